@@ -1,0 +1,72 @@
+# The front of every task. `make help` lists them; each does the set-up it needs.
+
+BIN := .venv/bin
+STAMP := .venv/.setup-done
+JOBS ?= 2
+CYCLES ?= 100
+BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash bench engines lock migration clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with the locked packages (needs only Python >= 3.11)
+
+$(STAMP): requirements-dev.lock pyproject.toml scripts/setup.sh
+	@sh scripts/setup.sh
+	@touch $@
+
+demo: setup ## Start a center, run a real training job on it, show its invoice
+	@$(BIN)/pearl demo
+
+demo-stop: setup ## Stop the center that make demo left running
+	@$(BIN)/pearl demo --stop
+
+test: lint types imports unit ## Everything a change must pass, in minutes; skips what is not installed
+
+check: ## What CI runs: install the real parts (as root), then every suite, absent parts being failures
+	bash .ci/run
+
+lint: setup ## Style and common mistakes
+	$(BIN)/ruff check src tests benchmarks recipes scripts
+	$(BIN)/ruff format --check src tests benchmarks recipes scripts
+
+types: setup ## Strict typing
+	$(BIN)/mypy
+
+imports: setup ## Rooms import only rooms beneath them
+	$(BIN)/lint-imports
+
+unit: setup ## The tests alone, without lint and types (ARGS=... is passed to pytest)
+	$(PYTEST) -n $(JOBS) -m "not slow" $(ARGS)
+
+tidy: setup ## House rules: banned calls, translations, file names, links
+	$(PYTEST) tests/tidy
+
+fmt: setup ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix src tests benchmarks recipes scripts
+	$(BIN)/ruff format src tests benchmarks recipes scripts
+
+prop: setup ## Property tests with many more examples
+	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py
+
+crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100)
+	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py
+
+bench: setup ## Benchmarks: each prints a ratio against a named peer or bound
+	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python "$$file"; done
+
+engines: ## Install PostgreSQL, Slurm, Chromium, bubblewrap, Node.js from Debian (as root)
+	@sh scripts/engines.sh
+
+lock: setup ## Write the hash-locked requirements anew from pyproject.toml
+	@sh scripts/lock.sh
+
+migration: setup ## Write the initial migration anew from the tables (before a release only)
+	$(BIN)/python scripts/migration.py
+
+clean: ## Remove what the tools made, .venv included
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
