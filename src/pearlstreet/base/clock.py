@@ -1,0 +1,94 @@
+"""Time as a value that is handed in. Wall time is int microseconds since 1970 UTC (`_us`)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+US_PER_S = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    """Where every room gets its time from."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC; never smaller than an answer before."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds since an arbitrary start, unmoved by changes of the wall clock."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, except that it never steps back.
+
+    While it runs it follows the monotonic clock from where it started; a wall clock that jumps ahead (suspend, a late
+    time sync) is followed, one that steps back is not.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_us = time.time_ns() // 1000
+        self._last_monotonic_ns = time.monotonic_ns()
+
+    def now_us(self) -> int:
+        with self._lock:
+            monotonic_ns = time.monotonic_ns()
+            elapsed_us = (monotonic_ns - self._last_monotonic_ns) // 1000
+            self._last_monotonic_ns += elapsed_us * 1000
+            self._last_us = max(self._last_us + elapsed_us, time.time_ns() // 1000)
+            return self._last_us
+
+    def not_before(self, us: int) -> None:
+        """Never answer less than `us` again: the newest time already on record at start-up."""
+        with self._lock:
+            self._last_us = max(self._last_us, us)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class VirtualClock:
+    """A clock that moves only when told: simulation and tests."""
+
+    def __init__(self, start_us: int = 1_700_000_000 * US_PER_S) -> None:
+        self._us = start_us
+
+    def now_us(self) -> int:
+        return self._us
+
+    def monotonic_s(self) -> float:
+        return self._us / US_PER_S
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Move `seconds` (≥ 0) forward."""
+        self._us += int(seconds * US_PER_S)
+
+
+def to_rfc3339(us: int) -> str:
+    """`2026-01-31T08:00:00.000000Z`."""
+    moment = EPOCH + timedelta(microseconds=us)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+
+
+def from_rfc3339(value: str) -> int:
+    """Microseconds since 1970 UTC. Raises ValueError for a malformed or zoneless time."""
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone; end it with Z or an offset such as +08:00")
+    delta = moment - EPOCH
+    return (delta.days * 86_400 + delta.seconds) * US_PER_S + delta.microseconds

@@ -1,0 +1,87 @@
+"""Quantities with their unit in the type, and their readers and writers.
+
+Names carry the unit: `_s` seconds, `_us` microseconds, `_gib` 2³⁰ bytes, `_bytes`, `_pflops` 10¹⁵ FLOP/s,
+`_pflops_h` PFLOPS hours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+Seconds = NewType("Seconds", float)
+Bytes = NewType("Bytes", int)
+Gib = NewType("Gib", float)
+Flops = NewType("Flops", float)
+"""Operations per second."""
+Pflops = NewType("Pflops", float)
+PflopsHours = NewType("PflopsHours", float)
+CardHours = NewType("CardHours", float)
+
+GIB = 1 << 30
+PETA = 1e15
+HOUR_S = 3600
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|m|h|d|w)")
+_DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?$", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+def parse_duration_s(value: str | float) -> float:
+    """Seconds from `90`, `"90s"`, `"1h30m"`, `"2d"`. Raises ValueError when it reads as none of these."""
+    if isinstance(value, bool):
+        raise ValueError("true/false is not a duration; write 90s, 30m, 2h or 1d")
+    if isinstance(value, int | float):
+        return float(value)
+    compact = value.strip().lower().replace(" ", "")
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", compact):
+        return float(compact)
+    parts = _DURATION.findall(compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        raise ValueError(f"{value!r} is not a duration; write 90s, 30m, 2h or 1d")
+    return float(sum(float(number) * _DURATION_S[unit] for number, unit in parts))
+
+
+def parse_size_bytes(value: str | float) -> int:
+    """Bytes from `1048576`, `"512MiB"`, `"2GB"` (decimal) or `"2GiB"` (binary). Raises ValueError otherwise."""
+    if isinstance(value, bool):
+        raise ValueError("true/false is not a size; write 512MiB or 2GB")
+    if isinstance(value, int | float):
+        return int(value)
+    match = _SIZE.match(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a size; write 512MiB, 2GB or a number of bytes")
+    number, prefix, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _POWERS[prefix.lower()])
+
+
+def parse_size_gib(value: str | float) -> float:
+    """GiB from a plain number (already GiB) or a size with a unit. Raises ValueError otherwise."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value):
+        return float(value)
+    return parse_size_bytes(value) / GIB
+
+
+def format_duration(seconds: float) -> str:
+    """`45 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`: the two largest parts."""
+    whole = round(seconds)
+    if whole < 1:
+        return f"{seconds:.2f} s"
+    parts = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def format_bytes(count: float) -> str:
+    """`1.5 GiB`: the largest binary unit that gives at least 1."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} PiB"
