@@ -1,0 +1,1 @@
+"""What every room keeps its rows with: transactions, leases, transitions, outbox, idempotency, audit, loops."""

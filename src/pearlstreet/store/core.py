@@ -1,0 +1,175 @@
+"""The store as rooms see it: `store.write(fn)` and `store.read(fn)`, where `fn` gets a `Tx`.
+
+One command is one `write`. Everything a command needs that is not a row (time, ids, hints to loops) hangs on the Tx.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, CursorResult, RowMapping
+
+from pearlstreet.base.clock import Clock, SystemClock
+from pearlstreet.base.errors import BugError, check
+from pearlstreet.base.ids import new_id
+from pearlstreet.base.rng import Rng, SystemRng
+from pearlstreet.base.text import text
+from pearlstreet.store.database import Database
+from pearlstreet.store.sealing import Sealer
+
+T = TypeVar("T")
+Listener = Callable[[], None]
+Row = Mapping[Any, Any]
+"""A row by column name."""
+
+
+class Tx:
+    """One transaction: a connection, one moment (`now_us`) for all rows it writes, and what happens after commit."""
+
+    __slots__ = ("_clock", "_rng", "connection", "hints", "now_us", "sealer", "writable")
+
+    def __init__(
+        self, connection: Connection, clock: Clock, rng: Rng, sealer: Sealer | None, *, writable: bool
+    ) -> None:
+        self.connection = connection
+        self.writable = writable
+        self.now_us = clock.now_us()
+        self.sealer = sealer
+        self.hints: set[str] = set()
+        self._clock = clock
+        self._rng = rng
+
+    def execute(
+        self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
+        """Run a statement; `rows` as in SQLAlchemy's Connection.execute."""
+        return self.connection.execute(statement, rows)
+
+    def rows(self, statement: sa.Executable) -> Sequence[RowMapping]:
+        """All rows of a query, as mappings by column name."""
+        return self.connection.execute(statement).mappings().all()
+
+    def first(self, statement: sa.Executable) -> RowMapping | None:
+        """The first row of a query, or None."""
+        return self.connection.execute(statement).mappings().first()
+
+    def scalar(self, statement: sa.Executable) -> Any:
+        """The first column of the first row, or None."""
+        return self.connection.execute(statement).scalar()
+
+    def new_id(self, prefix: str) -> str:
+        """A fresh id such as `job_01k…`."""
+        return new_id(prefix, self._clock, self._rng)
+
+    def token_bytes(self, count: int) -> bytes:
+        """Random bytes for secrets and lease tokens."""
+        return self._rng.token_bytes(count)
+
+    def hint(self, topic: str) -> None:
+        """After commit, wake the loops that listen to `topic`. Losing a hint costs only latency."""
+        self.hints.add(topic)
+
+
+class Claim(Protocol):
+    """What makes a write happen once (store.idempotency)."""
+
+    def run(self, tx: Tx, command: Callable[[Tx], T]) -> T:
+        """Run the command unless this claim was already honoured."""
+        ...
+
+
+class Replayed(Exception):
+    """Not a failure: the command was done before, and this is what was answered then."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("replayed")
+        self.body = body
+
+
+class _OneWrite:
+    """A claim of one request: its second write would be swallowed as a repetition of its first."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._done = False
+
+    def run(self, tx: Tx, command: Callable[[Tx], T]) -> T:
+        try:
+            result = self._claim.run(tx, command)
+        except Replayed:
+            check(not self._done, "a request with an Idempotency-Key is one write")
+            raise
+        self._done = True
+        return result
+
+
+class Hints:
+    """Who is to be woken by which topic."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: dict[str, list[Listener]] = {}
+
+    def listen(self, topic: str, listener: Listener) -> None:
+        """Call `listener` (quick, never raising) after each commit that hinted `topic`."""
+        with self._lock:
+            self._listeners.setdefault(topic, []).append(listener)
+
+    def fire(self, topics: set[str]) -> None:
+        """Call the listeners of `topics`."""
+        for topic in topics:
+            for listener in self._listeners.get(topic, ()):
+                listener()
+
+
+@dataclass(frozen=True)
+class Store:
+    """A database with its clock, randomness, hints and sealer. `store.once(claim)` gives one that writes once."""
+
+    database: Database
+    clock: Clock = field(default_factory=SystemClock)
+    rng: Rng = field(default_factory=SystemRng)
+    hints: Hints = field(default_factory=Hints)
+    sealer: Sealer | None = None
+    claim: Claim | None = None
+
+    def write(self, command: Callable[[Tx], T]) -> T:
+        """Run one command in one transaction; durable when this returns. Raises what the command raises."""
+        result, topics = self.database.write(lambda connection: self._run(connection, command))
+        self.hints.fire(topics)
+        return result
+
+    def submit(self, command: Callable[[Tx], T]) -> Future[tuple[T, set[str]]]:
+        """Like `write`, without waiting; the caller passes the topics to `hints.fire` when it is done."""
+        return self.database.submit(lambda connection: self._run(connection, command))
+
+    def read(self, query: Callable[[Tx], T]) -> T:
+        """Run a query on one consistent snapshot."""
+        return self.database.read(
+            lambda connection: query(Tx(connection, self.clock, self.rng, self.sealer, writable=False))
+        )
+
+    def once(self, claim: Claim | None) -> Store:
+        """The same store, whose one write honours an Idempotency-Key."""
+        return replace(self, claim=_OneWrite(claim)) if claim is not None else self
+
+    def close(self) -> None:
+        """Finish pending writes and close the database."""
+        self.database.close()
+
+    def _run(self, connection: Connection, command: Callable[[Tx], T]) -> tuple[T, set[str]]:
+        tx = Tx(connection, self.clock, self.rng, self.sealer, writable=True)
+        result = command(tx) if self.claim is None else self.claim.run(tx, command)
+        return result, tx.hints
+
+
+def must_be_sealed(tx: Tx) -> Sealer:
+    """The sealer of this transaction's store; a store without one cannot keep secrets."""
+    if tx.sealer is None:
+        raise BugError(text("A store without its encryption key keeps no secrets"))
+    return tx.sealer

@@ -1,0 +1,86 @@
+"""Idempotency-Key: repeating a write with the same key and body gives the first answer again, for 24 hours.
+
+The answer is kept in the same transaction as the command's rows, so there is no moment in which one is there without
+the other. Failed commands keep nothing: repeating them tries again. Kept answers are sealed, as some hold a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import IdempotencyMismatch, InvalidInput
+from pearlstreet.base.text import text
+from pearlstreet.store.core import Replayed, Tx
+from pearlstreet.store.tables import idempotency
+
+__all__ = ["OnceClaim", "Replayed", "fingerprint", "forget_old"]
+
+T = TypeVar("T")
+KEPT_US = 24 * 3600 * US_PER_S
+KEY_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class OnceClaim:
+    """One Idempotency-Key of one caller. `encode` turns the command's result into the answer that is kept."""
+
+    scope: str
+    key: str
+    fingerprint: str
+    encode: Callable[[Any], bytes]
+
+    def __post_init__(self) -> None:
+        if not (0 < len(self.key) <= KEY_MAX and self.key.isprintable()):
+            raise InvalidInput(
+                text("An Idempotency-Key has 1 to {most} printable characters", most=KEY_MAX),
+                hint=text("Use a random UUID"),
+            )
+
+    def run(self, tx: Tx, command: Callable[[Tx], T]) -> T:
+        """Run the command and keep its answer. Raises Replayed, or IdempotencyMismatch for another body."""
+        kept = tx.first(
+            sa.select(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key)
+        )
+        context = f"idempotency:{self.scope}:{self.key}"
+        if kept is not None and kept["at_us"] > tx.now_us - KEPT_US:
+            if kept["fingerprint"] != self.fingerprint:
+                raise IdempotencyMismatch(
+                    text("Idempotency-Key {key} was used before with another request", key=self.key),
+                    hint=text("Use a fresh key for a different request"),
+                )
+            body = bytes(kept["body"])
+            raise Replayed(tx.sealer.open(body, context) if tx.sealer else body)
+        if kept is not None:
+            tx.execute(
+                sa.delete(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key)
+            )
+        result = command(tx)
+        body = self.encode(result)
+        tx.execute(
+            sa.insert(idempotency).values(
+                scope=self.scope,
+                key=self.key,
+                fingerprint=self.fingerprint,
+                body=tx.sealer.seal(body, context) if tx.sealer else body,
+                at_us=tx.now_us,
+            )
+        )
+        return result
+
+
+def fingerprint(method: str, path: str, body: bytes) -> str:
+    """What must be equal for two requests to count as the same."""
+    digest = hashlib.sha256(f"{method} {path}\n".encode())
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def forget_old(tx: Tx) -> int:
+    """Delete answers kept longer than 24 h; returns how many."""
+    return tx.execute(sa.delete(idempotency).where(idempotency.c.at_us <= tx.now_us - KEPT_US)).rowcount

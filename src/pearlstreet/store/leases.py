@@ -1,0 +1,108 @@
+"""Leases: who works on a row now. A worker that lost its lease can write nothing (the token guards every write).
+
+A leased row is due again when its lease ends, so a worker that died costs one lease time and no more. Whoever wants a
+row looked at sooner just sets its `due_us`: `release` sees that somebody did and keeps the earlier of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.store.core import Tx
+from pearlstreet.store.tables import metadata, named_leases
+
+
+def lease_rows(
+    tx: Tx, table: sa.Table, *conditions: sa.ColumnElement[bool], limit: int, lease_s: float
+) -> tuple[str, Sequence[str]]:
+    """Take up to `limit` due, unleased rows, earliest first. Returns our token and their ids."""
+    query = (
+        sa.select(table.c.id)
+        .where(*due(tx, table), *conditions)
+        .order_by(table.c.due_us, table.c.id)
+        .limit(limit)
+    )
+    ids = tx.execute(query).scalars().all()
+    token = tx.token_bytes(16).hex()
+    if ids:
+        until_us = tx.now_us + int(lease_s * US_PER_S)
+        tx.execute(
+            sa.update(table)
+            .where(table.c.id.in_(ids))
+            .values(lease_token=token, lease_until_us=until_us, due_us=until_us)
+        )
+    return token, ids
+
+
+def due(tx: Tx, table: sa.Table) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """The conditions under which a row waits for a worker now."""
+    free = sa.or_(table.c.lease_until_us.is_(None), table.c.lease_until_us <= tx.now_us)
+    return table.c.due_us <= tx.now_us, free
+
+
+def holds(tx: Tx, table: sa.Table, row_id: str, token: str) -> bool:
+    """Whether the row is still leased under `token`."""
+    return bool(tx.execute(_holder(table), {"of_row": row_id}).scalar() == token)
+
+
+# Statements are built once: to build one costs far more than to run it.
+
+
+@cache
+def _holder(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table.c.lease_token).where(table.c.id == sa.bindparam("of_row"))
+
+
+@cache
+def _release(table: sa.Table) -> sa.Update:
+    untouched = sa.or_(table.c.due_us.is_(None), table.c.due_us == table.c.lease_until_us)
+    ours = sa.bindparam("ours_us", type_=sa.BigInteger)
+    later = sa.or_(ours.is_(None), table.c.due_us < ours)
+    kept = sa.case((sa.and_(sa.not_(untouched), later), table.c.due_us), else_=ours)
+    values: dict[str, Any] = {"lease_token": None, "lease_until_us": None, "due_us": kept}
+    mine = (table.c.id == sa.bindparam("of_row")) & (table.c.lease_token == sa.bindparam("of_token"))
+    return sa.update(table).where(mine).values(**values)
+
+
+def release(tx: Tx, table: sa.Table, row_id: str, token: str, *, due_us: int | None) -> bool:
+    """Give the row back, due again at `due_us` (None: when somebody makes it due). False: it was not ours.
+
+    A `due_us` that was set by somebody else while we held the row stands if it is earlier.
+    """
+    given = {"of_row": row_id, "of_token": token, "ours_us": due_us}
+    return tx.execute(_release(table), given).rowcount == 1
+
+
+def free_all(tx: Tx) -> int:
+    """End every lease; how many rows had one. Only for a server that is certainly the only one: at its start."""
+    count = 0
+    for table in metadata.sorted_tables:
+        if "lease_token" in table.c:
+            leased = table.c.lease_token.is_not(None)
+            values: dict[str, Any] = {"lease_token": None, "lease_until_us": None, "due_us": tx.now_us}
+            count += tx.execute(sa.update(table).where(leased).values(**values)).rowcount
+    tx.execute(sa.delete(named_leases))
+    return count
+
+
+def take_named(tx: Tx, name: str, token: str, *, lease_s: float) -> bool:
+    """Take or keep the lease called `name` (a singleton such as the planner). False: somebody else has it."""
+    until = tx.now_us + int(lease_s * US_PER_S)
+    row = tx.first(sa.select(named_leases).where(named_leases.c.name == name))
+    if row is None:
+        tx.execute(sa.insert(named_leases).values(name=name, token=token, until_us=until))
+        return True
+    if row["token"] != token and row["until_us"] > tx.now_us:
+        return False
+    tx.execute(sa.update(named_leases).where(named_leases.c.name == name).values(token=token, until_us=until))
+    return True
+
+
+def drop_named(tx: Tx, name: str, token: str) -> None:
+    """Let go of a named lease, if it is ours."""
+    tx.execute(sa.delete(named_leases).where(named_leases.c.name == name, named_leases.c.token == token))

@@ -1,0 +1,47 @@
+"""Transactional outbox: an event is a row of the command that caused it, delivered at least once, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from pearlstreet.store.core import Tx
+from pearlstreet.store.tables import outbox, outbox_cursors
+
+TOPIC = "outbox"
+_EMIT = sa.insert(outbox)
+
+
+def emit(tx: Tx, topic: str, payload: Mapping[str, Any], *, org_id: str | None = None) -> None:
+    """Leave an event; consumers get it after commit."""
+    tx.execute(_EMIT, {"topic": topic, "org_id": org_id, "payload": dict(payload), "at_us": tx.now_us})
+    tx.hint(TOPIC)
+
+
+def pending(tx: Tx, consumer: str, *, limit: int = 500) -> Sequence[RowMapping]:
+    """Events after the consumer's cursor, oldest first."""
+    cursor = tx.scalar(sa.select(outbox_cursors.c.seq).where(outbox_cursors.c.consumer == consumer)) or 0
+    return tx.rows(sa.select(outbox).where(outbox.c.seq > cursor).order_by(outbox.c.seq).limit(limit))
+
+
+def advance(tx: Tx, consumer: str, seq: int) -> None:
+    """Move the consumer's cursor to `seq`; never back. `advance(tx, consumer, 0)` makes a new consumer known."""
+    moved = tx.execute(
+        sa.update(outbox_cursors)
+        .where(outbox_cursors.c.consumer == consumer, outbox_cursors.c.seq <= seq)
+        .values(seq=seq)
+    ).rowcount
+    known = moved or tx.scalar(sa.select(outbox_cursors.c.seq).where(outbox_cursors.c.consumer == consumer))
+    if not known:
+        tx.execute(sa.insert(outbox_cursors).values(consumer=consumer, seq=seq))
+
+
+def forget_delivered(tx: Tx, *, before_us: int) -> int:
+    """Delete events every consumer has passed and that are older than `before_us`; returns how many."""
+    lowest = tx.scalar(sa.select(sa.func.min(outbox_cursors.c.seq)))
+    if lowest is None:
+        return 0
+    return tx.execute(sa.delete(outbox).where(outbox.c.seq <= lowest, outbox.c.at_us < before_us)).rowcount

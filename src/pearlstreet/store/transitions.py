@@ -1,0 +1,108 @@
+"""State tables as data, and the one function that changes a state column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import BugError, Conflict
+from pearlstreet.base.text import Text, text
+from pearlstreet.store.core import Tx
+from pearlstreet.store.tables import state_events
+
+S = TypeVar("S", bound=StrEnum)
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True)
+class StateTable(Generic[S, E]):
+    """Every legal move of one kind of thing: (state, event) → state."""
+
+    name: str
+    moves: Mapping[tuple[S, E], S]
+    terminal: frozenset[S]
+
+    def next_state(self, state: S, event: E) -> S:
+        """Where `event` leads from `state`. Raises Conflict when it leads nowhere."""
+        target = self.moves.get((state, event))
+        if target is None:
+            raise Conflict(
+                text(
+                    "A {kind} that is {state} cannot {event}",
+                    kind=self.name,
+                    state=state.value,
+                    event=event.value,
+                )
+            )
+        return target
+
+    def allows(self, state: S, event: E) -> bool:
+        """Whether `event` is a legal move from `state`."""
+        return (state, event) in self.moves
+
+
+def transition(
+    tx: Tx,
+    table: sa.Table,
+    row_id: str,
+    states: StateTable[S, E],
+    state: S,
+    event: E,
+    *,
+    reason: Text | None = None,
+    lease_token: str | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> S:
+    """Move a row (with an `id`, a `state` and any `values`) and note it in its timeline.
+
+    Raises Conflict for an illegal move, StaleWrite when the row is no longer in `state` or its lease was lost.
+    """
+    target = states.next_state(state, event)
+    given = {"of_row": row_id, "was_state": state.value, "state": target.value, **(values or {})}
+    if lease_token is not None:
+        given["of_token"] = lease_token
+    if tx.execute(_move(table, lease_token is not None), given).rowcount != 1:
+        raise StaleWrite(row_id)
+    note(tx, row_id, state.value, target.value, event.value, reason)
+    return target
+
+
+@cache
+def _move(table: sa.Table, leased: bool) -> sa.Update:
+    """Built once: to build a statement costs far more than to run it."""
+    where = [table.c.id == sa.bindparam("of_row"), table.c.state == sa.bindparam("was_state")]
+    if leased:
+        where.append(table.c.lease_token == sa.bindparam("of_token"))
+    return sa.update(table).where(*where)
+
+
+_NOTE = sa.insert(state_events)
+
+
+def note(tx: Tx, row_id: str, before: str | None, after: str, event: str, reason: Text | None = None) -> None:
+    """Add a line to a thing's timeline."""
+    tx.execute(
+        _NOTE,
+        {
+            "entity_id": row_id,
+            "from_state": before,
+            "to_state": after,
+            "event": event,
+            "reason": reason.to_json() if reason else None,
+            "at_us": tx.now_us,
+        },
+    )
+
+
+class StaleWrite(BugError):
+    """The row was changed by somebody else meanwhile: drop what was decided about it and look again."""
+
+    code = "stale_write"
+
+    def __init__(self, row_id: str) -> None:
+        super().__init__(text("{row} was changed meanwhile", row=row_id))
