@@ -1,0 +1,208 @@
+"""From a credential to an `Actor`, on every request: fast, and refusing a revoked key at once.
+
+Answers are kept in memory for at most `KEPT_S`. Every change of users, roles, keys or sessions hints `TOPIC`, which
+empties them after the commit; another process learns of a change within `KEPT_S`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import Unauthenticated
+from pearlstreet.base.text import Text, text
+from pearlstreet.store.core import Hints, Store, Tx
+from pearlstreet.tenancy import credentials
+from pearlstreet.tenancy.credentials import Credential
+from pearlstreet.tenancy.model import Actor, Standing
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
+from pearlstreet.tenancy.tables import api_keys, memberships, orgs, sessions, users
+
+TOPIC = "tenancy"
+KEPT_S = 5.0
+KEPT_MAX = 10_000
+IDLE_US = 3600 * US_PER_S
+"""A session unused for longer is over."""
+KEY_TOUCH_US = 3600 * US_PER_S
+SESSION_TOUCH_US = 60 * US_PER_S
+"""`last used` is written at most this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    actor: Actor
+    expires_us: int
+    until_s: float
+
+
+class _Cache:
+    """Answers of one store, by digest of the credential. Only right credentials are kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[bytes, _Known] = {}
+        self._generation = 0
+
+    def get(self, digest: bytes) -> _Known | None:
+        return self._known.get(digest)
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    def put(self, digest: bytes, known: _Known, generation: int) -> None:
+        """Keep an answer, unless something changed since `generation` was read."""
+        with self._lock:
+            if generation != self._generation:
+                return
+            while len(self._known) >= KEPT_MAX:
+                del self._known[next(iter(self._known))]
+            self._known[digest] = known
+
+    def drop_all(self) -> None:
+        with self._lock:
+            self._generation += 1
+            self._known = {}
+
+
+_caches: WeakKeyDictionary[Hints, _Cache] = WeakKeyDictionary()
+_caches_lock = threading.Lock()
+
+
+def _cache_of(store: Store) -> _Cache:
+    cache = _caches.get(store.hints)
+    if cache is None:
+        with _caches_lock:
+            cache = _caches.get(store.hints)
+            if cache is None:
+                cache = _caches[store.hints] = _Cache()
+                store.hints.listen(TOPIC, cache.drop_all)
+    return cache
+
+
+def authenticate(store: Store, credential: str, *, peer: str | None = None) -> Actor:
+    """Who a key or session belongs to. Raises Unauthenticated; an unknown and a wrong one read alike.
+
+    `peer` is the caller's address, for the log of the door; it decides nothing here.
+    """
+    kept = remembered(store, credential)
+    if kept is not None:
+        return kept
+    cache, digest = _cache_of(store), _digest(credential)
+    parsed = credentials.parse(credential)
+    if parsed is None or parsed.kind == credentials.LINK:
+        raise _refused()
+    generation = cache.generation
+    actor, expires_us, touch = store.read(lambda tx: _look_up(tx, parsed))
+    cache.put(digest, _Known(actor, expires_us, store.clock.monotonic_s() + KEPT_S), generation)
+    if touch:
+        # Nobody waits for this one, and nothing is lost when it fails: the next request tries again.
+        replace(store, claim=None).submit(lambda tx: _touch(tx, parsed))
+    return actor
+
+
+def remembered(store: Store, credential: str) -> Actor | None:
+    """The actor of a credential that was looked up just now. Reads no database: fit for an event loop."""
+    known = _cache_of(store).get(_digest(credential))
+    if known and known.until_s > store.clock.monotonic_s() and known.expires_us > store.clock.now_us():
+        return known.actor
+    return None
+
+
+def _digest(credential: str) -> bytes:
+    return hashlib.sha256(credential.encode("utf-8", "replace")).digest()
+
+
+def changed(tx: Tx) -> None:
+    """Say that somebody's rights changed: kept answers are dropped after the commit."""
+    tx.hint(TOPIC)
+
+
+def _look_up(tx: Tx, parsed: Credential) -> tuple[Actor, int, bool]:
+    if parsed.kind == credentials.KEY:
+        row = _row(tx, api_keys, parsed)
+        actor = key_actor(tx, row)
+        used_us = row["last_used_us"]
+        return actor, row["expires_us"], used_us is None or used_us <= tx.now_us - KEY_TOUCH_US
+    row = _row(tx, sessions, parsed)
+    if row["last_seen_us"] <= tx.now_us - IDLE_US:
+        raise _refused(text("The session has ended; sign in again"))
+    actor = _actor(tx, row, label=f"{row['user_name']} {parsed.row_id}", session_id=parsed.row_id)
+    return actor, row["expires_us"], row["last_seen_us"] <= tx.now_us - SESSION_TOUCH_US
+
+
+def _row(tx: Tx, table: sa.Table, parsed: Credential) -> RowMapping:
+    row = tx.first(
+        sa.select(
+            table,
+            users.c.name.label("user_name"),
+            users.c.state.label("user_state"),
+            users.c.operator_role,
+        )
+        .join(users, users.c.id == table.c.user_id)
+        .where(table.c.id == parsed.row_id)
+    )
+    if row is None or not credentials.is_right(parsed.secret, row["secret_hash"]):
+        raise _refused()
+    if row["expires_us"] <= tx.now_us:
+        is_key = table is api_keys
+        raise _refused(
+            text("The API key has expired; create another")
+            if is_key
+            else text("The session has ended; sign in again")
+        )
+    if row["user_state"] != Standing.ACTIVE:
+        raise _refused(text("This account is suspended or closed"))
+    return row
+
+
+def key_actor(tx: Tx, row: RowMapping) -> Actor:
+    """The actor of an `api_keys` row joined with its user. Raises Unauthenticated when it was revoked."""
+    if row["revoked_us"] is not None:
+        raise _refused(text("The API key was revoked"))
+    actor = _actor(tx, row, label=f"{row['user_name']} {row['id']}", key_id=row["id"])
+    actor = replace(actor, scopes=frozenset(row["scopes"]))
+    if row["org_id"] is None:
+        return actor
+    return replace(
+        actor,
+        orgs={org: role for org, role in actor.orgs.items() if org == row["org_id"]},
+        operator_roles=frozenset(),
+    )
+
+
+def _actor(tx: Tx, row: RowMapping, **names: Any) -> Actor:
+    members = tx.rows(
+        sa.select(memberships.c.org_id, memberships.c.role, orgs.c.state)
+        .join(orgs, orgs.c.id == memberships.c.org_id)
+        .where(memberships.c.user_id == row["user_id"], orgs.c.state != Standing.CLOSED)
+    )
+    operator = row["operator_role"]
+    return Actor(
+        user_id=row["user_id"],
+        orgs={member["org_id"]: OrgRole(member["role"]) for member in members},
+        operator_roles=frozenset({OperatorRole(operator)} if operator else ()),
+        suspended=frozenset(m["org_id"] for m in members if m["state"] == Standing.SUSPENDED),
+        **names,
+    )
+
+
+def _touch(tx: Tx, parsed: Credential) -> None:
+    if parsed.kind == credentials.KEY:
+        tx.execute(sa.update(api_keys).where(api_keys.c.id == parsed.row_id).values(last_used_us=tx.now_us))
+    else:
+        tx.execute(sa.update(sessions).where(sessions.c.id == parsed.row_id).values(last_seen_us=tx.now_us))
+
+
+def _refused(message: Text | None = None) -> Unauthenticated:
+    return Unauthenticated(
+        message or text("The API key or session is not known here"),
+        hint=text("Create a key with: pearl keys create; or sign in with: pearl login"),
+    )

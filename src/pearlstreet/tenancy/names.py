@@ -1,0 +1,100 @@
+"""Pure rules about names: what may be a slug, a login name, a label."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.ids import is_id
+from pearlstreet.base.text import text
+
+SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")
+LOGIN = re.compile(r"^[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
+EMAIL = re.compile(r"^[^@\s]{1,64}@[^@\s]{1,189}\Z")
+RESERVED = frozenset(
+    [
+        "admin",
+        "api",
+        "app",
+        "assets",
+        "center",
+        "console",
+        "datasets",
+        "docs",
+        "gateway",
+        "health",
+        "hub",
+        "login",
+        "logout",
+        "metrics",
+        "models",
+        "new",
+        "pearl",
+        "pearlstreet",
+        "public",
+        "settings",
+        "static",
+        "system",
+        "v1",
+    ]
+)
+"""Slugs that would read as a part of our own addresses."""
+
+
+def check_slug(value: str, field: str = "slug") -> str:
+    """The slug itself. Raises InvalidInput unless it is 1–40 of a–z, 0–9 and inner hyphens, and not reserved."""
+    if not SLUG.fullmatch(value) or "--" in value:
+        raise _invalid(
+            field,
+            "{value} is not a slug: use 1–40 lower-case letters, digits and single inner hyphens",
+            value,
+        )
+    if field == "slug" and value in RESERVED:
+        raise _invalid(field, "{value} is reserved; choose another slug", value)
+    return value
+
+
+def check_login(value: str) -> str:
+    """The login name itself. Raises InvalidInput unless it is 1–40 of a–z, 0–9 and inner `.`, `_`, `-`."""
+    if not LOGIN.fullmatch(value):
+        raise _invalid(
+            "name",
+            "{value} is not a login name: use 1–40 lower-case letters, digits and inner . _ -",
+            value,
+        )
+    return value
+
+
+def check_label(value: str, field: str, limit: int) -> str:
+    """A title for people, stripped. Raises InvalidInput for control characters or more than `limit` characters."""
+    cleaned = unicodedata.normalize("NFC", value).strip()
+    if len(cleaned) > limit:
+        raise InvalidInput(
+            text("{field} is longer than {limit} characters", field=field, limit=limit),
+            problems=[
+                Problem(field, text("{field} is longer than {limit} characters", field=field, limit=limit))
+            ],
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in cleaned):
+        raise _invalid(field, "{value} contains control characters", ascii(cleaned)[:60])
+    return cleaned
+
+
+def check_email(value: str | None) -> str | None:
+    """The address or None. Raises InvalidInput when it does not read as one. Never used as an identity."""
+    if value is None or EMAIL.fullmatch(value):
+        return value
+    raise _invalid("email", "{value} is not an e-mail address", value)
+
+
+def check_after(after: str | None, prefix: str) -> str | None:
+    """The id that a list continues after. Raises InvalidInput when it is none."""
+    if after is None or is_id(after, prefix):
+        return after
+    raise _invalid("after", "{value} is not an id to continue after", ascii(after))
+
+
+def _invalid(field: str, template: str, value: str) -> InvalidInput:
+    message = text(template, value=value[:80])
+    return InvalidInput(message, problems=[Problem(field, message)])

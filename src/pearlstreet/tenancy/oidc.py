@@ -1,0 +1,169 @@
+"""OpenID Connect, the pure part: what a provider is, and the checks of an ID token (OpenID Connect Core 1.0).
+
+Everything is checked exactly: issuer, audience, algorithm, times, nonce. Who somebody is, is (issuer, subject): never
+an e-mail address, which the provider may hand to somebody else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from pearlstreet.base.errors import ConfigurationError, Unauthenticated
+from pearlstreet.base.text import Text, text
+from pearlstreet.tenancy.scopes import OrgRole
+
+SKEW_S = 60
+TOKEN_AGE_MAX_S = 600
+"""An ID token issued longer ago is not the answer to our question."""
+TOKEN_MAX = 64 << 10
+KEYS_MAX = 32
+ASYMMETRIC = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AutoCreate:
+    """Provisioning rule: a stranger whom the provider knows becomes a member of `org` (a slug)."""
+
+    org: str
+    role: OrgRole = OrgRole.MEMBER
+
+
+@dataclass(frozen=True, slots=True)
+class OidcProvider:
+    """One provider as the operator sets it up. `auto_create` None: only identities linked before may sign in."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    algorithms: tuple[str, ...] = ("RS256", "ES256")
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    auto_create: AutoCreate | None = None
+    private: bool = False
+    """The operator says that the provider lives on the inner network; plain http is allowed then."""
+
+    def __post_init__(self) -> None:
+        wrong = sorted(set(self.algorithms) - ASYMMETRIC)
+        if wrong or not self.algorithms:
+            raise ConfigurationError(
+                text("The sign-in provider {name} cannot use the algorithm {algorithm}", name=self.name,
+                     algorithm=", ".join(wrong) or "-"),
+                hint=text("Use one of {algorithms}", algorithms=", ".join(sorted(ASYMMETRIC))),
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the provider says it is. Only `issuer` and `subject` decide; the rest suggests names for a new account."""
+
+    issuer: str
+    subject: str
+    login: str | None
+    display_name: str | None
+    email: str | None
+
+
+def challenge(verifier: str) -> str:
+    """The S256 code challenge of a verifier (RFC 7636, section 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def verify_id_token(id_token: str, key: Any, provider: OidcProvider, *, nonce: str, now_s: int) -> Identity:
+    """Who an ID token names, after every check. Raises Unauthenticated."""
+    try:
+        claims = jwt.decode(id_token, key, algorithms=list(provider.algorithms)).claims
+    except (JoseError, ValueError) as error:
+        raise untrusted(text("its signature does not hold")) from error
+    check_claims(claims, provider, nonce=nonce, now_s=now_s)
+    return Identity(
+        provider.issuer,
+        claims["sub"],
+        _word(claims.get("preferred_username")),
+        _word(claims.get("name")),
+        _word(claims.get("email")),
+    )
+
+
+def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: str, now_s: int) -> None:
+    """OpenID Connect Core 1.0, section 3.1.3.7. Raises Unauthenticated at the first claim that is not right."""
+    audience, us = claims.get("aud"), provider.client_id
+    expires, issued, subject = claims.get("exp"), claims.get("iat"), claims.get("sub")
+    wrong = None
+    if claims.get("iss") != provider.issuer:
+        wrong = text("another issuer made it")
+    elif audience not in (us, [us]) or claims.get("azp") not in (None, us):
+        wrong = text("it is meant for somebody else")
+    elif not _is_time(expires) or now_s >= expires + SKEW_S:
+        wrong = text("it has expired")
+    elif not _is_time(issued) or issued > now_s + SKEW_S or issued < now_s - TOKEN_AGE_MAX_S - SKEW_S:
+        wrong = text("it was not issued just now")
+    elif "nbf" in claims and (not _is_time(claims["nbf"]) or claims["nbf"] > now_s + SKEW_S):
+        wrong = text("it is not valid yet")
+    elif claims.get("nonce") != nonce:
+        wrong = text("it answers another question (nonce)")
+    elif not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
+        wrong = text("it names nobody")
+    if wrong is not None:
+        raise untrusted(wrong)
+
+
+def token_header(id_token: str, provider: OidcProvider) -> Mapping[str, Any]:
+    """The header, not yet verified, of a token with an allowed algorithm. Raises Unauthenticated."""
+    part = id_token.split(".", 1)[0]
+    try:
+        header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except ValueError as error:
+        raise untrusted(text("it is not a signed token")) from error
+    if not isinstance(header, dict):
+        raise untrusted(text("it is not a signed token"))
+    if header.get("alg") not in provider.algorithms:
+        raise untrusted(text("its algorithm is not allowed"))
+    return header
+
+
+def pick_key(key_set: KeySet, header: Mapping[str, Any]) -> Any | None:
+    """The one key that a token's header names (without a name: the only one there is), or None."""
+    kid = header.get("kid")
+    fitting = [key for key in key_set.keys if kid is None or key.kid == kid]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def read_keys(document: Mapping[str, Any]) -> KeySet:
+    """Public keys for signatures. A symmetric key has no business in a published set."""
+    raw = document.get("keys")
+    usable = [
+        key
+        for key in (raw if isinstance(raw, list) else [])[:KEYS_MAX]
+        if isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use") in (None, "sig")
+    ]  # fmt: skip
+    try:
+        return KeySet.import_key_set({"keys": usable})
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise untrusted(text("no key of the provider fits it")) from error
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 40
+
+
+def _word(value: object) -> str | None:
+    return value[:200] if isinstance(value, str) and value.isprintable() else None
+
+
+def untrusted(problem: Text) -> Unauthenticated:
+    """The refusal of a provider's answer."""
+    return Unauthenticated(
+        text("The sign-in provider's answer cannot be trusted: {problem}", problem=problem),
+        hint=text("Start the sign-in again; if it repeats, tell a security operator"),
+    )

@@ -1,0 +1,216 @@
+"""OpenID Connect, the talking part: one provider's metadata, keys and tokens, fetched within bounds.
+
+Authorisation code with PKCE (RFC 7636). Every address passes `check_outgoing` and is connected to as it was checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+from joserfc.jwk import KeySet
+
+from pearlstreet.base.clock import US_PER_S, Clock
+from pearlstreet.base.errors import InvalidInput, Unauthenticated, Unavailable
+from pearlstreet.base.text import Text, text
+from pearlstreet.base.urls import DEFAULT_PORTS, CheckedUrl, Resolve, check_outgoing
+from pearlstreet.tenancy.oidc import (
+    TOKEN_MAX,
+    Identity,
+    OidcProvider,
+    challenge,
+    pick_key,
+    read_keys,
+    token_header,
+    untrusted,
+    verify_id_token,
+)
+
+ANSWER_MAX_BYTES = 1 << 20
+ANSWER_WITHIN_S = 20.0
+TIMEOUT_S = 10.0
+"""For connecting and for each piece of an answer."""
+CACHED_S = 3600.0
+REFETCH_AFTER_S = 10.0
+"""An unknown key id makes us fetch the keys anew, but not more often than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+
+
+def resolve(host: str) -> Sequence[str]:
+    """A host's addresses by the machine's resolver."""
+    return sorted({str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
+
+
+class OidcClient:
+    """Talks to one provider; keeps its metadata and keys for an hour. Safe to share between threads."""
+
+    def __init__(self, provider: OidcProvider, clock: Clock, *, resolve: Resolve = resolve) -> None:
+        self.provider = provider
+        self._clock = clock
+        self._resolve = resolve
+        self._http = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._lock = threading.Lock()
+        self._metadata: tuple[float, _Metadata] | None = None
+        self._keys: tuple[float, KeySet] | None = None
+
+    def close(self) -> None:
+        """Close connections."""
+        self._http.close()
+
+    def authorization_url(self, *, state: str, nonce: str, verifier: str, redirect_uri: str) -> str:
+        """Where to send the browser. Raises Unavailable while the provider does not answer."""
+        query = {
+            "response_type": "code",
+            "client_id": self.provider.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": " ".join(self.provider.scopes),
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge(verifier),
+            "code_challenge_method": "S256",
+        }
+        endpoint = self._discover().authorization_endpoint
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def exchange(self, *, code: str, verifier: str, redirect_uri: str) -> str:
+        """The ID token for an authorisation code. Raises Unauthenticated when the provider refuses the code."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
+        headers = {}
+        if self.provider.client_secret is None:
+            form["client_id"] = self.provider.client_id
+        else:
+            # RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
+            pair = f"{quote(self.provider.client_id, '')}:{quote(self.provider.client_secret, '')}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        answer = self._call("POST", self._discover().token_endpoint, form=form, headers=headers)
+        token = answer.get("id_token")
+        if not isinstance(token, str) or len(token) > TOKEN_MAX:
+            raise untrusted(text("it holds no ID token"))
+        return token
+
+    def identity(self, id_token: str, *, nonce: str) -> Identity:
+        """Who an ID token names, after every check. Raises Unauthenticated."""
+        header = token_header(id_token, self.provider)
+        key = pick_key(self._key_set(anew=False), header) or pick_key(self._key_set(anew=True), header)
+        if key is None:
+            raise untrusted(text("no key of the provider fits it"))
+        now_s = self._clock.now_us() // US_PER_S
+        return verify_id_token(id_token, key, self.provider, nonce=nonce, now_s=now_s)
+
+    def _discover(self) -> _Metadata:
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            if self._metadata is None or now_s > self._metadata[0] + CACHED_S:
+                address = self.provider.issuer.rstrip("/") + "/.well-known/openid-configuration"
+                self._metadata = (now_s, _metadata(self._call("GET", address), self.provider))
+            return self._metadata[1]
+
+    def _key_set(self, *, anew: bool) -> KeySet:
+        address = self._discover().jwks_uri
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            age_s = CACHED_S + 1 if self._keys is None else now_s - self._keys[0]
+            if self._keys is None or age_s > CACHED_S or (anew and age_s > REFETCH_AFTER_S):
+                self._keys = (now_s, read_keys(self._call("GET", address)))
+            return self._keys[1]
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any]:
+        target = self._check(url)
+        request = self._http.build_request(
+            method,
+            httpx.URL(str(target.url)).copy_with(host=target.addresses[0]),
+            data=form,
+            headers={"Accept": "application/json", "Host": _host(target), **(headers or {})},
+            extensions={"sni_hostname": target.host},
+        )
+        try:
+            status, body = self._send(request)
+        except httpx.HTTPError as error:
+            raise _silent(self.provider, text("{problem}", problem=type(error).__name__)) from error
+        if form is not None and status in (400, 401):
+            raise Unauthenticated(
+                text("The sign-in provider refused the sign-in"), hint=text("Start it again")
+            )
+        if status != 200:
+            raise _silent(self.provider, text("it answers {status}", status=status))
+        return _object(body, self.provider)
+
+    def _check(self, url: str) -> CheckedUrl:
+        private = self.provider.private
+        schemes = ("http", "https") if private else ("https",)
+        try:
+            return check_outgoing(url, self._resolve, field="issuer", schemes=schemes, allow_private=private)
+        except InvalidInput as error:
+            raise _silent(self.provider, error.message) from error
+
+    def _send(self, request: httpx.Request) -> tuple[int, bytes]:
+        """Status and body, bounded in bytes and, against an answer that drips, in time."""
+        until_s = self._clock.monotonic_s() + ANSWER_WITHIN_S
+        body = b""
+        response = self._http.send(request, stream=True)
+        try:
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > ANSWER_MAX_BYTES or self._clock.monotonic_s() > until_s:
+                    raise httpx.DecodingError("the answer is too long")
+            return response.status_code, body
+        finally:
+            response.close()
+
+
+def _metadata(document: Mapping[str, Any], provider: OidcProvider) -> _Metadata:
+    if document.get("issuer") != provider.issuer:
+        raise _silent(provider, text("it calls itself by another name than the settings"))
+    found = [document.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
+    if not all(isinstance(item, str) and len(item) <= 2048 for item in found):
+        raise _silent(provider, text("its metadata are not complete"))
+    if not str(found[0]).startswith(("https://", "http://") if provider.private else "https://"):
+        raise _silent(provider, text("its metadata are not complete"))
+    return _Metadata(*(str(item) for item in found))
+
+
+def _object(body: bytes, provider: OidcProvider) -> Mapping[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise _silent(provider, text("its answer is not a JSON object"))
+    return answer
+
+
+def _host(target: CheckedUrl) -> str:
+    shown = f"[{target.host}]" if ":" in target.host else target.host
+    return shown if DEFAULT_PORTS.get(target.url.scheme) == target.url.port else f"{shown}:{target.url.port}"
+
+
+def _silent(provider: OidcProvider, problem: Text) -> Unavailable:
+    return Unavailable(
+        text("The sign-in provider {name} cannot be used: {problem}", name=provider.name, problem=problem),
+        retry_after_s=30,
+    )

@@ -1,0 +1,111 @@
+"""Scopes and the roles that give them, as data. A scope is `thing:verb`; a role is a set of scopes.
+
+Operator duties are kept apart (三权分立): system runs the center, security decides who may enter, audit looks on. No
+user holds two of them, and an operator account belongs to no organisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+SCOPES: Mapping[str, str] = {
+    "jobs:read": "See jobs, their logs, metrics and artefacts",
+    "jobs:write": "Submit jobs and upload their inputs",
+    "jobs:cancel": "Cancel jobs",
+    "nodes:read": "See nodes, accelerators and capacity",
+    "nodes:write": "Drain, resume, label and benchmark nodes",
+    "keys:own": "Create, list and revoke one's own API keys",
+    "keys:read": "List other people's API keys",
+    "keys:write": "Revoke other people's API keys",
+    "users:read": "See users and members",
+    "users:write": "Create, suspend and invite users, and set their roles",
+    "projects:read": "See projects",
+    "projects:write": "Create and rename projects",
+    "orgs:read": "See the organisation",
+    "orgs:write": "Rename the organisation; with an operator role also create and suspend organisations",
+    "credit:read": "See balance, statement and invoices",
+    "credit:write": "Top up and adjust credit",
+    "credit:approve": "Approve another person's top-up",
+    "prices:read": "See price lists",
+    "prices:write": "Publish price lists",
+    "quotas:read": "See quotas and shares",
+    "quotas:write": "Set quotas and shares",
+    "secrets:read": "List the names of secrets",
+    "secrets:write": "Set and delete secrets",
+    "audit:read": "Read the audit log",
+    "audit:verify": "Verify the audit log and the books",
+    "settings:read": "See the center's settings",
+    "settings:write": "Change the center's settings",
+    "backup:write": "Make a backup",
+    "metrics:read": "Read Prometheus metrics",
+}
+
+
+class OrgRole(StrEnum):
+    """What a member may do inside one organisation."""
+
+    OWNER = "owner"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+class OperatorRole(StrEnum):
+    """A duty at the center itself."""
+
+    SYSTEM = "system"
+    SECURITY = "security"
+    AUDIT = "audit"
+
+
+EVERYONE = frozenset({"keys:own", "nodes:read", "prices:read"})
+"""What being signed in is enough for."""
+
+_VIEWER = EVERYONE | {
+    "jobs:read",
+    "projects:read",
+    "orgs:read",
+    "users:read",
+    "credit:read",
+    "quotas:read",
+    "secrets:read",
+}
+_MEMBER = _VIEWER | {"jobs:write", "jobs:cancel", "secrets:write"}
+_OWNER = _MEMBER | {"users:write", "projects:write", "orgs:write", "keys:read", "keys:write", "audit:read"}
+
+ORG_ROLES: Mapping[OrgRole, frozenset[str]] = {
+    OrgRole.VIEWER: _VIEWER,
+    OrgRole.MEMBER: _MEMBER,
+    OrgRole.OWNER: _OWNER,
+}
+"""Role → scopes inside the organisation it was given in."""
+
+OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
+    OperatorRole.SYSTEM: EVERYONE
+    | {
+        "nodes:write",
+        "jobs:read",
+        "jobs:cancel",
+        "orgs:read",
+        "orgs:write",
+        "projects:read",
+        "users:read",
+        "credit:read",
+        "credit:write",
+        "credit:approve",
+        "prices:write",
+        "quotas:read",
+        "quotas:write",
+        "settings:read",
+        "settings:write",
+        "backup:write",
+        "metrics:read",
+    },
+    OperatorRole.SECURITY: EVERYONE
+    | {"users:read", "users:write", "keys:read", "keys:write", "orgs:read", "projects:read", "settings:read"},
+    OperatorRole.AUDIT: EVERYONE | {"audit:read", "audit:verify", "credit:read", "quotas:read", "orgs:read"},
+}
+"""Role → scopes at the whole center, in every organisation."""
+
+READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read")) | {"keys:own"}
+"""What is left in a suspended organisation: looking, and taking one's data away."""

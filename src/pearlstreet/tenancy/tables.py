@@ -1,0 +1,138 @@
+"""Tables of this room. No behaviour."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.store.tables import id_column, metadata
+
+orgs = sa.Table(
+    "orgs",
+    metadata,
+    id_column(),
+    sa.Column("slug", sa.String(40), nullable=False, unique=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(24), nullable=False),
+    sa.Column("settings", sa.JSON, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=False),
+    sa.Column("slug", sa.String(40), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("org_id", "slug"),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    id_column(),
+    sa.Column("name", sa.String(40), nullable=False, unique=True),
+    sa.Column("display_name", sa.String(200), nullable=False),
+    sa.Column("email", sa.String(254), nullable=True),
+    sa.Column("state", sa.String(24), nullable=False),
+    # One column, so that nobody can hold two operator roles.
+    sa.Column("operator_role", sa.String(16), nullable=True),
+    sa.Column("password_hash", sa.String(200), nullable=True),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+)
+
+memberships = sa.Table(
+    "memberships",
+    metadata,
+    sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), primary_key=True, index=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    id_column(),
+    sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=True, index=True),
+    # The key that made this one: what it made ends with it.
+    sa.Column("parent_id", sa.String(40), nullable=True, index=True),
+    sa.Column("label", sa.String(100), nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    sa.Column("revoked_us", sa.BigInteger, nullable=True),
+    sa.Column("last_used_us", sa.BigInteger, nullable=True),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    id_column(),
+    sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("peer", sa.String(64), nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False, index=True),
+    sa.Column("last_seen_us", sa.BigInteger, nullable=False),
+)
+
+password_links = sa.Table(
+    "password_links",
+    metadata,
+    id_column(),
+    sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+)
+
+sign_in_failures = sa.Table(
+    "sign_in_failures",
+    metadata,
+    # "user " or "peer " and a hash: what strangers type is not kept.
+    sa.Column("subject", sa.String(80), primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("last_us", sa.BigInteger, nullable=False, index=True),
+    sa.Column("locked_until_us", sa.BigInteger, nullable=False),
+)
+
+identities = sa.Table(
+    "identities",
+    metadata,
+    # A digest of (issuer, subject): both may be long, and a key must not be.
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("issuer", sa.String(500), nullable=False),
+    sa.Column("subject", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+)
+
+oidc_flows = sa.Table(
+    "oidc_flows",
+    metadata,
+    sa.Column("state_hash", sa.String(64), primary_key=True),
+    sa.Column("provider", sa.String(40), nullable=False),
+    sa.Column("binding_hash", sa.String(64), nullable=False),
+    sa.Column("redirect_uri", sa.String(500), nullable=False),
+    sa.Column(
+        "sealed", sa.LargeBinary, nullable=False, info={"sealed": "oidc flow {state_hash}"}
+    ),  # nonce, verifier
+    sa.Column("created_us", sa.BigInteger, nullable=False, index=True),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=False),
+    # Empty: the whole organisation's.
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False, info={"sealed": "secret {id}"}),
+    sa.Column("updated_us", sa.BigInteger, nullable=False),
+    sa.Column("updated_by", sa.String(80), nullable=False),
+    sa.UniqueConstraint("org_id", "project_id", "name"),
+)

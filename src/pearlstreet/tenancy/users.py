@@ -1,0 +1,373 @@
+"""Commands and queries about users, their roles, and members of organisations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import Conflict, Forbidden, NotFound
+from pearlstreet.base.ids import is_id
+from pearlstreet.base.text import text
+from pearlstreet.store import audit
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.transitions import note, transition
+from pearlstreet.tenancy import credentials
+from pearlstreet.tenancy.authentication import changed
+from pearlstreet.tenancy.model import (
+    USER_STATES,
+    Actor,
+    Membership,
+    Standing,
+    StandingEvent,
+    User,
+)
+from pearlstreet.tenancy.names import LOGIN, check_after, check_email, check_label, check_login
+from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
+from pearlstreet.tenancy.tables import memberships, orgs, password_links, sessions, users
+
+LINK_LIFE_US = 72 * 3600 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A new user and the one-time token with which they set a password (72 h); shown once."""
+
+    user: User
+    token: str = field(repr=False)
+
+
+def create_user(
+    store: Store,
+    actor: Actor,
+    name: str,
+    *,
+    display_name: str = "",
+    email: str | None = None,
+    org: str | None = None,
+    role: OrgRole = OrgRole.MEMBER,
+    operator_role: OperatorRole | None = None,
+) -> Invited:
+    """Make an account: a member of `org`, an operator, or (security only) neither yet. Raises Conflict if taken."""
+    name, email = check_login(name), check_email(email)
+    display_name = check_label(display_name or name, "display_name", 200)
+    if org is None or operator_role is not None:
+        actor.require("users:write")
+
+    def command(tx: Tx) -> Invited:
+        org_id = find_org(tx, actor, org, "users:write").id if org is not None else None
+        if org_id is not None and operator_role is not None:
+            raise _apart()
+        made = insert_user(tx, actor, name, display_name, email, operator_role)
+        if org_id is not None:
+            _insert_member(tx, actor, made.id, org_id, role)
+        return Invited(made, new_link(tx, made.id))
+
+    return store.write(command)
+
+
+def insert_user(
+    tx: Tx, actor: Actor, name: str, display_name: str, email: str | None, operator_role: OperatorRole | None
+) -> User:
+    """Write a user inside a command that has decided that it may be. Raises Conflict when the name is taken."""
+    if tx.scalar(sa.select(users.c.id).where(users.c.name == name)):
+        raise Conflict(text("The login name {name} is taken", name=name))
+    made = User(tx.new_id("usr"), name, display_name, email, Standing.ACTIVE, operator_role, tx.now_us)
+    tx.execute(
+        sa.insert(users).values(
+            id=made.id,
+            name=name,
+            display_name=display_name,
+            email=email,
+            state=made.state,
+            operator_role=operator_role,
+            password_hash=None,
+            created_us=tx.now_us,
+        )
+    )
+    note(tx, made.id, None, made.state, "create")
+    details = {"name": name, "operator_role": operator_role}
+    audit.record(tx, actor=actor.label, action="user.create", target=made.id, details=details)
+    return made
+
+
+def invite_member(
+    store: Store, actor: Actor, org: str, user: str, role: OrgRole = OrgRole.MEMBER
+) -> Membership:
+    """Give an existing user (id or login name) a role in the organisation, or change it."""
+
+    def command(tx: Tx) -> Membership:
+        owner = find_org(tx, actor, org, "users:write")
+        found = _find(tx, user)
+        if found.operator_role is not None:
+            raise _apart()
+        before = _membership(tx, found.id, owner.id)
+        if before is None:
+            _insert_member(tx, actor, found.id, owner.id, role)
+        else:
+            _keep_an_owner(tx, before, role)
+            tx.execute(sa.update(memberships).where(*_one(found.id, owner.id)).values(role=role))
+            details = {"user": found.id, "before": before.role, "after": role}
+            audit.record(
+                tx,
+                actor=actor.label,
+                action="member.role",
+                target=found.id,
+                org_id=owner.id,
+                details=details,
+            )
+        changed(tx)
+        return Membership(found.id, owner.id, role, found.name, owner.slug)
+
+    return store.write(command)
+
+
+def remove_member(store: Store, actor: Actor, org: str, user: str) -> None:
+    """Take a user's role in the organisation away; the account stays. Raises Conflict for the last owner."""
+
+    def command(tx: Tx) -> None:
+        owner = find_org(tx, actor, org, "users:write")
+        found = _find(tx, user)
+        before = _membership(tx, found.id, owner.id)
+        if before is None:
+            raise NotFound(text("{user} is no member of {org}", user=found.name, org=owner.slug))
+        _keep_an_owner(tx, before, None)
+        tx.execute(sa.delete(memberships).where(*_one(found.id, owner.id)))
+        audit.record(tx, actor=actor.label, action="member.remove", target=found.id, org_id=owner.id)
+        changed(tx)
+
+    store.write(command)
+
+
+def list_members(store: Store, actor: Actor, org: str) -> Sequence[Membership]:
+    """Who belongs to the organisation, by login name."""
+
+    def query(tx: Tx) -> Sequence[Membership]:
+        owner = find_org(tx, actor, org, "users:read")
+        return [_member(row) for row in tx.rows(_MEMBERS.where(orgs.c.id == owner.id).order_by(users.c.name))]
+
+    return store.read(query)
+
+
+def list_memberships(store: Store, actor: Actor) -> Sequence[Membership]:
+    """The actor's own memberships, by organisation."""
+    query = _MEMBERS.where(memberships.c.user_id == actor.user_id, orgs.c.id.in_(actor.orgs)).order_by(
+        orgs.c.slug
+    )
+    return store.read(lambda tx: [_member(row) for row in tx.rows(query)])
+
+
+def get_user(store: Store, actor: Actor, user: str) -> User:
+    """By id or login name: oneself, a fellow member, or (operators) anybody. Raises NotFound otherwise."""
+    return store.read(lambda tx: _visible(tx, actor, user))
+
+
+def list_users(store: Store, actor: Actor, *, after: str | None = None, limit: int = 100) -> Sequence[User]:
+    """Those the actor sees, by id, after the id `after`."""
+    query = sa.select(users).order_by(users.c.id).limit(limit)
+    visible = actor.orgs_with("users:read")
+    if visible is not None:
+        fellows = sa.select(memberships.c.user_id).where(memberships.c.org_id.in_(visible))
+        query = query.where(sa.or_(users.c.id == actor.user_id, users.c.id.in_(fellows)))
+    if after is not None:
+        query = query.where(users.c.id > check_after(after, "usr"))
+    return store.read(lambda tx: [as_user(row) for row in tx.rows(query)])
+
+
+def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole | None) -> User:
+    """Give an account its one operator duty, or take it away. Raises Conflict when it has another, or is a member."""
+    actor.require("users:write")
+
+    def command(tx: Tx) -> User:
+        found = _visible(tx, actor, user)
+        _not_oneself(actor, found)
+        if role is not None and found.operator_role not in (None, role):
+            raise Conflict(
+                text(
+                    "{user} is {role} already; nobody holds two operator roles",
+                    user=found.name,
+                    role=found.operator_role,
+                ),
+                hint=text("Give the duty to another account, or take the first away before"),
+            )
+        if role is not None and tx.scalar(sa.select(memberships.c.org_id).where(_of_user(found.id))):
+            raise _apart()
+        tx.execute(sa.update(users).where(users.c.id == found.id).values(operator_role=role))
+        details = {"before": found.operator_role, "after": role}
+        audit.record(tx, actor=actor.label, action="user.operator_role", target=found.id, details=details)
+        changed(tx)
+        return _find(tx, found.id)
+
+    return store.write(command)
+
+
+def suspend_user(store: Store, actor: Actor, user: str, reason: str = "") -> User:
+    """Refuse the account everything at once, sessions and keys included, until `resume_user`."""
+    return _move(store, actor, user, StandingEvent.SUSPEND, reason)
+
+
+def resume_user(store: Store, actor: Actor, user: str, reason: str = "") -> User:
+    """Undo `suspend_user`."""
+    return _move(store, actor, user, StandingEvent.RESUME, reason)
+
+
+def close_user(store: Store, actor: Actor, user: str, reason: str = "") -> User:
+    """End the account for good; its name is not given out again."""
+    return _move(store, actor, user, StandingEvent.CLOSE, reason)
+
+
+def issue_password_link(store: Store, actor: Actor, user: str) -> Invited:
+    """A fresh one-time token to set a password with; earlier ones end."""
+    actor.require("users:write")
+
+    def command(tx: Tx) -> Invited:
+        found = _visible(tx, actor, user)
+        audit.record(tx, actor=actor.label, action="user.password_link", target=found.id)
+        return Invited(found, new_link(tx, found.id))
+
+    return store.write(command)
+
+
+def new_link(tx: Tx, user_id: str) -> str:
+    """Write a one-time token for a user; earlier ones end."""
+    tx.execute(sa.delete(password_links).where(password_links.c.user_id == user_id))
+    parts, shown = credentials.mint(tx, credentials.LINK)
+    tx.execute(
+        sa.insert(password_links).values(
+            id=parts.row_id,
+            user_id=user_id,
+            secret_hash=credentials.digest(parts.secret),
+            expires_us=tx.now_us + LINK_LIFE_US,
+        )
+    )
+    return shown
+
+
+def add_member(tx: Tx, actor: Actor, user_id: str, org_id: str, role: OrgRole) -> None:
+    """Write a membership inside a command that has decided that it may be."""
+    _insert_member(tx, actor, user_id, org_id, role)
+
+
+def as_user(row: RowMapping) -> User:
+    """A `users` row as a value."""
+    role = row["operator_role"]
+    return User(
+        row["id"],
+        row["name"],
+        row["display_name"],
+        row["email"],
+        Standing(row["state"]),
+        OperatorRole(role) if role else None,
+        row["created_us"],
+    )
+
+
+_MEMBERS = (
+    sa.select(memberships, users.c.name.label("user_name"), orgs.c.slug.label("org_slug"))
+    .join(users, users.c.id == memberships.c.user_id)
+    .join(orgs, orgs.c.id == memberships.c.org_id)
+)
+
+
+def _move(store: Store, actor: Actor, user: str, event: StandingEvent, reason: str) -> User:
+    actor.require("users:write")
+    reason = check_label(reason, "reason", 500)
+
+    def command(tx: Tx) -> User:
+        found = _visible(tx, actor, user)
+        _not_oneself(actor, found)
+        why = text("{reason}", reason=reason) if reason else None
+        transition(tx, users, found.id, USER_STATES, found.state, event, reason=why)
+        if event is not StandingEvent.RESUME:
+            tx.execute(sa.delete(sessions).where(sessions.c.user_id == found.id))
+            tx.execute(sa.delete(password_links).where(password_links.c.user_id == found.id))
+        audit.record(
+            tx,
+            actor=actor.label,
+            action=f"user.{event.value}",
+            target=found.id,
+            details={"reason": reason},
+        )
+        changed(tx)
+        return _find(tx, found.id)
+
+    return store.write(command)
+
+
+def _not_oneself(actor: Actor, found: User) -> None:
+    if found.id == actor.user_id:
+        raise Forbidden(text("Nobody changes the standing or duty of their own account"))
+
+
+def _apart() -> Conflict:
+    return Conflict(
+        text("An operator account belongs to no organisation"),
+        hint=text("Use a second account for work in an organisation"),
+    )
+
+
+def _find(tx: Tx, user: str) -> User:
+    row = None
+    if is_id(user, "usr") or LOGIN.fullmatch(user):
+        column = users.c.id if is_id(user, "usr") else users.c.name
+        row = tx.first(sa.select(users).where(column == user))
+    if row is None:
+        raise NotFound(text("No user {user}", user=user[:80]))
+    return as_user(row)
+
+
+def _visible(tx: Tx, actor: Actor, user: str) -> User:
+    found = _find(tx, user)
+    if found.id == actor.user_id or actor.may("users:read"):
+        return found
+    fellow = tx.scalar(
+        sa.select(memberships.c.org_id).where(
+            _of_user(found.id), memberships.c.org_id.in_(actor.orgs_with("users:read") or ())
+        )
+    )
+    if fellow is None:
+        raise NotFound(text("No user {user}", user=user[:80]))
+    return found
+
+
+def _insert_member(tx: Tx, actor: Actor, user_id: str, org_id: str, role: OrgRole) -> None:
+    tx.execute(sa.insert(memberships).values(user_id=user_id, org_id=org_id, role=role, created_us=tx.now_us))
+    details = {"user": user_id, "role": role}
+    audit.record(tx, actor=actor.label, action="member.add", target=user_id, org_id=org_id, details=details)
+    changed(tx)
+
+
+def _keep_an_owner(tx: Tx, before: Membership, after: OrgRole | None) -> None:
+    if before.role is not OrgRole.OWNER or after is OrgRole.OWNER:
+        return
+    owners = tx.scalar(
+        sa.select(sa.func.count())
+        .select_from(memberships)
+        .where(memberships.c.org_id == before.org_id, memberships.c.role == OrgRole.OWNER)
+    )
+    if owners < 2:
+        raise Conflict(
+            text("{user} is the last owner of {org}", user=before.user_name, org=before.org_slug),
+            hint=text("Make somebody else an owner first"),
+        )
+
+
+def _membership(tx: Tx, user_id: str, org_id: str) -> Membership | None:
+    row = tx.first(_MEMBERS.where(*_one(user_id, org_id)))
+    return None if row is None else _member(row)
+
+
+def _one(user_id: str, org_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_of_user(user_id), memberships.c.org_id == org_id)
+
+
+def _of_user(user_id: str) -> sa.ColumnElement[bool]:
+    return memberships.c.user_id == user_id
+
+
+def _member(row: RowMapping) -> Membership:
+    return Membership(row["user_id"], row["org_id"], OrgRole(row["role"]), row["user_name"], row["org_slug"])
