@@ -1,0 +1,88 @@
+"""The books as a beancount journal, which beancount's own checker accepts: every entry, and every balance asserted.
+
+Each balance is asserted with a tolerance of zero: beancount would else accept a difference of a micro-yuan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import EPOCH
+from pearlstreet.base.money import format_yuan
+from pearlstreet.base.text import from_json
+from pearlstreet.ledger import chart
+from pearlstreet.ledger.months import zone_of
+from pearlstreet.ledger.site import read_site
+from pearlstreet.ledger.tables import accounts, entries, transactions
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+
+TITLE = "Pearlstreet"
+
+
+def export_journal(store: Store, actor: Actor) -> str:
+    """The whole journal on one consistent snapshot."""
+    actor.require("audit:verify")
+    return store.read(lambda tx: "".join(export_beancount(tx)))
+
+
+def export_beancount(tx: Tx) -> Iterator[str]:
+    """The journal, a directive at a time. Dates are the site's; amounts are exact to the micro-yuan."""
+    zone = read_site(tx).time_zone
+    yield f'option "title" "{TITLE}"\noption "operating_currency" "CNY"\n'
+    first = tx.scalar(sa.select(sa.func.min(transactions.c.at_us)))
+    last = tx.scalar(sa.select(sa.func.max(transactions.c.at_us)))
+    if first is None:
+        return
+    standing = tx.rows(sa.select(accounts).order_by(accounts.c.id))
+    for row in standing:
+        yield f"\n{_day(first, zone)} open {journal_name(row['id'])} {row['currency']}"
+    yield "\n"
+    yield from _transactions(tx, zone)
+    for row in standing:
+        amount = _exact(row["balance_micro"])
+        yield f"\n{_day(last, zone, later=1)} balance {journal_name(row['id'])}  {amount} ~ 0 {row['currency']}"
+    yield "\n"
+
+
+def journal_name(account: str) -> str:
+    """`wallet/org_01k…` → `Liabilities:Wallet:Org-01K…`."""
+    found = chart.chapter_of(account)
+    if account in chart.CHAPTERS:
+        return found.journal
+    name = account.split("/", 1)[1].replace("_", "-")
+    return f"{found.journal}:{name[:1].upper()}{name[1:]}"
+
+
+def _transactions(tx: Tx, zone: str) -> Iterator[str]:
+    query = (
+        sa.select(transactions, entries.c.account_id, entries.c.currency, entries.c.amount_micro)
+        .join_from(transactions, entries, entries.c.tx_seq == transactions.c.seq)
+        .order_by(transactions.c.seq, entries.c.line)
+    )
+    seq = None
+    for row in tx.connection.execute(query).yield_per(1000).mappings():
+        if row["seq"] != seq:
+            seq = row["seq"]
+            memo = _quoted(str(from_json(row["memo"])))
+            yield f"\n{_day(row['at_us'], zone)} * {memo}\n"
+            yield f"  id: {_quoted(row['id'])}\n  reference: {_quoted(row['reference'])}\n"
+        yield f"  {journal_name(row['account_id'])}  {_exact(row['amount_micro'])} {row['currency']}\n"
+
+
+def _exact(micro: int) -> str:
+    return format_yuan(micro, decimals=6).replace(",", "")
+
+
+def _quoted(value: str) -> str:
+    """A string beancount reads back: its escapes are JSON's for what can occur on one line."""
+    return json.dumps(" ".join(value.split()), ensure_ascii=False)
+
+
+def _day(us: int, zone: str, *, later: int = 0) -> Any:
+    return (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(zone)).date() + timedelta(days=later)

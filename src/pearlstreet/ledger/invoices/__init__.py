@@ -1,0 +1,1 @@
+"""Invoices: a month's charges of one organisation, drafted at any time, issued once, never changed."""

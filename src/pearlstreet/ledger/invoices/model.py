@@ -1,0 +1,151 @@
+"""What an invoice says, and its JSON. Amounts are whole micro-yuan; what is to be paid is whole fen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from typing import Any
+
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import Text, text
+from pearlstreet.ledger.model import Party
+from pearlstreet.ledger.rules import KINDS
+
+FEN = 10_000
+"""Micro-yuan in 0.01 yuan, the least that can be paid."""
+_SIX = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One resource at one price; refunds stand on lines of their own."""
+
+    resource: str
+    kind: str
+    """Name of the price rule kind."""
+    is_refund: bool
+    quantity: Fraction
+    price_micro: int
+    per: int
+    amount: Money
+
+    @property
+    def unit(self) -> Text:
+        """Of the quantity."""
+        return KINDS[self.kind].label
+
+    @property
+    def label(self) -> Text:
+        """What was used, for people."""
+        used = resource_label(self.resource)
+        return text("Refund: {resource}", resource=used) if self.is_refund else used
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """`total` = lines + `carried_in` − `carried_out`; `total` = `net` + `tax` exactly."""
+
+    id: str | None
+    """None: a draft."""
+    number: str | None
+    org_id: str
+    month: str
+    start_us: int
+    end_us: int
+    zone: str
+    seller: Party
+    buyer: Party
+    tax_rate_bp: int
+    lines: tuple[InvoiceLine, ...]
+    carried_in: Money
+    """Less than a fen, left from the invoice before."""
+    carried_out: Money
+    """Less than a fen, left for the next one."""
+    total: Money
+    """Including tax, in whole fen."""
+    tax: Money
+    net: Money
+    issued_us: int | None
+
+    @property
+    def used(self) -> Money:
+        """Sum of the lines, exactly."""
+        return Money(sum(line.amount.micro for line in self.lines))
+
+    def to_json(self) -> dict[str, Any]:
+        """A form that survives JSON; `from_json` reads it back. Amounts in micro-yuan."""
+        return {
+            **{
+                name: getattr(self, name)
+                for name in ("id", "number", "org_id", "month", "start_us", "end_us", "zone")
+            },
+            "currency": "CNY",
+            "seller": asdict(self.seller),
+            "buyer": asdict(self.buyer),
+            "tax_rate_bp": self.tax_rate_bp,
+            "lines": [_line_json(line) for line in self.lines],
+            **{
+                name: getattr(self, name).micro
+                for name in ("used", "carried_in", "carried_out", "total", "tax", "net")
+            },
+            "issued_us": self.issued_us,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Invoice:
+        """The invoice that `to_json` wrote."""
+        amounts: dict[str, Any] = {
+            name: Money(value[name]) for name in ("carried_in", "carried_out", "total", "tax", "net")
+        }
+        plain = ("id", "number", "org_id", "month", "start_us", "end_us", "zone", "tax_rate_bp", "issued_us")
+        return Invoice(
+            **{name: value[name] for name in plain},
+            **amounts,
+            seller=Party(**value["seller"]),
+            buyer=Party(**value["buyer"]),
+            lines=tuple(_line_from(line) for line in value["lines"]),
+        )
+
+
+def resource_label(resource: str) -> Text:
+    """A resource code for people: `accelerator/t4` → Accelerator T4."""
+    family, _, model = resource.partition("/")
+    if family == "accelerator":
+        return text("Accelerator {model}", model=model.upper())
+    known = {"cpu": text("CPU"), "memory": text("Memory"), "storage": text("Storage")}
+    return known.get(family) or text("{resource}", resource=resource)
+
+
+def decimal_text(quantity: Fraction) -> str:
+    """A quantity to at most six decimals, zeros dropped, for people; the exact fraction stays in the JSON."""
+    exact = Decimal(quantity.numerator) / Decimal(quantity.denominator)
+    shown = f"{exact.quantize(_SIX, ROUND_HALF_EVEN):,f}"
+    return shown.rstrip("0").rstrip(".")
+
+
+def _line_json(line: InvoiceLine) -> dict[str, Any]:
+    return {
+        "resource": line.resource,
+        "kind": line.kind,
+        "unit": str(line.unit),
+        "is_refund": line.is_refund,
+        "quantity": decimal_text(line.quantity).replace(",", ""),
+        "quantity_exact": str(line.quantity),
+        "price_micro": line.price_micro,
+        "per": line.per,
+        "amount": line.amount.micro,
+    }
+
+
+def _line_from(value: Mapping[str, Any]) -> InvoiceLine:
+    return InvoiceLine(
+        value["resource"],
+        value["kind"],
+        value["is_refund"],
+        Fraction(value["quantity_exact"]),
+        value["price_micro"],
+        value["per"],
+        Money(value["amount"]),
+    )

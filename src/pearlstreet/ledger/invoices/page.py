@@ -1,0 +1,106 @@
+"""PURE: the words and rows of an invoice in a language, which the terminal and the PDF both lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pearlstreet.base.clock import EPOCH
+from pearlstreet.base.money import Money, format_yuan
+from pearlstreet.base.text import Text, text
+from pearlstreet.ledger.invoices.model import Invoice, InvoiceLine, decimal_text
+from pearlstreet.ledger.model import Party
+from pearlstreet.ledger.months import zone_of
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An invoice as lines of text."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    seller: tuple[tuple[str, str], ...]
+    buyer: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...]
+    """Of the table's columns: what, quantity, unit, unit price, amount."""
+    rows: tuple[tuple[str, ...], ...]
+    sums: tuple[tuple[str, str], ...]
+    """The last one is what is to be paid."""
+    notes: tuple[str, ...]
+
+
+def page(invoice: Invoice, language: str) -> Page:
+    """Lay an invoice out in `language`."""
+
+    def say(message: Text) -> str:
+        return message.render(language)
+
+    title = text("Invoice") if invoice.number else text("Draft invoice")
+    facts = [
+        (say(text("Number")), invoice.number or say(text("draft, not issued"))),
+        (say(text("Month")), f"{invoice.month} ({invoice.zone})"),
+        (say(text("Organisation")), invoice.org_id),
+    ]
+    if invoice.issued_us is not None:
+        facts.append((say(text("Issued")), _day(invoice.issued_us, invoice.zone)))
+    heads = (text("Resource"), text("Quantity"), text("Unit"), text("Unit price"), text("Amount"))
+    return Page(
+        title=say(title),
+        facts=tuple(facts),
+        seller=_party(text("Seller"), invoice.seller, say),
+        buyer=_party(text("Buyer"), invoice.buyer, say),
+        heads=tuple(say(head) for head in heads),
+        rows=tuple(_row(line, say) for line in invoice.lines),
+        sums=_sums(invoice, say),
+        notes=(
+            say(text("All amounts are in yuan (CNY); prices include tax.")),
+            say(
+                text(
+                    "It supports a tax invoice (fapiao) of the tax authority's system; it is not one itself."
+                )
+            ),
+        ),
+    )
+
+
+def _party(what: Text, party: Party, say: Callable[[Text], str]) -> tuple[tuple[str, str], ...]:
+    found = [(say(what), party.name or "-"), (say(text("Taxpayer number")), party.tax_id or "-")]
+    for label, value in (
+        (text("Address"), party.address),
+        (text("Phone"), party.phone),
+        (text("Bank"), party.bank),
+        (text("Bank account"), party.bank_account),
+    ):
+        if value:
+            found.append((say(label), value))
+    return tuple(found)
+
+
+def _row(line: InvoiceLine, say: Callable[[Text], str]) -> tuple[str, ...]:
+    price = format_yuan(line.price_micro)
+    if line.per != 1:
+        price += f" / {line.per:,}"
+    return (say(line.label), decimal_text(line.quantity), say(line.unit), price, str(line.amount))
+
+
+def _sums(invoice: Invoice, say: Callable[[Text], str]) -> tuple[tuple[str, str], ...]:
+    def yuan(amount: Money) -> str:
+        return f"¥{amount}"
+
+    rate = format_yuan(invoice.tax_rate_bp * 10_000, decimals=0)
+    sums = [(say(text("Sum of use")), yuan(invoice.used))]
+    if invoice.carried_in:
+        sums.append((say(text("Carried from the invoice before")), yuan(invoice.carried_in)))
+    if invoice.carried_out:
+        sums.append((say(text("Carried to the next invoice (less than a fen)")), yuan(-invoice.carried_out)))
+    return (
+        *sums,
+        (say(text("Amount without tax")), yuan(invoice.net)),
+        (say(text("Tax ({rate} %)", rate=rate)), yuan(invoice.tax)),
+        (say(text("Total including tax")), yuan(invoice.total)),
+    )
+
+
+def _day(us: int, zone: str) -> str:
+    return (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(zone)).strftime("%Y-%m-%d")

@@ -1,0 +1,184 @@
+"""Draft, issue, find invoices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import Conflict, NotFound
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.ledger import chart
+from pearlstreet.ledger.book import chunks, post_one
+from pearlstreet.ledger.invoices.build import Charged, build
+from pearlstreet.ledger.invoices.model import Invoice
+from pearlstreet.ledger.model import Draft, Entry, TxKind
+from pearlstreet.ledger.months import month_named
+from pearlstreet.ledger.posting import post_spans
+from pearlstreet.ledger.prices import prices
+from pearlstreet.ledger.site import read_buyer, read_site
+from pearlstreet.ledger.tables import charges, invoices, streams
+from pearlstreet.store import audit, outbox
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+
+
+def draft_invoice(store: Store, actor: Actor, org_id: str, month: str) -> Invoice:
+    """What the invoice of `month` (2026-11) would say if it were issued now; the issued one when it was.
+
+    Raises InvalidInput for what is not a month.
+    """
+    actor.require("credit:read", org_id)
+
+    def query(tx: Tx) -> Invoice:
+        issued = tx.scalar(
+            sa.select(invoices.c.document).where(invoices.c.org_id == org_id, invoices.c.month == month)
+        )
+        return Invoice.from_json(issued) if issued else _draft(tx, org_id, month)[0]
+
+    return store.read(query)
+
+
+def issue_invoice(store: Store, actor: Actor, org_id: str, month: str) -> Invoice:
+    """Issue a month's invoice: numbered, with its tax booked, never changed after. Repeating answers the same.
+
+    Raises Conflict before the month is over or when there is nothing to invoice. What is charged to the month later
+    is put on the next invoice.
+    """
+    actor.require("credit:write")
+
+    def command(tx: Tx) -> Invoice:
+        mine = (invoices.c.org_id == org_id) & (invoices.c.month == month)
+        issued = tx.scalar(sa.select(invoices.c.document).where(mine))
+        if issued is not None:
+            return Invoice.from_json(issued)
+        return _issue(tx, actor, org_id, month)
+
+    return store.write(command)
+
+
+def get_invoice(store: Store, actor: Actor, invoice_id: str) -> Invoice:
+    """An issued invoice by its id or number. Raises NotFound."""
+    either = (invoices.c.id == invoice_id) | (invoices.c.number == invoice_id)
+    row = store.read(lambda tx: tx.first(sa.select(invoices).where(either)))
+    missing = text("No such invoice")
+    if row is None:
+        raise NotFound(missing)
+    actor.require("credit:read", row["org_id"], missing=missing)
+    return Invoice.from_json(row["document"])
+
+
+def list_invoices(
+    store: Store, actor: Actor, org_id: str, *, before_month: str | None = None, limit: int = 100
+) -> Sequence[Invoice]:
+    """Issued invoices of an organisation, latest month first; `before_month` pages on."""
+    actor.require("credit:read", org_id)
+    query = sa.select(invoices.c.document).where(invoices.c.org_id == org_id)
+    if before_month is not None:
+        query = query.where(invoices.c.month < before_month)
+    query = query.order_by(invoices.c.month.desc()).limit(limit)
+    return [Invoice.from_json(row["document"]) for row in store.read(lambda tx: tx.rows(query))]
+
+
+def _issue(tx: Tx, actor: Actor, org_id: str, month: str) -> Invoice:
+    site = read_site(tx)
+    if month_named(month, site.time_zone).end_us > tx.now_us:
+        raise Conflict(
+            text("{month} is not over yet", month=month),
+            hint=text("A draft can be seen at any time: pearl invoice {month}", month=month),
+        )
+    post_spans(tx, org_id=org_id)
+    draft, charge_ids = _draft(tx, org_id, month)
+    if not charge_ids:
+        raise Conflict(text("There is nothing to invoice for {month}", month=month))
+    serial = (tx.scalar(sa.select(sa.func.max(invoices.c.serial))) or 0) + 1
+    made = replace(
+        draft,
+        id=tx.new_id("inv"),
+        number=f"{site.invoice_prefix}-{month}-{serial:06d}",
+        issued_us=tx.now_us,
+    )
+    tx.execute(
+        sa.insert(invoices).values(
+            id=made.id,
+            number=made.number,
+            serial=serial,
+            org_id=org_id,
+            month=month,
+            document=made.to_json(),
+            total_micro=made.total.micro,
+            carried_out_micro=made.carried_out.micro,
+            issued_us=tx.now_us,
+        )
+    )
+    for part in chunks(charge_ids):
+        tx.execute(sa.update(charges).where(charges.c.id.in_(part)).values(invoice_id=made.id))
+    _book_tax(tx, actor, made)
+    audit.record(
+        tx,
+        actor=actor.label,
+        action="invoice.issue",
+        target=str(made.id),
+        org_id=org_id,
+        details={"number": made.number, "total": str(made.total)},
+    )
+    outbox.emit(tx, "invoice.issued", {"invoice": made.id, "number": made.number}, org_id=org_id)
+    return made
+
+
+def _draft(tx: Tx, org_id: str, month: str) -> tuple[Invoice, Sequence[str]]:
+    """The draft and the ids of the charges on it: the month's, and late ones of months that are invoiced already."""
+    site = read_site(tx)
+    wanted = month_named(month, site.time_zone)
+    invoiced = sa.select(invoices.c.month).where(invoices.c.org_id == org_id, invoices.c.month < month)
+    query = (
+        sa.select(charges, streams.c.resource, streams.c.price_version_id)
+        .join_from(charges, streams, charges.c.stream_id == streams.c.id)
+        .where(
+            charges.c.org_id == org_id,
+            charges.c.invoice_id.is_(None),
+            (charges.c.month == month) | charges.c.month.in_(invoiced),
+        )
+        .order_by(charges.c.seq)
+    )
+    charged, ids = [], []
+    for row in tx.rows(query):
+        version = prices(tx, row["price_version_id"])
+        key = (row["rule_resource"], row["rule_kind"])
+        rule = next(rule for rule in version.rules if (rule.resource, rule.kind) == key)
+        is_refund = row["refunds_id"] is not None
+        charged.append(
+            Charged(row["resource"], rule, Fraction(row["quantity"]), Money(row["amount_micro"]), is_refund)
+        )
+        ids.append(row["id"])
+    made = build(org_id, wanted, site, read_buyer(tx, org_id), charged, _carried(tx, org_id))
+    return made, ids
+
+
+def _carried(tx: Tx, org_id: str) -> Money:
+    newest = (
+        sa.select(invoices.c.carried_out_micro)
+        .where(invoices.c.org_id == org_id)
+        .order_by(invoices.c.serial.desc())
+        .limit(1)
+    )
+    return Money(tx.scalar(newest) or 0)
+
+
+def _book_tax(tx: Tx, actor: Actor, made: Invoice) -> None:
+    """The tax within the invoice becomes owed to the state when the invoice is issued."""
+    if not made.tax:
+        return
+    post_one(
+        tx,
+        Draft(
+            TxKind.TAX,
+            f"tax/{made.id}",
+            text("Tax of invoice {number}", number=made.number),
+            entries=(Entry(chart.TAX_INCLUDED, made.tax), Entry(chart.TAX_PAYABLE, -made.tax)),
+            actor=actor.label,
+        ),
+    )

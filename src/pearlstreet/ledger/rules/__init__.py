@@ -1,0 +1,20 @@
+"""Price rule kinds, one file each: how a stretch of use becomes the quantity a price is stated for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pearlstreet.ledger.rules.card_hour import CardHour
+from pearlstreet.ledger.rules.core_hour import CoreHour
+from pearlstreet.ledger.rules.count import Count
+from pearlstreet.ledger.rules.gib_hour import GibHour
+from pearlstreet.ledger.rules.gib_month import GibMonth
+from pearlstreet.ledger.rules.pflops_hour import PflopsHour
+from pearlstreet.ledger.rules.protocol import RuleKind, Slice
+
+KINDS: Mapping[str, RuleKind] = {
+    kind.name: kind for kind in (CardHour(), PflopsHour(), CoreHour(), GibHour(), GibMonth(), Count())
+}
+"""One line per kind; the rule conformance tests walk it."""
+
+__all__ = ["KINDS", "RuleKind", "Slice"]

@@ -1,0 +1,23 @@
+"""Memory by the GiB-hour."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.ledger.model import US_PER_HOUR, Unit
+from pearlstreet.ledger.rules.protocol import Slice
+
+
+class GibHour:
+    """Memory held, used or not."""
+
+    name = "gib_hour"
+    unit = Unit.MEMORY_MIB
+
+    @property
+    def label(self) -> Text:
+        return text("GiB·h")
+
+    def quantity(self, used: Slice) -> Fraction:
+        return Fraction(used.quantity, 1024 * US_PER_HOUR)

@@ -1,0 +1,24 @@
+"""Storage by the GiB-month: a month is as long as that month is in the site's time zone."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import GIB
+from pearlstreet.ledger.model import Unit
+from pearlstreet.ledger.rules.protocol import Slice
+
+
+class GibMonth:
+    """A GiB kept for all of February costs as much as one kept for all of March."""
+
+    name = "gib_month"
+    unit = Unit.STORAGE_BYTES
+
+    @property
+    def label(self) -> Text:
+        return text("GiB·month")
+
+    def quantity(self, used: Slice) -> Fraction:
+        return Fraction(used.quantity, GIB * used.month_us)

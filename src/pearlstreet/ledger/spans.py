@@ -1,0 +1,166 @@
+"""Use as it is reported: spans, appended once, in order, without overlap or gap. The ledger owns the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from pearlstreet.base.errors import check
+from pearlstreet.ledger.model import Span, Unit
+from pearlstreet.ledger.prices import prices
+from pearlstreet.ledger.refunds import refund_attempt as refund_attempt
+from pearlstreet.ledger.tables import DUE, FREE, spans, streams
+from pearlstreet.store.core import Tx
+
+TOPIC = "spans"
+"""Hint: there are spans to post."""
+
+# Built once: to build a statement costs far more than to run it.
+_STREAM = sa.select(streams).where(
+    streams.c.external_id == sa.bindparam("external_id"),
+    streams.c.resource == sa.bindparam("resource"),
+    streams.c.source == sa.bindparam("source"),
+)
+_INSERT_STREAM = sa.insert(streams)
+_GROW_STREAM = sa.update(streams).where(streams.c.id == sa.bindparam("of_stream"))
+_INSERT_SPAN = sa.insert(spans)
+
+
+def append_span(tx: Tx, span: Span) -> None:
+    """Append one span. The same again is a no-op; another one under its key, an overlap or a gap raises BugError.
+
+    Raises InvalidInput when its price version has no price for it.
+    """
+    check(span.end_us >= span.start_us and span.amount >= 0, "use runs forward", span=_name(span))
+    check(span.unit.is_timed or span.end_us > 0, "a counted span has a time", span=_name(span))
+    stream = _stream(tx, span)
+    if stream is None:
+        check(span.sequence == 0, "a stream starts with sequence 0", span=_name(span))
+        stream_id = _start(tx, span)
+    else:
+        stream_id = stream["id"]
+        _check_same_stream(stream, span)
+        if span.sequence <= stream["last_sequence"]:
+            _check_repeat(tx, stream_id, span)
+            return
+        check(span.sequence == stream["last_sequence"] + 1, "spans come in order", span=_name(span))
+        check(span.start_us == stream["end_us"], "spans neither overlap nor gap", span=_name(span))
+        grown = {"of_stream": stream_id, "last_sequence": span.sequence, "end_us": span.end_us}
+        tx.execute(_GROW_STREAM, grown)
+    prices(tx, span.price_version_id).rule_for(span.resource, span.unit, span.pflops)
+    tx.execute(_INSERT_SPAN, _span_row(stream_id, span))
+    if span.billable:
+        tx.hint(TOPIC)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A stored span, with what became of it."""
+
+    span: Span
+    state: str
+    charge_id: str | None
+
+
+def spans_of(tx: Tx, org_id: str, reference: str) -> Sequence[Use]:
+    """All use under a reference (a job) of an organisation, oldest first."""
+    query = (
+        sa.select(spans, streams)
+        .join_from(spans, streams, spans.c.stream_id == streams.c.id)
+        .where(streams.c.org_id == org_id, streams.c.reference == reference)
+        .order_by(spans.c.id)
+    ).set_label_style(sa.LABEL_STYLE_TABLENAME_PLUS_COL)
+    return [_use(row) for row in tx.rows(query)]
+
+
+def _use(row: RowMapping) -> Use:
+    from_span = {name: row[f"ledger_spans_{name}"] for name in ("sequence", "start_us", "end_us", "amount")}
+    from_stream = {
+        name: row[f"ledger_streams_{name}"]
+        for name in (
+            "source",
+            "external_id",
+            "resource",
+            "org_id",
+            "project_id",
+            "reference",
+            "price_version_id",
+        )
+    }
+    span = Span(
+        **from_span,
+        **from_stream,
+        unit=Unit(row["ledger_streams_unit"]),
+        pflops=row["ledger_spans_pflops"],
+        pflops_basis=row["ledger_spans_pflops_basis"],
+        billable=row["ledger_spans_state"] != FREE,
+        why_not=row["ledger_spans_why_not"],
+    )
+    return Use(span, row["ledger_spans_state"], row["ledger_spans_charge_id"])
+
+
+def _stream(tx: Tx, span: Span) -> RowMapping | None:
+    key = {"external_id": span.external_id, "resource": span.resource, "source": span.source}
+    return tx.execute(_STREAM, key).mappings().first()
+
+
+def _start(tx: Tx, span: Span) -> int:
+    made = tx.execute(
+        _INSERT_STREAM,
+        {
+            "source": span.source,
+            "external_id": span.external_id,
+            "resource": span.resource,
+            "org_id": span.org_id,
+            "project_id": span.project_id,
+            "reference": span.reference,
+            "unit": span.unit.value,
+            "price_version_id": span.price_version_id,
+            "last_sequence": span.sequence,
+            "end_us": span.end_us,
+            "carry": "0",
+        },
+    ).inserted_primary_key
+    assert made is not None
+    return int(made[0])
+
+
+def _span_row(stream_id: int, span: Span) -> dict[str, Any]:
+    return {
+        "stream_id": stream_id,
+        "sequence": span.sequence,
+        "start_us": span.start_us,
+        "end_us": span.end_us,
+        "amount": span.amount,
+        "pflops": span.pflops,
+        "pflops_basis": span.pflops_basis,
+        "state": DUE if span.billable else FREE,
+        "why_not": "" if span.billable else (span.why_not or "not billed")[:200],
+        "charge_id": None,
+    }
+
+
+def _check_same_stream(stream: RowMapping, span: Span) -> None:
+    for name in ("org_id", "project_id", "reference", "price_version_id"):
+        check(
+            stream[name] == getattr(span, name),
+            "spans of one stream share organisation, project, reference and prices",
+            span=_name(span),
+            field=name,
+        )
+    check(stream["unit"] == span.unit.value, "spans of one stream share their unit", span=_name(span))
+
+
+def _check_repeat(tx: Tx, stream_id: int, span: Span) -> None:
+    kept = tx.first(sa.select(spans).where(spans.c.stream_id == stream_id, spans.c.sequence == span.sequence))
+    names = ("start_us", "end_us", "amount", "pflops", "pflops_basis")
+    same = kept is not None and all(kept[name] == getattr(span, name) for name in names)
+    check(same, "another span stands under this key", span=_name(span))
+
+
+def _name(span: Span) -> str:
+    return f"{span.source}/{span.external_id}/{span.resource}/{span.sequence}"

@@ -1,0 +1,249 @@
+"""Credit: top-ups and promotional grants, with a second person above a limit, and an operator's corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.ledger import chart
+from pearlstreet.ledger.book import post_one
+from pearlstreet.ledger.model import Draft, Entry, TxKind
+from pearlstreet.ledger.site import read_site
+from pearlstreet.ledger.tables import top_ups
+from pearlstreet.store import audit, outbox
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.tables import orgs
+
+MOST = Money(10**9 * 1_000_000)
+"""The largest single top-up: 10⁹ yuan."""
+
+
+class TopUpState(StrEnum):
+    """Where a top-up is."""
+
+    PENDING = "pending"
+    """Waits for a second person."""
+    POSTED = "posted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Money paid in, or given as promotion."""
+
+    id: str
+    org_id: str
+    kind: TxKind
+    amount: Money
+    memo: str
+    state: TopUpState
+    requested_by: str
+    requested_us: int
+    decided_by: str | None
+    decided_us: int | None
+    tx_id: str | None
+
+
+def top_up(
+    store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str = "", promotion: bool = False
+) -> TopUp:
+    """Credit an organisation; above the center's limit it waits for another person's `approve_top_up`.
+
+    Raises InvalidInput for an amount that is not above 0, NotFound for an unknown organisation.
+    """
+    actor.require("credit:write")
+    problems = []
+    if not 0 < amount.micro <= MOST.micro:
+        problems.append(Problem("amount", text("It is above 0 and at most ¥{most}", most=str(MOST))))
+    if len(memo) > 500:
+        problems.append(Problem("memo", text("At most 500 characters fit")))
+    if problems:
+        raise InvalidInput(text("The top-up is not usable"), problems=problems)
+
+    def command(tx: Tx) -> TopUp:
+        if tx.scalar(sa.select(orgs.c.id).where(orgs.c.id == org_id)) is None:
+            raise NotFound(text("No such organisation"))
+        top_up_id = tx.new_id("topup")
+        row = {
+            "id": top_up_id,
+            "org_id": org_id,
+            "kind": (TxKind.GRANT if promotion else TxKind.TOP_UP).value,
+            "amount_micro": amount.micro,
+            "memo": memo,
+            "state": TopUpState.PENDING.value,
+            "requested_by": actor.label[:80],
+            "requested_by_id": actor.user_id,
+            "requested_us": tx.now_us,
+            "decided_by": None,
+            "decided_us": None,
+            "tx_id": None,
+        }
+        tx.execute(sa.insert(top_ups).values(**row))
+        _audit(tx, actor, "credit.top_up", top_up_id, org_id, amount)
+        if amount <= read_site(tx).approval_above:
+            _post(tx, actor, top_up_id)
+        else:
+            outbox.emit(tx, "credit.approval_needed", {"top_up": top_up_id}, org_id=org_id)
+        return _read(tx, top_up_id)
+
+    return store.write(command)
+
+
+def approve_top_up(store: Store, actor: Actor, top_up_id: str) -> TopUp:
+    """Approve another person's top-up. Raises Forbidden for one's own, Conflict when it was decided before."""
+    actor.require("credit:approve")
+
+    def command(tx: Tx) -> TopUp:
+        row = _pending(tx, actor, top_up_id)
+        _audit(tx, actor, "credit.approve", top_up_id, row["org_id"], Money(row["amount_micro"]))
+        _post(tx, actor, top_up_id)
+        return _read(tx, top_up_id)
+
+    return store.write(command)
+
+
+def reject_top_up(store: Store, actor: Actor, top_up_id: str) -> TopUp:
+    """Turn a pending top-up down; the person who asked for it may, too."""
+    actor.require("credit:approve")
+
+    def command(tx: Tx) -> TopUp:
+        row = _pending(tx, actor, top_up_id, own=True)
+        _audit(tx, actor, "credit.reject", top_up_id, row["org_id"], Money(row["amount_micro"]))
+        _decide(tx, actor, top_up_id, TopUpState.REJECTED, None)
+        return _read(tx, top_up_id)
+
+    return store.write(command)
+
+
+def list_top_ups(
+    store: Store,
+    actor: Actor,
+    org_id: str | None = None,
+    *,
+    state: TopUpState | None = None,
+    before_id: str | None = None,
+    limit: int = 100,
+) -> Sequence[TopUp]:
+    """Top-ups of an organisation (None: of all), newest first; `before_id` pages on."""
+    actor.require("credit:read", org_id)
+    query = sa.select(top_ups).order_by(top_ups.c.id.desc()).limit(limit)
+    if org_id is not None:
+        query = query.where(top_ups.c.org_id == org_id)
+    if state is not None:
+        query = query.where(top_ups.c.state == state.value)
+    if before_id is not None:
+        query = query.where(top_ups.c.id < before_id)
+    return [_view(row) for row in store.read(lambda tx: tx.rows(query))]
+
+
+def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str, reference: str) -> str:
+    """Credit (or, negative, debit) an organisation to put a mistake right: a new transaction, whose id is returned.
+
+    `reference` makes it happen once. Raises InvalidInput without a memo or amount, Forbidden above the limit that
+    needs two people.
+    """
+    actor.require("credit:write")
+    if not amount or not memo.strip() or len(memo) > 500 or not 0 < len(reference) <= 100:
+        raise InvalidInput(text("A correction needs an amount, a memo that says why, and a reference"))
+
+    def command(tx: Tx) -> str:
+        if tx.scalar(sa.select(orgs.c.id).where(orgs.c.id == org_id)) is None:
+            raise NotFound(text("No such organisation"))
+        limit = read_site(tx).approval_above
+        if abs(amount.micro) > limit.micro:
+            raise Forbidden(text("A correction above ¥{limit} is made as a top-up", limit=str(limit)))
+        draft = Draft(
+            TxKind.CORRECTION,
+            f"correction/{reference}",
+            text("Correction: {memo}", memo=memo),
+            org_id=org_id,
+            funds=amount,
+            entries=(Entry(chart.REFUNDS, amount),),
+            actor=actor.label,
+        )
+        posted = post_one(tx, draft)
+        if posted.fresh:
+            _audit(tx, actor, "credit.correct", posted.id, org_id, amount)
+        return posted.id
+
+    return store.write(command)
+
+
+def _post(tx: Tx, actor: Actor, top_up_id: str) -> None:
+    row = _read(tx, top_up_id)
+    promotion = row.kind is TxKind.GRANT
+    memo = (
+        text("Promotional grant: {memo}", memo=row.memo)
+        if promotion
+        else text("Top-up: {memo}", memo=row.memo)
+    )
+    draft = Draft(
+        row.kind,
+        f"top-up/{top_up_id}",
+        memo,
+        org_id=row.org_id,
+        funds=row.amount,
+        entries=(Entry(chart.PROMOTION if promotion else chart.BANK, row.amount),),
+        actor=actor.label,
+    )
+    _decide(tx, actor, top_up_id, TopUpState.POSTED, post_one(tx, draft).id)
+    tx.hint("plan")
+
+
+def _decide(tx: Tx, actor: Actor, top_up_id: str, state: TopUpState, tx_id: str | None) -> None:
+    tx.execute(
+        sa.update(top_ups)
+        .where(top_ups.c.id == top_up_id, top_ups.c.state == TopUpState.PENDING.value)
+        .values(state=state.value, decided_by=actor.label[:80], decided_us=tx.now_us, tx_id=tx_id)
+    )
+
+
+def _pending(tx: Tx, actor: Actor, top_up_id: str, *, own: bool = False) -> RowMapping:
+    row = tx.first(sa.select(top_ups).where(top_ups.c.id == top_up_id))
+    if row is None:
+        raise NotFound(text("No such top-up"))
+    if row["state"] != TopUpState.PENDING.value:
+        raise Conflict(text("The top-up was {state} already", state=row["state"]))
+    if not own and row["requested_by_id"] == actor.user_id:
+        raise Forbidden(
+            text("A top-up above the limit is approved by somebody else than asked for it"),
+            hint=text("Ask another operator: pearl credit approve {id}", id=top_up_id),
+        )
+    return row
+
+
+def _audit(tx: Tx, actor: Actor, action: str, target: str, org_id: str, amount: Money) -> None:
+    audit.record(
+        tx, actor=actor.label, action=action, target=target, org_id=org_id, details={"yuan": str(amount)}
+    )
+
+
+def _read(tx: Tx, top_up_id: str) -> TopUp:
+    row = tx.first(sa.select(top_ups).where(top_ups.c.id == top_up_id))
+    if row is None:
+        raise NotFound(text("No such top-up"))
+    return _view(row)
+
+
+def _view(row: RowMapping) -> TopUp:
+    return TopUp(
+        row["id"],
+        row["org_id"],
+        TxKind(row["kind"]),
+        Money(row["amount_micro"]),
+        row["memo"],
+        TopUpState(row["state"]),
+        row["requested_by"],
+        row["requested_us"],
+        row["decided_by"],
+        row["decided_us"],
+        row["tx_id"],
+    )
