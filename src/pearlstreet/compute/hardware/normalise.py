@@ -1,0 +1,105 @@
+"""One unit for unlike devices: PFLOPS of 16-bit training arithmetic, measured where possible. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pearlstreet.base.units import Pflops
+from pearlstreet.compute.hardware.catalogue import Accelerator, Catalogue, catalogue
+from pearlstreet.compute.hardware.model import DeviceReport
+
+ORDER = ("bf16", "fp16", "fp32")
+"""The precision that counts is the first of these that a device has."""
+
+ASSUMED_SHARE = 0.6
+"""Of the dense peak, for a device nobody has measured. Large matrix products reach 0.6 to 0.9 of the dense peak
+on the parts with public measurements, so an unmeasured card is never counted above a measured one of its kind."""
+
+TFLOPS_PER_PFLOPS = 1000.0
+
+
+class Basis(StrEnum):
+    """Where a normalised figure comes from."""
+
+    MEASURED = "measured"
+    ASSUMED = "assumed"
+    UNKNOWN = "unknown"
+    """Neither measured nor in the catalogue with a floating-point rate: counts as zero until it is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class NormalisedRate:
+    """What one device counts for."""
+
+    pflops: Pflops
+    basis: Basis
+    precision: str = ""
+    """The precision that it was taken from; empty when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a set of devices adds up to."""
+
+    cards: int
+    healthy_cards: int
+    peak_pflops: Pflops
+    """Catalogue dense peaks, of the first of ORDER that each has."""
+    measured_pflops: Pflops
+    """Measured devices only."""
+    normalised_pflops: Pflops
+    """Measured where measured, assumed elsewhere: what quotas and shares count in."""
+    measured_cards: int = 0
+    assumed_cards: int = 0
+    unknown_cards: int = 0
+
+
+Measured = Mapping[str, float]
+"""Precision → measured TFLOPS of one device."""
+
+
+def normalised_rate(accelerator: Accelerator | None, measured: Measured | None = None) -> NormalisedRate:
+    """Measured bf16, else fp16, else fp32, else 0.6 × the catalogue's dense peak (of the same order)."""
+    for precision in ORDER:
+        rate = (measured or {}).get(precision, 0.0)
+        if rate > 0:
+            return NormalisedRate(Pflops(rate / TFLOPS_PER_PFLOPS), Basis.MEASURED, precision)
+    precision, peak = dense_peak_tflops(accelerator)
+    if peak > 0:
+        return NormalisedRate(Pflops(ASSUMED_SHARE * peak / TFLOPS_PER_PFLOPS), Basis.ASSUMED, precision)
+    return NormalisedRate(Pflops(0.0), Basis.UNKNOWN)
+
+
+def dense_peak_tflops(accelerator: Accelerator | None) -> tuple[str, float]:
+    """The precision that counts and its dense peak per device in TFLOPS; ("", 0.0) when unknown."""
+    for precision in ORDER:
+        peak = accelerator.device_peak_tflops(precision) if accelerator is not None else None
+        if peak:
+            return precision, peak
+    return "", 0.0
+
+
+def capacity(
+    devices: Iterable[DeviceReport],
+    measured: Callable[[DeviceReport], Measured | None] = lambda device: None,
+    book: Catalogue | None = None,
+) -> Capacity:
+    """Cards, peak, measured and normalised PFLOPS of `devices`; sick ones count as cards but not as compute."""
+    known = book or catalogue()
+    seen = list(devices)
+    working = [device for device in seen if device.healthy]
+    peaks = [dense_peak_tflops(known.get(device.model))[1] for device in working]
+    rates = [normalised_rate(known.get(device.model), measured(device)) for device in working]
+    by_basis = {basis: [rate for rate in rates if rate.basis is basis] for basis in Basis}
+    return Capacity(
+        cards=len(seen),
+        healthy_cards=len(working),
+        peak_pflops=Pflops(sum(peaks) / TFLOPS_PER_PFLOPS),
+        measured_pflops=Pflops(sum(rate.pflops for rate in by_basis[Basis.MEASURED])),
+        normalised_pflops=Pflops(sum(rate.pflops for rate in rates)),
+        measured_cards=len(by_basis[Basis.MEASURED]),
+        assumed_cards=len(by_basis[Basis.ASSUMED]),
+        unknown_cards=len(by_basis[Basis.UNKNOWN]),
+    )

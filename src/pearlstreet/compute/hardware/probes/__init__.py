@@ -1,0 +1,1 @@
+"""Finding devices: one file a vendor, registered in `registry.PROBES`."""
