@@ -1,0 +1,29 @@
+"""Tables of the pool: the machines engines own, and what was measured on them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.store.tables import id_column, metadata
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("engine", sa.String(32), nullable=False),
+    sa.Column("report", sa.JSON, nullable=False),
+    sa.Column("healthy", sa.Boolean, nullable=False),
+    sa.Column("present", sa.Boolean, nullable=False),
+    sa.Column("drained", sa.Boolean, nullable=False),
+    sa.Column("drain_reason", sa.String(500), nullable=True),
+    sa.Column("changed_us", sa.BigInteger, nullable=False),
+)
+
+benchmarks = sa.Table(
+    "benchmarks",
+    metadata,
+    id_column(),
+    sa.Column("node", sa.String(120), nullable=False, index=True),
+    sa.Column("result", sa.JSON, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
