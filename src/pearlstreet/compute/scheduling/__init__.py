@@ -1,0 +1,1 @@
+"""What runs next, where, and why the rest waits: pure functions over NumPy snapshots."""

@@ -1,0 +1,333 @@
+"""Turns plain rows into a snapshot. The live loop keeps one and tells it what changed; `build` makes the arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.text import text
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.scheduling.model import (
+    NO_LIMIT,
+    UNKNOWN_US,
+    Accounts,
+    Nodes,
+    Quotas,
+    Running,
+    Snapshot,
+    Waiting,
+)
+from pearlstreet.compute.scheduling.rows import (
+    Account,
+    NodeRow,
+    PflopsOf,
+    Quota,
+    RunningAttempt,
+    WaitingJob,
+    match_models,
+)
+
+GFLOPS_PER_PFLOPS = 1_000_000
+QUOTA_KINDS = ("pflops", "cards", "cpus")
+_QUOTA_UNIT = {"pflops": GFLOPS_PER_PFLOPS, "cards": FULL_BP, "cpus": 1000}
+
+
+class _Index:
+    """Names numbered in the order they are met."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Any, int] = {}
+
+    def __call__(self, name: Any) -> int:
+        return self.numbers.setdefault(name, len(self.numbers))
+
+    def names(self) -> tuple[Any, ...]:
+        return tuple(self.numbers)
+
+
+class SnapshotBuilder:
+    """Keeps rows by id; adding a row with a known id replaces it. Not thread-safe."""
+
+    def __init__(self, pflops_of: PflopsOf) -> None:
+        """`pflops_of` gives the normalised PFLOPS of one card of a model."""
+        self._pflops_of = pflops_of
+        self._nodes: dict[str, NodeRow] = {}
+        self._waiting: dict[str, WaitingJob] = {}
+        self._running: dict[str, RunningAttempt] = {}
+        self._quotas: tuple[Quota, ...] = ()
+        self._accounts: tuple[Account, ...] = ()
+
+    def set_node(self, row: NodeRow) -> None:
+        """Add or replace a node."""
+        self._nodes[row.name] = row
+
+    def set_nodes(self, rows: Iterable[NodeRow]) -> None:
+        """Replace all nodes."""
+        self._nodes = {row.name: row for row in rows}
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node; unknown is fine."""
+        self._nodes.pop(name, None)
+
+    def add_waiting(self, row: WaitingJob) -> None:
+        """Add or replace a waiting job."""
+        self._waiting[row.id] = row
+
+    def remove_waiting(self, job_id: str) -> None:
+        """Forget a waiting job; unknown is fine."""
+        self._waiting.pop(job_id, None)
+
+    def add_running(self, row: RunningAttempt) -> None:
+        """Add or replace an attempt that holds resources."""
+        self._running[row.id] = row
+
+    def remove_running(self, attempt_id: str) -> None:
+        """Forget an attempt; unknown is fine."""
+        self._running.pop(attempt_id, None)
+
+    def set_quotas(self, rows: Iterable[Quota]) -> None:
+        """Replace all quotas."""
+        self._quotas = tuple(rows)
+
+    def set_accounts(self, rows: Iterable[Account]) -> None:
+        """Replace all fair-share rows. Projects without one have weight 1 and no use."""
+        self._accounts = tuple(rows)
+
+    def build(self, now_us: int, revision: int = 0) -> Snapshot:
+        """The snapshot of what it knows now."""
+        models, nodes = _nodes(self._nodes)
+        orgs, projects = _Index(), _Index()
+        for account in self._accounts:
+            projects((orgs(account.org), account.project))
+        arrays, requests = _Index(), _Index()
+        gflops = np.array([round(self._pflops_of(m) * GFLOPS_PER_PFLOPS) for m in models], dtype=np.int64)
+        running = _running(list(self._running.values()), nodes, gflops, orgs, projects, arrays)
+        waiting = _waiting(list(self._waiting.values()), orgs, projects, arrays, requests)
+        quotas = _quotas(self._quotas, models, orgs, projects)
+        accounts = _accounts(self._accounts, orgs, projects)
+        return Snapshot(
+            now_us=now_us,
+            revision=revision,
+            models=models,
+            model_gflops=gflops,
+            requests=requests.names(),
+            arrays=arrays.names(),
+            nodes=nodes,
+            running=running,
+            waiting=waiting,
+            quotas=quotas,
+            accounts=accounts,
+        )
+
+
+def _i64(values: Iterable[int]) -> Any:
+    return np.array(list(values), dtype=np.int64)
+
+
+def _i32(values: Iterable[int]) -> Any:
+    return np.array(list(values), dtype=np.int32)
+
+
+def _bools(values: Iterable[bool]) -> Any:
+    return np.array(list(values), dtype=np.bool_)
+
+
+def _nodes(rows: Mapping[str, NodeRow]) -> tuple[tuple[str, ...], Nodes]:
+    ordered = list(rows.values())
+    models = tuple(sorted({device.model for row in ordered for device in row.devices}))
+    number = {model: i for i, model in enumerate(models)}
+    racks, pods = _Index(), _Index()
+    count, width = len(ordered), max((len(row.devices) for row in ordered), default=0)
+    table = np.zeros((5, count, width), dtype=np.int64)
+    table[0:2] = -1  # padding is no device and bears no number
+    for i, row in enumerate(ordered):
+        for j, device in enumerate(row.devices):
+            table[:, i, j] = (
+                number[device.model],
+                device.index,
+                device.link_group,
+                device.healthy,
+                device.memory_mib,
+            )
+    cpu, memory = _i64(row.cpu_milli for row in ordered), _i64(row.memory_mib for row in ordered)
+    nodes = Nodes(
+        names=tuple(rows),
+        cpu_total=cpu,
+        cpu_free=cpu.copy(),
+        memory_total=memory,
+        memory_free=memory.copy(),
+        schedulable=_bools(row.schedulable for row in ordered),
+        rack=_i32(racks((row.pod, row.rack)) if row.rack else -1 for row in ordered),
+        pod=_i32(pods(row.pod) if row.pod else -1 for row in ordered),
+        device_model=table[0].astype(np.int32),
+        device_index=table[1].astype(np.int32),
+        device_link=table[2].astype(np.int32),
+        device_healthy=table[3].astype(np.bool_),
+        device_memory_total=table[4],
+        device_memory_free=table[4].copy(),
+        device_compute_free=np.where(table[0] >= 0, FULL_BP, 0).astype(np.int64),
+    )
+    return models, nodes
+
+
+def _running(
+    rows: list[RunningAttempt], nodes: Nodes, gflops: Any, orgs: _Index, projects: _Index, arrays: _Index
+) -> Running:
+    """Columns of what runs; takes it out of `nodes`' free arrays. Use on nodes that are gone is left out."""
+    node_of = {name: i for i, name in enumerate(nodes.names)}
+    position_of = [{int(x): j for j, x in enumerate(row)} for row in nodes.device_index]
+    tasks: list[tuple[int, int, int, int]] = []
+    devices: list[tuple[int, int, int, int, int, int]] = []
+    for a, row in enumerate(rows):
+        for task in row.tasks:
+            n = node_of.get(task.node)
+            if n is None:
+                continue
+            tasks.append((a, n, task.cpu_milli, task.memory_mib))
+            for use in task.devices:
+                d = position_of[n].get(use.index)
+                if d is None or nodes.device_model[n, d] < 0:
+                    continue
+                total = Share(int(nodes.device_memory_total[n, d]), FULL_BP)
+                share = Share(
+                    total.memory_mib if use.memory_mib is None else use.memory_mib,
+                    FULL_BP if use.compute_bp is None else use.compute_bp,
+                )
+                devices.append((a, n, d, share.memory_mib, share.compute_bp, card_bp(share, total)))
+    t = np.array(tasks, dtype=np.int64).reshape(-1, 4)
+    v = np.array(devices, dtype=np.int64).reshape(-1, 6)
+    np.subtract.at(nodes.cpu_free, t[:, 1], t[:, 2])
+    np.subtract.at(nodes.memory_free, t[:, 1], t[:, 3])
+    np.subtract.at(nodes.device_memory_free, (v[:, 1], v[:, 2]), v[:, 3])
+    np.subtract.at(nodes.device_compute_free, (v[:, 1], v[:, 2]), v[:, 4])
+    for free in (nodes.cpu_free, nodes.memory_free, nodes.device_memory_free, nodes.device_compute_free):
+        np.maximum(free, 0, out=free)  # what shrank under its jobs offers nothing; it must not stop the rest
+    used = np.zeros((3, len(rows)), dtype=np.int64)
+    model = nodes.device_model[v[:, 1], v[:, 2]] if len(v) else np.zeros(0, dtype=np.int32)
+    if len(v):
+        np.add.at(used[0], v[:, 0], gflops[model] * v[:, 5] // FULL_BP)
+    np.add.at(used[1], t[:, 0], t[:, 2])
+    np.add.at(used[2], t[:, 0], t[:, 3])
+    org = [orgs(row.org) for row in rows]
+    return Running(
+        ids=tuple(row.id for row in rows),
+        job_ids=tuple(row.job_id for row in rows),
+        org=_i32(org),
+        project=_i32(projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
+        array=_i32(arrays(row.array) if row.array else -1 for row in rows),
+        priority=_i64(row.priority for row in rows),
+        started_us=_i64(row.started_us for row in rows),
+        expected_end_us=_i64(row.expected_end_us or UNKNOWN_US for row in rows),
+        preemptible=_bools(row.preemptible for row in rows),
+        ending=_bools(row.ending for row in rows),
+        gflops=used[0],
+        cpu=used[1],
+        memory=used[2],
+        task_attempt=t[:, 0].astype(np.int32),
+        task_node=t[:, 1].astype(np.int32),
+        task_cpu=t[:, 2].copy(),
+        task_memory=t[:, 3].copy(),
+        device_attempt=v[:, 0].astype(np.int32),
+        device_node=v[:, 1].astype(np.int32),
+        device_position=v[:, 2].astype(np.int32),
+        device_memory=v[:, 3].copy(),
+        device_compute=v[:, 4].copy(),
+        device_card_bp=v[:, 5].copy(),
+    )
+
+
+def _waiting(
+    rows: list[WaitingJob], orgs: _Index, projects: _Index, arrays: _Index, requests: _Index
+) -> Waiting:
+    org = [orgs(row.org) for row in rows]
+    return Waiting(
+        ids=tuple(row.id for row in rows),
+        org=_i32(org),
+        project=_i32(projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
+        request=_i32(requests(row.request) for row in rows),
+        tasks=_i64(max(row.tasks, 1) for row in rows),
+        priority=_i64(row.priority for row in rows),
+        submitted_us=_i64(row.submitted_us for row in rows),
+        limit_us=_i64(round((row.time_limit_s or 0) * 1e6) for row in rows),
+        predicted_us=_i64(round((row.predicted_s or 0) * 1e6) for row in rows),
+        preemptible=_bools(row.preemptible for row in rows),
+        not_before_us=_i64(row.not_before_us for row in rows),
+        array=_i32(arrays(row.array) if row.array else -1 for row in rows),
+        element=_i64(row.element for row in rows),
+        array_limit=_i64(NO_LIMIT if row.array_limit is None else row.array_limit for row in rows),
+    )
+
+
+def _quotas(rows: tuple[Quota, ...], models: tuple[str, ...], orgs: _Index, projects: _Index) -> Quotas:
+    kinds, masks = [], np.zeros((len(rows), len(models)), dtype=np.bool_)
+    for i, row in enumerate(rows):
+        kind, _, pattern = row.resource.partition(":")
+        if kind not in QUOTA_KINDS or (pattern and kind != "cards"):
+            raise InvalidInput(
+                text(
+                    "A quota is on pflops, cards, cpus or cards:<model>, not on {resource}",
+                    resource=row.resource,
+                )
+            )
+        kinds.append(QUOTA_KINDS.index(kind))
+        allowed = set(match_models((pattern,) if pattern else (), models))
+        masks[i] = [model in allowed for model in models]
+
+    def amount(row: Quota, value: float | None) -> int:
+        return NO_LIMIT if value is None else round(value * _QUOTA_UNIT[row.resource.partition(":")[0]])
+
+    return Quotas(
+        org=_i32(orgs(row.org) for row in rows),
+        project=_i32(projects((orgs(row.org), row.project)) if row.project else -1 for row in rows),
+        kind=_i32(kinds),
+        models=masks,
+        guaranteed=_i64(amount(row, row.guaranteed) for row in rows),
+        maximum=_i64(amount(row, row.maximum) for row in rows),
+        borrow=_bools(row.borrow for row in rows),
+        labels=tuple(row.resource for row in rows),
+    )
+
+
+def _accounts(rows: tuple[Account, ...], orgs: _Index, projects: _Index) -> Accounts:
+    count = len(projects.numbers)
+    usage, weight = np.zeros((count, 3)), np.ones(count)
+    org_weight = np.ones(len(orgs.numbers))
+    for row in rows:
+        o = orgs(row.org)
+        p = projects((o, row.project))
+        usage[p] = (row.usage.pflops_h, row.usage.cpu_h, row.usage.memory_gib_h)
+        weight[p], org_weight[o] = row.weight, row.org_weight
+    return Accounts(
+        orgs=orgs.names(),
+        projects=tuple(name for _, name in projects.names()),
+        project_org=_i32(o for o, _ in projects.names()),
+        org_weight=org_weight,
+        project_weight=weight,
+        usage=usage,
+    )
+
+
+def build(
+    *,
+    now_us: int,
+    nodes: Iterable[NodeRow],
+    waiting: Iterable[WaitingJob] = (),
+    running: Iterable[RunningAttempt] = (),
+    quotas: Iterable[Quota] = (),
+    accounts: Iterable[Account] = (),
+    pflops_of: PflopsOf = lambda model: 1.0,
+    revision: int = 0,
+) -> Snapshot:
+    """A snapshot from rows at once: for tests, replays and questions at submit."""
+    builder = SnapshotBuilder(pflops_of)
+    builder.set_nodes(nodes)
+    for job in waiting:
+        builder.add_waiting(job)
+    for attempt in running:
+        builder.add_running(attempt)
+    builder.set_quotas(quotas)
+    builder.set_accounts(accounts)
+    return builder.build(now_us, revision)

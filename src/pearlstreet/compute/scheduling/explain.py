@@ -1,0 +1,36 @@
+"""Why is it waiting: one sentence for people, from the machine-readable reason."""
+
+from __future__ import annotations
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.scheduling.plan import Code, Reason
+
+_MINUTE_US = 60_000_000
+
+
+def explain(reason: Reason, position: int, total: int, now_us: int) -> Text:
+    """One sentence: why it waits, where it stands among `total` waiting jobs, what would help, when it may start."""
+    if reason.code is Code.IMPOSSIBLE:
+        return text("{why}. {unblock}.", why=reason.message, unblock=reason.unblock)
+    if reason.start is None:
+        return text(
+            "{why}. Number {position} of {total} in line. {unblock}.",
+            why=reason.message,
+            position=position,
+            total=total,
+            unblock=reason.unblock,
+        )
+    return text(
+        "{why}. Number {position} of {total} in line. {unblock}: in about {likely} min, at the latest in {latest} min.",
+        why=reason.message,
+        position=position,
+        total=total,
+        unblock=reason.unblock,
+        likely=_minutes(reason.start.likely_us, now_us),
+        latest=_minutes(reason.start.latest_us, now_us),
+    )
+
+
+def _minutes(at_us: int, now_us: int) -> int:
+    """Whole minutes from now, rounded up."""
+    return max(0, -((now_us - at_us) // _MINUTE_US))

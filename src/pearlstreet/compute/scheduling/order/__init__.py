@@ -1,0 +1,1 @@
+"""Which waiting job is considered first: one file a policy."""

@@ -1,0 +1,12 @@
+"""Best fit: the node with the least left over of what the task takes (D. S. Johnson, 1973)."""
+
+from __future__ import annotations
+
+from pearlstreet.compute.scheduling.model import F64, I64
+from pearlstreet.compute.scheduling.placement.measures import left_over
+from pearlstreet.compute.scheduling.room import Need, Room, Rows
+
+
+def score(room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    """Free devices (cards), or free cores for a task without a device."""
+    return left_over(room, need, rows, lasting), fit

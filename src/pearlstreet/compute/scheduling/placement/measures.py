@@ -1,0 +1,17 @@
+"""Measures of nodes that several placement policies share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.model import F64
+from pearlstreet.compute.scheduling.room import Need, Room, Rows
+
+
+def left_over(room: Room, need: Need, rows: Rows, lasting: bool) -> F64:
+    """Free cards of a node for a task with a device, free cores for one without."""
+    if need.model < 0:
+        return np.asarray(room.free_cpu(rows, lasting) / 1000.0)
+    _, compute = room.free_devices(rows, lasting)
+    return np.asarray(np.where(room.usable[rows], compute, 0).sum(axis=1) / FULL_BP)

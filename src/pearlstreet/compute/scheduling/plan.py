@@ -1,0 +1,167 @@
+"""Frozen values the planner answers with: placements, preemptions, and a reason for every job not placed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pearlstreet.base.text import Text, from_json
+
+
+class Code(StrEnum):
+    """Why a job waits: stable and machine-readable."""
+
+    IMPOSSIBLE = "impossible"
+    """No node of the center could ever run it, even when empty."""
+    NOT_BEFORE = "not_before"
+    QUOTA = "quota"
+    ARRAY_LIMIT = "array_limit"
+    CAPACITY = "capacity"
+    """What it needs is in use."""
+    RESERVED = "reserved"
+    """It would fit, but would delay a job ahead of it that has a reservation."""
+    BEHIND = "behind"
+    """Strict order: a job ahead of it is blocked."""
+    PREEMPTING = "preempting"
+    """Attempts that make room for it are being stopped."""
+    DEPTH = "depth"
+    """The cycle considers only so many jobs; it was not its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One constraint: how much is needed, how much there is, and a sentence that says so."""
+
+    constraint: str
+    """`devices`, `share`, `cpu`, `memory`, `tasks`, `model`, `quota`, `array` …"""
+    needed: float
+    available: float
+    message: Text
+
+
+@dataclass(frozen=True, slots=True)
+class StartEstimate:
+    """When it may start: likely, and the band around it. Derived from limits and predictions of what runs now."""
+
+    earliest_us: int
+    likely_us: int
+    latest_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a job was not placed and what would unblock it. Shared by equal jobs."""
+
+    code: Code
+    message: Text
+    unblock: Text
+    details: tuple[Detail, ...] = ()
+    start: StartEstimate | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A form for a JSON column; `reason_from_json` reads it back."""
+        return {
+            "code": self.code.value,
+            "message": self.message.to_json(),
+            "unblock": self.unblock.to_json(),
+            "details": [
+                {
+                    "constraint": d.constraint,
+                    "needed": d.needed,
+                    "available": d.available,
+                    "message": d.message.to_json(),
+                }
+                for d in self.details
+            ],
+            "start": None
+            if self.start is None
+            else [self.start.earliest_us, self.start.likely_us, self.start.latest_us],
+        }
+
+
+def reason_from_json(value: Mapping[str, Any]) -> Reason:
+    """The reason that `Reason.to_json` wrote."""
+    start = value.get("start")
+    return Reason(
+        code=Code(value["code"]),
+        message=from_json(value["message"]),
+        unblock=from_json(value["unblock"]),
+        details=tuple(
+            Detail(d["constraint"], d["needed"], d["available"], from_json(d["message"]))
+            for d in value.get("details", ())
+        ),
+        start=None if start is None else StartEstimate(*start),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A waiting job that stays waiting. `position` counts from 1 in the planner's order."""
+
+    job_id: str
+    position: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceGiven:
+    """A device, by the engine's index. A whole one has all its memory and 10,000 basis points."""
+
+    index: int
+    memory_mib: int
+    compute_bp: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlace:
+    """Where one task of the gang goes (its rank is its place in the list)."""
+
+    node: str
+    node_index: int
+    devices: tuple[DeviceGiven, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A job that starts now: every task of it."""
+
+    job_id: str
+    tasks: tuple[TaskPlace, ...]
+    model: str
+    """Of its accelerators; empty without any."""
+    gflops: int
+    """Normalised compute it holds."""
+    position: int
+    backfilled: bool
+    """It passed a blocked job that stands ahead of it."""
+    borrowing: bool
+    """Beyond its organisation's or project's guarantee."""
+    why: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """An attempt to stop so that `for_job_id` can start once it is gone."""
+
+    attempt_id: str
+    job_id: str
+    for_job_id: str
+    grace_s: float
+    why: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer to one snapshot: every waiting job is in exactly one of `placements` and `waits`."""
+
+    revision: int
+    placements: tuple[Placement, ...]
+    preemptions: tuple[Preemption, ...]
+    waits: tuple[Wait, ...]
+    order: str = ""
+    placement: str = ""
+    considered: int = 0
+    """How many different requests were tried."""

@@ -1,0 +1,250 @@
+"""Builds the reasons for jobs that wait: machine-readable code, constraint by constraint, and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.pool.slices import MIB_PER_GIB
+from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.plan import Code, Detail, Reason, StartEstimate
+from pearlstreet.compute.scheduling.quota import Binding, quota_text
+from pearlstreet.compute.scheduling.room import ALL, PLENTY, Need, Room
+from pearlstreet.compute.scheduling.rows import Request
+
+
+def asked(request: Request) -> Text:
+    """What one task needs, in words."""
+    what = " | ".join(request.accelerators) or "any"
+    if request.count:
+        return text("{count} × {what}", count=request.count, what=what)
+    if request.share is not None:
+        return text(
+            "{gib:g} GiB and {percent:g} % of one {what}",
+            gib=request.share.memory_mib / MIB_PER_GIB,
+            percent=request.share.compute_bp / 100,
+            what=what,
+        )
+    return text(
+        "{cores:g} cores and {gib:g} GiB",
+        cores=request.cpu_milli / 1000,
+        gib=request.memory_mib / MIB_PER_GIB,
+    )
+
+
+def _name(snapshot: Snapshot, room: Room, node: int) -> str:
+    return snapshot.nodes.names[int(room.original[node])]
+
+
+def _best_node(snapshot: Snapshot, room: Room, amounts: I64) -> tuple[int, str]:
+    """The largest amount on one node and that node's name."""
+    if not len(amounts) or int(amounts.max()) <= 0:
+        return 0, "-"
+    best = int(np.argmax(amounts))
+    return int(amounts[best]), _name(snapshot, room, best)
+
+
+def details(
+    snapshot: Snapshot, room: Room, request: Request, needs: Sequence[Need], tasks: int
+) -> tuple[Detail, ...]:
+    """Every constraint that `room` does not meet, with the nearest there is; the most telling first."""
+    found: list[Detail] = []
+    if request.wants_device and not needs:
+        return (_no_model(snapshot, request),)
+    if request.wants_device:
+        device = _device_detail(snapshot, room, request, needs)
+        if device is not None:
+            return (device,)
+    found += _host_details(snapshot, room, request, needs)
+    if not found and tasks > 1:
+        fit = max(int(np.minimum(room.fit(need, ALL, False), tasks).sum()) for need in needs)
+        found.append(
+            Detail(
+                "tasks",
+                tasks,
+                fit,
+                text("{tasks} tasks must start together, {fit} of them fit", tasks=tasks, fit=fit),
+            )
+        )
+    return tuple(found)
+
+
+def _no_model(snapshot: Snapshot, request: Request) -> Detail:
+    return Detail(
+        "model",
+        1,
+        0,
+        text(
+            "the center has no accelerator named {what}, only {models}",
+            what=" | ".join(request.accelerators) or "any",
+            models=", ".join(snapshot.models) or "CPUs",
+        ),
+    )
+
+
+def _device_detail(snapshot: Snapshot, room: Room, request: Request, needs: Sequence[Need]) -> Detail | None:
+    """The device constraint, when no node meets it."""
+    if request.count:
+        counts = [room.whole(need.model, ALL, False).sum(axis=1) for need in needs]
+        largest, node = max((_best_node(snapshot, room, c) for c in counts), key=lambda found: found[0])
+        if largest >= request.count:
+            return None
+        message = (
+            text(
+                "{asked} on one node; the most is {largest}, on {node}",
+                asked=asked(request),
+                largest=largest,
+                node=node,
+            )
+            if largest
+            else text("{asked} on one node; none is free", asked=asked(request))
+        )
+        return Detail("devices", request.count, largest, message)
+    if any(int(room.copies(need, ALL, False).sum()) for need in needs):
+        return None
+    usable = room.usable & np.isin(room.model, [need.model for need in needs])
+    memory = int(np.where(usable, room.device_memory, 0).max(initial=0))
+    compute = int(np.where(usable, room.device_compute, 0).max(initial=0))
+    message = text(
+        "{asked}; single devices have up to {gib:g} GiB and up to {percent:g} %",
+        asked=asked(request),
+        gib=memory / MIB_PER_GIB,
+        percent=compute / 100,
+    )
+    return Detail("share", needs[0].share_memory, min(memory, PLENTY), message)
+
+
+def _host_details(snapshot: Snapshot, room: Room, request: Request, needs: Sequence[Need]) -> list[Detail]:
+    """CPU and memory, on nodes that have the devices."""
+    with_devices = np.zeros(room.count, dtype=np.bool_)
+    for need in needs:
+        bare = Need(need.key, 0, 0, need.model, need.count, need.share_memory, need.share_compute, 0, 0)
+        with_devices |= room.fit(bare, ALL, False) > 0
+    found = []
+    if any(int(room.fit(need, ALL, False).max(initial=0)) for need in needs):
+        return []
+    for name, needed, free, unit in (
+        ("cpu", request.cpu_milli, room.cpu, 1000),
+        ("memory", request.memory_mib, room.memory, MIB_PER_GIB),
+    ):
+        largest, node = _best_node(snapshot, room, np.where(with_devices, free, 0))
+        if largest < needed:
+            amounts = {"needed": needed / unit, "largest": largest / unit, "node": node}
+            message = (
+                text("{needed:g} cores on one node; the most is {largest:g}, on {node}", **amounts)
+                if name == "cpu"
+                else text(
+                    "{needed:g} GiB of memory on one node; the most is {largest:g}, on {node}", **amounts
+                )
+            )
+            found.append(Detail(name, needed / unit, largest / unit, message))
+    if not found:
+        message = text("{asked} together on one node; no node has all of it", asked=asked(request))
+        found.append(Detail("node", 1, 0, message))
+    return found
+
+
+def impossible(found: tuple[Detail, ...]) -> Reason:
+    """The center could not run it even when empty."""
+    return Reason(
+        Code.IMPOSSIBLE,
+        text("No part of this center can ever run it: {detail}", detail=found[0].message),
+        text("Ask for less, or wait until such hardware is added"),
+        found,
+    )
+
+
+def capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reason:
+    """What it needs is in use."""
+    detail: Text = found[0].message if found else text("what it needs is in use")
+    unblock = {
+        "tasks": text("It starts once all its tasks fit at the same time"),
+        "devices": text("It starts once so many devices are free on one node"),
+        "share": text("It starts once a device has so much free"),
+    }.get(found[0].constraint if found else "", text("It starts once enough is free on one node"))
+    return Reason(Code.CAPACITY, text("Not enough is free: {detail}", detail=detail), unblock, found, start)
+
+
+def quota(binding: Binding | None) -> Reason:
+    """A limit of its account stops it."""
+    if binding is None:
+        message = text("A limit of its account is used up")
+        return Reason(Code.QUOTA, message, text("It starts once other jobs of the account end"))
+    message = quota_text(binding)
+    unblock = (
+        text("It starts once other jobs of the account end, or the limit is raised")
+        if binding.needed <= binding.limit
+        else text("The limit must be raised, or the job must ask for less")
+    )
+    return Reason(
+        Code.QUOTA,
+        message,
+        unblock,
+        (Detail("quota", binding.needed, binding.limit - binding.used, message),),
+    )
+
+
+def array_limit(limit: int) -> Reason:
+    """As many elements of the array run as may."""
+    message = text("{limit} elements of its array run, as many as may at once", limit=limit)
+    return Reason(
+        Code.ARRAY_LIMIT,
+        message,
+        text("It starts once one of them ends"),
+        (Detail("array", 1, 0, message),),
+    )
+
+
+def not_before(at_us: int) -> Reason:
+    """It asked not to start yet."""
+    return Reason(
+        Code.NOT_BEFORE,
+        text("It is not to start yet"),
+        text("Its start time must come"),
+        (),
+        StartEstimate(at_us, at_us, at_us),
+    )
+
+
+def reserved(head_id: str, start: StartEstimate | None) -> Reason:
+    """It fits, but would delay a job ahead of it."""
+    return Reason(
+        Code.RESERVED,
+        text(
+            "It would fit, but would still run when {job}, which is ahead of it, is due to start", job=head_id
+        ),
+        text("A shorter time limit would let it run now; otherwise it starts after that job"),
+        (),
+        start,
+    )
+
+
+def behind(head_id: str) -> Reason:
+    """Strict order: nobody passes a blocked job."""
+    return Reason(
+        Code.BEHIND,
+        text("{job}, which is ahead of it, cannot start yet and the order is strict", job=head_id),
+        text("It is considered once that job has started"),
+    )
+
+
+def preempting(count: int, start: StartEstimate | None) -> Reason:
+    """Room is being made for it."""
+    return Reason(
+        Code.PREEMPTING,
+        text("{count} running jobs are being stopped to make room for it", count=count),
+        text("It starts once they have stopped"),
+        (),
+        start,
+    )
+
+
+def depth(limit: int) -> Reason:
+    """Not its turn in this cycle."""
+    return Reason(
+        Code.DEPTH,
+        text("More than {limit} different requests are ahead of it; they are considered first", limit=limit),
+        text("It is considered once jobs ahead of it have started or ended"),
+    )

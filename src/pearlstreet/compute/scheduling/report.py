@@ -1,0 +1,86 @@
+"""From what a cycle gave away to the placements of its plan, with why there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.plan import DeviceGiven, Placement, TaskPlace
+from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One job of the cycle that found its place."""
+
+    row: int
+    need: Need
+    chunks: tuple[Chunk, ...]
+    backfilled: bool
+    borrowing: bool
+
+
+def placements(
+    snapshot: Snapshot, room: Room, given: Sequence[Given], position: I64
+) -> tuple[Placement, ...]:
+    """One placement a job, in the order they were decided."""
+    left = room.whole(-1, ALL, False).sum(axis=1).tolist()
+    total = (room.model >= 0).sum(axis=1).tolist()
+    index = snapshot.nodes.device_index[room.original].tolist()
+    original, names = room.original.tolist(), snapshot.nodes.names
+    place_of = [names[n] for n in original]
+    rack, pod = room.rack.tolist(), room.pod.tolist()
+    result = []
+    for item in given:
+        need = item.need
+        tasks = tuple(
+            TaskPlace(
+                place_of[chunk.node],
+                original[chunk.node],
+                tuple(
+                    DeviceGiven(index[chunk.node][d], memory, compute, not need.is_share)
+                    for d, memory, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True)
+                ),
+            )
+            for chunk in item.chunks
+        )
+        nodes = {chunk.node for chunk in item.chunks}
+        first = item.chunks[0].node
+        if len(nodes) == 1:
+            why = _why_one(place_of[first], need, left[first], total[first])
+        else:
+            why = _why_many(len(tasks), len(nodes), {rack[n] for n in nodes}, {pod[n] for n in nodes})
+        result.append(
+            Placement(
+                job_id=snapshot.waiting.ids[item.row],
+                tasks=tasks,
+                model=snapshot.models[need.model] if need.model >= 0 else "",
+                gflops=need.gflops * len(tasks),
+                position=int(position[item.row]),
+                backfilled=item.backfilled,
+                borrowing=item.borrowing,
+                why=why,
+            )
+        )
+    return tuple(result)
+
+
+def _why_one(node: str, need: Need, left: int, total: int) -> Text:
+    if need.model < 0:
+        return text("{node} fits it with the least left idle", node=node)
+    return text(
+        "{node} fits it most tightly; {left} of its {total} devices are then wholly free",
+        node=node,
+        left=left,
+        total=total,
+    )
+
+
+def _why_many(tasks: int, nodes: int, racks: set[int], pods: set[int]) -> Text:
+    if len(racks) == 1 and -1 not in racks:
+        return text("{tasks} tasks on {nodes} nodes of one rack", tasks=tasks, nodes=nodes)
+    if len(pods) == 1 and -1 not in pods:
+        return text("{tasks} tasks on {nodes} nodes of one POD", tasks=tasks, nodes=nodes)
+    return text("{tasks} tasks on the fewest nodes that hold them: {nodes}", tasks=tasks, nodes=nodes)

@@ -1,0 +1,217 @@
+"""Plain rows that a snapshot is built from: what the live loop, a replay or a test knows about one thing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.pool.slices import FULL_BP, MIB_PER_GIB, ShareRequest
+
+_TOKEN = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one task needs, all of it on one node. Hashable: equal requests are planned together."""
+
+    accelerators: tuple[str, ...] = ()
+    """Patterns of allowed models (`H100`, `a100-80g`); empty or `any` allows every model."""
+    count: int = 0
+    """Whole devices; all of one model within a job."""
+    share: ShareRequest | None = None
+    """A part of one device instead of whole ones."""
+    cpu_milli: int = 0
+    memory_mib: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.cpu_milli, self.memory_mib) < 0 or (self.share and self.count):
+            raise InvalidInput(
+                text("A task asks for whole devices or for part of one, and never for less than 0")
+            )
+
+    @property
+    def wants_device(self) -> bool:
+        """Whether it needs an accelerator at all."""
+        return self.count > 0 or self.share is not None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """One accelerator. `index` is the engine's own number for it."""
+
+    index: int
+    model: str
+    memory_mib: int
+    healthy: bool = True
+    link_group: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One machine: totals that jobs may use; what is in use follows from the running attempts."""
+
+    name: str
+    cpu_milli: int
+    memory_mib: int
+    devices: tuple[DeviceRow, ...] = ()
+    schedulable: bool = True
+    rack: str = ""
+    pod: str = ""
+
+
+def node_row(report: NodeReport, *, schedulable: bool = True) -> NodeRow:
+    """The row of a probed node; an unhealthy node is not schedulable."""
+    devices = tuple(
+        DeviceRow(d.index, d.model, math.floor(d.memory_gib * MIB_PER_GIB), d.healthy, d.link_group)
+        for d in report.devices
+    )
+    return NodeRow(
+        name=report.name,
+        cpu_milli=math.floor(report.cpus * 1000),
+        memory_mib=math.floor(report.memory_gib * MIB_PER_GIB),
+        devices=devices,
+        schedulable=schedulable and report.healthy,
+        rack=report.rack,
+        pod=report.pod,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """One thing to place: a job, or one element of an array. Its dependencies are met."""
+
+    id: str
+    org: str
+    project: str
+    request: Request
+    tasks: int = 1
+    """Members of the gang: all start together or none."""
+    priority: int = 0
+    """Larger runs first."""
+    submitted_us: int = 0
+    time_limit_s: float | None = None
+    """Enforced: the only bound that backfill trusts."""
+    predicted_s: float | None = None
+    preemptible: bool = False
+    not_before_us: int = 0
+    array: str = ""
+    """Id of the array it belongs to; equal elements are planned in one sweep."""
+    element: int = 0
+    array_limit: int | None = None
+    """How many elements of the array may run at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """A device (the engine's index) of the task's node; None means all of it."""
+
+    index: int
+    memory_mib: int | None = None
+    compute_bp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUse:
+    """What one task holds on its node."""
+
+    node: str
+    cpu_milli: int
+    memory_mib: int
+    devices: tuple[DeviceUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAttempt:
+    """An attempt that holds resources: placed, starting, running or ending."""
+
+    id: str
+    """Unique: the attempt's (or element's) id."""
+    job_id: str
+    org: str
+    project: str
+    tasks: tuple[TaskUse, ...]
+    priority: int = 0
+    started_us: int = 0
+    expected_end_us: int | None = None
+    """Start + time limit, or a prediction; None when nothing is known."""
+    preemptible: bool = False
+    ending: bool = False
+    """It was told to stop and will give its resources back soon."""
+    array: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A limit of an organisation (project "") or of one project, on one resource.
+
+    `resource` is `pflops` (normalised), `cards`, `cpus`, or `cards:<pattern>` for models that match. Guaranteed is what
+    can always be had; use beyond it borrows what others leave idle, up to `maximum` (None: no limit).
+    """
+
+    org: str
+    resource: str
+    project: str = ""
+    guaranteed: float | None = None
+    maximum: float | None = None
+    borrow: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Use decayed with the half-life: normalised PFLOPS hours, CPU core hours, memory GiB hours."""
+
+    pflops_h: float = 0.0
+    cpu_h: float = 0.0
+    memory_gib_h: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Fair share of one project: its decayed use and its weight inside the organisation."""
+
+    org: str
+    project: str
+    usage: Usage = field(default_factory=Usage)
+    weight: float = 1.0
+    org_weight: float = 1.0
+
+
+def tokens(name: str) -> frozenset[str]:
+    """Words of a model name or pattern: `H100-SXM 80G` → {h100, sxm, 80g}."""
+    return frozenset(_TOKEN.findall(name.lower()))
+
+
+def match_models(patterns: Iterable[str], models: Iterable[str]) -> tuple[str, ...]:
+    """The models that any pattern allows: every word of the pattern is a word of the model; `any` allows all."""
+    wanted = [tokens(pattern) for pattern in patterns]
+    if not wanted or frozenset({"any"}) in wanted:
+        return tuple(models)
+    return tuple(model for model in models if any(words and words <= tokens(model) for words in wanted))
+
+
+PflopsOf = Callable[[str], float]
+"""Normalised PFLOPS of one card of a model."""
+
+__all__ = [
+    "FULL_BP",
+    "Account",
+    "DeviceRow",
+    "DeviceUse",
+    "NodeRow",
+    "PflopsOf",
+    "Quota",
+    "Request",
+    "RunningAttempt",
+    "ShareRequest",
+    "TaskUse",
+    "Usage",
+    "WaitingJob",
+    "match_models",
+    "node_row",
+    "tokens",
+]

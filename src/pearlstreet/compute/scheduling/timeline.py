@@ -1,0 +1,160 @@
+"""When what is held comes back: running attempts and what this cycle placed, by their expected ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import I64, UNKNOWN_US, Bools, Snapshot
+from pearlstreet.compute.scheduling.placement.choose import Chooser
+from pearlstreet.compute.scheduling.placement.protocol import Scorer
+from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room
+
+_US = 1_000_000
+
+
+def fits(room: Room, need: Need, tasks: int) -> bool:
+    """Whether the room holds all tasks at once, reservations aside."""
+    return int(np.minimum(room.fit(need, ALL, False), tasks).sum()) >= tasks
+
+
+class Timeline:
+    """Expected ends and what each end gives back. `guess`: the end rests on an assumed run time."""
+
+    def __init__(self, snapshot: Snapshot, room: Room, config: PlannerConfig) -> None:
+        running, now = snapshot.running, snapshot.now_us
+        self._room, self._now = room, now
+        self._assumed_us = round(config.assumed_run_s * _US)
+        grace_us = round(config.grace_s * _US)
+        start, end = running.started_us, running.expected_end_us
+        unknown = end == UNKNOWN_US
+        guessed = np.maximum(start + self._assumed_us, now + np.maximum(now - start, 0))
+        end = np.where(unknown, guessed, end)
+        overdue = end <= now
+        end = np.where(overdue, now + grace_us, end)
+        self.end: I64 = np.where(running.ending, np.minimum(end, now + grace_us), end)
+        self.guess: Bools = (unknown | overdue) & ~running.ending
+        self._task_attempt = running.task_attempt.astype(np.int64)
+        self._task = np.stack(
+            [room.canonical[running.task_node], running.task_cpu, running.task_memory]
+        ).astype(np.int64)
+        flat = room.canonical[running.device_node] * room.model.shape[1] + running.device_position
+        self._device_attempt = running.device_attempt.astype(np.int64)
+        self._device = np.stack([flat, running.device_memory, running.device_compute]).astype(np.int64)
+        self._new: list[tuple[int, bool, Need, Sequence[Chunk]]] = []
+        width = room.model.shape
+        self.held_cpu = np.zeros(room.count, dtype=np.int64)
+        self.held_memory = np.zeros(room.count, dtype=np.int64)
+        self.held_device_memory = np.zeros(width, dtype=np.int64)
+        self.held_device_compute = np.zeros(width, dtype=np.int64)
+
+    def placed(self, need: Need, chunks: Sequence[Chunk], limit_us: int) -> None:
+        """Remember what this cycle gave away."""
+        end = self._now + (limit_us or self._assumed_us)
+        self._new.append((end, limit_us == 0, need, chunks))
+
+    def _fold(self) -> None:
+        """Bring what was placed into the arrays."""
+        if not self._new:
+            return
+        base = len(self.end)
+        tasks, devices = [], []
+        for i, (_, _, need, chunks) in enumerate(self._new):
+            for chunk in chunks:
+                tasks.append((base + i, chunk.node, need.cpu, need.memory))
+                for d, memory, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True):
+                    flat = chunk.node * self._room.model.shape[1] + d
+                    devices.append((base + i, flat, memory, compute))
+        t = np.array(tasks, dtype=np.int64).reshape(-1, 4)
+        v = np.array(devices, dtype=np.int64).reshape(-1, 4)
+        self.end = np.r_[self.end, np.array([end for end, *_ in self._new], dtype=np.int64)]
+        self.guess = np.r_[self.guess, np.array([guess for _, guess, *_ in self._new], dtype=np.bool_)]
+        self._task_attempt = np.r_[self._task_attempt, t[:, 0]]
+        self._task = np.concatenate([self._task, t[:, 1:].T], axis=1)
+        self._device_attempt = np.r_[self._device_attempt, v[:, 0]]
+        self._device = np.concatenate([self._device, v[:, 1:].T], axis=1)
+        self._new = []
+
+    def end_soon(self, attempts: Sequence[int], at_us: int) -> None:
+        """These attempts are told to stop."""
+        rows = np.array(attempts, dtype=np.int64)
+        self.end[rows] = np.minimum(self.end[rows], at_us)
+        self.guess[rows] = False
+
+    def room_without(self, gone: Bools, *, less_held: bool = True) -> Room:
+        """The room once the attempts of `gone` have ended, less what reservations hold."""
+        self._fold()
+        room, shape = self._room, self._room.model.shape
+        mask = gone[self._task_attempt]
+        node, cpu, memory = self._task[:, mask]
+        mask = gone[self._device_attempt]
+        flat, device_memory, device_compute = self._device[:, mask]
+
+        def back(index: I64, amount: I64, size: int) -> I64:
+            return np.bincount(index, weights=amount, minlength=size).astype(np.int64)
+
+        size = shape[0] * shape[1]
+        total = np.where(room.model >= 0, FULL_BP, 0)
+        after = [
+            np.minimum(room.cpu + back(node, cpu, room.count), room.cpu_total),
+            np.minimum(room.memory + back(node, memory, room.count), room.memory_total),
+            np.minimum(
+                room.device_memory + back(flat, device_memory, size).reshape(shape), room.device_total
+            ),
+            np.minimum(room.device_compute + back(flat, device_compute, size).reshape(shape), total),
+        ]
+        if less_held and room.reserved:
+            held = (self.held_cpu, self.held_memory, self.held_device_memory, self.held_device_compute)
+            after = [free - taken for free, taken in zip(after, held, strict=True)]
+        return room.with_free(*after)
+
+    def room_at(self, at_us: int) -> Room:
+        """The room at a moment, if nothing new starts."""
+        self._fold()
+        return self.room_without(self.end <= at_us)
+
+    def earliest(self, needs: Sequence[Need], tasks: int) -> tuple[int, Need, bool] | None:
+        """When the job first fits, on which need, and whether that rests on a guess; None: never as things are."""
+        self._fold()
+        moments = np.unique(self.end)
+        low, high = 0, len(moments)
+        if not high or not self._which(int(moments[-1]), needs, tasks):
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self._which(int(moments[middle]), needs, tasks):
+                high = middle
+            else:
+                low = middle + 1
+        at_us = int(moments[low])
+        need = self._which(at_us, needs, tasks)
+        return None if need is None else (at_us, need, bool(self.guess[self.end <= at_us].any()))
+
+    def _which(self, at_us: int, needs: Sequence[Need], tasks: int) -> Need | None:
+        room = self.room_at(at_us)
+        return next((need for need in needs if fits(room, need, tasks)), None)
+
+    def reserve(self, at_us: int, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
+        """Hold the nodes the job will take at `at_us`: jobs that run past it may only use what it leaves."""
+        room, future = self._room, self.room_at(at_us)
+        chunks = Chooser(future, scorer).gang(need, tasks, False)
+        room.reserved = True
+        for chunk in chunks:
+            n = chunk.node
+            self.held_cpu[n] += need.cpu
+            self.held_memory[n] += need.memory
+            # `future` has the job taken out of it: what is left there is what may last
+            room.cap_cpu[n] = min(room.cap_cpu[n], future.cpu[n])
+            room.cap_memory[n] = min(room.cap_memory[n], future.memory[n])
+            for d, mib, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True):
+                self.held_device_memory[n, d] += mib
+                self.held_device_compute[n, d] += compute
+                room.cap_device_memory[n, d] = min(room.cap_device_memory[n, d], future.device_memory[n, d])
+                room.cap_device_compute[n, d] = min(
+                    room.cap_device_compute[n, d], future.device_compute[n, d]
+                )
+            room.touched.append(n)
+        return tuple(chunks)
