@@ -1,0 +1,111 @@
+"""The sandbox of a task in bubblewrap's words: what of the host it sees, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pearlstreet.compute.engines.local.folders import INSIDE, METRICS_INSIDE
+from pearlstreet.compute.engines.protocol import Mount
+
+Argument = str | dict[str, str]
+"""A word, or {"path": a path of the host}: the supervisor opens the latter before it gives up root."""
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC = (
+    "/etc/alternatives", "/etc/ca-certificates", "/etc/crypto-policies", "/etc/fonts", "/etc/ld.so.cache",
+    "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types", "/etc/pki", "/etc/protocols",
+    "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
+)  # fmt: skip
+"""Nothing here names people, keys or other machines."""
+NAMES = (
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/resolv.conf",
+)
+"""What Landlock lets through of the host in their place: it can hide files, not replace them."""
+STUBS = {
+    "passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\npearl:x:1000:1000:pearl:/pearl/home:/bin/sh\n"
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "group": "root:x:0:\npearl:x:1000:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost pearl\n::1 localhost ip6-localhost ip6-loopback\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+"""What jobs see as /etc instead of the host's accounts and names."""
+INTERNET_HOSTS = "hosts-internet"
+"""The stub and the host's own names: on the host's network a job needs them."""
+USER_INSIDE = "1000"
+
+
+def arguments(
+    *,
+    folder: Path,
+    rank: int,
+    stubs: Path,
+    internet: bool,
+    unshare_network: bool,
+    read_only: Sequence[str],
+    hidden: Sequence[str],
+    mounts: Sequence[Mount],
+    device_nodes: Sequence[str],
+    shared_memory_bytes: int,
+) -> list[Argument]:
+    """The options of one task; the command and its variables are added by the supervisor."""
+    found: list[Argument] = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
+    found += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    found += ["--uid", USER_INSIDE, "--gid", USER_INSIDE, "--hostname", "pearl"]
+    if unshare_network:
+        found.append("--unshare-net")
+    for path in SYSTEM:
+        found += _system(path)
+    found += ["--perms", "0755", "--dir", "/etc"]
+    for path in ETC:
+        found += _read_only(path)
+    for name in STUBS:
+        shown = INTERNET_HOSTS if name == "hosts" and internet else name
+        found += ["--ro-bind", {"path": str(stubs / shown)}, f"/etc/{name}"]
+    if internet and os.path.exists("/etc/resolv.conf"):  # noqa: PTH110
+        found += ["--ro-bind", {"path": os.path.realpath("/etc/resolv.conf")}, "/etc/resolv.conf"]
+    found += ["--proc", "/proc", "--dev", "/dev", "--size", str(shared_memory_bytes), "--perms", "1777"]
+    found += ["--tmpfs", "/dev/shm"]  # noqa: S108
+    for node in device_nodes:
+        found += ["--dev-bind", {"path": node}, node]
+    found += ["--remount-ro", "/dev"]
+    for name, place in INSIDE.items():
+        found += ["--bind", {"path": str(folder / name)}, place]
+    found += ["--bind", {"path": str(folder / "user-metrics" / f"{rank}.jsonl")}, METRICS_INSIDE]
+    found += ["--symlink", "/tmp", "/var/tmp", "--dir", "/run"]  # noqa: S108
+    if device_nodes:
+        found += _read_only("/sys")
+    for path in read_only:
+        found += _read_only(path)
+    for path in _nested(hidden, [*SYSTEM, *ETC, *read_only]):
+        found += ["--tmpfs", path, "--remount-ro", path]
+    for mount in mounts:
+        found += ["--bind" if mount.writable else "--ro-bind", {"path": mount.source}, mount.target]
+    return [*found, "--remount-ro", "/", "--chdir", INSIDE["work"]]
+
+
+def _system(path: str) -> list[Argument]:
+    """/bin may be a folder or a link into /usr."""
+    if os.path.islink(path):  # noqa: PTH114
+        return ["--symlink", os.readlink(path), path]  # noqa: PTH115
+    return _read_only(path)
+
+
+def _read_only(path: str) -> list[Argument]:
+    return ["--ro-bind", {"path": path}, path] if os.path.exists(path) else []  # noqa: PTH110
+
+
+def _nested(hidden: Iterable[str], shown: Sequence[str]) -> list[str]:
+    """Those of `hidden` that lie beneath a folder that is shown."""
+    real = [os.path.realpath(path) for path in shown]
+    return [
+        path
+        for path in dict.fromkeys(os.path.realpath(item) for item in hidden)
+        if any(f"{path}/".startswith(f"{item}/") for item in real) and os.path.isdir(path)  # noqa: PTH112
+    ]

@@ -1,0 +1,210 @@
+"""From an order to the plan its supervisor carries out: everything decided, nothing left to look up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pearlstreet.base.outcome import Refused
+from pearlstreet.base.text import text
+from pearlstreet.base.units import GIB
+from pearlstreet.compute.engines.local import bubblewrap, devices
+from pearlstreet.compute.engines.local.folders import Folders, seen_at
+from pearlstreet.compute.engines.local.policy import SandboxPolicy, Walls, python_prefixes
+from pearlstreet.compute.engines.local.supervisor import files
+from pearlstreet.compute.engines.local.variables import relocated, task_variables
+from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder
+from pearlstreet.compute.hardware.model import NodeReport
+
+OWN_NETWORK_PORT = 29500
+"""The convention of distributed training; alone in its network an attempt needs no other."""
+VARIABLE_BYTES = 131_071
+"""The kernel's limit for one argument or variable (MAX_ARG_STRLEN), less its end."""
+ALL_BYTES = 1_500_000
+"""All arguments and variables together, beneath the kernel's quarter of an 8 MiB stack."""
+MOST_WORDS = 2000
+"""bubblewrap takes 9,000 options, three for each variable."""
+OVERHEAD_PIDS = 8
+ADDRESS_SPACE = (4, 8 * GIB)
+"""Where no control group limits memory: so many times the limit and so much more may be reserved."""
+LEAST_MEMORY_BYTES = 16 << 20
+
+
+def misfit(order: AttemptOrder) -> Refused | None:
+    """Why this engine in particular cannot run an order, or None."""
+    if order.image is not None:
+        return Refused("no_images", text("The local engine runs no container images"))
+    try:
+        for word in (*order.command, *order.variables, *order.variables.values()):
+            word.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return Refused(
+            "bad_text", text("The command or a variable holds characters that are no Unicode text")
+        )
+    for name, value in order.variables.items():
+        if len(name) + len(value.encode("utf-8", "surrogateescape")) + 1 > VARIABLE_BYTES:
+            reason = text("{name} is longer than the 128 KiB a variable may have", name=name[:80])
+            return Refused("variable_too_large", reason)
+    words = [*order.command, *(f"{name}={value}" for name, value in order.variables.items())]
+    if any(len(word.encode("utf-8", "surrogateescape")) > VARIABLE_BYTES for word in order.command):
+        return Refused("command_too_large", text("One word of the command is longer than 128 KiB"))
+    if sum(len(word) for word in words) > ALL_BYTES or len(words) > MOST_WORDS:
+        return Refused("order_too_large", text("The command and its variables are too large together"))
+    if order.limits.disk_gib <= 0 or order.limits.pids <= 0 or order.limits.log_bytes <= 0:
+        return Refused("bad_limit", text("Limits of disk, processes and log must be more than zero"))
+    for path in [*(stage.source for stage in order.stages), *(mount.source for mount in order.mounts)]:
+        if "\0" in path or not os.path.lexists(path):
+            return Refused("source_missing", text("{path} is not there", path=repr(path[:300])))
+    return None
+
+
+def tenant_user(walls: Walls, tenant_id: str, nodes: Sequence[str]) -> dict[str, Any] | None:
+    """The user a tenant's jobs run as, with the groups of the device nodes it may open; None: the server's own."""
+    if walls.tenant_uids is None:
+        return None
+    first, count = walls.tenant_uids
+    digest = hashlib.blake2b(tenant_id.encode(), digest_size=8).digest()
+    uid = first + int.from_bytes(digest, "big") % count
+    groups = {os.stat(path).st_gid for path in nodes} - {0}  # noqa: PTH116
+    return {"uid": uid, "gid": uid, "groups": sorted(groups)}
+
+
+def make_plan(
+    order: AttemptOrder,
+    node: NodeReport,
+    walls: Walls,
+    policy: SandboxPolicy,
+    folders: Folders,
+    seccomp: str | None,
+) -> dict[str, Any]:
+    """What the supervisor of `order` does, as JSON."""
+    folder = folders.attempt(order.attempt_id)
+    inside = walls.sandbox == "bubblewrap"
+    own_network = order.network == "none" and walls.own_network
+    port = OWN_NETWORK_PORT if own_network else free_port()
+    nodes = {task.rank: _present(devices.nodes_of(task.devices, node.devices)) for task in order.tasks}
+    user = tenant_user(walls, order.tenant_id, [path for found in nodes.values() for path in found])
+    libraries = {
+        path: None for task in order.tasks for path in devices.libraries_of(task.devices, node.devices)
+    }
+    read_only = _present([*python_prefixes(), *policy.read_only, *libraries])
+    every_node = list(dict.fromkeys(path for found in nodes.values() for path in found))
+    return {
+        "attempt_id": order.attempt_id,
+        "job_id": order.job_id,
+        "tenant_id": order.tenant_id,
+        "ranks": len(order.tasks),
+        "wall": walls.name(),
+        "boot_id": files.boot_id(),
+        "command": list(order.command)
+        if inside
+        else [relocated(word, order.mounts) for word in order.command],
+        "sandbox": walls.sandbox,
+        "bwrap": walls.bwrap,
+        "landlock_abi": walls.landlock_abi,
+        "own_network": own_network,
+        "seccomp": seccomp,
+        "user": user,
+        "owned": [mount.source for mount in order.mounts if mount.writable],
+        "cgroup": {"version": walls.cgroup_version, "parents": dict(walls.cgroup_parents)}
+        if walls.cgroup_version
+        else None,
+        "supervisor_groups": list(walls.supervisor_groups),
+        "work": str(folder / "work"),
+        "readable": [*bubblewrap.SYSTEM, *bubblewrap.ETC, *bubblewrap.NAMES, "/proc", *read_only]
+        + (["/sys"] if every_node else [])
+        + [mount.source for mount in order.mounts if not mount.writable],
+        "writable": [str(folder / name) for name in ("work", "outputs", "home", "tmp", "user-metrics")]
+        + ["/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", *every_node]  # noqa: S108
+        + [mount.source for mount in order.mounts if mount.writable],
+        "stages": [
+            {"source": item.source, "target": item.target, "kind": item.kind} for item in order.stages
+        ],
+        "secrets": [order.variables[name] for name in sorted(order.secret_names) if name in order.variables],
+        "log_bytes": order.limits.log_bytes,
+        "disk_bytes": int(order.limits.disk_gib * GIB),
+        "time_s": order.limits.time_s,
+        "grace_s": order.limits.grace_s,
+        "tasks": [
+            _task(order, task, node, walls, folders, port, nodes[task.rank], read_only, policy)
+            for task in order.tasks
+        ],
+    }
+
+
+def _task(
+    order: AttemptOrder,
+    task: TaskOrder,
+    node: NodeReport,
+    walls: Walls,
+    folders: Folders,
+    port: int,
+    nodes: Sequence[str],
+    read_only: Sequence[str],
+    policy: SandboxPolicy,
+) -> dict[str, Any]:
+    folder = folders.attempt(order.attempt_id)
+    inside = walls.sandbox == "bubblewrap"
+    memory_bytes = max(int(task.memory_gib * GIB), LEAST_MEMORY_BYTES)
+    words: list[bubblewrap.Argument] = []
+    if inside:
+        words = bubblewrap.arguments(
+            folder=folder,
+            rank=task.rank,
+            stubs=folders.stubs,
+            internet=order.network == "internet",
+            unshare_network=order.network == "none" and not walls.own_network,
+            read_only=read_only,
+            hidden=[*policy.hidden, str(folders.root)],
+            mounts=order.mounts,
+            device_nodes=nodes,
+            shared_memory_bytes=memory_bytes,
+        )
+    return {
+        "rank": task.rank,
+        "group": f"{_short(folders.root)}.{order.attempt_id}.{task.rank}",
+        "limits": {
+            "memory_bytes": memory_bytes,
+            "cpus": task.cpus,
+            "pids": order.limits.pids + OVERHEAD_PIDS,
+        },
+        "rlimits": _rlimits(order, walls, memory_bytes, bool(task.devices)),
+        "variables": task_variables(
+            order, task, node, seen_at(folder, task.rank, inside=inside), port=port, inside=inside
+        ),
+        "walls": words,
+        "tcp_ports": ([port] if len(order.tasks) > 1 else [])
+        if order.network == "none" and not walls.own_network
+        else None,
+    }
+
+
+def _rlimits(order: AttemptOrder, walls: Walls, memory_bytes: int, has_devices: bool) -> Mapping[str, int]:
+    found = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": int(order.limits.disk_gib * GIB)}
+    if walls.cgroup_version:
+        return found
+    found["pids"] = order.limits.pids + OVERHEAD_PIDS
+    if not has_devices:  # a driver reserves far more addresses than it ever uses
+        found["RLIMIT_AS"] = memory_bytes * ADDRESS_SPACE[0] + ADDRESS_SPACE[1]
+    return found
+
+
+def _short(root: Path) -> str:
+    """Two engines on one machine must not meet in the control groups."""
+    return hashlib.blake2b(str(root.resolve()).encode(), digest_size=6).hexdigest()
+
+
+def _present(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if os.path.exists(path)]  # noqa: PTH110
+
+
+def free_port() -> int:
+    """A port that is free on loopback just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

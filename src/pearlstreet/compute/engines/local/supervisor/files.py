@@ -1,0 +1,155 @@
+"""What both sides of an attempt's folder agree on: atomic files, the lock that tells alive from dead, identities."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import struct
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ORDER = "order.json"
+STOP = "stop.json"
+LAUNCHED = "launched.json"
+STATE = "state.json"
+LOCK = "lock"
+BALLAST = "ballast"
+METRICS = "metrics.jsonl"
+SUPERVISOR_LOG = "supervisor.log"
+FOLDERS = ("work", "outputs", "tmp", "home", "logs", "user-metrics")
+BALLAST_BYTES = 256 << 10
+"""Given back to a full disk so that the end of the attempt can still be written down."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_FLOCK = "hhxxxxqqixxxx"
+"""struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
+
+
+def text(template: str, /, **params: object) -> dict[str, object]:
+    """The JSON form of a `base.text.Text`, which this process cannot import."""
+    return {"template": template, "params": params}
+
+
+def write_json(folder: str, name: str, value: object, *, sync: bool = True, fresh: bool = False) -> None:
+    """Put `value` at folder/name in one step. `fresh`: raise FileExistsError where the name is taken."""
+    final = f"{folder}/{name}"
+    partial = f"{folder}/.{name}.{os.getpid()}.{time.monotonic_ns():x}"
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            data = json.dumps(value, separators=(",", ":")).encode()
+            while data:
+                data = data[os.write(handle, data) :]
+            if sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        if fresh:
+            os.link(partial, final)
+        else:
+            os.rename(partial, final)
+            partial = ""
+    finally:
+        if partial:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)
+    if sync:
+        sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_json(folder: str, name: str) -> dict[str, Any] | None:
+    """What `write_json` put there, or None. Anything unreadable counts as absent: it was never finished."""
+    try:
+        with open(f"{folder}/{name}", "rb") as file:
+            value = json.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def hold_lock(path: str, wait_s: float) -> int | None:
+    """Take the write lock on `path`; None when somebody else keeps it. It ends with the last copy of the handle."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() >= deadline:
+                os.close(handle)
+                return None
+            time.sleep(0.01)
+        else:
+            return handle
+
+
+def is_locked(path: str) -> bool:
+    """Whether a living process holds the lock. Only asks: taking it, even briefly, could turn a supervisor away."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked))
+    finally:
+        os.close(handle)
+    return bool(answer[0] != fcntl.F_UNLCK)
+
+
+def boot_id() -> str:
+    """Changes with every start of the machine."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def stat_fields(pid: int) -> tuple[str, list[str]] | None:
+    """The name of a process and the fields of /proc/PID/stat from its state on; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            raw = file.read().decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name, _, rest = raw.partition("(")[2].rpartition(")")
+    return name, rest.split()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with its pid and the boot id this names it for good."""
+    found = stat_fields(pid)
+    return None if found is None else int(found[1][19])
+
+
+def identity() -> dict[str, object]:
+    """Who this process is."""
+    return {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id()}
+
+
+class WallClock:
+    """Microseconds since 1970 UTC that never step back: the monotonic clock, pushed ahead by the wall clock."""
+
+    def __init__(self, wall_ns: Any = time.time_ns, monotonic_ns: Any = time.monotonic_ns) -> None:
+        self._wall_ns, self._monotonic_ns = wall_ns, monotonic_ns
+        self._last_us, self._last_ns = wall_ns() // 1000, monotonic_ns()
+
+    def now_us(self) -> int:
+        """Now."""
+        elapsed_us = (self._monotonic_ns() - self._last_ns) // 1000
+        self._last_ns += elapsed_us * 1000
+        self._last_us = max(self._last_us + elapsed_us, self._wall_ns() // 1000)
+        return int(self._last_us)

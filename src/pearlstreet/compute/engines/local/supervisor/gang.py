@@ -1,0 +1,342 @@
+"""The life of one attempt: put in place, started as a whole, watched, ended as a whole, written down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable
+
+from . import files, linux, usage
+from .files import text
+from .launch import Launcher
+from .task import Task
+from .watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TICK_S = 0.25
+PRESS_S = 0.05
+"""Between two looks for processes that have not been told to end."""
+HEARTBEAT_S = 5.0
+DRAIN_BYTES = 4 << 20
+LAST_WORDS_S = 1.0
+"""How long to wait for the end of a pipe that somebody outside the sandbox's reach keeps open."""
+
+
+class Gang:
+    """The tasks of one attempt."""
+
+    def __init__(self, folder: str, plan: dict[str, Any], wake: dict[str, Any], lock: int) -> None:
+        self._folder, self._plan, self._wake, self._lock = folder, plan, wake, lock
+        self._clock = files.WallClock()
+        self._state = "starting"
+        self._started_us: int | None = None
+        self._started_s: float | None = None
+        self._ended_us: int | None = None
+        self._reason: str | None = None
+        self._message: dict[str, object] | None = None
+        self._kill_at_s: float | None = None
+        self._ending_s = 0.0
+        self._next_press_s = 0.0
+        self._tasks: list[Task] = []
+        self._poll = select.poll()
+        self._poll.register(wake["handle"], select.POLLIN)
+        self._ballast()
+
+    def _ballast(self) -> None:
+        with contextlib.suppress(OSError):
+            handle = os.open(
+                f"{self._folder}/{files.BALLAST}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            try:
+                os.posix_fallocate(handle, 0, files.BALLAST_BYTES)
+            finally:
+                os.close(handle)
+
+    def run(self, running: Callable[[], None]) -> None:
+        """To the end. `running` is called once all tasks run."""
+        self._look_for_stop()
+        if self._reason is None:
+            self._start()
+        if self._reason is None:
+            self._state = "running"
+            self._write(sync=False)
+            running()
+            self._sync_state()
+        self._watch = Watch(self._folder, self._plan, self._tasks, self._clock)
+        while any(task.pid is not None and task.status is None for task in self._tasks):
+            self._turn()
+        self._finish()
+
+    # -- beginning
+
+    def _start(self) -> None:
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        launcher = Launcher(self._folder, self._plan)
+        try:
+            launcher.stage(self._stop_asked)
+            self._tasks = [Task(self._plan, task, self._folder) for task in self._plan["tasks"]]
+            for task in self._tasks:
+                task.prepare()
+            launcher.open_walls()
+            for task in self._tasks:
+                self._spawn(launcher, task)
+        except launcher.Failed as error:
+            self._fail(error.reason, error.message)
+        except OSError as error:
+            if error.errno in files.FULL:
+                self._fail("engine_lost", text("The disk of the machine is full: nothing could be started"))
+            else:
+                self._fail(
+                    "engine_lost",
+                    text("The machine could not start the attempt: {reason}", reason=str(error)),
+                )
+        if self._reason is not None:
+            return
+        failed = next((task for task in self._tasks if task.failed_errno is not None), None)
+        if failed is not None:
+            reason = os.strerror(failed.failed_errno or 0)
+            message = text(
+                "The command {command} cannot be run: {reason}", command=self._name(), reason=reason
+            )
+            self._fail("start_failed", message)
+            return
+        self._started_us = self._clock.now_us()
+        self._started_s = time.monotonic()
+        for task in self._tasks:
+            task.started_us, task.state = self._started_us, "running"
+
+    def _stop_asked(self) -> bool:
+        """Asked between files while they are put in place."""
+        self._look_for_stop()
+        return self._reason is not None
+
+    def _name(self) -> str:
+        return str(self._plan["command"][0])[:200]
+
+    def _spawn(self, launcher: Launcher, task: Task) -> None:
+        command, variables, keep = launcher.program(task.order)
+        task.spawn(command, variables, keep)
+        if task.pidfd is not None and task.pipe is not None:
+            self._poll.register(task.pidfd, select.POLLIN)
+            self._poll.register(task.pipe, select.POLLIN)
+
+    def _fail(self, reason: str, message: dict[str, object] | None) -> None:
+        """Over before it ran."""
+        self._end(reason, message, 0.0)
+
+    # -- middle
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        press_s = None if self._kill_at_s is None else self._next_press_s
+        due_s = min(
+            item for item in (self._watch.next_s(), press_s, self._time_limit_s()) if item is not None
+        )
+        ready = dict(self._poll.poll(max(0.0, min(due_s - now_s, TICK_S)) * 1000))
+        if self._wake["handle"] in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake["handle"], 4096)
+        for task in self._tasks:
+            if task.pipe in ready:
+                self._drain(task, DRAIN_BYTES)
+            if task.pidfd in ready:
+                self._reap(task)
+        self._reap_strangers()
+        self._look_for_stop()
+        self._check_limits()
+        self._press_on()
+
+    def _drain(self, task: Task, most_bytes: int) -> None:
+        pipe = task.pipe
+        if pipe is not None and not task.drain(most_bytes):
+            self._poll.unregister(pipe)
+
+    def _reap(self, task: Task) -> None:
+        if task.pidfd is None:
+            return
+        self._poll.unregister(task.pidfd)
+        task.reap(self._clock.now_us())
+        if task.out_of_memory:
+            self._end_memory(task)
+        elif task.exit_code() != 0 and self._reason is None:
+            self._end("exited", None, self._plan["grace_s"])
+        self._write(sync=False)
+
+    def _reap_strangers(self) -> None:
+        """Orphans that fell to us; a task's own end is left for `_reap`."""
+        ours = {task.pid for task in self._tasks}
+        with contextlib.suppress(ChildProcessError):
+            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if found.si_pid in ours:
+                    return
+                os.waitpid(found.si_pid, 0)
+
+    def _look_for_stop(self) -> None:
+        stop = files.read_json(self._folder, files.STOP)
+        if stop is not None:
+            if self._reason is None:
+                self._end("stopped", None, float(stop["grace_s"]))
+            elif self._kill_at_s is not None:
+                self._kill_at_s = min(self._kill_at_s, self._ending_s + float(stop["grace_s"]))
+        elif self._wake["shutdown"] and self._reason is None:
+            self._end("engine_lost", text("The machine was shut down"), self._plan["grace_s"])
+
+    def _time_limit_s(self) -> float | None:
+        limit = self._plan["time_s"]
+        return None if limit is None or self._started_s is None or self._reason else self._started_s + limit
+
+    def _check_limits(self) -> None:
+        limit_s = self._time_limit_s()
+        if limit_s is not None and time.monotonic() >= limit_s:
+            message = text("The time limit of {seconds} s is reached", seconds=f"{self._plan['time_s']:g}")
+            self._end("time_limit", message, self._plan["grace_s"])
+        if self._watch.next_s() > time.monotonic():
+            return
+        self._watch.look()
+        for task in self._tasks:
+            if task.out_of_memory and task.status is None:
+                self._end_memory(task)
+            if task.too_many and self._reason is None:
+                message = text("Task {rank} had more processes than its limit", rank=task.rank)
+                self._end("exited", message, 0.0)
+        if self._watch.disk_over is not None and self._reason not in ("disk_limit", "memory_limit"):
+            self._end("disk_limit", self._watch.disk_over, 0.0)
+        if self._watch.heartbeat_due(HEARTBEAT_S):
+            os.utime(self._lock)
+
+    def _end_memory(self, task: Task) -> None:
+        if self._reason == "memory_limit":
+            return
+        limit_gib = task.order["limits"]["memory_bytes"] / 2**30
+        message = text(
+            "Task {rank} used more memory than its limit of {limit} GiB",
+            rank=task.rank,
+            limit=f"{limit_gib:.4g}",
+        )
+        self._end("memory_limit", message, 0.0)
+
+    # -- end
+
+    def _end(self, reason: str, message: dict[str, object] | None, grace_s: float) -> None:
+        """From now on everything is being ended; a limit that is broken meanwhile takes over as the reason."""
+        if self._reason is not None and reason not in ("memory_limit", "disk_limit"):
+            return
+        if self._reason is None or self._reason == "exited":
+            self._reason, self._message = reason, message
+        self._ending_s = time.monotonic()
+        kill_at_s = self._ending_s + max(grace_s, 0.0)
+        self._kill_at_s = kill_at_s if self._kill_at_s is None else min(self._kill_at_s, kill_at_s)
+
+    def _press_on(self) -> None:
+        """SIGTERM to whoever has not had it, SIGKILL once the grace is over."""
+        now_s = time.monotonic()
+        if self._kill_at_s is None or now_s < self._next_press_s:
+            return
+        self._next_press_s = now_s + PRESS_S
+        kill = now_s >= self._kill_at_s
+        everything = usage.processes()
+        for task in self._tasks:
+            if task.status is None:
+                members = task.members(everything)
+                if kill:
+                    task.kill(members)
+                else:
+                    task.terminate(members)
+
+    def kill_everything(self) -> None:
+        """When this program itself fails: nothing may outlive it."""
+        for task in self._tasks:
+            with contextlib.suppress(OSError):
+                task.kill(task.members())
+
+    def _finish(self) -> None:
+        self._end_strangers()
+        deadline_s = time.monotonic() + LAST_WORDS_S
+        for task in self._tasks:
+            while task.pipe is not None and time.monotonic() < deadline_s:
+                if task.drain(DRAIN_BYTES):
+                    select.select([task.pipe], [], [], 0.02)
+            task.close_pipe()
+        self._watch.last_look()
+        self._ended_us = self._clock.now_us()
+        for task in self._tasks:
+            if task.state != "exited":
+                task.state = "exited"
+                task.ended_us = self._ended_us if task.started_us is not None else None
+        self._judge()
+        self._state = "exited"
+        self._write_for_good()
+        for task in self._tasks:
+            if task.group is not None:
+                task.group.remove()
+
+    def _end_strangers(self) -> None:
+        """Whatever of the job is left outside its own process tree (no namespace of processes: weaker walls)."""
+        for _ in range(100):
+            left = [item for item in usage.tree(os.getpid(), usage.processes()) if item.pid != os.getpid()]
+            for task in self._tasks:
+                if task.group is not None:
+                    left += usage.processes(task.group.members())
+            if not left:
+                return
+            for task in self._tasks:
+                task.kill(left)
+            self._reap_strangers()
+            time.sleep(0.01)
+
+    def _judge(self) -> None:
+        """What the attempt ended of, once everything is known."""
+        if self._watch.disk_over is not None and self._reason in (None, "exited"):
+            self._reason, self._message = "disk_limit", self._watch.disk_over
+        if self._reason in (None, "exited"):
+            refused = self._watch.sandbox_refusal()
+            self._reason = "start_failed" if refused else "exited"
+            self._message = refused or self._message
+
+    def _value(self) -> dict[str, Any]:
+        return {
+            "state": self._state,
+            "tasks": [task.report() for task in self._tasks],
+            "started_us": self._started_us,
+            "ended_us": self._ended_us,
+            "end_reason": self._reason if self._state == "exited" else None,
+            "exit_code": self._exit_code() if self._state == "exited" else None,
+            "message": self._message if self._state == "exited" else None,
+        }
+
+    def _exit_code(self) -> int | None:
+        """Of the first task that failed; 0 when all ended well, None when some never ran."""
+        codes = [task.exit_code() for task in sorted(self._tasks, key=lambda item: item.ended_us or 0)]
+        failed = [code for code in codes if code]
+        return failed[0] if failed else 0 if codes and None not in codes else None
+
+    def _write(self, *, sync: bool) -> None:
+        with contextlib.suppress(OSError):
+            files.write_json(self._folder, files.STATE, self._value(), sync=sync)
+
+    def _sync_state(self) -> None:
+        with contextlib.suppress(OSError):
+            handle = os.open(f"{self._folder}/{files.STATE}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            files.sync_folder(self._folder)
+
+    def _write_for_good(self) -> None:
+        """The end must be written, however full the disk is."""
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self._folder}/{files.BALLAST}")
+        while True:
+            try:
+                files.write_json(self._folder, files.STATE, self._value())
+            except OSError:
+                os.utime(self._lock)
+                time.sleep(1.0)
+            else:
+                return

@@ -1,0 +1,65 @@
+"""Landlock: file, network and signal limits a process puts on itself, where bubblewrap cannot run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import struct
+
+from . import linux
+
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15}
+"""How many of the file rights, from bit 0 on, an ABI knows; 16 from ABI 5 on."""
+READ = EXECUTE | READ_FILE | READ_DIR
+FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+BIND_TCP, CONNECT_TCP = 1, 2
+SCOPE_ABSTRACT_UNIX, SCOPE_SIGNAL = 1, 2
+
+
+def file_rights(abi: int) -> int:
+    """Every file right the kernel can withhold."""
+    return (1 << RIGHTS_BY_ABI.get(abi, 16)) - 1
+
+
+def ruleset_attributes(abi: int, *, restrict_tcp: bool) -> bytes:
+    """struct landlock_ruleset_attr, as long as this kernel knows it."""
+    net = BIND_TCP | CONNECT_TCP if restrict_tcp else 0
+    scope = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL
+    length = 8 if abi < 4 else 16 if abi < 6 else 24
+    return struct.pack("QQQ", file_rights(abi), net, scope)[:length]
+
+
+def restrict(abi: int, read: list[str], write: list[str], *, tcp_ports: list[int] | None) -> None:
+    """Keep this process and its children to these paths (missing ones are left out); needs no_new_privs.
+
+    `tcp_ports`: the only ports that may be bound and connected to; None leaves the network alone. Raises OSError.
+    """
+    restrict_tcp = tcp_ports is not None and abi >= 4
+    attributes = ctypes.create_string_buffer(ruleset_attributes(abi, restrict_tcp=restrict_tcp))
+    ruleset = linux.syscall(linux.LANDLOCK_CREATE, attributes, len(attributes) - 1, 0)
+    every = file_rights(abi)
+    for paths, rights in ((read, READ), (write, every)):
+        for path in paths:
+            _allow(ruleset, path, rights & every)
+    for port in tcp_ports or [] if restrict_tcp else []:
+        rule = ctypes.create_string_buffer(struct.pack("QQ", BIND_TCP | CONNECT_TCP, port), 16)
+        linux.syscall(linux.LANDLOCK_ADD, ruleset, linux.LANDLOCK_RULE_PORT, rule, 0)
+    linux.syscall(linux.LANDLOCK_RESTRICT, ruleset, 0)
+    os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            rights &= FILE_RIGHTS
+        rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, handle), 12)
+        linux.syscall(linux.LANDLOCK_ADD, ruleset, linux.LANDLOCK_RULE_PATH, rule, 0)
+    finally:
+        os.close(handle)

@@ -1,0 +1,114 @@
+"""From the plan to programs that can be executed: files put in place, walls put up, arguments made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from . import files, linux
+from .files import text
+from .staging import Interrupted, StageError, Stager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Failed(Exception):
+    """The attempt is over before it ran."""
+
+    def __init__(self, reason: str, message: dict[str, object] | None) -> None:
+        self.reason, self.message = reason, message
+        super().__init__(reason)
+
+
+class Launcher:
+    """What all tasks of an attempt share before they start."""
+
+    Failed = Failed
+
+    def __init__(self, folder: str, plan: dict[str, Any]) -> None:
+        self._folder, self._plan = folder, plan
+        self._reachable: dict[str, str] = {}
+
+    def stage(self, interrupted: Callable[[], bool]) -> None:
+        """Hand the folders to their user and put the stages in place, unless `interrupted`. Raises Failed, OSError."""
+        user = self._plan["user"]
+        owner = (user["uid"], user["gid"]) if user is not None else None
+        if owner is not None:
+            for name in ("work", "outputs", "tmp", "home"):
+                os.chown(f"{self._folder}/{name}", *owner, follow_symlinks=False)
+            for path in self._plan["owned"]:
+                os.chown(path, *owner, follow_symlinks=False)
+        if not self._plan["stages"]:
+            return
+        stager = Stager(f"{self._folder}/work", owner, self._plan["disk_bytes"], interrupted)
+        try:
+            for stage in self._plan["stages"]:
+                stager.put(stage)
+        except Interrupted as error:
+            raise Failed("stopped", None) from error
+        except StageError as error:
+            raise Failed("start_failed", error.args[0]) from error
+        except OSError as error:
+            if error.errno in files.FULL:
+                raise
+            message = text(
+                "{path} could not be put in place: {reason}", path=stage["target"], reason=error.strerror
+            )
+            raise Failed("engine_lost", message) from error
+        finally:
+            stager.close()
+
+    def open_walls(self) -> None:
+        """Namespaces of the attempt as a whole. Raises OSError."""
+        if self._plan["own_network"]:
+            self._plan["user_namespace"] = linux.own_network()
+        if self._plan["seccomp"] is not None:
+            with open(self._plan["seccomp"], "rb") as file:
+                self._plan["seccomp_program"] = file.read()
+        if self._plan["sandbox"] == "bubblewrap" and self._plan["user"] is not None:
+            from .sources import bind_reachable, paths_in
+
+            paths = [path for task in self._plan["tasks"] for path in paths_in(task["walls"])]
+            self._reachable = bind_reachable(list(dict.fromkeys(paths)), [self._folder])
+
+    def program(self, task: dict[str, Any]) -> tuple[list[bytes], dict[bytes, bytes], list[int]]:
+        """The command to execute, its environment, and the handles it inherits."""
+        command = [encode(part) for part in self._plan["command"]]
+        variables = {encode(name): encode(value) for name, value in task["variables"].items()}
+        if self._plan["sandbox"] != "bubblewrap":
+            return command, variables, []
+        arguments = [self._argument(item) for item in task["walls"]]
+        for name, value in variables.items():
+            arguments += [b"--setenv", name, value]
+        keep = []
+        if self._plan["seccomp"] is not None:
+            program = memory_file(self._plan["seccomp_program"])
+            keep.append(program)
+            arguments += [b"--seccomp", str(program).encode()]
+        options = memory_file(b"".join(item + b"\0" for item in arguments))
+        keep.append(options)
+        # the variables travel with the options: on a command line every user of the host could read them
+        bwrap = [encode(self._plan["bwrap"]), b"--args", str(options).encode(), b"--", *command]
+        return bwrap, {b"PATH": b"/usr/local/bin:/usr/bin:/bin"}, keep
+
+    def _argument(self, item: Any) -> bytes:
+        if isinstance(item, dict):
+            path: str = item["path"]
+            return encode(self._reachable.get(path, path))
+        return encode(str(item))
+
+
+def encode(value: str) -> bytes:
+    """As it goes to the kernel."""
+    return value.encode("utf-8", "surrogateescape")
+
+
+def memory_file(data: bytes) -> int:
+    """A handle from which `data` can be read once."""
+    handle = os.memfd_create("pearl", os.MFD_CLOEXEC)
+    while data:
+        data = data[os.write(handle, data) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle

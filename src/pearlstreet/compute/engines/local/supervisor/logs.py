@@ -1,0 +1,143 @@
+"""A task's log on disk: the head is kept, the tail is kept, the middle of a flood is dropped and counted.
+
+Files are named `RANK-OFFSET.log`, where OFFSET is how many bytes the task had written before the file's first. A gap
+between two files is what was dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from .files import FULL
+
+SEGMENTS = 8
+"""The kept tail is at least (SEGMENTS - 1) / SEGMENTS of half the limit."""
+LEAST_SEGMENT_BYTES = 4096
+PIECE_BYTES = 1024
+LEAST_SECRET_BYTES = 4
+"""Shorter values are no secrets, and blanking them would spoil the log."""
+
+
+def segment_name(rank: int, offset: int) -> str:
+    """`0-00000000000000000000.log`."""
+    return f"{rank}-{offset:020d}.log"
+
+
+def list_segments(folder: str, rank: int) -> list[tuple[int, int, str]]:
+    """(offset, size, path) of the kept parts of a log, in order."""
+    found = []
+    prefix = f"{rank}-"
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return []
+    for entry in entries:
+        if entry.name.startswith(prefix) and entry.name.endswith(".log"):
+            with contextlib.suppress(FileNotFoundError):
+                size = entry.stat(follow_symlinks=False).st_size
+                found.append((int(entry.name[len(prefix) : -4]), size, entry.path))
+    return sorted(found)
+
+
+class LogWriter:
+    """Appends what a task writes. Never raises for a full disk: what does not fit counts as dropped."""
+
+    def __init__(self, folder: str, rank: int, limit_bytes: int) -> None:
+        self.offset = 0
+        self._folder, self._rank = folder, rank
+        self._head_bytes = max(limit_bytes // 2, LEAST_SEGMENT_BYTES)
+        self._segment_bytes = max(limit_bytes // 2 // SEGMENTS, LEAST_SEGMENT_BYTES)
+        self._handle: int | None = None
+        self._room = 0
+        self._tail: list[str] = []
+
+    def append(self, data: bytes) -> None:
+        """Write `data` behind what is there."""
+        view = memoryview(data)
+        while view:
+            try:
+                if self._handle is None:
+                    self._open()
+                written = os.write(self._handle or 0, view[: self._room])
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                self._close()
+                self.offset += len(view)
+                return
+            view = view[written:]
+            self.offset += written
+            self._room -= written
+            if self._room <= 0:
+                self._close()
+
+    def _open(self) -> None:
+        path = f"{self._folder}/{segment_name(self._rank, self.offset)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._handle = os.open(path, flags, 0o600)
+        if self.offset < self._head_bytes:
+            self._room = self._head_bytes - self.offset
+            return
+        self._room = self._segment_bytes
+        self._tail.append(path)
+        while len(self._tail) > SEGMENTS:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._tail.pop(0))
+
+    def _close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def finish(self) -> None:
+        """Put the last bytes on disk for good."""
+        if self._handle is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(self._handle)
+        self._close()
+
+
+def pieces_of(secrets: list[bytes]) -> set[bytes]:
+    """What to look for: every line of every secret, long lines in parts, so that the search stays cheap."""
+    pieces: set[bytes] = set()
+    for secret in secrets:
+        for line in secret.splitlines():
+            parts = [line[at : at + PIECE_BYTES] for at in range(0, len(line), PIECE_BYTES)]
+            pieces.update(part for part in parts if len(part) >= LEAST_SECRET_BYTES)
+    return pieces
+
+
+class Redactor:
+    """Blanks secret values in a stream with as many asterisks, so that offsets stay true."""
+
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._pieces = sorted(pieces_of(secrets), key=len, reverse=True)
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be written now; the beginning of a possible secret at the very end is held back."""
+        if not self._pieces:
+            return data
+        data = self._held + data
+        for piece in self._pieces:
+            data = data.replace(piece, b"*" * len(piece))
+        keep = max(self._begun(data, piece) for piece in self._pieces)
+        self._held = data[len(data) - keep :] if keep else b""
+        return data[: len(data) - keep] if keep else data
+
+    @staticmethod
+    def _begun(data: bytes, piece: bytes) -> int:
+        """How many of the last bytes may be the beginning of `piece`."""
+        tail = data[-(len(piece) - 1) :]
+        place = tail.find(piece[:1])
+        while place >= 0:
+            if piece.startswith(tail[place:]):
+                return len(tail) - place
+            place = tail.find(piece[:1], place + 1)
+        return 0
+
+    def rest(self) -> bytes:
+        """What was held back, at the end of the stream."""
+        held, self._held = self._held, b""
+        return held

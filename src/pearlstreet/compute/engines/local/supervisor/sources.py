@@ -1,0 +1,48 @@
+"""Makes the host's folders reachable for bubblewrap once it has given up root.
+
+The attempt's folder and often the interpreter lie beneath folders only root may enter. In a mount namespace of its own the
+supervisor binds each of them to a short path everybody may enter; nothing of it is seen outside.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from . import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PLACES = ("/mnt", "/media", "/srv", "/opt", "/tmp")  # noqa: S108  # hidden from this process only
+
+
+def paths_in(arguments: list[Any]) -> list[str]:
+    """The host paths among bubblewrap's arguments, each once."""
+    return list(dict.fromkeys(item["path"] for item in arguments if isinstance(item, dict)))
+
+
+def bind_reachable(paths: list[str], keep: list[str]) -> dict[str, str]:
+    """A reachable path for each of `paths`. `keep`: folders that must stay visible. Raises OSError."""
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    # opened here: a mount of another namespace cannot be bound; and before anything is hidden
+    handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths}
+    place = next(
+        item
+        for item in PLACES
+        if os.path.isdir(item) and not any(f"{path}/".startswith(f"{item}/") for path in keep)
+    )
+    linux.mount("pearl", place, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=0755,size=1m")
+    reachable = {}
+    for number, (path, handle) in enumerate(handles.items()):
+        target = f"{place}/{number}"
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            os.mkdir(target, 0o755)
+        else:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        linux.mount(f"/proc/self/fd/{handle}", target, None, linux.MS_BIND | linux.MS_REC)
+        reachable[path] = target
+        os.close(handle)
+    return reachable

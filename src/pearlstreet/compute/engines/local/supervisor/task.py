@@ -1,0 +1,229 @@
+"""One task: its process, its pipe, its control group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from . import jail, usage
+from .cgroup import Group
+from .logs import LogWriter, Redactor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PIPE_BYTES = 1 << 20
+F_SETPIPE_SZ = 1031
+REPORT_BYTES = 64
+
+
+class Task:
+    """A member of the gang, from fork to reaped."""
+
+    def __init__(self, plan: dict[str, Any], task: dict[str, Any], folder: str) -> None:
+        self.rank: int = task["rank"]
+        self.plan, self.order = plan, task
+        self.pid: int | None = None
+        self.pidfd: int | None = None
+        self.pipe: int | None = None
+        self.state = "starting"
+        self.status: int | None = None
+        self.failed_errno: int | None = None
+        self.started_us: int | None = None
+        self.ended_us: int | None = None
+        self.cpu_s = 0.0
+        self.memory_peak_bytes = 0
+        self.memory_bytes = 0
+        self.out_of_memory = False
+        self.too_many = False
+        self.terminated: set[tuple[int, int, str]] = set()
+        self.asked: set[tuple[int, int]] = set()
+        self.tidying: set[int] = set()
+        self.log = LogWriter(f"{folder}/logs", self.rank, plan["log_bytes"])
+        self.redactor = Redactor([secret.encode("utf-8", "surrogateescape") for secret in plan["secrets"]])
+        self.user_metrics = usage.UserMetrics(f"{folder}/user-metrics/{self.rank}.jsonl")
+        groups = plan["cgroup"]
+        self.group = Group(groups["version"], groups["parents"], task["group"]) if groups else None
+        self._last_cpu: tuple[float, float] | None = None
+
+    def prepare(self) -> None:
+        """Make its control group and give it its files. Raises OSError."""
+        user = self.plan["user"]
+        if user is not None:
+            self.user_metrics.own(user["uid"], user["gid"])
+        if self.group is not None:
+            limits = self.order["limits"]
+            self.group.create(memory_bytes=limits["memory_bytes"], cpus=limits["cpus"], pids=limits["pids"])
+
+    def spawn(self, command: list[bytes], variables: dict[bytes, bytes], keep: list[int]) -> None:
+        """Fork and exec; `keep`: handles the new program inherits. `failed_errno` is set when it could not be executed."""
+        import fcntl
+
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(out_read, F_SETPIPE_SZ, PIPE_BYTES)
+        report_read, report_write = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become(command, variables, out_write, report_write, keep, parent)
+        os.close(out_write)
+        os.close(report_write)
+        self.pid, self.pidfd = pid, os.pidfd_open(pid)
+        self.pipe = out_read
+        os.set_blocking(out_read, False)
+        raw = os.read(report_read, REPORT_BYTES)
+        os.close(report_read)
+        if raw:
+            self.failed_errno = int(raw)
+
+    def _become(
+        self,
+        command: list[bytes],
+        variables: dict[bytes, bytes],
+        out: int,
+        report: int,
+        keep: list[int],
+        parent: int,
+    ) -> None:
+        try:
+            signal.set_wakeup_fd(-1)
+            null = os.open("/dev/null", os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            for handle in keep:
+                os.set_inheritable(handle, True)
+            if self.group is not None:
+                self.group.enter()
+            jail.enter(self.plan, self.order, parent)
+            jail.execute(command, variables)
+        except OSError as error:
+            os.write(report, str(error.errno or 0).encode())
+        except BaseException as error:  # noqa: BLE001  # nothing may run on in a copy of the supervisor
+            os.write(2, f"The task could not be prepared: {error!r}\n".encode())
+            os.write(report, b"0")
+        finally:
+            os._exit(127)
+
+    def drain(self, most_bytes: int) -> bool:
+        """Move output from the pipe to the log. False at its end."""
+        while most_bytes > 0 and self.pipe is not None:
+            try:
+                data = os.read(self.pipe, 1 << 16)
+            except BlockingIOError:
+                return True
+            if not data:
+                self.close_pipe()
+                return False
+            most_bytes -= len(data)
+            self.log.append(self.redactor.feed(data))
+        return self.pipe is not None
+
+    def close_pipe(self) -> None:
+        """Nothing more is read from it."""
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
+            self.log.append(self.redactor.rest())
+            self.log.finish()
+
+    def members(self, everything: list[usage.Process] | None = None) -> list[usage.Process]:
+        """Its living processes."""
+        if self.pid is None:
+            return []
+        if self.group is not None:
+            return usage.processes(self.group.members())
+        return usage.tree(self.pid, everything if everything is not None else usage.processes())
+
+    def terminate(self, members: list[usage.Process]) -> None:
+        """SIGTERM, once to each process; what a process starts in answer to its own SIGTERM is left to it."""
+        first = not self.terminated
+        parents = {process.pid: process.parent for process in members}
+        for process in usage.to_terminate(members):
+            # a process between fork and exec may have lost the signal: under its new name it gets another
+            name = (process.pid, process.start_ticks, process.comm)
+            known = first or (process.pid, process.start_ticks) in self.asked
+            if name in self.terminated or (not known and usage.descends(process.pid, parents, self.tidying)):
+                continue
+            self.terminated.add(name)
+            self.asked.add((process.pid, process.start_ticks))
+            if usage.catches_term(process.pid):
+                self.tidying.add(process.pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGTERM)
+
+    def kill(self, members: list[usage.Process]) -> None:
+        """SIGKILL to all of it."""
+        if self.group is not None:
+            self.group.kill()
+        if self.pidfd is not None and self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        for process in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGKILL)
+
+    def measure(self, members: list[usage.Process], now_s: float) -> dict[str, float]:
+        """Its use since the last call, kept as peaks too."""
+        if self.group is not None:
+            cpu_s, self.memory_bytes = self.group.cpu_s(), self.group.memory_bytes()
+            self.out_of_memory = self.out_of_memory or self.group.oom_kills() > 0
+        else:
+            cpu_s = sum(process.cpu_s for process in members)
+            self.memory_bytes = sum(process.rss_bytes for process in members)
+            limit = self.order["limits"]["memory_bytes"]
+            if self.memory_bytes > limit:  # what processes share counts once, but is dear to find out
+                self.memory_bytes = sum(usage.proportional_bytes(process) for process in members)
+            self.out_of_memory = self.out_of_memory or self.memory_bytes > limit
+            self.too_many = len(members) > self.order["limits"]["pids"]
+        self.memory_peak_bytes = max(self.memory_peak_bytes, self.memory_bytes)
+        self.cpu_s = max(self.cpu_s, cpu_s)
+        before, self._last_cpu = self._last_cpu, (now_s, self.cpu_s)
+        percent = 0.0
+        if before is not None and now_s > before[0]:
+            percent = 100 * (self.cpu_s - before[1]) / (now_s - before[0])
+        return {"cpu_percent": round(percent, 1), "memory_gib": round(self.memory_bytes / 2**30, 4)}
+
+    def reap(self, now_us: int) -> None:
+        """Collect its exit status; the process is known to have ended."""
+        if self.pid is None:
+            return
+        _, self.status, used = os.wait4(self.pid, 0)
+        self.state, self.ended_us = "exited", now_us
+        self.cpu_s = max(self.cpu_s, used.ru_utime + used.ru_stime)
+        if self.group is not None:
+            self.cpu_s = max(self.cpu_s, self.group.cpu_s())
+            self.out_of_memory = self.out_of_memory or self.group.oom_kills() > 0
+        self.memory_peak_bytes = max(self.memory_peak_bytes, used.ru_maxrss * 1024)
+        if self.out_of_memory:
+            self.memory_peak_bytes = max(self.memory_peak_bytes, self.order["limits"]["memory_bytes"])
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+    def exit_code(self) -> int | None:
+        """As a shell gives it: 128 + N for a program that signal N ended."""
+        if self.failed_errno is not None:
+            return 127 if self.failed_errno in (2, 20) else 126
+        if self.status is None:
+            return None
+        code = os.waitstatus_to_exitcode(self.status)
+        return 128 - code if code < 0 else code
+
+    def report(self) -> dict[str, Any]:
+        """Its line in the state file."""
+        code = self.exit_code()
+        number = code - 128 if code is not None and 128 < code <= 128 + signal.NSIG else None
+        return {
+            "rank": self.rank,
+            "state": self.state,
+            "exit_code": code,
+            "signal": number,
+            "started_us": self.started_us,
+            "ended_us": self.ended_us,
+            "cpu_s": round(self.cpu_s, 3),
+            "memory_peak_bytes": self.memory_peak_bytes,
+        }

@@ -1,0 +1,231 @@
+"""What an attempt uses: processes of a tree, disk, samples of both, and the figures the job itself reports."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import stat
+
+from .files import FULL, stat_fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh", "busybox"})
+USER_LINE_BYTES = 16 << 10
+USER_READ_BYTES = 256 << 10
+USER_VALUES = 64
+METRICS_BYTES = 16 << 20
+SAMPLES_PER_PACE = 1000
+"""After as many samples the pace halves: a long run stays bounded and keeps its beginning."""
+
+
+class Process:
+    """One process as /proc shows it."""
+
+    __slots__ = ("comm", "cpu_s", "parent", "pid", "rss_bytes", "start_ticks", "state")
+
+    def __init__(self, pid: int, comm: str, fields: list[str]) -> None:
+        self.pid, self.comm, self.state = pid, comm, fields[0]
+        self.parent = int(fields[1])
+        self.cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        self.start_ticks = int(fields[19])
+        self.rss_bytes = int(fields[21]) * PAGE_BYTES
+
+
+def processes(pids: list[int] | None = None) -> list[Process]:
+    """Those of `pids` that live, or every process there is."""
+    wanted = pids if pids is not None else [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    found = []
+    for pid in wanted:
+        try:
+            fields = stat_fields(pid)
+        except OSError:
+            continue
+        if fields is not None and fields[1][0] not in "ZX":
+            found.append(Process(pid, *fields))
+    return found
+
+
+def proportional_bytes(process: Process) -> int:
+    """Memory of a process with shared pages divided among their users; where that is not told, all it holds."""
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup") as file:
+            for line in file:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return process.rss_bytes
+    return process.rss_bytes
+
+
+def tree(top: int, everything: list[Process]) -> list[Process]:
+    """`top` and all beneath it."""
+    children: dict[int, list[Process]] = {}
+    for process in everything:
+        children.setdefault(process.parent, []).append(process)
+    found = [process for process in everything if process.pid == top]
+    waiting = [top]
+    while waiting:
+        for process in children.get(waiting.pop(), ()):
+            found.append(process)
+            waiting.append(process.pid)
+    return found
+
+
+def to_terminate(members: list[Process]) -> list[Process]:
+    """Who gets SIGTERM, parents first: all but the sandbox's own processes and shells that wait for what they started.
+
+    Such a shell would end at once and take down with it the program that is about to save its work; one that set a trap
+    knows what it does.
+    """
+    parents = {process.parent for process in members}
+    return [
+        process
+        for process in sorted(members, key=lambda item: (item.start_ticks, item.pid))
+        if process.comm != "bwrap"
+        and not (process.comm in SHELLS and process.pid in parents and not catches_term(process.pid))
+    ]
+
+
+def descends(pid: int, parents: dict[int, int], ancestors: set[int]) -> bool:
+    """Whether one of `ancestors` is above `pid`."""
+    for _ in range(len(parents)):
+        pid = parents.get(pid, 0)
+        if pid in ancestors:
+            return True
+    return False
+
+
+def catches_term(pid: int) -> bool:
+    """Whether a process set a handler for SIGTERM."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next((line.split()[1] for line in file if line.startswith("SigCgt:")), "0")
+    except OSError:
+        return False
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def disk_bytes(folders: list[str], stop_at: int) -> int:
+    """Bytes allocated beneath `folders`; links are not followed, counting ends soon after `stop_at`.
+
+    A tree nested so deeply that it cannot be counted counts as over the limit.
+    """
+    total = 0
+    several_names: set[int] = set()
+    waiting = list(folders)
+    while waiting and total <= stop_at:
+        path = waiting.pop()
+        try:
+            with _entries(path) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{path}/{entry.name}")
+                    elif found.st_nlink > 1:
+                        if found.st_ino in several_names:
+                            continue
+                        several_names.add(found.st_ino)
+                    total += found.st_blocks * 512
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return stop_at + 1
+    return total
+
+
+def _entries(path: str) -> Any:
+    """Like os.scandir, but also of a folder whose owner, the job, took away the right to read it."""
+    try:
+        return os.scandir(path)
+    except PermissionError:
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.chmod(f"/proc/self/fd/{handle}", 0o700)
+        finally:
+            os.close(handle)
+        return os.scandir(path)
+
+
+def deleted_bytes(pids: list[int], device: int) -> int:
+    """Bytes on file system `device` of files that have no name any more but are still open."""
+    sizes: dict[int, int] = {}
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for name in names:
+            try:
+                found = os.stat(f"/proc/{pid}/fd/{name}")
+            except OSError:
+                continue
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 0 and found.st_dev == device:
+                sizes[found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
+
+
+class MetricsFile:
+    """The bounded file of samples, one JSON line each."""
+
+    def __init__(self, path: str) -> None:
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._left_bytes = METRICS_BYTES
+
+    def add(self, at_us: int, rank: int, kind: str, values: dict[str, float]) -> None:
+        """Append one sample; beyond the limit, or on a full disk, it is dropped."""
+        line = json.dumps([at_us, rank, kind, values], separators=(",", ":")).encode() + b"\n"
+        self._left_bytes -= len(line)
+        if self._left_bytes < 0:
+            return
+        try:
+            os.write(self._handle, line)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+
+
+class UserMetrics:
+    """Follows the file a job writes its own figures to. The job may write anything at all there."""
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self._handle = os.open(path, flags, 0o600)
+        self._rest = b""
+
+    def own(self, uid: int, gid: int) -> None:
+        """Let the job write it."""
+        os.fchown(self._handle, uid, gid)
+
+    def read(self) -> list[dict[str, float]]:
+        """The complete lines since the last call."""
+        data = self._rest + os.read(self._handle, USER_READ_BYTES)
+        lines = data.split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > USER_LINE_BYTES:
+            self._rest = b""
+        return [values for line in lines if (values := parse_user_line(line))]
+
+
+def parse_user_line(line: bytes) -> dict[str, float]:
+    """The finite numbers of a JSON object with plain names; {} for anything else."""
+    if len(line) > USER_LINE_BYTES:
+        return {}
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    found: dict[str, float] = {}
+    for name, item in value.items():
+        if isinstance(item, bool) or not isinstance(item, int | float) or not name.isprintable():
+            continue
+        if 0 < len(name) <= 100 and -1e300 < item < 1e300 and len(found) < USER_VALUES:
+            found[name] = float(item)
+    return found

@@ -1,0 +1,158 @@
+"""Looks at what a running attempt uses: samples, the disk limit, the figures the job reports itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from . import files, usage
+from .files import text
+from .logs import list_segments
+from .task import Task
+
+LOOK_S = 0.5
+LOOK_UNMETERED_S = 0.1
+"""Without control groups the memory limit is only as sharp as this."""
+SAMPLE_S = 2.0
+DISK_S = 2.0
+DISK_SHARE = 20
+"""Counting files may take one part in so many of the supervisor's time."""
+HOST_FLOOR_BYTES = 256 << 20
+"""Below this much free space on the host, an attempt that still grows is ended."""
+NEVER_TOO_MUCH = 1 << 62
+USED_SINCE_BYTES = 64 << 20
+SANDBOX_SAYS = re.compile(
+    rb"^bwrap: (?:execvp [^\n]*|Can't [^\n]*|[^\n]*[Pp]ermission denied|[^\n]*not permitted)$"
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Watch:
+    """Everything measured about one attempt."""
+
+    def __init__(self, folder: str, plan: dict[str, Any], tasks: list[Task], clock: files.WallClock) -> None:
+        self._folder, self._plan, self._tasks, self._clock = folder, plan, tasks, clock
+        self._folders = [f"{folder}/{name}" for name in ("work", "outputs", "tmp", "home", "user-metrics")]
+        self._mounts: list[str] = plan["owned"]
+        self._before_bytes = usage.disk_bytes(self._mounts, NEVER_TOO_MUCH)
+        self._metrics = usage.MetricsFile(f"{folder}/{files.METRICS}")
+        self._device = os.stat(folder).st_dev
+        self.disk_over: dict[str, object] | None = None
+        self.disk_bytes = 0
+        self._free_bytes = self._free()
+        self._look_s = LOOK_S if plan["cgroup"] else LOOK_UNMETERED_S
+        self._next_look_s = time.monotonic()
+        self._next_sample_s = time.monotonic() + SAMPLE_S / 2
+        self._next_disk_s = time.monotonic() + DISK_S / 2
+        self._next_beat_s = 0.0
+        self._pace_s = SAMPLE_S
+        self._samples = 0
+
+    def next_s(self) -> float:
+        """When to look again, monotonic."""
+        return self._next_look_s
+
+    def heartbeat_due(self, every_s: float) -> bool:
+        """Whether to say again that we live."""
+        now_s = time.monotonic()
+        if now_s < self._next_beat_s:
+            return False
+        self._next_beat_s = now_s + every_s
+        return True
+
+    def look(self) -> None:
+        """Measure what is due."""
+        now_s = time.monotonic()
+        self._next_look_s = now_s + self._look_s
+        sample = now_s >= self._next_sample_s
+        everything = None if self._plan["cgroup"] else usage.processes()
+        for task in self._tasks:
+            if task.status is None and (sample or not self._plan["cgroup"] or task.group is not None):
+                values = (
+                    task.measure(task.members(everything) if everything is not None else [], now_s)
+                    if (sample or everything is not None)
+                    else self._glance(task)
+                )
+                if sample and values:
+                    self._metrics.add(self._clock.now_us(), task.rank, "use", self._with_disk(values))
+        self._user_metrics()
+        if sample:
+            self._pace(now_s)
+        self._disk(now_s)
+
+    def _glance(self, task: Task) -> dict[str, float]:
+        """Between samples only the kernel's word on memory is asked for."""
+        if task.group is not None and task.group.oom_kills() > 0:
+            task.out_of_memory = True
+        return {}
+
+    def _with_disk(self, values: dict[str, float]) -> dict[str, float]:
+        return {**values, "disk_gib": round(self.disk_bytes / 2**30, 4)}
+
+    def _pace(self, now_s: float) -> None:
+        self._samples += 1
+        if self._samples % usage.SAMPLES_PER_PACE == 0:
+            self._pace_s *= 2
+        self._next_sample_s = now_s + self._pace_s
+
+    def _user_metrics(self) -> None:
+        for task in self._tasks:
+            for values in task.user_metrics.read():
+                self._metrics.add(self._clock.now_us(), task.rank, "user", values)
+
+    def _free(self) -> int:
+        found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize
+
+    def _disk(self, now_s: float, *, now: bool = False) -> None:
+        """Count when it is time, or at once when the host's free space falls fast."""
+        limit = self._plan["disk_bytes"]
+        free = self._free()
+        fell = self._free_bytes - free > max(limit // 10, USED_SINCE_BYTES // 4) or free < HOST_FLOOR_BYTES
+        if not now and now_s < self._next_disk_s and not fell:
+            return
+        pids = [process.pid for task in self._tasks if task.status is None for process in task.members()]
+        before = self.disk_bytes
+        mounted = usage.disk_bytes(self._mounts, limit + self._before_bytes) - self._before_bytes
+        named = usage.disk_bytes(self._folders, limit) + max(mounted, 0)
+        self.disk_bytes = named + usage.deleted_bytes(pids, self._device)
+        self._free_bytes = free
+        self._next_disk_s = now_s + max(DISK_S, DISK_SHARE * (time.monotonic() - now_s))
+        if self.disk_bytes > limit:
+            self.disk_over = text(
+                "The attempt wrote more than its disk limit of {limit} GiB", limit=f"{limit / 2**30:.4g}"
+            )
+        elif free < HOST_FLOOR_BYTES and self.disk_bytes - before > USED_SINCE_BYTES:
+            self.disk_over = text("The disk of the machine is full, and this attempt went on filling it")
+
+    def last_look(self) -> None:
+        """After the end: the last figures, and whether the disk limit was broken in the last moment."""
+        self._user_metrics()
+        if any(task.started_us is not None for task in self._tasks):
+            self._disk(time.monotonic(), now=True)
+            now_us = self._clock.now_us()
+            for task in self._tasks:
+                values = {
+                    "cpu_seconds": round(task.cpu_s, 3),
+                    "memory_peak_gib": task.memory_peak_bytes / 2**30,
+                }
+                self._metrics.add(now_us, task.rank, "use", self._with_disk(values))
+
+    def sandbox_refusal(self) -> dict[str, object] | None:
+        """What bubblewrap said when it could not even execute the command; None when the command ran."""
+        if self._plan["sandbox"] != "bubblewrap":
+            return None
+        for task in self._tasks:
+            segments = list_segments(f"{self._folder}/logs", task.rank)
+            if task.exit_code() not in (1, 126, 127) or len(segments) != 1 or segments[0][1] > 1000:
+                continue
+            with open(segments[0][2], "rb") as file:
+                said = file.read().strip()
+            if SANDBOX_SAYS.match(said):
+                reason = said.decode("utf-8", "replace").removeprefix("bwrap: ")
+                return text("The command could not be started: {reason}", reason=reason)
+        return None

@@ -1,0 +1,138 @@
+"""What any engine refuses before it starts anything: orders that cannot be right on the machines it owns. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from pearlstreet.base.outcome import Refused
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, NodeReport, TaskOrder
+
+_SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
+_TOLERANCE = 1e-6
+"""Shares are sums of decimal fractions: 0.1 + 0.2 must still fit into 0.3."""
+
+
+def plain_id(attempt_id: str) -> bool:
+    """Whether an attempt's id can be the name of a folder, a control group, a job elsewhere."""
+    return _SAFE_ID.fullmatch(attempt_id) is not None
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a relative path names the folder it is joined to (`.`) or something beneath it; looks at no disk."""
+    pure = PurePosixPath(path)
+    return path != "" and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
+
+
+def refusal(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
+    """Why an order can never be started on `nodes` (by name), or None."""
+    return _bad_form(order) or _bad_paths(order) or _does_not_fit(order, nodes)
+
+
+def _bad_form(order: AttemptOrder) -> Refused | None:
+    if not plain_id(order.attempt_id):
+        return Refused("bad_id", text("{id} cannot be an attempt's id", id=repr(order.attempt_id[:80])))
+    if not order.command or any("\0" in part for part in order.command):
+        return Refused("bad_command", text("The command is empty or holds a NUL character"))
+    if [task.rank for task in order.tasks] != list(range(len(order.tasks))) or not order.tasks:
+        return Refused("bad_ranks", text("The tasks of an attempt must have ranks 0, 1, 2 … in order"))
+    for name, value in (*order.variables.items(), *order.path_variables.items()):
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            return Refused(
+                "bad_variable", text("{name} cannot be an environment variable", name=repr(name[:80]))
+            )
+    if order.limits.time_s is not None and order.limits.time_s <= 0:
+        return Refused("bad_limit", text("The time limit must be more than zero"))
+    return None
+
+
+def _bad_paths(order: AttemptOrder) -> Refused | None:
+    for stage in order.stages:
+        if not stays_inside(stage.target) or not PurePosixPath(stage.source).is_absolute():
+            return Refused(
+                "path_escape", text("{path} leads out of the job's folder", path=repr(stage.target[:200]))
+            )
+    for path in order.path_variables.values():
+        if not stays_inside(path):
+            return Refused("path_escape", text("{path} leads out of the job's folder", path=repr(path[:200])))
+    for mount in order.mounts:
+        if not PurePosixPath(mount.target).is_absolute() or ".." in PurePosixPath(mount.target).parts:
+            return Refused(
+                "path_escape", text("{path} is no place to mount at", path=repr(mount.target[:200]))
+            )
+    return None
+
+
+def _does_not_fit(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
+    cpus: dict[str, float] = {}
+    memory_gib: dict[str, float] = {}
+    shares: dict[tuple[str, int], float] = {}
+    for task in order.tasks:
+        node = nodes.get(task.node)
+        if node is None:
+            return Refused("unknown_node", text("There is no node {name}", name=task.node))
+        cpus[task.node] = cpus.get(task.node, 0.0) + task.cpus
+        memory_gib[task.node] = memory_gib.get(task.node, 0.0) + task.memory_gib
+        if task.cpus < 0 or cpus[task.node] > node.cpus + _TOLERANCE:
+            return _too_much(task, text("CPUs"), cpus[task.node], node.cpus)
+        if task.memory_gib < 0 or memory_gib[task.node] > node.memory_gib + _TOLERANCE:
+            return _too_much(task, text("GiB of memory"), memory_gib[task.node], node.memory_gib)
+        refused = _bad_devices(task, node, shares)
+        if refused is not None:
+            return refused
+    return None
+
+
+def _bad_devices(task: TaskOrder, node: NodeReport, shares: dict[tuple[str, int], float]) -> Refused | None:
+    sizes = {device.index: device.memory_gib for device in node.devices}
+    for grant in task.devices:
+        if grant.index not in sizes:
+            return Refused(
+                "no_such_device",
+                text(
+                    "Node {node} has no device {index}; it has {count}",
+                    node=task.node,
+                    index=grant.index,
+                    count=len(sizes),
+                ),
+            )
+        place = (task.node, grant.index)
+        shares[place] = shares.get(place, 0.0) + device_share(grant, sizes[grant.index])
+        if shares[place] > 1 + _TOLERANCE:
+            return Refused(
+                "over_capacity",
+                text(
+                    "The order asks for more than all of device {index} of node {node}",
+                    index=grant.index,
+                    node=task.node,
+                ),
+            )
+    return None
+
+
+def device_share(grant: DeviceGrant, memory_gib: float) -> float:
+    """How much of a device of `memory_gib` a grant takes, 0–1 (more than 1: it does not fit).
+
+    The larger of its shares of memory and of compute; a grant that names neither takes the whole device.
+    """
+    parts = []
+    if grant.memory_gib is not None:
+        parts.append(grant.memory_gib / memory_gib if memory_gib > 0 and grant.memory_gib > 0 else 2.0)
+    if grant.compute_percent is not None:
+        parts.append(grant.compute_percent / 100 if grant.compute_percent > 0 else 2.0)
+    return max(parts, default=1.0)
+
+
+def _too_much(task: TaskOrder, what: object, wanted: float, has: float) -> Refused:
+    return Refused(
+        "over_capacity",
+        text(
+            "Node {node} has {has} {what}; the order asks for {wanted}",
+            node=task.node,
+            has=f"{has:g}",
+            what=what,
+            wanted=f"{wanted:g}",
+        ),
+    )

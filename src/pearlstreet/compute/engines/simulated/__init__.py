@@ -1,0 +1,20 @@
+"""An engine with any hardware and no code: for looking around, what-if questions and tests."""
+
+from __future__ import annotations
+
+from pearlstreet.compute.engines.simulated.course import EXIT_CODE_VARIABLE, Habits
+from pearlstreet.compute.engines.simulated.engine import SimulatedEngine
+from pearlstreet.compute.engines.simulated.faults import FAULTS, Fault, FaultPlan, FaultRule, parse_faults
+from pearlstreet.compute.engines.simulated.layout import nodes_from
+
+__all__ = [
+    "EXIT_CODE_VARIABLE",
+    "FAULTS",
+    "Fault",
+    "FaultPlan",
+    "FaultRule",
+    "Habits",
+    "SimulatedEngine",
+    "nodes_from",
+    "parse_faults",
+]

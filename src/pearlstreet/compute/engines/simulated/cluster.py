@@ -1,0 +1,257 @@
+"""The simulated machines themselves: they always tell the truth. Faults are a layer above (`engine.py`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pearlstreet.base.clock import Clock
+from pearlstreet.base.outcome import Done, Outcome, Refused, Retry
+from pearlstreet.base.rng import Rng
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines import orders
+from pearlstreet.compute.engines.protocol import (
+    AttemptOrder,
+    AttemptReport,
+    Capabilities,
+    LogChunk,
+    MetricSample,
+    NodeReport,
+    OutputFile,
+    TaskState,
+)
+from pearlstreet.compute.engines.simulated import course as courses
+from pearlstreet.compute.engines.simulated import machines, story
+from pearlstreet.compute.engines.simulated.course import Course, Habits
+from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated.memory import LATER_S, WHOLE_NODE, Attempt, Memory
+
+NODES_CACHED_US = 1_000_000
+
+
+class Cluster:
+    """Simulated machines: nothing runs; what would be running is computed from the clock when somebody asks."""
+
+    def __init__(
+        self,
+        nodes: Sequence[NodeReport],
+        *,
+        clock: Clock,
+        rng: Rng,
+        time_scale: float = 1.0,
+        habits: Habits | None = None,
+        state_path: Path | None = None,
+    ) -> None:
+        """Raises ConfigurationError when the state cannot be read or another engine holds it."""
+        self._clock = clock
+        self._scale = time_scale
+        self._habits = habits or Habits()
+        self._lock = threading.RLock()
+        self._memory = Memory(rng.token_bytes(16), state_path)
+        self.dice = Dice(self._memory.seed)
+        self._machines = machines.Machines(nodes, self.dice)
+        self._node_reports: tuple[int, tuple[NodeReport, ...]] | None = None
+
+    @property
+    def name(self) -> str:
+        return "simulated"
+
+    def now_us(self) -> int:
+        """The clock's time, never less than any moment already told or recorded, also across restarts."""
+        with self._lock:
+            self._memory.newest_us = max(self._memory.newest_us, self._clock.now_us())
+            return self._memory.newest_us
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            runs_code=False,
+            images=True,
+            fractions=True,
+            multi_node=True,
+            wall="simulated",
+            notices=(text("This cluster is simulated: jobs only seem to run, and leave no results"),),
+        )
+
+    def nodes(self) -> Outcome[Sequence[NodeReport]]:
+        with self._lock:
+            now_us = self.now_us()
+            if self._node_reports is None or now_us - self._node_reports[0] >= NODES_CACHED_US:
+                seen = self._machines.look(self._memory.live.values(), self._memory.broken, now_us)
+                self._node_reports = (now_us, tuple(seen))
+            return Done(self._node_reports[1])
+
+    def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
+        return self._start(order, lambda course: course)
+
+    def start_partly(self, order: AttemptOrder) -> Outcome[AttemptReport]:
+        """Start only the first half of a gang (a fault)."""
+        half = len(order.tasks) // 2
+        return self._start(order, lambda course: courses.stick(course, half))
+
+    def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
+        with self._lock:
+            attempt = self._memory.attempts.get(attempt_id)
+            if attempt is None:
+                return Done(None)
+            now_us = self.now_us()
+            self._memory.note_ended([attempt], now_us)
+            return Done(attempt.report_at(now_us))
+
+    def scan(self) -> Outcome[Sequence[AttemptReport]]:
+        with self._lock:
+            now_us = self.now_us()
+            reports = tuple(attempt.report_at(now_us) for attempt in self._memory.attempts.values())
+            self._memory.note_ended(list(self._memory.live.values()), now_us)
+            return Done(reports)
+
+    def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        with self._lock:
+            attempt = self._memory.attempts.get(attempt_id)
+            if attempt is not None:
+                now_us = self.now_us()
+                bent = courses.stop(attempt.course, attempt_id, self.dice, now_us, grace_s, self._scale)
+                done = self._memory.bend(attempt, bent)
+            elif attempt_id in self._memory.withdrawn:
+                done = Done(None)
+            else:
+                done = self._memory.withdraw(attempt_id)
+        return self._memory.durable(None) if isinstance(done, Done) else done
+
+    def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
+        with self._lock:
+            attempt = self._memory.attempts.get(attempt_id)
+            now_us = self.now_us()
+        if attempt is None:
+            return _unknown_attempt(attempt_id)
+        if not 0 <= rank < len(attempt.kept.tasks):
+            return Refused("unknown_task", text("Attempt {id} has no task {rank}", id=attempt_id, rank=rank))
+        return Done(
+            story.read_log(attempt.kept, attempt.course, rank, self.dice, now_us, offset=offset, limit=limit)
+        )
+
+    def read_metrics(self, attempt_id: str, *, since_us: int) -> Outcome[Sequence[MetricSample]]:
+        with self._lock:
+            attempt = self._memory.attempts.get(attempt_id)
+            now_us = self.now_us()
+        if attempt is None:
+            return _unknown_attempt(attempt_id)
+        return Done(
+            story.read_metrics(
+                attempt.kept, attempt.course, self._machines.traits, self.dice, now_us, since_us=since_us
+            )
+        )
+
+    def list_outputs(self, attempt_id: str) -> Outcome[Sequence[OutputFile]]:
+        with self._lock:
+            return Done(()) if attempt_id in self._memory.attempts else _unknown_attempt(attempt_id)
+
+    def read_output(self, attempt_id: str, path: str, *, offset: int, limit: int) -> Outcome[bytes]:
+        with self._lock:
+            if attempt_id not in self._memory.attempts:
+                return _unknown_attempt(attempt_id)
+        if not orders.stays_inside(path):
+            return Refused("path_escape", text("{path} leads out of the job's folder", path=repr(path[:200])))
+        return Refused(
+            "no_such_output", text("Attempt {id} left no file {path}", id=attempt_id, path=path[:200])
+        )
+
+    def forget(self, attempt_id: str) -> Outcome[None]:
+        with self._lock:
+            attempt = self._memory.attempts.get(attempt_id)
+            if attempt is None and attempt_id not in self._memory.withdrawn:
+                return Done(None)
+            if attempt is not None and attempt.report_at(self.now_us()).state is not TaskState.EXITED:
+                return Retry(LATER_S, text("Attempt {id} is still running", id=attempt_id))
+            return self._memory.drop(attempt_id)
+
+    def close(self) -> None:
+        self._memory.close()
+
+    def vanish(self, attempt_id: str) -> Outcome[None]:
+        """Lose every trace of an attempt, running or not (a fault)."""
+        with self._lock:
+            return self._memory.drop(attempt_id)
+
+    def break_device(self, node: str, index: int) -> Outcome[None]:
+        """A device fails for good: attempts that use it are lost, the node reports it unhealthy."""
+
+        def uses(attempt: Attempt) -> bool:
+            return any(
+                task.node == node and any(grant.index == index for grant in task.devices)
+                for task in attempt.kept.tasks
+            )
+
+        return self._break(node, index, uses, _device_failed(node, index))
+
+    def break_node(self, node: str) -> Outcome[None]:
+        """A whole machine fails: attempts with a task on it are lost."""
+
+        def uses(attempt: Attempt) -> bool:
+            return any(task.node == node for task in attempt.kept.tasks)
+
+        return self._break(node, WHOLE_NODE, uses, text("Node {node} failed", node=node))
+
+    def repair(self) -> Outcome[None]:
+        """Every broken device and node works again."""
+        with self._lock:
+            self._node_reports = None
+            return self._memory.repair()
+
+    def double_grants(self) -> list[str]:
+        """Devices of which attempts together held more than the whole at some moment; empty on a sound history."""
+        with self._lock:
+            return list(machines.double_grants(self._memory.attempts.values(), self._machines.traits))
+
+    def _break(self, node: str, index: int, uses: Callable[[Attempt], bool], why: Text) -> Outcome[None]:
+        with self._lock:
+            self._node_reports = None
+            broken = self._memory.break_part(node, index)
+            return self._lose(uses, why) if isinstance(broken, Done) else broken
+
+    def _start(self, order: AttemptOrder, bend: Callable[[Course], Course]) -> Outcome[AttemptReport]:
+        with self._lock:
+            now_us = self.now_us()
+            attempt = self._memory.attempts.get(order.attempt_id)
+            if attempt is None:
+                refused = self._refusal(order)
+                if refused is not None:
+                    return refused
+                course = bend(courses.plan(order, self.dice, self._habits, now_us, self._scale))
+                added = self._memory.add(courses.keep(order), course)
+                if not isinstance(added, Done):
+                    return added
+                attempt = self._memory.attempts[order.attempt_id]
+            report = attempt.report_at(now_us)
+        return self._memory.durable(report)
+
+    def _refusal(self, order: AttemptOrder) -> Refused | Retry | None:
+        if order.attempt_id in self._memory.withdrawn:
+            return Refused("stopped", text("Attempt {id} was stopped before it started", id=order.attempt_id))
+        refused = orders.refusal(order, self._machines.by_name)
+        if refused is not None:
+            return refused
+        broken = self._memory.broken
+        for task in order.tasks:
+            if (task.node, WHOLE_NODE) in broken or not self._machines.by_name[task.node].healthy:
+                return Retry(LATER_S, text("Node {node} failed", node=task.node))
+            for grant in task.devices:
+                if (task.node, grant.index) in broken:
+                    return Retry(LATER_S, _device_failed(task.node, grant.index))
+        return None
+
+    def _lose(self, hit: Callable[[Attempt], bool], why: Text) -> Outcome[None]:
+        now_us = self.now_us()
+        for attempt in [attempt for attempt in self._memory.live.values() if hit(attempt)]:
+            bent = self._memory.bend(attempt, courses.lose(attempt.course, now_us, why))
+            if not isinstance(bent, Done):
+                return bent
+        return self._memory.durable(None)
+
+
+def _unknown_attempt(attempt_id: str) -> Refused:
+    return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=attempt_id))
+
+
+def _device_failed(node: str, index: int) -> Text:
+    return text("Device {index} of node {node} failed", index=index, node=node)

@@ -1,0 +1,303 @@
+"""The course of a simulated attempt: decided when it starts, bent by stops and failures, read at any moment. Pure."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pearlstreet.base import text as texts
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.text import Text
+from pearlstreet.compute.engines.protocol import (
+    AttemptOrder,
+    AttemptReport,
+    DeviceGrant,
+    EndReason,
+    TaskOrder,
+    TaskReport,
+    TaskState,
+)
+from pearlstreet.compute.engines.simulated.dice import Dice
+
+EXIT_CODE_VARIABLE = "PEARL_SIMULATE_EXIT_CODE"
+EXIT_CODE_VARIABLES = (EXIT_CODE_VARIABLE, "SIMULATE_EXIT_CODE")
+"""An order that sets one of them to 0–255 ends with that code; jobs may set only the second, as PEARL_… are ours."""
+NEVER_US = 1 << 62
+CPU_LOAD = 0.85
+MEMORY_SHARE = 0.6
+"""Of what it was given, how much a simulated task uses."""
+READING_EVERY_US = 10 * US_PER_S
+"""Use in reports of running attempts moves on in steps, so that a scan of many need not be computed anew."""
+IGNORES_SIGTERM_SHARE = 0.05
+SHORTEST_S = 0.001
+PREPARATION_S = 2.0
+"""Resolving an environment or fetching a source, neither of which happens here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How simulated jobs behave where their order does not say. Lengths are log-normal: most short, a few very long."""
+
+    median_s: float = 1200.0
+    spread: float = 1.4
+    """Standard deviation of the logarithm of the length."""
+    shortest_s: float = 30.0
+    longest_s: float = 86_400.0
+    failure_share: float = 0.03
+    start_latency_s: tuple[float, float] = (0.2, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the engine keeps of an order: no command, no variables, hence no secrets."""
+
+    attempt_id: str
+    tasks: tuple[TaskOrder, ...]
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """When an attempt starts and ends, and how. Moments are the clock's, in microseconds."""
+
+    accepted_us: int
+    starts_us: int
+    planned_us: int
+    """Length if nothing interferes: the pace of its log."""
+    ends_us: int
+    reason: EndReason
+    exit_code: int | None = 0
+    signal: int | None = None
+    failing_rank: int = 0
+    """The task that ends with `exit_code`; when that is not 0, the others are ended with it."""
+    runs_ranks: int | None = None
+    """Only so many of its tasks ever start (a fault); None: all."""
+    stop_asked: bool = False
+    message: Text | None = None
+
+
+def keep(order: AttemptOrder) -> Kept:
+    """What of an order is remembered."""
+    return Kept(order.attempt_id, order.tasks, order.limits.log_bytes)
+
+
+def plan(order: AttemptOrder, dice: Dice, habits: Habits, now_us: int, scale: float) -> Course:
+    """The course of an attempt accepted now; every length is divided by `scale`."""
+    attempt = order.attempt_id
+    length_s = _length_s(order, dice, habits)
+    code = _exit_code(order)
+    if code is None and order.purpose == "job" and dice.uniform(attempt, "fails") < habits.failure_share:
+        code = 1 if dice.uniform(attempt, "code") < 0.8 else 137
+        length_s *= dice.between(0.05, 1.0, attempt, "fails at")
+    starts_us = now_us + _us(dice.between(*habits.start_latency_s, attempt, "latency"), scale)
+    rank = int(dice.uniform(attempt, "rank") * len(order.tasks)) if code else 0
+    course = Course(
+        accepted_us=now_us,
+        starts_us=starts_us,
+        planned_us=_us(length_s, scale),
+        ends_us=starts_us + _us(length_s, scale),
+        reason=EndReason.EXITED,
+        exit_code=code or 0,
+        failing_rank=rank,
+    )
+    limit_s = order.limits.time_s
+    if limit_s is not None and length_s > limit_s:
+        return replace(
+            _terminated(course, starts_us + _us(limit_s, scale), order.limits.grace_s, attempt, dice, scale),
+            reason=EndReason.TIME_LIMIT,
+        )
+    return course
+
+
+def stop(course: Course, attempt_id: str, dice: Dice, now_us: int, grace_s: float, scale: float) -> Course:
+    """The course after somebody asks, now, for an end within `grace_s`. A later request can only bring it forward."""
+    if now_us >= course.ends_us:
+        return course
+    if now_us < course.starts_us:
+        return replace(
+            course, ends_us=now_us, reason=EndReason.STOPPED, exit_code=None, signal=None, stop_asked=True
+        )
+    bent = _terminated(course, now_us, grace_s, attempt_id, dice, scale)
+    if bent.ends_us >= course.ends_us:
+        bent = course
+    return replace(bent, reason=EndReason.STOPPED, stop_asked=True)
+
+
+def lose(course: Course, now_us: int, why: Text) -> Course:
+    """The course after a machine or device failed now: not the user's doing."""
+    if now_us >= course.ends_us:
+        return course
+    return replace(
+        course, ends_us=now_us, reason=EndReason.ENGINE_LOST, exit_code=None, signal=None, message=why
+    )
+
+
+def stick(course: Course, ranks: int) -> Course:
+    """The course of a gang of which only `ranks` tasks ever start: it waits for the others until it is stopped."""
+    return replace(course, runs_ranks=ranks, ends_us=NEVER_US)
+
+
+def report(kept: Kept, course: Course, now_us: int) -> AttemptReport:
+    """The attempt as seen at `now_us`."""
+    ended = now_us >= course.ends_us
+    tasks = tuple(_task(task, course, now_us) for task in kept.tasks)
+    if ended:
+        state = TaskState.EXITED
+    elif all(task.state is TaskState.RUNNING for task in tasks):
+        state = TaskState.RUNNING
+    else:
+        state = TaskState.STARTING
+    started = course.starts_us if now_us >= course.starts_us and course.starts_us < course.ends_us else None
+    return AttemptReport(
+        attempt_id=kept.attempt_id,
+        state=state,
+        tasks=tasks,
+        started_us=started if course.runs_ranks is None else None,
+        ended_us=course.ends_us if ended else None,
+        end_reason=course.reason if ended else None,
+        exit_code=_attempt_code(course) if ended else None,
+        message=course.message if ended else None,
+        wall="simulated",
+    )
+
+
+def valid_until_us(course: Course, now_us: int) -> int:
+    """Until when a report made at `now_us` stays true."""
+    if now_us >= course.ends_us:
+        return NEVER_US
+    if now_us < course.starts_us:
+        return min(course.starts_us, course.ends_us)
+    step = (now_us - course.starts_us) // READING_EVERY_US + 1
+    return min(course.starts_us + step * READING_EVERY_US, course.ends_us)
+
+
+def to_json(kept: Kept, course: Course) -> dict[str, Any]:
+    """For the journal."""
+    return {
+        "id": kept.attempt_id,
+        "tasks": [
+            [
+                t.rank,
+                t.node,
+                t.cpus,
+                t.memory_gib,
+                [[g.index, g.memory_gib, g.compute_percent] for g in t.devices],
+            ]
+            for t in kept.tasks
+        ],
+        "log_bytes": kept.log_bytes,
+        "course": course_to_json(course),
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> tuple[Kept, Course]:
+    """What `to_json` wrote."""
+    tasks = tuple(
+        TaskOrder(rank, node, cpus, memory_gib, tuple(DeviceGrant(*grant) for grant in grants))
+        for rank, node, cpus, memory_gib, grants in value["tasks"]
+    )
+    kept = Kept(value["id"], tasks, value["log_bytes"])
+    return kept, course_from_json(value["course"])
+
+
+def course_to_json(course: Course) -> dict[str, Any]:
+    """For the journal: only what differs from the defaults."""
+    value: dict[str, Any] = {
+        "at": [course.accepted_us, course.starts_us, course.planned_us, course.ends_us],
+        "reason": course.reason.value,
+    }
+    for name, usual in (("exit_code", 0), ("signal", None), ("failing_rank", 0), ("runs_ranks", None)):
+        if getattr(course, name) != usual:
+            value[name] = getattr(course, name)
+    if course.stop_asked:
+        value["stop_asked"] = True
+    if course.message is not None:
+        value["message"] = course.message.to_json()
+    return value
+
+
+def course_from_json(value: Mapping[str, Any]) -> Course:
+    """What `course_to_json` wrote."""
+    rest = {name: item for name, item in value.items() if name not in ("at", "reason", "message")}
+    message = texts.from_json(value["message"]) if "message" in value else None
+    accepted_us, starts_us, planned_us, ends_us = value["at"]
+    return Course(
+        accepted_us, starts_us, planned_us, ends_us, EndReason(value["reason"]), message=message, **rest
+    )
+
+
+def _task(order: TaskOrder, course: Course, now_us: int) -> TaskReport:
+    ever_starts = course.starts_us < course.ends_us and (
+        course.runs_ranks is None or order.rank < course.runs_ranks
+    )
+    ended = now_us >= course.ends_us
+    if not ever_starts or now_us < course.starts_us:
+        if ended:
+            return TaskReport(order.rank, TaskState.EXITED, ended_us=course.ends_us)
+        return TaskReport(order.rank, TaskState.STARTING)
+    until_us = course.ends_us
+    if not ended:
+        until_us = course.starts_us + (now_us - course.starts_us) // READING_EVERY_US * READING_EVERY_US
+    cpu_s = round(order.cpus * CPU_LOAD * (until_us - course.starts_us) / US_PER_S, 3)
+    code, signal_ = _task_end(order.rank, course) if ended else (None, None)
+    return TaskReport(
+        rank=order.rank,
+        state=TaskState.EXITED if ended else TaskState.RUNNING,
+        exit_code=code,
+        signal=signal_,
+        started_us=course.starts_us,
+        ended_us=course.ends_us if ended else None,
+        cpu_s=cpu_s,
+        memory_peak_gib=round(order.memory_gib * MEMORY_SHARE, 3),
+    )
+
+
+def _task_end(rank: int, course: Course) -> tuple[int | None, int | None]:
+    """Exit code as a shell gives it (128 + signal), and the signal."""
+    code = _attempt_code(course)
+    if course.exit_code and rank != course.failing_rank:
+        code = 128 + signal.SIGTERM
+    by_signal = code is not None and 128 < code <= 128 + signal.NSIG
+    return code, code - 128 if code is not None and by_signal else None
+
+
+def _attempt_code(course: Course) -> int | None:
+    return 128 + course.signal if course.signal else course.exit_code
+
+
+def _terminated(
+    course: Course, at_us: int, grace_s: float, attempt_id: str, dice: Dice, scale: float
+) -> Course:
+    """SIGTERM at `at_us`, SIGKILL `grace_s` later; a few programs ignore the first."""
+    reaction_s = dice.between(0.05, 1.5, attempt_id, "reaction")
+    if dice.uniform(attempt_id, "ignores") < IGNORES_SIGTERM_SHARE:
+        reaction_s = math.inf
+    killed = reaction_s > grace_s
+    return replace(
+        course,
+        ends_us=at_us + _us(min(reaction_s, max(0.0, grace_s)), scale),
+        exit_code=None,
+        signal=int(signal.SIGKILL if killed else signal.SIGTERM),
+        failing_rank=0,
+    )
+
+
+def _length_s(order: AttemptOrder, dice: Dice, habits: Habits) -> float:
+    if order.simulate_s is not None:
+        return max(SHORTEST_S, order.simulate_s)
+    if order.purpose != "job":
+        return PREPARATION_S
+    drawn = habits.median_s * math.exp(habits.spread * dice.normal(order.attempt_id, "length"))
+    return min(max(drawn, habits.shortest_s), habits.longest_s)
+
+
+def _exit_code(order: AttemptOrder) -> int | None:
+    given = next((order.variables[name] for name in EXIT_CODE_VARIABLES if name in order.variables), "")
+    return int(given) if given.isascii() and given.isdigit() and int(given) <= 255 else None
+
+
+def _us(seconds: float, scale: float) -> int:
+    return int(min(seconds / scale * US_PER_S, NEVER_US >> 1))

@@ -1,0 +1,132 @@
+"""How simulated machines look from outside: devices busy with what runs on them, broken ones, doubly granted ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines import orders
+from pearlstreet.compute.engines.protocol import DeviceReport, NodeReport
+from pearlstreet.compute.engines.simulated import story
+from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated.layout import IDLE_POWER_SHARE
+from pearlstreet.compute.engines.simulated.memory import WHOLE_NODE, Attempt
+from pearlstreet.compute.engines.simulated.story import DeviceTraits
+
+_Place = tuple[str, int]
+
+
+class Machines:
+    """The nodes of a cluster. A node's report is made anew only when what runs or is broken on it changes."""
+
+    def __init__(self, nodes: Sequence[NodeReport], dice: Dice) -> None:
+        self.by_name = {node.name: node for node in nodes}
+        self.traits: Mapping[_Place, DeviceTraits] = dict(_traits(nodes))
+        self._dice = dice
+        self._cache: dict[str, tuple[object, NodeReport]] = {}
+
+    def look(self, live: Collection[Attempt], broken: Collection[_Place], now_us: int) -> list[NodeReport]:
+        """Every node as it is now, in order."""
+        running: dict[str, list[tuple[Attempt, int]]] = defaultdict(list)
+        for attempt in live:
+            if attempt.course.starts_us <= now_us < attempt.course.ends_us:
+                for task in attempt.kept.tasks:
+                    running[task.node].append((attempt, task.rank))
+        failed: dict[str, set[int]] = defaultdict(set)
+        for name, index in broken:
+            failed[name].add(index)
+        return [
+            self._report(node, running.get(node.name, []), failed.get(node.name, set()))
+            for node in self.by_name.values()
+        ]
+
+    def _report(self, node: NodeReport, running: list[tuple[Attempt, int]], failed: set[int]) -> NodeReport:
+        if not running and not failed:
+            return node
+        key = (tuple((attempt.kept.attempt_id, rank) for attempt, rank in running), frozenset(failed))
+        cached = self._cache.get(node.name)
+        if cached is not None and cached[0] == key:
+            return cached[1]
+        use = self._use(running)
+        devices = tuple(
+            _broken_device(device) if device.index in failed else _busy_device(device, use.get(device.index))
+            for device in node.devices
+        )
+        report = replace(node, devices=devices)
+        if WHOLE_NODE in failed:
+            report = replace(report, healthy=False, health_reason=text("Node {node} failed", node=node.name))
+        self._cache[node.name] = (key, report)
+        return report
+
+    def _use(self, running: list[tuple[Attempt, int]]) -> dict[int, tuple[float, float]]:
+        """Device index → share in use (0–1) and use in percent."""
+        use: dict[int, tuple[float, float]] = {}
+        for attempt, rank in running:
+            task = attempt.kept.tasks[rank]
+            percent = story.device_use_percent(self._dice, attempt.kept.attempt_id, rank)
+            for grant in task.devices:
+                trait = self.traits.get((task.node, grant.index))
+                if trait is not None:
+                    share = orders.device_share(grant, trait.memory_gib)
+                    before = use.get(grant.index, (0.0, 0.0))
+                    use[grant.index] = (
+                        min(1.0, before[0] + share),
+                        min(100.0, before[1] + percent * share),
+                    )
+        return use
+
+
+def double_grants(attempts: Collection[Attempt], traits: Mapping[_Place, DeviceTraits]) -> Iterator[str]:
+    """Devices of which attempts together held more than the whole at some moment."""
+    moments: dict[_Place, list[tuple[int, float, str]]] = defaultdict(list)
+    for attempt in attempts:
+        begin_us, end_us = attempt.course.accepted_us, attempt.course.ends_us
+        for task in attempt.kept.tasks:
+            for grant in task.devices:
+                trait = traits.get((task.node, grant.index))
+                share = orders.device_share(grant, trait.memory_gib) if trait is not None else 0.0
+                place = moments[task.node, grant.index]
+                place.append((begin_us, share, attempt.kept.attempt_id))
+                place.append((max(end_us, begin_us), -share, attempt.kept.attempt_id))
+    for (node, index), changes in moments.items():
+        held = 0.0
+        for _, share, attempt_id in sorted(changes):
+            held += share
+            if held > 1 + 1e-6:
+                yield f"{node} device {index}: {attempt_id} and others hold {held:.2f} of it at once"
+                break
+
+
+def _traits(nodes: Sequence[NodeReport]) -> Iterator[tuple[_Place, DeviceTraits]]:
+    for node in nodes:
+        for device in node.devices:
+            full_w = device.power_w / IDLE_POWER_SHARE if device.power_w is not None else None
+            yield (node.name, device.index), DeviceTraits(device.memory_gib, full_w)
+
+
+def _busy_device(device: DeviceReport, use: tuple[float, float] | None) -> DeviceReport:
+    if use is None:
+        return device
+    share, percent = use
+    power_w = device.power_w
+    if power_w is not None:
+        power_w = round(power_w / IDLE_POWER_SHARE * (IDLE_POWER_SHARE + 0.8 * percent / 100), 1)
+    return replace(
+        device,
+        utilization_percent=round(percent, 1),
+        memory_used_gib=round(device.memory_gib * share * story.DEVICE_MEMORY_SHARE, 2),
+        temperature_c=round(34 + 0.4 * percent, 1),
+        power_w=power_w,
+    )
+
+
+def _broken_device(device: DeviceReport) -> DeviceReport:
+    return replace(
+        device,
+        healthy=False,
+        health_reason=text("This device failed"),
+        utilization_percent=None,
+        power_w=None,
+    )
