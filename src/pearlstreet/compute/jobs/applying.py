@@ -1,0 +1,334 @@
+"""The serial applier: re-checks every answer of the planner against the present rows and writes what still holds.
+
+Only here are devices allocated, under one named lease; the unique column `allocations.whole` is the last wall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import PaymentRequired, Unavailable
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.normalise import NormalisedRate
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobState, StopReason
+from pearlstreet.compute.jobs.runtime import JobsSettings
+from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
+from pearlstreet.compute.pool.inventory import Node, all_nodes
+from pearlstreet.compute.pool.tables import nodes
+from pearlstreet.compute.scheduling.plan import Placement, Plan, Preemption, Wait
+from pearlstreet.compute.scheduling.rows import node_row
+from pearlstreet.ledger.funds import available
+from pearlstreet.ledger.holds import place_hold
+from pearlstreet.store import leases
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.loop import backoff_s, forget_failure, note_failure
+
+CHUNK = 16
+"""Placements written in one transaction."""
+_JOBS = sa.select(jobs).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
+_LIVE = sa.select(attempts.c.id).where(attempts.c.state.in_(LIVE_ATTEMPT))
+_PLACEMENTS = sa.select(attempts.c.id, attempts.c.placement).where(
+    attempts.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+_ALLOCATED = sa.select(allocations).where(allocations.c.node.in_(sa.bindparam("nodes", expanding=True)))
+_CHANGED = sa.select(nodes.c.name, nodes.c.changed_us).where(
+    nodes.c.name.in_(sa.bindparam("nodes", expanding=True))
+)
+_SET_REASON = sa.update(jobs).where(
+    jobs.c.id == sa.bindparam("of_job"), jobs.c.state == JobState.QUEUED.value
+)
+IN_MAX = 500
+"""Ids in one IN list."""
+REASONS_MAX = 500
+"""Changed reasons written in one cycle."""
+LEASE_S = 30.0
+LOOP = "plan_jobs"
+log = structlog.get_logger("planner")
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What the cycle knew besides the plan."""
+
+    asks: Mapping[str, Ask]
+    nodes: Mapping[str, Node]
+    codes: Mapping[str, str | None]
+    """Waiting job → the reason its row carries."""
+    rates: Mapping[str, NormalisedRate]
+
+
+@dataclass(slots=True)
+class Applier:
+    """Writes plans. One a process; the named lease keeps it the only one of the center."""
+
+    settings: JobsSettings
+    held: dict[str, Sequence[tuple[str, int, int]]] = field(default_factory=dict)
+    """Live attempt → (node, cpu_milli, memory_mib) of its tasks: a placement never changes, so it is parsed once."""
+    token: str = ""
+    short: dict[str, int] = field(default_factory=dict)
+    """Job → micro-yuan its hold needed and its organisation did not have: not planned again before it has."""
+    broken: dict[str, int] = field(default_factory=dict)
+    """Job whose placement could not be written → when it is tried again."""
+
+    def held_back(self, tx: Tx, waiting: Mapping[str, str]) -> set[str]:
+        """Which of the waiting jobs (with their organisations) are not to be planned now: each would keep devices from
+        jobs that can have them."""
+        self.short = {job: micro for job, micro in self.short.items() if job in waiting}
+        self.broken = {job: due_us for job, due_us in self.broken.items() if job in waiting}
+        has = {org: available(tx, org).micro for org in {waiting[job] for job in self.short}}
+        unpaid = {job for job, micro in self.short.items() if has[waiting[job]] < micro}
+        return unpaid | {job for job, due_us in self.broken.items() if due_us > tx.now_us}
+
+    def write(self, store: Store, answer: Plan, background: Background) -> int:
+        """Write placements, preemptions and changed reasons; returns how many placements were dropped."""
+        dropped = 0
+        for start in range(0, len(answer.placements), CHUNK):
+            part = answer.placements[start : start + CHUNK]
+            dropped += self._write_some(store, part, background)
+        if answer.preemptions:
+            store.write(partial(self._preemptions, answer.preemptions))
+        changed = [
+            wait for wait in answer.waits if wait.reason.code.value != background.codes.get(wait.job_id)
+        ]
+        if changed:
+            store.write(partial(_reasons, changed[:REASONS_MAX]))
+        return dropped
+
+    def _write_some(self, store: Store, part: Sequence[Placement], background: Background) -> int:
+        """Write placements in one transaction; when that fails, one by one, so that one fails alone."""
+        try:
+            return store.write(partial(self._placements, part, background))
+        except Unavailable:
+            raise
+        except Exception as error:
+            if len(part) > 1:
+                return sum(self._write_some(store, [one], background) for one in part)
+            log.error("placement failed", job=part[0].job_id, error=str(error), exc_info=True)
+            store.write(partial(self._failed, part[0].job_id, error))
+            return 1
+
+    def _failed(self, job_id: str, error: Exception, tx: Tx) -> None:
+        failures, _ = note_failure(tx, LOOP, job_id, error, gives_up=False)
+        self.broken[job_id] = tx.now_us + int(backoff_s(failures) * US_PER_S)
+
+    def _placements(self, part: Sequence[Placement], background: Background, tx: Tx) -> int:
+        if not self._leads(tx):
+            return len(part)
+        names = {task.node for placement in part for task in placement.tasks}
+        space = Space.of(tx, _present(tx, names, background.nodes), self._held(tx))
+        rows = {
+            row["id"]: row
+            for row in tx.execute(_JOBS, {"ids": [placement.job_id for placement in part]}).mappings()
+        }
+        placed = 0
+        for placement in part:
+            row = rows.get(placement.job_id)
+            if (
+                row is None
+                or row["state"] != JobState.QUEUED.value
+                or row["blocked"]
+                or row["cancel_requested"]
+            ):
+                continue
+            ask = background.asks[row["array_id"] or row["id"]]
+            if space.take(placement, ask):
+                if self._place(tx, placement, row, ask, background):
+                    placed += 1
+                else:
+                    space.give_back(placement, ask)
+        return len(part) - placed
+
+    def _leads(self, tx: Tx) -> bool:
+        if not self.token:
+            self.token = tx.token_bytes(16).hex()
+        return leases.take_named(tx, "planner", self.token, lease_s=LEASE_S)
+
+    def _preemptions(self, preemptions: Sequence[Preemption], tx: Tx) -> None:
+        if self._leads(tx):
+            _preempt(tx, preemptions)
+
+    def _place(self, tx: Tx, placement: Placement, row: Row, ask: Ask, background: Background) -> bool:
+        attempt_id = tx.new_id("att")
+        usage = usage_of(ask, placement, background.rates, background.nodes)
+        rate = rate_of(tx, row["price_version_id"], usage)
+        amount = hold_amount(rate, ask.time_limit_s, self.settings.hold_window_s)
+        try:
+            hold_id = place_hold(tx, row["org_id"], amount, attempt_id)
+        except PaymentRequired as error:
+            self.short[row["id"]] = amount.micro
+            _set_reason(tx, row["id"], "balance", error.message.to_json())
+            return False
+        engine = background.nodes[placement.tasks[0].node].engine
+        attempt = _attempt(
+            attempt_id,
+            row,
+            ask,
+            placement,
+            engine,
+            usage,
+            rate,
+            hold_id,
+            self.settings.hold_window_s,
+            tx.now_us,
+        )
+        lifecycle.place_attempt(tx, row, attempt)
+        if row["id"] in self.broken:
+            forget_failure(tx, LOOP, row["id"])
+        return True
+
+    def _held(self, tx: Tx) -> list[tuple[str, int, int]]:
+        """What live attempts hold beside devices, by the present rows."""
+        live = tx.execute(_LIVE).scalars().all()
+        self.held = {row_id: self.held[row_id] for row_id in live if row_id in self.held}
+        unknown = [row_id for row_id in live if row_id not in self.held]
+        for start in range(0, len(unknown), IN_MAX):
+            for row in tx.execute(_PLACEMENTS, {"ids": unknown[start : start + IN_MAX]}):
+                self.held[row.id] = [
+                    (task["node"], task["cpu_milli"], task["memory_mib"]) for task in row.placement["tasks"]
+                ]
+        return [task for tasks in self.held.values() for task in tasks]
+
+
+def _attempt(
+    attempt_id: str,
+    row: Row,
+    ask: Ask,
+    placement: Placement,
+    engine: str,
+    usage: Usage,
+    rate: Money,
+    hold_id: str,
+    window_s: float,
+    now_us: int,
+) -> dict[str, Any]:
+    tasks = [
+        {
+            "rank": rank,
+            "node": task.node,
+            "cpu_milli": ask.cpu_milli,
+            "memory_mib": ask.memory_mib,
+            "devices": [
+                {"index": d.index, "memory_mib": d.memory_mib, "compute_bp": d.compute_bp, "whole": d.whole}
+                for d in task.devices
+            ],
+        }
+        for rank, task in enumerate(placement.tasks)
+    ]
+    return {
+        "id": attempt_id,
+        "job_id": row["id"],
+        "org_id": row["org_id"],
+        "project_id": row["project_id"],
+        "number": row["attempts"] + 1,
+        "engine": engine,
+        "state": AttemptState.PLACED.value,
+        "placement": {"tasks": tasks, "model": placement.model},
+        "why_here": placement.why.to_json(),
+        "usage": usage.to_json(),
+        "hold_id": hold_id,
+        "price_version_id": row["price_version_id"],
+        "hourly_micro": rate.micro,
+        "placed_us": now_us,
+        "span_sequence": 0,
+        "time_limit_s": ask.time_limit_s,
+        "covered_s": min(ask.time_limit_s, window_s),
+        "grace_s": ask.grace_s,
+        "due_us": now_us,
+    }
+
+
+@dataclass(slots=True)
+class Space:
+    """What is free on some nodes by the present rows: the applier's own arithmetic, apart from the planner's."""
+
+    free: dict[tuple[str, int], list[int]]
+    cpu: dict[str, int]
+    memory: dict[str, int]
+
+    @staticmethod
+    def of(tx: Tx, nodes: Sequence[Node], held: Sequence[tuple[str, int, int]]) -> Space:
+        """`held`: (node, cpu_milli, memory_mib) of every task of a live attempt."""
+        space = Space({}, {}, {})
+        for node in nodes:
+            if not node.schedulable:
+                continue
+            row = node_row(node.report)
+            space.cpu[row.name], space.memory[row.name] = row.cpu_milli, row.memory_mib
+            for device in row.devices:
+                if device.healthy:
+                    space.free[row.name, device.index] = [device.memory_mib, 10_000]
+        for given in tx.execute(_ALLOCATED, {"nodes": sorted(space.cpu)}):
+            left = space.free.get((given.node, given.device))
+            if left is not None:
+                left[0] -= given.memory_share
+                left[1] -= given.compute_share
+        for name, cpu_milli, memory_mib in held:
+            if name in space.cpu:
+                space.cpu[name] -= cpu_milli
+                space.memory[name] -= memory_mib
+        return space
+
+    def take(self, placement: Placement, ask: Ask) -> bool:
+        """Take what a placement asks for, all or nothing."""
+        self._move(placement, ask, -1)
+        fits = all(
+            (task.node, d.index) in self.free and min(self.free[task.node, d.index]) >= 0
+            for task in placement.tasks
+            for d in task.devices
+        ) and all(
+            task.node in self.cpu and self.cpu[task.node] >= 0 and self.memory[task.node] >= 0
+            for task in placement.tasks
+        )
+        if not fits:
+            self._move(placement, ask, 1)
+        return fits
+
+    def give_back(self, placement: Placement, ask: Ask) -> None:
+        """Undo `take`."""
+        self._move(placement, ask, 1)
+
+    def _move(self, placement: Placement, ask: Ask, sign: int) -> None:
+        for task in placement.tasks:
+            if task.node in self.cpu:
+                self.cpu[task.node] += sign * ask.cpu_milli
+                self.memory[task.node] += sign * ask.memory_mib
+            for device in task.devices:
+                left = self.free.get((task.node, device.index))
+                if left is not None:
+                    left[0] += sign * device.memory_mib
+                    left[1] += sign * device.compute_bp
+
+
+def _preempt(tx: Tx, preemptions: Sequence[Preemption]) -> None:
+    for preemption in preemptions:
+        attempt = tx.first(sa.select(attempts).where(attempts.c.id == preemption.attempt_id))
+        if attempt is not None:
+            lifecycle.ask_stop(tx, attempt, StopReason.PREEMPTED, preemption.why)
+
+
+def _present(tx: Tx, names: set[str], known: Mapping[str, Node]) -> list[Node]:
+    """The nodes as their rows say now; those that did not change since the cycle read them are not parsed again."""
+    rows = tx.execute(_CHANGED, {"nodes": sorted(names)}).all()
+    if all(row.name in known and known[row.name].changed_us == row.changed_us for row in rows):
+        return [known[row.name] for row in rows]
+    return [node for node in all_nodes(tx) if node.report.name in names]
+
+
+def _reasons(waits: Sequence[Wait], tx: Tx) -> None:
+    for wait in waits:
+        reason = text("{why} {unblock}", why=wait.reason.message, unblock=wait.reason.unblock)
+        _set_reason(tx, wait.job_id, wait.reason.code.value, reason.to_json())
+
+
+def _set_reason(tx: Tx, job_id: str, code: str, reason: Row) -> None:
+    tx.execute(_SET_REASON, {"of_job": job_id, "reason_code": code, "reason": reason})

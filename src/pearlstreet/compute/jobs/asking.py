@@ -1,0 +1,95 @@
+"""PURE: from a specification to what the planner and the price list are asked."""
+
+from __future__ import annotations
+
+import math
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import ZERO, Money
+from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.jobs.metering import GFLOPS_PER_PFLOPS, Usage
+from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.spec.model import JobSpec
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, share_request
+from pearlstreet.compute.scheduling.feasible import feasible
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.rows import match_models
+from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
+
+
+def ask_of(spec: JobSpec) -> Ask:
+    """What a specification asks for, in the planner's units."""
+    per = spec.per_task
+    share = (
+        share_request(per.fraction.memory_gib or None, per.fraction.compute_percent or None)
+        if per.fraction
+        else None
+    )
+    return Ask(
+        tasks=spec.tasks,
+        accelerators=per.accelerator,
+        count=per.count,
+        share_memory_mib=share.memory_mib if share else 0,
+        share_compute_bp=share.compute_bp if share else 0,
+        cpu_milli=math.ceil(per.cpus * 1000),
+        memory_mib=math.ceil(per.memory_gib * 1024),
+        time_limit_s=spec.time_limit_s,
+        preemptible=spec.preemptible,
+        retries=spec.retries.max,
+        retry_on=spec.retries.on,
+        grace_s=spec.limits.grace_s,
+        simulate_s=spec.simulate_s,
+    )
+
+
+def refuse_impossible(snapshot: Snapshot | None, ask: Ask) -> None:
+    """Refuse at submit what even the empty center could not run. Raises InvalidInput."""
+    if snapshot is None or snapshot.nodes.count == 0:
+        return
+    reason = feasible(snapshot, ask.request(), ask.tasks)
+    if reason is None:
+        return
+    problems = [Problem("per_task", reason.message, hint=reason.unblock)]
+    problems += [Problem(f"per_task.{detail.constraint}", detail.message) for detail in reason.details]
+    raise InvalidInput(text("This center could never run the job"), hint=reason.unblock, problems=problems)
+
+
+def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: Ask) -> Money:
+    """Price of an hour on the most expensive device the job may get."""
+    rates = [hourly_rate(version, usage.demands()) for usage in _possible(snapshot, ask)]
+    return max(rates, default=ZERO)
+
+
+def _possible(snapshot: Snapshot | None, ask: Ask) -> list[Usage]:
+    request = ask.request()
+    if not request.wants_device:
+        return [Usage("", 0, ask.cpu_milli * ask.tasks, ask.memory_mib * ask.tasks, None, "")]
+    models = match_models(request.accelerators, snapshot.models) if snapshot else ()
+    found = []
+    for model in models or ("*",):
+        known = snapshot is not None and model in snapshot.models
+        gflops = int(snapshot.model_gflops[snapshot.models.index(model)]) if known and snapshot else 0
+        found.append(
+            Usage(
+                model=model,
+                card_bp=_held_bp(ask, model) * ask.tasks,
+                cpu_milli=ask.cpu_milli * ask.tasks,
+                memory_mib=ask.memory_mib * ask.tasks,
+                pflops_per_card=gflops / GFLOPS_PER_PFLOPS or None,
+                pflops_basis="",
+            )
+        )
+    return found
+
+
+def _held_bp(ask: Ask, model: str) -> int:
+    request = ask.request()
+    if request.share is None:
+        return ask.count * FULL_BP
+    accelerator = catalogue().find(model)
+    memory_gib = accelerator.memory_gib if accelerator and accelerator.memory_gib else None
+    if memory_gib is None:
+        return FULL_BP
+    total = Share(math.floor(memory_gib * 1024), FULL_BP)
+    return min(FULL_BP, card_bp(request.share.on(total), total))

@@ -1,0 +1,42 @@
+"""Keeps running attempts covered by their holds; one that cannot be covered gets notice, grace, and is stopped."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.metering import hold_amount
+from pearlstreet.compute.jobs.model import StopReason
+from pearlstreet.compute.jobs.runtime import JobsSettings
+from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.ledger.holds import extend_hold
+from pearlstreet.store import outbox
+from pearlstreet.store.core import Row, Tx
+
+
+def keep_covered(tx: Tx, settings: JobsSettings, attempt: Row) -> None:
+    """Extend the hold of an attempt that has run past the covered time less a quarter of the window."""
+    ran_s = (tx.now_us - attempt["started_us"]) / US_PER_S
+    covered_s = attempt["covered_s"]
+    if attempt["stop_reason"] is not None or covered_s >= attempt["time_limit_s"]:
+        return
+    if ran_s < covered_s - settings.hold_window_s / 4:
+        return
+    until_s = min(attempt["time_limit_s"], ran_s + settings.hold_window_s)
+    amount = hold_amount(Money(attempt["hourly_micro"]), until_s, until_s)
+    if attempt["hold_id"] is None or extend_hold(tx, attempt["hold_id"], amount):
+        tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(covered_s=until_s))
+    elif ran_s >= covered_s - settings.stop_notice_s:
+        reason = text("The balance does not cover more of it; top up and submit it again")
+        lifecycle.ask_stop(tx, attempt, StopReason.BALANCE, reason)
+    else:
+        _warn(tx, attempt)
+
+
+def _warn(tx: Tx, attempt: Row) -> None:
+    if attempt["warned_us"] is None:
+        outbox.emit(tx, "balance.low", {"job": attempt["job_id"]}, org_id=attempt["org_id"])
+        tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(warned_us=tx.now_us))

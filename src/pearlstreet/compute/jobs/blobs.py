@@ -1,0 +1,101 @@
+"""Files kept by content: a blob's name is its SHA-256, so that it is written once and never changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pearlstreet.base.errors import NotFound, TooLarge, Unavailable
+from pearlstreet.base.text import text
+from pearlstreet.base.units import format_bytes
+
+CHUNK = 1 << 20
+FREE_BYTES_MIN = 256 << 20
+"""Uploads are refused when less than this would stay free: the database's own disk must never fill up."""
+_NAME = re.compile(r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A kept file."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Blobs:
+    """A folder of blobs. Safe for many threads and processes; a crash leaves at most a stray file in `tmp`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._tmp = root / "tmp"
+        self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies. Raises NotFound when it is not kept."""
+        path = self._place(sha256)
+        if not path.is_file():
+            raise NotFound(text("The file {sha256} is not kept here any more", sha256=sha256[:12]))
+        return path
+
+    def keep(self, chunks: Iterable[bytes], name: str, *, limit_bytes: int) -> Blob:
+        """Keep a stream; on disk when it returns. Raises TooLarge, Unavailable (disk full); then nothing is kept."""
+        temporary = self._tmp / name
+        digest, size = hashlib.sha256(), 0
+        try:
+            with temporary.open("wb") as file:
+                for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit_bytes:
+                        raise TooLarge(
+                            text("The file is larger than {limit}", limit=format_bytes(limit_bytes))
+                        )
+                    self._check_space()
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            self._publish(temporary, digest.hexdigest())
+        except OSError as error:
+            raise Unavailable(
+                text("The file could not be kept: {problem}", problem=error.strerror or str(error)),
+                hint=text("Free space on the data folder's disk, then repeat the command"),
+                retry_after_s=30,
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return Blob(digest.hexdigest(), size)
+
+    def read(self, sha256: str) -> Iterator[bytes]:
+        """A blob's bytes, in chunks. Raises NotFound."""
+        with self.path(sha256).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def _place(self, sha256: str) -> Path:
+        if not _NAME.match(sha256):
+            raise NotFound(text("{sha256} does not name a file", sha256=sha256[:80]))
+        return self._root / sha256[:2] / sha256
+
+    def _publish(self, temporary: Path, sha256: str) -> None:
+        target = self._place(sha256)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _check_space(self) -> None:
+        if shutil.disk_usage(self._root).free < FREE_BYTES_MIN:
+            raise Unavailable(
+                text("The data folder's disk is nearly full; nothing was kept"),
+                hint=text("Free space on the data folder's disk, then repeat the command"),
+                retry_after_s=60,
+            )

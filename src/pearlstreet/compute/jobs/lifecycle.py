@@ -1,0 +1,453 @@
+"""Every write that moves a job or an attempt, with what must happen in the same transaction. No engine is called here.
+
+A job's row carries its state; its live attempt carries the devices, the hold and the meter. When an attempt is over
+its devices are freed and its last span is written at once (`close_attempt`); the job itself ends when its results are
+kept (`finish_job`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import check
+from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.compute.engines.protocol import EndReason
+from pearlstreet.compute.jobs.metering import meter, settle_attempt
+from pearlstreet.compute.jobs.model import (
+    ACTIVE,
+    ATTEMPT_STATES,
+    ENDED,
+    JOB_STATES,
+    AttemptEvent,
+    AttemptState,
+    JobEvent,
+    JobState,
+    StopReason,
+)
+from pearlstreet.compute.jobs.tables import allocations, attempts, jobs, waits
+from pearlstreet.store import outbox
+from pearlstreet.store.core import Row, Tx
+from pearlstreet.store.tables import state_events
+from pearlstreet.store.transitions import note, transition
+
+PLAN = "plan"
+"""Hint topic: something changed that the planner should look at."""
+START = "start"
+STOP = "stop"
+WATCH = "watch"
+COLLECT = "collect"
+
+# Built once: to build a statement costs far more than to run it.
+_JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
+_ASK = sa.select(jobs.c.ask).where(jobs.c.id == sa.bindparam("job"))
+_INSERT_ATTEMPT = sa.insert(attempts)
+_INSERT_ALLOCATION = sa.insert(allocations)
+_FREE = sa.delete(allocations).where(allocations.c.attempt_id == sa.bindparam("attempt"))
+_WAITS_ON = sa.select(waits).where(waits.c.on_id == sa.bindparam("on"))
+
+
+@cache
+def _count(source: str, target: str) -> sa.Update:
+    moved = {source: jobs.c[source] - 1, target: jobs.c[target] + 1}
+    return sa.update(jobs).where(jobs.c.id == sa.bindparam("array")).values(moved)
+
+
+ENGINE_FAILURES_MAX = 5
+"""Attempts lost to the platform after which a job fails instead of going back to the queue once more."""
+
+
+Ended = tuple[str, JobState]
+"""A job that has just ended, and how."""
+
+
+def job_row(tx: Tx, job_id: str) -> Row:
+    """The row of a job that must exist; an element with its array's `ask`."""
+    row = tx.execute(_JOB, {"job": job_id}).mappings().first()
+    check(row is not None, "an attempt's job exists", job=job_id)
+    assert row is not None
+    if row["array_id"] is None:
+        return row
+    return {**row, "ask": tx.execute(_ASK, {"job": row["array_id"]}).scalar()}
+
+
+def move_job(
+    tx: Tx,
+    row: Row,
+    event: JobEvent,
+    *,
+    code: str | None = None,
+    reason: Text | None = None,
+    values: Row | None = None,
+    ended: list[Ended] | None = None,
+) -> JobState:
+    """Move one job; keep its array's counts; wake what waits for it when it ends.
+
+    `ended`: the caller wakes them, from this list.
+    """
+    before = JobState(row["state"])
+    changes = {"reason_code": code, "reason": reason.to_json() if reason else None, **(values or {})}
+    after = JOB_STATES.next_state(before, event)
+    if after in ENDED:
+        changes |= {"ended_us": tx.now_us, "attempt_id": changes.get("attempt_id", row["attempt_id"])}
+    transition(tx, jobs, row["id"], JOB_STATES, before, event, reason=reason, values=changes)
+    if row["array_id"] is not None:
+        _count_element(tx, row["array_id"], before, after, ended)
+    if after in ENDED:
+        _over(tx, row, after, ended)
+    tx.hint(PLAN)
+    return after
+
+
+def place_attempt(tx: Tx, row: Row, attempt: Row) -> None:
+    """Write a placement the planner decided and the applier re-checked: attempt, allocations, job state."""
+    attempt_id = attempt["id"]
+    tx.execute(_INSERT_ATTEMPT, attempt)
+    note(tx, attempt_id, None, AttemptState.PLACED.value, "place")
+    grants = [grant for task in attempt["placement"]["tasks"] for grant in _allocation_rows(attempt_id, task)]
+    if grants:
+        tx.execute(_INSERT_ALLOCATION, grants)
+    move_job(
+        tx,
+        row,
+        JobEvent.PLACE,
+        values={"attempt_id": attempt_id, "attempts": row["attempts"] + 1},
+    )
+    tx.hint(START)
+
+
+def _allocation_rows(attempt_id: str, task: Row) -> list[dict[str, Any]]:
+    return [
+        {
+            "attempt_id": attempt_id,
+            "rank": task["rank"],
+            "node": task["node"],
+            "device": grant["index"],
+            "memory_share": grant["memory_mib"],
+            "compute_share": grant["compute_bp"],
+            "whole": f"{task['node']}/{grant['index']}" if grant["whole"] else None,
+        }
+        for grant in task["devices"]
+    ]
+
+
+def mark_running(tx: Tx, attempt: Row, *, started_us: int, wall: str) -> None:
+    """The engine says every task runs: metering starts."""
+    state = AttemptState(attempt["state"])
+    began_us = max(attempt["placed_us"], min(started_us, tx.now_us))
+    transition(
+        tx,
+        attempts,
+        attempt["id"],
+        ATTEMPT_STATES,
+        state,
+        AttemptEvent.RUN,
+        values={"started_us": began_us, "metered_until_us": began_us, "wall": wall[:80]},
+    )
+    row = job_row(tx, attempt["job_id"])
+    if JobState(row["state"]) in (JobState.PLACED, JobState.STARTING):
+        move_job(tx, row, JobEvent.RUN, values={"started_us": row["started_us"] or began_us})
+
+
+def mark_starting(tx: Tx, attempt: Row) -> None:
+    """The engine has (or may have) taken the attempt."""
+    transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.PLACED, AttemptEvent.START)
+    row = job_row(tx, attempt["job_id"])
+    if JobState(row["state"]) is JobState.PLACED:
+        move_job(tx, row, JobEvent.START)
+
+
+def ask_stop(tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
+    """Have the stop loop end an attempt; the first reason stands."""
+    if attempt["stop_reason"] is not None or attempt["state"] not in ("placed", "starting", "running"):
+        return
+    tx.execute(
+        sa.update(attempts)
+        .where(attempts.c.id == attempt["id"])
+        .values(stop_reason=why.value, stop_asked_us=tx.now_us, due_us=tx.now_us)
+    )
+    row = job_row(tx, attempt["job_id"])
+    if JobState(row["state"]) in (JobState.PLACED, JobState.STARTING, JobState.RUNNING):
+        move_job(tx, row, JobEvent.STOP, code=why.value, reason=reason)
+    tx.hint(STOP)
+
+
+def close_attempt(
+    tx: Tx,
+    attempt: Row,
+    *,
+    end_reason: EndReason | None,
+    exit_code: int | None,
+    ended_us: int,
+    message: Text | None,
+    collect: bool,
+) -> None:
+    """The work is over: last span, hold settled, devices free. `collect`: results are still to be kept."""
+    state = AttemptState(attempt["state"])
+    stopped_at_us = min(max(ended_us, attempt["started_us"] or 0), tx.now_us)
+    meter(tx, attempt, stopped_at_us)
+    settle_attempt(tx, attempt, billable=_billable(attempt, end_reason, exit_code))
+    tx.execute(_FREE, {"attempt": attempt["id"]})
+    event = AttemptEvent.COLLECT if collect else AttemptEvent.END
+    transition(
+        tx,
+        attempts,
+        attempt["id"],
+        ATTEMPT_STATES,
+        state,
+        event,
+        reason=message,
+        values={
+            "ended_us": stopped_at_us,
+            "end_reason": end_reason.value if end_reason else None,
+            "exit_code": exit_code,
+            "message": message.to_json() if message else None,
+            "due_us": tx.now_us if collect else None,
+        },
+    )
+    row = job_row(tx, attempt["job_id"])
+    if collect:
+        move_job(
+            tx, row, JobEvent.FINISH, code=row["reason_code"], reason=message or _why_stopped(row, attempt)
+        )
+        tx.hint(COLLECT)
+    else:
+        finish_job(
+            tx,
+            row,
+            {**attempt, "end_reason": end_reason and end_reason.value, "exit_code": exit_code},
+            message,
+        )
+    tx.hint(PLAN)
+
+
+def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None) -> bool:
+    """Work lost to our preemption or failure is not billed; a user's own failure is. What succeeded lost nothing."""
+    if end_reason is EndReason.EXITED and exit_code == 0:
+        return True
+    if end_reason is None and attempt["stop_reason"] is None:
+        return False  # its engine knows it no more
+    ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
+    return not ours and attempt["stop_reason"] not in (StopReason.PREEMPTED.value, StopReason.WITHDRAWN.value)
+
+
+def _why_stopped(row: Row, attempt: Row) -> Text | None:
+    """What the job was told when we had its attempt stopped: it stays, unless the engine knows better."""
+    return from_json(row["reason"]) if attempt["stop_reason"] is not None and row["reason"] else None
+
+
+def end_collected(tx: Tx, attempt: Row) -> None:
+    """Results are kept: the attempt is over and its job moves on."""
+    transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.COLLECTING, AttemptEvent.END)
+    tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(due_us=None))
+    message = from_json(attempt["message"]) if attempt["message"] else None
+    finish_job(tx, job_row(tx, attempt["job_id"]), attempt, message)
+
+
+def finish_job(tx: Tx, row: Row, attempt: Row, message: Text | None) -> None:
+    """Where an ended attempt leads its job: success, failure, cancelled, or back to the queue."""
+    ours = attempt["end_reason"] in (None, EndReason.ENGINE_LOST.value)
+    verdict = decide_end(row, attempt, lost=_lost(tx, row["id"]) if ours else 0)
+    message = message or _why_stopped(row, attempt)
+    if verdict.event is JobEvent.REQUEUE:
+        counted = {"failures": row["failures"] + 1} if verdict.counts else {}
+        move_job(
+            tx, row, verdict.event, code=verdict.code, reason=message, values={"attempt_id": None, **counted}
+        )
+        return
+    move_job(
+        tx,
+        row,
+        verdict.event,
+        code=verdict.code,
+        reason=message or verdict.reason,
+        values={"exit_code": attempt["exit_code"], "attempt_id": attempt["id"]},
+    )
+
+
+def _lost(tx: Tx, job_id: str) -> int:
+    """How many of a job's attempts the platform has lost."""
+    by_us = sa.or_(attempts.c.end_reason.is_(None), attempts.c.end_reason == EndReason.ENGINE_LOST.value)
+    over = (attempts.c.state == AttemptState.ENDED.value) & attempts.c.stop_reason.is_(None)
+    query = sa.select(sa.func.count()).where(attempts.c.job_id == job_id, over, by_us)
+    return int(tx.scalar(query) or 0)
+
+
+class Verdict:
+    """What an ended attempt means for its job."""
+
+    __slots__ = ("code", "counts", "event", "reason")
+
+    def __init__(
+        self, event: JobEvent, code: str | None, *, counts: bool = False, reason: Text | None = None
+    ) -> None:
+        self.event = event
+        self.code = code
+        self.counts = counts
+        self.reason = reason
+
+
+def decide_end(row: Row, attempt: Row, *, lost: int = 0) -> Verdict:
+    """PURE: from a job's row and its ended attempt to what happens to the job. `lost`: attempts lost to the platform."""
+    reason, stop = attempt["end_reason"], attempt["stop_reason"]
+    if row["cancel_requested"] or stop == StopReason.CANCELLED.value:
+        return Verdict(
+            JobEvent.CANCEL if row["state"] in ("stopping", "finishing") else JobEvent.FAIL, "cancelled"
+        )
+    if reason == EndReason.EXITED.value and attempt["exit_code"] == 0:
+        return Verdict(JobEvent.SUCCEED, None)
+    if stop == StopReason.WITHDRAWN.value:
+        return Verdict(JobEvent.REQUEUE, stop)
+    if stop == StopReason.PREEMPTED.value:
+        return Verdict(JobEvent.REQUEUE if "preemption" in retry_on(row) else JobEvent.FAIL, stop)
+    if stop in (StopReason.BALANCE.value, StopReason.TIME_LIMIT.value):
+        return Verdict(JobEvent.FAIL, stop)
+    if reason in (EndReason.ENGINE_LOST.value, None):
+        if lost < ENGINE_FAILURES_MAX and "engine_lost" in retry_on(row):
+            return Verdict(JobEvent.REQUEUE, "engine_lost")
+        return Verdict(JobEvent.FAIL, "engine_lost")
+    again = "failure" in retry_on(row) and row["failures"] < retries_of(row)
+    if reason == EndReason.EXITED.value and again:
+        return Verdict(JobEvent.REQUEUE, "retry", counts=True)
+    code = attempt["exit_code"]
+    if code is None:
+        return Verdict(JobEvent.FAIL, reason, reason=text("The command was ended: {reason}", reason=reason))
+    return Verdict(JobEvent.FAIL, reason, reason=text("The command ended with exit code {code}", code=code))
+
+
+def retries_of(row: Row) -> int:
+    """How often a failed command is tried again."""
+    return int((row["ask"] or {}).get("retries", 0))
+
+
+def retry_on(row: Row) -> Sequence[str]:
+    """After which ends a job goes back to the queue."""
+    return tuple((row["ask"] or {}).get("retry_on", ("failure", "engine_lost", "preemption")))
+
+
+def release_waiting(tx: Tx, ended_id: str, state: JobState) -> None:
+    """A job ended: those that waited for it go on, or fail when they needed its success, and so on down the line."""
+    ended: list[Ended] = [(ended_id, state)]
+    while ended:  # not by recursion: a chain of jobs may be thousands long
+        on_id, how = ended.pop()
+        satisfied = {"ended", "succeeded"} if how is JobState.SUCCEEDED else {"ended"}
+        _release(tx, on_id, satisfied, None, ended)
+
+
+def release_prepared(tx: Tx, preparation_id: str, *, ready: bool, reason: Text | None = None) -> None:
+    """A preparation is ready or failed: its jobs go on, or fail with its reason."""
+    ended: list[Ended] = []
+    _release(tx, preparation_id, {"ready"} if ready else set(), reason, ended)
+    for job_id, state in ended:
+        release_waiting(tx, job_id, state)
+
+
+def _release(tx: Tx, on_id: str, satisfied: set[str], reason: Text | None, ended: list[Ended]) -> None:
+    for wait in tx.execute(_WAITS_ON, {"on": on_id}).mappings().all():
+        tx.execute(sa.delete(waits).where(waits.c.job_id == wait["job_id"], waits.c.on_id == on_id))
+        family = (jobs.c.id == wait["job_id"]) | (jobs.c.array_id == wait["job_id"])
+        if wait["condition"] in satisfied:
+            tx.execute(sa.update(jobs).where(family).values(blocked=jobs.c.blocked - 1))
+            continue
+        code = "dependency_failed" if wait["condition"] != "ready" else "preparation_failed"
+        why = reason or text("Job {job}, which this one needed, did not succeed", job=on_id)
+        _fail_family(tx, wait["job_id"], code, why, ended)
+    tx.hint(PLAN)
+
+
+def _fail_family(tx: Tx, job_id: str, code: str, reason: Text, ended: list[Ended]) -> None:
+    """Fail a queued job, or every queued element of an array."""
+    row = job_row(tx, job_id)
+    if row["array_size"] is not None:
+        _end_queued(tx, job_id, JobEvent.FAIL, code, reason, ended)
+    elif row["state"] == JobState.QUEUED.value:
+        move_job(tx, row, JobEvent.FAIL, code=code, reason=reason, ended=ended)
+
+
+def cancel_queued_elements(tx: Tx, array_id: str, reason: Text) -> None:
+    """Cancel every queued element of an array."""
+    ended: list[Ended] = []
+    _end_queued(tx, array_id, JobEvent.CANCEL, "cancelled", reason, ended)
+    for job_id, state in ended:
+        release_waiting(tx, job_id, state)
+
+
+def _end_queued(tx: Tx, array_id: str, event: JobEvent, code: str, reason: Text, ended: list[Ended]) -> None:
+    """End every queued element of an array at once: ten thousand of them must not hold up the store."""
+    after = JOB_STATES.next_state(JobState.QUEUED, event)
+    mine = (jobs.c.array_id == array_id) & (jobs.c.state == JobState.QUEUED.value)
+    ids = sa.select(jobs.c.id).where(mine)
+    waiting = tx.rows(sa.select(waits.c.on_id).where(waits.c.on_id.in_(ids)).distinct())
+    columns = ["entity_id", "from_state", "to_state", "event", "reason", "at_us"]
+    told = sa.literal(reason.to_json(), sa.JSON)
+    states = (sa.literal(JobState.QUEUED.value), sa.literal(after.value), sa.literal(event.value))
+    tx.execute(
+        sa.insert(state_events).from_select(
+            columns, sa.select(jobs.c.id, *states, told, sa.literal(tx.now_us, sa.BigInteger)).where(mine)
+        )
+    )
+    values: dict[str, Any] = {"state": after.value, "reason_code": code, "reason": reason.to_json()}
+    if event is JobEvent.CANCEL:
+        values["cancel_requested"] = True
+    count = tx.execute(sa.update(jobs).where(mine).values(**values, ended_us=tx.now_us)).rowcount
+    ended += [(wait["on_id"], after) for wait in waiting]
+    if count:
+        target = _COUNTER[after]
+        counts = {"n_queued": jobs.c.n_queued - count, target: jobs.c[target] + count}
+        tx.execute(sa.update(jobs).where(jobs.c.id == array_id).values(counts))
+        _settle_array(tx, array_id, ended)
+    tx.hint(PLAN)
+
+
+_COUNTER = {
+    JobState.QUEUED: "n_queued",
+    JobState.SUCCEEDED: "n_succeeded",
+    JobState.FAILED: "n_failed",
+    JobState.CANCELLED: "n_cancelled",
+    **dict.fromkeys(ACTIVE, "n_active"),
+}
+
+
+def _count_element(
+    tx: Tx, array_id: str, before: JobState, after: JobState, ended: list[Ended] | None
+) -> None:
+    source, target = _COUNTER[before], _COUNTER[after]
+    if source != target:
+        tx.execute(_count(source, target), {"array": array_id})
+        _settle_array(tx, array_id, ended)
+
+
+def _settle_array(tx: Tx, array_id: str, ended: list[Ended] | None = None) -> None:
+    """An array's own state follows its elements': running with the first active one, over with the last."""
+    row = job_row(tx, array_id)
+    state = JobState(row["state"])
+    if row["n_queued"] + row["n_active"] == 0:
+        if row["n_failed"]:
+            after = JobState.FAILED
+        else:
+            after = JobState.CANCELLED if row["n_cancelled"] else JobState.SUCCEEDED
+    else:
+        after = JobState.RUNNING if row["n_active"] or row["started_us"] else JobState.QUEUED
+    if after is state:
+        return
+    values: dict[str, Any] = {"state": after.value}
+    if after is JobState.RUNNING and row["started_us"] is None:
+        values["started_us"] = tx.now_us
+    if after in ENDED:
+        values["ended_us"] = tx.now_us
+    tx.execute(sa.update(jobs).where(jobs.c.id == array_id).values(**values))
+    note(tx, array_id, state.value, after.value, "elements")
+    if after in ENDED:
+        _over(tx, row, after, ended)
+
+
+def _over(tx: Tx, row: Row, state: JobState, ended: list[Ended] | None) -> None:
+    """Tell the world that a job or an array is over, and wake what waited for it (or have the caller do so)."""
+    if ended is not None:
+        ended.append((row["id"], state))
+    else:
+        release_waiting(tx, row["id"], state)
+    outbox.emit(tx, "job.ended", {"job": row["id"], "state": state.value}, org_id=row["org_id"])

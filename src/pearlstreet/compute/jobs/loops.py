@@ -1,0 +1,27 @@
+"""The registry of this room's loops: one line each."""
+
+from __future__ import annotations
+
+from pearlstreet.compute.jobs.collecting import collect_loop
+from pearlstreet.compute.jobs.metering import meter_loop
+from pearlstreet.compute.jobs.planning import plan_loop
+from pearlstreet.compute.jobs.preparing import prepare_loop
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.sweeping import inventory_loop, sweep_loop
+from pearlstreet.compute.jobs.watching import start_loop, stop_loop, watch_loop
+from pearlstreet.store.loop import Loop
+
+
+def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
+    """Every loop that drives jobs."""
+    return (
+        inventory_loop(runtime),
+        prepare_loop(runtime),
+        plan_loop(runtime),
+        start_loop(runtime),
+        *(watch_loop(runtime, name) for name in runtime.engines),
+        stop_loop(runtime),
+        collect_loop(runtime),
+        meter_loop(runtime),
+        sweep_loop(runtime),
+    )

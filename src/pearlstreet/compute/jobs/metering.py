@@ -1,0 +1,222 @@
+"""From a running attempt to usage spans: what it holds, for how long, at the prices fixed when it was submitted.
+
+Every resource of an attempt is one stream of spans that neither overlap nor gap, from the moment all tasks run to the
+moment the engine says they ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import Unavailable
+from pearlstreet.base.money import MICRO, Money
+from pearlstreet.base.outcome import Done
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.protocol import TaskState
+from pearlstreet.compute.hardware.normalise import NormalisedRate
+from pearlstreet.compute.jobs.fairness import add_use
+from pearlstreet.compute.jobs.model import Ask, AttemptState
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.compute.pool.inventory import Node
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, device_total
+from pearlstreet.compute.scheduling.plan import Placement
+from pearlstreet.ledger.holds import settle_hold
+from pearlstreet.ledger.model import Demand, Span, Unit
+from pearlstreet.ledger.prices import prices
+from pearlstreet.ledger.pricing import hourly_rate
+from pearlstreet.ledger.refunds import refund_attempt
+from pearlstreet.ledger.spans import append_span
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
+
+SOURCE = "compute"
+_METERED = sa.update(attempts).where(attempts.c.id == sa.bindparam("of_attempt"))
+GFLOPS_PER_PFLOPS = 1_000_000
+LOOP = "meter_attempts"
+SOME = 200
+"""Attempts metered in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one attempt holds while it lives."""
+
+    model: str
+    """Of its accelerators; empty without any."""
+    card_bp: int
+    """Accelerators in 1/10,000 of a card, over all tasks."""
+    cpu_milli: int
+    memory_mib: int
+    pflops_per_card: float | None
+    pflops_basis: str
+
+    def demands(self) -> list[Demand]:
+        """As the price list sees it."""
+        found = []
+        if self.card_bp:
+            resource = f"accelerator/{self.model}"
+            found.append(Demand(resource, Unit.CARD_BP, self.card_bp, self.pflops_per_card))
+        if self.cpu_milli:
+            found.append(Demand("cpu", Unit.CPU_MILLI, self.cpu_milli))
+        if self.memory_mib:
+            found.append(Demand("memory", Unit.MEMORY_MIB, self.memory_mib))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """For the attempt's row."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def usage_of(
+    ask: Ask, placement: Placement, rates: Mapping[str, NormalisedRate], nodes: Mapping[str, Node]
+) -> Usage:
+    """What a placement holds. A fraction counts as the larger of its shares of memory and compute."""
+    held_bp = 0
+    for task in placement.tasks:
+        totals = {device.index: device_total(device.memory_gib) for device in nodes[task.node].report.devices}
+        held_bp += sum(
+            FULL_BP
+            if given.whole
+            else card_bp(Share(given.memory_mib, given.compute_bp), totals[given.index])
+            for given in task.devices
+        )
+    rate = rates.get(placement.model)
+    return Usage(
+        model=placement.model,
+        card_bp=held_bp,
+        cpu_milli=ask.cpu_milli * ask.tasks,
+        memory_mib=ask.memory_mib * ask.tasks,
+        pflops_per_card=float(rate.pflops) if rate is not None and rate.pflops else None,
+        pflops_basis=rate.basis.value if rate is not None else "unknown",
+    )
+
+
+def rate_of(tx: Tx, price_version_id: str, usage: Usage) -> Money:
+    """Price of an hour of it."""
+    return hourly_rate(prices(tx, price_version_id), usage.demands())
+
+
+def hold_amount(rate: Money, time_limit_s: float, window_s: float) -> Money:
+    """What is set aside when an attempt is placed: its price for min(time limit, window), rounded up."""
+    covered_us = int(min(time_limit_s, window_s) * US_PER_S)
+    return Money(-(-rate.micro * covered_us // (3600 * US_PER_S)))
+
+
+def meter(tx: Tx, attempt: Row, until_us: int) -> None:
+    """Append the spans from where metering stands to `until_us`; nothing for an attempt that never ran."""
+    from_us = attempt["metered_until_us"]
+    if from_us is None or until_us <= from_us:
+        return
+    usage = Usage(**attempt["usage"])
+    for demand in usage.demands():
+        append_span(
+            tx,
+            Span(
+                source=SOURCE,
+                external_id=attempt["id"],
+                resource=demand.resource,
+                sequence=attempt["span_sequence"],
+                org_id=attempt["org_id"],
+                project_id=attempt["project_id"],
+                reference=attempt["job_id"],
+                start_us=from_us,
+                end_us=until_us,
+                unit=demand.unit,
+                amount=demand.amount,
+                price_version_id=attempt["price_version_id"],
+                pflops=demand.pflops,
+                pflops_basis=usage.pflops_basis if demand.unit is Unit.CARD_BP else "",
+            ),
+        )
+    hours = (until_us - from_us) / US_PER_S / 3600
+    add_use(
+        tx,
+        attempt["org_id"],
+        attempt["project_id"],
+        pflops_h=(usage.pflops_per_card or 0.0) * usage.card_bp / FULL_BP * hours,
+        cpu_h=usage.cpu_milli / 1000 * hours,
+        memory_gib_h=usage.memory_mib / 1024 * hours,
+    )
+    values = {"metered_until_us": until_us, "span_sequence": attempt["span_sequence"] + 1}
+    tx.execute(_METERED, {"of_attempt": attempt["id"], **values})
+
+
+def settle_attempt(tx: Tx, attempt: Row, *, billable: bool) -> None:
+    """The attempt is over and metered: give back what its hold has left; refund it when it was not the user's doing."""
+    if not billable:
+        refund_attempt(tx, attempt["id"], text("Work lost to the platform is not billed"))
+    if attempt["hold_id"] is not None:
+        settle_hold(tx, attempt["hold_id"])
+
+
+def meter_loop(runtime: Runtime) -> Loop:
+    """Writes spans of running attempts at intervals and extends their holds before they run out."""
+    return CycleLoop(
+        name=LOOP,
+        cycle=partial(_cycle, runtime, RowGuard(LOOP)),
+        interval_s=min(5.0, runtime.settings.meter_interval_s / 2),
+    )
+
+
+def _cycle(runtime: Runtime, guard: RowGuard, store: Store) -> bool:
+    now_us = store.clock.now_us()
+    due_us = now_us - int(runtime.settings.meter_interval_s * US_PER_S)
+    running = attempts.c.state == AttemptState.RUNNING.value
+    query = (
+        sa.select(attempts.c.id, attempts.c.engine)
+        .where(running, attempts.c.metered_until_us <= due_us)
+        .order_by(attempts.c.metered_until_us)
+        .limit(SOME)
+    )
+    due = store.read(lambda tx: tx.rows(query))
+    seen = {row["id"]: _ran_until(runtime, store, row) for row in due}
+    if seen:
+        _write_some(runtime, guard, store, seen)
+    return len(due) == SOME and all(seen.values())
+
+
+def _write_some(runtime: Runtime, guard: RowGuard, store: Store, seen: Mapping[str, int | None]) -> None:
+    """Meter in one transaction; when that fails, one by one, so that one fails alone."""
+    try:
+        store.write(partial(_meter_some, runtime, seen))
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001  found again, and reported, row by row
+        guard.keep(seen)
+        for attempt_id, until_us in seen.items():
+            one = partial(_meter_some, runtime, {attempt_id: until_us})
+            guard.run(store, attempt_id, partial(store.write, one))
+
+
+def _ran_until(runtime: Runtime, store: Store, row: Row) -> int | None:
+    """A moment at which the attempt certainly ran: an end that nobody has seen yet (while the server was down, say)
+    must not be metered over. None: its engine does not say that it runs."""
+    engine = runtime.engines.get(row["engine"])
+    asked_us = store.clock.now_us()
+    outcome = engine.probe(row["id"]) if engine is not None else None
+    if isinstance(outcome, Done) and outcome.value is not None:
+        return asked_us if outcome.value.state is TaskState.RUNNING else None
+    return None
+
+
+def _meter_some(runtime: Runtime, seen: Mapping[str, int | None], tx: Tx) -> None:
+    from pearlstreet.compute.jobs.balance import keep_covered
+
+    for row in tx.rows(sa.select(attempts).where(attempts.c.id.in_(list(seen)))):
+        if row["state"] == AttemptState.RUNNING.value:
+            meter(tx, row, seen[row["id"]] or 0)
+            keep_covered(tx, runtime.settings, row)
+
+
+def cost_so_far(rate_micro: int, started_us: int | None, until_us: int) -> Money:
+    """What an attempt has cost, to the micro-yuan below; the books say it exactly."""
+    if started_us is None:
+        return Money(0)
+    return Money(rate_micro * max(0, until_us - started_us) // (3600 * MICRO))

@@ -1,0 +1,128 @@
+"""From an attempt's row to the order its engine gets: files, variables, secrets, environment, limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import check
+from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, Limits, Mount, Stage, TaskOrder
+from pearlstreet.compute.jobs.blobs import Blobs
+from pearlstreet.compute.jobs.environments.spec import run_variables
+from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.preparing import ready_folders
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.spec.model import JobSpec
+from pearlstreet.compute.jobs.spec.parse import parse_stored
+from pearlstreet.compute.jobs.tables import jobs, uploads
+from pearlstreet.store.core import Row, Tx
+from pearlstreet.tenancy.secrets import reveal_for_job
+
+INPUTS = "inputs"
+_JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
+
+
+def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
+    """The order for an attempt. Raises a PearlError when a file or secret it needs is gone."""
+    job, whole = _rows(tx, attempt["job_id"])
+    spec, ask = parse_stored(whole["spec"]), Ask.from_json(whole["ask"])
+    stages, inputs = _stages(tx, runtime, attempt["org_id"], spec)
+    secrets = reveal_for_job(tx, attempt["org_id"], attempt["project_id"], sorted(set(spec.secrets.values())))
+    variables = dict(spec.variables) | _array_variables(job, spec)
+    variables |= {variable: secrets[name] for variable, name in spec.secrets.items()}
+    mounts: list[Mount] = []
+    for kind, folder in ready_folders(tx, runtime, whole["preparations"] or {}).items():
+        if kind == "environment":
+            variables = dict(run_variables(folder)) | variables
+            mounts.append(Mount(str(folder), str(folder)))
+        else:
+            stages.insert(0, Stage(str(folder), ".", "folder"))
+    return AttemptOrder(
+        attempt_id=attempt["id"],
+        job_id=attempt["job_id"],
+        tenant_id=attempt["org_id"],
+        command=spec.command,
+        tasks=tuple(_task(task) for task in attempt["placement"]["tasks"]),
+        variables=variables,
+        path_variables=inputs,
+        secret_names=frozenset(spec.secrets),
+        stages=tuple(stages),
+        mounts=tuple(mounts),
+        image=spec.environment.image if spec.environment else None,
+        network=spec.network,
+        limits=Limits(
+            time_s=spec.time_limit_s,
+            pids=spec.limits.pids,
+            disk_gib=spec.limits.disk_gib,
+            log_bytes=int(spec.limits.log_mib * (1 << 20)),
+            grace_s=spec.limits.grace_s,
+        ),
+        simulate_s=ask.simulate_s,
+    )
+
+
+def _rows(tx: Tx, job_id: str) -> tuple[Row, Row]:
+    """The job and the row that holds its specification: itself, or its array."""
+    job = tx.execute(_JOB, {"job": job_id}).mappings().first()
+    check(job is not None, "an attempt has a job", job=job_id)
+    assert job is not None
+    if job["array_id"] is None:
+        return job, job
+    whole = tx.execute(_JOB, {"job": job["array_id"]}).mappings().first()
+    assert whole is not None
+    return job, whole
+
+
+def _array_variables(job: Row, spec: JobSpec) -> dict[str, str]:
+    if spec.array is None:
+        return {}
+    index = job["array_index"]
+    found = {
+        "PEARL_ARRAY_ID": job["array_id"],
+        "PEARL_ARRAY_INDEX": str(index),
+        "PEARL_ARRAY_SIZE": str(spec.array.count),
+    }
+    if spec.array.values:
+        found["PEARL_ARRAY_VALUE"] = spec.array.values[index]
+    return found
+
+
+def _task(task: Row) -> TaskOrder:
+    return TaskOrder(
+        rank=task["rank"],
+        node=task["node"],
+        cpus=task["cpu_milli"] / 1000,
+        memory_gib=task["memory_mib"] / 1024,
+        devices=tuple(
+            DeviceGrant(device["index"])
+            if device["whole"]
+            else DeviceGrant(device["index"], device["memory_mib"] / 1024, device["compute_bp"] / 100)
+            for device in task["devices"]
+        ),
+    )
+
+
+def _stages(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> tuple[list[Stage], dict[str, str]]:
+    blobs, stages, variables = Blobs(runtime.folders.blobs), [], {}
+    for item in spec.files:
+        path, name = _upload(tx, blobs, org_id, item.upload or "")
+        target = (
+            f"{item.path.rstrip('/')}/{name}"
+            if item.kind == "file" and item.path.endswith("/")
+            else item.path
+        )
+        stages.append(Stage(str(path), target, item.kind))
+    for name, given in spec.inputs.items():
+        path, file_name = _upload(tx, blobs, org_id, given.upload or "")
+        target = f"{INPUTS}/{name}" + (f"/{file_name}" if given.kind == "file" else "")
+        stages.append(Stage(str(path), target, given.kind))
+        variables[f"PEARL_INPUT_{name}"] = target
+    return stages, variables
+
+
+def _upload(tx: Tx, blobs: Blobs, org_id: str, upload_id: str) -> tuple[Path, str]:
+    row = tx.first(sa.select(uploads).where(uploads.c.id == upload_id, uploads.c.org_id == org_id))
+    check(row is not None, "a queued job's upload is kept", upload=upload_id)
+    assert row is not None
+    return blobs.path(row["sha256"]), row["name"]

@@ -1,0 +1,109 @@
+"""Rows as the planner wants them: what runs, what is limited. Read only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT
+from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
+from pearlstreet.compute.scheduling.rows import DeviceUse, Quota, RunningAttempt, TaskUse
+from pearlstreet.store.core import Row, Tx
+
+parent = jobs.alias("parent")
+
+
+_LIVE = sa.select(
+    attempts.c.id,
+    attempts.c.started_us,
+    attempts.c.placed_us,
+    attempts.c.time_limit_s,
+    attempts.c.stop_reason,
+).where(attempts.c.state.in_(LIVE_ATTEMPT))
+_WHOLE = (
+    sa.select(
+        attempts.c.id, attempts.c.job_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
+        attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.stop_reason,
+        jobs.c.priority, jobs.c.array_id, sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
+    )
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
+    .where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
+)  # fmt: skip
+CHUNK = 500
+"""Ids in one IN list."""
+
+
+@dataclass(slots=True)
+class LiveAttempts:
+    """Attempts that hold resources, as the planner wants them.
+
+    An attempt's placement never changes: it is parsed once. What does change is read every time.
+    """
+
+    known: dict[str, RunningAttempt] = field(default_factory=dict)
+
+    def load(self, tx: Tx) -> list[RunningAttempt]:
+        """All of them, as of now."""
+        rows = tx.execute(_LIVE).all()
+        self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
+        unknown = [row.id for row in rows if row.id not in self.known]
+        for start in range(0, len(unknown), CHUNK):
+            for whole in tx.execute(_WHOLE, {"ids": unknown[start : start + CHUNK]}).mappings():
+                self.known[whole["id"]] = _running(whole)
+        for row in rows:
+            kept, started_us = self.known[row.id], row.started_us or row.placed_us
+            ending = row.stop_reason is not None
+            if kept.started_us != started_us or kept.ending != ending:
+                until_us = started_us + int(row.time_limit_s * US_PER_S)
+                self.known[row.id] = replace(
+                    kept, started_us=started_us, expected_end_us=until_us, ending=ending
+                )
+        return list(self.known.values())
+
+
+def _running(row: Row) -> RunningAttempt:
+    started_us = row["started_us"] or row["placed_us"]
+    return RunningAttempt(
+        id=row["id"],
+        job_id=row["job_id"],
+        org=row["org_id"],
+        project=row["project_id"],
+        tasks=tuple(
+            TaskUse(
+                node=task["node"],
+                cpu_milli=task["cpu_milli"],
+                memory_mib=task["memory_mib"],
+                devices=tuple(
+                    DeviceUse(d["index"], None, None)
+                    if d["whole"]
+                    else DeviceUse(d["index"], d["memory_mib"], d["compute_bp"])
+                    for d in task["devices"]
+                ),
+            )
+            for task in row["placement"]["tasks"]
+        ),
+        priority=row["priority"],
+        started_us=started_us,
+        expected_end_us=started_us + int(row["time_limit_s"] * US_PER_S),
+        preemptible=bool(row["ask"]["preemptible"]),
+        ending=row["stop_reason"] is not None,
+        array=row["array_id"] or "",
+    )
+
+
+def load_quotas(tx: Tx) -> list[Quota]:
+    """Limits as the planner knows them."""
+    return [
+        Quota(
+            org=row["org_id"],
+            resource=row["resource"],
+            project=row["project_id"],
+            guaranteed=row["guaranteed"],
+            maximum=row["maximum"],
+            borrow=row["borrow"],
+        )
+        for row in tx.rows(sa.select(quotas))
+    ]

@@ -1,0 +1,180 @@
+"""The planner's loop: load rows, ask the pure planner, hand its answers to the applier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from pearlstreet.compute.hardware.normalise import NormalisedRate
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.applying import Applier, Background
+from pearlstreet.compute.jobs.capacity import rates_by_model
+from pearlstreet.compute.jobs.fairness import load_accounts
+from pearlstreet.compute.jobs.model import Ask, JobState
+from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_benchmarks
+from pearlstreet.compute.scheduling.builder import SnapshotBuilder
+from pearlstreet.compute.scheduling.cycle import plan
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.rows import Account, Quota, RunningAttempt, WaitingJob, node_row
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.loop import CycleLoop, Loop
+from pearlstreet.tenancy.model import Standing
+from pearlstreet.tenancy.tables import orgs
+
+WAITING_MAX = 20_000
+"""Waiting jobs looked at in one cycle, by priority and age; the rest keep their last reason."""
+_SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
+"""Their jobs wait; what runs goes on."""
+_COLUMNS = (
+    jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
+    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code,
+)  # fmt: skip
+_WAITING = (
+    sa.select(*_COLUMNS)
+    .where(jobs.c.state == JobState.QUEUED.value, jobs.c.blocked == 0, jobs.c.array_size.is_(None))
+    .where(jobs.c.not_before_us <= sa.bindparam("now_us"), jobs.c.org_id.not_in(_SUSPENDED))
+    .order_by(jobs.c.priority.desc(), jobs.c.submitted_us)
+    .limit(WAITING_MAX)
+)
+log = structlog.get_logger("planner")
+
+
+def plan_loop(runtime: Runtime) -> Loop:
+    """The loop that decides what runs next and where."""
+    planner = LivePlanner(runtime, Applier(runtime.settings))
+    return CycleLoop(
+        name="plan_jobs",
+        cycle=planner.cycle,
+        hints=(lifecycle.PLAN, CHANGED),
+        interval_s=runtime.settings.plan_interval_s,
+        rest=2.0,
+    )
+
+
+@dataclass(slots=True)
+class _State:
+    """What one cycle read."""
+
+    nodes: list[Node]
+    waiting: list[WaitingJob]
+    running: list[RunningAttempt]
+    codes: Mapping[str, str | None]
+    quotas: list[Quota]
+    accounts: list[Account]
+    rates: Mapping[str, NormalisedRate]
+
+
+@dataclass(slots=True)
+class LivePlanner:
+    """Keeps what never changes (requests, placements) between cycles; everything else is read anew."""
+
+    runtime: Runtime
+    applier: Applier
+    revision: int = 0
+    asks: dict[str, Ask] = field(default_factory=dict)
+    live: LiveAttempts = field(default_factory=LiveAttempts)
+    queue: dict[str, WaitingJob] = field(default_factory=dict)
+
+    def cycle(self, store: Store) -> bool:
+        """One look at everything. Never asks to run again at once: a hint or the interval does."""
+        began_s = store.clock.monotonic_s()
+        state = store.read(self._load)
+        self.revision += 1
+        snapshot = self._snapshot(store, state)
+        if not state.waiting:
+            self.runtime.board.post(snapshot, {})
+            return False
+        answer = plan(snapshot, self.runtime.settings.planner)
+        self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
+        nodes = {node.report.name: node for node in state.nodes}
+        dropped = self.applier.write(store, answer, Background(self.asks, nodes, state.codes, state.rates))
+        log.debug(
+            "planned",
+            placed=len(answer.placements),
+            waiting=len(answer.waits),
+            dropped=dropped,
+            seconds=round(store.clock.monotonic_s() - began_s, 4),
+        )
+        return False
+
+    def _load(self, tx: Tx) -> _State:
+        waiting, codes = self._load_waiting(tx)
+        nodes = all_nodes(tx)
+        return _State(
+            nodes=nodes,
+            waiting=waiting,
+            running=self.live.load(tx),
+            codes=codes,
+            quotas=load_quotas(tx),
+            accounts=load_accounts(tx),
+            rates=rates_by_model(nodes, latest_benchmarks(tx)),
+        )
+
+    def _load_waiting(self, tx: Tx) -> tuple[list[WaitingJob], dict[str, str | None]]:
+        found = tx.execute(_WAITING, {"now_us": tx.now_us}).all()
+        self._learn_asks(tx, {row.array_id or row.id for row in found})
+        waiting: list[WaitingJob] = []
+        codes: dict[str, str | None] = {}
+        held_back = self.applier.held_back(tx, {row.id: row.org_id for row in found})
+        kept, self.queue = self.queue, {}
+        for row in found:
+            ask = self.asks.get(row.array_id or row.id)
+            if ask is None or row.id in held_back:
+                continue
+            codes[row.id] = row.reason_code
+            job = kept.get(row.id)
+            if job is None or (job.priority, job.not_before_us) != (row.priority, row.not_before_us):
+                job = _waiting_job(row, ask)
+            self.queue[row.id] = job
+            waiting.append(job)
+        return waiting, codes
+
+    def _learn_asks(self, tx: Tx, needed: set[str]) -> None:
+        for gone in self.asks.keys() - needed:
+            del self.asks[gone]
+        unknown = sorted(needed - self.asks.keys())
+        for start in range(0, len(unknown), 500):
+            part = unknown[start : start + 500]
+            for row in tx.execute(sa.select(jobs.c.id, jobs.c.ask).where(jobs.c.id.in_(part))):
+                try:
+                    self.asks[row.id] = Ask.from_json(row.ask)
+                except (KeyError, TypeError, ValueError) as error:
+                    log.error("ask cannot be read", job=row.id, error=repr(error))
+
+    def _snapshot(self, store: Store, state: _State) -> Snapshot:
+        builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops))
+        builder.set_nodes(
+            node_row(node.report, schedulable=node.schedulable) for node in state.nodes if node.present
+        )
+        for job in state.waiting:
+            builder.add_waiting(job)
+        for attempt in state.running:
+            builder.add_running(attempt)
+        builder.set_quotas(state.quotas)
+        builder.set_accounts(state.accounts)
+        return builder.build(store.clock.now_us(), self.revision)
+
+
+def _waiting_job(row: Any, ask: Ask) -> WaitingJob:
+    return WaitingJob(
+        id=row.id,
+        org=row.org_id,
+        project=row.project_id,
+        request=ask.request(),
+        tasks=ask.tasks,
+        priority=row.priority,
+        submitted_us=row.submitted_us,
+        time_limit_s=ask.time_limit_s,
+        preemptible=ask.preemptible,
+        not_before_us=row.not_before_us,
+        array=row.array_id or "",
+        element=row.array_index or 0,
+        array_limit=row.array_max_running,
+    )

@@ -1,0 +1,294 @@
+"""What is made ready before a job is placed: its environment (built by uv) and its source (fetched by git).
+
+Both run as attempts of an engine under the tenant, in the sandbox, never in this process. An environment is kept by
+its digest and shared inside the organisation; a source is fetched for each job unless it names a whole commit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import PearlError, Unavailable
+from pearlstreet.base.outcome import Done, Refused, Unknown
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.protocol import (
+    AttemptOrder,
+    AttemptReport,
+    EndReason,
+    Engine,
+    Limits,
+    Mount,
+    NodeReport,
+    TaskOrder,
+    TaskState,
+)
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.environments.spec import EnvironmentSpec, build_command, environment_of
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.sources import fetch_command
+from pearlstreet.compute.jobs.spec.model import GitSource, JobSpec
+from pearlstreet.compute.jobs.tables import preparations
+from pearlstreet.store.core import Row, Tx
+from pearlstreet.store.loop import Loop, RowLoop
+from pearlstreet.store.tables import state_events
+from pearlstreet.store.transitions import note
+
+PREPARE = "prepare"
+WANTED, BUILDING, READY, FAILED = "wanted", "building", "ready", "failed"
+LOST = "lost"
+BUILD_LIMIT_S = 1800.0
+PROBE_S = 0.3
+LOG_TAIL = 4000
+LOCK_BYTES_MAX = 4 << 20
+BUILD_CPUS, BUILD_MEMORY_GIB = 1.0, 4.0
+"""What a build may use, or all of a smaller node."""
+USED_US = 86_400 * US_PER_S
+"""That a preparation is in use is noted once a day."""
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a job needs made ready: kind → preparation id, and those that are not ready yet."""
+
+    ids: Mapping[str, str]
+    open_ids: Sequence[str]
+
+
+def want_preparations(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> Wanted:
+    """Note what a job needs; what exists already is shared."""
+    ids: dict[str, str] = {}
+    open_ids: list[str] = []
+    if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
+        return Wanted(ids, open_ids)
+    environment = environment_of(spec.environment)
+    if environment is not None:
+        ids["environment"] = _want(
+            tx, runtime, org_id, "environment", environment.digest(), environment.to_json(), open_ids
+        )
+    if spec.git is not None:
+        wanted = {"url": spec.git.url, "ref": spec.git.ref, "path": spec.git.path}
+        fixed = "" if _COMMIT.match(spec.git.ref) else tx.new_id("src")
+        digest = sha256(f"{spec.git.url}\n{spec.git.ref}\n{spec.git.path}\n{fixed}".encode()).hexdigest()
+        ids["source"] = _want(tx, runtime, org_id, "source", digest, wanted, open_ids)
+    return Wanted(ids, open_ids)
+
+
+def _want(
+    tx: Tx, runtime: Runtime, org_id: str, kind: str, digest: str, spec: Row, open_ids: list[str]
+) -> str:
+    key = (
+        (preparations.c.org_id == org_id) & (preparations.c.kind == kind) & (preparations.c.digest == digest)
+    )
+    row = tx.first(sa.select(preparations).where(key))
+    fresh = {"state": WANTED, "attempt_id": tx.new_id("att"), "at_us": tx.now_us, "due_us": tx.now_us}
+    if row is None:
+        preparation_id = tx.new_id("prep")
+        tx.execute(
+            sa.insert(preparations).values(
+                id=preparation_id, org_id=org_id, kind=kind, digest=digest, spec=dict(spec), **fresh
+            )
+        )
+        note(tx, preparation_id, None, WANTED, "want")
+    else:
+        preparation_id = row["id"]
+        if row["state"] == READY and folder_of(runtime, row).is_dir():
+            if row["at_us"] < tx.now_us - USED_US:
+                used = sa.update(preparations).where(preparations.c.id == preparation_id)
+                tx.execute(used.values(at_us=tx.now_us))
+            return str(preparation_id)
+        if row["state"] in (READY, FAILED):
+            tx.execute(sa.update(preparations).where(preparations.c.id == preparation_id).values(**fresh))
+            note(tx, preparation_id, row["state"], WANTED, "again")
+    open_ids.append(preparation_id)
+    tx.hint(PREPARE)
+    return str(preparation_id)
+
+
+def folder_of(runtime: Runtime, row: Row) -> Path:
+    """Where a preparation's result lies: a folder of its own for each try."""
+    return runtime.folders.prepared / str(row["org_id"]) / str(row["attempt_id"])
+
+
+def ready_folders(tx: Tx, runtime: Runtime, ids: Mapping[str, str]) -> dict[str, Path]:
+    """Kind → folder of a job's preparations."""
+    rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(list(ids.values()))))
+    return {row["kind"]: folder_of(runtime, row) for row in rows if row["state"] == READY}
+
+
+def prepare_loop(runtime: Runtime) -> Loop:
+    """Builds environments and fetches sources."""
+    return RowLoop[Row, Row, "_Step"](
+        name="prepare",
+        table=preparations,
+        conditions=(preparations.c.state.in_((WANTED, BUILDING)),),
+        load=_load,
+        decide=lambda row, now_us: row,
+        act=partial(_act, runtime),
+        apply=_apply,
+        hints=(PREPARE,),
+        interval_s=0.5,
+        workers=runtime.settings.preparations_at_once,
+    )
+
+
+def _load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
+    return {row["id"]: row for row in tx.rows(sa.select(preparations).where(preparations.c.id.in_(ids)))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    state: str
+    message: Text | None = None
+    result: str | None = None
+    lost: bool = False
+    """The engine lost what it built: not the package's doing."""
+
+
+def _act(runtime: Runtime, row: Row) -> _Step:
+    engine = next((one for one in runtime.engines.values() if one.capabilities().runs_code), None)
+    if engine is None:
+        return _Step(FAILED, text("No engine of this center runs code"))
+    if row["state"] == WANTED:
+        return _start(runtime, engine, row)
+    outcome = engine.probe(row["attempt_id"])
+    if not isinstance(outcome, Done):
+        return _Step(BUILDING)
+    report = outcome.value
+    if report is None:
+        return _Step(WANTED)
+    if report.state is not TaskState.EXITED:
+        return _Step(BUILDING)
+    return _finish(runtime, engine, row, report)
+
+
+def _start(runtime: Runtime, engine: Engine, row: Row) -> _Step:
+    nodes = engine.nodes()
+    healthy = [node for node in nodes.value if node.healthy] if isinstance(nodes, Done) else []
+    if not healthy:
+        return _Step(WANTED)
+    try:
+        order = _order(runtime, row, max(healthy, key=lambda node: node.memory_gib))
+    except Unavailable:
+        raise
+    except PearlError as error:
+        return _Step(FAILED, error.message)
+    outcome = engine.start(order)
+    if isinstance(outcome, Refused):
+        return _Step(FAILED, outcome.reason)
+    return _Step(BUILDING if isinstance(outcome, Done | Unknown) else WANTED)
+
+
+def _order(runtime: Runtime, row: Row, node: NodeReport) -> AttemptOrder:
+    target = folder_of(runtime, row)
+    cache = runtime.folders.caches / str(row["org_id"])
+    for folder in (target, cache):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mounts = [Mount(str(target), str(target), writable=True)]
+    if row["kind"] == "environment":
+        import uv
+
+        uv_path = Path(uv.find_uv_bin())
+        command: Sequence[str] = build_command(EnvironmentSpec.from_json(row["spec"]), target, cache, uv_path)
+        mounts += [
+            Mount(str(cache), str(cache), writable=True),
+            Mount(str(uv_path.parent), str(uv_path.parent)),
+        ]
+        variables = dict(runtime.settings.uv_variables)
+    else:
+        command = fetch_command(
+            GitSource(**row["spec"]), target, private=runtime.settings.git_private_allowed
+        )
+        variables = {}
+    return AttemptOrder(
+        attempt_id=row["attempt_id"],
+        job_id=row["id"],
+        tenant_id=row["org_id"],
+        command=tuple(command),
+        tasks=(
+            TaskOrder(
+                rank=0,
+                node=node.name,
+                cpus=min(BUILD_CPUS, node.cpus),
+                memory_gib=min(BUILD_MEMORY_GIB, node.memory_gib),
+            ),
+        ),
+        variables=variables,
+        mounts=tuple(mounts),
+        network="internet",
+        limits=Limits(time_s=BUILD_LIMIT_S, disk_gib=30.0),
+        purpose="environment" if row["kind"] == "environment" else "source",
+    )
+
+
+def _finish(runtime: Runtime, engine: Engine, row: Row, report: AttemptReport) -> _Step:
+    if report.exit_code == 0:
+        return _Step(READY, result=_read_lock(folder_of(runtime, row) / "requirements.lock"))
+    if report.end_reason is EndReason.ENGINE_LOST:
+        shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
+        return _Step(WANTED, report.message, lost=True)
+    tail = _log_tail(engine, row["attempt_id"])
+    shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
+    what = (
+        text("The environment could not be built")
+        if row["kind"] == "environment"
+        else text("The source could not be fetched")
+    )
+    return _Step(FAILED, text("{what}: {log}", what=what, log=tail or str(report.message or "")))
+
+
+def _read_lock(path: Path) -> str | None:
+    """The lock a build left. The build was the tenant's: it may have left anything under that name."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        return file.read(LOCK_BYTES_MAX).decode("utf-8", "replace").replace("\0", "")
+
+
+def _log_tail(engine: Engine, attempt_id: str) -> str:
+    offset, tail = 0, b""
+    while True:
+        answer = engine.read_log(attempt_id, 0, offset=offset, limit=1 << 20)
+        if not isinstance(answer, Done) or not answer.value.data:
+            return tail.decode("utf-8", "replace").replace("\0", "").strip()
+        tail = (tail + answer.value.data)[-LOG_TAIL:]
+        offset = answer.value.next_offset
+
+
+def _once_more(tx: Tx, row_id: str, step: _Step) -> _Step:
+    """Build it anew under a new attempt, unless that was lost too often."""
+    lost = (state_events.c.entity_id == row_id) & (state_events.c.event == LOST)
+    if (tx.scalar(sa.select(sa.func.count()).where(lost)) or 0) >= lifecycle.ENGINE_FAILURES_MAX:
+        return _Step(FAILED, step.message)
+    note(tx, row_id, BUILDING, WANTED, LOST, step.message)
+    tx.execute(sa.update(preparations).where(preparations.c.id == row_id).values(attempt_id=tx.new_id("att")))
+    return _Step(WANTED, step.message)
+
+
+def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, step: _Step) -> int | None:
+    if step.lost:
+        step = _once_more(tx, row_id, step)
+    if step.state != context["state"]:
+        message = step.message.to_json() if step.message else None
+        values = {"state": step.state, "message": message, "result": step.result, "at_us": tx.now_us}
+        tx.execute(sa.update(preparations).where(preparations.c.id == row_id).values(**values))
+        note(tx, row_id, context["state"], step.state, "prepare", step.message)
+    if step.state in (READY, FAILED):
+        lifecycle.release_prepared(tx, row_id, ready=step.state == READY, reason=step.message)
+        return None
+    return tx.now_us + int(PROBE_S * US_PER_S)

@@ -1,0 +1,73 @@
+"""What must be looked at once when a server starts: engines that are gone, files that are gone, rows given up."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.model import AttemptState, JobState
+from pearlstreet.compute.jobs.preparing import PREPARE, READY, WANTED, folder_of
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import attempts, jobs, preparations, waits
+from pearlstreet.store.core import Row, Tx
+from pearlstreet.store.loop import retry_quarantined
+from pearlstreet.store.transitions import note
+
+
+def resume(tx: Tx, runtime: Runtime) -> None:
+    """Make the rows fit this server before its loops start. Raises ConfigurationError."""
+    check_engines(tx, runtime)
+    rebuild_missing(tx, runtime)
+    retry_quarantined(tx)
+
+
+def check_engines(tx: Tx, runtime: Runtime) -> None:
+    """Refuse to start without an engine that still has work: nobody would watch, stop, bill or end it.
+
+    Raises ConfigurationError.
+    """
+    left = (attempts.c.state != AttemptState.ENDED.value) & attempts.c.engine.not_in(sorted(runtime.engines))
+    query = sa.select(attempts.c.engine, sa.func.count().label("count")).where(left)
+    row = tx.first(query.group_by(attempts.c.engine))
+    if row is not None:
+        raise ConfigurationError(
+            text("{count} attempts still run on engine {engine}", count=row["count"], engine=row["engine"]),
+            hint=text(
+                "Start the center as before, cancel them or wait for their end, then change the engine"
+            ),
+        )
+
+
+def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
+    """Have environments and sources made anew whose folders are gone (a backup holds none); how many."""
+    if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
+        return 0
+    ready = tx.rows(sa.select(preparations).where(preparations.c.state == READY))
+    gone = {row["id"]: row for row in ready if not folder_of(runtime, row).is_dir()}
+    for row in gone.values():
+        _want_again(tx, row)
+    if gone:
+        _block_users(tx, set(gone))
+        tx.hint(PREPARE)
+    return len(gone)
+
+
+def _want_again(tx: Tx, row: Row) -> None:
+    values = {"state": WANTED, "attempt_id": tx.new_id("att"), "at_us": tx.now_us, "due_us": tx.now_us}
+    tx.execute(sa.update(preparations).where(preparations.c.id == row["id"]).values(**values))
+    note(tx, row["id"], READY, WANTED, "gone")
+
+
+def _block_users(tx: Tx, gone: set[str]) -> None:
+    """Queued jobs, and arrays with queued elements, wait for what they need once more."""
+    whole = jobs.c.array_id.is_(None) & jobs.c.preparations.is_not(None)
+    queued = (jobs.c.state == JobState.QUEUED.value) | (jobs.c.n_queued > 0)
+    for job in tx.rows(sa.select(jobs.c.id, jobs.c.preparations).where(whole, queued)):
+        for preparation_id in gone & set((job["preparations"] or {}).values()):
+            key = (waits.c.job_id == job["id"]) & (waits.c.on_id == preparation_id)
+            if tx.first(sa.select(waits).where(key)) is not None:
+                continue
+            tx.execute(sa.insert(waits).values(job_id=job["id"], on_id=preparation_id, condition="ready"))
+            family = (jobs.c.id == job["id"]) | (jobs.c.array_id == job["id"])
+            tx.execute(sa.update(jobs).where(family).values(blocked=jobs.c.blocked + 1))

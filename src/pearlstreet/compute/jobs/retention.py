@@ -1,0 +1,74 @@
+"""What is deleted from the data folder: prepared folders nobody has used for long, and blobs that nothing names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.jobs.model import ENDED
+from pearlstreet.compute.jobs.preparing import FAILED, READY, folder_of
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, uploads
+from pearlstreet.store.core import Row, Store, Tx
+
+ORPHAN_S = 86_400.0
+"""A blob is kept before the row that names it is written: none is taken for an orphan before this."""
+SHARDS = 256
+"""Folders of blobs; one is looked through in each sweep."""
+
+
+def drop_prepared(runtime: Runtime, store: Store) -> int:
+    """Delete environments and sources that no job has asked for in `kept_s` and that none needs; how many."""
+    before_us = store.clock.now_us() - int(runtime.settings.kept_s * US_PER_S)
+    old = preparations.c.state.in_((READY, FAILED)) & (preparations.c.at_us < before_us)
+    query = sa.select(preparations).where(old).limit(100)
+    if not store.read(lambda tx: tx.rows(query)):
+        return 0
+    dropped = store.write(lambda tx: _drop_rows(tx, query))
+    for row in dropped:
+        shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
+    return len(dropped)
+
+
+def _drop_rows(tx: Tx, query: sa.Select[tuple[object]]) -> Sequence[Row]:
+    alive = jobs.c.state.not_in([state.value for state in ENDED]) & jobs.c.array_id.is_(None)
+    users = tx.execute(sa.select(jobs.c.preparations).where(alive, jobs.c.preparations.is_not(None)))
+    needed = {used for wanted in users.scalars() for used in (wanted or {}).values()}
+    dropped = [row for row in tx.rows(query) if row["id"] not in needed]
+    ids = [row["id"] for row in dropped]
+    tx.execute(sa.delete(preparations).where(preparations.c.id.in_(ids)))
+    return dropped
+
+
+def drop_orphans(runtime: Runtime, store: Store, shard: int) -> int:
+    """Delete the blobs of one shard that no upload and no artefact names; how many. Also stray temporary files."""
+    before_s = store.clock.now_us() / US_PER_S - ORPHAN_S
+    for stray in _older(runtime.folders.blobs / "tmp", before_s):
+        stray.unlink(missing_ok=True)
+    old = {path.name: path for path in _older(runtime.folders.blobs / f"{shard % SHARDS:02x}", before_s)}
+    if not old:
+        return 0
+    orphans = old.keys() - store.read(lambda tx: _named(tx, sorted(old)))
+    for name in orphans:
+        old[name].unlink(missing_ok=True)
+    return len(orphans)
+
+
+def _named(tx: Tx, names: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(names), 500):
+        part = names[start : start + 500]
+        for table in (uploads, artefacts):
+            found |= set(tx.execute(sa.select(table.c.sha256).where(table.c.sha256.in_(part))).scalars())
+    return found
+
+
+def _older(folder: Path, before_s: float) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.lstat().st_mtime < before_s]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,143 @@
+"""What the jobs room needs beside the store: engines, folders, settings, and the board of the planner's last answers."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.plan import Wait
+from pearlstreet.compute.scheduling.rows import Request
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSettings:
+    """What an operator may turn. Times in seconds."""
+
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    hold_window_s: float = 24 * 3600
+    """A hold covers the time limit, but at most this long; a loop extends it."""
+    stop_notice_s: float = 300
+    """An attempt whose hold cannot be extended is stopped this long before the hold is used up."""
+    start_timeout_s: float = 60
+    """An attempt not started by then is withdrawn and planned again."""
+    meter_interval_s: float = 60
+    """Running attempts get a usage span this often."""
+    watch_interval_s: float = 0.2
+    plan_interval_s: float = 5
+    kept_s: float = 30 * 86_400
+    """Logs and work folders of ended attempts stay this long."""
+    upload_bytes_max: int = 20 << 30
+    artefacts_bytes_max: int = 20 << 30
+    network_allowed: bool = False
+    """Whether jobs may ask for `network: internet`."""
+    git_private_allowed: bool = False
+    uv_variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables uv gets when it builds environments: mirrors, proxies, certificates."""
+    preparations_at_once: int = 2
+
+
+POSSIBLE_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Board:
+    """The planner's last answers, in memory: why each waiting job waits, and what the pool looked like."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _waits: Mapping[str, Wait] = field(default_factory=dict)
+    _snapshot: Snapshot | None = None
+    _pool: bytes = b""
+    _possible: set[tuple[Request, int]] = field(default_factory=set)
+    queued: int = 0
+    """Jobs in the queue, as counted at `counted_us`, and what was submitted since."""
+    counted_us: int = 0
+
+    def post(self, snapshot: Snapshot, waits: Mapping[str, Wait]) -> None:
+        """Put up the answers of a cycle."""
+        pool = _pool_digest(snapshot)
+        with self._lock:
+            self._snapshot, self._waits = snapshot, waits
+            if pool != self._pool:
+                self._pool, self._possible = pool, set()
+
+    def knows_possible(self, request: Request, tasks: int) -> bool:
+        """Whether the pool as it is was found able to run this, were it empty."""
+        return (request, tasks) in self._possible
+
+    def learn_possible(self, seen: Snapshot, request: Request, tasks: int) -> None:
+        """Remember that the pool of `seen` can run this, until the pool changes."""
+        with self._lock:
+            if len(self._possible) < POSSIBLE_MAX and _pool_digest(seen) == self._pool:
+                self._possible.add((request, tasks))
+
+    def wait_of(self, job_id: str) -> Wait | None:
+        """Why a job waits, as of the last cycle."""
+        return self._waits.get(job_id)
+
+    def snapshot(self) -> Snapshot | None:
+        """What the last cycle saw."""
+        return self._snapshot
+
+
+def _pool_digest(snapshot: Snapshot) -> bytes:
+    """Equal while the same machines offer the same totals: what is free does not count."""
+    nodes = snapshot.nodes
+    digest = hashlib.blake2b("\n".join(snapshot.models).encode(), digest_size=16)
+    for column in (
+        nodes.cpu_total,
+        nodes.memory_total,
+        nodes.schedulable,
+        nodes.rack,
+        nodes.pod,
+        nodes.device_model,
+        nodes.device_link,
+        nodes.device_healthy,
+        nodes.device_memory_total,
+    ):
+        digest.update(column.tobytes())
+    return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the jobs room keeps files, all under the center's data folder."""
+
+    root: Path
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed files: uploads and artefacts."""
+        return self.root / "blobs"
+
+    @property
+    def prepared(self) -> Path:
+        """Environments and fetched sources, one folder an organisation."""
+        return self.root / "prepared"
+
+    @property
+    def caches(self) -> Path:
+        """uv's caches, one an organisation."""
+        return self.root / "caches"
+
+    def create(self) -> None:
+        """Make the folders, readable by nobody else."""
+        for folder in (self.root, self.blobs, self.prepared, self.caches):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Handed to every loop and to the services that touch engines or files."""
+
+    engines: Mapping[str, Engine]
+    folders: Folders
+    settings: JobsSettings = field(default_factory=JobsSettings)
+    board: Board = field(default_factory=Board)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the server ends: what takes long breaks off, to be done again after the next start."""

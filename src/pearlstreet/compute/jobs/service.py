@@ -1,0 +1,252 @@
+"""Commands on jobs: submit, cancel, run again. One command is one transaction; no engine is called here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem, TooMany
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour, refuse_impossible
+from pearlstreet.compute.jobs.model import ENDED, Ask, JobEvent, JobState, JobView, StopReason
+from pearlstreet.compute.jobs.preparing import want_preparations
+from pearlstreet.compute.jobs.runtime import Board, Runtime
+from pearlstreet.compute.jobs.spec.model import Dependency, JobSpec
+from pearlstreet.compute.jobs.spec.write import to_json
+from pearlstreet.compute.jobs.tables import attempts, jobs, uploads, waits
+from pearlstreet.compute.jobs.views import find_job, job_view
+from pearlstreet.ledger.funds import check_affordable
+from pearlstreet.ledger.prices import current_prices
+from pearlstreet.store import audit
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.transitions import note
+from pearlstreet.tenancy.model import Actor, Project
+from pearlstreet.tenancy.orgs import find_project
+from pearlstreet.tenancy.secrets import check_for_job
+
+QUEUED_MAX = 200_000
+"""Queued jobs of the whole center: beyond, submits are refused rather than slowing everyone."""
+COUNTED_US = 1_000_000
+"""They are counted once in so long."""
+
+_INSERT = sa.insert(jobs)
+QUEUE = "default"
+"""The one queue there is."""
+_WHOLE_ONLY = ("id", "name", "spec", "ask", "preparations")
+"""Columns that elements of an array leave to their array's row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A specification with everything that follows from it alone; made outside the transaction."""
+
+    spec: JobSpec
+    stored: Row
+    ask: Ask
+
+
+def draft_job(runtime: Runtime, spec: JobSpec) -> Draft:
+    """Check a specification against what this center can do at all. Raises InvalidInput."""
+    refuse_unsupported(runtime, spec)
+    ask = ask_of(spec)
+    board, request = runtime.board, ask.request()
+    seen = board.snapshot()
+    if seen is not None and not board.knows_possible(request, ask.tasks):
+        refuse_impossible(seen, ask)
+        board.learn_possible(seen, request, ask.tasks)
+    return Draft(spec, to_json(spec), ask)
+
+
+def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobSpec) -> JobView:
+    """Queue a job (or an array) of organisation `org` (slug or id). Durable when it returns.
+
+    Raises InvalidInput, NotFound (project, upload, dependency, secret), Forbidden, PaymentRequired when the balance
+    does not cover its first hour.
+    """
+    draft = draft_job(runtime, spec)
+    return store.write(lambda tx: write_job(tx, actor, runtime, org, draft))
+
+
+def write_job(tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft) -> JobView:
+    """The transaction of `submit_job`."""
+    spec, ask = draft.spec, draft.ask
+    project = find_project(tx, actor, org, spec.project, "jobs:write")
+    _check_room(tx, runtime.board, spec.array.count if spec.array else 1)
+    version = current_prices(tx)
+    rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
+    check_affordable(tx, project.org_id, rate)
+    _check_uploads(tx, project.org_id, spec)
+    if spec.secrets:
+        check_for_job(tx, project.org_id, project.id, spec.secrets.values())
+    job_id = tx.new_id("job")
+    wanted = want_preparations(tx, runtime, project.org_id, spec)
+    waiting_on = _check_dependencies(tx, actor, project, spec.depends_on)
+    waiting_on += [(preparation_id, "ready") for preparation_id in wanted.open_ids]
+    row = {
+        "id": job_id,
+        "org_id": project.org_id,
+        "project_id": project.id,
+        "owner": actor.label,
+        "name": spec.name,
+        "spec": draft.stored,
+        "ask": ask.to_json(),
+        "preparations": dict(wanted.ids),
+        "state": JobState.QUEUED.value,
+        "priority": spec.priority,
+        "submitted_us": tx.now_us,
+        "not_before_us": spec.not_before_us or 0,
+        "blocked": len(waiting_on),
+        "attempts": 0,
+        "failures": 0,
+        "price_version_id": version.id,
+        "hourly_micro": rate.micro,
+        "cancel_requested": False,
+    }
+    if waiting_on:
+        tx.execute(
+            sa.insert(waits), [{"job_id": job_id, "on_id": on, "condition": c} for on, c in waiting_on]
+        )
+    if spec.array is not None:
+        _write_array(tx, row, spec)
+    else:
+        tx.execute(_INSERT, row)
+    note(tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.label))
+    tx.hint(lifecycle.PLAN)
+    return job_view(
+        row | ({"array_size": spec.array.count, "n_queued": spec.array.count} if spec.array else {})
+    )
+
+
+def _check_room(tx: Tx, board: Board, more: int) -> None:
+    if tx.now_us - board.counted_us > COUNTED_US:
+        queued = sa.select(jobs.c.id).where(jobs.c.state == JobState.QUEUED.value).limit(QUEUED_MAX)
+        board.queued = int(tx.scalar(sa.select(sa.func.count()).select_from(queued.subquery())) or 0)
+        board.counted_us = tx.now_us
+    if board.queued + more > QUEUED_MAX:
+        raise TooMany(
+            text("The center's queue is full: it holds {most} jobs", most=QUEUED_MAX),
+            hint=text("Submit again when some have ended"),
+            retry_after_s=60,
+        )
+    board.queued += more
+
+
+def _write_array(tx: Tx, row: Row, spec: JobSpec) -> None:
+    assert spec.array is not None
+    count = spec.array.count
+    whole = {"array_size": count, "array_max_running": spec.array.max_running, "n_queued": count}
+    tx.execute(_INSERT, {**row, **whole})
+    shared = {name: value for name, value in row.items() if name not in _WHOLE_ONLY}
+    elements = [
+        {
+            **shared,
+            "id": tx.new_id("job"),
+            "name": f"{row['name']}[{index}]",
+            "array_id": row["id"],
+            "array_index": index,
+            "array_max_running": spec.array.max_running,
+        }
+        for index in range(count)
+    ]
+    tx.execute(_INSERT, elements)
+
+
+def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
+    """What no engine of this center can do, or its operator does not allow. Raises InvalidInput."""
+    problems = []
+    capabilities = [engine.capabilities() for engine in runtime.engines.values()]
+    if spec.environment and spec.environment.image and not any(item.images for item in capabilities):
+        message = text("No engine of this center runs container images")
+        hint = text('Name Python packages instead: environment: {{python: "3.11", packages: [...]}}')
+        problems.append(Problem("environment.image", message, hint=hint))
+    if spec.network == "internet" and not runtime.settings.network_allowed:
+        message = text("This center does not let jobs reach the network")
+        hint = text("Bring data as inputs and packages as the environment")
+        problems.append(Problem("network", message, hint=hint))
+    if spec.queue not in (None, QUEUE):
+        message = text("There is no queue {queue}: this center has one queue for all", queue=spec.queue or "")
+        hint = text("Leave it out; priority orders what waits")
+        problems.append(Problem("queue", message, hint=hint))
+    for name, item in [(f"files[{i}]", f) for i, f in enumerate(spec.files)] + [
+        (f"inputs.{key}", value) for key, value in spec.inputs.items()
+    ]:
+        if item.source is not None:
+            message = text("{path} is a path on your machine", path=item.source)
+            hint = text("Upload it first (pearl run and the Python client do) and name the upload")
+            problems.append(Problem(name, message, hint=hint))
+    if problems:
+        raise InvalidInput(text("The job asks for what this center does not offer"), problems=problems)
+
+
+def _check_uploads(tx: Tx, org_id: str, spec: JobSpec) -> None:
+    wanted = {item.upload for item in spec.files} | {item.upload for item in spec.inputs.values()}
+    wanted.discard(None)
+    if not wanted:
+        return
+    found = tx.execute(
+        sa.select(uploads.c.id).where(uploads.c.org_id == org_id, uploads.c.id.in_(wanted))
+    ).scalars()
+    missing = sorted(str(item) for item in wanted - set(found))
+    if missing:
+        raise NotFound(text("There is no upload {upload}", upload=missing[0]))
+
+
+def _check_dependencies(
+    tx: Tx, actor: Actor, project: Project, dependencies: Sequence[Dependency]
+) -> list[tuple[str, str]]:
+    """What still has to end. Only earlier jobs can be named, so there is never a cycle."""
+    open_ones: list[tuple[str, str]] = []
+    for item in dependencies:
+        row = find_job(tx, actor, item.job)
+        if row["org_id"] != project.org_id:
+            raise NotFound(text("There is no job {job}", job=item.job))
+        state = JobState(row["state"])
+        if state not in ENDED:
+            open_ones.append((row["id"], item.condition))
+        elif item.condition == "succeeded" and state is not JobState.SUCCEEDED:
+            raise Conflict(
+                text(
+                    "Job {job} has {state}; a job that needs its success would never run",
+                    job=item.job,
+                    state=state,
+                ),
+                hint=text("Wait for its end only: condition: ended"),
+            )
+    return open_ones
+
+
+def cancel_job(store: Store, actor: Actor, job_id: str) -> JobView:
+    """Cancel a job, or every element of an array that has not ended. Cancelling what has ended changes nothing.
+
+    Raises NotFound, Forbidden.
+    """
+
+    def command(tx: Tx) -> JobView:
+        row = find_job(tx, actor, job_id, "jobs:cancel")
+        reason = text("Cancelled by {actor}", actor=actor.label)
+        if row["array_size"] is not None:
+            tx.execute(sa.delete(waits).where(waits.c.job_id == row["id"]))
+            lifecycle.cancel_queued_elements(tx, row["id"], reason)
+        family = (jobs.c.id == row["id"]) | (jobs.c.array_id == row["id"])
+        alive = jobs.c.state.not_in([state.value for state in ENDED]) & jobs.c.array_size.is_(None)
+        for member in tx.rows(sa.select(jobs).where(family, alive)):
+            _cancel_one(tx, member, reason)
+        if actor.label != row["owner"]:
+            audit.record(tx, actor=actor.label, action="job.cancel", target=row["id"], org_id=row["org_id"])
+        return job_view(find_job(tx, actor, job_id))
+
+    return store.write(command)
+
+
+def _cancel_one(tx: Tx, row: Row, reason: Text) -> None:
+    tx.execute(sa.update(jobs).where(jobs.c.id == row["id"]).values(cancel_requested=True))
+    if row["state"] == JobState.QUEUED.value:
+        tx.execute(sa.delete(waits).where(waits.c.job_id == row["id"]))
+        lifecycle.move_job(tx, row, JobEvent.CANCEL, code="cancelled", reason=reason)
+        return
+    attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
+    if attempt is not None:
+        lifecycle.ask_stop(tx, attempt, StopReason.CANCELLED, reason)

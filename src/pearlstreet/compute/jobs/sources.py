@@ -1,0 +1,48 @@
+"""How a git folder is fetched: https only (http too where the operator allows inner hosts), no redirects, the address pinned to what was checked, no hooks, no LFS."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from pearlstreet.base.urls import check_outgoing
+from pearlstreet.compute.jobs.spec.model import GitSource
+
+
+def resolve(host: str) -> list[str]:
+    """Addresses of a host by the system's resolver; none when it has none."""
+    try:
+        return sorted({str(item[4][0]) for item in socket.getaddrinfo(host, 443, proto=socket.IPPROTO_TCP)})
+    except OSError:
+        return []
+
+
+def fetch_command(source: GitSource, target: Path, *, private: bool) -> Sequence[str]:
+    """A shell command that leaves the wanted folder of the wanted commit in `target`.
+
+    Raises InvalidInput when the address may not be asked (private, or no https).
+    """
+    schemes = ("https", "http") if private else ("https",)
+    checked = check_outgoing(source.url, resolve, field="git.url", schemes=schemes, allow_private=private)
+    pin = f"{checked.host}:{checked.port}:{','.join(checked.addresses)}"
+    options = {
+        "http.curloptResolve": pin,
+        "http.followRedirects": "false",
+        "protocol.allow": "never",
+        **{f"protocol.{scheme}.allow": "always" for scheme in schemes},
+        "core.hooksPath": "/dev/null",
+        "core.symlinks": "false",
+        "credential.helper": "",
+    }
+    git = "git " + " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
+    url, ref, folder = (shlex.quote(part) for part in (source.url, source.ref, source.path))
+    script = (
+        "set -eu; command -v git >/dev/null || { echo 'git is not installed on this node' >&2; exit 69; }; "
+        "export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1; "
+        f"{git} init -q repository; cd repository; "
+        f"{git} fetch -q --depth 1 --no-tags {url} {ref}; {git} checkout -q FETCH_HEAD; {git} rev-parse HEAD; "
+        f"rm -rf .git; cp -R -- {folder}/. {shlex.quote(str(target))}/"
+    )
+    return ("/bin/sh", "-c", script)

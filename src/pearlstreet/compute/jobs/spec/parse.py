@@ -1,0 +1,81 @@
+"""Reads a job specification from YAML or JSON, telling every problem at once with field, line and suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.spec.context import BAD, Context
+from pearlstreet.compute.jobs.spec.model import FileItem, InputItem, JobSpec
+from pearlstreet.compute.jobs.spec.table import JOB
+from pearlstreet.compute.jobs.spec.yaml_source import read_yaml
+
+ANY = ("any",)
+
+
+def parse_json(value: Any, *, private_git: bool = False, local: bool = False) -> JobSpec:
+    """The specification in a JSON object. Raises InvalidInput with all problems.
+
+    `private_git`: the operator allows git of the inner network. `local`: paths to be uploaded are allowed.
+    """
+    return _read(value, Context(private_git=private_git, local=local))
+
+
+def parse_yaml(
+    source: str, file_name: str | None = None, *, private_git: bool = False, local: bool = False
+) -> JobSpec:
+    """The specification in YAML (or JSON) text. Raises InvalidInput with line and column of every problem."""
+    context = Context(private_git=private_git, local=local)
+    return _read(read_yaml(source, file_name, context), context)
+
+
+def parse_stored(value: Mapping[str, Any]) -> JobSpec:
+    """The specification that `to_json` wrote, taken as it was accepted then."""
+    return _read(value, Context(private_git=True))
+
+
+def _read(value: Any, context: Context) -> JobSpec:
+    if value is None or value == {}:
+        context.add(
+            (), text("The job specification is empty"), text("Write at least command: python train.py")
+        )
+        context.raise_if_any()
+    spec = JOB.parse(value, (), context)
+    context.raise_if_any()
+    if spec is BAD or not isinstance(spec, JobSpec):
+        raise TypeError("a reading without problems gives a specification")
+    return _complete(spec)
+
+
+def _complete(spec: JobSpec) -> JobSpec:
+    """Fill in what follows from other fields: a named accelerator asks for one, a count without a name for any."""
+    per = spec.per_task
+    if per.accelerator and not per.count and per.fraction is None:
+        return replace(spec, per_task=replace(per, count=1))
+    if not per.accelerator and (per.count or per.fraction is not None):
+        return replace(spec, per_task=replace(per, accelerator=ANY))
+    return spec
+
+
+def uploads_wanted(spec: JobSpec) -> tuple[str, ...]:
+    """Local paths that must be uploaded before the specification can be submitted, each once."""
+    items: list[FileItem | InputItem] = [*spec.files, *spec.inputs.values()]
+    return tuple(dict.fromkeys(item.source for item in items if item.source is not None))
+
+
+def with_uploads(spec: JobSpec, uploaded: Mapping[str, tuple[str, bool]]) -> JobSpec:
+    """The specification with each local path replaced by (upload id, whether it is an archive of a folder)."""
+
+    def change(item: Any) -> Any:
+        if item.source is None:
+            return item
+        upload, archive = uploaded[item.source]
+        return replace(item, source=None, upload=upload, kind="archive" if archive else item.kind)
+
+    return replace(
+        spec,
+        files=tuple(change(item) for item in spec.files),
+        inputs={name: change(item) for name, item in spec.inputs.items()},
+    )

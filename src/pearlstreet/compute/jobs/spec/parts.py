@@ -1,0 +1,309 @@
+"""The sections inside a job specification, field by field. `table.py` holds the job itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pearlstreet.base.ids import is_id
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.environments.requirements import REQUIREMENTS_MAX
+from pearlstreet.compute.jobs.spec.context import Context
+from pearlstreet.compute.jobs.spec.kinds import BoolKind, ChoiceKind, DurationKind, NumberKind, TextKind
+from pearlstreet.compute.jobs.spec.model import (
+    Array,
+    Dependency,
+    DeviceFraction,
+    Environment,
+    FileItem,
+    GitSource,
+    InputItem,
+    JobLimits,
+    PerTask,
+    Retries,
+)
+from pearlstreet.compute.jobs.spec.rules import (
+    IdKind,
+    PackageKind,
+    PathKind,
+    check_array,
+    check_environment,
+    check_environment_named,
+    check_fraction,
+    check_git,
+    check_origin,
+    check_per_task,
+)
+from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, Section
+
+ARRAY_MAX = 100_000
+ARCHIVE = ChoiceKind(("file", "archive"))
+UPLOAD = IdKind("upl")
+LOCAL = TextKind(4096, wanted=text("a path"))
+PATTERN = TextKind(
+    500,
+    re.compile(r"(?![/~])(?!(?:.*/)?\.\.(?:/|$))[^\\]+"),
+    text("a pattern of paths under $PEARL_OUTPUTS such as model/**"),
+)
+
+
+def expand_origin(value: Any, context: Context) -> Any:
+    """An upload's id, or a path that the reader will upload."""
+    if not isinstance(value, str):
+        return value
+    return {"upload": value} if is_id(value, "upl") else {"source": value}
+
+
+def expand_dependency(value: Any, context: Context) -> Any:
+    """A job's id alone."""
+    return {"job": value} if isinstance(value, str) else value
+
+
+def expand_retries(value: Any, context: Context) -> Any:
+    """A number alone."""
+    return value if isinstance(value, list | bool) else {"max": value}
+
+
+FRACTION = Section(
+    DeviceFraction,
+    (
+        Field(
+            "memory_gib", NumberKind(0, 1024, gib=True), "Device memory", "显存",
+            "Part of the accelerator's memory. Left out: in proportion to compute.",
+            "加速器的部分显存；不填则按算力比例。",
+            unit="GiB", example=8,
+        ),
+        Field(
+            "compute_percent", NumberKind(0, 100), "Device compute", "算力占比",
+            "Part of the accelerator's compute. Left out: in proportion to memory.",
+            "加速器的部分算力；不填则按显存比例。",
+            unit="%", example=25,
+        ),
+    ),
+    presence=check_fraction,
+)  # fmt: skip
+
+PER_TASK = Section(
+    PerTask,
+    (
+        Field(
+            "accelerator",
+            ListKind(TextKind(60, wanted=text("a model of accelerator such as H100")), 20, low=1, single=True, unique=True),
+            "Accelerator", "加速器型号",
+            "A model such as H100 or Ascend 910B, a list of models any of which will do, or any. "
+            "Alone it asks for one.",
+            "型号（如 H100、昇腾 910B），可任选其一的型号列表，或 any；单独填写即申请一个。",
+            example="H100",
+        ),
+        Field(
+            "count", NumberKind(0, 1024, whole=True), "Whole accelerators", "整卡数",
+            "How many whole accelerators each task gets, all in one node.", "每个任务获得的整卡数，位于同一节点。",
+            example=1,
+        ),
+        Field(
+            "fraction", FRACTION, "Part of an accelerator", "部分加速器",
+            "A part of one accelerator instead of whole ones.", "申请一个加速器的一部分，代替整卡。",
+            example={"memory_gib": 8},
+        ),
+        Field(
+            "cpus", NumberKind(0.01, 4096), "CPU cores", "CPU 核数",
+            "Cores of each task; parts of a core are allowed.", "每个任务的 CPU 核数，可为小数。",
+            example=2,
+        ),
+        Field(
+            "memory_gib", NumberKind(0.03125, 65_536, gib=True), "Memory", "内存",
+            "Memory of each task; using more ends it.", "每个任务的内存，超出即被终止。",
+            unit="GiB", example=4,
+        ),
+    ),
+    check_per_task,
+)  # fmt: skip
+
+ENVIRONMENT = Section(
+    Environment,
+    (
+        Field(
+            "python", TextKind(8, re.compile(r"3\.(?:[89]|[1-9]\d)"), text("a Python version such as 3.11"), numbers=True),
+            "Python version", "Python 版本",
+            "Left out: the version the center itself runs on.", "不填则用中心自身的版本。",
+            example="3.11",
+        ),
+        Field(
+            "packages", ListKind(PackageKind(), 500, single=True), "Packages", "软件包",
+            "Packages with optional versions (PEP 508). Options, paths and addresses are refused.",
+            "软件包及可选版本（PEP 508）；不接受选项、路径和网址。",
+            example=["scikit-learn==1.7.2"],
+        ),
+        Field(
+            "requirements", TextKind(REQUIREMENTS_MAX, lines=True, empty=True), "Requirements", "依赖清单",
+            "The text of a requirements file, one package a line; used together with packages.",
+            "requirements 文件的文本，每行一个软件包；与 packages 合并使用。",
+        ),
+        Field(
+            "wheels_only", BoolKind(), "Wheels only", "仅用预编译包",
+            "Only ready-made packages are installed. false: packages may be built, which runs their code in the sandbox.",
+            "只安装预编译包；设为 false 时允许编译，编译代码在沙箱内运行。",
+        ),
+        Field(
+            "image", TextKind(512, re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*"), text("an image such as docker.io/pytorch/pytorch:2.9")),
+            "Container image", "容器镜像",
+            "For engines that take one, instead of Python and packages.", "供支持镜像的引擎使用，代替 Python 与软件包。",
+            example="docker.io/pytorch/pytorch:2.9",
+        ),
+    ),
+    check_environment,
+    check_environment_named,
+)  # fmt: skip
+
+_KIND = Field(
+    "kind", ARCHIVE, "Kind", "类型",
+    "file: put as it is; archive: a tar file, unpacked there.", "file：原样放置；archive：tar 归档，在该处解开。",
+)  # fmt: skip
+_UPLOAD = Field(
+    "upload", UPLOAD, "Upload", "上传文件",
+    "Id of an uploaded file.", "已上传文件的编号。",
+    example="upl_01k8m3v5q2e7r9t0w4y6z8a1b3",
+)  # fmt: skip
+_SOURCE = Field(
+    "source", LOCAL, "Local path", "本地路径",
+    "A path on the submitter's machine; `pearl run` uploads it. Not accepted by the API.",
+    "提交者机器上的路径，由 pearl run 上传；API 不接受。",
+    example="./train",
+)  # fmt: skip
+
+FILE = Section(
+    FileItem,
+    (
+        _UPLOAD,
+        _SOURCE,
+        Field(
+            "path", PathKind(into=True), "Path", "路径",
+            "Where it goes in the work folder; ending in / : under its own name in that folder.",
+            "在工作目录中的位置；以 / 结尾表示放入该文件夹并保留原名。",
+            example="data/",
+        ),
+        _KIND,
+    ),
+    presence=check_origin,
+)  # fmt: skip
+
+INPUT = Section(
+    InputItem,
+    (
+        _UPLOAD,
+        _SOURCE,
+        Field(
+            "mount", PathKind(mount=True), "Mount", "挂载路径",
+            "An absolute path at which it also appears where the sandbox can provide it.",
+            "在沙箱支持时同时出现的绝对路径。",
+            example="/data/train",
+        ),
+        _KIND,
+    ),
+    presence=check_origin,
+)  # fmt: skip
+
+GIT = Section(
+    GitSource,
+    (
+        Field(
+            "url", TextKind(2048), "Repository", "仓库",
+            "An https address without credentials.", "不含凭据的 https 地址。",
+            required=True, example="https://git.example.org/team/train.git",
+        ),
+        Field(
+            "ref", TextKind(200, re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*"), text("a branch, tag or commit")),
+            "Revision", "版本",
+            "A branch, tag or commit.", "分支、标签或提交。",
+            example="main",
+        ),
+        Field(
+            "path", PathKind(), "Folder", "文件夹",
+            "The folder inside the repository.", "仓库内的文件夹。",
+            example="train",
+        ),
+    ),
+    check_git,
+)  # fmt: skip
+
+RETRIES = Section(
+    Retries,
+    (
+        Field(
+            "max", NumberKind(0, 20, whole=True), "At most", "最多",
+            "How often a failed command is run again.", "命令失败后最多重试的次数。",
+            example=2,
+        ),
+        Field(
+            "on", ListKind(ChoiceKind(("failure", "engine_lost", "preemption")), 3, single=True, unique=True),
+            "After", "情形",
+            "failure: the command ended non-zero. engine_lost, preemption: not your doing and not counted; "
+            "left out, the job fails instead of being queued again.",
+            "failure：命令以非零结束；engine_lost、preemption：非用户原因且不计次数，去掉则作业失败而不再排队。",
+        ),
+    ),
+)  # fmt: skip
+
+ARRAY = Section(
+    Array,
+    (
+        Field(
+            "size", NumberKind(0, ARRAY_MAX, whole=True), "Size", "数量",
+            "Number of elements, numbered from 0.", "元素个数，从 0 编号。",
+            example=100,
+        ),
+        Field(
+            "values", ListKind(TextKind(1000, empty=True, numbers=True), ARRAY_MAX), "Values", "取值",
+            "One element for each value.", "每个取值一个元素。",
+            example=["0.1", "0.01"],
+        ),
+        Field(
+            "max_running", NumberKind(1, ARRAY_MAX, whole=True), "At most at once", "最多同时运行",
+            "How many elements may run at the same time.", "同时运行的元素上限。",
+            example=10,
+        ),
+    ),
+    presence=check_array,
+)  # fmt: skip
+
+DEPENDENCY = Section(
+    Dependency,
+    (
+        Field(
+            "job", IdKind("job"), "Job", "作业",
+            "Id of the job.", "作业编号。",
+            required=True, example="job_01k8m3v5q2e7r9t0w4y6z8a1b3",
+        ),
+        Field(
+            "condition", ChoiceKind(("succeeded", "ended")), "Condition", "条件",
+            "succeeded, or ended in whatever way.", "succeeded：须成功；ended：结束即可。",
+            example="ended",
+        ),
+    ),
+)  # fmt: skip
+
+LIMITS = Section(
+    JobLimits,
+    (
+        Field(
+            "disk_gib", NumberKind(0.01, 65_536, gib=True), "Disk", "磁盘",
+            "What the work folder may hold.", "工作目录的容量上限。",
+            unit="GiB", example=20,
+        ),
+        Field(
+            "log_mib", NumberKind(1, 4096), "Log", "日志",
+            "Kept of each task's log; beyond it the middle is dropped.", "每个任务保留的日志大小，超出则丢弃中间部分。",
+            unit="MiB", example=64,
+        ),
+        Field(
+            "pids", NumberKind(8, 1_000_000, whole=True), "Processes", "进程数",
+            "Processes and threads at once.", "同时存在的进程与线程数。",
+            example=4096,
+        ),
+        Field(
+            "grace", DurationKind(0, 600), "Grace", "宽限时间",
+            "Between the request to end (SIGTERM) and the end (SIGKILL).", "从请求结束（SIGTERM）到强制结束（SIGKILL）的时间。",
+            attribute="grace_s", unit="s", example="30s",
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,318 @@
+"""Rules across fields of a specification, and kinds whose rules need more than a pattern. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.ids import is_id
+from pearlstreet.base.paths import mount_problem, path_problem
+from pearlstreet.base.text import Text, text
+from pearlstreet.base.urls import parse_outgoing
+from pearlstreet.compute.jobs.environments.requirements import package_problem, requirements_problems
+from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
+from pearlstreet.compute.jobs.spec.kinds import TextKind, shown, wrong_type
+
+COMMAND_BYTES_MAX = 512 << 10
+"""Well under what Linux takes as arguments (2 MiB with a default 8 MiB stack)."""
+VARIABLES_BYTES_MAX = 512 << 10
+SHELL = ("/bin/sh", "-c")
+
+OURS = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+"""Set for every task of a gang."""
+DEVICE_VARIABLES = frozenset(
+    {
+        "ASCEND_RT_VISIBLE_DEVICES",
+        "ASCEND_VISIBLE_DEVICES",
+        "CUDA_VISIBLE_DEVICES",
+        "GPU_DEVICE_ORDINAL",
+        "HIP_VISIBLE_DEVICES",
+        "MLU_VISIBLE_DEVICES",
+        "MUSA_VISIBLE_DEVICES",
+        "NPU_VISIBLE_DEVICES",
+        "NVIDIA_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "XPU_VISIBLE_DEVICES",
+        "ZE_AFFINITY_MASK",
+    }
+)
+"""They say which devices a task got; a job that set them could reach a neighbour's."""
+LOADER_VARIABLES = frozenset({"LD_AUDIT", "LD_PRELOAD", "BASH_ENV", "ENV"})
+"""They would act on our launcher before the sandbox stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandKind:
+    """Words to execute, or one text for /bin/sh. Kept as words."""
+
+    words: TextKind
+    high: int = 1000
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """A tuple of words."""
+        if isinstance(value, str):
+            if not value.strip():
+                return context.add(where, text("It is empty"))
+            script = self.words.parse(value, where, context)
+            return BAD if script is BAD else (*SHELL, script)
+        if not isinstance(value, list | tuple):
+            return wrong_type(
+                value, where, context, text("a command"), text("Write python train.py or [python, train.py]")
+            )
+        if not 0 < len(value) <= self.high:
+            return context.add(where, text("A command has from 1 to {limit} words", limit=self.high))
+        made = [self.words.parse(word, (*where, index), context) for index, word in enumerate(value)]
+        if any(word is BAD for word in made):
+            return BAD
+        if not made[0].strip():
+            return context.add((*where, 0), text("It is empty"))
+        if sum(map(len, made)) > COMMAND_BYTES_MAX:
+            return context.add(
+                where, text("The whole command is longer than {limit} characters", limit=COMMAND_BYTES_MAX)
+            )
+        return tuple(made)
+
+    def dump(self, value: Any) -> Any:
+        """The one text where it is one, else the words."""
+        if len(value) == 3 and value[:2] == SHELL and value[2].strip():
+            return value[2]
+        return list(value)
+
+    def schema(self) -> dict[str, Any]:
+        """Either form."""
+        words = {"type": "array", "items": self.words.schema(), "minItems": 1, "maxItems": self.high}
+        return {"anyOf": [{"type": "string", "minLength": 1, "maxLength": self.words.limit}, words]}
+
+
+@dataclass(frozen=True, slots=True)
+class PathKind:
+    """A path beneath a folder, or with `mount` an absolute one inside the sandbox."""
+
+    mount: bool = False
+    into: bool = False
+    """A `/` at the end is kept: it means "under its own name in this folder"."""
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """The path without `./` before it."""
+        if not isinstance(value, str):
+            return wrong_type(value, where, context, text("a path"))
+        problem = mount_problem(value) if self.mount else path_problem(value)
+        if problem is not None:
+            return context.add(where, problem)
+        if self.mount:
+            return value
+        if value in (".", "./"):
+            return "./" if self.into else "."
+        return value.removeprefix("./") if self.into else value.removeprefix("./").removesuffix("/")
+
+    def dump(self, value: Any) -> Any:
+        """As it is."""
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """string; the rules of safe paths are beyond a pattern."""
+        return {"type": "string", "minLength": 1, "maxLength": 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class IdKind:
+    """An id of ours with one prefix."""
+
+    prefix: str
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """The id."""
+        if isinstance(value, str) and is_id(value, self.prefix):
+            return value
+        wanted = text("an id such as {example}", example=f"{self.prefix}_01k8m3v5q2e7r9t0w4y6z8a1b3")
+        return wrong_type(value, where, context, wanted)
+
+    def dump(self, value: Any) -> Any:
+        """As it is."""
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """string with the shape of an id."""
+        return {"type": "string", "pattern": f"^{self.prefix}_[0-9a-hjkmnp-tv-z]{{26}}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class PackageKind:
+    """One package with an optional version range (PEP 508)."""
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """The text, stripped."""
+        if not isinstance(value, str):
+            return wrong_type(value, where, context, text("a package such as numpy or torch==2.9"))
+        problem = package_problem(value)
+        return context.add(where, problem) if problem is not None else value.strip()
+
+    def dump(self, value: Any) -> Any:
+        """As it is."""
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """string."""
+        return {"type": "string", "minLength": 1, "maxLength": 500}
+
+
+def check_environment(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """Packages or an image, never both; every line of the requirements is a package."""
+    if "image" in made:
+        for name in ("python", "packages", "requirements", "wheels_only"):
+            if name in made:
+                context.add(
+                    (*where, name),
+                    text("An environment is either an image or Python with packages, not both"),
+                    text("Leave out image or {name}", name=name),
+                )
+    for number, problem in requirements_problems(made.get("requirements", "")):
+        context.add(
+            (*where, "requirements"), text("Line {number}: {problem}", number=number, problem=problem)
+        )
+
+
+def check_environment_named(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """An environment says something."""
+    if not made:
+        context.add(where, text("It is empty"), text("Name python, packages, requirements or image"))
+
+
+def check_per_task(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """Whole accelerators or a part of one."""
+    if made.get("fraction") is not None and made.get("count", 0) > 0:
+        context.add(
+            (*where, "fraction"),
+            text("Ask for whole accelerators (count) or for a part of one (fraction), not for both"),
+            text("Leave out count or fraction"),
+        )
+    if made.get("accelerator") and made.get("count", 1) == 0 and made.get("fraction") is None:
+        context.add(
+            (*where, "count"),
+            text("An accelerator is named but none is asked for"),
+            text("Leave out accelerator, or ask for at least one"),
+        )
+
+
+def check_fraction(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """At least one of the two parts."""
+    if not made.get("memory_gib") and not made.get("compute_percent"):
+        context.add(where, text("It is empty"), text("Name memory_gib, compute_percent or both"))
+
+
+def check_origin(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """An upload, or for a reader that will upload it a path on the submitter's machine."""
+    if "source" in made and not context.local:
+        context.add(
+            (*where, "source"),
+            text(
+                "The path {path} is on the submitter's machine, which the center cannot read",
+                path=shown(made["source"]),
+            ),
+            text("Submit with pearl run, which uploads it, or upload it and name its id as upload"),
+        )
+    elif ("source" in made) == ("upload" in made):
+        context.add(where, text("Name one upload"), text("Add {name}", name="upload"))
+
+
+def check_array(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """A size or values."""
+    if bool(made.get("size")) == bool(made.get("values")):
+        context.add(
+            where, text("An array has either a size or values"), text("Write size: 100, or values: [a, b]")
+        )
+
+
+def check_git(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """An https address without credentials; a ref that git cannot take for an option."""
+    url, ref = made.get("url"), made.get("ref", "HEAD")
+    if url is not None:
+        schemes = ("https", "http") if context.private_git else ("https",)
+        try:
+            parse_outgoing(url, field="url", schemes=schemes, allow_private=context.private_git)
+        except InvalidInput as refused:
+            problem = refused.problems[0]
+            context.add((*where, "url"), problem.message, problem.hint)
+    if ".." in ref or ref.endswith((".", "/", ".lock")) or "//" in ref or "@{" in ref:
+        context.add((*where, "ref"), text("{value} is not a branch, tag or commit", value=shown(ref)))
+
+
+def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """What only shows when the whole job is seen."""
+    if made.get("files") and made.get("git") is not None:
+        context.add(
+            (*where, "git"),
+            text("The work folder comes from files or from git, not from both"),
+            text("Leave out files or git"),
+        )
+    _check_variables(made, where, context)
+    _check_mounts(made.get("inputs", {}), where, context)
+    _check_targets(made.get("files", ()), where, context)
+    begin, end = made.get("not_before_us"), made.get("deadline_us")
+    if begin is not None and end is not None and end <= begin:
+        context.add((*where, "deadline"), text("The deadline is not after not_before"))
+    seen: set[str] = set()
+    for index, one in enumerate(made.get("depends_on", ())):
+        if one.job in seen:
+            context.add((*where, "depends_on", index), text("{value} is listed twice", value=one.job))
+        seen.add(one.job)
+
+
+def variable_problem(name: str) -> tuple[Text, Text] | None:
+    """Why a job may not set this environment variable, and what to do instead."""
+    if name.startswith("PEARL_") or name in OURS:
+        return text("{name} is set by the center", name=name), text("Choose another name")
+    if name in DEVICE_VARIABLES:
+        return (
+            text("{name} is set by the center", name=name),
+            text("Ask for accelerators with per_task instead"),
+        )
+    if name in LOADER_VARIABLES:
+        return (
+            text("{name} would act before the sandbox stands", name=name),
+            text("Set it in the command: env {name}=... python train.py", name=name),
+        )
+    return None
+
+
+def _check_variables(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    variables, secrets = made.get("variables", {}), made.get("secrets", {})
+    for group, names in (("variables", variables), ("secrets", secrets)):
+        for name in names:
+            problem = variable_problem(name)
+            if problem is not None:
+                context.add((*where, group, name), *problem)
+    for name in variables:
+        if name in secrets:
+            context.add((*where, "secrets", name), text("{name} is in variables too", name=name))
+    if sum(len(name) + len(value) for name, value in variables.items()) > VARIABLES_BYTES_MAX:
+        context.add(
+            (*where, "variables"),
+            text("All variables together are longer than {limit} characters", limit=VARIABLES_BYTES_MAX),
+            text("Put long values in a file"),
+        )
+
+
+def _check_mounts(inputs: Mapping[str, Any], where: Where, context: Context) -> None:
+    taken = sorted((one.mount, name) for name, one in inputs.items() if one.mount is not None)
+    for (outer, first), (inner, second) in pairwise(taken):
+        if inner == outer or inner.startswith(outer + "/"):
+            context.add(
+                (*where, "inputs", second, "mount"),
+                text(
+                    "{inner} lies in {outer}, where {name} is mounted", inner=inner, outer=outer, name=first
+                ),
+            )
+
+
+def _check_targets(files: Any, where: Where, context: Context) -> None:
+    taken: set[str] = set()
+    for index, one in enumerate(files):
+        if one.kind == "file" and not one.path.endswith("/") and one.path in taken:
+            context.add(
+                (*where, "files", index, "path"), text("{value} is listed twice", value=shown(one.path))
+            )
+        taken.add(one.path if one.kind == "file" else "")

@@ -1,0 +1,282 @@
+"""Kinds that hold others: lists, maps, sections with named fields, and values that may be written in short."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field
+from dataclasses import fields as dataclass_fields
+from typing import Any
+
+from pearlstreet.base.errors import check
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
+from pearlstreet.compute.jobs.spec.kinds import Kind, shown, wrong_type
+from pearlstreet.compute.jobs.spec.suggest import field_hint
+
+
+@dataclass(frozen=True, slots=True)
+class ListKind:
+    """A list, kept as a tuple. `single`: one item may be written without the brackets."""
+
+    item: Kind
+    high: int
+    low: int = 0
+    single: bool = False
+    unique: bool = False
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """A tuple of the items."""
+        if not isinstance(value, list | tuple):
+            if not self.single or isinstance(value, dict):
+                return wrong_type(
+                    value, where, context, text("a list"), text("Write [a, b] or lines with - a")
+                )
+            value = [value]
+        if not self.low <= len(value) <= self.high:
+            return context.add(where, count_problem(len(value), self.low, self.high))
+        item = self.item
+        made = [item.parse(one, (*where, index), context) for index, one in enumerate(value)]
+        if any(one is BAD for one in made):
+            return BAD
+        if self.unique and len(set(made)) != len(made):
+            twice = next(index for index, one in enumerate(made) if one in made[:index])
+            return context.add((*where, twice), text("{value} is listed twice", value=shown(made[twice])))
+        return tuple(made)
+
+    def dump(self, value: Any) -> Any:
+        """A list, or the one item where that is how it is written."""
+        made = [self.item.dump(one) for one in value]
+        return made[0] if self.single and len(made) == 1 and isinstance(made[0], str) else made
+
+    def schema(self) -> dict[str, Any]:
+        """array."""
+        made: dict[str, Any] = {"type": "array", "items": self.item.schema(), "maxItems": self.high}
+        if self.low:
+            made["minItems"] = self.low
+        if self.unique:
+            made["uniqueItems"] = True
+        return {"anyOf": [made, self.item.schema()]} if self.single else made
+
+
+def count_problem(count: int, low: int, high: int) -> Text:
+    """What to say of a list or map with too few or too many entries."""
+    return text(
+        "It has {count} entries; it must have from {low} to {high}",
+        count=f"{count:,}",
+        low=low,
+        high=f"{high:,}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MapKind:
+    """Names → values. `listed`: a list of names may be written where each stands for itself."""
+
+    key: re.Pattern[str]
+    key_wanted: Text
+    item: Kind
+    high: int
+    listed: bool = False
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """A dict in the order written."""
+        if self.listed and isinstance(value, list):
+            value = {str(name): name for name in value}
+        if not isinstance(value, dict):
+            return wrong_type(value, where, context, text("names with values"), text("Write NAME: value"))
+        if len(value) > self.high:
+            return context.add(where, count_problem(len(value), 0, self.high))
+        made: dict[str, Any] = {}
+        good = True
+        matches = self.key.fullmatch
+        for name, raw in value.items():
+            at = (*where, str(name))
+            if not isinstance(name, str) or matches(name) is None:
+                context.add(at, text("{value} is not {wanted}", value=shown(name), wanted=self.key_wanted))
+                good = False
+                continue
+            item = self.item.parse(raw, at, context)
+            good = good and item is not BAD
+            made[name] = item
+        return made if good else BAD
+
+    def dump(self, value: Any) -> Any:
+        """A plain dict."""
+        return {name: self.item.dump(one) for name, one in value.items()}
+
+    def schema(self) -> dict[str, Any]:
+        """object with patterned names."""
+        plain = {
+            "type": "object",
+            "propertyNames": {"pattern": f"^(?:{self.key.pattern})$"},
+            "additionalProperties": self.item.schema(),
+            "maxProperties": self.high,
+        }
+        if not self.listed:
+            return plain
+        names = {"type": "array", "items": {"type": "string", "pattern": f"^(?:{self.key.pattern})$"}}
+        return {"anyOf": [plain, names]}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: how it is read, and what people are told about it. The only place where either is said."""
+
+    name: str
+    kind: Kind
+    title: str
+    title_zh: str
+    about: str
+    about_zh: str
+    attribute: str = ""
+    """Name in the model where it differs (a unit at its end)."""
+    required: bool = False
+    unit: str = ""
+    example: Any = None
+
+    @property
+    def target(self) -> str:
+        """Name of the attribute in the model."""
+        return self.attribute or self.name
+
+
+Check = Callable[[Mapping[str, Any], Where, Context], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A set of named fields that becomes one value of the model."""
+
+    make: type
+    fields: tuple[Field, ...]
+    check: Check | None = None
+    """Rules across fields, on the attributes that were read without a problem."""
+    presence: Check | None = None
+    """Rules about what must be there; asked only when every field was read without a problem."""
+    by_name: dict[str, Field] = field(init=False)
+    defaults: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {one.name: one for one in self.fields})
+        object.__setattr__(self, "defaults", _defaults(self.make))
+        known = {one.name for one in dataclass_fields(self.make)}
+        check(
+            known == {one.target for one in self.fields},
+            "every attribute has a field",
+            section=self.make.__name__,
+        )
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """The value of the model."""
+        if not isinstance(value, dict):
+            hint = text("Fields are {names}", names=", ".join(list(self.by_name)[:8]))
+            return wrong_type(value, where, context, text("a set of fields"), hint)
+        made: dict[str, Any] = {}
+        before = len(context.problems) + context.more
+        by_name = self.by_name
+        for name, raw in value.items():
+            known = by_name.get(name)
+            if known is None:
+                self._unknown(name, where, context)
+            elif raw is not None:
+                item = known.kind.parse(raw, (*where, name), context)
+                if item is not BAD:
+                    made[known.target] = item
+        for one in self.fields:
+            if one.required and value.get(one.name) is None:
+                context.add((*where, one.name), text("It is missing"), text("Add {name}", name=one.name))
+        if self.presence is not None and len(context.problems) + context.more == before:
+            self.presence(made, where, context)
+        if self.check is not None:
+            self.check(made, where, context)
+        return BAD if len(context.problems) + context.more > before else self.make(**made)
+
+    def _unknown(self, name: Any, where: Where, context: Context) -> None:
+        from pearlstreet.compute.jobs.spec.table import everywhere
+
+        word = str(name)[:200]
+        context.add(
+            (*where, word),
+            text("There is no field {name} here", name=shown(word)),
+            field_hint(word, self.by_name, everywhere()),
+        )
+
+    def dump(self, value: Any) -> Any:
+        """Only what differs from the default."""
+        made: dict[str, Any] = {}
+        for one in self.fields:
+            item = getattr(value, one.target)
+            if one.target not in self.defaults or item != self.defaults[one.target]:
+                made[one.name] = one.kind.dump(item)
+        return made
+
+    def schema(self) -> dict[str, Any]:
+        """object with every field described in both languages."""
+        made: dict[str, Any] = {
+            "type": "object",
+            "properties": {one.name: self._field_schema(one) for one in self.fields},
+            "additionalProperties": False,
+        }
+        required = [one.name for one in self.fields if one.required]
+        return {**made, "required": required} if required else made
+
+    def _field_schema(self, one: Field) -> dict[str, Any]:
+        made = {
+            "title": one.title,
+            "description": one.about,
+            "x-title-zh": one.title_zh,
+            "x-description-zh": one.about_zh,
+            **one.kind.schema(),
+        }
+        if one.unit:
+            made["x-unit"] = one.unit
+        if one.example is not None:
+            made["examples"] = [one.example]
+        default = self.default_json(one)
+        return made if default is None else {**made, "default": default}
+
+    def default_json(self, one: Field) -> Any:
+        """What a field is when left out, as JSON has it; None when it is simply absent."""
+        default = self.defaults.get(one.target)
+        if default is None or default in ((), {}, ""):
+            return None
+        dumped = one.kind.dump(default)
+        return dumped if dumped != {} else None
+
+
+def _defaults(make: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in dataclass_fields(make):
+        if one.default is not MISSING:
+            found[one.name] = one.default
+        elif one.default_factory is not MISSING:
+            found[one.name] = one.default_factory()
+    return found
+
+
+Expand = Callable[[Any, Context], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ShortKind:
+    """A section that may also be written as one plain value, which `expand` turns into the long form."""
+
+    section: Section
+    expand: Expand
+    short: dict[str, Any]
+    """JSON Schema of the short form."""
+
+    def parse(self, value: Any, where: Where, context: Context) -> Any:
+        """The value of the model."""
+        return self.section.parse(
+            value if isinstance(value, dict) else self.expand(value, context), where, context
+        )
+
+    def dump(self, value: Any) -> Any:
+        """The long form."""
+        return self.section.dump(value)
+
+    def schema(self) -> dict[str, Any]:
+        """Either form."""
+        return {"anyOf": [self.section.schema(), self.short]}

@@ -1,0 +1,184 @@
+"""Tables of jobs, attempts, what they wait for, and the files around them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.store.tables import id_column, lease_columns, metadata
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("owner", sa.String(80), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("spec", sa.JSON, nullable=True),
+    sa.Column("ask", sa.JSON, nullable=True),
+    sa.Column("preparations", sa.JSON, nullable=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason_code", sa.String(40), nullable=True),
+    sa.Column("reason", sa.JSON, nullable=True),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("submitted_us", sa.BigInteger, nullable=False),
+    sa.Column("not_before_us", sa.BigInteger, nullable=False),
+    sa.Column("blocked", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("attempt_id", sa.String(40), nullable=True),
+    sa.Column("price_version_id", sa.String(40), nullable=False),
+    sa.Column("hourly_micro", sa.BigInteger, nullable=False),
+    sa.Column("started_us", sa.BigInteger, nullable=True),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+    sa.Column("exit_code", sa.Integer, nullable=True),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("array_id", sa.String(40), nullable=True),
+    sa.Column("array_index", sa.Integer, nullable=True),
+    sa.Column("array_size", sa.Integer, nullable=True),
+    sa.Column("array_max_running", sa.Integer, nullable=True),
+    sa.Column("n_queued", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("n_active", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("n_succeeded", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("n_failed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("n_cancelled", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("ix_jobs_queue", "state", "blocked", "priority", "submitted_us"),
+    sa.Index("ix_jobs_org", "org_id", "id"),
+    sa.Index("ix_jobs_array", "array_id", "array_index"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    id_column(),
+    sa.Column("job_id", sa.String(40), nullable=False, index=True),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("engine", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("placement", sa.JSON, nullable=False),
+    sa.Column("why_here", sa.JSON, nullable=True),
+    sa.Column("usage", sa.JSON, nullable=False),
+    sa.Column("hold_id", sa.String(40), nullable=True),
+    sa.Column("price_version_id", sa.String(40), nullable=False),
+    sa.Column("hourly_micro", sa.BigInteger, nullable=False),
+    sa.Column("stop_reason", sa.String(16), nullable=True),
+    sa.Column("stop_asked_us", sa.BigInteger, nullable=True),
+    sa.Column("placed_us", sa.BigInteger, nullable=False),
+    sa.Column("started_us", sa.BigInteger, nullable=True),
+    sa.Column("metered_until_us", sa.BigInteger, nullable=True),
+    sa.Column("span_sequence", sa.Integer, nullable=False),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+    sa.Column("end_reason", sa.String(24), nullable=True),
+    sa.Column("exit_code", sa.Integer, nullable=True),
+    sa.Column("message", sa.JSON, nullable=True),
+    sa.Column("wall", sa.String(80), nullable=True),
+    sa.Column("time_limit_s", sa.Float, nullable=False),
+    sa.Column("covered_s", sa.Float, nullable=False),
+    sa.Column("warned_us", sa.BigInteger, nullable=True),
+    sa.Column("grace_s", sa.Float, nullable=False),
+    *lease_columns(),
+    sa.Index("ix_attempts_due", "state", "due_us"),
+)
+
+allocations = sa.Table(
+    "allocations",
+    metadata,
+    sa.Column("attempt_id", sa.String(40), primary_key=True),
+    sa.Column("rank", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("node", sa.String(120), primary_key=True),
+    sa.Column("device", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("memory_share", sa.BigInteger, nullable=False),
+    sa.Column("compute_share", sa.BigInteger, nullable=False),
+    sa.Column("whole", sa.String(160), nullable=True, unique=True),
+)
+"""Shares of devices held by live attempts. `whole` is node/device for a whole card: no two can hold it."""
+
+waits = sa.Table(
+    "waits",
+    metadata,
+    sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("on_id", sa.String(40), primary_key=True),
+    sa.Column("condition", sa.String(16), nullable=False),
+    sa.Index("ix_waits_on", "on_id"),
+)
+"""What a queued job still waits for: another job (`succeeded`, `ended`) or a preparation (`ready`)."""
+
+preparations = sa.Table(
+    "preparations",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempt_id", sa.String(40), nullable=True),
+    sa.Column("result", sa.Text, nullable=True),
+    sa.Column("message", sa.JSON, nullable=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    *lease_columns(),
+    sa.UniqueConstraint("org_id", "kind", "digest"),
+)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("owner", sa.String(80), nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+
+artefacts = sa.Table(
+    "artefacts",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("job_id", sa.String(40), nullable=False, index=True),
+    sa.Column("attempt_id", sa.String(40), nullable=False),
+    sa.Column("path", sa.String(1024), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("attempt_id", "path"),
+)
+
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("resource", sa.String(80), nullable=False),
+    sa.Column("guaranteed", sa.Float, nullable=True),
+    sa.Column("maximum", sa.Float, nullable=True),
+    sa.Column("borrow", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("org_id", "project_id", "resource"),
+)
+"""Limits of an organisation (project_id "") or a project on one resource, as the planner knows them."""
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("org_id", sa.String(40), primary_key=True),
+    sa.Column("project_id", sa.String(40), primary_key=True),
+    sa.Column("weight", sa.Float, nullable=False),
+)
+"""Weights of fair share, where they are not 1."""
+
+fair_use = sa.Table(
+    "fair_use",
+    metadata,
+    sa.Column("org_id", sa.String(40), primary_key=True),
+    sa.Column("project_id", sa.String(40), primary_key=True),
+    sa.Column("pflops_h", sa.Float, nullable=False),
+    sa.Column("cpu_h", sa.Float, nullable=False),
+    sa.Column("memory_gib_h", sa.Float, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""Use decayed with the half-life, as of `at_us`."""

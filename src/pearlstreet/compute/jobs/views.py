@@ -1,0 +1,292 @@
+"""Queries on jobs: find, list, timeline, attempts, artefacts, why. Tenant scope in every one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from pearlstreet.base.errors import NotFound
+from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
+from pearlstreet.compute.scheduling.explain import explain
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.tables import loop_failures, state_events
+from pearlstreet.tenancy.model import Actor, Standing
+from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.tables import orgs
+
+_COUNTS = ("queued", "active", "succeeded", "failed", "cancelled")
+
+
+def find_job(tx: Tx, actor: Actor, job_id: str, scope: str = "jobs:read") -> RowMapping:
+    """The row of a job the actor may see (and do `scope` to). Raises NotFound, Forbidden."""
+    absent = text("There is no job {job}", job=job_id[:80])
+    row = tx.first(sa.select(jobs).where(jobs.c.id == job_id))
+    if row is None:
+        raise NotFound(absent)
+    actor.require(scope, row["org_id"], missing=absent)
+    return row
+
+
+def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
+    """One job. Raises NotFound."""
+    return store.read(lambda tx: job_view(find_job(tx, actor, job_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows. `org`: slug or id; None: all the actor may see."""
+
+    org: str | None = None
+    project_id: str | None = None
+    states: tuple[JobState, ...] = ()
+    name: str | None = None
+    array_id: str | None = None
+
+
+def list_jobs(
+    store: Store, actor: Actor, wanted: JobFilter, *, before: str | None = None, limit: int = 100
+) -> Sequence[JobView]:
+    """Jobs, newest first, before the id `before`; an array is one row unless `array_id` asks for its elements."""
+
+    def query(tx: Tx) -> Sequence[JobView]:
+        statement = sa.select(*(column for column in jobs.c if column.name not in ("spec",)))
+        for condition in _conditions(tx, actor, wanted):
+            statement = statement.where(condition)
+        if before is not None:
+            statement = statement.where(jobs.c.id < before)
+        return [job_view(row) for row in tx.rows(statement.order_by(jobs.c.id.desc()).limit(limit))]
+
+    return store.read(query)
+
+
+def _conditions(tx: Tx, actor: Actor, wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.org is not None:
+        found.append(jobs.c.org_id == find_org(tx, actor, wanted.org, "jobs:read").id)
+    else:
+        visible = actor.orgs_with("jobs:read")
+        if visible is not None:
+            found.append(jobs.c.org_id.in_(sorted(visible)))
+    if wanted.array_id is not None:
+        found.append(jobs.c.array_id == find_job(tx, actor, wanted.array_id)["id"])
+    else:
+        found.append(jobs.c.array_id.is_(None))
+    if wanted.project_id is not None:
+        found.append(jobs.c.project_id == wanted.project_id)
+    if wanted.states:
+        found.append(jobs.c.state.in_([state.value for state in wanted.states]))
+    if wanted.name:
+        found.append(jobs.c.name.contains(wanted.name, autoescape=True))
+    return found
+
+
+def job_view(row: Row) -> JobView:
+    """A row as doors show it."""
+    size = row.get("array_size")
+    return JobView(
+        id=row["id"],
+        name=row["name"],
+        org_id=row["org_id"],
+        project_id=row["project_id"],
+        owner=row["owner"],
+        state=JobState(row["state"]),
+        reason_code=row.get("reason_code"),
+        reason=from_json(row["reason"]) if row.get("reason") else None,
+        priority=row["priority"],
+        submitted_us=row["submitted_us"],
+        started_us=row.get("started_us"),
+        ended_us=row.get("ended_us"),
+        exit_code=row.get("exit_code"),
+        attempts=row["attempts"],
+        attempt_id=row.get("attempt_id"),
+        array_id=row.get("array_id"),
+        array_index=row.get("array_index"),
+        array_size=size,
+        counts={name: row.get(f"n_{name}", 0) for name in _COUNTS} if size is not None else None,
+        hourly_micro=row["hourly_micro"],
+        ask=Ask.from_json(row["ask"]) if row.get("ask") else None,
+        spec=row.get("spec"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One change of state."""
+
+    at_us: int
+    from_state: str | None
+    to_state: str
+    event: str
+    reason: Text | None
+
+
+def timeline(store: Store, actor: Actor, job_id: str) -> Sequence[TimelineRow]:
+    """Every change of a job's state with its reason, oldest first. Raises NotFound."""
+
+    def query(tx: Tx) -> Sequence[TimelineRow]:
+        row = find_job(tx, actor, job_id)
+        found = tx.rows(
+            sa.select(state_events).where(state_events.c.entity_id == row["id"]).order_by(state_events.c.seq)
+        )
+        return [
+            TimelineRow(
+                at_us=line["at_us"],
+                from_state=line["from_state"],
+                to_state=line["to_state"],
+                event=line["event"],
+                reason=from_json(line["reason"]) if line["reason"] else None,
+            )
+            for line in found
+        ]
+
+    return store.read(query)
+
+
+def attempts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
+    """Every attempt of a job, oldest first. Raises NotFound."""
+
+    def query(tx: Tx) -> Sequence[Row]:
+        row = find_job(tx, actor, job_id)
+        return tx.rows(sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number))
+
+    return store.read(query)
+
+
+def latest_attempt(tx: Tx, actor: Actor, job_id: str, attempt_id: str | None = None) -> Row | None:
+    """A job's attempt with that id, or its newest; None before the first. Raises NotFound."""
+    row = find_job(tx, actor, job_id)
+    query = (
+        sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number.desc()).limit(1)
+    )
+    if attempt_id is not None:
+        query = query.where(attempts.c.id == attempt_id)
+    found = tx.first(query)
+    if found is None and attempt_id is not None:
+        raise NotFound(text("Job {job} has no attempt {attempt}", job=job_id, attempt=attempt_id[:80]))
+    return found
+
+
+def artefacts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
+    """What a job left, by path. Raises NotFound."""
+
+    def query(tx: Tx) -> Sequence[Row]:
+        row = find_job(tx, actor, job_id)
+        return tx.rows(sa.select(artefacts).where(artefacts.c.job_id == row["id"]).order_by(artefacts.c.path))
+
+    return store.read(query)
+
+
+def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
+    """One artefact. Raises NotFound."""
+    absent = text("There is no artefact {artefact}", artefact=artefact_id[:80])
+
+    def query(tx: Tx) -> Row:
+        row = tx.first(sa.select(artefacts).where(artefacts.c.id == artefact_id))
+        if row is None:
+            raise NotFound(absent)
+        actor.require("jobs:read", row["org_id"], missing=absent)
+        return row
+
+    return store.read(query)
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a job is where it is: a sentence, and for programs its code, position and details."""
+
+    sentence: Text
+    code: str
+    position: int | None = None
+    waiting: int | None = None
+    unblock: Text | None = None
+    details: tuple[Row, ...] = ()
+    start: tuple[int, int, int] | None = None
+    """Earliest, likely and latest start (µs since 1970), when the planner can tell."""
+
+
+def why(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> Why:
+    """Why it waits, or why it runs where it does, in one sentence. Raises NotFound."""
+    return store.read(lambda tx: _why(tx, runtime, find_job(tx, actor, job_id)))
+
+
+def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
+    state = JobState(row["state"])
+    kept = from_json(row["reason"]) if row["reason"] else None
+    if state in ENDED:
+        return Why(kept or text("It has {state}", state=state.value), row["reason_code"] or state.value)
+    trouble = _trouble(tx, row)
+    if trouble is not None:
+        return trouble
+    if state is not JobState.QUEUED:
+        attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
+        here = from_json(attempt["why_here"]) if attempt and attempt["why_here"] else None
+        return Why(
+            kept or here or text("It is {state}", state=state.value), row["reason_code"] or state.value
+        )
+    if row["blocked"]:
+        return _why_blocked(tx, row)
+    if row["not_before_us"] > tx.now_us:
+        return Why(text("It is not to start before the time it names"), "not_before")
+    if tx.scalar(sa.select(orgs.c.state).where(orgs.c.id == row["org_id"])) != Standing.ACTIVE.value:
+        return Why(text("It waits because its organisation is suspended"), "suspended")
+    return _why_queued(runtime, row, tx.now_us, kept)
+
+
+def _trouble(tx: Tx, row: Row) -> Why | None:
+    """That the center itself fails to go on with it. What exactly failed is for operators only."""
+    mine = [row["id"], row["attempt_id"], *(row["preparations"] or {}).values()]
+    query = sa.select(loop_failures).where(loop_failures.c.row_id.in_([one for one in mine if one]))
+    found = tx.first(query.order_by(loop_failures.c.quarantined.desc()).limit(1))
+    if found is None:
+        return None
+    if found["quarantined"]:
+        return Why(
+            text("The center could not go on with it and gave up; its operators must look"), "incident"
+        )
+    sentence = text(
+        "The center fails to go on with it and tries again; it failed {count} times", count=found["failures"]
+    )
+    return Why(sentence, "incident")
+
+
+def _why_blocked(tx: Tx, row: Row) -> Why:
+    family = row["array_id"] or row["id"]
+    on = [item["on_id"] for item in tx.rows(sa.select(waits).where(waits.c.job_id == family))]
+    building = tx.first(sa.select(preparations).where(preparations.c.id.in_(on)).limit(1))
+    if building is not None:
+        what = (
+            text("its environment is being built")
+            if building["kind"] == "environment"
+            else text("its source is being fetched")
+        )
+        return Why(text("It waits because {what}", what=what), "preparation")
+    return Why(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
+
+
+def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> Why:
+    wait = runtime.board.wait_of(row["id"])
+    snapshot = runtime.board.snapshot()
+    if row["reason_code"] == "balance" and kept is not None:
+        return Why(kept, "balance", unblock=text("Top up, or set a shorter time_limit"))
+    if wait is None or snapshot is None:
+        return Why(
+            kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"
+        )
+    reason = wait.reason
+    return Why(
+        explain(reason, wait.position, snapshot.waiting.count, now_us),
+        reason.code.value,
+        position=wait.position,
+        waiting=snapshot.waiting.count,
+        unblock=reason.unblock,
+        details=tuple(reason.to_json().get("details", ())),
+        start=(reason.start.earliest_us, reason.start.likely_us, reason.start.latest_us)
+        if reason.start
+        else None,
+    )
