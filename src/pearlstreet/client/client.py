@@ -1,0 +1,306 @@
+"""`Client`: jobs, files and nodes as methods, the rest of the REST API through `request` and `pages`.
+
+Answers are plain dictionaries, as the OpenAPI document describes them.
+
+client = Client("http://127.0.0.1:7420", key="pearl_…")
+job = client.jobs.submit({"command": ["python", "train.py"]})
+for part in client.jobs.logs(job["id"], follow=True):
+    print(part.decode(), end="")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from pearlstreet.base.errors import NotFound
+from pearlstreet.base.text import text
+from pearlstreet.client.transport import ApiError, Transport, Unreachable
+
+PREFIX = "/api/v1"
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+CHUNK = 1 << 20
+PATIENCE_S = 120.0
+"""How long `wait` and followed logs bear a center that does not answer: jobs run on while it restarts."""
+RECONNECT_S = 1.0
+T = TypeVar("T")
+Answer = dict[str, Any]
+Answers = list[Answer]
+
+
+class Noun:
+    """Methods on one kind of thing."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return self._transport.request("GET", PREFIX + path, params=params).json()
+
+    def _send(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        answer = self._transport.request(method, PREFIX + path, json=body, params=params)
+        return answer.json() if answer.content else None
+
+    def _pages(self, path: str, **params: Any) -> Iterator[Answer]:
+        cursor = None
+        while True:
+            page = self._get(path, cursor=cursor, **params)
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+
+class Jobs(Noun):
+    """Submit, look, follow, cancel."""
+
+    def submit(
+        self, spec: Mapping[str, Any] | str, *, org: str | None = None, idempotency_key: str | None = None
+    ) -> Answer:
+        """Submit a specification: a mapping, or YAML text. Files it names must be uploads already."""
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        params = {"org": org}
+        if isinstance(spec, str):
+            headers["content-type"] = "application/yaml"
+            content = spec.encode()
+            answer = self._transport.request(
+                "POST", f"{PREFIX}/jobs", content=content, params=params, headers=headers
+            )
+        else:
+            answer = self._transport.request(
+                "POST", f"{PREFIX}/jobs", json=dict(spec), params=params, headers=headers
+            )
+        found: Answer = answer.json()
+        return found
+
+    def get(self, job: str) -> Answer:
+        """One job."""
+        found: Answer = self._get(f"/jobs/{job}")
+        return found
+
+    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[Answer]:
+        """Jobs, newest first; filters: org, state (a list), name, array, project. `limit` is a page's size."""
+        return self._pages("/jobs", limit=limit, **filters)
+
+    def cancel(self, job: str) -> Answer:
+        """Cancel a job, or every element of an array."""
+        found: Answer = self._send("POST", f"/jobs/{job}/cancel")
+        return found
+
+    def why(self, job: str) -> Answer:
+        """Why it waits, or why it runs where it does."""
+        found: Answer = self._get(f"/jobs/{job}/why")
+        return found
+
+    def timeline(self, job: str) -> Answers:
+        """Every change of state with its reason."""
+        found: Answers = self._get(f"/jobs/{job}/timeline")["items"]
+        return found
+
+    def attempts(self, job: str) -> Answers:
+        """Every attempt."""
+        found: Answers = self._get(f"/jobs/{job}/attempts")["items"]
+        return found
+
+    def metrics(self, job: str, **params: Any) -> Answers:
+        """Use over time, and what the job itself measured."""
+        found: Answers = self._get(f"/jobs/{job}/metrics", **params)["items"]
+        return found
+
+    def cost(self, job: str) -> Answer:
+        """What it has cost so far, by resource."""
+        found: Answer = self._get(f"/jobs/{job}/cost")
+        return found
+
+    def artefacts(self, job: str) -> Answers:
+        """What it left."""
+        found: Answers = self._get(f"/jobs/{job}/artefacts")["items"]
+        return found
+
+    def logs(
+        self, job: str, *, rank: int = 0, follow: bool = False, attempt: str | None = None
+    ) -> Iterator[bytes]:
+        """What a task wrote; with `follow`, until it has ended. A lost connection is taken up where it broke."""
+        offset = 0
+        lost_s: float | None = None
+        while True:
+            params = {"rank": rank, "attempt": attempt, "offset": offset, "follow": str(follow).lower()}
+            try:
+                with self._transport.stream(f"{PREFIX}/jobs/{job}/logs", params) as answer:
+                    begin = offset
+                    for part in answer.iter_bytes():
+                        offset += len(part)
+                        lost_s = None
+                        yield part
+                    if follow or answer.headers.get("x-ended") == "true" or offset == begin:
+                        return
+                    offset = int(answer.headers.get("x-next-offset", offset))
+            except (Unreachable, ApiError) as error:
+                lost_s = time.monotonic() if lost_s is None else lost_s
+                if not follow or error.status != 503 or time.monotonic() - lost_s > PATIENCE_S:
+                    raise
+                time.sleep(RECONNECT_S)
+
+    def wait(self, job: str, *, timeout_s: float | None = None, pause_s: float = 0.3) -> Answer:
+        """The job once it has ended, also over a restart of the center. Raises TimeoutError."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            found = patiently(lambda: self.get(job))
+            if found["state"] in ENDED:
+                return found
+            if until is not None and time.monotonic() > until:
+                raise TimeoutError(f"job {job} is still {found['state']}")
+            time.sleep(pause_s)
+
+
+class Files(Noun):
+    """Uploads and artefacts."""
+
+    def upload(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        org: str | None = None,
+        progress: Callable[[int], None] = lambda sent_bytes: None,
+    ) -> Answer:
+        """Send a file; a specification then names it by the answer's id. `progress` is told bytes sent so far."""
+
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+                    progress(file.tell())
+
+        params = {"name": name or path.name, "org": org}
+        headers = {"content-type": "application/octet-stream"}
+        answer = self._transport.request(
+            "POST", f"{PREFIX}/uploads", content=chunks, params=params, headers=headers
+        )
+        found: Answer = answer.json()
+        return found
+
+    def download(self, artefact: str, target: Path) -> int:
+        """Write an artefact to `target`; returns its size in bytes. The file appears whole or not at all."""
+        temporary = target.with_name(target.name + ".part")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size = 0
+        with self._transport.stream(f"{PREFIX}/artefacts/{artefact}") as answer, temporary.open("wb") as file:
+            for part in answer.iter_bytes():
+                size += len(part)
+                file.write(part)
+        temporary.replace(target)
+        return size
+
+    def download_all(self, job: str, folder: Path) -> list[Path]:
+        """Write every artefact of a job under `folder`, by its own path. Raises NotFound for one that leaves it."""
+        kept = []
+        for item in Jobs(self._transport).artefacts(job):
+            target = (folder / item["path"]).resolve()
+            if not target.is_relative_to(folder.resolve()):
+                raise NotFound(text("The artefact {path} would leave the folder", path=item["path"]))
+            self.download(item["id"], target)
+            kept.append(target)
+        return kept
+
+
+class Nodes(Noun):
+    """Machines and accelerators."""
+
+    def list(self) -> Answer:
+        """Every machine, and the pool's capacity."""
+        found: Answer = self._get("/nodes")
+        return found
+
+    def drain(self, node: str, reason: str = "") -> Answer:
+        """Place no new work on it."""
+        found: Answer = self._send("POST", f"/nodes/{node}/drain", {"reason": reason})
+        return found
+
+    def undrain(self, node: str) -> Answer:
+        """Use it again."""
+        found: Answer = self._send("POST", f"/nodes/{node}/undrain")
+        return found
+
+    def keep_benchmark(self, node: str, result: Mapping[str, Any]) -> Answer:
+        """Keep what was measured on it."""
+        found: Answer = self._send("POST", f"/nodes/{node}/benchmarks", {"result": dict(result)})
+        return found
+
+    def accelerators(self, name: str | None = None) -> Answers:
+        """The catalogue."""
+        found: Answers = self._get("/accelerators", name=name)["items"]
+        return found
+
+
+class Client:
+    """One center, seen by one key. Close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        language: str = "en",
+        timeout_s: float = 30.0,
+        http: httpx.BaseTransport | None = None,
+        verify: bool | str = True,
+    ) -> None:
+        self._transport = Transport(
+            url, key, language=language, timeout_s=timeout_s, http=http, verify=verify
+        )
+        self.jobs = Jobs(self._transport)
+        self.files = Files(self._transport)
+        self.nodes = Nodes(self._transport)
+
+    @property
+    def url(self) -> str:
+        """Where the center answers."""
+        return self._transport.url
+
+    def center(self) -> Answer:
+        """Name, version, engines, notices."""
+        found: Answer = self._transport.request("GET", f"{PREFIX}/center").json()
+        return found
+
+    def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        """Any other exchange under /api/v1. Raises ApiError, Unreachable."""
+        answer = self._transport.request(method, PREFIX + path, json=body, params=params)
+        return answer.json() if answer.content else None
+
+    def pages(self, path: str, **params: Any) -> Iterator[Answer]:
+        """Every row of a paged list under /api/v1. Raises ApiError, Unreachable."""
+        return Noun(self._transport)._pages(path, **params)
+
+    def raw(
+        self, method: str, path: str, *, content: bytes | None = None, content_type: str = "", **params: Any
+    ) -> httpx.Response:
+        """Like `request`, for bodies and answers that are not JSON."""
+        headers = {"content-type": content_type} if content_type else {}
+        return self._transport.request(method, PREFIX + path, content=content, params=params, headers=headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def patiently(call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+    """`call`, repeated while the center does not answer, for as long as a restart may take. Raises Unreachable."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return call()
+        except Unreachable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(RECONNECT_S)
