@@ -1,0 +1,109 @@
+"""The REST door as one FastAPI app. A new noun is one module in routes/ and one line in DOORS."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from pearlstreet.api import problem
+from pearlstreet.api.center import Center
+from pearlstreet.api.door import Door, RouteFacts
+from pearlstreet.api.middleware import Around, request_numbers
+from pearlstreet.api.models import ERRORS, ProblemDocument
+from pearlstreet.api.routes import (
+    audit,
+    backups,
+    costs,
+    credit,
+    invoices,
+    jobs,
+    keys,
+    nodes,
+    orgs,
+    prices,
+    quotas,
+    session,
+    system,
+    uploads,
+    users,
+)
+from pearlstreet.compute.jobs.spec.write import json_schema
+
+PREFIX = "/api/v1"
+DOORS: tuple[Door, ...] = (
+    jobs.door,  # first: routes are tried in order, and this is the hot path
+    system.door,
+    session.door,
+    keys.door,
+    users.door,
+    orgs.door,
+    users.members_door,
+    costs.door,
+    uploads.door,
+    uploads.artefacts_door,
+    nodes.door,
+    quotas.door,
+    credit.door,
+    credit.center_door,
+    invoices.door,
+    invoices.center_door,
+    prices.door,
+    audit.door,
+    audit.ledger_door,
+    backups.door,
+)
+UNBOUND = (ProblemDocument, prices.PricesIn)
+"""Models the framework does not find by itself: bodies that come in more than one format, and errors."""
+UNLIMITED = (f"{PREFIX}/uploads",)
+"""Paths that check the size of their body themselves."""
+
+
+def create_api(center: Center) -> FastAPI:
+    """The app that answers for one center."""
+    app = FastAPI(
+        title="Pearlstreet",
+        version=center.version,
+        description="Jobs, accelerators, tenants and money of an AI computing center.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+        redirect_slashes=False,
+    )
+    app.state.center = center
+    problem.install(app)
+    numbers = request_numbers(center.store.clock, center.store.rng)
+    app.add_middleware(Around, unlimited=UNLIMITED, numbers=numbers)
+    for door in DOORS:
+        app.include_router(door.router, prefix=PREFIX)
+    app.include_router(system.root.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def all_routes() -> list[RouteFacts]:
+    """Every route with its scope: for the matrix of roles and for the docs."""
+    under = [dataclasses.replace(fact, path=PREFIX + fact.path) for door in DOORS for fact in door.registry]
+    return under + list(system.root.registry)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        components = schema.setdefault("components", {})
+        components.setdefault("schemas", {})
+        for model in UNBOUND:
+            bound = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            components["schemas"] |= bound.pop("$defs", {}) | {model.__name__: bound}
+        components["schemas"]["JobSpec"] = {
+            k: v for k, v in json_schema().items() if k not in ("$schema", "$id")
+        }
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,286 @@
+"""How every route works: who asks, which scope it needs, run one command or query off the event loop, render once.
+
+A route says when it is made who may call it: `scope=…` (with `at_center=True`: as an operator only), `signed_in=True`
+(any valid credential) or `public=True`. Who asks is settled before the body is looked at. Every POST, PUT, PATCH and DELETE honours Idempotency-Key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from pearlstreet.api.center import Center
+from pearlstreet.api.reading import read_body
+from pearlstreet.base.errors import Forbidden, InvalidInput, Problem, Unauthenticated
+from pearlstreet.base.text import text
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
+from pearlstreet.tenancy.authentication import authenticate, remembered
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.scopes import SCOPES
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_ACCESS = "x-access"
+"""In the OpenAPI document: `public`, `signed in`, or the scope."""
+_AT_CENTER = "x-at-center"
+
+
+Quick = Callable[[Request], Awaitable[Response]]
+"""Answers a hot route from the plain request, without the framework reading parameters into their types."""
+
+
+class Decorator(Protocol):
+    """Leaves the handler's type as it is."""
+
+    def __call__(self, handler: F, /) -> F: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """What the role × tenant matrix and the docs know of a route."""
+
+    method: str
+    path: str
+    scope: str | None
+    """None: no scope is needed."""
+    public: bool
+    """No credential is needed."""
+    at_center: bool
+    """The scope must be held at the center as a whole: by an operator, not by a member of an organisation."""
+    what: str = ""
+
+
+class Guarded(APIRoute):
+    """A route that settles who asks, and reads the body, before anything else is done."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        extra = self.openapi_extra or {}
+        access = str(extra.get(_ACCESS, ""))
+        scope = access if access in SCOPES else None
+        at_center = bool(extra.get(_AT_CENTER, False))
+        takes_body = self.body_field is not None
+        quick: Quick | None = getattr(self.endpoint, "quick", None)
+
+        async def guarded(request: Request) -> Response:
+            if access != "public":
+                actor = await _who(request)
+                if scope is not None:
+                    _check_scope(actor, scope, at_center)
+                request.state.actor = actor
+            if quick is not None:
+                return await quick(request)
+            if takes_body:
+                await read_body(request)
+            return await handler(request)
+
+        return guarded
+
+
+class Door:
+    """A router whose routes cannot forget who may call them."""
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.router = APIRouter(prefix=prefix, tags=[tag], route_class=Guarded)
+        self.registry: list[RouteFacts] = []
+        self._prefix = prefix
+
+    def get(self, path: str, **options: Any) -> Decorator:
+        """A route that reads."""
+        return self._route("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Decorator:
+        """A route that creates or commands."""
+        return self._route("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> Decorator:
+        """A route that sets."""
+        return self._route("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Decorator:
+        """A route that changes."""
+        return self._route("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Decorator:
+        """A route that removes."""
+        return self._route("DELETE", path, **options)
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str | None = None,
+        public: bool = False,
+        signed_in: bool = False,
+        at_center: bool = False,
+        quick: Quick | None = None,
+        **options: Any,
+    ) -> Decorator:
+        if (scope is not None) + public + signed_in != 1 or (scope is not None and scope not in SCOPES):
+            raise RuntimeError(
+                f"{method} {self._prefix}{path}: say who may call it: scope, signed_in or public"
+            )
+        extra: dict[str, Any] = options.pop("openapi_extra", {})
+        extra |= {_ACCESS: scope or ("public" if public else "signed in")}
+        if public:
+            extra["security"] = []
+        if at_center:
+            extra[_AT_CENTER] = True
+        mount: Decorator = self.router.api_route(path, methods=[method], openapi_extra=extra, **options)
+
+        def decorate(handler: F) -> F:
+            handler.quick = quick  # type: ignore[attr-defined]
+            what = (handler.__doc__ or "").strip().split("\n")[0]
+            self.registry.append(RouteFacts(method, self._prefix + path, scope, public, at_center, what))
+            return mount(handler)
+
+        return decorate
+
+
+def center_of(request: Request) -> Center:
+    """The center behind this request."""
+    center: Center = request.app.state.center
+    return center
+
+
+def peer_of(request: Request) -> str:
+    """The caller's address."""
+    return request.client.host if request.client else "-"
+
+
+async def _who(request: Request) -> Actor:
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise Unauthenticated(
+            text("This needs an API key"),
+            hint=text("Send it as: Authorization: Bearer pearl_…; pearl login keeps one for the CLI"),
+        )
+    store = center_of(request).store
+    peer = peer_of(request)
+    kept = remembered(store, credential)
+    if kept is not None:
+        return kept
+    return await in_thread(lambda: authenticate(store, credential, peer=peer))
+
+
+def _check_scope(actor: Actor, scope: str, at_center: bool) -> None:
+    """Refuse who has the scope nowhere; where exactly it is needed, the service checks."""
+    if actor.may(scope) if at_center else scope in actor.all_scopes():
+        return
+    raise Forbidden(
+        text("{actor} lacks the scope {scope}", actor=actor.label, scope=scope),
+        hint=text("It allows: {what}", what=text(SCOPES[scope])),
+    )
+
+
+async def actor_of(request: Request) -> Actor:
+    """Who asks, as settled before the handler ran."""
+    actor: Actor = request.state.actor
+    return actor
+
+
+Asker = Depends(actor_of)
+
+
+async def in_thread(call: Callable[[], T], slots: anyio.CapacityLimiter | None = None) -> T:
+    """Run blocking work off the event loop; `slots` bounds how much of its kind runs at once."""
+    return await anyio.to_thread.run_sync(call, limiter=slots)
+
+
+async def command(
+    request: Request,
+    actor: Actor | None,
+    run: Callable[[Store], T],
+    render: Callable[[T], Any],
+    *,
+    status: int = 200,
+    body: bytes | None = None,
+) -> Response:
+    """Run one command, once per Idempotency-Key, and answer with what `render` makes of its result.
+
+    `actor` None: nobody is signed in. `body`: what stands for the request's body when it was a stream.
+    """
+    store = await _once(request, actor, lambda result: encode(render(result)), body)
+    try:
+        return answer(await in_thread(lambda: encode(render(run(store)))), status)
+    except Replayed as replay:
+        return _again(replay, status)
+
+
+async def transaction(
+    request: Request,
+    actor: Actor,
+    run: Callable[[Tx], T],
+    render: Callable[[T], Any],
+    *,
+    status: int = 200,
+    body: bytes | None = None,
+) -> Response:
+    """`command` for the hot path: the one transaction goes to the writer without a thread waiting for it."""
+    store = await _once(request, actor, lambda result: encode(render(result)), body)
+    try:
+        result, topics = await asyncio.wrap_future(store.submit(run))
+    except Replayed as replay:
+        return _again(replay, status)
+    store.hints.fire(topics)
+    return answer(encode(render(result)), status)
+
+
+async def query(run: Callable[[], T], render: Callable[[T], Any]) -> Response:
+    """Run one query and answer with what `render` makes of its result."""
+    return answer(await in_thread(lambda: encode(render(run()))))
+
+
+def answer(body: bytes, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(body, status_code=status, media_type="application/json")
+
+
+def _again(replay: Replayed, status: int) -> Response:
+    found = answer(replay.body, status)
+    found.headers["idempotent-replayed"] = "true"
+    return found
+
+
+async def _once(
+    request: Request, actor: Actor | None, encode_result: Callable[[Any], bytes], body: bytes | None
+) -> Store:
+    store = center_of(request).store
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return store
+    if not _KEY.match(key):
+        raise InvalidInput(
+            text("The Idempotency-Key is not right"),
+            problems=[
+                Problem("Idempotency-Key", text("Use 1 to 255 visible ASCII characters, such as a UUID"))
+            ],
+        )
+    content = body if body is not None else await request.body()
+    path = request.url.path + ("?" + request.url.query if request.url.query else "")
+    seen = fingerprint(request.method, path, content)
+    if store.sealer is not None:
+        seen = store.sealer.mac(seen.encode())  # bodies hold passwords: a plain hash of one could be guessed
+    scope = actor.label if actor is not None else f"public {peer_of(request)}"[:80]
+    return store.once(OnceClaim(scope, key, seen, encode_result))
+
+
+def encode(value: Any) -> bytes:
+    """JSON of a pydantic model, or of plain values holding models."""
+    if isinstance(value, BaseModel):
+        return value.__pydantic_serializer__.to_json(value)
+    return to_json(value)

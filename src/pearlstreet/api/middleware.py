@@ -1,0 +1,129 @@
+"""Around every request: a number for it, a limit on its body, metrics, and headers that keep browsers strict."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from fastapi import Request
+from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pearlstreet.api.problem import respond
+from pearlstreet.api.reading import BODY_LIMIT_BYTES, too_large
+from pearlstreet.base.clock import Clock
+from pearlstreet.base.errors import InvalidInput, PearlError, Problem
+from pearlstreet.base.ids import encode
+from pearlstreet.base.rng import Rng
+from pearlstreet.base.text import text
+
+REQUESTS = Counter(
+    "pearl_api_requests_total", "Answers by method, route and status", ["method", "route", "status"]
+)
+SECONDS = Histogram(
+    "pearl_api_seconds",
+    "Time to answer",
+    ["method", "route"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+log = structlog.get_logger("access")
+
+
+def request_numbers(clock: Clock, rng: Rng) -> Callable[[], str]:
+    """Fresh ids of requests. They are no secrets: a random start and a counter spare the system call each time."""
+    counter = itertools.count(int.from_bytes(rng.token_bytes(7), "big"))
+
+    def fresh() -> str:
+        return f"req_{encode((clock.now_us() // 1000) << 80 | 0x7 << 76 | next(counter) & (1 << 62) - 1)}"
+
+    return fresh
+
+
+class Around:
+    """ASGI middleware; plain ASGI because it wraps streams too."""
+
+    def __init__(self, app: ASGIApp, *, unlimited: tuple[str, ...], numbers: Callable[[], str]) -> None:
+        """`unlimited`: paths that check the size of their body themselves; `numbers`: fresh ids of requests."""
+        self._app = app
+        self._unlimited = unlimited
+        self._numbers = numbers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._numbers()
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = time.perf_counter()
+        answered: dict[str, int] = {"status": 500}
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered["status"] = message["status"]
+                _add_headers(message, request_id)
+            await send(message)
+
+        try:
+            if scope["path"] in self._unlimited:
+                await self._app(scope, receive, send_with_headers)
+            elif (refusal := _refusal(scope)) is not None:
+                await respond(Request(scope), refusal)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, _Limited(receive, BODY_LIMIT_BYTES), send_with_headers)
+        finally:
+            _measure(scope, answered["status"], time.perf_counter() - began)
+
+
+def _refusal(scope: Scope) -> PearlError | None:
+    """What is wrong with a request whatever it is for."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        message = text("The request contains a NUL character")
+        return InvalidInput(message, problems=[Problem("url", message)])
+    return too_large() if _declared(scope) > BODY_LIMIT_BYTES else None
+
+
+class _Limited:
+    """A receive that breaks off a body longer than it may be (chunked bodies declare no length)."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._left = limit
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise too_large()
+        return message
+
+
+def _declared(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
+    headers = list(message.get("headers", ()))
+    present = {name.lower() for name, _ in headers}
+    headers += [(name, value) for name, value in _HEADERS if name not in present]
+    headers.append((b"x-request-id", request_id.encode()))
+    message["headers"] = headers
+
+
+def _measure(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "-")
+    REQUESTS.labels(scope["method"], route, str(status)).inc()
+    SECONDS.labels(scope["method"], route).observe(seconds)

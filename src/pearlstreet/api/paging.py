@@ -1,0 +1,71 @@
+"""Cursor paging: newest first, a page ends with an opaque cursor for the next one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import text
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+LIMIT_MAX = 500
+_KEY = re.compile(r"[A-Za-z0-9_./:-]{1,200}")
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows of a page")]
+Cursor = Annotated[str | None, Query(max_length=400, description="next_cursor of the page before")]
+
+
+class Page(BaseModel, Generic[M]):
+    """One page."""
+
+    items: list[M]
+    next_cursor: str | None = None
+
+
+def read_cursor(cursor: str | None) -> str | None:
+    """The sort key a cursor stands for. Raises InvalidInput for one we did not give."""
+    if cursor is None:
+        return None
+    try:
+        key = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeError, ValueError):
+        raise _not_ours() from None
+    if not _KEY.fullmatch(key):
+        raise _not_ours()
+    return key
+
+
+def read_number(cursor: str | None) -> int | None:
+    """A cursor over rows that are numbered. Raises InvalidInput."""
+    key = read_cursor(cursor)
+    if key is None:
+        return None
+    if not (key.isascii() and key.isdigit() and len(key) < 19):
+        raise _not_ours()
+    return int(key)
+
+
+def _not_ours() -> InvalidInput:
+    return InvalidInput(
+        text("The cursor is not one of ours"),
+        problems=[Problem("cursor", text("Use next_cursor of the page before, or leave it out"))],
+    )
+
+
+def page(
+    rows: Sequence[T], limit: int, key: Callable[[T], str], render: Callable[[T], Any]
+) -> dict[str, Any]:
+    """A page from up to `limit + 1` rows: the extra one only tells that more follow."""
+    shown = rows[:limit]
+    following = None
+    if len(rows) > limit:
+        following = base64.urlsafe_b64encode(key(shown[-1]).encode()).decode()
+    return {"items": [render(row) for row in shown], "next_cursor": following}

@@ -1,0 +1,100 @@
+"""What a request says: its body within bounds, JSON with line and column, the language, the organisation."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+
+from pearlstreet.base.errors import InvalidInput, Problem, TooLarge
+from pearlstreet.base.text import pick_language, text
+from pearlstreet.tenancy.model import Actor
+
+BODY_LIMIT_BYTES = 4 << 20
+_ODD = re.compile("[\0\ud800-\udfff]")
+_ODD_ESCAPE = re.compile(rb"\\u(0000|[dD][89abABcdefCDEF])")
+
+Org = Annotated[
+    str | None,
+    Query(max_length=80, description="Organisation, by slug or id; may be left out by who has one"),
+]
+
+
+def too_large(limit: int = BODY_LIMIT_BYTES) -> TooLarge:
+    """The error for a body beyond its limit."""
+    return TooLarge(
+        text("The request is larger than {limit} bytes", limit=limit),
+        hint=text("Send large files as uploads: POST /api/v1/uploads"),
+    )
+
+
+async def read_body(request: Request) -> None:
+    """Read a JSON body before the framework does, so that what is wrong with it is said exactly."""
+    raw = await request.body()
+    if not raw:
+        return
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        message = text("The body is {kind}, not JSON", kind=kind[:60] or "of no stated type")
+        hint = text("Send JSON with the header Content-Type: application/json")
+        raise InvalidInput(message, hint=hint, problems=[Problem("Content-Type", message, hint=hint)])
+    request._json = read_json(raw)  # where Starlette keeps what it has parsed
+
+
+def read_json(body: bytes) -> Any:
+    """A JSON body. Raises InvalidInput with line and column."""
+    try:
+        value = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
+        problem = getattr(error, "msg", None)
+        if isinstance(error, RecursionError):
+            problem = "it is nested too deeply"
+        elif isinstance(error, UnicodeDecodeError):
+            problem = "it is not UTF-8"
+        message = text("The body is not JSON: {problem}", problem=problem or str(error)[:200])
+        raise InvalidInput(message, problems=[Problem("body", message, line=line, column=column)]) from None
+    if _ODD_ESCAPE.search(body):
+        _check_strings(value)
+    return value
+
+
+def _check_strings(value: Any) -> None:
+    """Refuse text that no database keeps as it is: NUL, and halves of surrogate pairs."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str) and _ODD.search(item):
+            message = (
+                text("The request contains a NUL character")
+                if "\0" in item
+                else text("It is not valid Unicode")
+            )
+            raise InvalidInput(message, problems=[Problem("body", message)])
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def language_of(request: Request) -> str:
+    """The language the reader asked for."""
+    return pick_language(request.headers.get("accept-language"))
+
+
+def org_of(actor: Actor, org: str | None) -> str:
+    """The organisation a request is for. Raises InvalidInput when it is not clear."""
+    if org is not None:
+        return org
+    if len(actor.orgs) == 1:
+        return next(iter(actor.orgs))
+    message = text("Say which organisation: you belong to {count}", count=len(actor.orgs))
+    raise InvalidInput(
+        message, problems=[Problem("org", message, hint=text("Add ?org=SLUG, or --org SLUG in the CLI"))]
+    )

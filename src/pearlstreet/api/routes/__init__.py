@@ -1,0 +1,1 @@
+"""One module a noun; `DOORS` in api.app lists them."""

@@ -1,0 +1,130 @@
+"""The audit log, and the proof of the books."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from pearlstreet.api.door import Asker, Door, center_of, in_thread, query
+from pearlstreet.api.models import Out, Time, read_time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
+from pearlstreet.api.routes.credit import From, To
+from pearlstreet.ledger.beancount import export_journal
+from pearlstreet.ledger.proof import ProofReport, proof
+from pearlstreet.store.audit import AuditReport
+from pearlstreet.tenancy import audit_log
+from pearlstreet.tenancy.audit_log import AuditFilter, AuditRow
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/audit", "audit")
+ledger_door = Door("/ledger", "audit")
+
+
+class AuditOut(Out):
+    """One thing that was done."""
+
+    seq: int
+    at: Time
+    actor: str
+    org_id: str | None
+    action: str
+    target: str
+    details: dict[str, Any]
+    hash: str
+
+
+def _row(row: AuditRow) -> dict[str, Any]:
+    return {
+        "seq": row.seq,
+        "at": time_of(row.at_us),
+        "actor": row.actor,
+        "org_id": row.org_id,
+        "action": row.action,
+        "target": row.target,
+        "details": row.details,
+        "hash": row.hash,
+    }
+
+
+@door.get("", scope="audit:read", responses={200: {"model": Page[AuditOut]}})
+async def rows(
+    request: Request,
+    caller: Actor = Asker,
+    org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
+    actor: Annotated[str | None, Query(max_length=80, description="Login name, or a whole label")] = None,
+    action: Annotated[str | None, Query(max_length=64, description="Such as user.create, or user.*")] = None,
+    target: Annotated[str | None, Query(max_length=80, description="The id of what was changed")] = None,
+    since: From = None,
+    until: To = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """What was done by whom, newest first: auditors see everything, owners their organisation's part."""
+    store, before = center_of(request).store, read_number(cursor)
+    wanted = AuditFilter(org, actor, action, target, read_time(since, "from"), read_time(until, "to"))
+    return await query(
+        lambda: audit_log.list_audit(store, caller, wanted, before_seq=before, limit=limit + 1),
+        lambda found: page(found, limit, lambda row: str(row.seq), _row),
+    )
+
+
+class VerifyOut(Out):
+    """Whether the log is whole. Keep `head`: the next time it must still be in the log."""
+
+    is_right: bool
+    rows: int
+    head: str
+    broken_at: int | None
+    problem: str | None
+
+
+def _verified(report: AuditReport) -> dict[str, Any]:
+    return {"is_right": report.problem is None, **asdict(report)}
+
+
+@door.get("/verify", scope="audit:verify", responses={200: {"model": VerifyOut}})
+async def verify(request: Request, caller: Actor = Asker) -> Response:
+    """Walk the hash chain of the whole log."""
+    store = center_of(request).store
+    return await query(lambda: audit_log.verify_audit(store, caller), _verified)
+
+
+class ProofOut(Out):
+    """What the proof of the books looked at, and the first row that does not fit."""
+
+    is_right: bool
+    checked: dict[str, int]
+    problem: str | None
+    row: str | None
+
+
+def _proven(report: ProofReport) -> dict[str, Any]:
+    return {
+        "is_right": report.is_right,
+        "checked": dict(report.checked),
+        "problem": report.problem,
+        "row": report.row,
+    }
+
+
+@ledger_door.get("/proof", scope="audit:verify", responses={200: {"model": ProofOut}})
+async def prove(request: Request, caller: Actor = Asker) -> Response:
+    """Recompute every balance from postings and every charge from use and prices."""
+    store = center_of(request).store
+    return await query(lambda: proof(store, caller), _proven)
+
+
+@ledger_door.get(
+    "/beancount",
+    scope="audit:verify",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {}}}},
+)
+async def beancount(request: Request, caller: Actor = Asker) -> Response:
+    """The books as a beancount journal."""
+    store = center_of(request).store
+    written = await in_thread(lambda: export_journal(store, caller).encode())
+    return Response(written, media_type="text/plain; charset=utf-8")

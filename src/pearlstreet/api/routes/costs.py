@@ -1,0 +1,119 @@
+"""What a job costs, and the use behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from pearlstreet.api.door import Asker, Door, center_of, query
+from pearlstreet.api.models import Out, Time, Yuan, time_of, yuan_of
+from pearlstreet.api.reading import language_of
+from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
+from pearlstreet.ledger.invoices.model import decimal_text, resource_label
+from pearlstreet.ledger.spans import Use
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/jobs", "jobs")
+
+
+class CostLineOut(Out):
+    """What one resource has cost."""
+
+    resource: str
+    label: str
+    quantity: str
+    quantity_exact: str
+    unit: str
+    amount: Yuan
+
+
+class CostOut(Out):
+    """What a job has been charged so far, refunds taken off."""
+
+    job_id: str
+    total: Yuan
+    price_per_hour: Yuan
+    lines: list[CostLineOut]
+
+
+@door.get("/{job}/cost", scope="jobs:read", responses={200: {"model": CostOut}})
+async def cost(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """What a job, or all elements of an array, has been charged so far."""
+    store, language = center_of(request).store, language_of(request)
+
+    def render(found: JobCost) -> dict[str, Any]:
+        return {
+            "job_id": found.job_id,
+            "total": yuan_of(found.total),
+            "price_per_hour": yuan_of(found.hourly),
+            "lines": [
+                {
+                    "resource": line.resource,
+                    "label": resource_label(line.resource).render(language),
+                    "quantity": decimal_text(line.quantity).replace(",", ""),
+                    "quantity_exact": str(line.quantity),
+                    "unit": line.unit.render(language),
+                    "amount": yuan_of(line.amount),
+                }
+                for line in found.lines
+            ],
+        }
+
+    return await query(lambda: job_cost(store, actor, job), render)
+
+
+class SpanOut(Out):
+    """A stretch of use of one resource."""
+
+    source: str
+    attempt_id: str
+    resource: str
+    sequence: int
+    start: Time
+    end: Time
+    unit: str
+    amount: int
+    pflops: float | None
+    pflops_basis: str
+    price_version_id: str
+    billable: bool
+    why_not: str
+    state: str
+    charge_id: str | None
+
+
+class Spans(Out):
+    """Use of a job, oldest first."""
+
+    items: list[SpanOut]
+
+
+def _span(use: Use) -> dict[str, Any]:
+    found = use.span
+    return {
+        "source": found.source,
+        "attempt_id": found.external_id,
+        "resource": found.resource,
+        "sequence": found.sequence,
+        "start": time_of(found.start_us),
+        "end": time_of(found.end_us),
+        "unit": found.unit,
+        "amount": found.amount,
+        "pflops": found.pflops,
+        "pflops_basis": found.pflops_basis,
+        "price_version_id": found.price_version_id,
+        "billable": found.billable,
+        "why_not": found.why_not,
+        "state": use.state,
+        "charge_id": use.charge_id,
+    }
+
+
+@door.get("/{job}/usage", scope="jobs:read", responses={200: {"model": Spans}})
+async def usage(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """The usage spans of a job or of one element of an array."""
+    store = center_of(request).store
+    return await query(
+        lambda: job_use(store, actor, job), lambda rows: {"items": [_span(row) for row in rows]}
+    )

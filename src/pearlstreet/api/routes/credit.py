@@ -1,0 +1,387 @@
+"""What an organisation has: balance, statement, top-ups, budgets; what its jobs cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, words, yuan_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
+from pearlstreet.api.reading import language_of
+from pearlstreet.ledger import budgets, funds, topups
+from pearlstreet.ledger.invoices.model import decimal_text, resource_label
+from pearlstreet.ledger.model import Balance, TxKind
+from pearlstreet.ledger.statement import Line, statement
+from pearlstreet.ledger.topups import TopUp, TopUpState
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.orgs import find_org, find_project
+
+door = Door("/orgs/{org}", "credit")
+center_door = Door("/credit", "credit")
+
+
+def org_id_of(store: Store, actor: Actor, org: str, scope: str) -> str:
+    """The id of an organisation in which the actor has `scope`. Raises NotFound, Forbidden."""
+    return store.read(lambda tx: find_org(tx, actor, org, scope)).id
+
+
+class BalanceOut(Out):
+    """What an organisation has and may still use, now."""
+
+    org_id: str
+    balance: Yuan
+    held: Yuan
+    credit_limit: Yuan
+    available: Yuan
+
+
+def _balance(found: Balance) -> dict[str, Any]:
+    return {
+        "org_id": found.org_id,
+        "balance": yuan_of(found.balance),
+        "held": yuan_of(found.held),
+        "credit_limit": yuan_of(found.credit_limit),
+        "available": yuan_of(found.available),
+    }
+
+
+@door.get("/balance", scope="credit:read", responses={200: {"model": BalanceOut}})
+async def balance(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """Balance, what is held for running work, credit limit, and what is left."""
+    store = center_of(request).store
+    return await query(
+        lambda: funds.balance(store, actor, org_id_of(store, actor, org, "credit:read")), _balance
+    )
+
+
+class LimitIn(In):
+    """How far below zero an organisation may go."""
+
+    credit_limit: Yuan = Field(max_length=40)
+
+
+@door.put("/credit-limit", scope="credit:write", responses={200: {"model": BalanceOut}})
+async def credit_limit(request: Request, org: str, body: LimitIn, actor: Actor = Asker) -> Response:
+    """How far below zero the organisation may go: 0 is prepaid, more is postpaid."""
+    limit = read_yuan(body.credit_limit, "credit_limit")
+    return await command(
+        request,
+        actor,
+        lambda s: funds.set_credit_limit(s, actor, org_id_of(s, actor, org, "credit:write"), limit),
+        _balance,
+    )
+
+
+class UseOut(Out):
+    """The use behind a charge."""
+
+    source: str
+    attempt_id: str
+    job_id: str
+    project_id: str
+    resource: str
+    resource_label: str
+    first_sequence: int
+    last_sequence: int
+    month: str
+    quantity: str
+    quantity_exact: str
+    unit: str
+    price_version_id: str
+
+
+class LineOut(Out):
+    """One transaction as it changed what the organisation has."""
+
+    id: str
+    seq: int
+    at: Time
+    kind: TxKind
+    memo: str
+    amount: Yuan
+    balance: Yuan
+    actor: str
+    use: UseOut | None
+
+
+def _line(line: Line, language: str) -> dict[str, Any]:
+    use = None
+    if line.detail is not None:
+        found = line.detail
+        use = {
+            "source": found.source,
+            "attempt_id": found.external_id,
+            "job_id": found.reference,
+            "project_id": found.project_id,
+            "resource": found.resource,
+            "resource_label": resource_label(found.resource).render(language),
+            "first_sequence": found.first_sequence,
+            "last_sequence": found.last_sequence,
+            "month": found.month,
+            "quantity": decimal_text(found.quantity).replace(",", ""),
+            "quantity_exact": str(found.quantity),
+            "unit": found.unit.render(language),
+            "price_version_id": found.price_version_id,
+        }
+    return {
+        "id": line.tx_id,
+        "seq": line.seq,
+        "at": time_of(line.at_us),
+        "kind": line.kind,
+        "memo": words(line.memo, language),
+        "amount": yuan_of(line.amount),
+        "balance": yuan_of(line.balance),
+        "actor": line.actor,
+        "use": use,
+    }
+
+
+From = Annotated[
+    str | None, Query(alias="from", max_length=40, description="Not before this time (RFC 3339)")
+]
+To = Annotated[str | None, Query(alias="to", max_length=40, description="Before this time (RFC 3339)")]
+
+
+@door.get("/statement", scope="credit:read", responses={200: {"model": Page[LineOut]}})
+async def read_statement(
+    request: Request,
+    org: str,
+    actor: Actor = Asker,
+    since: From = None,
+    until: To = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Every transaction with the balance after it, newest first, traceable to the use behind it."""
+    store, language, before = center_of(request).store, language_of(request), read_number(cursor)
+    from_us, to_us = read_time(since, "from"), read_time(until, "to")
+    return await query(
+        lambda: statement(
+            store,
+            actor,
+            org_id_of(store, actor, org, "credit:read"),
+            before_seq=before,
+            from_us=from_us,
+            to_us=to_us,
+            limit=limit + 1,
+        ),
+        lambda rows: page(rows, limit, lambda row: str(row.seq), lambda row: _line(row, language)),
+    )
+
+
+class TopUpIn(In):
+    """Money paid in, or given as promotion."""
+
+    amount: Yuan = Field(max_length=40)
+    memo: str = Field("", max_length=500)
+    promotion: bool = False
+
+
+class TopUpOut(Out):
+    """A top-up and where it is."""
+
+    id: str
+    org_id: str
+    kind: TxKind
+    amount: Yuan
+    memo: str
+    state: TopUpState
+    requested_by: str
+    requested: Time
+    decided_by: str | None
+    decided: Time | None
+    transaction_id: str | None
+
+
+def _top_up(found: TopUp) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "org_id": found.org_id,
+        "kind": found.kind,
+        "amount": yuan_of(found.amount),
+        "memo": found.memo,
+        "state": found.state,
+        "requested_by": found.requested_by,
+        "requested": time_of(found.requested_us),
+        "decided_by": found.decided_by,
+        "decided": time_of(found.decided_us),
+        "transaction_id": found.tx_id,
+    }
+
+
+@door.post("/credit", scope="credit:write", status_code=201, responses={201: {"model": TopUpOut}})
+async def top_up(request: Request, org: str, body: TopUpIn, actor: Actor = Asker) -> Response:
+    """Credit the organisation; above the center's limit it waits for another person's approval."""
+    amount = read_yuan(body.amount, "amount")
+    return await command(
+        request,
+        actor,
+        lambda s: topups.top_up(
+            s,
+            actor,
+            org_id_of(s, actor, org, "credit:write"),
+            amount,
+            memo=body.memo,
+            promotion=body.promotion,
+        ),
+        _top_up,
+        status=201,
+    )
+
+
+@door.get("/credit", scope="credit:read", responses={200: {"model": Page[TopUpOut]}})
+async def top_ups_of(
+    request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """The organisation's top-ups, newest first."""
+    store, before = center_of(request).store, read_cursor(cursor)
+    return await query(
+        lambda: topups.list_top_ups(
+            store,
+            actor,
+            org_id_of(store, actor, org, "credit:read"),
+            before_id=before,
+            limit=limit + 1,
+        ),
+        lambda rows: page(rows, limit, lambda row: row.id, _top_up),
+    )
+
+
+@center_door.get("", scope="credit:read", at_center=True, responses={200: {"model": Page[TopUpOut]}})
+async def top_ups(
+    request: Request,
+    actor: Actor = Asker,
+    state: Annotated[TopUpState | None, Query(description="Only these")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Top-ups of the whole center, newest first; `state=pending`: those that wait for a second person."""
+    store, before = center_of(request).store, read_cursor(cursor)
+    return await query(
+        lambda: topups.list_top_ups(store, actor, before_id=before, limit=limit + 1, state=state),
+        lambda rows: page(rows, limit, lambda row: row.id, _top_up),
+    )
+
+
+@center_door.post("/{top_up}/approve", scope="credit:approve", responses={200: {"model": TopUpOut}})
+async def approve(request: Request, top_up: str, actor: Actor = Asker) -> Response:
+    """Approve another person's top-up."""
+    return await command(request, actor, lambda s: topups.approve_top_up(s, actor, top_up), _top_up)
+
+
+@center_door.post("/{top_up}/reject", scope="credit:approve", responses={200: {"model": TopUpOut}})
+async def reject(request: Request, top_up: str, actor: Actor = Asker) -> Response:
+    """Turn a pending top-up down."""
+    return await command(request, actor, lambda s: topups.reject_top_up(s, actor, top_up), _top_up)
+
+
+class CorrectionIn(In):
+    """Puts a mistake right; the reference makes it happen once."""
+
+    amount: Yuan = Field(max_length=40)
+    memo: str = Field(max_length=500)
+    reference: str = Field(max_length=100)
+
+
+class PostedOut(Out):
+    """A transaction in the books."""
+
+    transaction_id: str
+
+
+@door.post("/corrections", scope="credit:write", status_code=201, responses={201: {"model": PostedOut}})
+async def correct(request: Request, org: str, body: CorrectionIn, actor: Actor = Asker) -> Response:
+    """Credit (or, negative, debit) the organisation to put a mistake right, by a new transaction."""
+    amount = read_yuan(body.amount, "amount")
+    return await command(
+        request,
+        actor,
+        lambda s: topups.correct(
+            s,
+            actor,
+            org_id_of(s, actor, org, "credit:write"),
+            amount,
+            memo=body.memo,
+            reference=body.reference,
+        ),
+        lambda found: {"transaction_id": found},
+        status=201,
+    )
+
+
+class BudgetIn(In):
+    """What the organisation, or one of its projects, means to spend in a month. It warns; it stops nothing."""
+
+    monthly: Yuan = Field(max_length=40)
+    project: str | None = Field(None, max_length=80)
+    thresholds: list[int] = Field(list(budgets.THRESHOLDS), max_length=20)
+
+
+class BudgetOut(Out):
+    """A budget and what was spent of it this month."""
+
+    org_id: str
+    project_id: str | None
+    monthly: Yuan
+    thresholds: list[int]
+
+
+class Budgets(Out):
+    """Budgets of an organisation and its projects."""
+
+    items: list[BudgetOut]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    id: str
+    org_id: str
+
+
+def _subject(store: Store, actor: Actor, org: str, project: str | None) -> _Subject:
+    def read(tx: Any) -> _Subject:
+        if project is None:
+            found = find_org(tx, actor, org, "projects:write")
+            return _Subject(found.id, found.id)
+        part = find_project(tx, actor, org, project, "projects:write")
+        return _Subject(part.id, part.org_id)
+
+    return store.read(read)
+
+
+def _budget(found: budgets.Budget) -> Mapping[str, Any]:
+    return {
+        "org_id": found.org_id,
+        "project_id": found.subject_id if found.subject_id != found.org_id else None,
+        "monthly": yuan_of(found.monthly),
+        "thresholds": list(found.thresholds),
+    }
+
+
+@door.put("/budgets", scope="projects:write", responses={200: {"model": BudgetOut}})
+async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = Asker) -> Response:
+    """Set a monthly budget of the organisation or one project; reaching its thresholds alerts."""
+    monthly = read_yuan(body.monthly, "monthly")
+
+    def work(store: Store) -> budgets.Budget:
+        subject = _subject(store, actor, org, body.project)
+        wanted = budgets.Budget(subject.id, subject.org_id, monthly, tuple(body.thresholds))
+        return budgets.set_budget(store, actor, wanted)
+
+    return await command(request, actor, work, _budget)
+
+
+@door.get("/budgets", scope="credit:read", responses={200: {"model": Budgets}})
+async def list_budgets(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """Budgets of the organisation and its projects."""
+    store = center_of(request).store
+    return await query(
+        lambda: budgets.list_budgets(store, actor, org_id_of(store, actor, org, "credit:read")),
+        lambda rows: {"items": [_budget(row) for row in rows]},
+    )

@@ -1,0 +1,425 @@
+"""Jobs: submit, look, follow, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query, transaction
+from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.reading import Org, language_of, org_of, read_json
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import from_json
+from pearlstreet.compute.engines.protocol import LogChunk
+from pearlstreet.compute.jobs import follow, service, views
+from pearlstreet.compute.jobs.model import JobState, JobView
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
+from pearlstreet.compute.jobs.spec.write import json_schema
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/jobs", "jobs")
+FOLLOW_PAUSE_S = 0.25
+CHUNK = 1 << 18
+SMALL_BYTES = 16 << 10
+"""A JSON specification up to this size is read on the event loop; a larger one, and YAML, in a thread."""
+
+
+class JobOut(Out):
+    """A job, an array, or one element of an array."""
+
+    id: str
+    name: str
+    org_id: str
+    project_id: str
+    owner: str
+    state: JobState
+    reason_code: str | None
+    reason: str | None
+    priority: int
+    submitted: Time
+    started: Time | None
+    ended: Time | None
+    exit_code: int | None
+    attempts: int
+    attempt_id: str | None
+    array_id: str | None
+    array_index: int | None
+    array_size: int | None
+    counts: dict[str, int] | None
+    price_per_hour: Yuan
+    spec: dict[str, Any] | None
+
+
+class TimelineOut(Out):
+    """One change of state."""
+
+    at: Time
+    from_state: str | None
+    to_state: str
+    event: str
+    reason: str | None
+
+
+class Timeline(Out):
+    """Every change of state, oldest first."""
+
+    items: list[TimelineOut]
+
+
+class AttemptOut(Out):
+    """One try at running a job."""
+
+    id: str
+    number: int
+    engine: str
+    state: str
+    placement: dict[str, Any]
+    why_here: str | None
+    wall: str | None
+    placed: Time
+    started: Time | None
+    ended: Time | None
+    end_reason: str | None
+    exit_code: int | None
+    message: str | None
+    price_per_hour: Yuan
+
+
+class Attempts(Out):
+    """Every attempt, oldest first."""
+
+    items: list[AttemptOut]
+
+
+class WhyOut(Out):
+    """Why a job waits, or why it runs where it does."""
+
+    sentence: str
+    code: str
+    position: int | None
+    waiting: int | None
+    unblock: str | None
+    details: list[dict[str, Any]]
+    start_earliest: Time | None
+    start_likely: Time | None
+    start_latest: Time | None
+
+
+def job_out(view: JobView, language: str) -> dict[str, Any]:
+    """A job as JSON; plain values, as this is the hot path."""
+    return {
+        "id": view.id,
+        "name": view.name,
+        "org_id": view.org_id,
+        "project_id": view.project_id,
+        "owner": view.owner,
+        "state": view.state.value,
+        "reason_code": view.reason_code,
+        "reason": words(view.reason, language),
+        "priority": view.priority,
+        "submitted": time_of(view.submitted_us),
+        "started": time_of(view.started_us),
+        "ended": time_of(view.ended_us),
+        "exit_code": view.exit_code,
+        "attempts": view.attempts,
+        "attempt_id": view.attempt_id,
+        "array_id": view.array_id,
+        "array_index": view.array_index,
+        "array_size": view.array_size,
+        "counts": view.counts,
+        "price_per_hour": yuan_of(Money(view.hourly_micro)),
+        "spec": view.spec,
+    }
+
+
+@door.get("/schema", public=True, responses={200: {"content": {"application/schema+json": {}}}})
+async def schema() -> Response:
+    """The JSON Schema of a job specification."""
+    return Response(json.dumps(json_schema(), ensure_ascii=False), media_type="application/schema+json")
+
+
+async def _submit_quickly(request: Request) -> Response:
+    return await submit(request, request.state.actor, request.query_params.get("org"))
+
+
+async def _job_quickly(request: Request) -> Response:
+    return await job(request, request.path_params["job"], request.state.actor)
+
+
+@door.post(
+    "",
+    scope="jobs:write",
+    quick=_submit_quickly,
+    status_code=201,
+    responses={201: {"model": JobOut}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/JobSpec"}},
+                "application/yaml": {"schema": {"type": "string"}},
+            },
+        }
+    },
+)
+async def submit(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+    """Submit a job or an array; JSON or YAML."""
+    body = await request.body()
+    center, language = center_of(request), language_of(request)
+    yaml = "yaml" in request.headers.get("content-type", "")
+    target = org_of(actor, org)
+    draft = partial(_draft, center.runtime, body, yaml=yaml)
+    quickly = len(body) <= SMALL_BYTES and not yaml
+    drafted = draft() if quickly else await in_thread(draft)
+    return await transaction(
+        request,
+        actor,
+        lambda tx: service.write_job(tx, actor, center.runtime, target, drafted),
+        lambda view: job_out(view, language),
+        status=201,
+        body=body,
+    )
+
+
+def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.Draft:
+    spec = parse_yaml(body.decode("utf-8", "replace"), "job.yaml") if yaml else parse_json(read_json(body))
+    return service.draft_job(runtime, spec)
+
+
+@door.get("", scope="jobs:read", responses={200: {"model": Page[JobOut]}})
+async def jobs(
+    request: Request,
+    actor: Actor = Asker,
+    org: Org = None,
+    state: Annotated[list[JobState] | None, Query(description="Only these states")] = None,
+    name: Annotated[str | None, Query(max_length=200, description="Only names that contain this")] = None,
+    array: Annotated[str | None, Query(max_length=80, description="Elements of this array")] = None,
+    project: Annotated[str | None, Query(max_length=80, description="Only this project's (id)")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Jobs, newest first."""
+    store, language = center_of(request).store, language_of(request)
+    wanted = views.JobFilter(org, project, tuple(state or ()), name, array)
+    before = read_cursor(cursor)
+    return await query(
+        lambda: views.list_jobs(store, actor, wanted, before=before, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, lambda row: job_out(row, language)),
+    )
+
+
+@door.get(
+    "/{job}",
+    scope="jobs:read",
+    quick=_job_quickly,
+    responses={200: {"model": JobOut}},
+)
+async def job(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """One job."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(lambda: views.get_job(store, actor, job), lambda view: job_out(view, language))
+
+
+@door.post("/{job}/cancel", scope="jobs:cancel", responses={200: {"model": JobOut}})
+async def cancel(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """Cancel a job, or every element of an array."""
+    language = language_of(request)
+    return await command(
+        request,
+        actor,
+        lambda store: service.cancel_job(store, actor, job),
+        lambda view: job_out(view, language),
+    )
+
+
+@door.get("/{job}/why", scope="jobs:read", responses={200: {"model": WhyOut}})
+async def why(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """Why it waits, with its position and what would unblock it; or why it runs where it does."""
+    center, language = center_of(request), language_of(request)
+
+    def render(found: views.Why) -> dict[str, Any]:
+        earliest, likely, latest = found.start or (None, None, None)
+        return {
+            "sentence": words(found.sentence, language),
+            "code": found.code,
+            "position": found.position,
+            "waiting": found.waiting,
+            "unblock": words(found.unblock, language),
+            "details": [_detail(item, language) for item in found.details],
+            "start_earliest": time_of(earliest),
+            "start_likely": time_of(likely),
+            "start_latest": time_of(latest),
+        }
+
+    return await query(lambda: views.why(center.store, actor, center.runtime, job), render)
+
+
+def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:
+    return {**item, "message": from_json(item["message"]).render(language)}
+
+
+@door.get("/{job}/timeline", scope="jobs:read", responses={200: {"model": Timeline}})
+async def timeline(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """Every change of state with its reason."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: views.timeline(store, actor, job),
+        lambda rows: {
+            "items": [
+                {
+                    "at": time_of(row.at_us),
+                    "from_state": row.from_state,
+                    "to_state": row.to_state,
+                    "event": row.event,
+                    "reason": words(row.reason, language),
+                }
+                for row in rows
+            ]
+        },
+    )
+
+
+@door.get("/{job}/attempts", scope="jobs:read", responses={200: {"model": Attempts}})
+async def attempts(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """Every attempt: where it was placed and why, how it ended."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: views.attempts_of(store, actor, job),
+        lambda rows: {"items": [_attempt_out(row, language) for row in rows]},
+    )
+
+
+def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
+    why_here, message = row["why_here"], row["message"]
+    return {
+        "id": row["id"],
+        "number": row["number"],
+        "engine": row["engine"],
+        "state": row["state"],
+        "placement": row["placement"],
+        "why_here": from_json(why_here).render(language) if why_here else None,
+        "wall": row["wall"],
+        "placed": time_of(row["placed_us"]),
+        "started": time_of(row["started_us"]),
+        "ended": time_of(row["ended_us"]),
+        "end_reason": row["end_reason"],
+        "exit_code": row["exit_code"],
+        "message": from_json(message).render(language) if message else None,
+        "price_per_hour": yuan_of(Money(row["hourly_micro"])),
+    }
+
+
+@door.get("/{job}/logs", scope="jobs:read", responses={200: {"content": {"text/plain": {}}}})
+async def logs(
+    request: Request,
+    job: str,
+    actor: Actor = Asker,
+    rank: Annotated[int, Query(ge=0, le=1_000_000, description="Which task of the gang")] = 0,
+    attempt: Annotated[
+        str | None, Query(max_length=80, description="Which attempt; the newest by default")
+    ] = None,
+    offset: Annotated[int, Query(ge=0, le=1 << 62, description="Where to read on, in bytes")] = 0,
+    follow_: Annotated[bool, Query(alias="follow", description="Stay until the attempt has ended")] = False,
+) -> Response:
+    """What a task wrote. The answer's `x-next-offset` header (or the stream's end) says where to read on."""
+    center = center_of(request)
+    read = partial(follow.read_log, center.store, actor, center.runtime, job, attempt, rank)
+    if not follow_:
+        part = await in_thread(partial(read, offset, 1 << 22))
+        headers = {"x-next-offset": str(part.next_offset), "x-ended": str(part.ended).lower()}
+        return Response(part.data, media_type="text/plain; charset=utf-8", headers=headers)
+    newest = partial(follow.newest_attempt, center.store, actor, job)
+    pinned = attempt
+
+    async def read_on(at: int) -> LogChunk:
+        """The next part of one and the same attempt: offsets count in its log only."""
+        nonlocal pinned
+        pinned = pinned or await in_thread(newest)
+        one = partial(follow.read_log, center.store, actor, center.runtime, job, pinned, rank)
+        return await in_thread(partial(one, at, CHUNK))
+
+    first = await read_on(offset)
+
+    async def stream() -> AsyncIterator[bytes]:
+        part, at = first, offset
+        while True:
+            if part.data:
+                yield part.data
+            at = part.next_offset
+            if part.ended:
+                return
+            if not part.data:
+                await asyncio.sleep(FOLLOW_PAUSE_S)
+                if await request.is_disconnected():
+                    return
+            part = await read_on(at)
+
+    return StreamingResponse(stream(), media_type="text/plain; charset=utf-8")
+
+
+@door.get("/{job}/metrics", scope="jobs:read")
+async def metrics(
+    request: Request,
+    job: str,
+    actor: Actor = Asker,
+    attempt: Annotated[str | None, Query(max_length=80)] = None,
+    since_us: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
+) -> Response:
+    """Use of CPU, memory and devices over time, and what the job wrote to $PEARL_METRICS."""
+    center = center_of(request)
+    return await query(
+        lambda: follow.read_metrics(center.store, actor, center.runtime, job, attempt, since_us),
+        lambda samples: {
+            "items": [
+                {"at": time_of(s.at_us), "rank": s.rank, "kind": s.kind, "values": dict(s.values)}
+                for s in samples
+            ]
+        },
+    )
+
+
+class ArtefactOut(Out):
+    """A file a job left."""
+
+    id: str
+    attempt_id: str
+    path: str
+    size_bytes: int
+    sha256: str
+    at: Time
+
+
+class Artefacts(Out):
+    """What a job left, by path."""
+
+    items: list[ArtefactOut]
+
+
+@door.get("/{job}/artefacts", scope="jobs:read", responses={200: {"model": Artefacts}})
+async def artefacts(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """What a job left in its outputs folder."""
+    store = center_of(request).store
+    return await query(
+        lambda: views.artefacts_of(store, actor, job),
+        lambda rows: {
+            "items": [
+                {
+                    "id": row["id"],
+                    "attempt_id": row["attempt_id"],
+                    "path": row["path"],
+                    "size_bytes": row["size_bytes"],
+                    "sha256": row["sha256"],
+                    "at": time_of(row["at_us"]),
+                }
+                for row in rows
+            ]
+        },
+    )

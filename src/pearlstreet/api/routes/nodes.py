@@ -1,0 +1,258 @@
+"""Nodes, accelerators, capacity."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of, words
+from pearlstreet.api.reading import language_of
+from pearlstreet.base.outcome import Done
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.jobs.capacity import cpu_pflops, pool_capacity, rates_by_model
+from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
+from pearlstreet.compute.pool import inventory
+from pearlstreet.tenancy.model import Actor
+
+door = Door("", "nodes")
+
+
+class DeviceOut(Out):
+    """One accelerator."""
+
+    index: int
+    vendor: str
+    model: str
+    memory_gib: float
+    uuid: str
+    healthy: bool
+    health_reason: str | None
+    untested: bool
+    temperature_c: float | None
+    utilization_percent: float | None
+    memory_used_gib: float | None
+    power_w: float | None
+    normalised_pflops: float
+    normalised_basis: str
+    given_percent: float
+    jobs: list[str]
+
+
+class NodeOut(Out):
+    """One machine, what it has, and what is in use."""
+
+    name: str
+    engine: str
+    present: bool
+    healthy: bool
+    health_reason: str | None
+    drained: bool
+    drain_reason: str | None
+    cpus: float
+    cpus_given: float
+    cpu_pflops: float | None
+    """Of the whole CPU, as `pearl bench node` measured it."""
+    memory_gib: float
+    memory_given_gib: float
+    disk_gib: float
+    rack: str
+    pod: str
+    facts: dict[str, str]
+    devices: list[DeviceOut]
+    changed: Time
+
+
+class CapacityOut(Out):
+    """The pool in cards and PFLOPS."""
+
+    nodes: int
+    cards: int
+    cards_healthy: int
+    cards_given: float
+    peak_pflops: float
+    measured_pflops: float
+    normalised_pflops: float
+    measured_cards: int
+    assumed_cards: int
+    unknown_cards: int
+    cpu_pflops: float
+
+
+class Nodes(Out):
+    """Every machine, and the pool as a whole."""
+
+    items: list[NodeOut]
+    capacity: CapacityOut
+
+
+@door.get("/nodes", scope="nodes:read", responses={200: {"model": Nodes}})
+async def nodes(request: Request, actor: Actor = Asker) -> Response:
+    """Every machine with its devices, use and health; capacity in cards and PFLOPS."""
+    return await query(lambda: _look(request, actor), lambda body: body)
+
+
+def _look(request: Request, actor: Actor) -> dict[str, Any]:
+    center, language = center_of(request), language_of(request)
+    found = inventory.list_nodes(center.store, actor)
+    benchmarks, uses = center.store.read(lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx)))
+    live: dict[str, NodeReport] = {}
+    for engine in center.runtime.engines.values():
+        seen = engine.nodes()
+        live |= {report.name: report for report in seen.value} if isinstance(seen, Done) else {}
+    shown = [inventory.with_readings(node, live.get(node.report.name)) for node in found]
+    rates = rates_by_model(shown, benchmarks)
+    whole = pool_capacity(shown, benchmarks)
+    cpus = {node.report.name: cpu_pflops(node, benchmarks) for node in shown}
+    mine = actor.orgs_with("jobs:read")
+    return {
+        "items": [
+            _node_out(node, rates, uses.get(node.report.name, NodeUse()), mine, language)
+            | {"cpu_pflops": cpus[node.report.name]}
+            for node in shown
+        ],
+        "capacity": {
+            "nodes": sum(node.present for node in shown),
+            "cards": whole.cards,
+            "cards_healthy": whole.healthy_cards,
+            "cards_given": round(sum(use.cards for use in uses.values()), 4),
+            "peak_pflops": float(whole.peak_pflops),
+            "measured_pflops": float(whole.measured_pflops),
+            "normalised_pflops": float(whole.normalised_pflops),
+            "measured_cards": whole.measured_cards,
+            "assumed_cards": whole.assumed_cards,
+            "unknown_cards": whole.unknown_cards,
+            "cpu_pflops": sum(cpus[node.report.name] or 0.0 for node in shown if node.present),
+        },
+    }
+
+
+def _node_out(
+    node: inventory.Node, rates: Any, use: NodeUse, mine: frozenset[str] | None, language: str
+) -> dict[str, Any]:
+    report = node.report
+    devices = []
+    for device in report.devices:
+        rate = rates[device.model]
+        jobs = [job for job, org in use.jobs.get(device.index, ()) if mine is None or org in mine]
+        devices.append(
+            {
+                "index": device.index,
+                "vendor": device.vendor,
+                "model": device.model,
+                "memory_gib": device.memory_gib,
+                "uuid": device.uuid,
+                "healthy": device.healthy,
+                "health_reason": words(device.health_reason, language),
+                "untested": device.untested,
+                "temperature_c": device.temperature_c,
+                "utilization_percent": device.utilization_percent,
+                "memory_used_gib": device.memory_used_gib,
+                "power_w": device.power_w,
+                "normalised_pflops": float(rate.pflops),
+                "normalised_basis": rate.basis.value,
+                "given_percent": round(100 * use.given.get(device.index, 0.0), 2),
+                "jobs": jobs,
+            }
+        )
+    return {
+        "name": report.name,
+        "engine": node.engine,
+        "present": node.present,
+        "healthy": report.healthy,
+        "health_reason": words(report.health_reason, language),
+        "drained": node.drained,
+        "drain_reason": node.drain_reason,
+        "cpus": report.cpus,
+        "cpus_given": use.cpus,
+        "memory_gib": report.memory_gib,
+        "memory_given_gib": use.memory_gib,
+        "disk_gib": report.disk_gib,
+        "rack": report.rack,
+        "pod": report.pod,
+        "facts": dict(report.facts),
+        "devices": devices,
+        "changed": time_of(node.changed_us),
+    }
+
+
+class DrainIn(In):
+    """Why a node is drained."""
+
+    reason: str = Field("", max_length=500)
+
+
+class DrainOut(Out):
+    """Whether new work goes to a node."""
+
+    name: str
+    drained: bool
+    drain_reason: str | None
+
+
+def _drain_out(node: inventory.Node) -> dict[str, Any]:
+    return {"name": node.report.name, "drained": node.drained, "drain_reason": node.drain_reason}
+
+
+@door.post("/nodes/{node}/drain", scope="nodes:write", responses={200: {"model": DrainOut}})
+async def drain(request: Request, node: str, body: DrainIn, actor: Actor = Asker) -> Response:
+    """Place no new work on a node; what runs there goes on."""
+    return await command(
+        request, actor, lambda store: inventory.drain(store, actor, node, body.reason), _drain_out
+    )
+
+
+@door.post("/nodes/{node}/undrain", scope="nodes:write", responses={200: {"model": DrainOut}})
+async def undrain(request: Request, node: str, actor: Actor = Asker) -> Response:
+    """Use a drained node again."""
+    return await command(request, actor, lambda store: inventory.undrain(store, actor, node), _drain_out)
+
+
+@door.delete("/nodes/{node}", scope="nodes:write")
+async def forget(request: Request, node: str, actor: Actor = Asker) -> Response:
+    """Drop a machine that its engine no longer has."""
+    return await command(
+        request, actor, lambda store: inventory.forget_node(store, actor, node), lambda _: {"forgotten": node}
+    )
+
+
+class BenchmarkIn(In):
+    """What `pearl bench node` measured."""
+
+    result: dict[str, Any]
+
+
+@door.post("/nodes/{node}/benchmarks", scope="nodes:write", status_code=201)
+async def keep_benchmark(request: Request, node: str, body: BenchmarkIn, actor: Actor = Asker) -> Response:
+    """Keep a benchmark of a node; from then on its cards count as measured."""
+    return await command(
+        request,
+        actor,
+        lambda store: inventory.keep_benchmark(store, actor, node, body.result),
+        lambda bench_id: {"id": bench_id},
+        status=201,
+    )
+
+
+@door.get("/accelerators", scope="nodes:read")
+async def accelerators(
+    request: Request,
+    name: Annotated[str | None, Query(max_length=80, description="Only those this names")] = None,
+    actor: Actor = Asker,
+) -> Response:
+    """The catalogue: peaks, memory, links and power of accelerators, with sources."""
+    actor.require("nodes:read")
+    return await query(
+        lambda: catalogue(),
+        lambda book: {
+            "items": [
+                dataclasses.asdict(item)
+                for item in book.entries
+                if name is None or book.matches(name, item.id)
+            ]
+        },
+    )

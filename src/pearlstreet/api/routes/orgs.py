@@ -1,0 +1,226 @@
+"""Organisations, their projects and secrets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.routes.users import ReasonIn, Removed
+from pearlstreet.tenancy import orgs as service
+from pearlstreet.tenancy import secrets
+from pearlstreet.tenancy.model import Actor, Organisation, Project, Standing
+from pearlstreet.tenancy.secrets import VALUE_MAX_BYTES, SecretName
+
+door = Door("/orgs", "organisations")
+
+
+class OrgOut(Out):
+    """A tenant."""
+
+    id: str
+    slug: str
+    name: str
+    state: Standing
+    created: Time
+
+
+class OrgIn(In):
+    """A new organisation."""
+
+    slug: str = Field(max_length=80)
+    name: str = Field("", max_length=400)
+
+
+class NameIn(In):
+    """A title for people."""
+
+    name: str = Field(max_length=400)
+
+
+def org_out(org: Organisation) -> dict[str, Any]:
+    """An organisation as JSON."""
+    return {
+        "id": org.id,
+        "slug": org.slug,
+        "name": org.name,
+        "state": org.state,
+        "created": time_of(org.created_us),
+    }
+
+
+@door.post("", scope="orgs:write", at_center=True, status_code=201, responses={201: {"model": OrgOut}})
+async def create(request: Request, body: OrgIn, actor: Actor = Asker) -> Response:
+    """Make an organisation with its default project."""
+    return await command(
+        request, actor, lambda s: service.create_org(s, actor, body.slug, body.name), org_out, status=201
+    )
+
+
+@door.get("", scope="orgs:read", responses={200: {"model": Page[OrgOut]}})
+async def orgs(request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """Organisations that one may see, oldest first."""
+    store, after = center_of(request).store, read_cursor(cursor)
+    return await query(
+        lambda: service.list_orgs(store, actor, after=after, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, org_out),
+    )
+
+
+@door.get("/{org}", scope="orgs:read", responses={200: {"model": OrgOut}})
+async def one(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """One organisation, by id or slug."""
+    store = center_of(request).store
+    return await query(lambda: service.get_org(store, actor, org), org_out)
+
+
+@door.patch("/{org}", scope="orgs:write", responses={200: {"model": OrgOut}})
+async def rename(request: Request, org: str, body: NameIn, actor: Actor = Asker) -> Response:
+    """Change the title people read; the slug stays."""
+    return await command(request, actor, lambda s: service.rename_org(s, actor, org, body.name), org_out)
+
+
+@door.post("/{org}/suspend", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
+async def suspend(request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+    """Leave its members reading only."""
+    why = body.reason if body else ""
+    return await command(request, actor, lambda s: service.suspend_org(s, actor, org, why), org_out)
+
+
+@door.post("/{org}/resume", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
+async def resume(request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+    """Undo a suspension."""
+    why = body.reason if body else ""
+    return await command(request, actor, lambda s: service.resume_org(s, actor, org, why), org_out)
+
+
+class ProjectOut(Out):
+    """A part of an organisation that jobs and secrets belong to."""
+
+    id: str
+    org_id: str
+    slug: str
+    name: str
+    created: Time
+
+
+def project_out(project: Project) -> dict[str, Any]:
+    """A project as JSON."""
+    return {
+        "id": project.id,
+        "org_id": project.org_id,
+        "slug": project.slug,
+        "name": project.name,
+        "created": time_of(project.created_us),
+    }
+
+
+@door.post("/{org}/projects", scope="projects:write", status_code=201, responses={201: {"model": ProjectOut}})
+async def create_project(request: Request, org: str, body: OrgIn, actor: Actor = Asker) -> Response:
+    """Make a project."""
+    return await command(
+        request,
+        actor,
+        lambda s: service.create_project(s, actor, org, body.slug, body.name),
+        project_out,
+        status=201,
+    )
+
+
+@door.get("/{org}/projects", scope="projects:read", responses={200: {"model": Page[ProjectOut]}})
+async def projects(
+    request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """The organisation's projects, oldest first."""
+    store, after = center_of(request).store, read_cursor(cursor)
+    return await query(
+        lambda: service.list_projects(store, actor, org, after=after, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, project_out),
+    )
+
+
+@door.get("/{org}/projects/{project}", scope="projects:read", responses={200: {"model": ProjectOut}})
+async def project(request: Request, org: str, project: str, actor: Actor = Asker) -> Response:
+    """One project, by id or slug."""
+    store = center_of(request).store
+    return await query(lambda: service.get_project(store, actor, org, project), project_out)
+
+
+class SecretOut(Out):
+    """What can be seen of a secret: never its value."""
+
+    id: str
+    org_id: str
+    project_id: str | None
+    name: str
+    updated: Time
+    updated_by: str
+
+
+class Secrets(Out):
+    """Names of secrets."""
+
+    items: list[SecretOut]
+
+
+class SecretIn(In):
+    """A secret's value; it can be replaced, never read back."""
+
+    value: str = Field(max_length=VALUE_MAX_BYTES)
+
+
+OfProject = Annotated[
+    str | None, Query(max_length=80, description="Of this project; of the organisation by default")
+]
+
+
+def secret_out(found: SecretName) -> dict[str, Any]:
+    """A secret's name as JSON."""
+    return {
+        "id": found.id,
+        "org_id": found.org_id,
+        "project_id": found.project_id,
+        "name": found.name,
+        "updated": time_of(found.updated_us),
+        "updated_by": found.updated_by,
+    }
+
+
+@door.get("/{org}/secrets", scope="secrets:read", responses={200: {"model": Secrets}})
+async def list_secrets(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """Names, never values, of the organisation's secrets."""
+    store = center_of(request).store
+    return await query(
+        lambda: secrets.list_secrets(store, actor, org),
+        lambda rows: {"items": [secret_out(row) for row in rows]},
+    )
+
+
+@door.put("/{org}/secrets/{name}", scope="secrets:write", responses={200: {"model": SecretOut}})
+async def set_secret(
+    request: Request, org: str, name: str, body: SecretIn, actor: Actor = Asker, project: OfProject = None
+) -> Response:
+    """Keep or replace a secret."""
+    return await command(
+        request,
+        actor,
+        lambda s: secrets.set_secret(s, actor, org, name, body.value, project=project),
+        secret_out,
+    )
+
+
+@door.delete("/{org}/secrets/{name}", scope="secrets:write", responses={200: {"model": Removed}})
+async def delete_secret(
+    request: Request, org: str, name: str, actor: Actor = Asker, project: OfProject = None
+) -> Response:
+    """Forget a secret."""
+    return await command(
+        request,
+        actor,
+        lambda s: secrets.delete_secret(s, actor, org, name, project=project),
+        lambda _: {"removed": name},
+    )

@@ -1,0 +1,177 @@
+"""Price lists."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, answer, center_of, command, encode, in_thread, query
+from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
+from pearlstreet.api.reading import language_of, read_json
+from pearlstreet.api.validation import validated
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.ledger import prices as service
+from pearlstreet.ledger.pricing import PriceRule, PriceVersion
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/prices", "prices")
+
+
+class RuleOut(Out):
+    """Yuan including tax for each `per` units of the kind's quantity."""
+
+    resource: str
+    kind: str
+    unit: str
+    yuan: Yuan
+    per: int
+
+
+class PricesOut(Out):
+    """A price list; it never changes."""
+
+    id: str
+    number: int
+    valid_from: Time
+    time_zone: str
+    note: str
+    is_current: bool
+    rules: list[RuleOut]
+
+
+class PriceLists(Out):
+    """Every list, newest first."""
+
+    items: list[PricesOut]
+
+
+class RuleIn(In):
+    """One price."""
+
+    resource: str = Field(max_length=120)
+    kind: str = Field(max_length=40)
+    yuan: Yuan = Field(max_length=40)
+    per: int = Field(1, ge=1, le=10**12)
+
+
+class PricesIn(In):
+    """A new list."""
+
+    rules: list[RuleIn] = Field(max_length=2000)
+    valid_from: Time | None = None
+    note: str = Field("", max_length=500)
+
+
+class ListFormat(StrEnum):
+    """How a list is answered."""
+
+    JSON = "json"
+    TOML = "toml"
+
+
+def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, Any]:
+    """A list as JSON; `current` is the id of the one in force."""
+    return {
+        "id": version.id,
+        "number": version.number,
+        "valid_from": time_of(version.valid_from_us),
+        "time_zone": version.zone,
+        "note": version.note,
+        "is_current": version.id == current,
+        "rules": [
+            {
+                "resource": rule.resource,
+                "kind": rule.kind,
+                "unit": rule.rule_kind.label.render(language),
+                "yuan": yuan_of(Money(rule.micro)),
+                "per": rule.per,
+            }
+            for rule in version.rules
+        ],
+    }
+
+
+@door.get("", scope="prices:read", responses={200: {"model": PriceLists}})
+async def lists(request: Request, actor: Actor = Asker) -> Response:
+    """Every price list, newest first."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: (service.list_prices(store, actor), store.read(service.current_prices).id),
+        lambda found: {"items": [prices_out(version, found[1], language) for version in found[0]]},
+    )
+
+
+@door.get(
+    "/current",
+    scope="prices:read",
+    responses={200: {"model": PricesOut, "content": {"application/toml": {}}}},
+)
+async def current(
+    request: Request,
+    actor: Actor = Asker,
+    form: Annotated[ListFormat, Query(alias="format")] = ListFormat.JSON,
+) -> Response:
+    """The list that a job submitted now is billed by."""
+    actor.require("prices:read")
+    store, language = center_of(request).store, language_of(request)
+    found = await in_thread(lambda: store.read(service.current_prices))
+    if form is ListFormat.TOML:
+        return Response(service.write_prices(found), media_type="application/toml")
+    return answer(encode(prices_out(found, found.id, language)))
+
+
+@door.post(
+    "",
+    scope="prices:write",
+    status_code=201,
+    responses={201: {"model": PricesOut}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/PricesIn"}},
+                "application/toml": {"schema": {"type": "string"}},
+            },
+        }
+    },
+)
+async def publish(
+    request: Request,
+    actor: Actor = Asker,
+    valid_from: Annotated[str | None, Query(max_length=40, description="With TOML; RFC 3339")] = None,
+    note: Annotated[str, Query(max_length=500, description="With TOML")] = "",
+) -> Response:
+    """Publish a list, as JSON or TOML; jobs submitted before keep theirs."""
+    raw, language = await request.body(), language_of(request)
+    if "toml" in request.headers.get("content-type", ""):
+        rules, from_us = service.parse_prices(_utf8(raw)), read_time(valid_from, "valid_from")
+    else:
+        wanted = validated(PricesIn, read_json(raw))
+        rules = tuple(
+            PriceRule(rule.resource, rule.kind, read_yuan(rule.yuan, f"rules.{index}.yuan").micro, rule.per)
+            for index, rule in enumerate(wanted.rules)
+        )
+        from_us, note = read_time(wanted.valid_from, "valid_from"), wanted.note
+
+    def work(store: Store) -> PriceVersion:
+        return service.publish_prices(store, actor, rules, valid_from_us=from_us, note=note)
+
+    def render(made: PriceVersion) -> dict[str, Any]:
+        is_now = made.valid_from_us <= center_of(request).store.clock.now_us()
+        return prices_out(made, made.id if is_now else "", language)
+
+    return await command(request, actor, work, render, status=201)
+
+
+def _utf8(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        message = text("The body is not UTF-8")
+        raise InvalidInput(message, problems=[Problem("body", message)]) from None

@@ -1,0 +1,191 @@
+"""Quotas, shares, and who is ahead."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, words
+from pearlstreet.api.reading import Org, language_of
+from pearlstreet.compute.jobs import quotas as service
+from pearlstreet.compute.jobs.quotas import QuotaRow, QuotaWish, ShareRow, Standing
+from pearlstreet.tenancy.model import Actor
+
+door = Door("", "quotas")
+OfProject = Annotated[str | None, Query(max_length=80, description="Project, by slug or id")]
+OrgNeeded = Annotated[str, Query(max_length=80, description="Organisation, by slug or id")]
+
+
+class QuotaIn(In):
+    """A limit on one resource, of an organisation or one of its projects."""
+
+    org: str = Field(max_length=80)
+    project: str | None = Field(None, max_length=80)
+    resource: str = Field(max_length=80, examples=["cards", "pflops", "cpus", "cards:H100"])
+    guaranteed: float | None = None
+    maximum: float | None = None
+    borrow: bool = True
+
+
+class QuotaOut(Out):
+    """A quota."""
+
+    id: str
+    org_id: str
+    project_id: str | None
+    resource: str
+    guaranteed: float | None
+    maximum: float | None
+    borrow: bool
+
+
+class Quotas(Out):
+    """Quotas."""
+
+    items: list[QuotaOut]
+
+
+def quota_out(row: QuotaRow) -> dict[str, Any]:
+    """A quota as JSON."""
+    return {
+        "id": row.id,
+        "org_id": row.org_id,
+        "project_id": row.project_id,
+        "resource": row.wish.resource,
+        "guaranteed": row.wish.guaranteed,
+        "maximum": row.wish.maximum,
+        "borrow": row.wish.borrow,
+    }
+
+
+@door.get("/quotas", scope="quotas:read", responses={200: {"model": Quotas}})
+async def list_quotas(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+    """Quotas of an organisation, or of all that one may see."""
+    store = center_of(request).store
+    return await query(
+        lambda: service.list_quotas(store, actor, org),
+        lambda rows: {"items": [quota_out(row) for row in rows]},
+    )
+
+
+@door.put("/quotas", scope="quotas:write", responses={200: {"model": QuotaOut}})
+async def set_quota(request: Request, body: QuotaIn, actor: Actor = Asker) -> Response:
+    """Set or replace the quota of an organisation or project on a resource."""
+    wish = QuotaWish(body.resource, body.guaranteed, body.maximum, body.borrow)
+    return await command(
+        request, actor, lambda s: service.set_quota(s, actor, body.org, wish, project=body.project), quota_out
+    )
+
+
+@door.delete("/quotas/{quota}", scope="quotas:write", responses={200: {"model": QuotaOut}})
+async def delete_quota(request: Request, quota: str, actor: Actor = Asker) -> Response:
+    """Take a quota away."""
+    return await command(request, actor, lambda s: service.delete_quota(s, actor, quota), quota_out)
+
+
+class ShareIn(In):
+    """A weight in fair share: of an organisation, or of a project inside it."""
+
+    org: str = Field(max_length=80)
+    project: str | None = Field(None, max_length=80)
+    weight: float
+
+
+class ShareOut(Out):
+    """A weight."""
+
+    org_id: str
+    project_id: str | None
+    weight: float
+
+
+class Shares(Out):
+    """Weights that are not 1."""
+
+    items: list[ShareOut]
+
+
+def share_out(row: ShareRow) -> dict[str, Any]:
+    """A weight as JSON."""
+    return {"org_id": row.org_id, "project_id": row.project_id, "weight": row.weight}
+
+
+@door.get("/shares", scope="quotas:read", responses={200: {"model": Shares}})
+async def list_shares(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+    """Weights that are not 1."""
+    store = center_of(request).store
+    return await query(
+        lambda: service.list_shares(store, actor, org),
+        lambda rows: {"items": [share_out(row) for row in rows]},
+    )
+
+
+@door.put("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
+async def set_share(request: Request, body: ShareIn, actor: Actor = Asker) -> Response:
+    """Weigh an organisation among organisations, or a project inside its own."""
+    return await command(
+        request,
+        actor,
+        lambda s: service.set_share(s, actor, body.org, body.weight, project=body.project),
+        share_out,
+    )
+
+
+@door.delete("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
+async def delete_share(
+    request: Request, org: OrgNeeded, actor: Actor = Asker, project: OfProject = None
+) -> Response:
+    """Back to the weight 1."""
+    return await command(
+        request, actor, lambda s: service.delete_share(s, actor, org, project=project), share_out
+    )
+
+
+class StandingOut(Out):
+    """Where a project stands; the smallest rank is served first. Shares are of the whole center, over the weight."""
+
+    rank: int
+    org_id: str
+    project_id: str
+    org_weight: float
+    weight: float
+    org_share: float
+    share: float
+    dominant: str
+    recent: dict[str, float]
+    why: str
+
+
+class FairShareOut(Out):
+    """Who is ahead, and why."""
+
+    half_life_s: float
+    items: list[StandingOut]
+
+
+def _standing(row: Standing, language: str) -> dict[str, Any]:
+    return {
+        "rank": row.rank,
+        "org_id": row.org_id,
+        "project_id": row.project_id,
+        "org_weight": row.org_weight,
+        "weight": row.weight,
+        "org_share": row.org_share,
+        "share": row.share,
+        "dominant": row.dominant,
+        "recent": row.recent,
+        "why": words(row.why, language),
+    }
+
+
+@door.get("/fair-share", scope="quotas:read", responses={200: {"model": FairShareOut}})
+async def fair_share(request: Request, actor: Actor = Asker) -> Response:
+    """Who is served next and why: use by project, faded with the half-life, over its weight."""
+    center, language = center_of(request), language_of(request)
+    return await query(
+        lambda: service.fair_share(center.store, actor, center.runtime),
+        lambda found: {"half_life_s": found[0], "items": [_standing(row, language) for row in found[1]]},
+    )

@@ -1,0 +1,319 @@
+"""Signing in and out, passwords, sessions, and who I am."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, answer, center_of, command, encode, in_thread, peer_of, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.routes.users import UserOut, user_out
+from pearlstreet.base.errors import NotFound
+from pearlstreet.base.text import text
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy import federation, sessions, users
+from pearlstreet.tenancy.model import Actor, Membership, Session, User
+from pearlstreet.tenancy.oidc_client import OidcClient
+from pearlstreet.tenancy.passwords import MAX_LENGTH
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
+from pearlstreet.tenancy.sessions import SignedIn
+
+door = Door("", "session")
+COOKIE = "pearl_sign_in"
+COOKIE_S = 600
+
+
+class SignInIn(In):
+    """Name and password."""
+
+    name: str = Field(max_length=80)
+    password: str = Field(max_length=4 * MAX_LENGTH)
+
+
+class SignedInOut(Out):
+    """A fresh session. The token is shown this once: send it as `Authorization: Bearer …`."""
+
+    token: str
+    session_id: str
+    expires: Time
+    user: UserOut
+
+
+def _signed_in(found: SignedIn) -> dict[str, Any]:
+    return {
+        "token": found.credential,
+        "session_id": found.session.id,
+        "expires": time_of(found.session.expires_us),
+        "user": user_out(found.user),
+    }
+
+
+@door.post("/sign-in", public=True, status_code=201, responses={201: {"model": SignedInOut}})
+async def sign_in(request: Request, body: SignInIn) -> Response:
+    """Start a session with a password: 12 hours, or one hour unused."""
+    peer = peer_of(request)
+    return await command(
+        request,
+        None,
+        lambda store: sessions.sign_in(store, body.name, body.password, peer=peer),
+        _signed_in,
+        status=201,
+    )
+
+
+class Ended(Out):
+    """What is over."""
+
+    ended: str | None
+
+
+@door.post("/sign-out", signed_in=True, responses={200: {"model": Ended}})
+async def sign_out(request: Request, actor: Actor = Asker) -> Response:
+    """End this session; an API key is not ended by it."""
+    return await command(
+        request, actor, lambda store: sessions.sign_out(store, actor), lambda _: {"ended": actor.session_id}
+    )
+
+
+class PasswordIn(In):
+    """A change of one's own password."""
+
+    current: str = Field(max_length=4 * MAX_LENGTH)
+    new: str = Field(max_length=4 * MAX_LENGTH)
+
+
+@door.post("/password", signed_in=True, responses={200: {"model": UserOut}})
+async def change_password(request: Request, body: PasswordIn, actor: Actor = Asker) -> Response:
+    """Change one's own password; other sessions end."""
+    peer = peer_of(request)
+    return await command(
+        request,
+        actor,
+        lambda store: sessions.change_password(store, actor, body.current, body.new, peer=peer),
+        user_out,
+    )
+
+
+class SetPasswordIn(In):
+    """A password for the one-time token."""
+
+    token: str = Field(max_length=200)
+    password: str = Field(max_length=4 * MAX_LENGTH)
+
+
+@door.post("/set-password", public=True, responses={200: {"model": UserOut}})
+async def set_password(request: Request, body: SetPasswordIn) -> Response:
+    """Set a password with the one-time token that a security operator gave."""
+    return await command(
+        request, None, lambda store: sessions.set_password(store, body.token, body.password), user_out
+    )
+
+
+class MemberOfOut(Out):
+    """A role in an organisation."""
+
+    org_id: str
+    slug: str
+    role: OrgRole
+    suspended: bool
+
+
+class MeOut(Out):
+    """Who asks, and what they may do."""
+
+    user: UserOut
+    orgs: list[MemberOfOut]
+    operator_roles: list[OperatorRole]
+    scopes: list[str]
+    key_id: str | None
+    session_id: str | None
+
+
+@door.get("/me", signed_in=True, responses={200: {"model": MeOut}})
+async def me(request: Request, actor: Actor = Asker) -> Response:
+    """Who I am: user, organisations with roles, operator roles, scopes."""
+    store = center_of(request).store
+    return await query(
+        lambda: (users.get_user(store, actor, actor.user_id), users.list_memberships(store, actor)),
+        lambda found: _me(actor, *found),
+    )
+
+
+def _me(actor: Actor, user: User, memberships: Any) -> dict[str, Any]:
+    def one(found: Membership) -> dict[str, Any]:
+        suspended = found.org_id in actor.suspended
+        return {"org_id": found.org_id, "slug": found.org_slug, "role": found.role, "suspended": suspended}
+
+    return {
+        "user": user_out(user),
+        "orgs": [one(item) for item in memberships],
+        "operator_roles": sorted(actor.operator_roles),
+        "scopes": sorted(actor.all_scopes()),
+        "key_id": actor.key_id,
+        "session_id": actor.session_id,
+    }
+
+
+class SessionOut(Out):
+    """A sign-in that lasts."""
+
+    id: str
+    created: Time
+    expires: Time
+    last_seen: Time
+    peer: str
+    current: bool
+
+
+class Sessions(Out):
+    """Live sessions, newest first."""
+
+    items: list[SessionOut]
+
+
+@door.get("/sessions", signed_in=True, responses={200: {"model": Sessions}})
+async def list_sessions(request: Request, actor: Actor = Asker) -> Response:
+    """One's own live sessions."""
+    store = center_of(request).store
+
+    def one(found: Session) -> dict[str, Any]:
+        return {
+            "id": found.id,
+            "created": time_of(found.created_us),
+            "expires": time_of(found.expires_us),
+            "last_seen": time_of(found.last_seen_us),
+            "peer": found.peer,
+            "current": found.id == actor.session_id,
+        }
+
+    return await query(
+        lambda: sessions.list_sessions(store, actor), lambda rows: {"items": [one(row) for row in rows]}
+    )
+
+
+@door.delete("/sessions/{session}", signed_in=True, responses={200: {"model": Ended}})
+async def end_session(request: Request, session: str, actor: Actor = Asker) -> Response:
+    """End a session: one's own, or as security anybody's."""
+    return await command(
+        request,
+        actor,
+        lambda store: sessions.end_session(store, actor, session),
+        lambda _: {"ended": session},
+    )
+
+
+def _provider(request: Request, name: str) -> OidcClient:
+    found = center_of(request).oidc.get(name)
+    if found is None:
+        raise NotFound(text("There is no sign-in provider {name}", name=name[:80]))
+    return found
+
+
+@door.get("/oidc/{provider}/start", public=True, status_code=303, response_class=Response)
+async def oidc_start(request: Request, provider: str) -> Response:
+    """Send the browser to the sign-in provider."""
+    client, store = _provider(request, provider), center_of(request).store
+    base = center_of(request).public_url or str(request.base_url).rstrip("/")
+    back = f"{base}/api/v1/oidc/{provider}/callback"
+    begun = await in_thread(lambda: federation.begin(store, client, redirect_uri=back))
+    found = Response(status_code=303, headers={"location": begun.url})
+    found.set_cookie(
+        COOKIE,
+        begun.binding,
+        max_age=COOKIE_S,
+        path=f"/api/v1/oidc/{provider}",
+        httponly=True,
+        samesite="lax",
+        secure=back.startswith("https:"),
+    )
+    return found
+
+
+@door.get("/oidc/{provider}/callback", public=True, responses={200: {"model": SignedInOut}})
+async def oidc_callback(
+    request: Request,
+    provider: str,
+    state: Annotated[str, Query(max_length=500)] = "",
+    code: Annotated[str, Query(max_length=4000)] = "",
+    iss: Annotated[str | None, Query(max_length=500)] = None,
+) -> Response:
+    """Where the sign-in provider sends the browser back to; answers with a session."""
+    client, store, peer = _provider(request, provider), center_of(request).store, peer_of(request)
+    binding = request.cookies.get(COOKIE, "")
+
+    def work() -> SignedIn:
+        return federation.finish(
+            store, client, state=state, code=code, binding=binding, peer=peer, issuer=iss
+        )
+
+    found = answer(encode(_signed_in(await in_thread(work))))
+    found.delete_cookie(COOKIE, path=f"/api/v1/oidc/{provider}")
+    return found
+
+
+class IdentityIn(In):
+    """An identity at a sign-in provider."""
+
+    issuer: str = Field(max_length=500)
+    subject: str = Field(max_length=255)
+
+
+class IdentityOut(Out):
+    """An account's identity at a sign-in provider."""
+
+    issuer: str
+    subject: str
+    user_id: str
+
+
+class Identities(Out):
+    """An account's identities."""
+
+    items: list[IdentityOut]
+
+
+def _identity(found: federation.LinkedIdentity) -> dict[str, Any]:
+    return {"issuer": found.issuer, "subject": found.subject, "user_id": found.user_id}
+
+
+@door.get("/users/{user}/identities", signed_in=True, responses={200: {"model": Identities}})
+async def identities(request: Request, user: str, actor: Actor = Asker) -> Response:
+    """Identities of an account at sign-in providers: one's own, or as security anybody's."""
+    store = center_of(request).store
+    return await query(
+        lambda: federation.list_identities(store, actor, user),
+        lambda rows: {"items": [_identity(row) for row in rows]},
+    )
+
+
+@door.post(
+    "/users/{user}/identities",
+    scope="users:write",
+    at_center=True,
+    status_code=201,
+    responses={201: {"model": IdentityOut}},
+)
+async def link_identity(request: Request, user: str, body: IdentityIn, actor: Actor = Asker) -> Response:
+    """Say which account an identity is, before its first sign-in."""
+    return await command(
+        request,
+        actor,
+        lambda store: federation.link_identity(store, actor, user, body.issuer, body.subject),
+        _identity,
+        status=201,
+    )
+
+
+@door.delete(
+    "/users/{user}/identities", scope="users:write", at_center=True, responses={200: {"model": Ended}}
+)
+async def unlink_identity(request: Request, user: str, body: IdentityIn, actor: Actor = Asker) -> Response:
+    """Forget which account an identity is."""
+
+    def work(store: Store) -> None:
+        users.get_user(store, actor, user)
+        federation.unlink_identity(store, actor, body.issuer, body.subject)
+
+    return await command(request, actor, work, lambda _: {"ended": body.subject})

@@ -1,0 +1,171 @@
+"""Uploads and artefacts: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import anyio
+from fastapi import Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query
+from pearlstreet.api.models import Out, Time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.reading import Org, org_of
+from pearlstreet.base.ids import new_id
+from pearlstreet.compute.jobs import uploads as service
+from pearlstreet.compute.jobs.blobs import Blob, Blobs
+from pearlstreet.compute.jobs.views import find_artefact
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/uploads", "files")
+artefacts_door = Door("/artefacts", "files")
+WAITING_CHUNKS = 16
+HAND_OVER_S = 0.002
+UPLOADS_AT_ONCE = 64
+
+
+class UploadOut(Out):
+    """A kept file."""
+
+    id: str
+    name: str
+    size_bytes: int
+    sha256: str
+    owner: str
+    at: Time
+
+
+def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An upload as JSON."""
+    return {name: row[name] for name in ("id", "name", "size_bytes", "sha256", "owner")} | {
+        "at": time_of(row["at_us"])
+    }
+
+
+@door.post(
+    "",
+    scope="jobs:write",
+    status_code=201,
+    responses={201: {"model": UploadOut}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload(
+    request: Request,
+    name: Annotated[str, Query(max_length=255, description="File name, without folders")],
+    actor: Actor = Asker,
+    org: Org = None,
+) -> Response:
+    """Send a file as the request's body; a job then names it by the id in the answer."""
+    center = center_of(request)
+    service.check_name(name)
+    target = org_of(actor, org)
+    org_id = await in_thread(lambda: service.check_may_upload(center.store, actor, target))
+    blob = await _receive(request)
+    return await command(
+        request,
+        actor,
+        lambda store: service.record_upload(store, actor, org_id, name, blob),
+        upload_out,
+        status=201,
+        body=blob.sha256.encode(),
+    )
+
+
+def _slots(request: Request) -> anyio.CapacityLimiter:
+    """Threads of their own, so that slow senders never take those that answer everybody else."""
+    state = request.app.state
+    if not hasattr(state, "upload_slots"):
+        state.upload_slots = anyio.CapacityLimiter(UPLOADS_AT_ONCE)
+    slots: anyio.CapacityLimiter = state.upload_slots
+    return slots
+
+
+class _BrokenOff(Exception):
+    """The sender went away before the end."""
+
+
+async def _receive(request: Request) -> Blob:
+    """Pass the body on to the thread that writes it, a bounded number of chunks ahead."""
+    center = center_of(request)
+    waiting: queue.Queue[bytes | _BrokenOff | None] = queue.Queue(WAITING_CHUNKS)
+
+    def chunks() -> Iterator[bytes]:
+        while (chunk := waiting.get()) is not None:
+            if isinstance(chunk, _BrokenOff):
+                raise chunk
+            yield chunk
+
+    name = new_id("tmp", center.store.clock, center.store.rng)
+    keep = partial(service.keep_bytes, center.runtime, chunks(), name)
+    writing = asyncio.ensure_future(in_thread(keep, _slots(request)))
+
+    async def hand_over(item: bytes | _BrokenOff | None) -> None:
+        while not writing.done():
+            if not waiting.full():  # nobody else puts anything in
+                waiting.put_nowait(item)
+                return
+            await asyncio.sleep(HAND_OVER_S)
+
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                await hand_over(chunk)
+            if writing.done():
+                break
+        await hand_over(None)
+    except BaseException:
+        await hand_over(_BrokenOff())
+        await asyncio.wait([writing])
+        writing.exception()
+        raise
+    return await writing
+
+
+@door.get("", scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
+async def uploads(
+    request: Request, actor: Actor = Asker, org: Org = None, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """Uploads of an organisation, newest first."""
+    store, target, before = center_of(request).store, org_of(actor, org), read_cursor(cursor)
+    return await query(
+        lambda: service.list_uploads(store, actor, target, before=before, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: str(row["id"]), upload_out),
+    )
+
+
+@door.get("/{upload}", scope="jobs:read", responses={200: {"model": UploadOut}})
+async def one(request: Request, upload: str, actor: Actor = Asker) -> Response:
+    """One upload."""
+    store = center_of(request).store
+    return await query(lambda: service.find_upload(store, actor, upload), upload_out)
+
+
+@artefacts_door.get(
+    "/{artefact}", scope="jobs:read", responses={200: {"content": {"application/octet-stream": {}}}}
+)
+async def download(request: Request, artefact: str, actor: Actor = Asker) -> Response:
+    """An artefact's bytes; always as a download, never shown by a browser."""
+    center = center_of(request)
+    row = await in_thread(lambda: find_artefact(center.store, actor, artefact))
+    blobs = Blobs(center.runtime.folders.blobs)
+    await in_thread(lambda: blobs.path(row["sha256"]))
+    name = quote(str(row["path"]).rsplit("/", 1)[-1])
+    headers = {
+        "content-length": str(row["size_bytes"]),
+        "content-disposition": f"attachment; filename*=UTF-8''{name}",
+        "x-sha256": row["sha256"],
+    }
+    return StreamingResponse(
+        blobs.read(row["sha256"]), media_type="application/octet-stream", headers=headers
+    )

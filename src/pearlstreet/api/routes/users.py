@@ -1,0 +1,228 @@
+"""Users, and members of organisations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.tenancy import users as service
+from pearlstreet.tenancy.model import Actor, Membership, Standing, User
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
+from pearlstreet.tenancy.users import Invited
+
+door = Door("/users", "users")
+members_door = Door("/orgs/{org}/members", "users")
+
+
+class UserOut(Out):
+    """An account."""
+
+    id: str
+    name: str
+    display_name: str
+    email: str | None
+    state: Standing
+    operator_role: OperatorRole | None
+    created: Time
+
+
+def user_out(user: User) -> dict[str, Any]:
+    """A user as JSON."""
+    return {
+        "id": user.id,
+        "name": user.name,
+        "display_name": user.display_name,
+        "email": user.email,
+        "state": user.state,
+        "operator_role": user.operator_role,
+        "created": time_of(user.created_us),
+    }
+
+
+class UserIn(In):
+    """A new account: a member of `org`, an operator, or neither yet."""
+
+    name: str = Field(max_length=80)
+    display_name: str = Field("", max_length=400)
+    email: str | None = Field(None, max_length=320)
+    org: str | None = Field(None, max_length=80)
+    role: OrgRole = OrgRole.MEMBER
+    operator_role: OperatorRole | None = None
+
+
+class InvitedOut(Out):
+    """An account and the one-time token that sets its password within 72 hours; shown this once."""
+
+    user: UserOut
+    token: str
+
+
+def _invited(found: Invited) -> dict[str, Any]:
+    return {"user": user_out(found.user), "token": found.token}
+
+
+@door.post("", scope="users:write", status_code=201, responses={201: {"model": InvitedOut}})
+async def create(request: Request, body: UserIn, actor: Actor = Asker) -> Response:
+    """Make an account; the answer holds the one-time token to set its password with."""
+    return await command(
+        request,
+        actor,
+        lambda store: service.create_user(
+            store,
+            actor,
+            body.name,
+            display_name=body.display_name,
+            email=body.email,
+            org=body.org,
+            role=body.role,
+            operator_role=body.operator_role,
+        ),
+        _invited,
+        status=201,
+    )
+
+
+@door.get("", scope="users:read", responses={200: {"model": Page[UserOut]}})
+async def users(
+    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """Accounts that one may see, oldest first."""
+    store, after = center_of(request).store, read_cursor(cursor)
+    return await query(
+        lambda: service.list_users(store, actor, after=after, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, user_out),
+    )
+
+
+@door.get("/{user}", signed_in=True, responses={200: {"model": UserOut}})
+async def one(request: Request, user: str, actor: Actor = Asker) -> Response:
+    """One account, by id or login name."""
+    store = center_of(request).store
+    return await query(lambda: service.get_user(store, actor, user), user_out)
+
+
+class ReasonIn(In):
+    """Why."""
+
+    reason: str = Field("", max_length=500)
+
+
+@door.post("/{user}/suspend", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+async def suspend(
+    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
+) -> Response:
+    """Refuse the account everything at once, its sessions and keys included."""
+    why = body.reason if body else ""
+    return await command(request, actor, lambda s: service.suspend_user(s, actor, user, why), user_out)
+
+
+@door.post("/{user}/resume", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+async def resume(request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+    """Let a suspended account in again."""
+    why = body.reason if body else ""
+    return await command(request, actor, lambda s: service.resume_user(s, actor, user, why), user_out)
+
+
+@door.post("/{user}/close", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+async def close(request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+    """End the account for good."""
+    why = body.reason if body else ""
+    return await command(request, actor, lambda s: service.close_user(s, actor, user, why), user_out)
+
+
+class DutyIn(In):
+    """An operator's duty; null takes it away."""
+
+    operator_role: OperatorRole | None
+
+
+@door.put("/{user}/operator-role", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+async def operator_role(request: Request, user: str, body: DutyIn, actor: Actor = Asker) -> Response:
+    """Give an account its one operator duty (system, security, audit), or take it away."""
+    return await command(
+        request, actor, lambda s: service.set_operator_role(s, actor, user, body.operator_role), user_out
+    )
+
+
+@door.post(
+    "/{user}/password-link",
+    scope="users:write",
+    at_center=True,
+    status_code=201,
+    responses={201: {"model": InvitedOut}},
+)
+async def password_link(request: Request, user: str, actor: Actor = Asker) -> Response:
+    """A fresh one-time token to set the account's password with; earlier ones end."""
+    return await command(
+        request, actor, lambda s: service.issue_password_link(s, actor, user), _invited, status=201
+    )
+
+
+class MemberOut(Out):
+    """A user's role in an organisation."""
+
+    user_id: str
+    user: str
+    org_id: str
+    org: str
+    role: OrgRole
+
+
+class Members(Out):
+    """Who belongs to an organisation, by login name."""
+
+    items: list[MemberOut]
+
+
+class RoleIn(In):
+    """A role in an organisation."""
+
+    role: OrgRole = OrgRole.MEMBER
+
+
+def _member(found: Membership) -> dict[str, Any]:
+    return {
+        "user_id": found.user_id,
+        "user": found.user_name,
+        "org_id": found.org_id,
+        "org": found.org_slug,
+        "role": found.role,
+    }
+
+
+@members_door.get("", scope="users:read", responses={200: {"model": Members}})
+async def members(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """Who belongs to the organisation."""
+    store = center_of(request).store
+    return await query(
+        lambda: service.list_members(store, actor, org),
+        lambda rows: {"items": [_member(row) for row in rows]},
+    )
+
+
+@members_door.put("/{user}", scope="users:write", responses={200: {"model": MemberOut}})
+async def put_member(
+    request: Request, org: str, user: str, body: RoleIn | None = None, actor: Actor = Asker
+) -> Response:
+    """Give an existing account a role in the organisation, or change it."""
+    role = body.role if body else OrgRole.MEMBER
+    return await command(request, actor, lambda s: service.invite_member(s, actor, org, user, role), _member)
+
+
+class Removed(Out):
+    """What is gone."""
+
+    removed: str
+
+
+@members_door.delete("/{user}", scope="users:write", responses={200: {"model": Removed}})
+async def remove_member(request: Request, org: str, user: str, actor: Actor = Asker) -> Response:
+    """Take an account's role in the organisation away; the account stays."""
+    return await command(
+        request, actor, lambda s: service.remove_member(s, actor, org, user), lambda _: {"removed": user}
+    )
