@@ -1,0 +1,376 @@
+"""Jobs from the terminal: run, jobs, job, logs, cancel, why, artefacts."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pearlstreet.base.clock import SystemClock, from_rfc3339
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import text
+from pearlstreet.base.units import format_bytes, format_duration
+from pearlstreet.cli.following import ENDED, follow_job, show_log
+from pearlstreet.cli.output import (
+    confirm,
+    done,
+    err,
+    facts,
+    out,
+    say,
+    short,
+    show_json,
+    show_lines,
+    table,
+    time_cell,
+    uploading,
+    warn,
+    who,
+)
+from pearlstreet.cli.packing import packed
+from pearlstreet.cli.profile import active, client
+
+if TYPE_CHECKING:
+    from pearlstreet.client import Client
+
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
+Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's)")]
+OTHER_COLUMNS = 84
+"""What the list of jobs needs for everything but the reason."""
+JobArg = Annotated[str, typer.Argument(help="Job id", metavar="JOB")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(context_settings={"allow_extra_args": False})(run)
+    for command in (jobs, job, logs, cancel, why, artefacts):
+        app.command()(command)
+
+
+def run(
+    target: Annotated[
+        list[str], typer.Argument(help="job.yaml, or a command after --", metavar="FILE | -- COMMAND...")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the job")] = None,
+    project: Annotated[str | None, typer.Option(help="Project that pays")] = None,
+    accelerator: Annotated[
+        str | None, typer.Option("--accelerator", "-a", help="Model, e.g. H100, or any")
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Accelerators per task")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Tasks that start together")] = None,
+    cpus: Annotated[float | None, typer.Option(help="Cores per task")] = None,
+    memory_gib: Annotated[float | None, typer.Option("--memory-gib", help="GiB per task")] = None,
+    time_limit: Annotated[str | None, typer.Option("--time-limit", "-t", help="e.g. 30m, 2h")] = None,
+    package: Annotated[
+        list[str] | None, typer.Option("--package", "-p", help="Python package of its environment")
+    ] = None,
+    file: Annotated[
+        list[str] | None, typer.Option("--file", "-f", help="File or folder put into its work folder")
+    ] = None,
+    variable: Annotated[list[str] | None, typer.Option("--variable", "-e", help="NAME=VALUE")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-F", help="Show its log and wait for its end")] = False,
+    org: Org = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a job: a specification in YAML, or a command with options. With --follow the exit code is the job's."""
+    options = {
+        "name": name,
+        "project": project,
+        "tasks": tasks,
+        "time_limit": time_limit,
+        "per_task": {"accelerator": accelerator, "count": count, "cpus": cpus, "memory_gib": memory_gib},
+        "environment": {"packages": package} if package else None,
+        "files": list(file) if file else None,
+        "variables": _variables(variable),
+    }
+    spec, folder = _specification(target, options)
+    with client() as center:
+        body = upload_files(center, spec, folder, org or active().org)
+        made = center.jobs.submit(body, org=org or active().org)
+        if as_json and not follow:
+            show_json(made)
+            return
+        done(
+            "Submitted {job} ({price} yuan per hour while it runs)",
+            job=made["id"],
+            price=made["price_per_hour"],
+        )
+        if follow:
+            raise typer.Exit(_follow(center, made["id"], as_json))
+        err.print(say("Follow it: pearl logs -f {job}", job=made["id"]), style="dim")
+
+
+def _variables(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            message = text("{pair} is not NAME=VALUE", pair=pair)
+            raise InvalidInput(message, problems=[Problem("--variable", message)])
+        found[name] = value
+    return found
+
+
+def _specification(target: list[str], options: Mapping[str, Any]) -> tuple[Any, Path]:
+    from pearlstreet.compute.jobs.spec.parse import parse_json
+    from pearlstreet.compute.jobs.spec.write import to_json
+
+    given = _without_nothing(options)
+    if len(target) == 1 and (target[0].endswith((".yaml", ".yml", ".json")) or target[0] == "-"):
+        spec, folder = read_specification(Path(target[0]))
+        if given:
+            spec = parse_json(_merged(to_json(spec), given), local=True)
+        return spec, folder
+    if not any(part.strip() for part in target):
+        raise InvalidInput(text("The command is empty"))
+    command = target if len(target) > 1 else target[0]
+    name = _name_for(target)
+    return parse_json({"command": command, "name": name, **given}, local=True), Path()
+
+
+def read_specification(path: Path) -> tuple[Any, Path]:
+    """A job specification (`-`: standard input) and the folder its paths are relative to. Raises InvalidInput."""
+    from pearlstreet.compute.jobs.spec.parse import parse_yaml
+
+    if str(path) == "-":
+        return parse_yaml(sys.stdin.read(), "-", local=True), Path()
+    return parse_yaml(_read(path), path.name, local=True), path.parent
+
+
+def _name_for(target: list[str]) -> str:
+    """A name for a command that was given none: the program's, or that of the script an interpreter runs."""
+    words = target if len(target) > 1 else target[0].split()
+    scripts = [word for word in words[1:] if word.endswith((".py", ".sh"))]
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", Path((scripts or words)[0]).stem).strip("-._")
+    return kept[:60] or "job"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        message = text("{file} cannot be read: {problem}", file=str(path), problem=problem)
+        raise InvalidInput(message) from None
+
+
+def _without_nothing(value: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, item in value.items():
+        inner = _without_nothing(item) if isinstance(item, Mapping) else item
+        if inner not in (None, {}):
+            kept[name] = inner
+    return kept
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merged(merged[name], value) if both else value
+    return merged
+
+
+def upload_files(center: Client, spec: Any, folder: Path, org: str | None) -> dict[str, Any]:
+    """Send every local file and folder that `spec` names; the specification to submit. Raises InvalidInput."""
+    from pearlstreet.compute.jobs.spec.parse import uploads_wanted, with_uploads
+    from pearlstreet.compute.jobs.spec.write import to_json
+
+    sent: dict[str, tuple[str, bool]] = {}
+    for source in uploads_wanted(spec):
+        with packed(folder / source) as (path, name, is_archive):
+            size = path.stat().st_size
+            with uploading(source, size) as progress:
+                made = center.files.upload(path, name=name, org=org, progress=progress)
+            sent[source] = (made["id"], is_archive)
+    return to_json(with_uploads(spec, sent))
+
+
+def _follow(center: Client, job_id: str, as_json: bool) -> int:
+    try:
+        ended = follow_job(center, job_id)
+    except KeyboardInterrupt:
+        err.print(say("It goes on running. Cancel it: pearl cancel {job}", job=job_id))
+        raise
+    if as_json:
+        show_json(ended)
+    if ended["state"] == "succeeded":
+        done("{job} has succeeded", job=job_id)
+        return 0
+    reason = ended["reason"] or "-"
+    warn(say("{job} has {state}: {reason}", job=job_id, state=say(ended["state"]), reason=reason))
+    return int(ended["exit_code"] or 1)
+
+
+def jobs(
+    state: Annotated[list[str] | None, typer.Option("--state", "-s", help="Only these states")] = None,
+    name: Annotated[str | None, typer.Option(help="Only names that contain this")] = None,
+    array: Annotated[str | None, typer.Option(help="Elements of this array")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first")] = 30,
+    org: Org = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    with client() as center:
+        filters = {"org": org or active().org, "state": state, "name": name, "array": array}
+        rows = list(islice(center.jobs.list(limit=min(limit, 500), **filters), limit))
+    if as_json:
+        show_lines(rows)
+        return
+    room = max(14, out.console.width - OTHER_COLUMNS)
+    table(
+        ("Job", "Name", "State", "Submitted", "Ran", "Why"),
+        [
+            (
+                r["id"],
+                _name(r),
+                r["state"],
+                r["submitted"][5:16].replace("T", " "),
+                _ran(r),
+                short(r["reason"], room),
+            )
+            for r in rows
+        ],
+        right=(4,),
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    if row["array_size"] is None:
+        return str(row["name"])
+    counts = row["counts"]
+    over = counts["succeeded"] + counts["failed"] + counts["cancelled"]
+    return f"{row['name']}[{over}/{row['array_size']}]"
+
+
+def _ran(row: Mapping[str, Any]) -> str:
+    if not row["started"]:
+        return "-"
+    until_us = from_rfc3339(row["ended"]) if row["ended"] else SystemClock().now_us()
+    return format_duration(max(0, until_us - from_rfc3339(row["started"])) // 1_000_000)
+
+
+def job(job_id: JobArg, as_json: Json = False) -> None:
+    """Show a job: state, placement, timeline, artefacts, cost."""
+    with client() as center:
+        found = center.jobs.get(job_id)
+        timeline, attempts = center.jobs.timeline(job_id), center.jobs.attempts(job_id)
+        left, cost = center.jobs.artefacts(job_id), center.jobs.cost(job_id)
+        is_over = found["state"] in ENDED
+        reason = found["reason"] if is_over else center.jobs.why(job_id)["sentence"]
+    if as_json:
+        show_json(found | {"timeline": timeline, "attempt_list": attempts, "artefacts": left, "cost": cost})
+        return
+    shown = {
+        "Job": found["id"],
+        "Name": found["name"],
+        "State": found["state"],
+        "Why": reason,
+        "Owner": who(found["owner"]),
+    }
+    shown |= {"Price per hour": found["price_per_hour"], "Cost so far": cost["total"]}
+    if found["array_size"] is not None:
+        shown["Elements"] = ", ".join(
+            f"{count} {say(state)}" for state, count in found["counts"].items() if count
+        )
+    if found["exit_code"] is not None:
+        shown["Exit code"] = found["exit_code"]
+    facts(shown)
+    out.title("Timeline")
+    table(
+        ("Time (UTC)", "State", "Reason"),
+        [(r["at"][:23].replace("T", " "), r["to_state"], r["reason"]) for r in timeline],
+    )
+    if attempts:
+        out.title("Attempts")
+        table(("Number", "State", "Nodes", "Wall", "Ended", "Exit code"), [_attempt(row) for row in attempts])
+    if left:
+        out.title("Artefacts")
+        table(
+            ("File", "Size", "Artefact"),
+            [(r["path"], format_bytes(r["size_bytes"]), r["id"]) for r in left],
+            right=(1,),
+        )
+
+
+def _attempt(row: Mapping[str, Any]) -> tuple[object, ...]:
+    nodes = sorted({task["node"] for task in row["placement"]["tasks"]})
+    shown = nodes[0] if len(nodes) == 1 else f"{nodes[0]} … ({len(nodes)})"
+    return row["number"], row["state"], shown, row["wall"], row["end_reason"], row["exit_code"]
+
+
+def logs(
+    job_id: JobArg,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the task has ended")] = False,
+    rank: Annotated[int, typer.Option(help="Which task")] = 0,
+    attempt: Annotated[str | None, typer.Option(help="Which attempt (default: the newest)")] = None,
+) -> None:
+    """Show what a task wrote."""
+    with client() as center:
+        show_log(center, job_id, attempt, rank=rank, follow=follow)
+
+
+def cancel(
+    job_ids: Annotated[list[str], typer.Argument(help="Job ids", metavar="JOB...")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    as_json: Json = False,
+) -> None:
+    """Cancel jobs or whole arrays."""
+    if sys.stdin.isatty():
+        confirm("Cancel {count} jobs?", yes, count=len(job_ids))
+    with client() as center:
+        answers = [center.jobs.cancel(job_id) for job_id in job_ids]
+    if as_json:
+        show_lines(answers)
+        return
+    for answer in answers:
+        done("{job} is {state}", job=answer["id"], state=say(answer["state"]))
+
+
+def why(job_id: JobArg, as_json: Json = False) -> None:
+    """Why does it wait, and what would unblock it? Or: why does it run where it does?"""
+    with client() as center:
+        found = center.jobs.why(job_id)
+    if as_json:
+        show_json(found)
+        return
+    out.print(found["sentence"], markup=False)
+    for detail in found["details"]:
+        out.print(f"  {detail['message']}", markup=False, style="dim")
+    if found["start_likely"]:
+        out.print(
+            say(
+                "Likely start: {likely} (between {earliest} and {latest})",
+                **{k: time_cell(found[f"start_{k}"]) for k in ("likely", "earliest", "latest")},
+            ),
+            style="dim",
+        )
+
+
+def artefacts(
+    job_id: JobArg,
+    to: Annotated[Path | None, typer.Option("--to", help="Download everything into this folder")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what a job left, or download it."""
+    with client() as center:
+        if to is not None:
+            kept = center.files.download_all(job_id, to)
+            done("{count} files are in {folder}", count=len(kept), folder=str(to))
+            return
+        rows = center.jobs.artefacts(job_id)
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("File", "Size", "SHA-256"),
+        [(r["path"], format_bytes(r["size_bytes"]), r["sha256"][:16]) for r in rows],
+        right=(1,),
+    )

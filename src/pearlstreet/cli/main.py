@@ -1,0 +1,125 @@
+"""`pearl`: one command a noun or verb. A new command is one module and one line in COMMANDS."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from pearlstreet import __version__
+from pearlstreet.base.clock import SystemClock, to_rfc3339
+from pearlstreet.base.errors import InvalidInput, PearlError
+from pearlstreet.base.text import text
+from pearlstreet.cli import billing, jobs, money, nodes, operate, people
+from pearlstreet.cli.helping import speak
+from pearlstreet.cli.misuse import explained
+from pearlstreet.cli.output import show_error
+
+MISUSED: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+"""What typer raises for a command line that is not right. Which package it lives in differs between its versions."""
+COMMANDS = (people, jobs, nodes, money, billing, operate)
+LOG = "cli.log"
+
+
+def make_app(more: Sequence[ModuleType] = ()) -> typer.Typer:
+    """The command line; `more` are modules of later rooms with a `register`."""
+    app = typer.Typer(
+        name="pearl",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(pearl)
+    for module in (*more, *COMMANDS):
+        module.register(app)
+    return app
+
+
+def pearl(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version")] = False,
+) -> None:
+    """Run an AI computing center, and work on one."""
+    if version:
+        sys.stdout.write(f"pearl {__version__}\n")
+    elif context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+def command_of(app: typer.Typer) -> Any:
+    """The whole tree of commands, with help in the reader's language."""
+    root = typer.main.get_command(app)
+    for parameter in root.params:
+        if getattr(parameter, "help", "") and parameter.help.startswith("Show completion"):  # type: ignore[attr-defined]
+            parameter.help = "Show the shell's completion script"  # type: ignore[attr-defined]
+        elif getattr(parameter, "help", "") and parameter.help.startswith("Install completion"):  # type: ignore[attr-defined]
+            parameter.help = "Let the shell complete commands and options"  # type: ignore[attr-defined]
+    speak(root)
+    return root
+
+
+def run(app: typer.Typer) -> NoReturn:
+    """Run it: errors become messages and exit codes (0 right, 1 failed, 2 misused, 130 interrupted)."""
+    try:
+        code = command_of(app)(standalone_mode=False)
+        sys.stdout.flush()
+    except PearlError as error:
+        _fail(error, 1)
+    except MISUSED as error:
+        _misused(error)
+    except typer.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            sys.exit(130)
+        _fail(PearlError(text("Nothing was done")), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(PearlError(_words(error)), 1)
+    except Exception:  # noqa: BLE001  the last net: a traceback helps the developer, in a file
+        _unexpected()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(error: PearlError, code: int) -> NoReturn:
+    show_error(error)
+    sys.exit(code)
+
+
+def _misused(error: Any) -> NoReturn:
+    message = error.format_message()
+    where = error.ctx.command_path if getattr(error, "ctx", None) is not None else "pearl"
+    hint = text("See {command} --help", command=where)
+    _fail(InvalidInput(explained(message), hint=hint), getattr(error, "exit_code", 2))
+
+
+def _words(error: OSError) -> Any:
+    problem = error.strerror or str(error)
+    if error.filename:
+        return text("{file}: {problem}", file=str(error.filename), problem=problem)
+    return text("{problem}", problem=problem)
+
+
+def _unexpected() -> NoReturn:
+    kind, error, _ = sys.exc_info()
+    said = f"{kind.__name__ if kind else ''}: {error}"
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    file = Path(base) / "pearlstreet" / LOG
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"{to_rfc3339(SystemClock().now_us())} pearl {__version__}\n{traceback.format_exc()}\n")
+    except OSError:
+        _fail(PearlError(text("The program made a mistake: {problem}", problem=said)), 1)
+    hint = text("Details are in {file}", file=str(file))
+    _fail(PearlError(text("The program made a mistake: {problem}", problem=said), hint=hint), 1)

@@ -1,0 +1,233 @@
+"""Machines: what they have, what is in use, what they can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pearlstreet.base.text import text
+from pearlstreet.cli.output import confirm, done, err, facts, out, say, show_json, show_lines, table, warn
+from pearlstreet.cli.people import Json, Yes
+from pearlstreet.cli.profile import client
+
+if TYPE_CHECKING:
+    from pearlstreet.compute.hardware.bench.node import Progress
+    from pearlstreet.compute.hardware.bench.result import BenchResult, Measurement
+
+nodes = typer.Typer(help="Machines: list, drain, undrain.", invoke_without_command=True)
+bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
+NodeArg = Annotated[str, typer.Argument(help="Node", metavar="NODE")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(nodes, name="nodes")
+    app.command("accelerators")(accelerators)
+    app.add_typer(bench, name="bench")
+
+
+@nodes.callback()
+def list_nodes(
+    context: typer.Context,
+    devices: Annotated[bool, typer.Option("--devices", "-d", help="A line for each accelerator")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show machines, accelerators, health, and capacity in cards and PFLOPS."""
+    if context.invoked_subcommand is not None:
+        return
+    with client() as center:
+        found = center.nodes.list()
+    if as_json:
+        show_json(found)
+        return
+    rows = found["items"]
+    table(
+        ("Node", "State", "Cores", "Memory GiB", "Disk GiB", "Accelerators", "Used", "Rack"),
+        [_node(row) for row in rows],
+        right=(2, 3, 4, 6),
+    )
+    for row in rows:
+        if row["health_reason"] or row["drain_reason"]:
+            warn(f"{row['name']}: {row['health_reason'] or row['drain_reason']}")
+    if devices:
+        _show_devices(rows)
+    _show_capacity(found["capacity"])
+    if any(device["untested"] for row in rows for device in row["devices"]):
+        warn(
+            text(
+                "Some accelerators were found by probes that nobody has run on that hardware yet (untested on hardware)"
+            )
+        )
+
+
+def _node(row: dict[str, Any]) -> tuple[object, ...]:
+    cards: dict[str, list[dict[str, Any]]] = {}
+    for device in row["devices"]:
+        cards.setdefault(device["model"], []).append(device)
+    shown = "\n".join(f"{len(group)}×{model}" for model, group in cards.items())
+    used = "\n".join(f"{sum(d['given_percent'] for d in group) / 100:g}" for group in cards.values())
+    state = "ready"
+    for name, holds in (
+        ("absent", not row["present"]),
+        ("unhealthy", not row["healthy"]),
+        ("drained", row["drained"]),
+    ):
+        state = name if holds and state == "ready" else state
+    cpus = f"{row['cpus_given']:g}/{row['cpus']:g}"
+    memory = f"{row['memory_given_gib']:.0f}/{row['memory_gib']:.0f}"
+    return row["name"], state, cpus, memory, f"{row['disk_gib']:.0f}", shown, used, row["rack"]
+
+
+def _show_devices(rows: list[dict[str, Any]]) -> None:
+    out.title("Accelerators")
+    table(
+        ("Node", "Number", "Model", "Memory GiB", "Use %", "°C", "W", "Health", "PFLOPS", "Jobs"),
+        [
+            (
+                row["name"],
+                device["index"],
+                device["model"] + (f" ({say('untested on hardware')})" if device["untested"] else ""),
+                f"{device['memory_gib']:g}",
+                device["utilization_percent"],
+                device["temperature_c"],
+                device["power_w"],
+                "good" if device["healthy"] else device["health_reason"],
+                f"{device['normalised_pflops']:.4g} {say(device['normalised_basis'])}",
+                "\n".join(device["jobs"]),
+            )
+            for row in rows
+            for device in row["devices"]
+        ],
+        right=(1, 3, 4, 5, 6),
+    )
+
+
+def _show_capacity(capacity: dict[str, Any]) -> None:
+    shown: dict[str, object] = {"Nodes": capacity["nodes"]}
+    if capacity["cards"]:
+        shown["Cards"] = say(
+            "{cards} ({given} in use, {healthy} healthy)",
+            cards=capacity["cards"],
+            given=f"{capacity['cards_given']:g}",
+            healthy=capacity["cards_healthy"],
+        )
+        shown["Peak PFLOPS"] = f"{capacity['peak_pflops']:.4g}"
+        shown["Measured PFLOPS"] = say(
+            "{pflops} ({cards} cards measured)",
+            pflops=f"{capacity['measured_pflops']:.4g}",
+            cards=capacity["measured_cards"],
+        )
+        shown["Normalised PFLOPS"] = f"{capacity['normalised_pflops']:.4g}"
+    if capacity.get("cpu_pflops"):
+        shown["CPUs, measured PFLOPS"] = f"{capacity['cpu_pflops']:.4g}"
+    elif not capacity["cards"]:
+        shown["CPUs, measured PFLOPS"] = say("not measured yet: pearl bench node")
+    out.print()
+    facts(shown)
+
+
+@nodes.command("drain")
+def drain(node: NodeArg, reason: Annotated[str, typer.Option(help="Why")] = "", yes: Yes = False) -> None:
+    """Place no new work on a node; what runs there goes on."""
+    confirm("Drain {node}?", yes, node=node)
+    with client() as center:
+        center.nodes.drain(node, reason)
+    done("{node} gets no new work", node=node)
+
+
+@nodes.command("undrain")
+def undrain(node: NodeArg) -> None:
+    """Use a drained node again."""
+    with client() as center:
+        center.nodes.undrain(node)
+    done("{node} gets work again", node=node)
+
+
+def accelerators(
+    name: Annotated[str | None, typer.Argument(help="Only those that this names, e.g. H100")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the accelerators that the catalogue knows, with peak rates and memory."""
+    with client() as center:
+        rows = center.nodes.accelerators(name)
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Accelerator", "Vendor", "Memory GiB", "bf16 TFLOPS", "fp16 TFLOPS", "fp32 TFLOPS", "W"),
+        [
+            (
+                r["id"],
+                r["vendor"],
+                r["memory_gib"],
+                *(r["peak_tflops"].get(p) for p in ("bf16", "fp16", "fp32")),
+                r["power_w"],
+            )
+            for r in rows
+        ],
+        right=(2, 3, 4, 5, 6),
+    )
+
+
+@bench.command("node")
+def bench_node(
+    budget_s: Annotated[
+        float, typer.Option("--budget-s", help="How long to measure, in seconds", min=1)
+    ] = 20.0,
+    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep the result at the center")] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure matrix products per precision and memory bandwidth of this machine's CPU and accelerators."""
+    import json
+
+    from pearlstreet.base.clock import SystemClock
+    from pearlstreet.compute.hardware.bench import measure_node
+    from pearlstreet.compute.hardware.node import probe_node
+
+    report = probe_node()
+    found = measure_node(report, SystemClock(), budget_s=budget_s, progress=_progress)
+    result: dict[str, Any] = json.loads(found.to_json())
+    if keep:
+        with client() as center:
+            result["kept_as"] = center.nodes.keep_benchmark(report.name, result)["id"]
+    if as_json:
+        show_json(result)
+        return
+    _show_bench(found)
+    if keep:
+        done("Kept as {id} for node {node}", id=result["kept_as"], node=report.name)
+
+
+def _progress(step: Progress) -> None:
+    words = say("Measuring {target} …", target=step.target)
+    if step.measurement is not None:
+        words = f"{_what(step.measurement)}: {step.measurement.value:.4g} {step.measurement.unit}"
+    err.print(f"  {words}", style="dim", markup=False)
+
+
+def _what(measurement: Measurement) -> str:
+    if measurement.what == "memory":
+        return say("memory bandwidth")
+    return say("matrix product {precision}", precision=measurement.precision)
+
+
+def _show_bench(found: BenchResult) -> None:
+    rows = [
+        (
+            device.model if device.index is None else f"{device.model} {device.index}",
+            _what(m),
+            f"{m.value:.4g}",
+            m.unit,
+            f"{100 * m.spread:.0f} %",
+            None if m.peak_share is None else f"{100 * m.peak_share:.0f} %",
+        )
+        for device in found.devices
+        for m in device.measurements
+    ]
+    table(("Device", "What", "Measured", "Unit", "Spread", "Of peak"), rows, right=(2, 4, 5))
+    for device in found.devices:
+        if device.untested:
+            warn(text("{device}: this way of measuring is untested on hardware", device=device.model))
+        for notice in device.notices:
+            warn(f"{device.model}: {notice}")

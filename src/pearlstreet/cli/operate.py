@@ -1,0 +1,185 @@
+"""For operators: quotas, shares, fair share, audit."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from pearlstreet.base.errors import Conflict
+from pearlstreet.base.text import text
+from pearlstreet.cli.output import confirm, done, show_json, show_lines, table, time_cell, who
+from pearlstreet.cli.people import Json, Org, Yes, org_of
+from pearlstreet.cli.profile import client
+
+audit = typer.Typer(help="The audit log: search, verify.", no_args_is_help=True)
+quotas = typer.Typer(help="Quotas: list, set, delete.", no_args_is_help=True)
+shares = typer.Typer(help="Weights in fair share: list, set, delete.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(quotas, name="quotas")
+    app.add_typer(shares, name="shares")
+    app.command("fair-share")(fair_share)
+    app.add_typer(audit, name="audit")
+
+
+@audit.command("list")
+def list_audit(
+    actor: Annotated[str | None, typer.Option(help="Who did it")] = None,
+    action: Annotated[str | None, typer.Option(help="What was done, e.g. key.create")] = None,
+    target: Annotated[str | None, typer.Option(help="What it was done to")] = None,
+    org: Annotated[str | None, typer.Option(help="Of this organisation")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Search the audit log, newest first."""
+    wanted = {"actor": actor, "action": action, "target": target, "org": org}
+    with client() as center:
+        rows = list(islice(center.pages("/audit", limit=min(limit, 500), **wanted), limit))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Number", "Time (UTC)", "Who", "Did", "To", "Details"),
+        [
+            (r["seq"], time_cell(r["at"]), who(r["actor"]), r["action"], r["target"], _details(r["details"]))
+            for r in rows
+        ],
+        right=(0,),
+    )
+
+
+def _details(details: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in details.items() if value is not None)
+
+
+@audit.command("verify")
+def verify(as_json: Json = False) -> None:
+    """Walk the whole chain; exit code 1 when a row was changed, dropped or swapped."""
+    with client() as center:
+        found = center.request("GET", "/audit/verify")
+    if as_json:
+        show_json(found)
+    if found["problem"] is not None:
+        raise Conflict(text("The audit log was tampered with: {problem}", problem=found["problem"]))
+    if not as_json:
+        done("{rows} rows are whole; the newest hash is {head}", rows=found["rows"], head=found["head"][:16])
+
+
+@quotas.command("list")
+def list_quotas(org: Org = None, as_json: Json = False) -> None:
+    """List quotas of an organisation, or all that you may see."""
+    with client() as center:
+        rows = center.request("GET", "/quotas", org=org)["items"]
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Quota", "Resource", "Guaranteed", "Maximum", "Borrows", "Of"),
+        [
+            (
+                r["id"],
+                r["resource"],
+                r["guaranteed"],
+                r["maximum"],
+                r["borrow"],
+                r["project_id"] or r["org_id"],
+            )
+            for r in rows
+        ],
+        right=(2, 3),
+    )
+
+
+@quotas.command("set")
+def set_quota(
+    resource: Annotated[str, typer.Argument(help="pflops, cards, cpus, or cards:MODEL")],
+    org: Org = None,
+    project: Annotated[str | None, typer.Option(help="Only this project")] = None,
+    guaranteed: Annotated[float | None, typer.Option(help="Can always be had")] = None,
+    maximum: Annotated[float | None, typer.Option(help="Never more than this")] = None,
+    borrow: Annotated[
+        bool, typer.Option("--borrow/--no-borrow", help="May use what others leave idle")
+    ] = True,
+) -> None:
+    """Set a quota."""
+    body = {
+        "org": org_of(org),
+        "project": project,
+        "resource": resource,
+        "guaranteed": guaranteed,
+        "maximum": maximum,
+        "borrow": borrow,
+    }
+    with client() as center:
+        made = center.request("PUT", "/quotas", body)
+    done("The quota {id} on {resource} is set", id=made["id"], resource=resource)
+
+
+@quotas.command("delete")
+def delete_quota(
+    quota: Annotated[str, typer.Argument(help="Quota id", metavar="QUOTA")], yes: Yes = False
+) -> None:
+    """Take a quota away."""
+    confirm("Take the quota {quota} away?", yes, quota=quota)
+    with client() as center:
+        center.request("DELETE", f"/quotas/{quota}")
+    done("The quota {quota} is gone", quota=quota)
+
+
+@shares.command("list")
+def list_shares(org: Org = None, as_json: Json = False) -> None:
+    """List weights that are not 1."""
+    with client() as center:
+        rows = center.request("GET", "/shares", org=org)["items"]
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Organisation", "Project", "Weight"),
+        [(r["org_id"], r["project_id"], r["weight"]) for r in rows],
+        right=(2,),
+    )
+
+
+@shares.command("set")
+def set_share(
+    weight: Annotated[float, typer.Argument(help="2 gets twice what 1 gets")],
+    org: Org = None,
+    project: Annotated[str | None, typer.Option(help="Of this project, inside its organisation")] = None,
+) -> None:
+    """Weigh an organisation, or a project inside its own."""
+    with client() as center:
+        center.request("PUT", "/shares", {"org": org_of(org), "project": project, "weight": weight})
+    done("The weight is {weight}", weight=f"{weight:g}")
+
+
+@shares.command("delete")
+def delete_share(
+    org: Org = None,
+    project: Annotated[str | None, typer.Option(help="Of this project, inside its organisation")] = None,
+) -> None:
+    """Back to the weight 1."""
+    with client() as center:
+        center.request("DELETE", "/shares", org=org_of(org), project=project)
+    done("The weight is {weight}", weight="1")
+
+
+def fair_share(as_json: Json = False) -> None:
+    """Show who is served next, and why: recent use by project over its weight."""
+    with client() as center:
+        found = center.request("GET", "/fair-share")
+    if as_json:
+        show_json(found)
+        return
+    table(
+        ("Rank", "Project", "Share %", "Weight", "Why"),
+        [
+            (r["rank"], r["project_id"], f"{100 * r['share']:.2f}", f"{r['weight']:g}", r["why"])
+            for r in found["items"]
+        ],
+        right=(0, 2, 3),
+    )

@@ -1,0 +1,454 @@
+"""Signing in; users, organisations, projects, members, keys, secrets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.text import text
+from pearlstreet.cli.output import (
+    confirm,
+    done,
+    err,
+    facts,
+    say,
+    secret_input,
+    show_json,
+    show_lines,
+    table,
+    time_cell,
+    warn,
+)
+from pearlstreet.cli.profile import Profile, active, client, connect, forget_profile, save_profile
+
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
+Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's)")]
+UserArg = Annotated[str, typer.Argument(help="Account, by name or id", metavar="USER")]
+OrgArg = Annotated[str, typer.Argument(help="Organisation, by slug or id", metavar="ORG")]
+Slug = Annotated[str, typer.Argument(help="Short name for addresses and options", metavar="SLUG")]
+SecretArg = Annotated[str, typer.Argument(help="Name of the secret", metavar="NAME")]
+Title = Annotated[str, typer.Option(help="Name people read")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit log")]
+Role = Annotated[str, typer.Option(help="owner, member or viewer")]
+OfProject = Annotated[str | None, typer.Option(help="Of this project only")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
+
+keys = typer.Typer(help="API keys: list, create, revoke.", no_args_is_help=True)
+users = typer.Typer(help="Accounts: list, create, suspend, roles.", no_args_is_help=True)
+orgs = typer.Typer(help="Organisations: list, create, suspend, members.", no_args_is_help=True)
+projects = typer.Typer(help="Projects: list, create.", no_args_is_help=True)
+secrets = typer.Typer(help="Secrets that jobs get as variables: list, set, delete.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (login, logout, whoami, passwd):
+        app.command()(command)
+    for name, group in (
+        ("keys", keys),
+        ("users", users),
+        ("orgs", orgs),
+        ("projects", projects),
+        ("secrets", secrets),
+    ):
+        app.add_typer(group, name=name)
+
+
+def org_of(given: str | None) -> str:
+    """The organisation a command is for: the option, the profile, or the only one. Raises InvalidInput."""
+    if given or active().org:
+        return str(given or active().org)
+    with client() as center:
+        mine = center.request("GET", "/me")["orgs"]
+    if len(mine) == 1:
+        return str(mine[0]["slug"])
+    raise InvalidInput(text("Say which organisation: --org SLUG"), hint=text("pearl orgs list shows them"))
+
+
+def login(
+    url: Annotated[str | None, typer.Option(help="Where the center answers")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="API key; without it, it is asked for (or read from standard input)")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Sign in with a password; a key is made for this machine")
+    ] = None,
+    org: Org = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="File of the authority that signed the center's certificate")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Name to keep it under")] = "default",
+) -> None:
+    """Keep an address and a key for the other commands."""
+    address = (url or active().url).rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise InvalidInput(
+            text("{url} is not an address", url=address), hint=text("Write it like https://pearl.example.com")
+        )
+    authority = str(ca.absolute()) if ca is not None else active().ca
+    if user is not None:
+        key = _key_by_password(address, user, authority)
+    elif key is None:
+        _say_other_ways(address, authority)
+        key = secret_input("API key: ")
+    with connect(address, key.strip(), authority) as center:
+        me = center.request("GET", "/me")
+    mine = [item["slug"] for item in me["orgs"]]
+    chosen = org or (mine[0] if len(mine) == 1 else None)
+    file = save_profile(profile, Profile(address, key.strip(), chosen, authority))
+    done("Signed in to {url} as {name}; kept in {file}", url=address, name=me["user"]["name"], file=str(file))
+
+
+def _say_other_ways(url: str, ca: str | None) -> None:
+    """With a sign-in provider the browser gives a session, whose holder makes the key."""
+    with connect(url, ca=ca) as stranger:
+        providers = [name for name in stranger.center()["sign_in"] if name != "password"]
+    for name in providers:
+        err.print(
+            say(
+                "With {provider}: open {address} in a browser and give the token it answers as the key",
+                provider=name,
+                address=f"{url}/api/v1/oidc/{name}/start",
+            ),
+            style="dim",
+            markup=False,
+        )
+
+
+def _key_by_password(url: str, user: str, ca: str | None) -> str:
+    with connect(url, ca=ca) as stranger:
+        body = {"name": user, "password": secret_input("Password: ")}
+        token = stranger.request("POST", "/sign-in", body)["token"]
+    with connect(url, token, ca) as person:
+        key = str(person.request("POST", "/keys", {"label": "pearl login"})["key"])
+        person.request("POST", "/sign-out")
+    return key
+
+
+def logout(
+    profile: Annotated[str | None, typer.Option(help="Which profile (default: the one in use)")] = None,
+) -> None:
+    """Forget the key that is kept here; it stays valid until it is revoked (pearl keys revoke)."""
+    file, forgotten = forget_profile(profile)
+    if forgotten:
+        done("The key is forgotten; nothing is left of it in {file}", file=str(file))
+    else:
+        done("There was no key in {file}", file=str(file))
+
+
+def whoami(as_json: Json = False) -> None:
+    """Show who the center takes you for, and what you may do."""
+    with client() as center:
+        me = center.request("GET", "/me")
+    if as_json:
+        show_json(me)
+        return
+    facts(
+        {
+            "Center": active().url,
+            "Name": me["user"]["name"],
+            "Organisations": ", ".join(f"{item['slug']} ({say(item['role'])})" for item in me["orgs"]),
+            "Duty": ", ".join(say(role) for role in me["operator_roles"]),
+            "Scopes": ", ".join(me["scopes"]),
+        }
+    )
+
+
+def passwd() -> None:
+    """Change your password; with standard input: the present one and the new one, a line each."""
+    current, new = secret_input("Present password: "), secret_input("New password: ")
+    if sys.stdin.isatty() and secret_input("New password again: ") != new:
+        raise InvalidInput(text("The two new passwords differ"))
+    with client() as center:
+        name = center.request("GET", "/me")["user"]["name"]
+    with connect(active().url) as stranger:
+        token = stranger.request("POST", "/sign-in", {"name": name, "password": current})["token"]
+    with connect(active().url, token) as person:
+        person.request("POST", "/password", {"current": current, "new": new})
+        person.request("POST", "/sign-out")
+    done("The password is changed; other sessions have ended")
+
+
+@keys.command("list")
+def list_keys(
+    everyone: Annotated[bool, typer.Option("--everyone", help="Also other people's, as you may see")] = False,
+    as_json: Json = False,
+) -> None:
+    """List your keys."""
+    with client() as center:
+        rows = list(center.pages("/keys", everyone=everyone or None))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Key", "Label", "Expires", "Last used", "State"),
+        [
+            (
+                r["id"],
+                r["label"],
+                r["expires"][:10],
+                (r["last_used"] or "-")[:10],
+                "revoked" if r["revoked"] else "live",
+            )
+            for r in rows
+        ],
+    )
+
+
+@keys.command("create")
+def create_key(
+    label: Annotated[str, typer.Argument(help="What it is for")],
+    scope: Annotated[list[str] | None, typer.Option(help="Only these scopes (default: all of yours)")] = None,
+    org: Org = None,
+    days: Annotated[float | None, typer.Option(help="Days it lives (default 90)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key. It is shown once."""
+    body: dict[str, Any] = {"label": label, "scopes": scope, "org": org}
+    if days is not None:
+        body["life_days"] = days
+    with client() as center:
+        made = center.request("POST", "/keys", body)
+    if as_json:
+        show_json(made)
+        return
+    warn(say("The key is shown once; keep it safe:"))
+    sys.stdout.write(made["key"] + "\n")
+
+
+@keys.command("revoke")
+def revoke_key(key: Annotated[str, typer.Argument(help="Key id")], yes: Yes = False) -> None:
+    """End a key at once."""
+    confirm("Revoke {key}?", yes, key=key)
+    with client() as center:
+        center.request("DELETE", f"/keys/{key}")
+    done("{key} is revoked", key=key)
+
+
+@users.command("list")
+def list_users(as_json: Json = False) -> None:
+    """List accounts."""
+    with client() as center:
+        rows = list(center.pages("/users"))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("User", "Name", "State", "Duty"),
+        [(r["id"], r["name"], r["state"], r["operator_role"]) for r in rows],
+    )
+
+
+@users.command("create")
+def create_user(
+    name: Annotated[str, typer.Argument(help="Name to sign in with")],
+    display_name: Annotated[str, typer.Option(help="Name people read")] = "",
+    email: Annotated[str | None, typer.Option(help="Address for notices")] = None,
+    org: Annotated[str | None, typer.Option(help="Make it a member there")] = None,
+    role: Role = "member",
+    duty: Annotated[
+        str | None, typer.Option(help="system, security or audit: an operator of the center")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an account; shows the one-time token to set its password with."""
+    body = {
+        "name": name,
+        "display_name": display_name,
+        "email": email,
+        "org": org,
+        "role": role,
+        "operator_role": duty,
+    }
+    with client() as center:
+        made = center.request("POST", "/users", body)
+    if as_json:
+        show_json(made)
+        return
+    warn(
+        say("Hand this one-time token to {name}; it sets the password (pearl users set-password):", name=name)
+    )
+    sys.stdout.write(made["token"] + "\n")
+
+
+@users.command("set-password")
+def set_password(
+    url: Annotated[str | None, typer.Option(help="Where the center answers")] = None,
+) -> None:
+    """Set your password with a one-time token; from standard input: token and password, a line each."""
+    token, password = secret_input("One-time token: "), secret_input("New password: ")
+    with connect(url or active().url) as stranger:
+        stranger.request("POST", "/set-password", {"token": token.strip(), "password": password})
+    done("The password is set; sign in: pearl login --user NAME")
+
+
+@users.command("link")
+def password_link(user: UserArg, as_json: Json = False) -> None:
+    """Make a fresh one-time token to set an account's password with; earlier ones end."""
+    with client() as center:
+        made = center.request("POST", f"/users/{user}/password-link")
+    if as_json:
+        show_json(made)
+        return
+    warn(
+        say("Hand this one-time token to {name}; it sets the password (pearl users set-password):", name=user)
+    )
+    sys.stdout.write(made["token"] + "\n")
+
+
+@users.command("duty")
+def set_duty(
+    user: UserArg,
+    duty: Annotated[str, typer.Argument(help="system, security, audit, or none", metavar="DUTY")],
+) -> None:
+    """Give an account its one duty at the center, or take it away."""
+    with client() as center:
+        body = {"operator_role": None if duty == "none" else duty}
+        center.request("PUT", f"/users/{user}/operator-role", body)
+    done("The duty of {user} is {duty} now", user=user, duty=duty)
+
+
+@users.command("suspend")
+def suspend_user(user: UserArg, reason: Reason = "", yes: Yes = False) -> None:
+    """Refuse an account everything, its keys and sessions included."""
+    confirm("Suspend {user}?", yes, user=user)
+    with client() as center:
+        center.request("POST", f"/users/{user}/suspend", {"reason": reason})
+    done("{user} is suspended", user=user)
+
+
+@users.command("resume")
+def resume_user(user: UserArg, reason: Reason = "") -> None:
+    """Undo a suspension."""
+    with client() as center:
+        center.request("POST", f"/users/{user}/resume", {"reason": reason})
+    done("{user} is active again", user=user)
+
+
+@orgs.command("list")
+def list_orgs(as_json: Json = False) -> None:
+    """List organisations you can see."""
+    with client() as center:
+        rows = list(center.pages("/orgs"))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Organisation", "Slug", "Name", "State"), [(r["id"], r["slug"], r["name"], r["state"]) for r in rows]
+    )
+
+
+@orgs.command("create")
+def create_org(slug: Slug, name: Title = "", as_json: Json = False) -> None:
+    """Make an organisation with its default project."""
+    with client() as center:
+        made = center.request("POST", "/orgs", {"slug": slug, "name": name})
+    _made(made, as_json, "Organisation {slug} is made", slug=slug)
+
+
+@orgs.command("suspend")
+def suspend_org(org: OrgArg, reason: Reason = "", yes: Yes = False) -> None:
+    """Leave an organisation's members reading only."""
+    confirm("Suspend {org}?", yes, org=org)
+    with client() as center:
+        center.request("POST", f"/orgs/{org}/suspend", {"reason": reason})
+    done("{org} is suspended", org=org)
+
+
+@orgs.command("resume")
+def resume_org(org: OrgArg, reason: Reason = "") -> None:
+    """Undo a suspension."""
+    with client() as center:
+        center.request("POST", f"/orgs/{org}/resume", {"reason": reason})
+    done("{org} is active again", org=org)
+
+
+@orgs.command("members")
+def members(org: Org = None, as_json: Json = False) -> None:
+    """List who belongs to an organisation."""
+    with client() as center:
+        rows = center.request("GET", f"/orgs/{org_of(org)}/members")["items"]
+    if as_json:
+        show_lines(rows)
+        return
+    table(("User", "Name", "Role"), [(r["user_id"], r["user"], r["role"]) for r in rows])
+
+
+@orgs.command("invite")
+def invite(user: UserArg, role: Role = "member", org: Org = None) -> None:
+    """Give an account a role in an organisation, or change it."""
+    with client() as center:
+        center.request("PUT", f"/orgs/{org_of(org)}/members/{user}", {"role": role})
+    done("{user} is {role} now", user=user, role=role)
+
+
+@orgs.command("remove")
+def remove(user: UserArg, org: Org = None, yes: Yes = False) -> None:
+    """Take an account's role away; the account stays."""
+    confirm("Remove {user}?", yes, user=user)
+    with client() as center:
+        center.request("DELETE", f"/orgs/{org_of(org)}/members/{user}")
+    done("{user} is no member any more", user=user)
+
+
+@projects.command("list")
+def list_projects(org: Org = None, as_json: Json = False) -> None:
+    """List projects."""
+    with client() as center:
+        rows = list(center.pages(f"/orgs/{org_of(org)}/projects"))
+    if as_json:
+        show_lines(rows)
+        return
+    table(("Project", "Slug", "Name"), [(r["id"], r["slug"], r["name"]) for r in rows])
+
+
+@projects.command("create")
+def create_project(slug: Slug, name: Title = "", org: Org = None, as_json: Json = False) -> None:
+    """Make a project."""
+    with client() as center:
+        made = center.request("POST", f"/orgs/{org_of(org)}/projects", {"slug": slug, "name": name})
+    _made(made, as_json, "Project {slug} is made", slug=slug)
+
+
+@secrets.command("list")
+def list_secrets(org: Org = None, as_json: Json = False) -> None:
+    """List names of secrets; values are never shown."""
+    with client() as center:
+        rows = center.request("GET", f"/orgs/{org_of(org)}/secrets")["items"]
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Name", "Project", "Updated (UTC)"),
+        [(r["name"], r["project_id"], time_cell(r["updated"])) for r in rows],
+    )
+
+
+@secrets.command("set")
+def set_secret(name: SecretArg, org: Org = None, project: OfProject = None) -> None:
+    """Keep a secret; its value is read from the terminal or standard input."""
+    value = secret_input("Value: ") if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
+    with client() as center:
+        center.request("PUT", f"/orgs/{org_of(org)}/secrets/{name}", {"value": value}, project=project)
+    done("Secret {name} is kept", name=name)
+
+
+@secrets.command("delete")
+def delete_secret(name: SecretArg, org: Org = None, project: OfProject = None, yes: Yes = False) -> None:
+    """Delete a secret; jobs that need it will fail."""
+    confirm("Delete the secret {name}?", yes, name=name)
+    with client() as center:
+        center.request("DELETE", f"/orgs/{org_of(org)}/secrets/{name}", project=project)
+    done("Secret {name} is deleted", name=name)
+
+
+def _made(made: Mapping[str, Any], as_json: bool, template: str, **params: object) -> None:
+    if as_json:
+        show_json(made)
+    else:
+        done(text(template, **params))
