@@ -1,0 +1,5 @@
+"""`python -m pearlstreet.app` is `pearl`."""
+
+from pearlstreet.app.pearl import main
+
+main()

@@ -1,0 +1,274 @@
+"""Commands that run or keep a center on this machine: up, down, backup, restore, demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.text import text
+from pearlstreet.cli.output import confirm, done, err, language, say, show_json, warn
+
+START_S = 120.0
+STOP_S = 40.0
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder (default: PEARL_DATA, else ~/.local/share/pearlstreet)"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (up, down, backup, restore, demo):
+        app.command()(command)
+
+
+def up(
+    data: Data = None,
+    listen: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option(help="Port (default 7420)")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="TLS certificate file")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="TLS key file")] = None,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="A trusted proxy in front does TLS")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://user@host/name (default: SQLite in the data folder)")
+    ] = None,
+    simulate: Annotated[
+        str | None, typer.Option(help="Pretend hardware, e.g. 4x8xH100-80G,2x8xAscend910B")
+    ] = None,
+    simulate_speed: Annotated[float | None, typer.Option(help="How many times faster than real time")] = None,
+    simulate_faults: Annotated[
+        str | None, typer.Option(help="Faults of the simulated engine, e.g. ack_lost:0.1,node_flaps")
+    ] = None,
+    busy: Annotated[
+        bool, typer.Option("--busy/--idle", help="With --simulate: tenants that keep it busy")
+    ] = True,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once it answers; pearl down ends it")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a center on this machine. The first start prints the operators' keys, once."""
+    from pearlstreet.app.settings import load_settings
+
+    options = {
+        "listen": listen,
+        "port": port,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "behind_proxy": behind_proxy,
+        "database": database,
+        "simulate": simulate,
+        "simulate_speed": simulate_speed,
+        "simulate_faults": simulate_faults,
+    }
+    settings = load_settings(data, options)
+    if detach:
+        first = start_detached(settings.data, options, busy=busy)
+        _announce(settings, first, as_json)
+        return
+    _serve(settings, busy, as_json)
+
+
+def _serve(settings: Any, busy: bool, as_json: bool) -> None:
+    from pearlstreet.app.serve import serve
+    from pearlstreet.app.world import keep_busy
+
+    report = os.environ.pop("PEARL_READY_FD", None)
+
+    def ready(assembled: Any, first: Any) -> None:
+        credentials = {role.value: key for role, key in first.credentials.items()} if first else None
+        if settings.simulate and busy:
+            keep_busy(settings, assembled)
+        notices = [notice.render(language()) for notice in assembled.center.notices]
+        if report is not None:
+            with os.fdopen(int(report), "w") as pipe:
+                json.dump({"keys": credentials, "notices": notices}, pipe)
+        else:
+            _notify(notices)
+            _announce(settings, credentials, as_json)
+
+    serve(settings, ready)
+
+
+def start_detached(data: Path, options: dict[str, Any], *, busy: bool) -> dict[str, str] | None:
+    """Start the server in a session of its own; returns the first run's keys. Raises ConfigurationError."""
+    from pearlstreet.app.serve import running
+
+    state = running(data)
+    if state is not None:
+        raise ConfigurationError(
+            text("A center already runs there at {url} (process {pid})", url=state["url"], pid=state["pid"]),
+            hint=text("pearl down ends it"),
+        )
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reader, writer = os.pipe()
+    arguments = [sys.executable, "-m", "pearlstreet.app", "up", "--data", str(data)]
+    for name, value in options.items():
+        if value is True:
+            arguments.append(f"--{name.replace('_', '-')}")
+        elif value not in (None, False):
+            arguments += [f"--{name.replace('_', '-')}", str(value)]
+    arguments.append("--busy" if busy else "--idle")
+    words = data / "start.log"
+    with words.open("wb") as sink:
+        words.chmod(0o600)
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            pass_fds=(writer,),
+            env={**os.environ, "PEARL_READY_FD": str(writer), "NO_COLOR": "1", "COLUMNS": "1000"},
+        )
+    os.close(writer)
+    told = _told(reader)
+    if told:
+        answer = json.loads(told)
+        _notify(answer["notices"])
+        keys: dict[str, str] | None = answer["keys"]
+        return keys
+    if process.poll() is None and not _ended(process):
+        process.terminate()
+        raise ConfigurationError(
+            text("The center did not answer within {seconds} s; see {file}", seconds=START_S, file=str(words))
+        )
+    said = words.read_text(encoding="utf-8", errors="replace").strip().removeprefix("✗ ")
+    raise ConfigurationError(text("The center did not start: {words}", words=said))
+
+
+def _told(reader: int) -> str:
+    """What the server says through the pipe once it answers; empty when it ended or took too long."""
+    until = time.monotonic() + START_S
+    parts = []
+    with os.fdopen(reader, "rb") as pipe:
+        while select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+            part = os.read(pipe.fileno(), 65_536)
+            if not part:
+                break
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _notify(notices: list[str]) -> None:
+    """What the operator must know of this host, above all how jobs are walled in."""
+    for notice in notices:
+        warn(notice)
+
+
+def _announce(settings: Any, keys: dict[str, str] | None, as_json: bool) -> None:
+    if as_json:
+        show_json({"url": settings.url, "data": str(settings.data), "keys": keys})
+        sys.stdout.flush()
+        return
+    done("The center answers at {url}; its data is in {data}", url=settings.url, data=str(settings.data))
+    if keys:
+        warn(say("These keys of the operators are shown once. Keep them safe; they end after 30 days:"))
+        for role, key in keys.items():
+            err.print(f"  {role:9s} {key}", markup=False)
+    err.print(say("Sign in: pearl login --url {url} --key KEY", url=settings.url), markup=False)
+    if settings.simulate:
+        err.print(say("Its hardware is simulated: {simulate}", simulate=settings.simulate), markup=False)
+
+
+def down(data: Data = None) -> None:
+    """Stop the center of the data folder. Running jobs go on; it finds them again."""
+    from pearlstreet.app.serve import stop
+    from pearlstreet.app.settings import load_settings
+
+    folder = load_settings(data, {}).data
+    pid = stop(folder)
+    if pid is None:
+        done("No center runs from {data}", data=str(folder))
+        return
+    until = time.monotonic() + STOP_S
+    while not _is_free(folder):
+        if time.monotonic() > until:
+            raise ConfigurationError(
+                text("Process {pid} has not ended after {seconds} s", pid=pid, seconds=f"{STOP_S:g}")
+            )
+        time.sleep(0.05)
+    done("The center has stopped; jobs that were running run on")
+
+
+def _is_free(data: Path) -> bool:
+    """Whether no server holds the data folder any more."""
+    import fcntl
+
+    try:
+        with (data / "lock").open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def demo(
+    stop: Annotated[bool, typer.Option("--stop", help="End the center the demo left running")] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The demo's data folder (default: .demo)")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port")] = 7421,
+) -> None:
+    """Start a center, make a tenant with a balance, train a real model as a job, show its invoice."""
+    from pearlstreet.app.demo import run_demo
+
+    folder = (data or Path(".demo")).absolute()
+    if stop:
+        down(folder)
+        return
+    run_demo(folder, port)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write")],
+    data: Data = None,
+    with_key: Annotated[bool, typer.Option("--with-key", help="Put the encryption key in as well")] = False,
+) -> None:
+    """Copy a center (running or not) into one checked file."""
+    from pearlstreet.app.keeping import make_backup
+    from pearlstreet.app.settings import load_settings
+
+    report = make_backup(load_settings(data, {}), file, with_key=with_key)
+    done("{file} holds {count} files, {size}", file=str(file), **report)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that pearl backup made")],
+    data: Data = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="The center's encryption key, when the backup has none")
+    ] = None,
+    yes: Yes = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the data folder")] = False,
+) -> None:
+    """Bring a center back from a backup and prove its books on the copy."""
+    from pearlstreet.app.keeping import restore_backup
+    from pearlstreet.app.settings import load_settings
+
+    settings = load_settings(data, {})
+    if force:
+        confirm("Replace everything in {data}?", yes, data=str(settings.data))
+    words = restore_backup(settings, file, key_file=key_file, force=force)
+    done("Restored to {data}. {words}", data=str(settings.data), words=words.render(language()))

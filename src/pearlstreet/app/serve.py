@@ -1,0 +1,188 @@
+"""Runs a center until it is told to stop: API and loops in one process."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from pearlstreet.api.app import create_api
+from pearlstreet.app.logs import configure_logs
+from pearlstreet.app.settings import Settings
+from pearlstreet.app.wiring import Assembled, assemble
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.local.supervisor import files
+from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.store.loop import LoopRunner
+from pearlstreet.tenancy.bootstrap import FirstKeys, bootstrap
+
+SWITCH_INTERVAL_S = 0.001
+"""Threads take turns this often (Python's default is 5 ms): the writer gives its turn away at every statement, and
+would wait that long for the next one while requests are parsed."""
+COLLECT_AFTER = (20_000, 20, 1_000)
+"""New objects, and generations, after which the collector looks again (Python's default: 700, 10, 10)."""
+STATE = "server.json"
+"""In the data folder: pid and address of the running server."""
+log = structlog.get_logger("server")
+
+
+def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called once requests are answered, with the first run's keys.
+
+    Raises ConfigurationError before anything was started.
+    """
+    os.umask(0o077)  # whatever the caller's: nobody else may read the center's files
+    configure_logs(settings.data / "log")
+    check_tls(settings)
+    listening = bind(settings)
+    assembled = assemble(settings)
+    store = assembled.center.store
+    take_inventory(assembled.center.runtime, store)
+    _keep_moving()
+    runner = LoopRunner(store, assembled.loops)
+    server = uvicorn.Server(_config(settings, assembled))
+    runner.start()
+    write_state(settings.data / STATE, settings)
+    for notice in assembled.center.notices:
+        log.warning("notice", text=str(notice))
+    try:
+        # The first keys are made last: a start that fails must not have used them up unseen.
+        _run(server, listening, lambda: ready(assembled, bootstrap(store)))
+    finally:
+        assembled.center.runtime.stopping.set()
+        runner.stop()
+        for engine in assembled.center.runtime.engines.values():
+            engine.close()
+        store.close()
+        (settings.data / STATE).unlink(missing_ok=True)
+        assembled.lock.close()
+
+
+def check_tls(settings: Settings) -> None:
+    """Whether the certificate and its key can be used. Raises ConfigurationError."""
+    if settings.tls_cert is None:
+        return
+    try:
+        # A key under a password would otherwise ask for it on the terminal.
+        trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trial.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: b"")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            text(
+                "The TLS files {cert} and {key} cannot be used: {problem}",
+                cert=str(settings.tls_cert),
+                key=str(settings.tls_key),
+                problem=getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error),
+            ),
+            hint=text(
+                "They must be PEM files: the certificate (its chain after it) and its key without a password"
+            ),
+        ) from None
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket. Raises ConfigurationError when the port is taken."""
+    family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.listen, settings.port))
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            text(
+                "Cannot listen on {listen}:{port}: {problem}",
+                listen=settings.listen,
+                port=settings.port,
+                problem=error.strerror or str(error),
+            ),
+            hint=text("Another program may use the port; choose one with --port"),
+        ) from None
+    listening.listen(1024)
+    return listening
+
+
+def _config(settings: Settings, assembled: Assembled) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_api(assembled.center),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=settings.proxies if settings.behind_proxy else "",
+        ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,
+    )
+
+
+def _run(server: uvicorn.Server, listening: socket.socket, ready: Callable[[], None]) -> None:
+    started = server.startup
+
+    async def startup(sockets: Any = None) -> None:
+        await started(sockets)
+        ready()
+
+    server.startup = startup  # type: ignore[method-assign]
+    _outlive_signals()
+    server.run(sockets=[listening])
+
+
+def _outlive_signals() -> None:
+    """uvicorn raises the signal that ended it once more when it is done: that must not keep us from closing in order."""
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: None)
+
+
+def _keep_moving() -> None:
+    """Keep the interpreter from holding everybody up: short turns of threads, and no full walks of the collector.
+
+    What was made so far stays for ever, and what comes is freed by counting; cycles are few and die young. A full walk
+    of a loaded center takes a tenth of a second, and came every other second.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
+def write_state(file: Path, settings: Settings) -> None:
+    """Leave pid and address for `pearl down` and the CLI."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps({**files.identity(), "url": settings.url}))
+    temporary.replace(file)
+
+
+def running(data: Path) -> dict[str, Any] | None:
+    """What the data folder's server wrote, when it is alive. A process that only got its number is not it."""
+    try:
+        state: dict[str, Any] = json.loads((data / STATE).read_text())
+        same = state["start_ticks"] == files.start_ticks(int(state["pid"]))
+        return state if same and state["boot_id"] == files.boot_id() else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def stop(data: Path) -> int | None:
+    """Ask the data folder's server to end; its pid, or None when none runs. Jobs run on."""
+    state = running(data)
+    if state is None:
+        return None
+    os.kill(int(state["pid"]), signal.SIGTERM)
+    return int(state["pid"])

@@ -1,0 +1,220 @@
+"""What an operator sets: defaults, then the file `pearl.toml` in the data folder, then PEARL_* variables, then options.
+
+Each setting is one field here; its name gives the key in the file, the variable (PEARL_LISTEN) and the option (--listen).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.text import text
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DEFAULT_PORT = 7420
+REMEMBERED = "database"
+"""In the data folder: the PostgreSQL database that belongs to it, for commands that are not told. No password in it."""
+TABLES = ("uv", "oidc")
+"""Settings that are tables of the file; no variable and no option gives them."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "port": (1, 65_535),
+    "simulate_speed": (0.001, 1_000_000),
+    "hold_window_s": (1, 366 * 86_400),
+    "meter_interval_s": (0.1, 3_600),
+    "start_timeout_s": (1, 86_400),
+    "kept_days": (0, 36_500),
+    "upload_gib_max": (0, 1_000_000),
+    "reserve_cpus": (0, 100_000),
+    "reserve_memory_gib": (0, 1_000_000),
+}
+"""The least and the most a number may be."""
+
+
+def default_data_dir(environment: Mapping[str, str] | None = None) -> Path:
+    """PEARL_DATA, else the user's data folder."""
+    known = os.environ if environment is None else environment
+    if known.get("PEARL_DATA"):
+        return Path(known["PEARL_DATA"])
+    if known.get("XDG_DATA_HOME"):
+        return Path(known["XDG_DATA_HOME"]) / "pearlstreet"
+    try:
+        home = Path(known["HOME"]) if known.get("HOME") else Path.home()
+    except RuntimeError:
+        raise ConfigurationError(
+            text("There is no home folder to keep the center's data in"),
+            hint=text("Say where with --data, or set PEARL_DATA"),
+        ) from None
+    return home / ".local" / "share" / "pearlstreet"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One center's settings."""
+
+    data: Path
+    """Everything the center keeps; readable by its user only."""
+    listen: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
+    """A trusted proxy in front does TLS and sets X-Forwarded-For; the only other way to leave loopback."""
+    proxies: str = "127.0.0.1,::1"
+    """With behind_proxy: addresses or networks of the proxies whose X-Forwarded-For is believed, with commas."""
+    database: str = ""
+    """Empty: SQLite in the data folder; else postgresql://user@host/name."""
+    public_url: str = ""
+    """Where browsers reach the center, such as https://pearl.example.com; empty: as each request says."""
+    name: str = "pearlstreet"
+    simulate: str = ""
+    """Pretend hardware such as 4x8xH100-80G; empty: this machine."""
+    simulate_speed: float = 1.0
+    simulate_faults: str = ""
+    """Faults of the simulated engine, e.g. ack_lost:0.1,node_flaps."""
+    network_allowed: bool = False
+    git_private_allowed: bool = False
+    hold_window_s: float = 24 * 3600.0
+    meter_interval_s: float = 60.0
+    start_timeout_s: float = 60.0
+    kept_days: float = 30.0
+    upload_gib_max: float = 20.0
+    reserve_cpus: float = 0.0
+    """Cores of this machine that jobs never get."""
+    reserve_memory_gib: float = 1.0
+    require_sandbox: bool = False
+    """Refuse to start when this host cannot separate jobs from each other."""
+    uv: Mapping[str, str] = field(default_factory=dict)
+    """Variables uv gets when it builds environments, such as UV_INDEX_URL."""
+    oidc: Mapping[str, Any] = field(default_factory=dict)
+    """Sign-in providers: a table each (docs/guides/sign-in.md)."""
+
+    @property
+    def database_url(self) -> str:
+        """The URL the store opens."""
+        return self.database or f"sqlite:///{self.data / 'pearl.db'}"
+
+    @property
+    def url(self) -> str:
+        """Where the center answers."""
+        host = f"[{self.listen}]" if ":" in self.listen else self.listen
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+
+def load_settings(
+    data: Path | None, options: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from all four places. Raises ConfigurationError naming the key and where it stands."""
+    known = os.environ if environment is None else environment
+    folder = (data or default_data_dir(known)).expanduser().absolute()
+    values: dict[str, Any] = {}
+    if (folder / REMEMBERED).is_file():
+        values["database"] = (folder / REMEMBERED).read_text(encoding="utf-8").strip()
+    file = folder / "pearl.toml"
+    if file.is_file():
+        values |= _from_file(file)
+    for item in dataclasses.fields(Settings):
+        variable = f"PEARL_{item.name.upper()}"
+        if item.name not in ("data", *TABLES) and known.get(variable):
+            values[item.name] = _convert(item.name, known[variable], variable)
+    values |= {name: value for name, value in options.items() if value is not None}
+    settings = Settings(data=folder, **values)
+    check_settings(settings)
+    return settings
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            text("{file} is not TOML: {problem}", file=str(file), problem=str(error))
+        ) from None
+    names = {item.name for item in dataclasses.fields(Settings)} - {"data"}
+    for key in raw:
+        if key not in names:
+            raise ConfigurationError(
+                text("{file} sets {key}, which is not a setting", file=str(file), key=key),
+                hint=text("Settings are: {names}", names=", ".join(sorted(names))),
+            )
+    return {key: _convert(key, value, str(file)) for key, value in raw.items()}
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    wanted = typing.get_type_hints(Settings)[name]
+    wrong = (name in TABLES and not isinstance(value, Mapping)) or (
+        wanted is str and not isinstance(value, str)
+    )
+    wrong = wrong or (name == "uv" and not all(isinstance(item, str) for item in value.values()))
+    kinds = [kind for kind in typing.get_args(wanted) if kind is not types.NoneType] or [wanted]
+    try:
+        if wrong:
+            raise TypeError(name)
+        if bool in kinds:
+            return _boolean(value)
+        if Path in kinds:
+            return Path(str(value)).expanduser()
+        if int in kinds or float in kinds:
+            return kinds[0](str(value))  # by way of its text: `true` and 1.5 are no port
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            text("{name} in {where} cannot be {value}", name=name, where=where, value=repr(value))
+        ) from None
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("1", "true", "yes", "on"):
+        return True
+    if str(value).lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(value)
+
+
+def check_settings(settings: Settings) -> None:
+    """What must hold together. Raises ConfigurationError."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ConfigurationError(text("TLS needs both tls_cert and tls_key"))
+    for file in (settings.tls_cert, settings.tls_key):
+        if file is not None and not file.is_file():
+            raise ConfigurationError(text("The TLS file {file} does not exist", file=str(file)))
+    if settings.listen not in LOOPBACK and settings.tls_cert is None and not settings.behind_proxy:
+        raise ConfigurationError(
+            text("Listening on {listen} without TLS would send keys in the clear", listen=settings.listen),
+            hint=text("Give --tls-cert and --tls-key, or --behind-proxy when a trusted proxy does TLS"),
+        )
+    check_proxies(settings.proxies)
+    for name, (least, most) in RANGES.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            raise ConfigurationError(
+                text(
+                    "{name} is {value}; it must be from {least} to {most}",
+                    name=name,
+                    value=value,
+                    least=f"{least:g}",
+                    most=f"{most:.12g}",
+                )
+            )
+
+
+def check_proxies(proxies: str) -> None:
+    """Whether each is an address or a network. Raises ConfigurationError."""
+    for part in proxies.split(","):
+        try:
+            ipaddress.ip_network(part.strip())
+        except ValueError:
+            raise ConfigurationError(
+                text("{part} in proxies is neither an address nor a network", part=repr(part.strip())),
+                hint=text("Such as 127.0.0.1,10.0.0.0/8"),
+            ) from None

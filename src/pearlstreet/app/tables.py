@@ -1,0 +1,18 @@
+"""Imports every room's tables, so that the metadata is whole: for migrations' drift check and for tests."""
+
+from __future__ import annotations
+
+from pearlstreet.compute.jobs import tables as job_tables
+from pearlstreet.compute.pool import tables as pool_tables
+from pearlstreet.ledger import tables as ledger_tables
+from pearlstreet.store import tables as store_tables
+from pearlstreet.tenancy import tables as tenancy_tables
+
+ALL = (
+    store_tables,
+    tenancy_tables,
+    ledger_tables,
+    pool_tables,
+    job_tables,
+)
+"""One line per room that has tables."""

@@ -1,0 +1,185 @@
+"""Puts one center together: folders, database, key, engines, loops. The only room that knows everything."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import sqlalchemy as sa
+
+import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
+from pearlstreet import __version__
+from pearlstreet.api.center import Center
+from pearlstreet.app.backups import backup_lister, backup_maker
+from pearlstreet.app.events import events_loop
+from pearlstreet.app.settings import REMEMBERED, Settings
+from pearlstreet.base.clock import SystemClock
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.rng import SystemRng
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.jobs.loops import job_loops
+from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
+from pearlstreet.ledger.loops import ledger_loops
+from pearlstreet.ledger.prices import ensure_default_prices
+from pearlstreet.store import leases
+from pearlstreet.store.alone import keep_alone
+from pearlstreet.store.core import Store
+from pearlstreet.store.database import Database
+from pearlstreet.store.keyring import unlock
+from pearlstreet.store.loop import Loop
+from pearlstreet.store.migrations import migrate
+from pearlstreet.store.tables import state_events
+from pearlstreet.tenancy.oidc_settings import clients_from_settings
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A center that is ready to serve."""
+
+    center: Center
+    loops: Sequence[Loop]
+    lock: IO[bytes]
+
+
+def lock_data(data: Path) -> IO[bytes]:
+    """Make the data folder ours alone. Raises ConfigurationError while another server uses it."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (data / "lock").open("ab+")
+    except OSError as error:
+        raise ConfigurationError(
+            text(
+                "The data folder {folder} cannot be used: {problem}",
+                folder=str(data),
+                problem=error.strerror or "",
+            )
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigurationError(
+            text("Another server already uses {folder}", folder=str(data)),
+            hint=text("pearl down ends it; or choose another folder with --data"),
+        ) from None
+    return file
+
+
+def open_store(settings: Settings, *, given_key: str | None = None, alone: bool = False) -> Store:
+    """The store, migrated and unlocked; `alone`: for the one server of its database. Raises ConfigurationError."""
+    clock = SystemClock()
+    store = Store(Database(settings.database_url), clock=clock, rng=SystemRng())
+    if alone:
+        keep_alone(store.database, clock)
+    migrate(store.database)
+    newest_us = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
+    clock.not_before(newest_us or 0)
+    key = given_key if given_key is not None else os.environ.get("PEARL_SECRET_KEY")
+    unlocked = unlock(store, settings.data / "secret.key", key)
+    _remember_database(unlocked.database, settings.data)
+    return unlocked
+
+
+def _remember_database(database: Database, data: Path) -> None:
+    """So that a later `pearl backup` of this folder does not take an empty SQLite for the center."""
+    if not database.is_sqlite:
+        (data / REMEMBERED).write_text(database.url.set(password=None).render_as_string() + "\n")
+
+
+def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
+    """Everything a server needs. Raises ConfigurationError."""
+    lock = lock_data(settings.data)
+    store = open_store(settings, given_key=given_key, alone=True)
+    # The folder and the database are ours alone: nobody is left who holds a lease.
+    store.write(leases.free_all)
+    store.write(ensure_default_prices)
+    folders = Folders(settings.data)
+    folders.create()
+    engine = make_engine(settings, store)
+    runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=jobs_settings(settings))
+    store.write(lambda tx: resume(tx, runtime))
+    notices = engine.capabilities().notices
+    center = Center(
+        store=store,
+        runtime=runtime,
+        version=__version__,
+        name=settings.name,
+        oidc=clients_from_settings(settings.oidc, store.clock),
+        public_url=settings.public_url.rstrip("/"),
+        backup=backup_maker(store, settings.data),
+        backups=backup_lister(settings.data),
+        notices=notices,
+        started_us=store.clock.now_us(),
+    )
+    loops = (*job_loops(runtime), *ledger_loops(), events_loop(settings.data / "log"))
+    return Assembled(center, loops, lock)
+
+
+def make_engine(settings: Settings, store: Store) -> Engine:
+    """The engine the settings name: this machine, or a simulated cluster."""
+    if settings.simulate:
+        from pearlstreet.compute.engines.simulated import SimulatedEngine, nodes_from, parse_faults
+
+        return SimulatedEngine(
+            nodes_from(settings.simulate),
+            clock=store.clock,
+            rng=store.rng,
+            time_scale=settings.simulate_speed,
+            faults=parse_faults(settings.simulate_faults) if settings.simulate_faults else None,
+            state_path=settings.data / "simulated.journal",
+        )
+    return _local_engine(settings, store)
+
+
+def _local_engine(settings: Settings, store: Store) -> Engine:
+    from pearlstreet.compute.engines.local import LocalEngine
+    from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
+    from pearlstreet.compute.hardware.access import LocalHost
+    from pearlstreet.compute.hardware.node import probe_node
+
+    host = LocalHost()
+    policy = SandboxPolicy(
+        minimum="landlock" if settings.require_sandbox else "none", hidden=(str(settings.data),)
+    )
+    return LocalEngine(
+        settings.data / "local",
+        clock=store.clock,
+        probe=lambda: probe_node(host),
+        reserve=Reserve(cpus=settings.reserve_cpus, memory_gib=settings.reserve_memory_gib),
+        policy=policy,
+    )
+
+
+def jobs_settings(settings: Settings) -> JobsSettings:
+    """The jobs room's part of the settings."""
+    return replace(
+        JobsSettings(),
+        hold_window_s=settings.hold_window_s,
+        meter_interval_s=settings.meter_interval_s,
+        start_timeout_s=settings.start_timeout_s,
+        kept_s=settings.kept_days * 86_400,
+        upload_bytes_max=int(settings.upload_gib_max * (1 << 30)),
+        network_allowed=settings.network_allowed,
+        git_private_allowed=settings.git_private_allowed,
+        uv_variables=uv_variables(settings, os.environ),
+    )
+
+
+PASSED_ON = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"})
+
+
+def uv_variables(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """What uv gets when it builds environments: the host's certificates, proxies and mirrors, then the settings'."""
+    found = {"UV_SYSTEM_CERTS": "1"}
+    found |= {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("UV_") or name.upper() in PASSED_ON
+    }
+    return found | dict(settings.uv)
