@@ -1,0 +1,270 @@
+"""Who may call what: every route × every role × the other tenant, from the routes themselves.
+
+A new route is in the matrix the moment it exists; what it needs beside (ids, a body) is looked up here, and one that is
+missing fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pearlstreet.api.app import all_routes
+from pearlstreet.api.door import Door, RouteFacts
+from pearlstreet.tenancy.scopes import EVERYONE, OPERATOR_ROLES, ORG_ROLES, OperatorRole, OrgRole
+from tests.api.world import JOB, World, a_world
+
+ROUTES = [route for route in all_routes() if not route.public]
+ROLES = {
+    "owner": ORG_ROLES[OrgRole.OWNER],
+    "member": ORG_ROLES[OrgRole.MEMBER],
+    "viewer": ORG_ROLES[OrgRole.VIEWER],
+    "system": OPERATOR_ROLES[OperatorRole.SYSTEM],
+    "security": OPERATOR_ROLES[OperatorRole.SECURITY],
+    "audit": OPERATOR_ROLES[OperatorRole.AUDIT],
+}
+OPERATORS = ("system", "security", "audit")
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/password"): {"current": "x", "new": "y"},
+    ("POST", "/users"): {"name": "mallory", "org": "acme"},
+    ("PUT", "/users/{user}/operator-role"): {"operator_role": None},
+    ("POST", "/users/{user}/identities"): {"issuer": "https://id.example", "subject": "1"},
+    ("DELETE", "/users/{user}/identities"): {"issuer": "https://id.example", "subject": "1"},
+    ("POST", "/keys"): {"org": "acme"},
+    ("POST", "/orgs"): {"slug": "gamma"},
+    ("PATCH", "/orgs/{org}"): {"name": "stolen"},
+    ("POST", "/orgs/{org}/projects"): {"slug": "stolen"},
+    ("PUT", "/orgs/{org}/secrets/{name}"): {"value": "stolen"},
+    ("PUT", "/orgs/{org}/credit-limit"): {"credit_limit": "1"},
+    ("POST", "/orgs/{org}/credit"): {"amount": "1"},
+    ("POST", "/orgs/{org}/corrections"): {"amount": "1", "memo": "m", "reference": "r"},
+    ("PUT", "/orgs/{org}/budgets"): {"monthly": "1"},
+    ("PUT", "/orgs/{org}/billing"): {"name": "stolen"},
+    ("PUT", "/billing"): {},
+    ("POST", "/nodes/{node}/drain"): {},
+    ("POST", "/nodes/{node}/benchmarks"): {"result": {}},
+    ("PUT", "/quotas"): {"org": "acme", "resource": "cards", "maximum": 1},
+    ("PUT", "/shares"): {"org": "acme", "weight": 2},
+    ("POST", "/jobs"): JOB,
+    ("POST", "/prices"): {"rules": []},
+}
+"""Bodies that are right, so that what answers is the access and not the body."""
+OWNED = ("org", "user", "job", "key", "session", "upload", "artefact", "quota", "top_up")
+"""Path parameters that name something of one tenant."""
+
+
+@dataclass(frozen=True)
+class Acme:
+    """Things of acme, by path parameter."""
+
+    world: World
+    ids: dict[str, str]
+
+    def call(self, route: RouteFacts, role: str | None) -> Any:
+        """The route, about acme's things, as somebody."""
+        path = route.path.removeprefix("/api/v1")
+        filled = re.sub(r"\{(\w+)\}", lambda found: self.ids[found.group(1)], path)
+        options: dict[str, Any] = {}
+        if (route.method, path) in BODIES:
+            options["json"] = BODIES[route.method, path]
+        if (route.method, path) == ("POST", "/uploads"):
+            options["content"] = b"stolen"
+        query = {"org": "acme", "name": "h100", "draft": "true"}
+        send = self.world.browser.send
+        credential = self.world.keys.get(role or "")
+        headers = {"authorization": f"Bearer {credential}"} if credential else {}
+        full = filled if route.path == path else "/api/v1" + filled
+        return send(route.method, full, params=query, headers=headers, **options)
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
+    """A center in which acme has one of everything."""
+    with a_world(tmp_path_factory.mktemp("center")) as world:
+        job = world.submit()
+        key = world.post("/keys", json={"label": "acme's"}).json()
+        upload = world.post("/uploads?name=a.txt", content=b"hello").json()
+        quota = world.send("PUT", "/quotas", "system", json=BODIES["PUT", "/quotas"]).json()
+        top_up = world.post("/orgs/acme/credit", "system", json={"amount": "20000"}).json()
+        assert world.send("PUT", "/orgs/acme/secrets/TOKEN", json={"value": "x"}).status_code == 200
+        user = world.get("/me").json()["user"]["id"]
+        token = world.post(f"/users/{user}/password-link", "security").json()["token"]
+        password = {"name": "owner", "password": "correct horse battery"}
+        world.post("/set-password", None, json={"token": token, "password": password["password"]})
+        session = world.post("/sign-in", None, json=password).json()["session_id"]
+        yield Acme(
+            world,
+            {
+                "org": "acme",
+                "project": "default",
+                "name": "TOKEN",
+                "user": user,
+                "job": job,
+                "key": key["id"],
+                "session": session,
+                "upload": upload["id"],
+                "artefact": "art_00000000000000000000000000",
+                "quota": quota["id"],
+                "top_up": top_up["id"],
+                "month": "2026-01",
+                "node": "h100-0001",
+            },
+        )
+
+
+def _name(route: RouteFacts) -> str:
+    return f"{route.method} {route.path}"
+
+
+def _needs(route: RouteFacts) -> str:
+    return route.path.removeprefix("/api/v1")
+
+
+def test_there_are_routes_to_look_at() -> None:
+    assert len(ROUTES) > 80
+    assert {"GET", "POST", "PUT", "PATCH", "DELETE"} == {route.method for route in ROUTES}
+
+
+def test_public_routes_are_the_few_that_must_be() -> None:
+    public = {_name(route) for route in all_routes() if route.public}
+    assert public == {
+        "GET /api/v1/center",
+        "GET /api/v1/jobs/schema",
+        "GET /api/v1/oidc/{provider}/callback",
+        "GET /api/v1/oidc/{provider}/start",
+        "GET /health",
+        "POST /api/v1/set-password",
+        "POST /api/v1/sign-in",
+    }
+
+
+def test_a_route_cannot_be_made_without_saying_who_may_call_it() -> None:
+    door = Door("", "test")
+    for wrong in (
+        {},
+        {"scope": "jobs:read", "public": True},
+        {"scope": "jobs:dance"},
+        {"signed_in": True, "public": True},
+    ):
+        with pytest.raises(RuntimeError, match="who may call it"):
+            door.get("/x", **wrong)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_without_a_credential_nothing_answers(acme: Acme, route: RouteFacts) -> None:
+    answer = acme.call(route, None)
+    assert answer.status_code == 401, answer.text
+    assert answer.json()["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.scope], ids=_name)
+def test_a_role_without_the_scope_is_refused(acme: Acme, route: RouteFacts) -> None:
+    assert route.scope is not None
+    lacking = [
+        role
+        for role, scopes in ROLES.items()
+        if route.scope not in scopes or (route.at_center and role not in OPERATORS)
+    ]
+    if not lacking:
+        assert route.scope in EVERYONE or all(route.scope in scopes for scopes in ROLES.values())
+    for role in lacking:
+        answer = acme.call(route, role)
+        assert answer.status_code == 403, (role, answer.text)
+        assert route.scope in answer.text
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=_name)
+def test_a_role_with_the_scope_reads(acme: Acme, route: RouteFacts) -> None:
+    absent = "{artefact}" in route.path
+    for role, scopes in ROLES.items():
+        if route.scope is not None and (
+            route.scope not in scopes or (route.at_center and role not in OPERATORS)
+        ):
+            continue
+        answer = acme.call(route, role)
+        if route.scope is None and any(f"{{{name}}}" in route.path for name in ("user", "key")):
+            assert answer.status_code in (200, 403, 404), (role, answer.text)
+        else:
+            assert answer.status_code == (404 if absent else 200), (role, answer.text)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if any(f"{{{name}}}" in route.path for name in OWNED)],
+    ids=_name,
+)
+def test_another_tenants_things_do_not_exist(acme: Acme, route: RouteFacts) -> None:
+    answer = acme.call(route, "stranger")
+    held = route.scope is None or (route.scope in ROLES["owner"] and not route.at_center)
+    assert answer.status_code == (404 if held else 403), answer.text
+    assert "stolen" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/uploads", "/quotas", "/shares", "/audit"])
+def test_another_tenant_cannot_be_asked_about_in_a_list(acme: Acme, path: str) -> None:
+    assert acme.world.get(f"{path}?org=acme", "stranger").status_code == 404
+    assert acme.world.get(f"{path}?org=nobody", "stranger").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs", "/keys?everyone=true", "/users", "/orgs", "/audit", "/quotas", "/fair-share"]
+)
+def test_lists_hold_nothing_of_another_tenant(acme: Acme, path: str) -> None:
+    org = acme.world.get("/orgs/acme").json()["id"]
+    answer = acme.world.get(path, "stranger")
+    assert answer.status_code == 200
+    for secret in (org, *(acme.ids[name] for name in ("job", "key", "user", "quota"))):
+        assert secret not in answer.text
+
+
+def test_a_foreign_and_an_absent_thing_read_alike(acme: Acme) -> None:
+    for path, absent in (
+        (f"/jobs/{acme.ids['job']}", "/jobs/job_00000000000000000000000000"),
+        (f"/keys/{acme.ids['key']}", "/keys/key_00000000000000000000000000"),
+        ("/orgs/acme", "/orgs/nope"),
+        ("/orgs/acme/balance", "/orgs/nope/balance"),
+        (f"/uploads/{acme.ids['upload']}", "/uploads/upl_00000000000000000000000000"),
+        (f"/users/{acme.ids['user']}", "/users/usr_00000000000000000000000000"),
+    ):
+        foreign, missing = acme.world.get(path, "stranger").json(), acme.world.get(absent, "stranger").json()
+        last = path.split("/")[2], absent.split("/")[2]
+        assert foreign["detail"].replace(last[0], "*") == missing["detail"].replace(last[1], "*")
+        assert foreign.get("hint") == missing.get("hint")
+
+
+def test_a_job_cannot_use_another_tenants_things(acme: Acme) -> None:
+    world = acme.world
+    for change in (
+        {"depends_on": [acme.ids["job"]]},
+        {"inputs": {"DATA": {"upload": acme.ids["upload"]}}},
+        {"secrets": ["TOKEN"]},
+    ):
+        answer = world.post("/jobs", "stranger", json={**JOB, **change})
+        assert answer.status_code in (404, 422), (change, answer.text)
+        own = world.post("/jobs", "owner", json={**JOB, **change})
+        assert own.status_code == 201, (change, own.text)
+    assert world.post("/jobs?org=acme", "stranger", json=JOB).status_code == 404
+
+
+def test_a_narrow_key_does_no_more_than_it_says(acme: Acme) -> None:
+    world = acme.world
+    narrow = world.post("/keys", json={"scopes": ["jobs:read"], "org": "acme"}).json()["key"]
+    assert world.get("/jobs", narrow).status_code == 200
+    assert world.get("/me", narrow).json()["scopes"] == ["jobs:read"]
+    assert world.post("/jobs", narrow, json=JOB).status_code == 403
+    assert world.post("/keys", narrow, json={}).status_code == 403
+    more = world.post("/keys", "viewer", json={"scopes": ["jobs:write"]})
+    assert more.status_code == 403
+
+
+def test_metrics_need_a_scope_and_health_needs_none(acme: Acme) -> None:
+    send = acme.world.browser.send
+    assert send("GET", "/health").json() == {"status": "ok"}
+    assert send("GET", "/metrics").status_code == 401
+    system = {"authorization": f"Bearer {acme.world.keys['system']}"}
+    answer = send("GET", "/metrics", headers=system)
+    assert answer.status_code == 200 and "pearl_api_requests_total" in answer.text

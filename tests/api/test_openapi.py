@@ -1,0 +1,142 @@
+"""The OpenAPI document: whole, valid, and true to the routes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pearlstreet.api.app import all_routes
+from tests.api.world import JOB, World
+
+
+@pytest.fixture(scope="module")
+def document(world: World) -> dict[str, Any]:
+    """What the center publishes about itself; no key is needed to read it."""
+    found: dict[str, Any] = world.get("/openapi.json", None).json()
+    return found
+
+
+def test_every_route_is_in_it_with_who_may_call_it(document: dict[str, Any]) -> None:
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert described == {(route.method, route.path) for route in all_routes()}
+    for route in all_routes():
+        operation = document["paths"][route.path][route.method.lower()]
+        assert operation["x-access"] == (route.scope or ("public" if route.public else "signed in"))
+        assert operation["description"].strip()
+        assert (operation.get("security") == []) == route.public
+
+
+def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
+    ids = [
+        operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    written = json.dumps(document)
+    for part in written.split('"$ref": "')[1:]:
+        target = part.split('"')[0]
+        assert target.startswith("#/"), target
+        here: Any = document
+        for name in target[2:].split("/"):
+            here = here[name.replace("~1", "/").replace("~0", "~")]
+        assert here
+
+
+def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    for name, schema in document["components"]["schemas"].items():
+        jsonschema.Draft202012Validator.check_schema(schema), name
+    for path, methods in document["paths"].items():
+        assert path.startswith("/")
+        in_path = {part[1:-1] for part in path.split("/") if part.startswith("{")}
+        for operation in methods.values():
+            named = {item["name"] for item in operation.get("parameters", ()) if item["in"] == "path"}
+            assert named == in_path, path
+            assert operation["responses"]
+
+
+def test_errors_are_documented_as_problem_documents(document: dict[str, Any]) -> None:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert "application/problem+json" in operation["responses"]["404"]["content"]
+
+
+def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> None:
+    """Handlers render plain values, so that the models could come to lie: every GET is held against its model."""
+    job = world.submit(simulate="1s")
+    world.until(job, "succeeded")
+    upload = world.post("/uploads?name=x", content=b"x").json()["id"]
+    key = world.post("/keys", json={}).json()["id"]
+    world.send("PUT", "/quotas", "system", json={"org": "acme", "resource": "cpus", "maximum": 10})
+    world.send("PUT", "/shares", "system", json={"org": "acme", "weight": 2})
+    world.send("PUT", "/orgs/acme/budgets", json={"monthly": "10"})
+    world.send("PUT", "/orgs/acme/secrets/A", json={"value": "x"})
+    world.post("/backups", "system")
+    world.step()
+    ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": "2026-01",
+           "user": world.get("/me").json()["user"]["id"]}  # fmt: skip
+    checked = 0
+    for route in all_routes():
+        if route.method != "GET" or "{artefact}" in route.path or "{provider}" in route.path:
+            continue
+        schema = _schema(document, route.path)
+        if schema is None:
+            continue
+        for role in ("owner", "system", "audit", "security"):
+            answer = world.browser.send(
+                "GET",
+                route.path.format(**ids),
+                params={"draft": "true", "org": "acme"},
+                headers={"authorization": f"Bearer {world.keys[role]}"},
+            )
+            if answer.status_code == 403:
+                continue
+            assert answer.status_code == 200, (route.path, role, answer.text)
+            whole = {"components": document["components"], **schema}
+            jsonschema.Draft202012Validator(whole).validate(answer.json())
+            checked += 1
+            break
+    assert checked > 35
+
+
+def _schema(document: dict[str, Any], path: str) -> dict[str, Any] | None:
+    content = document["paths"][path]["get"]["responses"]["200"].get("content", {})
+    found: dict[str, Any] | None = content.get("application/json", {}).get("schema")
+    return found or None
+
+
+def test_answers_of_commands_are_what_it_says(world: World, document: dict[str, Any]) -> None:
+    for method, path, at, role, body in (
+        ("POST", "/api/v1/jobs", "/jobs", "owner", JOB),
+        ("POST", "/api/v1/keys", "/keys", "owner", {}),
+        ("POST", "/api/v1/orgs", "/orgs", "system", {"slug": "documented"}),
+        ("POST", "/api/v1/users", "/users", "security", {"name": "documented", "org": "acme"}),
+        ("POST", "/api/v1/orgs/{org}/credit", "/orgs/acme/credit", "system", {"amount": "1"}),
+        (
+            "PUT",
+            "/api/v1/orgs/{org}/members/{user}",
+            "/orgs/beta/members/documented",
+            "security",
+            {"role": "viewer"},
+        ),
+        ("POST", "/api/v1/nodes/{node}/drain", "/nodes/h100-0001/drain", "system", {}),
+    ):
+        answer = world.send(method, at, role, json=body)
+        status = str(answer.status_code)
+        assert answer.is_success, (path, answer.text)
+        content = document["paths"][path][method.lower()]["responses"][status]["content"]
+        whole = {"components": document["components"], **content["application/json"]["schema"]}
+        jsonschema.Draft202012Validator(whole).validate(answer.json())
+
+
+def test_the_job_schema_is_published_and_fits_a_job(world: World) -> None:
+    schema = world.get("/jobs/schema", None).json()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(JOB)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate({**JOB, "comand": []})

@@ -1,0 +1,100 @@
+"""Nodes, quotas, shares and jobs on a simulated center, by the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.center import Center, Pearl, until
+
+
+def test_nodes_show_what_there_is(ada: Pearl) -> None:
+    found = ada.right("nodes", "--json").value
+    assert found["capacity"]["cards"] == 32
+    shown = ada.right("nodes").out
+    assert "8×h100-sxm-80g" in shown
+    assert "h100-0001" in ada.right("nodes", "--devices").out
+    assert "h100-sxm-80g" in ada.right("accelerators", "H100").out
+
+
+def test_a_drained_node_gets_no_work(center: Center, ada: Pearl) -> None:
+    system = center.as_("system")
+    system.right("nodes", "drain", "h100-0001", "--reason", "fan", "--yes")
+    assert "fan" in ada.right("nodes").err
+    assert "drained" in ada.right("nodes").out
+    system.right("nodes", "undrain", "h100-0001")
+    assert "drained" not in ada.right("nodes").out
+
+
+def test_quotas_and_shares(center: Center, ada: Pearl) -> None:
+    system = center.as_("system")
+    system.right("quotas", "set", "cards", "--org", "acme", "--maximum", "8")
+    quota = ada.right("quotas", "list", "--json").rows[0]
+    assert (quota["resource"], quota["maximum"]) == ("cards", 8.0)
+    assert quota["id"] in ada.right("quotas", "list", COLUMNS="60").out, "an id is never broken"
+    system.right("quotas", "delete", quota["id"], "--yes")
+    assert ada.right("quotas", "list", "--json").rows == []
+    system.right("shares", "set", "2", "--org", "acme")
+    assert system.right("shares", "list", "--json").rows[0]["weight"] == 2.0
+    system.right("shares", "delete", "--org", "acme")
+    assert "half_life_s" in system.right("fair-share", "--json").value
+    assert system.right("fair-share").code == 0
+
+
+def test_a_gang_runs_is_explained_and_cancelled(ada: Pearl) -> None:
+    made = ada.right(
+        "run", "-a", "H100", "-n", "8", "--tasks", "2", "-t", "10m", "--json", "--", "python", "x.py"
+    )
+    job = made.value["id"]
+    assert made.value["name"] == "x"
+    until(lambda: ada.right("job", job, "--json").value["state"] == "running")
+    assert "2 nodes" in ada.right("why", job).out
+    assert job in ada.right("jobs", COLUMNS="80").out, "an id is never broken"
+    assert "2 个任务" in ada.right("why", job, PEARL_LANG="zh-CN").out
+    ada.right("cancel", job)
+    until(lambda: ada.right("job", job, "--json").value["state"] == "cancelled")
+    assert [row["id"] for row in ada.right("jobs", "-s", "cancelled", "--json").rows] == [job]
+
+
+def test_what_does_not_fit_waits_with_a_reason(ada: Pearl) -> None:
+    first = ada.right("run", "-a", "H100", "-n", "8", "--tasks", "4", "-t", "9m", "--json", "--", "a").value
+    second = ada.right("run", "-a", "H100", "-n", "1", "-t", "9m", "--json", "--", "b").value
+    try:
+        why = until(lambda: (found := ada.right("why", second["id"], "--json").value)["position"] and found)
+        assert why["position"] == 1
+        assert "1 × H100 on one node" in why["sentence"]
+    finally:
+        ada.right("cancel", first["id"], second["id"])
+
+
+def test_arrays_show_how_far_they_are(ada: Pearl, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "name: sweep\ncommand: [python, x.py]\narray: {size: 3, max_running: 2}\nsimulate: 1s\ntime_limit: 5m\n"
+    )
+    answer = ada("run", str(tmp_path / "sweep.yaml"), "--follow")
+    assert answer.code == 0, answer
+    assert "sweep[3/3]" in ada.right("jobs").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "words"),
+    [
+        (["run", "-"], "command: [python", "cannot be read"),
+        (["run", "-"], "comand: python x\n", "Did you mean command?"),
+        (["run", "absent.yaml"], "", "absent.yaml cannot be read: No such file"),
+        (["run", "-f", "/absent", "--", "ls"], "", "/absent does not exist"),
+        (["run", "-e", "NOTHING", "--", "ls"], "", "NOTHING is not NAME=VALUE"),
+        (["run", "--", ""], "", "The command is empty"),
+        (["run", "-a", "H100", "-n", "9", "--", "x"], "", "could never run"),
+        (["job", "job_x"], "", "There is no job job_x"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_kept(
+    ada: Pearl, arguments: list[str], stdin: str, words: str
+) -> None:
+    before = len(ada.right("jobs", "--json").rows)
+    answer = ada(*arguments, stdin=stdin)
+    assert answer.code in (1, 2)
+    assert words in answer.err
+    assert len(ada.right("jobs", "--json").rows) == before

@@ -1,0 +1,89 @@
+"""Laws of read_log: any offset, any limit, nothing twice, nothing missing, and an end that can be relied on."""
+
+from __future__ import annotations
+
+import pytest
+
+from pearlstreet.base.outcome import Refused
+from tests.conformance.engines import LONG_S, Rig
+from tests.fakes.engines import value_of
+
+
+@pytest.fixture
+def logged(rig: Rig) -> tuple[Rig, str, bytes]:
+    """An ended attempt and its whole log."""
+    attempt_id = rig.start(lasts_s=0.5)
+    rig.ended(attempt_id)
+    whole = rig.log(attempt_id)
+    assert len(whole) > 8
+    return rig, attempt_id, whole
+
+
+@pytest.mark.parametrize("limit", [1, 7, 64, 100_000])
+def test_pieces_of_any_size_make_the_whole(logged: tuple[Rig, str, bytes], limit: int) -> None:
+    rig, attempt_id, whole = logged
+    data, offset, ended = b"", 0, False
+    while not ended:
+        chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=offset, limit=limit))
+        assert len(chunk.data) <= limit
+        assert chunk.next_offset == offset + len(chunk.data)
+        assert chunk.data or chunk.ended
+        data, offset, ended = data + chunk.data, chunk.next_offset, chunk.ended
+    assert data == whole
+
+
+def test_reading_resumes_at_any_offset(logged: tuple[Rig, str, bytes]) -> None:
+    rig, attempt_id, whole = logged
+    for offset in range(0, len(whole), max(1, len(whole) // 50)):
+        chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=offset, limit=len(whole)))
+        assert chunk.data == whole[offset:]
+        assert chunk.ended
+        assert chunk.dropped_bytes == 0
+
+
+def test_reading_at_the_end_gives_nothing_and_says_so(logged: tuple[Rig, str, bytes]) -> None:
+    rig, attempt_id, whole = logged
+    chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=len(whole), limit=10))
+    assert (chunk.data, chunk.next_offset, chunk.ended) == (b"", len(whole), True)
+
+
+def test_a_follower_sees_everything_and_then_the_end(rig: Rig) -> None:
+    attempt_id = rig.start(lasts_s=0.5)
+    data, offset = b"", 0
+
+    def follow() -> bool:
+        nonlocal data, offset
+        chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=offset, limit=1 << 16))
+        data, offset = data + chunk.data, chunk.next_offset
+        return bool(chunk.ended)
+
+    rig.until(follow)
+    assert rig.report(attempt_id).ended_us is not None
+    assert data == rig.log(attempt_id)
+
+
+def test_the_log_of_a_running_attempt_has_no_end_yet(rig: Rig) -> None:
+    attempt_id = rig.start(lasts_s=LONG_S)
+    rig.running(attempt_id)
+    rig.until(lambda: rig.log(attempt_id))
+    before = rig.log(attempt_id)
+    chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=0, limit=1 << 20))
+    assert not chunk.ended
+    assert chunk.data.startswith(before)
+
+
+def test_every_task_has_a_log_of_its_own(rig: Rig) -> None:
+    attempt_id = rig.start(lasts_s=0.3, tasks=2)
+    rig.ended(attempt_id)
+    assert rig.log(attempt_id, 0)
+    assert rig.log(attempt_id, 1)
+
+
+def test_the_log_of_an_unknown_attempt_is_refused(rig: Rig) -> None:
+    assert isinstance(rig.engine.read_log("att_unknown", 0, offset=0, limit=10), Refused)
+
+
+@pytest.mark.parametrize("rank", [1, -1, 10_000])
+def test_the_log_of_an_unknown_task_is_refused(rig: Rig, rank: int) -> None:
+    attempt_id = rig.start()
+    assert isinstance(rig.engine.read_log(attempt_id, rank, offset=0, limit=10), Refused)

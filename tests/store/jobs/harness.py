@@ -1,0 +1,129 @@
+"""A whole center without processes: real services, loops, ledger and simulated engine on one virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import VirtualClock
+from pearlstreet.base.money import parse_yuan
+from pearlstreet.base.rng import SeededRng
+from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
+from pearlstreet.compute.jobs import service
+from pearlstreet.compute.jobs.loops import job_loops
+from pearlstreet.compute.jobs.model import ENDED, JobView
+from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
+from pearlstreet.compute.jobs.spec.parse import parse_json
+from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
+from pearlstreet.compute.jobs.views import get_job
+from pearlstreet.ledger.loops import ledger_loops
+from pearlstreet.ledger.prices import ensure_default_prices
+from pearlstreet.ledger.proof import prove
+from pearlstreet.ledger.topups import top_up
+from pearlstreet.store.core import Store
+from pearlstreet.store.database import Database
+from pearlstreet.store.sealing import Sealer, SealingKey
+from pearlstreet.store.tables import metadata
+from pearlstreet.tenancy.model import SYSTEM
+from pearlstreet.tenancy.orgs import create_org
+
+ORG = "acme"
+
+opened: list[Database] = []
+"""Databases in memory, closed after each test."""
+
+
+def _in_memory() -> Database:
+    made = Database("sqlite://")
+    metadata.create_all(made.engine)
+    opened.append(made)
+    return made
+
+
+@dataclass
+class Center:
+    """One such center. `run(s)` moves time; every loop steps once in each tick."""
+
+    folder: Path
+    cluster: str = "2x8xH100-80G"
+    settings: JobsSettings = field(default_factory=JobsSettings)
+    balance: str = "9000"
+    wrap: Any = None
+    """Puts a fake around the engine."""
+    tick_s: float = 0.5
+    database: Database | None = None
+    """One with every table; by default one in memory."""
+
+    def __post_init__(self) -> None:
+        import pearlstreet.app.tables  # noqa: F401
+
+        self.clock = VirtualClock()
+        rng = SeededRng(11)
+        sealer = Sealer((SealingKey(bytes(32)),), rng)
+        self.store = Store(self.database or _in_memory(), clock=self.clock, rng=rng, sealer=sealer)
+        self.simulated = SimulatedEngine(
+            nodes_from(self.cluster), clock=self.clock, rng=rng, habits=Habits(failure_share=0.0)
+        )
+        engine: Engine = self.wrap(self.simulated) if self.wrap else self.simulated
+        folders = Folders(self.folder)
+        folders.create()
+        self.runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=self.settings)
+        self.store.write(ensure_default_prices)
+        self.org = create_org(self.store, SYSTEM, ORG)
+        top_up(self.store, SYSTEM, self.org.id, parse_yuan(self.balance))
+        take_inventory(self.runtime, self.store)
+        self.loops = (*job_loops(self.runtime), *ledger_loops())
+
+    def submit(self, org: str = ORG, **spec: Any) -> str:
+        """Submit a job that takes 60 s by default; returns its id."""
+        base = {"command": ["true"], "time_limit": "10m", "simulate": "60s"}
+        return service.submit_job(self.store, SYSTEM, self.runtime, org, parse_json(base | spec)).id
+
+    def step(self) -> None:
+        """Every loop once, then a tick of time."""
+        for loop in self.loops:
+            loop.step(self.store)
+        self.clock.advance(self.tick_s)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        for _ in range(int(seconds / self.tick_s)):
+            self.step()
+
+    def finish(self, *job_ids: str, within_s: float = 3600) -> list[JobView]:
+        """Run until these jobs have ended."""
+        until_us = self.clock.now_us() + int(within_s * 1e6)
+        while any(self.job(job_id).state not in ENDED for job_id in job_ids):
+            assert self.clock.now_us() < until_us, [self.job(job_id) for job_id in job_ids]
+            self.step()
+        return [self.job(job_id) for job_id in job_ids]
+
+    def job(self, job_id: str) -> JobView:
+        """One job as it is now."""
+        return get_job(self.store, SYSTEM, job_id)
+
+    def attempts(self, job_id: str) -> list[Mapping[str, Any]]:
+        """Its attempts, oldest first."""
+        query = sa.select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+        return [dict(row) for row in self.store.read(lambda tx: tx.rows(query))]
+
+    def elements(self, array_id: str) -> list[str]:
+        """Ids of an array's elements, by index."""
+        query = sa.select(jobs.c.id).where(jobs.c.array_id == array_id).order_by(jobs.c.array_index)
+        return [row["id"] for row in self.store.read(lambda tx: tx.rows(query))]
+
+    def held_devices(self) -> int:
+        """Devices given to live attempts."""
+        return int(self.store.read(lambda tx: tx.scalar(sa.select(sa.func.count()).select_from(allocations))))
+
+    def check_books(self) -> None:
+        """The books prove, and the simulated cluster never had a device twice."""
+        report = self.store.read(prove)
+        assert report.is_right, report.problem
+        assert self.simulated.cluster.double_grants() == []

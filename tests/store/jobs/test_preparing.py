@@ -1,0 +1,149 @@
+"""Environments and sources: made once, made again when they are gone, and a job always learns what became of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.store.jobs.fakes import Working
+from tests.store.jobs.harness import Center
+
+from pearlstreet.compute.jobs import preparing, retention, service, sources
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.tables import preparations
+from pearlstreet.compute.jobs.uploads import keep_bytes, record_upload
+from pearlstreet.compute.jobs.views import why
+from pearlstreet.store.core import Row
+from pearlstreet.tenancy.model import SYSTEM
+
+NUMPY = {"packages": ["numpy"]}
+
+
+def _center(folder: Path, cluster: str = "1x1xH100-80G") -> tuple[Center, Working]:
+    center = Center(folder, cluster=cluster, wrap=Working)
+    engine = center.runtime.engines["simulated"]
+    assert isinstance(engine, Working)
+    return center, engine
+
+
+def _one(center: Center) -> Row:
+    found = center.store.read(lambda tx: tx.first(sa.select(preparations)))
+    assert found is not None
+    return found
+
+
+def test_a_second_job_shares_what_the_first_had_made(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
+    center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
+    assert [order.purpose for order in engine.orders] == ["environment", "job", "job"]
+
+
+def test_what_a_restored_backup_lacks_is_made_again_for_jobs_that_wait(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
+    blocker = center.submit(per_task={"accelerator": "H100"}, simulate="60s")
+    center.run(3)
+    waiting = center.submit(per_task={"accelerator": "H100"}, environment=NUMPY, simulate="3s")
+    array = center.submit(
+        per_task={"accelerator": "H100"}, environment=NUMPY, simulate="3s", array={"size": 2}
+    )
+    shutil.rmtree(center.runtime.folders.prepared)
+    center.store.write(lambda tx: resume(tx, center.runtime))
+    center.store.write(lambda tx: resume(tx, center.runtime))
+    assert why(center.store, SYSTEM, center.runtime, waiting).code == "preparation"
+    ended = center.finish(blocker, waiting, array, within_s=300)
+    assert [job.state for job in ended] == [JobState.SUCCEEDED] * 3
+    assert [order.purpose for order in engine.orders].count("environment") == 2
+    assert all(len(center.attempts(job)) == 1 for job in (waiting, *center.elements(array)))
+
+
+def test_what_was_deleted_is_made_again_for_the_next_job(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
+    shutil.rmtree(center.runtime.folders.prepared)
+    (ended,) = center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
+    assert ended.state is JobState.SUCCEEDED
+    assert [order.purpose for order in engine.orders].count("environment") == 2
+
+
+def test_an_address_that_may_not_be_asked_fails_the_job_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    center, _ = _center(tmp_path)
+    monkeypatch.setattr(sources, "resolve", lambda host: ["10.0.0.1"])
+    job = center.submit(git={"url": "https://inner.example.com/a.git", "ref": "main"})
+    (ended,) = center.finish(job, within_s=60)
+    assert (ended.state, ended.reason_code) == (JobState.FAILED, "preparation_failed")
+    assert "inner.example.com" in str(ended.reason)
+
+
+def test_without_an_engine_that_runs_code_the_job_fails_and_says_so(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    job = center.submit(environment=NUMPY)
+    center.runtime.engines["simulated"] = engine.inner  # type: ignore[index]
+    (ended,) = center.finish(job, within_s=60)
+    assert ended.reason_code == "preparation_failed"
+
+
+def test_a_build_fits_a_small_machine(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    (node,) = engine.inner.nodes().value  # type: ignore[union-attr]
+    center.submit(environment=NUMPY)
+    order = preparing._order(center.runtime, _one(center), replace(node, cpus=0.5, memory_gib=2.0))
+    assert (order.tasks[0].cpus, order.tasks[0].memory_gib) == (0.5, 2.0)
+
+
+def test_a_lock_that_is_no_plain_file_or_is_huge_is_not_swallowed(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    assert preparing._read_lock(lock) is None
+    lock.symlink_to("/etc/passwd")
+    assert preparing._read_lock(lock) is None
+    lock.unlink()
+    os.mkfifo(lock)
+    assert preparing._read_lock(lock) is None
+    lock.unlink()
+    with lock.open("wb") as file:
+        file.write(b"a==1\0\n")
+        file.truncate(1 << 34)
+    assert len(preparing._read_lock(lock) or "") <= preparing.LOCK_BYTES_MAX
+
+
+def test_what_nobody_used_for_long_is_deleted_and_what_is_needed_stays(tmp_path: Path) -> None:
+    center, _ = _center(tmp_path)
+    center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
+    folder = preparing.folder_of(center.runtime, _one(center))
+    center.clock.advance(center.runtime.settings.kept_s - 10)
+    assert retention.drop_prepared(center.runtime, center.store) == 0
+    needs = center.submit(environment=NUMPY, simulate="3s", not_before="2099-01-01T00:00:00Z")
+    center.clock.advance(center.runtime.settings.kept_s + 86_400)
+    assert retention.drop_prepared(center.runtime, center.store) == 0
+    assert folder.is_dir()
+    service.cancel_job(center.store, SYSTEM, needs)
+    assert retention.drop_prepared(center.runtime, center.store) == 1
+    assert not folder.exists()
+
+
+def test_blobs_nothing_names_are_deleted_after_a_day(tmp_path: Path) -> None:
+    center, _ = _center(tmp_path)
+    kept = keep_bytes(center.runtime, [b"kept"], "one")
+    stray = keep_bytes(center.runtime, [b"stray"], "two")
+    record_upload(center.store, SYSTEM, center.org.id, "a.txt", kept)
+    blobs = center.runtime.folders.blobs
+
+    def sweep() -> int:
+        return sum(retention.drop_orphans(center.runtime, center.store, shard) for shard in range(256))
+
+    for file in blobs.rglob("*"):
+        if file.is_file():
+            os.utime(file, (center.clock.now_us() / 1e6,) * 2)
+    assert sweep() == 0
+    center.clock.advance(retention.ORPHAN_S + 60)
+    assert sweep() == 1
+    assert (blobs / kept.sha256[:2] / kept.sha256).is_file()
+    assert not (blobs / stray.sha256[:2] / stray.sha256).exists()

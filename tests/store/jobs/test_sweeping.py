@@ -1,0 +1,56 @@
+"""Attempts nobody wants are stopped, old ones forgotten, and the rest left alone, with few questions to the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.store.jobs.fakes import Working
+from tests.store.jobs.harness import Center
+
+from pearlstreet.base.outcome import Done
+from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder, TaskState
+from pearlstreet.compute.jobs.sweeping import Sweeper
+from pearlstreet.store.database import Database
+
+
+def _orphan(center: Center) -> None:
+    task = TaskOrder(0, "h100-0001", 1, 1)
+    order = AttemptOrder("att_orphan", "job_x", "org_x", ("true",), (task,), simulate_s=5000)
+    assert isinstance(center.simulated.start(order), Done)
+
+
+def test_orphans_are_stopped_and_what_is_wanted_runs_on(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x2xH100-80G", wrap=Working)
+    job = center.submit(simulate="3000s", time_limit="1h")
+    center.submit(environment={"packages": ["numpy"]}, simulate="3s")
+    _orphan(center)
+    center.run(2)
+    Sweeper(center.runtime).sweep(center.store)
+    center.run(10)
+    answer = center.simulated.scan()
+    assert isinstance(answer, Done)
+    states = {report.attempt_id: report.state for report in answer.value}
+    assert states.pop("att_orphan") is TaskState.EXITED
+    assert states[center.attempts(job)[0]["id"]] is TaskState.RUNNING
+    center.clock.advance(center.runtime.settings.kept_s + 60)
+    Sweeper(center.runtime).sweep(center.store)
+    left = center.simulated.scan()
+    assert isinstance(left, Done)
+    assert "att_orphan" not in {report.attempt_id for report in left.value}
+
+
+def test_many_old_attempts_cost_few_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    center = Center(tmp_path, cluster="4x8xH100-80G")
+    center.finish(center.submit(array={"size": 30}, simulate="1s"), within_s=120)
+    reads: list[Any] = []
+    real = Database.read
+
+    def counted(self: Database, run: Any) -> Any:
+        reads.append(run)
+        return real(self, run)
+
+    monkeypatch.setattr(Database, "read", counted)
+    Sweeper(center.runtime).sweep(center.store)
+    assert len(reads) < 10

@@ -1,0 +1,87 @@
+"""Use is appended once, in order, without overlap or gap."""
+
+from __future__ import annotations
+
+import pytest
+from tests.store.ledger.books import NOON, ORG, OTHER, books_are_right, cpu_span, has, opened, use
+
+from pearlstreet.base.errors import BugError, InvalidInput
+from pearlstreet.ledger.posting import post_due_spans
+from pearlstreet.ledger.spans import append_span, spans_of
+from pearlstreet.store.core import Store
+
+
+def test_the_same_span_again_is_not_used_twice(store: Store) -> None:
+    books = opened(store)
+    use(books, 3)
+    use(books, 3)
+    assert len(books.read(lambda tx: spans_of(tx, ORG, "job_1"))) == 3
+    assert post_due_spans(books) == 3
+    use(books, 3)
+    assert post_due_spans(books) == 0
+    assert has(books).balance.micro == -60_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": 20_000},
+        {"end_us": NOON + 61_000_000},
+        {"pflops": 1.5},
+        {"org_id": OTHER},
+        {"project_id": "prj_b"},
+        {"reference": "job_2"},
+    ],
+)
+def test_another_span_under_the_same_key_is_refused(sqlite_store: Store, change: dict[str, object]) -> None:
+    books = opened(sqlite_store)
+    use(books, 1)
+    other = cpu_span(books, 0, **change)
+    with pytest.raises(BugError):
+        books.write(lambda tx: append_span(tx, other))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "start", "end"),
+    [(1, 61, 120), (1, 59, 120), (2, 60, 120), (1, 120, 60)],
+    ids=["gap", "overlap", "a sequence left out", "backwards"],
+)
+def test_spans_of_a_stream_run_on(store: Store, sequence: int, start: int, end: int) -> None:
+    books = opened(store)
+    use(books, 1)
+    wrong = cpu_span(books, sequence, start_us=NOON + start * 1_000_000, end_us=NOON + end * 1_000_000)
+    with pytest.raises(BugError):
+        books.write(lambda tx: append_span(tx, wrong))
+    use(books, 1, first=1)
+    assert [kept.span.sequence for kept in books.read(lambda tx: spans_of(tx, ORG, "job_1"))] == [0, 1]
+
+
+def test_a_stream_starts_at_zero(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    with pytest.raises(BugError, match="sequence 0"):
+        use(books, 1, first=1)
+
+
+def test_use_without_a_price_is_refused_when_it_is_reported(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    water = cpu_span(books, 0, resource="water")
+    with pytest.raises(InvalidInput, match="no price for water"):
+        books.write(lambda tx: append_span(tx, water))
+
+
+def test_use_that_is_not_billed_costs_nothing_and_says_why(store: Store) -> None:
+    books = opened(store)
+    use(books, 2)
+    use(books, 2, first=2, billable=False, why_not="maintenance")
+    use(books, 1, first=4)
+    post_due_spans(books)
+    assert has(books).balance.micro == -60_000
+    kept = books.read(lambda tx: spans_of(tx, ORG, "job_1"))
+    assert [one.span.why_not for one in kept] == ["", "", "maintenance", "maintenance", ""]
+    books_are_right(books)
+
+
+def test_spans_of_another_organisation_are_not_seen(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    use(books, 1)
+    assert books.read(lambda tx: spans_of(tx, OTHER, "job_1")) == []

@@ -1,0 +1,79 @@
+"""A center right after its first run, with a clock that tests move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from argon2 import PasswordHasher
+
+from pearlstreet.base.clock import VirtualClock
+from pearlstreet.base.rng import SeededRng
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy import orgs, passwords, sessions, users
+from pearlstreet.tenancy.authentication import authenticate
+from pearlstreet.tenancy.bootstrap import bootstrap
+from pearlstreet.tenancy.model import Actor, Organisation
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
+
+PASSWORD = "correct horse battery staple"
+PEER = "192.0.2.7"
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer passes: these tests are about who is let in, not about the cost of guessing."""
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    cheap = passwords.hash_password("nobody has this one", SeededRng(1))
+    monkeypatch.setattr(passwords, "_NOBODY", cheap)
+
+
+@dataclass(frozen=True)
+class Center:
+    """Its store, its clock, and its three operators."""
+
+    store: Store
+    clock: VirtualClock
+    system: Actor
+    security: Actor
+    audit: Actor
+
+    def org(self, slug: str) -> Organisation:
+        return orgs.create_org(self.store, self.system, slug)
+
+    def person(self, name: str, org: str | None = None, role: OrgRole = OrgRole.MEMBER) -> Actor:
+        """A user with PASSWORD, signed in."""
+        invited = users.create_user(self.store, self.security, name, org=org, role=role)
+        sessions.set_password(self.store, invited.token, PASSWORD)
+        return self.sign_in(name)
+
+    def sign_in(self, name: str, peer: str = PEER) -> Actor:
+        started = sessions.sign_in(self.store, name, PASSWORD, peer=peer)
+        return authenticate(self.store, started.credential)
+
+
+def _center(store: Store) -> Center:
+    clock = VirtualClock()
+    store = replace(store, clock=clock)
+    first = bootstrap(store)
+    assert first is not None
+    operators = {role: authenticate(store, first.credentials[role]) for role in OperatorRole}
+    return Center(
+        store,
+        clock,
+        operators[OperatorRole.SYSTEM],
+        operators[OperatorRole.SECURITY],
+        operators[OperatorRole.AUDIT],
+    )
+
+
+@pytest.fixture
+def center(store: Store) -> Center:
+    """On both databases."""
+    return _center(store)
+
+
+@pytest.fixture
+def sqlite_center(sqlite_store: Store) -> Center:
+    """On SQLite, for tests that are not about rows."""
+    return _center(sqlite_store)

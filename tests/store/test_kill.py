@@ -1,0 +1,81 @@
+"""kill -9 of a writing process, again and again: what was acknowledged is there, and no command is there by half.
+
+The number of kills is PEARL_CRASH_CYCLES (30 unless told). A killed process leaves the operating system alive, so this
+is about our transactions; that a commit reaches the disk rests on SQLite's synchronous=FULL, which a test reads back.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import select
+import signal
+from collections import Counter
+from pathlib import Path
+
+import sqlalchemy as sa
+from tests.conftest import KEY, make_store
+from tests.store.things import ids, with_things
+from tests.store.writer_process import write_until_killed
+
+from pearlstreet.store import audit
+from pearlstreet.store.core import Store
+
+CYCLES = int(os.environ.get("PEARL_CRASH_CYCLES", "30"))
+
+
+def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/pearl.db"
+    with_things(make_store(url)).close()
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.store.writer_process"])
+    rng = random.Random(1)
+    acknowledged: set[str] = set()
+    for cycle in range(CYCLES):
+        acknowledged |= _one_life(processes, url, f"c{cycle:04d}", rng.randint(1, 60), rng.random() * 0.01)
+    store = make_store(url)
+    kept = Counter(name.rpartition("-")[0] for name in ids(store))
+    assert len(acknowledged) >= CYCLES
+    assert acknowledged <= set(kept), "acknowledged and lost"
+    assert set(kept.values()) == {2}, "half a command"
+    report = store.read(audit.verify)
+    assert (report.problem, report.rows) == (None, len(kept))
+    _no_damage(store)
+    store.close()
+
+
+def _one_life(
+    processes: multiprocessing.context.ForkServerContext, url: str, run: str, until: int, more_s: float
+) -> set[str]:
+    """Start a writer, kill it a moment after it acknowledged `until` pairs; returns all that it acknowledged."""
+    fifo = f"{url.removeprefix('sqlite:///')}.{run}"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    process = processes.Process(target=write_until_killed, args=(url, run, KEY.secret, fifo))
+    process.start()
+    received = b""
+    while received.count(b"\n") < until:
+        ready, _, _ = select.select([reader], [], [], 30)
+        assert ready, f"no progress within 30 s; exit code {process.exitcode}"
+        chunk = os.read(reader, 1 << 16)
+        assert chunk, f"the writer ended by itself; exit code {process.exitcode}"
+        received += chunk
+    select.select([], [], [], more_s)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+    while chunk := os.read(reader, 1 << 16):
+        received += chunk
+    os.close(reader)
+    return {line.decode() for line in received.split(b"\n")[:-1]}
+
+
+def _no_damage(store: Store) -> None:
+    check = store.read(lambda tx: tx.connection.exec_driver_sql("PRAGMA integrity_check").scalars().all())
+    assert check == ["ok"]
+
+
+def test_a_commit_is_synced_before_it_is_acknowledged(sqlite_store: Store) -> None:
+    read = lambda name: sqlite_store.write(lambda tx: tx.scalar(sa.text(f"PRAGMA {name}")))  # noqa: E731
+    assert (read("journal_mode"), read("synchronous")) == ("wal", 2)

@@ -1,0 +1,300 @@
+"""The frame of every loop: what is decided is written once, by whoever holds the lease; what fails comes again later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.store.things import (
+    THING_STATES,
+    ThingEvent,
+    ThingState,
+    add,
+    on_virtual_time,
+    thing,
+    things,
+    with_things,
+)
+
+from pearlstreet.base.clock import VirtualClock
+from pearlstreet.base.errors import BugError, Unavailable
+from pearlstreet.store import loop as frame
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.loop import CycleLoop, LoopRunner, RowLoop
+from pearlstreet.store.tables import loop_failures
+from pearlstreet.store.transitions import transition
+
+Row = Mapping[str, Any]
+
+
+@pytest.fixture
+def world(store: Store) -> tuple[Store, VirtualClock]:
+    return on_virtual_time(store)
+
+
+def _load(tx: Tx, row_ids: Sequence[str]) -> Mapping[str, Row]:
+    return {row["id"]: row for row in tx.rows(sa.select(things).where(things.c.id.in_(row_ids)))}
+
+
+def _apply(tx: Tx, row_id: str, token: str, row: Row, decision: int, outcome: int) -> int | None:
+    tx.execute(sa.update(things).where(things.c.id == row_id).values(value=outcome))
+    return None
+
+
+def _loop(act: Callable[[int], int] = lambda value: value + 1, **changes: Any) -> RowLoop[Row, int, int]:
+    made: RowLoop[Row, int, int] = RowLoop(
+        name="count",
+        table=things,
+        conditions=(),
+        load=_load,
+        decide=lambda row, now: row["value"],
+        act=act,
+        apply=_apply,
+    )
+    return replace(made, **changes)
+
+
+def _failures(store: Store) -> list[tuple[str, int, bool]]:
+    rows = store.read(lambda tx: tx.rows(sa.select(loop_failures)))
+    return sorted((row["row_id"], row["failures"], row["quarantined"]) for row in rows)
+
+
+def test_due_rows_are_worked_on_and_let_go(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "abc"] + [add(tx, "idle")])
+    assert _loop().step(store) is False
+    assert [thing(store, name)["value"] for name in ("a", "b", "c", "idle")] == [1, 1, 1, 0]
+    assert all(thing(store, name)["lease_token"] is None for name in "abc")
+    assert _loop().step(store) is False
+    assert thing(store, "a")["value"] == 1, "not due again"
+
+
+def test_a_full_batch_asks_for_another_step(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "abc"])
+    small = _loop(batch=2)
+    assert small.step(store) is True
+    assert small.step(store) is False
+
+
+def test_a_worker_whose_lease_was_taken_writes_nothing(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    store.write(lambda tx: add(tx, "a", due_us=0))
+
+    def slow(value: int) -> int:
+        clock.advance(200)
+        assert _loop(lambda value: value + 10).step(store) is False
+        return value + 1
+
+    _loop(slow).step(store)
+    assert thing(store, "a")["value"] == 10
+    assert _failures(store) == []
+
+
+def test_a_row_changed_meanwhile_is_looked_at_again_at_once(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: add(tx, "a", due_us=0))
+
+    def age(tx: Tx) -> None:
+        transition(tx, things, "a", THING_STATES, ThingState.NEW, ThingEvent.AGE)
+
+    def apply(tx: Tx, row_id: str, token: str, row: Row, decision: int, outcome: int) -> int | None:
+        transition(tx, things, row_id, THING_STATES, ThingState.NEW, ThingEvent.AGE, lease_token=token)
+        return None
+
+    def act(value: int) -> int:
+        store.write(age)
+        return value
+
+    _loop(act, apply=apply).step(store)
+    row = thing(store, "a")
+    assert row["state"] == "old"
+    assert row["lease_token"] is None
+    _loop().step(store)
+    assert thing(store, "a")["value"] == 1
+    assert _failures(store) == []
+
+
+def test_failures_back_off_and_are_forgotten_after_a_success(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    store.write(lambda tx: add(tx, "a", due_us=0))
+
+    def broken(value: int) -> int:
+        raise OSError("far end is away")
+
+    waits = []
+    for _ in range(9):
+        _loop(broken).step(store)
+        waits.append(round((thing(store, "a")["due_us"] - clock.now_us()) / 1e6))
+        clock.advance(waits[-1])
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert _failures(store) == [("a", 9, False)]
+    _loop().step(store)
+    assert thing(store, "a")["value"] == 1
+    assert _failures(store) == []
+
+
+def test_a_row_that_breaks_our_promises_is_left_alone_and_reported(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    store.write(lambda tx: (add(tx, "bad", due_us=0, value=-1), add(tx, "good", due_us=0)))
+
+    def act(value: int) -> int:
+        if value < 0:
+            raise BugError("cannot be")
+        return value + 1
+
+    for _ in range(frame.QUARANTINE_AFTER + 2):
+        _loop(act).step(store)
+        clock.advance(61)
+    assert _failures(store) == [("bad", frame.QUARANTINE_AFTER, True)]
+    assert thing(store, "bad")["due_us"] is None
+    assert thing(store, "good")["value"] == 1
+    assert [row["row_id"] for row in store.read(frame.failing)] == ["bad"]
+
+
+def test_a_restart_looks_anew_at_what_was_given_up(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    store.write(lambda tx: (add(tx, "bad", value=-1), add(tx, "idle")))
+    error = BugError("cannot be")
+    for _ in range(frame.QUARANTINE_AFTER):
+        store.write(lambda tx: frame.note_failure(tx, "count", "bad", error))
+    (given_up,) = store.read(frame.failing)
+    assert given_up["quarantined"]
+    assert store.write(lambda tx: frame.retry_quarantined(tx, [things])) == 1
+    assert thing(store, "bad")["due_us"] == clock.now_us()
+    assert thing(store, "idle")["due_us"] is None
+    assert store.read(frame.failing) == []
+
+
+def test_a_guard_reports_a_bad_row_and_tries_it_ever_more_seldom(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    guard, tried = frame.RowGuard("watch"), []
+
+    def fail() -> None:
+        tried.append(clock.now_us())
+        raise ValueError("bad")
+
+    for _ in range(100):
+        guard.run(store, "row", fail)
+        clock.advance(0.2)
+    assert 3 <= len(tried) <= 6
+    assert _failures(store) == [("row", len(tried), False)]
+    clock.advance(61)
+    guard.run(store, "row", lambda: None)
+    assert _failures(store) == []
+
+
+def test_a_row_that_cannot_be_loaded_does_not_stop_the_others(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "abc"])
+
+    def load(tx: Tx, row_ids: Sequence[str]) -> Mapping[str, Row]:
+        if "b" in row_ids:
+            raise ValueError("b cannot be read")
+        return _load(tx, row_ids)
+
+    _loop(load=load).step(store)
+    assert [thing(store, name)["value"] for name in "abc"] == [1, 0, 1]
+    assert _failures(store) == [("b", 1, False)]
+
+
+def test_rows_not_worth_a_look_are_given_back(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: add(tx, "a", due_us=0))
+    _loop(load=lambda tx, row_ids: {}).step(store)
+    assert thing(store, "a")["lease_token"] is None
+    assert thing(store, "a")["due_us"] is None
+    store.write(lambda tx: tx.execute(sa.update(things).values(due_us=0)))
+    _loop(decide=lambda row, now: None).step(store)
+    assert (thing(store, "a")["value"], thing(store, "a")["lease_token"]) == (0, None)
+
+
+def test_rows_held_while_the_store_was_down_are_taken_up_when_it_is_back(
+    world: tuple[Store, VirtualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = world
+    store.write(lambda tx: add(tx, "a", due_us=0))
+    down = threading.Event()
+    write = store.database.write
+
+    def failing(run: Callable[[Any], Any]) -> Any:
+        if down.is_set():
+            raise Unavailable("down")
+        return write(run)
+
+    def act(value: int) -> int:
+        down.set()
+        return value + 1
+
+    monkeypatch.setattr(store.database, "write", failing)
+    loop = _loop(act)
+    loop.step(store)
+    loop.step(store)
+    assert (thing(store, "a")["value"], thing(store, "a")["lease_token"] is None) == (0, False)
+    down.clear()
+    replace(loop, act=lambda value: value + 1).step(store)
+    assert (thing(store, "a")["value"], thing(store, "a")["lease_token"]) == (1, None), (
+        "with no wait for the lease's end"
+    )
+
+
+@pytest.fixture
+def running() -> Iterator[list[LoopRunner]]:
+    runners: list[LoopRunner] = []
+    yield runners
+    for runner in runners:
+        runner.stop()
+
+
+def test_a_hint_wakes_a_sleeping_loop(sqlite_store: Store, running: list[LoopRunner]) -> None:
+    store = with_things(sqlite_store)
+    stepped = threading.Semaphore(0)
+
+    def cycle(_: Store) -> bool:
+        stepped.release()
+        return False
+
+    runner = LoopRunner(store, [CycleLoop("sleeper", cycle, hints=("new",), interval_s=3600)])
+    running.append(runner)
+    runner.start()
+    assert stepped.acquire(timeout=10)
+    assert not stepped.acquire(timeout=0.03)
+    store.write(lambda tx: (add(tx, "a"), tx.hint("new")))
+    assert stepped.acquire(timeout=10)
+
+
+def test_a_loop_that_fails_goes_on(sqlite_store: Store, running: list[LoopRunner]) -> None:
+    calls: list[int] = []
+    healed = threading.Event()
+
+    def cycle(_: Store) -> bool:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError("once")
+        healed.set()
+        return False
+
+    runner = LoopRunner(sqlite_store, [CycleLoop("weak", cycle, interval_s=0.01)])
+    running.append(runner)
+    runner.start()
+    assert healed.wait(10)
+
+
+def test_stopping_waits_for_the_step_under_way(sqlite_store: Store) -> None:
+    began, done = threading.Event(), threading.Event()
+
+    def cycle(store: Store) -> bool:
+        began.set()
+        store.clock.sleep(0.03)
+        done.set()
+        return True
+
+    runner = LoopRunner(sqlite_store, [CycleLoop("slow", cycle)])
+    runner.start()
+    began.wait(10)
+    runner.stop()
+    assert done.is_set()

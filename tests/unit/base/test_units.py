@@ -1,0 +1,76 @@
+"""Durations and sizes as people write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pearlstreet.base.units import (
+    format_bytes,
+    format_duration,
+    parse_duration_s,
+    parse_size_bytes,
+    parse_size_gib,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [(90, 90), ("90", 90), ("90s", 90), ("1h30m", 5400), ("2d", 172_800), ("1.5h", 5400), ("500ms", 0.5),
+     ("3 min", 180), ("1W", 604_800)],
+)  # fmt: skip
+def test_durations_are_read(written: str | float, seconds: float) -> None:
+    assert parse_duration_s(written) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("written", ["", "h", "1x", "1h30", "-1h", "1:30", True, "1h,30m", "１h　"])
+def test_what_is_no_duration_is_refused(written: str | float) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration_s(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        (1024, 1024),
+        ("512MiB", 512 << 20),
+        ("2GB", 2 * 10**9),
+        ("2GiB", 2 << 30),
+        ("1k", 1000),
+        ("7", 7),
+        ("1.5Ki", 1536),
+    ],
+)
+def test_sizes_are_read(written: str | float, count: int) -> None:
+    assert parse_size_bytes(written) == count
+
+
+@pytest.mark.parametrize("written", ["", "GB", "1XB", "-1GB", True, "1 2 GB"])
+def test_what_is_no_size_is_refused(written: str | float) -> None:
+    with pytest.raises(ValueError, match="size"):
+        parse_size_bytes(written)
+
+
+def test_a_bare_number_of_gib_is_gib() -> None:
+    assert parse_size_gib(16) == parse_size_gib("16") == parse_size_gib("16GiB") == 16.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.00 s"),
+        (0.25, "0.25 s"),
+        (45, "45 s"),
+        (125, "2 min 5 s"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_durations_are_shown_in_their_two_largest_parts(seconds: float, shown: str) -> None:
+    assert format_duration(seconds) == shown
+
+
+@given(st.floats(0, 1e18))
+def test_sizes_are_always_shown_with_a_unit(count: float) -> None:
+    assert format_bytes(count).split()[1] in ("B", "KiB", "MiB", "GiB", "TiB", "PiB")

@@ -1,0 +1,381 @@
+"""Processes killed at the worst moment, ids used again, machines restarted, disks full: told truly, never run twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engines_present import need
+from tests.fakes.engines import value_of
+from tests.unit.engines_local.kit import Bench, processes_with, until
+
+from pearlstreet.base.outcome import Done, Refused, Retry
+from pearlstreet.compute.engines.local.supervisor import files
+from pearlstreet.compute.engines.protocol import EndReason, Limits, Mount, Stage, TaskState
+
+
+def edit(folder: Path, name: str, **changes: Any) -> None:
+    path = folder / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def supervisor_of(bench: Bench, attempt_id: str) -> int:
+    pid: int = json.loads((bench.attempt_folder(attempt_id) / "launched.json").read_text())["pid"]
+    return pid
+
+
+def plan_of(bench: Bench, attempt_id: str) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads((bench.attempt_folder(attempt_id) / "order.json").read_text())
+    return plan
+
+
+def groups_named(name: str) -> list[Path]:
+    """Control groups of that name, under whatever controller."""
+    return list(Path("/sys/fs/cgroup").glob(f"**/pearlstreet/{name}"))
+
+
+def nothing_left_of(attempt_id: str) -> None:
+    mark = f"PEARL_ATTEMPT_ID={attempt_id}".encode()
+    until(lambda: not processes_with(mark))
+
+
+def test_a_killed_supervisor_takes_its_tasks_with_it_and_is_told(walled: Bench) -> None:
+    attempt_id = walled.start("echo run >> $PEARL_OUTPUTS/runs; sleep 300 & sleep 300")
+    until(lambda: (walled.attempt_folder(attempt_id) / "outputs" / "runs").exists())
+    os.kill(supervisor_of(walled, attempt_id), signal.SIGKILL)
+    report = walled.ended(attempt_id)
+    assert report.end_reason is EndReason.ENGINE_LOST
+    assert "killed" in str(report.message)
+    assert report.started_us is not None and report.ended_us is not None
+    assert report.ended_us >= report.started_us
+    nothing_left_of(attempt_id)
+    walled.restart()
+    order = walled.order("echo again >> $PEARL_OUTPUTS/runs", attempt_id=attempt_id)
+    assert value_of(walled.engine.start(order)) == report
+    assert (walled.attempt_folder(attempt_id) / "outputs" / "runs").read_text() == "run\n"
+
+
+def test_a_process_id_used_again_is_not_mistaken_for_the_supervisor(bench: Bench) -> None:
+    attempt_id = bench.start("sleep 300")
+    os.kill(supervisor_of(bench, attempt_id), signal.SIGKILL)
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    try:
+        edit(bench.attempt_folder(attempt_id), "launched.json", pid=stranger.pid)
+        bench.restart()
+        assert bench.engine.stop(attempt_id, grace_s=0) == Done(None)
+        assert bench.ended(attempt_id).end_reason is EndReason.ENGINE_LOST
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_restart_of_the_machine_ends_what_ran_and_what_was_to_run(bench: Bench) -> None:
+    ran, waited = bench.start("sleep 300"), bench.order("echo never")
+    os.kill(supervisor_of(bench, ran), signal.SIGKILL)
+    value_of(bench.engine.start(waited))
+    bench.ended(waited.attempt_id)
+    folder = bench.attempt_folder(waited.attempt_id)
+    until(lambda: not files.is_locked(str(folder / "lock")))
+    for name in ("launched.json", "state.json"):
+        (folder / name).unlink()
+    for attempt_id in (ran, waited.attempt_id):
+        edit(bench.attempt_folder(attempt_id), "order.json", boot_id="another")
+    bench.restart()
+    for attempt_id in (ran, waited.attempt_id):
+        report = bench.report(attempt_id)
+        assert report.end_reason is EndReason.ENGINE_LOST
+        assert "restarted" in str(report.message)
+
+
+def test_an_order_without_a_supervisor_is_taken_up_by_the_next_server(bench: Bench) -> None:
+    """The server died between writing the order and starting the supervisor."""
+    order = bench.order("echo run >> $PEARL_OUTPUTS/runs")
+    value_of(bench.engine.start(order))
+    bench.ended(order.attempt_id)
+    folder = bench.attempt_folder(order.attempt_id)
+    until(lambda: not files.is_locked(str(folder / "lock")))
+    for name in ("launched.json", "state.json", "outputs/runs"):
+        (folder / name).unlink()
+    bench.restart()
+    assert bench.ended(order.attempt_id).exit_code == 0
+    assert (folder / "outputs" / "runs").read_text() == "run\n"
+
+
+SERVER = """
+import sys
+from pathlib import Path
+from tests.unit.engines_local.kit import Bench
+bench = Bench(Path(sys.argv[1]))
+print("up", flush=True)
+for line in sys.stdin:
+    bench.engine.start(bench.order('echo run >> $PEARL_OUTPUTS/runs; sleep 0.1', attempt_id=line.strip()))
+    print("told", flush=True)
+"""
+
+
+def test_a_server_killed_at_any_moment_runs_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    chance = random.Random(7)
+    told = set()
+    for number in range(12):
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=Path(__file__).parents[3],
+        )  # fmt: skip
+        assert server.stdin is not None and server.stdout is not None
+        assert server.stdout.readline() == "up\n"
+        attempt_id = f"att_crash{number}"
+        server.stdin.write(attempt_id + "\n")
+        server.stdin.flush()
+        time.sleep(chance.uniform(0, 0.05))
+        server.kill()
+        server.wait()
+        if "told" in server.stdout.read():
+            told.add(attempt_id)
+        server.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            server.stdin.close()
+        report = value_of(bench.engine.probe(attempt_id))
+        if report is None:
+            assert attempt_id not in told
+            value_of(
+                bench.engine.start(bench.order("echo run >> $PEARL_OUTPUTS/runs", attempt_id=attempt_id))
+            )
+        assert bench.ended(attempt_id).exit_code == 0
+        assert (bench.attempt_folder(attempt_id) / "outputs" / "runs").read_text() == "run\n"
+    bench.clean_up()
+
+
+def test_a_supervisor_killed_at_any_moment_runs_nothing_twice(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    chance = random.Random(8)
+    groups: list[Path] = []
+    for _ in range(12):
+        order = bench.order("echo run >> $PEARL_OUTPUTS/runs; sleep 0.05")
+        folder = bench.attempt_folder(order.attempt_id)
+        killer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(f"""
+            import json, os, time
+            while True:
+                try:
+                    pid = json.load(open({str(folder / "launched.json")!r}))['pid']
+                    break
+                except (OSError, ValueError):
+                    time.sleep(0.001)
+            time.sleep({chance.uniform(0, 0.12)})
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+        """)])  # fmt: skip
+        assert isinstance(bench.engine.start(order), Done)
+        killer.wait()
+        report = bench.ended(order.attempt_id)
+        assert report.end_reason in (EndReason.EXITED, EndReason.ENGINE_LOST)
+        value_of(bench.engine.start(order))
+        nothing_left_of(order.attempt_id)
+        runs = folder / "outputs" / "runs"
+        assert not runs.exists() or runs.read_text() == "run\n"
+        groups += [
+            path for task in plan_of(bench, order.attempt_id)["tasks"] for path in groups_named(task["group"])
+        ]
+    bench.clean_up()
+    assert not [path for path in groups if path.exists()]
+
+
+def test_a_supervisor_told_that_the_machine_goes_down_lets_tasks_save(bench: Bench) -> None:
+    attempt_id = bench.start("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
+    until(lambda: "ready" in bench.log(attempt_id))
+    os.kill(supervisor_of(bench, attempt_id), signal.SIGTERM)
+    report = bench.ended(attempt_id)
+    assert report.end_reason is EndReason.ENGINE_LOST
+    assert "shut down" in str(report.message)
+    assert "saved" in bench.log(attempt_id)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    need(os.geteuid() == 0, "the right to mount (root)")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "small", folder], check=False)
+    need(done.returncode == 0, "the right to mount (root)")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_on_a_full_disk_nothing_is_started_and_nothing_left(small_disk: Path) -> None:
+    bench = Bench(small_disk, min_free_gib=0.0)
+    (small_disk / "filler").write_bytes(b"x" * (8 << 20))
+    with contextlib.suppress(OSError), open(small_disk / "more", "wb", buffering=0) as more:
+        while True:
+            more.write(b"x" * 4096)
+    order = bench.order("echo never")
+    answer = bench.engine.start(order)
+    assert isinstance(answer, Retry), answer
+    assert "full" in str(answer.reason)
+    assert value_of(bench.engine.probe(order.attempt_id)) is None
+    assert not bench.attempt_folder(order.attempt_id).exists()
+    (small_disk / "filler").unlink()
+    (small_disk / "more").unlink()
+    value_of(bench.engine.start(order))
+    assert bench.ended(order.attempt_id).exit_code == 0
+    bench.clean_up()
+
+
+def test_with_little_space_nothing_is_started(small_disk: Path) -> None:
+    bench = Bench(small_disk, min_free_gib=1.0)
+    assert isinstance(bench.engine.start(bench.order("true")), Retry)
+
+
+def test_a_job_that_fills_the_disk_still_gets_its_end_written(small_disk: Path) -> None:
+    bench = Bench(small_disk, min_free_gib=0.0)
+    script = "cat /dev/zero > $PEARL_OUTPUTS/big; cat /dev/zero > $TMPDIR/big; echo over; exit 4"
+    attempt_id = bench.start(script, limits=Limits(time_s=20, disk_gib=10, grace_s=0.2))
+    report = bench.ended(attempt_id)
+    assert report.end_reason in (EndReason.EXITED, EndReason.DISK_LIMIT)
+    assert isinstance(bench.engine.forget(attempt_id), Done)
+    report, log = bench.run("echo room again")
+    assert (report.exit_code, log) == (0, "room again\n")
+    bench.clean_up()
+
+
+def test_a_command_that_is_not_there_is_told(walled: Bench) -> None:
+    order = walled.order("", command=("no-such-program-here", "x"))
+    value_of(walled.engine.start(order))
+    report = walled.ended(order.attempt_id)
+    assert report.end_reason is EndReason.START_FAILED, report
+    assert "no-such-program-here" in str(report.message)
+
+
+def test_a_program_that_says_what_the_sandbox_says_only_harms_itself(sealed: Bench) -> None:
+    report, _ = sealed.run("echo 'bwrap: execvp x: No such file'; exit 1")
+    assert report.end_reason is EndReason.START_FAILED
+
+
+def test_what_cannot_be_passed_on_is_refused_at_once(bench: Bench) -> None:
+    bad = {
+        "variable_too_large": bench.order("true", variables={"BIG": "x" * (1 << 20)}),
+        "order_too_large": bench.order(
+            "true", variables={f"V{number}": "x" * 100_000 for number in range(20)}
+        ),
+        "bad_text": bench.order("true", variables={"LONE": "\ud800"}),
+        "command_too_large": bench.order("true", command=("true", "x" * (1 << 20))),
+        "no_images": bench.order("true", image="debian:12"),
+        "source_missing": bench.order("true", mounts=(Mount("/no/such/folder", "/in"),)),
+        "bad_limit": bench.order("true", limits=Limits(disk_gib=0)),
+    }
+    for code, order in bad.items():
+        answer = bench.engine.start(order)
+        assert isinstance(answer, Refused) and answer.code == code, answer
+        assert value_of(bench.engine.probe(order.attempt_id)) is None
+        assert not bench.attempt_folder(order.attempt_id).exists()
+    missing = bench.order("true", stages=(Stage("/no/such\0file", "x"),))
+    assert isinstance(bench.engine.start(missing), Refused)
+
+
+def test_any_text_reaches_the_program(walled: Bench) -> None:
+    value = "深圳 🚀 'quoted' \"double\" $HOME `x`\nsecond line\ttab \udcff end"
+    report, log = walled.run(
+        'printf %s "$VALUE"; printf %s "$BIG" | wc -c', variables={"VALUE": value, "BIG": "x" * 120_000}
+    )
+    assert report.exit_code == 0
+    expected = value.encode("utf-8", "surrogateescape") + b"120000\n"
+    assert log == expected.decode("utf-8", "replace")
+
+
+def test_forgetting_deletes_anything_and_only_that(bench: Bench, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "precious").write_text("x")
+    program = textwrap.dedent(f"""
+        import os
+        os.symlink({str(kept)!r}, 'link'); os.symlink({str(kept / "precious")!r}, 'file')
+        os.mkfifo('pipe')
+        for _ in range(1500):
+            os.mkdir('deep'); os.chdir('deep')
+        open('bottom', 'w').close()
+        os.chdir(os.environ['PEARL_OUTPUTS'])
+        os.makedirs('shut/in'); os.chmod('shut/in', 0); os.chmod('shut', 0)
+    """)
+    report, log = bench.python(program)
+    assert report.exit_code == 0, log
+    assert bench.engine.list_outputs(report.attempt_id) == Done([])
+    value_of(bench.engine.forget(report.attempt_id))
+    assert not bench.attempt_folder(report.attempt_id).exists()
+    assert list((tmp_path / "engine" / "trash").iterdir()) == []
+    assert (kept / "precious").exists()
+    assert bench.engine.probe(report.attempt_id) == Done(None)
+
+
+def test_a_running_attempt_is_not_forgotten(bench: Bench) -> None:
+    attempt_id = bench.start("sleep 300")
+    assert isinstance(bench.engine.forget(attempt_id), Retry)
+    assert bench.report(attempt_id).state is not TaskState.EXITED
+
+
+def test_stopping_ends_the_putting_in_place_of_files(bench: Bench, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(20 << 30)
+    order = bench.order("echo never", stages=(Stage(str(big), "big"),), limits=Limits(disk_gib=30, grace_s=1))
+    value_of(bench.engine.start(order))
+    value_of(bench.engine.stop(order.attempt_id, grace_s=1))
+    report = bench.ended(order.attempt_id)
+    assert report.end_reason is EndReason.STOPPED
+    assert report.started_us is None
+    assert bench.log(order.attempt_id) == ""
+
+
+def test_files_larger_than_the_disk_limit_do_not_start(bench: Bench, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(64 << 20)
+    order = bench.order("true", stages=(Stage(str(big), "big"),), limits=Limits(disk_gib=0.01))
+    value_of(bench.engine.start(order))
+    report = bench.ended(order.attempt_id)
+    assert report.end_reason is EndReason.START_FAILED
+    assert "disk limit" in str(report.message)
+    assert report.exit_code is None
+
+
+def test_thousands_of_ended_attempts_cost_a_scan_nothing(bench: Bench) -> None:
+    report, _ = bench.run("true")
+    folder = bench.attempt_folder(report.attempt_id)
+    order, state = (folder / "order.json").read_text(), (folder / "state.json").read_text()
+    for number in range(500):
+        copy = folder.parent / f"att_copy{number}"
+        copy.mkdir()
+        (copy / "order.json").write_text(order.replace(report.attempt_id, copy.name))
+        (copy / "state.json").write_text(state)
+    assert len(value_of(bench.engine.scan())) == 501
+    before = time.process_time()
+    assert len(value_of(bench.engine.scan())) == 501
+    assert time.process_time() - before < 0.25
+    import shutil
+
+    for number in range(500):
+        shutil.rmtree(folder.parent / f"att_copy{number}")
+
+
+def test_clocks_that_step_back_do_not_move_ours() -> None:
+    wall, monotonic = [10**18], [0]
+    clock = files.WallClock(lambda: wall[0], lambda: monotonic[0])
+    first = clock.now_us()
+    monotonic[0] += 5_000_000_000
+    wall[0] -= 3_600_000_000_000
+    assert clock.now_us() == first + 5_000_000
+    wall[0] += 2 * 3_600_000_000_000
+    assert clock.now_us() == wall[0] // 1000
