@@ -196,9 +196,16 @@ class Server:
         found = {}
         for folder in self.attempts.iterdir() if self.attempts.is_dir() else ():
             launched = files.read_json(str(folder), files.LAUNCHED)
-            if launched and files.start_ticks(launched["pid"]) == launched["start_ticks"]:
+            if launched and _lives(launched["pid"], launched["start_ticks"]):
                 found[folder.name] = (int(launched["pid"]), int(launched["start_ticks"]))
         return found
+
+    def wait_alone(self, within_s: float = 30) -> dict[str, tuple[int, int]]:
+        """The supervisors left once they had time to leave: they write the end down before they go."""
+        until = time.monotonic() + within_s
+        while (left := self.supervisors()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return left
 
     def clean_up(self) -> None:
         """End the server and whatever supervisors are left."""
@@ -206,11 +213,14 @@ class Server:
             self.kill()
         for pid, _ in self.supervisors().values():
             os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + 15
-        while self.supervisors() and time.monotonic() < until:
-            time.sleep(0.05)
-        for pid, _ in self.supervisors().values():
+        for pid, _ in self.wait_alone(15).values():
             os.kill(pid, signal.SIGKILL)
+
+
+def _lives(pid: int, start_ticks: int) -> bool:
+    """Whether this very process is there and is more than a zombie that nobody has reaped yet."""
+    found = files.stat_fields(pid)
+    return found is not None and int(found[1][19]) == start_ticks and found[1][0] not in "ZX"
 
 
 def _right(answer: httpx.Response) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_the_local_engine_through_kills_of_the_server(server: Server) -> None:
     assert ran > 0
     left = {folder.name for folder in server.attempts.iterdir() if (folder / files.ORDER).exists()}
     assert left <= {row["id"] for row in server.rows("SELECT id FROM attempts")}
-    assert not server.supervisors(), "something still runs"
+    assert not server.wait_alone(), "something still runs"
     _tell("local", memory, kills, f"{ran} executions")
 
 
