@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import httpx
 
 from pearlstreet.api.app import create_api
-from pearlstreet.api.center import Center
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import assemble
+from pearlstreet.center import Center
 from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.store.loop import Loop
 from pearlstreet.tenancy import keys, orgs, users

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from pearlstreet.api import problem
-from pearlstreet.api.center import Center
 from pearlstreet.api.door import Door, RouteFacts
 from pearlstreet.api.middleware import Around, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
@@ -30,6 +29,7 @@ from pearlstreet.api.routes import (
     uploads,
     users,
 )
+from pearlstreet.center import Center
 from pearlstreet.compute.jobs.spec.write import json_schema
 
 PREFIX = "/api/v1"

@@ -19,10 +19,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from pearlstreet.api.center import Center
 from pearlstreet.api.reading import read_body
 from pearlstreet.base.errors import Forbidden, InvalidInput, Problem, Unauthenticated
 from pearlstreet.base.text import text
+from pearlstreet.center import Center
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
 from pearlstreet.tenancy.authentication import authenticate, remembered

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pearlstreet.api.center import BackupFile
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.center import BackupFile
 from pearlstreet.store.backup import backup
 from pearlstreet.store.core import Store
 

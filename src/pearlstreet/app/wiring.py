@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet import __version__
-from pearlstreet.api.center import Center
 from pearlstreet.app.backups import backup_lister, backup_maker
 from pearlstreet.app.events import events_loop
 from pearlstreet.app.settings import REMEMBERED, Settings
@@ -21,6 +20,7 @@ from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import text
+from pearlstreet.center import Center
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.resuming import resume

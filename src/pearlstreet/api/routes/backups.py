@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from pearlstreet.api.center import BackupFile
 from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
+from pearlstreet.center import BackupFile
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor

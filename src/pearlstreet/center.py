@@ -1,4 +1,4 @@
-"""What the API needs to answer: the store, the jobs runtime, and a few facts. Made by the app room."""
+"""What the doors need to answer: the store, the jobs runtime, and a few facts. Made by the app room."""
 
 from __future__ import annotations
 
