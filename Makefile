@@ -65,8 +65,8 @@ engines: ## Install PostgreSQL, Slurm, Chromium, bubblewrap, Node.js from Debian
 lock: setup ## Write the hash-locked requirements anew from pyproject.toml
 	@sh scripts/lock.sh
 
-migration: setup ## Write the initial migration anew from the tables (before a release only)
-	$(BIN)/python scripts/migration.py
+migration: setup ## Write the next migration from a change of the tables (SLUG=notices MESSAGE="Notices.")
+	$(BIN)/python scripts/migration.py "$(SLUG)" "$(MESSAGE)"
 
 clean: ## Remove what the tools made, .venv included
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

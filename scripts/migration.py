@@ -1,7 +1,7 @@
-"""Writes src/pearlstreet/store/migrations/versions/0001_initial.py anew from the tables in the code.
+"""Writes the next script of src/pearlstreet/store/migrations/versions: what the tables in the code have more or less
+than the newest script makes. Scripts that are there never change.
 
-Before the first release the initial script follows the tables; from then on it is frozen and a change of tables is a
-new script: `migration.py SLUG MESSAGE` writes the next one from the difference to the newest.
+Usage: migration.py SLUG MESSAGE
 """
 
 from __future__ import annotations
@@ -21,20 +21,16 @@ VERSIONS = migrations.FOLDER / "versions"
 
 def main(arguments: list[str]) -> int:
     """Write one script and say where it is."""
-    initial = not arguments
-    slug, message = (
-        ("initial", "The tables of the first release.") if initial else (arguments[0], arguments[1])
-    )
-    if initial:
-        for old in VERSIONS.glob("0001_*.py"):
-            old.unlink()
+    if len(arguments) != 2:
+        sys.stderr.write("usage: migration.py SLUG MESSAGE\n")
+        return 2
+    slug, message = arguments
     existing = sorted(VERSIONS.glob("[0-9]*.py"))
     revision = f"{len(existing) + 1:04d}"
-    previous = existing[-1].name[:4] if existing else None
+    previous = existing[-1].name[:4]
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/empty.db")
-        if existing:
-            migrations.migrate(database)
+        migrations.migrate(database)
         written = migrations.render(database, metadata, revision=revision, previous=previous, message=message)
         database.close()
     target = VERSIONS / f"{revision}_{slug}.py"

@@ -7,10 +7,12 @@ from pearlstreet.compute.pool import tables as pool_tables
 from pearlstreet.ledger import tables as ledger_tables
 from pearlstreet.store import tables as store_tables
 from pearlstreet.tenancy import tables as tenancy_tables
+from pearlstreet.tenancy.notices import tables as notice_tables
 
 ALL = (
     store_tables,
     tenancy_tables,
+    notice_tables,
     ledger_tables,
     pool_tables,
     job_tables,

@@ -251,3 +251,12 @@ invoices = sa.Table(
     sa.UniqueConstraint("org_id", "month"),
 )
 """Issued invoices; never changed. `carried_out_micro`: less than a fen, put on the next one."""
+
+balance_alerts = sa.Table(
+    "ledger_balance_alerts",
+    metadata,
+    id_column("org_id"),
+    sa.Column("below_micro", sa.BigInteger, nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),
+)
+"""Below what an organisation wants to hear of its available balance; `told`: it has, and it is still below."""

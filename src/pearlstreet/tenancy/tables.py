@@ -123,6 +123,18 @@ oidc_flows = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False, index=True),
 )
 
+terminal_codes = sa.Table(
+    "terminal_codes",
+    metadata,
+    sa.Column("code_hash", sa.String(64), primary_key=True),
+    sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("provider", sa.String(40), nullable=False),
+    # SHA-256 of what the terminal alone knows (RFC 7636): a code that leaks opens nothing.
+    sa.Column("challenge", sa.String(64), nullable=False),
+    sa.Column("until_us", sa.BigInteger, nullable=False, index=True),
+)
+"""Sign-ins that a browser finished and a terminal has not picked up yet."""
+
 secrets = sa.Table(
     "secrets",
     metadata,
