@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from pearlstreet.store.tables import id_column, lease_columns, metadata
 
-choices = sa.Table(
-    "notice_choices",
+preferences = sa.Table(
+    "notice_preferences",
     metadata,
     # A user, an organisation, or "center": the operators together.
     id_column("owner_id"),

@@ -1,4 +1,4 @@
-"""Notices: choices, inboxes, webhooks, deliveries; sign-ins that a terminal picks up."""
+"""Notices: preferences, inboxes, webhooks, deliveries; sign-ins that a terminal picks up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", name=op.f("pk_ledger_balance_alerts")),
     )
     op.create_table(
-        "notice_choices",
+        "notice_preferences",
         sa.Column("owner_id", sa.String(length=40), nullable=False),
         sa.Column("language", sa.String(length=8), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=True),
@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("kinds", sa.JSON(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_by", sa.String(length=80), nullable=False),
-        sa.PrimaryKeyConstraint("owner_id", name=op.f("pk_notice_choices")),
+        sa.PrimaryKeyConstraint("owner_id", name=op.f("pk_notice_preferences")),
     )
     op.create_table(
         "notice_deliveries",
@@ -136,5 +136,5 @@ def downgrade() -> None:
     op.drop_index("ix_notice_deliveries_ended", table_name="notice_deliveries")
     op.drop_index("ix_notice_deliveries_due", table_name="notice_deliveries")
     op.drop_table("notice_deliveries")
-    op.drop_table("notice_choices")
+    op.drop_table("notice_preferences")
     op.drop_table("ledger_balance_alerts")
