@@ -4,14 +4,16 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 JOBS ?= 2
 CYCLES ?= 100
+OPS ?= 1000000
+SEED ?= 1
 BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash ledger-scale bench engines lock migration clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with the locked packages (needs only Python >= 3.11)
 
@@ -55,6 +57,9 @@ prop: setup ## Property tests with many more examples
 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100)
 	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py
+
+ledger-scale: setup ## Random operations on the books with everything going wrong (OPS=1000000 SEED=1)
+	$(BIN)/python -m tests.scale.ledger --ops $(OPS) --seed $(SEED)
 
 bench: setup ## Benchmarks: each prints a ratio against a named peer or bound
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -33,10 +33,11 @@ _INSERT_SPAN = sa.insert(spans)
 def append_span(tx: Tx, span: Span) -> None:
     """Append one span. The same again is a no-op; another one under its key, an overlap or a gap raises BugError.
 
-    Raises InvalidInput when its price version has no price for it.
+    Raises InvalidInput when its price version has no price for it. Whatever is raised, nothing was written.
     """
     check(span.end_us >= span.start_us and span.amount >= 0, "use runs forward", span=_name(span))
     check(span.unit.is_timed or span.end_us > 0, "a counted span has a time", span=_name(span))
+    prices(tx, span.price_version_id).rule_for(span.resource, span.unit, span.pflops)
     stream = _stream(tx, span)
     if stream is None:
         check(span.sequence == 0, "a stream starts with sequence 0", span=_name(span))
@@ -51,7 +52,6 @@ def append_span(tx: Tx, span: Span) -> None:
         check(span.start_us == stream["end_us"], "spans neither overlap nor gap", span=_name(span))
         grown = {"of_stream": stream_id, "last_sequence": span.sequence, "end_us": span.end_us}
         tx.execute(_GROW_STREAM, grown)
-    prices(tx, span.price_version_id).rule_for(span.resource, span.unit, span.pflops)
     tx.execute(_INSERT_SPAN, _span_row(stream_id, span))
     if span.billable:
         tx.hint(TOPIC)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+import sqlalchemy as sa
 from tests.store.ledger.books import NOON, ORG, OTHER, books_are_right, cpu_span, has, opened, use
 
 from pearlstreet.base.errors import BugError, InvalidInput
+from pearlstreet.ledger.model import Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.spans import append_span, spans_of
-from pearlstreet.store.core import Store
+from pearlstreet.ledger.tables import streams
+from pearlstreet.store.core import Store, Tx
 
 
 def test_the_same_span_again_is_not_used_twice(store: Store) -> None:
@@ -67,6 +72,24 @@ def test_use_without_a_price_is_refused_when_it_is_reported(sqlite_store: Store)
     water = cpu_span(books, 0, resource="water")
     with pytest.raises(InvalidInput, match="no price for water"):
         books.write(lambda tx: append_span(tx, water))
+
+
+def test_use_without_a_price_leaves_nothing_in_a_transaction_that_goes_on(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    water = cpu_span(books, 0, resource="water")
+
+    def command(tx: Tx) -> None:
+        with suppress(InvalidInput):
+            append_span(tx, water)
+
+    books.write(command)
+    assert books.read(lambda tx: tx.rows(sa.select(streams))) == []
+    use(books, 1)
+    later = cpu_span(books, 1, resource="cpu", unit=Unit.TOKENS)
+    with suppress(InvalidInput):
+        books.write(lambda tx: append_span(tx, later))
+    use(books, 1, first=1)
+    books_are_right(books)
 
 
 def test_use_that_is_not_billed_costs_nothing_and_says_why(store: Store) -> None:
