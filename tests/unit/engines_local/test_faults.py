@@ -20,7 +20,8 @@ from tests.engines_present import need
 from tests.fakes.engines import value_of
 from tests.unit.engines_local.kit import Bench, processes_with, until
 
-from pearlstreet.base.outcome import Done, Refused, Retry
+from pearlstreet.base.outcome import Done, Refused, Retry, Unknown
+from pearlstreet.compute.engines.local import launching
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.protocol import EndReason, Limits, Mount, Stage, TaskState
 
@@ -379,3 +380,98 @@ def test_clocks_that_step_back_do_not_move_ours() -> None:
     assert clock.now_us() == first + 5_000_000
     wall[0] += 2 * 3_600_000_000_000
     assert clock.now_us() == wall[0] // 1000
+
+
+def fork_server_of(bench: Bench, attempt_id: str) -> int:
+    fields = files.stat_fields(supervisor_of(bench, attempt_id))
+    assert fields is not None
+    parent = int(fields[1][1])
+    assert b"--fork-server" in Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+    return parent
+
+
+def is_gone(pid: int) -> bool:
+    fields = files.stat_fields(pid)
+    return fields is None or fields[1][0] in "ZX"
+
+
+def test_a_killed_fork_server_harms_no_supervisor_and_is_replaced(bench: Bench) -> None:
+    first = bench.start("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
+    fork_server = fork_server_of(bench, first)
+    os.kill(fork_server, signal.SIGKILL)
+    until(lambda: is_gone(fork_server))
+    second, third = bench.start("sleep 300"), bench.start("sleep 300")
+    assert fork_server_of(bench, third) != fork_server
+    until(lambda: "ready" in bench.log(first))
+    for attempt_id in (first, second, third):
+        assert bench.report(attempt_id).state is TaskState.RUNNING
+        value_of(bench.engine.stop(attempt_id, grace_s=20))
+        assert bench.ended(attempt_id).end_reason is EndReason.STOPPED
+    assert "saved" in bench.log(first)
+
+
+def test_a_fork_server_killed_at_any_moment_loses_no_start_and_runs_nothing_twice(bench: Bench) -> None:
+    chance = random.Random(9)
+    bench.run("true")
+    for _ in range(15):
+        fork_server = fork_server_of(bench, bench.start("sleep 0.2"))
+        killer = subprocess.Popen(
+            [sys.executable, "-S", "-c", f"import os, time; input(); time.sleep({chance.uniform(0, 0.01)}); os.kill({fork_server}, 9)"],
+            stdin=subprocess.PIPE,
+        )  # fmt: skip
+        assert killer.stdin is not None
+        killer.stdin.write(b"go\n")
+        killer.stdin.flush()
+        orders = [bench.order("echo run >> $PEARL_OUTPUTS/runs") for _ in range(3)]
+        for order in orders:
+            value_of(bench.engine.start(order))
+        killer.communicate()
+        for order in orders:
+            assert bench.ended(order.attempt_id).exit_code == 0
+            runs = bench.attempt_folder(order.attempt_id) / "outputs" / "runs"
+            assert runs.read_text() == "run\n"
+
+
+def test_a_fork_server_ends_with_its_engine_and_supervisors_go_on(bench: Bench) -> None:
+    attempt_id = bench.start("sleep 300")
+    fork_server = fork_server_of(bench, attempt_id)
+    bench.restart()
+    until(lambda: is_gone(fork_server))
+    assert bench.report(attempt_id).state is TaskState.RUNNING
+
+
+def test_a_fork_server_that_hangs_is_left_and_nothing_it_does_later_counts_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "ACKNOWLEDGE_WITHIN_S", 2.0)
+    hung = fork_server_of(bench, bench.start("sleep 0.1"))
+    os.kill(hung, signal.SIGSTOP)
+    order = bench.order("echo run >> $PEARL_OUTPUTS/runs")
+    try:
+        answer = bench.engine.start(order)
+        assert isinstance(answer, Unknown), answer
+        assert bench.ended(order.attempt_id).exit_code == 0
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    until(lambda: is_gone(hung))
+    runs = bench.attempt_folder(order.attempt_id) / "outputs" / "runs"
+    assert runs.read_text() == "run\n"
+
+
+def test_a_supervisor_inherits_nothing_of_its_fork_server_or_of_other_attempts(bench: Bench) -> None:
+    first = bench.start("umask; sleep 300")
+    attempts = [first, *(bench.start("umask; sleep 300") for _ in range(3))]
+    for attempt_id in attempts:
+        pid = supervisor_of(bench, attempt_id)
+        places = {link: os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        assert not [place for place in places.values() if place.startswith("socket:")], places
+        ours = [place for place in places.values() if place.startswith("/") and "/attempts/" in place]
+        assert all(f"/attempts/{attempt_id}/" in place for place in ours), places
+        assert len(places) < 20, places
+        fields = files.stat_fields(pid)
+        assert fields is not None and int(fields[1][3]) == pid, "a session of its own"
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert {item.partition(b"=")[0] for item in variables if item} <= {b"PATH", b"LANG", b"LC_CTYPE"}
+        until(lambda attempt_id=attempt_id: "0022" in bench.log(attempt_id))
+    assert len(list(Path(f"/proc/{fork_server_of(bench, first)}/fd").iterdir())) < 10

@@ -20,7 +20,7 @@ from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.local import clearing, reading, reports
 from pearlstreet.compute.engines.local.detect import detect, make_attempt_folder, write_seccomp, write_stubs
 from pearlstreet.compute.engines.local.folders import Folders
-from pearlstreet.compute.engines.local.launching import Launch, last_words, launch
+from pearlstreet.compute.engines.local.launching import ForkServer, Launch, last_words, launch
 from pearlstreet.compute.engines.local.plan import make_plan, misfit
 from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
 from pearlstreet.compute.engines.local.supervisor import files
@@ -75,6 +75,7 @@ class LocalEngine:
         write_stubs(self._folders.stubs)
         self._seccomp = write_seccomp(self._folders.root, self._walls)
         clearing.empty_trash(self._folders)
+        self._forks = ForkServer(self._folders.root)
         self._guard = threading.Lock()
         self._busy: dict[str, tuple[threading.Lock, int]] = {}
         self._ended: dict[str, AttemptReport] = {}
@@ -165,7 +166,7 @@ class LocalEngine:
         if not self._begun(plan, folder):
             if (folder / files.STOP).exists():
                 return Done(self._never_begun(plan))
-            launched = launch(folder)
+            launched = launch(folder, self._forks)
             if launched is Launch.SILENT:
                 return Unknown(
                     text("The supervisor of attempt {id} has not said anything yet", id=attempt_id)
@@ -261,7 +262,7 @@ class LocalEngine:
                 if (folder / files.STOP).exists():
                     self._never_begun(plan)
                 else:
-                    launch(folder)
+                    launch(folder, self._forks)
 
     def _lost(self, plan: dict[str, Any]) -> AttemptReport:
         """The supervisor is dead and left no end: end what it left, and write the end in its place."""
@@ -414,7 +415,8 @@ class LocalEngine:
         return True
 
     def close(self) -> None:
-        """Nothing is held: supervisors belong to nobody."""
+        """Supervisors belong to nobody and go on; the fork server ends."""
+        self._forks.close()
 
     # -- one at a time
 

@@ -278,7 +278,8 @@ class Gang:
     def _end_strangers(self) -> None:
         """Whatever of the job is left outside its own process tree (no namespace of processes: weaker walls)."""
         for _ in range(100):
-            left = [item for item in usage.tree(os.getpid(), usage.processes()) if item.pid != os.getpid()]
+            self._reap_strangers()
+            left = [] if self._is_childless() else self._descendants()
             for task in self._tasks:
                 if task.group is not None:
                     left += usage.processes(task.group.members())
@@ -286,8 +287,18 @@ class Gang:
                 return
             for task in self._tasks:
                 task.kill(left)
-            self._reap_strangers()
             time.sleep(0.01)
+
+    def _is_childless(self) -> bool:
+        """Then nothing of ours is left further down either: orphans fall to us. Far cheaper than a walk over /proc."""
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return True
+        return False
+
+    def _descendants(self) -> list[usage.Process]:
+        return [item for item in usage.tree(os.getpid(), usage.processes()) if item.pid != os.getpid()]
 
     def _judge(self) -> None:
         """What the attempt ended of, once everything is known."""
