@@ -6,10 +6,16 @@ import string
 import tomllib
 from collections import defaultdict
 
-from tests.tidy.messages import messages, untraceable
+from tests.tidy.messages import Message, untraceable
+from tests.tidy.messages import messages as messages_in_code
 from tests.tidy.source import SRC
+from tests.tidy.templates import page_messages, untraceable_in_pages
 
 FOLDER = SRC / "locale" / "zh_CN"
+
+
+def messages() -> list[Message]:
+    return messages_in_code() + page_messages()
 
 
 def _fields(template: str) -> set[str]:
@@ -47,7 +53,7 @@ def _toml(template: str) -> str:
 
 
 def test_messages_can_be_found_by_reading_the_code() -> None:
-    assert untraceable() == [], (
+    assert untraceable() + untraceable_in_pages() == [], (
         "give text() a literal, a parameter of the function around it, or an entry of a table"
     )
 
@@ -80,3 +86,4 @@ def test_the_search_for_messages_finds_some_of_each_kind() -> None:
     found = {message.template for message in messages()}
     assert "The database is busy" in found, "given to text() directly"
     assert "{value} is not an e-mail address" in found, "given to a function that hands it on"
+    assert "Skip to content" in found, "in a page"

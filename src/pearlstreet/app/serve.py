@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 import uvicorn
 
-from pearlstreet.api.app import create_api
 from pearlstreet.app.logs import configure_logs
 from pearlstreet.app.settings import Settings
+from pearlstreet.app.web import create_web
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
@@ -116,7 +116,7 @@ def bind(settings: Settings) -> socket.socket:
 
 def _config(settings: Settings, assembled: Assembled) -> uvicorn.Config:
     return uvicorn.Config(
-        create_api(assembled.center),
+        create_web(assembled.center),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -11,11 +11,9 @@ from pydantic import Field
 from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.reading import language_of
-from pearlstreet.base.outcome import Done
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.hardware.model import NodeReport
-from pearlstreet.compute.jobs.capacity import cpu_pflops, pool_capacity, rates_by_model
-from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
+from pearlstreet.compute.jobs.nodes import NodeUse
+from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.pool import inventory
 from pearlstreet.tenancy.model import Actor
 
@@ -98,35 +96,29 @@ async def nodes(request: Request, actor: Actor = Asker) -> Response:
 
 def _look(request: Request, actor: Actor) -> dict[str, Any]:
     center, language = center_of(request), language_of(request)
-    found = inventory.list_nodes(center.store, actor)
-    benchmarks, uses = center.store.read(lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx)))
-    live: dict[str, NodeReport] = {}
-    for engine in center.runtime.engines.values():
-        seen = engine.nodes()
-        live |= {report.name: report for report in seen.value} if isinstance(seen, Done) else {}
-    shown = [inventory.with_readings(node, live.get(node.report.name)) for node in found]
-    rates = rates_by_model(shown, benchmarks)
-    whole = pool_capacity(shown, benchmarks)
-    cpus = {node.report.name: cpu_pflops(node, benchmarks) for node in shown}
+    view = look(center.store, actor, center.runtime)
     mine = actor.orgs_with("jobs:read")
+    whole = view.capacity
     return {
         "items": [
-            _node_out(node, rates, uses.get(node.report.name, NodeUse()), mine, language)
-            | {"cpu_pflops": cpus[node.report.name]}
-            for node in shown
+            _node_out(node, view.rates, view.use(node.report.name), mine, language)
+            | {"cpu_pflops": view.cpu_pflops[node.report.name]}
+            for node in view.nodes
         ],
         "capacity": {
-            "nodes": sum(node.present for node in shown),
+            "nodes": sum(node.present for node in view.nodes),
             "cards": whole.cards,
             "cards_healthy": whole.healthy_cards,
-            "cards_given": round(sum(use.cards for use in uses.values()), 4),
+            "cards_given": view.cards_given,
             "peak_pflops": float(whole.peak_pflops),
             "measured_pflops": float(whole.measured_pflops),
             "normalised_pflops": float(whole.normalised_pflops),
             "measured_cards": whole.measured_cards,
             "assumed_cards": whole.assumed_cards,
             "unknown_cards": whole.unknown_cards,
-            "cpu_pflops": sum(cpus[node.report.name] or 0.0 for node in shown if node.present),
+            "cpu_pflops": sum(
+                view.cpu_pflops[node.report.name] or 0.0 for node in view.nodes if node.present
+            ),
         },
     }
 
@@ -212,7 +204,13 @@ async def undrain(request: Request, node: str, actor: Actor = Asker) -> Response
     return await command(request, actor, lambda store: inventory.undrain(store, actor, node), _drain_out)
 
 
-@door.delete("/nodes/{node}", scope="nodes:write")
+class Forgotten(Out):
+    """What is no longer known."""
+
+    forgotten: str
+
+
+@door.delete("/nodes/{node}", scope="nodes:write", responses={200: {"model": Forgotten}})
 async def forget(request: Request, node: str, actor: Actor = Asker) -> Response:
     """Drop a machine that its engine no longer has."""
     return await command(
@@ -226,7 +224,15 @@ class BenchmarkIn(In):
     result: dict[str, Any]
 
 
-@door.post("/nodes/{node}/benchmarks", scope="nodes:write", status_code=201)
+class KeptOut(Out):
+    """What was kept."""
+
+    id: str
+
+
+@door.post(
+    "/nodes/{node}/benchmarks", scope="nodes:write", status_code=201, responses={201: {"model": KeptOut}}
+)
 async def keep_benchmark(request: Request, node: str, body: BenchmarkIn, actor: Actor = Asker) -> Response:
     """Keep a benchmark of a node; from then on its cards count as measured."""
     return await command(
@@ -238,7 +244,37 @@ async def keep_benchmark(request: Request, node: str, body: BenchmarkIn, actor: 
     )
 
 
-@door.get("/accelerators", scope="nodes:read")
+class AcceleratorOut(Out):
+    """What a maker rates a card at; null or a missing precision means unknown."""
+
+    id: str
+    family: str
+    vendor: str
+    name: str
+    aliases: list[str]
+    form_factor: str
+    release: str
+    peak_tflops: dict[str, float]
+    memory_gib: float | None
+    memory_type: str
+    bandwidth_gbs: float | None
+    link: str
+    link_gbs: float | None
+    power_w: float | None
+    domestic_cn: bool
+    dies: int
+    source: str
+    source_date: str
+    notes: str
+
+
+class Accelerators(Out):
+    """The catalogue."""
+
+    items: list[AcceleratorOut]
+
+
+@door.get("/accelerators", scope="nodes:read", responses={200: {"model": Accelerators}})
 async def accelerators(
     request: Request,
     name: Annotated[str | None, Query(max_length=80, description="Only those this names")] = None,

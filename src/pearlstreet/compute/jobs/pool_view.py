@@ -1,0 +1,66 @@
+"""The pool as people look at it: machines with their readings, what is given away on them, and the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pearlstreet.base.outcome import Done
+from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.hardware.normalise import Capacity, NormalisedRate
+from pearlstreet.compute.jobs.capacity import cpu_pflops, pool_capacity, rates_by_model
+from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.inventory import Node
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """Every machine, and the sums. Other tenants' jobs in `uses` are for the caller to leave out."""
+
+    nodes: Sequence[Node]
+    uses: Mapping[str, NodeUse]
+    rates: Mapping[str, NormalisedRate]
+    """Model → what one card of it counts for."""
+    cpu_pflops: Mapping[str, float | None]
+    """Node → its whole CPU, as it was measured."""
+    capacity: Capacity
+    cards_given: float
+
+    def use(self, name: str) -> NodeUse:
+        """What is given away on a node."""
+        return self.uses.get(name) or NodeUse()
+
+    @property
+    def pflops_given(self) -> float:
+        """Normalised compute of what is given away."""
+        total = 0.0
+        for node in self.nodes:
+            given = self.use(node.report.name).given
+            total += sum(
+                float(self.rates[device.model].pflops) * given.get(device.index, 0.0)
+                for device in node.report.devices
+            )
+        return total
+
+
+def look(store: Store, actor: Actor, runtime: Runtime) -> PoolView:
+    """The pool now. Raises Forbidden."""
+    found = inventory.list_nodes(store, actor)
+    benchmarks, uses = store.read(lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx)))
+    live: dict[str, NodeReport] = {}
+    for engine in runtime.engines.values():
+        seen = engine.nodes()
+        live |= {report.name: report for report in seen.value} if isinstance(seen, Done) else {}
+    shown = [inventory.with_readings(node, live.get(node.report.name)) for node in found]
+    return PoolView(
+        nodes=shown,
+        uses=uses,
+        rates=rates_by_model(shown, benchmarks),
+        cpu_pflops={node.report.name: cpu_pflops(node, benchmarks) for node in shown},
+        capacity=pool_capacity(shown, benchmarks),
+        cards_given=round(sum(use.cards for use in uses.values()), 4),
+    )

@@ -1,0 +1,52 @@
+"""The console as one ASGI application: every page of the registry, its own files, and the stream of changes."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from pearlstreet.base.errors import PearlError
+from pearlstreet.center import Center
+from pearlstreet.console import statics
+from pearlstreet.console.door import Door
+from pearlstreet.console.live import Pulse
+from pearlstreet.console.menu import MENU
+from pearlstreet.console.registry import PAGES
+from pearlstreet.console.rendering import Renderer
+
+
+def create_console(center: Center) -> Starlette:
+    """The app that shows one center to people."""
+    door = Door(center, Renderer(PAGES, MENU))
+    pulse = Pulse(center.store)
+
+    async def live(request: Request) -> Response:
+        try:
+            actor = await door.who(request)
+        except PearlError as error:
+            return Response(str(error.message), status_code=error.status, media_type="text/plain")
+        if pulse.is_full():
+            return Response(
+                "Too many open pages", status_code=503, headers={"retry-after": "30"}, media_type="text/plain"
+            )
+        stream = pulse.listen(actor.orgs_with("jobs:read"))
+        return StreamingResponse(
+            stream,
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    async def missing(request: Request, error: Exception) -> Response:
+        return await door.missing(request, error)
+
+    routes = [
+        Route(f"{statics.PREFIX}/{{digest}}/{{name}}", statics.serve, methods=["GET"]),
+        Route("/live", live, methods=["GET"]),
+    ]
+    for page in PAGES:
+        methods = ["GET", "POST"] if page.actions else ["GET"]
+        routes.append(Route(page.path, door.endpoint(page), methods=methods))
+    return Starlette(routes=routes, exception_handlers={HTTPException: missing})

@@ -1,0 +1,97 @@
+"""The cookies of the console: the session, what the visitor prefers, and a word carried over to the next page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from pearlstreet.base.errors import Forbidden
+from pearlstreet.base.text import Text, from_json, text
+
+SESSION = "pearl_session"
+LANGUAGE, THEME, ORG, NOTICE, OIDC = (
+    "pearl_language",
+    "pearl_theme",
+    "pearl_org",
+    "pearl_notice",
+    "pearl_oidc",
+)
+THEMES = ("auto", "light", "dark")
+YEAR_S = 31_536_000
+_LIFE_S = {SESSION: 43_200, LANGUAGE: YEAR_S, THEME: YEAR_S, ORG: YEAR_S, NOTICE: 60, OIDC: 600}
+
+
+def session_name(secure: bool) -> str:
+    """Over TLS the name itself forbids other hosts, and plain HTTP, to set it."""
+    return f"__Host-{SESSION}" if secure else SESSION
+
+
+def put(answer: Response, name: str, value: str | None, *, secure: bool) -> None:
+    """Set one of our cookies, or (None) forget it."""
+    shown = session_name(secure) if name == SESSION else name
+    if value is None:
+        answer.delete_cookie(shown, path="/", secure=secure, httponly=True, samesite="lax")
+        return
+    answer.set_cookie(
+        shown, value, max_age=_LIFE_S[name], path="/", secure=secure, httponly=True, samesite="lax"
+    )
+
+
+def write_notice(notice: Text) -> str:
+    """A message for the next page."""
+    return base64.urlsafe_b64encode(json.dumps(notice.to_json()).encode()).decode()
+
+
+def read_notice(value: str | None) -> Text | None:
+    """What `write_notice` wrote; None for anything else."""
+    if not value or len(value) > 3000:
+        return None
+    try:
+        found = from_json(json.loads(base64.urlsafe_b64decode(value)))
+        found.render("en"), found.render("zh-CN")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    return found
+
+
+def form_token(credential: str) -> str:
+    """Goes into every form: only a page of ours, shown to this session, can know it."""
+    return hmac.new(credential.encode(), b"console form", hashlib.sha256).hexdigest()
+
+
+def check_origin(headers: Mapping[str, str], host: str) -> None:
+    """Refuse a form that another site sent. Raises Forbidden."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    foreign = site not in (None, "same-origin", "none")
+    if origin is not None and origin != "null":
+        foreign = foreign or urlsplit(origin).netloc.lower() != host.lower()
+    elif origin == "null":
+        foreign = True
+    if foreign:
+        raise Forbidden(
+            text("The form came from another site"), hint=text("Open the console itself and try again")
+        )
+
+
+def check_token(credential: str, token: str) -> None:
+    """Refuse a form without the session's token. Raises Forbidden."""
+    if not hmac.compare_digest(form_token(credential).encode(), token.encode("utf-8", "replace")):
+        raise Forbidden(
+            text("The form is out of date"), hint=text("Load the page again and repeat what you did")
+        )
+
+
+def safe_path(value: str | None) -> str:
+    """A place of the console to go to, from an address anybody may have written; "/" for anything doubtful."""
+    if not value or not value.startswith("/") or value.startswith("//") or len(value) > 2000:
+        return "/"
+    if any(letter in "\\\r\n\t\0" or ord(letter) < 32 for letter in value):
+        return "/"
+    parts = urlsplit(value)
+    return value if not parts.scheme and not parts.netloc else "/"

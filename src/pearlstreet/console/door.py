@@ -1,0 +1,311 @@
+"""How every page is answered: who asks, may they, run it off the event loop, render once, with strict headers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+from urllib.parse import quote
+
+import anyio.to_thread
+import structlog
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from pearlstreet.base.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PearlError,
+    TooLarge,
+    Unauthenticated,
+)
+from pearlstreet.base.text import pick_language, text
+from pearlstreet.center import Center
+from pearlstreet.console import cookies
+from pearlstreet.console.asking import NOBODY, Answer, Ask, Data, Download, File, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.rendering import Renderer
+from pearlstreet.store.core import Store
+from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
+from pearlstreet.tenancy.authentication import authenticate
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.users import list_memberships
+
+T = TypeVar("T")
+FORM_BYTES_MAX = 1 << 20
+FIELDS_MAX = 500
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "content-security-policy": CSP,
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+DOWNLOAD_CSP = "default-src 'none'; sandbox"
+log = structlog.get_logger("console")
+
+
+class Door:
+    """Answers for pages of one center."""
+
+    def __init__(self, center: Center, renderer: Renderer) -> None:
+        self._center = center
+        self._renderer = renderer
+
+    def endpoint(self, page: Page) -> Callable[[Request], object]:
+        """What the router calls for a page."""
+
+        async def handle(request: Request) -> Response:
+            ask = self._blank(request)
+            try:
+                ask = await in_thread(lambda: self._known(ask))
+                _admit(page, ask)
+                if request.method == "POST":
+                    return await self._act(page, ask, request)
+                return await in_thread(lambda: self._respond(ask, page, page.show(ask)))
+            except PearlError as error:
+                return await self.refuse(ask, error)
+            except Exception as error:  # noqa: BLE001  a page must never take the server's words with it
+                return await self.broken(ask, error)
+
+        return handle
+
+    async def who(self, request: Request) -> Actor:
+        """Who is signed in. Raises Unauthenticated."""
+        ask = await in_thread(lambda: self._known(self._blank(request)))
+        if not ask.credential:
+            raise Unauthenticated(text("Please sign in"))
+        return ask.actor
+
+    async def missing(self, request: Request, error: Exception) -> Response:
+        """There is no such page, or not for that method."""
+        ask = self._blank(request)
+        with contextlib.suppress(PearlError):
+            ask = await in_thread(lambda: self._known(ask))
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        if status == 405:
+            return await self.refuse(ask, Conflict(text("This page takes no forms")))
+        return await self.refuse(ask, NotFound(text("There is nothing at {path}", path=ask.path[:200])))
+
+    async def refuse(self, ask: Ask, error: PearlError) -> Response:
+        """A page that says what is wrong; who is not signed in is sent to sign in."""
+        if error.status >= 500 and error.status != 503:
+            return await self.broken(ask, error)
+        if isinstance(error, Unauthenticated) and ask.path != "/sign-in" and ask.part is None:
+            to = ask.path if ask.path != "/" else ""
+            answer = Response(
+                status_code=303, headers={"location": "/sign-in" + (f"?next={quote(to)}" if to else "")}
+            )
+            cookies.put(answer, cookies.SESSION, None, secure=ask.secure)
+            return _strict(answer)
+        view = View("error.html", {"problem": error}, error.status)
+        answer = await in_thread(lambda: self._respond(replace(ask, part=None), None, view))
+        if error.retry_after_s is not None:
+            answer.headers["retry-after"] = str(error.retry_after_s)
+        return answer
+
+    async def broken(self, ask: Ask, error: Exception) -> Response:
+        """A failure nobody foresaw: logged whole, shown with nothing of its inside."""
+        log.error("unexpected", path=ask.path, exc_info=error)
+        view = View("broken.html", {}, 500)
+        return await in_thread(lambda: self._respond(replace(ask, part=None), None, view))
+
+    # -- who asks
+
+    def _blank(self, request: Request) -> Ask:
+        secure = request.url.scheme == "https"
+        kept = request.cookies
+        language = kept.get(cookies.LANGUAGE)
+        if language not in ("en", "zh-CN"):
+            language = pick_language(request.headers.get("accept-language"))
+        return Ask(
+            center=self._center,
+            language=language,
+            path=request.url.path,
+            place=dict(request.path_params),
+            query={name: value.replace("\0", "") for name, value in request.query_params.items()},
+            lists={name: request.query_params.getlist(name) for name in request.query_params},
+            peer=request.client.host if request.client else "-",
+            part=request.headers.get("x-part"),
+            secure=secure,
+            origin=f"{request.url.scheme}://{request.url.netloc}",
+            cookies=kept,
+            credential=kept.get(cookies.session_name(secure), ""),
+        )
+
+    def _known(self, ask: Ask) -> Ask:
+        if not ask.credential:
+            return ask
+        try:
+            actor = authenticate(ask.store, ask.credential, peer=ask.peer)
+        except Unauthenticated:
+            return replace(ask, credential="")
+        if actor.session_id is None:  # an API key in a cookie is nobody's sign-in
+            return replace(ask, credential="", actor=NOBODY)
+        memberships = tuple(list_memberships(ask.store, actor))
+        return replace(
+            ask,
+            actor=actor,
+            memberships=memberships,
+            chosen_org=_chosen(ask, actor.operator_roles, memberships),
+        )
+
+    # -- what they do
+
+    async def _act(self, page: Page, ask: Ask, request: Request) -> Response:
+        cookies.check_origin(request.headers, request.url.netloc)
+        form = await _form(request, page)
+        ask = _with_form(ask, form, await _files(form))
+        if ask.credential:
+            cookies.check_token(ask.credential, str(form.get("token", "")))
+        action = page.actions.get(str(form.get("do", "")))
+        if action is None:
+            raise InvalidInput(text("The form says nothing that this page can do"))
+        return await in_thread(lambda: self._run(page, action, ask))
+
+    def _run(self, page: Page, action: Callable[[Ask], Answer], ask: Ask) -> Response:
+        try:
+            return self._respond(ask, page, action(ask))
+        except Replayed:
+            return self._respond(ask, page, Go(ask.path, text("It was already done")))
+        except PearlError as error:
+            if error.status >= 500 or (isinstance(error, Unauthenticated) and not page.public):
+                raise
+            shown = page.show(replace(ask, error=error))
+            return self._respond(
+                ask, page, replace(shown, status=error.status) if isinstance(shown, View) else shown
+            )
+
+    # -- what they get
+
+    def _respond(self, ask: Ask, page: Page | None, answer: Answer) -> Response:
+        if isinstance(answer, View):
+            return self._page(ask, page, answer)
+        if isinstance(answer, Go):
+            found = Response(status_code=303, headers={"location": answer.to})
+            for name, value in answer.cookies.items():
+                cookies.put(found, name, value, secure=ask.secure)
+            if answer.notice is not None:
+                cookies.put(found, cookies.NOTICE, cookies.write_notice(answer.notice), secure=ask.secure)
+            return _strict(found)
+        if isinstance(answer, Data):
+            return _strict(
+                Response(answer.content, media_type=answer.media_type, headers=dict(answer.headers))
+            )
+        return _download(answer)
+
+    def _page(self, ask: Ask, page: Page | None, view: View) -> Response:
+        notice = cookies.read_notice(ask.cookies.get(cookies.NOTICE)) if ask.part is None else None
+        body = self._renderer.render(ask, page, view, notice)
+        found = Response(body, status_code=view.status, media_type="text/html; charset=utf-8")
+        if ask.part is not None:
+            found.headers["etag"] = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        if notice is not None:
+            cookies.put(found, cookies.NOTICE, None, secure=ask.secure)
+        return _strict(found)
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Run blocking work off the event loop."""
+    return await anyio.to_thread.run_sync(call)
+
+
+def once(ask: Ask) -> Store:
+    """A store whose one write happens once for this form, however often it is sent."""
+    if not ask.once:
+        return ask.store
+    seen = fingerprint("FORM", ask.path, "\n".join(f"{k}={v}" for k, v in sorted(ask.form.items())).encode())
+    if ask.store.sealer is not None:
+        seen = ask.store.sealer.mac(seen.encode())
+    return ask.store.once(OnceClaim(ask.actor.label, f"form-{ask.once}"[:255], seen, lambda _: b""))
+
+
+def _admit(page: Page, ask: Ask) -> None:
+    if page.public:
+        return
+    if not ask.credential:
+        raise Unauthenticated(text("Please sign in"))
+    if page.scope is None:
+        return
+    allowed = ask.actor.may(page.scope) if page.at_center else page.scope in ask.actor.all_scopes()
+    if not allowed:
+        raise Forbidden(text("{actor} lacks the scope {scope}", actor=ask.actor.label, scope=page.scope))
+
+
+def _chosen(ask: Ask, roles: frozenset[object], memberships: tuple[object, ...]) -> str | None:
+    wanted = ask.query.get("org", ask.cookies.get(cookies.ORG)) or None
+    if wanted is None or len(wanted) > 80:
+        return None
+    if roles:
+        return wanted if "org" in ask.query else None
+    return wanted if wanted in {member.org_slug for member in memberships} else None  # type: ignore[attr-defined]
+
+
+async def _form(request: Request, page: Page) -> FormData:
+    limit = max(FORM_BYTES_MAX, page.upload_bytes_max)
+    declared = request.headers.get("content-length", "")
+    if not declared.isdigit():
+        raise InvalidInput(text("The form does not say how long it is"))
+    if int(declared) > limit:
+        raise TooLarge(text("The form is larger than {limit} bytes", limit=limit))
+    try:
+        return await request.form(
+            max_files=20 if page.upload_bytes_max else 0, max_fields=FIELDS_MAX, max_part_size=limit
+        )
+    except HTTPException as error:
+        raise InvalidInput(
+            text("The form cannot be read: {problem}", problem=str(error.detail)[:200])
+        ) from None
+
+
+async def _files(form: FormData) -> dict[str, File]:
+    found = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile) and value.filename:
+            found[name] = File(value.filename, await value.read())
+    return found
+
+
+def _with_form(ask: Ask, form: FormData, files: dict[str, File]) -> Ask:
+    plain = {name: str(value) for name, value in form.multi_items() if isinstance(value, str)}
+    if any("\0" in value or any(0xD800 <= ord(c) <= 0xDFFF for c in value) for value in plain.values()):
+        raise InvalidInput(text("The form contains a NUL character"))
+    lists = {name: [v for v in form.getlist(name) if isinstance(v, str)] for name in form}
+    hidden = ("token", "do", "once")
+    shown = {name: value for name, value in plain.items() if name not in hidden}
+    return replace(
+        ask, form=shown, lists=dict(ask.lists) | lists, files=files, once=plain.get("once", "")[:80]
+    )
+
+
+def _download(answer: Download) -> Response:
+    headers = {
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(answer.name.rpartition('/')[2], safe='')}"
+    }
+    found: Response
+    if isinstance(answer.content, bytes):
+        found = Response(answer.content, media_type=answer.media_type, headers=headers)
+    else:
+        found = FileResponse(answer.content, media_type=answer.media_type, headers=headers)
+    _strict(found)
+    found.headers["content-security-policy"] = DOWNLOAD_CSP
+    return found
+
+
+def _strict(answer: Response) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer

@@ -1,0 +1,212 @@
+"""The overview: for operators the whole center and what to do next, for tenants their jobs and money."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs.history import History, count_jobs, history, hourly_now
+from pearlstreet.compute.jobs.model import ENDED, JobState
+from pearlstreet.compute.jobs.pool_view import PoolView, look
+from pearlstreet.compute.jobs.views import JobFilter, list_jobs
+from pearlstreet.console.asking import Answer, Ask, View
+from pearlstreet.console.charts.heat import Cell, Row, heat
+from pearlstreet.console.charts.lines import Series, lines
+from pearlstreet.console.page import Page
+from pearlstreet.ledger.budgets import list_budgets
+from pearlstreet.ledger.funds import balance
+from pearlstreet.ledger.overview import center_money, spent_this_month
+from pearlstreet.ledger.topups import TopUpState, list_top_ups
+from pearlstreet.store.loop import failing
+from pearlstreet.tenancy.orgs import get_org, list_orgs
+
+RECENT = 8
+MAP_NODES_MAX = 512
+LIVE_STATES = tuple(state for state in JobState if state not in ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Something that waits for this visitor."""
+
+    tone: str
+    message: Text
+    href: str
+
+
+def show(ask: Ask) -> Answer:
+    """The overview of whoever looks."""
+    return operators(ask) if ask.is_operator() else tenants(ask)
+
+
+def operators(ask: Ask) -> View:
+    """Capacity, use, queue, money, incidents, next actions."""
+    pool = look(ask.store, ask.actor, ask.center.runtime)
+    sees_jobs = ask.actor.may("jobs:read")
+    values: dict[str, Any] = {
+        "pool": pool,
+        "heat": heat_map(ask, pool),
+        "shown_nodes": min(len(pool.nodes), MAP_NODES_MAX),
+        "todos": todos(ask, pool),
+        "counts": count_jobs(ask.store, ask.actor) if sees_jobs else None,
+        "chart": use_chart(ask, history(ask.store, ask.actor)) if sees_jobs else "",
+        "money": center_money(ask.store, ask.actor) if ask.actor.may("credit:read") else None,
+        "hourly": hourly_now(ask.store, ask.actor) if sees_jobs else None,
+        "recent": list_jobs(ask.store, ask.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
+        if sees_jobs
+        else (),
+        "org_slugs": org_slugs(ask) if sees_jobs else {},
+    }
+    return View("home_operator.html", values)
+
+
+def tenants(ask: Ask) -> View:
+    """My jobs, my balance, what to do next."""
+    if ask.org is None:
+        return View("home_nobody.html")
+    org = get_org(ask.store, ask.actor, ask.org)
+    may_jobs, may_money = ask.actor.may("jobs:read", org.id), ask.actor.may("credit:read", org.id)
+    money = None
+    if may_money:
+        hourly = hourly_now(ask.store, ask.actor, org=org.id)
+        found = balance(ask.store, ask.actor, org.id)
+        month, used = spent_this_month(ask.store, ask.actor, org.id, org.id)
+        money = {
+            "balance": found,
+            "hourly": hourly,
+            "hours_left": found.available.micro / hourly if hourly else None,
+            "spent": used,
+            "month": month,
+            "budgets": [
+                one for one in list_budgets(ask.store, ask.actor, org.id) if one.subject_id == org.id
+            ],
+        }
+    return View(
+        "home_tenant.html",
+        {
+            "org": org,
+            "counts": count_jobs(ask.store, ask.actor, org=org.id) if may_jobs else None,
+            "recent": list_jobs(ask.store, ask.actor, JobFilter(org=org.id), limit=RECENT)
+            if may_jobs
+            else (),
+            "chart": use_chart(ask, history(ask.store, ask.actor, org=org.id)) if may_jobs else "",
+            "money": money,
+            "may_submit": ask.actor.may("jobs:write", org.id),
+        },
+    )
+
+
+def use_chart(ask: Ask, found: History) -> Any:
+    """Cards in use and jobs waiting over the last day."""
+    series = [
+        Series(ask.say(text("cards in use")), list(zip(found.at_us, found.cards, strict=True))),
+        Series(ask.say(text("jobs waiting")), list(zip(found.at_us, found.waiting, strict=True))),
+    ]
+    return lines(ask.say(text("The last 24 hours")), series, filled=True)
+
+
+def heat_map(ask: Ask, pool: PoolView) -> Any:
+    """Nodes × devices, as given away as they are dark."""
+    rows = []
+    for node in pool.nodes[:MAP_NODES_MAX]:
+        use = pool.use(node.report.name)
+        cells = []
+        for device in node.report.devices:
+            given = use.given.get(device.index, 0.0)
+            state = (
+                "gone"
+                if not node.present
+                else "unhealthy"
+                if not (device.healthy and node.report.healthy)
+                else "drained"
+                if node.drained
+                else "healthy"
+            )
+            said = f"{node.report.name} · {device.model} #{device.index} · {given:.0%}"
+            if device.utilization_percent is not None:
+                said += f" · {ask.say(text('used {percent} %', percent=round(device.utilization_percent)))}"
+            reason = device.health_reason or node.report.health_reason
+            cells.append(Cell(given, state, f"{said} · {ask.say(reason)}" if reason else said))
+        if cells:
+            rows.append(Row(node.report.name, f"/nodes/{node.report.name}", cells))
+    return heat(ask.say(text("Nodes and their devices")), rows)
+
+
+def todos(ask: Ask, pool: PoolView) -> list[Todo]:
+    """What an operator should look at next, the worst first."""
+    found: list[Todo] = []
+    if ask.actor.may("settings:read"):
+        rows = ask.store.read(failing)
+        given_up = sum(bool(row["quarantined"]) for row in rows)
+        if given_up:
+            found.append(
+                Todo(
+                    "bad",
+                    text("{count} things were given up by the center's loops", count=given_up),
+                    "/incidents",
+                )
+            )
+        if len(rows) > given_up:
+            found.append(
+                Todo(
+                    "wait",
+                    text("{count} things fail and are tried again", count=len(rows) - given_up),
+                    "/incidents",
+                )
+            )
+    gone = [node.report.name for node in pool.nodes if not node.present]
+    ill = [node.report.name for node in pool.nodes if node.present and not node.report.healthy]
+    cards = sum(
+        not device.healthy
+        for node in pool.nodes
+        if node.present and node.report.healthy
+        for device in node.report.devices
+    )
+    drained = sum(node.drained for node in pool.nodes)
+    if gone:
+        found.append(
+            Todo(
+                "bad",
+                text("{count} nodes are gone: {names}", count=len(gone), names=", ".join(gone[:5])),
+                "/nodes?state=gone",
+            )
+        )
+    if ill:
+        found.append(
+            Todo(
+                "bad",
+                text("{count} nodes are unhealthy: {names}", count=len(ill), names=", ".join(ill[:5])),
+                "/nodes?state=unhealthy",
+            )
+        )
+    if cards:
+        found.append(
+            Todo(
+                "bad",
+                text("{count} devices are unhealthy and get no work", count=cards),
+                "/nodes?state=unhealthy",
+            )
+        )
+    if drained:
+        found.append(Todo("wait", text("{count} nodes are drained", count=drained), "/nodes?state=drained"))
+    if ask.actor.may("credit:approve"):
+        pending = list_top_ups(ask.store, ask.actor, state=TopUpState.PENDING, limit=100)
+        if pending:
+            found.append(
+                Todo(
+                    "wait", text("{count} top-ups wait for a second approver", count=len(pending)), "/credit"
+                )
+            )
+    if ask.actor.may("orgs:write") and not list_orgs(ask.store, ask.actor, limit=1):
+        found.append(Todo("quiet", text("There is no organisation yet: create the first tenant"), "/orgs"))
+    found += [Todo("wait", notice, "/settings") for notice in ask.center.notices]
+    return found
+
+
+def org_slugs(ask: Ask) -> dict[str, str]:
+    """Id → slug of the organisations the visitor sees."""
+    return {org.id: org.slug for org in list_orgs(ask.store, ask.actor, limit=1000)}
+
+
+PAGES = (Page("/", text("Overview"), show, signed_in=True),)

@@ -1,0 +1,224 @@
+"""Jobs: the list with filters and bulk cancel, and one job with log, charts, timeline, placement and cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pearlstreet.base.errors import InvalidInput, PearlError
+from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.compute.jobs import follow, service, views
+from pearlstreet.compute.jobs.blobs import Blobs
+from pearlstreet.compute.jobs.costs import job_cost
+from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Data, Download, Go, View
+from pearlstreet.console.charts.lines import Series, lines
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.home import org_slugs
+from pearlstreet.ledger.invoices.model import decimal_text, resource_label
+
+LOG_BYTES = 1 << 20
+ARTEFACTS_SHOWN = 200
+STATES = frozenset(state.value for state in JobState)
+CHARTS_MAX = 12
+
+
+def show(ask: Ask) -> Answer:
+    """The list, newest first."""
+    states = tuple(JobState(state) for state in ask.lists.get("state", ()) if state in STATES)
+    several = ask.org is None
+    wanted = views.JobFilter(
+        org=ask.org,
+        project_id=ask.query.get("project") or None,
+        states=states,
+        name=ask.query.get("name", "")[:200] or None,
+        array_id=ask.query.get("array") or None,
+    )
+    found = views.list_jobs(
+        ask.store, ask.actor, wanted, before=ask.query.get("before") or None, limit=PER_PAGE + 1
+    )
+    shown = found[:PER_PAGE]
+    slugs = org_slugs(ask) if several and ask.actor.may("orgs:read") else {}
+    return View(
+        "jobs.html",
+        {
+            "jobs": shown,
+            "before": shown[-1].id if len(found) > PER_PAGE else None,
+            "chosen": {state.value for state in states},
+            "states": [state.value for state in JobState],
+            "org_slugs": slugs,
+            "filters": {
+                name: ask.query[name] for name in ("name", "project", "array", "org") if ask.query.get(name)
+            },
+            "may_cancel": "jobs:cancel" in ask.actor.all_scopes(),
+            "may_submit": "jobs:write" in ask.actor.all_scopes() and not ask.is_operator(),
+        },
+    )
+
+
+def cancel_many(ask: Ask) -> Answer:
+    """Cancel every job whose box is ticked."""
+    chosen = list(ask.lists.get("job", ()))[:PER_PAGE]
+    if not chosen:
+        raise InvalidInput(
+            text("No job is chosen"), hint=text("Tick the boxes of those that are to be cancelled")
+        )
+    failed: list[PearlError] = []
+    for job in chosen:
+        try:
+            service.cancel_job(ask.store, ask.actor, job)
+        except PearlError as error:
+            failed.append(error)
+    if failed and len(failed) == len(chosen):
+        raise failed[0]
+    done = len(chosen) - len(failed)
+    if failed:
+        return Go(
+            "/jobs", text("{count} jobs are cancelled; {failed} could not be", count=done, failed=len(failed))
+        )
+    return Go("/jobs", text("{count} jobs are cancelled", count=done))
+
+
+def show_one(ask: Ask) -> Answer:
+    """One job."""
+    store, runtime, job_id = ask.store, ask.center.runtime, ask.place["job"]
+    job = views.get_job(store, ask.actor, job_id)
+    attempts = views.attempts_of(store, ask.actor, job_id)
+    artefacts = views.artefacts_of(store, ask.actor, job_id)
+    elements = (
+        views.list_jobs(store, ask.actor, views.JobFilter(array_id=job_id), limit=PER_PAGE)
+        if job.array_size is not None
+        else ()
+    )
+    return View(
+        "job.html",
+        {
+            "job": job,
+            "title": job.name,
+            "why": views.why(store, ask.actor, runtime, job_id),
+            "timeline": views.timeline(store, ask.actor, job_id),
+            "attempts": [_attempt(attempt) for attempt in attempts],
+            "artefacts": artefacts[:ARTEFACTS_SHOWN],
+            "artefact_count": len(artefacts),
+            "cost": _cost(ask, job_id),
+            "charts": _charts(ask, job) if job.array_size is None else (),
+            "elements": elements,
+            "spec": job.spec,
+            "owner_org": org_slugs(ask).get(job.org_id, "") if ask.actor.may("orgs:read", job.org_id) else "",
+            "tasks": job.ask.tasks if job.ask else 1,
+            "rank": _rank(ask),
+            "may_cancel": ask.actor.may("jobs:cancel", job.org_id) and job.state not in ENDED,
+            "may_submit": ask.actor.may("jobs:write", job.org_id),
+        },
+    )
+
+
+def cancel_one(ask: Ask) -> Answer:
+    """Cancel it, or every element of it."""
+    job = service.cancel_job(ask.store, ask.actor, ask.place["job"])
+    return Go(f"/jobs/{job.id}", text("{job} is cancelled", job=job.name))
+
+
+def log(ask: Ask) -> Answer:
+    """A part of the log for the page's script, or (`whole`) all of it as a file."""
+    job_id, rank = ask.place["job"], _rank(ask)
+    offset = ask.query.get("offset", "0")
+    at = int(offset) if offset.isdigit() and len(offset) < 18 else 0
+    part = follow.read_log(
+        ask.store, ask.actor, ask.center.runtime, job_id, ask.query.get("attempt"), rank, at, LOG_BYTES
+    )
+    if "whole" in ask.query:
+        found, chunks = part, [part.data]
+        while found.data and sum(map(len, chunks)) < 256 << 20:
+            found = follow.read_log(
+                ask.store,
+                ask.actor,
+                ask.center.runtime,
+                job_id,
+                ask.query.get("attempt"),
+                rank,
+                found.next_offset,
+                LOG_BYTES,
+            )
+            chunks.append(found.data)
+        return Download(f"{job_id}-{rank}.log", b"".join(chunks))
+    headers = {"x-next-offset": str(part.next_offset), "x-ended": str(part.ended).lower()}
+    return Data(part.data, "text/plain; charset=utf-8", headers)
+
+
+def artefact(ask: Ask) -> Answer:
+    """A result, as a download."""
+    row = views.find_artefact(ask.store, ask.actor, ask.place["artefact"])
+    return Download(str(row["path"]), str(Blobs(ask.center.runtime.folders.blobs).path(row["sha256"])))
+
+
+def _rank(ask: Ask) -> int:
+    rank = ask.query.get("rank", "0")
+    return int(rank) if rank.isdigit() and len(rank) < 8 else 0
+
+
+def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
+    nodes: dict[str, list[int]] = defaultdict(list)
+    for task in row["placement"]["tasks"]:
+        nodes[task["node"]] += [device["index"] for device in task["devices"]]
+    return {
+        **row,
+        "nodes": dict(nodes),
+        "why_here": from_json(row["why_here"]) if row["why_here"] else None,
+        "message": from_json(row["message"]) if row["message"] else None,
+    }
+
+
+def _cost(ask: Ask, job_id: str) -> dict[str, Any]:
+    found = job_cost(ask.store, ask.actor, job_id)
+    return {
+        "total": found.total,
+        "hourly": found.hourly,
+        "lines": [
+            (
+                ask.say(resource_label(line.resource)),
+                decimal_text(line.quantity),
+                ask.say(line.unit),
+                line.amount,
+            )
+            for line in found.lines
+        ],
+    }
+
+
+_USE: Mapping[str, tuple[Text, str, float]] = {
+    "cpu_percent": (text("CPU"), " %", 1.0),
+    "memory_bytes": (text("Memory"), " GiB", 1 / (1 << 30)),
+}
+
+
+def _charts(ask: Ask, job: JobView) -> list[Any]:
+    """A chart for each thing that was sampled, and for each number the job itself wrote."""
+    try:
+        samples = follow.read_metrics(ask.store, ask.actor, ask.center.runtime, job.id, None, 0)
+    except PearlError:
+        return []  # an engine that does not answer now must not hide the rest of the page
+    names: dict[tuple[str, str], dict[int, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        for name, value in sample.values.items():
+            names[sample.kind, name][sample.rank].append((sample.at_us, float(value)))
+    ordered = sorted(names, key=lambda key: (key[0] == "use", key[1]))
+    return [_chart(ask, name, names[kind, name]) for kind, name in ordered[:CHARTS_MAX]]
+
+
+def _chart(ask: Ask, name: str, by_rank: Mapping[int, Sequence[tuple[int, float]]]) -> Any:
+    title, unit, factor = _USE.get(name, (None, "", 1.0))
+    series = [
+        Series(ask.say(text("task {rank}", rank=rank)), [(at, value * factor) for at, value in points])
+        for rank, points in sorted(by_rank.items())
+    ]
+    return lines(ask.say(title) if title else name, series, unit=unit)
+
+
+PAGES = (
+    Page("/jobs", text("Jobs"), show, scope="jobs:read", actions={"cancel": cancel_many}),
+    Page("/jobs/{job}", text("Job"), show_one, scope="jobs:read", actions={"cancel": cancel_one}),
+    Page("/jobs/{job}/log", text("Log"), log, scope="jobs:read"),
+    Page("/artefacts/{artefact}", text("Result"), artefact, scope="jobs:read"),
+)

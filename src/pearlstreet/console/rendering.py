@@ -1,0 +1,158 @@
+"""Templates to HTML. Everything a template may use is handed in here; every value is escaped unless it is Markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
+from pearlstreet.base.errors import NotFound, PearlError, Problem
+from pearlstreet.base.money import MICRO, Money, format_yuan
+from pearlstreet.base.text import Text
+from pearlstreet.base.units import format_bytes, format_duration
+from pearlstreet.console import cookies
+from pearlstreet.console.asking import Ask, View
+from pearlstreet.console.labels import ENDS, LABELS, TONES
+from pearlstreet.console.page import NavGroup, Page
+from pearlstreet.console.statics import statics
+
+PIECES = {"ui": "ui.html", "tables": "jobs_table.html"}
+"""Macros that every template may use, by the name they have there."""
+LANGUAGES = (("en", "English"), ("zh-CN", "简体中文"))
+
+
+class Renderer:
+    """One center's templates."""
+
+    def __init__(self, pages: Sequence[Page], menu: Sequence[NavGroup]) -> None:
+        self._pages = {page.path: page for page in pages}
+        self._menu = menu
+        self._templates = Environment(
+            loader=PackageLoader("pearlstreet.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            cache_size=200,
+        )
+        self._templates.filters |= {
+            "duration": format_duration,
+            "bytes": format_bytes,
+            "yuan": yuan,
+            "fen": fen,
+            "number": number,
+            "percent": percent,
+        }
+
+    def render(self, ask: Ask, page: Page | None, view: View, notice: Text | None) -> bytes:
+        """The whole page, or only the part that was asked for. Raises NotFound for a part that is not there."""
+        template = self._templates.get_template(view.template)
+        context = self._context(ask, page, view, notice)
+        for name, file in PIECES.items():
+            context[name] = self._templates.get_template(file).make_module(context)
+        if ask.part is None:
+            return template.render(context).encode()
+        block = template.blocks.get(f"part_{ask.part}")
+        if block is None:
+            raise NotFound(Text("There is nothing at {path}", {"path": ask.path[:200]}))
+        return "".join(block(template.new_context(context))).encode()
+
+    def _context(self, ask: Ask, page: Page | None, view: View, notice: Text | None) -> dict[str, Any]:
+        def translate(template: str, **params: object) -> str:
+            return Text(template, params).render(ask.language)
+
+        def label(value: object) -> str:
+            found = LABELS.get(str(value))
+            return found.render(ask.language) if found is not None else str(value)
+
+        return {
+            "t": translate,
+            "say": ask.say,
+            "label": label,
+            "tone": lambda value: TONES.get(str(value), "quiet"),
+            "is_end": lambda value: str(value) in ENDS,
+            "ask": ask,
+            "page": page,
+            "title": ask.say(page.title) if page is not None else "",
+            "visitor": ask.actor.label.partition(" ")[0],
+            "menu": self._visible_menu(ask),
+            "static": {name: file.url for name, file in statics().items()},
+            "languages": LANGUAGES,
+            "theme": theme_of(ask),
+            "form_token": cookies.form_token(ask.credential) if ask.credential else "",
+            "fresh": ask.store.rng.token_bytes(12).hex(),
+            "notice": notice,
+            "error": ask.error,
+            "problems": problems_by_field(ask.error),
+            "time": moment,
+            "now_us": ask.store.clock.now_us(),
+            **view.values,
+        }
+
+    def _visible_menu(self, ask: Ask) -> list[tuple[Text, list[Any]]]:
+        shown = []
+        for group in self._menu:
+            items = [item for item in group.items if self.is_open(ask, item.path)]
+            if items:
+                shown.append((group.label, items))
+        return shown
+
+    def is_open(self, ask: Ask, path: str) -> bool:
+        """Whether the visitor may open the page at `path`."""
+        page = self._pages[path]
+        if page.public:
+            return True
+        if not ask.credential:
+            return False
+        if page.scope is None:
+            return True
+        return ask.actor.may(page.scope) if page.at_center else page.scope in ask.actor.all_scopes()
+
+
+def theme_of(ask: Ask) -> str:
+    """`auto`, `light` or `dark`."""
+    kept = ask.cookies.get(cookies.THEME, "auto")
+    return kept if kept in cookies.THEMES else "auto"
+
+
+def problems_by_field(error: PearlError | None) -> Mapping[str, list[Problem]]:
+    """What is wrong with each field."""
+    found: dict[str, list[Problem]] = {}
+    for problem in error.problems if error is not None else ():
+        found.setdefault(problem.field, []).append(problem)
+    return found
+
+
+def moment(us: int | None, otherwise: str = "–") -> Markup | str:
+    """A moment; the browser shows it in its own time zone."""
+    if us is None:
+        return otherwise
+    exact = to_rfc3339(us // US_PER_S * US_PER_S)
+    return Markup('<time datetime="{}">{} UTC</time>').format(exact, exact[:16].replace("T", " "))
+
+
+def yuan(value: Money | int) -> str:
+    """`12,345.50`: exact."""
+    return format_yuan(value.micro if isinstance(value, Money) else value)
+
+
+def fen(value: Money | int) -> str:
+    """`12,345.60`: rounded to fen, for a glance; books and bills show `yuan`."""
+    micro = value.micro if isinstance(value, Money) else value
+    return f"{round(Decimal(micro) / MICRO, 2):,.2f}"
+
+
+def number(value: float, digits: int = 1) -> str:
+    """`12,345.6`, without zeros that say nothing."""
+    shown = f"{value:,.{digits}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+
+
+def percent(part: float, whole: float = 1.0) -> str:
+    """`12.3 %`; of nothing it is a dash."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"
