@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from pearlstreet.base.errors import PearlError
 from pearlstreet.base.text import Text
@@ -71,6 +72,15 @@ class Ask:
     def is_operator(self) -> bool:
         """Whether they run the center."""
         return bool(self.actor.operator_roles)
+
+    @property
+    def here(self) -> str:
+        """The page's own address, with the organisation that an operator looks at: where its forms go."""
+        return (
+            f"{self.path}?org={quote(self.chosen_org)}"
+            if self.chosen_org and "org" in self.query
+            else self.path
+        )
 
     @property
     def org(self) -> str | None:

@@ -215,6 +215,8 @@ class Door:
             found.headers["etag"] = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         if notice is not None:
             cookies.put(found, cookies.NOTICE, None, secure=ask.secure)
+        if "org" in ask.query and ask.chosen_org and not ask.is_operator():
+            cookies.put(found, cookies.ORG, ask.chosen_org, secure=ask.secure)
         return _strict(found)
 
 
