@@ -140,3 +140,42 @@ def test_the_job_schema_is_published_and_fits_a_job(world: World) -> None:
     jsonschema.Draft202012Validator(schema).validate(JOB)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema).validate({**JOB, "comand": []})
+
+
+def test_no_success_is_left_undescribed(document: dict[str, Any]) -> None:
+    """An empty schema would let any answer pass."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                schema = answer.get("content", {}).get("application/json", {"schema": True})["schema"]
+                assert schema, (method, path, status)
+
+
+def test_whoever_makes_something_is_told_what_can_be_done_with_it(document: dict[str, Any]) -> None:
+    operations = {
+        operation["operationId"]: (method.upper(), path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    linked: set[tuple[str, str]] = set()
+    for _, _, operation in operations.values():
+        for answer in operation["responses"].values():
+            for reference in answer.get("links", {}).values():
+                link = document["components"]["links"][reference["$ref"].rsplit("/", 1)[1]]
+                method, path, target = operations[link["operationId"]]
+                in_path = {f"path.{item['name']}" for item in target["parameters"] if item["in"] == "path"}
+                assert set(link["parameters"]) == in_path
+                linked.add((method, path))
+    for wanted in (
+        ("GET", "/api/v1/jobs/{job}"),
+        ("POST", "/api/v1/jobs/{job}/cancel"),
+        ("DELETE", "/api/v1/keys/{key}"),
+        ("GET", "/api/v1/uploads/{upload}"),
+        ("POST", "/api/v1/credit/{top_up}/approve"),
+        ("POST", "/api/v1/users/{user}/suspend"),
+        ("GET", "/api/v1/orgs/{org}/projects/{project}"),
+        ("DELETE", "/api/v1/quotas/{quota}"),
+    ):
+        assert wanted in linked, wanted
+    job = document["paths"]["/api/v1/jobs"]["post"]["responses"]["201"]["links"]
+    assert "cancel_api_v1_jobs__job__cancel_post" in job

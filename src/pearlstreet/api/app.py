@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
+from starlette.routing import compile_path
 
 from pearlstreet.api import problem
 from pearlstreet.api.door import Door, RouteFacts
 from pearlstreet.api.middleware import Around, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
+from pearlstreet.api.openapi import document
 from pearlstreet.api.routes import (
     audit,
     backups,
@@ -30,7 +33,6 @@ from pearlstreet.api.routes import (
     users,
 )
 from pearlstreet.center import Center
-from pearlstreet.compute.jobs.spec.write import json_schema
 
 PREFIX = "/api/v1"
 DOORS: tuple[Door, ...] = (
@@ -74,7 +76,7 @@ def create_api(center: Center) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.center = center
-    problem.install(app)
+    problem.install(app, _methods_at)
     numbers = request_numbers(center.store.clock, center.store.rng)
     app.add_middleware(Around, unlimited=UNLIMITED, numbers=numbers)
     for door in DOORS:
@@ -90,20 +92,17 @@ def all_routes() -> list[RouteFacts]:
     return under + list(system.root.registry)
 
 
+@functools.cache
+def _paths() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((compile_path(fact.path)[0], fact.method) for fact in all_routes())
+
+
+def _methods_at(path: str) -> list[str]:
+    """What a path takes."""
+    return sorted({method for pattern, method in _paths() if pattern.match(path)})
+
+
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        components = schema.setdefault("components", {})
-        components.setdefault("schemas", {})
-        for model in UNBOUND:
-            bound = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            components["schemas"] |= bound.pop("$defs", {}) | {model.__name__: bound}
-        components["schemas"]["JobSpec"] = {
-            k: v for k, v in json_schema().items() if k not in ("$schema", "$id")
-        }
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        schema["security"] = [{"key": []}]
-        app.openapi_schema = schema
+        app.openapi_schema = document(app, UNBOUND)
     return app.openapi_schema

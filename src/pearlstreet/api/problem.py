@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -88,8 +89,8 @@ class MethodNotAllowed(PearlError):
     code, status = "method_not_allowed", 405
 
 
-def install(app: FastAPI) -> None:
-    """Make every failure of the app a problem document."""
+def install(app: FastAPI, methods_at: Callable[[str], Sequence[str]]) -> None:
+    """Make every failure of the app a problem document; `methods_at`: what a path takes, for `Allow`."""
 
     @app.exception_handler(PearlError)
     async def ours(request: Request, error: PearlError) -> Response:
@@ -106,6 +107,8 @@ def install(app: FastAPI) -> None:
         answer = respond(request, _from_status(error, request))
         for name, value in (error.headers or {}).items():
             answer.headers[name] = value
+        if error.status_code == 405:  # the router names the methods of the first route with this path only
+            answer.headers["allow"] = ", ".join(methods_at(request.url.path))
         return answer
 
     @app.exception_handler(ClientDisconnect)

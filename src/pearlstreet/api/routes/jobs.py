@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query, transaction
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
@@ -140,10 +140,21 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/schema", public=True, responses={200: {"content": {"application/schema+json": {}}}})
+class SchemaResponse(Response):
+    """A JSON Schema."""
+
+    media_type = "application/schema+json"
+
+
+@door.get(
+    "/schema",
+    public=True,
+    response_class=SchemaResponse,
+    responses={200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}},
+)
 async def schema() -> Response:
     """The JSON Schema of a job specification."""
-    return Response(json.dumps(json_schema(), ensure_ascii=False), media_type="application/schema+json")
+    return SchemaResponse(json.dumps(json_schema(), ensure_ascii=False))
 
 
 async def _submit_quickly(request: Request) -> Response:
@@ -317,7 +328,7 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/{job}/logs", scope="jobs:read", responses={200: {"content": {"text/plain": {}}}})
+@door.get("/{job}/logs", scope="jobs:read", response_class=PlainTextResponse)
 async def logs(
     request: Request,
     job: str,
@@ -365,7 +376,22 @@ async def logs(
     return StreamingResponse(stream(), media_type="text/plain; charset=utf-8")
 
 
-@door.get("/{job}/metrics", scope="jobs:read")
+class SampleOut(Out):
+    """What was measured at one moment."""
+
+    at: Time
+    rank: int
+    kind: str
+    values: dict[str, float]
+
+
+class Samples(Out):
+    """Measurements, oldest first."""
+
+    items: list[SampleOut]
+
+
+@door.get("/{job}/metrics", scope="jobs:read", responses={200: {"model": Samples}})
 async def metrics(
     request: Request,
     job: str,

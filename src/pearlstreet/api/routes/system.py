@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from fastapi import Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 
@@ -27,7 +28,6 @@ class CenterOut(Out):
     version: str
     started: Time | None
     engines: dict[str, Any]
-    notices: list[str]
     languages: list[str]
     sign_in: list[str]
 
@@ -95,7 +95,18 @@ async def incidents(request: Request, actor: Actor = Asker) -> Response:
     return Response(to_json({"items": items}), media_type="application/json")
 
 
-@root.get("/health", public=True)
+class HealthOut(Out):
+    """Whether requests can be answered."""
+
+    status: Literal["ok", "down"]
+    why: str | None = None
+
+
+@root.get(
+    "/health",
+    public=True,
+    responses={200: {"model": HealthOut}, 503: {"model": HealthOut, "description": "The database is down"}},
+)
 async def health(request: Request) -> Response:
     """Whether requests can be answered: reads the database once."""
     store = center_of(request).store
@@ -111,7 +122,7 @@ async def health(request: Request) -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@root.get("/metrics", scope="metrics:read")
+@root.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
 async def metrics(request: Request, actor: Actor = Asker) -> Response:
     """Prometheus metrics; needs a key with metrics:read."""
     actor.require("metrics:read")

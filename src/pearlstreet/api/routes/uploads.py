@@ -151,9 +151,13 @@ async def one(request: Request, upload: str, actor: Actor = Asker) -> Response:
     return await query(lambda: service.find_upload(store, actor, upload), upload_out)
 
 
-@artefacts_door.get(
-    "/{artefact}", scope="jobs:read", responses={200: {"content": {"application/octet-stream": {}}}}
-)
+class BytesResponse(StreamingResponse):
+    """A file."""
+
+    media_type = "application/octet-stream"
+
+
+@artefacts_door.get("/{artefact}", scope="jobs:read", response_class=BytesResponse)
 async def download(request: Request, artefact: str, actor: Actor = Asker) -> Response:
     """An artefact's bytes; always as a download, never shown by a browser."""
     center = center_of(request)
@@ -166,6 +170,4 @@ async def download(request: Request, artefact: str, actor: Actor = Asker) -> Res
         "content-disposition": f"attachment; filename*=UTF-8''{name}",
         "x-sha256": row["sha256"],
     }
-    return StreamingResponse(
-        blobs.read(row["sha256"]), media_type="application/octet-stream", headers=headers
-    )
+    return BytesResponse(blobs.read(row["sha256"]), headers=headers)

@@ -1,0 +1,112 @@
+"""The OpenAPI document: what the framework finds in the routes, and what it cannot find by itself. Pure.
+
+Links say which operations take what an answer names (a job's id: look at it, cancel it, read its log). They follow from the
+routes: a new operation on a job is linked from every answer that is a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from pearlstreet.compute.jobs.spec.write import json_schema
+
+_SCHEMAS = "#/components/schemas/"
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "ArtefactOut": {"artefact": "/id"},
+    "InvitedOut": {"user": "/user/id"},
+    "InvoiceOut": {"org": "/org_id", "month": "/month"},
+    "IssuedKeyOut": {"key": "/id"},
+    "JobOut": {"job": "/id"},
+    "KeyOut": {"key": "/id"},
+    "MeOut": {"user": "/user/id"},
+    "MemberOut": {"org": "/org_id", "user": "/user_id"},
+    "NodeOut": {"node": "/name"},
+    "OrgOut": {"org": "/id"},
+    "ProjectOut": {"org": "/org_id", "project": "/id"},
+    "QuotaOut": {"quota": "/id"},
+    "SecretOut": {"org": "/org_id", "name": "/name"},
+    "SessionOut": {"session": "/id"},
+    "SignedInOut": {"session": "/session_id"},
+    "TopUpOut": {"top_up": "/id"},
+    "UploadOut": {"upload": "/id"},
+    "UserOut": {"user": "/id"},
+}
+"""Model of an answer → path parameters it has a value for, as JSON pointers."""
+
+
+def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, Any]:
+    """The whole document; `unbound`: models that no route's signature names."""
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})
+    for model in unbound:
+        bound = model.model_json_schema(ref_template=_SCHEMAS + "{model}")
+        components["schemas"] |= bound.pop("$defs", {}) | {model.__name__: bound}
+    components["schemas"]["JobSpec"] = {k: v for k, v in json_schema().items() if k not in ("$schema", "$id")}
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    schema["security"] = [{"key": []}]
+    _add_links(schema)
+    return schema
+
+
+def _add_links(schema: dict[str, Any]) -> None:
+    links = schema["components"].setdefault("links", {})
+    targets = [(operation, _in_path(path)) for path, operation in _operations(schema)]
+    for path, operation in _operations(schema):
+        for answer in _successes(operation):
+            named = _named_by(answer, schema["components"]["schemas"])
+            for target, wanted in targets:
+                if wanted and wanted <= set(named) and (target is not operation or "{" not in path):
+                    link = _link(target, {name: named[name] for name in sorted(wanted)})
+                    key = _key(target, named, wanted)
+                    links[key] = link
+                    answer.setdefault("links", {})[target["operationId"]] = {
+                        "$ref": f"#/components/links/{key}"
+                    }
+
+
+def _operations(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def _in_path(path: str) -> frozenset[str]:
+    return frozenset(part[1:-1] for part in path.split("/") if part.startswith("{"))
+
+
+def _successes(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for status, answer in operation["responses"].items():
+        if status.startswith("2"):
+            yield answer
+
+
+def _named_by(answer: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, str]:
+    """Path parameters that an answer has values for; of a list, those of its first item."""
+    model = _model(answer.get("content", {}).get("application/json", {}).get("schema", {}))
+    if model in NAMES:
+        return NAMES[model]
+    items = schemas.get(model, {}).get("properties", {}).get("items", {}).get("items", {})
+    return {name: f"/items/0{pointer}" for name, pointer in NAMES.get(_model(items), {}).items()}
+
+
+def _model(schema: Mapping[str, Any]) -> str:
+    return str(schema.get("$ref", "")).removeprefix(_SCHEMAS)
+
+
+def _link(target: Mapping[str, Any], pointers: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "operationId": target["operationId"],
+        "parameters": {f"path.{name}": f"$response.body#{pointer}" for name, pointer in pointers.items()},
+    }
+
+
+def _key(target: Mapping[str, Any], named: Mapping[str, str], wanted: Collection[str]) -> str:
+    """One name for links that are alike, so that each is written once."""
+    places = (named[name].strip("/").replace("/", ".") for name in sorted(wanted))
+    return ".".join([target["operationId"], *places])

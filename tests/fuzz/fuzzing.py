@@ -1,0 +1,456 @@
+"""Schemathesis over the document that a center publishes: single requests, boundary cases, and walks along the links."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky, Unsatisfiable
+from requests.adapters import HTTPAdapter
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi import checks
+
+from tests.api.world import JOB
+from tests.fuzz.served import ADDRESSES, ROLES, Served, served
+
+DOCUMENT = "/api/v1/openapi.json"
+PER_CENTER = 4000
+"""Requests to one center before a fresh one: what piles up in it slows its loops down."""
+TEND_EVERY = 200
+WALKS = 0.4
+"""The part of all requests that walks along links."""
+BOUNDARIES = 0.2
+NEGATIVE = 0.35
+"""Parts of the single requests: boundary cases, and of the rest those that are wrong on purpose."""
+STEPS = 12
+MOST_WALKS = 1000
+SHARES = {"owner": 0.34, "system": 0.26, "security": 0.16, "audit": 0.16, "anonymous": 0.08}
+UNASKED = frozenset({"POST /api/v1/backups"})
+"""Not walked to: each of these copies the whole database."""
+DEAR = {
+    "POST /api/v1/backups": 2,
+    "POST /api/v1/sign-in": 6,
+    "POST /api/v1/set-password": 6,
+    "POST /api/v1/password": 6,
+}
+"""Most requests of a kind for each role and center: a copy of the database, or a password hash made slow on purpose."""
+ERROR_BYTES = 60_000
+REQUEST_WITHIN_S = 60
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.unsupported_method,
+    checks.allow_header_conformance,
+]
+QUIET = settings(
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    derandomize=False,
+)
+PICKS = st.lists(st.integers(0, 10_000), min_size=4, max_size=4)
+_ID = re.compile(r"\b([a-z]{3,6})_[0-9a-z]{26}\b")
+_KINDS = {"job": "job", "key": "key", "org": "org", "usr": "user", "prj": "project", "upl": "upload", "art": "artefact",
+          "quo": "quota", "topup": "top_up", "att": "attempt", "ses": "session"}  # fmt: skip
+"""Prefix of an id → the parameter it fits."""
+
+
+LIKELY = {
+    "slug": ("fuzz-{number}",),
+    "name": ("fuzz{number}",),
+    "amount": ("1", "12.50", "100000", "-3"),
+    "monthly": ("100",),
+    "credit_limit": ("0", "500.000001"),
+    "reference": ("ref-{number}", "ref-1"),
+    "resource": ("cards", "cpus", "cards:H100"),
+    "email": ("fuzz{number}@example.com",),
+    "time_zone": ("Asia/Shanghai", "UTC"),
+    "approval_above": ("10000",),
+    "subject": ("subject-{number}",),
+    "issuer": ("https://id.example.com",),
+    "password": ("correct horse battery {number}",),
+}
+"""Values that are right, by field; a made-up one seldom is."""
+
+
+@dataclass
+class Finding:
+    """An answer that should not have been."""
+
+    what: str
+    role: str
+    operation: str
+    request: Mapping[str, Any]
+    answer: str
+    times: int = 1
+
+    def __str__(self) -> str:
+        return (
+            f"{self.times}× {self.operation} as {self.role}: {self.what}\n"
+            f"  {json.dumps(self.request, ensure_ascii=True)[:3000]}\n  {self.answer[:800]}"
+        )
+
+
+@dataclass
+class Report:
+    """What was asked and what was found."""
+
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    answers: Counter[int] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    operations: frozenset[str] = frozenset()
+    took_s: float = 0.0
+    centers: int = 0
+
+    @property
+    def total(self) -> int:
+        """Requests that reached the server."""
+        return sum(self.asked.values())
+
+    def __str__(self) -> str:
+        by_role = Counter[str]()
+        by_operation = Counter[str]()
+        for (role, operation), count in self.asked.items():
+            by_role[role] += count
+            by_operation[operation] += count
+        lines = [f"{self.total} requests to {self.centers} centers in {self.took_s:.0f} s"]
+        lines += [f"  as {role:<10} {by_role[role]:>7}" for role in sorted(by_role)]
+        lines += [f"  answered {status} {count:>7}" for status, count in sorted(self.answers.items())]
+        lines += [
+            f"  {by_operation[name]:>7} ({self.reached[name]:>6} not refused) {name}"
+            for name in sorted(by_operation)
+        ]
+        return "\n".join(lines)
+
+
+class Session(requests.Session):
+    """Asks from the address of one role."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self.mount("http://", _From(ADDRESSES[role]))
+        self.trust_env = False
+
+
+class _From(HTTPAdapter):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__(pool_maxsize=4)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, source_address=(self._address, 0), **options)
+
+
+class Fuzzer:
+    """Asks one center."""
+
+    def __init__(
+        self, center: Served, report: Report, dice: random.Random, only: Collection[str] | None = None
+    ) -> None:
+        load_all_checks()
+        self._center, self._report, self._dice = center, report, dice
+        schema = schemathesis.openapi.from_url(center.url + DOCUMENT)
+        self._schema = schema if only is None else schema.include(lambda at: at.operation.label in only)
+        self._schema.config.generation.update(with_security_parameters=False)
+        self._sessions = {role: Session(role) for role in ROLES}
+        self._keys: dict[str, str | None] = {}
+        self._sent = 0
+        self._known: dict[str, list[str]] = {
+            "org": ["acme", "beta"],
+            "user": ["owner", "member", "stranger", "system"],
+            "project": ["default"],
+            "name": ["TOKEN", "OTHER"],
+            "node": ["h100-0001", "h100-0002"],
+            "month": ["2026-01", "2025-12"],
+            "provider": ["none"],
+        }
+        self.operations = {found.ok().label: found.ok() for found in self._schema.get_all_operations()}
+
+    def run(self, budget: int) -> None:
+        """About so many requests, by every role to every operation."""
+        self._singles(int(budget * (1 - WALKS)))
+        for role, share in SHARES.items():
+            self._walks(role, int(budget * WALKS * share))
+        self._center.tend()
+
+    # -- single requests
+
+    def _singles(self, budget: int) -> None:
+        held = {role: self._scopes(role) for role in ROLES}
+        weights = {label: self._weights(operation, held) for label, operation in self.operations.items()}
+        whole = sum(sum(roles.values()) for roles in weights.values())
+        for label, operation in self.operations.items():
+            wanted = round(budget * sum(weights[label].values()) / whole)
+            wanted = max(len(ROLES), min(wanted, DEAR.get(label, wanted)))
+            asking = [
+                *ROLES,
+                *self._dice.choices(ROLES, [weights[label][role] for role in ROLES], k=wanted * 2),
+            ]
+            boundaries = list(self._boundaries(operation, int(wanted * BOUNDARIES)))
+            for case in boundaries:
+                self.ask(case, asking.pop())
+            left = wanted - len(boundaries)
+            rest = self._examples(operation, GenerationMode.NEGATIVE, int(left * NEGATIVE), asking)
+            self._examples(operation, GenerationMode.POSITIVE, left - rest, asking)
+
+    def _scopes(self, role: str) -> frozenset[str]:
+        if role == "anonymous":
+            return frozenset()
+        return frozenset(self._center.world.get("/me", self._key(role)).json()["scopes"])
+
+    def _weights(self, operation: Any, held: Mapping[str, frozenset[str]]) -> dict[str, float]:
+        """What a role may not do is asked less often: it is refused before anything of it is looked at."""
+        access = operation.definition.raw.get("x-access", "")
+        return {
+            role: share
+            * (
+                1
+                if access == "public" or (access == "signed in" and held[role]) or access in held[role]
+                else 0.1
+            )
+            for role, share in SHARES.items()
+        }
+
+    def _boundaries(self, operation: Any, most: int) -> Iterator[Any]:
+        if most < 1:
+            return
+        found = list(
+            self._schema.iter_coverage_cases(
+                operation,
+                generation_modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE],
+                generation_config=self._schema.config.generation,
+            )
+        )
+        yield from self._dice.sample(found, min(most, len(found)))
+
+    def _examples(self, operation: Any, mode: GenerationMode, count: int, asking: list[str]) -> int:
+        """Ask up to `count` times, the roles at the front of `asking` first; how often that was."""
+        if count < 1:
+            return 0
+        before = self._sent
+
+        @seed(self._dice.getrandbits(32))
+        @settings(QUIET, max_examples=count)
+        @given(case=operation.as_strategy(generation_mode=mode), picks=PICKS)
+        def each(case: Any, picks: list[int]) -> None:
+            self._fill(case, picks)
+            self.ask(case, asking.pop(0) if asking else "owner")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with suppress(Unsatisfiable):  # nothing of it can be wrong
+                each()
+        return self._sent - before
+
+    def _fill(self, case: Any, picks: list[int]) -> None:
+        """Mostly ids that exist: an invented one only ever answers 404."""
+        for number, name in enumerate(case.path_parameters or {}):
+            known = self._known.get(name)
+            pick = picks[number % len(picks)]
+            if known and pick % 4:
+                case.path_parameters[name] = known[pick % len(known)]
+        if isinstance(case.body, dict) and picks[2] % 3:
+            self._make_likely(case, picks[3])
+        for holder in (case.query, case.body):
+            if isinstance(holder, dict):
+                for name in sorted(set(holder) & {"org", "project", "array", "attempt", "user"}):
+                    known = self._known.get({"array": "job"}.get(name, name))
+                    if known and picks[-1] % 3:
+                        holder[name] = known[picks[-1] % len(known)]
+
+    def _make_likely(self, case: Any, pick: int) -> None:
+        """Fields that must fit more than a schema says get values that do, so that more is made than refused."""
+        if case.operation.label == "POST /api/v1/jobs":
+            extra = sorted(case.body)[pick % len(case.body)] if case.body and pick % 2 else None
+            case.body = {**JOB, **({extra: case.body[extra]} if extra else {})}
+            return
+        for name in set(case.body) & set(LIKELY):
+            values = LIKELY[name]
+            case.body[name] = values[pick % len(values)].format(number=self._sent)
+        if "scopes" in case.body and pick % 2:
+            case.body["scopes"] = None
+        if "operator_role" in case.body and "org" in case.body:
+            case.body.pop("operator_role" if pick % 2 else "org")
+
+    # -- walks
+
+    def _walks(self, role: str, budget: int) -> None:
+        ends = self._sent + budget
+        fuzzer = self
+        schema = self._schema.exclude(lambda context: context.operation.label in UNASKED)
+
+        class Walk(schema.as_state_machine()):  # type: ignore[misc]
+            def step(self, input: Any) -> Any:
+                from schemathesis.generation.stateful.state_machine import StepOutput
+
+                return StepOutput(fuzzer.ask(input.case, role), input.case)
+
+        for _ in range(MOST_WALKS):
+            scenarios = (ends - self._sent) // STEPS
+            if scenarios < 1:
+                return
+            seed(self._dice.getrandbits(32))(Walk)
+            # A walk is not repeatable, the center having changed meanwhile: Hypothesis notices, and a new one begins.
+            with warnings.catch_warnings(), suppress(Flaky):
+                warnings.simplefilter("ignore")
+                Walk.run(settings=settings(QUIET, max_examples=min(scenarios, 20), stateful_step_count=STEPS))
+
+    # -- asking
+
+    def _key(self, role: str) -> str | None:
+        if role not in self._keys:
+            self._keys[role] = self._center.credential(role)
+        return self._keys[role]
+
+    def ask(self, case: Any, role: str) -> Any:
+        """Send a case and hold its answer against the document."""
+        if isinstance(case.query, dict):
+            case.query.pop("follow", None)  # would stay until the job has ended
+        if self._sent % TEND_EVERY == 0:
+            self._center.tend()
+            self._keys.clear()
+        self._sent += 1
+        key = self._key(role)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        case.headers.pop("authorization", None)
+        try:
+            response = case.call(
+                base_url=self._center.url,
+                session=self._sessions[role],
+                headers=headers,
+                timeout=REQUEST_WITHIN_S,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            self._found(f"no answer: {type(error).__name__}", case, role, None, str(error))
+            raise
+        self._learn(response)
+        if response.status_code == 401 and key:
+            self._keys.pop(role, None)
+        for problem in _problems(response):
+            self._found(problem, case, role, response, _shown(response))
+        try:
+            case.validate_response(response, checks=CHECKS)
+        except (FailureGroup, Failure) as error:
+            for failure in error.exceptions if isinstance(error, FailureGroup) else [error]:
+                what = f"{failure.title}: {failure.message}"
+                self._found(what, case, role, response, _shown(response))
+        return response
+
+    def _learn(self, response: Any) -> None:
+        if response.status_code >= 300 or len(response.content) > 200_000:
+            return
+        for found in _ID.finditer(response.content.decode("utf-8", "replace")):
+            kind = _KINDS.get(found.group(1))
+            known = self._known.setdefault(kind, []) if kind else []
+            if kind and found.group() not in known:
+                known.append(found.group())
+                if len(known) > 60:
+                    del known[self._dice.randrange(60)]
+
+    def _found(self, what: str, case: Any, role: str, response: Any, answer: str) -> None:
+        operation = case.operation.label
+        key = (operation, re.sub(r"[0-9a-z_]{20,}|[0-9]+", "#", what)[:160])
+        known = self._report.findings.get(key)
+        if known is not None:
+            known.times += 1
+            return
+        self._report.findings[key] = Finding(what, role, operation, request_of(case, role, response), answer)
+
+
+def request_of(case: Any, role: str, response: Any) -> dict[str, Any]:
+    """A request as tests/fuzz/cases.json keeps it."""
+    if response is None:
+        return {
+            "as": role,
+            "method": case.method,
+            "path": case.formatted_path,
+            "query": str(case.query)[:500],
+        }
+    sent = response.request
+    body = sent.body if sent.body is not None else b""
+    raw = body.encode() if isinstance(body, str) else bytes(body)
+    try:
+        kept = {"body": raw.decode()}
+    except UnicodeDecodeError:
+        kept = {"body_base64": base64.b64encode(raw).decode()}
+    names = ("content-type", "accept-language", "idempotency-key")
+    return {
+        "as": role,
+        "method": sent.method,
+        "path": "/" + sent.url.split("/", 3)[3],
+        "headers": {name: str(sent.headers[name]) for name in names if name in sent.headers},
+        **(kept if raw else {}),
+    }
+
+
+def _shown(response: Any) -> str:
+    return f"{response.status_code} {response.content[:600].decode('utf-8', 'replace')}"
+
+
+def _problems(response: Any) -> Iterator[str]:
+    """What no answer may be, whatever the document says."""
+    status = response.status_code
+    headers = {name.lower(): values[0] for name, values in response.headers.items()}
+    if status >= 500:
+        yield f"answered {status} although nothing is down"
+    if status >= 400:
+        if headers.get("content-type") != "application/problem+json":
+            yield f"an error of the type {headers.get('content-type')}"
+        elif response.request.method != "HEAD" and json.loads(response.content)["status"] != status:
+            yield "the problem document names another status"
+        if len(response.content) > ERROR_BYTES:
+            yield "an error larger than it may be"
+    if "x-request-id" not in headers or headers.get("x-content-type-options") != "nosniff":
+        yield "a header is missing that every answer has"
+
+
+def fuzz(folder: Path, wanted: int, start: int, heard: Callable[[str], None] = lambda _: None) -> Report:
+    """At least `wanted` requests in all, replayable but for ids and times by the seed `start`."""
+    report, dice, began = Report(), random.Random(start), time.monotonic()
+    while report.total < wanted:
+        with served(folder / f"center{report.centers}") as center:
+            fuzzer = Fuzzer(center, report, dice)
+            report.operations = frozenset(fuzzer.operations)
+            fuzzer.run(min(PER_CENTER, max(wanted - report.total, 200)))
+            report.asked += center.count.asked
+            report.answers += center.count.answers
+            report.reached += center.count.reached
+            report.centers += 1
+            _settle(center, report)
+        report.took_s = time.monotonic() - began
+        heard(f"{report.total} requests, {len(report.findings)} findings, {report.took_s:.0f} s")
+    return report
+
+
+def _settle(center: Served, report: Report) -> None:
+    """What was asked must have left the books, the audit log and the loops in order."""
+    world = center.world
+    for path, role in (("/ledger/proof", "audit"), ("/audit/verify", "audit")):
+        answer = world.get(path, center.credential(role)).json()
+        if not answer.get("is_right"):
+            report.findings["-", path] = Finding("not right afterwards", role, path, {}, str(answer))
+    found = world.get("/incidents", center.credential("system")).json()["items"]
+    if found:
+        report.findings["-", "incidents"] = Finding("loops fail", "-", "loops", {}, str(found[:3]))
