@@ -283,6 +283,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if found["exit_code"] is not None:
         shown["Exit code"] = found["exit_code"]
     facts(shown)
+    for notice in found.get("notices", ()):
+        warn(notice)
     out.title("Timeline")
     table(
         ("Time (UTC)", "State", "Reason"),

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 from tests.unit.engines_local.kit import Bench, until
 
-from pearlstreet.compute.engines.protocol import AttemptReport, Mount, TaskState
+from pearlstreet.base.outcome import Refused
+from pearlstreet.compute.engines.protocol import AttemptReport, Binding, Mount, Stage, TaskState
 
 TRY = """
 import ctypes, os, socket, sys
@@ -301,3 +303,49 @@ def test_listening_threads_are_not_left(bench: Bench) -> None:
     before = threading.active_count()
     bench.run("true")
     assert threading.active_count() == before
+
+
+def test_inputs_appear_at_their_mounts_and_cannot_be_changed_there(sealed: Bench, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("the labels\n")
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        archive.add(tmp_path / "labels.csv", "a/b.csv")
+    stages = (
+        Stage(str(tmp_path / "labels.csv"), "inputs/LABELS/labels.csv"),
+        Stage(str(tmp_path / "train.tar"), "inputs/TRAIN", "archive"),
+    )
+    script = (
+        "cat /data/labels.csv /mnt/train/a/b.csv $PEARL_INPUT_TRAIN/a/b.csv; "
+        "echo x > /data/labels.csv; echo x > /mnt/train/new; rm /mnt/train/a/b.csv; mkdir /data/more; ls /data /mnt"
+    )
+    report, log = sealed.run(
+        script,
+        stages=stages,
+        bindings=(Binding("inputs/LABELS/labels.csv", "/data/labels.csv"), Binding("inputs/TRAIN", "/mnt/train")),
+        path_variables={"PEARL_INPUT_TRAIN": "inputs/TRAIN"},
+    )  # fmt: skip
+    assert report.exit_code == 0, log
+    assert log.count("the labels\n") == 3
+    assert log.count("Read-only file system") == 4, log
+    work = sealed.attempt_folder(report.attempt_id) / "work" / "inputs"
+    assert (
+        (work / "LABELS" / "labels.csv").read_text() == (work / "TRAIN/a/b.csv").read_text() == "the labels\n"
+    )
+
+
+def test_without_bubblewrap_inputs_are_where_their_variables_say(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, sandbox="none")
+    (tmp_path / "labels.csv").write_text("the labels\n")
+    report, log = bench.run(
+        "cat $PEARL_INPUT_LABELS; cat /pearl-test-mount",
+        stages=(Stage(str(tmp_path / "labels.csv"), "inputs/LABELS/labels.csv"),),
+        bindings=(Binding("inputs/LABELS/labels.csv", "/pearl-test-mount"),),
+        path_variables={"PEARL_INPUT_LABELS": "inputs/LABELS/labels.csv"},
+    )
+    assert log.startswith("the labels\n") and report.exit_code != 0
+    bench.clean_up()
+
+
+def test_a_binding_cannot_lead_out_of_the_work_folder(bench: Bench) -> None:
+    for binding in (Binding("../order.json", "/data"), Binding("x", "data"), Binding("x", "/data/../etc")):
+        answer = bench.engine.start(bench.order("true", bindings=(binding,)))
+        assert isinstance(answer, Refused) and answer.code == "path_escape", answer

@@ -161,6 +161,16 @@ def test_times_of_slurm_are_answered_with_ours(written: str, hint: str) -> None:
         ("inputs", {"digits": {"upload": UPLOAD}}),
         ("inputs", {"A": {"upload": UPLOAD, "mount": "/etc"}}),
         ("inputs", {"A": {"upload": UPLOAD, "mount": "/d"}, "B": {"upload": UPLOAD, "mount": "/d/x"}}),
+        (
+            "inputs",
+            {
+                "A": {"upload": UPLOAD, "mount": "/d"},
+                "B": {"upload": UPLOAD, "mount": "/d-old"},
+                "C": {"upload": UPLOAD, "mount": "/d/x"},
+            },
+        ),
+        ("inputs", {"A": {"upload": UPLOAD, "mount": "/"}}),
+        ("inputs", {"A": {"upload": UPLOAD, "mount": "/proc/self"}}),
         ("inputs", {"A": "./digits.csv"}),
         ("outputs", ["../x"]),
         ("outputs", ["/etc/*"]),

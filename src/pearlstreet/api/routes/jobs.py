@@ -55,6 +55,8 @@ class JobOut(Out):
     array_size: int | None
     counts: dict[str, int] | None
     price_per_hour: Yuan
+    notices: list[str]
+    """What its owner should know; only where one job is asked for."""
     spec: dict[str, Any] | None
 
 
@@ -136,6 +138,7 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
         "array_size": view.array_size,
         "counts": view.counts,
         "price_per_hour": yuan_of(Money(view.hourly_micro)),
+        "notices": [words(notice, language) for notice in view.notices],
         "spec": view.spec,
     }
 

@@ -57,11 +57,13 @@ def _bad_paths(order: AttemptOrder) -> Refused | None:
     for path in order.path_variables.values():
         if not stays_inside(path):
             return Refused("path_escape", text("{path} leads out of the job's folder", path=repr(path[:200])))
-    for mount in order.mounts:
-        if not PurePosixPath(mount.target).is_absolute() or ".." in PurePosixPath(mount.target).parts:
-            return Refused(
-                "path_escape", text("{path} is no place to mount at", path=repr(mount.target[:200]))
-            )
+    for path in (binding.path for binding in order.bindings):
+        if not stays_inside(path):
+            return Refused("path_escape", text("{path} leads out of the job's folder", path=repr(path[:200])))
+    targets = [mount.target for mount in order.mounts] + [binding.target for binding in order.bindings]
+    for target in targets:
+        if not PurePosixPath(target).is_absolute() or ".." in PurePosixPath(target).parts or "\0" in target:
+            return Refused("path_escape", text("{path} is no place to mount at", path=repr(target[:200])))
     return None
 
 

@@ -85,6 +85,15 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """Something beneath the work folder shown at an absolute path too, read-only, where the walls can."""
+
+    path: str
+    """Relative to the work folder; put there by a `Stage`."""
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What an attempt may use before it is ended; CPU and memory limits are per task (`TaskOrder`)."""
 
@@ -113,6 +122,7 @@ class AttemptOrder:
     """Names in `variables` whose values never reach logs or reports."""
     stages: tuple[Stage, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    bindings: tuple[Binding, ...] = ()
     image: str | None = None
     """Container image, for engines that take one."""
     network: Literal["none", "internet"] = "none"

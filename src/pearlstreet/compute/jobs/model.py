@@ -193,3 +193,5 @@ class JobView:
     hourly_micro: int
     ask: Ask | None
     spec: Mapping[str, Any] | None = None
+    notices: tuple[Text, ...] = ()
+    """What its owner should know; only where one job is asked for."""

@@ -7,7 +7,15 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import check
-from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, Limits, Mount, Stage, TaskOrder
+from pearlstreet.compute.engines.protocol import (
+    AttemptOrder,
+    Binding,
+    DeviceGrant,
+    Limits,
+    Mount,
+    Stage,
+    TaskOrder,
+)
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.environments.spec import run_variables
 from pearlstreet.compute.jobs.model import Ask
@@ -49,6 +57,11 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
         secret_names=frozenset(spec.secrets),
         stages=tuple(stages),
         mounts=tuple(mounts),
+        bindings=tuple(
+            Binding(inputs[f"PEARL_INPUT_{name}"], given.mount)
+            for name, given in spec.inputs.items()
+            if given.mount is not None
+        ),
         image=spec.environment.image if spec.environment else None,
         network=spec.network,
         limits=Limits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -11,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
+from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
 from pearlstreet.compute.scheduling.explain import explain
@@ -35,7 +36,12 @@ def find_job(tx: Tx, actor: Actor, job_id: str, scope: str = "jobs:read") -> Row
 
 def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
     """One job. Raises NotFound."""
-    return store.read(lambda tx: job_view(find_job(tx, actor, job_id)))
+
+    def query(tx: Tx) -> JobView:
+        row = find_job(tx, actor, job_id)
+        return replace(job_view(row), notices=notices(tx, row))
+
+    return store.read(query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pearlstreet.compute.engines.local.folders import INSIDE, METRICS_INSIDE
-from pearlstreet.compute.engines.protocol import Mount
+from pearlstreet.compute.engines.protocol import Binding, Mount
 
 Argument = str | dict[str, str]
 """A word, or {"path": a path of the host}: the supervisor opens the latter before it gives up root."""
@@ -51,6 +51,7 @@ def arguments(
     read_only: Sequence[str],
     hidden: Sequence[str],
     mounts: Sequence[Mount],
+    bindings: Sequence[Binding],
     device_nodes: Sequence[str],
     shared_memory_bytes: int,
 ) -> list[Argument]:
@@ -87,6 +88,8 @@ def arguments(
         found += ["--tmpfs", path, "--remount-ro", path]
     for mount in mounts:
         found += ["--bind" if mount.writable else "--ro-bind", {"path": mount.source}, mount.target]
+    for binding in bindings:
+        found += ["--ro-bind", {"path": str(folder / "work" / binding.path)}, binding.target]
     return [*found, "--remount-ro", "/", "--chdir", INSIDE["work"]]
 
 

@@ -161,6 +161,7 @@ def _task(
             read_only=read_only,
             hidden=[*policy.hidden, str(folders.root)],
             mounts=order.mounts,
+            bindings=order.bindings,
             device_nodes=nodes,
             shared_memory_bytes=memory_bytes,
         )

@@ -194,8 +194,8 @@ INPUT = Section(
         _SOURCE,
         Field(
             "mount", PathKind(mount=True), "Mount", "挂载路径",
-            "An absolute path at which it also appears where the sandbox can provide it.",
-            "在沙箱支持时同时出现的绝对路径。",
+            "An absolute path at which it also appears, read-only, where the sandbox can provide it.",
+            "在沙箱支持时同时以只读方式出现的绝对路径。",
             example="/data/train",
         ),
         _KIND,

@@ -297,9 +297,11 @@ def _check_variables(made: Mapping[str, Any], where: Where, context: Context) ->
 
 
 def _check_mounts(inputs: Mapping[str, Any], where: Where, context: Context) -> None:
-    taken = sorted((one.mount, name) for name, one in inputs.items() if one.mount is not None)
-    for (outer, first), (inner, second) in pairwise(taken):
-        if inner == outer or inner.startswith(outer + "/"):
+    # by parts: by letters /data-old would come between /data and /data/train
+    taken = sorted((one.mount.split("/"), name) for name, one in inputs.items() if one.mount is not None)
+    for (outer_parts, first), (inner_parts, second) in pairwise(taken):
+        outer, inner = "/".join(outer_parts), "/".join(inner_parts)
+        if inner_parts[: len(outer_parts)] == outer_parts:
             context.add(
                 (*where, "inputs", second, "mount"),
                 text(

@@ -1,0 +1,33 @@
+"""What a job's owner should know although nothing has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.store.core import Row, Tx
+
+CANNOT_SHOW = ("landlock", "rlimits")
+"""Walls behind which a path can be hidden but not made."""
+
+
+def notices(tx: Tx, row: Row) -> tuple[Text, ...]:
+    """For one job's page."""
+    return tuple(_mounts_missing(tx, row))
+
+
+def _mounts_missing(tx: Tx, row: Row) -> Iterator[Text]:
+    if row["attempt_id"] is None:
+        return
+    spec = row["spec"] or tx.scalar(sa.select(jobs.c.spec).where(jobs.c.id == row["array_id"])) or {}
+    wanted = sorted(name for name, one in (spec.get("inputs") or {}).items() if one.get("mount"))
+    wall = tx.scalar(sa.select(attempts.c.wall).where(attempts.c.id == row["attempt_id"])) if wanted else None
+    if wall and wall.startswith(CANNOT_SHOW):
+        yield text(
+            "This machine's wall {wall} cannot show inputs at their mount. They are at {variables}",
+            wall=wall,
+            variables=", ".join(f"$PEARL_INPUT_{name}" for name in wanted),
+        )
