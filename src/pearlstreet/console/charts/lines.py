@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from pearlstreet.console.charts.scale import ticks, time_ticks
 
-WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 24
+WIDTH, HEIGHT = 460, 180
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 SERIES_MAX = 8
 POINTS_MAX = 400
 """More are thinned: a screen is not wider."""

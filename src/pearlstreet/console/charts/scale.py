@@ -40,7 +40,7 @@ def ticks(top: float, count: int = 4) -> list[float]:
     return [step * i for i in range(math.ceil(top / step - 1e-9) + 1)] if top > 0 else [0.0, 1.0]
 
 
-def time_ticks(since_s: float, until_s: float, count: int = 6) -> list[float]:
+def time_ticks(since_s: float, until_s: float, count: int = 5) -> list[float]:
     """Round moments within the span, in seconds since 1970 UTC."""
     span = max(until_s - since_s, 1)
     step = next((s for s in _TIME_STEPS_S if span / s <= count), 604_800 * math.ceil(span / 604_800 / count))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.jobs.history import History, count_jobs, history, hourly_now
+from pearlstreet.compute.jobs.history import count_jobs, history, hourly_now
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
@@ -22,6 +22,8 @@ from pearlstreet.store.loop import failing
 from pearlstreet.tenancy.orgs import get_org, list_orgs
 
 RECENT = 8
+YOUNG_STEPS = 8
+"""Of the day's chart, which has four an hour."""
 MAP_NODES_MAX = 512
 LIVE_STATES = tuple(state for state in JobState if state not in ENDED)
 
@@ -50,7 +52,7 @@ def operators(ask: Ask) -> View:
         "shown_nodes": min(len(pool.nodes), MAP_NODES_MAX),
         "todos": todos(ask, pool),
         "counts": count_jobs(ask.store, ask.actor) if sees_jobs else None,
-        "chart": use_chart(ask, history(ask.store, ask.actor)) if sees_jobs else "",
+        "chart": use_chart(ask) if sees_jobs else "",
         "money": center_money(ask.store, ask.actor) if ask.actor.may("credit:read") else None,
         "hourly": hourly_now(ask.store, ask.actor) if sees_jobs else None,
         "recent": list_jobs(ask.store, ask.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
@@ -90,20 +92,24 @@ def tenants(ask: Ask) -> View:
             "recent": list_jobs(ask.store, ask.actor, JobFilter(org=org.id), limit=RECENT)
             if may_jobs
             else (),
-            "chart": use_chart(ask, history(ask.store, ask.actor, org=org.id)) if may_jobs else "",
+            "chart": use_chart(ask, org.id) if may_jobs else "",
             "money": money,
             "may_submit": ask.actor.may("jobs:write", org.id),
         },
     )
 
 
-def use_chart(ask: Ask, found: History) -> Any:
-    """Cards in use and jobs waiting over the last day."""
+def use_chart(ask: Ask, org: str | None = None) -> Any:
+    """Cards in use and jobs waiting over the last day; over the last hours when there is nothing before."""
+    title, found = text("The last 24 hours"), history(ask.store, ask.actor, org=org)
+    quiet = len(found.at_us) - YOUNG_STEPS
+    if not any(found.cards[:quiet]) and not any(found.waiting[:quiet]):
+        title, found = text("The last 2 hours"), history(ask.store, ask.actor, org=org, span_s=7200)
     series = [
         Series(ask.say(text("cards in use")), list(zip(found.at_us, found.cards, strict=True))),
         Series(ask.say(text("jobs waiting")), list(zip(found.at_us, found.waiting, strict=True))),
     ]
-    return lines(ask.say(text("The last 24 hours")), series, filled=True)
+    return lines(ask.say(title), series, filled=True)
 
 
 def heat_map(ask: Ask, pool: PoolView) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, PearlError
@@ -188,30 +189,48 @@ def _cost(ask: Ask, job_id: str) -> dict[str, Any]:
 
 
 _USE: Mapping[str, tuple[Text, str, float]] = {
-    "cpu_percent": (text("CPU"), " %", 1.0),
-    "memory_bytes": (text("Memory"), " GiB", 1 / (1 << 30)),
+    "cpu_percent": (text("CPU"), "%", 1.0),
+    "memory_gib": (text("Memory"), "GiB", 1.0),
+    "memory_bytes": (text("Memory"), "GiB", 1 / (1 << 30)),
+    "utilization_percent": (text("Device use"), "%", 1.0),
+    "device_memory_gib": (text("Device memory"), "GiB", 1.0),
+    "power_w": (text("Device power"), "W", 1.0),
 }
+"""Samples of use → what they are called, their unit, and what makes that unit of them."""
+_DEVICE = re.compile(r"device_(\d+)_(.+)")
+Points = dict[str, list[tuple[int, float]]]
+"""Line of a chart → its points."""
 
 
 def _charts(ask: Ask, job: JobView) -> list[Any]:
-    """A chart for each thing that was sampled, and for each number the job itself wrote."""
+    """A chart for each number the job itself wrote, and for each thing that was sampled."""
     try:
         samples = follow.read_metrics(ask.store, ask.actor, ask.center.runtime, job.id, None, 0)
     except PearlError:
         return []  # an engine that does not answer now must not hide the rest of the page
-    names: dict[tuple[str, str], dict[int, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str], Points] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         for name, value in sample.values.items():
-            names[sample.kind, name][sample.rank].append((sample.at_us, float(value)))
-    ordered = sorted(names, key=lambda key: (key[0] == "use", key[1]))
-    return [_chart(ask, name, names[kind, name]) for kind, name in ordered[:CHARTS_MAX]]
+            topic, line = _topic(ask, sample.kind, name, sample.rank)
+            found[sample.kind, topic][line].append((sample.at_us, float(value)))
+    ordered = sorted(found, key=lambda key: (key[0] == "use", key[1]))
+    return [_chart(ask, kind, name, found[kind, name]) for kind, name in ordered[:CHARTS_MAX]]
 
 
-def _chart(ask: Ask, name: str, by_rank: Mapping[int, Sequence[tuple[int, float]]]) -> Any:
-    title, unit, factor = _USE.get(name, (None, "", 1.0))
+def _topic(ask: Ask, kind: str, name: str, rank: int) -> tuple[str, str]:
+    """Which chart a number belongs to, and to which of its lines: devices share one."""
+    device = _DEVICE.fullmatch(name) if kind == "use" else None
+    if device is None:
+        return name, ask.say(text("task {rank}", rank=rank))
+    topic = "device_memory_gib" if device[2] == "memory_gib" else device[2]
+    return topic, f"{rank}:#{device[1]}"
+
+
+def _chart(ask: Ask, kind: str, name: str, by_line: Points) -> Any:
+    title, unit, factor = _USE.get(name, (None, "", 1.0)) if kind == "use" else (None, "", 1.0)
     series = [
-        Series(ask.say(text("task {rank}", rank=rank)), [(at, value * factor) for at, value in points])
-        for rank, points in sorted(by_rank.items())
+        Series(line, [(at, value * factor) for at, value in points])
+        for line, points in sorted(by_line.items())
     ]
     return lines(ask.say(title) if title else name, series, unit=unit)
 
