@@ -26,6 +26,7 @@ CYCLES = int(os.environ.get("PEARL_CRASH_CYCLES", "6"))
 SEED = int(os.environ.get("PEARL_CRASH_SEED", "1"))
 OVER_WITHIN_S = 240.0
 DOOMED = Path(doomed.__file__)
+pytestmark = pytest.mark.slow
 FAST = {"PEARL_METER_INTERVAL_S": "0.4", "PEARL_HOLD_WINDOW_S": "3", "PEARL_START_TIMEOUT_S": "8"}
 
 
