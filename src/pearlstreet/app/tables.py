@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pearlstreet.closing import tables as closing_tables
 from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
 from pearlstreet.ledger import tables as ledger_tables
@@ -16,5 +17,6 @@ ALL = (
     ledger_tables,
     pool_tables,
     job_tables,
+    closing_tables,
 )
 """One line per room that has tables."""

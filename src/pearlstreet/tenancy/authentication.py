@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,7 +22,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.store.core import Hints, Store, Tx
 from pearlstreet.tenancy import credentials
 from pearlstreet.tenancy.credentials import Credential
-from pearlstreet.tenancy.model import Actor, Standing
+from pearlstreet.tenancy.model import LEFT, Actor, Standing
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 from pearlstreet.tenancy.tables import api_keys, memberships, orgs, sessions, users
 
@@ -179,12 +180,8 @@ def key_actor(tx: Tx, row: RowMapping) -> Actor:
 
 
 def _actor(tx: Tx, row: RowMapping, **names: Any) -> Actor:
-    members = tx.rows(
-        sa.select(memberships.c.org_id, memberships.c.role, orgs.c.state)
-        .join(orgs, orgs.c.id == memberships.c.org_id)
-        .where(memberships.c.user_id == row["user_id"], orgs.c.state != Standing.CLOSED)
-    )
     operator = row["operator_role"]
+    members = standing(tx, row["user_id"])
     return Actor(
         user_id=row["user_id"],
         orgs={member["org_id"]: OrgRole(member["role"]) for member in members},
@@ -192,6 +189,20 @@ def _actor(tx: Tx, row: RowMapping, **names: Any) -> Actor:
         suspended=frozenset(m["org_id"] for m in members if m["state"] == Standing.SUSPENDED),
         **names,
     )
+
+
+def standing(tx: Tx, user_id: str) -> Sequence[RowMapping]:
+    """Where a user is a member now: org_id, role, state, slug. Raises Unauthenticated for one whose every organisation
+    is closed."""
+    rows = tx.rows(
+        sa.select(memberships.c.org_id, memberships.c.role, orgs.c.state, orgs.c.slug)
+        .join(orgs, orgs.c.id == memberships.c.org_id)
+        .where(memberships.c.user_id == user_id)
+    )
+    open_ones = [row for row in rows if row["state"] not in LEFT]
+    if rows and not open_ones:
+        raise Unauthenticated(text("The organisation {org} is closed", org=rows[0]["slug"]))
+    return open_ones
 
 
 def _touch(tx: Tx, parsed: Credential) -> None:

@@ -25,6 +25,8 @@ class Standing(StrEnum):
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    CLOSING = "closing"
+    """Of an organisation only: its members are out, its data is being handed over and erased."""
     CLOSED = "closed"
 
 
@@ -34,16 +36,26 @@ class StandingEvent(StrEnum):
     SUSPEND = "suspend"
     RESUME = "resume"
     CLOSE = "close"
+    ERASE = "erase"
 
 
 _MOVES = {
     (Standing.ACTIVE, StandingEvent.SUSPEND): Standing.SUSPENDED,
     (Standing.SUSPENDED, StandingEvent.RESUME): Standing.ACTIVE,
+}
+_USER_MOVES = {
     (Standing.ACTIVE, StandingEvent.CLOSE): Standing.CLOSED,
     (Standing.SUSPENDED, StandingEvent.CLOSE): Standing.CLOSED,
 }
-USER_STATES = StateTable("user", _MOVES, frozenset({Standing.CLOSED}))
-ORG_STATES = StateTable("organisation", _MOVES, frozenset({Standing.CLOSED}))
+_ORG_MOVES = {
+    (Standing.ACTIVE, StandingEvent.CLOSE): Standing.CLOSING,
+    (Standing.SUSPENDED, StandingEvent.CLOSE): Standing.CLOSING,
+    (Standing.CLOSING, StandingEvent.ERASE): Standing.CLOSED,
+}
+USER_STATES = StateTable("user", _MOVES | _USER_MOVES, frozenset({Standing.CLOSED}))
+ORG_STATES = StateTable("organisation", _MOVES | _ORG_MOVES, frozenset({Standing.CLOSED}))
+LEFT = (Standing.CLOSING, Standing.CLOSED)
+"""An organisation that is no longer a tenant: nobody is its member, and nothing new comes to be in it."""
 
 
 @dataclass(frozen=True, slots=True)

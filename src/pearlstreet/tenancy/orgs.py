@@ -15,6 +15,7 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.transitions import note, transition
 from pearlstreet.tenancy.authentication import changed
 from pearlstreet.tenancy.model import (
+    LEFT,
     ORG_STATES,
     Actor,
     Organisation,
@@ -23,6 +24,7 @@ from pearlstreet.tenancy.model import (
     StandingEvent,
 )
 from pearlstreet.tenancy.names import SLUG, check_after, check_label, check_slug
+from pearlstreet.tenancy.scopes import READ_ONLY
 from pearlstreet.tenancy.tables import orgs, projects
 
 DEFAULT_PROJECT = "default"
@@ -82,13 +84,35 @@ def get_org(store: Store, actor: Actor, org: str) -> Organisation:
 
 
 def find_org(tx: Tx, actor: Actor, org: str, scope: str = "orgs:read") -> Organisation:
-    """Like `get_org` inside a transaction; `scope` is what the actor needs there."""
+    """Like `get_org` inside a transaction; `scope` is what the actor needs there.
+
+    Raises Conflict for a wish to change something in an organisation that is closing or closed.
+    """
+    found = find_org_for_move(tx, actor, org, scope)
+    if found.state in LEFT and scope not in READ_ONLY:
+        raise _is_closed(found.slug)
+    return found
+
+
+def find_org_for_move(tx: Tx, actor: Actor, org: str, scope: str = "orgs:write") -> Organisation:
+    """Like `find_org`, also of one that is closed: for what moves the organisation itself."""
     found = _org_row(tx, org)
     absent = _no_org(org)
     if found is None:
         raise NotFound(absent)
     actor.require(scope, found["id"], missing=absent)
     return _org(found)
+
+
+def refuse_closed(tx: Tx, org_id: str) -> None:
+    """Raise Conflict when the organisation is closing or closed: its rows are about to be erased."""
+    row = tx.execute(_ORG_BY_ID, {"org": org_id}).mappings().first()
+    if row is not None and row["state"] in LEFT:
+        raise _is_closed(row["slug"])
+
+
+def _is_closed(slug: str) -> Conflict:
+    return Conflict(text("The organisation {org} is closed", org=slug))
 
 
 def list_orgs(
@@ -159,7 +183,7 @@ def _move_org(store: Store, actor: Actor, org: str, event: StandingEvent, reason
     reason = check_label(reason, "reason", 500)
 
     def command(tx: Tx) -> Organisation:
-        found = find_org(tx, actor, org, "orgs:write")
+        found = find_org_for_move(tx, actor, org)
         why = text("{reason}", reason=reason) if reason else None
         transition(tx, orgs, found.id, ORG_STATES, found.state, event, reason=why)
         audit.record(
@@ -171,7 +195,7 @@ def _move_org(store: Store, actor: Actor, org: str, event: StandingEvent, reason
             details={"reason": reason},
         )
         changed(tx)
-        return find_org(tx, actor, found.id, "orgs:write")
+        return find_org_for_move(tx, actor, found.id)
 
     return store.write(command)
 

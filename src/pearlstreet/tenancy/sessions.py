@@ -18,7 +18,7 @@ from pearlstreet.base.text import text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy import credentials, lockout, passwords
-from pearlstreet.tenancy.authentication import IDLE_US, changed
+from pearlstreet.tenancy.authentication import IDLE_US, changed, standing
 from pearlstreet.tenancy.model import Actor, Session, Standing, User
 from pearlstreet.tenancy.names import LOGIN
 from pearlstreet.tenancy.tables import oidc_flows, password_links, sessions, users
@@ -75,12 +75,14 @@ def end_session(store: Store, actor: Actor, session_id: str) -> None:
     store.write(command)
 
 
-def list_sessions(store: Store, actor: Actor) -> Sequence[Session]:
-    """The actor's live sessions, newest first."""
+def list_sessions(store: Store, actor: Actor, user_id: str | None = None) -> Sequence[Session]:
+    """The actor's live sessions, or (security) those of somebody else, newest first."""
+    if user_id not in (None, actor.user_id):
+        actor.require("users:write")
 
     def query(tx: Tx) -> Sequence[Session]:
         mine = sa.select(sessions).where(
-            sessions.c.user_id == actor.user_id,
+            sessions.c.user_id == (user_id or actor.user_id),
             sessions.c.expires_us > tx.now_us,
             sessions.c.last_seen_us > tx.now_us - IDLE_US,
         )
@@ -130,7 +132,11 @@ def change_password(store: Store, actor: Actor, current: str, new: str, *, peer:
 
 
 def start_session(tx: Tx, user: User, peer: str, *, how: str) -> SignedIn:
-    """Write a session inside a command that has decided who signed in; `how` goes into the audit log."""
+    """Write a session inside a command that has decided who signed in; `how` goes into the audit log.
+
+    Raises Unauthenticated for a member of closed organisations only.
+    """
+    standing(tx, user.id)
     parts, shown = credentials.mint(tx, credentials.SESSION)
     made = Session(parts.row_id, user.id, tx.now_us, tx.now_us + LIFE_US, tx.now_us, peer[:PEER_MAX])
     tx.execute(

@@ -13,7 +13,7 @@ from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import uploads
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.orgs import find_org, refuse_closed
 
 
 def check_may_upload(store: Store, actor: Actor, org: str) -> str:
@@ -47,6 +47,7 @@ def record_upload(store: Store, actor: Actor, org_id: str, name: str, blob: Blob
     actor.require("jobs:write", org_id)
 
     def command(tx: Tx) -> Row:
+        refuse_closed(tx, org_id)
         row = {
             "id": tx.new_id("upl"),
             "org_id": org_id,

@@ -16,7 +16,7 @@ from pearlstreet.ledger.book import chunks, post_one
 from pearlstreet.ledger.invoices.build import Charged, build
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.model import Draft, Entry, TxKind
-from pearlstreet.ledger.months import month_named
+from pearlstreet.ledger.months import month_at, month_named
 from pearlstreet.ledger.posting import post_spans
 from pearlstreet.ledger.prices import prices
 from pearlstreet.ledger.site import read_buyer, read_site
@@ -83,9 +83,23 @@ def list_invoices(
     return [Invoice.from_json(row["document"]) for row in store.read(lambda tx: tx.rows(query))]
 
 
-def _issue(tx: Tx, actor: Actor, org_id: str, month: str) -> Invoice:
+def issue_final(tx: Tx, actor: Actor, org_id: str) -> Sequence[Invoice]:
+    """Invoice everything that an organisation was charged and not invoiced yet, the present month's included: nothing
+    more will come. Inside a command that has decided so; repeating it finds nothing left."""
+    post_spans(tx, org_id=org_id)
+    present = month_at(tx.now_us, read_site(tx).time_zone).name
+    mine = charges.c.org_id == org_id
+    issued = set(tx.execute(sa.select(invoices.c.month).where(invoices.c.org_id == org_id)).scalars())
+    query = sa.select(charges.c.month).where(mine, charges.c.invoice_id.is_(None)).distinct()
+    left = set(tx.execute(query).scalars())
+    # What came late for a month that is invoiced goes on the present one's.
+    months = sorted((left - issued) | ({present} - issued if left else set()))
+    return [_issue(tx, actor, org_id, month, final=True) for month in months if _draft(tx, org_id, month)[1]]
+
+
+def _issue(tx: Tx, actor: Actor, org_id: str, month: str, *, final: bool = False) -> Invoice:
     site = read_site(tx)
-    if month_named(month, site.time_zone).end_us > tx.now_us:
+    if not final and month_named(month, site.time_zone).end_us > tx.now_us:
         raise Conflict(
             text("{month} is not over yet", month=month),
             hint=text("A draft can be seen at any time: pearl invoice {month}", month=month),
@@ -125,7 +139,8 @@ def _issue(tx: Tx, actor: Actor, org_id: str, month: str) -> Invoice:
         org_id=org_id,
         details={"number": made.number, "total": str(made.total)},
     )
-    outbox.emit(tx, "invoice.issued", {"invoice": made.id, "number": made.number}, org_id=org_id)
+    told = {"invoice": made.id, "number": made.number, "month": month, "total": str(made.total)}
+    outbox.emit(tx, "invoice.issued", told, org_id=org_id)
     return made
 
 

@@ -1,0 +1,246 @@
+"""What is erased when a tenant ends, table by table, and what is kept and why; then the files.
+
+Every table of the program stands in one of the two lists: a test sees to it, so that none is forgotten.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import NotFound, Unavailable
+from pearlstreet.base.outcome import Done
+from pearlstreet.base.text import text
+from pearlstreet.closing.tables import closings
+from pearlstreet.compute.jobs import tables as work
+from pearlstreet.compute.jobs.blobs import Blobs
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.ledger import tables as books
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.tables import idempotency, outbox, state_events
+from pearlstreet.tenancy import tables as people
+from pearlstreet.tenancy.keys import revoke_with_descendants
+from pearlstreet.tenancy.model import SYSTEM, Standing
+from pearlstreet.tenancy.notices import tables as notices
+
+FRESH_S = 600.0
+"""A blob this young may be another tenant's upload whose row is just being written: it is looked at again later."""
+SOME = 500
+
+Condition = Callable[[str], sa.ColumnElement[bool]]
+
+
+def _of_org(table: sa.Table, column: str = "org_id") -> Condition:
+    return lambda org_id: table.c[column] == org_id
+
+
+def _of_its_jobs(column: sa.ColumnElement[str]) -> Condition:
+    def condition(org_id: str) -> sa.ColumnElement[bool]:
+        made = [
+            column.in_(sa.select(table.c.id).where(table.c.org_id == org_id))
+            for table in (work.jobs, work.attempts, work.preparations)
+        ]
+        return sa.or_(*made)
+
+    return condition
+
+
+def _its_subjects(table: sa.Table) -> Condition:
+    """Rows named by the organisation or by a project of it."""
+
+    def condition(org_id: str) -> sa.ColumnElement[bool]:
+        own = sa.select(people.projects.c.id).where(people.projects.c.org_id == org_id)
+        return (table.c.subject_id == org_id) | table.c.subject_id.in_(own)
+
+    return condition
+
+
+def _its_deliveries(org_id: str) -> sa.ColumnElement[bool]:
+    hooks = sa.select(notices.webhooks.c.id).where(notices.webhooks.c.owner_id == org_id)
+    sent = notices.deliveries.c
+    return (sent.org_id == org_id) | (sent.target_id == org_id) | sent.target_id.in_(hooks)
+
+
+ERASED: tuple[tuple[sa.Table, Condition], ...] = (
+    (state_events, _of_its_jobs(state_events.c.entity_id)),
+    (work.waits, _of_its_jobs(work.waits.c.job_id)),
+    (work.allocations, _of_its_jobs(work.allocations.c.attempt_id)),
+    (work.artefacts, _of_org(work.artefacts)),
+    (work.uploads, _of_org(work.uploads)),
+    (work.preparations, _of_org(work.preparations)),
+    (work.attempts, _of_org(work.attempts)),
+    (work.jobs, _of_org(work.jobs)),
+    (work.quotas, _of_org(work.quotas)),
+    (work.shares, _of_org(work.shares)),
+    (work.fair_use, _of_org(work.fair_use)),
+    (people.secrets, _of_org(people.secrets)),
+    (books.budgets, _its_subjects(books.budgets)),
+    (books.ledger_buyers, _of_org(books.ledger_buyers)),
+    (books.balance_alerts, _of_org(books.balance_alerts)),
+    (outbox, _of_org(outbox)),
+    (notices.deliveries, _its_deliveries),
+    (notices.notices, _of_org(notices.notices)),
+    (notices.webhooks, _of_org(notices.webhooks, "owner_id")),
+    (notices.preferences, _of_org(notices.preferences, "owner_id")),
+)
+"""In this order: a row goes before those by which it is found."""
+
+_BOOKS = "the books are kept whole; they name the tenant by its id"
+KEPT: Mapping[str, str] = {
+    "orgs": "its id and slug, so that neither is given out again; the title and settings are emptied",
+    "projects": "their ids stand in the books; their names are emptied",
+    "users": "who belonged to it alone is made nameless; their ids stand in the books and the audit log",
+    "memberships": "deleted with what is done to users",
+    "api_keys": "revoked, label emptied: what they did stands under their ids in the audit log",
+    "sessions": "of who belonged to it alone: deleted",
+    "password_links": "of who belonged to it alone: deleted",
+    "identities": "of who belonged to it alone: deleted",
+    "terminal_codes": "begun sign-ins; they end within minutes",
+    "oidc_flows": "begun sign-ins; they end within minutes",
+    "sign_in_failures": "hold hashes only; they end within a day",
+    "idempotency": "of who belonged to it alone: deleted",
+    "audit": "a chain of hashes: who did what is kept for as long as the law and the center's rules say",
+    "audit_head": "of the center",
+    "closings": "what this was",
+    "loop_failures": "row ids and errors, for the operators; gone when the row goes on",
+    "named_leases": "of the center",
+    "meta": "of the center",
+    "outbox_cursors": "of the center",
+    "nodes": "of the center",
+    "node_benchmarks": "of the center",
+    "notice_told": "references only; they end by themselves",
+    **dict.fromkeys(
+        (
+            "ledger_site",
+            "ledger_price_versions",
+            "ledger_price_rules",
+            "ledger_accounts",
+            "ledger_transactions",
+            "ledger_entries",
+            "ledger_funds",
+            "ledger_holds",
+            "ledger_streams",
+            "ledger_spans",
+            "ledger_charges",
+            "ledger_top_ups",
+            "ledger_spending",
+            "ledger_invoices",
+        ),
+        _BOOKS,
+    ),
+}
+"""Tables whose rows stay, and why, or what else is done to them."""
+
+
+def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float = FRESH_S) -> None:
+    """Delete what its jobs left on disk and its blobs that no other tenant has. Safe to repeat.
+
+    Raises Unavailable when something must be looked at again later; the rows still say what is left to do then.
+    """
+    for row in _all(store, work.attempts, org_id):
+        engine = runtime.engines.get(row["engine"])
+        if engine is not None and not isinstance(answer := engine.forget(row["id"]), Done):
+            raise Unavailable(text("The engine does not answer: {reason}", reason=answer.reason))
+    for row in _all(store, work.preparations, org_id):
+        for engine in runtime.engines.values():
+            if row["attempt_id"] is not None:
+                engine.forget(row["attempt_id"])
+    for folder in (runtime.folders.prepared, runtime.folders.caches):
+        shutil.rmtree(folder / org_id, ignore_errors=True)
+    young = sum(
+        _erase_blobs(store, runtime, table, org_id, fresh_s) for table in (work.artefacts, work.uploads)
+    )
+    if young:
+        raise Unavailable(text("{count} files are too young to be erased yet", count=young))
+
+
+def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, fresh_s: float) -> int:
+    """Delete those that nobody else has; how many are still too young."""
+    blobs = Blobs(runtime.folders.blobs)
+    young = 0
+    names = sorted({str(row["sha256"]) for row in _all(store, table, org_id)})
+    for start in range(0, len(names), SOME):
+        part = names[start : start + SOME]
+        shared = store.read(partial(_named_by_others, names=part, org_id=org_id))
+        for name in part:
+            if name in shared:
+                continue
+            try:
+                path = blobs.path(name)
+            except NotFound:
+                continue
+            if path.stat().st_mtime > store.clock.now_us() / US_PER_S - fresh_s:
+                young += 1
+            else:
+                path.unlink(missing_ok=True)
+    return young
+
+
+def _named_by_others(tx: Tx, names: list[str], org_id: str) -> set[str]:
+    found: set[str] = set()
+    for table in (work.uploads, work.artefacts):
+        query = sa.select(table.c.sha256).where(table.c.sha256.in_(names), table.c.org_id != org_id)
+        found |= set(tx.execute(query).scalars())
+    return found
+
+
+def _all(store: Store, table: sa.Table, org_id: str) -> list[dict[str, Any]]:
+    columns = [table.c[name] for name in ("id", "engine", "sha256", "attempt_id") if name in table.c]
+    query = sa.select(*columns).where(table.c.org_id == org_id)
+    return [dict(row) for row in store.read(lambda tx: tx.rows(query))]
+
+
+def erase_rows(tx: Tx, org_id: str) -> None:
+    """Erase the organisation's rows and what names its people, in one transaction."""
+    for table, condition in ERASED:
+        tx.execute(sa.delete(table).where(condition(org_id)))
+    _erase_people(tx, org_id)
+    empty = sa.update(people.projects).where(people.projects.c.org_id == org_id)
+    tx.execute(empty.values(name="", slug=people.projects.c.id))
+    tx.execute(sa.update(people.orgs).where(people.orgs.c.id == org_id).values(name="", settings={}))
+    tx.execute(sa.update(closings).where(closings.c.id == org_id).values(reason=""))
+
+
+def _erase_people(tx: Tx, org_id: str) -> None:
+    """Revoke the organisation's keys; make those who belonged to it alone nameless."""
+    members = people.memberships.c
+    own_keys = sa.select(people.api_keys.c.id).where(people.api_keys.c.org_id == org_id)
+    elsewhere = sa.select(members.user_id).where(members.org_id != org_id)
+    gone = (
+        sa.select(people.users)
+        .join(people.memberships, members.user_id == people.users.c.id)
+        .where(members.org_id == org_id, members.user_id.not_in(elsewhere))
+        .where(people.users.c.operator_role.is_(None))
+    )
+    leavers = tx.rows(gone)
+    ids = [row["id"] for row in leavers]
+    keys = list(tx.execute(own_keys).scalars())
+    keys += tx.execute(sa.select(people.api_keys.c.id).where(people.api_keys.c.user_id.in_(ids))).scalars()
+    revoke_with_descendants(tx, SYSTEM, sorted(set(keys)))
+    tx.execute(sa.update(people.api_keys).where(people.api_keys.c.id.in_(keys)).values(label=""))
+    tx.execute(sa.delete(people.memberships).where(members.org_id == org_id))
+    for table in (people.sessions, people.password_links, people.identities, notices.notices):
+        tx.execute(sa.delete(table).where(table.c.user_id.in_(ids)))
+    for owner in ids:
+        tx.execute(sa.delete(notices.deliveries).where(notices.deliveries.c.target_id == owner))
+        tx.execute(sa.delete(notices.preferences).where(notices.preferences.c.owner_id == owner))
+    for row in leavers:
+        scope = idempotency.c.scope
+        labelled = scope.startswith(row["name"] + " ", autoescape=True)
+        tx.execute(sa.delete(idempotency).where((scope == row["name"]) | labelled))
+        tx.execute(
+            sa.update(people.users)
+            .where(people.users.c.id == row["id"])
+            .values(
+                name=row["id"].replace("_", "-"),
+                display_name="",
+                email=None,
+                password_hash=None,
+                state=Standing.CLOSED.value,
+            )
+        )

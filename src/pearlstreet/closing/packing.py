@@ -1,0 +1,71 @@
+"""A tar.gz as a stream of bytes, member by member, with a list of contents and their hashes at its end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+CHUNK = 1 << 20
+SPOOL_BYTES = 8 << 20
+"""What has no known length is collected in memory up to this, then on disk."""
+CONTENTS = "CONTENTS.json"
+LEVEL = 3
+
+
+class Packer:
+    """Makes the archive's bytes; nothing larger than a chunk is held in memory."""
+
+    def __init__(self, at_us: int) -> None:
+        self._at_s = at_us // 1_000_000
+        self._squeeze = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+        self._members: list[dict[str, Any]] = []
+
+    def rows(self, name: str, rows: Iterable[object]) -> Iterator[bytes]:
+        """A member of JSON lines."""
+        return self.content(
+            name, ((json.dumps(row, ensure_ascii=False, default=str) + "\n").encode() for row in rows)
+        )
+
+    def document(self, name: str, value: object) -> Iterator[bytes]:
+        """A member that is one JSON value."""
+        written = json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n"
+        return self.content(name, iter([written.encode()]))
+
+    def content(self, name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """A member whose length is not known beforehand."""
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            for chunk in chunks:
+                spool.write(chunk)
+            size = spool.tell()
+            spool.seek(0)
+            yield from self.known(name, iter(lambda: spool.read(CHUNK), b""), size)
+
+    def known(self, name: str, chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+        """A member of `size` bytes; a source that is shorter is filled up, one that is longer is cut."""
+        info = tarfile.TarInfo(name)
+        info.size, info.mtime, info.mode = size, self._at_s, 0o600
+        yield self._squeeze.compress(info.tobuf(tarfile.PAX_FORMAT))
+        digest, left = hashlib.sha256(), size
+        for chunk in chunks:
+            part = chunk[:left]
+            digest.update(part)
+            left -= len(part)
+            yield self._squeeze.compress(part)
+        while left:
+            part = bytes(min(left, CHUNK))
+            digest.update(part)
+            left -= len(part)
+            yield self._squeeze.compress(part)
+        yield self._squeeze.compress(bytes(-size % tarfile.BLOCKSIZE))
+        self._members.append({"name": name, "bytes": size, "sha256": digest.hexdigest()})
+
+    def end(self) -> Iterator[bytes]:
+        """The list of contents, and the end of the archive."""
+        yield from self.document(CONTENTS, {"members": list(self._members)})
+        yield self._squeeze.compress(bytes(2 * tarfile.BLOCKSIZE))
+        yield self._squeeze.flush()
