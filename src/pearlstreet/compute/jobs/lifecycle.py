@@ -187,7 +187,9 @@ def close_attempt(
 ) -> None:
     """The work is over: last span, hold settled, devices free. `collect`: results are still to be kept."""
     state = AttemptState(attempt["state"])
-    stopped_at_us = min(max(ended_us, attempt["started_us"] or 0), tx.now_us)
+    # What was metered was seen running: an engine whose clock lags cannot have it ended before.
+    ran_until_us = attempt["metered_until_us"] or attempt["started_us"] or 0
+    stopped_at_us = min(max(ended_us, ran_until_us), max(tx.now_us, ran_until_us))
     meter(tx, attempt, stopped_at_us)
     settle_attempt(tx, attempt, billable=_billable(attempt, end_reason, exit_code))
     tx.execute(_FREE, {"attempt": attempt["id"]})

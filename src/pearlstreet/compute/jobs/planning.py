@@ -150,8 +150,12 @@ class LivePlanner:
 
     def _snapshot(self, store: Store, state: _State) -> Snapshot:
         builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops))
+        # A node that is missing for a moment offers nothing, but what runs there counts for quotas and shares.
+        in_use = {task.node for attempt in state.running for task in attempt.tasks}
         builder.set_nodes(
-            node_row(node.report, schedulable=node.schedulable) for node in state.nodes if node.present
+            node_row(node.report, schedulable=node.schedulable)
+            for node in state.nodes
+            if node.present or node.report.name in in_use
         )
         for job in state.waiting:
             builder.add_waiting(job)
