@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -34,17 +35,23 @@ class SystemClock:
     time sync) is followed, one that steps back is not.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        elapsed_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`wall_ns` may be set back or ahead under it; `elapsed_ns` only ever grows."""
+        self._wall_ns, self._elapsed_ns = wall_ns, elapsed_ns
         self._lock = threading.Lock()
-        self._last_us = time.time_ns() // 1000
-        self._last_monotonic_ns = time.monotonic_ns()
+        self._last_us = wall_ns() // 1000
+        self._last_monotonic_ns = elapsed_ns()
 
     def now_us(self) -> int:
         with self._lock:
-            monotonic_ns = time.monotonic_ns()
+            monotonic_ns = self._elapsed_ns()
             elapsed_us = (monotonic_ns - self._last_monotonic_ns) // 1000
             self._last_monotonic_ns += elapsed_us * 1000
-            self._last_us = max(self._last_us + elapsed_us, time.time_ns() // 1000)
+            self._last_us = max(self._last_us + elapsed_us, self._wall_ns() // 1000)
             return self._last_us
 
     def not_before(self, us: int) -> None:

@@ -121,8 +121,8 @@ class Hints:
             self._listeners.setdefault(topic, []).append(listener)
 
     def fire(self, topics: set[str]) -> None:
-        """Call the listeners of `topics`."""
-        for topic in topics:
+        """Call the listeners of `topics`, in an order that a seed replays."""
+        for topic in sorted(topics):
             for listener in self._listeners.get(topic, ()):
                 listener()
 

@@ -23,7 +23,7 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.engines.simulated import course as courses
 from pearlstreet.compute.engines.simulated import machines, story
-from pearlstreet.compute.engines.simulated.course import Course, Habits
+from pearlstreet.compute.engines.simulated.course import Course, Habits, Kept
 from pearlstreet.compute.engines.simulated.dice import Dice
 from pearlstreet.compute.engines.simulated.memory import LATER_S, WHOLE_NODE, Attempt, Memory
 
@@ -191,6 +191,20 @@ class Cluster:
             return any(task.node == node for task in attempt.kept.tasks)
 
         return self._break(node, WHOLE_NODE, uses, text("Node {node} failed", node=node))
+
+    def change(self, attempt_id: str, bend: Callable[[Course, int], Course]) -> Outcome[None]:
+        """Give an attempt whose work goes on another course, made from its own and the present moment (a fault)."""
+        with self._lock:
+            attempt = self._memory.live.get(attempt_id)
+            if attempt is None:
+                return Done(None)
+            return self._memory.bend(attempt, bend(attempt.course, self.now_us()))
+
+    def living(self) -> list[tuple[Kept, Course]]:
+        """Attempts whose work is not over, with nothing in between that could lie: for whoever checks the center."""
+        with self._lock:
+            now_us = self.now_us()
+            return [(a.kept, a.course) for a in self._memory.live.values() if now_us < a.course.ends_us]
 
     def repair(self) -> Outcome[None]:
         """Every broken device and node works again."""
