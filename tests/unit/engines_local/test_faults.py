@@ -21,7 +21,7 @@ from tests.fakes.engines import value_of
 from tests.unit.engines_local.kit import Bench, processes_with, until
 
 from pearlstreet.base.outcome import Done, Refused, Retry, Unknown
-from pearlstreet.compute.engines.local import launching
+from pearlstreet.compute.engines.local import engine, launching
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.protocol import EndReason, Limits, Mount, Stage, TaskState
 
@@ -369,6 +369,19 @@ def test_thousands_of_ended_attempts_cost_a_scan_nothing(bench: Bench) -> None:
 
     for number in range(500):
         shutil.rmtree(folder.parent / f"att_copy{number}")
+
+
+def test_ends_that_do_not_fit_into_memory_are_told_from_disk(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "ENDED_KEPT", 3)
+    codes = {bench.run(f"exit {code}")[0].attempt_id: code for code in range(6)}
+    for _ in range(2):
+        assert {report.attempt_id: report.exit_code for report in value_of(bench.engine.scan())} == codes
+    for attempt_id, code in codes.items():
+        assert bench.report(attempt_id).exit_code == code
+        assert value_of(bench.engine.stop(attempt_id, grace_s=1)) is None
+    assert len(bench.engine._ended) == 3
 
 
 def test_clocks_that_step_back_do_not_move_ours() -> None:

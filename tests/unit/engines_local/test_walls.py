@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import tarfile
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes.engines import value_of
 from tests.unit.engines_local.kit import Bench, until
 
 from pearlstreet.base.outcome import Refused
@@ -343,6 +345,38 @@ def test_without_bubblewrap_inputs_are_where_their_variables_say(tmp_path: Path)
     )
     assert log.startswith("the labels\n") and report.exit_code != 0
     bench.clean_up()
+
+
+def test_the_ranks_of_a_gang_share_memory_and_nobody_else_does(sealed: Bench) -> None:
+    program = """
+        import mmap, os, sys, time
+        rank = os.environ['PEARL_RANK']
+        def shared(name):
+            handle = os.open('/dev/shm/' + name, os.O_RDWR | os.O_CREAT)
+            os.ftruncate(handle, 4096)
+            return mmap.mmap(handle, 4096)
+        ours, theirs = shared(rank), shared(str(1 - int(rank)))
+        ours[:5] = b'hello'
+        until = time.monotonic() + 30
+        while theirs[:5] != b'hello' and time.monotonic() < until:
+            time.sleep(0.01)
+        print(open('/proc/mounts').read())
+        print('heard', bytes(theirs[:5]).decode(), flush=True)
+        time.sleep(float(os.environ['LINGER_S']))
+    """
+    words = {"PROGRAM": textwrap.dedent(program), "LINGER_S": "300"}
+    gang = sealed.start('exec python3 -c "$PROGRAM"', tasks=2, variables=words)
+    until(lambda: all("heard hello" in sealed.log(gang, rank) for rank in (0, 1)))
+    assert " /dev/shm tmpfs " in sealed.log(gang), "it is memory, not disk"
+    others = [
+        sealed.run("ls -A /dev/shm; echo looked")[1],
+        sealed.run("ls -A /dev/shm; echo looked", tasks=2)[1],
+    ]
+    assert others == ["looked\n", "looked\n"]
+    shown = sealed.attempt_folder(gang) / "shm"
+    assert list(shown.iterdir()) == [], "nothing of it is seen outside"
+    value_of(sealed.engine.stop(gang, grace_s=0))
+    sealed.ended(gang)
 
 
 def test_a_binding_cannot_lead_out_of_the_work_folder(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pearlstreet.compute.engines.local.folders import INSIDE, METRICS_INSIDE
+from pearlstreet.compute.engines.local.supervisor.files import SHARED_MEMORY
 from pearlstreet.compute.engines.protocol import Binding, Mount
 
 Argument = str | dict[str, str]
@@ -53,9 +54,12 @@ def arguments(
     mounts: Sequence[Mount],
     bindings: Sequence[Binding],
     device_nodes: Sequence[str],
-    shared_memory_bytes: int,
+    shared_memory_bytes: int | None,
 ) -> list[Argument]:
-    """The options of one task; the command and its variables are added by the supervisor."""
+    """The options of one task; the command and its variables are added by the supervisor.
+
+    `shared_memory_bytes`: of a /dev/shm of its own; None: the one that all tasks of the attempt share.
+    """
     found: list[Argument] = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
     found += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     found += ["--uid", USER_INSIDE, "--gid", USER_INSIDE, "--hostname", "pearl"]
@@ -71,8 +75,11 @@ def arguments(
         found += ["--ro-bind", {"path": str(stubs / shown)}, f"/etc/{name}"]
     if internet and os.path.exists("/etc/resolv.conf"):  # noqa: PTH110
         found += ["--ro-bind", {"path": os.path.realpath("/etc/resolv.conf")}, "/etc/resolv.conf"]
-    found += ["--proc", "/proc", "--dev", "/dev", "--size", str(shared_memory_bytes), "--perms", "1777"]
-    found += ["--tmpfs", "/dev/shm"]  # noqa: S108
+    found += ["--proc", "/proc", "--dev", "/dev"]
+    if shared_memory_bytes is None:
+        found += ["--bind", {"path": str(folder / SHARED_MEMORY)}, "/dev/shm"]  # noqa: S108
+    else:
+        found += ["--size", str(shared_memory_bytes), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     for node in device_nodes:
         found += ["--dev-bind", {"path": node}, node]
     found += ["--remount-ro", "/dev"]

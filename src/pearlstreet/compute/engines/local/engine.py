@@ -47,6 +47,8 @@ DISK_RETRY_S = 30.0
 LAUNCH_RETRY_S = 5.0
 ALIVE_RETRY_S = 2.0
 GONE_WITHIN_S = 2.0
+ENDED_KEPT = 10_000
+"""Reports of ended attempts kept in memory (about 1 KB each); those of others are read from disk again when asked for."""
 
 
 class LocalEngine:
@@ -214,7 +216,9 @@ class LocalEngine:
                 cached = self._ended.get(attempt_id)
                 plan = None if cached is not None else self._plan(attempt_id)
                 if cached is not None or plan is not None:
-                    found.append(cached if plan is None else self._look(plan))
+                    # a walk over more than fit must not push each one out just before it is looked at again
+                    keep = len(self._ended) < ENDED_KEPT
+                    found.append(cached if plan is None else self._look(plan, keep=keep))
         except OSError as error:
             return Unknown(_unreadable(error))
         return Done([report for report in found if report is not None])
@@ -224,7 +228,8 @@ class LocalEngine:
             return None
         return files.read_json(str(self._folders.attempt(attempt_id)), files.ORDER)
 
-    def _look(self, plan: dict[str, Any]) -> AttemptReport:
+    def _look(self, plan: dict[str, Any], *, keep: bool = True) -> AttemptReport:
+        """`keep`: an end may push the oldest one out of memory."""
         attempt_id = plan["attempt_id"]
         cached = self._ended.get(attempt_id)
         if cached is not None:
@@ -235,7 +240,7 @@ class LocalEngine:
         )  # before the state: it is written before the lock is let go
         state = files.read_json(str(folder), files.STATE)
         if state is not None and state["state"] == TaskState.EXITED:
-            return self._remember(plan, state)
+            return self._remember(plan, state) if keep else reports.from_state(plan, state)
         if not alive and self._begun(plan, folder):
             return self._lost(plan)
         if not alive:
@@ -248,7 +253,10 @@ class LocalEngine:
 
     def _remember(self, plan: dict[str, Any], state: dict[str, Any]) -> AttemptReport:
         report = reports.from_state(plan, state)
-        self._ended[plan["attempt_id"]] = report
+        with self._guard:
+            self._ended[plan["attempt_id"]] = report
+            while len(self._ended) > ENDED_KEPT:
+                del self._ended[next(iter(self._ended))]
         return report
 
     def _revive(self, plan: dict[str, Any]) -> None:
@@ -397,7 +405,8 @@ class LocalEngine:
                     return Retry(ALIVE_RETRY_S, text("Attempt {id} is still running", id=attempt_id))
                 if plan is not None:
                     clearing.remove_groups(plan)
-                self._ended.pop(attempt_id, None)
+                with self._guard:
+                    self._ended.pop(attempt_id, None)
                 clearing.delete_tree(folder, self._folders.trash)
             except FileNotFoundError:
                 return Done(None)

@@ -114,6 +114,9 @@ def make_plan(
         if walls.cgroup_version
         else None,
         "supervisor_groups": list(walls.supervisor_groups),
+        "shared_memory_bytes": sum(_memory_bytes(task) for task in order.tasks)
+        if inside and len(order.tasks) > 1
+        else 0,
         "work": str(folder / "work"),
         "readable": [*bubblewrap.SYSTEM, *bubblewrap.ETC, *bubblewrap.NAMES, "/proc", *read_only]
         + (["/sys"] if every_node else [])
@@ -149,7 +152,7 @@ def _task(
 ) -> dict[str, Any]:
     folder = folders.attempt(order.attempt_id)
     inside = walls.sandbox == "bubblewrap"
-    memory_bytes = max(int(task.memory_gib * GIB), LEAST_MEMORY_BYTES)
+    memory_bytes = _memory_bytes(task)
     words: list[bubblewrap.Argument] = []
     if inside:
         words = bubblewrap.arguments(
@@ -163,7 +166,7 @@ def _task(
             mounts=order.mounts,
             bindings=order.bindings,
             device_nodes=nodes,
-            shared_memory_bytes=memory_bytes,
+            shared_memory_bytes=memory_bytes if len(order.tasks) == 1 else None,
         )
     return {
         "rank": task.rank,
@@ -182,6 +185,10 @@ def _task(
         if order.network == "none" and not walls.own_network
         else None,
     }
+
+
+def _memory_bytes(task: TaskOrder) -> int:
+    return max(int(task.memory_gib * GIB), LEAST_MEMORY_BYTES)
 
 
 def _rlimits(order: AttemptOrder, walls: Walls, memory_bytes: int, has_devices: bool) -> Mapping[str, int]:

@@ -22,6 +22,7 @@ LOCK = "lock"
 BALLAST = "ballast"
 METRICS = "metrics.jsonl"
 SUPERVISOR_LOG = "supervisor.log"
+SHARED_MEMORY = "shm"
 FOLDERS = ("work", "outputs", "tmp", "home", "logs", "user-metrics")
 BALLAST_BYTES = 256 << 10
 """Given back to a full disk so that the end of the attempt can still be written down."""

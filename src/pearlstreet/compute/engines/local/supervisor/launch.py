@@ -64,6 +64,8 @@ class Launcher:
         """Namespaces of the attempt as a whole. Raises OSError."""
         if self._plan["own_network"]:
             self._plan["user_namespace"] = linux.own_network()
+        if self._plan["shared_memory_bytes"]:
+            self._share_memory(f"{self._folder}/{files.SHARED_MEMORY}")
         if self._plan["seccomp"] is not None:
             with open(self._plan["seccomp"], "rb") as file:
                 self._plan["seccomp_program"] = file.read()
@@ -72,6 +74,18 @@ class Launcher:
 
             paths = [path for task in self._plan["tasks"] for path in paths_in(task["walls"])]
             self._reachable = bind_reachable(list(dict.fromkeys(paths)), [self._folder])
+
+    def _share_memory(self, path: str) -> None:
+        """One /dev/shm for all tasks of the attempt; on disk, counted as such, where no memory can be mounted."""
+        from .sources import share_memory
+
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o1777)
+        try:
+            alone = share_memory(path, self._plan["shared_memory_bytes"])
+            self._plan["user_namespace"] = alone or self._plan.get("user_namespace", False)
+        except OSError:
+            self._plan["shared_on_disk"] = True
 
     def program(self, task: dict[str, Any]) -> tuple[list[bytes], dict[bytes, bytes], list[int]]:
         """The command to execute, its environment, and the handles it inherits."""

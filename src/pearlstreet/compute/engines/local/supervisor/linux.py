@@ -61,31 +61,33 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str |
     _call(_libc.mount, *encoded, ctypes.c_ulong(flags), data)
 
 
+def user_namespace(flags: int) -> None:
+    """Namespaces of our own (CLONE_ flags) without the right to make them, in which we stay who we are. Raises OSError."""
+    uid, gid = os.getuid(), os.getgid()
+    unshare(CLONE_NEWUSER | flags)
+    maps = (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"))
+    for name, value in maps:
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(value)
+
+
 def own_network() -> bool:
     """A network of our own in which only loopback is up, for this process and all it starts from now on.
 
     Without the right to make one directly, a user namespace in which we stay who we are gives it: True then.
     Raises OSError.
     """
-    user_namespace = False
+    alone = False
     try:
         unshare(CLONE_NEWNET)
     except PermissionError:
-        user_namespace = True
-        uid, gid = os.getuid(), os.getgid()
-        unshare(CLONE_NEWUSER | CLONE_NEWNET)
-        for name, value in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{uid} {uid} 1"),
-            ("gid_map", f"{gid} {gid} 1"),
-        ):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(value)
+        alone = True
+        user_namespace(CLONE_NEWNET)
     any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     request = struct.pack("16sh14x", b"lo", 0x1 | 0x40)  # IFF_UP | IFF_RUNNING
     fcntl.ioctl(any_socket.fileno(), 0x8914, request)  # SIOCSIFFLAGS
     any_socket.close()
-    return user_namespace
+    return alone
 
 
 def set_seccomp(program: bytes) -> None:

@@ -1,7 +1,9 @@
-"""Makes the host's folders reachable for bubblewrap once it has given up root.
+"""Mounts the supervisor makes for its tasks, in a mount namespace of its own: nothing of them is seen outside.
 
-The attempt's folder and often the interpreter lie beneath folders only root may enter. In a mount namespace of its own the
-supervisor binds each of them to a short path everybody may enter; nothing of it is seen outside.
+Memory that the tasks of a gang share. And the host's folders, reachable for bubblewrap once it has given up root.
+
+The attempt's folder and often the interpreter lie beneath folders only root may enter: the supervisor binds each of them to
+a short path everybody may enter.
 """
 
 from __future__ import annotations
@@ -21,6 +23,23 @@ PLACES = ("/mnt", "/media", "/srv", "/opt", "/tmp")  # noqa: S108  # hidden from
 def paths_in(arguments: list[Any]) -> list[str]:
     """The host paths among bubblewrap's arguments, each once."""
     return list(dict.fromkeys(item["path"] for item in arguments if isinstance(item, dict)))
+
+
+def share_memory(path: str, size_bytes: int) -> bool:
+    """A file system in memory at `path`. It goes with the last process that sees it, however that ends.
+
+    True: a user namespace of our own was needed. Raises OSError.
+    """
+    alone = False
+    try:
+        linux.unshare(linux.CLONE_NEWNS)
+    except PermissionError:
+        alone = True
+        linux.user_namespace(linux.CLONE_NEWNS)
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    options = f"mode=1777,size={size_bytes}"
+    linux.mount("pearl", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+    return alone
 
 
 def bind_reachable(paths: list[str], keep: list[str]) -> dict[str, str]:

@@ -37,6 +37,8 @@ class Watch:
     def __init__(self, folder: str, plan: dict[str, Any], tasks: list[Task], clock: files.WallClock) -> None:
         self._folder, self._plan, self._tasks, self._clock = folder, plan, tasks, clock
         self._folders = [f"{folder}/{name}" for name in ("work", "outputs", "tmp", "home", "user-metrics")]
+        if plan.get("shared_on_disk"):
+            self._folders.append(f"{folder}/{files.SHARED_MEMORY}")
         self._mounts: list[str] = plan["owned"]
         self._before_bytes = usage.disk_bytes(self._mounts, NEVER_TOO_MUCH)
         self._metrics = usage.MetricsFile(f"{folder}/{files.METRICS}")
