@@ -13,4 +13,8 @@ MENU: tuple[NavGroup, ...] = (
             NavItem("/jobs", text("Jobs"), "jobs", "j"),
         ),
     ),
+    NavGroup(
+        text("Center"),
+        (NavItem("/nodes", text("Nodes"), "nodes", "n"),),
+    ),
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT
-from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, JobView
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.store.core import Tx
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class NodeUse:
     """Device → share of its compute."""
     jobs: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     """Device → (job, organisation)."""
+    all_jobs: dict[str, str] = field(default_factory=dict)
+    """Job → organisation, those without a device too."""
 
 
 def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
@@ -33,6 +37,7 @@ def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
     for row in tx.rows(sa.select(*columns).where(attempts.c.state.in_(LIVE_ATTEMPT))):
         for task in row["placement"]["tasks"]:
             use = found.setdefault(task["node"], NodeUse())
+            use.all_jobs[row["job_id"]] = row["org_id"]
             use.cpus += task["cpu_milli"] / 1000
             use.memory_gib += task["memory_mib"] / 1024
             for device in task["devices"]:
@@ -41,3 +46,13 @@ def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
                 use.given[device["index"]] = use.given.get(device["index"], 0.0) + share
                 use.jobs.setdefault(device["index"], []).append((row["job_id"], row["org_id"]))
     return found
+
+
+def find_jobs(store: Store, actor: Actor, ids: Sequence[str]) -> Sequence[JobView]:
+    """Those of the jobs that the actor may see, newest first."""
+    visible = actor.orgs_with("jobs:read")
+    columns = [column for column in jobs.c if column.name != "spec"]
+    found = sa.select(*columns).where(jobs.c.id.in_(ids)).order_by(jobs.c.id.desc())
+    if visible is not None:
+        found = found.where(jobs.c.org_id.in_(sorted(visible)))
+    return [job_view(row) for row in store.read(lambda tx: tx.rows(found))]

@@ -1,0 +1,199 @@
+"""Nodes: all of them with a filter, and one with its devices, what runs there, and what was measured on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pearlstreet.base.errors import InvalidInput, NotFound, Problem
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.model import DeviceReport
+from pearlstreet.compute.hardware.normalise import Basis
+from pearlstreet.compute.jobs.nodes import NodeUse, find_jobs
+from pearlstreet.compute.jobs.pool_view import PoolView, look
+from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.inventory import Node
+from pearlstreet.compute.pool.measurements import list_benchmarks
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.home import org_slugs
+from pearlstreet.console.paging import cut, page_number
+
+STATES = ("healthy", "unhealthy", "drained", "gone")
+JOBS_SHOWN = 200
+REASON_MAX = 500
+BASES: Mapping[Basis, Text] = {
+    Basis.MEASURED: text("measured"),
+    Basis.ASSUMED: text("assumed"),
+    Basis.UNKNOWN: text("unknown"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A node in the list."""
+
+    node: Node
+    states: Sequence[str]
+    """What holds of it, the worst first; a drained node may be unhealthy as well."""
+    use: NodeUse
+    cards: Sequence[tuple[str, int]]
+    """Model → devices."""
+    pflops: float
+    basis: Text | None
+    """Where the PFLOPS come from; None without devices."""
+    ill: Sequence[DeviceReport] = field(default_factory=tuple)
+
+
+def show(ask: Ask) -> Answer:
+    """All nodes that fit the filter, by name."""
+    pool = look(ask.store, ask.actor, ask.center.runtime)
+    state, words = ask.query.get("state", ""), ask.query.get("q", "")[:120].strip()
+    states = {node.report.name: states_of(node) for node in pool.nodes}
+    counts = Counter(state for found in states.values() for state in found)
+    fitting = [
+        node
+        for node in pool.nodes
+        if (state not in STATES or state in states[node.report.name]) and _says(node, words)
+    ]
+    shown = cut(fitting, page_number(ask), PER_PAGE)
+    return View(
+        "nodes.html",
+        {
+            "pool": pool,
+            "counts": counts,
+            "states": STATES,
+            "state": state if state in STATES else "",
+            "words": words,
+            "rows": [_line(pool, node, states[node.report.name]) for node in shown.rows],
+            "shown": shown,
+            "filters": {name: value for name, value in (("state", state), ("q", words)) if value},
+        },
+    )
+
+
+def show_one(ask: Ask) -> Answer:
+    """One node."""
+    pool = look(ask.store, ask.actor, ask.center.runtime)
+    name = ask.place["node"]
+    node = next((node for node in pool.nodes if node.report.name == name), None)
+    if node is None:
+        raise NotFound(text("There is no node {name}", name=name[:120]))
+    use = pool.use(name)
+    mine = ask.actor.orgs_with("jobs:read")
+    seen = [job for job, org in use.all_jobs.items() if mine is None or org in mine]
+    jobs = find_jobs(ask.store, ask.actor, seen[-JOBS_SHOWN:])
+    several = mine is None and ask.actor.may("orgs:read")
+    return View(
+        "node.html",
+        {
+            "title": name,
+            "line": _line(pool, node, states_of(node)),
+            "node": node,
+            "report": node.report,
+            "use": use,
+            "cpu_pflops": pool.cpu_pflops[name],
+            "devices": [_device(pool, use, device, jobs) for device in node.report.devices],
+            "jobs": jobs,
+            "job_count": len(seen),
+            "others": len(use.all_jobs) - len(seen),
+            "org_slugs": org_slugs(ask) if several else {},
+            "benchmarks": list_benchmarks(ask.store, ask.actor, name),
+            "may_write": ask.actor.may("nodes:write"),
+        },
+    )
+
+
+def drain(ask: Ask) -> Answer:
+    """Place nothing new on it."""
+    name = ask.place["node"]
+    reason = ask.value("reason")
+    if len(reason) > REASON_MAX:
+        message = text("At most 500 characters fit")
+        raise InvalidInput(message, problems=[Problem("reason", message)])
+    inventory.drain(ask.store, ask.actor, name, reason)
+    return Go(ask.path, text("{node} gets no new work; what runs there goes on", node=name))
+
+
+def resume(ask: Ask) -> Answer:
+    """Use it again."""
+    name = ask.place["node"]
+    inventory.undrain(ask.store, ask.actor, name)
+    return Go(ask.path, text("{node} gets work again", node=name))
+
+
+def forget(ask: Ask) -> Answer:
+    """Drop a machine that is gone."""
+    name = ask.place["node"]
+    inventory.forget_node(ask.store, ask.actor, name)
+    return Go("/nodes", text("{node} is forgotten", node=name))
+
+
+def states_of(node: Node) -> Sequence[str]:
+    """What holds of a node, the worst first; `healthy` when nothing else does."""
+    well = node.report.healthy and all(device.healthy for device in node.report.devices)
+    found = [
+        name
+        for name, holds in (
+            ("gone", not node.present),
+            ("unhealthy", node.present and not well),
+            ("drained", node.drained),
+        )
+        if holds
+    ]
+    return found or ["healthy"]
+
+
+def _says(node: Node, words: str) -> bool:
+    """Whether every word is part of what the list says of the node."""
+    report = node.report
+    said = " ".join(
+        (report.name, node.engine, report.rack, report.pod, *{device.model for device in report.devices})
+    ).lower()
+    return all(word in said for word in words.lower().split())
+
+
+def _line(pool: PoolView, node: Node, states: Sequence[str]) -> Line:
+    working = [pool.rates[device.model] for device in node.report.devices if device.healthy]
+    kinds = {rate.basis for rate in working}
+    basis = next(
+        (BASES[kind] for kind in (Basis.UNKNOWN, Basis.ASSUMED, Basis.MEASURED) if kind in kinds), None
+    )
+    return Line(
+        node=node,
+        states=states,
+        use=pool.use(node.report.name),
+        cards=sorted(Counter(device.model for device in node.report.devices).items()),
+        pflops=sum(float(rate.pflops) for rate in working),
+        basis=basis,
+        ill=[device for device in node.report.devices if not device.healthy],
+    )
+
+
+def _device(pool: PoolView, use: NodeUse, device: DeviceReport, jobs: Sequence[Any]) -> dict[str, Any]:
+    rate, known = pool.rates[device.model], catalogue().find(device.model)
+    names = {job.id: job.name for job in jobs}
+    here = dict.fromkeys(job for job, _ in use.jobs.get(device.index, ()))
+    return {
+        "report": device,
+        "name": known.name if known is not None else device.model,
+        "pflops": float(rate.pflops),
+        "basis": BASES[rate.basis],
+        "given": use.given.get(device.index, 0.0),
+        "jobs": [(job, names[job]) for job in here if job in names],
+    }
+
+
+PAGES = (
+    Page("/nodes", text("Nodes"), show, scope="nodes:read"),
+    Page(
+        "/nodes/{node}",
+        text("Node"),
+        show_one,
+        scope="nodes:read",
+        actions={"drain": drain, "resume": resume, "forget": forget},
+    ),
+)

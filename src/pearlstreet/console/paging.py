@@ -1,0 +1,39 @@
+"""Lists that are cut into numbered pages: those that are small enough to be made whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pearlstreet.console.asking import PER_PAGE, Ask
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(Generic[T]):
+    """One page of a list."""
+
+    rows: Sequence[T]
+    number: int
+    """From 1."""
+    last: int
+    count: int
+    """Of the whole list."""
+    first_row: int
+    """Place of the first row in the list, from 1; 0 for an empty list."""
+
+
+def page_number(ask: Ask) -> int:
+    """The page that the address asks for."""
+    written = ask.query.get("page", "1")
+    return int(written) if written.isdecimal() and written.isascii() and len(written) < 8 else 1
+
+
+def cut(rows: Sequence[T], number: int, per_page: int = PER_PAGE) -> Cut[T]:
+    """PURE: a page of `rows`; a number beyond the end gives the last one."""
+    last = max(1, -(-len(rows) // per_page))
+    at = min(max(number, 1), last)
+    start = (at - 1) * per_page
+    return Cut(rows[start : start + per_page], at, last, len(rows), start + 1 if rows else 0)
