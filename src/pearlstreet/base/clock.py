@@ -37,8 +37,8 @@ class SystemClock:
 
     def __init__(
         self,
-        wall_ns: Callable[[], int] = time.time_ns,
-        elapsed_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = lambda: time.time_ns(),
+        elapsed_ns: Callable[[], int] = lambda: time.monotonic_ns(),
     ) -> None:
         """`wall_ns` may be set back or ahead under it; `elapsed_ns` only ever grows."""
         self._wall_ns, self._elapsed_ns = wall_ns, elapsed_ns
