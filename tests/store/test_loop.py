@@ -284,6 +284,38 @@ def test_a_loop_that_fails_goes_on(sqlite_store: Store, running: list[LoopRunner
     assert healed.wait(10)
 
 
+def test_a_row_that_takes_long_does_not_hold_up_those_that_come_later(
+    sqlite_store: Store, running: list[LoopRunner]
+) -> None:
+    store = with_things(sqlite_store)
+    begun, over, done = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def act(value: int) -> int:
+        if value == 100:
+            begun.set()
+            assert over.wait(60)
+        return value + 1
+
+    def apply(tx: Tx, row_id: str, token: str, row: Row, decision: int, outcome: int) -> int | None:
+        done.release()
+        return _apply(tx, row_id, token, row, decision, outcome)
+
+    loop = _loop(act=act, apply=apply, lanes=2, batch=2, hints=("new",), interval_s=3600)
+    runner = LoopRunner(store, [loop])
+    running.append(runner)
+    runner.start()
+    try:
+        store.write(lambda tx: (add(tx, "big", value=100, due_us=0), tx.hint("new")))
+        assert begun.wait(30)
+        for number in range(5):
+            store.write(lambda tx, name=f"small{number}": (add(tx, name, due_us=0), tx.hint("new")))
+            assert done.acquire(timeout=30), "it waits for the big one"
+        assert thing(store, "big")["value"] == 100
+    finally:
+        over.set()
+    assert done.acquire(timeout=30)
+
+
 def test_stopping_waits_for_the_step_under_way(sqlite_store: Store) -> None:
     began, done = threading.Event(), threading.Event()
 

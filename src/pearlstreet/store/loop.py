@@ -77,6 +77,8 @@ class RowLoop(Generic[C, D, O]):
     batch: int = 64
     workers: int = 4
     lease_s: float = 120.0
+    lanes: int = 1
+    """How many steps the runner lets go on at once: a row that takes long holds up no more than its own batch."""
 
     _stranded: list[tuple[str, str]] = field(default_factory=list, repr=False, compare=False)
     """(row, token) that could not be given back because the store did not take writes."""
@@ -178,9 +180,11 @@ class RowLoop(Generic[C, D, O]):
             self._stranded.append((row_id, token))
 
     def _give_back_stranded(self, store: Store) -> None:
-        while self._stranded:
-            row_id, token = self._stranded[-1]
-            self._stranded.pop()
+        while True:
+            try:
+                row_id, token = self._stranded.pop()
+            except IndexError:  # lanes share the list
+                return
             self._give_back(store, row_id, token)
             if (row_id, token) in self._stranded:
                 return
@@ -308,7 +312,7 @@ class RowGuard:
 
 
 class LoopRunner:
-    """Drives loops, a thread each, until stopped."""
+    """Drives loops, a thread for each of their lanes, until stopped."""
 
     def __init__(self, store: Store, loops: Sequence[Loop]) -> None:
         self._store = store
@@ -322,9 +326,11 @@ class LoopRunner:
         for loop in self._loops:
             for topic in loop.hints:
                 self._store.hints.listen(topic, self._wakes[loop.name].set)
-            thread = threading.Thread(target=self._run, args=(loop,), name=f"loop-{loop.name}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            for lane in range(getattr(loop, "lanes", 1)):
+                name = f"loop-{loop.name}" + (f"-{lane}" if lane else "")
+                thread = threading.Thread(target=self._run, args=(loop, lane), name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def stop(self, timeout_s: float = 20) -> None:
         """Let every loop finish its step, then end."""
@@ -335,7 +341,7 @@ class LoopRunner:
         for thread in self._threads:
             thread.join(max(0.0, ends_at - self._store.clock.monotonic_s()))
 
-    def _run(self, loop: Loop) -> None:
+    def _run(self, loop: Loop, lane: int) -> None:
         wake = self._wakes[loop.name]
         failures = 0
         while not self._stopping.is_set():
@@ -355,4 +361,4 @@ class LoopRunner:
             if rest_s:
                 self._stopping.wait(min(rest_s, REST_MAX_S))
             if not more:
-                wake.wait(loop.interval_s)
+                wake.wait(loop.interval_s * (lane + 1))

@@ -25,6 +25,9 @@ from pearlstreet.store.loop import Loop, RowLoop
 FILES_MAX = 10_000
 PATH_MAX = 1024
 """Characters of an artefact's path: what its column holds."""
+LANES, WORKERS = 4, 4
+"""Large outputs take minutes to copy: so many attempts are copied at once, and others end meanwhile as long as one lane
+has nothing large."""
 RETRY_S = 5.0
 DISK_RETRY_S = 60.0
 GIVE_UP_S = 86_400.0
@@ -52,6 +55,9 @@ def collect_loop(runtime: Runtime) -> Loop:
         hints=(lifecycle.COLLECT,),
         interval_s=2.0,
         lease_s=1800,
+        batch=WORKERS,
+        workers=WORKERS,
+        lanes=LANES,
     )
 
 

@@ -80,7 +80,7 @@ class Launcher:
         from .sources import share_memory
 
         os.mkdir(path, 0o700)
-        os.chmod(path, 0o1777)
+        os.chmod(path, 0o1777)  # noqa: S103  # beneath a folder that only the server may enter
         try:
             alone = share_memory(path, self._plan["shared_memory_bytes"])
             self._plan["user_namespace"] = alone or self._plan.get("user_namespace", False)
