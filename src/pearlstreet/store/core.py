@@ -82,6 +82,10 @@ class Claim(Protocol):
         """Run the command unless this claim was already honoured."""
         ...
 
+    def check(self, tx: Tx) -> None:
+        """Raise Replayed if this claim was already honoured."""
+        ...
+
 
 class Replayed(Exception):
     """Not a failure: the command was done before, and this is what was answered then."""
@@ -106,6 +110,9 @@ class _OneWrite:
             raise
         self._done = True
         return result
+
+    def check(self, tx: Tx) -> None:
+        self._claim.check(tx)
 
 
 class Hints:
@@ -157,6 +164,12 @@ class Store:
     def once(self, claim: Claim | None) -> Store:
         """The same store, whose one write honours an Idempotency-Key."""
         return replace(self, claim=_OneWrite(claim)) if claim is not None else self
+
+    def not_done_before(self) -> None:
+        """Raise Replayed if the write of this request was done before: ahead of what a command does outside the database."""
+        claim = self.claim
+        if claim is not None:
+            self.read(claim.check)
 
     def close(self) -> None:
         """Finish pending writes and close the database."""

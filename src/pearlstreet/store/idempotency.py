@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import IdempotencyMismatch, InvalidInput
 from pearlstreet.base.text import text
-from pearlstreet.store.core import Replayed, Tx
+from pearlstreet.store.core import Replayed, Row, Tx
 from pearlstreet.store.tables import idempotency
 
 __all__ = ["OnceClaim", "Replayed", "fingerprint", "forget_old"]
@@ -44,19 +44,8 @@ class OnceClaim:
 
     def run(self, tx: Tx, command: Callable[[Tx], T]) -> T:
         """Run the command and keep its answer. Raises Replayed, or IdempotencyMismatch for another body."""
-        kept = tx.first(
-            sa.select(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key)
-        )
         context = f"idempotency:{self.scope}:{self.key}"
-        if kept is not None and kept["at_us"] > tx.now_us - KEPT_US:
-            if kept["fingerprint"] != self.fingerprint:
-                raise IdempotencyMismatch(
-                    text("Idempotency-Key {key} was used before with another request", key=self.key),
-                    hint=text("Use a fresh key for a different request"),
-                )
-            body = bytes(kept["body"])
-            raise Replayed(tx.sealer.open(body, context) if tx.sealer else body)
-        if kept is not None:
+        if self._kept(tx) is not None:
             tx.execute(
                 sa.delete(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key)
             )
@@ -72,6 +61,25 @@ class OnceClaim:
             )
         )
         return result
+
+    def check(self, tx: Tx) -> None:
+        """Raise Replayed if the command was run before, or IdempotencyMismatch for another body."""
+        self._kept(tx)
+
+    def _kept(self, tx: Tx) -> Row | None:
+        """What is kept under the key and too old to count, if anything. Raises for what counts."""
+        kept = tx.first(
+            sa.select(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key)
+        )
+        if kept is None or kept["at_us"] <= tx.now_us - KEPT_US:
+            return kept
+        if kept["fingerprint"] != self.fingerprint:
+            raise IdempotencyMismatch(
+                text("Idempotency-Key {key} was used before with another request", key=self.key),
+                hint=text("Use a fresh key for a different request"),
+            )
+        body = bytes(kept["body"])
+        raise Replayed(tx.sealer.open(body, f"idempotency:{self.scope}:{self.key}") if tx.sealer else body)
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:

@@ -48,7 +48,11 @@ async def make(request: Request, actor: Actor = Asker) -> Response:
     stamp = to_rfc3339(center.store.clock.now_us())[:19].replace(":", "").replace("-", "")
 
     def work(store: Store) -> BackupFile:
-        made = make_backup(f"pearl-{stamp}Z")
+        with center.backing_up:
+            store.not_done_before()  # else the file of a repeated request would be made, and then nobody's
+            return record_made(store, make_backup(f"pearl-{stamp}Z"))
+
+    def record_made(store: Store, made: BackupFile) -> BackupFile:
         details = {"bytes": made.size_bytes}
 
         def record(tx: Tx) -> BackupFile:
