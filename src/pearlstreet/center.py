@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.store.core import Store
+from pearlstreet.tenancy.notices.sending import Channels
 from pearlstreet.tenancy.oidc_client import OidcClient
 
 
@@ -38,4 +40,8 @@ class Center:
     """What is in that folder, newest first."""
     notices: tuple[Any, ...] = ()
     """What operators must know, as Text."""
+    channels: Channels = field(default_factory=Channels)
+    """The ways out for notices."""
+    backing_up: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a backup is made: one at a time."""
     started_us: int = 0

@@ -51,9 +51,19 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/shares"): {"org": "acme", "weight": 2},
     ("POST", "/jobs"): JOB,
     ("POST", "/prices"): {"rules": []},
+    ("POST", "/notices/read"): {"ids": None},
+    ("PATCH", "/notices/preferences"): {"kinds": {}},
+    ("PATCH", "/orgs/{org}/notices/preferences"): {"kinds": {}},
+    ("PATCH", "/center/notices/preferences"): {"kinds": {}},
+    ("POST", "/notices/preferences/confirm"): {"code": "1"},
+    ("POST", "/orgs/{org}/notices/preferences/confirm"): {"code": "1"},
+    ("POST", "/center/notices/preferences/confirm"): {"code": "1"},
+    ("POST", "/orgs/{org}/webhooks"): {"url": "https://93.184.216.34/stolen"},
+    ("POST", "/center/webhooks"): {"url": "https://93.184.216.34/center"},
 }
 """Bodies that are right, so that what answers is the access and not the body."""
-OWNED = ("org", "user", "job", "key", "session", "upload", "artefact", "quota", "top_up")
+OWNED = ("org", "user", "job", "key", "session", "upload", "artefact", "quota", "top_up",
+         "webhook", "delivery")  # fmt: skip
 """Path parameters that name something of one tenant."""
 
 
@@ -63,11 +73,14 @@ class Acme:
 
     world: World
     ids: dict[str, str]
+    centers: dict[str, str]
+    """Things of the operators that an address under /center names."""
 
     def call(self, route: RouteFacts, role: str | None) -> Any:
         """The route, about acme's things, as somebody."""
         path = route.path.removeprefix("/api/v1")
-        filled = re.sub(r"\{(\w+)\}", lambda found: self.ids[found.group(1)], path)
+        ids = self.ids | (self.centers if path.startswith("/center/") else {})
+        filled = re.sub(r"\{(\w+)\}", lambda found: ids[found.group(1)], path)
         options: dict[str, Any] = {}
         if (route.method, path) in BODIES:
             options["json"] = BODIES[route.method, path]
@@ -95,6 +108,14 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         token = world.post(f"/users/{user}/password-link", "security").json()["token"]
         password = {"name": "owner", "password": "correct horse battery"}
         world.post("/set-password", None, json={"token": token, "password": password["password"]})
+        hooks = {
+            at: world.post(f"{at}/webhooks", role, json={"url": "https://93.184.216.34/x"}).json()["id"]
+            for at, role in (("/orgs/acme", "owner"), ("/center", "system"))
+        }
+        tests = {
+            at: world.post(f"{at}/webhooks/{hook}/test", role).json()["id"]
+            for (at, hook), role in zip(hooks.items(), ("owner", "system"), strict=True)
+        }
         session = world.post("/sign-in", None, json=password).json()["session_id"]
         yield Acme(
             world,
@@ -112,7 +133,10 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "top_up": top_up["id"],
                 "month": "2026-01",
                 "node": "h100-0001",
+                "webhook": hooks["/orgs/acme"],
+                "delivery": tests["/orgs/acme"],
             },
+            {"webhook": hooks["/center"], "delivery": tests["/center"]},
         )
 
 

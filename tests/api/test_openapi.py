@@ -78,6 +78,11 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     world.send("PUT", "/orgs/acme/secrets/A", json={"value": "x"})
     world.post("/backups", "system")
     world.step()
+    hooks = {}
+    for at, role in (("/orgs/acme", "owner"), ("/center", "system")):
+        hook = world.post(f"{at}/webhooks", role, json={"url": "https://93.184.216.34/x"}).json()["id"]
+        sent = world.post(f"{at}/webhooks/{hook}/test", role).json()["id"]
+        hooks[at] = {"webhook": hook, "delivery": sent}
     ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": "2026-01",
            "user": world.get("/me").json()["user"]["id"]}  # fmt: skip
     checked = 0
@@ -90,7 +95,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
         for role in ("owner", "system", "audit", "security"):
             answer = world.browser.send(
                 "GET",
-                route.path.format(**ids),
+                route.path.format(**ids, **hooks["/center" if "/center/" in route.path else "/orgs/acme"]),
                 params={"draft": "true", "org": "acme"},
                 headers={"authorization": f"Bearer {world.keys[role]}"},
             )

@@ -147,8 +147,6 @@ def a_world(data: Path, **settings: Any) -> Iterator[World]:
         yield world
     finally:
         browser.close()
-        for client in assembled.center.oidc.values():
-            client.close()
         for engine in assembled.center.runtime.engines.values():
             engine.close()
         store.close()

@@ -18,12 +18,15 @@ from pearlstreet.api.openapi import document
 from pearlstreet.api.routes import (
     audit,
     backups,
+    closing,
     costs,
     credit,
+    incidents,
     invoices,
     jobs,
     keys,
     nodes,
+    notices,
     orgs,
     prices,
     quotas,
@@ -31,6 +34,7 @@ from pearlstreet.api.routes import (
     system,
     uploads,
     users,
+    webhooks,
 )
 from pearlstreet.center import Center
 
@@ -43,6 +47,7 @@ DOORS: tuple[Door, ...] = (
     users.door,
     orgs.door,
     users.members_door,
+    closing.door,
     costs.door,
     uploads.door,
     uploads.artefacts_door,
@@ -56,6 +61,12 @@ DOORS: tuple[Door, ...] = (
     audit.door,
     audit.ledger_door,
     backups.door,
+    incidents.door,
+    notices.door,
+    notices.orgs_door,
+    notices.center_door,
+    webhooks.orgs_door,
+    webhooks.center_door,
 )
 UNBOUND = (ProblemDocument, prices.PricesIn)
 """Models the framework does not find by itself: bodies that come in more than one format, and errors."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import PearlError
 from pearlstreet.center import BackupFile
+from pearlstreet.store import outbox
 from pearlstreet.store.backup import backup
 from pearlstreet.store.core import Store
 
@@ -23,10 +26,21 @@ def backup_maker(store: Store, data: Path) -> Callable[[str], BackupFile]:
         folder = data / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         target = folder / (name + SUFFIX)
-        backup(store, data, target, folders=KEPT)
+        try:
+            backup(store, data, target, folders=KEPT)
+        except Exception as error:
+            _tell(store, name, error)
+            raise
         return _file(target)
 
     return make
+
+
+def _tell(store: Store, name: str, error: Exception) -> None:
+    """Whoever asked may not look: a backup that is missing is noticed when it is needed."""
+    told = {"name": name, "problem": str(error)[:500] or type(error).__name__}
+    with contextlib.suppress(PearlError):
+        store.write(lambda tx: outbox.emit(tx, "backup.failed", told))
 
 
 def backup_lister(data: Path) -> Callable[[], Sequence[BackupFile]]:

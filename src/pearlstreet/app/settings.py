@@ -23,7 +23,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
 REMEMBERED = "database"
 """In the data folder: the PostgreSQL database that belongs to it, for commands that are not told. No password in it."""
-TABLES = ("uv", "oidc")
+TABLES = ("uv", "oidc", "mail")
 """Settings that are tables of the file; no variable and no option gives them."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
@@ -96,6 +96,10 @@ class Settings:
     """Variables uv gets when it builds environments, such as UV_INDEX_URL."""
     oidc: Mapping[str, Any] = field(default_factory=dict)
     """Sign-in providers: a table each (docs/guides/sign-in.md)."""
+    mail: Mapping[str, Any] = field(default_factory=dict)
+    """The mail server for notices (docs/guides/notices.md); PEARL_MAIL_PASSWORD gives its password."""
+    webhooks_private_allowed: bool = False
+    """Webhooks may go to addresses of the inner network, and over plain HTTP."""
 
     @property
     def database_url(self) -> str:

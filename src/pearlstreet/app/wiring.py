@@ -35,6 +35,9 @@ from pearlstreet.store.keyring import unlock
 from pearlstreet.store.loop import Loop
 from pearlstreet.store.migrations import migrate
 from pearlstreet.store.tables import state_events
+from pearlstreet.tenancy.notices.loops import notice_loops
+from pearlstreet.tenancy.notices.mail import SmtpMailer, mail_from_settings
+from pearlstreet.tenancy.notices.sending import Channels
 from pearlstreet.tenancy.oidc_settings import clients_from_settings
 
 
@@ -105,6 +108,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=jobs_settings(settings))
     store.write(lambda tx: resume(tx, runtime))
     notices = engine.capabilities().notices
+    channels = notice_channels(settings, os.environ)
     center = Center(
         store=store,
         runtime=runtime,
@@ -115,10 +119,23 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         backup=backup_maker(store, settings.data),
         backups=backup_lister(settings.data),
         notices=notices,
+        channels=channels,
         started_us=store.clock.now_us(),
     )
-    loops = (*job_loops(runtime), *ledger_loops(), events_loop(settings.data / "log"))
+    loops = (
+        *job_loops(runtime),
+        *ledger_loops(),
+        *notice_loops(channels, store.clock),
+        events_loop(settings.data / "log"),
+    )
     return Assembled(center, loops, lock)
+
+
+def notice_channels(settings: Settings, environment: Mapping[str, str]) -> Channels:
+    """The ways out for notices. Raises ConfigurationError."""
+    mail = mail_from_settings(settings.mail, environment.get("PEARL_MAIL_PASSWORD"))
+    mailer = SmtpMailer(mail, settings.name, settings.public_url.rstrip("/")) if mail is not None else None
+    return Channels(mailer, settings.webhooks_private_allowed)
 
 
 def make_engine(settings: Settings, store: Store) -> Engine:

@@ -130,6 +130,8 @@ def _tell(tx: Tx, budget: Budget, month: str, told_month: str, told_percent: int
             "subject": budget.subject_id,
             "month": month,
             "percent": mark,
+            "spent": str(so_far),
+            "budget": str(budget.monthly),
             "spent_micro": so_far.micro,
             "budget_micro": budget.monthly.micro,
         },

@@ -91,7 +91,8 @@ def top_up(
         if amount <= read_site(tx).approval_above:
             _post(tx, actor, top_up_id)
         else:
-            outbox.emit(tx, "credit.approval_needed", {"top_up": top_up_id}, org_id=org_id)
+            told = {"top_up": top_up_id, "amount": str(amount), "who": actor.label.split(" ")[0]}
+            outbox.emit(tx, "credit.approval_needed", told, org_id=org_id)
         return _read(tx, top_up_id)
 
     return store.write(command)

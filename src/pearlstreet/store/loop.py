@@ -20,7 +20,7 @@ from prometheus_client import Counter, Histogram
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import BugError, Unavailable
-from pearlstreet.store import leases
+from pearlstreet.store import leases, outbox
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import loop_failures, metadata
 from pearlstreet.store.transitions import StaleWrite
@@ -233,6 +233,9 @@ def note_failure(
             at_us=tx.now_us,
         )
     )
+    if given_up:
+        told = {"loop": loop, "row": row_id, "failures": failures, "problem": str(error)[:500]}
+        outbox.emit(tx, "incident", told)
     return failures, given_up
 
 

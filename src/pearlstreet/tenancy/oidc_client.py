@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpx
 from joserfc.jwk import KeySet
 
 from pearlstreet.base.clock import US_PER_S, Clock
 from pearlstreet.base.errors import InvalidInput, Unauthenticated, Unavailable
 from pearlstreet.base.text import Text, text
-from pearlstreet.base.urls import DEFAULT_PORTS, CheckedUrl, Resolve, check_outgoing
+from pearlstreet.base.urls import CheckedUrl, Resolve, check_outgoing
 from pearlstreet.tenancy.oidc import (
     TOKEN_MAX,
     Identity,
@@ -32,11 +30,9 @@ from pearlstreet.tenancy.oidc import (
     untrusted,
     verify_id_token,
 )
+from pearlstreet.tenancy.outgoing import NoAnswer, resolve, send
 
 ANSWER_MAX_BYTES = 1 << 20
-ANSWER_WITHIN_S = 20.0
-TIMEOUT_S = 10.0
-"""For connecting and for each piece of an answer."""
 CACHED_S = 3600.0
 REFETCH_AFTER_S = 10.0
 """An unknown key id makes us fetch the keys anew, but not more often than this."""
@@ -49,11 +45,6 @@ class _Metadata:
     jwks_uri: str
 
 
-def resolve(host: str) -> Sequence[str]:
-    """A host's addresses by the machine's resolver."""
-    return sorted({str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
-
-
 class OidcClient:
     """Talks to one provider; keeps its metadata and keys for an hour. Safe to share between threads."""
 
@@ -61,14 +52,9 @@ class OidcClient:
         self.provider = provider
         self._clock = clock
         self._resolve = resolve
-        self._http = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
         self._lock = threading.Lock()
         self._metadata: tuple[float, _Metadata] | None = None
         self._keys: tuple[float, KeySet] | None = None
-
-    def close(self) -> None:
-        """Close connections."""
-        self._http.close()
 
     def authorization_url(self, *, state: str, nonce: str, verifier: str, redirect_uri: str) -> str:
         """Where to send the browser. Raises Unavailable while the provider does not answer."""
@@ -141,17 +127,15 @@ class OidcClient:
         headers: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
         target = self._check(url)
-        request = self._http.build_request(
-            method,
-            httpx.URL(str(target.url)).copy_with(host=target.addresses[0]),
-            data=form,
-            headers={"Accept": "application/json", "Host": _host(target), **(headers or {})},
-            extensions={"sni_hostname": target.host},
-        )
+        sent = {"Accept": "application/json", **(headers or {})}
+        content = None
+        if form is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+            content = urlencode(form).encode()
         try:
-            status, body = self._send(request)
-        except httpx.HTTPError as error:
-            raise _silent(self.provider, text("{problem}", problem=type(error).__name__)) from error
+            status, body = send(method, target, headers=sent, content=content, most_bytes=ANSWER_MAX_BYTES)
+        except NoAnswer as error:
+            raise _silent(self.provider, text("{problem}", problem=str(error))) from error
         if form is not None and status in (400, 401):
             raise Unauthenticated(
                 text("The sign-in provider refused the sign-in"), hint=text("Start it again")
@@ -167,20 +151,6 @@ class OidcClient:
             return check_outgoing(url, self._resolve, field="issuer", schemes=schemes, allow_private=private)
         except InvalidInput as error:
             raise _silent(self.provider, error.message) from error
-
-    def _send(self, request: httpx.Request) -> tuple[int, bytes]:
-        """Status and body, bounded in bytes and, against an answer that drips, in time."""
-        until_s = self._clock.monotonic_s() + ANSWER_WITHIN_S
-        body = b""
-        response = self._http.send(request, stream=True)
-        try:
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > ANSWER_MAX_BYTES or self._clock.monotonic_s() > until_s:
-                    raise httpx.DecodingError("the answer is too long")
-            return response.status_code, body
-        finally:
-            response.close()
 
 
 def _metadata(document: Mapping[str, Any], provider: OidcProvider) -> _Metadata:
@@ -202,11 +172,6 @@ def _object(body: bytes, provider: OidcProvider) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         raise _silent(provider, text("its answer is not a JSON object"))
     return answer
-
-
-def _host(target: CheckedUrl) -> str:
-    shown = f"[{target.host}]" if ":" in target.host else target.host
-    return shown if DEFAULT_PORTS.get(target.url.scheme) == target.url.port else f"{shown}:{target.url.port}"
 
 
 def _silent(provider: OidcProvider, problem: Text) -> Unavailable:

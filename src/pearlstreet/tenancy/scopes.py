@@ -33,6 +33,8 @@ SCOPES: Mapping[str, str] = {
     "quotas:write": "Set quotas and shares",
     "secrets:read": "List the names of secrets",
     "secrets:write": "Set and delete secrets",
+    "notices:own": "Read one's own notices and choose what to hear of",
+    "notices:write": "Set up the organisation's notices and webhooks",
     "audit:read": "Read the audit log",
     "audit:verify": "Verify the audit log and the books",
     "settings:read": "See the center's settings",
@@ -58,7 +60,7 @@ class OperatorRole(StrEnum):
     AUDIT = "audit"
 
 
-EVERYONE = frozenset({"keys:own", "nodes:read", "prices:read"})
+EVERYONE = frozenset({"keys:own", "nodes:read", "notices:own", "prices:read"})
 """What being signed in is enough for."""
 
 _VIEWER = EVERYONE | {
@@ -71,7 +73,15 @@ _VIEWER = EVERYONE | {
     "secrets:read",
 }
 _MEMBER = _VIEWER | {"jobs:write", "jobs:cancel", "secrets:write"}
-_OWNER = _MEMBER | {"users:write", "projects:write", "orgs:write", "keys:read", "keys:write", "audit:read"}
+_OWNER = _MEMBER | {
+    "users:write",
+    "projects:write",
+    "orgs:write",
+    "keys:read",
+    "keys:write",
+    "notices:write",
+    "audit:read",
+}
 
 ORG_ROLES: Mapping[OrgRole, frozenset[str]] = {
     OrgRole.VIEWER: _VIEWER,
@@ -98,6 +108,7 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
         "quotas:write",
         "settings:read",
         "settings:write",
+        "notices:write",
         "backup:write",
         "metrics:read",
     },
@@ -107,5 +118,5 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
 }
 """Role → scopes at the whole center, in every organisation."""
 
-READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read")) | {"keys:own"}
+READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read")) | {"keys:own", "notices:own"}
 """What is left in a suspended organisation: looking, and taking one's data away."""

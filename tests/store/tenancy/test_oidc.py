@@ -54,10 +54,8 @@ def center(center: Center) -> Center:
 
 
 @pytest.fixture
-def client(settings: OidcProvider) -> Iterator[OidcClient]:
-    made = OidcClient(settings, SystemClock())
-    yield made
-    made.close()
+def client(settings: OidcProvider) -> OidcClient:
+    return OidcClient(settings, SystemClock())
 
 
 def _finish(center: Center, client: OidcClient, begun: Begun, back: dict[str, str]) -> SignedIn:
@@ -117,7 +115,6 @@ def test_without_a_rule_only_linked_identities_enter(
     federation.unlink_identity(center.store, center.security, running.issuer, "sam")
     with pytest.raises(Forbidden, match="no account"):
         _sign_in(center, client, running, "sam")
-    client.close()
 
 
 def test_a_state_works_once_in_its_browser_and_for_ten_minutes(
@@ -178,8 +175,6 @@ def test_a_token_for_another_nonce_client_or_issuer_is_refused(
         client.identity(f"{header}.{payload}x.{signature}", nonce="asked")
     with pytest.raises(Unauthenticated, match="algorithm"):
         client.identity(f"eyJhbGciOiJub25lIn0.{payload}.", nonce="asked")
-    for made in (other, pinned):
-        made.close()
 
 
 def test_a_wrong_client_secret_and_a_wrong_issuer_are_told_apart(
@@ -191,15 +186,12 @@ def test_a_wrong_client_secret_and_a_wrong_issuer_are_told_apart(
     slash = OidcClient(replace(settings, issuer=running.issuer + "/"), SystemClock())
     with pytest.raises(Unavailable, match="another name"):
         federation.begin(center.store, slash, redirect_uri=REDIRECT_URI)
-    for made in (wrong, slash):
-        made.close()
 
 
 def test_an_inner_provider_needs_the_operators_word(center: Center, settings: OidcProvider) -> None:
     public = OidcClient(replace(settings, private=False), SystemClock())
     with pytest.raises(Unavailable):
         federation.begin(center.store, public, redirect_uri=REDIRECT_URI)
-    public.close()
 
 
 def test_a_provider_that_is_down_is_said_so(center: Center, settings: OidcProvider) -> None:
@@ -207,4 +199,3 @@ def test_a_provider_that_is_down_is_said_so(center: Center, settings: OidcProvid
     with pytest.raises(Unavailable) as refused:
         federation.begin(center.store, down, redirect_uri=REDIRECT_URI)
     assert refused.value.retry_after_s
-    down.close()

@@ -27,7 +27,6 @@ def test_a_table_becomes_a_provider(tmp_path: Path) -> None:
     assert made.auto_create == AutoCreate("acme", OrgRole.VIEWER) and made.algorithms == ("ES256",)
     plain = clients_from_settings({"school": RIGHT}, VirtualClock())["school"]
     assert plain.provider.auto_create is None and not plain.provider.private
-    plain.close()
 
 
 @pytest.mark.parametrize(

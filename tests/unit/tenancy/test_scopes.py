@@ -31,6 +31,8 @@ INSIDE: Mapping[str, set[OrgRole]] = {
     "quotas:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "secrets:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "secrets:write": {OrgRole.OWNER, OrgRole.MEMBER},
+    "notices:own": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
+    "notices:write": {OrgRole.OWNER},
     "audit:read": {OrgRole.OWNER},
 }
 CENTER: Mapping[str, set[OperatorRole]] = {
@@ -53,6 +55,8 @@ CENTER: Mapping[str, set[OperatorRole]] = {
     "prices:write": {OperatorRole.SYSTEM},
     "quotas:read": {OperatorRole.SYSTEM, OperatorRole.AUDIT},
     "quotas:write": {OperatorRole.SYSTEM},
+    "notices:own": set(OperatorRole),
+    "notices:write": {OperatorRole.SYSTEM},
     "audit:read": {OperatorRole.AUDIT},
     "audit:verify": {OperatorRole.AUDIT},
     "settings:read": {OperatorRole.SYSTEM, OperatorRole.SECURITY},
@@ -131,7 +135,10 @@ def test_lists_are_limited_to_what_may_be_seen() -> None:
 def test_a_suspended_organisation_can_only_be_read() -> None:
     owner = member(OrgRole.OWNER, suspended=frozenset({HOME}))
     held = {scope for scope in SCOPES if owner.may(scope, HOME)}
-    assert held == {scope for scope in ORG_ROLES[OrgRole.OWNER] if scope.endswith(":read")} | {"keys:own"}
+    assert held == {scope for scope in ORG_ROLES[OrgRole.OWNER] if scope.endswith(":read")} | {
+        "keys:own",
+        "notices:own",
+    }
     with pytest.raises(Forbidden, match="suspended"):
         owner.require("jobs:write", HOME)
 

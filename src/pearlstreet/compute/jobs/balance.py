@@ -11,7 +11,7 @@ from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.metering import hold_amount
 from pearlstreet.compute.jobs.model import StopReason
 from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.ledger.holds import extend_hold
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
@@ -33,10 +33,14 @@ def keep_covered(tx: Tx, settings: JobsSettings, attempt: Row) -> None:
         reason = text("The balance does not cover more of it; top up and submit it again")
         lifecycle.ask_stop(tx, attempt, StopReason.BALANCE, reason)
     else:
-        _warn(tx, attempt)
+        _warn(tx, attempt, (covered_s - ran_s - settings.stop_notice_s) / 60)
 
 
-def _warn(tx: Tx, attempt: Row) -> None:
+def _warn(tx: Tx, attempt: Row, left_minutes: float) -> None:
     if attempt["warned_us"] is None:
-        outbox.emit(tx, "balance.low", {"job": attempt["job_id"]}, org_id=attempt["org_id"])
+        job = tx.first(sa.select(jobs.c.name, jobs.c.owner).where(jobs.c.id == attempt["job_id"]))
+        told: dict[str, object] = {"job": attempt["job_id"], "minutes": max(0, int(left_minutes))}
+        if job is not None:
+            told |= {"name": job["name"], "user": job["owner"].split(" ")[0]}
+        outbox.emit(tx, "job.stopping", told, org_id=attempt["org_id"])
         tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(warned_us=tx.now_us))

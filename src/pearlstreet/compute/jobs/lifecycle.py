@@ -97,7 +97,7 @@ def move_job(
     if row["array_id"] is not None:
         _count_element(tx, row["array_id"], before, after, ended)
     if after in ENDED:
-        _over(tx, row, after, ended)
+        _over(tx, row, after, ended, reason)
     tx.hint(PLAN)
     return after
 
@@ -446,10 +446,12 @@ def _settle_array(tx: Tx, array_id: str, ended: list[Ended] | None = None) -> No
         _over(tx, row, after, ended)
 
 
-def _over(tx: Tx, row: Row, state: JobState, ended: list[Ended] | None) -> None:
+def _over(tx: Tx, row: Row, state: JobState, ended: list[Ended] | None, reason: Text | None = None) -> None:
     """Tell the world that a job or an array is over, and wake what waited for it (or have the caller do so)."""
     if ended is not None:
         ended.append((row["id"], state))
     else:
         release_waiting(tx, row["id"], state)
-    outbox.emit(tx, "job.ended", {"job": row["id"], "state": state.value}, org_id=row["org_id"])
+    told = {"job": row["id"], "state": state.value, "name": row["name"], "user": row["owner"].split(" ")[0]}
+    told |= {"array": row["array_id"], "reason": reason.to_json() if reason is not None else None}
+    outbox.emit(tx, "job.ended", told, org_id=row["org_id"])

@@ -11,11 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
 from pearlstreet.compute.pool.tables import benchmarks, nodes
-from pearlstreet.store import audit
+from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 
@@ -58,13 +59,18 @@ def record_nodes(tx: Tx, engine: str, reports: Sequence[NodeReport]) -> bool:
         values = {"report": node_to_json(report), "healthy": report.healthy, "present": True}
         if row is None:
             changed |= _add_node(tx, engine, report.name, values)
+            if not report.healthy:
+                _tell_ill(tx, report.name, "unhealthy", report.health_reason)
         elif row["report"] != values["report"] or not row["present"]:
             tx.execute(
                 sa.update(nodes).where(nodes.c.name == report.name).values(changed_us=tx.now_us, **values)
             )
             changed = True
+            if row["healthy"] and row["present"] and not report.healthy:
+                _tell_ill(tx, report.name, "unhealthy", report.health_reason)
     for name, row in known.items():
         if row["present"]:
+            _tell_ill(tx, name, "absent", None)
             tx.execute(
                 sa.update(nodes).where(nodes.c.name == name).values(present=False, changed_us=tx.now_us)
             )
@@ -72,6 +78,12 @@ def record_nodes(tx: Tx, engine: str, reports: Sequence[NodeReport]) -> bool:
     if changed:
         tx.hint(CHANGED)
     return changed
+
+
+def _tell_ill(tx: Tx, name: str, state: str, reason: Text | None) -> None:
+    since = to_rfc3339(tx.now_us)[:16].replace("T", " ")
+    told = {"node": name, "state": state, "since": since, "reason": reason.to_json() if reason else None}
+    outbox.emit(tx, "node.unhealthy", told)
 
 
 def _add_node(tx: Tx, engine: str, name: str, values: Row) -> bool:

@@ -1,0 +1,256 @@
+"""Notices: one's inbox, and what people, organisations and the operators want to hear where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.reading import language_of
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.notices import inbox, preferences
+from pearlstreet.tenancy.notices.inbox import READ_MAX, Notice
+from pearlstreet.tenancy.notices.kinds import KINDS, what_of
+from pearlstreet.tenancy.notices.owners import CENTER, ME
+from pearlstreet.tenancy.notices.preferences import Change, Preferences, hearable
+
+door = Door("/notices", "notices")
+orgs_door = Door("/orgs/{org}/notices", "notices")
+center_door = Door("/center/notices", "notices")
+ChannelName = Literal["inbox", "email"]
+
+
+class NoticeOut(Out):
+    """One thing a person was told of, in the language asked for. `data` are the values behind the words."""
+
+    id: str
+    event_id: str
+    kind: str
+    org_id: str | None
+    title: str
+    text: str
+    data: dict[str, Any]
+    at: Time
+    read: Time | None
+
+
+def _notice(found: Notice, language: str) -> dict[str, Any]:
+    words = found.words(language)
+    return {
+        "id": found.id,
+        "event_id": found.event_id,
+        "kind": found.kind,
+        "org_id": found.org_id,
+        "title": words.title,
+        "text": words.body,
+        "data": found.payload,
+        "at": time_of(found.at_us),
+        "read": time_of(found.read_us),
+    }
+
+
+@door.get("", scope="notices:own", responses={200: {"model": Page[NoticeOut]}})
+async def notices(
+    request: Request,
+    actor: Actor = Asker,
+    unread: Annotated[bool, Query(description="Only those that are not read")] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """One's own notices, newest first; kept for 90 days."""
+    store, before, language = center_of(request).store, read_cursor(cursor), language_of(request)
+    return await query(
+        lambda: inbox.list_notices(store, actor, unread=unread, before=before, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, lambda row: _notice(row, language)),
+    )
+
+
+class UnreadOut(Out):
+    """How many notices are not read."""
+
+    count: int
+
+
+@door.get("/unread", scope="notices:own", responses={200: {"model": UnreadOut}})
+async def unread(request: Request, actor: Actor = Asker) -> Response:
+    """How many of one's own notices are not read."""
+    store = center_of(request).store
+    return await query(lambda: inbox.count_unread(store, actor), lambda count: {"count": count})
+
+
+class ReadIn(In):
+    """Which notices; `ids` null: all of them. `read` false: mark them as not read."""
+
+    ids: list[str] | None = Field(None, max_length=READ_MAX)
+    read: bool = True
+
+
+class ChangedOut(Out):
+    """How many were changed."""
+
+    changed: int
+
+
+@door.post("/read", scope="notices:own", responses={200: {"model": ChangedOut}})
+async def mark_read(request: Request, body: ReadIn, actor: Actor = Asker) -> Response:
+    """Mark one's own notices as read, or as not read."""
+    return await command(
+        request,
+        actor,
+        lambda store: inbox.mark_read(store, actor, body.ids, read=body.read),
+        lambda count: {"changed": count},
+    )
+
+
+class TestOut(Out):
+    """A test is on its way."""
+
+    sent: bool
+
+
+@door.post("/test", scope="notices:own", status_code=202, responses={202: {"model": TestOut}})
+async def send_test(request: Request, actor: Actor = Asker) -> Response:
+    """Tell oneself something, the way that every notice goes."""
+    return await command(
+        request, actor, lambda store: inbox.send_test(store, actor), lambda _: {"sent": True}, status=202
+    )
+
+
+class KindOut(Out):
+    """One kind of notice; `usual`: where people who chose nothing hear of it."""
+
+    name: str
+    what: str
+    concerns: Literal["person", "organisation", "center"]
+    usual: list[ChannelName]
+
+
+class Kinds(Out):
+    """Kinds of notices."""
+
+    items: list[KindOut]
+
+
+@door.get("/kinds", scope="notices:own", responses={200: {"model": Kinds}})
+async def kinds(request: Request, actor: Actor = Asker) -> Response:
+    """What there is to hear of."""
+    language = language_of(request)
+    return await query(
+        lambda: list(KINDS.values()),
+        lambda rows: {
+            "items": [
+                {
+                    "name": kind.name,
+                    "what": what_of(kind.name, language),
+                    "concerns": kind.audience.value,
+                    "usual": sorted(kind.usual),
+                }
+                for kind in rows
+            ]
+        },
+    )
+
+
+class PreferencesOut(Out):
+    """What is heard of where. `email_confirmed`: whether mail is sent to the address already."""
+
+    language: Literal["en", "zh-CN"]
+    email: str | None
+    email_confirmed: bool
+    mail_available: bool
+    """Whether the center has a mail server."""
+    kinds: dict[str, list[ChannelName]]
+
+
+class PreferencesIn(In):
+    """What is to be different; what is left out stays."""
+
+    language: str | None = Field(None, max_length=20)
+    email: str | None = Field(None, max_length=254, description="A code is sent to it; empty: no address")
+    kinds: dict[str, list[str] | None] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="Kind → channels (inbox, email); null: as usual",
+        examples=[{"job.failed": ["inbox", "email"]}],
+    )
+
+
+class ConfirmIn(In):
+    """The code that was sent to an address."""
+
+    code: str = Field(max_length=40)
+
+
+def _preferences(found: Preferences, mail: bool) -> dict[str, Any]:
+    shown = {name: sorted(found.channels(KINDS[name])) for name in hearable(found.owner)}
+    return {
+        "language": found.language,
+        "email": found.email,
+        "email_confirmed": found.confirmed,
+        "mail_available": mail,
+        "kinds": shown,
+    }
+
+
+def _mine() -> str:
+    return ME
+
+
+def _orgs(org: str) -> str:
+    return org
+
+
+def _centers() -> str:
+    return CENTER
+
+
+def _preference_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) -> None:
+    """The same three routes for a person, an organisation and the operators."""
+    whose_dependency = Depends(whose_it_is)
+
+    @door.get("/preferences", **access, responses={200: {"model": PreferencesOut}})
+    async def get_preferences(
+        request: Request, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """What is heard of where."""
+        center = center_of(request)
+        return await query(
+            lambda: preferences.get_preferences(center.store, actor, whose),
+            lambda found: _preferences(found, center.channels.mailer is not None),
+        )
+
+    @door.patch("/preferences", **access, responses={200: {"model": PreferencesOut}})
+    async def set_preferences(
+        request: Request, body: PreferencesIn, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """Choose what is heard of where. A new address is used once the code sent to it was given."""
+        change = Change(body.language, body.email, body.kinds)
+        mail = center_of(request).channels.mailer is not None
+
+        def work(store: Store) -> Preferences:
+            return preferences.set_preferences(store, actor, whose, change)
+
+        return await command(request, actor, work, lambda found: _preferences(found, mail))
+
+    @door.post("/preferences/confirm", **access, responses={200: {"model": PreferencesOut}})
+    async def confirm_address(
+        request: Request, body: ConfirmIn, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """Confirm an address with the code that was sent to it."""
+        mail = center_of(request).channels.mailer is not None
+
+        def work(store: Store) -> Preferences:
+            return preferences.confirm_address(store, actor, whose, body.code)
+
+        return await command(request, actor, work, lambda found: _preferences(found, mail))
+
+
+_preference_routes(door, _mine, scope="notices:own")
+_preference_routes(orgs_door, _orgs, scope="notices:write")
+_preference_routes(center_door, _centers, scope="notices:write", at_center=True)

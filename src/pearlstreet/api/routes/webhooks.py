@@ -1,0 +1,212 @@
+"""Webhooks of an organisation, and of the operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from fastapi import Depends, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of, words
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.reading import language_of
+from pearlstreet.base.urls import URL_MAX
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.notices import hooks as service
+from pearlstreet.tenancy.notices.hooks import Delivery, NewWebhook, Webhook
+from pearlstreet.tenancy.notices.owners import CENTER
+
+orgs_door = Door("/orgs/{org}/webhooks", "webhooks")
+center_door = Door("/center/webhooks", "webhooks")
+
+
+class WebhookIn(In):
+    """Where events are to be posted."""
+
+    url: str = Field(max_length=2 * URL_MAX)
+    kinds: list[str] = Field(
+        default_factory=list, max_length=100, description="Kinds of notices; empty: all of them"
+    )
+
+
+class WebhookOut(Out):
+    """A webhook; its secret is never shown again."""
+
+    id: str
+    org_id: str | None
+    url: str
+    kinds: list[str]
+    state: Literal["active", "disabled"]
+    created: Time
+    created_by: str
+    failures: int
+    failing_since: Time | None
+    last_error: str | None
+    last_success: Time | None
+
+
+class NewWebhookOut(WebhookOut):
+    """A fresh webhook. `secret` signs what is posted; it is shown this once."""
+
+    secret: str
+
+
+class Webhooks(Out):
+    """Webhooks, oldest first."""
+
+    items: list[WebhookOut]
+
+
+class DeliveryOut(Out):
+    """One event on its way to a webhook, or there."""
+
+    id: str
+    event_id: str
+    kind: str
+    state: Literal["due", "delivered", "given_up"]
+    tries: int
+    last_error: str | None
+    created: Time
+    ended: Time | None
+    next_try: Time | None
+
+
+def _webhook(found: Webhook, language: str) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "org_id": found.org_id,
+        "url": found.url,
+        "kinds": list(found.kinds),
+        "state": found.state,
+        "created": time_of(found.created_us),
+        "created_by": found.created_by,
+        "failures": found.failures,
+        "failing_since": time_of(found.failing_since_us),
+        "last_error": words(found.last_error, language),
+        "last_success": time_of(found.last_success_us),
+    }
+
+
+def _delivery(found: Delivery, language: str) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "event_id": found.event_id,
+        "kind": found.kind,
+        "state": found.state,
+        "tries": found.tries,
+        "last_error": words(found.last_error, language),
+        "created": time_of(found.created_us),
+        "ended": time_of(found.ended_us),
+        "next_try": time_of(found.due_us) if found.state == "due" else None,
+    }
+
+
+def _orgs(org: str) -> str:
+    return org
+
+
+def _centers() -> str:
+    return CENTER
+
+
+def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) -> None:
+    """The same routes for an organisation and for the operators."""
+    whose_dependency = Depends(whose_it_is)
+
+    @door.get("", **access, responses={200: {"model": Webhooks}})
+    async def webhooks(request: Request, actor: Actor = Asker, whose: str = whose_dependency) -> Response:
+        """Where events are posted."""
+        store, language = center_of(request).store, language_of(request)
+        return await query(
+            lambda: service.list_webhooks(store, actor, whose),
+            lambda rows: {"items": [_webhook(row, language) for row in rows]},
+        )
+
+    @door.post("", **access, status_code=201, responses={201: {"model": NewWebhookOut}})
+    async def add_webhook(
+        request: Request, body: WebhookIn, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """Have events posted to an address; the secret is shown once."""
+        language, channels = language_of(request), center_of(request).channels
+
+        def work(store: Store) -> NewWebhook:
+            return service.add_webhook(store, actor, channels, whose, body.url, body.kinds)
+
+        def render(made: NewWebhook) -> dict[str, Any]:
+            return _webhook(made.webhook, language) | {"secret": made.secret}
+
+        return await command(request, actor, work, render, status=201)
+
+    @door.delete("/{webhook}", **access, responses={200: {"model": WebhookOut}})
+    async def remove_webhook(
+        request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """Post nothing there any more; what waits is dropped."""
+        language = language_of(request)
+        return await command(
+            request,
+            actor,
+            lambda store: service.remove_webhook(store, actor, whose, webhook),
+            lambda found: _webhook(found, language),
+        )
+
+    @door.post("/{webhook}/enable", **access, responses={200: {"model": WebhookOut}})
+    async def enable_webhook(
+        request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """Post there again, after it was switched off."""
+        language = language_of(request)
+        return await command(
+            request,
+            actor,
+            lambda store: service.enable_webhook(store, actor, whose, webhook),
+            lambda found: _webhook(found, language),
+        )
+
+    @door.post("/{webhook}/test", **access, status_code=202, responses={202: {"model": DeliveryOut}})
+    async def test_webhook(
+        request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """Post a test there; its delivery tells how it went."""
+        language = language_of(request)
+        return await command(
+            request,
+            actor,
+            lambda store: service.test_webhook(store, actor, whose, webhook),
+            lambda found: _delivery(found, language),
+            status=202,
+        )
+
+    @door.get("/{webhook}/deliveries", **access, responses={200: {"model": Page[DeliveryOut]}})
+    async def deliveries(
+        request: Request,
+        webhook: str,
+        actor: Actor = Asker,
+        whose: str = whose_dependency,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response:
+        """What was posted or waits, newest first; kept for seven days."""
+        store, before, language = center_of(request).store, read_cursor(cursor), language_of(request)
+        return await query(
+            lambda: service.list_deliveries(store, actor, whose, webhook, before=before, limit=limit + 1),
+            lambda rows: page(rows, limit, lambda row: row.id, lambda row: _delivery(row, language)),
+        )
+
+    @door.get("/{webhook}/deliveries/{delivery}", **access, responses={200: {"model": DeliveryOut}})
+    async def one_delivery(
+        request: Request, webhook: str, delivery: str, actor: Actor = Asker, whose: str = whose_dependency
+    ) -> Response:
+        """How one event's delivery stands."""
+        store, language = center_of(request).store, language_of(request)
+        return await query(
+            lambda: service.get_delivery(store, actor, whose, webhook, delivery),
+            lambda found: _delivery(found, language),
+        )
+
+
+_webhook_routes(orgs_door, _orgs, scope="notices:write")
+_webhook_routes(center_door, _centers, scope="notices:write", at_center=True)

@@ -1,0 +1,135 @@
+"""What is to go out: rows that the sending loop works off, and how many an owner may cause."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import TooMany
+from pearlstreet.base.text import text
+from pearlstreet.store.core import Row, Tx
+from pearlstreet.tenancy.notices.owners import Owner
+from pearlstreet.tenancy.notices.tables import deliveries
+
+TOPIC = "notice_deliveries"
+"""Hint: something is to go out."""
+EMAIL, WEBHOOK = "email", "webhook"
+MAILS_PER_HOUR = 60
+"""To one owner's address: a tenant must not be able to flood somebody's mailbox. The inbox has all of it."""
+WAITING_MAX = 10_000
+"""Of one webhook: beyond it events are dropped until its receiver answers again."""
+KEPT_US = 7 * 86_400 * US_PER_S
+
+
+class State(StrEnum):
+    """Of a delivery."""
+
+    DUE = "due"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, as it is told of."""
+
+    id: str
+    kind: str
+    org_id: str | None
+    payload: Mapping[str, Any]
+    at_us: int
+
+
+def row_for(
+    tx: Tx, event: Event, channel: str, target_id: str, *, language: str = "en", address: str | None = None
+) -> dict[str, Any]:
+    """A delivery to be inserted."""
+    return {
+        "id": tx.new_id("dlv"),
+        "event_id": event.id,
+        "kind": event.kind,
+        "channel": channel,
+        "target_id": target_id,
+        "address": address,
+        "language": language,
+        "org_id": event.org_id,
+        "payload": dict(event.payload),
+        "at_us": event.at_us,
+        "state": State.DUE.value,
+        "tries": 0,
+        "created_us": tx.now_us,
+        "due_us": tx.now_us,
+    }
+
+
+def queue(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Have them sent."""
+    if rows:
+        tx.execute(sa.insert(deliveries), rows)
+        tx.hint(TOPIC)
+
+
+def mail(tx: Tx, kind: str, owner: Owner, address: str, language: str, payload: Mapping[str, Any]) -> None:
+    """One mail that somebody asked for. Raises TooMany."""
+    if mails_left(tx, [owner.id])[owner.id] <= 0:
+        raise TooMany(
+            text("No more than {count} mails an hour are sent to one address", count=MAILS_PER_HOUR),
+            retry_after_s=3600,
+        )
+    event = Event(tx.new_id("evt"), kind, owner.org_id, payload, tx.now_us)
+    queue(tx, [row_for(tx, event, EMAIL, owner.id, language=language, address=address)])
+
+
+def mails_left(tx: Tx, owner_ids: Collection[str]) -> dict[str, int]:
+    """How many mails each owner may still get in this hour."""
+    found = dict.fromkeys(owner_ids, MAILS_PER_HOUR)
+    counted = (
+        sa.select(deliveries.c.target_id, sa.func.count().label("count"))
+        .where(
+            deliveries.c.target_id.in_(list(found)),
+            deliveries.c.channel == EMAIL,
+            deliveries.c.created_us > tx.now_us - 3600 * US_PER_S,
+        )
+        .group_by(deliveries.c.target_id)
+    )
+    for row in tx.rows(counted) if found else ():
+        found[row["target_id"]] -= row["count"]
+    return found
+
+
+def room_left(tx: Tx, webhook_ids: Collection[str]) -> dict[str, int]:
+    """How many more events may wait for each webhook."""
+    found = dict.fromkeys(webhook_ids, WAITING_MAX)
+    counted = (
+        sa.select(deliveries.c.target_id, sa.func.count().label("count"))
+        .where(deliveries.c.target_id.in_(list(found)), deliveries.c.state == State.DUE.value)
+        .group_by(deliveries.c.target_id)
+    )
+    for row in tx.rows(counted) if found else ():
+        found[row["target_id"]] -= row["count"]
+    return found
+
+
+def of_target(tx: Tx, target_id: str, *, before: str | None, limit: int) -> Sequence[Row]:
+    """Deliveries to one receiver, newest first."""
+    query = sa.select(deliveries).where(deliveries.c.target_id == target_id)
+    if before is not None:
+        query = query.where(deliveries.c.id < before)
+    return tx.rows(query.order_by(deliveries.c.id.desc()).limit(limit))
+
+
+def give_up(tx: Tx, target_id: str) -> None:
+    """Send nothing more of what waits for a receiver."""
+    waiting = (deliveries.c.target_id == target_id) & (deliveries.c.state == State.DUE.value)
+    over = {"state": State.GIVEN_UP.value, "ended_us": tx.now_us, "due_us": None}
+    tx.execute(sa.update(deliveries).where(waiting).values(**over))
+
+
+def forget_old(tx: Tx) -> None:
+    """Drop what ended long ago."""
+    tx.execute(sa.delete(deliveries).where(deliveries.c.ended_us < tx.now_us - KEPT_US))

@@ -1,0 +1,187 @@
+"""What can be told of, as data: a kind is an event of the outbox, who hears of it, and the words.
+
+A room that has something new to tell emits an event to the outbox and adds a kind here; nothing else is needed.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pearlstreet.base.text import Text, from_json, text
+
+
+class Channel(StrEnum):
+    """A way to a person."""
+
+    INBOX = "inbox"
+    EMAIL = "email"
+
+
+class Audience(StrEnum):
+    """Whose business an event is."""
+
+    PERSON = "person"
+    """The user that the event names, and the organisation it happened in."""
+    ORGANISATION = "organisation"
+    """Those in the organisation who hold the kind's scope."""
+    CENTER = "center"
+    """Operators who hold the kind's scope."""
+
+
+NONE: frozenset[Channel] = frozenset()
+INBOX = frozenset({Channel.INBOX})
+BOTH = frozenset({Channel.INBOX, Channel.EMAIL})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One thing to be told of. `usual`: the channels of who chose nothing."""
+
+    name: str
+    topic: str
+    audience: Audience
+    usual: frozenset[Channel]
+    scope: str = ""
+    """Who hears of it, beside the person concerned; empty: nobody else."""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Only events whose payload has one of these values."""
+
+    def is_about(self, topic: str, payload: Mapping[str, Any]) -> bool:
+        """Whether an event is of this kind. Elements of an array are not told of: their array is."""
+        if topic != self.topic or payload.get("array"):
+            return False
+        return all(payload.get(name) in values for name, values in self.only.items())
+
+
+_ORG, _PERSON, _CENTER = Audience.ORGANISATION, Audience.PERSON, Audience.CENTER
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("job.ended", "job.ended", _PERSON, NONE, only={"state": ("succeeded", "cancelled")}),
+        Kind("job.failed", "job.ended", _PERSON, BOTH, only={"state": ("failed",)}),
+        Kind("job.stopping", "job.stopping", _PERSON, BOTH),
+        Kind("job.deadline_missed", "job.deadline_missed", _PERSON, BOTH),
+        Kind("budget.reached", "budget.reached", _ORG, BOTH, "notices:write"),
+        Kind("balance.low", "balance.low", _ORG, BOTH, "notices:write"),
+        Kind("invoice.issued", "invoice.issued", _ORG, BOTH, "notices:write"),
+        Kind("webhook.disabled", "webhook.disabled", _ORG, BOTH, "notices:write"),
+        Kind("key.expiring", "key.expiring", _PERSON, BOTH),
+        Kind("credit.approval_needed", "credit.approval_needed", _CENTER, INBOX, "credit:approve"),
+        Kind("node.unhealthy", "node.unhealthy", _CENTER, BOTH, "nodes:write"),
+        Kind("incident", "incident", _CENTER, BOTH, "settings:write"),
+        Kind("backup.failed", "backup.failed", _CENTER, BOTH, "backup:write"),
+        Kind("test", "notice.test", _PERSON, BOTH),
+    )
+}
+"""Name → kind."""
+
+WHAT: Mapping[str, str] = {
+    "job.ended": "A job of yours has succeeded or was cancelled",
+    "job.failed": "A job of yours has failed",
+    "job.stopping": "A job of yours will be stopped because the balance runs out",
+    "job.deadline_missed": "A job of yours has missed its deadline",
+    "budget.reached": "Spending has reached a threshold of a budget",
+    "balance.low": "The balance has fallen below the limit you set",
+    "invoice.issued": "An invoice was issued",
+    "webhook.disabled": "A webhook was switched off because its receiver does not answer",
+    "key.expiring": "An API key of yours is about to expire",
+    "credit.approval_needed": "A top-up waits for a second person's approval",
+    "node.unhealthy": "A node has become unhealthy or is gone",
+    "incident": "The center gave up on a row after repeated failures",
+    "backup.failed": "A backup could not be made",
+    "test": "A test that was asked for",
+}
+"""What a person chooses by."""
+
+TITLES: Mapping[str, str] = {
+    "job.ended": "Job {name} is over: {state}",
+    "job.failed": "Job {name} has failed",
+    "job.stopping": "Job {name} will be stopped: the balance runs out",
+    "job.deadline_missed": "Job {name} has missed its deadline",
+    "budget.reached": "{percent} % of the budget of {month} is spent",
+    "balance.low": "The balance is low: {available} yuan",
+    "invoice.issued": "Invoice {number} was issued",
+    "webhook.disabled": "The webhook {url} is switched off",
+    "key.expiring": "The API key {label} ends on {expires}",
+    "credit.approval_needed": "A top-up of {amount} yuan waits for approval",
+    "node.unhealthy": "Node {node} is {state}",
+    "incident": "The loop {loop} gave up on {row}",
+    "backup.failed": "The backup {name} failed",
+    "test": "This is a test",
+    "address.confirm": "Confirm this address for notices",
+}
+BODIES: Mapping[str, str] = {
+    "job.ended": "The job {name} ({job}) is over: {state}. See it: pearl job {job}",
+    "job.failed": "The job {name} ({job}) has failed: {reason}. See why: pearl job {job}; pearl logs {job}",
+    "job.stopping": "The balance does not cover the job {name} ({job}) much longer: it is stopped in about {minutes} "
+    "minutes. Top up to let it run on.",
+    "job.deadline_missed": "The job {name} ({job}) was to be over by {deadline}. Why it waits: pearl why {job}",
+    "budget.reached": "{spent} of {budget} yuan of the budget of {month} are spent ({subject}). A budget stops nothing.",
+    "balance.low": "{available} yuan are available, which is less than {below}. Running jobs are stopped when it is used up.",
+    "invoice.issued": "The invoice {number} over {total} yuan was issued. See it: pearl invoice {month}",
+    "webhook.disabled": "Nothing was delivered to {url} since {since}: {problem}. When it answers again: pearl webhooks "
+    "enable {webhook}",
+    "key.expiring": "The API key {label} ({key}) ends on {expires}. Make another one: pearl keys create",
+    "credit.approval_needed": "{who} asked for a top-up of {amount} yuan. Decide it: pearl credit approve {top_up}",
+    "node.unhealthy": "The node {node} is {state} since {since}: {reason}. New work is not placed on it.",
+    "incident": "The loop {loop} failed {failures} times on {row} and leaves it alone: {problem}. See: pearl incidents",
+    "backup.failed": "The backup {name} failed: {problem}. Until one succeeds there is nothing newer to restore from.",
+    "test": "It shows that notices reach you here.",
+    "address.confirm": "The code is {code}. Give it within a day: pearl notices confirm {code}. If you did not ask for it, "
+    "do nothing, and nothing more is sent here.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A notice as people read it."""
+
+    title: str
+    body: str
+
+
+def kind_of(topic: str, payload: Mapping[str, Any]) -> Kind | None:
+    """The kind of an event; None for one that nobody is told of."""
+    return next((kind for kind in KINDS.values() if kind.is_about(topic, payload)), None)
+
+
+def words_of(kind: str, payload: Mapping[str, Any], language: str) -> Words:
+    """The words for a notice, also of a kind that this version does not know any more."""
+    if kind not in TITLES:
+        return Words(kind, "")
+    title, body = TITLES[kind], BODIES[kind]
+    values = _values(title + body, payload)
+    return Words(text(TITLES[kind], **values).render(language), text(BODIES[kind], **values).render(language))
+
+
+def what_of(kind: str, language: str) -> str:
+    """What a kind is about."""
+    return text(WHAT[kind]).render(language)
+
+
+STATE_WORDS: Mapping[str, str] = {
+    "succeeded": "succeeded",
+    "cancelled": "cancelled",
+    "failed": "failed",
+    "unhealthy": "unhealthy",
+    "absent": "absent",
+}
+"""Words in payloads that are put into the reader's language."""
+
+
+def _values(template: str, payload: Mapping[str, Any]) -> dict[str, object]:
+    """What the words name; what an older event does not say is a dash."""
+    names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    return {name: _value(payload.get(name)) for name in names}
+
+
+def _value(value: Any) -> Text | str:
+    if isinstance(value, Mapping) and "template" in value:
+        return from_json(value)
+    if isinstance(value, str) and value in STATE_WORDS:
+        return text(STATE_WORDS[value])
+    return "-" if value is None or value == "" else str(value)

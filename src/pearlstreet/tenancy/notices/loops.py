@@ -1,0 +1,19 @@
+"""The loops of notices: events become notices, deliveries go out, time is watched."""
+
+from __future__ import annotations
+
+from pearlstreet.base.clock import Clock
+from pearlstreet.store import outbox
+from pearlstreet.store.loop import CycleLoop, Loop
+from pearlstreet.tenancy.notices.routing import route
+from pearlstreet.tenancy.notices.sending import Channels, sending_loop
+from pearlstreet.tenancy.notices.watching import watch
+
+
+def notice_loops(channels: Channels, clock: Clock) -> tuple[Loop, ...]:
+    """What the center runs for notices."""
+    return (
+        CycleLoop("route_notices", route, hints=(outbox.TOPIC,), interval_s=5.0, rest=5.0),
+        sending_loop(channels, clock),
+        CycleLoop("watch_notices", watch, interval_s=600.0),
+    )

@@ -1,0 +1,212 @@
+"""What an owner wants to hear, where, and in which language. An address counts once it was confirmed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import LANGUAGES, text
+from pearlstreet.store import audit
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.names import check_email
+from pearlstreet.tenancy.notices import deliveries
+from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Channel, Kind
+from pearlstreet.tenancy.notices.owners import CENTER, Owner, find_owner
+from pearlstreet.tenancy.notices.tables import preferences
+from pearlstreet.tenancy.tables import users
+
+CODE_LIFE_US = 24 * 3600 * US_PER_S
+CODE_TRIES = 5
+CONFIRM = "address.confirm"
+"""The kind of the mail that brings the code; nobody chooses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What an owner chose. `email` None: for a person the account's address, for others none."""
+
+    owner: Owner
+    language: str = "en"
+    email: str | None = None
+    confirmed: bool = False
+    kinds: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
+
+    def channels(self, kind: Kind) -> frozenset[Channel]:
+        """Where this owner hears of a kind. Only people have an inbox."""
+        chosen = self.kinds.get(kind.name, kind.usual)
+        return chosen if self.owner.is_person else chosen & {Channel.EMAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be different; None: as it was. `email` "": no address of its own."""
+
+    language: str | None = None
+    email: str | None = None
+    kinds: Mapping[str, Collection[str] | None] = field(default_factory=dict)
+    """Kind → channels; None: as usual."""
+
+
+def get_preferences(store: Store, actor: Actor, whose: str) -> Preferences:
+    """What is chosen. Raises NotFound, Forbidden."""
+
+    def query(tx: Tx) -> Preferences:
+        owner = find_owner(tx, actor, whose)
+        found = read_preferences(tx, [owner])[owner.id]
+        return found if found.email or not owner.is_person else _with_account_email(tx, found)
+
+    return store.read(query)
+
+
+def set_preferences(store: Store, actor: Actor, whose: str, change: Change) -> Preferences:
+    """Choose. A new address gets a code by mail and is used once `confirm_address` was given it."""
+    _check(change)
+
+    def command(tx: Tx) -> Preferences:
+        owner = find_owner(tx, actor, whose)
+        row = _row(tx, owner)
+        kinds = _merged(row["kinds"] if row else {}, change.kinds, owner)
+        values: dict[str, object] = {"kinds": kinds, "updated_us": tx.now_us, "updated_by": actor.label}
+        if change.language is not None:
+            values["language"] = change.language
+        if row is None:
+            fresh = {"language": "en", "email": None, "code_tries": 0}
+            tx.execute(sa.insert(preferences).values(owner_id=owner.id, **(fresh | values)))
+        else:
+            tx.execute(sa.update(preferences).where(preferences.c.owner_id == owner.id).values(**values))
+        if change.email is not None:
+            _set_address(tx, owner, change.email)
+        audit.record(
+            tx,
+            actor=actor.label,
+            action="notices.preferences",
+            target=owner.id,
+            org_id=owner.org_id,
+            details={"kinds": kinds},
+        )
+        found = read_preferences(tx, [owner])[owner.id]
+        return found if found.email or not owner.is_person else _with_account_email(tx, found)
+
+    return store.write(command)
+
+
+def confirm_address(store: Store, actor: Actor, whose: str, code: str) -> Preferences:
+    """Use the address that the code was sent to. Raises InvalidInput; after a few wrong ones a new code is needed."""
+
+    def command(tx: Tx) -> Preferences | None:
+        owner = find_owner(tx, actor, whose)
+        row = _row(tx, owner)
+        mine = sa.update(preferences).where(preferences.c.owner_id == owner.id)
+        live = row is not None and row["code_hash"] is not None and row["code_until_us"] > tx.now_us
+        if row is None or not live or row["code_tries"] >= CODE_TRIES:
+            return None
+        if not hmac.compare_digest(row["code_hash"], _hash(code)):
+            tx.execute(mine.values(code_tries=row["code_tries"] + 1))
+            return None
+        tx.execute(mine.values(email_confirmed_us=tx.now_us, code_hash=None, code_until_us=None))
+        return read_preferences(tx, [owner])[owner.id]
+
+    found = store.write(command)
+    if found is None:  # raised outside: the count of wrong codes must stay
+        message = text("The code is not right, or is over")
+        hint = text("Set the address again to get another one")
+        raise InvalidInput(message, problems=[Problem("code", message, hint=hint)])
+    return found
+
+
+def read_preferences(tx: Tx, owners: Collection[Owner]) -> dict[str, Preferences]:
+    """By owner's id, of each of the given ones; usual ones for who chose nothing."""
+    found = {owner.id: Preferences(owner) for owner in owners}
+    by_id = {owner.id: owner for owner in owners}
+    rows = tx.rows(sa.select(preferences).where(preferences.c.owner_id.in_(list(by_id)))) if by_id else []
+    for row in rows:
+        found[row["owner_id"]] = Preferences(
+            by_id[row["owner_id"]],
+            row["language"],
+            row["email"],
+            row["email_confirmed_us"] is not None,
+            {
+                kind: frozenset(Channel(name) for name in channels if name in list(Channel))
+                for kind, channels in row["kinds"].items()
+            },
+        )
+    return found
+
+
+def _with_account_email(tx: Tx, found: Preferences) -> Preferences:
+    email = tx.scalar(sa.select(users.c.email).where(users.c.id == found.owner.id))
+    return Preferences(found.owner, found.language, email, email is not None, found.kinds)
+
+
+def _row(tx: Tx, owner: Owner) -> Row | None:
+    return tx.first(sa.select(preferences).where(preferences.c.owner_id == owner.id))
+
+
+def _set_address(tx: Tx, owner: Owner, email: str) -> None:
+    """Keep an address and send it the code that proves that it is the owner's."""
+    mine = sa.update(preferences).where(preferences.c.owner_id == owner.id)
+    code = f"{int.from_bytes(tx.token_bytes(5), 'big') % 10**8:08d}" if email else ""
+    tx.execute(
+        mine.values(
+            email=email or None,
+            email_confirmed_us=None,
+            code_hash=_hash(code) if email else None,
+            code_until_us=tx.now_us + CODE_LIFE_US if email else None,
+            code_tries=0,
+        )
+    )
+    if email:
+        language = tx.scalar(sa.select(preferences.c.language).where(preferences.c.owner_id == owner.id))
+        deliveries.mail(tx, CONFIRM, owner, email, str(language), {"code": code})
+
+
+def _merged(
+    kept: Mapping[str, list[str]], change: Mapping[str, Collection[str] | None], owner: Owner
+) -> dict[str, list[str]]:
+    """What is chosen once the change is made."""
+    found = dict(kept)
+    for kind, channels in change.items():
+        if kind not in hearable(owner):
+            message = text("{kind} is no kind of notice here", kind=kind[:60])
+            hint = text("Kinds are: {kinds}", kinds=", ".join(hearable(owner)))
+            raise InvalidInput(message, problems=[Problem(f"kinds.{kind[:60]}", message, hint=hint)])
+        if channels is None:
+            found.pop(kind, None)
+        else:
+            found[kind] = sorted(set(channels))
+    return found
+
+
+def hearable(owner: Owner) -> list[str]:
+    """Kinds that an owner may choose."""
+    if owner.id == CENTER:
+        return [name for name, kind in KINDS.items() if kind.audience is Audience.CENTER]
+    if owner.is_person:
+        return list(KINDS)
+    return [name for name, kind in KINDS.items() if kind.audience is not Audience.CENTER and name != "test"]
+
+
+def _check(change: Change) -> None:
+    if change.language is not None and change.language not in LANGUAGES:
+        message = text("{language} is not a language of the center", language=change.language[:20])
+        hint = text("Languages are: {languages}", languages=", ".join(LANGUAGES))
+        raise InvalidInput(message, problems=[Problem("language", message, hint=hint)])
+    if change.email:
+        check_email(change.email)
+    for kind, channels in change.kinds.items():
+        for channel in channels or ():
+            if channel not in list(Channel):
+                message = text("{channel} is no channel", channel=channel[:20])
+                hint = text("Channels are: {channels}", channels=", ".join(Channel))
+                raise InvalidInput(message, problems=[Problem(f"kinds.{kind[:60]}", message, hint=hint)])
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.strip().encode("utf-8", "replace")).hexdigest()

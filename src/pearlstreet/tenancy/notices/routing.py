@@ -1,0 +1,239 @@
+"""From events to notices: who hears of an event, in the inbox, by mail, by webhook.
+
+The rows of all receivers and the step of the cursor are one transaction: no event is told twice or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.store import outbox
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.tenancy.model import Standing
+from pearlstreet.tenancy.notices import deliveries
+from pearlstreet.tenancy.notices.deliveries import EMAIL, WEBHOOK, Event
+from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Channel, Kind, kind_of
+from pearlstreet.tenancy.notices.owners import CENTER, Owner
+from pearlstreet.tenancy.notices.preferences import Preferences, read_preferences
+from pearlstreet.tenancy.notices.tables import notices, webhooks
+from pearlstreet.tenancy.scopes import OPERATOR_ROLES, ORG_ROLES, OperatorRole, OrgRole
+from pearlstreet.tenancy.tables import memberships, users
+
+CONSUMER = "notices"
+BATCH = 200
+_ACTIVE = users.c.state == Standing.ACTIVE.value
+_HEARING = [
+    role.value for role, scopes in ORG_ROLES.items() if scopes & {kind.scope for kind in KINDS.values()}
+]
+"""Roles in an organisation that hear of anything beside their own business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may hear of something."""
+
+    id: str
+    email: str | None
+
+
+@dataclass(frozen=True)
+class Audiences:
+    """Who there is to tell, read once for a batch of events."""
+
+    persons: Mapping[str, Person]
+    """By id and by name."""
+    belongs: frozenset[tuple[str, str]]
+    """(person, organisation): who has left hears nothing more from there."""
+    members: Mapping[str, Sequence[tuple[Person, OrgRole]]]
+    operators: Sequence[tuple[Person, OperatorRole]]
+    preferences: Mapping[str, Preferences]
+    hooks: Mapping[str, Sequence[Row]]
+    """Owner → its live webhooks."""
+
+    def people(self, kind: Kind, event: Event) -> list[Person]:
+        """PURE: everybody who may hear of an event."""
+        if kind.audience is Audience.PERSON:
+            found = self.persons.get(str(event.payload.get("user")))
+            gone = found and event.org_id is not None and (found.id, event.org_id) not in self.belongs
+            return [found] if found is not None and not gone else []
+        if kind.audience is Audience.CENTER:
+            return [who for who, role in self.operators if kind.scope in OPERATOR_ROLES[role]]
+        if event.org_id is None:  # such as a webhook of the operators
+            return [who for who, role in self.operators if kind.scope in OPERATOR_ROLES[role]]
+        return [who for who, role in self.members.get(event.org_id, ()) if kind.scope in ORG_ROLES[role]]
+
+    def owner(self, kind: Kind, event: Event) -> Owner | None:
+        """PURE: whose address and webhooks hear of it, beside people."""
+        if kind.audience is Audience.CENTER:
+            return Owner(CENTER)
+        if event.org_id is not None:
+            return Owner(event.org_id, event.org_id)
+        return Owner(CENTER) if kind.audience is Audience.ORGANISATION else None
+
+
+def route(store: Store) -> bool:
+    """Turn the events that wait into notices. True: there may be more."""
+    waiting = store.read(lambda tx: outbox.pending(tx, CONSUMER, limit=BATCH))
+    if not waiting:
+        return False
+
+    def command(tx: Tx) -> int:
+        found = outbox.pending(tx, CONSUMER, limit=BATCH)
+        events = [event for row in found if (event := _event(tx, row)) is not None]
+        if events:
+            tell(tx, events)
+        if found:
+            outbox.advance(tx, CONSUMER, int(found[-1]["seq"]))
+        return len(found)
+
+    return store.write(command) == BATCH
+
+
+def tell(tx: Tx, events: Sequence[Event]) -> None:
+    """Write what each receiver of the events is told."""
+    audiences = _audiences(tx, events)
+    inboxes: list[dict[str, Any]] = []
+    mails: list[dict[str, Any]] = []
+    posts: list[dict[str, Any]] = []
+    for event in events:
+        kind = KINDS[event.kind]
+        for person in audiences.people(kind, event):
+            chosen = audiences.preferences[person.id]
+            channels = chosen.channels(kind)
+            if Channel.INBOX in channels:
+                inboxes.append(_inbox_row(tx, event, person))
+            address = _address(chosen, person)
+            if Channel.EMAIL in channels and address is not None:
+                mails.append(_mail_row(tx, event, chosen, address))
+        owner = audiences.owner(kind, event)
+        if owner is not None:
+            chosen = audiences.preferences[owner.id]
+            if Channel.EMAIL in chosen.channels(kind) and chosen.email and chosen.confirmed:
+                mails.append(_mail_row(tx, event, chosen, chosen.email))
+            posts += [
+                deliveries.row_for(tx, event, WEBHOOK, hook["id"])
+                for hook in audiences.hooks.get(owner.id, ())
+                if _wants(hook, event.kind)
+            ]
+    if inboxes:
+        tx.execute(sa.insert(notices), _in_order(inboxes))
+    mails = _at_most(mails, deliveries.mails_left(tx, {row["target_id"] for row in mails}))
+    posts = _at_most(posts, deliveries.room_left(tx, {row["target_id"] for row in posts}))
+    deliveries.queue(tx, _in_order([*mails, *posts]))
+
+
+def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with their ids dealt anew, rising: ids of one millisecond have no order, and lists go by the id."""
+    ids = sorted(row["id"] for row in rows)
+    return [row | {"id": fresh} for row, fresh in zip(rows, ids, strict=True)]
+
+
+def _event(tx: Tx, row: Row) -> Event | None:
+    kind = kind_of(row["topic"], row["payload"])
+    if kind is None:
+        return None
+    return Event(tx.new_id("evt"), kind.name, row["org_id"], row["payload"], row["at_us"])
+
+
+def _wants(hook: Row, kind: str) -> bool:
+    return not hook["kinds"] or kind in hook["kinds"]
+
+
+def _address(chosen: Preferences, person: Person) -> str | None:
+    """One's own address once it is confirmed; until then the account's."""
+    return chosen.email if chosen.email and chosen.confirmed else person.email
+
+
+def _inbox_row(tx: Tx, event: Event, person: Person) -> dict[str, Any]:
+    return {
+        "id": tx.new_id("ntc"),
+        "user_id": person.id,
+        "event_id": event.id,
+        "kind": event.kind,
+        "org_id": event.org_id,
+        "payload": dict(event.payload),
+        "at_us": event.at_us,
+    }
+
+
+def _mail_row(tx: Tx, event: Event, chosen: Preferences, address: str) -> dict[str, Any]:
+    return deliveries.row_for(tx, event, EMAIL, chosen.owner.id, language=chosen.language, address=address)
+
+
+def _at_most(rows: Iterable[dict[str, Any]], left: dict[str, int]) -> list[dict[str, Any]]:
+    """The first rows of each receiver, as many as there is room for."""
+    kept = []
+    for row in rows:
+        left[row["target_id"]] -= 1
+        if left[row["target_id"]] >= 0:
+            kept.append(row)
+    return kept
+
+
+def _audiences(tx: Tx, events: Sequence[Event]) -> Audiences:
+    org_ids = {event.org_id for event in events if event.org_id is not None}
+    persons, belongs = _named(
+        tx, {str(event.payload["user"]) for event in events if event.payload.get("user")}
+    )
+    members = _members(tx, org_ids)
+    operators = [
+        (person, OperatorRole(role)) for person, role in _people(tx, users.c.operator_role.is_not(None))
+    ]
+    owners = {Owner(CENTER), *(Owner(org_id, org_id) for org_id in org_ids)}
+    owners |= {Owner(person.id) for person in persons.values()}
+    owners |= {Owner(person.id) for found in members.values() for person, _ in found}
+    owners |= {Owner(person.id) for person, _ in operators}
+    return Audiences(
+        persons, belongs, members, operators, read_preferences(tx, owners), _hooks(tx, {CENTER, *org_ids})
+    )
+
+
+def _named(tx: Tx, named: Collection[str]) -> tuple[dict[str, Person], frozenset[tuple[str, str]]]:
+    """The people that events name, by id and by name, and the organisations they belong to."""
+    if not named:
+        return {}, frozenset()
+    found = {}
+    for row in tx.rows(
+        sa.select(users).where(sa.or_(users.c.id.in_(named), users.c.name.in_(named)), _ACTIVE)
+    ):
+        found[row["id"]] = found[row["name"]] = Person(row["id"], row["email"])
+    query = sa.select(memberships.c.user_id, memberships.c.org_id)
+    rows = tx.rows(query.where(memberships.c.user_id.in_({person.id for person in found.values()})))
+    return found, frozenset((row["user_id"], row["org_id"]) for row in rows)
+
+
+def _people(tx: Tx, condition: sa.ColumnElement[bool]) -> list[tuple[Person, Any]]:
+    columns = (users.c.id, users.c.email, users.c.operator_role)
+    rows = tx.rows(sa.select(*columns).where(condition, _ACTIVE).order_by(users.c.id))
+    return [(Person(row["id"], row["email"]), row["operator_role"]) for row in rows]
+
+
+def _members(tx: Tx, org_ids: Collection[str]) -> dict[str, list[tuple[Person, OrgRole]]]:
+    found: dict[str, list[tuple[Person, OrgRole]]] = defaultdict(list)
+    if org_ids:
+        query = (
+            sa.select(memberships.c.org_id, memberships.c.role, users.c.id, users.c.email)
+            .join(users, users.c.id == memberships.c.user_id)
+            .where(
+                memberships.c.org_id.in_(org_ids),
+                memberships.c.role.in_(_HEARING),
+                _ACTIVE,
+            )
+            .order_by(users.c.id)
+        )
+        for row in tx.rows(query):
+            found[row["org_id"]].append((Person(row["id"], row["email"]), OrgRole(row["role"])))
+    return found
+
+
+def _hooks(tx: Tx, owner_ids: Collection[str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    live = (webhooks.c.owner_id.in_(owner_ids)) & (webhooks.c.state == "active")
+    for row in tx.rows(sa.select(webhooks).where(live).order_by(webhooks.c.id)):
+        found[row["owner_id"]].append(row)
+    return found

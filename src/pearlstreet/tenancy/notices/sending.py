@@ -1,0 +1,215 @@
+"""The loop that brings deliveries on their way: at least once, again with growing pauses, given up after a day or so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S, Clock, to_rfc3339
+from pearlstreet.base.text import Text, text
+from pearlstreet.base.urls import Resolve
+from pearlstreet.store import outbox
+from pearlstreet.store.core import Row, Tx, must_be_sealed
+from pearlstreet.store.loop import Loop, RowLoop
+from pearlstreet.tenancy.notices import deliveries as queue
+from pearlstreet.tenancy.notices import posting
+from pearlstreet.tenancy.notices.deliveries import WEBHOOK, Event, State
+from pearlstreet.tenancy.notices.mail import Mailer
+from pearlstreet.tenancy.notices.owners import CENTER
+from pearlstreet.tenancy.notices.posting import Answered, Post
+from pearlstreet.tenancy.notices.tables import deliveries, webhooks
+from pearlstreet.tenancy.outgoing import resolve as resolve_by_machine
+
+PAUSES_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200)
+"""Before each further try; then a delivery is given up."""
+TRIED_S = 3 * 86_400
+"""A delivery is given up at this age, also when its receiver's rest kept it from being tried."""
+SWITCHED_OFF_AFTER_S = 5 * 86_400
+"""A webhook is switched off once all of its deliveries have failed for this long."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The ways out that the operator's settings open."""
+
+    mailer: Mailer | None = None
+    private: bool = False
+    """Webhooks may go to the inner network and over plain HTTP."""
+    resolve: Resolve = field(default=resolve_by_machine)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A delivery with what its receiver's row says."""
+
+    event: Event
+    channel: str
+    address: str
+    language: str
+    tries: int
+    created_us: int
+    active: bool
+    """Whether the receiver still wants it."""
+    rests_until_us: int
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done about a delivery now."""
+
+    task: Task
+    send: bool
+    due_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How it went; `final`: it is not tried again."""
+
+    ok: bool
+    problem: Text | None = None
+    final: bool = False
+    gone: bool = False
+
+
+def sending_loop(channels: Channels, clock: Clock) -> Loop:
+    """Works off deliveries."""
+
+    def act(step: Step) -> Result | None:
+        if not step.send:
+            return None
+        task = step.task
+        if task.channel == WEBHOOK:
+            request = Post(task.address, task.event, task.secret)
+            now_s = clock.now_us() // US_PER_S
+            found: Answered = posting.post(request, now_s, channels.resolve, private=channels.private)
+            return Result(found.ok, found.problem, final=found.gone, gone=found.gone)
+        if channels.mailer is None:
+            return Result(False, text("The center has no mail server"), final=True)
+        sent = channels.mailer.send(task.event, task.address, task.language)
+        return Result(sent.ok, sent.problem, final=sent.final)
+
+    return RowLoop(
+        name="send_notices",
+        table=deliveries,
+        conditions=(deliveries.c.state == State.DUE.value,),
+        load=load,
+        decide=decide,
+        act=act,
+        apply=apply,
+        hints=(queue.TOPIC,),
+        interval_s=5.0,
+        batch=32,
+        workers=4,
+        lease_s=300.0,
+    )
+
+
+def load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Task]:
+    """The deliveries with their receivers."""
+    rows = tx.rows(sa.select(deliveries).where(deliveries.c.id.in_(ids)))
+    targets = {row["target_id"] for row in rows if row["channel"] == WEBHOOK}
+    hooks = {row["id"]: row for row in tx.rows(sa.select(webhooks).where(webhooks.c.id.in_(targets)))}
+    return {row["id"]: _task(tx, row, hooks.get(row["target_id"])) for row in rows}
+
+
+def _task(tx: Tx, row: Row, hook: Row | None) -> Task:
+    is_mail = row["channel"] != WEBHOOK
+    secret, address, rests_until_us = "", str(row["address"] or ""), 0
+    if hook is not None:
+        secret = must_be_sealed(tx).open(bytes(hook["secret"]), f"webhook {hook['id']}").decode()
+        address, rests_until_us = hook["url"], hook["rests_until_us"] or 0
+    return Task(
+        event=Event(row["event_id"], row["kind"], row["org_id"], row["payload"], row["at_us"]),
+        channel=row["channel"],
+        address=address,
+        language=row["language"],
+        tries=row["tries"],
+        created_us=row["created_us"],
+        active=is_mail or (hook is not None and hook["state"] == "active"),
+        rests_until_us=rests_until_us,
+        secret=secret,
+    )
+
+
+def decide(task: Task, now_us: int) -> Step:
+    """PURE: send it, or wait until its receiver has rested."""
+    if not task.active or task.created_us + TRIED_S * US_PER_S <= now_us:
+        return Step(task, send=False)
+    if task.rests_until_us > now_us:
+        return Step(task, send=False, due_us=task.rests_until_us)
+    return Step(task, send=True)
+
+
+def apply(tx: Tx, row_id: str, token: str, task: Task, step: Step, result: Result | None) -> int | None:
+    """Keep how it went; when it is due again."""
+    if result is None:
+        if step.due_us:
+            return step.due_us
+        _end(tx, row_id, State.GIVEN_UP, task.tries, None)
+        return None
+    if task.channel == WEBHOOK:
+        _note_receiver(tx, row_id, result)
+    tries = task.tries + 1
+    if result.ok:
+        _end(tx, row_id, State.DELIVERED, tries, None)
+        return None
+    if result.final or tries > len(PAUSES_S):
+        _end(tx, row_id, State.GIVEN_UP, tries, result.problem)
+        return None
+    _update(tx, row_id, tries=tries, last_error=_json(result.problem))
+    return tx.now_us + PAUSES_S[tries - 1] * US_PER_S
+
+
+def _end(tx: Tx, row_id: str, state: State, tries: int, problem: Text | None) -> None:
+    values: dict[str, Any] = {"state": state.value, "tries": tries, "ended_us": tx.now_us}
+    if problem is not None:
+        values["last_error"] = _json(problem)
+    _update(tx, row_id, **values)
+
+
+def _update(tx: Tx, row_id: str, **values: Any) -> None:
+    tx.execute(sa.update(deliveries).where(deliveries.c.id == row_id).values(**values))
+
+
+def _json(problem: Text | None) -> dict[str, object] | None:
+    return problem.to_json() if problem is not None else None
+
+
+def _note_receiver(tx: Tx, row_id: str, result: Result) -> None:
+    """What a try says of the webhook: it works; or it rests, and is switched off when that lasts."""
+    target = sa.select(deliveries.c.target_id).where(deliveries.c.id == row_id).scalar_subquery()
+    hook = tx.first(sa.select(webhooks).where(webhooks.c.id == target))
+    if hook is None or hook["state"] != "active":
+        return
+    mine = sa.update(webhooks).where(webhooks.c.id == hook["id"])
+    if result.ok:
+        well = {"failures": 0, "failing_since_us": None, "rests_until_us": None, "last_error": None}
+        tx.execute(mine.values(**well, last_success_us=tx.now_us))
+        return
+    since_us = hook["failing_since_us"] or tx.now_us
+    values: dict[str, Any] = {"failing_since_us": since_us, "last_error": _json(result.problem)}
+    if (hook["rests_until_us"] or 0) <= tx.now_us:  # tries of the same moment count as one
+        failures = hook["failures"] + 1
+        pause_s = PAUSES_S[min(failures, len(PAUSES_S)) - 1]
+        values |= {"failures": failures, "rests_until_us": tx.now_us + pause_s * US_PER_S}
+    if result.gone or tx.now_us - since_us >= SWITCHED_OFF_AFTER_S * US_PER_S:
+        values["state"] = "disabled"
+        queue.give_up(tx, hook["id"])
+        _tell(tx, hook, since_us, result.problem)
+    tx.execute(mine.values(**values))
+
+
+def _tell(tx: Tx, hook: Row, since_us: int, problem: Text | None) -> None:
+    payload = {
+        "webhook": hook["id"],
+        "url": hook["url"],
+        "since": to_rfc3339(since_us)[:16].replace("T", " "),
+        "problem": _json(problem),
+    }
+    org_id = None if hook["owner_id"] == CENTER else hook["owner_id"]
+    outbox.emit(tx, "webhook.disabled", payload, org_id=org_id)
