@@ -48,6 +48,8 @@ class Ask:
     """What an action of this page ran into: the page is shown again with what was typed."""
     part: str | None = None
     """The only part of the page that is wanted."""
+    has_tag: str = ""
+    """What the browser has of that part already."""
     secure: bool = False
     origin: str = ""
     """How the browser reaches us: scheme and host."""

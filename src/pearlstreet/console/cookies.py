@@ -55,7 +55,7 @@ def read_notice(value: str | None) -> Text | None:
     try:
         found = from_json(json.loads(base64.urlsafe_b64decode(value)))
         found.render("en"), found.render("zh-CN")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
     return found
 

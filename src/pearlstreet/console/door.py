@@ -55,6 +55,8 @@ HEADERS = {
     "cache-control": "no-store",
 }
 DOWNLOAD_CSP = "default-src 'none'; sandbox"
+ADDRESS_SIGNS = ":/%#?=@[]!$&'()*+,;"
+"""What stays as it is in the address that a visitor is sent to."""
 log = structlog.get_logger("console")
 
 
@@ -77,7 +79,7 @@ class Door:
                     return await self._act(page, ask, request)
                 return await in_thread(lambda: self._respond(ask, page, page.show(ask)))
             except PearlError as error:
-                return await self.refuse(ask, error)
+                return await self.refuse(ask, error, page)
             except Exception as error:  # noqa: BLE001  a page must never take the server's words with it
                 return await self.broken(ask, error)
 
@@ -100,11 +102,12 @@ class Door:
             return await self.refuse(ask, Conflict(text("This page takes no forms")))
         return await self.refuse(ask, NotFound(text("There is nothing at {path}", path=ask.path[:200])))
 
-    async def refuse(self, ask: Ask, error: PearlError) -> Response:
-        """A page that says what is wrong; who is not signed in is sent to sign in."""
+    async def refuse(self, ask: Ask, error: PearlError, page: Page | None = None) -> Response:
+        """A page that says what is wrong; who is not signed in, and would have to be, is sent to sign in."""
         if error.status >= 500 and error.status != 503:
             return await self.broken(ask, error)
-        if isinstance(error, Unauthenticated) and ask.path != "/sign-in" and ask.part is None:
+        is_public = page is not None and page.public
+        if isinstance(error, Unauthenticated) and not is_public and ask.part is None:
             to = ask.path if ask.path != "/" else ""
             answer = Response(
                 status_code=303, headers={"location": "/sign-in" + (f"?next={quote(to)}" if to else "")}
@@ -135,11 +138,15 @@ class Door:
             center=self._center,
             language=language,
             path=request.url.path,
-            place=dict(request.path_params),
+            place={name: str(value).replace("\0", "") for name, value in request.path_params.items()},
             query={name: value.replace("\0", "") for name, value in request.query_params.items()},
-            lists={name: request.query_params.getlist(name) for name in request.query_params},
+            lists={
+                name: [value.replace("\0", "") for value in request.query_params.getlist(name)]
+                for name in request.query_params
+            },
             peer=request.client.host if request.client else "-",
             part=request.headers.get("x-part"),
+            has_tag=request.headers.get("if-none-match", ""),
             secure=secure,
             origin=f"{request.url.scheme}://{request.url.netloc}",
             cookies=kept,
@@ -195,7 +202,7 @@ class Door:
         if isinstance(answer, View):
             return self._page(ask, page, answer)
         if isinstance(answer, Go):
-            found = Response(status_code=303, headers={"location": answer.to})
+            found = Response(status_code=303, headers={"location": quote(answer.to, safe=ADDRESS_SIGNS)})
             for name, value in answer.cookies.items():
                 cookies.put(found, name, value, secure=ask.secure)
             if answer.notice is not None:
@@ -212,7 +219,10 @@ class Door:
         body = self._renderer.render(ask, page, view, notice)
         found = Response(body, status_code=view.status, media_type="text/html; charset=utf-8")
         if ask.part is not None:
-            found.headers["etag"] = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+            tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+            if tag == ask.has_tag and view.status == 200:
+                found = Response(status_code=304)
+            found.headers["etag"] = tag
         if notice is not None:
             cookies.put(found, cookies.NOTICE, None, secure=ask.secure)
         if "org" in ask.query and ask.chosen_org and not ask.is_operator():
@@ -259,7 +269,7 @@ def _chosen(ask: Ask, roles: frozenset[object], memberships: tuple[object, ...])
 async def _form(request: Request, page: Page) -> FormData:
     limit = max(FORM_BYTES_MAX, page.upload_bytes_max)
     declared = request.headers.get("content-length", "")
-    if not declared.isdigit():
+    if not (declared.isascii() and declared.isdigit() and len(declared) < 16):
         raise InvalidInput(text("The form does not say how long it is"))
     if int(declared) > limit:
         raise TooLarge(text("The form is larger than {limit} bytes", limit=limit))
@@ -282,9 +292,10 @@ async def _files(form: FormData) -> dict[str, File]:
 
 
 def _with_form(ask: Ask, form: FormData, files: dict[str, File]) -> Ask:
-    plain = {name: str(value) for name, value in form.multi_items() if isinstance(value, str)}
-    if any("\0" in value or any(0xD800 <= ord(c) <= 0xDFFF for c in value) for value in plain.values()):
+    pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    if any("\0" in value or any(0xD800 <= ord(c) <= 0xDFFF for c in value) for _, value in pairs):
         raise InvalidInput(text("The form contains a NUL character"))
+    plain = dict(pairs)
     lists = {name: [v for v in form.getlist(name) if isinstance(v, str)] for name in form}
     hidden = ("token", "do", "once")
     shown = {name: value for name, value in plain.items() if name not in hidden}
