@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.fakes.engines import value_of
 from tests.store.jobs.fakes import Working
 from tests.store.jobs.harness import Center
 
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.money import parse_yuan
+from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.jobs import preparing, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.resuming import resume
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.compute.jobs.uploads import keep_bytes, record_upload
 from pearlstreet.compute.jobs.views import why
+from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Row
 from pearlstreet.tenancy.model import SYSTEM
+from pearlstreet.tenancy.orgs import create_org
 
 NUMPY = {"packages": ["numpy"]}
 
@@ -42,6 +48,28 @@ def test_a_second_job_shares_what_the_first_had_made(tmp_path: Path) -> None:
     center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
     center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
     assert [order.purpose for order in engine.orders] == ["environment", "job", "job"]
+
+
+def test_few_build_at_a_time_and_every_organisation_gets_a_turn(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path, cluster="8xcpu")
+    other = create_org(center.store, SYSTEM, "other")
+    top_up(center.store, SYSTEM, other.id, parse_yuan("90"))
+    submitted = [
+        center.submit(environment={"packages": [f"package{number}"]}, simulate="3s") for number in range(6)
+    ]
+    submitted.append(center.submit(org="other", environment={"packages": ["package0"]}, simulate="3s"))
+    most, until_us = 0, center.clock.now_us() + 300 * US_PER_S
+    while any(center.job(job).state is not JobState.SUCCEEDED for job in submitted):
+        assert center.clock.now_us() < until_us
+        center.step()
+        reports = value_of(engine.scan())
+        ours = {order.attempt_id for order in engine.orders if order.purpose == "environment"}
+        building = [one for one in reports if one.attempt_id in ours and one.state is not TaskState.EXITED]
+        most = max(most, len(building))
+    assert most == center.runtime.settings.preparations_at_once
+    builds = [order.tenant_id for order in engine.orders if order.purpose == "environment"]
+    assert len(builds) == 7
+    assert len(set(builds[:2])) == 2, "the second organisation does not wait for all of the first's"
 
 
 def test_what_a_restored_backup_lacks_is_made_again_for_jobs_that_wait(tmp_path: Path) -> None:

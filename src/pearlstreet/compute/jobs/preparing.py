@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,10 +50,13 @@ WANTED, BUILDING, READY, FAILED = "wanted", "building", "ready", "failed"
 LOST = "lost"
 BUILD_LIMIT_S = 1800.0
 PROBE_S = 0.3
+TURN_S = 1.0
+"""How often a preparation that waits for its turn is looked at."""
 LOG_TAIL = 4000
 LOCK_BYTES_MAX = 4 << 20
 BUILD_CPUS, BUILD_MEMORY_GIB = 1.0, 4.0
-"""What a build may use, or all of a smaller node."""
+"""What a build may use, or all of a smaller node. The planner does not see it: few build at once, and the host's reserve
+is to be that much larger where memory is short."""
 USED_US = 86_400 * US_PER_S
 """That a preparation is in use is noted once a day."""
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
@@ -133,7 +137,7 @@ def prepare_loop(runtime: Runtime) -> Loop:
         name="prepare",
         table=preparations,
         conditions=(preparations.c.state.in_((WANTED, BUILDING)),),
-        load=_load,
+        load=partial(_load, runtime.settings.preparations_at_once),
         decide=lambda row, now_us: row,
         act=partial(_act, runtime),
         apply=_apply,
@@ -143,8 +147,19 @@ def prepare_loop(runtime: Runtime) -> Loop:
     )
 
 
-def _load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
-    return {row["id"]: row for row in tx.rows(sa.select(preparations).where(preparations.c.id.in_(ids)))}
+def _load(at_once: int, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
+    """The rows, those that may start by now marked: builds use the machine beside what was placed on it."""
+    building = tx.rows(sa.select(preparations.c.org_id).where(preparations.c.state == BUILDING))
+    held = Counter(row["org_id"] for row in building)
+    rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(ids)))
+    free, chosen = at_once - held.total(), set[str]()
+    waiting = sorted((row for row in rows if row["state"] == WANTED), key=lambda row: row["at_us"])
+    while free > len(chosen) and waiting:
+        following = min(waiting, key=lambda row: held[row["org_id"]])  # whose organisation builds least
+        waiting.remove(following)
+        held[following["org_id"]] += 1
+        chosen.add(following["id"])
+    return {row["id"]: {**row, "may_start": row["id"] in chosen} for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +176,8 @@ def _act(runtime: Runtime, row: Row) -> _Step:
     if engine is None:
         return _Step(FAILED, text("No engine of this center runs code"))
     if row["state"] == WANTED:
+        if not row["may_start"]:
+            return _Step(WANTED)
         return _start(runtime, engine, row)
     outcome = engine.probe(row["attempt_id"])
     if not isinstance(outcome, Done):
@@ -291,4 +308,4 @@ def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, step: _
     if step.state in (READY, FAILED):
         lifecycle.release_prepared(tx, row_id, ready=step.state == READY, reason=step.message)
         return None
-    return tx.now_us + int(PROBE_S * US_PER_S)
+    return tx.now_us + int((PROBE_S if step.state == BUILDING else TURN_S) * US_PER_S)

@@ -40,6 +40,7 @@ class JobsSettings:
     uv_variables: Mapping[str, str] = field(default_factory=dict)
     """Variables uv gets when it builds environments: mirrors, proxies, certificates."""
     preparations_at_once: int = 2
+    """Environments and sources being made at a time, each with 1 CPU and 4 GiB beside what the planner gave away."""
 
 
 POSSIBLE_MAX = 10_000
