@@ -33,6 +33,11 @@ LABELS: Mapping[str, Text] = {
     "drained": text("drained"),
     "gone": text("gone"),
     "ended": text("ended"),
+    "given_up": text("given up"),
+    "retrying": text("is tried again"),
+    "revoked": text("revoked"),
+    "expired": text("expired"),
+    "closing": text("closing"),
 }
 TONES: Mapping[str, str] = {
     "running": "good",
@@ -51,6 +56,8 @@ TONES: Mapping[str, str] = {
     "failed": "bad",
     "unhealthy": "bad",
     "gone": "bad",
+    "given_up": "bad",
+    "retrying": "wait",
     "rejected": "bad",
 }
 """Shown by colour and by a sign; whatever is not here is quiet."""

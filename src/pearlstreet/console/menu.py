@@ -11,6 +11,18 @@ MENU: tuple[NavGroup, ...] = (
         (
             NavItem("/", text("Overview"), "home", "o"),
             NavItem("/jobs", text("Jobs"), "jobs", "j"),
+            NavItem("/billing", text("Billing"), "money", "b"),
+        ),
+    ),
+    NavGroup(
+        text("Organisation"),
+        (
+            NavItem("/projects", text("Projects"), "folder", "p"),
+            NavItem("/members", text("Members"), "users", "m"),
+            NavItem("/secrets", text("Secrets"), "lock", "x"),
+            NavItem("/keys", text("API keys"), "key", "k"),
+            NavItem("/users", text("Users"), "user", "u"),
+            NavItem("/account", text("My account"), "user", "y"),
         ),
     ),
     NavGroup(

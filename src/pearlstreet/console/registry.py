@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages import home, jobs, nodes, preferences, sign_in
+from pearlstreet.console.pages import (
+    account,
+    billing,
+    home,
+    invoices,
+    jobs,
+    keys,
+    members,
+    nodes,
+    preferences,
+    projects,
+    secrets,
+    sign_in,
+    statement,
+    users,
+)
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *sign_in.PAGES,
     *preferences.PAGES,
     *jobs.PAGES,
+    *billing.PAGES,
+    *statement.PAGES,
+    *invoices.PAGES,
+    *projects.PAGES,
+    *members.PAGES,
+    *keys.PAGES,
+    *secrets.PAGES,
+    *users.PAGES,
+    *account.PAGES,
     *nodes.PAGES,
 )

@@ -20,7 +20,7 @@ from pearlstreet.console.labels import ENDS, LABELS, TONES
 from pearlstreet.console.page import NavGroup, Page
 from pearlstreet.console.statics import statics
 
-PIECES = {"ui": "ui.html", "tables": "jobs_table.html", "ops": "ops.html"}
+PIECES = {"ui": "ui.html", "tables": "jobs_table.html", "bill": "billing_tabs.html", "ops": "ops.html"}
 """Macros that every template may use, by the name they have there."""
 LANGUAGES = (("en", "English"), ("zh-CN", "简体中文"))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.errors import InvalidInput, NotFound
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
 from pearlstreet.ledger.book import chunks
@@ -67,6 +67,19 @@ def set_budget(store: Store, actor: Actor, budget: Budget) -> Budget:
         return budget
 
     return store.write(command)
+
+
+def delete_budget(store: Store, actor: Actor, org_id: str, subject_id: str) -> None:
+    """Drop the budget of an organisation, or of one of its projects. Raises NotFound."""
+    actor.require("projects:write", org_id)
+
+    def command(tx: Tx) -> None:
+        mine = (budgets.c.subject_id == subject_id) & (budgets.c.org_id == org_id)
+        if not tx.execute(sa.delete(budgets).where(mine)).rowcount:
+            raise NotFound(text("There is no such budget"))
+        audit.record(tx, actor=actor.label, action="budget.delete", target=subject_id, org_id=org_id)
+
+    store.write(command)
 
 
 def list_budgets(store: Store, actor: Actor, org_id: str) -> Sequence[Budget]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from pearlstreet.base.money import Money
 from pearlstreet.ledger.budgets import spent
-from pearlstreet.ledger.months import month_at
+from pearlstreet.ledger.months import month_at, month_named
 from pearlstreet.ledger.site import read_site
 from pearlstreet.ledger.tables import funds, spending
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.tables import projects
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,56 @@ def spent_this_month(store: Store, actor: Actor, subject_id: str, org_id: str) -
     def query(tx: Tx) -> tuple[str, Money]:
         month = _month(tx)
         return month, spent(tx, subject_id, month)
+
+    return store.read(query)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectSpending:
+    """What an organisation or a project has been charged, month by month, oldest first."""
+
+    subject_id: str
+    name: str
+    by_month: Sequence[Money]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """An organisation's charges by month. `whole` may be more than its projects together: not all use is a project's."""
+
+    months: Sequence[str]
+    whole: SubjectSpending
+    projects: Sequence[SubjectSpending]
+
+
+def spending_by_month(store: Store, actor: Actor, org_id: str, *, months: int = 6) -> Spending:
+    """The running month and those before it, for the organisation and each of its projects. Raises NotFound."""
+    actor.require("credit:read", org_id)
+
+    def query(tx: Tx) -> Spending:
+        zone = read_site(tx).time_zone
+        names = [month_at(tx.now_us, zone).name]
+        while len(names) < months:
+            names.insert(0, month_at(month_named(names[0], zone).start_us - 1, zone).name)
+        parts = tx.rows(
+            sa.select(projects.c.id, projects.c.slug)
+            .where(projects.c.org_id == org_id)
+            .order_by(projects.c.id)
+        )
+        subjects = [(org_id, ""), *((row["id"], row["slug"]) for row in parts)]
+        mine = sa.select(projects.c.id).where(projects.c.org_id == org_id)
+        rows = tx.rows(
+            sa.select(spending).where(
+                spending.c.month.in_(names),
+                (spending.c.subject_id == org_id) | spending.c.subject_id.in_(mine),
+            )
+        )
+        found = {(row["subject_id"], row["month"]): row["spent_micro"] for row in rows}
+        made = [
+            SubjectSpending(subject, name, [Money(found.get((subject, month), 0)) for month in names])
+            for subject, name in subjects
+        ]
+        return Spending(names, made[0], made[1:])
 
     return store.read(query)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -63,11 +63,12 @@ def statement(
     before_seq: int | None = None,
     from_us: int | None = None,
     to_us: int | None = None,
+    kinds: Collection[TxKind] = (),
     limit: int = 100,
 ) -> Sequence[Line]:
-    """Lines newest first, at most `limit`; `before_seq` (of the last line seen) pages on."""
+    """Lines newest first, at most `limit`; `before_seq` (of the last line seen) pages on; `kinds`: only these."""
     actor.require("credit:read", org_id)
-    return store.read(lambda tx: read_statement(tx, org_id, before_seq, from_us, to_us, limit))
+    return store.read(lambda tx: read_statement(tx, org_id, before_seq, from_us, to_us, limit, kinds))
 
 
 def read_statement(
@@ -77,6 +78,7 @@ def read_statement(
     from_us: int | None = None,
     to_us: int | None = None,
     limit: int = 100,
+    kinds: Collection[TxKind] = (),
 ) -> Sequence[Line]:
     """`statement` inside a transaction."""
     query = (
@@ -98,6 +100,8 @@ def read_statement(
         query = query.where(transactions.c.at_us >= from_us)
     if to_us is not None:
         query = query.where(transactions.c.at_us < to_us)
+    if kinds:
+        query = query.where(transactions.c.kind.in_([kind.value for kind in kinds]))
     return [_line(row) for row in tx.rows(query)]
 
 

@@ -166,13 +166,29 @@ def get_user(store: Store, actor: Actor, user: str) -> User:
     return store.read(lambda tx: _visible(tx, actor, user))
 
 
-def list_users(store: Store, actor: Actor, *, after: str | None = None, limit: int = 100) -> Sequence[User]:
-    """Those the actor sees, by id, after the id `after`."""
+def list_memberships_of(store: Store, actor: Actor, user: str) -> Sequence[Membership]:
+    """The memberships of an account, as far as the actor sees the organisations. Raises NotFound."""
+
+    def query(tx: Tx) -> Sequence[Membership]:
+        found = _MEMBERS.where(_of_user(_visible(tx, actor, user).id)).order_by(orgs.c.slug)
+        visible = actor.orgs_with("users:read")
+        return [_member(row) for row in tx.rows(found) if visible is None or row["org_id"] in visible]
+
+    return store.read(query)
+
+
+def list_users(
+    store: Store, actor: Actor, *, after: str | None = None, limit: int = 100, containing: str = ""
+) -> Sequence[User]:
+    """Those the actor sees, by id, after the id `after`; `containing`: only names with this in them."""
     query = sa.select(users).order_by(users.c.id).limit(limit)
     visible = actor.orgs_with("users:read")
     if visible is not None:
         fellows = sa.select(memberships.c.user_id).where(memberships.c.org_id.in_(visible))
         query = query.where(sa.or_(users.c.id == actor.user_id, users.c.id.in_(fellows)))
+    if containing:
+        either = (users.c.name, users.c.display_name)
+        query = query.where(sa.or_(*(column.icontains(containing, autoescape=True) for column in either)))
     if after is not None:
         query = query.where(users.c.id > check_after(after, "usr"))
     return store.read(lambda tx: [as_user(row) for row in tx.rows(query)])

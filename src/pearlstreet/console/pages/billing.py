@@ -1,0 +1,160 @@
+"""An organisation's money: balance, what it lasts for, cost by project and month, budgets, top-ups, who it is on bills."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import Money, parse_yuan
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.history import hourly_now
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.charts.bars import Bars, bars
+from pearlstreet.console.door import once
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.ledger import budgets, site
+from pearlstreet.ledger.funds import balance
+from pearlstreet.ledger.model import Party
+from pearlstreet.ledger.overview import Spending, spending_by_month
+from pearlstreet.ledger.topups import list_top_ups
+from pearlstreet.tenancy.model import Organisation
+from pearlstreet.tenancy.orgs import get_project
+
+MONTHS = 6
+TOP_UPS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """A budget, what is spent of it in the running month, and the highest threshold that reached."""
+
+    budget: budgets.Budget
+    name: str
+    spent: Money
+    reached: int
+
+
+def show(ask: Ask) -> Answer:
+    """The overview."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org = org_of(ask)
+    store, actor = ask.store, ask.actor
+    hourly = hourly_now(store, actor, org=org.id) if actor.may("jobs:read", org.id) else None
+    found = balance(store, actor, org.id)
+    spending = spending_by_month(store, actor, org.id, months=MONTHS)
+    return View(
+        "billing.html",
+        {
+            "org": org,
+            "balance": found,
+            "hourly": hourly,
+            "hours_left": max(found.available.micro, 0) / hourly if hourly else None,
+            "spending": spending,
+            "chart": _chart(ask, spending),
+            "budgets": _budgets(ask, org, spending),
+            "top_ups": list_top_ups(store, actor, org.id, limit=TOP_UPS_SHOWN),
+            "may_write": actor.may("projects:write", org.id),
+        },
+    )
+
+
+def set_budget(ask: Ask) -> Answer:
+    """Set or replace the budget of the organisation or a project."""
+    org = org_of(ask)
+    project = ask.value("project")
+    subject = get_project(ask.store, ask.actor, org.id, project).id if project else org.id
+    wanted = budgets.Budget(subject, org.id, yuan_of(ask, "monthly"), _thresholds(ask))
+    budgets.set_budget(once(ask), ask.actor, wanted)
+    return Go(ask.here, text("The budget is set"))
+
+
+def delete_budget(ask: Ask) -> Answer:
+    """Drop a budget."""
+    budgets.delete_budget(ask.store, ask.actor, org_of(ask).id, ask.value("subject"))
+    return Go(ask.here, text("The budget is deleted"))
+
+
+def show_buyer(ask: Ask) -> Answer:
+    """How invoices name the organisation."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org = org_of(ask)
+    return View(
+        "billing_buyer.html",
+        {
+            "org": org,
+            "buyer": site.get_buyer(ask.store, ask.actor, org.id),
+            "may_write": ask.actor.may("orgs:write", org.id),
+        },
+    )
+
+
+def set_buyer(ask: Ask) -> Answer:
+    """Change it, for the invoices to come."""
+    party = Party(**{name: ask.value(name) for name in asdict(Party())})
+    try:
+        site.set_buyer(ask.store, ask.actor, org_of(ask).id, party)
+    except InvalidInput as error:
+        fields = [Problem(one.field.removeprefix("buyer."), one.message) for one in error.problems]
+        raise InvalidInput(error.message, problems=fields) from None
+    return Go(ask.here, text("The billing details are kept"))
+
+
+def yuan_of(ask: Ask, field: str) -> Money:
+    """An amount that was typed. Raises InvalidInput."""
+    try:
+        return parse_yuan(ask.value(field))
+    except ValueError:
+        message = text("{value} is not an amount of yuan such as 1000 or 12.50", value=ask.value(field)[:40])
+        raise InvalidInput(message, problems=[Problem(field, message)]) from None
+
+
+def _thresholds(ask: Ask) -> tuple[int, ...]:
+    written = ask.value("thresholds").replace("%", " ").replace(",", " ").replace("，", " ").split()
+    if not all(one.isdecimal() and len(one) <= 4 for one in written):
+        message = text("Write percents such as 50, 80, 100")
+        raise InvalidInput(message, problems=[Problem("thresholds", message)])
+    return tuple(sorted({int(one) for one in written})) or budgets.THRESHOLDS
+
+
+def _chart(ask: Ask, spending: Spending) -> object:
+    def series(name: str, amounts: list[int]) -> Bars:
+        return Bars(name, [micro / 1e6 for micro in amounts])
+
+    parts = [series(one.name, [money.micro for money in one.by_month]) for one in spending.projects]
+    together = [sum(one.by_month[i].micro for one in spending.projects) for i in range(len(spending.months))]
+    rest = [whole.micro - part for whole, part in zip(spending.whole.by_month, together, strict=True)]
+    parts.append(series(ask.say(text("outside projects")), rest))
+    return bars(
+        ask.say(text("Yuan by month and project")),
+        spending.months,
+        parts,
+        rest=ask.say(text("others")),
+        empty=ask.say(text("Nothing charged yet.")),
+    )
+
+
+def _budgets(ask: Ask, org: Organisation, spending: Spending) -> list[BudgetRow]:
+    names = {one.subject_id: one.name for one in spending.projects}
+    spent = {one.subject_id: one.by_month[-1] for one in (spending.whole, *spending.projects)}
+    rows = []
+    for one in budgets.list_budgets(ask.store, ask.actor, org.id):
+        so_far = spent.get(one.subject_id, Money(0))
+        rows.append(BudgetRow(one, names.get(one.subject_id, ""), so_far, budgets.reached(one, so_far)))
+    return sorted(rows, key=lambda row: row.name)
+
+
+PAGES = (
+    Page(
+        "/billing",
+        text("Billing"),
+        show,
+        scope="credit:read",
+        actions={"budget": set_budget, "delete_budget": delete_budget},
+    ),
+    Page(
+        "/billing/buyer", text("Billing details"), show_buyer, scope="credit:read", actions={"set": set_buyer}
+    ),
+)

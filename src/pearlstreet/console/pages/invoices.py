@@ -1,0 +1,67 @@
+"""Invoices: the list, one in the page, as PDF and as JSON, and the draft of a month that is not over."""
+
+from __future__ import annotations
+
+import json
+
+from pearlstreet.base.errors import NotFound
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import Answer, Ask, Download, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.ledger.invoices import service
+from pearlstreet.ledger.invoices.page import page
+from pearlstreet.ledger.overview import spent_this_month
+
+SHOWN = 60
+
+
+def show(ask: Ask) -> Answer:
+    """Every issued one, and what this month's would say."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org = org_of(ask)
+    month, spent = spent_this_month(ask.store, ask.actor, org.id, org.id)
+    return View(
+        "billing_invoices.html",
+        {
+            "org": org,
+            "invoices": service.list_invoices(ask.store, ask.actor, org.id, limit=SHOWN),
+            "month": month,
+            "spent": spent,
+        },
+    )
+
+
+def show_one(ask: Ask) -> Answer:
+    """A month's invoice; `as` gives it as a file."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org, month = org_of(ask), ask.place["month"]
+    found = service.draft_invoice(ask.store, ask.actor, org.id, month)
+    name = f"{found.number or 'draft-' + found.month}-{org.slug}"
+    wanted = ask.query.get("as", "")
+    if wanted == "json":
+        body = json.dumps(found.to_json(), ensure_ascii=False, indent=2).encode()
+        return Download(f"{name}.json", body, "application/json")
+    if wanted == "pdf":
+        from pearlstreet.ledger.invoices.pdf import to_pdf  # reportlab is slow to import
+
+        return Download(f"{name}.pdf", to_pdf(found, ask.language), "application/pdf")
+    if wanted:
+        raise NotFound(text("There is nothing at {path}", path=f"{ask.path}?as={wanted[:20]}"))
+    return View(
+        "billing_invoice.html",
+        {
+            "org": org,
+            "invoice": found,
+            "shown": page(found, ask.language),
+            "title": found.number or ask.say(text("Draft of {month}", month=found.month)),
+        },
+    )
+
+
+PAGES = (
+    Page("/billing/invoices", text("Invoices"), show, scope="credit:read"),
+    Page("/billing/invoices/{month}", text("Invoice"), show_one, scope="credit:read"),
+)

@@ -1,0 +1,17 @@
+"""One-time links to set a password with: shown once, in the answer of the action that made them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from pearlstreet.console.asking import Ask, View
+from pearlstreet.tenancy.users import Invited
+
+
+def show_link(ask: Ask, invited: Invited, back: str) -> View:
+    """The link of an account, to hand to its owner."""
+    base = ask.center.public_url or ask.origin
+    return View(
+        "link_made.html",
+        {"user": invited.user, "link": f"{base}/set-password?link={quote(invited.token)}", "back": back},
+    )

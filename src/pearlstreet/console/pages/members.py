@@ -1,0 +1,87 @@
+"""Who belongs to an organisation: add somebody, change a role, remove."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.door import once
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.links import show_link
+from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.tenancy import users
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
+
+R = TypeVar("R", OrgRole, OperatorRole)
+
+
+def show(ask: Ask) -> Answer:
+    """The list."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org = org_of(ask)
+    return View(
+        "members.html",
+        {
+            "org": org,
+            "members": users.list_members(ask.store, ask.actor, org.id),
+            "roles": [role.value for role in OrgRole],
+            "may_write": ask.actor.may("users:write", org.id),
+        },
+    )
+
+
+def add(ask: Ask) -> Answer:
+    """A new account as a member; its one-time link is shown once."""
+    invited = users.create_user(
+        once(ask),
+        ask.actor,
+        ask.value("name"),
+        display_name=ask.value("display_name"),
+        email=ask.value("email") or None,
+        org=org_of(ask).id,
+        role=role_of(ask, OrgRole),
+    )
+    return show_link(ask, invited, ask.here)
+
+
+def invite(ask: Ask) -> Answer:
+    """A role for an account that exists."""
+    made = users.invite_member(once(ask), ask.actor, org_of(ask).id, ask.value("user"), role_of(ask, OrgRole))
+    return Go(ask.here, text("{user} is a member now", user=made.user_name))
+
+
+def set_role(ask: Ask) -> Answer:
+    """Another role."""
+    made = users.invite_member(
+        ask.store, ask.actor, org_of(ask).id, ask.value("member"), role_of(ask, OrgRole)
+    )
+    return Go(ask.here, text("The role of {user} is changed", user=made.user_name))
+
+
+def remove(ask: Ask) -> Answer:
+    """Take the role away; the account stays."""
+    users.remove_member(ask.store, ask.actor, org_of(ask).id, ask.value("member"))
+    return Go(ask.here, text("{user} is no member any more", user=ask.value("name")))
+
+
+def role_of(ask: Ask, kind: type[R], field: str = "role") -> R:
+    """The role that was chosen in a form. Raises InvalidInput."""
+    try:
+        return kind(ask.value(field))
+    except ValueError:
+        message = text("There is no role {role}", role=ask.value(field)[:40])
+        raise InvalidInput(message, problems=[Problem(field, message)]) from None
+
+
+PAGES = (
+    Page(
+        "/members",
+        text("Members"),
+        show,
+        scope="users:read",
+        actions={"add": add, "invite": invite, "role": set_role, "remove": remove},
+    ),
+)

@@ -1,0 +1,40 @@
+"""An organisation's projects: what each has cost this month, and a new one."""
+
+from __future__ import annotations
+
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.door import once
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.whose import SHOWN_MAX, choose_org, org_of
+from pearlstreet.ledger.overview import spending_by_month
+from pearlstreet.tenancy.orgs import create_project, list_projects
+
+
+def show(ask: Ask) -> Answer:
+    """The list."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org = org_of(ask)
+    spent = None
+    if ask.actor.may("credit:read", org.id):
+        found = spending_by_month(ask.store, ask.actor, org.id, months=1)
+        spent = {one.subject_id: one.by_month[-1] for one in found.projects}
+    return View(
+        "projects.html",
+        {
+            "org": org,
+            "projects": list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX),
+            "spent": spent,
+            "may_write": ask.actor.may("projects:write", org.id),
+        },
+    )
+
+
+def add(ask: Ask) -> Answer:
+    """Make a project."""
+    made = create_project(once(ask), ask.actor, org_of(ask).id, ask.value("project"), ask.value("name"))
+    return Go(ask.here, text("Project {project} is made", project=made.slug))
+
+
+PAGES = (Page("/projects", text("Projects"), show, scope="projects:read", actions={"add": add}),)

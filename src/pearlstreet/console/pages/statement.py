@@ -1,0 +1,108 @@
+"""The account statement: every transaction with the balance after it, by day and kind, page by page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pearlstreet.base.clock import EPOCH, US_PER_S
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.ledger.invoices.model import decimal_text, resource_label
+from pearlstreet.ledger.model import TxKind
+from pearlstreet.ledger.months import zone_of
+from pearlstreet.ledger.site import read_site
+from pearlstreet.ledger.statement import Line, statement
+from pearlstreet.tenancy.orgs import list_projects
+
+DAY = timedelta(days=1)
+PROJECTS_MAX = 1000
+
+
+def show(ask: Ask) -> Answer:
+    """Newest first; days are those of the center's time zone."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
+    org = org_of(ask)
+    zone = ask.store.read(read_site).time_zone
+    problem = None
+    try:
+        since, until = _day_us(ask, "from", zone), _day_us(ask, "to", zone, after=True)
+    except InvalidInput as error:
+        problem, since, until = error, None, None
+    before = ask.query.get("before", "")
+    kind = ask.query.get("kind", "")
+    kinds = [one for one in TxKind if one.value == kind]
+    found = statement(
+        ask.store,
+        ask.actor,
+        org.id,
+        before_seq=int(before) if before.isdecimal() and len(before) < 18 else None,
+        from_us=since,
+        to_us=until,
+        kinds=kinds,
+        limit=PER_PAGE + 1,
+    )
+    shown = found[:PER_PAGE]
+    slugs = {}
+    if ask.actor.may("projects:read", org.id):
+        projects = list_projects(ask.store, ask.actor, org.id, limit=PROJECTS_MAX)
+        slugs = {project.id: project.slug for project in projects}
+    return View(
+        "billing_statement.html",
+        {
+            "org": org,
+            "zone": zone,
+            "lines": [(line, *_use(ask, line)) for line in shown],
+            "slugs": slugs,
+            "before": shown[-1].seq if len(found) > PER_PAGE else None,
+            "kinds": [("", ask.say(text("any")))]
+            + [(one.value, ask.say(KINDS[one])) for one in TxKind if one is not TxKind.TAX],
+            "kind_words": {one.value: ask.say(KINDS[one]) for one in TxKind},
+            "filters": {
+                name: ask.query[name] for name in ("from", "to", "kind", "org") if ask.query.get(name)
+            },
+            **(
+                {"error": problem, "problems": {one.field: [one] for one in problem.problems}}
+                if problem
+                else {}
+            ),
+        },
+    )
+
+
+KINDS = {
+    TxKind.CHARGE: text("Charge"),
+    TxKind.TOP_UP: text("Top-up"),
+    TxKind.GRANT: text("Promotional grant"),
+    TxKind.REFUND: text("Refund"),
+    TxKind.CORRECTION: text("Correction"),
+    TxKind.TAX: text("Tax"),
+}
+
+
+def _use(ask: Ask, line: Line) -> tuple[str, str]:
+    """What was used and how much of it."""
+    if line.detail is None:
+        return ask.say(line.memo), ""
+    amount = f"{decimal_text(line.detail.quantity)} {ask.say(line.detail.unit)}"
+    return ask.say(resource_label(line.detail.resource)), amount
+
+
+def _day_us(ask: Ask, field: str, zone: str, *, after: bool = False) -> int | None:
+    written = ask.query.get(field, "").strip()
+    if not written:
+        return None
+    try:
+        day = datetime.strptime(written, "%Y-%m-%d").replace(tzinfo=zone_of(zone)) + (
+            DAY if after else 0 * DAY
+        )
+    except (ValueError, OverflowError):
+        message = text("{value} is not a day such as 2026-11-30", value=written[:40])
+        raise InvalidInput(message, problems=[Problem(field, message)]) from None
+    return int((day - EPOCH).total_seconds()) * US_PER_S
+
+
+PAGES = (Page("/billing/statement", text("Statement"), show, scope="credit:read"),)

@@ -1,0 +1,27 @@
+"""Which organisation a page is about: the visitor's own, or for an operator the one they choose."""
+
+from __future__ import annotations
+
+from pearlstreet.base.errors import NotFound
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import Ask, View
+from pearlstreet.tenancy.model import Organisation
+from pearlstreet.tenancy.orgs import get_org, list_orgs
+
+SHOWN_MAX = 1000
+
+
+def org_of(ask: Ask) -> Organisation:
+    """The organisation in question. Raises NotFound."""
+    if ask.org is None:
+        raise NotFound(
+            text("You belong to no organisation"), hint=text("An owner of one can make you its member")
+        )
+    return get_org(ask.store, ask.actor, ask.org)
+
+
+def choose_org(ask: Ask) -> View | None:
+    """For an operator who has not said which: the list to choose from."""
+    if ask.org is not None or not ask.is_operator():
+        return None
+    return View("choose_org.html", {"orgs": list_orgs(ask.store, ask.actor, limit=SHOWN_MAX)})
