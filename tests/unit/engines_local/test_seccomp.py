@@ -20,7 +20,7 @@ from pearlstreet.compute.engines.local.seccomp import (
 
 ALLOW = 0x7FFF0000
 MACHINES = sorted(AUDIT_ARCHS)
-LOOKED_INTO = {"clone", "clone3", "ioctl", "socket"}
+LOOKED_INTO = {"clone", "clone3", "ioctl", "prlimit64", "socket"}
 
 
 def verdict(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
@@ -69,6 +69,12 @@ def test_a_clone_may_make_processes_but_no_namespaces(machine: str, flags: int) 
 def test_sockets_are_of_few_families(machine: str, family: int) -> None:
     wanted = ALLOW if family in SOCKET_FAMILIES else errno.EAFNOSUPPORT
     assert verdict(machine, numbers(machine)["socket"], family) == wanted
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(pid=st.integers(0, 1 << 22))
+def test_limits_may_be_set_of_oneself_only(machine: str, pid: int) -> None:
+    assert verdict(machine, numbers(machine)["prlimit64"], pid) == (errno.EPERM if pid else ALLOW)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

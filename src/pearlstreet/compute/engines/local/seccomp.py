@@ -1,8 +1,8 @@
 """A seccomp filter in BPF: what no job needs and escapes have been built from. Pure.
 
 Everything is allowed but: debugging and reading other processes, kernel keys, mounts, namespaces, BPF, performance
-events, userfaultfd, io_uring, modules, kexec, clocks, handles of files, terminals' input stack, and sockets other than
-Unix, IPv4, IPv6 and netlink. Numbers: the kernel's asm/unistd_64.h and asm-generic/unistd.h.
+events, userfaultfd, io_uring, modules, kexec, clocks, handles of files, terminals' input stack, limits of other processes,
+and sockets other than Unix, IPv4, IPv6 and netlink. Numbers: the kernel's asm/unistd_64.h and asm-generic/unistd.h.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _X86_64 = {
     "finit_module": 313, "get_kernel_syms": 177, "init_module": 175, "ioctl": 16, "ioperm": 173, "iopl": 172,
     "kcmp": 312, "kexec_file_load": 320, "kexec_load": 246, "keyctl": 250, "lookup_dcookie": 212, "mount": 165,
     "name_to_handle_at": 303, "nfsservctl": 180, "open_by_handle_at": 304, "perf_event_open": 298, "pivot_root": 155,
-    "process_vm_readv": 310, "process_vm_writev": 311, "ptrace": 101, "query_module": 178, "quotactl": 179,
+    "prlimit64": 302, "process_vm_readv": 310, "process_vm_writev": 311, "ptrace": 101, "query_module": 178,
+    "quotactl": 179,
     "reboot": 169, "request_key": 249, "setdomainname": 171, "sethostname": 170, "setns": 308, "settimeofday": 164,
     "socket": 41, "swapoff": 168, "swapon": 167, "sysfs": 139, "syslog": 103, "umount2": 166, "unshare": 272,
     "uselib": 134, "userfaultfd": 323, "vhangup": 153,
@@ -46,11 +47,12 @@ _GENERIC = {
     "clone": 220, "delete_module": 106, "fanotify_init": 262, "finit_module": 273, "init_module": 105, "ioctl": 29,
     "kcmp": 272, "kexec_file_load": 294, "kexec_load": 104, "keyctl": 219, "lookup_dcookie": 18, "mount": 40,
     "name_to_handle_at": 264, "nfsservctl": 42, "open_by_handle_at": 265, "perf_event_open": 241, "pivot_root": 41,
+    "prlimit64": 261,
     "process_vm_readv": 270, "process_vm_writev": 271, "ptrace": 117, "quotactl": 60, "reboot": 142,
     "request_key": 218, "setdomainname": 162, "sethostname": 161, "setns": 268, "settimeofday": 170, "socket": 198,
     "swapoff": 225, "swapon": 224, "syslog": 116, "umount2": 39, "unshare": 97, "userfaultfd": 282, "vhangup": 58,
 }  # fmt: skip
-_INSPECTED = frozenset({"clone", "clone3", "ioctl", "socket"})
+_INSPECTED = frozenset({"clone", "clone3", "ioctl", "prlimit64", "socket"})
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
@@ -100,6 +102,11 @@ def steps(machine: str) -> list[Step]:
         [Step(_LOAD, _FIRST_ARGUMENT), Step(_ANY_BIT, NAMESPACE_FLAGS, 0, 1), _fail(errno.EPERM)],
     )
     program += _when(known["ioctl"], _terminal_requests())
+    # of whatever user, so also of the server and of its supervisors where they share one; 0 is the caller itself
+    program += _when(
+        known["prlimit64"],
+        [Step(_LOAD, _FIRST_ARGUMENT), Step(_EQUAL, 0, 1, 0), _fail(errno.EPERM)],
+    )
     program += _when(known["socket"], _socket_families())
     return [*program, Step(_RETURN, _ALLOW)]
 
