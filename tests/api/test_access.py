@@ -51,6 +51,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/shares"): {"org": "acme", "weight": 2},
     ("POST", "/jobs"): JOB,
     ("POST", "/prices"): {"rules": []},
+    ("PUT", "/orgs/{org}/balance-alert"): {"below": "1"},
     ("POST", "/notices/read"): {"ids": None},
     ("PATCH", "/notices/preferences"): {"kinds": {}},
     ("PATCH", "/orgs/{org}/notices/preferences"): {"kinds": {}},

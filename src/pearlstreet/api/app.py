@@ -16,6 +16,7 @@ from pearlstreet.api.middleware import Around, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
 from pearlstreet.api.openapi import document
 from pearlstreet.api.routes import (
+    alerts,
     audit,
     backups,
     closing,
@@ -62,6 +63,7 @@ DOORS: tuple[Door, ...] = (
     audit.ledger_door,
     backups.door,
     incidents.door,
+    alerts.door,
     notices.door,
     notices.orgs_door,
     notices.center_door,

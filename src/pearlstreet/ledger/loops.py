@@ -1,7 +1,8 @@
-"""The loop of this room: due spans become charges."""
+"""The loops of this room: due spans become charges, and balances are looked at."""
 
 from __future__ import annotations
 
+from pearlstreet.ledger.alerts import balance_loop
 from pearlstreet.ledger.posting import BATCH, post_due_spans
 from pearlstreet.ledger.spans import TOPIC
 from pearlstreet.store.core import Store
@@ -10,7 +11,7 @@ from pearlstreet.store.loop import CycleLoop, Loop
 
 def ledger_loops() -> tuple[Loop, ...]:
     """What the center runs for the books."""
-    return (CycleLoop("ledger-posting", _post, hints=(TOPIC,), interval_s=5.0),)
+    return (CycleLoop("ledger-posting", _post, hints=(TOPIC,), interval_s=5.0), balance_loop())
 
 
 def _post(store: Store) -> bool:

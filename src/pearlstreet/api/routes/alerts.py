@@ -1,0 +1,51 @@
+"""Below what balance an organisation is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Yuan, read_yuan, yuan_of
+from pearlstreet.base.money import Money
+from pearlstreet.ledger import alerts
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.orgs import get_org
+
+door = Door("/orgs/{org}/balance-alert", "billing")
+
+
+class AlertOut(Out):
+    """The notice `balance.low` is given once the available balance is not above this."""
+
+    below: Yuan
+
+
+class AlertIn(In):
+    """A limit in yuan."""
+
+    below: str
+
+
+def _alert(found: Money) -> dict[str, Any]:
+    return {"below": yuan_of(found)}
+
+
+@door.get("", scope="credit:read", responses={200: {"model": AlertOut}})
+async def balance_alert(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """Below what the organisation is told."""
+    store = center_of(request).store
+    return await query(lambda: alerts.get_alert(store, actor, get_org(store, actor, org).id), _alert)
+
+
+@door.put("", scope="notices:write", responses={200: {"model": AlertOut}})
+async def set_balance_alert(request: Request, org: str, body: AlertIn, actor: Actor = Asker) -> Response:
+    """Choose below what the organisation is told."""
+    below = read_yuan(body.below, "below")
+
+    def work(store: Store) -> Money:
+        return alerts.set_alert(store, actor, get_org(store, actor, org).id, below)
+
+    return await command(request, actor, work, _alert)

@@ -1,0 +1,79 @@
+"""Telling an organisation that its available balance has fallen below what it wants to have."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.ledger.tables import balance_alerts, funds
+from pearlstreet.store import audit, outbox
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.loop import CycleLoop, Loop
+from pearlstreet.tenancy.model import Actor
+
+TOPIC = "balance.low"
+_AVAILABLE = funds.c.balance_micro + funds.c.credit_limit_micro - funds.c.held_micro
+_BELOW = sa.func.coalesce(balance_alerts.c.below_micro, 0)
+_TOLD = sa.func.coalesce(balance_alerts.c.told, sa.false())
+_JOINED = funds.outerjoin(balance_alerts, balance_alerts.c.org_id == funds.c.org_id)
+
+
+def get_alert(store: Store, actor: Actor, org_id: str) -> Money:
+    """Below what the organisation is told; 0: once nothing is left."""
+    actor.require("credit:read", org_id)
+    mine = sa.select(balance_alerts.c.below_micro).where(balance_alerts.c.org_id == org_id)
+    return Money(store.read(lambda tx: tx.scalar(mine)) or 0)
+
+
+def set_alert(store: Store, actor: Actor, org_id: str, below: Money) -> Money:
+    """Choose below what the organisation is told. Raises InvalidInput."""
+    actor.require("notices:write", org_id)
+    if below.micro < 0:
+        raise InvalidInput(text("A limit of the balance is 0 or more"))
+
+    def command(tx: Tx) -> Money:
+        tx.execute(sa.delete(balance_alerts).where(balance_alerts.c.org_id == org_id))
+        tx.execute(sa.insert(balance_alerts).values(org_id=org_id, below_micro=below.micro, told=False))
+        details = {"below": str(below)}
+        audit.record(
+            tx, actor=actor.label, action="balance.alert", target=org_id, org_id=org_id, details=details
+        )
+        return below
+
+    return store.write(command)
+
+
+def balance_loop() -> Loop:
+    """Looks at balances every so often: not on the way of each posting."""
+    return CycleLoop("watch_balances", _look, interval_s=30.0)
+
+
+def _look(store: Store) -> bool:
+    # Who never had a fen is not told that none is left.
+    used = sa.or_(funds.c.balance_micro != 0, funds.c.held_micro != 0)
+    fallen = sa.select(funds.c.org_id, _AVAILABLE.label("left"), _BELOW.label("below")).select_from(_JOINED)
+    fallen = fallen.where(_AVAILABLE <= _BELOW, sa.not_(_TOLD), used)
+    risen = sa.select(balance_alerts.c.org_id).select_from(_JOINED)
+    risen = risen.where(_AVAILABLE > _BELOW, balance_alerts.c.told)
+    if not store.read(lambda tx: [*tx.rows(fallen.limit(1)), *tx.rows(risen.limit(1))]):
+        return False
+
+    def command(tx: Tx) -> None:
+        above = [row["org_id"] for row in tx.rows(risen)]
+        mine = sa.update(balance_alerts).where(balance_alerts.c.org_id.in_(above))
+        tx.execute(mine.values(told=False))
+        for row in tx.rows(fallen):
+            _tell(tx, row["org_id"], Money(row["left"]), Money(row["below"]))
+
+    store.write(command)
+    return False
+
+
+def _tell(tx: Tx, org_id: str, left: Money, below: Money) -> None:
+    mine = balance_alerts.c.org_id == org_id
+    if not tx.execute(sa.update(balance_alerts).where(mine).values(told=True)).rowcount:
+        tx.execute(sa.insert(balance_alerts).values(org_id=org_id, below_micro=below.micro, told=True))
+    told = {"available": str(left), "below": str(below), "available_micro": left.micro}
+    outbox.emit(tx, TOPIC, told, org_id=org_id)
