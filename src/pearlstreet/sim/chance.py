@@ -1,0 +1,62 @@
+"""Draws from a seed. Each part of a world has a stream of its own, so that one more draw here moves nothing there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pearlstreet.base.rng import SeededRng
+
+T = TypeVar("T")
+
+
+class Chance:
+    """Replayable draws of the stream `name` of a seed."""
+
+    def __init__(self, seed: int, name: str) -> None:
+        self.rng = stream(seed, name)
+
+    def uniform(self) -> float:
+        """A float in [0, 1)."""
+        return self.rng.uniform()
+
+    def happens(self, probability: float) -> bool:
+        """True with this probability."""
+        return self.rng.uniform() < probability
+
+    def between(self, low: float, high: float) -> float:
+        """A float in [low, high)."""
+        return low + (high - low) * self.rng.uniform()
+
+    def whole(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return low + int((high - low + 1) * self.rng.uniform())
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """One of them."""
+        return choices[int(len(choices) * self.rng.uniform())]
+
+    def weighted(self, choices: Sequence[tuple[T, float]]) -> T:
+        """One of them, the more likely the heavier."""
+        at = self.rng.uniform() * sum(weight for _, weight in choices)
+        for choice, weight in choices:
+            at -= weight
+            if at < 0:
+                return choice
+        return choices[-1][0]
+
+    def some(self, choices: Sequence[T], probability: float) -> list[T]:
+        """Each of them with this probability."""
+        return [choice for choice in choices if self.happens(probability)]
+
+    def shuffled(self, choices: Sequence[T]) -> list[T]:
+        """All of them in another order."""
+        left = list(choices)
+        return [left.pop(int(len(left) * self.rng.uniform())) for _ in range(len(left))]
+
+
+def stream(seed: int, name: str) -> SeededRng:
+    """Randomness of the stream `name` of a seed."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return SeededRng(int.from_bytes(digest, "big"))

@@ -1,0 +1,282 @@
+"""What must hold after every commit and every step. It reads beside the product, row by row, only what is new.
+
+Nothing here shares code with what it checks but the state tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pearlstreet.compute.jobs.model import ATTEMPT_STATES, JOB_STATES, LIVE_ATTEMPT
+from pearlstreet.sim.ends import must
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.world import World
+
+FULL_BP = 10_000
+MOVES = {
+    "job": {(str(state), str(event)): str(after) for (state, event), after in JOB_STATES.moves.items()},
+    "att": {(str(state), str(event)): str(after) for (state, event), after in ATTEMPT_STATES.moves.items()},
+}
+TERMINAL = frozenset(str(state) for state in JOB_STATES.terminal)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An attempt that holds resources."""
+
+    job_id: str
+    array_id: str | None
+    array_max: int | None
+    org_id: str
+    card_bp: int
+    cpu_milli: int
+    tasks: tuple[tuple[str, int, int], ...]
+    """(node, cpu_milli, memory_mib) of each."""
+    has_devices: bool
+
+    def takes(self, resource: str) -> float:
+        """How much it counts for under a quota on `cards` or `cpus`."""
+        return self.card_bp / FULL_BP if resource == "cards" else self.cpu_milli / 1000
+
+
+class Checker:
+    """The invariants of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._raw = world.memory.raw
+        self._changes = -1
+        self._event = self._span = self._tx = self._charge = 0
+        self.states: dict[str, str] = {}
+        self._promised: set[str] = set()
+        self._live: dict[str, Live] = {}
+        self._spans: dict[int, tuple[int, int]] = {}
+        self._billed: dict[int, tuple[int, str]] = {}
+        self._accounts: dict[str, int] = defaultdict(int)
+        self._held: dict[str, int] = {}
+        totals: dict[str, tuple[int, int]] = {}
+        for node in world.nodes:
+            totals[node.name] = (int(node.cpus * 1000), int(node.memory_gib * 1024))
+        self._nodes = totals
+        self._device_mib = {
+            (node.name, device.index): int(device.memory_gib * 1024)
+            for node in world.nodes
+            for device in node.devices
+        }
+
+    def promised_job(self, job_id: str) -> None:
+        """A submit was acknowledged: the job is there, and stays."""
+        must(self._one("SELECT id FROM jobs WHERE id = ?", job_id), "what was acknowledged is there", job_id)
+        self._promised.add(job_id)
+
+    def after_commit(self, who: str) -> None:
+        """Look at what one transaction changed."""
+        if self._raw.total_changes == self._changes:
+            return
+        self._changes = self._raw.total_changes
+        placed = self._events(who)
+        self._devices()
+        if placed:
+            self._quotas(placed)
+        self._books()
+        self._use()
+
+    def after_step(self) -> None:
+        """Look at the machines, and at whole tables that are small."""
+        self._machines()
+        for job_id, state in self._rows("SELECT id, state FROM jobs"):
+            known = self.states.get(job_id, "queued")
+            must(
+                known == state,
+                "a state changes by a noted move",
+                f"{job_id} is {state}, its moves end at {known}",
+            )
+        names = self._rows("SELECT name FROM jobs WHERE array_id IS NULL GROUP BY name HAVING count(*) > 1")
+        must(not names, "a repeated submit is one job", names)
+        given_up = self._rows("SELECT loop, row_id, last_error FROM loop_failures WHERE quarantined")
+        must(not given_up, "no row is given up", given_up)
+
+    def _events(self, who: str) -> list[str]:
+        """New moves, against the state tables; the attempts that were placed."""
+        query = (
+            "SELECT seq, entity_id, from_state, to_state, event FROM state_events WHERE seq > ? ORDER BY seq"
+        )
+        placed = []
+        for seq, entity, before, after, event in self._rows(query, self._event):
+            self._event = seq
+            kind = entity.partition("_")[0]
+            if kind not in MOVES:
+                continue
+            known = self.states.get(entity, "queued" if kind == "job" and event != "submit" else None)
+            must(known == before, "moves join", f"{entity}: {event} from {before}, but it was {known}")
+            must(known not in TERMINAL, "what has ended stays ended", f"{entity}: {event} from {before}")
+            if before is not None and event != "elements":
+                legal = MOVES[kind].get((before, event)) == after
+                must(legal, "moves are in the state table", f"{entity}: {event} from {before} to {after}")
+            self.states[entity] = after
+            self._world.note(who, f"{entity} {event}: {before} → {after}")
+            if kind == "att":
+                if event == "place":
+                    placed.append(entity)
+                    self._live[entity] = self._attempt(entity)
+                elif after not in LIVE_ATTEMPT:
+                    self._live.pop(entity, None)
+        return placed
+
+    def _attempt(self, attempt_id: str) -> Live:
+        query = (
+            "SELECT a.job_id, a.org_id, a.placement, a.usage, j.array_id, j.array_max_running"
+            " FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE a.id = ?"
+        )
+        row: Any = self._one(query, attempt_id)
+        tasks, usage = json.loads(row[2])["tasks"], json.loads(row[3])
+        return Live(
+            row[0],
+            row[4],
+            row[5],
+            row[1],
+            usage["card_bp"],
+            usage["cpu_milli"],
+            tuple((task["node"], task["cpu_milli"], task["memory_mib"]) for task in tasks),
+            any(task["devices"] for task in tasks),
+        )
+
+    def _devices(self) -> None:
+        """No device above its capacity, none held by what does not live; no node above its cores and memory."""
+        query = (
+            "SELECT node, device, sum(compute_share), sum(memory_share), count(whole), count(*)"
+            " FROM allocations GROUP BY node, device"
+        )
+        for node, device, compute, memory, whole, count in self._rows(query):
+            fits = (
+                compute <= FULL_BP and memory <= self._device_mib[node, device] and (not whole or count == 1)
+            )
+            must(
+                fits,
+                "no device is given twice",
+                f"{node} {device}: {compute} bp, {memory} MiB, {count} times",
+            )
+        holding = {row[0] for row in self._rows("SELECT DISTINCT attempt_id FROM allocations")}
+        living = {attempt for attempt, live in self._live.items() if live.has_devices}
+        must(holding == living, "devices are held by what lives", sorted(holding ^ living))
+        jobs = [live.job_id for live in self._live.values()]
+        must(len(jobs) == len(set(jobs)), "a job has one live attempt", sorted(jobs))
+        cpu: dict[str, int] = defaultdict(int)
+        memory_mib: dict[str, int] = defaultdict(int)
+        for live in self._live.values():
+            for node, cpu_milli, mib in live.tasks:
+                cpu[node] += cpu_milli
+                memory_mib[node] += mib
+        for node in cpu:
+            has_cpu, has_mib = self._nodes[node]
+            must(cpu[node] <= has_cpu and memory_mib[node] <= has_mib, "a node gives what it has", node)
+
+    def _quotas(self, placed: list[str]) -> None:
+        """What was just placed is within the limits of now, as far as it takes of what they limit."""
+        query = "SELECT resource, maximum FROM quotas WHERE org_id = ? AND project_id = '' AND maximum IS NOT NULL"
+        fresh = [self._live[attempt] for attempt in placed if attempt in self._live]
+        for org_id in sorted({live.org_id for live in fresh}):
+            mine = [live for live in self._live.values() if live.org_id == org_id]
+            for resource, maximum in self._rows(query, org_id):
+                used = sum(live.takes(resource) for live in mine)
+                takes = any(live.takes(resource) for live in fresh if live.org_id == org_id)
+                within = used <= maximum + 1e-6 or not takes
+                must(within, "quotas are not exceeded", f"{org_id}: {used} {resource} of {maximum}")
+        for array_id in sorted({live.array_id for live in fresh if live.array_id is not None}):
+            mine = [live for live in self._live.values() if live.array_id == array_id]
+            most = mine[0].array_max
+            must(
+                most is None or len(mine) <= most, "an array runs so many at once", f"{array_id}: {len(mine)}"
+            )
+
+    def _books(self) -> None:
+        """Postings sum to zero and balances are their sums; use is charged once; holds are paid for."""
+        sums: dict[int, int] = defaultdict(int)
+        query = "SELECT tx_seq, account_id, amount_micro FROM ledger_entries WHERE tx_seq > ?"
+        for seq, account, amount in self._rows(query, self._tx):
+            sums[seq] += amount
+            self._accounts[account] += amount
+        for seq, total in sums.items():
+            must(total == 0, "postings sum to zero", f"transaction {seq}: {total}")
+            self._tx = max(self._tx, seq)
+        for account, balance in self._rows("SELECT id, balance_micro FROM ledger_accounts"):
+            must(balance == self._accounts[account], "a balance is its postings", account)
+        self._charges()
+        self._funds()
+
+    def _charges(self) -> None:
+        query = (
+            "SELECT seq, stream_id, first_sequence, last_sequence, month || rule_resource || rule_kind"
+            " FROM ledger_charges WHERE seq > ? AND refunds_id IS NULL ORDER BY seq"
+        )
+        for seq, stream, first, last, part in self._rows(query, self._charge):
+            self._charge = seq
+            billed, by = self._billed.get(stream, (-1, ""))
+            new = first > billed or (first == billed and part != by)
+            must(new, "use is charged once", f"stream {stream}: {first}–{last} after {billed}")
+            self._billed[stream] = (last, part)
+
+    def _funds(self) -> None:
+        query = (
+            "SELECT org_id, sum(amount_micro),"
+            " sum(CASE WHEN settled_us IS NULL THEN amount_micro - used_micro ELSE 0 END)"
+            " FROM ledger_holds GROUP BY org_id"
+        )
+        holds = {row[0]: (row[1], row[2]) for row in self._rows(query)}
+        query = "SELECT org_id, balance_micro, held_micro, credit_limit_micro FROM ledger_funds"
+        for org_id, balance, held, limit in self._rows(query):
+            ever, still = holds.get(org_id, (0, 0))
+            must(held == still, "what is held is the open holds", f"{org_id}: {held}, {still}")
+            own = -(self._accounts[f"wallet/{org_id}"] + self._accounts[f"receivable/{org_id}"])
+            must(balance == own, "what an organisation has is its accounts", f"{org_id}: {balance}, {own}")
+            more = ever > self._held.get(org_id, 0)
+            must(
+                not more or balance + limit >= held,
+                "a hold is paid for",
+                f"{org_id}: {balance} + {limit} < {held}",
+            )
+            self._held[org_id] = ever
+
+    def _use(self) -> None:
+        """Spans of a stream neither overlap nor gap."""
+        query = "SELECT id, stream_id, sequence, start_us, end_us FROM ledger_spans WHERE id > ? ORDER BY id"
+        for span, stream, sequence, start_us, end_us in self._rows(query, self._span):
+            self._span = span
+            last, until_us = self._spans.get(stream, (-1, start_us))
+            joined = sequence == last + 1 and start_us == until_us and end_us > start_us
+            must(joined, "spans neither overlap nor gap", f"stream {stream}: {sequence} after {last}")
+            self._spans[stream] = (sequence, end_us)
+
+    def _machines(self) -> None:
+        """The machines' own truth: at most one live execution of a job, and no device beyond its whole."""
+        jobs: dict[str, str] = {}
+        compute: dict[tuple[str, int], float] = defaultdict(float)
+        memory: dict[tuple[str, int], float] = defaultdict(float)
+        for kept, _ in self._world.engine.cluster.living():
+            job = self._world.wire.jobs.get(kept.attempt_id)
+            if job is None:
+                continue
+            must(
+                job not in jobs, "a job runs once at a time", f"{job}: {kept.attempt_id} and {jobs.get(job)}"
+            )
+            jobs[job] = kept.attempt_id
+            for task in kept.tasks:
+                for grant in task.devices:
+                    place = (task.node, grant.index)
+                    whole = grant.memory_gib is None
+                    compute[place] += 100 if whole else grant.compute_percent or 0.0
+                    memory[place] += self._device_mib[place] / 1024 if whole else grant.memory_gib or 0.0
+        for place, percent in compute.items():
+            fits = percent <= 100.001 and memory[place] <= self._device_mib[place] / 1024 + 0.001
+            must(fits, "no device runs more than it can", f"{place}: {percent} %, {memory[place]} GiB")
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        found: list[Any] = self._raw.execute(query, values).fetchall()
+        return found
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._raw.execute(query, values).fetchone()

@@ -1,0 +1,187 @@
+"""`pearl sim`: run the simulator, replay a seed. `app.pearl` loads this module by its name: no room imports this one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pearlstreet.base.errors import PearlError
+from pearlstreet.base.text import text
+from pearlstreet.cli.output import done, err, out, say, show_json, table, warn
+
+sim = typer.Typer(
+    help="The simulator: whole centers under a virtual clock, with faults.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(sim, name="sim")
+
+
+@sim.command("run")
+def run(
+    seconds: Annotated[
+        float | None, typer.Option(help="Begin no further seed after so long (default 90)")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Run so many seeds")] = None,
+    first: Annotated[int, typer.Option(help="The first seed")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes side by side (default: one a core, at most 2)")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON")] = False,
+) -> None:
+    """Run seeds: each is a center of its own that meets faults, heals and must come to rest."""
+    from pearlstreet.base.clock import SystemClock
+    from pearlstreet.sim.swarm import Report, run_swarm, usual_workers
+
+    if seconds is None and seeds is None:
+        seconds = 90.0
+    told = [0]
+
+    def tell(report: Report, outcome: Any) -> None:
+        if outcome.failure is not None:
+            _tell_failure(outcome)
+        if not as_json and report.seconds >= told[0] + 5:
+            told[0] = int(report.seconds)
+            rate = f"{report.total / report.seconds:.0f}"
+            words = say(
+                "{seeds} seeds, {faults} faults, {rate} a second",
+                seeds=report.seeds,
+                faults=report.total,
+                rate=rate,
+            )
+            err.print(words, style="dim", markup=False)
+
+    report = run_swarm(
+        SystemClock(),
+        first=first,
+        seeds=seeds,
+        seconds=seconds,
+        workers=workers or usual_workers(),
+        tell=tell,
+    )
+    if as_json:
+        show_json(_as_json(report))
+    else:
+        _show(report)
+    if report.failures:
+        raise SystemExit(1)
+
+
+@sim.command("replay")
+def replay(
+    seed: Annotated[int, typer.Argument(help="The seed")],
+    until: Annotated[int | None, typer.Option(help="Stop after this step")] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show every step's events, not only the last step's")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON")] = False,
+) -> None:
+    """Run one seed again, exactly as before, and show the events of the step it failed at."""
+    from pearlstreet.sim.run import run_seed
+    from pearlstreet.sim.trace import Trace
+
+    kept = Trace(10_000_000)
+    outcome = run_seed(seed, kept, until=until)
+    events = list(kept.of_steps(0 if trace else outcome.steps, outcome.steps))
+    failure = outcome.failure
+    if as_json:
+        shown: dict[str, Any] = {"seed": seed, "steps": outcome.steps, "digest": outcome.digest}
+        shown["failure"] = None if failure is None else {"rule": failure.rule, "details": failure.details}
+        shown["events"] = [[event.step, event.at_us, event.who, event.what] for event in events]
+        show_json(shown)
+    else:
+        for event in events:
+            sys.stdout.write(f"{event.step:5d}  {event.at_us}  {event.who:8s}  {event.what}\n")
+        sys.stdout.flush()
+        done(
+            "Seed {seed}: {steps} steps, trace {digest}",
+            seed=seed,
+            steps=outcome.steps,
+            digest=outcome.digest,
+        )
+    if failure is not None:
+        raise PearlError(
+            text(
+                "Seed {seed} breaks a promise in step {step}: {rule}",
+                seed=seed,
+                step=failure_step(outcome),
+                rule=failure.rule,
+            ),
+            hint=text("{details}", details=failure.details),
+        )
+
+
+def failure_step(outcome: Any) -> int:
+    """The step at which a seed failed."""
+    return int(outcome.failure.step)
+
+
+def _tell_failure(outcome: Any) -> None:
+    failure = outcome.failure
+    warn(
+        text(
+            "Seed {seed} breaks a promise in step {step}: {rule}",
+            seed=outcome.seed,
+            step=failure.step,
+            rule=failure.rule,
+        )
+    )
+    err.print(f"  {failure.details}", markup=False)
+    err.print(f"  pearl sim replay {outcome.seed}", markup=False)
+
+
+def _show(report: Any) -> None:
+    from pearlstreet.sim.faults.registry import BY_NAME
+
+    per_s = report.total / max(report.seconds, 0.001)
+    rows = [(name, BY_NAME[name].does, count) for name, count in report.faults.most_common()]
+    table(("Fault", "What happens", "Struck"), rows, right=(2,))
+    out.print()
+    done(
+        "{seeds} seeds, {steps} steps, {jobs} jobs; {faults} faults of {kinds} kinds in {seconds} s: {rate} a second",
+        seeds=report.seeds,
+        steps=report.steps,
+        jobs=report.jobs,
+        faults=report.total,
+        kinds=len(report.faults),
+        seconds=f"{report.seconds:.1f}",
+        rate=f"{per_s:.0f}",
+    )
+    cpu_s, per_cpu_s = f"{report.cpu_s:.1f}", f"{report.total / max(report.cpu_s, 0.001):.0f}"
+    done("{cpu_s} s of processor time: {rate} faults for each", cpu_s=cpu_s, rate=per_cpu_s)
+    if report.cycles:
+        done("Every world that healed came to rest within {cycles} cycles", cycles=max(report.cycles))
+    if report.missing:
+        warn(text("Kinds that never struck: {kinds}", kinds=", ".join(report.missing)))
+    if report.failures:
+        warn(text("{count} seeds broke a promise", count=len(report.failures)))
+
+
+def _as_json(report: Any) -> dict[str, Any]:
+    return {
+        "seeds": report.seeds,
+        "steps": report.steps,
+        "jobs": report.jobs,
+        "seconds": round(report.seconds, 2),
+        "faults": report.total,
+        "faults_per_s": round(report.total / max(report.seconds, 0.001), 1),
+        "cpu_s": round(report.cpu_s, 2),
+        "faults_per_cpu_s": round(report.total / max(report.cpu_s, 0.001), 1),
+        "by_kind": dict(report.faults.most_common()),
+        "missing": report.missing,
+        "cycles_max": max(report.cycles, default=None),
+        "failures": [
+            {
+                "seed": outcome.seed,
+                "step": outcome.failure.step,
+                "rule": outcome.failure.rule,
+                "details": outcome.failure.details,
+                "replay": f"pearl sim replay {outcome.seed}",
+            }
+            for outcome in report.failures
+        ],
+    }

@@ -1,0 +1,148 @@
+"""When faults stop, every world comes to rest: all jobs ended, or waiting for a reason that holds. And what is left is right."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pearlstreet.ledger.proof import prove
+from pearlstreet.sim.ends import must
+from pearlstreet.store import audit
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.world import World
+
+CYCLES_MAX = 20
+CYCLE_S = 240.0
+"""Time that passes in a cycle: longer than any job, any retry and most leases."""
+ROUNDS_MAX = 20
+WAITS_FOR_PEOPLE = frozenset({"quota", "balance"})
+"""Reasons that no cycle can remove; somebody must."""
+NEVER = "impossible"
+"""It was submitted to a server that did not know the pool yet, which cannot run it: the reason says so."""
+
+
+def converge(world: World) -> int:
+    """Heal, run whole cycles until the world rests, judge what is left. Returns how many it took."""
+    world.heal()
+    for cycle in range(1, CYCLES_MAX + 1):
+        world.number += 1
+        _cycle(world)
+        world.checker.after_step()
+        if not _unrest(world):
+            _judge(world)
+            world.note("world", f"rests after {cycle} cycles")
+            return cycle
+        world.time.advance(CYCLE_S)
+    must(False, f"the center comes to rest within {CYCLES_MAX} cycles", _unrest(world)[:5])
+    return CYCLES_MAX
+
+
+def _cycle(world: World) -> None:
+    """Every loop once, then those that this woke, until none is."""
+    world.door.wake_all()
+    for _ in range(ROUNDS_MAX):
+        due = world.door.due()
+        if not due:
+            return
+        for loop in due:
+            world.door.step(loop)
+
+
+def _unrest(world: World) -> list[Any]:
+    """What still moves, or waits for no good reason."""
+    rows = world.memory.raw.execute
+    active = rows(
+        "SELECT id, state, reason_code, blocked FROM jobs WHERE array_size IS NULL"
+        " AND state NOT IN ('succeeded', 'failed', 'cancelled')"
+    ).fetchall()
+    waiting = {row[0]: row for row in active}
+    moving = [row for row in active if not _rests(world, row, waiting)]
+    moving += rows("SELECT id, state FROM attempts WHERE state <> 'ended'").fetchall()
+    moving += rows("SELECT id, state FROM preparations WHERE state IN ('wanted', 'building')").fetchall()
+    moving += rows("SELECT id FROM ledger_spans WHERE state = 'due'").fetchall()
+    moving += [kept.attempt_id for kept, _ in world.engine.cluster.living()]
+    return moving
+
+
+def _rests(world: World, row: Any, waiting: dict[str, Any]) -> bool:
+    job_id, state, code, blocked = row
+    if state != "queued":
+        return False
+    if not blocked:
+        return code == NEVER or (code in WAITS_FOR_PEOPLE and not world.scenario.forgives)
+    query = "SELECT on_id FROM waits WHERE job_id = ? OR job_id = (SELECT array_id FROM jobs WHERE id = ?)"
+    on = world.memory.raw.execute(query, (job_id, job_id)).fetchall()
+    return bool(on) and all(_waits(world, one, waiting) for (one,) in on)
+
+
+def _waits(world: World, on_id: str, waiting: dict[str, Any]) -> bool:
+    """Whether what is waited for waits itself."""
+    elements = world.memory.raw.execute("SELECT id FROM jobs WHERE array_id = ?", (on_id,)).fetchall()
+    ids = [one for (one,) in elements] or [on_id]
+    return any(one in waiting and _rests(world, waiting[one], waiting) for one in ids)
+
+
+def _judge(world: World) -> None:
+    """What must be right when everything is over."""
+    rows = world.memory.raw.execute
+    must(not rows("SELECT * FROM allocations").fetchall(), "nothing holds devices at rest", "allocations")
+    held = rows("SELECT id, reference FROM ledger_holds WHERE settled_us IS NULL").fetchall()
+    must(not held, "holds of what has ended are settled", held)
+    _promises(world)
+    _use(world)
+    counts = rows(
+        "SELECT id, state, array_size, n_queued, n_active, n_succeeded, n_failed, n_cancelled"
+        " FROM jobs WHERE array_size IS NOT NULL"
+    ).fetchall()
+    for row in counts:
+        must(sum(row[3:]) == row[2] and row[4] == 0, "an array counts its elements", row)
+    store = world.door.store
+    report = store.read(prove)
+    must(report.is_right, "the books prove", f"{report.row}: {report.problem}")
+    log = store.read(audit.verify)
+    must(log.problem is None, "the audit log verifies", log.problem)
+
+
+def _promises(world: World) -> None:
+    rows = world.memory.raw.execute
+    states = dict(rows("SELECT id, state FROM jobs").fetchall())
+    top_ups = {row[0] for row in rows("SELECT id FROM ledger_top_ups WHERE state = 'posted'")}
+    for tenant in world.people.tenants:
+        lost = [job for job in tenant.jobs if job not in states]
+        must(not lost, "what was acknowledged is there", lost)
+        must(tenant.top_ups <= top_ups, "money that was acknowledged is there", tenant.top_ups - top_ups)
+        for job, shown in tenant.ended.items():
+            must(states[job] == shown, "an end that was shown stays", f"{job}: {shown}, {states[job]}")
+        for job in sorted(tenant.cancelled):
+            must(states[job] == "cancelled", "an acknowledged cancel is honoured", f"{job} has {states[job]}")
+
+
+def _use(world: World) -> None:
+    """Every attempt that ran is metered from its start to its end, and no other is."""
+    rows = world.memory.raw.execute
+    streams: dict[str, list[Any]] = {}
+    query = (
+        "SELECT t.external_id, min(s.start_us), max(s.end_us) FROM ledger_spans s"
+        " JOIN ledger_streams t ON t.id = s.stream_id GROUP BY t.id"
+    )
+    for attempt, begun, ended in rows(query):
+        streams.setdefault(attempt, []).append((begun, ended))
+    for attempt, begun, ended, usage in rows("SELECT id, started_us, ended_us, usage FROM attempts"):
+        found = streams.pop(attempt, [])
+        if begun is None or begun == ended:
+            must(not found, "what did not run is not metered", attempt)
+            continue
+        must(found or not _counts(usage), "what ran is metered", attempt)
+        for span in found:
+            must(
+                span == (begun, ended),
+                "use is metered from start to end",
+                f"{attempt}: {span}, {(begun, ended)}",
+            )
+    must(not streams, "what is metered ran", sorted(streams))
+
+
+def _counts(usage: str) -> bool:
+    held = json.loads(usage)
+    return bool(held["card_bp"] or held["cpu_milli"] or held["memory_mib"])

@@ -1,0 +1,64 @@
+"""What a kind of fault is, and the places at which it can strike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pearlstreet.base.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.server import Server
+    from pearlstreet.sim.world import World
+
+
+class Site(StrEnum):
+    """Where a fault can strike."""
+
+    ENGINE = "engine"
+    """A call of the engine. The strike answers in its place."""
+    BEFORE_WRITE = "before_write"
+    BEFORE_COMMIT = "before_commit"
+    AFTER_COMMIT = "after_commit"
+    BEFORE_READ = "before_read"
+    HINT = "hint"
+    """A hint is about to wake a loop. The strike says whether it is lost."""
+    CLIENT = "client"
+    """A tenant is about to send a request that it may repeat."""
+    WORLD = "world"
+    """Between two steps."""
+
+
+@dataclass(slots=True)
+class Moment:
+    """One visit to a site. `struck` is set by a strike that really took effect: only those are counted."""
+
+    world: World
+    server: Server
+    method: str = ""
+    key: str = ""
+    """The attempt an engine's call is about."""
+    act: Callable[[], Outcome[Any]] | None = None
+    subject: Any = None
+    """The order of a start, the topic of a hint."""
+    struck: bool = field(default=False)
+
+    def call(self) -> Outcome[Any]:
+        """The engine's own answer."""
+        assert self.act is not None
+        return self.act()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fault."""
+
+    name: str
+    site: Site
+    strike: Callable[[Moment], Any]
+    does: str
+    methods: frozenset[str] = frozenset()
+    """Calls of the engine it can strike; empty: all."""
+    weight: float = 1.0

@@ -1,0 +1,110 @@
+"""Every kind of fault: one line each. A world's seed picks which of them it meets."""
+
+from __future__ import annotations
+
+from pearlstreet.compute.engines.simulated import Fault
+from pearlstreet.sim.faults import engine, people, process
+from pearlstreet.sim.faults.kind import Kind, Site
+
+_ACTS = frozenset({"start", "stop", "forget"})
+_ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})
+_START, _PROBE, _SCAN, _NODES = (frozenset({name}) for name in ("start", "probe", "scan", "nodes"))
+_STARTED = frozenset({"start", "stop"})
+
+
+def _line(name: str, strike: engine.Strike, methods: frozenset[str], does: str, weight: float = 1.0) -> Kind:
+    return Kind(name, Site.ENGINE, strike, does, methods, weight)
+
+
+_own = engine.asked_of_engine
+
+KINDS: tuple[Kind, ...] = (
+    # The line to the engine
+    _line("request_lost", _own(Fault.REQUEST_LOST, engine.unknown), _ACTS, "a request never arrives"),
+    _line("report_lost", _own(Fault.REQUEST_LOST, engine.unknown), _ASKS, "a question is not answered"),
+    _line("ack_lost", _own(Fault.ACK_LOST, engine.unknown), _ACTS, "it is done, the answer is lost"),
+    _line("done_twice", _own(Fault.DONE_TWICE, engine.always), _ACTS, "a request arrives twice"),
+    _line("request_delayed", engine.request_delayed, _STARTED, "a request arrives after later ones"),
+    _line("engine_slow", _own(Fault.SLOW, engine.always, 8.0), _ACTS | _ASKS, "a call takes long", 0.4),
+    _line("engine_refuses", _own(Fault.REFUSES, engine.refused), _START, "a good order is refused", 0.5),
+    _line("engine_errors", _own(Fault.ERRORS, engine.retry, 1.0), _ACTS | _ASKS, "a call fails"),
+    _line("wrong_state", _own(Fault.WRONG_STATE, engine.not_the_truth), _PROBE, "a report says starting"),
+    _line(
+        "clock_off", _own(Fault.CLOCK_OFF, engine.not_the_truth, 600.0), _PROBE, "reported times are ahead"
+    ),
+    _line("clock_behind", _own(Fault.CLOCK_OFF, engine.not_the_truth, -600.0), _PROBE, "reported times lag"),
+    _line("report_reordered", engine.report_reordered, _PROBE, "an older report comes last"),
+    _line(
+        "orphan_appears", _own(Fault.ORPHAN_APPEARS, engine.always), _SCAN, "something nobody ordered runs", 3
+    ),
+    _line("partial_gang", _own(Fault.PARTIAL_GANG, engine.half_a_gang), _START, "half a gang starts"),
+    _line(
+        "scan_truncated", _own(Fault.SCAN_TRUNCATED, engine.fewer_than_there_are), _SCAN, "a list is cut", 3
+    ),
+    _line("scan_stale", _own(Fault.SCAN_STALE, engine.fewer_than_there_are), _SCAN, "a list is old", 3),
+    _line("log_repeats", _own(Fault.LOG_REPEATS, engine.always), frozenset({"read_log"}), "log bytes repeat"),
+    _line("log_missing", engine.log_missing, frozenset({"read_log"}), "a log is gone"),
+    _line("outputs_unlisted", engine.outputs_unlisted, frozenset({"list_outputs"}), "outputs are not listed"),
+    _line(
+        "outputs_unreadable",
+        engine.outputs_unreadable,
+        frozenset({"read_output"}),
+        "an output cannot be read",
+    ),
+    _line(
+        "artefact_store_full", engine.artefact_store_full, frozenset({"read_output"}), "no room for artefacts"
+    ),
+    _line("prepare_fails", engine.prepare_fails, _START, "a preparation fails", 0.5),
+    _line(
+        "node_flaps", _own(Fault.NODE_FLAPS, engine.fewer_than_there_are), _NODES, "a node is missing once"
+    ),
+    _line(
+        "devices_shrink",
+        _own(Fault.DEVICES_SHRINK, engine.fewer_than_there_are),
+        _NODES,
+        "devices are missing",
+    ),
+    # The machines
+    Kind("device_fails", Site.WORLD, engine.device_fails, "a device breaks"),
+    Kind("node_gone", Site.WORLD, engine.node_gone, "a machine fails"),
+    Kind("engine_forgets", Site.WORLD, engine.engine_forgets, "an attempt is gone without trace"),
+    Kind("task_killed", Site.WORLD, engine.task_killed, "a task is killed for memory"),
+    Kind("task_exits", Site.WORLD, engine.task_exits, "a task ends by itself"),
+    Kind("stuck_start", Site.WORLD, engine.stuck_start, "an attempt never gets to run"),
+    Kind("stuck_stop", Site.WORLD, engine.stuck_stop, "an attempt does not die"),
+    # The server's process
+    Kind(
+        "crash_before_commit", Site.BEFORE_COMMIT, process.crash_before_commit, "the server dies uncommitted"
+    ),
+    Kind("crash_after_commit", Site.AFTER_COMMIT, process.crash_after_commit, "the server dies unanswered"),
+    _line("crash_before_act", process.crash_before_act, _ACTS, "the server dies before it acts", 0.5),
+    _line("crash_after_act", process.crash_after_act, _ACTS, "the server dies before it writes", 0.5),
+    _line("paused", process.paused, _ACTS | _PROBE, "the server stands still, another takes over", 0.5),
+    _line("lease_lost", process.lease_lost, _ACTS, "a call outlasts its lease", 0.5),
+    Kind("second_server", Site.WORLD, process.second_server, "two servers contend"),
+    # Its store, hints and clock
+    Kind("disk_full", Site.BEFORE_COMMIT, process.disk_full, "the database's disk is full"),
+    Kind("disk_fails", Site.BEFORE_COMMIT, process.disk_fails, "the database's disk fails"),
+    Kind("write_conflict", Site.BEFORE_WRITE, process.write_conflict, "a write meets another"),
+    Kind("commit_untold", Site.AFTER_COMMIT, process.commit_untold, "a kept commit is called failed"),
+    Kind("read_fails", Site.BEFORE_READ, process.read_fails, "a query fails"),
+    Kind("hint_lost", Site.HINT, process.hint_lost, "a loop is not woken"),
+    Kind("hint_storm", Site.WORLD, process.hint_storm, "every loop is woken for nothing"),
+    Kind("clock_jumps", Site.WORLD, process.clock_jumps, "the wall clock is set ahead", weight=0.5),
+    Kind("clock_steps_back", Site.WORLD, process.clock_steps_back, "the wall clock is set back", weight=0.5),
+    # People
+    Kind("sent_twice", Site.CLIENT, people.sent_twice, "a request is repeated under its key"),
+    Kind("body_changed", Site.CLIENT, people.body_changed, "a key comes with another body", weight=0.5),
+    _line("cancel_in_flight", people.cancel_in_flight, _START, "a job is cancelled while it starts"),
+    Kind("key_revoked", Site.WORLD, people.key_revoked, "a key is revoked"),
+    Kind("quota_cut", Site.WORLD, people.quota_cut, "a quota is cut"),
+    Kind("balance_gone", Site.WORLD, people.balance_gone, "the money is gone"),
+    Kind("price_change", Site.WORLD, people.price_change, "prices change", weight=0.5),
+    Kind("budget_hit", Site.WORLD, people.budget_hit, "a budget is reached", weight=0.5),
+    Kind("urgent_job", Site.WORLD, people.urgent_job, "a guarantee is claimed from borrowers"),
+    Kind("burst", Site.WORLD, people.burst, "a tenant submits a burst", weight=0.5),
+    Kind("node_drained", Site.WORLD, people.node_drained, "a node is drained"),
+    Kind("org_suspended", Site.WORLD, people.org_suspended, "a tenant is suspended", weight=0.5),
+)
+
+BY_NAME = {kind.name: kind for kind in KINDS}

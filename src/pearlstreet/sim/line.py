@@ -1,0 +1,142 @@
+"""The line between a server and the machines: every call of the engine passes here, and faults strike here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pearlstreet.base.outcome import Done, Outcome
+from pearlstreet.compute.engines.protocol import (
+    AttemptOrder,
+    AttemptReport,
+    Capabilities,
+    LogChunk,
+    MetricSample,
+    NodeReport,
+    OutputFile,
+)
+from pearlstreet.sim.faults.kind import Moment, Site
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.server import Server
+    from pearlstreet.sim.world import World
+
+T = TypeVar("T")
+TOLD_MAX = 4
+OUTPUT = "result.txt"
+
+
+@dataclass(slots=True)
+class Wire:
+    """What is on its way between servers and machines, and outlives any server."""
+
+    told: dict[str, list[AttemptReport]] = field(default_factory=dict)
+    """Attempt → reports of it, each of another state than the one before."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Attempt → its job, by the orders."""
+    delayed: list[tuple[float, str, str, Callable[[], Outcome[Any]]]] = field(default_factory=list)
+    """(when it arrives, what it is, its attempt, how it is done)."""
+
+    def delay(self, due_s: float, method: str, key: str, act: Callable[[], Outcome[Any]]) -> None:
+        """Have a request arrive later."""
+        self.delayed.append((due_s, method, key, act))
+
+    def arrived(self, now_s: float) -> list[tuple[str, str, Outcome[Any]]]:
+        """Do what has arrived by now."""
+        due = sorted((item for item in self.delayed if item[0] <= now_s), key=lambda item: item[0])
+        self.delayed = [item for item in self.delayed if item[0] > now_s]
+        return [(method, key, act()) for _, method, key, act in due]
+
+    def heard(self, report: AttemptReport) -> None:
+        """Keep a report, so that it can arrive again."""
+        told = self.told.setdefault(report.attempt_id, [])
+        if not told or told[-1].state is not report.state:
+            told.append(report)
+            del told[:-TOLD_MAX]
+
+
+class Line:
+    """The engine as one server sees it."""
+
+    def __init__(self, world: World, server: Server) -> None:
+        self._world, self._server = world, server
+        self._engine = world.engine
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    def capabilities(self) -> Capabilities:
+        return replace(self._engine.capabilities(), runs_code=self._world.scenario.runs_code)
+
+    def nodes(self) -> Outcome[Sequence[NodeReport]]:
+        return self._call("nodes", "", self._engine.nodes)
+
+    def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
+        if order.purpose == "job":
+            self._world.wire.jobs[order.attempt_id] = order.job_id
+        return self._call("start", order.attempt_id, lambda: self._engine.start(order), order)
+
+    def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
+        answer = self._call("probe", attempt_id, lambda: self._engine.probe(attempt_id))
+        if isinstance(answer, Done) and answer.value is not None:
+            self._world.wire.heard(answer.value)
+        return answer
+
+    def scan(self) -> Outcome[Sequence[AttemptReport]]:
+        return self._call("scan", "", self._engine.scan)
+
+    def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        return self._call("stop", attempt_id, lambda: self._engine.stop(attempt_id, grace_s=grace_s))
+
+    def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
+        def act() -> Outcome[LogChunk]:
+            return self._engine.read_log(attempt_id, rank, offset=offset, limit=limit)
+
+        return self._call("read_log", attempt_id, act)
+
+    def read_metrics(self, attempt_id: str, *, since_us: int) -> Outcome[Sequence[MetricSample]]:
+        return self._call(
+            "read_metrics", attempt_id, lambda: self._engine.read_metrics(attempt_id, since_us=since_us)
+        )
+
+    def list_outputs(self, attempt_id: str) -> Outcome[Sequence[OutputFile]]:
+        def act() -> Outcome[Sequence[OutputFile]]:
+            answer = self._engine.list_outputs(attempt_id)
+            if not isinstance(answer, Done) or not leaves_output(attempt_id):
+                return answer
+            return Done((OutputFile(OUTPUT, len(attempt_id)),))
+
+        return self._call("list_outputs", attempt_id, act)
+
+    def read_output(self, attempt_id: str, path: str, *, offset: int, limit: int) -> Outcome[bytes]:
+        def act() -> Outcome[bytes]:
+            return Done(attempt_id.encode()[offset : offset + limit])
+
+        return self._call("read_output", attempt_id, act)
+
+    def forget(self, attempt_id: str) -> Outcome[None]:
+        return self._call("forget", attempt_id, lambda: self._engine.forget(attempt_id))
+
+    def close(self) -> None:
+        """The machines run on."""
+
+    def _call(self, method: str, key: str, act: Callable[[], Outcome[T]], subject: Any = None) -> Outcome[T]:
+        world = self._world
+        world.meanwhile(self._server)
+        kind = world.faults.draw(Site.ENGINE, method)
+        if kind is None:
+            answer = act()
+        else:
+            answer = world.faults.strike(kind, Moment(world, self._server, method, key, act, subject))
+        if method in ("start", "stop", "forget"):
+            world.note(self._server.name, f"{method} {key}: {type(answer).__name__}")
+        world.meanwhile(self._server)
+        return answer
+
+
+def leaves_output(attempt_id: str) -> bool:
+    """A few attempts leave a file."""
+    return hashlib.blake2b(attempt_id.encode(), digest_size=1).digest()[0] < 48

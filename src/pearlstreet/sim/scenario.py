@@ -1,0 +1,78 @@
+"""What a seed makes of a world before anything happens: its size, its settings, which faults it meets and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pearlstreet.compute.jobs.runtime import JobsSettings
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.sim.chance import Chance
+from pearlstreet.sim.faults.kind import Kind, Site
+from pearlstreet.sim.faults.registry import KINDS
+
+CLUSTERS = ("1x4xH100-80G", "2x4xH100-80G", "2x2xH100-80G,1x4xAscend910B", "3x2xA100-80G")
+SHARE_OF_KINDS = 0.7
+"""Each kind is met by so many worlds: fewer at once let those that are there reach further."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One world's make-up."""
+
+    seed: int
+    cluster: str
+    runs_code: bool
+    """Whether the engine says that it runs code: environments are prepared and outputs collected."""
+    tenants: int
+    waiting_max: int
+    """Jobs a tenant has open at once."""
+    steps: int
+    settings: JobsSettings
+    kinds: tuple[Kind, ...]
+    rates: Mapping[Site, float]
+    race: float
+    """How often something else happens in the middle of a step."""
+    forgives: bool
+    """Whether healing gives back what people took: quotas, money."""
+
+
+def draw_scenario(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    chance = Chance(seed, "scenario")
+    fierce = chance.pick((0.5, 1.0, 1.0, 1.8))
+    return Scenario(
+        seed=seed,
+        cluster=chance.pick(CLUSTERS),
+        runs_code=chance.happens(0.6),
+        tenants=chance.whole(2, 3),
+        waiting_max=chance.whole(4, 9),
+        steps=chance.whole(60, 140),
+        settings=_settings(chance),
+        kinds=tuple(chance.some(KINDS, SHARE_OF_KINDS)),
+        rates={
+            Site.ENGINE: 0.10 * fierce,
+            Site.BEFORE_WRITE: 0.02 * fierce,
+            Site.BEFORE_COMMIT: 0.03 * fierce,
+            Site.AFTER_COMMIT: 0.03 * fierce,
+            Site.BEFORE_READ: 0.01 * fierce,
+            Site.HINT: 0.15 * fierce,
+            Site.CLIENT: 0.3 * fierce,
+            Site.WORLD: 0.5 * min(1.0, fierce),
+        },
+        race=chance.pick((0.0, 0.02, 0.06)),
+        forgives=chance.happens(0.5),
+    )
+
+
+def _settings(chance: Chance) -> JobsSettings:
+    return JobsSettings(
+        planner=PlannerConfig(min_run_s=chance.pick((0.0, 5.0))),
+        hold_window_s=chance.pick((60.0, 300.0, 86_400.0)),
+        stop_notice_s=chance.pick((5.0, 20.0)),
+        start_timeout_s=chance.pick((10.0, 30.0)),
+        meter_interval_s=chance.pick((5.0, 15.0)),
+        watch_interval_s=chance.pick((0.5, 2.0)),
+        plan_interval_s=chance.pick((2.0, 5.0)),
+        kept_s=chance.pick((60.0, 600.0, 86_400.0)),
+    )

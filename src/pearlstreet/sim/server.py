@@ -1,0 +1,133 @@
+"""One server process of a world: its store, services, loops and everything it remembers. A crash drops it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import Unavailable
+from pearlstreet.compute.jobs.loops import job_loops
+from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.ledger.loops import ledger_loops
+from pearlstreet.ledger.prices import ensure_default_prices
+from pearlstreet.sim.clock import WorldClock
+from pearlstreet.sim.database import WorldDatabase
+from pearlstreet.sim.ends import Violation
+from pearlstreet.sim.faults.kind import Moment, Site
+from pearlstreet.sim.line import Line
+from pearlstreet.store import leases
+from pearlstreet.store.core import Store
+from pearlstreet.store.loop import Loop, RowLoop
+from pearlstreet.store.tables import state_events
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.world import World
+
+AGAIN_S = 1.0
+"""A loop whose step failed runs again after this."""
+
+
+class Server:
+    """Boots as `app.wiring` and `app.serve` do. `alone`: it frees every lease, as the one server of its database."""
+
+    def __init__(self, world: World, name: str, *, alone: bool) -> None:
+        self.name = name
+        self.world = world
+        self.doomed = False
+        """Paused, and another has taken over: it dies when it has written what it had in hand."""
+        self.busy: set[str] = set()
+        """Loops in the middle of a step."""
+        clock = WorldClock(world.time)
+        database = WorldDatabase(world.memory, _Sites(self))
+        self.store = Store(database, clock=clock, rng=world.rng, sealer=world.sealer)
+        newest_us = self.store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
+        clock.not_before(newest_us or 0)
+        if alone:
+            self.store.write(leases.free_all)
+        self.store.write(ensure_default_prices)
+        line = Line(world, self)
+        self.runtime = Runtime({line.name: line}, world.folders, world.scenario.settings)
+        self.store.write(lambda tx: resume(tx, self.runtime))
+        take_inventory(self.runtime, self.store)
+        self.loops: list[Loop] = [
+            _in_one_thread(loop) for loop in (*job_loops(self.runtime), *ledger_loops())
+        ]
+        self._due_s = {loop.name: 0.0 for loop in self.loops}
+        for loop in self.loops:
+            for topic in loop.hints:
+                self.store.hints.listen(topic, partial(self._hinted, loop.name))
+
+    def due(self) -> list[Loop]:
+        """Loops whose time has come, or that were woken."""
+        now_s = self.world.time.elapsed_ns() / 1e9
+        return [loop for loop in self.loops if self._due_s[loop.name] <= now_s and loop.name not in self.busy]
+
+    def wake_all(self) -> None:
+        """Every loop is due."""
+        self._due_s = dict.fromkeys(self._due_s, 0.0)
+
+    def step(self, loop: Loop) -> None:
+        """One step of a loop, as its thread would do it. Raises Violation when it fails for no reason of a fault."""
+        world = self.world
+        self.busy.add(loop.name)
+        self._due_s[loop.name] = world.time.elapsed_ns() / 1e9 + loop.interval_s
+        try:
+            if loop.step(self.store):
+                self._due_s[loop.name] = 0.0
+        except Unavailable:
+            self._due_s[loop.name] = world.time.elapsed_ns() / 1e9 + AGAIN_S
+        except Exception as error:
+            raise Violation("a loop fails only when its store does", f"{loop.name}: {error!r}") from error
+        finally:
+            self.busy.discard(loop.name)
+
+    def _hinted(self, loop: str) -> None:
+        kind = self.world.faults.draw(Site.HINT)
+        if kind is not None:
+            self.world.faults.strike(kind, Moment(self.world, self, loop))
+            return
+        self._due_s[loop] = 0.0
+
+
+class _Sites:
+    """The places around a server's transactions."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def before_write(self) -> None:
+        self._server.world.meanwhile(self._server)
+        self._strike(Site.BEFORE_WRITE)
+
+    def before_commit(self) -> None:
+        self._strike(Site.BEFORE_COMMIT)
+
+    def after_commit(self) -> None:
+        self._server.world.checker.after_commit(self._server.name)
+        self._strike(Site.AFTER_COMMIT)
+
+    def before_read(self) -> None:
+        self._strike(Site.BEFORE_READ)
+
+    def _strike(self, site: Site) -> None:
+        world = self._server.world
+        kind = world.faults.draw(site)
+        if kind is not None:
+            world.faults.strike(kind, Moment(world, self._server))
+
+
+def _in_one_thread(loop: Loop) -> Loop:
+    """A loop over rows that works on one after another: threads would take turns as they like."""
+    if not isinstance(loop, RowLoop):
+        return loop
+    made: Loop = replace(loop, workers=1)
+    return made
+
+
+Work = Callable[[], object]

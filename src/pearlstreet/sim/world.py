@@ -1,0 +1,208 @@
+"""One world: machines, servers, people, faults and the checker under one clock and one seed, step by step.
+
+A step: some time passes, requests that were on their way arrive, somebody does something, perhaps something goes wrong,
+and every loop that is due runs. `meanwhile` lets other things happen in the middle of a loop's step, between two of its
+transactions or around its call of the engine, which is all that threads could do to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from pearlstreet.base.outcome import Done
+from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
+from pearlstreet.compute.jobs.runtime import Folders
+from pearlstreet.sim.chance import Chance, stream
+from pearlstreet.sim.checker import Checker
+from pearlstreet.sim.clock import WorldClock, WorldTime
+from pearlstreet.sim.convergence import converge
+from pearlstreet.sim.database import memory
+from pearlstreet.sim.ends import Crash
+from pearlstreet.sim.faults.kind import Moment, Site
+from pearlstreet.sim.faults.player import Faults
+from pearlstreet.sim.line import Wire
+from pearlstreet.sim.people import People
+from pearlstreet.sim.scenario import draw_scenario
+from pearlstreet.sim.server import Server
+from pearlstreet.sim.trace import Trace
+from pearlstreet.store.loop import Loop
+from pearlstreet.store.sealing import Sealer, SealingKey
+
+CONTENDS_STEPS = 12
+"""How long a second server works beside the first."""
+
+
+class World:
+    """What a seed makes. `run` lets it live and must see it come to rest."""
+
+    def __init__(self, seed: int, folder: Path, trace: Trace | None = None) -> None:
+        self.seed = seed
+        self.scenario = draw_scenario(seed)
+        self.trace = trace or Trace()
+        self.number = 0
+        self.time = WorldTime()
+        self.rng = stream(seed, "ids")
+        self.luck = Chance(seed, "luck")
+        self._chance = Chance(seed, "steps")
+        self.sealer = Sealer((SealingKey(bytes(32)),), stream(seed, "seals"))
+        self.memory = memory()
+        self.memory.empty()
+        self.folders = Folders(folder)
+        self.folders.create()
+        self.nodes = nodes_from(self.scenario.cluster)
+        self.engine = SimulatedEngine(
+            self.nodes,
+            clock=WorldClock(self.time),
+            rng=stream(seed, "engine"),
+            habits=Habits(failure_share=0.0),
+        )
+        self.wire = Wire()
+        self.faults = Faults(Chance(seed, "faults"), self.scenario.kinds, self.scenario.rates)
+        self.checker = Checker(self)
+        self._clock = WorldClock(self.time)
+        self._depth = 0
+        self._repairs_s: list[float] = []
+        self._contends_until = 0
+        self._inside: list[str] = []
+        self._named = 0
+        self.servers: list[Server] = []
+        with self.faults.calm():
+            self.servers.append(self._boot(alone=True))
+            self.people = People(self)
+            self.people.move_in()
+
+    @property
+    def door(self) -> Server:
+        """The server that people talk to."""
+        return self.servers[-1]
+
+    def run(self) -> int:
+        """All of it: live, heal, come to rest; in how many cycles. Raises Violation."""
+        for _ in range(self.scenario.steps):
+            self.step()
+        return converge(self)
+
+    def step(self) -> None:
+        """One step. Raises Violation."""
+        self.number += 1
+        self.time.advance(self._chance.pick((0.1, 0.5, 1.0, 1.0, 2.0, 5.0)))
+        self._arrivals()
+        if self._chance.happens(0.6):
+            self.on(self.door, self.people.act)
+        kind = self.faults.draw(Site.WORLD)
+        if kind is not None:
+            self.on(self.door, lambda: self.faults.strike(kind, Moment(self, self.door)))
+        if self._contends_until == self.number and len(self.servers) > 1:
+            self.note(self.servers[0].name, "is killed")
+            del self.servers[0]
+        for server in list(self.servers):
+            self.round(server)
+        self.checker.after_step()
+
+    def round(self, server: Server) -> None:
+        """Every loop of a server that is due, in any order."""
+        for loop in self._chance.shuffled(server.due()):
+            if server in self.servers:
+                self.on(server, lambda loop=loop: server.step(loop))  # type: ignore[misc]
+
+    def on(self, server: Server, work: Callable[[], object]) -> None:
+        """Do something in a server's process. When it dies of that, another takes its place."""
+        outermost = server.name not in self._inside
+        self._inside.append(server.name)
+        try:
+            work()
+        except Crash as crash:
+            if not (outermost and crash.server == server.name):
+                raise
+            self.note(server.name, "died")
+            self._replace(server)
+        finally:
+            self._inside.pop()
+
+    def meanwhile(self, server: Server) -> None:
+        """Perhaps something else happens now, in the middle of what this server does."""
+        if self._depth or self.faults.asleep or not self._chance.happens(self.scenario.race):
+            return
+        self._depth += 1
+        try:
+            others = [(one, loop) for one in self.servers for loop in one.due()]
+            if others and self._chance.happens(0.6):
+                self._step_of(*self._chance.pick(others))
+            else:
+                self.on(self.door, self.people.act)
+        finally:
+            self._depth -= 1
+
+    def take_over(self, server: Server) -> bool:
+        """Another server starts and works while this one stands still. False: not now."""
+        if self._depth or server not in self.servers or server.doomed:
+            return False
+        self._depth += 1
+        try:
+            self.note(server.name, "stands still")
+            server.doomed = True
+            self.servers = [self._boot(alone=True)]
+            for _ in range(self.luck.whole(1, 3)):
+                self.time.advance(self.luck.between(1, 60))
+                self._arrivals()
+                with self.faults.calm():
+                    self.round(self.door)
+            self.note(server.name, "goes on")
+        finally:
+            self._depth -= 1
+        return True
+
+    def contend(self) -> bool:
+        """A second server works on the same database for some steps, leases being all that is between the two."""
+        if self._depth or len(self.servers) > 1:
+            return False
+        self.servers.append(self._boot(alone=False))
+        self._contends_until = self.number + CONTENDS_STEPS
+        return True
+
+    def repair_later(self, after_s: float) -> None:
+        """What broke is repaired then."""
+        self._repairs_s.append(self.time.elapsed_ns() / 1e9 + after_s)
+
+    def heal(self) -> None:
+        """No more faults; machines are repaired, requests on their way arrive, one server is left, people make up."""
+        self.faults.over = True
+        self.note("world", "heals")
+        self.engine.set_faults(None)
+        self.engine.cluster.repair()
+        self._repairs_s.clear()
+        self.time.advance(200)
+        self._arrivals()
+        self.servers = [self._boot(alone=True)]
+        self.people.make_up()
+        self.people.settle()
+
+    def note(self, who: str, what: str) -> None:
+        """A line of the trace."""
+        self.trace.note(self.number, self._clock.now_us(), who, what)
+
+    def _step_of(self, server: Server, loop: Loop) -> None:
+        self.on(server, lambda: server.step(loop))
+
+    def _arrivals(self) -> None:
+        now_s = self.time.elapsed_ns() / 1e9
+        for method, key, answer in self.wire.arrived(now_s):
+            self.note("wire", f"{method} {key} arrives: {type(answer).__name__}")
+        if any(at_s <= now_s for at_s in self._repairs_s):
+            self._repairs_s = [at_s for at_s in self._repairs_s if at_s > now_s]
+            if not self._repairs_s and isinstance(self.engine.cluster.repair(), Done):
+                self.note("machines", "repaired")
+
+    def _replace(self, server: Server) -> None:
+        """A server that died starts again, unless another has taken over."""
+        if server in self.servers:
+            alone = len(self.servers) == 1
+            self.servers[self.servers.index(server)] = self._boot(alone=alone)
+
+    def _boot(self, *, alone: bool) -> Server:
+        self._named += 1
+        with ExitStack() as stack:
+            stack.enter_context(self.faults.calm())
+            return Server(self, f"s{self._named}", alone=alone)
