@@ -21,6 +21,7 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import text
 from pearlstreet.center import Center
+from pearlstreet.closing.loop import closing_loop
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.resuming import resume
@@ -125,6 +126,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     loops = (
         *job_loops(runtime),
         *ledger_loops(),
+        closing_loop(runtime),
         *notice_loops(channels, store.clock),
         events_loop(settings.data / "log"),
     )

@@ -11,6 +11,7 @@ import typer
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_bytes
 from pearlstreet.cli.output import (
     confirm,
     done,
@@ -366,6 +367,50 @@ def resume_org(org: OrgArg, reason: Reason = "") -> None:
     with client() as center:
         center.request("POST", f"/orgs/{org}/resume", {"reason": reason})
     done("{org} is active again", org=org)
+
+
+@orgs.command("export")
+def export_org(
+    org: Annotated[
+        str | None, typer.Argument(help="Organisation (default: the profile's)", metavar="ORG")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="File to write (default: ORG-export.tar.gz)")] = None,
+) -> None:
+    """Take everything of an organisation away as one archive; of a closed one, what was kept for it."""
+    wanted = org_of(org)
+    file = to or Path(f"{wanted}-export.tar.gz")
+    with client() as center:
+        size = center.files.export(wanted, file)
+    done("{file} holds everything of {org}, {size}", file=str(file), org=wanted, size=format_bytes(size))
+
+
+@orgs.command("close")
+def close_org(
+    org: OrgArg,
+    cancel_jobs: Annotated[
+        bool, typer.Option("--cancel-jobs", help="Cancel its jobs that have not ended")
+    ] = False,
+    reason: Reason = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it is closed")] = True,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """End a tenant: archive its data, erase it, keep the books. Asking again shows how far it is."""
+    confirm("Close {org} for good? Its data is archived, then erased", yes, org=org)
+    with client() as center:
+        found = center.request("POST", f"/orgs/{org}/close", {"cancel_jobs": cancel_jobs, "reason": reason})
+        if wait:
+            found = center.wait_closed(org)
+    if as_json:
+        show_json(found)
+        return
+    if found["phase"] != "closed":
+        done("{org} is being closed: {phase}", org=org, phase=say(found["phase"]))
+        return
+    facts({"Invoices": ", ".join(found["invoices"]), "Balance left": found["balance"]})
+    done("{org} is closed", org=org)
+    if found["archive"]:
+        err.print(say("Fetch its archive: pearl orgs export {org}", org=org), style="dim", markup=False)
 
 
 @orgs.command("members")

@@ -186,10 +186,17 @@ class Files(Noun):
 
     def download(self, artefact: str, target: Path) -> int:
         """Write an artefact to `target`; returns its size in bytes. The file appears whole or not at all."""
+        return self._write(f"{PREFIX}/artefacts/{artefact}", target)
+
+    def export(self, org: str, target: Path) -> int:
+        """Write everything of an organisation to `target`, a tar.gz; returns its size in bytes."""
+        return self._write(f"{PREFIX}/orgs/{org}/export", target)
+
+    def _write(self, path: str, target: Path) -> int:
         temporary = target.with_name(target.name + ".part")
         target.parent.mkdir(parents=True, exist_ok=True)
         size = 0
-        with self._transport.stream(f"{PREFIX}/artefacts/{artefact}") as answer, temporary.open("wb") as file:
+        with self._transport.stream(path) as answer, temporary.open("wb") as file:
             for part in answer.iter_bytes():
                 size += len(part)
                 file.write(part)
@@ -271,6 +278,14 @@ class Client:
         """Any other exchange under /api/v1. Raises ApiError, Unreachable."""
         answer = self._transport.request(method, PREFIX + path, json=body, params=params)
         return answer.json() if answer.content else None
+
+    def wait_closed(self, org: str, *, pause_s: float = 1.0) -> Answer:
+        """Stay until an organisation that is being closed is closed."""
+        while True:
+            found: Answer = patiently(lambda: self.request("GET", f"/orgs/{org}/closing"))
+            if found["phase"] == "closed":
+                return found
+            time.sleep(pause_s)
 
     def pages(self, path: str, **params: Any) -> Iterator[Answer]:
         """Every row of a paged list under /api/v1. Raises ApiError, Unreachable."""

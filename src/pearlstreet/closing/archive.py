@@ -27,7 +27,6 @@ from pearlstreet.ledger.site import read_buyer
 from pearlstreet.ledger.tables import budgets, charges, invoices, spans, streams, top_ups, transactions
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import audit, state_events
-from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.tables import api_keys, memberships, orgs, projects, secrets, users
 
 PAGE = 500
@@ -53,8 +52,8 @@ Times end in _us: microseconds since 1970 UTC.
 """
 
 
-def write_archive(store: Store, actor: Actor, runtime: Runtime, org_id: str) -> Iterator[bytes]:
-    """The archive's bytes. `actor` has been let in already; rows that come to be meanwhile may be missing."""
+def write_archive(store: Store, runtime: Runtime, org_id: str) -> Iterator[bytes]:
+    """The archive's bytes, for somebody who was let in; rows that come to be meanwhile may be missing."""
     packer = Packer(store.clock.now_us())
     yield from packer.content("README.txt", iter([README.encode()]))
     yield from packer.document("organisation.json", store.read(lambda tx: _organisation(tx, org_id)))

@@ -112,7 +112,7 @@ KEPT: Mapping[str, str] = {
     "meta": "of the center",
     "outbox_cursors": "of the center",
     "nodes": "of the center",
-    "node_benchmarks": "of the center",
+    "benchmarks": "of the center",
     "notice_told": "references only; they end by themselves",
     **dict.fromkeys(
         (

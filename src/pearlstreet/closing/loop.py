@@ -117,7 +117,7 @@ class Closer:
         size, digest = 0, hashlib.sha256()
         try:
             with part.open("wb") as file:
-                for chunk in write_archive(store, SYSTEM, self.runtime, org_id):
+                for chunk in write_archive(store, self.runtime, org_id):
                     if self.runtime.stopping.is_set():
                         raise Unavailable(text("The server is ending"))
                     size += len(chunk)

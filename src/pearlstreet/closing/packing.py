@@ -69,3 +69,18 @@ class Packer:
         yield from self.document(CONTENTS, {"members": list(self._members)})
         yield self._squeeze.compress(bytes(2 * tarfile.BLOCKSIZE))
         yield self._squeeze.flush()
+
+
+def in_parts(chunks: Iterator[bytes], size: int = CHUNK // 4) -> Iterator[bytes]:
+    """The same bytes in parts of at least `size`: a compressor gives many empty and tiny ones."""
+    waiting: list[bytes] = []
+    count = 0
+    for chunk in chunks:
+        if chunk:
+            waiting.append(chunk)
+            count += len(chunk)
+        if count >= size:
+            yield b"".join(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield b"".join(waiting)

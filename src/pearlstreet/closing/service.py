@@ -13,6 +13,7 @@ from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
 from pearlstreet.closing.archive import write_archive
 from pearlstreet.closing.model import Archive, Closing, Phase
+from pearlstreet.closing.packing import in_parts
 from pearlstreet.closing.tables import closings
 from pearlstreet.compute.jobs.model import ENDED
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -21,7 +22,7 @@ from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import transition
 from pearlstreet.tenancy.authentication import changed
-from pearlstreet.tenancy.model import LEFT, ORG_STATES, SYSTEM, Actor, StandingEvent
+from pearlstreet.tenancy.model import LEFT, ORG_STATES, Actor, StandingEvent
 from pearlstreet.tenancy.names import check_label
 from pearlstreet.tenancy.orgs import find_org, find_org_for_move
 from pearlstreet.tenancy.tables import orgs
@@ -120,7 +121,7 @@ def export_org(store: Store, actor: Actor, runtime: Runtime, org: str) -> tuple[
     name = f"{slug}-export.tar.gz"
     if ended is not None and ended.archive is not None:
         return name, _file(runtime.folders.root / FOLDER / ended.archive.name)
-    return name, write_archive(store, SYSTEM, runtime, org_id)
+    return name, in_parts(write_archive(store, runtime, org_id))
 
 
 def alive(org_id: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -24,6 +24,7 @@ SCOPES: Mapping[str, str] = {
     "projects:write": "Create and rename projects",
     "orgs:read": "See the organisation",
     "orgs:write": "Rename the organisation; with an operator role also create and suspend organisations",
+    "export:read": "Take away everything of the organisation as one archive",
     "credit:read": "See balance, statement and invoices",
     "credit:write": "Top up and adjust credit",
     "credit:approve": "Approve another person's top-up",
@@ -80,7 +81,7 @@ _OWNER = _MEMBER | {
     "keys:read",
     "keys:write",
     "notices:write",
-    "audit:read",
+    "export:read", "audit:read",
 }
 
 ORG_ROLES: Mapping[OrgRole, frozenset[str]] = {
@@ -111,6 +112,7 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
         "notices:write",
         "backup:write",
         "metrics:read",
+        "export:read",
     },
     OperatorRole.SECURITY: EVERYONE
     | {"users:read", "users:write", "keys:read", "keys:write", "orgs:read", "projects:read", "settings:read"},

@@ -33,6 +33,7 @@ INSIDE: Mapping[str, set[OrgRole]] = {
     "secrets:write": {OrgRole.OWNER, OrgRole.MEMBER},
     "notices:own": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "notices:write": {OrgRole.OWNER},
+    "export:read": {OrgRole.OWNER},
     "audit:read": {OrgRole.OWNER},
 }
 CENTER: Mapping[str, set[OperatorRole]] = {
@@ -62,6 +63,7 @@ CENTER: Mapping[str, set[OperatorRole]] = {
     "settings:read": {OperatorRole.SYSTEM, OperatorRole.SECURITY},
     "settings:write": {OperatorRole.SYSTEM},
     "backup:write": {OperatorRole.SYSTEM},
+    "export:read": {OperatorRole.SYSTEM},
     "metrics:read": {OperatorRole.SYSTEM},
 }
 
