@@ -326,7 +326,7 @@ def _present(tx: Tx, names: set[str], known: Mapping[str, Node]) -> list[Node]:
 
 def _reasons(waits: Sequence[Wait], tx: Tx) -> None:
     for wait in waits:
-        reason = text("{why} {unblock}", why=wait.reason.message, unblock=wait.reason.unblock)
+        reason = text("{why}. {unblock}.", why=wait.reason.message, unblock=wait.reason.unblock)
         _set_reason(tx, wait.job_id, wait.reason.code.value, reason.to_json())
 
 
