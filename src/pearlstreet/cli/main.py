@@ -16,7 +16,7 @@ from pearlstreet import __version__
 from pearlstreet.base.clock import SystemClock, to_rfc3339
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import text
-from pearlstreet.cli import billing, jobs, money, nodes, operate, people
+from pearlstreet.cli import billing, incidents, jobs, money, nodes, operate, people
 from pearlstreet.cli.helping import speak
 from pearlstreet.cli.misuse import explained
 from pearlstreet.cli.output import show_error
@@ -25,7 +25,7 @@ MISUSED: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 """What typer raises for a command line that is not right. Which package it lives in differs between its versions."""
-COMMANDS = (people, jobs, nodes, money, billing, operate)
+COMMANDS = (people, jobs, nodes, money, billing, operate, incidents)
 LOG = "cli.log"
 
 

@@ -27,6 +27,12 @@ MENU: tuple[NavGroup, ...] = (
     ),
     NavGroup(
         text("Center"),
-        (NavItem("/nodes", text("Nodes"), "nodes", "n"),),
+        (
+            NavItem("/nodes", text("Nodes"), "nodes", "n"),
+            NavItem("/accelerators", text("Accelerators"), "chip", "a"),
+            NavItem("/quotas", text("Quotas"), "scale", "q"),
+            NavItem("/prices", text("Prices"), "price", "c"),
+            NavItem("/incidents", text("Incidents"), "alert", "i"),
+        ),
     ),
 )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages import (
+    accelerators,
     account,
     billing,
     home,
+    incidents,
     invoices,
     jobs,
     keys,
     members,
     nodes,
     preferences,
+    prices,
     projects,
+    quotas,
     secrets,
     sign_in,
     statement,
@@ -35,4 +39,8 @@ PAGES: tuple[Page, ...] = (
     *users.PAGES,
     *account.PAGES,
     *nodes.PAGES,
+    *accelerators.PAGES,
+    *incidents.PAGES,
+    *prices.PAGES,
+    *quotas.PAGES,
 )

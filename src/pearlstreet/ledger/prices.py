@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from weakref import WeakKeyDictionary
 
@@ -30,6 +32,9 @@ NEEDED = (
 )
 """Rules every list has, so that nothing the pool can give is without a price."""
 
+_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_HEADER = re.compile(r"\s*\[\[\s*price\s*\]\]")
+_INDEX = re.compile(r"price\[(\d+)\]")
 _CURRENT = (
     sa.select(price_versions.c.id)
     .where(price_versions.c.valid_from_us <= sa.bindparam("now_us"))
@@ -107,11 +112,28 @@ def parse_prices(written: str) -> tuple[PriceRule, ...]:
     try:
         rows = tomllib.loads(written).get("price", [])
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(text("The price list is not TOML: {problem}", problem=str(error))) from None
-    if not isinstance(rows, list):
+        message = text("The price list is not TOML: {problem}", problem=str(error))
+        place = _PLACE.search(str(error))
+        line, column = (int(place[1]), int(place[2])) if place else (None, None)
+        raise InvalidInput(message, problems=[Problem("price", message, line=line, column=column)]) from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InvalidInput(text("A price list is a series of [[price]] tables"))
-    found = tuple(_parse_rule(index, row) for index, row in enumerate(rows))
-    check_rules(found)
+    try:
+        found = tuple(_parse_rule(index, row) for index, row in enumerate(rows))
+        check_rules(found)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, problems=_with_lines(error.problems, written)) from None
+    return found
+
+
+def _with_lines(problems: Sequence[Problem], written: str) -> list[Problem]:
+    """The problems, each with the line that its rule begins at."""
+    starts = [number for number, line in enumerate(written.splitlines(), 1) if _HEADER.match(line)]
+    found = []
+    for problem in problems:
+        index = _INDEX.match(problem.field)
+        at = int(index[1]) if index else len(starts)
+        found.append(replace(problem, line=starts[at]) if at < len(starts) else problem)
     return found
 
 

@@ -259,9 +259,18 @@ def failing(tx: Tx, *, limit: int = 200) -> Sequence[sa.RowMapping]:
     return tx.rows(sa.select(loop_failures).order_by(*order).limit(limit))
 
 
-def retry_quarantined(tx: Tx, tables: Sequence[sa.Table] = ()) -> int:
-    """Make every row that was given up due again; how many. At a server's start: a newer program may know better."""
-    given_up = loop_failures.c.quarantined
+def retry_quarantined(
+    tx: Tx, tables: Sequence[sa.Table] = (), *, loop: str | None = None, row_id: str | None = None
+) -> int:
+    """Make every row that was given up (or those of one loop, or one of them) due again; how many there were.
+
+    Also at a server's start: a newer program may know better.
+    """
+    given_up = sa.and_(
+        loop_failures.c.quarantined,
+        *([loop_failures.c.loop == loop] if loop is not None else []),
+        *([loop_failures.c.row_id == row_id] if row_id is not None else []),
+    )
     ids = tx.execute(sa.select(loop_failures.c.row_id).where(given_up)).scalars().all()
     for table in tables or metadata.sorted_tables:
         if "lease_token" in table.c and ids:

@@ -14,7 +14,6 @@ from pearlstreet.api.door import Asker, Door, center_of, in_thread
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.reading import language_of
 from pearlstreet.base.errors import PearlError
-from pearlstreet.store.loop import failing
 from pearlstreet.tenancy.model import Actor
 
 door = Door("", "center")
@@ -28,6 +27,7 @@ class CenterOut(Out):
     version: str
     started: Time | None
     engines: dict[str, Any]
+    notices: list[str]
     languages: list[str]
     sign_in: list[str]
 
@@ -56,43 +56,6 @@ async def center(request: Request) -> Response:
         "sign_in": ["password", *found.oidc],
     }
     return Response(to_json(body), media_type="application/json")
-
-
-class IncidentOut(Out):
-    """A row that a loop of the center fails on."""
-
-    loop: str
-    row: str
-    failures: int
-    given_up: bool
-    error: str
-    at: Time
-
-
-class Incidents(Out):
-    """What the center fails on, what it gave up first."""
-
-    items: list[IncidentOut]
-
-
-@door.get("/incidents", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
-async def incidents(request: Request, actor: Actor = Asker) -> Response:
-    """Rows that loops fail on or gave up: a restart tries those again."""
-    actor.require("settings:read")
-    store = center_of(request).store
-    rows = await in_thread(lambda: store.read(failing))
-    items = [
-        {
-            "loop": row["loop"],
-            "row": row["row_id"],
-            "failures": row["failures"],
-            "given_up": row["quarantined"],
-            "error": row["last_error"],
-            "at": time_of(row["at_us"]),
-        }
-        for row in rows
-    ]
-    return Response(to_json({"items": items}), media_type="application/json")
 
 
 class HealthOut(Out):

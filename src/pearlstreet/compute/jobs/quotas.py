@@ -18,6 +18,7 @@ from pearlstreet.compute.jobs.tables import quotas, shares
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.order.fair_share import held
+from pearlstreet.compute.scheduling.quota import in_use
 from pearlstreet.compute.scheduling.rows import tokens
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
@@ -190,6 +191,22 @@ def check_quota(wish: QuotaWish) -> None:
         problems.append(Problem("maximum", text("The maximum is less than what is guaranteed")))
     if problems:
         raise InvalidInput(text("The quota is not usable"), problems=problems)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """A quota and what counts against it. `used` None: the planner has not looked since it was set."""
+
+    quota: QuotaRow
+    used: float | None
+
+
+def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = None) -> Sequence[QuotaUse]:
+    """Quotas of an organisation, or of all the actor may see, with their use as the planner last saw it."""
+    found = list_quotas(store, actor, org)
+    snapshot = runtime.board.snapshot()
+    used = in_use(snapshot) if snapshot is not None else {}
+    return [QuotaUse(row, used.get((row.org_id, row.project_id or "", row.wish.resource))) for row in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,20 @@ class QuotaState:
         return bool(self._guaranteed_anywhere)
 
 
+def in_use(snapshot: Snapshot) -> dict[tuple[str, str, str], float]:
+    """What counts against each limit now: (organisation, project or "", resource) → amount in the resource's own unit."""
+    quotas, accounts = snapshot.quotas, snapshot.accounts
+    used = QuotaState(snapshot).used
+    return {
+        (
+            accounts.orgs[int(quotas.org[q])],
+            accounts.projects[int(quotas.project[q])] if quotas.project[q] >= 0 else "",
+            label,
+        ): used[q] / _UNIT[int(quotas.kind[q])]
+        for q, label in enumerate(quotas.labels)
+    }
+
+
 def quota_text(binding: Binding) -> Text:
     """The sentence about a limit that stops a job."""
     return text(

@@ -1,0 +1,77 @@
+"""What the center's loops fail on or gave up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.tenancy.incidents import Incident, list_incidents, retry_incidents
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/incidents", "center")
+
+
+class IncidentOut(Out):
+    """A row that a loop of the center fails on."""
+
+    loop: str
+    row: str
+    failures: int
+    given_up: bool
+    error: str
+    at: Time
+
+
+class Incidents(Out):
+    """What the center fails on, what it gave up first."""
+
+    items: list[IncidentOut]
+
+
+def _incident(found: Incident) -> dict[str, Any]:
+    return {
+        "loop": found.loop,
+        "row": found.row,
+        "failures": found.failures,
+        "given_up": found.given_up,
+        "error": found.error,
+        "at": time_of(found.at_us),
+    }
+
+
+@door.get("", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
+async def incidents(request: Request, actor: Actor = Asker) -> Response:
+    """Rows that loops fail on or gave up; a restart tries those again, and so does a retry."""
+    store = center_of(request).store
+    return await query(
+        lambda: list_incidents(store, actor), lambda found: {"items": [_incident(one) for one in found]}
+    )
+
+
+class RetryIn(In):
+    """Which of those that were given up; all of them by default."""
+
+    loop: str | None = Field(None, max_length=80)
+    row: str | None = Field(None, max_length=120)
+
+
+class RetriedOut(Out):
+    """How many are tried again."""
+
+    retried: int
+
+
+@door.post("/retry", scope="settings:write", at_center=True, responses={200: {"model": RetriedOut}})
+async def retry(request: Request, body: RetryIn | None = None, actor: Actor = Asker) -> Response:
+    """Have what was given up tried again now."""
+    wanted = body or RetryIn(loop=None, row=None)
+    return await command(
+        request,
+        actor,
+        lambda store: retry_incidents(store, actor, loop=wanted.loop, row=wanted.row),
+        lambda count: {"retried": count},
+    )

@@ -1,0 +1,44 @@
+"""For operators: what the center's loops fail on or gave up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pearlstreet.cli.output import done, show_lines, table, time_cell
+from pearlstreet.cli.people import Json
+from pearlstreet.cli.profile import client
+
+incidents = typer.Typer(help="What the center fails on: list, retry.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(incidents, name="incidents")
+
+
+@incidents.command("list")
+def list_incidents(as_json: Json = False) -> None:
+    """List what loops of the center fail on or gave up."""
+    with client() as center:
+        rows = center.request("GET", "/incidents")["items"]
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Loop", "Row", "Failures", "Given up", "Time (UTC)", "Problem"),
+        [(r["loop"], r["row"], r["failures"], r["given_up"], time_cell(r["at"]), r["error"]) for r in rows],
+        right=(2,),
+    )
+
+
+@incidents.command("retry")
+def retry(
+    row: Annotated[str | None, typer.Argument(help="Only this row", metavar="ROW")] = None,
+    loop: Annotated[str | None, typer.Option(help="Only what this loop gave up")] = None,
+) -> None:
+    """Have what was given up tried again now."""
+    with client() as center:
+        found = center.request("POST", "/incidents/retry", {"loop": loop, "row": row})
+    done("{count} rows are tried again", count=found["retried"])

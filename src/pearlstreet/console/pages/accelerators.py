@@ -1,0 +1,41 @@
+"""The catalogue of accelerators: what makers rate their cards at, and where that stands."""
+
+from __future__ import annotations
+
+from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.catalogue import PRECISIONS, Accelerator, catalogue
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.paging import cut, page_number
+
+
+def show(ask: Ask) -> Answer:
+    """Those that fit the search, as the catalogue orders them."""
+    book = catalogue()
+    words, vendor = ask.query.get("q", "")[:120].strip(), ask.query.get("vendor", "")
+    fitting = [
+        item for item in book if (not vendor or item.vendor == vendor) and (not words or _fits(item, words))
+    ]
+    return View(
+        "accelerators.html",
+        {
+            "shown": cut(fitting, page_number(ask), PER_PAGE),
+            "count": len(book),
+            "vendors": sorted({item.vendor for item in book}, key=str.lower),
+            "vendor": vendor,
+            "words": words,
+            "precisions": PRECISIONS,
+            "filters": {name: value for name, value in (("q", words), ("vendor", vendor)) if value},
+        },
+    )
+
+
+def _fits(item: Accelerator, words: str) -> bool:
+    """Whether the search names it, by any of its names or by what is said of it."""
+    said = " ".join(
+        (item.id, item.name, item.vendor, *item.aliases, item.memory_type, item.form_factor, item.link)
+    )
+    return catalogue().matches(words, item.id) or all(word in said.lower() for word in words.lower().split())
+
+
+PAGES = (Page("/accelerators", text("Accelerators"), show, scope="nodes:read"),)

@@ -1,0 +1,39 @@
+"""Incidents: what the center's loops fail on or gave up, and trying it again."""
+
+from __future__ import annotations
+
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.tenancy.incidents import list_incidents, retry_incidents
+
+SHOWN = 200
+
+
+def show(ask: Ask) -> Answer:
+    """What was given up first."""
+    found = list_incidents(ask.store, ask.actor, limit=SHOWN + 1)
+    return View(
+        "incidents.html",
+        {
+            "incidents": found[:SHOWN],
+            "more": len(found) > SHOWN,
+            "given_up": sum(one.given_up for one in found[:SHOWN]),
+            "may_retry": ask.actor.may("settings:write"),
+        },
+    )
+
+
+def retry(ask: Ask) -> Answer:
+    """Have one row, or all that was given up, tried again."""
+    count = retry_incidents(
+        ask.store, ask.actor, loop=ask.value("loop") or None, row=ask.value("row") or None
+    )
+    return Go("/incidents", text("{count} rows are tried again", count=count))
+
+
+PAGES = (
+    Page(
+        "/incidents", text("Incidents"), show, scope="settings:read", at_center=True, actions={"retry": retry}
+    ),
+)

@@ -1,0 +1,152 @@
+"""Prices: the list in force, every list there was, and publishing a new one after seeing what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pearlstreet.base.errors import InvalidInput, NotFound, Problem
+from pearlstreet.base.text import Text, text
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.door import once
+from pearlstreet.console.page import Page
+from pearlstreet.console.typed import moment_in, text_in
+from pearlstreet.ledger import prices as service
+from pearlstreet.ledger.invoices.model import resource_label
+from pearlstreet.ledger.price_changes import PriceChange, price_changes
+from pearlstreet.ledger.pricing import PriceRule, PriceVersion
+from pearlstreet.ledger.rules import KINDS
+
+NOTE_MAX = 500
+KIND_WORDS = {
+    "pflops_hour": text("per PFLOPS of its cards and hour"),
+    "card_hour": text("per card and hour"),
+    "core_hour": text("per CPU core and hour"),
+    "gib_hour": text("per GiB and hour"),
+    "gib_month": text("per GiB and month"),
+    "count": text("per piece"),
+}
+
+
+def show(ask: Ask) -> Answer:
+    """The list in force, and the others."""
+    return _page(ask, None)
+
+
+def show_one(ask: Ask) -> Answer:
+    """One list, and what it changed against the one before."""
+    lists = service.list_prices(ask.store, ask.actor)
+    found = next((one for one in lists if str(one.number) == ask.place["number"]), None)
+    if found is None:
+        raise NotFound(text("There is no price list {id}", id=ask.place["number"][:20]))
+    before = next((one for one in lists if one.number == found.number - 1), None)
+    return View(
+        "price_list.html",
+        {
+            "title": ask.say(text("Price list {number}", number=found.number)),
+            "list": found,
+            "rules": [_rule(ask, rule) for rule in found.rules],
+            "changes": [_change(ask, one) for one in price_changes(before.rules, found.rules)]
+            if before
+            else (),
+            "before": before,
+            "written": service.write_prices(found),
+        },
+    )
+
+
+def compare(ask: Ask) -> Answer:
+    """Show what the list that was typed would change."""
+    rules = _typed(ask)
+    _valid_from(ask, ask.store.read(service.current_prices))
+    return _page(ask, rules)
+
+
+def publish(ask: Ask) -> Answer:
+    """Publish it."""
+    rules = _typed(ask)
+    made = service.publish_prices(
+        once(ask),
+        ask.actor,
+        rules,
+        valid_from_us=_valid_from(ask, ask.store.read(service.current_prices)),
+        note=text_in(ask, "note", NOTE_MAX),
+    )
+    return Go("/prices", text("Price list {number} is published", number=made.number))
+
+
+def _page(ask: Ask, typed: Sequence[PriceRule] | None) -> View:
+    lists = service.list_prices(ask.store, ask.actor)
+    current = ask.store.read(service.current_prices)
+    changes = price_changes(current.rules, typed) if typed is not None else ()
+    return View(
+        "prices.html",
+        {
+            "current": current,
+            "lists": lists,
+            "rules": [_rule(ask, rule) for rule in current.rules],
+            "written": service.write_prices(current),
+            "compared": typed is not None,
+            "changes": [_change(ask, one) for one in changes],
+            "may_publish": ask.actor.may("prices:write"),
+            "kinds": [(name, ask.say(_kind(name))) for name in KINDS],
+        },
+    )
+
+
+def _typed(ask: Ask) -> Sequence[PriceRule]:
+    try:
+        return service.parse_prices(ask.form.get("list", "").replace("\r\n", "\n"))
+    except InvalidInput as error:
+        # Every one of them is shown at the one field there is, with its line.
+        problems = [
+            Problem("list", _at_line(problem), problem.line, problem.column, hint=problem.hint)
+            for problem in error.problems or [Problem("list", error.message)]
+        ]
+        raise InvalidInput(error.message, problems=problems) from None
+
+
+def _at_line(problem: Problem) -> Text:
+    if problem.line is None:
+        return problem.message
+    return text("Line {line}: {problem}", line=problem.line, problem=problem.message)
+
+
+def _valid_from(ask: Ask, current: PriceVersion) -> int | None:
+    return moment_in(ask, "valid_from", current.zone)
+
+
+def _kind(kind: str) -> Text:
+    return KIND_WORDS.get(kind) or KINDS[kind].label
+
+
+def _resource(ask: Ask, resource: str) -> str:
+    if resource == "accelerator/*":
+        return ask.say(text("Any other accelerator"))
+    return ask.say(resource_label(resource))
+
+
+def _rule(ask: Ask, rule: PriceRule) -> dict[str, Any]:
+    return {"rule": rule, "resource": _resource(ask, rule.resource), "kind": ask.say(_kind(rule.kind))}
+
+
+def _change(ask: Ask, change: PriceChange) -> dict[str, Any]:
+    return {
+        "change": change,
+        "resource": _resource(ask, change.resource),
+        "kind": ask.say(_kind(change.kind)),
+        "percent": f"{100 * (change.ratio - 1):+.1f} %" if change.ratio is not None else "",
+        "dearer": change.ratio is not None and change.ratio > 1,
+    }
+
+
+PAGES = (
+    Page(
+        "/prices",
+        text("Prices"),
+        show,
+        scope="prices:read",
+        actions={"compare": compare, "publish": publish},
+    ),
+    Page("/prices/{number}", text("Price list"), show_one, scope="prices:read"),
+)

@@ -1,0 +1,138 @@
+"""Quotas and fair share: how much may be had at once, who is ahead and why, whose turn counts for more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.jobs import quotas as service
+from pearlstreet.compute.jobs.pool_view import look
+from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.paging import cut, page_number
+from pearlstreet.console.typed import number_in, wrong
+from pearlstreet.tenancy.directory import org_names, project_names
+from pearlstreet.tenancy.orgs import list_orgs
+
+ORGS_OFFERED = 1000
+
+
+def show(ask: Ask) -> Answer:
+    """Standing of every project, every quota with its use, every weight."""
+    store, actor, runtime = ask.store, ask.actor, ask.center.runtime
+    half_life_s, standings = service.fair_share(store, actor, runtime)
+    uses = service.quota_uses(store, actor, runtime, ask.org)
+    shares = service.list_shares(store, actor, ask.org)
+    if ask.org is not None:
+        mine = {org.id for org in list_orgs(store, actor, limit=ORGS_OFFERED) if org.slug == ask.org}
+        standings = [one for one in standings if one.org_id in mine]
+    shown = cut(standings, page_number(ask))
+    may_write = actor.may("quotas:write")
+    places = [
+        *((one.org_id, one.project_id) for one in shown.rows),
+        *((one.quota.org_id, one.quota.project_id) for one in uses),
+        *((one.org_id, one.project_id) for one in shares),
+    ]
+    orgs = org_names(store, actor, (org for org, _ in places))
+    projects = project_names(store, actor, (project for _, project in places if project))
+    return View(
+        "quotas.html",
+        {
+            "half_life_s": half_life_s,
+            "shown": shown,
+            "widest": max((max(one.org_share, one.share) for one in standings), default=0.0),
+            "quotas": [_quota(use) for use in uses],
+            "shares": shares,
+            "org_of": lambda org_id: orgs.get(org_id, org_id),
+            "project_of": lambda project_id: projects.get(project_id, project_id),
+            "may_write": may_write,
+            "offered": list_orgs(store, actor, limit=ORGS_OFFERED) if may_write else (),
+            "resources": _resources(ask) if may_write else (),
+        },
+    )
+
+
+def _quota(use: QuotaUse) -> dict[str, Any]:
+    wish = use.quota.wish
+    ceiling = wish.maximum if wish.maximum is not None else wish.guaranteed
+    return {
+        "row": use.quota,
+        "wish": wish,
+        "used": use.used,
+        "borrowed": use.used is not None and wish.guaranteed is not None and use.used > wish.guaranteed,
+        "full": use.used is not None and ceiling is not None and use.used >= ceiling,
+        "whole": ceiling or 0.0,
+    }
+
+
+def _resources(ask: Ask) -> Sequence[str]:
+    """What a quota may be on, with the models that the pool has."""
+    models = {
+        device.model
+        for node in look(ask.store, ask.actor, ask.center.runtime).nodes
+        for device in node.report.devices
+    }
+    families = {known.family.upper() for model in models if (known := catalogue().get(model)) is not None}
+    return ("cards", "pflops", "cpus", *(f"cards:{family}" for family in sorted(families)))
+
+
+def set_quota(ask: Ask) -> Answer:
+    """Set or replace one."""
+    wish = QuotaWish(
+        ask.value("resource"),
+        number_in(ask, "guaranteed"),
+        number_in(ask, "maximum"),
+        ask.value("borrow") == "yes",
+    )
+    made = service.set_quota(
+        ask.store, ask.actor, _org(ask, "quota_org"), wish, project=ask.value("quota_project") or None
+    )
+    return Go("/quotas", text("The quota on {resource} is set", resource=made.wish.resource))
+
+
+def delete_quota(ask: Ask) -> Answer:
+    """Take one away."""
+    gone = service.delete_quota(ask.store, ask.actor, ask.value("quota"))
+    return Go("/quotas", text("The quota on {resource} is gone", resource=gone.wish.resource))
+
+
+def set_weight(ask: Ask) -> Answer:
+    """Weigh an organisation, or a project inside its own."""
+    weight = number_in(ask, "weight")
+    if weight is None:
+        raise wrong("weight", text("Say how much it weighs"))
+    org = _org(ask, "weight_org")
+    service.set_share(ask.store, ask.actor, org, weight, project=ask.value("weight_project") or None)
+    return Go("/quotas", text("The weight of {org} is set", org=org))
+
+
+def delete_weight(ask: Ask) -> Answer:
+    """Back to 1."""
+    org = ask.value("org")
+    service.delete_share(ask.store, ask.actor, org, project=ask.value("project") or None)
+    return Go("/quotas", text("The weight is 1 again"))
+
+
+def _org(ask: Ask, field: str) -> str:
+    if not ask.value(field):
+        raise wrong(field, text("Choose an organisation"))
+    return ask.value(field)
+
+
+PAGES = (
+    Page(
+        "/quotas",
+        text("Quotas and fair share"),
+        show,
+        scope="quotas:read",
+        actions={
+            "set": set_quota,
+            "delete": delete_quota,
+            "weigh": set_weight,
+            "unweigh": delete_weight,
+        },
+    ),
+)

@@ -1,0 +1,61 @@
+"""What people type into fields, read: numbers, amounts, moments. Each raises InvalidInput at its field."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pearlstreet.base.clock import EPOCH, US_PER_S
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import Money, parse_yuan
+from pearlstreet.base.text import Text, text
+from pearlstreet.console.asking import Ask
+from pearlstreet.ledger.months import zone_of
+
+
+def wrong(field: str, message: Text, hint: Text | None = None) -> InvalidInput:
+    """The error about one field."""
+    return InvalidInput(message, problems=[Problem(field, message, hint=hint)])
+
+
+def number_in(ask: Ask, field: str) -> float | None:
+    """A number; None for an empty field."""
+    written = ask.value(field).replace(",", "")
+    if not written:
+        return None
+    try:
+        return float(written)
+    except ValueError:
+        raise wrong(field, text("{value} is not a number", value=written[:40])) from None
+
+
+def yuan_in(ask: Ask, field: str) -> Money:
+    """An amount of yuan."""
+    written = ask.value(field)
+    try:
+        return parse_yuan(written)
+    except ValueError:
+        message = text("{value} is not an amount of yuan with at most 6 decimals", value=written[:40])
+        raise wrong(field, message, text("Write it like 1000 or 12.50")) from None
+
+
+def moment_in(ask: Ask, field: str, zone: str) -> int | None:
+    """What a date-and-time field sends (`2026-11-30T08:00`, or a date), on the clocks of `zone`; None when empty."""
+    written = ask.value(field)
+    if not written:
+        return None
+    try:
+        local = datetime.fromisoformat(written)
+        moment = local if local.tzinfo is not None else local.replace(tzinfo=zone_of(zone))
+        delta = moment - EPOCH
+    except (ValueError, OverflowError):
+        message = text("{value} is not a date and time", value=written[:40])
+        raise wrong(field, message, text("Write it like 2026-11-30T08:00")) from None
+    return (delta.days * 86_400 + delta.seconds) * US_PER_S
+
+
+def text_in(ask: Ask, field: str, most: int) -> str:
+    """Words of at most `most` characters."""
+    written = ask.value(field)
+    if len(written) > most:
+        raise wrong(field, text("At most {most} characters fit", most=most))
+    return written
