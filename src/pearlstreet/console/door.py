@@ -191,9 +191,10 @@ class Door:
         except PearlError as error:
             if error.status >= 500 or (isinstance(error, Unauthenticated) and not page.public):
                 raise
-            shown = page.show(replace(ask, error=error))
+            failed = replace(ask, error=error)
+            shown = page.show(failed)
             return self._respond(
-                ask, page, replace(shown, status=error.status) if isinstance(shown, View) else shown
+                failed, page, replace(shown, status=error.status) if isinstance(shown, View) else shown
             )
 
     # -- what they get
