@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
+from pearlstreet.base.paths import path_problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.blobs import Blob, Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -23,13 +24,7 @@ def check_may_upload(store: Store, actor: Actor, org: str) -> str:
 
 def check_name(name: str) -> str:
     """A file name without a folder. Raises InvalidInput."""
-    bad = (
-        not name
-        or len(name.encode()) > 255
-        or name in (".", "..")
-        or any(c in "/\\" or c < " " for c in name)
-    )
-    if bad or "\x7f" in name:
+    if "/" in name or name == "." or path_problem(name) is not None:
         message = text("{name} is not a file name", name=ascii(name[:80]))
         raise InvalidInput(
             message, problems=[Problem("name", message, hint=text("Use a plain name such as data.csv"))]
