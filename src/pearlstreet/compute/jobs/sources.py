@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from pearlstreet.base.urls import check_outgoing
+from pearlstreet.base.urls import Resolve, check_outgoing
 from pearlstreet.compute.jobs.spec.model import GitSource
 
 
@@ -19,10 +19,14 @@ def resolve(host: str) -> list[str]:
         return []
 
 
-def fetch_command(source: GitSource, target: Path, *, private: bool) -> Sequence[str]:
+def fetch_command(
+    source: GitSource, target: Path, *, private: bool, resolve: Resolve = resolve
+) -> Sequence[str]:
     """A shell command that leaves the wanted folder of the wanted commit in `target`.
 
-    Raises InvalidInput when the address may not be asked (private, or no https).
+    git is given the address in the spelling that was checked: for another one, such as a host with a dot at its end, it
+    would not know the pin and look the name up itself. Raises InvalidInput when the address may not be asked (private, or
+    no https).
     """
     schemes = ("https", "http") if private else ("https",)
     checked = check_outgoing(source.url, resolve, field="git.url", schemes=schemes, allow_private=private)
@@ -37,7 +41,7 @@ def fetch_command(source: GitSource, target: Path, *, private: bool) -> Sequence
         "credential.helper": "",
     }
     git = "git " + " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
-    url, ref, folder = (shlex.quote(part) for part in (source.url, source.ref, source.path))
+    url, ref, folder = (shlex.quote(part) for part in (str(checked.url), source.ref, source.path))
     script = (
         "set -eu; command -v git >/dev/null || { echo 'git is not installed on this node' >&2; exit 69; }; "
         "export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1; "
