@@ -164,6 +164,7 @@ def test_public_routes_are_the_few_that_must_be() -> None:
         "GET /health",
         "POST /api/v1/set-password",
         "POST /api/v1/sign-in",
+        "POST /api/v1/sign-in/terminal",
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from pearlstreet.tenancy.terminal import challenge_of
 from tests.api.world import World, a_world
 from tests.engines.oidc.provider import CLIENT_ID, CLIENT_SECRET, RunningProvider, running_provider
 
@@ -86,3 +87,49 @@ def test_a_provider_that_is_down_says_when_to_come_back(campus: World) -> None:
     answer = campus.get("/oidc/down/start", None)
     assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
     assert "127.0.0.1:9" not in answer.text
+
+
+VERIFIER = "what only the program knows, and long enough"
+
+
+def _for_a_program(campus: World, provider: RunningProvider) -> httpx.Response:
+    """A browser's whole way for a program that waits on port 8123."""
+    asked = {"port": "8123", "challenge": challenge_of(VERIFIER)}
+    answer = campus.get("/oidc/campus/start", None, params=asked)
+    assert answer.status_code == 303, answer.text
+    query = provider.sign_in(answer.headers["location"], "lin")
+    return _finish(campus, query, answer.headers["set-cookie"].split(";")[0])
+
+
+def test_a_program_picks_up_what_the_browser_finished(campus: World, provider: RunningProvider) -> None:
+    sent = _for_a_program(campus, provider)
+    assert sent.status_code == 303 and "token" not in sent.text
+    back = httpx.URL(sent.headers["location"])
+    assert (back.scheme, back.host, back.port) == ("http", "127.0.0.1", 8123)
+    picked = {"code": back.params["code"], "verifier": VERIFIER}
+    answer = campus.post("/sign-in/terminal", None, json=picked)
+    assert answer.status_code == 201, answer.text
+    assert campus.get("/me", answer.json()["token"]).json()["user"]["name"].startswith("lin")
+    assert campus.post("/sign-in/terminal", None, json=picked).status_code == 401, "a code works once"
+
+
+def test_a_code_is_nothing_without_the_programs_own_part(campus: World, provider: RunningProvider) -> None:
+    code = httpx.URL(_for_a_program(campus, provider).headers["location"]).params["code"]
+    wrong = {"code": code, "verifier": "a guess"}
+    assert campus.post("/sign-in/terminal", None, json=wrong).status_code == 401
+    right = {"code": code, "verifier": VERIFIER}
+    assert campus.post("/sign-in/terminal", None, json=right).status_code == 401, "a wrong guess spends it"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"port": "22", "challenge": "x" * 43},
+        {"port": "8123"},
+        {"challenge": "x" * 43},
+        {"port": "8123", "challenge": "too short"},
+        {"port": "99999", "challenge": "x" * 43},
+    ],
+)
+def test_a_program_that_is_named_wrongly_is_refused(campus: World, query: dict[str, str]) -> None:
+    assert campus.get("/oidc/campus/start", None, params=query).status_code == 422

@@ -25,6 +25,7 @@ from pearlstreet.tenancy.oidc import Identity, OidcProvider
 from pearlstreet.tenancy.oidc_client import OidcClient
 from pearlstreet.tenancy.sessions import SignedIn
 from pearlstreet.tenancy.tables import identities, oidc_flows, orgs, users
+from pearlstreet.tenancy.terminal import Left, Terminal, leave
 from pearlstreet.tenancy.users import add_member, as_user, get_user, insert_user
 
 FLOW_LIFE_US = 600 * US_PER_S
@@ -49,15 +50,21 @@ class LinkedIdentity:
     user_id: str
 
 
-def begin(store: Store, client: OidcClient, *, redirect_uri: str) -> Begun:
-    """Start a sign-in (10 min). Raises Unavailable while the provider does not answer."""
+def begin(store: Store, client: OidcClient, *, redirect_uri: str, terminal: Terminal | None = None) -> Begun:
+    """Start a sign-in (10 min). Raises Unavailable while the provider does not answer.
+
+    `terminal`: it is for a program on the browser's machine.
+    """
     state, nonce, verifier, binding = (_noise(store) for _ in range(4))
     url = client.authorization_url(state=state, nonce=nonce, verifier=verifier, redirect_uri=redirect_uri)
 
     def command(tx: Tx) -> None:
         _make_room(tx)
         state_hash = _hash(state)
-        plain = json.dumps({"nonce": nonce, "verifier": verifier}).encode()
+        kept: dict[str, object] = {"nonce": nonce, "verifier": verifier}
+        if terminal is not None:
+            kept["terminal"] = [terminal.port, terminal.challenge]
+        plain = json.dumps(kept).encode()
         tx.execute(
             sa.insert(oidc_flows).values(
                 state_hash=state_hash,
@@ -83,7 +90,26 @@ def finish(
     peer: str,
     issuer: str | None = None,
 ) -> SignedIn:
-    """Turn the provider's redirect into a session. `issuer`: the `iss` of the redirect (RFC 9207), if it has one.
+    """Turn the provider's redirect into a session of this browser. Raises like `finish_or_leave`."""
+    found = finish_or_leave(store, client, state=state, code=code, binding=binding, peer=peer, issuer=issuer)
+    if isinstance(found, Left):
+        raise _stale()
+    return found
+
+
+def finish_or_leave(
+    store: Store,
+    client: OidcClient,
+    *,
+    state: str,
+    code: str,
+    binding: str,
+    peer: str,
+    issuer: str | None = None,
+) -> SignedIn | Left:
+    """Turn the provider's redirect into a session, or into a code for the program that began it.
+
+    `issuer`: the `iss` of the redirect (RFC 9207), if it has one.
 
     Raises Unauthenticated (every state works once), Forbidden when the identity has no account here.
     """
@@ -95,10 +121,12 @@ def finish(
     token = client.exchange(code=code, verifier=flow.verifier, redirect_uri=flow.redirect_uri)
     identity = client.identity(token, nonce=flow.nonce)
 
-    def command(tx: Tx) -> SignedIn:
+    def command(tx: Tx) -> SignedIn | Left:
         user = _account(tx, identity, provider)
         if user.state is not Standing.ACTIVE:
             raise Unauthenticated(text("This account is suspended or closed"))
+        if flow.terminal is not None:
+            return leave(tx, user, provider.name, flow.terminal)
         return sessions.start_session(tx, user, peer, how=f"oidc {provider.name}")
 
     return store.write(command)
@@ -150,6 +178,7 @@ class _Flow:
     nonce: str = field(repr=False)
     verifier: str = field(repr=False)
     redirect_uri: str
+    terminal: Terminal | None = None
 
 
 def _take(tx: Tx, state: str, binding: str, provider: OidcProvider) -> _Flow:
@@ -164,7 +193,8 @@ def _take(tx: Tx, state: str, binding: str, provider: OidcProvider) -> _Flow:
     if row["created_us"] <= tx.now_us - FLOW_LIFE_US:
         # Spent all the same, but nothing is raised here: that would undo the deletion.
         return _Flow("", "", "")
-    return _Flow(plain["nonce"], plain["verifier"], row["redirect_uri"])
+    terminal = Terminal(*plain["terminal"]) if "terminal" in plain else None
+    return _Flow(plain["nonce"], plain["verifier"], row["redirect_uri"], terminal)
 
 
 def _account(tx: Tx, identity: Identity, provider: OidcProvider) -> User:

@@ -13,12 +13,13 @@ from pearlstreet.api.routes.users import UserOut, user_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy import federation, sessions, users
+from pearlstreet.tenancy import federation, sessions, terminal, users
 from pearlstreet.tenancy.model import Actor, Membership, Session, User
 from pearlstreet.tenancy.oidc_client import OidcClient
 from pearlstreet.tenancy.passwords import MAX_LENGTH
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 from pearlstreet.tenancy.sessions import SignedIn
+from pearlstreet.tenancy.terminal import Left, terminal_from
 
 door = Door("", "session")
 COOKIE = "pearl_sign_in"
@@ -58,6 +59,26 @@ async def sign_in(request: Request, body: SignInIn) -> Response:
         request,
         None,
         lambda store: sessions.sign_in(store, body.name, body.password, peer=peer),
+        _signed_in,
+        status=201,
+    )
+
+
+class PickUpIn(In):
+    """The code a browser's sign-in left for a program, and what the program alone knows."""
+
+    code: str = Field(max_length=200)
+    verifier: str = Field(max_length=200)
+
+
+@door.post("/sign-in/terminal", public=True, status_code=201, responses={201: {"model": SignedInOut}})
+async def pick_up(request: Request, body: PickUpIn) -> Response:
+    """Start the session of a sign-in that a browser finished for this program."""
+    peer = peer_of(request)
+    return await command(
+        request,
+        None,
+        lambda store: terminal.pick_up(store, body.code, body.verifier, peer=peer),
         _signed_in,
         status=201,
     )
@@ -212,12 +233,20 @@ def _provider(request: Request, name: str) -> OidcClient:
 
 
 @door.get("/oidc/{provider}/start", public=True, status_code=303, response_class=Response)
-async def oidc_start(request: Request, provider: str) -> Response:
-    """Send the browser to the sign-in provider."""
+async def oidc_start(
+    request: Request,
+    provider: str,
+    port: Annotated[int | None, Query(description="Of a program on this machine that waits")] = None,
+    challenge: Annotated[
+        str | None, Query(max_length=100, description="SHA-256 of its verifier, base64url")
+    ] = None,
+) -> Response:
+    """Send the browser to the sign-in provider; with `port` and `challenge`, for a program on its machine."""
+    waiting = terminal_from(port, challenge)
     client, store = _provider(request, provider), center_of(request).store
     base = center_of(request).public_url or str(request.base_url).rstrip("/")
     back = f"{base}/api/v1/oidc/{provider}/callback"
-    begun = await in_thread(lambda: federation.begin(store, client, redirect_uri=back))
+    begun = await in_thread(lambda: federation.begin(store, client, redirect_uri=back, terminal=waiting))
     found = Response(status_code=303, headers={"location": begun.url})
     found.set_cookie(
         COOKIE,
@@ -239,16 +268,20 @@ async def oidc_callback(
     code: Annotated[str, Query(max_length=4000)] = "",
     iss: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
-    """Where the sign-in provider sends the browser back to; answers with a session."""
+    """Where the sign-in provider sends the browser back to; answers with a session, or sends it on to the program."""
     client, store, peer = _provider(request, provider), center_of(request).store, peer_of(request)
     binding = request.cookies.get(COOKIE, "")
 
-    def work() -> SignedIn:
-        return federation.finish(
+    def work() -> SignedIn | Left:
+        return federation.finish_or_leave(
             store, client, state=state, code=code, binding=binding, peer=peer, issuer=iss
         )
 
-    found = answer(encode(_signed_in(await in_thread(work))))
+    done = await in_thread(work)
+    if isinstance(done, Left):
+        found = Response(status_code=303, headers={"location": done.url})
+    else:
+        found = answer(encode(_signed_in(done)))
     found.delete_cookie(COOKIE, path=f"/api/v1/oidc/{provider}")
     return found
 

@@ -1,0 +1,106 @@
+"""Sign-ins that a browser finishes for a program on the same machine, such as `pearl login --oidc`.
+
+The browser is sent back to the program's own port on loopback with a code; the code opens a session only together with
+the verifier that the program kept to itself (as RFC 7636 and RFC 8252 have it).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import InvalidInput, Problem, Unauthenticated
+from pearlstreet.base.text import text
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy import sessions
+from pearlstreet.tenancy.model import Standing, User
+from pearlstreet.tenancy.sessions import SignedIn
+from pearlstreet.tenancy.tables import terminal_codes, users
+from pearlstreet.tenancy.users import as_user
+
+CODE_LIFE_US = 120 * US_PER_S
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+PORTS = range(1024, 65_536)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The program that waits: its port on loopback, and the digest of what it alone knows."""
+
+    port: int
+    challenge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Where the browser is sent: to the program, with the code."""
+
+    url: str = field(repr=False)
+
+
+def terminal_from(port: int | None, challenge: str | None) -> Terminal | None:
+    """What a request says of a program; None when it says nothing. Raises InvalidInput."""
+    if port is None and challenge is None:
+        return None
+    if port is None or port not in PORTS:
+        message = text("{port} is not a port of a program", port=str(port))
+        raise InvalidInput(message, problems=[Problem("port", message)])
+    if challenge is None or not _CHALLENGE.fullmatch(challenge):
+        message = text("The challenge is not a SHA-256 in base64url")
+        raise InvalidInput(message, problems=[Problem("challenge", message)])
+    return Terminal(port, challenge)
+
+
+def challenge_of(verifier: str) -> str:
+    """The digest of a verifier."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def leave(tx: Tx, user: User, provider: str, terminal: Terminal) -> Left:
+    """Keep a code for the program, inside a command that has decided who signs in."""
+    code = tx.token_bytes(32).hex()
+    tx.execute(sa.delete(terminal_codes).where(terminal_codes.c.until_us <= tx.now_us))
+    tx.execute(
+        sa.insert(terminal_codes).values(
+            code_hash=_hash(code),
+            user_id=user.id,
+            provider=provider,
+            challenge=terminal.challenge,
+            until_us=tx.now_us + CODE_LIFE_US,
+        )
+    )
+    return Left(f"http://127.0.0.1:{terminal.port}/?code={code}")
+
+
+def pick_up(store: Store, code: str, verifier: str, *, peer: str) -> SignedIn:
+    """Start the session that a browser's sign-in left a code for. Every code works once. Raises Unauthenticated."""
+
+    def command(tx: Tx) -> SignedIn | None:
+        mine = terminal_codes.c.code_hash == _hash(code)
+        row = tx.first(sa.select(terminal_codes).where(mine))
+        if row is None:
+            return None
+        tx.execute(sa.delete(terminal_codes).where(mine))
+        if row["until_us"] <= tx.now_us or not hmac.compare_digest(row["challenge"], challenge_of(verifier)):
+            return None
+        user = tx.first(sa.select(users).where(users.c.id == row["user_id"]))
+        if user is None or user["state"] != Standing.ACTIVE.value:
+            return None
+        return sessions.start_session(tx, as_user(user), peer, how=f"oidc {row['provider']}")
+
+    found = store.write(command)
+    if found is None:  # raised outside: the code is spent all the same
+        raise Unauthenticated(
+            text("This sign-in is over, or was begun elsewhere"), hint=text("Start it again")
+        )
+    return found
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode("utf-8", "replace")).hexdigest()
