@@ -1,4 +1,4 @@
-"""`Client`: jobs, files and nodes as methods, the rest of the REST API through `request` and `pages`.
+"""`Client`: every noun of the REST API, with a method for each thing that can be done.
 
 Answers are plain dictionaries, as the OpenAPI document describes them.
 
@@ -11,7 +11,7 @@ for part in client.jobs.logs(job["id"], follow=True):
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,40 +19,19 @@ import httpx
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
+from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
+from pearlstreet.client.notices import Notices, Webhooks
+from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
+from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
+from pearlstreet.client.people import Keys, Orgs, Projects, Secrets, Session, Users
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
 
-PREFIX = "/api/v1"
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 CHUNK = 1 << 20
 PATIENCE_S = 120.0
 """How long `wait` and followed logs bear a center that does not answer: jobs run on while it restarts."""
 RECONNECT_S = 1.0
 T = TypeVar("T")
-Answer = dict[str, Any]
-Answers = list[Answer]
-
-
-class Noun:
-    """Methods on one kind of thing."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def _get(self, path: str, **params: Any) -> Any:
-        return self._transport.request("GET", PREFIX + path, params=params).json()
-
-    def _send(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-        answer = self._transport.request(method, PREFIX + path, json=body, params=params)
-        return answer.json() if answer.content else None
-
-    def _pages(self, path: str, **params: Any) -> Iterator[Answer]:
-        cursor = None
-        while True:
-            page = self._get(path, cursor=cursor, **params)
-            yield from page["items"]
-            cursor = page.get("next_cursor")
-            if cursor is None:
-                return
 
 
 class Jobs(Noun):
@@ -79,7 +58,7 @@ class Jobs(Noun):
 
     def get(self, job: str) -> Answer:
         """One job."""
-        found: Answer = self._get(f"/jobs/{job}")
+        found: Answer = self._get(at("jobs", job))
         return found
 
     def list(self, *, limit: int = 100, **filters: Any) -> Iterator[Answer]:
@@ -88,37 +67,47 @@ class Jobs(Noun):
 
     def cancel(self, job: str) -> Answer:
         """Cancel a job, or every element of an array."""
-        found: Answer = self._send("POST", f"/jobs/{job}/cancel")
+        found: Answer = self._send("POST", at("jobs", job, "cancel"))
         return found
 
     def why(self, job: str) -> Answer:
         """Why it waits, or why it runs where it does."""
-        found: Answer = self._get(f"/jobs/{job}/why")
+        found: Answer = self._get(at("jobs", job, "why"))
         return found
 
     def timeline(self, job: str) -> Answers:
         """Every change of state with its reason."""
-        found: Answers = self._get(f"/jobs/{job}/timeline")["items"]
+        found: Answers = self._get(at("jobs", job, "timeline"))["items"]
         return found
 
     def attempts(self, job: str) -> Answers:
         """Every attempt."""
-        found: Answers = self._get(f"/jobs/{job}/attempts")["items"]
+        found: Answers = self._get(at("jobs", job, "attempts"))["items"]
         return found
 
     def metrics(self, job: str, **params: Any) -> Answers:
         """Use over time, and what the job itself measured."""
-        found: Answers = self._get(f"/jobs/{job}/metrics", **params)["items"]
+        found: Answers = self._get(at("jobs", job, "metrics"), **params)["items"]
         return found
 
     def cost(self, job: str) -> Answer:
         """What it has cost so far, by resource."""
-        found: Answer = self._get(f"/jobs/{job}/cost")
+        found: Answer = self._get(at("jobs", job, "cost"))
+        return found
+
+    def usage(self, job: str) -> Answers:
+        """The stretches of use behind what it costs."""
+        found: Answers = self._get(at("jobs", job, "usage"))["items"]
+        return found
+
+    def schema(self) -> Answer:
+        """The JSON Schema of a specification."""
+        found: Answer = self._get("/jobs/schema")
         return found
 
     def artefacts(self, job: str) -> Answers:
         """What it left."""
-        found: Answers = self._get(f"/jobs/{job}/artefacts")["items"]
+        found: Answers = self._get(at("jobs", job, "artefacts"))["items"]
         return found
 
     def logs(
@@ -130,7 +119,7 @@ class Jobs(Noun):
         while True:
             params = {"rank": rank, "attempt": attempt, "offset": offset, "follow": str(follow).lower()}
             try:
-                with self._transport.stream(f"{PREFIX}/jobs/{job}/logs", params) as answer:
+                with self._transport.stream(PREFIX + at("jobs", job, "logs"), params) as answer:
                     begin = offset
                     for part in answer.iter_bytes():
                         offset += len(part)
@@ -184,13 +173,22 @@ class Files(Noun):
         found: Answer = answer.json()
         return found
 
+    def list(self, org: str | None = None) -> Iterator[Answer]:
+        """Uploads of an organisation, newest first."""
+        return self._pages("/uploads", org=org)
+
+    def get(self, upload: str) -> Answer:
+        """One upload."""
+        found: Answer = self._get(at("uploads", upload))
+        return found
+
     def download(self, artefact: str, target: Path) -> int:
         """Write an artefact to `target`; returns its size in bytes. The file appears whole or not at all."""
-        return self._write(f"{PREFIX}/artefacts/{artefact}", target)
+        return self._write(PREFIX + at("artefacts", artefact), target)
 
     def export(self, org: str, target: Path) -> int:
         """Write everything of an organisation to `target`, a tar.gz; returns its size in bytes."""
-        return self._write(f"{PREFIX}/orgs/{org}/export", target)
+        return self._write(PREFIX + at("orgs", org, "export"), target)
 
     def _write(self, path: str, target: Path) -> int:
         temporary = target.with_name(target.name + ".part")
@@ -203,7 +201,7 @@ class Files(Noun):
         temporary.replace(target)
         return size
 
-    def download_all(self, job: str, folder: Path) -> list[Path]:
+    def download_all(self, job: str, folder: Path) -> Sequence[Path]:
         """Write every artefact of a job under `folder`, by its own path. Raises NotFound for one that leaves it."""
         kept = []
         for item in Jobs(self._transport).artefacts(job):
@@ -225,17 +223,22 @@ class Nodes(Noun):
 
     def drain(self, node: str, reason: str = "") -> Answer:
         """Place no new work on it."""
-        found: Answer = self._send("POST", f"/nodes/{node}/drain", {"reason": reason})
+        found: Answer = self._send("POST", at("nodes", node, "drain"), {"reason": reason})
         return found
 
     def undrain(self, node: str) -> Answer:
         """Use it again."""
-        found: Answer = self._send("POST", f"/nodes/{node}/undrain")
+        found: Answer = self._send("POST", at("nodes", node, "undrain"))
+        return found
+
+    def forget(self, node: str) -> Answer:
+        """Drop a machine that its engine no longer has."""
+        found: Answer = self._send("DELETE", at("nodes", node))
         return found
 
     def keep_benchmark(self, node: str, result: Mapping[str, Any]) -> Answer:
         """Keep what was measured on it."""
-        found: Answer = self._send("POST", f"/nodes/{node}/benchmarks", {"result": dict(result)})
+        found: Answer = self._send("POST", at("nodes", node, "benchmarks"), {"result": dict(result)})
         return found
 
     def accelerators(self, name: str | None = None) -> Answers:
@@ -263,6 +266,24 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.files = Files(self._transport)
         self.nodes = Nodes(self._transport)
+        self.session = Session(self._transport)
+        self.keys = Keys(self._transport)
+        self.users = Users(self._transport)
+        self.orgs = Orgs(self._transport)
+        self.projects = Projects(self._transport)
+        self.secrets = Secrets(self._transport)
+        self.credit = Credit(self._transport)
+        self.invoices = Invoices(self._transport)
+        self.budgets = Budgets(self._transport)
+        self.prices = Prices(self._transport)
+        self.ledger = Ledger(self._transport)
+        self.quotas = Quotas(self._transport)
+        self.shares = Shares(self._transport)
+        self.audit = Audit(self._transport)
+        self.backups = Backups(self._transport)
+        self.incidents = Incidents(self._transport)
+        self.notices = Notices(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def url(self) -> str:
@@ -272,6 +293,11 @@ class Client:
     def center(self) -> Answer:
         """Name, version, engines, notices."""
         found: Answer = self._transport.request("GET", f"{PREFIX}/center").json()
+        return found
+
+    def health(self) -> Answer:
+        """Whether requests can be answered."""
+        found: Answer = self._transport.request("GET", "/health").json()
         return found
 
     def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:

@@ -94,17 +94,21 @@ class Transport:
         content: Body | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> httpx.Response:
         """One exchange, repeated while that is safe. Raises ApiError, Unreachable."""
         sent = dict(headers or {})
         if method != "GET":
             sent.setdefault("idempotency-key", str(uuid.uuid4()))
         known = {name: value for name, value in (params or {}).items() if value is not None}
+        within = self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s)
         for left in reversed(range(TRIES)):
             pause_s = PAUSE_S * 2 ** (TRIES - left - 1)
             body = content() if callable(content) else content
             try:
-                answer = self._http.request(method, path, json=json, content=body, params=known, headers=sent)
+                answer = self._http.request(
+                    method, path, json=json, content=body, params=known, headers=sent, timeout=within
+                )
             except httpx.TransportError as error:
                 if left and not isinstance(error, httpx.ConnectError):
                     time.sleep(pause_s)

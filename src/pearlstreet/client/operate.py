@@ -1,0 +1,121 @@
+"""Running a center: quotas, shares, audit log, backups, incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+
+
+class Quotas(Noun):
+    """Limits on resources."""
+
+    def list(self, org: str | None = None) -> Answers:
+        """Quotas of an organisation, or of all that one may see."""
+        found: Answers = self._get("/quotas", org=org)["items"]
+        return found
+
+    def set(
+        self,
+        org: str,
+        resource: str,
+        *,
+        project: str | None = None,
+        guaranteed: float | None = None,
+        maximum: float | None = None,
+        borrow: bool = True,
+    ) -> Answer:
+        """Set or replace the quota of an organisation or project on a resource such as "cards:H100"."""
+        body = given(
+            org=org,
+            project=project,
+            resource=resource,
+            guaranteed=guaranteed,
+            maximum=maximum,
+            borrow=borrow,
+        )
+        found: Answer = self._send("PUT", "/quotas", body)
+        return found
+
+    def delete(self, quota: str) -> Answer:
+        """Take a quota away."""
+        found: Answer = self._send("DELETE", at("quotas", quota))
+        return found
+
+
+class Shares(Noun):
+    """Weights of fair sharing, and who is ahead."""
+
+    def list(self, org: str | None = None) -> Answers:
+        """Weights that are not 1."""
+        found: Answers = self._get("/shares", org=org)["items"]
+        return found
+
+    def set(self, org: str, weight: float, *, project: str | None = None) -> Answer:
+        """Weigh an organisation among organisations, or a project inside its own."""
+        found: Answer = self._send("PUT", "/shares", given(org=org, project=project, weight=weight))
+        return found
+
+    def delete(self, org: str, *, project: str | None = None) -> Answer:
+        """Back to the weight 1."""
+        found: Answer = self._send("DELETE", "/shares", org=org, project=project)
+        return found
+
+    def standings(self) -> Answer:
+        """Who is served next and why."""
+        found: Answer = self._get("/fair-share")
+        return found
+
+
+class Audit(Noun):
+    """What was done by whom."""
+
+    def list(
+        self,
+        *,
+        org: str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 100,
+    ) -> Iterator[Answer]:
+        """Newest first; auditors see everything, owners their organisation's part. `limit` is a page's size."""
+        wanted = {"org": org, "actor": actor, "action": action, "target": target}
+        return self._pages("/audit", **wanted, **{"from": since, "to": until}, limit=limit)
+
+    def verify(self) -> Answer:
+        """Walk the hash chain of the whole log."""
+        found: Answer = self._get("/audit/verify")
+        return found
+
+
+class Backups(Noun):
+    """Backups that the center makes in its own folder."""
+
+    def make(self) -> Answer:
+        """Make one while the center runs; the key file is not part of it."""
+        # Long: the connection waits for all of it.
+        answer = self._transport.request("POST", "/api/v1/backups", timeout_s=3600.0)
+        found: Answer = answer.json()
+        return found
+
+    def list(self) -> Answers:
+        """Those that are there, newest first."""
+        found: Answers = self._get("/backups")["items"]
+        return found
+
+
+class Incidents(Noun):
+    """Rows that the center's loops fail on or gave up."""
+
+    def list(self) -> Answers:
+        """Those given up first, newest first."""
+        found: Answers = self._get("/incidents")["items"]
+        return found
+
+    def retry(self, *, loop: str | None = None, row: str | None = None) -> Answer:
+        """Have what was given up tried again now: all of it, a loop's, or one row."""
+        found: Answer = self._send("POST", "/incidents/retry", given(loop=loop, row=row))
+        return found

@@ -1,0 +1,252 @@
+"""Who may come in: sign-in, sessions, keys, users, organisations with their projects, members and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+
+
+class Session(Noun):
+    """Signing in and out, and who I am."""
+
+    def me(self) -> Answer:
+        """User, organisations with roles, duties, scopes."""
+        found: Answer = self._get("/me")
+        return found
+
+    def sign_in(self, name: str, password: str) -> Answer:
+        """Start a session; the answer's `token` is the key of a client."""
+        found: Answer = self._send("POST", "/sign-in", {"name": name, "password": password})
+        return found
+
+    def sign_out(self) -> Answer:
+        """End this session; an API key is not ended by it."""
+        found: Answer = self._send("POST", "/sign-out")
+        return found
+
+    def pick_up(self, code: str, verifier: str) -> Answer:
+        """Start a session with the code that a browser's sign-in left for this program."""
+        found: Answer = self._send("POST", "/sign-in/terminal", {"code": code, "verifier": verifier})
+        return found
+
+    def change_password(self, current: str, new: str) -> Answer:
+        """Change one's own password; other sessions end."""
+        found: Answer = self._send("POST", "/password", {"current": current, "new": new})
+        return found
+
+    def set_password(self, token: str, password: str) -> Answer:
+        """Set a password with a one-time token."""
+        found: Answer = self._send("POST", "/set-password", {"token": token, "password": password})
+        return found
+
+    def list(self) -> Answers:
+        """One's own live sessions."""
+        found: Answers = self._get("/sessions")["items"]
+        return found
+
+    def end(self, session: str) -> Answer:
+        """End a session."""
+        found: Answer = self._send("DELETE", at("sessions", session))
+        return found
+
+
+class Keys(Noun):
+    """API keys."""
+
+    def create(
+        self,
+        label: str = "",
+        *,
+        scopes: Sequence[str] | None = None,
+        org: str | None = None,
+        life_days: float | None = None,
+    ) -> Answer:
+        """Make a key for oneself; the answer's `key` is shown this once. `scopes` None: all of one's own."""
+        body = given(label=label, scopes=scopes, org=org, life_days=life_days)
+        found: Answer = self._send("POST", "/keys", body)
+        return found
+
+    def list(self, *, everyone: bool = False) -> Iterator[Answer]:
+        """One's own keys, or all that one may see; oldest first."""
+        return self._pages("/keys", everyone=everyone or None)
+
+    def get(self, key: str) -> Answer:
+        """What is known of a key."""
+        found: Answer = self._get(at("keys", key))
+        return found
+
+    def revoke(self, key: str) -> Answer:
+        """End a key at once, and every key it made."""
+        found: Answer = self._send("DELETE", at("keys", key))
+        return found
+
+
+class Users(Noun):
+    """Accounts, and their identities at sign-in providers."""
+
+    def create(
+        self,
+        name: str,
+        *,
+        display_name: str = "",
+        email: str | None = None,
+        org: str | None = None,
+        role: str | None = None,
+        operator_role: str | None = None,
+    ) -> Answer:
+        """Make an account; the answer's `token` sets its password, once."""
+        body = given(
+            name=name, display_name=display_name, email=email, org=org, role=role, operator_role=operator_role
+        )
+        found: Answer = self._send("POST", "/users", body)
+        return found
+
+    def list(self) -> Iterator[Answer]:
+        """Accounts that one may see, oldest first."""
+        return self._pages("/users")
+
+    def get(self, user: str) -> Answer:
+        """One account, by id or login name."""
+        found: Answer = self._get(at("users", user))
+        return found
+
+    def suspend(self, user: str, reason: str = "") -> Answer:
+        """Refuse the account everything at once, its sessions and keys included."""
+        found: Answer = self._send("POST", at("users", user, "suspend"), {"reason": reason})
+        return found
+
+    def resume(self, user: str, reason: str = "") -> Answer:
+        """Let a suspended account in again."""
+        found: Answer = self._send("POST", at("users", user, "resume"), {"reason": reason})
+        return found
+
+    def close(self, user: str, reason: str = "") -> Answer:
+        """End the account for good."""
+        found: Answer = self._send("POST", at("users", user, "close"), {"reason": reason})
+        return found
+
+    def set_duty(self, user: str, operator_role: str | None) -> Answer:
+        """Give an account its one duty (system, security, audit), or take it away."""
+        path = at("users", user, "operator-role")
+        found: Answer = self._send("PUT", path, {"operator_role": operator_role})
+        return found
+
+    def password_link(self, user: str) -> Answer:
+        """A fresh one-time token to set the account's password with; earlier ones end."""
+        found: Answer = self._send("POST", at("users", user, "password-link"))
+        return found
+
+    def identities(self, user: str) -> Answers:
+        """Identities of an account at sign-in providers."""
+        found: Answers = self._get(at("users", user, "identities"))["items"]
+        return found
+
+    def link_identity(self, user: str, issuer: str, subject: str) -> Answer:
+        """Say which account an identity is, before its first sign-in."""
+        path = at("users", user, "identities")
+        found: Answer = self._send("POST", path, {"issuer": issuer, "subject": subject})
+        return found
+
+    def unlink_identity(self, user: str, issuer: str, subject: str) -> Answer:
+        """Forget which account an identity is."""
+        path = at("users", user, "identities")
+        found: Answer = self._send("DELETE", path, {"issuer": issuer, "subject": subject})
+        return found
+
+
+class Orgs(Noun):
+    """Organisations and their members."""
+
+    def create(self, slug: str, name: str = "") -> Answer:
+        """Make an organisation with its default project."""
+        found: Answer = self._send("POST", "/orgs", {"slug": slug, "name": name})
+        return found
+
+    def list(self) -> Iterator[Answer]:
+        """Organisations that one may see, oldest first."""
+        return self._pages("/orgs")
+
+    def get(self, org: str) -> Answer:
+        """One organisation, by id or slug."""
+        found: Answer = self._get(at("orgs", org))
+        return found
+
+    def rename(self, org: str, name: str) -> Answer:
+        """Change the title people read; the slug stays."""
+        found: Answer = self._send("PATCH", at("orgs", org), {"name": name})
+        return found
+
+    def suspend(self, org: str, reason: str = "") -> Answer:
+        """Leave its members reading only."""
+        found: Answer = self._send("POST", at("orgs", org, "suspend"), {"reason": reason})
+        return found
+
+    def resume(self, org: str, reason: str = "") -> Answer:
+        """Undo a suspension."""
+        found: Answer = self._send("POST", at("orgs", org, "resume"), {"reason": reason})
+        return found
+
+    def close(self, org: str, *, cancel_jobs: bool = False, reason: str = "") -> Answer:
+        """End a tenant: stop its jobs, invoice, archive, erase. Asking again changes nothing."""
+        body = {"cancel_jobs": cancel_jobs, "reason": reason}
+        found: Answer = self._send("POST", at("orgs", org, "close"), body)
+        return found
+
+    def closing(self, org: str) -> Answer:
+        """How far the end of a tenant is."""
+        found: Answer = self._get(at("orgs", org, "closing"))
+        return found
+
+    def members(self, org: str) -> Answers:
+        """Who belongs to the organisation."""
+        found: Answers = self._get(at("orgs", org, "members"))["items"]
+        return found
+
+    def set_member(self, org: str, user: str, role: str) -> Answer:
+        """Give an existing account a role in the organisation, or change it."""
+        found: Answer = self._send("PUT", at("orgs", org, "members", user), {"role": role})
+        return found
+
+    def remove_member(self, org: str, user: str) -> Answer:
+        """Take an account's role in the organisation away; the account stays."""
+        found: Answer = self._send("DELETE", at("orgs", org, "members", user))
+        return found
+
+
+class Projects(Noun):
+    """Parts of an organisation that jobs and secrets belong to."""
+
+    def create(self, org: str, slug: str, name: str = "") -> Answer:
+        """Make a project."""
+        found: Answer = self._send("POST", at("orgs", org, "projects"), {"slug": slug, "name": name})
+        return found
+
+    def list(self, org: str) -> Iterator[Answer]:
+        """The organisation's projects, oldest first."""
+        return self._pages(at("orgs", org, "projects"))
+
+    def get(self, org: str, project: str) -> Answer:
+        """One project, by id or slug."""
+        found: Answer = self._get(at("orgs", org, "projects", project))
+        return found
+
+
+class Secrets(Noun):
+    """Values that jobs get as variables. Nobody can read one back."""
+
+    def list(self, org: str) -> Answers:
+        """Names, never values."""
+        found: Answers = self._get(at("orgs", org, "secrets"))["items"]
+        return found
+
+    def set(self, org: str, name: str, value: str, *, project: str | None = None) -> Answer:
+        """Keep or replace a secret of the organisation, or of one project."""
+        path = at("orgs", org, "secrets", name)
+        found: Answer = self._send("PUT", path, {"value": value}, project=project)
+        return found
+
+    def delete(self, org: str, name: str, *, project: str | None = None) -> Answer:
+        """Forget a secret."""
+        found: Answer = self._send("DELETE", at("orgs", org, "secrets", name), project=project)
+        return found
