@@ -11,6 +11,7 @@ MENU: tuple[NavGroup, ...] = (
         (
             NavItem("/", text("Overview"), "home", "o"),
             NavItem("/jobs", text("Jobs"), "jobs", "j"),
+            NavItem("/submit", text("New job"), "plus", "+"),
             NavItem("/billing", text("Billing"), "money", "b"),
         ),
     ),

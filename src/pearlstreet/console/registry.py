@@ -21,6 +21,7 @@ from pearlstreet.console.pages import (
     secrets,
     sign_in,
     statement,
+    submit,
     users,
 )
 
@@ -29,6 +30,7 @@ PAGES: tuple[Page, ...] = (
     *sign_in.PAGES,
     *preferences.PAGES,
     *jobs.PAGES,
+    *submit.PAGES,
     *billing.PAGES,
     *statement.PAGES,
     *invoices.PAGES,

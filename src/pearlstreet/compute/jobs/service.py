@@ -78,12 +78,12 @@ def write_job(tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft) ->
     version = current_prices(tx)
     rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
     check_affordable(tx, project.org_id, rate)
-    _check_uploads(tx, project.org_id, spec)
+    check_uploads(tx, project.org_id, spec)
     if spec.secrets:
         check_for_job(tx, project.org_id, project.id, spec.secrets.values())
     job_id = tx.new_id("job")
     wanted = want_preparations(tx, runtime, project.org_id, spec)
-    waiting_on = _check_dependencies(tx, actor, project, spec.depends_on)
+    waiting_on = check_dependencies(tx, actor, project, spec.depends_on)
     waiting_on += [(preparation_id, "ready") for preparation_id in wanted.open_ids]
     row = {
         "id": job_id,
@@ -181,7 +181,8 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
         raise InvalidInput(text("The job asks for what this center does not offer"), problems=problems)
 
 
-def _check_uploads(tx: Tx, org_id: str, spec: JobSpec) -> None:
+def check_uploads(tx: Tx, org_id: str, spec: JobSpec) -> None:
+    """Raises NotFound for an upload that is not the organisation's."""
     wanted = {item.upload for item in spec.files} | {item.upload for item in spec.inputs.values()}
     wanted.discard(None)
     if not wanted:
@@ -194,7 +195,7 @@ def _check_uploads(tx: Tx, org_id: str, spec: JobSpec) -> None:
         raise NotFound(text("There is no upload {upload}", upload=missing[0]))
 
 
-def _check_dependencies(
+def check_dependencies(
     tx: Tx, actor: Actor, project: Project, dependencies: Sequence[Dependency]
 ) -> list[tuple[str, str]]:
     """What still has to end. Only earlier jobs can be named, so there is never a cycle."""

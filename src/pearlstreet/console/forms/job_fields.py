@@ -1,0 +1,169 @@
+"""PURE: the inputs of the form for a job, made from the specification's field table: a new field there appears here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pearlstreet.compute.jobs.spec.kinds import (
+    BoolKind,
+    ChoiceKind,
+    Kind,
+    NumberKind,
+    TextKind,
+)
+from pearlstreet.compute.jobs.spec.rules import CommandKind
+from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
+from pearlstreet.compute.jobs.spec.table import JOB
+from pearlstreet.console.forms.writing import written
+
+COMMON = (
+    "name",
+    "project",
+    "command",
+    "environment.python",
+    "environment.packages",
+    "per_task.accelerator",
+    "per_task.count",
+    "per_task.cpus",
+    "per_task.memory_gib",
+    "time_limit",
+)
+"""What most jobs say; everything else is folded away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of the form."""
+
+    name: str
+    """Like per_task.count: as problems name it."""
+    kind: Kind
+    title: str
+    about: str
+    widget: str
+    """line, lines, number, tick, ticks, choice, command, list or map."""
+    required: bool = False
+    unit: str = ""
+    example: str = ""
+    default: str = ""
+    """As it is written in the form; for ticks one a line."""
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    step: str = "any"
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Inputs under one heading; "" for those of the job itself."""
+
+    title: str
+    about: str
+    inputs: tuple[Input, ...]
+
+
+@cache
+def inputs(language: str) -> tuple[Input, ...]:
+    """Every input, in the order of the table."""
+    return tuple(_input(name, one, section, language) for name, one, section in _walk(JOB, ""))
+
+
+@cache
+def common(language: str) -> dict[str, Input]:
+    """Those shown first, by name."""
+    found = {one.name: one for one in inputs(language)}
+    return {name: found[name] for name in COMMON}
+
+
+@cache
+def more(language: str) -> tuple[Group, ...]:
+    """The others, by the part of the specification they belong to."""
+    rest = [one for one in inputs(language) if one.name not in COMMON]
+    plain = tuple(one for one in rest if "." not in one.name)
+    groups = [Group("", "", plain)]
+    for name in dict.fromkeys(one.name.partition(".")[0] for one in rest if "." in one.name):
+        field = JOB.by_name[name]
+        mine = tuple(one for one in rest if one.name.startswith(f"{name}."))
+        title, about = _words(field, language)
+        if any(one.startswith(f"{name}.") for one in COMMON):
+            about = ", ".join(one.title for one in mine)
+        groups.append(Group(title, about, mine))
+    return tuple(groups)
+
+
+def input_of(field: str) -> str | None:
+    """The name of the input that a problem with `field` belongs to: `environment.packages[3]` → environment.packages."""
+    known = [name for name, _, _ in _walk(JOB, "")]
+    fitting = [name for name in known if field == name or field.startswith((f"{name}.", f"{name}["))]
+    return max(fitting, key=len, default=None)
+
+
+def section_of(kind: Kind) -> Section | None:
+    """The section a kind is written as, if it has fields of its own."""
+    if isinstance(kind, Section):
+        return kind
+    return kind.section if isinstance(kind, ShortKind) else None
+
+
+def _walk(section: Section, prefix: str) -> Iterator[tuple[str, Field, Section]]:
+    for one in section.fields:
+        inner = section_of(one.kind)
+        if inner is None:
+            yield f"{prefix}{one.name}", one, section
+        else:
+            yield from _walk(inner, f"{prefix}{one.name}.")
+
+
+def _words(field: Field, language: str) -> tuple[str, str]:
+    return (field.title_zh, field.about_zh) if language == "zh-CN" else (field.title, field.about)
+
+
+def _input(name: str, field: Field, section: Section, language: str) -> Input:
+    title, about = _words(field, language)
+    kind = field.kind
+    default = section.default_json(field)
+    return Input(
+        name=name,
+        kind=kind,
+        title=title,
+        about=about,
+        widget=_widget(kind),
+        required=field.required and section is JOB,
+        unit=field.unit if isinstance(kind, NumberKind) else "",
+        example=_example(field.example),
+        default="" if default in (None, 0, False, "job") else written(kind, default),
+        choices=_choices(kind),
+        low=kind.low if isinstance(kind, NumberKind) else None,
+        high=kind.high if isinstance(kind, NumberKind) else None,
+        step="1" if isinstance(kind, NumberKind) and kind.whole else "any",
+        limit=kind.limit if isinstance(kind, TextKind) else None,
+    )
+
+
+def _widget(kind: Kind) -> str:
+    if isinstance(kind, TextKind):
+        return "lines" if kind.lines else "line"
+    if isinstance(kind, NumberKind):
+        return "line" if kind.names else "number"
+    if isinstance(kind, ListKind):
+        return "ticks" if isinstance(kind.item, ChoiceKind) else "list"
+    known = {BoolKind: "tick", ChoiceKind: "choice", MapKind: "map", CommandKind: "command"}
+    return known.get(type(kind), "line")
+
+
+def _choices(kind: Kind) -> tuple[str, ...]:
+    if isinstance(kind, ListKind) and isinstance(kind.item, ChoiceKind):
+        return kind.item.choices
+    return kind.choices if isinstance(kind, ChoiceKind) else ()
+
+
+def _example(example: Any) -> str:
+    if isinstance(example, dict):
+        return "\n".join(f"{name}={value}" for name, value in example.items())
+    if isinstance(example, list):
+        return "\n".join(str(one) for one in example)
+    return "" if example is None else str(example)

@@ -1,0 +1,53 @@
+"""PURE: values of a specification as they stand in the inputs of a form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pearlstreet.compute.jobs.spec.kinds import BoolKind, DurationKind, Kind
+from pearlstreet.compute.jobs.spec.rules import CommandKind
+from pearlstreet.compute.jobs.spec.shapes import ListKind, MapKind
+
+
+def written(kind: Kind, value: Any) -> str:
+    """A value of a specification's JSON as it stands in its input; `job_text.read` reads it back."""
+    if isinstance(kind, DurationKind) and isinstance(value, int | float):
+        return duration_text(value)
+    if isinstance(kind, BoolKind):
+        return "true" if value else ""
+    if isinstance(kind, CommandKind):
+        return value if isinstance(value, str) else item_text(value)
+    if isinstance(kind, MapKind):
+        return "\n".join(pair_text(name, one) for name, one in value.items())
+    if isinstance(kind, ListKind):
+        items: Sequence[Any] = [value] if isinstance(value, str | dict) else value
+        return "\n".join(item_text(one) for one in items)
+    return str(value)
+
+
+def duration_text(seconds: float) -> str:
+    """`2h`, `90m`, `45s`: the largest unit that is exact."""
+    for size, unit in ((3600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def item_text(value: Any) -> str:
+    """An item of a list on its line."""
+    if (
+        isinstance(value, str)
+        and value
+        and "\n" not in value
+        and value[0] not in '{["#'
+        and value == value.strip()
+    ):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def pair_text(name: str, value: Any) -> str:
+    """A name with its value on a line."""
+    return f"{name}={'' if value == '' else item_text(value)}"
