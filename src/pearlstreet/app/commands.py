@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -17,6 +17,16 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
 from pearlstreet.cli.output import confirm, done, err, language, say, show_json, warn
 
+
+class First(TypedDict):
+    """What the first start shows once, by operator's duty; later starts show nothing."""
+
+    keys: dict[str, str] | None
+    links: dict[str, str] | None
+    """To set a password for the console with."""
+
+
+NOTHING_FIRST = First(keys=None, links=None)
 START_S = 120.0
 STOP_S = 40.0
 Data = Annotated[
@@ -60,7 +70,7 @@ def up(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a center on this machine. The first start prints the operators' keys, once."""
+    """Start a center on this machine. The first start prints the operators' keys and links, once."""
     from pearlstreet.app.settings import load_settings
 
     options = {
@@ -89,22 +99,31 @@ def _serve(settings: Any, busy: bool, as_json: bool) -> None:
     report = os.environ.pop("PEARL_READY_FD", None)
 
     def ready(assembled: Any, first: Any) -> None:
-        credentials = {role.value: key for role, key in first.credentials.items()} if first else None
+        made = _first(settings, first) if first else NOTHING_FIRST
         if settings.simulate and busy:
             keep_busy(settings, assembled)
         notices = [notice.render(language()) for notice in assembled.center.notices]
         if report is not None:
             with os.fdopen(int(report), "w") as pipe:
-                json.dump({"keys": credentials, "notices": notices}, pipe)
+                json.dump({**made, "notices": notices}, pipe)
         else:
             _notify(notices)
-            _announce(settings, credentials, as_json)
+            _announce(settings, made, as_json)
 
     serve(settings, ready)
 
 
-def start_detached(data: Path, options: dict[str, Any], *, busy: bool) -> dict[str, str] | None:
-    """Start the server in a session of its own; returns the first run's keys. Raises ConfigurationError."""
+def _first(settings: Any, first: Any) -> First:
+    """What is shown once: the operators' keys, and the links with which they set their passwords for the console."""
+    base = settings.public_url or settings.url
+    return First(
+        keys={role.value: key for role, key in first.credentials.items()},
+        links={role.value: f"{base}/set-password?link={token}" for role, token in first.tokens.items()},
+    )
+
+
+def start_detached(data: Path, options: dict[str, Any], *, busy: bool) -> First:
+    """Start the server in a session of its own; returns what a first run shows. Raises ConfigurationError."""
     from pearlstreet.app.serve import running
 
     state = running(data)
@@ -139,8 +158,7 @@ def start_detached(data: Path, options: dict[str, Any], *, busy: bool) -> dict[s
     if told:
         answer = json.loads(told)
         _notify(answer["notices"])
-        keys: dict[str, str] | None = answer["keys"]
-        return keys
+        return First(keys=answer["keys"], links=answer["links"])
     if process.poll() is None and not _ended(process):
         process.terminate()
         raise ConfigurationError(
@@ -177,16 +195,19 @@ def _notify(notices: list[str]) -> None:
         warn(notice)
 
 
-def _announce(settings: Any, keys: dict[str, str] | None, as_json: bool) -> None:
+def _announce(settings: Any, first: First, as_json: bool) -> None:
     if as_json:
-        show_json({"url": settings.url, "data": str(settings.data), "keys": keys})
+        show_json({"url": settings.url, "data": str(settings.data), **first})
         sys.stdout.flush()
         return
     done("The center answers at {url}; its data is in {data}", url=settings.url, data=str(settings.data))
-    if keys:
+    if first["keys"] and first["links"]:
         warn(say("These keys of the operators are shown once. Keep them safe; they end after 30 days:"))
-        for role, key in keys.items():
-            err.print(f"  {role:9s} {key}", markup=False)
+        for role, key in first["keys"].items():
+            err.print(f"  {role:9s} {key}", markup=False, soft_wrap=True)
+        err.print(say("In the browser, each operator sets a password with their link, within 72 hours:"))
+        for role, link in first["links"].items():
+            err.print(f"  {role:9s} {link}", markup=False, soft_wrap=True)
     err.print(say("Sign in: pearl login --url {url} --key KEY", url=settings.url), markup=False)
     if settings.simulate:
         err.print(say("Its hardware is simulated: {simulate}", simulate=settings.simulate), markup=False)

@@ -36,7 +36,7 @@ def run_demo(data: Path, port: int) -> None:
     """Start (or find) the center, make the tenant, train, show everything. Exits 1 when the job fails."""
     began = time.monotonic()
     url = _center(data, port)
-    key = _tenant(data, url)
+    key, password = _tenant(data, url)
     os.environ["PEARL_CONFIG"] = str(data / "profiles.toml")
     save_profile("default", Profile(url, key, ORG))
     with Client(url, key, language=language()) as tenant:
@@ -44,15 +44,22 @@ def run_demo(data: Path, port: int) -> None:
         done("Tenant {org} has {balance} yuan", org=ORG, balance=balance)
         job = _train(tenant)
         _show(tenant, job)
-    _farewell(data, url, time.monotonic() - began)
+    _farewell(data, url, time.monotonic() - began, password)
     if job["state"] != "succeeded":
         raise SystemExit(1)
 
 
-def _farewell(data: Path, url: str, seconds: float) -> None:
+def _farewell(data: Path, url: str, seconds: float, password: str | None) -> None:
     command = "pearl" if Path(sys.argv[0]).name != "pearl" else os.path.relpath(sys.argv[0])
     shown = command if not command.startswith("..") else sys.argv[0]
     done("Finished in {seconds} s. The center runs on at {url}", seconds=f"{seconds:.1f}", url=url)
+    if password is not None:
+        words = say(
+            "In the browser:  {url}  as {user}, password {password}", url=url, user=USER, password=password
+        )
+        err.print(f"{words} {say('(shown once)')}", markup=False, soft_wrap=True)
+    else:
+        err.print(say("In the browser:  {url}  as {user}", url=url, user=USER), markup=False)
     profiles = shlex.quote(str(data / "profiles.toml"))
     err.print(say("Look around:  export PEARL_CONFIG={file}; {command} jobs", file=profiles, command=shown))
     stop = f"{shown} down --data {shlex.quote(str(data))}"
@@ -68,9 +75,9 @@ def _center(data: Path, port: int) -> str:
         return str(state["url"])
     chosen = _free_port(port)
     err.print(say("Starting a center in {data} …", data=str(data)))
-    keys = start_detached(data, {"port": chosen, "meter_interval_s": None}, busy=False)
-    if keys:
-        _keep(data, operator_keys=keys)
+    first = start_detached(data, {"port": chosen, "meter_interval_s": None}, busy=False)
+    if first["keys"]:
+        _keep(data, operator_keys=first["keys"])
     url = f"http://127.0.0.1:{chosen}"
     done("The center answers at {url}", url=url)
     return url
@@ -91,12 +98,13 @@ def _free_port(wished: int) -> int:
     )
 
 
-def _tenant(data: Path, url: str) -> str:
-    """The tenant's key, good for a balance that is enough; whatever is missing is made."""
+def _tenant(data: Path, url: str) -> tuple[str, str | None]:
+    """The tenant's key, good for a balance that is enough, and a password that was just set; what is missing is made."""
+    password = None
     kept: dict[str, Any] = _kept(data)
     key = kept.get("tenant_key")
     if key is None or not _works(url, key, f"/orgs/{ORG}/balance"):
-        key = _make_tenant(data, url)
+        key, password = _make_tenant(data, url)
         _keep(data, tenant_key=key)
     with Client(url, key) as tenant:
         balance = parse_yuan(tenant.request("GET", f"/orgs/{ORG}/balance")["available"])
@@ -104,29 +112,29 @@ def _tenant(data: Path, url: str) -> str:
         with Client(url, _operator(data, url, "system"), language=language()) as system:
             system.request("POST", f"/orgs/{ORG}/credit", {"amount": CREDIT, "memo": "demo"})
         done("{yuan} yuan are credited", yuan=CREDIT)
-    return str(key)
+    return str(key), password
 
 
-def _make_tenant(data: Path, url: str) -> str:
+def _make_tenant(data: Path, url: str) -> tuple[str, str]:
     with Client(url, _operator(data, url, "system"), language=language()) as system:
         _unless_there(lambda: system.request("POST", "/orgs", {"slug": ORG, "name": "Demo tenant"}))
     with Client(url, _operator(data, url, "security"), language=language()) as security:
         _unless_there(lambda: security.request("POST", "/users", {"name": USER}))
         security.request("PUT", f"/orgs/{ORG}/members/{USER}", {"role": "owner"})
-        key = _key_for(security, url, USER, ORG)
+        key, password = _key_for(security, url, USER, ORG)
     done("Organisation {org} and its owner {user} are made", org=ORG, user=USER)
-    return key
+    return key, password
 
 
-def _key_for(security: Client, url: str, user: str, org: str | None) -> str:
-    """Set a fresh password, sign in with it, make a key: as a person does it."""
+def _key_for(security: Client, url: str, user: str, org: str | None) -> tuple[str, str]:
+    """Set a fresh password, sign in with it, make a key: as a person does it. The key and the password."""
     password = secrets.token_urlsafe(18)
     token = security.request("POST", f"/users/{user}/password-link")["token"]
     with Client(url, language=language()) as stranger:
         stranger.request("POST", "/set-password", {"token": token, "password": password})
         session = stranger.request("POST", "/sign-in", {"name": user, "password": password})["token"]
     with Client(url, session, language=language()) as person:
-        return str(person.request("POST", "/keys", {"label": "demo", "org": org})["key"])
+        return str(person.request("POST", "/keys", {"label": "demo", "org": org})["key"]), password
 
 
 def _operator(data: Path, url: str, duty: str) -> str:
@@ -140,7 +148,7 @@ def _operator(data: Path, url: str, duty: str) -> str:
         key = recover_security(data)
     else:
         with Client(url, _operator(data, url, "security"), language=language()) as security:
-            key = _key_for(security, url, duty, None)
+            key, _ = _key_for(security, url, duty, None)
     _keep(data, operator_keys=_kept(data).get("operator_keys", {}) | {duty: key})
     return key
 

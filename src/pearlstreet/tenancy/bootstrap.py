@@ -1,8 +1,8 @@
-"""The first start: three operator accounts, one per duty, with a key each that is shown once. Never again.
+"""The first start: three operator accounts, one per duty, each with a key and a one-time token, shown once. Never again.
 
 Three and not one, so that duties are apart from the first minute: the system key creates organisations and credit, the
-security key creates users, the audit key only looks. The keys end after 30 days; a security operator issues one-time
-tokens to set passwords with, also for these accounts.
+security key creates users, the audit key only looks. The keys end after 30 days; with the tokens the operators set their
+passwords for the console within 72 hours, and a security operator issues others, also for these accounts.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ RECOVERY_LIFE_US = 86_400 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class FirstKeys:
-    """What the operator must write down: it is shown once. `credentials`: by operator role."""
+    """What the operator must write down: it is shown once. Keys and one-time tokens by operator role."""
 
     credentials: Mapping[OperatorRole, str] = field(repr=False)
+    tokens: Mapping[OperatorRole, str] = field(repr=False)
     expires_us: int
 
 
@@ -76,7 +77,7 @@ def is_bootstrapped(store: Store) -> bool:
 def _bootstrap(tx: Tx) -> FirstKeys | None:
     if _is_done(tx):
         return None
-    shown = {}
+    shown, tokens = {}, {}
     for role in OperatorRole:
         user = users.insert_user(tx, SYSTEM, role.value, role.value, None, role)
         issued = keys.issue(
@@ -88,9 +89,10 @@ def _bootstrap(tx: Tx) -> FirstKeys | None:
             life_us=KEY_LIFE_US,
         )
         shown[role] = issued.credential
+        tokens[role] = users.new_link(tx, user.id)
     tx.execute(sa.insert(meta).values(name=DONE, value=to_rfc3339(tx.now_us)))
     audit.record(tx, actor=SYSTEM.label, action="center.bootstrap", target="center")
-    return FirstKeys(shown, tx.now_us + KEY_LIFE_US)
+    return FirstKeys(shown, tokens, tx.now_us + KEY_LIFE_US)
 
 
 def _is_done(tx: Tx) -> bool:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from pearlstreet.base.errors import Forbidden
+from pearlstreet.base.errors import Forbidden, Unauthenticated
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy import orgs, users
+from pearlstreet.tenancy import orgs, sessions, users
 from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.bootstrap import bootstrap, is_bootstrapped, recover
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.scopes import OperatorRole
+
+PASSWORD = "a long and quiet afternoon"
 
 
 def test_the_first_run_makes_one_operator_per_duty_and_no_later_run_does(store: Store) -> None:
@@ -44,7 +46,17 @@ def test_duties_are_apart_from_the_first_minute(sqlite_store: Store) -> None:
 def test_first_keys_stay_out_of_the_repr(sqlite_store: Store) -> None:
     first = bootstrap(sqlite_store)
     assert first is not None
-    assert not any(key in repr(first) for key in first.credentials.values())
+    assert not any(key in repr(first) for key in [*first.credentials.values(), *first.tokens.values()])
+
+
+def test_the_first_tokens_set_the_operators_passwords_once(sqlite_store: Store) -> None:
+    first = bootstrap(sqlite_store)
+    assert first is not None
+    for role, token in first.tokens.items():
+        assert sessions.set_password(sqlite_store, token, PASSWORD).operator_role is role
+        assert sessions.sign_in(sqlite_store, role.value, PASSWORD, peer="-").user.operator_role is role
+        with pytest.raises(Unauthenticated):
+            sessions.set_password(sqlite_store, token, PASSWORD)
 
 
 def test_whoever_has_the_files_can_recover_the_security_duty(store: Store) -> None:
