@@ -121,6 +121,10 @@ def postgres_database() -> Iterator[str]:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+another_postgres_database = postgres_database
+"""A second empty one in the same test."""
+
+
 @pytest.fixture
 def seeded() -> SeededRng:
     """Replayable randomness."""

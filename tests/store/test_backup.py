@@ -274,6 +274,12 @@ def test_a_target_that_cannot_be_written_leaves_nothing(center: Store, data: Pat
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_target_below_a_file_is_refused_with_a_message(center: Store, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="cannot be written"):
+        backup(center, data, tmp_path / "file" / "b.tar.gz", folders=FOLDERS)
+
+
 def test_a_damaged_database_is_not_backed_up_as_if_it_were_whole(
     center: Store, data: Path, tmp_path: Path
 ) -> None:

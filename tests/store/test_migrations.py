@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 
 import pearlstreet.app.tables  # noqa: F401  registers every room's tables
 from pearlstreet.base.errors import ConfigurationError
@@ -98,6 +99,13 @@ def test_two_servers_starting_at_once_migrate_once(database: Database) -> None:
         list(pool.map(migrations.migrate, (database, other)))
     other.close()
     assert list(migrations.drift(database, metadata)) == []
+
+
+def test_there_is_one_newest_script_and_a_line_down_to_the_first() -> None:
+    scripts = ScriptDirectory(str(migrations.FOLDER))
+    assert len(scripts.get_heads()) == 1, "two scripts follow the same one: let the later follow the earlier"
+    numbers = [script.revision for script in scripts.walk_revisions()]
+    assert numbers == [f"{number:04d}" for number in range(len(numbers), 0, -1)]
 
 
 def test_the_scripts_import_nothing_of_the_program() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pearlstreet.app.backups import KEPT
@@ -71,7 +72,11 @@ def restore_backup(settings: Settings, file: Path, *, key_file: Path | None, for
     aside = _move_aside(settings.data) if force and settings.data.exists() else None
     try:
         database = Database(settings.database_url) if settings.database else None
-        restore(file, settings.data, sealer=sealer, database=database)
+        try:
+            restore(file, settings.data, sealer=sealer, database=database)
+        finally:
+            if database is not None:
+                database.close()
         if key_file is not None and not (settings.data / KEY).exists():
             shutil.copyfile(key_file, settings.data / KEY)
             (settings.data / KEY).chmod(0o600)
@@ -97,7 +102,7 @@ def _move_aside(data: Path) -> Path:
 
 
 def _prove(settings: Settings) -> Text:
-    store = open_store(settings)
+    store = open_store(replace(settings, copy_before_upgrade=False))  # the backup itself is the copy
     try:
         books: ProofReport = store.read(prove)
         chain = store.read(audit.verify)

@@ -90,6 +90,8 @@ class Settings:
     reserve_cpus: float = 0.0
     """Cores of this machine that jobs never get."""
     reserve_memory_gib: float = 1.0
+    copy_before_upgrade: bool = True
+    """Copy an older program's database into the folder `backups` before it is upgraded."""
     require_sandbox: bool = False
     """Refuse to start when this host cannot separate jobs from each other."""
     uv: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet import __version__
+from pearlstreet.app.backups import FOLDER as BACKUPS
 from pearlstreet.app.backups import backup_lister, backup_maker
 from pearlstreet.app.events import events_loop
 from pearlstreet.app.settings import REMEMBERED, Settings
 from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import SystemRng
-from pearlstreet.base.text import text
+from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center
 from pearlstreet.closing.loop import closing_loop
 from pearlstreet.compute.engines.protocol import Engine
@@ -30,11 +31,12 @@ from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.store import leases
 from pearlstreet.store.alone import keep_alone
+from pearlstreet.store.backup import copy_database
 from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
 from pearlstreet.store.keyring import unlock
 from pearlstreet.store.loop import Loop
-from pearlstreet.store.migrations import migrate
+from pearlstreet.store.migrations import head, migrate, outdated
 from pearlstreet.store.tables import state_events
 from pearlstreet.tenancy.notices.loops import notice_loops
 from pearlstreet.tenancy.notices.mail import SmtpMailer, mail_from_settings
@@ -75,19 +77,49 @@ def lock_data(data: Path) -> IO[bytes]:
     return file
 
 
-def open_store(settings: Settings, *, given_key: str | None = None, alone: bool = False) -> Store:
-    """The store, migrated and unlocked; `alone`: for the one server of its database. Raises ConfigurationError."""
+def open_store(
+    settings: Settings,
+    *,
+    given_key: str | None = None,
+    alone: bool = False,
+    tell: Callable[[Text], None] = lambda _: None,
+) -> Store:
+    """The store, migrated (`tell` hears of it) and unlocked; `alone`: for the one server of its database.
+
+    Raises ConfigurationError.
+    """
     clock = SystemClock()
     store = Store(Database(settings.database_url), clock=clock, rng=SystemRng())
     if alone:
         keep_alone(store.database, clock)
-    migrate(store.database)
+    upgrade(settings, store, tell)
     newest_us = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
     clock.not_before(newest_us or 0)
     key = given_key if given_key is not None else os.environ.get("PEARL_SECRET_KEY")
     unlocked = unlock(store, settings.data / "secret.key", key)
     _remember_database(unlocked.database, settings.data)
     return unlocked
+
+
+def upgrade(settings: Settings, store: Store, tell: Callable[[Text], None]) -> None:
+    """Bring the database to this program's schema. An older one is copied first, so that the way back stays open.
+
+    Raises ConfigurationError for a newer program's database, Unavailable when the copy cannot be written.
+    """
+    old = outdated(store.database)
+    if old is not None and settings.copy_before_upgrade:
+        # Named by how far its history goes: trying again after a failure makes no second copy of the same.
+        newest = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.seq)))) or 0
+        copy = copy_database(store.database, settings.data / BACKUPS, f"before-upgrade-{old}-{newest}")
+        tell(
+            text(
+                "The database is brought from schema {old} to {new}; a copy of the old one is {file}",
+                old=old,
+                new=head() or "",
+                file=str(copy),
+            )
+        )
+    migrate(store.database)
 
 
 def _remember_database(database: Database, data: Path) -> None:
@@ -99,7 +131,8 @@ def _remember_database(database: Database, data: Path) -> None:
 def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     """Everything a server needs. Raises ConfigurationError."""
     lock = lock_data(settings.data)
-    store = open_store(settings, given_key=given_key, alone=True)
+    told: list[Text] = []
+    store = open_store(settings, given_key=given_key, alone=True, tell=told.append)
     # The folder and the database are ours alone: nobody is left who holds a lease.
     store.write(leases.free_all)
     store.write(ensure_default_prices)
@@ -108,7 +141,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     engine = make_engine(settings, store)
     runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=jobs_settings(settings))
     store.write(lambda tx: resume(tx, runtime))
-    notices = engine.capabilities().notices
+    notices = (*told, *engine.capabilities().notices)
     channels = notice_channels(settings, os.environ)
     center = Center(
         store=store,

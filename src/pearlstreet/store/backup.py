@@ -15,7 +15,7 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ from pearlstreet.base.errors import ConfigurationError, Unavailable
 from pearlstreet.base.text import text
 from pearlstreet.store import migrations, pg_dump
 from pearlstreet.store.core import Store
+from pearlstreet.store.database import Database
 from pearlstreet.store.restore import (
     FORMAT,
     MANIFEST,
@@ -76,8 +77,43 @@ def backup(
             hint=text("Choose a folder with enough free space and write access"),
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        _drop(part)
     return report
+
+
+def copy_database(database: Database, folder: Path, name: str) -> Path:
+    """A consistent copy of the database alone in `folder`: a SQLite file, or what pg_dump writes. One that is there
+    under that name already is kept.
+
+    Raises ConfigurationError for a damaged database, Unavailable when the copy cannot be written.
+    """
+    target = folder / (name + (".db" if database.is_sqlite else ".pgdump"))
+    if target.exists():
+        return target
+    part = target.with_name(target.name + ".part")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _private_file(part):
+            pass
+        if database.is_sqlite:
+            _copy_sqlite(Path(database.url.database or ""), part)
+        else:
+            pg_dump.dump(database.url, part)
+        part.replace(target)
+        _sync_folder(folder)
+    except OSError as error:
+        raise Unavailable(
+            text("The backup cannot be written: {problem}", problem=str(error)),
+            hint=text("Choose a folder with enough free space and write access"),
+        ) from error
+    finally:
+        _drop(part)
+    return target
+
+
+def _drop(part: Path) -> None:
+    with suppress(OSError):  # what cannot be there need not be deleted
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -36,16 +36,26 @@ def current(database: Database) -> str | None:
     return database.read(_current)
 
 
-def migrate(database: Database) -> bool:
-    """Bring the database to this program's version. Returns whether there was anything to do.
+def outdated(database: Database) -> str | None:
+    """The version of a database that this program would bring to its own; None for an empty or a present one.
 
     Raises ConfigurationError for a database of a newer program.
+    """
+    found = current(database)
+    _refuse_newer(found)
+    return found if found != head() else None
+
+
+def migrate(database: Database, revision: str = "head") -> bool:
+    """Bring the database to this program's version. Returns whether there was anything to do.
+
+    Raises ConfigurationError for a database of a newer program. Tests name an older `revision`.
     """
     found = current(database)
     if found == head():
         return False
     _refuse_newer(found)
-    database.write(lambda connection: _run(connection, command.upgrade, "head"))
+    database.write(lambda connection: _run(connection, command.upgrade, revision))
     return True
 
 
