@@ -4,13 +4,14 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 JOBS ?= 2
 CYCLES ?= 100
+N ?= 100000
 OPS ?= 1000000
 SEED ?= 1
 BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash ledger-scale bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash fuzz security ledger-scale bench engines lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,12 @@ prop: setup ## Property tests with many more examples
 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100)
 	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py
+
+fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1)
+	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) $(PYTEST) -m "slow or not slow" tests/fuzz
+
+security: setup ## Every file name, address, attempt to leave the sandbox, and search for secrets
+	PEARL_SECURITY_ALL=1 $(PYTEST) -m "slow or not slow" tests/security
 
 ledger-scale: setup ## Random operations on the books with everything going wrong (OPS=1000000 SEED=1)
 	$(BIN)/python -m tests.scale.ledger --ops $(OPS) --seed $(SEED)
