@@ -108,6 +108,7 @@ def waiting_jobs(draw: st.DrawFn, number: int, request: Request) -> WaitingJob:
         submitted_us=draw(st.integers(1, 6)),
         time_limit_s=draw(st.sampled_from([None, 10.0, 100.0, 1000.0])),
         not_before_us=NOW_US + 1 if draw(st.integers(0, 14)) == 0 else 0,
+        deadline_us=draw(st.sampled_from([0, 0, NOW_US + 1, NOW_US + 2])),
         array=array,
         element=number,
         array_limit=draw(st.sampled_from([None, 2])) if array else None,

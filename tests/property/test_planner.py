@@ -21,7 +21,7 @@ from pearlstreet.compute.scheduling.rows import Quota, WaitingJob, match_models
 
 configs = st.builds(
     PlannerConfig,
-    order=st.sampled_from(["fair-share", "fifo", "priority", "shortest"]),
+    order=st.sampled_from(["deadline", "fair-share", "fifo", "priority", "shortest"]),
     placement=st.sampled_from(["pack", "best-fit", "first-fit", "spread"]),
     backfill=st.sampled_from(["easy", "easy", "greedy", "strict"]),
     preemption=st.booleans(),

@@ -166,6 +166,24 @@ def test_priority_goes_before_fair_share_and_fair_share_before_submit_time() -> 
     assert started(run(nodes=nodes, waiting=urgent, accounts=accounts)) == ["heavy"]
 
 
+def test_a_deadline_orders_a_projects_own_jobs_and_buys_nothing_of_others() -> None:
+    nodes = [node("n", 1)]
+    waiting = [
+        job("first", cards(1), submitted_us=1),
+        job("late", cards(1), submitted_us=2, deadline_us=NOW_US + 2),
+        job("soon", cards(1), submitted_us=3, deadline_us=NOW_US + 1),
+        job("light", cards(1), "blue", submitted_us=4),
+    ]
+    accounts = [Account("red", "red-p", Usage(pflops_h=100.0)), Account("blue", "blue-p")]
+    assert started(run(nodes=nodes, waiting=waiting[:3])) == ["soon"]
+    assert started(run(nodes=nodes, waiting=waiting[:2])) == ["late"]
+    assert started(run(nodes=nodes, waiting=waiting, accounts=accounts)) == ["light"]
+    by_deadline = PlannerConfig(order="deadline")
+    assert started(run(by_deadline, nodes=nodes, waiting=waiting, accounts=accounts)) == ["soon"]
+    urgent = [replace(waiting[0], priority=1), *waiting[1:]]
+    assert started(run(by_deadline, nodes=nodes, waiting=urgent)) == ["first"]
+
+
 def test_one_cycle_is_shared_by_weight_not_given_to_whoever_has_least() -> None:
     waiting = [job(f"r{i}", cards(1), "red", submitted_us=i) for i in range(20)]
     waiting += [job(f"b{i}", cards(1), "blue", submitted_us=i + 100) for i in range(20)]

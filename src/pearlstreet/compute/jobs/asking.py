@@ -40,6 +40,7 @@ def ask_of(spec: JobSpec) -> Ask:
         retry_on=spec.retries.on,
         grace_s=spec.limits.grace_s,
         simulate_s=spec.simulate_s,
+        deadline_us=spec.deadline_us,
     )
 
 

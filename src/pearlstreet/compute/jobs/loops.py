@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.compute.jobs.collecting import collect_loop
+from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.metering import meter_loop
 from pearlstreet.compute.jobs.planning import plan_loop
 from pearlstreet.compute.jobs.preparing import prepare_loop
@@ -23,5 +24,6 @@ def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
         stop_loop(runtime),
         collect_loop(runtime),
         meter_loop(runtime),
+        deadline_loop(runtime),
         sweep_loop(runtime),
     )

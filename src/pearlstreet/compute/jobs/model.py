@@ -146,6 +146,7 @@ class Ask:
     retry_on: tuple[str, ...] = ("failure", "engine_lost", "preemption")
     grace_s: float = 30.0
     simulate_s: float | None = None
+    deadline_us: int | None = None
 
     def request(self) -> Request:
         """The planner's request for one task."""

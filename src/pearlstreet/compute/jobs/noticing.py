@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs import deadlines
+from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.store.core import Row, Tx
 
@@ -16,7 +18,18 @@ CANNOT_SHOW = ("landlock", "rlimits")
 
 def notices(tx: Tx, row: Row) -> tuple[Text, ...]:
     """For one job's page."""
-    return tuple(_mounts_missing(tx, row))
+    return (*_deadline(tx, row), *_mounts_missing(tx, row))
+
+
+def _deadline(tx: Tx, row: Row) -> Iterator[Text]:
+    ask = row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"])) or {}
+    deadline_us = ask.get("deadline_us")
+    if deadline_us is None:
+        return
+    if (row["ended_us"] or tx.now_us) > deadline_us:
+        yield deadlines.words(deadlines.MISSED, deadline_us)
+    elif row["state"] == JobState.QUEUED.value and deadlines.is_noted(tx, row["id"], deadlines.AT_RISK):
+        yield deadlines.words(deadlines.AT_RISK, deadline_us)
 
 
 def _mounts_missing(tx: Tx, row: Row) -> Iterator[Text]:

@@ -178,6 +178,7 @@ def _waiting_job(row: Any, ask: Ask) -> WaitingJob:
         time_limit_s=ask.time_limit_s,
         preemptible=ask.preemptible,
         not_before_us=row.not_before_us,
+        deadline_us=ask.deadline_us or 0,
         array=row.array_id or "",
         element=row.array_index or 0,
         array_limit=row.array_max_running,

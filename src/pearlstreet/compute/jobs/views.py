@@ -10,6 +10,7 @@ from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
 from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -284,9 +285,12 @@ def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> W
         return Why(
             kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"
         )
-    reason = wait.reason
+    reason, sentence = wait.reason, explain(wait.reason, wait.position, snapshot.waiting.count, now_us)
+    deadline_us = (row["ask"] or {}).get("deadline_us")
+    if deadline_us is not None and is_at_risk(runtime, row, deadline_us):
+        sentence = text("{why} {deadline}.", why=sentence, deadline=words(AT_RISK, deadline_us))
     return Why(
-        explain(reason, wait.position, snapshot.waiting.count, now_us),
+        sentence,
         reason.code.value,
         position=wait.position,
         waiting=snapshot.waiting.count,

@@ -255,6 +255,7 @@ def _waiting(
         predicted_us=_i64(round((row.predicted_s or 0) * 1e6) for row in rows),
         preemptible=_bools(row.preemptible for row in rows),
         not_before_us=_i64(row.not_before_us for row in rows),
+        deadline_us=_i64(row.deadline_us for row in rows),
         array=_i32(arrays(row.array) if row.array else -1 for row in rows),
         element=_i64(row.element for row in rows),
         array_limit=_i64(NO_LIMIT if row.array_limit is None else row.array_limit for row in rows),

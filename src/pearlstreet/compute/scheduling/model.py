@@ -113,6 +113,8 @@ class Waiting:
     predicted_us: I64
     preemptible: Bools
     not_before_us: I64
+    deadline_us: I64
+    """0: none."""
     array: I32
     element: I64
     array_limit: I64

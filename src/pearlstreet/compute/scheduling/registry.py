@@ -9,7 +9,7 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.order import fair_share, fifo, priority, shortest
+from pearlstreet.compute.scheduling.order import deadline, fair_share, fifo, priority, shortest
 from pearlstreet.compute.scheduling.placement import best_fit, first_fit, pack, spread
 from pearlstreet.compute.scheduling.placement.protocol import Scorer
 
@@ -18,6 +18,7 @@ Order = Callable[[Snapshot, PlannerConfig], I64]
 
 ORDERS: Mapping[str, Order] = MappingProxyType(
     {
+        "deadline": deadline.order,
         "fair-share": fair_share.order,
         "fifo": fifo.order,
         "priority": priority.order,

@@ -99,6 +99,8 @@ class WaitingJob:
     predicted_s: float | None = None
     preemptible: bool = False
     not_before_us: int = 0
+    deadline_us: int = 0
+    """When its owner needs it; 0: no matter. Orders the jobs of one project among themselves."""
     array: str = ""
     """Id of the array it belongs to; equal elements are planned in one sweep."""
     element: int = 0

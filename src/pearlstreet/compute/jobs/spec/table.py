@@ -184,7 +184,8 @@ JOB = Section(
         ),
         Field(
             "deadline", TimeKind(), "Deadline", "截止时间",
-            "When the result is needed. Recorded with the job.", "需要结果的时刻，随作业记录。",
+            "When the result is needed. Orders the jobs of a project; you are told if it will not be kept.",
+            "需要结果的时刻：决定同一项目内作业的先后；若无法按时完成会通知您。",
             attribute="deadline_us", example="2026-02-01T08:00:00+08:00",
         ),
         Field(

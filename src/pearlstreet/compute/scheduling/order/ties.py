@@ -1,4 +1,4 @@
-"""What decides between jobs that a policy holds equal: submit time, then array, element and id."""
+"""What decides between jobs that a policy holds equal: deadline or submit time, then array, element and id."""
 
 from __future__ import annotations
 
@@ -18,4 +18,13 @@ def by_submit(snapshot: Snapshot) -> I64:
     order = np.lexsort((by_id, waiting.element, array_rank[waiting.array], waiting.submitted_us))
     rank = np.empty(count, dtype=np.int64)
     rank[order] = np.arange(count)
+    return rank
+
+
+def by_deadline(snapshot: Snapshot) -> I64:
+    """Rank of each waiting job by deadline, those without one last, ties as in `by_submit`: unique."""
+    deadline = snapshot.waiting.deadline_us
+    order = np.lexsort((by_submit(snapshot), np.where(deadline > 0, deadline, np.iinfo(np.int64).max)))
+    rank = np.empty(snapshot.waiting.count, dtype=np.int64)
+    rank[order] = np.arange(snapshot.waiting.count)
     return rank
