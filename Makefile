@@ -11,10 +11,10 @@ BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash fuzz security ledger-scale bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash fuzz security ledger-scale browser e2e screenshots bench engines lock migration clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with the locked packages (needs only Python >= 3.11)
 
@@ -28,7 +28,7 @@ demo: setup ## Start a center, run a real training job on it, show its invoice
 demo-stop: setup ## Stop the center that make demo left running
 	@$(BIN)/pearl demo --stop
 
-test: lint types imports unit ## Everything a change must pass, in minutes; skips what is not installed
+test: lint types imports unit browser ## Everything a change must pass, in minutes; skips what is not installed
 
 check: ## What CI runs: install the real parts (as root), then every suite, absent parts being failures
 	bash .ci/run
@@ -44,7 +44,16 @@ imports: setup ## Rooms import only rooms beneath them
 	$(BIN)/lint-imports
 
 unit: setup ## The tests alone, without lint and types (ARGS=... is passed to pytest)
-	$(PYTEST) -n $(JOBS) -m "not slow" $(ARGS)
+	$(PYTEST) -n $(JOBS) -m "not slow" --ignore=tests/e2e $(ARGS)
+
+browser: setup ## The console's main stories in Chromium, one center for all
+	$(PYTEST) -m "not slow" tests/e2e
+
+e2e: setup ## Every page of the console as every role, in both languages and themes, at both widths, with axe-core
+	$(PYTEST) -m "slow or not slow" tests/e2e $(ARGS)
+
+screenshots: setup ## Take the pictures of docs/images/console anew
+	$(BIN)/python -m tests.e2e.screenshots
 
 tidy: setup ## House rules: banned calls, translations, file names, links
 	$(PYTEST) tests/tidy
@@ -57,7 +66,7 @@ prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py
 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100)
-	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py
+	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py
 
 fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1)
 	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) $(PYTEST) -m "slow or not slow" tests/fuzz
