@@ -33,7 +33,11 @@ MENU: tuple[NavGroup, ...] = (
             NavItem("/accelerators", text("Accelerators"), "chip", "a"),
             NavItem("/quotas", text("Quotas"), "scale", "q"),
             NavItem("/prices", text("Prices"), "price", "c"),
-            NavItem("/incidents", text("Incidents"), "alert", "i"),
+            NavItem("/orgs", text("Organisations"), "building", "r"),
+            NavItem("/credit", text("Credit"), "money", "t"),
+            NavItem("/incidents", text("Incidents"), "alert", "f"),
+            NavItem("/audit", text("Audit log"), "audit", "l"),
+            NavItem("/settings", text("Settings"), "settings", "e"),
         ),
     ),
 )

@@ -1,13 +1,13 @@
-"""Names for ids: what pages that list many organisations' rows show instead of ids."""
+"""Names for ids, and finding organisations by words: for pages that list what belongs to many of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from pearlstreet.store.core import Store, Tx
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, Organisation, Standing
 from pearlstreet.tenancy.tables import orgs, projects
 
 TOGETHER = 500
@@ -39,3 +39,30 @@ def _slugs(
         return found
 
     return store.read(query)
+
+
+def search_orgs(
+    store: Store,
+    actor: Actor,
+    *,
+    words: str = "",
+    state: Standing | None = None,
+    after: str | None = None,
+    limit: int = 100,
+) -> Sequence[Organisation]:
+    """Organisations by slug, after the slug `after`: those the actor sees whose slug, name or id contains `words`."""
+    visible = actor.orgs_with("orgs:read")
+    found = sa.select(orgs).order_by(orgs.c.slug).limit(limit)
+    if visible is not None:
+        found = found.where(orgs.c.id.in_(sorted(visible)))
+    if words:
+        named = orgs.c.name.icontains(words, autoescape=True) | (orgs.c.id == words)
+        found = found.where(orgs.c.slug.icontains(words, autoescape=True) | named)
+    if state is not None:
+        found = found.where(orgs.c.state == state.value)
+    if after is not None:
+        found = found.where(orgs.c.slug > after)
+    return [
+        Organisation(row["id"], row["slug"], row["name"], Standing(row["state"]), row["created_us"])
+        for row in store.read(lambda tx: tx.rows(found))
+    ]

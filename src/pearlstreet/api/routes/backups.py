@@ -8,12 +8,7 @@ from fastapi import Request, Response
 
 from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import Out, Time, time_of
-from pearlstreet.base.clock import to_rfc3339
-from pearlstreet.base.errors import Unavailable
-from pearlstreet.base.text import text
-from pearlstreet.center import BackupFile
-from pearlstreet.store import audit
-from pearlstreet.store.core import Store, Tx
+from pearlstreet.center import BackupFile, list_backups, make_backup
 from pearlstreet.tenancy.model import Actor
 
 door = Door("/backups", "backups")
@@ -40,36 +35,14 @@ def _backup(found: BackupFile) -> dict[str, Any]:
 @door.post("", scope="backup:write", status_code=201, responses={201: {"model": BackupOut}})
 async def make(request: Request, actor: Actor = Asker) -> Response:
     """Make a backup while the center runs; the key file is not part of it."""
-    actor.require("backup:write")
     center = center_of(request)
-    if center.backup is None:
-        raise Unavailable(text("This center makes no backups itself"))
-    make_backup = center.backup
-    stamp = to_rfc3339(center.store.clock.now_us())[:19].replace(":", "").replace("-", "")
-
-    def work(store: Store) -> BackupFile:
-        with center.backing_up:
-            store.not_done_before()  # else the file of a repeated request would be made, and then nobody's
-            return record_made(store, make_backup(f"pearl-{stamp}Z"))
-
-    def record_made(store: Store, made: BackupFile) -> BackupFile:
-        details = {"bytes": made.size_bytes}
-
-        def record(tx: Tx) -> BackupFile:
-            audit.record(tx, actor=actor.label, action="backup.make", target=made.name, details=details)
-            return made
-
-        return store.write(record)
-
-    return await command(request, actor, work, _backup, status=201)
+    return await command(request, actor, lambda store: make_backup(center, store, actor), _backup, status=201)
 
 
 @door.get("", scope="backup:write", responses={200: {"model": Backups}})
 async def backups(request: Request, actor: Actor = Asker) -> Response:
     """Backups in the center's own folder, newest first."""
-    actor.require("backup:write")
-    found = center_of(request).backups
+    center = center_of(request)
     return await query(
-        lambda: list(found()) if found is not None else [],
-        lambda rows: {"items": [_backup(row) for row in rows]},
+        lambda: list_backups(center, actor), lambda rows: {"items": [_backup(row) for row in rows]}
     )

@@ -1,0 +1,172 @@
+"""Credit, for the center's operators: what waits for a second person, giving and correcting, who has how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from pearlstreet.base.errors import InvalidInput, PearlError, Problem
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.charts.bars import Bars, bars
+from pearlstreet.console.door import once
+from pearlstreet.console.page import Page
+from pearlstreet.console.typed import text_in, wrong, yuan_in
+from pearlstreet.ledger import funds, topups
+from pearlstreet.ledger.center_funds import charged_by_month, list_funds
+from pearlstreet.ledger.site import read_site
+from pearlstreet.ledger.topups import TopUpState
+from pearlstreet.tenancy.directory import org_names
+from pearlstreet.tenancy.model import Organisation
+from pearlstreet.tenancy.orgs import get_org, list_orgs
+
+T = TypeVar("T")
+RECENT = 20
+PENDING_SHOWN = 200
+ORGS_OFFERED = 1000
+
+
+def show(ask: Ask) -> Answer:
+    """What waits, the forms, everybody's balance."""
+    store, actor = ask.store, ask.actor
+    words, short = ask.query.get("q", "")[:120].strip(), ask.query.get("short") == "1"
+    found = list_funds(
+        store, actor, words=words, short=short, after=ask.query.get("after") or None, limit=PER_PAGE + 1
+    )
+    pending = topups.list_top_ups(store, actor, state=TopUpState.PENDING, limit=PENDING_SHOWN)
+    recent = topups.list_top_ups(store, actor, limit=RECENT)
+    shown = found[:PER_PAGE]
+    may_write = actor.may("credit:write")
+    return View(
+        "credit.html",
+        {
+            "pending": pending,
+            "recent": recent,
+            "names": org_names(store, actor, (one.org_id for one in (*pending, *recent))),
+            "is_own": lambda top_up: top_up.requested_by.partition(" ")[0] == actor.label.partition(" ")[0],
+            "rows": shown,
+            "after": shown[-1].slug if len(found) > PER_PAGE else None,
+            "words": words,
+            "short": short,
+            "filters": {
+                name: value for name, value in (("q", words), ("short", "1" if short else "")) if value
+            },
+            "chart": _chart(ask),
+            "limit": store.read(read_site).approval_above,
+            "may_write": may_write,
+            "may_approve": actor.may("credit:approve"),
+            "offered": list_orgs(store, actor, limit=ORGS_OFFERED) if may_write else (),
+        },
+    )
+
+
+def _chart(ask: Ask) -> object:
+    months = charged_by_month(ask.store, ask.actor)
+    series = Bars(ask.say(text("Yuan charged")), [money.micro / 1e6 for _, money in months])
+    return bars(
+        ask.say(text("Yuan charged by month, all organisations together")),
+        [name for name, _ in months],
+        [series],
+        rest=ask.say(text("others")),
+        empty=ask.say(text("Nothing charged yet.")),
+    )
+
+
+def give(ask: Ask) -> Answer:
+    """Money that came in, or a gift."""
+    org, amount = _org(ask, "give_org"), yuan_in(ask, "give_amount")
+    made = _renamed(
+        {"amount": "give_amount", "memo": "give_memo"},
+        lambda: topups.top_up(
+            once(ask),
+            ask.actor,
+            org.id,
+            amount,
+            memo=ask.value("give_memo"),
+            promotion=ask.value("give_kind") == "promotion",
+        ),
+    )
+    if made.state is TopUpState.PENDING:
+        return Go(
+            "/credit", text("¥{amount} for {org} wait for a second person", amount=str(amount), org=org.slug)
+        )
+    return Go("/credit", text("{org} has ¥{amount} more", amount=str(amount), org=org.slug))
+
+
+def approve(ask: Ask) -> Answer:
+    """Another person's top-up."""
+    done = topups.approve_top_up(ask.store, ask.actor, ask.value("top_up"))
+    return Go("/credit", text("¥{amount} are booked", amount=str(done.amount)))
+
+
+def reject(ask: Ask) -> Answer:
+    """Turn one down."""
+    done = topups.reject_top_up(ask.store, ask.actor, ask.value("top_up"))
+    return Go("/credit", text("The top-up of ¥{amount} is turned down", amount=str(done.amount)))
+
+
+def correct(ask: Ask) -> Answer:
+    """Put a mistake right by a new transaction."""
+    org, amount = _org(ask, "fix_org"), yuan_in(ask, "fix_amount")
+    if not ask.value("fix_memo"):
+        raise wrong("fix_memo", text("Say why: it stands on the organisation’s statement"))
+    topups.correct(
+        ask.store,
+        ask.actor,
+        org.id,
+        amount,
+        memo=text_in(ask, "fix_memo", 500),
+        reference=text_in(ask, "fix_reference", 100),
+    )
+    return Go(
+        "/credit", text("The books of {org} are corrected by ¥{amount}", org=org.slug, amount=str(amount))
+    )
+
+
+def set_limit(ask: Ask) -> Answer:
+    """How far below zero it may go."""
+    org, limit = _org(ask, "limit_org"), yuan_in(ask, "limit_amount")
+    if limit.micro < 0:
+        raise wrong("limit_amount", text("A credit limit is 0 or more"))
+    funds.set_credit_limit(ask.store, ask.actor, org.id, limit)
+    return Go("/credit", text("{org} may go ¥{amount} below zero", org=org.slug, amount=str(limit)))
+
+
+def _org(ask: Ask, field: str) -> Organisation:
+    written = ask.value(field)
+    if not written:
+        raise wrong(field, text("Choose an organisation"))
+    try:
+        return get_org(ask.store, ask.actor, written)
+    except PearlError as error:
+        raise wrong(field, error.message) from None
+
+
+def _renamed(names: Mapping[str, str], work: Callable[[], T]) -> T:
+    """Run a service; what it says of a field is shown at the field that this page calls otherwise."""
+    try:
+        return work()
+    except InvalidInput as error:
+        problems = [
+            Problem(names.get(one.field, one.field), one.message, one.line, one.column, hint=one.hint)
+            for one in error.problems
+        ]
+        raise InvalidInput(error.message, hint=error.hint, problems=problems) from None
+
+
+PAGES = (
+    Page(
+        "/credit",
+        text("Credit"),
+        show,
+        scope="credit:read",
+        at_center=True,
+        actions={
+            "give": give,
+            "approve": approve,
+            "reject": reject,
+            "correct": correct,
+            "limit": set_limit,
+        },
+    ),
+)
