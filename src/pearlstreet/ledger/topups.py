@@ -16,7 +16,7 @@ from pearlstreet.ledger import chart
 from pearlstreet.ledger.book import post_one
 from pearlstreet.ledger.model import Draft, Entry, TxKind
 from pearlstreet.ledger.site import read_site
-from pearlstreet.ledger.tables import top_ups
+from pearlstreet.ledger.tables import top_ups, transactions
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -149,7 +149,7 @@ def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str
     """Credit (or, negative, debit) an organisation to put a mistake right: a new transaction, whose id is returned.
 
     `reference` makes it happen once. Raises InvalidInput without a memo or amount, Forbidden above the limit that
-    needs two people.
+    needs two people, Conflict when the reference stands for a correction of something else.
     """
     actor.require("credit:write")
     if not amount or not memo.strip() or len(memo) > 500 or not 0 < len(reference) <= 100:
@@ -170,6 +170,12 @@ def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str
             entries=(Entry(chart.REFUNDS, amount),),
             actor=actor.label,
         )
+        before = tx.first(sa.select(transactions).where(transactions.c.reference == draft.reference))
+        if before is not None and (before["org_id"], before["funds_micro"]) != (org_id, amount.micro):
+            raise Conflict(
+                text("The reference {reference} stands for another correction", reference=reference),
+                hint=text("Use a reference of its own for each correction"),
+            )
         posted = post_one(tx, draft)
         if posted.fresh:
             _audit(tx, actor, "credit.correct", posted.id, org_id, amount)

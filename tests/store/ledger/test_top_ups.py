@@ -123,6 +123,9 @@ def test_a_correction_is_a_new_transaction_made_once(store: Store) -> None:
     first = correct(books, CLERK, ORG, yuan("-3"), memo="paid in twice", reference="c1")
     assert correct(books, CLERK, ORG, yuan("-3"), memo="paid in twice", reference="c1") == first
     assert has(books).balance == yuan("7")
+    with pytest.raises(Conflict, match="another correction"):
+        correct(books, CLERK, ORG, yuan("-4"), memo="paid in twice", reference="c1")
+    assert has(books).balance == yuan("7")
     with pytest.raises(InvalidInput):
         correct(books, CLERK, ORG, yuan("1"), memo=" ", reference="c2")
     with pytest.raises(Forbidden, match="top-up"):
