@@ -23,6 +23,7 @@ from pearlstreet.compute.engines.local.folders import Folders
 from pearlstreet.compute.engines.local.launching import ForkServer, Launch, last_words, launch
 from pearlstreet.compute.engines.local.plan import make_plan, misfit
 from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
+from pearlstreet.compute.engines.local.sampling import DeviceSampler
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.orders import plain_id, refusal
 from pearlstreet.compute.engines.protocol import (
@@ -78,6 +79,7 @@ class LocalEngine:
         self._seccomp = write_seccomp(self._folders.root, self._walls)
         clearing.empty_trash(self._folders)
         self._forks = ForkServer(self._folders.root)
+        self._sampler = DeviceSampler(self._folders)
         self._guard = threading.Lock()
         self._busy: dict[str, tuple[threading.Lock, int]] = {}
         self._ended: dict[str, AttemptReport] = {}
@@ -114,6 +116,7 @@ class LocalEngine:
             disk_gib=max(seen.disk_gib - kept.disk_gib, 0.0),
         )
         self._node = (now_s, node)
+        self._sampler.take(node, self._clock.now_us())
         return node
 
     # -- start
@@ -240,11 +243,13 @@ class LocalEngine:
         )  # before the state: it is written before the lock is let go
         state = files.read_json(str(folder), files.STATE)
         if state is not None and state["state"] == TaskState.EXITED:
+            self._sampler.leave(attempt_id)
             return self._remember(plan, state) if keep else reports.from_state(plan, state)
         if not alive and self._begun(plan, folder):
             return self._lost(plan)
         if not alive:
             self._revive(plan)
+        self._sampler.watch(plan)
         return reports.from_state(plan, state)
 
     def _begun(self, plan: dict[str, Any], folder: Path) -> bool:
@@ -253,6 +258,7 @@ class LocalEngine:
 
     def _remember(self, plan: dict[str, Any], state: dict[str, Any]) -> AttemptReport:
         report = reports.from_state(plan, state)
+        self._sampler.leave(plan["attempt_id"])
         with self._guard:
             self._ended[plan["attempt_id"]] = report
             while len(self._ended) > ENDED_KEPT:

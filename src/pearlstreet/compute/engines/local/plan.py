@@ -170,6 +170,7 @@ def _task(
         )
     return {
         "rank": task.rank,
+        "devices": [grant.index for grant in task.devices],
         "group": f"{_short(folders.root)}.{order.attempt_id}.{task.rank}",
         "limits": {
             "memory_bytes": memory_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import heapq
 import json
 import os
 import stat
@@ -46,9 +47,14 @@ def _read_at(path: str, offset: int, limit: int) -> bytes:
 
 
 def read_metrics(folder: Path, since_us: int) -> list[MetricSample]:
-    """Samples after `since_us`, oldest first."""
+    """Samples after `since_us`, oldest first: of processes by the supervisor, of devices by the server."""
+    both = (_read_samples(folder / name, since_us) for name in (files.METRICS, files.DEVICE_METRICS))
+    return list(heapq.merge(*both, key=lambda sample: sample.at_us))
+
+
+def _read_samples(path: Path, since_us: int) -> list[MetricSample]:
     try:
-        lines = (folder / files.METRICS).read_bytes().split(b"\n")[:-1]
+        lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     first = bisect.bisect_right(lines, since_us, key=_time_of)

@@ -21,6 +21,7 @@ STATE = "state.json"
 LOCK = "lock"
 BALLAST = "ballast"
 METRICS = "metrics.jsonl"
+DEVICE_METRICS = "devices.jsonl"
 SUPERVISOR_LOG = "supervisor.log"
 SHARED_MEMORY = "shm"
 FOLDERS = ("work", "outputs", "tmp", "home", "logs", "user-metrics")

@@ -21,6 +21,7 @@ USER_LINE_BYTES = 16 << 10
 USER_READ_BYTES = 256 << 10
 USER_VALUES = 64
 METRICS_BYTES = 16 << 20
+SAMPLE_S = 2.0
 SAMPLES_PER_PACE = 1000
 """After as many samples the pace halves: a long run stays bounded and keeps its beginning."""
 

@@ -14,7 +14,6 @@ from .task import Task
 LOOK_S = 0.5
 LOOK_UNMETERED_S = 0.1
 """Without control groups the memory limit is only as sharp as this."""
-SAMPLE_S = 2.0
 DISK_S = 2.0
 DISK_SHARE = 20
 """Counting files may take one part in so many of the supervisor's time."""
@@ -48,10 +47,10 @@ class Watch:
         self._free_bytes = self._free()
         self._look_s = LOOK_S if plan["cgroup"] else LOOK_UNMETERED_S
         self._next_look_s = time.monotonic()
-        self._next_sample_s = time.monotonic() + SAMPLE_S / 2
+        self._next_sample_s = time.monotonic() + usage.SAMPLE_S / 2
         self._next_disk_s = time.monotonic() + DISK_S / 2
         self._next_beat_s = 0.0
-        self._pace_s = SAMPLE_S
+        self._pace_s = usage.SAMPLE_S
         self._samples = 0
 
     def next_s(self) -> float:
