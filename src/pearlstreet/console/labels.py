@@ -38,6 +38,9 @@ LABELS: Mapping[str, Text] = {
     "revoked": text("revoked"),
     "expired": text("expired"),
     "closing": text("closing"),
+    "disabled": text("switched off"),
+    "due": text("on its way"),
+    "delivered": text("delivered"),
 }
 TONES: Mapping[str, str] = {
     "running": "good",
@@ -53,6 +56,9 @@ TONES: Mapping[str, str] = {
     "pending": "wait",
     "drained": "wait",
     "suspended": "wait",
+    "due": "wait",
+    "delivered": "done",
+    "disabled": "bad",
     "failed": "bad",
     "unhealthy": "bad",
     "gone": "bad",

@@ -23,6 +23,7 @@ MENU: tuple[NavGroup, ...] = (
             NavItem("/secrets", text("Secrets"), "lock", "x"),
             NavItem("/keys", text("API keys"), "key", "k"),
             NavItem("/users", text("Users"), "user", "u"),
+            NavItem("/notices", text("Notices"), "bell", "i"),
             NavItem("/account", text("My account"), "user", "y"),
         ),
     ),

@@ -16,6 +16,7 @@ from pearlstreet.console.pages import (
     keys,
     members,
     nodes,
+    notices,
     orgs,
     preferences,
     prices,
@@ -27,6 +28,7 @@ from pearlstreet.console.pages import (
     statement,
     submit,
     users,
+    webhooks,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -44,6 +46,8 @@ PAGES: tuple[Page, ...] = (
     *secrets.PAGES,
     *users.PAGES,
     *account.PAGES,
+    *notices.PAGES,
+    *webhooks.PAGES,
     *nodes.PAGES,
     *accelerators.PAGES,
     *incidents.PAGES,

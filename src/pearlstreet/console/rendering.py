@@ -19,8 +19,15 @@ from pearlstreet.console.asking import Ask, View
 from pearlstreet.console.labels import ENDS, LABELS, TONES
 from pearlstreet.console.page import NavGroup, Page
 from pearlstreet.console.statics import statics
+from pearlstreet.tenancy.notices.inbox import count_unread
 
-PIECES = {"ui": "ui.html", "tables": "jobs_table.html", "bill": "billing_tabs.html", "ops": "ops.html"}
+PIECES = {
+    "ui": "ui.html",
+    "tables": "jobs_table.html",
+    "bill": "billing_tabs.html",
+    "notes": "notice_tabs.html",
+    "ops": "ops.html",
+}
 """Macros that every template may use, by the name they have there."""
 LANGUAGES = (("en", "English"), ("zh-CN", "简体中文"))
 
@@ -90,6 +97,7 @@ class Renderer:
             "error": ask.error,
             "problems": problems_by_field(ask.error),
             "time": moment,
+            "unread": count_unread(ask.store, ask.actor) if ask.credential and ask.part is None else 0,
             "now_us": ask.store.clock.now_us(),
             **view.values,
         }

@@ -146,6 +146,19 @@ def enable_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webh
     return store.write(command)
 
 
+def disable_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webhook:
+    """Keep it but post nothing there, until `enable_webhook`; what waits is dropped. Raises NotFound."""
+
+    def command(tx: Tx) -> Webhook:
+        owner, row = _find(tx, actor, whose, webhook)
+        queue.give_up(tx, row["id"])
+        tx.execute(sa.update(webhooks).where(webhooks.c.id == row["id"]).values(state="disabled"))
+        _note(tx, actor, "webhook.disable", owner, row["id"], row["url"])
+        return _webhook({**row, "state": "disabled"})
+
+    return store.write(command)
+
+
 def test_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Delivery:
     """Post a test there, the way that every event goes. Raises NotFound, Conflict while it is switched off."""
 
