@@ -148,6 +148,21 @@ def _terminate_all(url: str) -> None:
     admin.dispose()
 
 
+def test_postgresql_told_not_to_sync_syncs_our_commits_all_the_same(postgres_database: str) -> None:
+    name = postgres_database.rsplit("/", 1)[1]
+    engine = sa.create_engine(postgres_database.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    engine.dispose()
+    store = with_things(make_store(postgres_database))
+    show = sa.text("SHOW synchronous_commit")
+    assert store.write(lambda tx: tx.scalar(show)) == "on"
+    with pytest.raises(ZeroDivisionError):
+        store.write(lambda tx: 1 // 0)
+    assert store.write(lambda tx: tx.scalar(show)) == "on"
+    store.close()
+
+
 def test_postgresql_restarting_between_commands_is_not_noticed(postgres_database: str) -> None:
     store = with_things(make_store(postgres_database))
     store.write(lambda tx: add(tx, "before"))

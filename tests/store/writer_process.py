@@ -1,11 +1,15 @@
-"""What test_kill runs and kills: a process that writes pairs of rows and says of each pair, once acknowledged, which."""
+"""What test_kill runs and kills: a process that writes pairs of rows and says of each pair, once acknowledged, which.
+
+Beside them a reader says what it was shown.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 
-from tests.store.things import add
+import sqlalchemy as sa
+from tests.store.things import add, things
 
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.store import audit
@@ -23,6 +27,7 @@ def write_until_killed(url: str, run: str, key: bytes, fifo: str) -> None:
     threads = [
         threading.Thread(target=_write, args=(store, f"{run}-{n}", acknowledged)) for n in range(WRITERS)
     ]
+    threads.append(threading.Thread(target=_show, args=(store, acknowledged)))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -36,6 +41,16 @@ def _write(store: Store, writer: str, acknowledged: int) -> None:
         store.write(lambda tx, name=name: _pair(tx, name))
         os.write(acknowledged, f"{name}\n".encode())
         number += 1
+
+
+def _show(store: Store, shown: int) -> None:
+    """Tell what a reader sees beside the writers: a line with `?` before the newest row of each look."""
+    while True:
+        newest = store.read(
+            lambda tx: tx.scalar(sa.select(things.c.id).order_by(things.c.id.desc()).limit(1))
+        )
+        if newest is not None:
+            os.write(shown, f"?{newest}\n".encode())
 
 
 def _pair(tx: Tx, name: str) -> None:

@@ -17,6 +17,10 @@ READERS_MAX = 64
 WAL_LIMIT_BYTES = 64 << 20
 """SQLite's write-ahead log is cut back to this after a checkpoint."""
 CONNECT_S = 10
+MUST_BE_SYNCED = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Switched off, PostgreSQL acknowledges commits, and shows them to readers, that a crash of its machine would lose."""
 
 
 def make_engines(url: URL, *, memory: bool, busy_s: float) -> tuple[sa.Engine, sa.Engine]:
@@ -52,6 +56,7 @@ def _sqlite_engines(url: URL, memory: bool, busy_s: float) -> tuple[sa.Engine, s
 def _postgres_engines(url: URL, busy_s: float) -> tuple[sa.Engine, sa.Engine]:
     def prepare(connection: Any, _record: Any) -> None:
         connection.execute(f"SET lock_timeout = {int(busy_s * 1000)}")
+        connection.execute(MUST_BE_SYNCED)
 
     engines = []
     for size, most in ((1, 1 + READERS), (READERS, READERS_MAX)):
