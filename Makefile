@@ -4,6 +4,9 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 JOBS ?= 2
 CYCLES ?= 100
+SECONDS ?= 90
+WORKERS ?= 2
+FIRST ?= 1
 N ?= 100000
 OPS ?= 1000000
 SEED ?= 1
@@ -11,7 +14,7 @@ BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop crash fuzz security ledger-scale browser e2e screenshots bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop sim crash fuzz security ledger-scale browser e2e screenshots bench engines lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +67,9 @@ fmt: setup ## Rewrite the code in the house style
 
 prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py
+
+sim: setup ## Simulate centers under faults (SECONDS=90, WORKERS=2, FIRST=1 for the first seed)
+	$(BIN)/pearl sim run --seconds $(SECONDS) --workers $(WORKERS) --first $(FIRST)
 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100)
 	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py

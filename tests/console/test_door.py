@@ -47,6 +47,7 @@ def test_over_tls_the_cookie_is_bound_to_the_host(console: Console) -> None:
 def test_a_wrong_password_keeps_the_name_and_not_the_password(console: Console) -> None:
     answer = console.visitor().post("/sign-in", "in", {"name": "viewer", "password": "wrong-Pass-9"})
     assert answer.status_code == 401
+    assert "The login name or the password is wrong" in words(answer)
     assert 'value="viewer"' in answer.text and "wrong-Pass-9" not in answer.text
     assert "pearl_session" not in " ".join(answer.headers.get_list("set-cookie"))
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.engines_present import has_program, need
+from tests.engines.npm import installed
 
 HERE = Path(__file__).parent
 REDIRECT_URI = "http://127.0.0.1:9/callback"
@@ -49,7 +46,7 @@ class RunningProvider:
 @contextmanager
 def running_provider(redirect_uri: str = REDIRECT_URI) -> Iterator[RunningProvider]:
     """A provider that sends browsers back to `redirect_uri`, on a free port of loopback. Skips when node and npm are absent or it cannot be installed."""
-    folder = _installed()
+    folder = installed(HERE, ("package.json", "package-lock.json", "provider.mjs"), "oidc-provider")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -65,37 +62,6 @@ def running_provider(redirect_uri: str = REDIRECT_URI) -> Iterator[RunningProvid
         process.terminate()
         process.wait(10)
         log.unlink(missing_ok=True)
-
-
-def _installed() -> Path:
-    """The cache folder with the provider in it, named by what it holds."""
-    need(has_program("node") and has_program("npm"), "node with npm")
-    names = ("package.json", "package-lock.json", "provider.mjs")
-    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in names)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pearlstreet-tests"
-    folder = cache / f"oidc-{digest}"
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    building = cache / f"oidc-{digest}.{os.getpid()}"
-    building.mkdir()
-    for name in names:
-        shutil.copy(HERE / name, building / name)
-    done = subprocess.run(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        cwd=building,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        shutil.rmtree(building)
-        need(None, f"the npm package oidc-provider ({done.stderr.strip()[-200:]})")
-    try:
-        building.rename(folder)
-    except OSError:  # another test process was faster
-        shutil.rmtree(building)
-    return folder
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
