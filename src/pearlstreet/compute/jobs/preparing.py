@@ -292,19 +292,20 @@ def _once_more(tx: Tx, row_id: str, step: _Step) -> _Step:
     lost = (state_events.c.entity_id == row_id) & (state_events.c.event == LOST)
     if (tx.scalar(sa.select(sa.func.count()).where(lost)) or 0) >= lifecycle.ENGINE_FAILURES_MAX:
         return _Step(FAILED, step.message)
-    note(tx, row_id, BUILDING, WANTED, LOST, step.message)
     tx.execute(sa.update(preparations).where(preparations.c.id == row_id).values(attempt_id=tx.new_id("att")))
     return _Step(WANTED, step.message)
 
 
 def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, step: _Step) -> int | None:
+    event = "prepare"
     if step.lost:
         step = _once_more(tx, row_id, step)
+        event = LOST if step.state == WANTED else event
     if step.state != context["state"]:
         message = step.message.to_json() if step.message else None
         values = {"state": step.state, "message": message, "result": step.result, "at_us": tx.now_us}
         tx.execute(sa.update(preparations).where(preparations.c.id == row_id).values(**values))
-        note(tx, row_id, context["state"], step.state, "prepare", step.message)
+        note(tx, row_id, context["state"], step.state, event, step.message)
     if step.state in (READY, FAILED):
         lifecycle.release_prepared(tx, row_id, ready=step.state == READY, reason=step.message)
         return None
