@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pearlstreet.base.outcome import Done
 from pearlstreet.compute.jobs.model import ATTEMPT_STATES, JOB_STATES, LIVE_ATTEMPT
 from pearlstreet.sim.ends import must
 
@@ -82,6 +83,7 @@ class Checker:
         self._devices()
         if placed:
             self._quotas(placed)
+            self._places(placed)
         self._books()
         self._use()
 
@@ -109,9 +111,11 @@ class Checker:
         for seq, entity, before, after, event in self._rows(query, self._event):
             self._event = seq
             kind = entity.partition("_")[0]
-            if kind not in MOVES:
-                continue
             known = self.states.get(entity, "queued" if kind == "job" and event != "submit" else None)
+            if kind not in MOVES:
+                must(known == before, "moves join", f"{entity}: {event} from {before}, but it was {known}")
+                self.states[entity] = after
+                continue
             must(known == before, "moves join", f"{entity}: {event} from {before}, but it was {known}")
             must(known not in TERMINAL, "what has ended stays ended", f"{entity}: {event} from {before}")
             if before is not None and event != "elements":
@@ -193,6 +197,14 @@ class Checker:
                 most is None or len(mine) <= most, "an array runs so many at once", f"{array_id}: {len(mine)}"
             )
 
+    def _places(self, placed: list[str]) -> None:
+        """Nothing new is put on a machine that is gone, ill or drained."""
+        query = "SELECT name FROM nodes WHERE present AND healthy AND NOT drained"
+        fit = {name for (name,) in self._rows(query)}
+        for attempt in placed:
+            used = {node for node, _, _ in self._live[attempt].tasks} if attempt in self._live else set()
+            must(used <= fit, "work is placed where it may run", f"{attempt}: {sorted(used - fit)}")
+
     def _books(self) -> None:
         """Postings sum to zero and balances are their sums; use is charged once; holds are paid for."""
         sums: dict[int, int] = defaultdict(int)
@@ -242,14 +254,29 @@ class Checker:
             self._held[org_id] = ever
 
     def _use(self) -> None:
-        """Spans of a stream neither overlap nor gap."""
-        query = "SELECT id, stream_id, sequence, start_us, end_us FROM ledger_spans WHERE id > ? ORDER BY id"
-        for span, stream, sequence, start_us, end_us in self._rows(query, self._span):
+        """Spans of a stream neither overlap nor gap, and lie within what the machines did."""
+        query = (
+            "SELECT s.id, s.stream_id, s.sequence, s.start_us, s.end_us, t.external_id FROM ledger_spans s"
+            " JOIN ledger_streams t ON t.id = s.stream_id WHERE s.id > ? ORDER BY s.id"
+        )
+        for span, stream, sequence, start_us, end_us, attempt in self._rows(query, self._span):
             self._span = span
             last, until_us = self._spans.get(stream, (-1, start_us))
             joined = sequence == last + 1 and start_us == until_us and end_us > start_us
             must(joined, "spans neither overlap nor gap", f"stream {stream}: {sequence} after {last}")
             self._spans[stream] = (sequence, end_us)
+            self._really_ran(attempt, start_us, end_us)
+
+    def _really_ran(self, attempt: str, start_us: int, end_us: int) -> None:
+        """What is metered ran, as far as the machines remember and the center was not lied to."""
+        truth = self._world.engine.cluster.probe(attempt)
+        if self._world.time.was_set_back or attempt in self._world.wire.lied:
+            return
+        if not isinstance(truth, Done) or truth.value is None:
+            return
+        began_us, ended_us = truth.value.started_us, truth.value.ended_us
+        ran = began_us is not None and began_us <= start_us and (ended_us is None or end_us <= ended_us)
+        must(ran, "only what ran is metered", f"{attempt}: {start_us}–{end_us}, it ran {began_us}–{ended_us}")
 
     def _machines(self) -> None:
         """The machines' own truth: at most one live execution of a job, and no device beyond its whole."""

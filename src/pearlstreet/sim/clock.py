@@ -14,6 +14,8 @@ class WorldTime:
     def __init__(self) -> None:
         self._elapsed_ns = 1000 * NS
         self._wall_offset_ns = START_NS
+        self.was_set_back = False
+        """A server that boots then is behind the machines: their times and its own cannot be compared."""
 
     def elapsed_ns(self) -> int:
         """Time that has passed."""
@@ -30,6 +32,7 @@ class WorldTime:
     def set_wall(self, by_s: float) -> None:
         """Set the wall clock ahead, or (below 0) back; no time passes."""
         self._wall_offset_ns += int(by_s * NS)
+        self.was_set_back |= by_s < 0
 
 
 class WorldClock(SystemClock):

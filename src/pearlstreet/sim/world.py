@@ -91,9 +91,7 @@ class World:
         self._arrivals()
         if self._chance.happens(0.6):
             self.on(self.door, self.people.act)
-        kind = self.faults.draw(Site.WORLD)
-        if kind is not None:
-            self.on(self.door, lambda: self.faults.strike(kind, Moment(self, self.door)))
+        self._trouble()
         if self._contends_until == self.number and len(self.servers) > 1:
             self.note(self.servers[0].name, "is killed")
             del self.servers[0]
@@ -128,8 +126,11 @@ class World:
         self._depth += 1
         try:
             others = [(one, loop) for one in self.servers for loop in one.due()]
-            if others and self._chance.happens(0.6):
+            what = self._chance.pick(("loop", "loop", "people", "fault"))
+            if what == "loop" and others:
                 self._step_of(*self._chance.pick(others))
+            elif what == "fault":
+                self._trouble()
             else:
                 self.on(self.door, self.people.act)
         finally:
@@ -182,6 +183,12 @@ class World:
     def note(self, who: str, what: str) -> None:
         """A line of the trace."""
         self.trace.note(self.number, self._clock.now_us(), who, what)
+
+    def _trouble(self) -> None:
+        """Perhaps something goes wrong in the world."""
+        kind = self.faults.draw(Site.WORLD)
+        if kind is not None:
+            self.on(self.door, lambda: self.faults.strike(kind, Moment(self, self.door)))
 
     def _step_of(self, server: Server, loop: Loop) -> None:
         self.on(server, lambda: server.step(loop))

@@ -96,6 +96,11 @@ def paused(moment: Moment) -> Outcome[Any]:
     return answer
 
 
+def paused_before_write(moment: Moment) -> None:
+    """The process stands still with a decision made and not yet written; another server takes over meanwhile."""
+    moment.struck = moment.world.take_over(moment.server)
+
+
 def lease_lost(moment: Moment) -> Outcome[Any]:
     """A call takes longer than the lease of its row."""
     answer = moment.call()

@@ -9,6 +9,7 @@ from pearlstreet.sim.faults.kind import Kind, Site
 _ACTS = frozenset({"start", "stop", "forget"})
 _ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})
 _START, _PROBE, _SCAN, _NODES = (frozenset({name}) for name in ("start", "probe", "scan", "nodes"))
+_CALLS = _ACTS | _PROBE | {"list_outputs", "read_output"}
 _STARTED = frozenset({"start", "stop"})
 
 
@@ -79,8 +80,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("crash_after_commit", Site.AFTER_COMMIT, process.crash_after_commit, "the server dies unanswered"),
     _line("crash_before_act", process.crash_before_act, _ACTS, "the server dies before it acts", 0.5),
     _line("crash_after_act", process.crash_after_act, _ACTS, "the server dies before it writes", 0.5),
-    _line("paused", process.paused, _ACTS | _PROBE, "the server stands still, another takes over", 0.5),
-    _line("lease_lost", process.lease_lost, _ACTS, "a call outlasts its lease", 0.5),
+    _line("paused", process.paused, _CALLS, "the server stands still after a call, another takes over", 0.5),
+    Kind(
+        "paused_before_write",
+        Site.BEFORE_WRITE,
+        process.paused_before_write,
+        "it stands still before a write",
+    ),
+    _line("lease_lost", process.lease_lost, _CALLS, "a call outlasts its lease", 0.5),
     Kind("second_server", Site.WORLD, process.second_server, "two servers contend"),
     # Its store, hints and clock
     Kind("disk_full", Site.BEFORE_COMMIT, process.disk_full, "the database's disk is full"),
