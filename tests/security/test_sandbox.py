@@ -42,10 +42,10 @@ WALLS = {
     "landlock": {"sandbox": "landlock"},
     "landlock without control groups": {"sandbox": "landlock", "cgroups": "off"},
 }
-SHARED = frozenset(
-    {"command_line_of_other", "unix_socket", "shared_memory_file", "shared_memory_segment", "message_queue"}
-)
-"""Landlock keeps files, ports and signals apart; nothing else of the machine."""
+SHARED = frozenset({"command_line_of_other", "unix_socket"})
+"""Landlock hides no processes, and knows no sockets that are files."""
+MEMORY = frozenset({"shared_memory_file", "shared_memory_segment", "message_queue"})
+"""Behind Landlock these are kept apart by namespaces, which an ordinary user may not be allowed to make."""
 KNOWN: Mapping[str, frozenset[str]] = {
     "bubblewrap": frozenset(),
     "bubblewrap without control groups": frozenset(),
@@ -330,7 +330,10 @@ def _check(host: Host, wall: str, *, alone: bool) -> None:
     through = {name: detail for name, (verdict, detail) in found.items() if verdict != "HELD"}
     lost = {name: detail for name, (verdict, detail) in found.items() if verdict not in ("HELD", "ESCAPED")}
     assert not lost
-    assert set(through) == KNOWN[wall], through
+    if os.geteuid() == 0 or wall.startswith("bubblewrap"):
+        assert set(through) == KNOWN[wall], through
+    else:
+        assert set(through) <= KNOWN[wall] | MEMORY, through
 
 
 LEAVES = """

@@ -42,6 +42,20 @@ def share_memory(path: str, size_bytes: int) -> bool:
     return alone
 
 
+def own_memory(size_bytes: int) -> bool:
+    """A /dev/shm, and System V memory and queues, of our own. True: a user namespace of our own was needed. Raises OSError."""
+    alone = False
+    try:
+        linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
+    except PermissionError:
+        alone = True
+        linux.user_namespace(linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    options = f"mode=1777,size={size_bytes}"
+    linux.mount("pearl", "/dev/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)  # noqa: S108
+    return alone
+
+
 def bind_reachable(paths: list[str], keep: list[str]) -> dict[str, str]:
     """A reachable path for each of `paths`. `keep`: folders that must stay visible. Raises OSError."""
     linux.unshare(linux.CLONE_NEWNS)
