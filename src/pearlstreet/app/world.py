@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from pearlstreet.app import furnishing
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import Assembled
 from pearlstreet.base.errors import PearlError
@@ -20,7 +21,7 @@ from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy.model import SYSTEM
+from pearlstreet.tenancy.model import SYSTEM, Actor
 from pearlstreet.tenancy.orgs import create_org, create_project, get_org
 
 TENANTS = (
@@ -34,6 +35,8 @@ BALANCE, ENOUGH = "9999", "100000"
 PAY_EVERY = 50
 """Jobs between two looks at the balances."""
 TARGET_WAITING = 12
+FAILING = 0.08
+"""Of all jobs; some of them are tried again."""
 PAUSE_S = 2.0
 log = structlog.get_logger("world")
 
@@ -58,6 +61,7 @@ class World:
         self._cards = sum(group.nodes * group.devices_per_node for group in groups if group.accelerator)
         self._width = max((group.devices_per_node for group in groups), default=0)
         self._pause = threading.Event()
+        self._people: dict[str, tuple[Actor, ...]] = {}
 
     def run(self) -> None:
         """Play until the process ends."""
@@ -78,7 +82,7 @@ class World:
                 self._pause.wait(5 * PAUSE_S)
 
     def _make_tenants(self) -> None:
-        for slug, name, projects in TENANTS:
+        for size, (slug, name, projects) in enumerate(reversed(TENANTS), 1):
             try:
                 get_org(self._store, SYSTEM, slug)
             except PearlError:
@@ -86,6 +90,12 @@ class World:
                 for project in projects:
                     create_project(self._store, SYSTEM, slug, project)
                 self._pay(org.id)
+                model = self._models[0] if self._models else None
+                furnishing.furnish(self._store, slug, size=size, model=model)
+                if size == len(TENANTS):
+                    furnishing.ask_for_credit(self._store, slug)
+                    furnishing.drain_one(self._store)
+            self._people[slug] = furnishing.members_of(self._store, slug)
 
     def _pay_all(self) -> None:
         for slug, _, _ in TENANTS:
@@ -104,7 +114,8 @@ class World:
     def _submit_one(self) -> None:
         slug, _, projects = self._pick(TENANTS)
         spec = self._spec(self._pick(projects))
-        submit_job(self._store, SYSTEM, self._assembled.center.runtime, slug, parse_json(spec))
+        person = self._pick(self._people[slug] or (SYSTEM,))
+        submit_job(self._store, person, self._assembled.center.runtime, slug, parse_json(spec))
         self._pause.wait(0.05)
 
     def _spec(self, project: str) -> dict[str, Any]:
@@ -127,6 +138,10 @@ class World:
         }
         if count:
             spec["per_task"] |= {"accelerator": self._pick((*self._models, "any")), "count": count}
+        if self._rng.uniform() < FAILING:
+            spec["variables"] = {"SIMULATE_EXIT_CODE": "1"}
+            spec["retries"] = self._pick((0, 0, 2))
+            spec["simulate"] = "60s"
         if self._rng.uniform() < 0.1:
             spec["array"] = {"size": 2 + int(self._rng.uniform() * 12), "max_running": 4}
         return spec
