@@ -12,7 +12,7 @@ from pearlstreet.app.pearl import ROOMS
 from pearlstreet.app.reference import document
 from pearlstreet.base.text import catalogue
 from pearlstreet.cli.helping import help_strings, render, wrap
-from pearlstreet.cli.main import command_of, make_app
+from pearlstreet.cli.main import HOMES, command_of, make_app, wanted
 from pearlstreet.cli.output import STATES, cells
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,26 @@ def test_the_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEARL_LANG", "en")
     written = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     assert document() == written, "write it anew: python -m pearlstreet.app.reference > docs/reference/cli.md"
+
+
+def test_a_command_loads_its_own_module_alone(root: Any) -> None:
+    homes = {**ROOMS, **HOMES}
+    assert set(root.commands) == {name for names in homes.values() for name in names}
+    for name, whole in root.commands.items():
+        assert wanted(homes, [name, "--help"], {}) == name
+        alone = command_of(make_app(ROOMS, name)).commands
+        assert list(alone) == [name]
+        assert sorted(getattr(alone[name], "commands", {})) == sorted(getattr(whole, "commands", {}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [([], {}), (["--help"], {}), (["jobz"], {}), (["jobs"], {"_PEARL_COMPLETE": "complete_bash"})],
+)
+def test_help_slips_and_completion_know_every_command(
+    arguments: list[str], environment: dict[str, str]
+) -> None:
+    assert wanted({**ROOMS, **HOMES}, arguments, environment) is None
 
 
 def test_every_help_string_is_translated(root: Any) -> None:

@@ -98,3 +98,10 @@ def test_what_cannot_be_is_said_before_anything_is_kept(
     assert answer.code in (1, 2)
     assert words in answer.err
     assert len(ada.right("jobs", "--json").rows) == before
+
+
+def test_the_center_makes_a_backup_itself(center: Center) -> None:
+    system = center.as_("system")
+    made = system.right("backups", "make", "--json").value
+    assert (center.data / "backups" / made["name"]).stat().st_size == made["size_bytes"]
+    assert [row["name"] for row in system.right("backups", "list", "--json").rows] == [made["name"]]

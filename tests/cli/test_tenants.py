@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.cli.center import PASSWORD, Center, Pearl, command
+from tests.cli.center import PASSWORD, Center, Pearl, command, until
 
 
 def test_who_one_is(ada: Pearl) -> None:
@@ -130,3 +130,30 @@ def test_the_books_and_the_audit_log_are_proved(center: Center, tmp_path: Path) 
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_notices_are_tested_read_and_chosen(ada: Pearl) -> None:
+    ada.right("notices", "test")
+    found = until(lambda: ada.right("notices", "list", "--unread", "--json").rows)
+    assert found[0]["title"] == "This is a test"
+    assert "reach you" in ada.right("notices", "show", found[0]["id"]).out
+    assert ada.right("notices", "list", "--unread", "--json").rows == []
+    kinds = [row["name"] for row in ada.right("notices", "kinds", "--json").rows]
+    assert "job.failed" in kinds
+    changed = ada.right(
+        "notices", "prefs", "--set", "job.failed=inbox", "--set", "job.ended=", "--json"
+    ).value
+    assert changed["kinds"]["job.failed"] == ["inbox"] and changed["kinds"]["job.ended"] == []
+    wrong = ada("notices", "prefs", "--set", "job.failed")
+    assert wrong.code == 1 and "KIND=CHANNELS" in wrong.err
+    assert ada.right("notices", "balance-below", "25", "--json").value == {"below": "25.00"}
+
+
+def test_a_webhook_to_the_inner_network_is_refused_with_the_reason(ada: Pearl) -> None:
+    answer = ada("webhooks", "add", "https://127.0.0.1/hook")
+    assert answer.code == 1 and "inner network" in answer.err
+    made = ada.right("webhooks", "add", "https://93.184.216.34/hook", "--kind", "job.failed", "--json").value
+    assert made["secret"].startswith("whsec_")
+    assert [row["id"] for row in ada.right("webhooks", "list", "--json").rows] == [made["id"]]
+    ada.right("webhooks", "remove", made["id"], "--yes")
+    assert ada.right("webhooks", "list", "--json").rows == []

@@ -32,6 +32,8 @@ _NOUNS = {
     "prices": ("Prices", "价格"),
     "audit": ("Audit log and proof of the books", "审计与账目核对"),
     "backups": ("Backups", "备份"),
+    "notices": ("Notices", "通知"),
+    "webhooks": ("Webhooks", "Webhook"),
 }
 """Tag → heading."""
 _MEANS = {

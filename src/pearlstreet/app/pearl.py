@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import os
+import sys
 
-from pearlstreet.app import commands, offline
-from pearlstreet.cli.main import make_app, run
+from pearlstreet.cli.main import HOMES, Homes, make_app, run, wanted
 
-LATER = ("pearlstreet.sim.commands",)
-"""Found by name: nothing may import the simulator, and an entry point of the package would cost every command the
-search for it. The module is light; what it runs is imported when it runs."""
-ROOMS = (commands, offline, *map(import_module, LATER))
+ROOMS: Homes = {
+    "pearlstreet.app.commands": ("up", "down", "backup", "restore", "demo"),
+    "pearlstreet.app.offline": ("offline",),
+    "pearlstreet.sim.commands": ("sim",),
+}
+"""By name: a command loads its own module alone, and nothing may import the simulator."""
 
 
 def main() -> None:
     """Entry point of the console script."""
-    run(make_app(ROOMS))
+    run(make_app(ROOMS, wanted({**ROOMS, **HOMES}, sys.argv[1:], os.environ)))

@@ -34,12 +34,12 @@ def buyer(
 ) -> None:
     """Show how an organisation is named on its invoices; with options, change it."""
     given = (name, tax_id, address, phone, bank, bank_account)
-    where = f"/orgs/{org_of(org)}/billing"
+    where = org_of(org)
     with client() as center:
-        found = center.request("GET", where)
+        found = center.invoices.buyer(where)
         if any(value is not None for value in given):
             changed = {key: value for key, value in zip(PARTY, given, strict=True) if value is not None}
-            found = center.request("PUT", where, found | changed)
+            found = center.invoices.set_buyer(where, found | changed)
     _show(found, as_json)
 
 
@@ -62,13 +62,13 @@ def seller(
     given = (name, tax_id, address, phone, bank, bank_account)
     rules = {"time_zone": time_zone, "tax_rate_bp": tax_rate_bp, "approval_above": approval_above}
     with client() as center:
-        found = center.request("GET", "/billing")
+        found = center.invoices.seller()
         changed: dict[str, Any] = {key: value for key, value in rules.items() if value is not None}
         party = {key: value for key, value in zip(PARTY, given, strict=True) if value is not None}
         if party:
             changed["seller"] = found["seller"] | party
         if changed:
-            found = center.request("PUT", "/billing", found | changed)
+            found = center.invoices.set_seller(found | changed)
     if as_json:
         show_json(found)
         return
@@ -97,7 +97,7 @@ def credit_limit(
 ) -> None:
     """Set how far below zero an organisation may go (operators)."""
     with client() as center:
-        found = center.request("PUT", f"/orgs/{org_of(org)}/credit-limit", {"credit_limit": yuan})
+        found = center.credit.set_limit(org_of(org), yuan)
     done(
         "The credit limit is {limit} yuan; {available} yuan are available",
         limit=found["credit_limit"],
@@ -109,7 +109,7 @@ def credit_limit(
 def list_budgets(org: Org = None, as_json: Json = False) -> None:
     """List budgets of an organisation and its projects."""
     with client() as center:
-        rows = center.request("GET", f"/orgs/{org_of(org)}/budgets")["items"]
+        rows = center.budgets.list(org_of(org))
     if as_json:
         show_lines(rows)
         return
@@ -128,9 +128,6 @@ def set_budget(
     org: Org = None,
 ) -> None:
     """Set a monthly budget. It warns; it stops nothing."""
-    body: dict[str, Any] = {"monthly": monthly, "project": project}
-    if alert:
-        body["thresholds"] = alert
     with client() as center:
-        center.request("PUT", f"/orgs/{org_of(org)}/budgets", body)
+        center.budgets.set(org_of(org), monthly, project=project, thresholds=alert or None)
     done("The budget is {monthly} yuan per month", monthly=monthly)

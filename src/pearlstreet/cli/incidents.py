@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def list_incidents(as_json: Json = False) -> None:
     """List what loops of the center fail on or gave up."""
     with client() as center:
-        rows = center.request("GET", "/incidents")["items"]
+        rows = center.incidents.list()
     if as_json:
         show_lines(rows)
         return
@@ -40,5 +40,5 @@ def retry(
 ) -> None:
     """Have what was given up tried again now."""
     with client() as center:
-        found = center.request("POST", "/incidents/retry", {"loop": loop, "row": row})
+        found = center.incidents.retry(loop=loop, row=row)
     done("{count} rows are tried again", count=found["retried"])

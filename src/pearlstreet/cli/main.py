@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -16,7 +16,6 @@ from pearlstreet import __version__
 from pearlstreet.base.clock import SystemClock, to_rfc3339
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import text
-from pearlstreet.cli import billing, incidents, jobs, money, nodes, operate, people
 from pearlstreet.cli.helping import speak
 from pearlstreet.cli.misuse import explained
 from pearlstreet.cli.output import show_error
@@ -25,12 +24,36 @@ MISUSED: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 """What typer raises for a command line that is not right. Which package it lives in differs between its versions."""
-COMMANDS = (people, jobs, nodes, money, billing, operate, incidents)
+Homes = Mapping[str, tuple[str, ...]]
+"""Module → the commands and groups that its `register` adds."""
+HOMES: Homes = {
+    "pearlstreet.cli.people": (
+        "login", "logout", "whoami", "passwd", "keys", "users", "orgs", "projects", "secrets",
+    ),
+    "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts"),
+    "pearlstreet.cli.metrics": ("metrics",),
+    "pearlstreet.cli.nodes": ("nodes", "accelerators", "bench"),
+    "pearlstreet.cli.money": ("balance", "statement", "invoice", "proof", "books", "credit", "prices"),
+    "pearlstreet.cli.billing": ("billing", "budgets"),
+    "pearlstreet.cli.notices": ("notices", "webhooks"),
+    "pearlstreet.cli.operate": ("quotas", "shares", "fair-share", "audit"),
+    "pearlstreet.cli.incidents": ("incidents",),
+    "pearlstreet.cli.backups": ("backups",),
+}  # fmt: skip
+"""Written out, so that a command loads its own module alone: to build all of them takes longer than to run one."""
 LOG = "cli.log"
 
 
-def make_app(more: Sequence[ModuleType] = ()) -> typer.Typer:
-    """The command line; `more` are modules of later rooms with a `register`."""
+def wanted(homes: Homes, arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """The one command that is called; None when all of them are needed, for help, completion, or a slip."""
+    first = arguments[0] if arguments else ""
+    known = any(first in names for names in homes.values())
+    plain = known or list(arguments) == ["--version"]
+    return first if plain and "_PEARL_COMPLETE" not in environment else None
+
+
+def make_app(more: Homes | None = None, only: str | None = None) -> typer.Typer:
+    """The command line; `more` are modules of later rooms. `only`: with no other command than this."""
     app = typer.Typer(
         name="pearl",
         rich_markup_mode=None,
@@ -38,9 +61,17 @@ def make_app(more: Sequence[ModuleType] = ()) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(pearl)
-    for module in (*more, *COMMANDS):
-        module.register(app)
+    for module, names in {**(more or {}), **HOMES}.items():
+        if only is None or only in names:
+            import_module(module).register(app)
+    if only is not None:
+        app.registered_commands = [one for one in app.registered_commands if _name(one) == only]
+        app.registered_groups = [one for one in app.registered_groups if one.name == only]
     return app
+
+
+def _name(command: Any) -> str:
+    return str(command.name or command.callback.__name__.replace("_", "-"))
 
 
 def pearl(

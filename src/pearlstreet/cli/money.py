@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def balance(org: Org = None, as_json: Json = False) -> None:
     """Show what an organisation has and may still use."""
     with client() as center:
-        found = center.request("GET", f"/orgs/{org_of(org)}/balance")
+        found = center.credit.balance(org_of(org))
     if as_json:
         show_json(found)
         return
@@ -54,8 +54,8 @@ def statement(
 ) -> None:
     """List what was paid in and charged, each line with the balance after it."""
     with client() as center:
-        wanted = {"from": since, "to": until, "limit": min(limit, 500)}
-        rows = list(islice(center.pages(f"/orgs/{org_of(org)}/statement", **wanted), limit))
+        found = center.credit.statement(org_of(org), since=since, until=until, limit=min(limit, 500))
+        rows = list(islice(found, limit))
     if as_json:
         show_lines(rows)
         return
@@ -83,27 +83,26 @@ def invoice(
     as_json: Json = False,
 ) -> None:
     """Show a month's invoice: issued, or as a draft of what is charged so far."""
-    where = f"/orgs/{org_of(org)}/invoices"
+    where = org_of(org)
     with client() as center:
         if issue:
-            center.request("POST", f"{where}/{month}")
+            center.invoices.issue(where, month)
             done("The invoice of {month} is issued", month=month)
         if pdf is not None:
-            answer = center.raw("GET", f"{where}/{month}", format="pdf", draft="true")
-            pdf.write_bytes(answer.content)
+            pdf.write_bytes(center.invoices.file(where, month))
             done("{file} is written", file=str(pdf))
             return
         if as_json:
-            show_json(center.request("GET", f"{where}/{month}", format="json", draft="true"))
+            show_json(center.invoices.get(where, month))
             return
-        answer = center.raw("GET", f"{where}/{month}", format="text", draft="true")
-    sys.stdout.write(answer.text.rstrip("\n") + "\n")
+        words = center.invoices.file(where, month, form="text").decode()
+    sys.stdout.write(words.rstrip("\n") + "\n")
 
 
 def proof(as_json: Json = False) -> None:
     """Recompute every balance from postings and every charge from usage; exit code 1 when anything differs."""
     with client() as center:
-        found = center.request("GET", "/ledger/proof")
+        found = center.ledger.proof()
     if as_json:
         show_json(found)
     if found["problem"] is not None:
@@ -120,7 +119,7 @@ def books(
 ) -> None:
     """Write the ledger as a beancount journal, which beancount's own checker accepts."""
     with client() as center:
-        content = center.raw("GET", "/ledger/beancount").content
+        content = center.ledger.beancount()
     if file is None:
         sys.stdout.buffer.write(content)
         return
@@ -140,8 +139,7 @@ def add_credit(
 ) -> None:
     """Credit an organisation; above the center's limit another person must approve."""
     with client() as center:
-        body = {"amount": amount, "memo": memo, "promotion": promotion}
-        made = center.request("POST", f"/orgs/{org_of(org)}/credit", body)
+        made = center.credit.add(org_of(org), amount, memo=memo, promotion=promotion)
     if as_json:
         show_json(made)
         return
@@ -165,8 +163,8 @@ def list_credit(
 ) -> None:
     """List top-ups."""
     with client() as center:
-        where = "/credit" if pending else f"/orgs/{org_of(org)}/credit"
-        rows = list(center.pages(where, state="pending" if pending else None))
+        found = center.credit.list_all(state="pending") if pending else center.credit.list(org_of(org))
+        rows = list(found)
     if as_json:
         show_lines(rows)
         return
@@ -184,7 +182,7 @@ def list_credit(
 def approve(top_up: Annotated[str, typer.Argument(help="Top-up id", metavar="TOP_UP")]) -> None:
     """Approve another person's top-up."""
     with client() as center:
-        made = center.request("POST", f"/credit/{top_up}/approve")
+        made = center.credit.approve(top_up)
     done("{amount} yuan are credited", amount=made["amount"])
 
 
@@ -192,7 +190,7 @@ def approve(top_up: Annotated[str, typer.Argument(help="Top-up id", metavar="TOP
 def reject(top_up: Annotated[str, typer.Argument(help="Top-up id", metavar="TOP_UP")]) -> None:
     """Turn a top-up down."""
     with client() as center:
-        center.request("POST", f"/credit/{top_up}/reject")
+        center.credit.reject(top_up)
     done("{top_up} is rejected", top_up=top_up)
 
 
@@ -206,9 +204,9 @@ def show_prices(
     """Show the price list that jobs submitted now are billed by."""
     with client() as center:
         if as_toml:
-            sys.stdout.write(center.raw("GET", "/prices/current", format="toml").text)
+            sys.stdout.write(center.prices.current_toml())
             return
-        now = center.request("GET", "/prices/current")
+        now = center.prices.current()
     if as_json:
         show_json(now)
         return
@@ -233,14 +231,7 @@ def publish(
 ) -> None:
     """Publish a price list. Jobs submitted before keep theirs."""
     with client() as center:
-        made = center.raw(
-            "POST",
-            "/prices",
-            content=file.read_bytes(),
-            content_type="application/toml",
-            note=note,
-            valid_from=since,
-        ).json()
+        made = center.prices.publish_toml(file.read_bytes(), note=note, valid_from=since)
     if as_json:
         show_json(made)
         return

@@ -36,9 +36,9 @@ def list_audit(
     as_json: Json = False,
 ) -> None:
     """Search the audit log, newest first."""
-    wanted = {"actor": actor, "action": action, "target": target, "org": org}
     with client() as center:
-        rows = list(islice(center.pages("/audit", limit=min(limit, 500), **wanted), limit))
+        found = center.audit.list(actor=actor, action=action, target=target, org=org, limit=min(limit, 500))
+        rows = list(islice(found, limit))
     if as_json:
         show_lines(rows)
         return
@@ -60,7 +60,7 @@ def _details(details: dict[str, Any]) -> str:
 def verify(as_json: Json = False) -> None:
     """Walk the whole chain; exit code 1 when a row was changed, dropped or swapped."""
     with client() as center:
-        found = center.request("GET", "/audit/verify")
+        found = center.audit.verify()
     if as_json:
         show_json(found)
     if found["problem"] is not None:
@@ -73,7 +73,7 @@ def verify(as_json: Json = False) -> None:
 def list_quotas(org: Org = None, as_json: Json = False) -> None:
     """List quotas of an organisation, or all that you may see."""
     with client() as center:
-        rows = center.request("GET", "/quotas", org=org)["items"]
+        rows = center.quotas.list(org)
     if as_json:
         show_lines(rows)
         return
@@ -106,16 +106,15 @@ def set_quota(
     ] = True,
 ) -> None:
     """Set a quota."""
-    body = {
-        "org": org_of(org),
-        "project": project,
-        "resource": resource,
-        "guaranteed": guaranteed,
-        "maximum": maximum,
-        "borrow": borrow,
-    }
     with client() as center:
-        made = center.request("PUT", "/quotas", body)
+        made = center.quotas.set(
+            org_of(org),
+            resource,
+            project=project,
+            guaranteed=guaranteed,
+            maximum=maximum,
+            borrow=borrow,
+        )
     done("The quota {id} on {resource} is set", id=made["id"], resource=resource)
 
 
@@ -126,7 +125,7 @@ def delete_quota(
     """Take a quota away."""
     confirm("Take the quota {quota} away?", yes, quota=quota)
     with client() as center:
-        center.request("DELETE", f"/quotas/{quota}")
+        center.quotas.delete(quota)
     done("The quota {quota} is gone", quota=quota)
 
 
@@ -134,7 +133,7 @@ def delete_quota(
 def list_shares(org: Org = None, as_json: Json = False) -> None:
     """List weights that are not 1."""
     with client() as center:
-        rows = center.request("GET", "/shares", org=org)["items"]
+        rows = center.shares.list(org)
     if as_json:
         show_lines(rows)
         return
@@ -153,7 +152,7 @@ def set_share(
 ) -> None:
     """Weigh an organisation, or a project inside its own."""
     with client() as center:
-        center.request("PUT", "/shares", {"org": org_of(org), "project": project, "weight": weight})
+        center.shares.set(org_of(org), weight, project=project)
     done("The weight is {weight}", weight=f"{weight:g}")
 
 
@@ -164,14 +163,14 @@ def delete_share(
 ) -> None:
     """Back to the weight 1."""
     with client() as center:
-        center.request("DELETE", "/shares", org=org_of(org), project=project)
+        center.shares.delete(org_of(org), project=project)
     done("The weight is {weight}", weight="1")
 
 
 def fair_share(as_json: Json = False) -> None:
     """Show who is served next, and why: recent use by project over its weight."""
     with client() as center:
-        found = center.request("GET", "/fair-share")
+        found = center.shares.standings()
     if as_json:
         show_json(found)
         return

@@ -65,7 +65,7 @@ def org_of(given: str | None) -> str:
     if given or active().org:
         return str(given or active().org)
     with client() as center:
-        mine = center.request("GET", "/me")["orgs"]
+        mine = center.session.me()["orgs"]
     if len(mine) == 1:
         return str(mine[0]["slug"])
     raise InvalidInput(text("Say which organisation: --org SLUG"), hint=text("pearl orgs list shows them"))
@@ -78,6 +78,12 @@ def login(
     ] = None,
     user: Annotated[
         str | None, typer.Option(help="Sign in with a password; a key is made for this machine")
+    ] = None,
+    oidc: Annotated[
+        bool, typer.Option("--oidc", help="Sign in with the browser; a key is made for this machine")
+    ] = False,
+    provider: Annotated[
+        str | None, typer.Option(help="With --oidc: which sign-in provider, when there are several")
     ] = None,
     org: Org = None,
     ca: Annotated[
@@ -94,11 +100,15 @@ def login(
     authority = str(ca.absolute()) if ca is not None else active().ca
     if user is not None:
         key = _key_by_password(address, user, authority)
+    elif oidc:
+        from pearlstreet.cli.browser import token_by_browser
+
+        key = _key_of_session(address, token_by_browser(address, provider, authority), authority)
     elif key is None:
         _say_other_ways(address, authority)
         key = secret_input("API key: ")
     with connect(address, key.strip(), authority) as center:
-        me = center.request("GET", "/me")
+        me = center.session.me()
     mine = [item["slug"] for item in me["orgs"]]
     chosen = org or (mine[0] if len(mine) == 1 else None)
     file = save_profile(profile, Profile(address, key.strip(), chosen, authority))
@@ -123,11 +133,15 @@ def _say_other_ways(url: str, ca: str | None) -> None:
 
 def _key_by_password(url: str, user: str, ca: str | None) -> str:
     with connect(url, ca=ca) as stranger:
-        body = {"name": user, "password": secret_input("Password: ")}
-        token = stranger.request("POST", "/sign-in", body)["token"]
+        token = stranger.session.sign_in(user, secret_input("Password: "))["token"]
+    return _key_of_session(url, token, ca)
+
+
+def _key_of_session(url: str, token: str, ca: str | None) -> str:
+    """A key for this machine, in the place of the session."""
     with connect(url, token, ca) as person:
-        key = str(person.request("POST", "/keys", {"label": "pearl login"})["key"])
-        person.request("POST", "/sign-out")
+        key = str(person.keys.create("pearl login")["key"])
+        person.session.sign_out()
     return key
 
 
@@ -145,7 +159,7 @@ def logout(
 def whoami(as_json: Json = False) -> None:
     """Show who the center takes you for, and what you may do."""
     with client() as center:
-        me = center.request("GET", "/me")
+        me = center.session.me()
     if as_json:
         show_json(me)
         return
@@ -166,12 +180,12 @@ def passwd() -> None:
     if sys.stdin.isatty() and secret_input("New password again: ") != new:
         raise InvalidInput(text("The two new passwords differ"))
     with client() as center:
-        name = center.request("GET", "/me")["user"]["name"]
+        name = center.session.me()["user"]["name"]
     with connect(active().url) as stranger:
-        token = stranger.request("POST", "/sign-in", {"name": name, "password": current})["token"]
+        token = stranger.session.sign_in(name, current)["token"]
     with connect(active().url, token) as person:
-        person.request("POST", "/password", {"current": current, "new": new})
-        person.request("POST", "/sign-out")
+        person.session.change_password(current, new)
+        person.session.sign_out()
     done("The password is changed; other sessions have ended")
 
 
@@ -182,7 +196,7 @@ def list_keys(
 ) -> None:
     """List your keys."""
     with client() as center:
-        rows = list(center.pages("/keys", everyone=everyone or None))
+        rows = list(center.keys.list(everyone=everyone))
     if as_json:
         show_lines(rows)
         return
@@ -210,11 +224,8 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Make a key. It is shown once."""
-    body: dict[str, Any] = {"label": label, "scopes": scope, "org": org}
-    if days is not None:
-        body["life_days"] = days
     with client() as center:
-        made = center.request("POST", "/keys", body)
+        made = center.keys.create(label, scopes=scope, org=org, life_days=days)
     if as_json:
         show_json(made)
         return
@@ -227,7 +238,7 @@ def revoke_key(key: Annotated[str, typer.Argument(help="Key id")], yes: Yes = Fa
     """End a key at once."""
     confirm("Revoke {key}?", yes, key=key)
     with client() as center:
-        center.request("DELETE", f"/keys/{key}")
+        center.keys.revoke(key)
     done("{key} is revoked", key=key)
 
 
@@ -235,7 +246,7 @@ def revoke_key(key: Annotated[str, typer.Argument(help="Key id")], yes: Yes = Fa
 def list_users(as_json: Json = False) -> None:
     """List accounts."""
     with client() as center:
-        rows = list(center.pages("/users"))
+        rows = list(center.users.list())
     if as_json:
         show_lines(rows)
         return
@@ -258,16 +269,10 @@ def create_user(
     as_json: Json = False,
 ) -> None:
     """Make an account; shows the one-time token to set its password with."""
-    body = {
-        "name": name,
-        "display_name": display_name,
-        "email": email,
-        "org": org,
-        "role": role,
-        "operator_role": duty,
-    }
     with client() as center:
-        made = center.request("POST", "/users", body)
+        made = center.users.create(
+            name, display_name=display_name, email=email, org=org, role=role, operator_role=duty
+        )
     if as_json:
         show_json(made)
         return
@@ -284,7 +289,7 @@ def set_password(
     """Set your password with a one-time token; from standard input: token and password, a line each."""
     token, password = secret_input("One-time token: "), secret_input("New password: ")
     with connect(url or active().url) as stranger:
-        stranger.request("POST", "/set-password", {"token": token.strip(), "password": password})
+        stranger.session.set_password(token.strip(), password)
     done("The password is set; sign in: pearl login --user NAME")
 
 
@@ -292,7 +297,7 @@ def set_password(
 def password_link(user: UserArg, as_json: Json = False) -> None:
     """Make a fresh one-time token to set an account's password with; earlier ones end."""
     with client() as center:
-        made = center.request("POST", f"/users/{user}/password-link")
+        made = center.users.password_link(user)
     if as_json:
         show_json(made)
         return
@@ -309,8 +314,7 @@ def set_duty(
 ) -> None:
     """Give an account its one duty at the center, or take it away."""
     with client() as center:
-        body = {"operator_role": None if duty == "none" else duty}
-        center.request("PUT", f"/users/{user}/operator-role", body)
+        center.users.set_duty(user, None if duty == "none" else duty)
     done("The duty of {user} is {duty} now", user=user, duty=duty)
 
 
@@ -319,7 +323,7 @@ def suspend_user(user: UserArg, reason: Reason = "", yes: Yes = False) -> None:
     """Refuse an account everything, its keys and sessions included."""
     confirm("Suspend {user}?", yes, user=user)
     with client() as center:
-        center.request("POST", f"/users/{user}/suspend", {"reason": reason})
+        center.users.suspend(user, reason)
     done("{user} is suspended", user=user)
 
 
@@ -327,7 +331,7 @@ def suspend_user(user: UserArg, reason: Reason = "", yes: Yes = False) -> None:
 def resume_user(user: UserArg, reason: Reason = "") -> None:
     """Undo a suspension."""
     with client() as center:
-        center.request("POST", f"/users/{user}/resume", {"reason": reason})
+        center.users.resume(user, reason)
     done("{user} is active again", user=user)
 
 
@@ -335,7 +339,7 @@ def resume_user(user: UserArg, reason: Reason = "") -> None:
 def list_orgs(as_json: Json = False) -> None:
     """List organisations you can see."""
     with client() as center:
-        rows = list(center.pages("/orgs"))
+        rows = list(center.orgs.list())
     if as_json:
         show_lines(rows)
         return
@@ -348,7 +352,7 @@ def list_orgs(as_json: Json = False) -> None:
 def create_org(slug: Slug, name: Title = "", as_json: Json = False) -> None:
     """Make an organisation with its default project."""
     with client() as center:
-        made = center.request("POST", "/orgs", {"slug": slug, "name": name})
+        made = center.orgs.create(slug, name)
     _made(made, as_json, "Organisation {slug} is made", slug=slug)
 
 
@@ -357,7 +361,7 @@ def suspend_org(org: OrgArg, reason: Reason = "", yes: Yes = False) -> None:
     """Leave an organisation's members reading only."""
     confirm("Suspend {org}?", yes, org=org)
     with client() as center:
-        center.request("POST", f"/orgs/{org}/suspend", {"reason": reason})
+        center.orgs.suspend(org, reason)
     done("{org} is suspended", org=org)
 
 
@@ -365,7 +369,7 @@ def suspend_org(org: OrgArg, reason: Reason = "", yes: Yes = False) -> None:
 def resume_org(org: OrgArg, reason: Reason = "") -> None:
     """Undo a suspension."""
     with client() as center:
-        center.request("POST", f"/orgs/{org}/resume", {"reason": reason})
+        center.orgs.resume(org, reason)
     done("{org} is active again", org=org)
 
 
@@ -398,7 +402,7 @@ def close_org(
     """End a tenant: archive its data, erase it, keep the books. Asking again shows how far it is."""
     confirm("Close {org} for good? Its data is archived, then erased", yes, org=org)
     with client() as center:
-        found = center.request("POST", f"/orgs/{org}/close", {"cancel_jobs": cancel_jobs, "reason": reason})
+        found = center.orgs.close(org, cancel_jobs=cancel_jobs, reason=reason)
         if wait:
             found = center.wait_closed(org)
     if as_json:
@@ -417,7 +421,7 @@ def close_org(
 def members(org: Org = None, as_json: Json = False) -> None:
     """List who belongs to an organisation."""
     with client() as center:
-        rows = center.request("GET", f"/orgs/{org_of(org)}/members")["items"]
+        rows = center.orgs.members(org_of(org))
     if as_json:
         show_lines(rows)
         return
@@ -428,7 +432,7 @@ def members(org: Org = None, as_json: Json = False) -> None:
 def invite(user: UserArg, role: Role = "member", org: Org = None) -> None:
     """Give an account a role in an organisation, or change it."""
     with client() as center:
-        center.request("PUT", f"/orgs/{org_of(org)}/members/{user}", {"role": role})
+        center.orgs.set_member(org_of(org), user, role)
     done("{user} is {role} now", user=user, role=role)
 
 
@@ -437,7 +441,7 @@ def remove(user: UserArg, org: Org = None, yes: Yes = False) -> None:
     """Take an account's role away; the account stays."""
     confirm("Remove {user}?", yes, user=user)
     with client() as center:
-        center.request("DELETE", f"/orgs/{org_of(org)}/members/{user}")
+        center.orgs.remove_member(org_of(org), user)
     done("{user} is no member any more", user=user)
 
 
@@ -445,7 +449,7 @@ def remove(user: UserArg, org: Org = None, yes: Yes = False) -> None:
 def list_projects(org: Org = None, as_json: Json = False) -> None:
     """List projects."""
     with client() as center:
-        rows = list(center.pages(f"/orgs/{org_of(org)}/projects"))
+        rows = list(center.projects.list(org_of(org)))
     if as_json:
         show_lines(rows)
         return
@@ -456,7 +460,7 @@ def list_projects(org: Org = None, as_json: Json = False) -> None:
 def create_project(slug: Slug, name: Title = "", org: Org = None, as_json: Json = False) -> None:
     """Make a project."""
     with client() as center:
-        made = center.request("POST", f"/orgs/{org_of(org)}/projects", {"slug": slug, "name": name})
+        made = center.projects.create(org_of(org), slug, name)
     _made(made, as_json, "Project {slug} is made", slug=slug)
 
 
@@ -464,7 +468,7 @@ def create_project(slug: Slug, name: Title = "", org: Org = None, as_json: Json 
 def list_secrets(org: Org = None, as_json: Json = False) -> None:
     """List names of secrets; values are never shown."""
     with client() as center:
-        rows = center.request("GET", f"/orgs/{org_of(org)}/secrets")["items"]
+        rows = center.secrets.list(org_of(org))
     if as_json:
         show_lines(rows)
         return
@@ -479,7 +483,7 @@ def set_secret(name: SecretArg, org: Org = None, project: OfProject = None) -> N
     """Keep a secret; its value is read from the terminal or standard input."""
     value = secret_input("Value: ") if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
     with client() as center:
-        center.request("PUT", f"/orgs/{org_of(org)}/secrets/{name}", {"value": value}, project=project)
+        center.secrets.set(org_of(org), name, value, project=project)
     done("Secret {name} is kept", name=name)
 
 
@@ -488,7 +492,7 @@ def delete_secret(name: SecretArg, org: Org = None, project: OfProject = None, y
     """Delete a secret; jobs that need it will fail."""
     confirm("Delete the secret {name}?", yes, name=name)
     with client() as center:
-        center.request("DELETE", f"/orgs/{org_of(org)}/secrets/{name}", project=project)
+        center.secrets.delete(org_of(org), name, project=project)
     done("Secret {name} is deleted", name=name)
 
 

@@ -14,7 +14,7 @@ from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import get_org
 
-door = Door("/orgs/{org}/balance-alert", "billing")
+door = Door("/orgs/{org}/balance-alert", "credit")
 
 
 class AlertOut(Out):
