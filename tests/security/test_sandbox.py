@@ -228,7 +228,9 @@ def behind(host: Host, name: str) -> Iterator[tuple[Bench, dict[str, Any]]]:
         bench.engine.close()
 
 
-def run(bench: Bench, targets: Mapping[str, Any], names: Sequence[str]) -> tuple[AttemptReport, str]:
+def run(
+    bench: Bench, targets: Mapping[str, Any], names: Sequence[str], **wishes: Any
+) -> tuple[AttemptReport, str]:
     """The attempts as a job; its report and its log."""
     script = """
         export TARGETS=$(printf %s "$TARGETS" | sed "s#SCRATCH#${TMPDIR:-/tmp}#")
@@ -241,6 +243,7 @@ def run(bench: Bench, targets: Mapping[str, Any], names: Sequence[str]) -> tuple
         stages=(Stage(str(PROGRAM), "attempts.py", "file"),),
         limits=LIMITS,
         memory_gib=MEMORY_GIB,
+        **wishes,
     )
 
 
@@ -334,6 +337,24 @@ def _check(host: Host, wall: str, *, alone: bool) -> None:
         assert set(through) == KNOWN[wall], through
     else:
         assert set(through) <= KNOWN[wall] | MEMORY, through
+
+
+ON_THE_NETWORK = {
+    "bubblewrap": {"servers_port", "servers_port_over_ipv6", "datagram", "hosts_address", "abstract_socket"},
+    "landlock": {"servers_port", "servers_port_over_ipv6", "datagram", "hosts_address", *SHARED},
+}
+"""What a job reaches that asked for the network, which is the host's: by design, and in docs/security/model.md."""
+
+
+@pytest.mark.parametrize("wall", list(ON_THE_NETWORK))
+def test_a_job_with_network_gets_the_hosts_network_and_nothing_else(host: Host, wall: str) -> None:
+    outside = {"internet", "metadata_service"}  # whether they answer is this machine's affair
+    names = [name for name in attempts.ATTEMPTS if name not in {*attempts.ALONE, *outside}]
+    with behind(host, wall) as (bench, targets):
+        report, log = run(bench, targets, names, network="internet")
+    assert report.exit_code == 0, log
+    through = {name for name, (verdict, _) in _results(log).items() if verdict != "HELD"}
+    assert through == ON_THE_NETWORK[wall]
 
 
 LEAVES = """
