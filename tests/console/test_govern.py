@@ -266,3 +266,36 @@ def test_pages_speak_chinese(console: Console, path: str) -> None:
     page = console.visitor(role, language="zh-CN").get(path)
     assert page.status_code == 200
     assert 'lang="zh-CN"' in page.text
+
+
+def test_an_organisation_s_data_is_taken_away_by_those_who_may(console: Console) -> None:
+    for role in ("owner", "system"):
+        file = console.visitor(role).get("/orgs/acme/export")
+        assert file.status_code == 200
+        assert "acme-export.tar.gz" in file.headers["content-disposition"]
+        assert file.content[:2] == b"\x1f\x8b"
+    assert console.visitor("stranger").get("/orgs/acme/export").status_code == 404
+    assert console.visitor("viewer").get("/orgs/acme/export").status_code == 403
+
+
+def test_a_tenant_is_closed_by_who_writes_its_name(console: Console) -> None:
+    system = console.visitor("system")
+    system.post("/orgs", "create", {"slug": "leaving"})
+    form = {"slug_again": "leavin", "close_reason": "moved away", "cancel_jobs": "no"}
+    refused = system.post("/orgs/leaving", "close", form)
+    assert refused.status_code == 422
+    assert "Write leaving here to close it" in words(refused)
+    assert 'value="moved away"' in refused.text
+    assert console.world.get("/orgs/leaving", "system").json()["state"] == "active"
+    assert (
+        console.visitor("security")
+        .post("/orgs/leaving", "close", form | {"slug_again": "leaving"})
+        .status_code
+        == 403
+    )
+    assert system.post("/orgs/leaving", "close", form | {"slug_again": "leaving"}).status_code == 303
+    page = words(system.get("/orgs/leaving"))
+    assert "The end of this tenant" in page
+    assert "moved away" in page
+    assert console.world.get("/orgs/leaving", "system").json()["state"] in ("closing", "closed")
+    assert 'value="suspend"' not in system.get("/orgs/leaving").text

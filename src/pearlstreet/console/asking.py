@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -118,8 +118,8 @@ class Download:
     """A file for the visitor's disk: never shown on the console's origin."""
 
     name: str
-    content: bytes | str
-    """Bytes, or the path of a file."""
+    content: bytes | str | Iterator[bytes]
+    """Bytes, the path of a file, or parts that are made while they are sent."""
     media_type: str = "application/octet-stream"
 
 

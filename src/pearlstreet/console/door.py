@@ -14,7 +14,7 @@ import structlog
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from pearlstreet.base.errors import (
     Conflict,
@@ -312,8 +312,10 @@ def _download(answer: Download) -> Response:
     found: Response
     if isinstance(answer.content, bytes):
         found = Response(answer.content, media_type=answer.media_type, headers=headers)
-    else:
+    elif isinstance(answer.content, str):
         found = FileResponse(answer.content, media_type=answer.media_type, headers=headers)
+    else:
+        found = StreamingResponse(answer.content, media_type=answer.media_type, headers=headers)
     _strict(found)
     found.headers["content-security-policy"] = DOWNLOAD_CSP
     return found

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from pearlstreet.base.text import text
+from pearlstreet.closing.service import close_org, export_org, get_closing
 from pearlstreet.compute.jobs.history import count_jobs, hourly_now
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Download, Go, View
 from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import text_in
+from pearlstreet.console.typed import text_in, wrong
 from pearlstreet.ledger.center_funds import balances
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import spent_this_month
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy.directory import search_orgs
-from pearlstreet.tenancy.model import Organisation, Standing
+from pearlstreet.tenancy.model import LEFT, Organisation, Standing
 from pearlstreet.tenancy.users import list_members
 
 STATES = tuple(state.value for state in Standing)
@@ -86,6 +87,10 @@ def show_one(ask: Ask) -> Answer:
             else None,
             "members": list_members(store, actor, org.id) if may["users:read"] else None,
             "may_write": actor.may("orgs:write"),
+            "may_export": actor.may("export:read", org.id),
+            "closing": get_closing(store, actor, org.id)
+            if org.state in LEFT and actor.may("orgs:write")
+            else None,
             "may_credit": actor.may("credit:write"),
         },
     )
@@ -121,6 +126,26 @@ def resume(ask: Ask) -> Answer:
     return Go(f"/orgs/{org.slug}", text("{org} is active again", org=org.slug))
 
 
+def close(ask: Ask) -> Answer:
+    """End the tenant: its members are out at once, a loop does the rest."""
+    if ask.value("slug_again") != ask.place["org"]:
+        raise wrong("slug_again", text("Write {org} here to close it", org=ask.place["org"]))
+    made = close_org(
+        ask.store,
+        ask.actor,
+        ask.place["org"],
+        cancel_jobs=ask.value("cancel_jobs") == "yes",
+        reason=text_in(ask, "close_reason", 500),
+    )
+    return Go(f"/orgs/{made.slug}", text("{org} is being closed", org=made.slug))
+
+
+def export(ask: Ask) -> Answer:
+    """Everything of it as one archive."""
+    name, parts = export_org(ask.store, ask.actor, ask.center.runtime, ask.place["org"])
+    return Download(name, parts, "application/gzip")
+
+
 PAGES = (
     Page("/orgs", text("Organisations"), show, scope="orgs:read", at_center=True, actions={"create": create}),
     Page(
@@ -129,6 +154,7 @@ PAGES = (
         show_one,
         scope="orgs:read",
         at_center=True,
-        actions={"rename": rename, "suspend": suspend, "resume": resume},
+        actions={"rename": rename, "suspend": suspend, "resume": resume, "close": close},
     ),
+    Page("/orgs/{org}/export", text("Export"), export, scope="export:read"),
 )
