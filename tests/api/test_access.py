@@ -266,7 +266,7 @@ def test_a_role_without_the_scope_is_refused(acme: Acme, route: RouteFacts) -> N
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=_name)
 def test_a_role_with_the_scope_reads(acme: Acme, route: RouteFacts) -> None:
-    absent = "{artefact}" in route.path
+    absent = "{artefact}" in route.path or route.path.endswith("/closing")
     for role, scopes in ROLES.items():
         if route.scope is not None and (
             route.scope not in scopes or (route.at_center and role not in OPERATORS)

@@ -87,7 +87,8 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
            "user": world.get("/me").json()["user"]["id"]}  # fmt: skip
     checked = 0
     for route in all_routes():
-        if route.method != "GET" or "{artefact}" in route.path or "{provider}" in route.path:
+        unmade = "{artefact}" in route.path or "{provider}" in route.path or route.path.endswith("/closing")
+        if route.method != "GET" or unmade:
             continue
         schema = _schema(document, route.path)
         if schema is None:
