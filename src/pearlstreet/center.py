@@ -27,6 +27,15 @@ class BackupFile:
     at_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How many requests are answered; 0 is no limit. Ten seconds' worth may come at once."""
+
+    key_per_s: float = 500.0
+    address_per_s: float = 1_000.0
+    sign_ins_per_minute: float = 120.0
+
+
 @dataclass(frozen=True)
 class Center:
     """One running center."""
@@ -45,6 +54,7 @@ class Center:
     """What is in that folder, newest first."""
     notices: tuple[Any, ...] = ()
     """What operators must know, as Text."""
+    rates: Rates = field(default_factory=Rates)
     channels: Channels = field(default_factory=Channels)
     """The ways out for notices."""
     backing_up: threading.Lock = field(default_factory=threading.Lock)

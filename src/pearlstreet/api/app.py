@@ -15,6 +15,7 @@ from pearlstreet.api.door import Door, RouteFacts
 from pearlstreet.api.middleware import Around, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
 from pearlstreet.api.openapi import document
+from pearlstreet.api.rates import Limiter
 from pearlstreet.api.routes import (
     alerts,
     audit,
@@ -91,7 +92,8 @@ def create_api(center: Center) -> FastAPI:
     app.state.center = center
     problem.install(app, _methods_at)
     numbers = request_numbers(center.store.clock, center.store.rng)
-    app.add_middleware(Around, unlimited=UNLIMITED, numbers=numbers)
+    limiter = Limiter(center.rates, center.store.clock, PREFIX)
+    app.add_middleware(Around, unlimited=UNLIMITED, numbers=numbers, limiter=limiter)
     for door in DOORS:
         app.include_router(door.router, prefix=PREFIX)
     app.include_router(system.root.router)

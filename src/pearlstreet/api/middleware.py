@@ -13,6 +13,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pearlstreet.api.problem import respond
+from pearlstreet.api.rates import Limiter, Taken
 from pearlstreet.api.reading import BODY_LIMIT_BYTES, too_large
 from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
@@ -52,9 +53,12 @@ def request_numbers(clock: Clock, rng: Rng) -> Callable[[], str]:
 class Around:
     """ASGI middleware; plain ASGI because it wraps streams too."""
 
-    def __init__(self, app: ASGIApp, *, unlimited: tuple[str, ...], numbers: Callable[[], str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, unlimited: tuple[str, ...], numbers: Callable[[], str], limiter: Limiter
+    ) -> None:
         """`unlimited`: paths that check the size of their body themselves; `numbers`: fresh ids of requests."""
         self._app = app
+        self._limiter = limiter
         self._unlimited = unlimited
         self._numbers = numbers
 
@@ -66,15 +70,18 @@ class Around:
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
         answered: dict[str, int] = {"status": 500}
+        taken = self._limiter.take(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answered["status"] = message["status"]
-                _add_headers(message, request_id)
+                _add_headers(message, request_id, taken)
             await send(message)
 
         try:
-            if scope["path"] in self._unlimited:
+            if taken is not None and taken.wait_s > 0:
+                await respond(Request(scope), taken.refusal)(scope, receive, send_with_headers)
+            elif scope["path"] in self._unlimited:
                 await self._app(scope, receive, send_with_headers)
             elif (refusal := _refusal(scope)) is not None:
                 await respond(Request(scope), refusal)(scope, receive, send_with_headers)
@@ -115,11 +122,13 @@ def _declared(scope: Scope) -> int:
     return 0
 
 
-def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
+def _add_headers(message: MutableMapping[str, Any], request_id: str, taken: Taken | None) -> None:
     headers = list(message.get("headers", ()))
     present = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _HEADERS if name not in present]
     headers.append((b"x-request-id", request_id.encode()))
+    if taken is not None:
+        headers += taken.headers
     message["headers"] = headers
 
 

@@ -35,6 +35,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "upload_gib_max": (0, 1_000_000),
     "reserve_cpus": (0, 100_000),
     "reserve_memory_gib": (0, 1_000_000),
+    "rate_key_per_s": (0, 1_000_000),
+    "rate_address_per_s": (0, 1_000_000),
+    "rate_sign_ins_per_minute": (0, 1_000_000),
 }
 """The least and the most a number may be."""
 
@@ -100,6 +103,12 @@ class Settings:
     """Sign-in providers: a table each (docs/guides/sign-in.md)."""
     mail: Mapping[str, Any] = field(default_factory=dict)
     """The mail server for notices (docs/guides/notices.md); PEARL_MAIL_PASSWORD gives its password."""
+    rate_key_per_s: float = 500.0
+    """Requests a second that one key may make, ten seconds' worth at once; 0: no limit."""
+    rate_address_per_s: float = 1_000.0
+    """The same of one address (of IPv6: one network)."""
+    rate_sign_ins_per_minute: float = 120.0
+    """Attempts to sign in from one address, a minute's worth at once; 0: no limit."""
     webhooks_private_allowed: bool = False
     """Webhooks may go to addresses of the inner network, and over plain HTTP."""
 

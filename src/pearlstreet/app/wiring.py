@@ -21,7 +21,7 @@ from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import Text, text
-from pearlstreet.center import Center
+from pearlstreet.center import Center, Rates
 from pearlstreet.closing.loop import closing_loop
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
@@ -154,6 +154,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         backups=backup_lister(settings.data),
         notices=notices,
         channels=channels,
+        rates=Rates(settings.rate_key_per_s, settings.rate_address_per_s, settings.rate_sign_ins_per_minute),
         started_us=store.clock.now_us(),
     )
     loops = (
