@@ -71,6 +71,7 @@ def test_what_does_not_fit_waits_with_a_reason(ada: Pearl) -> None:
 def test_arrays_show_how_far_they_are(ada: Pearl, tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(
         "name: sweep\ncommand: [python, x.py]\narray: {size: 3, max_running: 2}\nsimulate: 1s\ntime_limit: 5m\n"
+        'variables: {SIMULATE_EXIT_CODE: "0"}\n'
     )
     answer = ada("run", str(tmp_path / "sweep.yaml"), "--follow")
     assert answer.code == 0, answer
