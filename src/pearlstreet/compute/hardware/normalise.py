@@ -90,8 +90,20 @@ def capacity(
     known = book or catalogue()
     seen = list(devices)
     working = [device for device in seen if device.healthy]
-    peaks = [dense_peak_tflops(known.get(device.model))[1] for device in working]
-    rates = [normalised_rate(known.get(device.model), measured(device)) for device in working]
+    kinds: dict[tuple[object, ...], tuple[float, NormalisedRate]] = {}
+    """Peak and rate of each kind of device: thousands of devices are of a few kinds."""
+
+    def of(device: DeviceReport) -> tuple[float, NormalisedRate]:
+        found = measured(device)
+        kind = (device.model, *(found or {}).items())
+        if kind not in kinds:
+            entry = known.get(device.model)
+            kinds[kind] = (dense_peak_tflops(entry)[1], normalised_rate(entry, found))
+        return kinds[kind]
+
+    counted = [of(device) for device in working]
+    peaks = [peak for peak, _ in counted]
+    rates = [rate for _, rate in counted]
     by_basis = {basis: [rate for rate in rates if rate.basis is basis] for basis in Basis}
     return Capacity(
         cards=len(seen),
