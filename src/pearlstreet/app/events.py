@@ -1,6 +1,6 @@
 """Delivers the outbox to `log/events.jsonl`: one JSON line an event, at least once, in order; `seq` tells repeats.
 
-This is what a site's own tools (SIEM, chat, ticketing) follow until notices by e-mail and webhook exist.
+This is what a site's own tools (SIEM, ticketing) follow; people and programs elsewhere are told by tenancy/notices.
 """
 
 from __future__ import annotations
