@@ -308,8 +308,39 @@ def test_addresses_nobody_meant_break_nothing(console: Console) -> None:
         "org=" + "a" * 500, "name=" + "%25" * 300, "name=%ed%a0%80", "page=99999999999999999999", "a=1;b=2", "=", "&&",
     ):  # fmt: skip
         assert visitor.get(f"/jobs?{query}").status_code < 500, query
+    made = console.world.submit(name="odd-offsets")
+    for query in ("offset=²", "offset=-1", "offset=1e9", "rank=²", "rank=9", "whole=1&rank=x", "attempt=%00"):
+        assert visitor.get(f"/jobs/{made}/log?{query}").status_code in (200, 404), query
     for job in ("job_x", "..", "%2e%2e", "%ff", "job_00000000000000000000000000", "x" * 2000):
         assert visitor.get(f"/jobs/{job}").status_code in (200, 404), job
+
+
+# -- forms sent twice, and forms that fail
+
+
+def test_one_form_sent_twice_acts_once(console: Console) -> None:
+    visitor = console.visitor("owner")
+    form = {"once": "0123456789ab", "project": "twice", "name": "Twice"}
+    first, second = visitor.post("/projects", "add", form), visitor.post("/projects", "add", form)
+    assert first.status_code == second.status_code == 303, words(second)
+    assert "It was already done" in words(visitor.get("/projects"))
+    form = {"once": "ba9876543210", "label": "made-twice", "life_days": "30", "which": "all"}
+    first, second = visitor.post("/keys", "create", form), visitor.post("/keys", "create", form)
+    assert first.status_code == 200 and "pearl_" in first.text
+    assert second.status_code == 303, "the key is not shown again"
+    assert visitor.get("/keys").text.count("made-twice") <= 2, "one row and its question"
+    keys = console.world.get("/keys", "owner").json()["items"]
+    assert sum(key["label"] == "made-twice" for key in keys) == 1
+
+
+def test_a_form_that_fails_keeps_what_was_typed_and_changes_nothing(console: Console) -> None:
+    visitor = console.visitor("owner")
+    answer = visitor.post("/projects", "add", {"project": "Not A Slug", "name": "A <b>title</b>"})
+    assert answer.status_code == 422
+    assert 'value="Not A Slug"' in answer.text and "A &lt;b&gt;title&lt;/b&gt;" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    slugs = {one["slug"] for one in console.world.get("/orgs/acme/projects", "owner").json()["items"]}
+    assert "title" not in " ".join(slugs)
 
 
 # -- tenants see their own

@@ -17,7 +17,7 @@ from tests.e2e.walking import NOT_PAGES, SCOPES, filled, may_open, pages
 from tests.engines.axe.axe import axe_source
 
 SAID = """() => {
-  const hidden = "code,pre,kbd,time,script,style,option[value=''],[lang],[data-copy]", found = new Set();
+  const hidden = "code,pre,kbd,time,script,style,option[value=''],body [lang],[data-copy]", found = new Set();
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const parent = walk.currentNode.parentElement, words = walk.currentNode.textContent.trim();

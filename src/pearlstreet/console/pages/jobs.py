@@ -125,7 +125,7 @@ def log(ask: Ask) -> Answer:
     """A part of the log for the page's script, or (`whole`) all of it as a file."""
     job_id, rank = ask.place["job"], _rank(ask)
     offset = ask.query.get("offset", "0")
-    at = int(offset) if offset.isdigit() and len(offset) < 18 else 0
+    at = int(offset) if offset.isdecimal() and len(offset) < 18 else 0
     part = follow.read_log(
         ask.store, ask.actor, ask.center.runtime, job_id, ask.query.get("attempt"), rank, at, LOG_BYTES
     )
@@ -156,7 +156,7 @@ def artefact(ask: Ask) -> Answer:
 
 def _rank(ask: Ask) -> int:
     rank = ask.query.get("rank", "0")
-    return int(rank) if rank.isdigit() and len(rank) < 8 else 0
+    return int(rank) if rank.isdecimal() and len(rank) < 8 else 0
 
 
 def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ function stayCurrent() {
 // -- logs: <pre data-log="/jobs/x/log"> reads on until the end
 
 async function followLog(box) {
-  let at = Number(box.dataset.offset || 0);
+  let at = Number(box.dataset.offset || 0), quietMs = 700;
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
   const decoder = new TextDecoder();
   for (;;) {
@@ -81,12 +81,13 @@ async function followLog(box) {
       at = Number(answer.headers.get("x-next-offset"));
       const ended = answer.headers.get("x-ended") === "true";
       if (data.length) {
+        quietMs = 700;
         const low = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
         box.append(decoder.decode(data, { stream: true }));
         if (box.textContent.length > 2_000_000) box.textContent = box.textContent.slice(-1_500_000);
         if (low) box.scrollTop = box.scrollHeight;
       } else if (ended) { box.dataset.done = "true"; return; }
-      if (!data.length) await pause(700);
+      if (!data.length) { await pause(quietMs); quietMs = Math.min(quietMs * 1.3, 4000); }
     } catch { await pause(3000); }
   }
 }
