@@ -106,3 +106,10 @@ def test_the_center_makes_a_backup_itself(center: Center) -> None:
     made = system.right("backups", "make", "--json").value
     assert (center.data / "backups" / made["name"]).stat().st_size == made["size_bytes"]
     assert [row["name"] for row in system.right("backups", "list", "--json").rows] == [made["name"]]
+
+
+def test_what_the_center_fails_on_is_listed_and_tried_again(center: Center) -> None:
+    system = center.as_("system")
+    assert system.right("incidents", "list", "--json").rows == []
+    assert "0 rows are tried again" in system.right("incidents", "retry").err
+    assert center.as_("audit")("incidents", "retry").code != 0

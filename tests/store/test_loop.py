@@ -170,6 +170,18 @@ def test_a_restart_looks_anew_at_what_was_given_up(world: tuple[Store, VirtualCl
     assert store.read(frame.failing) == []
 
 
+def test_one_row_that_was_given_up_is_looked_at_anew(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    store.write(lambda tx: (add(tx, "bad", value=-1), add(tx, "worse", value=-2)))
+    for row in ("bad", "worse"):
+        for _ in range(frame.QUARANTINE_AFTER):
+            store.write(lambda tx, row=row: frame.note_failure(tx, "count", row, BugError("cannot be")))
+    assert store.write(lambda tx: frame.retry_quarantined(tx, [things], loop="other", row_id="bad")) == 0
+    assert store.write(lambda tx: frame.retry_quarantined(tx, [things], loop="count", row_id="bad")) == 1
+    assert thing(store, "bad")["due_us"] == clock.now_us()
+    assert [row["row_id"] for row in store.read(frame.failing)] == ["worse"]
+
+
 def test_a_guard_reports_a_bad_row_and_tries_it_ever_more_seldom(world: tuple[Store, VirtualClock]) -> None:
     store, clock = world
     guard, tried = frame.RowGuard("watch"), []
