@@ -175,7 +175,10 @@ class Door:
     async def _act(self, page: Page, ask: Ask, request: Request) -> Response:
         cookies.check_origin(request.headers, request.url.netloc)
         form = await _form(request, page)
-        ask = _with_form(ask, form, await _files(form))
+        try:
+            ask = _with_form(ask, form, await _files(form))
+        finally:
+            await form.close()
         if ask.credential:
             cookies.check_token(ask.credential, str(form.get("token", "")))
         action = page.actions.get(str(form.get("do", "")))
