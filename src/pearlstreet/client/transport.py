@@ -80,7 +80,7 @@ class Transport:
             headers=headers,
             timeout=timeout_s,
             transport=http,
-            verify=_trusting(verify) if isinstance(verify, str) else verify,
+            verify=_trust(url, verify),
             follow_redirects=False,
         )
         self.url = url
@@ -151,6 +151,13 @@ class Transport:
             ),
             hint=hint,
         )
+
+
+def _trust(url: str, verify: bool | str) -> ssl.SSLContext | bool:
+    """Whose certificates count. Without TLS none are read: that takes longer than a request to a center at hand."""
+    if isinstance(verify, str):
+        return _trusting(verify)
+    return verify and not url.startswith("http://")
 
 
 def _trusting(ca: str) -> ssl.SSLContext:
