@@ -21,12 +21,13 @@ from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobState, StopReason
+from pearlstreet.compute.jobs.planner_rows import load_quotas
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
 from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.compute.pool.tables import nodes
 from pearlstreet.compute.scheduling.plan import Placement, Plan, Preemption, Wait
-from pearlstreet.compute.scheduling.rows import node_row
+from pearlstreet.compute.scheduling.rows import Quota, node_row
 from pearlstreet.ledger.funds import available
 from pearlstreet.ledger.holds import place_hold
 from pearlstreet.store import leases
@@ -65,6 +66,8 @@ class Background:
     codes: Mapping[str, str | None]
     """Waiting job → the reason its row carries."""
     rates: Mapping[str, NormalisedRate]
+    quotas: Sequence[Quota]
+    """The limits it planned within: when they are others by now, its placements are dropped and planned anew."""
 
 
 @dataclass(slots=True)
@@ -122,7 +125,7 @@ class Applier:
         self.broken[job_id] = tx.now_us + int(backoff_s(failures) * US_PER_S)
 
     def _placements(self, part: Sequence[Placement], background: Background, tx: Tx) -> int:
-        if not self._leads(tx):
+        if not self._leads(tx) or set(load_quotas(tx)) != set(background.quotas):
             return len(part)
         names = {task.node for placement in part for task in placement.tasks}
         space = Space.of(tx, _present(tx, names, background.nodes), self._held(tx))

@@ -94,7 +94,8 @@ class LivePlanner:
         answer = plan(snapshot, self.runtime.settings.planner)
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
         nodes = {node.report.name: node for node in state.nodes}
-        dropped = self.applier.write(store, answer, Background(self.asks, nodes, state.codes, state.rates))
+        background = Background(self.asks, nodes, state.codes, state.rates, state.quotas)
+        dropped = self.applier.write(store, answer, background)
         log.debug(
             "planned",
             placed=len(answer.placements),

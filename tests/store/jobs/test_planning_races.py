@@ -1,0 +1,58 @@
+"""What changes between a plan and its writing is honoured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from tests.store.jobs.harness import ORG, Center
+
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.quotas import QuotaWish, list_quotas, set_quota
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import SYSTEM
+
+T = TypeVar("T")
+CARD = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}
+
+
+@dataclass(frozen=True)
+class Raced(Store):
+    """A store to which something happens before every write."""
+
+    before: Callable[[], object] = lambda: None
+
+    def write(self, command: Callable[[Tx], T]) -> T:
+        self.before()
+        return super().write(command)
+
+
+def _plan(center: Center, before: Callable[[], object]) -> None:
+    """One cycle of the planner, with something between its look and its write."""
+    raced = Raced(**{one.name: getattr(center.store, one.name) for one in fields(Store)}, before=before)
+    next(loop for loop in center.loops if loop.name == "plan_jobs").step(raced)
+
+
+def test_a_quota_that_is_cut_under_a_plan_is_not_exceeded(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x1xH100-80G")
+    job = center.submit(per_task=CARD)
+
+    def cut() -> None:
+        if not list_quotas(center.store, SYSTEM, ORG):
+            set_quota(center.store, SYSTEM, ORG, QuotaWish("cards", maximum=0.0))
+
+    _plan(center, cut)
+    assert center.job(job).state is JobState.QUEUED
+    _plan(center, cut)
+    assert (center.job(job).state, center.job(job).reason_code) == (JobState.QUEUED, "quota")
+    center.check_books()
+
+
+def test_a_quota_that_stands_keeps_no_plan_from_being_written(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x1xH100-80G")
+    set_quota(center.store, SYSTEM, ORG, QuotaWish("cards", maximum=1.0))
+    job = center.submit(per_task=CARD)
+    _plan(center, lambda: None)
+    assert center.job(job).state is JobState.PLACED
