@@ -52,7 +52,7 @@ def draw_scenario(seed: int) -> Scenario:
         kinds=tuple(chance.some(KINDS, SHARE_OF_KINDS)),
         rates={
             Site.ENGINE: 0.12 * fierce,
-            Site.BEFORE_WRITE: 0.02 * fierce,
+            Site.BEFORE_WRITE: 0.04 * fierce,
             Site.BEFORE_COMMIT: 0.03 * fierce,
             Site.AFTER_COMMIT: 0.03 * fierce,
             Site.BEFORE_READ: 0.01 * fierce,

@@ -150,6 +150,7 @@ class World:
                 self._arrivals()
                 with self.faults.calm():
                     self.round(self.door)
+            self.time.advance(self.luck.between(0, 60))
             self.note(server.name, "goes on")
         finally:
             self._depth -= 1

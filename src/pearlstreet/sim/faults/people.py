@@ -60,6 +60,13 @@ def node_drained(moment: Moment) -> None:
     moment.struck = moment.world.people.drain()
 
 
+def plan_outdated(moment: Moment) -> None:
+    """What a plan was made from changes before it is written."""
+    if "plan_jobs" in moment.server.busy:
+        people = moment.world.people
+        moment.struck = moment.world.luck.pick((people.cut_quota, people.drain))()
+
+
 def org_suspended(moment: Moment) -> None:
     """A tenant is suspended with jobs queued and running."""
     moment.struck = moment.world.people.suspend()

@@ -80,13 +80,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("crash_after_commit", Site.AFTER_COMMIT, process.crash_after_commit, "the server dies unanswered"),
     _line("crash_before_act", process.crash_before_act, _ACTS, "the server dies before it acts", 0.5),
     _line("crash_after_act", process.crash_after_act, _ACTS, "the server dies before it writes", 0.5),
-    _line("paused", process.paused, _CALLS, "the server stands still after a call, another takes over", 0.5),
-    Kind(
-        "paused_before_write",
-        Site.BEFORE_WRITE,
-        process.paused_before_write,
-        "it stands still before a write",
-    ),
+    _line("paused", process.paused, _CALLS, "the server stands still after a call, another takes over", 2),
+    Kind("paused_before_write", Site.BEFORE_WRITE, process.paused_before_write, "it does so before a write"),
+    Kind("plan_outdated", Site.BEFORE_WRITE, people.plan_outdated, "limits change under a plan", weight=3),
     _line("lease_lost", process.lease_lost, _CALLS, "a call outlasts its lease", 0.5),
     Kind("second_server", Site.WORLD, process.second_server, "two servers contend"),
     # Its store, hints and clock
