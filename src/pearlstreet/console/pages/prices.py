@@ -100,7 +100,7 @@ def _typed(ask: Ask) -> Sequence[PriceRule]:
     except InvalidInput as error:
         # Every one of them is shown at the one field there is, with its line.
         problems = [
-            Problem("list", _at_line(problem), problem.line, problem.column, hint=problem.hint)
+            Problem("list", _at_line(problem), hint=problem.hint)
             for problem in error.problems or [Problem("list", error.message)]
         ]
         raise InvalidInput(error.message, problems=problems) from None
