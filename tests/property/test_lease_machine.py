@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.conftest import make_store
 from tests.property.machines import lives
 from tests.store.things import add, test_metadata, things, with_things
@@ -14,8 +14,9 @@ from tests.store.things import add, test_metadata, things, with_things
 from pearlstreet.base.clock import VirtualClock
 from pearlstreet.store import leases
 
-SECONDS = st.integers(0, 40)
-ROWS = tuple(f"r{number}" for number in range(6))
+SECONDS = st.sampled_from([0, 0, 1, 5, 20])
+LEASES = st.sampled_from([1, 5, 20])
+ROWS = tuple(f"r{number}" for number in range(4))
 NAMES = ("planner", "other")
 
 
@@ -47,6 +48,11 @@ class Leases(RuleBasedStateMachine):
     def now_us(self) -> int:
         return self.clock.now_us()
 
+    @initialize()
+    def begin_with_work(self) -> None:
+        for row in ROWS[:3]:
+            self.add_or_touch(row, 0)
+
     @rule(row=st.sampled_from(ROWS), after_s=st.none() | SECONDS)
     def add_or_touch(self, row: str, after_s: int | None) -> None:
         """A command makes a row, or wants it looked at at some time."""
@@ -59,7 +65,7 @@ class Leases(RuleBasedStateMachine):
             self.store.write(lambda tx: tx.execute(wish))
             self.rows[row].due_us = due_us
 
-    @rule(limit=st.integers(1, 4), lease_s=st.integers(1, 30))
+    @rule(limit=st.integers(1, 4), lease_s=LEASES)
     def take(self, limit: int, lease_s: int) -> None:
         token, ids = self.store.write(lambda tx: leases.lease_rows(tx, things, limit=limit, lease_s=lease_s))
         free = [
@@ -92,7 +98,7 @@ class Leases(RuleBasedStateMachine):
             due_us = row.due_us
         self.rows[name] = Row(due_us)
 
-    @rule(name=st.sampled_from(NAMES), who=st.sampled_from("ab"), lease_s=st.integers(1, 30))
+    @rule(name=st.sampled_from(NAMES), who=st.sampled_from("ab"), lease_s=LEASES)
     def take_named(self, name: str, who: str, lease_s: int) -> None:
         holder, until_us = self.named.get(name, ("", 0))
         may = holder in ("", who) or until_us <= self.now_us
@@ -100,7 +106,7 @@ class Leases(RuleBasedStateMachine):
         if may:
             self.named[name] = (who, self.now_us + lease_s * 1_000_000)
 
-    @rule(name=st.sampled_from(NAMES), who=st.sampled_from("ab"))
+    @rule(name=st.sampled_from(NAMES[:1]), who=st.sampled_from("ab"))
     def drop_named(self, name: str, who: str) -> None:
         self.store.write(lambda tx: leases.drop_named(tx, name, who))
         if self.named.get(name, ("", 0))[0] == who:
