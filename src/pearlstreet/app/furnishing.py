@@ -49,14 +49,14 @@ def furnish(store: Store, slug: str, *, size: int, model: str | None) -> None:
         login = login_of(slug, name)
         create_user(store, SYSTEM, login, display_name=f"{org.name}: {name}", org=slug, role=role)
     projects = list_projects(store, SYSTEM, org.id)
+    tax_id = f"9131000000000{size:05d}"
+    set_buyer(store, SYSTEM, org.id, Party(name=org.name, tax_id=tax_id, address="simulated"))
     _spend_in_the_past(store, org, projects, size, model)
     set_budget(store, SYSTEM, Budget(org.id, org.id, parse_yuan(str(20_000 * size))))
-    set_budget(store, SYSTEM, Budget(projects[-1].id, org.id, parse_yuan("0.5"), (50, 80, 100)))
+    set_budget(store, SYSTEM, Budget(projects[-1].id, org.id, parse_yuan("250"), (50, 80, 100)))
     set_quota(store, SYSTEM, slug, QuotaWish("cards", guaranteed=8.0 * size, maximum=64.0 * size))
     set_quota(store, SYSTEM, slug, QuotaWish("cpus", maximum=1024.0 * size, borrow=False))
     set_secret(store, SYSTEM, slug, "registry-token", "simulated")
-    tax_id = f"9131000000000{size:05d}"
-    set_buyer(store, SYSTEM, org.id, Party(name=org.name, tax_id=tax_id, address="simulated"))
 
 
 def ask_for_credit(store: Store, slug: str) -> None:
