@@ -14,6 +14,7 @@ from pearlstreet.console.asking import Answer, Ask, View
 from pearlstreet.console.charts.heat import Cell, Row, heat
 from pearlstreet.console.charts.lines import Series, lines
 from pearlstreet.console.page import Page
+from pearlstreet.console.shared import shared
 from pearlstreet.ledger.budgets import list_budgets
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import center_money, spent_this_month
@@ -25,6 +26,8 @@ RECENT = 8
 YOUNG_STEPS = 8
 """Of the day's chart, which has four an hour."""
 MAP_NODES_MAX = 512
+CHART_S = 5.0
+"""So old may the chart be: it has four steps an hour, and drawing it is most of the work of this page."""
 LIVE_STATES = tuple(state for state in JobState if state not in ENDED)
 
 
@@ -100,6 +103,12 @@ def tenants(ask: Ask) -> View:
 
 
 def use_chart(ask: Ask, org: str | None = None) -> Any:
+    """The chart of the last day, one for all who may see the same jobs in the same language."""
+    seen = ask.actor.orgs_with("jobs:read") if org is None else org
+    return shared(ask.store, ("use", seen, ask.language), CHART_S, lambda: draw_use(ask, org))
+
+
+def draw_use(ask: Ask, org: str | None) -> Any:
     """Cards in use and jobs waiting over the last day; over the last hours when there is nothing before."""
     title, found = text("The last 24 hours"), history(ask.store, ask.actor, org=org)
     quiet = len(found.at_us) - YOUNG_STEPS
