@@ -12,7 +12,7 @@ from pearlstreet.sim.faults.registry import BY_NAME, KINDS
 from pearlstreet.sim.run import run_seed
 from pearlstreet.sim.trace import Trace
 
-SEEDS = (2, 12, 19, 24)
+SEEDS = (12, 19)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -239,6 +239,11 @@ class Checker:
             " FROM ledger_holds GROUP BY org_id"
         )
         holds = {row[0]: (row[1], row[2]) for row in self._rows(query)}
+        still_open = {
+            row[0] for row in self._rows("SELECT reference FROM ledger_holds WHERE settled_us IS NULL")
+        }
+        stale = sorted(still_open - self._live.keys())
+        must(not stale, "holds of what has ended are settled", stale)
         query = "SELECT org_id, balance_micro, held_micro, credit_limit_micro FROM ledger_funds"
         for org_id, balance, held, limit in self._rows(query):
             ever, still = holds.get(org_id, (0, 0))
