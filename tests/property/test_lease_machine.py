@@ -85,7 +85,22 @@ class Leases(RuleBasedStateMachine):
     @rule(data=st.data(), after_s=st.none() | SECONDS)
     def give_back(self, data: st.DataObject, after_s: int | None) -> None:
         """A worker is done, perhaps long after it lost its lease: then it changes nothing."""
-        name, token = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        self._give_back(data.draw(st.integers(0, len(self.held) - 1)), after_s)
+
+    @rule(after_s=st.none() | SECONDS)
+    def be_overtaken(self, after_s: int | None) -> None:
+        """Leases run out, others take the rows, and then the first worker comes back."""
+        self.add_or_touch(ROWS[0], 0)
+        self.wait(20)
+        self.take(4, 1)
+        first = len(self.held) - 1
+        self.wait(1)
+        self.take(4, 20)
+        if first >= 0:
+            self._give_back(first, after_s)
+
+    def _give_back(self, number: int, after_s: int | None) -> None:
+        name, token = self.held.pop(number)
         due_us = None if after_s is None else self.now_us + after_s * 1_000_000
         row = self.rows[name]
         ours = row.token == token
