@@ -35,10 +35,10 @@ def test_the_api_holds_its_word(tmp_path: Path, capsys: pytest.CaptureFixture[st
             operation for asker, operation in report.asked if asker == role
         }
         assert not missed, f"never asked by {role}: {sorted(missed)}"
-    if REQUESTS < 5000:
+    if REQUESTS < 20_000:
         return  # too few to say more
     refused = {operation for operation in report.operations if not report.reached[operation]}
-    assert len(refused) < len(report.operations) / 3, f"always refused: {sorted(refused)}"
+    assert len(refused) < len(report.operations) / 2, f"always refused: {sorted(refused)}"
 
 
 class _Lying:
