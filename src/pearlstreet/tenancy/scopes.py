@@ -81,7 +81,8 @@ _OWNER = _MEMBER | {
     "keys:read",
     "keys:write",
     "notices:write",
-    "export:read", "audit:read",
+    "export:read",
+    "audit:read",
 }
 
 ORG_ROLES: Mapping[OrgRole, frozenset[str]] = {
