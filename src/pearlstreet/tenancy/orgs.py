@@ -28,18 +28,6 @@ from pearlstreet.tenancy.scopes import READ_ONLY
 from pearlstreet.tenancy.tables import orgs, projects
 
 DEFAULT_PROJECT = "default"
-_ORG = {
-    by_id: sa.select(orgs).where((orgs.c.id if by_id else orgs.c.slug) == sa.bindparam("org"))
-    for by_id in (True, False)
-}
-"""Built once: every submit looks its organisation and project up."""
-_PROJECT = {
-    by_id: sa.select(projects).where(
-        projects.c.org_id == sa.bindparam("of_org"),
-        (projects.c.id if by_id else projects.c.slug) == sa.bindparam("project"),
-    )
-    for by_id in (True, False)
-}
 
 # Built once: every submit asks these.
 _ORG_BY_ID = sa.select(orgs).where(orgs.c.id == sa.bindparam("org"))
