@@ -107,8 +107,11 @@ def test_a_program_picks_up_what_the_browser_finished(campus: World, provider: R
     back = httpx.URL(sent.headers["location"])
     assert (back.scheme, back.host, back.port) == ("http", "127.0.0.1", 8123)
     picked = {"code": back.params["code"], "verifier": VERIFIER}
-    answer = campus.post("/sign-in/terminal", None, json=picked)
+    once = {"idempotency-key": "pick-up"}
+    answer = campus.post("/sign-in/terminal", None, json=picked, headers=once)
     assert answer.status_code == 201, answer.text
+    again = campus.post("/sign-in/terminal", None, json=picked, headers=once)
+    assert again.json() == answer.json(), "the same request, sent again after a lost answer"
     assert campus.get("/me", answer.json()["token"]).json()["user"]["name"].startswith("lin")
     assert campus.post("/sign-in/terminal", None, json=picked).status_code == 401, "a code works once"
 
@@ -116,7 +119,8 @@ def test_a_program_picks_up_what_the_browser_finished(campus: World, provider: R
 def test_a_code_is_nothing_without_the_programs_own_part(campus: World, provider: RunningProvider) -> None:
     code = httpx.URL(_for_a_program(campus, provider).headers["location"]).params["code"]
     wrong = {"code": code, "verifier": "a guess"}
-    assert campus.post("/sign-in/terminal", None, json=wrong).status_code == 401
+    once = {"idempotency-key": "a guess"}
+    assert campus.post("/sign-in/terminal", None, json=wrong, headers=once).status_code == 401
     right = {"code": code, "verifier": VERIFIER}
     assert campus.post("/sign-in/terminal", None, json=right).status_code == 401, "a wrong guess spends it"
 

@@ -32,6 +32,9 @@ SCOPES: Mapping[str, str] = {
     "prices:write": "Publish price lists",
     "quotas:read": "See quotas and shares",
     "quotas:write": "Set quotas and shares",
+    "scheduling:read": "See the scheduling policy, queues and reservations",
+    "scheduling:write": "Set the scheduling policy, queues and reservations",
+    "decisions:read": "See the planner's decisions and earlier policies, and replay them",
     "secrets:read": "List the names of secrets",
     "secrets:write": "Set and delete secrets",
     "notices:own": "Read one's own notices and choose what to hear of",
@@ -61,7 +64,7 @@ class OperatorRole(StrEnum):
     AUDIT = "audit"
 
 
-EVERYONE = frozenset({"keys:own", "nodes:read", "notices:own", "prices:read"})
+EVERYONE = frozenset({"keys:own", "nodes:read", "notices:own", "prices:read", "scheduling:read"})
 """What being signed in is enough for."""
 
 _VIEWER = EVERYONE | {
@@ -108,6 +111,8 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
         "prices:write",
         "quotas:read",
         "quotas:write",
+        "scheduling:write",
+        "decisions:read",
         "settings:read",
         "settings:write",
         "notices:write",
@@ -117,7 +122,8 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
     },
     OperatorRole.SECURITY: EVERYONE
     | {"users:read", "users:write", "keys:read", "keys:write", "orgs:read", "projects:read", "settings:read"},
-    OperatorRole.AUDIT: EVERYONE | {"audit:read", "audit:verify", "credit:read", "quotas:read", "orgs:read"},
+    OperatorRole.AUDIT: EVERYONE
+    | {"audit:read", "audit:verify", "credit:read", "decisions:read", "quotas:read", "orgs:read"},
 }
 """Role → scopes at the whole center, in every organisation."""
 

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
@@ -81,25 +81,29 @@ def leave(tx: Tx, user: User, provider: str, terminal: Terminal) -> Left:
 def pick_up(store: Store, code: str, verifier: str, *, peer: str) -> SignedIn:
     """Start the session that a browser's sign-in left a code for. Every code works once. Raises Unauthenticated."""
 
-    def command(tx: Tx) -> SignedIn | None:
-        mine = terminal_codes.c.code_hash == _hash(code)
+    mine = terminal_codes.c.code_hash == _hash(code)
+
+    def command(tx: Tx) -> SignedIn:
         row = tx.first(sa.select(terminal_codes).where(mine))
-        if row is None:
-            return None
+        user = tx.first(sa.select(users).where(users.c.id == row["user_id"])) if row is not None else None
+        if (
+            row is None
+            or row["until_us"] <= tx.now_us
+            or not hmac.compare_digest(row["challenge"], challenge_of(verifier))
+            or user is None
+            or user["state"] != Standing.ACTIVE.value
+        ):
+            raise Unauthenticated(
+                text("This sign-in is over, or was begun elsewhere"), hint=text("Start it again")
+            )
         tx.execute(sa.delete(terminal_codes).where(mine))
-        if row["until_us"] <= tx.now_us or not hmac.compare_digest(row["challenge"], challenge_of(verifier)):
-            return None
-        user = tx.first(sa.select(users).where(users.c.id == row["user_id"]))
-        if user is None or user["state"] != Standing.ACTIVE.value:
-            return None
         return sessions.start_session(tx, as_user(user), peer, how=f"oidc {row['provider']}")
 
-    found = store.write(command)
-    if found is None:  # raised outside: the code is spent all the same
-        raise Unauthenticated(
-            text("This sign-in is over, or was begun elsewhere"), hint=text("Start it again")
-        )
-    return found
+    try:
+        return store.write(command)
+    except Unauthenticated:  # a code that met the wrong program is spent, though the command was undone
+        replace(store, claim=None).write(lambda tx: tx.execute(sa.delete(terminal_codes).where(mine)))
+        raise
 
 
 def _hash(code: str) -> str:

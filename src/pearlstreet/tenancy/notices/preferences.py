@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
@@ -100,25 +100,28 @@ def set_preferences(store: Store, actor: Actor, whose: str, change: Change) -> P
 def confirm_address(store: Store, actor: Actor, whose: str, code: str) -> Preferences:
     """Use the address that the code was sent to. Raises InvalidInput; after a few wrong ones a new code is needed."""
 
-    def command(tx: Tx) -> Preferences | None:
+    counted = replace(store, claim=None).write(lambda tx: _count_try(tx, find_owner(tx, actor, whose)))
+
+    def command(tx: Tx) -> Preferences:
         owner = find_owner(tx, actor, whose)
         row = _row(tx, owner)
-        mine = sa.update(preferences).where(preferences.c.owner_id == owner.id)
-        live = row is not None and row["code_hash"] is not None and row["code_until_us"] > tx.now_us
-        if row is None or not live or row["code_tries"] >= CODE_TRIES:
-            return None
-        if not hmac.compare_digest(row["code_hash"], _hash(code)):
-            tx.execute(mine.values(code_tries=row["code_tries"] + 1))
-            return None
-        tx.execute(mine.values(email_confirmed_us=tx.now_us, code_hash=None, code_until_us=None))
+        if not counted or row is None or not hmac.compare_digest(row["code_hash"] or "", _hash(code)):
+            message = text("The code is not right, or is over")
+            hint = text("Set the address again to get another one")
+            raise InvalidInput(message, problems=[Problem("code", message, hint=hint)])
+        confirmed = {"email_confirmed_us": tx.now_us, "code_hash": None, "code_until_us": None}
+        tx.execute(sa.update(preferences).where(preferences.c.owner_id == owner.id).values(**confirmed))
         return read_preferences(tx, [owner])[owner.id]
 
-    found = store.write(command)
-    if found is None:  # raised outside: the count of wrong codes must stay
-        message = text("The code is not right, or is over")
-        hint = text("Set the address again to get another one")
-        raise InvalidInput(message, problems=[Problem("code", message, hint=hint)])
-    return found
+    return store.write(command)
+
+
+def _count_try(tx: Tx, owner: Owner) -> bool:
+    """Take one of the tries of the owner's code, before it is looked at; False when there is none to take."""
+    mine = sa.update(preferences).where(preferences.c.owner_id == owner.id)
+    live = mine.where(preferences.c.code_until_us > tx.now_us, preferences.c.code_tries < CODE_TRIES)
+    taken = tx.execute(live.values(code_tries=preferences.c.code_tries + 1))
+    return taken.rowcount == 1
 
 
 def read_preferences(tx: Tx, owners: Collection[Owner]) -> dict[str, Preferences]:
