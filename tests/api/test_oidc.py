@@ -119,7 +119,7 @@ def test_a_program_picks_up_what_the_browser_finished(campus: World, provider: R
 def test_a_code_is_nothing_without_the_programs_own_part(campus: World, provider: RunningProvider) -> None:
     code = httpx.URL(_for_a_program(campus, provider).headers["location"]).params["code"]
     wrong = {"code": code, "verifier": "a guess"}
-    once = {"idempotency-key": "a guess"}
+    once = {"idempotency-key": "a-guess"}
     assert campus.post("/sign-in/terminal", None, json=wrong, headers=once).status_code == 401
     right = {"code": code, "verifier": VERIFIER}
     assert campus.post("/sign-in/terminal", None, json=right).status_code == 401, "a wrong guess spends it"
