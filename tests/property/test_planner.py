@@ -24,7 +24,7 @@ configs = st.builds(
     order=st.sampled_from(["deadline", "fair-share", "fifo", "priority", "shortest"]),
     placement=st.sampled_from(["pack", "best-fit", "first-fit", "spread"]),
     backfill=st.sampled_from(["easy", "easy", "greedy", "strict"]),
-    preemption=st.booleans(),
+    preemption=st.sampled_from(["priority", "none"]),
 )
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
@@ -187,7 +187,7 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
     """Only who may be stopped is stopped, never for nothing: with all of them gone the job fits, with one left not."""
     running = {attempt.id: attempt for attempt in world.running}
     waits = {wait.job_id: wait.reason for wait in answer.waits}
-    assert config.preemption or not answer.preemptions
+    assert config.preemption != "none" or not answer.preemptions
     for preemption in answer.preemptions:
         victim = running[preemption.attempt_id]
         assert victim.preemptible
@@ -246,7 +246,7 @@ def compare_with_naive(world: World) -> None:
     jobs = [replace(job, not_before_us=0, array="", array_limit=None) for job in world.waiting]
     world = replace(world, waiting=tuple(jobs), quotas=())
     snapshot = world.snapshot()
-    config = PlannerConfig(order="priority", backfill="greedy", preemption=False)
+    config = PlannerConfig(order="priority", backfill="greedy", preemption="none")
     names = [snapshot.nodes.names[i] for i in canonical_order(snapshot)]
     expected = naive.naive_plan(world.after(), names, jobs, PFLOPS)
     answer = {
@@ -287,7 +287,7 @@ def test_names_and_listing_order_of_nodes_do_not_matter(
 def check_reservation(world: World) -> None:
     """The first blocked job starts as early with those that passed it as it would have without them."""
     world = replace(world, quotas=())
-    config = PlannerConfig(order="fifo", preemption=False)
+    config = PlannerConfig(order="fifo", preemption="none")
     answer = plan(world.snapshot(), config)
     head_wait = next((w for w in answer.waits if w.reason.code is Code.CAPACITY), None)
     if head_wait is None:

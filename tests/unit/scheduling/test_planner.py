@@ -276,7 +276,7 @@ def test_higher_priority_stops_the_cheapest_that_may_be_stopped_and_no_more() ->
     assert again.preemptions == (), "it waits for who is leaving already"
     assert reason(again, "urgent").code is Code.PREEMPTING
     assert (
-        run(PlannerConfig(preemption=False), nodes=[node("n")], running=running, waiting=waiting).preemptions
+        run(PlannerConfig(preemption="none"), nodes=[node("n")], running=running, waiting=waiting).preemptions
         == ()
     )
 

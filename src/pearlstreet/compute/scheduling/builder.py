@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pearlstreet.compute.scheduling.model import (
     Accounts,
     Nodes,
     Quotas,
+    Reservations,
     Running,
     Snapshot,
     Waiting,
@@ -25,6 +27,7 @@ from pearlstreet.compute.scheduling.rows import (
     NodeRow,
     PflopsOf,
     Quota,
+    Reservation,
     RunningAttempt,
     WaitingJob,
     match_models,
@@ -48,6 +51,22 @@ class _Index:
         return tuple(self.numbers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Numbers of all names that jobs bear."""
+
+    orgs: _Index
+    projects: _Index
+    arrays: _Index
+    requests: _Index
+    users: _Index
+    queues: _Index
+
+    def of(self, index: _Index, names: Iterable[Any]) -> Any:
+        """Numbers of the names; -1 for an empty one."""
+        return _i32(index(name) if name else -1 for name in names)
+
+
 class SnapshotBuilder:
     """Keeps rows by id; adding a row with a known id replaces it. Not thread-safe."""
 
@@ -59,6 +78,8 @@ class SnapshotBuilder:
         self._running: dict[str, RunningAttempt] = {}
         self._quotas: tuple[Quota, ...] = ()
         self._accounts: tuple[Account, ...] = ()
+        self._reservations: tuple[Reservation, ...] = ()
+        self._services: tuple[int, ...] = ()
 
     def set_node(self, row: NodeRow) -> None:
         """Add or replace a node."""
@@ -96,6 +117,14 @@ class SnapshotBuilder:
         """Replace all fair-share rows. Projects without one have weight 1 and no use."""
         self._accounts = tuple(rows)
 
+    def set_reservations(self, rows: Iterable[Reservation]) -> None:
+        """Replace all windows in which nodes or devices are held."""
+        self._reservations = tuple(rows)
+
+    def set_services(self, device_us: Iterable[int]) -> None:
+        """Replace the sample of whole device times of jobs that ended."""
+        self._services = tuple(sorted(device_us))
+
     def build(self, now_us: int, revision: int = 0) -> Snapshot:
         """The snapshot of what it knows now."""
         models, nodes = _nodes(self._nodes)
@@ -104,8 +133,11 @@ class SnapshotBuilder:
             projects((orgs(account.org), account.project))
         arrays, requests = _Index(), _Index()
         gflops = np.array([round(self._pflops_of(m) * GFLOPS_PER_PFLOPS) for m in models], dtype=np.int64)
-        running = _running(list(self._running.values()), nodes, gflops, orgs, projects, arrays)
-        waiting = _waiting(list(self._waiting.values()), orgs, projects, arrays, requests)
+        users, queues = _Index(), _Index()
+        names = _Names(orgs, projects, arrays, requests, users, queues)
+        running = _running(list(self._running.values()), nodes, gflops, names)
+        waiting = _waiting(list(self._waiting.values()), names)
+        reservations = _reservations(self._reservations, nodes, orgs, projects)
         quotas = _quotas(self._quotas, models, orgs, projects)
         accounts = _accounts(self._accounts, orgs, projects)
         return Snapshot(
@@ -120,6 +152,10 @@ class SnapshotBuilder:
             waiting=waiting,
             quotas=quotas,
             accounts=accounts,
+            users=users.names(),
+            queues=queues.names(),
+            reservations=reservations,
+            services=_i64(self._services),
         )
 
 
@@ -173,9 +209,7 @@ def _nodes(rows: Mapping[str, NodeRow]) -> tuple[tuple[str, ...], Nodes]:
     return models, nodes
 
 
-def _running(
-    rows: list[RunningAttempt], nodes: Nodes, gflops: Any, orgs: _Index, projects: _Index, arrays: _Index
-) -> Running:
+def _running(rows: list[RunningAttempt], nodes: Nodes, gflops: Any, names: _Names) -> Running:
     """Columns of what runs; takes it out of `nodes`' free arrays. Use on nodes that are gone is left out."""
     node_of = {name: i for i, name in enumerate(nodes.names)}
     position_of = [{int(x): j for j, x in enumerate(row)} for row in nodes.device_index]
@@ -211,13 +245,13 @@ def _running(
         np.add.at(used[0], v[:, 0], gflops[model] * v[:, 5] // FULL_BP)
     np.add.at(used[1], t[:, 0], t[:, 2])
     np.add.at(used[2], t[:, 0], t[:, 3])
-    org = [orgs(row.org) for row in rows]
+    org = [names.orgs(row.org) for row in rows]
     return Running(
         ids=tuple(row.id for row in rows),
         job_ids=tuple(row.job_id for row in rows),
         org=_i32(org),
-        project=_i32(projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
-        array=_i32(arrays(row.array) if row.array else -1 for row in rows),
+        project=_i32(names.projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
+        array=names.of(names.arrays, (row.array for row in rows)),
         priority=_i64(row.priority for row in rows),
         started_us=_i64(row.started_us for row in rows),
         expected_end_us=_i64(row.expected_end_us or UNKNOWN_US for row in rows),
@@ -236,29 +270,81 @@ def _running(
         device_memory=v[:, 3].copy(),
         device_compute=v[:, 4].copy(),
         device_card_bp=v[:, 5].copy(),
+        submitted_us=_i64(row.submitted_us for row in rows),
+        request=_i32(-1 if row.request is None else names.requests(row.request) for row in rows),
+        user=names.of(names.users, (row.user for row in rows)),
+        queue=names.of(names.queues, (row.queue for row in rows)),
+        served_device_us=_i64(row.served_device_us for row in rows),
+        deadline_us=_i64(row.deadline_us for row in rows),
+        predicted_end_us=_i64(_end_us(row, row.predicted_s) for row in rows),
+        predicted_low_us=_i64(_end_us(row, row.predicted_low_s) for row in rows),
+        predicted_high_us=_i64(_end_us(row, row.predicted_high_s) for row in rows),
+        min_tasks=_i64(row.min_tasks for row in rows),
+        max_tasks=_i64(row.max_tasks for row in rows),
     )
 
 
-def _waiting(
-    rows: list[WaitingJob], orgs: _Index, projects: _Index, arrays: _Index, requests: _Index
-) -> Waiting:
-    org = [orgs(row.org) for row in rows]
+def _end_us(row: RunningAttempt, run_s: float | None) -> int:
+    return 0 if run_s is None else row.started_us + round(run_s * 1e6)
+
+
+def _run_us(run_s: float | None) -> int:
+    return round((run_s or 0) * 1e6)
+
+
+def _waiting(rows: list[WaitingJob], names: _Names) -> Waiting:
+    org = [names.orgs(row.org) for row in rows]
     return Waiting(
         ids=tuple(row.id for row in rows),
         org=_i32(org),
-        project=_i32(projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
-        request=_i32(requests(row.request) for row in rows),
+        project=_i32(names.projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
+        request=_i32(names.requests(row.request) for row in rows),
         tasks=_i64(max(row.tasks, 1) for row in rows),
         priority=_i64(row.priority for row in rows),
         submitted_us=_i64(row.submitted_us for row in rows),
-        limit_us=_i64(round((row.time_limit_s or 0) * 1e6) for row in rows),
-        predicted_us=_i64(round((row.predicted_s or 0) * 1e6) for row in rows),
+        limit_us=_i64(_run_us(row.time_limit_s) for row in rows),
+        predicted_us=_i64(_run_us(row.predicted_s) for row in rows),
         preemptible=_bools(row.preemptible for row in rows),
         not_before_us=_i64(row.not_before_us for row in rows),
         deadline_us=_i64(row.deadline_us for row in rows),
-        array=_i32(arrays(row.array) if row.array else -1 for row in rows),
+        array=names.of(names.arrays, (row.array for row in rows)),
         element=_i64(row.element for row in rows),
         array_limit=_i64(NO_LIMIT if row.array_limit is None else row.array_limit for row in rows),
+        user=names.of(names.users, (row.user for row in rows)),
+        queue=names.of(names.queues, (row.queue for row in rows)),
+        served_device_us=_i64(row.served_device_us for row in rows),
+        predicted_low_us=_i64(_run_us(row.predicted_low_s) for row in rows),
+        predicted_high_us=_i64(_run_us(row.predicted_high_s) for row in rows),
+        min_tasks=_i64(row.min_tasks for row in rows),
+        max_tasks=_i64(row.max_tasks for row in rows),
+    )
+
+
+def _reservations(
+    rows: tuple[Reservation, ...], nodes: Nodes, orgs: _Index, projects: _Index
+) -> Reservations:
+    """One row a node or device; what is on nodes that are gone holds nothing."""
+    node_of = {name: i for i, name in enumerate(nodes.names)}
+    found: list[tuple[Reservation, int, int]] = []
+    for row in rows:
+        node = node_of.get(row.node)
+        if node is None:
+            continue
+        position = -1
+        if row.device is not None:
+            at = np.flatnonzero(nodes.device_index[node] == row.device)
+            if not len(at):
+                continue
+            position = int(at[0])
+        found.append((row, node, position))
+    return Reservations(
+        ids=tuple(row.id for row, _, _ in found),
+        org=_i32(orgs(row.org) if row.org else -1 for row, _, _ in found),
+        project=_i32(projects((orgs(row.org), row.project)) if row.project else -1 for row, _, _ in found),
+        start_us=_i64(row.start_us for row, _, _ in found),
+        end_us=_i64(row.end_us for row, _, _ in found),
+        node=_i32(node for _, node, _ in found),
+        position=_i32(position for _, _, position in found),
     )
 
 
@@ -319,6 +405,8 @@ def build(
     running: Iterable[RunningAttempt] = (),
     quotas: Iterable[Quota] = (),
     accounts: Iterable[Account] = (),
+    reservations: Iterable[Reservation] = (),
+    services: Iterable[int] = (),
     pflops_of: PflopsOf = lambda model: 1.0,
     revision: int = 0,
 ) -> Snapshot:
@@ -331,4 +419,6 @@ def build(
         builder.add_running(attempt)
     builder.set_quotas(quotas)
     builder.set_accounts(accounts)
+    builder.set_reservations(reservations)
+    builder.set_services(services)
     return builder.build(now_us, revision)

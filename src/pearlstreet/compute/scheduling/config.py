@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """A named queue: what differs from the center's settings for its jobs. None: as the center."""
+
+    name: str
+    rank: int = 0
+    """Queues of a lower rank are planned first; jobs of no named queue have rank 0."""
+    order: str | None = None
+    placement: str | None = None
+    backfill: str | None = None
+    preemption: str | None = None
+    elasticity: str | None = None
+    min_run_s: float | None = None
+    grace_s: float | None = None
+    wait_max_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +31,14 @@ class PlannerConfig:
     order: str = "fair-share"
     placement: str = "pack"
     backfill: str = "easy"
-    """`easy`: the first blocked job gets a reservation; `greedy`: none; `strict`: nobody passes a blocked job."""
-    preemption: bool = True
+    """`easy`: the first blocked job gets a reservation; `conservative`: the first `reserve_depth` do; `greedy`: none;
+    `strict`: nobody passes a blocked job."""
+    preemption: str = "priority"
+    """Whom a job may displace: `none`, those of strictly lower `priority` and borrowers, or whoever stands behind it in
+    the order's ranking (`rank`)."""
+    elasticity: str = "none"
+    """`none`, or `grow-shrink`: gangs that say so are resized between their fewest and most tasks."""
+    queues: tuple[QueuePolicy, ...] = ()
     depth: int = 1000
     """Different requests (equal ones count once) tried in one cycle; the rest keep a cheap reason."""
     preempt_depth: int = 8
@@ -28,6 +51,17 @@ class PlannerConfig:
     """How long a preempted attempt may take to give its resources back."""
     assumed_run_s: float = 86_400.0
     """Run time assumed for an attempt with neither limit nor prediction, for estimates only."""
+    age_s: float = 0.0
+    """Order `priority`: waiting this long raises a priority by one; 0: never."""
+    wait_max_s: float = 0.0
+    """Anti-starvation: who has waited this long since it last ran goes ahead of all who have not, oldest first, and is not
+    displaced by rank; 0: off."""
+    reserve_depth: int = 32
+    """Blocked jobs that get a reservation with `conservative` backfill; the rest is planned as with `easy`."""
+    restart_s: float = 40.0
+    """What a stop and a new start cost a job of one node, for policies that weigh it."""
+    restart_gang_s: float = 60.0
+    """The same for a job of several nodes."""
     half_life_s: float = 7 * 86_400.0
     """Of fair-share usage: after it, use counts half."""
 
@@ -35,7 +69,19 @@ class PlannerConfig:
         """A form that `config_from_json` reads back."""
         return asdict(self)
 
+    def of_queue(self, name: str) -> PlannerConfig:
+        """The settings for jobs of a queue; the center's own when there is no such queue."""
+        policy = next((queue for queue in self.queues if queue.name == name), None)
+        if policy is None:
+            return self
+        values = {f.name: getattr(policy, f.name) for f in fields(policy) if f.name not in ("name", "rank")}
+        return replace(self, **{name: value for name, value in values.items() if value is not None})
+
 
 def config_from_json(value: Mapping[str, Any]) -> PlannerConfig:
-    """The configuration that `to_json` wrote; unknown keys are an error of type TypeError."""
-    return PlannerConfig(**value)
+    """The configuration that `to_json` wrote, now or before; unknown keys are an error of type TypeError."""
+    known = dict(value)
+    if isinstance(known.get("preemption"), bool):  # before preemption had names
+        known["preemption"] = "priority" if known["preemption"] else "none"
+    known["queues"] = tuple(QueuePolicy(**queue) for queue in known.get("queues", ()))
+    return PlannerConfig(**known)

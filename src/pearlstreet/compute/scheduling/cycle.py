@@ -18,6 +18,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.scheduling import feasible, reasons
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.order.ties import by_submit, ranked
 from pearlstreet.compute.scheduling.placement.choose import Chooser
 from pearlstreet.compute.scheduling.plan import Code, Plan, Preemption, Reason, StartEstimate, Wait
 from pearlstreet.compute.scheduling.quota import QuotaState
@@ -96,7 +97,8 @@ class _Cycle:
 
     def run(self) -> Plan:
         snapshot, config = self.snapshot, self.config
-        order = ORDERS[config.order](snapshot, config)
+        keys = ORDERS[config.order].keys(snapshot, config)
+        order = ranked((*keys.waiting, *by_submit(snapshot)), snapshot.waiting.ids)
         early = snapshot.waiting.not_before_us[order] > snapshot.now_us
         for row in order[early].tolist():
             self.why[row] = reasons.not_before(int(snapshot.waiting.not_before_us[row]))
@@ -303,7 +305,7 @@ class _Cycle:
 
     def _make_room(self, key: Key, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
-        if not guaranteed or not self.config.preemption:
+        if not guaranteed or self.config.preemption == "none":
             return rows
         tasks, now = key[1], self.snapshot.now_us
         soon = now + round(self.config.grace_s * _US)

@@ -8,7 +8,7 @@ the engine reported; `device_index` is the engine's own number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,27 @@ class Running:
     device_compute: I64
     device_card_bp: I64
     """How much of a card it counts as."""
+    submitted_us: I64
+    """When its job was submitted."""
+    request: I32
+    """Index into `Snapshot.requests`; -1: unknown, it cannot be planned anew."""
+    user: I32
+    """Index into `Snapshot.users`; -1: unknown."""
+    queue: I32
+    """Index into `Snapshot.queues`; -1: none."""
+    served_device_us: I64
+    """Device time of the job's earlier attempts; the present one's is not in it."""
+    deadline_us: I64
+    """0: none."""
+    predicted_end_us: I64
+    """A guess, told or learnt; 0: none. Never a promise: `expected_end_us` is what will be enforced."""
+    predicted_low_us: I64
+    """The end that one job in ten comes before; 0: none."""
+    predicted_high_us: I64
+    """The end that nine jobs in ten keep; 0: none."""
+    min_tasks: I64
+    """Fewest members the gang can run with; 0: it is not elastic."""
+    max_tasks: I64
 
     @property
     def count(self) -> int:
@@ -111,6 +132,7 @@ class Waiting:
     limit_us: I64
     """Enforced run time; 0: none."""
     predicted_us: I64
+    """Run time still to come, told or learnt (then the median); 0: not known."""
     preemptible: Bools
     not_before_us: I64
     deadline_us: I64
@@ -119,6 +141,19 @@ class Waiting:
     element: I64
     array_limit: I64
     """-1: none."""
+    user: I32
+    """Index into `Snapshot.users`; -1: unknown."""
+    queue: I32
+    """Index into `Snapshot.queues`; -1: none."""
+    served_device_us: I64
+    """Device time of the job's earlier attempts."""
+    predicted_low_us: I64
+    """Run time that one job in ten stays below; 0: not known."""
+    predicted_high_us: I64
+    """Run time that nine jobs in ten stay below; 0: not known."""
+    min_tasks: I64
+    """Fewest members the gang can run with; 0: it is not elastic."""
+    max_tasks: I64
 
     @property
     def count(self) -> int:
@@ -157,6 +192,32 @@ class Accounts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reservations:
+    """Nodes or devices held in a window, for an account or for maintenance: one row a node or device."""
+
+    ids: tuple[str, ...]
+    org: I32
+    """-1: maintenance, held for nobody."""
+    project: I32
+    """-1: any project of the organisation."""
+    start_us: I64
+    end_us: I64
+    node: I32
+    position: I32
+    """Of the device; -1: the whole node."""
+
+    @property
+    def count(self) -> int:
+        return len(self.ids)
+
+
+def no_reservations() -> Reservations:
+    """Nothing is held for anybody."""
+    i32, i64 = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
+    return Reservations((), i32, i32, i64, i64, i32, i32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """Everything a plan depends on. The same snapshot and configuration give the same plan, always."""
 
@@ -171,6 +232,11 @@ class Snapshot:
     waiting: Waiting
     quotas: Quotas
     accounts: Accounts
+    users: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    reservations: Reservations = field(default_factory=no_reservations)
+    services: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Whole device time (µs) of jobs that ended lately, rising: what a service distribution is learnt from."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""
@@ -186,9 +252,19 @@ class Snapshot:
             "waiting": _table_json(self.waiting),
             "quotas": _table_json(self.quotas),
             "accounts": _table_json(self.accounts),
+            "users": list(self.users),
+            "queues": list(self.queues),
+            "reservations": _table_json(self.reservations),
+            "services": self.services.tolist(),
         }
 
 
+_UNKNOWN = {"request": -1, "user": -1, "queue": -1}
+_LATER = frozenset({
+    "submitted_us", "request", "user", "queue", "served_device_us", "deadline_us", "predicted_end_us",
+    "predicted_low_us", "predicted_high_us", "min_tasks", "max_tasks",
+})  # fmt: skip
+"""Columns that older snapshots do not have: 0 stands in for them, -1 where `_UNKNOWN` says so."""
 _DTYPES: dict[str, Any] = {"I64": np.int64, "I32": np.int32, "F64": np.float64, "Bools": np.bool_}
 
 
@@ -204,7 +280,9 @@ def _table_from_json(kind: Any, value: Mapping[str, Any], widths: Mapping[str, i
     columns: dict[str, Any] = {}
     for column in fields(kind):
         dtype = _DTYPES.get(str(column.type))
-        raw = value[column.name]
+        raw: Any = value.get(column.name)
+        if raw is None and column.name in _LATER:
+            raw = [_UNKNOWN.get(column.name, 0)] * len(value["ids"])
         if dtype is None:
             columns[column.name] = tuple(raw)
             continue
@@ -243,4 +321,10 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
         waiting=_table_from_json(Waiting, value["waiting"], {}),
         quotas=_table_from_json(Quotas, value["quotas"], {"models": len(value["models"])}),
         accounts=_table_from_json(Accounts, value["accounts"], {"usage": 3}),
+        users=tuple(value.get("users", ())),
+        queues=tuple(value.get("queues", ())),
+        reservations=_table_from_json(Reservations, value["reservations"], {})
+        if "reservations" in value
+        else no_reservations(),
+        services=np.asarray(value.get("services", ()), dtype=np.int64),
     )

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.order import deadline, fair_share, fifo, priority, shortest
+from pearlstreet.compute.scheduling.order.deadline import Deadline
+from pearlstreet.compute.scheduling.order.fair_share import FairShare
+from pearlstreet.compute.scheduling.order.fifo import Fifo
+from pearlstreet.compute.scheduling.order.priority import Priority
+from pearlstreet.compute.scheduling.order.protocol import Order
+from pearlstreet.compute.scheduling.order.shortest import Shortest
 from pearlstreet.compute.scheduling.placement import best_fit, first_fit, pack, spread
 from pearlstreet.compute.scheduling.placement.protocol import Scorer
 
-Order = Callable[[Snapshot, PlannerConfig], I64]
-"""Numbers of the waiting jobs, the one to consider first in front."""
-
 ORDERS: Mapping[str, Order] = MappingProxyType(
     {
-        "deadline": deadline.order,
-        "fair-share": fair_share.order,
-        "fifo": fifo.order,
-        "priority": priority.order,
-        "shortest": shortest.order,
+        "deadline": Deadline(),
+        "fair-share": FairShare(),
+        "fifo": Fifo(),
+        "priority": Priority(),
+        "shortest": Shortest(),
     }
 )
 
@@ -35,18 +36,28 @@ PLACEMENTS: Mapping[str, Scorer] = MappingProxyType(
     }
 )
 
-BACKFILLS = ("easy", "greedy", "strict")
+BACKFILLS = ("conservative", "easy", "greedy", "strict")
+PREEMPTIONS = ("none", "priority", "rank")
+ELASTICITIES = ("grow-shrink", "none")
+
+
+def kinds() -> Mapping[str, tuple[str, ...]]:
+    """Names of the policies of every kind, sorted."""
+    return {
+        "order": tuple(sorted(ORDERS)),
+        "placement": tuple(sorted(PLACEMENTS)),
+        "backfill": BACKFILLS,
+        "preemption": PREEMPTIONS,
+        "elasticity": ELASTICITIES,
+    }
 
 
 def check_config(config: PlannerConfig) -> None:
-    """Raise InvalidInput when the configuration names a policy that there is not."""
-    for kind, name, known in (
-        ("order", config.order, tuple(ORDERS)),
-        ("placement", config.placement, tuple(PLACEMENTS)),
-        ("backfill", config.backfill, BACKFILLS),
-    ):
-        if name not in known:
-            raise InvalidInput(
-                text("There is no {kind} policy named {name}", kind=kind, name=name),
-                hint=text("Use one of {names}", names=", ".join(sorted(known))),
-            )
+    """Raise InvalidInput when the configuration, or one of its queues, names a policy that there is not."""
+    for kind, known in kinds().items():
+        for name in (getattr(config, kind), *(getattr(queue, kind) for queue in config.queues)):
+            if name is not None and name not in known:
+                raise InvalidInput(
+                    text("There is no {kind} policy named {name}", kind=kind, name=name),
+                    hint=text("Use one of {names}", names=", ".join(known)),
+                )

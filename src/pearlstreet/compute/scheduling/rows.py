@@ -106,6 +106,16 @@ class WaitingJob:
     element: int = 0
     array_limit: int | None = None
     """How many elements of the array may run at once."""
+    user: str = ""
+    queue: str = ""
+    served_device_us: int = 0
+    """Device time of earlier attempts."""
+    predicted_low_s: float | None = None
+    predicted_high_s: float | None = None
+    """Band around `predicted_s`: one in ten is over before, one in ten after."""
+    min_tasks: int = 0
+    max_tasks: int = 0
+    """The gang can run with any number of members between them; 0: only with `tasks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,21 @@ class RunningAttempt:
     ending: bool = False
     """It was told to stop and will give its resources back soon."""
     array: str = ""
+    submitted_us: int = 0
+    """When its job was submitted."""
+    request: Request | None = None
+    """What one task asked for, so that the job can be planned anew; None: unknown."""
+    user: str = ""
+    queue: str = ""
+    served_device_us: int = 0
+    """Device time of the job's earlier attempts."""
+    deadline_us: int = 0
+    predicted_s: float | None = None
+    predicted_low_s: float | None = None
+    predicted_high_s: float | None = None
+    """Run time of this attempt, told or learnt: a guess, where `expected_end_us` is enforced."""
+    min_tasks: int = 0
+    max_tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +186,21 @@ class Quota:
     guaranteed: float | None = None
     maximum: float | None = None
     borrow: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A node, or one device of it, held in a window: for an account, or (no organisation) for maintenance."""
+
+    id: str
+    start_us: int
+    end_us: int
+    node: str
+    device: int | None = None
+    """The engine's index; None: the whole node."""
+    org: str = ""
+    project: str = ""
+    """Empty: any project of the organisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +248,7 @@ __all__ = [
     "PflopsOf",
     "Quota",
     "Request",
+    "Reservation",
     "RunningAttempt",
     "ShareRequest",
     "TaskUse",

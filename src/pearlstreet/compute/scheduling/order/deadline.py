@@ -10,9 +10,20 @@ import numpy as np
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.order.ties import by_deadline
+from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.order.ties import NEVER
 
 
-def order(snapshot: Snapshot, config: PlannerConfig) -> I64:
-    """Numbers of the waiting jobs by priority, then deadline, then submit time."""
-    return np.lexsort((by_deadline(snapshot), -snapshot.waiting.priority)).astype(np.int64)
+def _due(deadline_us: I64) -> I64:
+    return np.where(deadline_us > 0, deadline_us, NEVER)
+
+
+class Deadline:
+    """By priority, then deadline, then submit time."""
+
+    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+        waiting, running = snapshot.waiting, snapshot.running
+        return Keys(
+            (-waiting.priority, _due(waiting.deadline_us), waiting.submitted_us),
+            (-running.priority, _due(running.deadline_us), running.submitted_us),
+        )

@@ -15,7 +15,8 @@ import numpy as np
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
-from pearlstreet.compute.scheduling.order.ties import by_deadline
+from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.order.ties import by_deadline, ranked
 from pearlstreet.compute.scheduling.room import needs_of
 from pearlstreet.compute.scheduling.rows import Usage
 
@@ -70,24 +71,26 @@ def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64
     return np.round(tags, 9)  # equal accounts stay equal whatever the order of adding up
 
 
-def order(snapshot: Snapshot, config: PlannerConfig) -> I64:
-    """Numbers of the waiting jobs by priority, organisation's tag, project's tag, deadline, submit time.
+class FairShare:
+    """By priority, organisation's tag, project's tag, deadline, submit time.
 
     A deadline moves a job ahead of its own project's only (and of equals): it buys nothing at another's cost.
     """
-    waiting, accounts = snapshot.waiting, snapshot.accounts
-    demand, ties = demands(snapshot), by_deadline(snapshot)
-    project_share = held(snapshot, config.half_life_s)
-    org_share = np.zeros((len(accounts.orgs), 3))
-    np.add.at(org_share, accounts.project_org, project_share)
-    down = -waiting.priority
-    inside = np.lexsort((ties, down))
-    project_tag = _tags(
-        waiting.project.astype(np.int64), inside, project_share, accounts.project_weight, demand
-    )
-    inside = np.lexsort((ties, project_tag, down))
-    org_tag = _tags(waiting.org.astype(np.int64), inside, org_share, accounts.org_weight, demand)
-    return np.lexsort((ties, project_tag, org_tag, down)).astype(np.int64)
+
+    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+        waiting, accounts = snapshot.waiting, snapshot.accounts
+        demand, ties = demands(snapshot), by_deadline(snapshot)
+        project_share = held(snapshot, config.half_life_s)
+        org_share = np.zeros((len(accounts.orgs), 3))
+        np.add.at(org_share, accounts.project_org, project_share)
+        down = -waiting.priority
+        inside = ranked((down, *ties), waiting.ids)
+        project_tag = _tags(
+            waiting.project.astype(np.int64), inside, project_share, accounts.project_weight, demand
+        )
+        inside = ranked((down, project_tag, *ties), waiting.ids)
+        org_tag = _tags(waiting.org.astype(np.int64), inside, org_share, accounts.org_weight, demand)
+        return Keys((down, org_tag, project_tag, *ties))
 
 
 def decayed(usage: Usage, elapsed_s: float, half_life_s: float) -> Usage:

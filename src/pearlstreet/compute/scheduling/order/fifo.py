@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.order.ties import by_submit
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.order.protocol import Keys
 
 
-def order(snapshot: Snapshot, config: PlannerConfig) -> I64:
-    """Numbers of the waiting jobs by submit time."""
-    return np.argsort(by_submit(snapshot), kind="stable").astype(np.int64)
+class Fifo:
+    """By submit time."""
+
+    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+        return Keys((snapshot.waiting.submitted_us,), (snapshot.running.submitted_us,))

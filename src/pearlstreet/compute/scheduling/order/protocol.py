@@ -1,0 +1,32 @@
+"""What an order policy answers: columns to sort by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import Snapshot
+
+Columns = tuple[NDArray[np.generic], ...]
+"""Equally long columns, the most significant first; a lower value goes earlier."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """How a policy ranks the jobs that wait and, where it can, those that run, on one scale."""
+
+    waiting: Columns
+    running: Columns | None = None
+    """As many columns as `waiting`, comparable with them; None: the policy cannot rank what runs."""
+
+
+class Order(Protocol):
+    """Ranks jobs. What it leaves equal is decided by submit time, array, element and id (`ties.ranked`)."""
+
+    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+        """Sort columns of the waiting and, unless the policy cannot, of the running jobs."""
+        ...
