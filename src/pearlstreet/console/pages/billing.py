@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
+from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.compute.jobs.history import hourly_now
 from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.charts.bars import Bars, bars
 from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import choose_org, org_of

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.text import text
+from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
-from pearlstreet.console.charts.bars import Bars, bars
 from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
 from pearlstreet.console.typed import text_in, wrong, yuan_in

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pearlstreet.base.text import Text, text
+from pearlstreet.charts.heat import Cell, Row, heat
+from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.jobs.history import count_jobs, history, hourly_now
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.asking import Answer, Ask, View
-from pearlstreet.console.charts.heat import Cell, Row, heat
-from pearlstreet.console.charts.lines import Series, lines
 from pearlstreet.console.page import Page
 from pearlstreet.console.shared import shared
 from pearlstreet.ledger.budgets import list_budgets

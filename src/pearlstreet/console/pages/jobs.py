@@ -9,12 +9,12 @@ from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.jobs import follow, service, views
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Data, Download, Go, View
-from pearlstreet.console.charts.lines import Series, lines
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pearlstreet.console.charts.lines import short
-from pearlstreet.console.charts.scale import ticks
+from pearlstreet.charts.lines import short
+from pearlstreet.charts.scale import ticks
 
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 50, 10, 18, 24

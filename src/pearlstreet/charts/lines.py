@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from pearlstreet.console.charts.scale import ticks, time_ticks
+from pearlstreet.charts.scale import ticks, time_ticks
 
 WIDTH, HEIGHT = 460, 180
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
