@@ -16,7 +16,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import snapshot_from_json
 from pearlstreet.compute.scheduling.plan import Code, Plan, reason_from_json
-from pearlstreet.compute.scheduling.room import canonical_order
+from pearlstreet.compute.scheduling.ties import canonical_order
 from pearlstreet.compute.scheduling.rows import Quota, WaitingJob, match_models
 
 configs = st.builds(
@@ -243,7 +243,7 @@ def test_a_replayed_snapshot_gives_the_same_plan(world: World, config: PlannerCo
 
 
 def compare_with_naive(world: World) -> None:
-    jobs = [replace(job, not_before_us=0, array="", array_limit=None) for job in world.waiting]
+    jobs = [replace(job, not_before_us=0, array="", element=0, array_limit=None) for job in world.waiting]
     world = replace(world, waiting=tuple(jobs), quotas=())
     snapshot = world.snapshot()
     config = PlannerConfig(order="priority", backfill="greedy", preemption="none")

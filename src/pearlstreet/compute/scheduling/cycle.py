@@ -74,7 +74,7 @@ class _Cycle:
     def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
         self.snapshot, self.config = snapshot, config
         self.room = Room(snapshot)
-        self.scorer = PLACEMENTS[config.placement]
+        self.scorer = PLACEMENTS[config.placement](snapshot, config)
         self.chooser = Chooser(self.room, self.scorer)
         self.quotas = QuotaState(snapshot)
         self.timeline = Timeline(snapshot, self.room, config)
@@ -165,21 +165,22 @@ class _Cycle:
         room_left = array_limit - self.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
         rows, limited, tried = run.rows, False, False
         starved: list[Need] = []
-        for need in needs:
-            ask = self.quotas.room_guaranteed if guaranteed else self.quotas.room
-            allowed = ask(org, project, need, tasks)
-            limited = limited or allowed < len(rows)
-            wanted = min(len(rows), allowed, max(room_left, 0))
-            if wanted <= 0:
-                continue
-            placed, searched = self._place(need, tasks, wanted, limit_us)
-            tried = tried or searched
-            if len(placed) < wanted:
-                starved.append(need)
-            self._record(run, need, rows[: len(placed)], placed, guaranteed)
-            rows, room_left = rows[len(placed) :], room_left - len(placed)
-            if not rows:
-                break
+        ask = self.quotas.room_guaranteed if guaranteed else self.quotas.room
+        for group in (needs,) if self.scorer.joint else tuple((need,) for need in needs):
+            while rows:
+                allowed = {need: ask(org, project, need, tasks) for need in group}
+                limited = limited or min(allowed.values(), default=PLENTY) < len(rows)
+                able = tuple(need for need in group if allowed[need] > 0)
+                wanted = min([len(rows), max(room_left, 0), *(allowed[need] for need in able)])
+                if not able or wanted == 0:
+                    break
+                placed, searched = self._place(able, tasks, wanted, limit_us)
+                tried = tried or searched
+                self._record(run, rows[: len(placed)], placed, guaranteed)
+                rows, room_left = rows[len(placed) :], room_left - len(placed)
+                if len(placed) < wanted:
+                    starved += able
+                    break
         self.considered += tried
         if not rows:
             return []
@@ -209,33 +210,39 @@ class _Cycle:
         """Whether a job that starts now may still run when a reservation is due."""
         return not (limit_us > 0 and self.snapshot.now_us + limit_us <= self.reserved_us)
 
-    def _place(self, need: Need, tasks: int, wanted: int, limit_us: int) -> tuple[list[list[Chunk]], bool]:
+    def _place(
+        self, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
+    ) -> tuple[list[tuple[Need, list[Chunk]]], bool]:
         """Up to `wanted` jobs, and whether it was searched at all (False: known to be full)."""
         lasting = self._lasting(limit_us)
-        memo = (need.key, tasks, lasting and self.room.reserved)
-        if memo in self.full or (need.key, tasks, False) in self.full:
+        held = lasting and self.room.reserved
+        needs = tuple(
+            need
+            for need in needs
+            if (need.key, tasks, held) not in self.full and (need.key, tasks, False) not in self.full
+        )
+        if not needs:
             return [], False
+        placed: list[tuple[Need, list[Chunk]]] = []
         if tasks == 1:
-            placed = [[chunk] for chunk in self.chooser.singles(need, wanted, lasting)]
+            placed += [(need, [chunk]) for need, chunk in self.chooser.singles(needs, wanted, lasting)]
         else:
-            placed = []
-            while len(placed) < wanted and (gang := self.chooser.gang(need, tasks, lasting)):
-                placed.append(gang)
+            while len(placed) < wanted and (gang := self.chooser.gang(needs, tasks, lasting)):
+                placed.append((gang[0][0], [chunk for _, chunk in gang]))
         if len(placed) < wanted:
-            self.full.add(memo)
+            self.full.update((need.key, tasks, held) for need in needs)
         return placed, True
 
     def _record(
-        self, run: _Run, need: Need, rows: list[int], placed: list[list[Chunk]], guaranteed: bool
+        self, run: _Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
     ) -> None:
         _, tasks, org, project, array, _, _, limit_us = run.key
-        for row, chunks in zip(rows, placed, strict=True):
+        for row, (need, chunks) in zip(rows, placed, strict=True):
             self.given.append(Given(row, need, tuple(chunks), self.head is not None, not guaranteed))
             self.timeline.placed(need, chunks, limit_us)
-        if placed:
-            self.quotas.take(org, project, need, tasks, len(placed))
-            if array >= 0:
-                self.elements[array] += len(placed)
+            self.quotas.take(org, project, need, tasks)
+        if array >= 0:
+            self.elements[array] += len(placed)
 
     def _quota_reason(self, key: Key, needs: tuple[Need, ...]) -> Reason:
         _, tasks, org, project, *_ = key

@@ -34,16 +34,13 @@ def asked(request: Request) -> Text:
     )
 
 
-def _name(snapshot: Snapshot, room: Room, node: int) -> str:
-    return snapshot.nodes.names[int(room.original[node])]
-
-
 def _best_node(snapshot: Snapshot, room: Room, amounts: I64) -> tuple[int, str]:
     """The largest amount on one node and that node's name."""
     if not len(amounts) or int(amounts.max()) <= 0:
         return 0, "-"
-    best = int(np.argmax(amounts))
-    return int(amounts[best]), _name(snapshot, room, best)
+    largest = np.flatnonzero(amounts == amounts.max())
+    best = int(largest[np.argmin(room.tie[largest])])
+    return int(amounts[best]), snapshot.nodes.names[best]
 
 
 def details(

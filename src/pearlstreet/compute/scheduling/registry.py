@@ -15,7 +15,7 @@ from pearlstreet.compute.scheduling.order.priority import Priority
 from pearlstreet.compute.scheduling.order.protocol import Order
 from pearlstreet.compute.scheduling.order.shortest import Shortest
 from pearlstreet.compute.scheduling.placement import best_fit, first_fit, pack, spread
-from pearlstreet.compute.scheduling.placement.protocol import Scorer
+from pearlstreet.compute.scheduling.placement.protocol import Placement, plain
 
 ORDERS: Mapping[str, Order] = MappingProxyType(
     {
@@ -27,12 +27,12 @@ ORDERS: Mapping[str, Order] = MappingProxyType(
     }
 )
 
-PLACEMENTS: Mapping[str, Scorer] = MappingProxyType(
+PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
     {
-        "best-fit": best_fit.score,
-        "first-fit": first_fit.score,
-        "pack": pack.score,
-        "spread": spread.score,
+        "best-fit": plain(best_fit.score),
+        "first-fit": plain(first_fit.score),
+        "pack": plain(pack.score),
+        "spread": plain(spread.score),
     }
 )
 

@@ -28,9 +28,8 @@ def placements(
     """One placement a job, in the order they were decided."""
     left = room.whole(-1, ALL, False).sum(axis=1).tolist()
     total = (room.model >= 0).sum(axis=1).tolist()
-    index = snapshot.nodes.device_index[room.original].tolist()
-    original, names = room.original.tolist(), snapshot.nodes.names
-    place_of = [names[n] for n in original]
+    index = snapshot.nodes.device_index.tolist()
+    place_of = snapshot.nodes.names
     rack, pod = room.rack.tolist(), room.pod.tolist()
     result = []
     for item in given:
@@ -38,7 +37,7 @@ def placements(
         tasks = tuple(
             TaskPlace(
                 place_of[chunk.node],
-                original[chunk.node],
+                chunk.node,
                 tuple(
                     DeviceGiven(index[chunk.node][d], memory, compute, not need.is_share)
                     for d, memory, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True)

@@ -1,7 +1,7 @@
 """What is free while one cycle runs: copies of the snapshot's arrays that placements are taken out of.
 
-Nodes are held in a canonical order made from what they are and hold, not from their names, so that ties are broken the
-same way however the nodes are called or listed.
+Nodes keep the snapshot's numbers. Equal nodes are told apart by `tie`, their rank by a hash of what they are and hold
+(ties.py), so that nothing depends on how nodes are called or listed.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import I32, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.rows import Request, match_models
+from pearlstreet.compute.scheduling.ties import Ties
 
 PLENTY = 1 << 40
 """More of anything than a center has."""
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio, the usual multiplicative hash
+
+_NOTHING: I64 = np.zeros(0, dtype=np.int64)
 
 Rows = I64 | slice
 ALL = slice(None)
@@ -47,7 +48,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one task was given: a node (canonical number), positions in its row, and how much of each."""
+    """What one task was given: a node, positions in its row, and how much of each."""
 
     node: int
     positions: tuple[int, ...]
@@ -55,76 +56,50 @@ class Chunk:
     compute: tuple[int, ...]
 
 
-def _mixed(columns: list[NDArray[np.int64]]) -> NDArray[np.uint64]:
-    total = np.zeros(len(columns[0]), dtype=np.uint64)
-    for column in columns:
-        total = (total ^ column.astype(np.uint64)) * _MIX
-        total ^= total >> np.uint64(29)
-    return total
-
-
-def canonical_order(snapshot: Snapshot) -> I64:
-    """Original node numbers in an order that does not depend on how nodes are called or listed."""
-    nodes, running = snapshot.nodes, snapshot.running
-    count = nodes.count
-    columns: list[NDArray[np.int64]] = [nodes.schedulable.astype(np.int64), nodes.cpu_free, nodes.cpu_total]
-    columns += [nodes.memory_free, nodes.memory_total]
-    for d in range(nodes.width):
-        columns += [
-            nodes.device_model[:, d].astype(np.int64) * 64 + nodes.device_link[:, d],
-            nodes.device_healthy[:, d].astype(np.int64),
-            nodes.device_memory_total[:, d],
-            nodes.device_memory_free[:, d] * 16384 + nodes.device_compute_free[:, d],
-        ]
-    ends = running.expected_end_us[running.task_attempt] // 1000
-    held = np.zeros(count, dtype=np.int64)
-    np.add.at(held, running.task_node, ends * 8191 + running.task_cpu)
-    mixed = _mixed([*columns, held]) if count else np.zeros(0, dtype=np.uint64)
-    for group in (nodes.rack, nodes.pod):
-        near = np.zeros(int(group.max(initial=-1)) + 1, dtype=np.uint64)
-        np.add.at(near, group[group >= 0], mixed[group >= 0])
-        around = np.where(group >= 0, near[group], 0) if len(near) else np.zeros(count, dtype=np.uint64)
-        mixed = _mixed([mixed.astype(np.int64), around.astype(np.int64)]) if count else mixed
-    return np.argsort(mixed, kind="stable").astype(np.int64)
-
-
 class Room:
     """Free amounts by node and device, and what reservations leave of them to jobs that run past their start."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         nodes = snapshot.nodes
-        order = canonical_order(snapshot)
-        self.original = order
-        self.canonical = np.empty(len(order), dtype=np.int64)
-        self.canonical[order] = np.arange(len(order))
-        self.schedulable: Bools = nodes.schedulable[order]
-        self.rack: I32 = nodes.rack[order]
-        self.pod: I32 = nodes.pod[order]
-        self.link: I32 = nodes.device_link[order]
-        self.model: I32 = nodes.device_model[order]
-        self.device_total: I64 = nodes.device_memory_total[order]
-        self.usable: Bools = nodes.device_healthy[order] & (self.model >= 0) & self.schedulable[:, None]
-        self.has_device: Bools = np.asarray((self.model >= 0).any(axis=1))
-        self.cpu_total: I64 = nodes.cpu_total[order]
-        self.memory_total: I64 = nodes.memory_total[order]
-        self.cpu: I64 = nodes.cpu_free[order]
-        self.memory: I64 = nodes.memory_free[order]
-        self.device_memory: I64 = nodes.device_memory_free[order]
-        self.device_compute: I64 = nodes.device_compute_free[order]
+        self.count = nodes.count
+        self._ties = Ties(snapshot)
+        self.schedulable: Bools = nodes.schedulable
+        self.rack: I32 = nodes.rack
+        self.pod: I32 = nodes.pod
+        self.link: I32 = nodes.device_link
+        self.model: I32 = nodes.device_model
+        self.device_total: I64 = nodes.device_memory_total
+        self.usable: Bools = nodes.device_healthy & (self.model >= 0) & self.schedulable[:, None]
+        self.cpu_total: I64 = nodes.cpu_total
+        self.memory_total: I64 = nodes.memory_total
+        self.cpu: I64 = nodes.cpu_free.copy()
+        self.memory: I64 = nodes.memory_free.copy()
+        self.device_memory: I64 = nodes.device_memory_free.copy()
+        self.device_compute: I64 = nodes.device_compute_free.copy()
         self.reserved = False
-        self._open_caps()
+        self.cap_cpu = self.cap_memory = self.cap_device_memory = self.cap_device_compute = _NOTHING
         self.touched: list[int] = []
+        """Nodes whose free amounts or caps changed, in the order of the changes."""
 
-    def _open_caps(self) -> None:
+    def reserve(self) -> None:
+        """From now on the caps count; a reservation lowers them where it lies."""
+        if self.reserved:
+            return
+        self.reserved = True
         self.cap_cpu = np.full(self.count, PLENTY, dtype=np.int64)
         self.cap_memory = np.full(self.count, PLENTY, dtype=np.int64)
         self.cap_device_memory = np.full(self.model.shape, PLENTY, dtype=np.int64)
         self.cap_device_compute = np.full(self.model.shape, PLENTY, dtype=np.int64)
 
     @property
-    def count(self) -> int:
-        """How many nodes."""
-        return len(self.original)
+    def tie(self) -> I64:
+        """Rank of every node among its equals, lowest first."""
+        return self._ties.rank
+
+    @property
+    def has_device(self) -> Bools:
+        """Nodes with any accelerator."""
+        return np.asarray((self.model >= 0).any(axis=1))
 
     def with_free(self, cpu: I64, memory: I64, device_memory: I64, device_compute: I64) -> Room:
         """The same nodes with other free amounts and no reservations: a question about another moment."""

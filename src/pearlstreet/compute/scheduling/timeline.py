@@ -38,10 +38,8 @@ class Timeline:
         self.end: I64 = np.where(running.ending, np.minimum(end, now + grace_us), end)
         self.guess: Bools = (unknown | overdue) & ~running.ending
         self._task_attempt = running.task_attempt.astype(np.int64)
-        self._task = np.stack(
-            [room.canonical[running.task_node], running.task_cpu, running.task_memory]
-        ).astype(np.int64)
-        flat = room.canonical[running.device_node] * room.model.shape[1] + running.device_position
+        self._task = np.stack([running.task_node, running.task_cpu, running.task_memory]).astype(np.int64)
+        flat = running.device_node.astype(np.int64) * room.model.shape[1] + running.device_position
         self._device_attempt = running.device_attempt.astype(np.int64)
         self._device = np.stack([flat, running.device_memory, running.device_compute]).astype(np.int64)
         self._new: list[tuple[int, bool, Need, Sequence[Chunk]]] = []
@@ -140,8 +138,8 @@ class Timeline:
     def reserve(self, at_us: int, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
         """Hold the nodes the job will take at `at_us`: jobs that run past it may only use what it leaves."""
         room, future = self._room, self.room_at(at_us)
-        chunks = Chooser(future, scorer).gang(need, tasks, False)
-        room.reserved = True
+        chunks = [chunk for _, chunk in Chooser(future, scorer).gang((need,), tasks, False)]
+        room.reserve()
         for chunk in chunks:
             n = chunk.node
             self.held_cpu[n] += need.cpu

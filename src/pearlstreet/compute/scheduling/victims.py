@@ -104,13 +104,13 @@ def _on_nodes(
     now = before.fit(need, ALL, False)
     if int(np.minimum(most, tasks).sum()) < tasks or int(np.minimum(now, tasks).sum()) >= tasks:
         return ()
-    canonical = before.canonical[running.task_node]
+    node = running.task_node.astype(np.int64)
     mine = able[running.task_attempt]
     chosen: list[int] = []
     used = list(quotas.used)
     got = int(np.minimum(now, tasks).sum())
-    for n in _nodes_by_cost(running, canonical, mine, work, most - now):
-        for a in sorted(set(running.task_attempt[mine & (canonical == n)].tolist()), key=rank.__getitem__):
+    for n in _nodes_by_cost(running, node, mine, work, most - now):
+        for a in sorted(set(running.task_attempt[mine & (node == n)].tolist()), key=rank.__getitem__):
             if not gone[a] and _still_allowed(snapshot, quotas, claim, a, used):
                 gone = gone.copy()
                 gone[a] = True

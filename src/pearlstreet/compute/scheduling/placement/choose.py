@@ -8,8 +8,10 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import F64, I64
-from pearlstreet.compute.scheduling.placement.protocol import Scorer
+from pearlstreet.compute.scheduling.placement.protocol import Scorer, Seeker, Spot
 from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room, Rows
+
+Placed = tuple[Need, Chunk]
 
 
 @dataclass(slots=True)
@@ -23,11 +25,16 @@ class _Sheet:
 
 
 class Chooser:
-    """Finds nodes and devices in one room with one scoring policy; remembers fits between questions."""
+    """Finds nodes and devices in one room with one scorer; remembers fits between questions.
+
+    Each question names the needs a request may be met by, the weakest model first. A scorer that is joint is asked with
+    all of them, any other with one at a time.
+    """
 
     def __init__(self, room: Room, scorer: Scorer) -> None:
         self.room = room
-        self._scorer = scorer
+        self.scorer = scorer
+        self._seeker = scorer if isinstance(scorer, Seeker) else None
         self._sheets: dict[tuple[Need, bool], _Sheet] = {}
 
     def forget(self) -> None:
@@ -36,7 +43,7 @@ class Chooser:
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
         fit = self.room.fit(need, rows, lasting)
-        score, batch = self._scorer(self.room, need, rows, fit, lasting)
+        score, batch = self.scorer.score(self.room, need, rows, fit, lasting)
         return fit, np.where(fit > 0, score, np.inf), batch
 
     def sheet(self, need: Need, lasting: bool) -> _Sheet:
@@ -48,53 +55,105 @@ class Chooser:
             sheet = _Sheet(*self._compute(need, ALL, lasting), seen=len(touched))
             self._sheets[(need, lasting)] = sheet
         elif sheet.seen < len(touched):
-            rows = np.unique(np.array(touched[sheet.seen :], dtype=np.int64))
+            rows = np.array(sorted(set(touched[sheet.seen :])), dtype=np.int64)
             sheet.fit[rows], sheet.score[rows], sheet.batch[rows] = self._compute(need, rows, lasting)
             sheet.seen = len(touched)
         return sheet
 
-    def singles(self, need: Need, wanted: int, lasting: bool) -> list[Chunk]:
+    def singles(self, needs: tuple[Need, ...], wanted: int, lasting: bool) -> list[Placed]:
         """Up to `wanted` single tasks, each where the policy likes it best; takes them out of the room."""
-        taken: list[Chunk] = []
+        taken: list[Placed] = []
         while len(taken) < wanted:
-            sheet = self.sheet(need, lasting)
-            left = wanted - len(taken)
-            if left == 1:
-                best = int(np.argmin(sheet.score)) if len(sheet.score) else 0
-                picks = [(best, 1)] if len(sheet.score) and sheet.fit[best] > 0 else []
-            else:
-                picks = _sweep(sheet, left)
-            if not picks:
+            spot = self._best(needs, lasting) if len(needs) > 1 or self._seeker is not None else None
+            if spot is not None:
+                taken += self._take_at(spot, lasting)
+                continue
+            more = self._sweep(needs[0], wanted - len(taken), lasting) if self._single(needs) else []
+            if not more:
                 break
-            for node, count in picks:
-                taken += self.take(node, count, need, lasting)
+            taken += more
         return taken
 
-    def gang(self, need: Need, tasks: int, lasting: bool) -> list[Chunk]:
-        """All tasks of a gang, as near to each other as can be, or none; takes them out of the room."""
+    def _single(self, needs: tuple[Need, ...]) -> bool:
+        return len(needs) == 1 and self._seeker is None
+
+    def _sweep(self, need: Need, wanted: int, lasting: bool) -> list[Placed]:
         sheet = self.sheet(need, lasting)
-        taken: list[Chunk] = []
-        for node, count in near(self.room, sheet.fit, sheet.score, tasks):
-            taken += self.take(node, count, need, lasting)
-        return taken
+        if wanted == 1:
+            node = _lowest(sheet, self.room.tie)
+            picks = [] if node is None else [(node, 1)]
+        else:
+            picks = _sweep(sheet, self.room.tie, wanted)
+        return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
-    def take(self, node: int, count: int, need: Need, lasting: bool) -> list[Chunk]:
+    def _best(self, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
+        """The best place on any of the models."""
+        lasting = lasting and self.room.reserved
+        if self._seeker is not None:
+            return self._seeker.best(self.room, needs, lasting)
+        best: tuple[float, int, Spot] | None = None
+        for need in needs:
+            sheet = self.sheet(need, lasting)
+            node = _lowest(sheet, self.room.tie)
+            if node is not None:
+                key = float(sheet.score[node]), int(self.room.tie[node])
+                if best is None or key < best[:2]:
+                    best = (*key, Spot(node, need, None))
+        return None if best is None else best[2]
+
+    def gang(self, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
+        """All tasks of a gang, as near to each other as can be, or none; takes them out of the room.
+
+        Of several models the one whose nodes lie nearest to each other, then the one that scores best.
+        """
+        best: tuple[tuple[int, float], Need, list[tuple[int, int]]] | None = None
+        for need in needs:
+            sheet = self.sheet(need, lasting)
+            level, picks = near(self.room, sheet.fit, sheet.score, tasks)
+            if picks:
+                total = sum(float(sheet.score[node]) * count for node, count in picks)
+                if best is None or (level, total) < best[0]:
+                    best = (level, total), need, picks
+        if best is None:
+            return []
+        _, need, picks = best
+        return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
+
+    def _take_at(self, spot: Spot, lasting: bool) -> list[Placed]:
+        chunk = pick(self.room, spot.node, spot.need, lasting, spot.device)
+        self.room.take(chunk, spot.need, lasting=lasting)
+        return [(spot.need, chunk)]
+
+    def take(self, node: int, count: int, need: Need, lasting: bool) -> list[Placed]:
         """`count` tasks on one node, devices chosen; the caller knows that they fit."""
-        chunks = []
+        placed = []
         for _ in range(count):
-            chunk = pick(self.room, node, need, lasting)
+            device = self.scorer.device(self.room, need, node, lasting) if need.is_share else None
+            chunk = pick(self.room, node, need, lasting, device)
             self.room.take(chunk, need, lasting=lasting)
-            chunks.append(chunk)
-        return chunks
+            placed.append((need, chunk))
+        return placed
 
 
-def _sweep(sheet: _Sheet, wanted: int) -> list[tuple[int, int]]:
+def _lowest(sheet: _Sheet, tie: I64) -> int | None:
+    """The node of the lowest score; None when nothing fits anywhere."""
+    score = sheet.score
+    if not len(score):
+        return None
+    least = score.min()
+    if least == np.inf:
+        return None
+    equal = np.flatnonzero(score == least)
+    return int(equal[0] if len(equal) == 1 else equal[tie[equal].argmin()])
+
+
+def _sweep(sheet: _Sheet, tie: I64, wanted: int) -> list[tuple[int, int]]:
     """Nodes in the order of their score and how many tasks each takes, at most `wanted` in all.
 
     Ends after the first node that has room left beyond its batch: scored again, it may still be the best.
     """
     able = np.flatnonzero(sheet.fit > 0)
-    order = able[np.argsort(sheet.score[able], kind="stable")]
+    order = able[np.lexsort((tie[able], sheet.score[able]))]
     amount = np.minimum(sheet.batch[order], wanted)
     before = np.cumsum(amount) - amount
     partial = np.flatnonzero(sheet.batch[order] < sheet.fit[order])
@@ -103,16 +162,20 @@ def _sweep(sheet: _Sheet, wanted: int) -> list[tuple[int, int]]:
     return list(zip(order[:last].tolist(), counts.tolist(), strict=True))
 
 
-def near(room: Room, fit: I64, score: F64, tasks: int) -> list[tuple[int, int]]:
-    """Nodes for a gang: one node if one can hold it, else one rack, else one POD, else the fewest nodes anywhere."""
+def near(room: Room, fit: I64, score: F64, tasks: int) -> tuple[int, list[tuple[int, int]]]:
+    """Nodes for a gang: one node if one can hold it, else one rack, else one POD, else the fewest nodes anywhere.
+
+    Also says which it was, 0 to 3. No nodes when it does not fit.
+    """
     fit = np.minimum(fit, tasks)
     if not len(fit) or int(fit.sum()) < tasks:
-        return []
+        return 3, []
+    tie = room.tie
     alone = np.flatnonzero(fit >= tasks)
     if len(alone):
-        return [(int(alone[np.argmin(score[alone])]), tasks)]
+        return 0, [(int(alone[np.lexsort((tie[alone], score[alone]))[0]]), tasks)]
     inside = np.flatnonzero(fit > 0)
-    for group in (room.rack, room.pod):
+    for level, group in ((1, room.rack), (2, room.pod)):
         known = inside[group[inside] >= 0]
         if not len(known):
             continue
@@ -120,16 +183,15 @@ def near(room: Room, fit: I64, score: F64, tasks: int) -> list[tuple[int, int]]:
         enough = np.flatnonzero(sums >= tasks)
         if len(enough):
             first = np.full(len(sums), len(fit))
-            np.minimum.at(first, group[known], known)  # equal racks: the one met first in canonical order
+            np.minimum.at(first, group[known], tie[known])  # equal racks: by their first node
             best = enough[np.lexsort((first[enough], sums[enough]))[0]]
-            inside = known[group[known] == best]
-            break
-    return _fewest(inside, fit, score, tasks)
+            return level, _fewest(known[group[known] == best], fit, score, tie, tasks)
+    return 3, _fewest(inside, fit, score, tie, tasks)
 
 
-def _fewest(rows: I64, fit: I64, score: F64, tasks: int) -> list[tuple[int, int]]:
+def _fewest(rows: I64, fit: I64, score: F64, tie: I64, tasks: int) -> list[tuple[int, int]]:
     """Fill the roomiest nodes first; the rest goes to the best-scored node that holds it."""
-    order = rows[np.lexsort((rows, score[rows], -fit[rows]))]
+    order = rows[np.lexsort((tie[rows], score[rows], -fit[rows]))]
     after = np.cumsum(fit[order])
     full = int(np.searchsorted(after, tasks, side="right"))
     picks = [(int(node), int(fit[node])) for node in order[:full]]
@@ -137,34 +199,39 @@ def _fewest(rows: I64, fit: I64, score: F64, tasks: int) -> list[tuple[int, int]
     if rest:
         remaining = order[full:]
         able = remaining[fit[remaining] >= rest]
-        best = able[np.lexsort((able, score[able]))[0]]
+        best = able[np.lexsort((tie[able], score[able]))[0]]
         picks.append((int(best), rest))
     return picks
 
 
-def pick(room: Room, node: int, need: Need, lasting: bool) -> Chunk:
-    """Devices of `node` for one task: whole ones from the tightest link group, a share on the tightest device."""
+def pick(room: Room, node: int, need: Need, lasting: bool, device: int | None = None) -> Chunk:
+    """Devices of `node` for one task: whole ones from the tightest link group, a share on `device` or the tightest."""
     if need.model < 0:
         return Chunk(node, (), (), ())
-    row = np.array([node])
     if need.is_share:
-        copies = room.copies(need, row, lasting)[0]
-        memory, compute = room.free_devices(row, lasting)
-        able = np.flatnonzero(copies > 0)
-        leftover = np.minimum(compute[0][able] - need.share_compute, FULL_BP) * (1 << 24)
-        best = int(able[np.argmin(leftover + memory[0][able])])
+        best = tightest(room, node, need, lasting) if device is None else device
         return Chunk(node, (best,), (need.share_memory,), (need.share_compute,))
-    free = np.flatnonzero(room.whole(need.model, row, lasting)[0])
-    chosen = _from_links(free, room.link[node], need.count)
+    free = np.flatnonzero(room.whole(need.model, np.array([node]), lasting)[0])
+    chosen = _from_links(free.tolist(), room.link[node].tolist(), need.count)
     memory = room.device_total[node]
     return Chunk(node, tuple(chosen), tuple(int(memory[d]) for d in chosen), (FULL_BP,) * need.count)
 
 
-def _from_links(free: I64, link: object, count: int) -> list[int]:
+def tightest(room: Room, node: int, need: Need, lasting: bool) -> int:
+    """The device with the least compute, then memory, left once the share is cut from it."""
+    row = np.array([node])
+    copies = room.copies(need, row, lasting)[0]
+    memory, compute = room.free_devices(row, lasting)
+    able = np.flatnonzero(copies > 0)
+    left_over = np.minimum(compute[0][able] - need.share_compute, FULL_BP) * (1 << 24)
+    return int(able[np.argmin(left_over + memory[0][able])])
+
+
+def _from_links(free: list[int], link: list[int], count: int) -> list[int]:
     """`count` of the free positions: one link group if possible (the smallest that holds them), else the largest."""
     groups: dict[int, list[int]] = {}
-    for position in free.tolist():
-        groups.setdefault(int(link[position]), []).append(position)  # type: ignore[index]
+    for position in free:
+        groups.setdefault(link[position], []).append(position)
     enough = [group for group in groups.values() if len(group) >= count]
     if enough:
         return min(enough, key=lambda group: (len(group), group))[:count]

@@ -2,15 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-from pearlstreet.compute.scheduling.model import F64, I64
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 
 class Scorer(Protocol):
-    """Scores nodes for one task; the planner takes the lowest, ties by canonical order."""
+    """Scores nodes for one task of one need; the planner takes the lowest, ties by `room.tie`. Made for one cycle."""
 
-    def __call__(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    @property
+    def joint(self) -> bool:
+        """Whether the models a request allows are compared with each other; else the weakest that fits is taken."""
+        ...
+
+    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
         """For each node of `rows`: its score, and how many equal tasks it may take before being scored again."""
         ...
+
+    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+        """The position that a share is cut from; None: the tightest device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one task goes best: a node, which of the needs, and the position a share is cut from (None: tightest)."""
+
+    node: int
+    need: Need
+    device: int | None
+
+
+@runtime_checkable
+class Seeker(Protocol):
+    """A scorer that finds the best node of all by itself, because scores of untouched nodes change as well."""
+
+    def best(self, room: Room, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
+        """The best place for one task, None when there is no room."""
+        ...
+
+
+Placement = Callable[[Snapshot, PlannerConfig], Scorer]
+"""Makes the scorer of one cycle."""
+
+Score = Callable[[Room, Need, Rows, I64, bool], tuple[F64, I64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A scorer without a memory of its own: a function of the room."""
+
+    function: Score
+    joint: bool = False
+
+    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+        return self.function(room, need, rows, fit, lasting)
+
+    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+        return None
+
+
+def plain(function: Score, *, joint: bool = False) -> Placement:
+    """A policy that needs neither snapshot nor settings."""
+    scorer = Plain(function, joint)
+    return lambda snapshot, config: scorer

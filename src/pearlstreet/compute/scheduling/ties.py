@@ -1,0 +1,85 @@
+"""Equal nodes told apart without their names: an order by what each is, holds and stands beside.
+
+Nodes are listed POD by POD and rack by rack, PODs, racks and nodes each by a hash of their contents; only what is alike
+in all of that is left in the order it was listed in, and then it makes no difference which one is taken.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pearlstreet.compute.scheduling.model import I32, I64, Snapshot
+
+U64 = NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio, the usual multiplicative hash
+_ODD = np.uint64(0xBF58476D1CE4E5B9)
+
+
+class Ties:
+    """The ranks of a snapshot's nodes, worked out when first asked for."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    @cached_property
+    def rank(self) -> I64:
+        """Place of each node in the order."""
+        order = canonical_order(self._snapshot)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return rank
+
+
+def canonical_order(snapshot: Snapshot) -> I64:
+    """Node numbers in an order that does not depend on how nodes are called or listed."""
+    nodes = snapshot.nodes
+    own = node_hash(snapshot)
+    if not len(own) or (int(nodes.rack.max()) < 0 and int(nodes.pod.max()) < 0):
+        return np.argsort(own, kind="stable").astype(np.int64)
+    rack, in_rack = _group(nodes.rack, own)
+    pod, in_pod = _group(nodes.pod, _mixed(own ^ _mixed(rack)))
+    return np.lexsort((own, in_rack, rack, in_pod, pod)).astype(np.int64)
+
+
+def _group(number: I32, own: U64) -> tuple[U64, I64]:
+    """Of each node: a hash of all in its group, and where the group is first listed (so that equal ones stay apart)."""
+    size, known = int(number.max()) + 1, number >= 0
+    total, first = np.zeros(size, dtype=np.uint64), np.full(size, len(number), dtype=np.int64)
+    np.add.at(total, number[known], _mixed(own[known]))
+    np.minimum.at(first, number[known], np.flatnonzero(known))
+    if not size:
+        return np.zeros(len(number), dtype=np.uint64), np.full(len(number), -1)
+    return np.where(known, total[number], np.uint64(0)), np.where(known, first[number], -1)
+
+
+def node_hash(snapshot: Snapshot) -> U64:
+    """A hash of what each node is and holds, names aside."""
+    nodes, running = snapshot.nodes, snapshot.running
+    ends = running.expected_end_us[running.task_attempt] // 1000
+    held = np.zeros(nodes.count, dtype=np.int64)
+    np.add.at(held, running.task_node, ends * 8191 + running.task_cpu)
+    columns = (
+        nodes.schedulable,
+        nodes.cpu_free,
+        nodes.cpu_total,
+        nodes.memory_free,
+        nodes.memory_total,
+        held,
+    )
+    devices = (
+        nodes.device_model.astype(np.int64) * 64 + nodes.device_link,
+        nodes.device_memory_total * 2 + nodes.device_healthy,
+        nodes.device_memory_free * 16384 + nodes.device_compute_free,
+    )
+    table = np.concatenate([np.stack(columns, axis=1).astype(np.int64), *devices], axis=1).view(np.uint64)
+    salt = np.arange(1, table.shape[1] + 1, dtype=np.uint64) * _GOLDEN
+    return _mixed(_mixed(table + salt).sum(axis=1, dtype=np.uint64))
+
+
+def _mixed(values: U64) -> U64:
+    mixed = (values ^ (values >> np.uint64(31))) * _ODD
+    return np.asarray(mixed ^ (mixed >> np.uint64(29)))
