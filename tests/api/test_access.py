@@ -61,6 +61,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/nodes/{node}/benchmarks"): {"result": {}},
     ("PUT", "/quotas"): {"org": "acme", "resource": "cards", "maximum": 1},
     ("PUT", "/shares"): {"org": "acme", "weight": 2},
+    ("PATCH", "/scheduling/policy"): {"settings": {"depth": 500}},
+    ("POST", "/scheduling/policy/rollback"): {"number": 0},
+    ("PUT", "/scheduling/queues/{queue}"): {"rank": 5},
+    ("POST", "/scheduling/windows"): {
+        "kind": "maintenance",
+        "nodes": ["h100-0001"],
+        "until": "2100-01-01T00:00:00Z",
+        "reason": "fans",
+    },
     ("POST", "/jobs"): JOB,
     ("POST", "/prices"): {"rules": []},
     ("PUT", "/orgs/{org}/balance-alert"): {"below": "1"},
@@ -75,7 +84,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/center/webhooks"): {"url": "https://93.184.216.34/center"},
 }
 """Bodies that are right, so that what answers is the access and not the body."""
-SHARED = frozenset({"project", "name", "month", "node", "provider"})
+SHARED = frozenset({"project", "name", "month", "node", "provider", "queue"})
 """Path parameters that name nothing of one tenant by themselves; a new one counts as a tenant's until it is here."""
 
 
@@ -149,6 +158,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "top_up": top_up["id"],
                 "month": "2026-01",
                 "node": "h100-0001",
+                "queue": "default",
+                "window": "win_00000000000000000000000000",
                 "webhook": hooks["/orgs/acme"],
                 "delivery": tests["/orgs/acme"],
             },

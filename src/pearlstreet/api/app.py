@@ -32,11 +32,13 @@ from pearlstreet.api.routes import (
     orgs,
     prices,
     quotas,
+    scheduling,
     session,
     system,
     uploads,
     users,
     webhooks,
+    windows,
 )
 from pearlstreet.center import Center
 
@@ -55,6 +57,8 @@ DOORS: tuple[Door, ...] = (
     uploads.artefacts_door,
     nodes.door,
     quotas.door,
+    scheduling.door,
+    windows.door,
     credit.door,
     credit.center_door,
     invoices.door,

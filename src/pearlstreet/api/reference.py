@@ -27,6 +27,7 @@ _NOUNS = {
     "files": ("Uploads and artefacts", "上传与产物"),
     "nodes": ("Nodes and accelerators", "节点与加速器"),
     "quotas": ("Quotas and fair share", "配额与公平份额"),
+    "scheduling": ("Scheduling", "调度"),
     "credit": ("Credit", "额度"),
     "invoices": ("Invoices and billing", "账单"),
     "prices": ("Prices", "价格"),

@@ -78,6 +78,8 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.quotas, _of_org(work.quotas)),
     (work.shares, _of_org(work.shares)),
     (work.fair_use, _of_org(work.fair_use)),
+    (work.warnings, _of_org(work.warnings)),
+    (work.what_ifs, _of_org(work.what_ifs)),
     (people.secrets, _of_org(people.secrets)),
     (books.budgets, _its_subjects(books.budgets)),
     (books.ledger_buyers, _of_org(books.ledger_buyers)),
@@ -112,6 +114,8 @@ KEPT: Mapping[str, str] = {
     "meta": "of the center",
     "outbox_cursors": "of the center",
     "nodes": "of the center",
+    "policies": "of the center; they may name the tenant by its id",
+    "windows": "of the center; they may name the tenant by its id",
     "benchmarks": "of the center",
     "notice_told": "references only; they end by themselves",
     **dict.fromkeys(

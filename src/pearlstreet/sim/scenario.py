@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.sim.chance import Chance
@@ -67,7 +68,7 @@ def draw_scenario(seed: int) -> Scenario:
 
 def _settings(chance: Chance) -> JobsSettings:
     return JobsSettings(
-        planner=PlannerConfig(min_run_s=chance.pick((0.0, 5.0))),
+        policy=Policy(PlannerConfig(min_run_s=chance.pick((0.0, 5.0)))),
         hold_window_s=chance.pick((60.0, 300.0, 86_400.0)),
         stop_notice_s=chance.pick((5.0, 20.0)),
         start_timeout_s=chance.pick((10.0, 30.0)),

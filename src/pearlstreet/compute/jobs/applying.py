@@ -24,10 +24,11 @@ from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobS
 from pearlstreet.compute.jobs.planner_rows import load_quotas
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
+from pearlstreet.compute.jobs.windows.rows import load_reservations
 from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.compute.pool.tables import nodes
 from pearlstreet.compute.scheduling.plan import Placement, Plan, Preemption, Wait
-from pearlstreet.compute.scheduling.rows import Quota, node_row
+from pearlstreet.compute.scheduling.rows import Quota, Reservation, node_row
 from pearlstreet.ledger.funds import available
 from pearlstreet.ledger.holds import place_hold
 from pearlstreet.store import leases
@@ -68,6 +69,8 @@ class Background:
     rates: Mapping[str, NormalisedRate]
     quotas: Sequence[Quota]
     """The limits it planned within: when they are others by now, its placements are dropped and planned anew."""
+    reservations: Sequence[Reservation] = ()
+    """The windows it planned around: the same."""
 
 
 @dataclass(slots=True)
@@ -125,7 +128,7 @@ class Applier:
         self.broken[job_id] = tx.now_us + int(backoff_s(failures) * US_PER_S)
 
     def _placements(self, part: Sequence[Placement], background: Background, tx: Tx) -> int:
-        if not self._leads(tx) or set(load_quotas(tx)) != set(background.quotas):
+        if not self._leads(tx) or not _stands(tx, background):
             return len(part)
         names = {task.node for placement in part for task in placement.tasks}
         space = Space.of(tx, _present(tx, names, background.nodes), self._held(tx))
@@ -310,6 +313,13 @@ class Space:
                 if left is not None:
                     left[0] += sign * device.memory_mib
                     left[1] += sign * device.compute_bp
+
+
+def _stands(tx: Tx, background: Background) -> bool:
+    """Whether what a plan had to keep to is still as it was."""
+    return set(load_quotas(tx)) == set(background.quotas) and set(load_reservations(tx)) == set(
+        background.reservations
+    )
 
 
 def _preempt(tx: Tx, preemptions: Sequence[Preemption]) -> None:

@@ -41,6 +41,8 @@ def ask_of(spec: JobSpec) -> Ask:
         grace_s=spec.limits.grace_s,
         simulate_s=spec.simulate_s,
         deadline_us=spec.deadline_us,
+        min_tasks=spec.elastic.min_tasks if spec.elastic else 0,
+        max_tasks=spec.elastic.max_tasks if spec.elastic else 0,
     )
 
 
@@ -48,7 +50,7 @@ def refuse_impossible(snapshot: Snapshot | None, ask: Ask) -> None:
     """Refuse at submit what even the empty center could not run. Raises InvalidInput."""
     if snapshot is None or snapshot.nodes.count == 0:
         return
-    reason = feasible(snapshot, ask.request(), ask.tasks)
+    reason = feasible(snapshot, ask.request(), ask.fewest)
     if reason is None:
         return
     problems = [Problem("per_task", reason.message, hint=reason.unblock)]
@@ -65,7 +67,7 @@ def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: A
 def _possible(snapshot: Snapshot | None, ask: Ask) -> list[Usage]:
     request = ask.request()
     if not request.wants_device:
-        return [Usage("", 0, ask.cpu_milli * ask.tasks, ask.memory_mib * ask.tasks, None, "")]
+        return [Usage("", 0, ask.cpu_milli * ask.most, ask.memory_mib * ask.most, None, "")]
     models = match_models(request.accelerators, snapshot.models) if snapshot else ()
     found = []
     for model in models or ("*",):
@@ -74,9 +76,9 @@ def _possible(snapshot: Snapshot | None, ask: Ask) -> list[Usage]:
         found.append(
             Usage(
                 model=model,
-                card_bp=_held_bp(ask, model) * ask.tasks,
-                cpu_milli=ask.cpu_milli * ask.tasks,
-                memory_mib=ask.memory_mib * ask.tasks,
+                card_bp=_held_bp(ask, model) * ask.most,
+                cpu_milli=ask.cpu_milli * ask.most,
+                memory_mib=ask.memory_mib * ask.most,
                 pflops_per_card=gflops / GFLOPS_PER_PFLOPS or None,
                 pflops_basis="",
             )

@@ -22,6 +22,7 @@ from pearlstreet.compute.jobs.model import (
     ATTEMPT_STATES,
     ENDED,
     JOB_STATES,
+    OURS,
     AttemptEvent,
     AttemptState,
     JobEvent,
@@ -29,6 +30,7 @@ from pearlstreet.compute.jobs.model import (
     StopReason,
 )
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs, waits
+from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.tables import state_events
@@ -47,6 +49,11 @@ _ASK = sa.select(jobs.c.ask).where(jobs.c.id == sa.bindparam("job"))
 _INSERT_ATTEMPT = sa.insert(attempts)
 _INSERT_ALLOCATION = sa.insert(allocations)
 _FREE = sa.delete(allocations).where(allocations.c.attempt_id == sa.bindparam("attempt"))
+_SERVED = (
+    sa.update(jobs)
+    .where(jobs.c.id == sa.bindparam("of_job"))
+    .values(served_device_us=jobs.c.served_device_us + sa.bindparam("more"))
+)
 _WAITS_ON = sa.select(waits).where(waits.c.on_id == sa.bindparam("on"))
 
 
@@ -193,6 +200,7 @@ def close_attempt(
     meter(tx, attempt, stopped_at_us)
     settle_attempt(tx, attempt, billable=_billable(attempt, end_reason, exit_code))
     tx.execute(_FREE, {"attempt": attempt["id"]})
+    _count_served(tx, attempt, stopped_at_us)
     event = AttemptEvent.COLLECT if collect else AttemptEvent.END
     transition(
         tx,
@@ -226,6 +234,16 @@ def close_attempt(
     tx.hint(PLAN)
 
 
+def _count_served(tx: Tx, attempt: Row, ended_us: int) -> None:
+    """Add to its job how long it held how many devices: orders by attained service rank it by that."""
+    if attempt["started_us"] is None:
+        return
+    held_us = max(0, ended_us - attempt["started_us"])
+    more = held_us * attempt["usage"]["card_bp"] // FULL_BP
+    if more:
+        tx.execute(_SERVED, {"of_job": attempt["job_id"], "more": more})
+
+
 def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None) -> bool:
     """Work lost to our preemption or failure is not billed; a user's own failure is. What succeeded lost nothing."""
     if end_reason is EndReason.EXITED and exit_code == 0:
@@ -233,7 +251,7 @@ def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None)
     if end_reason is None and attempt["stop_reason"] is None:
         return False  # its engine knows it no more
     ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
-    return not ours and attempt["stop_reason"] not in (StopReason.PREEMPTED.value, StopReason.WITHDRAWN.value)
+    return not ours and attempt["stop_reason"] not in OURS
 
 
 def _why_stopped(row: Row, attempt: Row) -> Text | None:
@@ -301,7 +319,7 @@ def decide_end(row: Row, attempt: Row, *, lost: int = 0) -> Verdict:
         )
     if reason == EndReason.EXITED.value and attempt["exit_code"] == 0:
         return Verdict(JobEvent.SUCCEED, None)
-    if stop == StopReason.WITHDRAWN.value:
+    if stop in (StopReason.WITHDRAWN.value, StopReason.RESIZED.value):
         return Verdict(JobEvent.REQUEUE, stop)
     if stop == StopReason.PREEMPTED.value:
         return Verdict(JobEvent.REQUEUE if "preemption" in retry_on(row) else JobEvent.FAIL, stop)

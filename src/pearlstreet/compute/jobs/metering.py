@@ -91,8 +91,8 @@ def usage_of(
     return Usage(
         model=placement.model,
         card_bp=held_bp,
-        cpu_milli=ask.cpu_milli * ask.tasks,
-        memory_mib=ask.memory_mib * ask.tasks,
+        cpu_milli=ask.cpu_milli * len(placement.tasks),
+        memory_mib=ask.memory_mib * len(placement.tasks),
         pflops_per_card=float(rate.pflops) if rate is not None and rate.pflops else None,
         pflops_basis=rate.basis.value if rate is not None else "unknown",
     )

@@ -127,6 +127,12 @@ class StopReason(StrEnum):
     BALANCE = "balance"
     WITHDRAWN = "withdrawn"
     """Not started in time, or its node went away: planned again elsewhere."""
+    RESIZED = "resized"
+    """An elastic job goes on with another number of tasks."""
+
+
+OURS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED})
+"""The center stopped it for its own reasons: what was done since is not billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,19 @@ class Ask:
     grace_s: float = 30.0
     simulate_s: float | None = None
     deadline_us: int | None = None
+    min_tasks: int = 0
+    """Of an elastic job; 0: it always has `tasks`."""
+    max_tasks: int = 0
+
+    @property
+    def fewest(self) -> int:
+        """Tasks it can do with."""
+        return self.min_tasks or self.tasks
+
+    @property
+    def most(self) -> int:
+        """Tasks it can use."""
+        return self.max_tasks or self.tasks
 
     def request(self) -> Request:
         """The planner's request for one task."""

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs import deadlines
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import attempts, jobs, warnings
+from pearlstreet.compute.jobs.windows.loop import ahead as words_ahead
+from pearlstreet.compute.jobs.windows.rows import open_windows
 from pearlstreet.store.core import Row, Tx
 
 CANNOT_SHOW = ("landlock", "rlimits")
@@ -18,7 +20,20 @@ CANNOT_SHOW = ("landlock", "rlimits")
 
 def notices(tx: Tx, row: Row) -> tuple[Text, ...]:
     """For one job's page."""
-    return (*_deadline(tx, row), *_mounts_missing(tx, row))
+    return (*_deadline(tx, row), *_maintenance(tx, row), *_mounts_missing(tx, row))
+
+
+def _maintenance(tx: Tx, row: Row) -> Iterator[Text]:
+    """What will stop the attempt that runs now."""
+    if row["attempt_id"] is None or JobState(row["state"]) not in (JobState.STARTING, JobState.RUNNING):
+        return
+    told = warnings.c.attempt_id == row["attempt_id"]
+    ahead = {item["window_id"] for item in tx.rows(sa.select(warnings).where(told))}
+    for window in open_windows(tx) if ahead else ():
+        if window.id in ahead:
+            placement = tx.scalar(sa.select(attempts.c.placement).where(attempts.c.id == row["attempt_id"]))
+            nodes = {task["node"] for task in placement["tasks"]} & {held.node for held in window.held}
+            yield words_ahead(min(nodes, default="-"), window)
 
 
 def _deadline(tx: Tx, row: Row) -> Iterator[Text]:

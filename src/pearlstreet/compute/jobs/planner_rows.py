@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
 from pearlstreet.compute.scheduling.rows import DeviceUse, Quota, RunningAttempt, TaskUse
 from pearlstreet.store.core import Row, Tx
@@ -26,7 +27,8 @@ _WHOLE = (
     sa.select(
         attempts.c.id, attempts.c.job_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
         attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.stop_reason,
-        jobs.c.priority, jobs.c.array_id, sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
+        jobs.c.priority, jobs.c.array_id, jobs.c.submitted_us, jobs.c.owner, jobs.c.queue, jobs.c.served_device_us,
+        sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
     )
     .join(jobs, jobs.c.id == attempts.c.job_id)
     .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
@@ -64,8 +66,14 @@ class LiveAttempts:
         return list(self.known.values())
 
 
+def user_of(owner: str) -> str:
+    """Whose job it is, for orders that are fair between people: the same for all keys of a person, and not their name."""
+    return hashlib.blake2b(owner.split(" ")[0].encode(), digest_size=8).hexdigest()
+
+
 def _running(row: Row) -> RunningAttempt:
     started_us = row["started_us"] or row["placed_us"]
+    ask = Ask.from_json(row["ask"])
     return RunningAttempt(
         id=row["id"],
         job_id=row["job_id"],
@@ -88,9 +96,17 @@ def _running(row: Row) -> RunningAttempt:
         priority=row["priority"],
         started_us=started_us,
         expected_end_us=started_us + int(row["time_limit_s"] * US_PER_S),
-        preemptible=bool(row["ask"]["preemptible"]),
+        preemptible=ask.preemptible,
         ending=row["stop_reason"] is not None,
         array=row["array_id"] or "",
+        submitted_us=row["submitted_us"],
+        request=ask.request(),
+        user=user_of(row["owner"]),
+        queue=row["queue"],
+        served_device_us=row["served_device_us"],
+        deadline_us=ask.deadline_us or 0,
+        min_tasks=ask.min_tasks,
+        max_tasks=ask.max_tasks,
     )
 
 

@@ -15,14 +15,23 @@ from pearlstreet.compute.jobs.applying import Applier, Background
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.model import Ask, JobState
-from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas
+from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas, user_of
+from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.jobs.windows.rows import load_reservations
 from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_benchmarks
 from pearlstreet.compute.scheduling.builder import SnapshotBuilder
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.rows import Account, Quota, RunningAttempt, WaitingJob, node_row
+from pearlstreet.compute.scheduling.rows import (
+    Account,
+    Quota,
+    Reservation,
+    RunningAttempt,
+    WaitingJob,
+    node_row,
+)
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 from pearlstreet.tenancy.model import Standing
@@ -34,7 +43,8 @@ _SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
 """Their jobs wait; what runs goes on."""
 _COLUMNS = (
     jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
-    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code,
+    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.owner, jobs.c.queue,
+    jobs.c.served_device_us,
 )  # fmt: skip
 _WAITING = (
     sa.select(*_COLUMNS)
@@ -69,6 +79,8 @@ class _State:
     quotas: list[Quota]
     accounts: list[Account]
     rates: Mapping[str, NormalisedRate]
+    policy: Policy
+    reservations: list[Reservation]
 
 
 @dataclass(slots=True)
@@ -91,10 +103,10 @@ class LivePlanner:
         if not state.waiting:
             self.runtime.board.post(snapshot, {})
             return False
-        answer = plan(snapshot, self.runtime.settings.planner)
+        answer = plan(snapshot, state.policy.planner)
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
         nodes = {node.report.name: node for node in state.nodes}
-        background = Background(self.asks, nodes, state.codes, state.rates, state.quotas)
+        background = Background(self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations)
         dropped = self.applier.write(store, answer, background)
         log.debug(
             "planned",
@@ -116,6 +128,8 @@ class LivePlanner:
             quotas=load_quotas(tx),
             accounts=load_accounts(tx),
             rates=rates_by_model(nodes, latest_benchmarks(tx)),
+            policy=self.runtime.policy.current(tx),
+            reservations=load_reservations(tx),
         )
 
     def _load_waiting(self, tx: Tx) -> tuple[list[WaitingJob], dict[str, str | None]]:
@@ -131,7 +145,7 @@ class LivePlanner:
                 continue
             codes[row.id] = row.reason_code
             job = kept.get(row.id)
-            if job is None or (job.priority, job.not_before_us) != (row.priority, row.not_before_us):
+            if job is None or _changed(job, row):
                 job = _waiting_job(row, ask)
             self.queue[row.id] = job
             waiting.append(job)
@@ -164,7 +178,14 @@ class LivePlanner:
             builder.add_running(attempt)
         builder.set_quotas(state.quotas)
         builder.set_accounts(state.accounts)
+        builder.set_reservations(state.reservations)
         return builder.build(store.clock.now_us(), self.revision)
+
+
+def _changed(job: WaitingJob, row: Any) -> bool:
+    """Whether what may change of a job that waits is other than it was."""
+    now = (row.priority, row.not_before_us, row.queue, row.served_device_us)
+    return (job.priority, job.not_before_us, job.queue, job.served_device_us) != now
 
 
 def _waiting_job(row: Any, ask: Ask) -> WaitingJob:
@@ -183,4 +204,9 @@ def _waiting_job(row: Any, ask: Ask) -> WaitingJob:
         array=row.array_id or "",
         element=row.array_index or 0,
         array_limit=row.array_max_running,
+        user=user_of(row.owner),
+        queue=row.queue,
+        served_device_us=row.served_device_us,
+        min_tasks=ask.min_tasks,
+        max_tasks=ask.max_tasks,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
-from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.jobs.policy.model import Policy
+from pearlstreet.compute.jobs.policy.rows import Reader
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
@@ -19,11 +20,16 @@ from pearlstreet.compute.scheduling.rows import Request
 class JobsSettings:
     """What an operator may turn. Times in seconds."""
 
-    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    policy: Policy = field(default_factory=Policy)
+    """The scheduling policy until somebody sets another one."""
     hold_window_s: float = 24 * 3600
     """A hold covers the time limit, but at most this long; a loop extends it."""
     stop_notice_s: float = 300
     """An attempt whose hold cannot be extended is stopped this long before the hold is used up."""
+    window_ahead_s: float = 24 * 3600
+    """Maintenance is announced to whom it will stop so long before it begins."""
+    window_notice_s: float = 600
+    """Nobody is stopped for maintenance sooner than this after being told."""
     start_timeout_s: float = 60
     """An attempt not started by then is withdrawn and planned again."""
     meter_interval_s: float = 60
@@ -142,3 +148,8 @@ class Runtime:
     board: Board = field(default_factory=Board)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the server ends: what takes long breaks off, to be done again after the next start."""
+    policy: Reader = field(default_factory=Reader)
+    """Reads the scheduling policy that rules."""
+
+    def __post_init__(self) -> None:
+        self.policy.initial = self.settings.policy

@@ -12,6 +12,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobEvent, JobState, JobView, StopReason
+from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
 from pearlstreet.compute.jobs.runtime import Board, Runtime
 from pearlstreet.compute.jobs.spec.model import Dependency, JobSpec
@@ -33,8 +34,6 @@ COUNTED_US = 1_000_000
 """They are counted once in so long."""
 
 _INSERT = sa.insert(jobs)
-QUEUE = "default"
-"""The one queue there is."""
 _WHOLE_ONLY = ("id", "name", "spec", "ask", "preparations")
 """Columns that elements of an array leave to their array's row."""
 
@@ -54,9 +53,9 @@ def draft_job(runtime: Runtime, spec: JobSpec) -> Draft:
     ask = ask_of(spec)
     board, request = runtime.board, ask.request()
     seen = board.snapshot()
-    if seen is not None and not board.knows_possible(request, ask.tasks):
+    if seen is not None and not board.knows_possible(request, ask.fewest):
         refuse_impossible(seen, ask)
-        board.learn_possible(seen, request, ask.tasks)
+        board.learn_possible(seen, request, ask.fewest)
     return Draft(spec, to_json(spec), ask)
 
 
@@ -74,6 +73,7 @@ def write_job(tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft) ->
     """The transaction of `submit_job`."""
     spec, ask = draft.spec, draft.ask
     project = find_project(tx, actor, org, spec.project, "jobs:write")
+    queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
     _check_room(tx, runtime.board, spec.array.count if spec.array else 1)
     version = current_prices(tx)
     rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
@@ -95,6 +95,7 @@ def write_job(tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft) ->
         "ask": ask.to_json(),
         "preparations": dict(wanted.ids),
         "state": JobState.QUEUED.value,
+        "queue": queue,
         "priority": spec.priority,
         "submitted_us": tx.now_us,
         "not_before_us": spec.not_before_us or 0,
@@ -166,10 +167,6 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
         message = text("This center does not let jobs reach the network")
         hint = text("Bring data as inputs and packages as the environment")
         problems.append(Problem("network", message, hint=hint))
-    if spec.queue not in (None, QUEUE):
-        message = text("There is no queue {queue}: this center has one queue for all", queue=spec.queue or "")
-        hint = text("Leave it out; priority orders what waits")
-        problems.append(Problem("queue", message, hint=hint))
     for name, item in [(f"files[{i}]", f) for i, f in enumerate(spec.files)] + [
         (f"inputs.{key}", value) for key, value in spec.inputs.items()
     ]:

@@ -42,6 +42,8 @@ jobs = sa.Table(
     sa.Column("n_succeeded", sa.Integer, nullable=False, server_default="0"),
     sa.Column("n_failed", sa.Integer, nullable=False, server_default="0"),
     sa.Column("n_cancelled", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("queue", sa.String(40), nullable=False, server_default="default"),
+    sa.Column("served_device_us", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("ix_jobs_queue", "state", "blocked", "priority", "submitted_us"),
     sa.Index("ix_jobs_org", "org_id", "id"),
     sa.Index("ix_jobs_array", "array_id", "array_index"),
@@ -182,3 +184,68 @@ fair_use = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
 )
 """Use decayed with the half-life, as of `at_us`."""
+
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("planner", sa.JSON, nullable=False),
+    sa.Column("queues", sa.JSON, nullable=False),
+    sa.Column("default_queue", sa.String(40), nullable=False),
+    sa.Column("made_by", sa.String(80), nullable=False),
+    sa.Column("made_us", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.String(500), nullable=False),
+    sa.Column("back_to", sa.Integer, nullable=True),
+)
+"""Every version of the scheduling policy there ever was; the largest number rules. Rows never change.
+
+`planner`: its configuration; `queues`: name → title and who may use it; `back_to`: the version it is a copy of.
+"""
+
+windows = sa.Table(
+    "windows",
+    metadata,
+    id_column(),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("nodes", sa.JSON, nullable=False),
+    sa.Column("model", sa.String(80), nullable=True),
+    sa.Column("cards", sa.Integer, nullable=True),
+    sa.Column("org_id", sa.String(40), nullable=True),
+    sa.Column("from_us", sa.BigInteger, nullable=False),
+    sa.Column("until_us", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("made_by", sa.String(80), nullable=False),
+    sa.Column("made_us", sa.BigInteger, nullable=False),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+    sa.Index("ix_windows_until", "until_us"),
+)
+"""Nodes, or a number of cards of a model, that are kept free for a while: maintenance, or a reservation for `org_id`.
+
+`ended_us`: taken back by somebody before its end.
+"""
+
+warnings = sa.Table(
+    "warnings",
+    metadata,
+    sa.Column("window_id", sa.String(40), primary_key=True),
+    sa.Column("attempt_id", sa.String(40), primary_key=True),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""Attempts whose people were told that a window will stop them, and when they were told."""
+
+what_ifs = sa.Table(
+    "what_ifs",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), nullable=True, index=True),
+    sa.Column("asked_by", sa.String(80), nullable=False),
+    sa.Column("asked_us", sa.BigInteger, nullable=False),
+    sa.Column("question", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("progress", sa.Float, nullable=False),
+    sa.Column("result", sa.JSON, nullable=True),
+    sa.Column("message", sa.JSON, nullable=True),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+)
+"""Replays that people asked for; `org_id` null: of the whole center."""

@@ -64,6 +64,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("job.ended", "job.ended", _PERSON, NONE, only={"state": ("succeeded", "cancelled")}),
         Kind("job.failed", "job.ended", _PERSON, BOTH, only={"state": ("failed",)}),
         Kind("job.stopping", "job.stopping", _PERSON, BOTH),
+        Kind("job.maintenance", "job.maintenance", _PERSON, BOTH),
         Kind("job.deadline_missed", "job.deadline_missed", _PERSON, BOTH),
         Kind("budget.reached", "budget.reached", _ORG, BOTH, "notices:write"),
         Kind("balance.low", "balance.low", _ORG, BOTH, "notices:write"),
@@ -83,6 +84,7 @@ WHAT: Mapping[str, str] = {
     "job.ended": "A job of yours has succeeded or was cancelled",
     "job.failed": "A job of yours has failed",
     "job.stopping": "A job of yours will be stopped because the balance runs out",
+    "job.maintenance": "A job of yours will be stopped for maintenance of its node",
     "job.deadline_missed": "A job of yours has missed its deadline",
     "budget.reached": "Spending has reached a threshold of a budget",
     "balance.low": "The balance has fallen below the limit you set",
@@ -101,6 +103,7 @@ TITLES: Mapping[str, str] = {
     "job.ended": "Job {name} is over: {state}",
     "job.failed": "Job {name} has failed",
     "job.stopping": "Job {name} will be stopped: the balance runs out",
+    "job.maintenance": "Job {name} will be stopped for maintenance",
     "job.deadline_missed": "Job {name} has missed its deadline",
     "budget.reached": "{percent} % of the budget of {month} is spent",
     "balance.low": "The balance is low: {available} yuan",
@@ -119,6 +122,8 @@ BODIES: Mapping[str, str] = {
     "job.failed": "The job {name} ({job}) has failed: {reason}. See why: pearl job {job}; pearl logs {job}",
     "job.stopping": "The balance does not cover the job {name} ({job}) much longer: it is stopped in about {minutes} "
     "minutes. Top up to let it run on.",
+    "job.maintenance": "Its node {node} is under maintenance from {begins} to {ends}: {reason}. Unless the job {name} ({job}) "
+    "is over before, it is stopped then and goes back to the queue. Let it keep a checkpoint.",
     "job.deadline_missed": "The job {name} ({job}) was to be over by {deadline}. Why it waits: pearl why {job}",
     "budget.reached": "{spent} of {budget} yuan of the budget of {month} are spent ({subject}). A budget stops nothing.",
     "balance.low": "{available} yuan are available, which is less than {below}. Running jobs are stopped when it is used up.",

@@ -98,6 +98,14 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
+class Elastic:
+    """How far the number of tasks may be changed from one attempt to the next."""
+
+    min_tasks: int = 1
+    max_tasks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Dependency:
     """Another job that must have ended first."""
 
@@ -131,6 +139,7 @@ class JobSpec:
     git: GitSource | None = None
     environment: Environment | None = None
     tasks: int = 1
+    elastic: Elastic | None = None
     per_task: PerTask = PerTask()
     inputs: dict[str, InputItem] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()

@@ -50,7 +50,10 @@ def _read(value: Any, context: Context) -> JobSpec:
 
 
 def _complete(spec: JobSpec) -> JobSpec:
-    """Fill in what follows from other fields: a named accelerator asks for one, a count without a name for any."""
+    """Fill in what follows from other fields: a named accelerator asks for one, a count without a name for any, an
+    elastic job for at least its fewest tasks."""
+    if spec.elastic is not None and spec.tasks < spec.elastic.min_tasks:
+        spec = replace(spec, tasks=spec.elastic.min_tasks)
     per = spec.per_task
     if per.accelerator and not per.count and per.fraction is None:
         return replace(spec, per_task=replace(per, count=1))

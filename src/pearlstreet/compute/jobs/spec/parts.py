@@ -14,6 +14,7 @@ from pearlstreet.compute.jobs.spec.model import (
     Array,
     Dependency,
     DeviceFraction,
+    Elastic,
     Environment,
     FileItem,
     GitSource,
@@ -27,6 +28,7 @@ from pearlstreet.compute.jobs.spec.rules import (
     PackageKind,
     PathKind,
     check_array,
+    check_elastic,
     check_environment,
     check_environment_named,
     check_fraction,
@@ -244,6 +246,23 @@ RETRIES = Section(
     ),
 )  # fmt: skip
 
+TASKS_MAX = 65_536
+ELASTIC = Section(
+    Elastic,
+    (
+        Field(
+            "min_tasks", NumberKind(1, TASKS_MAX, whole=True), "Fewest", "最少",
+            "Fewer tasks than this are of no use to it.", "少于此数的任务无法工作。",
+            example=2,
+        ),
+        Field(
+            "max_tasks", NumberKind(1, TASKS_MAX, whole=True), "Most", "最多",
+            "More tasks than this are of no use to it.", "多于此数的任务没有益处。",
+            required=True, example=8,
+        ),
+    ),
+    presence=check_elastic,
+)  # fmt: skip
 ARRAY = Section(
     Array,
     (

@@ -18,6 +18,7 @@ _TITLES = {
     "inputs.NAME.": ("Inputs", "输入"),
     "retries.": ("Retries", "重试"),
     "array.": ("Arrays", "作业数组"),
+    "elastic.": ("Elastic jobs", "弹性作业"),
     "depends_on[].": ("Dependencies", "依赖"),
     "limits.": ("Limits", "限额"),
 }

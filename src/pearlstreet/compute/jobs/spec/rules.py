@@ -226,6 +226,16 @@ def check_array(made: Mapping[str, Any], where: Where, context: Context) -> None
         )
 
 
+def check_elastic(made: Mapping[str, Any], where: Where, context: Context) -> None:
+    """The fewest are not more than the most."""
+    fewest, most = made.get("min_tasks", 1), made.get("max_tasks")
+    if most is not None and fewest > most:
+        context.add(
+            (*where, "min_tasks"),
+            text("{fewest} tasks at least are more than {most} at most", fewest=fewest, most=most),
+        )
+
+
 def check_git(made: Mapping[str, Any], where: Where, context: Context) -> None:
     """An https address without credentials; a ref that git cannot take for an option."""
     url, ref = made.get("url"), made.get("ref", "HEAD")
@@ -251,6 +261,18 @@ def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
     _check_variables(made, where, context)
     _check_mounts(made.get("inputs", {}), where, context)
     _check_targets(made.get("files", ()), where, context)
+    elastic, tasks = made.get("elastic"), made.get("tasks")
+    if elastic is not None and tasks is not None and not elastic.min_tasks <= tasks <= elastic.max_tasks:
+        context.add(
+            (*where, "tasks"),
+            text(
+                "{value} is out of range; it must be from {low} to {high}",
+                value=tasks,
+                low=elastic.min_tasks,
+                high=elastic.max_tasks,
+            ),
+            text("An elastic job starts with a number of tasks between its fewest and its most"),
+        )
     begin, end = made.get("not_before_us"), made.get("deadline_us")
     if begin is not None and end is not None and end <= begin:
         context.add((*where, "deadline"), text("The deadline is not after not_before"))

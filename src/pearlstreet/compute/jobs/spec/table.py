@@ -54,7 +54,9 @@ JOB = Section(
         ),
         Field(
             "queue", SLUG, "Queue", "队列",
-            "A queue the operator has set up. Left out: the default one.", "运营方设置的队列；不填则用默认队列。",
+            "A queue the operator has set up; `pearl queues list` shows those you may use. Left out: the default one.",
+            "运营方设置的队列，可用 pearl queues list 查看；不填则用默认队列。",
+            example="urgent",
         ),
         Field(
             "labels", MapKind(LABEL, LABEL_WORDS, TextKind(200, empty=True, numbers=True), 32), "Labels", "标签",
@@ -95,6 +97,13 @@ JOB = Section(
             "How many tasks start together as a gang; each gets RANK, WORLD_SIZE and MASTER_ADDR.",
             "同时启动的任务数（成组调度）；每个任务得到 RANK、WORLD_SIZE 和 MASTER_ADDR。",
             example=1,
+        ),
+        Field(
+            "elastic", parts.ELASTIC, "Elastic", "弹性",
+            "The center may run it with fewer or more tasks: an attempt is then stopped with its grace and the next one "
+            "starts with another WORLD_SIZE. It must keep checkpoints.",
+            "允许中心以更少或更多任务运行：先按宽限时间停止当前尝试，下一次尝试以新的 WORLD_SIZE 启动；作业须自行保存检查点。",
+            example={"min_tasks": 2, "max_tasks": 8},
         ),
         Field(
             "per_task", parts.PER_TASK, "Per task", "每个任务",
@@ -221,6 +230,7 @@ def sections() -> list[tuple[Section, str]]:
         (parts.INPUT, "inputs.NAME."),
         (parts.RETRIES, "retries."),
         (parts.ARRAY, "array."),
+        (parts.ELASTIC, "elastic."),
         (parts.DEPENDENCY, "depends_on[]."),
         (parts.LIMITS, "limits."),
     ]

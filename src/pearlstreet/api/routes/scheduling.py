@@ -1,0 +1,227 @@
+"""The scheduling policy, its versions, and queues."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
+from pearlstreet.compute.jobs.policy import service
+from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
+from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish, Version
+from pearlstreet.compute.scheduling.registry import kinds
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/scheduling", "scheduling")
+Setting = str | int | float | bool | None
+Note = Annotated[str, Field(max_length=500, description="Why; kept with the version")]
+
+
+class PolicyOut(Out):
+    """A version of the scheduling policy. Number 0 is what the center's settings say."""
+
+    number: int
+    settings: dict[str, Setting]
+    default_queue: str
+    made: Time | None
+    made_by: str | None
+    note: str
+    back_to: int | None
+    """The version that this one is a copy of."""
+
+
+class PolicyShown(PolicyOut):
+    """The policy that rules, and the names that its settings take."""
+
+    choices: dict[str, list[str]]
+
+
+class PolicyIn(In):
+    """Settings to change; the others stay as they are."""
+
+    settings: dict[str, Setting] = Field(default_factory=dict, examples=[{"order": "fair-share"}])
+    default_queue: str | None = Field(None, max_length=80)
+    note: Note = ""
+
+
+class VersionOut(PolicyOut):
+    """A version and what it changed: setting → [was, is]."""
+
+    changed: dict[str, Any]
+
+
+class RollbackIn(In):
+    """Which version is to rule again."""
+
+    number: int = Field(ge=0, le=2**31 - 1)
+    note: Note = ""
+
+
+def policy_out(policy: Policy, *, full: bool) -> dict[str, Any]:
+    """A version as JSON. `full`: for who may know who made it."""
+    return {
+        "number": policy.number,
+        "settings": {name: getattr(policy.planner, name) for name in SETTINGS},
+        "default_queue": policy.default_queue,
+        "made": time_of(policy.made_us) if policy.number else None,
+        "made_by": policy.made_by if full and policy.number else None,
+        "note": policy.note if full else "",
+        "back_to": policy.back_to,
+    }
+
+
+def _shown(policy: Policy, actor: Actor) -> dict[str, Any]:
+    names = {kind: list(found) for kind, found in kinds().items()}
+    return policy_out(policy, full=service.sees_everything(actor)) | {"choices": names}
+
+
+@door.get("/policy", scope="scheduling:read", responses={200: {"model": PolicyShown}})
+async def policy(request: Request, actor: Actor = Asker) -> Response:
+    """How the planner orders, places, backfills, preempts and resizes."""
+    center = center_of(request)
+    return await query(
+        lambda: service.show_policy(center.store, actor, center.runtime), lambda found: _shown(found, actor)
+    )
+
+
+@door.patch("/policy", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}})
+async def set_policy(request: Request, body: PolicyIn, actor: Actor = Asker) -> Response:
+    """Change settings while the center runs; the next cycle plans with them. Every change is a version."""
+    runtime = center_of(request).runtime
+    return await command(
+        request,
+        actor,
+        lambda s: service.set_policy(
+            s, actor, runtime, body.settings, default_queue=body.default_queue, note=body.note
+        ),
+        lambda found: _shown(found, actor),
+    )
+
+
+@door.get(
+    "/policy/versions",
+    scope="decisions:read",
+    at_center=True,
+    responses={200: {"model": Page[VersionOut]}},
+)
+async def versions(
+    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """Every version there was, newest first: who made it, when, why, and what it changed."""
+    center = center_of(request)
+    before = read_number(cursor)
+    return await query(
+        lambda: service.history(center.store, actor, center.runtime, before=before, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: str(row.policy.number), _version),
+    )
+
+
+def _version(row: Version) -> dict[str, Any]:
+    return policy_out(row.policy, full=True) | {"changed": dict(row.changed)}
+
+
+@door.post(
+    "/policy/rollback", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}}
+)
+async def rollback(request: Request, body: RollbackIn, actor: Actor = Asker) -> Response:
+    """Make a copy of an earlier version rule, queues included; 0 is that of the center's settings."""
+    runtime = center_of(request).runtime
+    return await command(
+        request,
+        actor,
+        lambda s: service.roll_back(s, actor, runtime, body.number, note=body.note),
+        lambda found: _shown(found, actor),
+    )
+
+
+class QueueOut(Out):
+    """A queue. What it has of its own; null: as the center."""
+
+    name: str
+    title: str
+    is_default: bool
+    rank: int
+    settings: dict[str, Setting]
+    allowed: list[str]
+    """Organisations, or organisation/project, that may use it, by id; empty: everybody, or not for you to know."""
+
+
+class Queues(Out):
+    """Queues, the default one first."""
+
+    items: list[QueueOut]
+
+
+class QueueIn(In):
+    """How a queue is to be; what is left out stays as it is."""
+
+    rank: int | None = Field(None, description="Queues of a lower rank are planned first")
+    title: str | None = Field(None, max_length=200)
+    settings: dict[str, Setting] = Field(
+        default_factory=dict,
+        description="Its own settings; null: as the center",
+        examples=[{"order": "fifo"}],
+    )
+    allowed: list[Annotated[str, Field(max_length=161)]] | None = Field(
+        None, max_length=1000, description="Who may use it: org or org/project; empty: everybody"
+    )
+    note: Note = ""
+
+
+def queue_out(view: QueueView) -> dict[str, Any]:
+    """A queue as JSON."""
+    return {
+        "name": view.name,
+        "title": view.title,
+        "is_default": view.is_default,
+        "rank": view.policy.rank,
+        "settings": {
+            name: getattr(view.policy, name)
+            for name in QUEUE_SETTINGS
+            if getattr(view.policy, name) is not None
+        },
+        "allowed": ["/".join(part for part in pair if part) for pair in view.allowed],
+    }
+
+
+@door.get("/queues", scope="scheduling:read", responses={200: {"model": Queues}})
+async def queues(request: Request, actor: Actor = Asker) -> Response:
+    """Queues that jobs may name; tenants see those that are open to them."""
+    center = center_of(request)
+    return await query(
+        lambda: service.list_queues(center.store, actor, center.runtime),
+        lambda rows: {"items": [queue_out(row) for row in rows]},
+    )
+
+
+@door.put("/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}})
+async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = Asker) -> Response:
+    """Set up a queue, or change one: a new version of the policy."""
+    runtime = center_of(request).runtime
+    wish = QueueWish(body.rank, body.title, body.settings, body.allowed)
+    return await command(
+        request,
+        actor,
+        lambda s: service.set_queue(s, actor, runtime, queue, wish, note=body.note),
+        queue_out,
+    )
+
+
+@door.delete(
+    "/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}}
+)
+async def remove_queue(
+    request: Request,
+    queue: str,
+    actor: Actor = Asker,
+    note: Annotated[str, Query(max_length=500)] = "",
+) -> Response:
+    """Take a queue away; jobs that wait in it move to the default queue."""
+    runtime = center_of(request).runtime
+    return await command(
+        request, actor, lambda s: service.remove_queue(s, actor, runtime, queue, note=note), queue_out
+    )

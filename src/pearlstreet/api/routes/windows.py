@@ -1,0 +1,134 @@
+"""Maintenance windows and reservations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, read_time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.compute.jobs.windows import service
+from pearlstreet.compute.jobs.windows.model import Window, WindowKind, WindowWish
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/scheduling", "scheduling")
+
+
+class HeldOut(Out):
+    """A node of a window; devices null: all of it."""
+
+    node: str
+    devices: list[int] | None
+
+
+class WindowOut(Out):
+    """Nodes or cards that are kept free for a while."""
+
+    id: str
+    kind: WindowKind
+    held: list[HeldOut]
+    model: str | None
+    cards: int | None
+    org_id: str | None
+    from_: Time = Field(alias="from")
+    until: Time
+    reason: str
+    made: Time
+    made_by: str | None
+    ended: Time | None
+    """When somebody took it back."""
+
+
+class WindowIn(In):
+    """What is to be kept free: named nodes, or so many cards of a model."""
+
+    kind: WindowKind
+    from_: str | None = Field(None, alias="from", max_length=40, description="Left out: from now on")
+    until: str = Field(max_length=40)
+    nodes: list[Annotated[str, Field(max_length=120)]] = Field(default_factory=list, max_length=10_000)
+    model: str | None = Field(None, max_length=80)
+    cards: int | None = Field(None, ge=1, le=1_000_000)
+    org: str | None = Field(None, max_length=80, description="Whose jobs may run there; for a reservation")
+    reason: str = Field(max_length=500)
+
+
+def window_out(window: Window, *, full: bool) -> dict[str, Any]:
+    """A window as JSON. `full`: for who may know who made it."""
+    return {
+        "id": window.id,
+        "kind": window.kind.value,
+        "held": [
+            {"node": one.node, "devices": None if one.devices is None else list(one.devices)}
+            for one in window.held
+        ],
+        "model": window.model,
+        "cards": window.cards,
+        "org_id": window.org_id,
+        "from": time_of(window.from_us),
+        "until": time_of(window.until_us),
+        "reason": window.reason,
+        "made": time_of(window.made_us),
+        "made_by": window.made_by if full else None,
+        "ended": time_of(window.ended_us),
+    }
+
+
+@door.get("/windows", scope="scheduling:read", responses={200: {"model": Page[WindowOut]}})
+async def windows(
+    request: Request,
+    actor: Actor = Asker,
+    over: Annotated[bool, Query(description="Also those that are over")] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Maintenance and reservations, newest first; of reservations tenants see their own."""
+    store, before = center_of(request).store, read_cursor(cursor)
+    full = bool(actor.operator_roles)
+    return await query(
+        lambda: service.list_windows(store, actor, over=over, before=before, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, lambda row: window_out(row, full=full)),
+    )
+
+
+@door.post(
+    "/windows",
+    scope="scheduling:write",
+    at_center=True,
+    status_code=201,
+    responses={201: {"model": WindowOut}},
+)
+async def make_window(request: Request, body: WindowIn, actor: Actor = Asker) -> Response:
+    """Set up maintenance or a reservation. Whose jobs maintenance will stop is told before."""
+    wish = WindowWish(
+        kind=body.kind,
+        until_us=read_time(body.until, "until") or 0,
+        from_us=read_time(body.from_, "from"),
+        nodes=tuple(body.nodes),
+        model=body.model,
+        cards=body.cards,
+        org=body.org,
+        reason=body.reason,
+    )
+    return await command(
+        request,
+        actor,
+        lambda s: service.make_window(s, actor, wish),
+        lambda made: window_out(made, full=True),
+        status=201,
+    )
+
+
+@door.delete(
+    "/windows/{window}", scope="scheduling:write", at_center=True, responses={200: {"model": WindowOut}}
+)
+async def end_window(request: Request, window: str, actor: Actor = Asker) -> Response:
+    """Take a window back, or end it early."""
+    return await command(
+        request,
+        actor,
+        lambda s: service.end_window(s, actor, window),
+        lambda found: window_out(found, full=True),
+    )

@@ -1,0 +1,249 @@
+"""Commands and queries on the scheduling policy and its queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pearlstreet.base.errors import InvalidInput, NotFound, Problem
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.policy import model
+from pearlstreet.compute.jobs.policy.model import Access, Policy
+from pearlstreet.compute.jobs.policy.rows import Reader, version, versions
+from pearlstreet.compute.jobs.policy.writing import write_version
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.scheduling.config import QueuePolicy
+from pearlstreet.store import audit
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.orgs import find_org, find_project
+
+READ, WRITE, LOOK_BACK = "scheduling:read", "scheduling:write", "decisions:read"
+NOTE_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue as one person may see it."""
+
+    name: str
+    title: str
+    is_default: bool
+    policy: QueuePolicy
+    allowed: tuple[tuple[str, str], ...]
+    """(organisation, project or "") that may use it, by id; empty for tenants, and where everybody may."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWish:
+    """How a queue is to be. None: as it is, or for a new one as usual."""
+
+    rank: int | None = None
+    title: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What it has of its own; None for one: as the center."""
+    allowed: Sequence[str] | None = None
+    """`org` or `org/project`, by slug or id; empty: everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version and what it changed."""
+
+    policy: Policy
+    changed: Mapping[str, Any]
+    """Setting → [was, is]."""
+
+
+def show_policy(store: Store, actor: Actor, runtime: Runtime) -> Policy:
+    """The policy that rules. Tenants see who may use which queue of themselves only (`list_queues`)."""
+    actor.require(READ)
+    return store.read(runtime.policy.current)
+
+
+def history(
+    store: Store, actor: Actor, runtime: Runtime, *, before: int | None = None, limit: int = 100
+) -> Sequence[Version]:
+    """Versions with what each changed, newest first; the settings' own is not among them. Raises Forbidden."""
+    actor.require(LOOK_BACK)
+
+    def query(tx: Tx) -> Sequence[Version]:
+        found = list(versions(tx, before=before, limit=limit))
+        older = [*found[1:], *_before(tx, found, runtime.policy.initial)]
+        return [Version(one, model.differences(was, one)) for one, was in zip(found, older, strict=True)]
+
+    return store.read(query)
+
+
+def _before(tx: Tx, found: Sequence[Policy], initial: Policy) -> list[Policy]:
+    return [version(tx, found[-1].number - 1, initial)] if found else []
+
+
+def set_policy(
+    store: Store,
+    actor: Actor,
+    runtime: Runtime,
+    changes: Mapping[str, Any],
+    *,
+    default_queue: str | None = None,
+    note: str = "",
+) -> Policy:
+    """Change settings of the planner; the next cycle plans with them. Raises InvalidInput, Forbidden."""
+    actor.require(WRITE)
+    check_note(note)
+    if not changes and default_queue is None:
+        message = text("Nothing is to be changed")
+        raise InvalidInput(message, hint=text("Name at least one setting, such as order"))
+
+    def command(tx: Tx) -> Policy:
+        before = runtime.policy.current(tx)
+        after = model.with_settings(before, changes, default_queue)
+        return _rule(tx, actor, before, after, note, "policy.set")
+
+    return store.write(command)
+
+
+def roll_back(store: Store, actor: Actor, runtime: Runtime, number: int, *, note: str = "") -> Policy:
+    """Make a copy of an earlier version rule; 0 is that of the settings. Raises NotFound, Forbidden."""
+    actor.require(WRITE)
+    check_note(note)
+
+    def command(tx: Tx) -> Policy:
+        before = runtime.policy.current(tx)
+        wanted = version(tx, number, runtime.policy.initial)
+        return _rule(tx, actor, before, wanted, note, "policy.rollback", back_to=number)
+
+    return store.write(command)
+
+
+def list_queues(store: Store, actor: Actor, runtime: Runtime) -> Sequence[QueueView]:
+    """Queues: operators see all of them, others those that an organisation or project of theirs may use."""
+    actor.require(READ)
+
+    def query(tx: Tx) -> Sequence[QueueView]:
+        policy = runtime.policy.current(tx)
+        full = sees_everything(actor)
+        mine = set(actor.orgs)
+        return [
+            _view(policy, name, access, full=full)
+            for name, access in sorted(
+                policy.queues.items(), key=lambda item: (item[0] != policy.default_queue, item[0])
+            )
+            if full or not access.allowed or mine & {org for org, _ in access.allowed}
+        ]
+
+    return store.read(query)
+
+
+def sees_everything(actor: Actor) -> bool:
+    """Whether other tenants' names in it are no secret to them."""
+    return actor.everything or bool(actor.operator_roles)
+
+
+def set_queue(
+    store: Store, actor: Actor, runtime: Runtime, name: str, wish: QueueWish, *, note: str = ""
+) -> QueueView:
+    """Set up a queue, or change one. Raises InvalidInput, NotFound (organisation, project), Forbidden."""
+    actor.require(WRITE)
+    check_note(note)
+
+    def command(tx: Tx) -> QueueView:
+        before = runtime.policy.current(tx)
+        access = before.queues.get(name, Access())
+        if wish.title is not None:
+            access = Access(wish.title, access.allowed)
+        if wish.allowed is not None:
+            access = Access(access.title, _places(tx, actor, wish.allowed))
+        after = model.with_queue(before, name, rank=wish.rank, settings=wish.settings, access=access)
+        made = _rule(tx, actor, before, after, note, "queue.set")
+        return _view(made, name, made.queues[name], full=True)
+
+    return store.write(command)
+
+
+def remove_queue(store: Store, actor: Actor, runtime: Runtime, name: str, *, note: str = "") -> QueueView:
+    """Take a queue away; jobs that wait in it move to the default queue. Raises InvalidInput, NotFound."""
+    actor.require(WRITE)
+    check_note(note)
+
+    def command(tx: Tx) -> QueueView:
+        before = runtime.policy.current(tx)
+        if name not in before.queues:
+            hint = model.queue_hint(name, before.queues)
+            raise NotFound(text("There is no queue {queue}", queue=name[:80]), hint=hint)
+        gone = _view(before, name, before.queues[name], full=True)
+        _rule(tx, actor, before, model.without_queue(before, name), note, "queue.remove")
+        return gone
+
+    return store.write(command)
+
+
+def queue_for(reader: Reader, tx: Tx, name: str | None, org_id: str, project_id: str) -> str:
+    """The queue a new job waits in. Raises InvalidInput; a queue of others reads like one that is not there."""
+    policy = reader.current(tx)
+    wanted = policy.default_queue if name is None else name
+    access = policy.queues.get(wanted)
+    if access is not None and access.admits(org_id, project_id):
+        return wanted
+    usable = policy.usable(org_id, project_id)
+    if name is None:
+        message = text("The default queue, {queue}, is not for this project", queue=wanted)
+        hint = text("Name another queue: {names}", names=", ".join(usable[:20]) or "-")
+    else:
+        message = text("There is no queue {queue} for this project", queue=wanted[:80])
+        hint = model.queue_hint(wanted, usable)
+    raise InvalidInput(message, hint=hint, problems=[Problem("queue", message, hint=hint)])
+
+
+def _rule(
+    tx: Tx, actor: Actor, before: Policy, after: Policy, note: str, action: str, back_to: int | None = None
+) -> Policy:
+    """Write a version and the audit log's line; nothing when it says what rules already."""
+    changed = model.differences(before, after)
+    if not changed:
+        return before
+    made = write_version(tx, after, made_by=actor.label, note=note.strip(), back_to=back_to)
+    details = {"from": before.number, "to": made.number, "changed": changed, "note": note.strip() or None}
+    if back_to is not None:
+        details["back_to"] = back_to
+    audit.record(tx, actor=actor.label, action=action, target=f"policy {made.number}", details=details)
+    return made
+
+
+def check_note(note: str) -> None:
+    """Raise InvalidInput for one that is too long."""
+    if len(note) > NOTE_MAX:
+        message = text("At most {most} characters fit", most=NOTE_MAX)
+        raise InvalidInput(message, problems=[Problem("note", message)])
+
+
+def _places(tx: Tx, actor: Actor, allowed: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = []
+    if len(allowed) > model.ALLOWED_MAX:
+        message = text("At most {most} may be named", most=model.ALLOWED_MAX)
+        raise InvalidInput(message, problems=[Problem("allowed", message)])
+    for index, written in enumerate(allowed):
+        org, slash, project = written.strip().partition("/")
+        try:
+            if slash:
+                place = find_project(tx, actor, org, project, "orgs:read")
+                found.append((place.org_id, place.id))
+            else:
+                found.append((find_org(tx, actor, org, "orgs:read").id, ""))
+        except NotFound as error:
+            hint = text("Write an organisation, or organisation/project, by slug")
+            raise InvalidInput(
+                error.message, problems=[Problem(f"allowed[{index}]", error.message, hint=hint)]
+            ) from None
+    return tuple(dict.fromkeys(found))
+
+
+def _view(policy: Policy, name: str, access: Access, *, full: bool) -> QueueView:
+    return QueueView(
+        name=name,
+        title=access.title,
+        is_default=name == policy.default_queue,
+        policy=policy.queue(name),
+        allowed=access.allowed if full else (),
+    )

@@ -1,0 +1,35 @@
+"""Makes another policy rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from pearlstreet.compute.jobs.fairness import HALF_LIFE
+from pearlstreet.compute.jobs.lifecycle import PLAN
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.policy.model import Policy, to_rows
+from pearlstreet.compute.jobs.tables import jobs, policies
+from pearlstreet.store.core import Tx
+from pearlstreet.store.tables import meta
+
+
+def write_version(tx: Tx, wanted: Policy, *, made_by: str, note: str, back_to: int | None) -> Policy:
+    """Make `wanted` the one that rules. Jobs that wait in a queue it does not have move to its default queue."""
+    number = (tx.scalar(sa.select(sa.func.max(policies.c.number))) or 0) + 1
+    made = replace(wanted, number=number, made_by=made_by, made_us=tx.now_us, note=note, back_to=back_to)
+    columns = {"number": number, "made_by": made_by, "made_us": tx.now_us, "note": note, "back_to": back_to}
+    tx.execute(sa.insert(policies).values(**to_rows(made), **columns))
+    lost = (jobs.c.state == JobState.QUEUED.value) & jobs.c.queue.not_in(sorted(made.queues))
+    tx.execute(sa.update(jobs).where(lost).values(queue=made.default_queue))
+    _keep_half_life(tx, made.planner.half_life_s)
+    tx.hint(PLAN)
+    return made
+
+
+def _keep_half_life(tx: Tx, half_life_s: float) -> None:
+    """Use is faded where it is counted, too."""
+    here = meta.c.name == HALF_LIFE
+    if not tx.execute(sa.update(meta).where(here).values(value=repr(half_life_s))).rowcount:
+        tx.execute(sa.insert(meta).values(name=HALF_LIFE, value=repr(half_life_s)))

@@ -1,0 +1,160 @@
+"""Tells whose jobs maintenance will stop, and stops them when it has begun and they were told long enough before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, StopReason
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import attempts, jobs, warnings
+from pearlstreet.compute.jobs.windows.model import Window
+from pearlstreet.compute.jobs.windows.rows import ends_us, live_attempts, nodes_of, stopping_at
+from pearlstreet.store import outbox
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
+from pearlstreet.store.transitions import note
+
+LOOP = "windows"
+WINDOWS = "windows"
+"""Hint topic: a window was set up or taken back."""
+EVENT = "maintenance_ahead"
+
+
+def window_loop(runtime: Runtime) -> Loop:
+    """Watches over maintenance."""
+    watch = WindowWatch(runtime)
+    return CycleLoop(name=LOOP, cycle=watch.look, hints=(WINDOWS,), interval_s=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _InTheWay:
+    """An attempt on a node of a window that its time limit lets run into it."""
+
+    window: Window
+    attempt: Row
+    node: str
+    told_us: int | None
+
+
+@dataclass(slots=True)
+class WindowWatch:
+    """What was told stands in the rows: a restart tells nobody twice."""
+
+    runtime: Runtime
+    guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
+
+    def look(self, store: Store) -> bool:
+        """One look at all maintenance that is near."""
+        settings = self.runtime.settings
+        ahead_us = store.clock.now_us() + int(settings.window_ahead_s * US_PER_S)
+        found = store.read(partial(_in_the_way, ahead_us))
+        self.guard.keep([item.attempt["id"] for item in found])
+        notice_us = int(settings.window_notice_s * US_PER_S)
+        for item in found:
+            if item.told_us is None:
+                self._run(store, item, partial(_tell, item))
+            elif store.clock.now_us() >= max(item.window.from_us, item.told_us + notice_us):
+                self._run(store, item, partial(_stop, item))
+        return False
+
+    def _run(self, store: Store, item: _InTheWay, command: Callable[[Tx], None]) -> None:
+        self.guard.run(store, item.attempt["id"], partial(store.write, command))
+
+
+def _in_the_way(ahead_us: int, tx: Tx) -> list[_InTheWay]:
+    near = stopping_at(tx, ahead_us)
+    if not near:
+        return []
+    ids = [window.id for window in near]
+    told = {
+        (row["window_id"], row["attempt_id"]): row["at_us"]
+        for row in tx.rows(sa.select(warnings).where(warnings.c.window_id.in_(ids)))
+    }
+    held = [(window, {one.node for one in window.held}) for window in near]
+    found = []
+    for attempt in live_attempts(tx):
+        if attempt["stop_reason"] is not None:
+            continue
+        on = nodes_of(attempt)
+        for window, nodes in held:
+            both = sorted(on & nodes)
+            if both and ends_us(attempt) > window.from_us:
+                at_us = told.get((window.id, attempt["id"]))
+                found.append(_InTheWay(window, attempt, both[0], at_us))
+    return found
+
+
+def _tell(item: _InTheWay, tx: Tx) -> None:
+    window, attempt = item.window, item.attempt
+    key = (warnings.c.window_id == window.id) & (warnings.c.attempt_id == attempt["id"])
+    if tx.first(sa.select(warnings).where(key)) is not None:
+        return
+    row = lifecycle.job_row(tx, attempt["job_id"])
+    first = not _array_was_told(tx, window.id, row["array_id"])
+    tx.execute(
+        sa.insert(warnings).values(
+            window_id=window.id, attempt_id=attempt["id"], org_id=attempt["org_id"], at_us=tx.now_us
+        )
+    )
+    note(tx, row["id"], row["state"], row["state"], EVENT, ahead(item.node, window))
+    if first:
+        told = {
+            "job": row["array_id"] or row["id"],
+            "name": row["name"],
+            "user": row["owner"].split(" ")[0],
+            "node": item.node,
+            "begins": minute(window.from_us),
+            "ends": minute(window.until_us),
+            "reason": window.reason,
+            "array": None,
+        }
+        outbox.emit(tx, "job.maintenance", told, org_id=row["org_id"])
+
+
+def _array_was_told(tx: Tx, window_id: str, array_id: str | None) -> bool:
+    """Whether somebody heard of another element of it: a notice an array, not one an element."""
+    if array_id is None:
+        return False
+    query = (
+        sa.select(warnings.c.attempt_id)
+        .join(attempts, attempts.c.id == warnings.c.attempt_id)
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(warnings.c.window_id == window_id, jobs.c.array_id == array_id)
+    )
+    return tx.first(query.limit(1)) is not None
+
+
+def _stop(item: _InTheWay, tx: Tx) -> None:
+    attempt = tx.first(sa.select(attempts).where(attempts.c.id == item.attempt["id"]))
+    still = {window.id for window in stopping_at(tx, tx.now_us)}
+    if attempt is None or attempt["state"] not in LIVE_ATTEMPT or item.window.id not in still:
+        return
+    why = text(
+        "Its node {node} is under maintenance until {until}: {reason}. It goes back to the queue",
+        node=item.node,
+        until=minute(item.window.until_us),
+        reason=item.window.reason,
+    )
+    lifecycle.ask_stop(tx, attempt, StopReason.WITHDRAWN, why)
+
+
+def ahead(node: str, window: Window) -> Text:
+    """What is told of a job that will be stopped."""
+    return text(
+        "Node {node} is under maintenance from {begins}: unless it is over before, it is stopped then and goes back to "
+        "the queue",
+        node=node,
+        begins=minute(window.from_us),
+    )
+
+
+def minute(at_us: int) -> str:
+    """A moment for people, in UTC."""
+    return to_rfc3339(at_us)[:16].replace("T", " ") + " UTC"

@@ -1,0 +1,137 @@
+"""Commands and queries on windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
+from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.lifecycle import PLAN
+from pearlstreet.compute.jobs.spec.suggest import nearest
+from pearlstreet.compute.jobs.tables import windows
+from pearlstreet.compute.jobs.windows.loop import WINDOWS
+from pearlstreet.compute.jobs.windows.model import (
+    Held,
+    Window,
+    WindowKind,
+    WindowWish,
+    check_wish,
+    from_row,
+    held_json,
+    pick_cards,
+)
+from pearlstreet.compute.jobs.windows.rows import cards_at
+from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.store import audit
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.orgs import find_org
+
+READ, WRITE = "scheduling:read", "scheduling:write"
+
+
+def make_window(store: Store, actor: Actor, wish: WindowWish) -> Window:
+    """Set up maintenance or a reservation. Raises InvalidInput, NotFound (organisation), Forbidden."""
+    actor.require(WRITE)
+
+    def command(tx: Tx) -> Window:
+        check_wish(wish, tx.now_us)
+        from_us = max(wish.from_us or 0, tx.now_us)
+        org = find_org(tx, actor, wish.org, "orgs:read") if wish.org is not None else None
+        made = Window(
+            id=tx.new_id("win"),
+            kind=wish.kind,
+            held=_held(tx, replace(wish, from_us=from_us)),
+            model=wish.model,
+            cards=wish.cards,
+            org_id=org.id if org is not None else None,
+            from_us=from_us,
+            until_us=wish.until_us,
+            reason=wish.reason.strip(),
+            made_by=actor.label,
+            made_us=tx.now_us,
+            ended_us=None,
+        )
+        columns = {column.name: getattr(made, column.name) for column in windows.c if column.name != "nodes"}
+        tx.execute(sa.insert(windows).values(**columns, nodes=held_json(made.held)))
+        details = {
+            "nodes": [held.node for held in made.held][:50],
+            "model": made.model,
+            "cards": made.cards,
+            "from_us": made.from_us,
+            "until_us": made.until_us,
+            "reason": made.reason,
+        }
+        _note(tx, actor, f"{made.kind.value}.make", made, details)
+        return made
+
+    return store.write(command)
+
+
+def end_window(store: Store, actor: Actor, window_id: str) -> Window:
+    """Take a window back, or end it early. Raises NotFound, Conflict when it is over, Forbidden."""
+    actor.require(WRITE)
+
+    def command(tx: Tx) -> Window:
+        row = tx.first(sa.select(windows).where(windows.c.id == window_id))
+        if row is None:
+            raise NotFound(text("There is no window {window}", window=window_id[:80]))
+        window = from_row(row)
+        if not window.is_open(tx.now_us):
+            raise Conflict(text("The window {window} is over already", window=window.id))
+        tx.execute(sa.update(windows).where(windows.c.id == window.id).values(ended_us=tx.now_us))
+        _note(tx, actor, f"{window.kind.value}.end", window, {"planned_until_us": window.until_us})
+        return replace(window, ended_us=tx.now_us)
+
+    return store.write(command)
+
+
+def list_windows(
+    store: Store, actor: Actor, *, over: bool = False, before: str | None = None, limit: int = 100
+) -> Sequence[Window]:
+    """Windows that are open, or (`over`) all there were; newest first.
+
+    Maintenance is everybody's business; a reservation that of the operators and of whom it is for.
+    """
+    actor.require(READ)
+
+    def query(tx: Tx) -> Sequence[Window]:
+        wanted = sa.select(windows).order_by(windows.c.id.desc()).limit(limit)
+        if not over:
+            wanted = wanted.where(windows.c.until_us > tx.now_us, windows.c.ended_us.is_(None))
+        if before is not None:
+            wanted = wanted.where(windows.c.id < before)
+        if not (actor.everything or actor.operator_roles):
+            mine = windows.c.org_id.in_(sorted(actor.orgs))
+            wanted = wanted.where(sa.or_(windows.c.kind == WindowKind.MAINTENANCE.value, mine))
+        return [from_row(row) for row in tx.rows(wanted)]
+
+    return store.read(query)
+
+
+def _held(tx: Tx, wish: WindowWish) -> tuple[Held, ...]:
+    if wish.model is not None and wish.cards is not None:
+        return pick_cards(cards_at(tx, wish.from_us or tx.now_us, wish.until_us), wish.model, wish.cards)
+    known = {node.report.name for node in all_nodes(tx)}
+    problems = []
+    for index, name in enumerate(wish.nodes):
+        if name not in known:
+            close = nearest(name, known)
+            hint = text("Did you mean {name}?", name=close) if close is not None else None
+            problems.append(
+                Problem(f"nodes[{index}]", text("There is no node {name}", name=name[:80]), hint=hint)
+            )
+    if problems:
+        raise InvalidInput(text("The window cannot be set up like this"), problems=problems)
+    return tuple(Held(name) for name in dict.fromkeys(wish.nodes))
+
+
+def _note(tx: Tx, actor: Actor, action: str, window: Window, details: Mapping[str, object]) -> None:
+    audit.record(
+        tx, actor=actor.label, action=action, target=window.id, org_id=window.org_id, details=details
+    )
+    tx.hint(PLAN)
+    tx.hint(WINDOWS)
