@@ -1,0 +1,367 @@
+"""The replay itself: virtual time, and at each moment of change the same `plan` that the live center calls.
+
+Moments are ends, stops, arrivals and, while time alone might let a job be preempted, ticks. At each the state is brought up
+to date, the planner asked where its answer could be anything, and its answer carried out.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.replay.fitting import Fitting
+from pearlstreet.compute.replay.fragments import Fragments
+from pearlstreet.compute.replay.outcome import Levels, Outcome, Place, Runs
+from pearlstreet.compute.replay.settings import ReplaySettings
+from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.replay.trace import Trace
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.cycle import plan
+from pearlstreet.compute.scheduling.plan import Placement, Plan
+from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Quota
+
+Progress = Callable[[int, int, int], None]
+"""Jobs that are over, jobs in all, virtual time in µs."""
+_FOREVER = 1 << 62
+_ROUNDS_MAX = 64
+"""Plans at one moment: each stops attempts and so makes another one worth while."""
+_FRAGMENTS = 400
+"""Moments at which fragmentation is looked at."""
+_H_US = 3_600 * US_PER_S
+
+
+@dataclass(slots=True)
+class _Run:
+    """A job that holds its place."""
+
+    start_us: int
+    place: Place
+    serial: int
+    overhead_us: int
+    """Of its beginning, what goes into starting anew."""
+
+
+@dataclass(slots=True)
+class _Ends:
+    """Moments to come."""
+
+    heap: list[tuple[int, int, int]] = field(default_factory=list)
+    serial: int = 0
+
+    def add(self, at_us: int, row: int) -> int:
+        self.serial += 1
+        heapq.heappush(self.heap, (at_us, self.serial, row))
+        return self.serial
+
+    def next_us(self) -> int:
+        return self.heap[0][0] if self.heap else _FOREVER
+
+
+class Replay:
+    """One trace on one set of nodes under one configuration. Deterministic."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        nodes: Sequence[NodeRow],
+        config: PlannerConfig,
+        settings: ReplaySettings,
+        pflops_of: PflopsOf,
+        quotas: Sequence[Quota] = (),
+    ) -> None:
+        self.trace, self.config, self.settings = trace, config, settings
+        self.state = State(trace, nodes, pflops_of, quotas)
+        self.fitting = Fitting(self.state)
+        self.fragments = Fragments(self.state, self.fitting)
+        self._row = {name: row for row, name in enumerate(trace.ids)}
+        self._shapes = list(zip(trace.request.tolist(), trace.tasks.tolist(), strict=True))
+        self._submit = trace.submit_us.tolist()
+        self._left_us = trace.duration_us.tolist()
+        """Run time still to come, starting anew included."""
+        self._served = [0] * trace.count
+        self._running: dict[int, _Run] = {}
+        self._ends, self._stops = _Ends(), _Ends()
+        self._stopping: set[int] = set()
+        self._arrived, self._over, self._now = 0, 0, 0
+        self._used_bp = self._used_gflops = 0
+        self._usage_us = 0
+        self._fragments_us, self._fragments_step = 0, 0
+        self._last_reasons: Plan | None = None
+        self._guarantees = any(quota.guaranteed for quota in quotas)
+        self.outcome = self._blank()
+
+    def _blank(self) -> Outcome:
+        count, empty = self.trace.count, self.state.empty
+        model = empty.nodes.device_model
+        cards = np.bincount(model[model >= 0], minlength=len(empty.models))
+        return Outcome(
+            trace=self.trace,
+            node_names=empty.nodes.names,
+            capacity_bp=int(cards.sum()) * FULL_BP,
+            capacity_gflops=int(cards @ empty.model_gflops) if len(cards) else 0,
+            cards_bp=np.zeros(count, dtype=np.int64),
+            gflops=np.zeros(count, dtype=np.int64),
+            first_us=np.full(count, -1, dtype=np.int64),
+            end_us=np.full(count, -1, dtype=np.int64),
+            held_us=np.zeros(count, dtype=np.int64),
+            lost_us=np.zeros(count, dtype=np.int64),
+            stops=np.zeros(count, dtype=np.int64),
+            never={},
+            runs=Runs(),
+            levels=Levels(),
+        )
+
+    def run(self, progress: Progress | None = None) -> Outcome:
+        """Play the whole trace; jobs that an empty cluster could not run are left out, with the code `impossible`."""
+        trace, outcome = self.trace, self.outcome
+        possible = {shape: self.fitting.fits(shape) for shape in set(self._shapes)}
+        queue = []
+        for row, shape in enumerate(self._shapes):
+            if possible[shape]:
+                queue.append(row)
+            else:
+                outcome.never[row] = "impossible"
+        self._over = len(outcome.never)
+        span = int(trace.submit_us[-1]) if trace.count else 0
+        self._fragments_step = max(span // _FRAGMENTS, US_PER_S)
+        report = max(trace.count // 200, 1)
+        told = 0
+        while True:
+            moment = self._next(queue)
+            if moment == _FOREVER:
+                break
+            self._now = moment
+            outcome.events += 1
+            self._move(queue)
+            self._decide()
+            self._note()
+            if progress is not None and self._over >= told:
+                told = self._over + report
+                progress(self._over, trace.count, moment)
+        self._give_up()
+        if progress is not None:
+            progress(trace.count, trace.count, self._now)
+        return outcome
+
+    def _next(self, queue: list[int]) -> int:
+        arrival = self._submit[queue[self._arrived]] if self._arrived < len(queue) else _FOREVER
+        moment = min(arrival, self._ends.next_us(), self._stops.next_us())
+        if self._running and self.state.waiting.count and self._may_preempt():
+            moment = min(moment, self._now + round(self.settings.tick_s * US_PER_S))
+        return moment
+
+    def _move(self, queue: list[int]) -> None:
+        """Bring the state to this moment: first what ends, then what arrives."""
+        now = self._now
+        while self._ends.next_us() <= now:
+            _, serial, row = heapq.heappop(self._ends.heap)
+            if row in self._running and self._running[row].serial == serial:
+                self._finish(row)
+        while self._stops.next_us() <= now:
+            _, _, row = heapq.heappop(self._stops.heap)
+            if row in self._stopping:
+                self._halt(row)
+        while self._arrived < len(queue) and self._submit[queue[self._arrived]] <= now:
+            self._enqueue(queue[self._arrived])
+            self._arrived += 1
+
+    # What happens to a job
+
+    def _enqueue(self, row: int) -> None:
+        limit = int(self.trace.limit_us[row])
+        self.state.wait(row, self._served[row], self._prediction(row), limit)
+        self.fitting.add(self._shapes[row])
+
+    def _prediction(self, row: int) -> tuple[int, int, int]:
+        """Run time still to come: likely, low, high; 0: not known."""
+        if self.settings.tell_durations:
+            left = max(self._left_us[row], 1)
+            return left, left, left
+        return 0, 0, 0
+
+    def _start(self, placement: Placement) -> None:
+        row, now, outcome = self._row[placement.job_id], self._now, self.outcome
+        by_node: dict[int, list[int]] = {}
+        for task in placement.tasks:
+            by_node.setdefault(task.node_index, []).extend(device.index for device in task.devices)
+        place = tuple((node, tuple(indices)) for node, indices in by_node.items())
+        stays = bool(self.trace.stays[row])
+        serial = 0 if stays else self._ends.add(now + self._left_us[row], row)
+        limit = int(self.trace.limit_us[row])
+        predicted = tuple(now + us if us else 0 for us in self._prediction(row))
+        again = int(outcome.stops[row]) > 0
+        self.state.start(
+            row,
+            int(outcome.stops[row]),
+            placement,
+            now,
+            now + limit if limit else 0,
+            self._served[row],
+            predicted,  # type: ignore[arg-type]
+        )
+        self._running[row] = _Run(now, place, serial, self._restart_us(row) if again else 0)
+        self.fitting.remove(self._shapes[row])
+        if outcome.first_us[row] < 0:
+            outcome.first_us[row] = now
+        outcome.gflops[row] = placement.gflops
+        outcome.cards_bp[row] = self.state.running.column(0, 15)[-1]
+        self._used_bp += int(outcome.cards_bp[row])
+        self._used_gflops += placement.gflops
+
+    def _restart_us(self, row: int) -> int:
+        settings = self.settings
+        wide = self._shapes[row][1] > 1
+        return round((settings.restart_gang_s if wide else settings.restart_s) * US_PER_S)
+
+    def _release(self, row: int) -> _Run:
+        """Give back what a job holds, and count it."""
+        run, outcome = self._running.pop(row), self.outcome
+        self.state.end(row)
+        self.fitting.released()
+        held = self._now - run.start_us
+        outcome.held_us[row] += held
+        outcome.lost_us[row] += min(held, run.overhead_us)
+        outcome.runs.add(row, run.start_us, self._now, run.place)
+        self._served[row] += held * int(outcome.cards_bp[row]) // FULL_BP
+        self._used_bp -= int(outcome.cards_bp[row])
+        self._used_gflops -= int(outcome.gflops[row])
+        return run
+
+    def _finish(self, row: int) -> None:
+        self._stopping.discard(row)
+        self._release(row)
+        self.outcome.end_us[row] = self._now
+        self._over += 1
+
+    def _stop(self, row: int) -> None:
+        """The planner wants it gone."""
+        if row in self._stopping:
+            return
+        self._stopping.add(row)
+        wait_us = round(self.settings.stop_s * US_PER_S)
+        if wait_us == 0:
+            self._halt(row)
+            return
+        self.state.set_ending(self.state.position_of(row))
+        self._stops.add(self._now + wait_us, row)
+
+    def _halt(self, row: int) -> None:
+        """It stopped: what is saved is saved, and it goes back to the queue."""
+        self._stopping.discard(row)
+        run = self._release(row)
+        held = self._now - run.start_us
+        useful = max(held - run.overhead_us, 0)
+        lost = self._unsaved(useful)
+        self.outcome.lost_us[row] += lost
+        self.outcome.stops[row] += 1
+        self._left_us[row] += lost - held + self._restart_us(row)
+        self._enqueue(row)
+
+    def _unsaved(self, useful_us: int) -> int:
+        every = self.settings.checkpoint_s
+        if every < 0:
+            return useful_us
+        if every == 0:
+            return 0
+        return useful_us % round(every * US_PER_S)
+
+    # What the planner is asked, and what it answers
+
+    def _decide(self) -> None:
+        for _ in range(_ROUNDS_MAX):
+            if not self._worth_asking():
+                self.outcome.skipped += 1
+                break
+            self._accrue()
+            answer = plan(self.state.snapshot(self._now), self.config)
+            self.outcome.plans += 1
+            self._last_reasons = answer
+            self._carry_out(answer)
+            if not answer.preemptions or self.settings.stop_s > 0:
+                break
+        self._drop_impatient()
+
+    def _carry_out(self, answer: Plan) -> None:
+        stopped = [self._row[item.job_id] for item in answer.preemptions]
+        for placement in answer.placements:
+            self._start(placement)
+        if answer.placements:
+            self.state.leave(self._row[placement.job_id] for placement in answer.placements)
+        for row in stopped:
+            self._stop(row)
+
+    def _worth_asking(self) -> bool:
+        if not self.state.waiting.count:
+            return False
+        return self._may_preempt() or self.config.elasticity != "none" or self.fitting.any_fits()
+
+    def _may_preempt(self) -> bool:
+        """Whether a plan could stop anything that runs."""
+        config, running = self.config, self.state.running
+        if config.queues:
+            return True
+        if config.preemption == "none" or not running.count or not running.column(2, 0).any():
+            return False
+        if config.preemption != "priority" or self._guarantees:
+            return True
+        return int(self.state.waiting.column(0, 2).max()) > int(running.column(0, 1).min())
+
+    def _drop_impatient(self) -> None:
+        """Who has but one attempt leaves."""
+        waiting = self.state.waiting_rows
+        gone = waiting[self.trace.stays[waiting]].tolist()
+        for row in gone:
+            self.outcome.never[row] = "capacity"
+            self.fitting.remove(self._shapes[row])
+        if gone:
+            self.state.leave(gone)
+
+    def _accrue(self) -> None:
+        """Let use fade, and count what ran since the last plan, as the live center's accounts do."""
+        elapsed_us = self._now - self._usage_us
+        if elapsed_us <= 0:
+            return
+        self._usage_us = self._now
+        half_life_us = self.config.half_life_s * US_PER_S
+        fade = 0.5 ** (elapsed_us / half_life_us)
+        hours = half_life_us / np.log(2) * (1 - fade) / _H_US
+        usage, running = self.state.usage, self.state.running
+        usage *= fade
+        if running.count:
+            project = running.column(1, 1)
+            for resource, (column, unit) in enumerate(((4, 1e6), (5, 1e3), (6, 1024.0))):
+                held = np.bincount(project, weights=running.column(0, column), minlength=len(usage))
+                usage[:, resource] += held * (hours / unit)
+
+    # What is kept for the report
+
+    def _note(self) -> None:
+        waiting = self.state.waiting
+        self.outcome.levels.note(
+            self._now, self._used_bp, self._used_gflops, waiting.count, self._waiting_cards()
+        )
+        if self._now >= self._fragments_us:
+            self._fragments_us = self._now + self._fragments_step
+            self.outcome.levels.fragments_at.append(self._now)
+            self.outcome.levels.fragments.append(self.fragments.share())
+
+    def _waiting_cards(self) -> int:
+        return sum(
+            count * shape[1] * max((need.card_bp for need in self.fitting.needs(shape[0])), default=0)
+            for shape, count in self.fitting.waiting.items()
+        )
+
+    def _give_up(self) -> None:
+        """Who waits now waits for ever."""
+        why = {}
+        if self._last_reasons is not None:
+            why = {wait.job_id: wait.reason.code.value for wait in self._last_reasons.waits}
+        for row, run in self._running.items():  # those that stay for ever
+            self.outcome.runs.add(row, run.start_us, self._now, run.place)
+        for row in self.state.waiting_rows.tolist():
+            self.outcome.never[row] = why.get(self.trace.ids[row], "capacity")

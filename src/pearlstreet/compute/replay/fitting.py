@@ -1,0 +1,98 @@
+"""Whether any waiting job could be placed at all, so that the planner need not be asked when none could.
+
+Reservations, quotas and order only ever hold jobs back: where no shape that waits fits on what is free, a plan starts
+nothing. What is free only shrinks between two ends, so a shape that did not fit is not looked at again before the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.scheduling.model import I64, Bools
+from pearlstreet.compute.scheduling.room import Need, request_needs
+
+Shape = tuple[int, int]
+"""Number of the request, tasks."""
+
+
+class Fitting:
+    """Counts what waits by shape and remembers which shapes do not fit."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._needs: dict[int, tuple[Need, ...]] = {}
+        self._full: set[Shape] = set()
+        self.waiting: dict[Shape, int] = {}
+
+    def add(self, shape: Shape) -> None:
+        """A job of that shape waits."""
+        self.waiting[shape] = self.waiting.get(shape, 0) + 1
+
+    def remove(self, shape: Shape) -> None:
+        """It waits no more."""
+        left = self.waiting[shape] - 1
+        if left:
+            self.waiting[shape] = left
+        else:
+            del self.waiting[shape]
+
+    def released(self) -> None:
+        """Something was given back."""
+        self._full.clear()
+
+    def any_fits(self) -> bool:
+        """Whether some job that waits fits on what is free."""
+        for shape in self.waiting:
+            if shape in self._full:
+                continue
+            if self.fits(shape):
+                return True
+            self._full.add(shape)
+        return False
+
+    def needs(self, request: int) -> tuple[Need, ...]:
+        """What one task takes on each model."""
+        found = self._needs.get(request)
+        if found is None:
+            found = request_needs(self._state.empty, self._state.trace.requests[request], request)
+            self._needs[request] = found
+        return found
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether all tasks fit at once."""
+        return any(self.tasks_that_fit(need, shape[1]) >= shape[1] for need in self.needs(shape[0]))
+
+    def tasks_that_fit(self, need: Need, most: int) -> int:
+        """How many tasks fit, at most `most` on a node."""
+        nodes = self._state.nodes
+        times = np.where(nodes.schedulable, most, 0)
+        if need.cpu:
+            np.minimum(times, nodes.cpu_free // need.cpu, out=times)
+        if need.memory:
+            np.minimum(times, nodes.memory_free // need.memory, out=times)
+        if need.count:
+            np.minimum(times, self.whole(need.model).sum(axis=1) // need.count, out=times)
+        elif need.is_share:
+            np.minimum(times, self.copies(need, most).sum(axis=1), out=times)
+        return int(times.sum())
+
+    def whole(self, model: int) -> Bools:
+        """[N, D] devices of a model that nobody holds a part of."""
+        nodes = self._state.nodes
+        return np.asarray(
+            (nodes.device_memory_free == nodes.device_memory_total)
+            & (nodes.device_compute_free == 10_000)
+            & (nodes.device_model == model)
+            & nodes.device_healthy
+        )
+
+    def copies(self, need: Need, most: int) -> I64:
+        """[N, D] how often a share fits on each device, at most `most`."""
+        nodes = self._state.nodes
+        times = np.where((nodes.device_model == need.model) & nodes.device_healthy, most, 0)
+        if need.share_memory:
+            times = np.minimum(times, nodes.device_memory_free // need.share_memory)
+        if need.share_compute:
+            times = np.minimum(times, nodes.device_compute_free // need.share_compute)
+        return np.asarray(np.maximum(times, 0))

@@ -1,0 +1,97 @@
+"""What became of a trace: every run of every job, and what the center looked like meanwhile."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pearlstreet.compute.replay.trace import Trace
+from pearlstreet.compute.scheduling.model import F64, I64
+
+Place = tuple[tuple[int, tuple[int, ...]], ...]
+"""(node, positions of its devices) of every node that a run holds."""
+LEVELS = ("cards_bp", "gflops", "waiting", "waiting_cards_bp")
+"""What `Levels` keeps at every moment of change."""
+
+
+class Levels:
+    """Steps over time: the values hold from their moment to the next."""
+
+    def __init__(self) -> None:
+        self.at = array("q")
+        self.values = [array("q") for _ in LEVELS]
+        self.fragments_at = array("q")
+        self.fragments = array("d")
+
+    def note(self, at_us: int, *values: int) -> None:
+        """Values from this moment on; a second note of a moment replaces the first."""
+        if self.at and self.at[-1] == at_us:
+            for column, value in zip(self.values, values, strict=True):
+                column[-1] = value
+            return
+        self.at.append(at_us)
+        for column, value in zip(self.values, values, strict=True):
+            column.append(value)
+
+
+@dataclass(slots=True)
+class Runs:
+    """Every stretch in which a job held devices."""
+
+    job: array[int] = field(default_factory=lambda: array("q"))
+    start_us: array[int] = field(default_factory=lambda: array("q"))
+    end_us: array[int] = field(default_factory=lambda: array("q"))
+    place: list[Place] = field(default_factory=list)
+
+    def add(self, job: int, start_us: int, end_us: int, place: Place) -> None:
+        """One run that is over."""
+        self.job.append(job)
+        self.start_us.append(start_us)
+        self.end_us.append(end_us)
+        self.place.append(place)
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """Of one trace on one set of nodes under one configuration. Times are µs from the first submission; -1: never."""
+
+    trace: Trace
+    node_names: tuple[str, ...]
+    capacity_bp: int
+    capacity_gflops: int
+    cards_bp: I64
+    """Of every job while it runs: what it counts for."""
+    gflops: I64
+    """Of every job while it last ran."""
+    first_us: I64
+    end_us: I64
+    held_us: I64
+    """How long it held its devices in all."""
+    lost_us: I64
+    """Of that, redone after a stop or spent on starting anew."""
+    stops: I64
+    """How often it was preempted."""
+    never: dict[int, str]
+    """Jobs that never ran, and the code of the last reason."""
+    runs: Runs
+    levels: Levels
+    plans: int = 0
+    """How often the planner was asked."""
+    skipped: int = 0
+    """Moments at which it need not be asked."""
+    events: int = 0
+
+    @property
+    def ended(self) -> I64:
+        """Rows of the jobs that ended."""
+        return np.flatnonzero(self.end_us >= 0)
+
+    @property
+    def wait_us(self) -> F64:
+        """Of the jobs that ended: what they lost to waiting, restarts included."""
+        rows = self.ended
+        return np.asarray(
+            self.end_us[rows] - self.trace.submit_us[rows] - self.trace.duration_us[rows], dtype=np.float64
+        )

@@ -1,0 +1,18 @@
+"""What a card of each model counts for, from the catalogue; cards it does not know count like the weakest it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.normalise import normalised_rate
+from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf
+
+
+def rates_of(nodes: Iterable[NodeRow]) -> PflopsOf:
+    """Normalised PFLOPS by model, for the models of these nodes."""
+    book = catalogue()
+    models = {device.model for node in nodes for device in node.devices}
+    known = {model: normalised_rate(book.find(model)).pflops for model in sorted(models)}
+    least = min((rate for rate in known.values() if rate > 0), default=1.0)
+    return lambda model: float(known.get(model) or least)

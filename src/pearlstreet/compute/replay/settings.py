@@ -1,0 +1,36 @@
+"""What a replay assumes beyond the planner's own configuration. A value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """How jobs behave when they are stopped, and what the planner is told."""
+
+    restart_s: float = 40.0
+    """What a new start after a preemption costs a job on one node."""
+    restart_gang_s: float = 60.0
+    """The same for a job that needs several nodes."""
+    checkpoint_s: float = 0.0
+    """0: a job saves its work when it is told to stop; more: it saves that often and loses what came after; -1: never."""
+    stop_s: float = 0.0
+    """How long a job holds its devices after it was told to stop."""
+    tell_durations: bool = False
+    """Tell the planner how long each job will run, as an oracle would."""
+    learn: bool = True
+    """Let the planner see what the predictor learns from jobs that ended; without, it knows limits only."""
+    tick_s: float = 60.0
+    """While jobs wait and some might be preempted by time alone, the planner is asked at least so often."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A form that `settings_from_json` reads back."""
+        return asdict(self)
+
+
+def settings_from_json(value: Mapping[str, Any]) -> ReplaySettings:
+    """The settings that `to_json` wrote."""
+    return ReplaySettings(**value)

@@ -1,0 +1,268 @@
+"""The center while it is replayed: what is free, what runs, what waits, as the arrays that the planner takes.
+
+Nothing is rebuilt from one moment to the next: a start takes amounts out of the nodes' arrays and adds rows, an end gives
+them back and cuts the rows. A snapshot is a view of these arrays: it is good until the next change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.replay.columns import Columns
+from pearlstreet.compute.replay.trace import Trace
+from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.model import I64, NO_LIMIT, Running, Snapshot, Waiting
+from pearlstreet.compute.scheduling.plan import Placement
+from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota
+
+_NONE = -1
+
+
+class State:
+    """Mutable: one replay owns it."""
+
+    def __init__(
+        self, trace: Trace, nodes: Iterable[NodeRow], pflops_of: PflopsOf, quotas: Sequence[Quota] = ()
+    ) -> None:
+        accounts = [Account(trace.orgs[org], name) for org, name in trace.projects]
+        self.empty = build(now_us=0, nodes=nodes, quotas=quotas, accounts=accounts, pflops_of=pflops_of)
+        self.trace, self.nodes = trace, self.empty.nodes
+        self.users = tuple(name for name in trace.users if name) or ()
+        self._user = _numbers(trace.users)
+        self.queues = tuple(name for name in trace.queues if name)
+        self._queue = _numbers(trace.queues)
+        self.usage = self.empty.accounts.usage
+        self._position = [
+            {int(index): position for position, index in enumerate(row)} for row in self.nodes.device_index
+        ]
+        self._running_ids: list[str] = []
+        self._running_jobs: list[str] = []
+        self.running = Columns((np.int64, 16), (np.int32, 6), (np.bool_, 2))
+        self._tasks = Columns((np.int32, 2), (np.int64, 2))
+        self._devices = Columns((np.int32, 3), (np.int64, 3))
+        self._waiting_ids: list[str] = []
+        self.waiting = Columns((np.int64, 15), (np.int32, 6), (np.bool_, 1))
+        self.services: I64 = np.zeros(0, dtype=np.int64)
+        self.revision = 0
+
+    def wait(
+        self,
+        row: int,
+        served_device_us: int = 0,
+        predicted_us: tuple[int, int, int] = (0, 0, 0),
+        limit_us: int = 0,
+    ) -> None:
+        """A job of the trace goes to the queue."""
+        trace = self.trace
+        likely, low, high = predicted_us
+        self.waiting.add(
+            (
+                row, trace.tasks[row], trace.priority[row], trace.submit_us[row], limit_us, likely, 0, 0, 0, NO_LIMIT,
+                served_device_us, low, high, 0, 0,
+            ),
+            (
+                trace.org[row], trace.project[row], trace.request[row], _NONE,
+                self._user[trace.user[row]], self._queue[trace.queue[row]],
+            ),
+            (trace.preemptible[row],),
+        )  # fmt: skip
+        self._waiting_ids.append(trace.ids[row])
+
+    def leave(self, rows: Iterable[int]) -> None:
+        """Jobs leave the queue."""
+        gone = sorted(np.flatnonzero(np.isin(self.waiting.column(0, 0), list(rows))).tolist(), reverse=True)
+        for position in gone:
+            self.waiting.cut(position, position + 1)
+            del self._waiting_ids[position]
+
+    @property
+    def waiting_rows(self) -> I64:
+        """Rows of the trace that wait."""
+        return self.waiting.column(0, 0)
+
+    @property
+    def running_rows(self) -> I64:
+        """Rows of the trace that run."""
+        return self.running.column(0, 0)
+
+    def start(
+        self,
+        row: int,
+        attempt: int,
+        placement: Placement,
+        now_us: int,
+        expected_end_us: int = 0,
+        served_device_us: int = 0,
+        predicted_end_us: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """Give a job of the trace its place."""
+        trace, nodes, number = self.trace, self.nodes, self.running.count
+        request = trace.requests[int(trace.request[row])]
+        tasks, devices = [], []
+        for task in placement.tasks:
+            n = task.node_index
+            tasks.append((number, n, request.cpu_milli, request.memory_mib))
+            nodes.cpu_free[n] -= request.cpu_milli
+            nodes.memory_free[n] -= request.memory_mib
+            for given in task.devices:
+                d = self._position[n][given.index]
+                nodes.device_memory_free[n, d] -= given.memory_mib
+                nodes.device_compute_free[n, d] -= given.compute_bp
+                devices.append((number, n, d, given.memory_mib, given.compute_bp, self._cards(n, d, given)))
+        likely, low, high = predicted_end_us
+        count = len(placement.tasks)
+        self.running.add(
+            (
+                row, trace.priority[row], now_us, expected_end_us, placement.gflops, request.cpu_milli * count,
+                request.memory_mib * count, trace.submit_us[row], served_device_us, 0, likely, low, high, 0, 0,
+                sum(device[5] for device in devices),
+            ),
+            (
+                trace.org[row], trace.project[row], _NONE, trace.request[row],
+                self._user[trace.user[row]], self._queue[trace.queue[row]],
+            ),
+            (trace.preemptible[row], False),
+        )  # fmt: skip
+        name = trace.ids[row]
+        self._running_ids.append(f"{name}#{attempt}")
+        self._running_jobs.append(name)
+        table = np.array(tasks, dtype=np.int64).T
+        self._tasks.add_many(table[:2], table[2:])
+        if devices:
+            table = np.array(devices, dtype=np.int64).T
+            self._devices.add_many(table[:3], table[3:])
+
+    def _cards(self, n: int, d: int, given: object) -> int:
+        if given.whole:  # type: ignore[attr-defined]
+            return FULL_BP
+        total = Share(int(self.nodes.device_memory_total[n, d]), FULL_BP)
+        return card_bp(Share(given.memory_mib, given.compute_bp), total)  # type: ignore[attr-defined]
+
+    def position_of(self, row: int) -> int:
+        """Where a running job of the trace stands among what runs."""
+        return int(np.flatnonzero(self.running.column(0, 0) == row)[0])
+
+    def set_ending(self, position: int) -> None:
+        """It was told to stop."""
+        self.running.blocks[2][1, position] = True
+
+    def end(self, row: int) -> None:
+        """Take back what a running job of the trace holds."""
+        position, nodes = self.position_of(row), self.nodes
+        low, high = np.searchsorted(self._tasks.column(0, 0), (position, position + 1)).tolist()
+        n = self._tasks.blocks[0][1, low:high]
+        np.add.at(nodes.cpu_free, n, self._tasks.blocks[1][0, low:high])
+        np.add.at(nodes.memory_free, n, self._tasks.blocks[1][1, low:high])
+        self._tasks.cut(low, high)
+        self._tasks.column(0, 0)[low:] -= 1
+        low, high = np.searchsorted(self._devices.column(0, 0), (position, position + 1)).tolist()
+        if high > low:
+            at = (self._devices.blocks[0][1, low:high], self._devices.blocks[0][2, low:high])
+            np.add.at(nodes.device_memory_free, at, self._devices.blocks[1][0, low:high])
+            np.add.at(nodes.device_compute_free, at, self._devices.blocks[1][1, low:high])
+            self._devices.cut(low, high)
+            self._devices.column(0, 0)[low:] -= 1
+        self.running.cut(position, position + 1)
+        del self._running_ids[position], self._running_jobs[position]
+
+    def snapshot(self, now_us: int) -> Snapshot:
+        """What the planner is asked about. Good until the next change of the state."""
+        self.revision += 1
+        empty = self.empty
+        return Snapshot(
+            now_us=now_us,
+            revision=self.revision,
+            models=empty.models,
+            model_gflops=empty.model_gflops,
+            requests=self.trace.requests,
+            arrays=(),
+            nodes=self.nodes,
+            running=self._running(),
+            waiting=self._waiting(),
+            quotas=empty.quotas,
+            accounts=empty.accounts,
+            users=self.users,
+            queues=self.queues,
+            services=self.services,
+        )
+
+    def _running(self) -> Running:
+        count = self.running.count
+        wide, narrow, flags = (block[:, :count] for block in self.running.blocks)
+        tasks, devices = self._tasks, self._devices
+        return Running(
+            ids=tuple(self._running_ids),
+            job_ids=tuple(self._running_jobs),
+            org=narrow[0],
+            project=narrow[1],
+            array=narrow[2],
+            priority=wide[1],
+            started_us=wide[2],
+            expected_end_us=wide[3],
+            preemptible=flags[0],
+            ending=flags[1],
+            gflops=wide[4],
+            cpu=wide[5],
+            memory=wide[6],
+            task_attempt=tasks.column(0, 0),
+            task_node=tasks.column(0, 1),
+            task_cpu=tasks.column(1, 0),
+            task_memory=tasks.column(1, 1),
+            device_attempt=devices.column(0, 0),
+            device_node=devices.column(0, 1),
+            device_position=devices.column(0, 2),
+            device_memory=devices.column(1, 0),
+            device_compute=devices.column(1, 1),
+            device_card_bp=devices.column(1, 2),
+            submitted_us=wide[7],
+            request=narrow[3],
+            user=narrow[4],
+            queue=narrow[5],
+            served_device_us=wide[8],
+            deadline_us=wide[9],
+            predicted_end_us=wide[10],
+            predicted_low_us=wide[11],
+            predicted_high_us=wide[12],
+            min_tasks=wide[13],
+            max_tasks=wide[14],
+        )
+
+    def _waiting(self) -> Waiting:
+        count = self.waiting.count
+        wide, narrow, flags = (block[:, :count] for block in self.waiting.blocks)
+        return Waiting(
+            ids=tuple(self._waiting_ids),
+            org=narrow[0],
+            project=narrow[1],
+            request=narrow[2],
+            tasks=wide[1],
+            priority=wide[2],
+            submitted_us=wide[3],
+            limit_us=wide[4],
+            predicted_us=wide[5],
+            preemptible=flags[0],
+            not_before_us=wide[6],
+            deadline_us=wide[7],
+            array=narrow[3],
+            element=wide[8],
+            array_limit=wide[9],
+            user=narrow[4],
+            queue=narrow[5],
+            served_device_us=wide[10],
+            predicted_low_us=wide[11],
+            predicted_high_us=wide[12],
+            min_tasks=wide[13],
+            max_tasks=wide[14],
+        )
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """The number of each name among those that are not empty; -1 for an empty one."""
+    numbers, found = 0, []
+    for name in names:
+        found.append(numbers if name else _NONE)
+        numbers += bool(name)
+    return found
