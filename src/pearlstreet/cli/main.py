@@ -33,6 +33,7 @@ HOMES: Homes = {
     "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts"),
     "pearlstreet.cli.metrics": ("metrics",),
     "pearlstreet.cli.simulate": ("simulate",),
+    "pearlstreet.cli.trace": ("trace",),
     "pearlstreet.cli.nodes": ("nodes", "accelerators", "bench"),
     "pearlstreet.cli.money": ("balance", "statement", "invoice", "proof", "books", "credit", "prices"),
     "pearlstreet.cli.billing": ("billing", "budgets"),

@@ -19,6 +19,7 @@ import httpx
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
+from pearlstreet.client.history import Trace
 from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
@@ -280,6 +281,7 @@ class Client:
         self.quotas = Quotas(self._transport)
         self.shares = Shares(self._transport)
         self.audit = Audit(self._transport)
+        self.trace = Trace(self._transport)
         self.backups = Backups(self._transport)
         self.incidents = Incidents(self._transport)
         self.notices = Notices(self._transport)

@@ -1,0 +1,74 @@
+"""The history of jobs as a trace: for what-if questions here or elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from pearlstreet.api.door import Asker, Door, center_of, query
+from pearlstreet.api.models import Out, Time, read_time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.routes.credit import From, To
+from pearlstreet.compute.jobs.exporting import Past, history_of_jobs, past_json
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/trace", "jobs")
+
+
+class PastOut(Out):
+    """A job that ran and ended: what it asked for and how long it ran. No command, no name, no files."""
+
+    job: str
+    org: str
+    project: str
+    user: str
+    submitted: Time
+    duration_s: float
+    state: str
+    tasks: int
+    accelerators: list[str]
+    count: int
+    fraction_memory_gib: float
+    fraction_compute_percent: float
+    cpus: float
+    memory_gib: float
+    priority: int
+    time_limit_s: float
+    preemptible: bool
+    ran_on: str
+
+
+def _row(past: Past) -> dict[str, Any]:
+    return {**past_json(past), "submitted": time_of(past.submitted_us)}
+
+
+@door.get("", scope="jobs:read", responses={200: {"model": Page[PastOut]}})
+async def history(
+    request: Request,
+    caller: Actor = Asker,
+    org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
+    since: From = None,
+    until: To = None,
+    names: Annotated[
+        bool, Query(description="Where all tenants are seen: their names instead of pseudonyms")
+    ] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Jobs that ran and ended, oldest first: a tenant's own; operators see all, under pseudonyms."""
+    store, after = center_of(request).store, read_cursor(cursor)
+    since_us, until_us = read_time(since, "from"), read_time(until, "to")
+    return await query(
+        lambda: history_of_jobs(
+            store,
+            caller,
+            org=org,
+            since_us=since_us,
+            until_us=until_us,
+            names=names,
+            after=after,
+            limit=limit + 1,
+        ),
+        lambda found: page(found, limit, lambda past: past.job, _row),
+    )

@@ -1,0 +1,25 @@
+"""The history of jobs as a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pearlstreet.client.noun import Answer, Noun
+
+
+class Trace(Noun):
+    """Jobs that ran and ended, to be replayed."""
+
+    def jobs(
+        self,
+        *,
+        org: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        names: bool = False,
+        limit: int = 500,
+    ) -> Iterator[Answer]:
+        """Oldest first; operators see all tenants' under pseudonyms, or with `names`. `limit` is a page's size."""
+        return self._pages(
+            "/trace", org=org, **{"from": since, "to": until}, names=str(names).lower(), limit=limit
+        )

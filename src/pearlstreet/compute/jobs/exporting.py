@@ -1,0 +1,160 @@
+"""The history of jobs that ran and ended, as a trace that can be replayed: what each asked for and how long it ran.
+
+Commands, names of jobs, files and messages are not part of it. Who sees more than its own organisations gets pseudonyms
+in the place of organisations, projects and users, the same ones every time, unless it asks for names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.tables import orgs, projects
+
+_parent = jobs.alias("parent")
+_MIB_PER_GIB = 1024
+_PSEUDONYM = 12
+"""Hexadecimal digits: enough to tell all tenants of a center apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One job, or element of an array, that ran and ended."""
+
+    job: str
+    org: str
+    project: str
+    user: str
+    submitted_us: int
+    duration_s: float
+    """How long its attempts ran, together."""
+    state: str
+    ask: Ask
+    priority: int
+    ran_on: str
+    """Model of the accelerators it last had; empty without any."""
+
+
+def history_of_jobs(
+    store: Store,
+    actor: Actor,
+    *,
+    org: str | None = None,
+    since_us: int | None = None,
+    until_us: int | None = None,
+    names: bool = False,
+    after: str | None = None,
+    limit: int = 500,
+) -> Sequence[Past]:
+    """Jobs that the actor may see, oldest first, submitted within the span. Raises NotFound, Forbidden."""
+
+    def query(tx: Tx) -> Sequence[Past]:
+        rows = tx.rows(_statement(tx, actor, org, since_us, until_us, after).limit(limit))
+        ran = _run_s(tx, [row["id"] for row in rows])
+        hidden = actor.orgs_with("jobs:read") is None and not names
+        return [_past(tx, row, ran.get(row["id"], (0.0, "")), hidden) for row in rows]
+
+    return store.read(query)
+
+
+def _statement(
+    tx: Tx, actor: Actor, org: str | None, since_us: int | None, until_us: int | None, after: str | None
+) -> sa.Select[tuple[object, ...]]:
+    found = (
+        sa.select(
+            jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.owner, jobs.c.submitted_us, jobs.c.state,
+            jobs.c.priority, orgs.c.slug.label("org"), projects.c.slug.label("project"),
+            sa.func.coalesce(jobs.c.ask, _parent.c.ask).label("ask"),
+        )
+        .join(orgs, orgs.c.id == jobs.c.org_id)
+        .join(projects, projects.c.id == jobs.c.project_id)
+        .join(_parent, _parent.c.id == jobs.c.array_id, isouter=True)
+        .where(jobs.c.started_us.is_not(None), jobs.c.ended_us.is_not(None), jobs.c.array_size.is_(None))
+        .order_by(jobs.c.id)
+    )  # fmt: skip
+    if org is not None:
+        found = found.where(jobs.c.org_id == find_org(tx, actor, org, "jobs:read").id)
+    elif (mine := actor.orgs_with("jobs:read")) is not None:
+        found = found.where(jobs.c.org_id.in_(sorted(mine)))
+    if since_us is not None:
+        found = found.where(jobs.c.submitted_us >= since_us)
+    if until_us is not None:
+        found = found.where(jobs.c.submitted_us < until_us)
+    return found if after is None else found.where(jobs.c.id > after)
+
+
+def _run_s(tx: Tx, ids: Sequence[str]) -> Mapping[str, tuple[float, str]]:
+    """Job → how long its attempts ran, and on which model last."""
+    found: dict[str, tuple[float, str]] = {}
+    statement = (
+        sa.select(attempts.c.job_id, attempts.c.started_us, attempts.c.ended_us, attempts.c.placement)
+        .where(
+            attempts.c.job_id.in_(ids), attempts.c.started_us.is_not(None), attempts.c.ended_us.is_not(None)
+        )
+        .order_by(attempts.c.id)
+    )
+    for row in tx.rows(statement):
+        before, _ = found.get(row["job_id"], (0.0, ""))
+        ran_s = max(row["ended_us"] - row["started_us"], 0) / US_PER_S
+        found[row["job_id"]] = (before + ran_s, str(row["placement"].get("model") or ""))
+    return found
+
+
+def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> Past:
+    user = str(row["owner"]).split(" ")[0]
+
+    def shown(kind: str, key: str, name: str) -> str:
+        return f"{kind}-{_pseudonym(tx, key)}" if hidden else name
+
+    return Past(
+        job=row["id"],
+        org=shown("org", row["org_id"], row["org"]),
+        project=shown("project", row["project_id"], row["project"]),
+        user=shown("user", f"{row['org_id']} {user}", user),
+        submitted_us=row["submitted_us"],
+        duration_s=round(ran[0], 6),
+        state=row["state"],
+        ask=Ask.from_json(row["ask"]),
+        priority=row["priority"],
+        ran_on=ran[1],
+    )
+
+
+def _pseudonym(tx: Tx, key: str) -> str:
+    """Cannot be turned back without the center's key."""
+    message = f"trace export {key}".encode()
+    digest = tx.sealer.mac(message) if tx.sealer else hashlib.sha256(message).hexdigest()
+    return digest[:_PSEUDONYM]
+
+
+def past_json(past: Past) -> dict[str, object]:
+    """The fields of the history format, as a replay reads them."""
+    ask = past.ask
+    return {
+        "job": past.job,
+        "org": past.org,
+        "project": past.project,
+        "user": past.user,
+        "duration_s": past.duration_s,
+        "state": past.state,
+        "tasks": ask.tasks,
+        "accelerators": list(ask.accelerators),
+        "count": ask.count,
+        "fraction_memory_gib": round(ask.share_memory_mib / _MIB_PER_GIB, 6),
+        "fraction_compute_percent": round(ask.share_compute_bp / 100, 4),
+        "cpus": ask.cpu_milli / 1000,
+        "memory_gib": round(ask.memory_mib / _MIB_PER_GIB, 6),
+        "priority": past.priority,
+        "time_limit_s": ask.time_limit_s,
+        "preemptible": ask.preemptible,
+        "ran_on": past.ran_on,
+    }
