@@ -154,7 +154,10 @@ def csv_rows(
 ) -> Iterator[Row]:
     """Rows of a table with a header. Raises InvalidInput when a needed column is missing."""
     reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL)
-    first = next((cells for cells in reader if cells), [])
+    try:
+        first = next((cells for cells in reader if cells), [])
+    except csv.Error:
+        first = []
     header = [name.strip().lstrip("\ufeff") for name in first]
     missing_columns(header, needed, findings.file)
     width = len(header)
