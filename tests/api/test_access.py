@@ -159,6 +159,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "month": "2026-01",
                 "node": "h100-0001",
                 "queue": "default",
+                "decision": "dec_0000000000000000_1",
                 "window": "win_00000000000000000000000000",
                 "webhook": hooks["/orgs/acme"],
                 "delivery": tests["/orgs/acme"],

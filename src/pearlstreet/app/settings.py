@@ -23,7 +23,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
 REMEMBERED = "database"
 """In the data folder: the PostgreSQL database that belongs to it, for commands that are not told. No password in it."""
-TABLES = ("uv", "oidc", "mail")
+TABLES = ("uv", "oidc", "mail", "scheduling")
 """Settings that are tables of the file; no variable and no option gives them."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
@@ -32,6 +32,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "meter_interval_s": (0.1, 3_600),
     "start_timeout_s": (1, 86_400),
     "kept_days": (0, 36_500),
+    "decision_log_mib": (1, 1_000_000),
+    "decision_log_days": (0.01, 36_500),
     "upload_gib_max": (0, 1_000_000),
     "reserve_cpus": (0, 100_000),
     "reserve_memory_gib": (0, 1_000_000),
@@ -90,6 +92,12 @@ class Settings:
     start_timeout_s: float = 60.0
     kept_days: float = 30.0
     upload_gib_max: float = 20.0
+    scheduling: Mapping[str, Any] = field(default_factory=dict)
+    """The scheduling policy until somebody sets another one (docs/guides/scheduling-policy.md)."""
+    decision_log: str = "sampled"
+    """Which decisions of the planner are kept: off, sampled (one a minute), on (every one that did something)."""
+    decision_log_mib: float = 256.0
+    decision_log_days: float = 14.0
     reserve_cpus: float = 0.0
     """Cores of this machine that jobs never get."""
     reserve_memory_gib: float = 1.0

@@ -16,6 +16,7 @@ from pearlstreet import __version__
 from pearlstreet.app.backups import FOLDER as BACKUPS
 from pearlstreet.app.backups import backup_lister, backup_maker
 from pearlstreet.app.events import events_loop
+from pearlstreet.app.scheduling import decisions_from_settings, policy_from_settings
 from pearlstreet.app.settings import REMEMBERED, Settings
 from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError
@@ -213,6 +214,8 @@ def jobs_settings(settings: Settings) -> JobsSettings:
     """The jobs room's part of the settings."""
     return replace(
         JobsSettings(),
+        policy=policy_from_settings(settings.scheduling),
+        decisions=decisions_from_settings(settings),
         hold_window_s=settings.hold_window_s,
         meter_interval_s=settings.meter_interval_s,
         start_timeout_s=settings.start_timeout_s,

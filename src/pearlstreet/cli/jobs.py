@@ -58,6 +58,7 @@ def run(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the job")] = None,
     project: Annotated[str | None, typer.Option(help="Project that pays")] = None,
+    queue: Annotated[str | None, typer.Option(help="Queue to wait in; pearl queues list")] = None,
     accelerator: Annotated[
         str | None, typer.Option("--accelerator", "-a", help="Model, e.g. H100, or any")
     ] = None,
@@ -81,6 +82,7 @@ def run(
     options = {
         "name": name,
         "project": project,
+        "queue": queue,
         "tasks": tasks,
         "time_limit": time_limit,
         "per_task": {"accelerator": accelerator, "count": count, "cpus": cpus, "memory_gib": memory_gib},
@@ -274,6 +276,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         "State": found["state"],
         "Why": reason,
         "Owner": who(found["owner"]),
+        "Queue": found["queue"],
     }
     shown |= {"Price per hour": found["price_per_hour"], "Cost so far": cost["total"]}
     if found["array_size"] is not None:

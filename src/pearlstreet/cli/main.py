@@ -39,6 +39,7 @@ HOMES: Homes = {
     "pearlstreet.cli.billing": ("billing", "budgets"),
     "pearlstreet.cli.notices": ("notices", "webhooks"),
     "pearlstreet.cli.operate": ("quotas", "shares", "fair-share", "audit"),
+    "pearlstreet.cli.scheduling": ("policy", "queues", "windows", "decisions"),
     "pearlstreet.cli.incidents": ("incidents",),
     "pearlstreet.cli.backups": ("backups",),
 }  # fmt: skip

@@ -25,6 +25,7 @@ from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
 from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
 from pearlstreet.client.people import Keys, Orgs, Projects, Secrets, Session, Users
+from pearlstreet.client.scheduling import Decisions, Policy, Queues, Windows
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -284,6 +285,10 @@ class Client:
         self.trace = Trace(self._transport)
         self.backups = Backups(self._transport)
         self.incidents = Incidents(self._transport)
+        self.policy = Policy(self._transport)
+        self.queues = Queues(self._transport)
+        self.windows = Windows(self._transport)
+        self.decisions = Decisions(self._transport)
         self.notices = Notices(self._transport)
         self.webhooks = Webhooks(self._transport)
 

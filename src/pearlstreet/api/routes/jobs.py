@@ -43,6 +43,7 @@ class JobOut(Out):
     state: JobState
     reason_code: str | None
     reason: str | None
+    queue: str
     priority: int
     submitted: Time
     started: Time | None
@@ -126,6 +127,7 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
         "state": view.state.value,
         "reason_code": view.reason_code,
         "reason": words(view.reason, language),
+        "queue": view.queue,
         "priority": view.priority,
         "submitted": time_of(view.submitted_us),
         "started": time_of(view.started_us),

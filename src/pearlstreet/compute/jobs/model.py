@@ -213,5 +213,6 @@ class JobView:
     hourly_micro: int
     ask: Ask | None
     spec: Mapping[str, Any] | None = None
+    queue: str = "default"
     notices: tuple[Text, ...] = ()
     """What its owner should know; only where one job is asked for."""

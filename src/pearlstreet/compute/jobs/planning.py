@@ -107,6 +107,7 @@ class LivePlanner:
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
         nodes = {node.report.name: node for node in state.nodes}
         background = Background(self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations)
+        self.runtime.decisions.take(store, snapshot, state.policy.planner, answer, state.policy.number)
         dropped = self.applier.write(store, answer, background)
         log.debug(
             "planned",

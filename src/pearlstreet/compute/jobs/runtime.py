@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.jobs.decisions.log import DecisionLog, DecisionSettings
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.policy.rows import Reader
 from pearlstreet.compute.scheduling.model import Snapshot
@@ -26,6 +27,7 @@ class JobsSettings:
     """A hold covers the time limit, but at most this long; a loop extends it."""
     stop_notice_s: float = 300
     """An attempt whose hold cannot be extended is stopped this long before the hold is used up."""
+    decisions: DecisionSettings = field(default_factory=DecisionSettings)
     window_ahead_s: float = 24 * 3600
     """Maintenance is announced to whom it will stop so long before it begins."""
     window_notice_s: float = 600
@@ -128,6 +130,11 @@ class Folders:
         return self.root / "prepared"
 
     @property
+    def decisions(self) -> Path:
+        """What the planner saw and decided."""
+        return self.root / "decisions"
+
+    @property
     def caches(self) -> Path:
         """uv's caches, one an organisation."""
         return self.root / "caches"
@@ -150,6 +157,9 @@ class Runtime:
     """Set when the server ends: what takes long breaks off, to be done again after the next start."""
     policy: Reader = field(default_factory=Reader)
     """Reads the scheduling policy that rules."""
+    decisions: DecisionLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.policy.initial = self.settings.policy
+        kept = DecisionLog(self.folders.decisions, self.settings.decisions)
+        object.__setattr__(self, "decisions", kept)

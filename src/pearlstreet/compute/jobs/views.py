@@ -105,6 +105,7 @@ def job_view(row: Row) -> JobView:
         state=JobState(row["state"]),
         reason_code=row.get("reason_code"),
         reason=from_json(row["reason"]) if row.get("reason") else None,
+        queue=row.get("queue") or "default",
         priority=row["priority"],
         submitted_us=row["submitted_us"],
         started_us=row.get("started_us"),

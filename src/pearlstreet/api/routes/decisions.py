@@ -1,0 +1,110 @@
+"""The planner's decisions: list, show, plan again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import Request, Response
+
+from pearlstreet.api.door import Asker, Door, center_of, query
+from pearlstreet.api.models import Out, Time, time_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.compute.jobs.decisions import service
+from pearlstreet.compute.jobs.decisions.record import Decision, Header, Replayed
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/scheduling/decisions", "scheduling")
+
+
+class DecisionOut(Out):
+    """A cycle of the planner that placed, preempted or resized something."""
+
+    id: str
+    at: Time
+    policy: int
+    """Number of the policy's version."""
+    waiting: int
+    running: int
+    nodes: int
+    placed: int
+    preempted: int
+    resized: int
+    program: str
+
+
+class WholeDecisionOut(DecisionOut):
+    """All that is kept of it: what the planner saw, how it was set, what it answered."""
+
+    sealed: bool | None
+    """Whether the file is as the center wrote it; null: it was written without a key."""
+    snapshot: dict[str, Any]
+    config: dict[str, Any]
+    plan: dict[str, Any]
+
+
+class DifferenceOut(Out):
+    """Where planning again comes to something else; null: not there."""
+
+    what: str
+    job: str
+    was: Any
+    now: Any
+
+
+class ReplayedOut(DecisionOut):
+    """What planning it again came to."""
+
+    sealed: bool | None
+    identical: bool
+    differences: list[DifferenceOut]
+    more: int
+    """Differences that are not listed."""
+
+
+def decision_out(header: Header) -> dict[str, Any]:
+    """A decision as JSON."""
+    shown = {name: value for name, value in asdict(header).items() if name not in ("at_us", "mac")}
+    return shown | {"at": time_of(header.at_us)}
+
+
+@door.get("", scope="decisions:read", at_center=True, responses={200: {"model": Page[DecisionOut]}})
+async def decisions(
+    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """Decisions that are kept, newest first."""
+    center, before = center_of(request), read_cursor(cursor)
+    return await query(
+        lambda: service.list_decisions(actor, center.runtime, before=before, limit=limit + 1),
+        lambda rows: page(rows, limit, lambda row: row.id, decision_out),
+    )
+
+
+@door.get("/{decision}", scope="decisions:read", at_center=True, responses={200: {"model": WholeDecisionOut}})
+async def decision(request: Request, decision: str, actor: Actor = Asker) -> Response:
+    """What the planner saw and what it decided. Of tenants it holds ids and what their jobs ask for."""
+    center = center_of(request)
+
+    def render(found: Decision) -> dict[str, Any]:
+        whole = {name: found.whole[name] for name in ("snapshot", "config", "plan")}
+        return decision_out(found.header) | {"sealed": found.sealed} | whole
+
+    return await query(lambda: service.read_decision(center.store, actor, center.runtime, decision), render)
+
+
+@door.get(
+    "/{decision}/replay", scope="decisions:read", at_center=True, responses={200: {"model": ReplayedOut}}
+)
+async def replay(request: Request, decision: str, actor: Actor = Asker) -> Response:
+    """Plan it again, by this program: identical, or where it differs."""
+    center = center_of(request)
+
+    def render(found: Replayed) -> dict[str, Any]:
+        return decision_out(found.header) | {
+            "sealed": found.sealed,
+            "identical": found.identical,
+            "differences": [asdict(one) for one in found.differences],
+            "more": found.more,
+        }
+
+    return await query(lambda: service.replay_decision(center.store, actor, center.runtime, decision), render)

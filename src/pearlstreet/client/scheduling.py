@@ -1,0 +1,104 @@
+"""How the center schedules: policy, queues, maintenance and reservations, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+
+
+class Policy(Noun):
+    """The scheduling policy and its versions."""
+
+    def show(self) -> Answer:
+        """The policy that rules."""
+        found: Answer = self._get("/scheduling/policy")
+        return found
+
+    def set(self, settings: Mapping[str, Any], *, default_queue: str | None = None, note: str = "") -> Answer:
+        """Change settings; the others stay as they are."""
+        body = given(settings=dict(settings), default_queue=default_queue, note=note)
+        found: Answer = self._send("PATCH", "/scheduling/policy", body)
+        return found
+
+    def history(self, *, limit: int = 100) -> Iterator[Answer]:
+        """Every version there was, newest first. `limit` is a page's size."""
+        return self._pages("/scheduling/policy/versions", limit=limit)
+
+    def rollback(self, number: int, *, note: str = "") -> Answer:
+        """Make a copy of an earlier version rule; 0 is that of the center's settings."""
+        found: Answer = self._send("POST", "/scheduling/policy/rollback", given(number=number, note=note))
+        return found
+
+
+class Queues(Noun):
+    """Queues that jobs may name."""
+
+    def list(self) -> Answers:
+        """Those that you may use; for operators all of them."""
+        found: Answers = self._get("/scheduling/queues")["items"]
+        return found
+
+    def set(
+        self,
+        queue: str,
+        *,
+        rank: int | None = None,
+        title: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        allowed: Sequence[str] | None = None,
+        note: str = "",
+    ) -> Answer:
+        """Set up a queue, or change one. `allowed`: org or org/project; empty: everybody."""
+        body = given(
+            rank=rank,
+            title=title,
+            settings=dict(settings) if settings else None,
+            allowed=None if allowed is None else [*allowed],
+            note=note,
+        )
+        found: Answer = self._send("PUT", at("scheduling", "queues", queue), body)
+        return found
+
+    def remove(self, queue: str, *, note: str = "") -> Answer:
+        """Take a queue away; jobs that wait in it move to the default queue."""
+        found: Answer = self._send("DELETE", at("scheduling", "queues", queue), note=note)
+        return found
+
+
+class Windows(Noun):
+    """Maintenance and reservations."""
+
+    def list(self, *, over: bool = False, limit: int = 100) -> Iterator[Answer]:
+        """Those that are open, newest first; `over`: also those that are over."""
+        return self._pages("/scheduling/windows", over=over, limit=limit)
+
+    def make(self, kind: str, until: str, reason: str, **what: Any) -> Answer:
+        """Set one up: `nodes`, or `model` and `cards`; `start` (now, when left out); `org` of a reservation."""
+        body = given(kind=kind, until=until, reason=reason, **{"from": what.pop("start", None)}, **what)
+        found: Answer = self._send("POST", "/scheduling/windows", body)
+        return found
+
+    def end(self, window: str) -> Answer:
+        """Take one back, or end it early."""
+        found: Answer = self._send("DELETE", at("scheduling", "windows", window))
+        return found
+
+
+class Decisions(Noun):
+    """What the planner decided."""
+
+    def list(self, *, limit: int = 100) -> Iterator[Answer]:
+        """Decisions that are kept, newest first."""
+        return self._pages("/scheduling/decisions", limit=limit)
+
+    def show(self, decision: str) -> Answer:
+        """What the planner saw, how it was set, what it answered."""
+        found: Answer = self._get(at("scheduling", "decisions", decision))
+        return found
+
+    def replay(self, decision: str) -> Answer:
+        """Plan it again: identical, or where it differs."""
+        found: Answer = self._get(at("scheduling", "decisions", decision, "replay"))
+        return found
