@@ -16,13 +16,14 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import snapshot_from_json
 from pearlstreet.compute.scheduling.plan import Code, Plan, reason_from_json
-from pearlstreet.compute.scheduling.ties import canonical_order
+from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import Quota, WaitingJob, match_models
+from pearlstreet.compute.scheduling.ties import canonical_order
 
 configs = st.builds(
     PlannerConfig,
     order=st.sampled_from(["deadline", "fair-share", "fifo", "priority", "shortest"]),
-    placement=st.sampled_from(["pack", "best-fit", "first-fit", "spread"]),
+    placement=st.sampled_from(sorted(PLACEMENTS)),
     backfill=st.sampled_from(["easy", "easy", "greedy", "strict"]),
     preemption=st.sampled_from(["priority", "none"]),
 )

@@ -34,6 +34,7 @@ HOMES: Homes = {
     "pearlstreet.cli.metrics": ("metrics",),
     "pearlstreet.cli.simulate": ("simulate",),
     "pearlstreet.cli.trace": ("trace",),
+    "pearlstreet.cli.referee": ("referee",),
     "pearlstreet.cli.nodes": ("nodes", "accelerators", "bench"),
     "pearlstreet.cli.money": ("balance", "statement", "invoice", "proof", "books", "credit", "prices"),
     "pearlstreet.cli.billing": ("billing", "budgets"),

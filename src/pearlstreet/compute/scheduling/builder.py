@@ -27,6 +27,7 @@ from pearlstreet.compute.scheduling.rows import (
     NodeRow,
     PflopsOf,
     Quota,
+    Request,
     Reservation,
     RunningAttempt,
     WaitingJob,
@@ -80,6 +81,7 @@ class SnapshotBuilder:
         self._accounts: tuple[Account, ...] = ()
         self._reservations: tuple[Reservation, ...] = ()
         self._services: tuple[int, ...] = ()
+        self._workload: tuple[tuple[Request, int], ...] = ()
 
     def set_node(self, row: NodeRow) -> None:
         """Add or replace a node."""
@@ -125,6 +127,11 @@ class SnapshotBuilder:
         """Replace the sample of whole device times of jobs that ended."""
         self._services = tuple(sorted(device_us))
 
+    def set_workload(self, counts: Mapping[Request, int]) -> None:
+        """Replace the record of what was asked for lately: how many tasks of each request."""
+        found = ((request, count) for request, count in counts.items() if count > 0)
+        self._workload = tuple(sorted(found, key=lambda row: (-row[1], repr(row[0]))))
+
     def build(self, now_us: int, revision: int = 0) -> Snapshot:
         """The snapshot of what it knows now."""
         models, nodes = _nodes(self._nodes)
@@ -156,6 +163,7 @@ class SnapshotBuilder:
             queues=queues.names(),
             reservations=reservations,
             services=_i64(self._services),
+            workload=self._workload,
         )
 
 
@@ -407,6 +415,7 @@ def build(
     accounts: Iterable[Account] = (),
     reservations: Iterable[Reservation] = (),
     services: Iterable[int] = (),
+    workload: Mapping[Request, int] | None = None,
     pflops_of: PflopsOf = lambda model: 1.0,
     revision: int = 0,
 ) -> Snapshot:
@@ -421,4 +430,5 @@ def build(
     builder.set_accounts(accounts)
     builder.set_reservations(reservations)
     builder.set_services(services)
+    builder.set_workload(workload or {})
     return builder.build(now_us, revision)

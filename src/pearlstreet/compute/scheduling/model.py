@@ -237,6 +237,8 @@ class Snapshot:
     reservations: Reservations = field(default_factory=no_reservations)
     services: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Whole device time (µs) of jobs that ended lately, rising: what a service distribution is learnt from."""
+    workload: tuple[tuple[Request, int], ...] = ()
+    """What was asked for lately: each different request of a task and how often. Empty: no record."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""
@@ -256,6 +258,7 @@ class Snapshot:
             "queues": list(self.queues),
             "reservations": _table_json(self.reservations),
             "services": self.services.tolist(),
+            "workload": [[asdict(request), count] for request, count in self.workload],
         }
 
 
@@ -327,4 +330,5 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
         if "reservations" in value
         else no_reservations(),
         services=np.asarray(value.get("services", ()), dtype=np.int64),
+        workload=tuple((_request_from_json(request), count) for request, count in value.get("workload", ())),
     )

@@ -15,6 +15,7 @@ from pearlstreet.compute.scheduling.order.priority import Priority
 from pearlstreet.compute.scheduling.order.protocol import Order
 from pearlstreet.compute.scheduling.order.shortest import Shortest
 from pearlstreet.compute.scheduling.placement import best_fit, first_fit, pack, spread
+from pearlstreet.compute.scheduling.placement.expected_fill import ExpectedFill
 from pearlstreet.compute.scheduling.placement.protocol import Placement, plain
 
 ORDERS: Mapping[str, Order] = MappingProxyType(
@@ -30,6 +31,7 @@ ORDERS: Mapping[str, Order] = MappingProxyType(
 PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
     {
         "best-fit": plain(best_fit.score),
+        "expected-fill": ExpectedFill,
         "first-fit": plain(first_fit.score),
         "pack": plain(pack.score),
         "spread": plain(spread.score),

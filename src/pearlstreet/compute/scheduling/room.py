@@ -138,6 +138,16 @@ class Room:
                 self.cap_device_compute[n, d] -= compute
         self.touched.append(n)
 
+    def give_back(self, chunk: Chunk, need: Need) -> None:
+        """Undo `take` of a chunk that no reservation counted on."""
+        n = chunk.node
+        self.cpu[n] += need.cpu
+        self.memory[n] += need.memory
+        for d, memory, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True):
+            self.device_memory[n, d] += memory
+            self.device_compute[n, d] += compute
+        self.touched.append(n)
+
     def free_cpu(self, rows: Rows, lasting: bool) -> I64:
         return np.minimum(self.cpu[rows], self.cap_cpu[rows]) if lasting and self.reserved else self.cpu[rows]
 

@@ -41,7 +41,7 @@ def canonical_order(snapshot: Snapshot) -> I64:
     if not len(own) or (int(nodes.rack.max()) < 0 and int(nodes.pod.max()) < 0):
         return np.argsort(own, kind="stable").astype(np.int64)
     rack, in_rack = _group(nodes.rack, own)
-    pod, in_pod = _group(nodes.pod, _mixed(own ^ _mixed(rack)))
+    pod, in_pod = _group(nodes.pod, mixed(own ^ mixed(rack)))
     return np.lexsort((own, in_rack, rack, in_pod, pod)).astype(np.int64)
 
 
@@ -49,7 +49,7 @@ def _group(number: I32, own: U64) -> tuple[U64, I64]:
     """Of each node: a hash of all in its group, and where the group is first listed (so that equal ones stay apart)."""
     size, known = int(number.max()) + 1, number >= 0
     total, first = np.zeros(size, dtype=np.uint64), np.full(size, len(number), dtype=np.int64)
-    np.add.at(total, number[known], _mixed(own[known]))
+    np.add.at(total, number[known], mixed(own[known]))
     np.minimum.at(first, number[known], np.flatnonzero(known))
     if not size:
         return np.zeros(len(number), dtype=np.uint64), np.full(len(number), -1)
@@ -77,9 +77,10 @@ def node_hash(snapshot: Snapshot) -> U64:
     )
     table = np.concatenate([np.stack(columns, axis=1).astype(np.int64), *devices], axis=1).view(np.uint64)
     salt = np.arange(1, table.shape[1] + 1, dtype=np.uint64) * _GOLDEN
-    return _mixed(_mixed(table + salt).sum(axis=1, dtype=np.uint64))
+    return mixed(mixed(table + salt).sum(axis=1, dtype=np.uint64))
 
 
-def _mixed(values: U64) -> U64:
-    mixed = (values ^ (values >> np.uint64(31))) * _ODD
-    return np.asarray(mixed ^ (mixed >> np.uint64(29)))
+def mixed(values: U64) -> U64:
+    """Each value scattered over all 64 bits."""
+    turned = (values ^ (values >> np.uint64(31))) * _ODD
+    return np.asarray(turned ^ (turned >> np.uint64(29)))

@@ -58,6 +58,10 @@ class Chooser:
             rows = np.array(sorted(set(touched[sheet.seen :])), dtype=np.int64)
             sheet.fit[rows], sheet.score[rows], sheet.batch[rows] = self._compute(need, rows, lasting)
             sheet.seen = len(touched)
+        if self._seeker is not None:  # scores of untouched nodes change as well
+            sheet.score = np.where(
+                sheet.fit > 0, self.scorer.score(self.room, need, ALL, sheet.fit, lasting)[0], np.inf
+            )
         return sheet
 
     def singles(self, needs: tuple[Need, ...], wanted: int, lasting: bool) -> list[Placed]:

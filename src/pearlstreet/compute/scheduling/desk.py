@@ -1,0 +1,82 @@
+"""Places one request after the other in a room that stays: what a referee, a benchmark or a dry run asks.
+
+It decides with the same room, chooser and registered policies as a cycle does; it has no queue, quotas or preemption.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.placement.choose import Chooser
+from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
+from pearlstreet.compute.scheduling.room import Chunk, Need, Room, request_needs
+from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What one task was given; hand it back with `Desk.release`."""
+
+    node: str
+    devices: tuple[int, ...]
+    """The engine's numbers of the devices."""
+    need: Need
+    chunk: Chunk
+
+
+class Desk:
+    """Decides for one request at a time. Without a workload it learns one from what it is asked.
+
+    It then looks at its demand anew whenever it has been asked twice as often as when it last did.
+    """
+
+    def __init__(
+        self,
+        nodes: Iterable[NodeRow],
+        config: PlannerConfig,
+        *,
+        workload: Mapping[Request, int] | None = None,
+        pflops_of: PflopsOf = lambda model: 1.0,
+    ) -> None:
+        check_config(config)
+        self._config = config
+        self._snapshot: Snapshot = build(now_us=0, nodes=nodes, workload=workload, pflops_of=pflops_of)
+        self._learns = not self._snapshot.workload
+        self._asked: Counter[Request] = Counter()
+        self._needs: dict[Request, tuple[Need, ...]] = {}
+        self.room = Room(self._snapshot)
+        self._chooser = self._make()
+
+    def _make(self) -> Chooser:
+        return Chooser(self.room, PLACEMENTS[self._config.placement](self._snapshot, self._config))
+
+    def place(self, request: Request) -> Seat | None:
+        """Give the task its place; None when no node has room."""
+        if self._learns:
+            self._learn(request)
+        needs = self._needs.get(request)
+        if needs is None:
+            needs = self._needs[request] = request_needs(self._snapshot, request, len(self._needs))
+        for group in (needs,) if self._chooser.scorer.joint else tuple((need,) for need in needs):
+            for need, chunk in self._chooser.singles(group, 1, False):
+                index = self._snapshot.nodes.device_index[chunk.node]
+                devices = tuple(int(index[position]) for position in chunk.positions)
+                return Seat(self._snapshot.nodes.names[chunk.node], devices, need, chunk)
+        return None
+
+    def release(self, seat: Seat) -> None:
+        """Take the task's place back."""
+        self.room.give_back(seat.chunk, seat.need)
+
+    def _learn(self, request: Request) -> None:
+        self._asked[request] += 1
+        asked = self._asked.total()
+        if asked & (asked - 1) == 0:
+            found = sorted(self._asked.items(), key=lambda row: (-row[1], repr(row[0])))
+            self._snapshot = replace(self._snapshot, workload=tuple(found))
+            self._chooser = self._make()

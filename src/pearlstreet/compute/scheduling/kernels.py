@@ -1,0 +1,71 @@
+"""Inner loops compiled by numba where it is installed; whoever has none uses NumPy and decides the same.
+
+A module of kernels decorates its functions with `jit` and is imported only once `worthwhile` says so: an idle server then
+pays nothing for a compiler. What is compiled is kept beside the source, or in the user's cache folder where that is
+read-only, or nowhere.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+Mode = Literal["auto", "never", "always"]
+
+LOAD_WORK = 200_000
+"""Units of work (about 0.1 µs each when compiled, 1 µs in NumPy) beyond which loading the compiler pays."""
+
+
+class _Choice:
+    """How this process runs its kernels, and how much work it has had for them."""
+
+    def __init__(self) -> None:
+        self.mode: Mode = "auto"
+        self.work = 0
+        self.installed: bool | None = None
+
+
+_CHOICE = _Choice()
+
+
+def jit(function: F) -> F:
+    """The function, compiled when first called; as it is where numba is not installed."""
+    if not installed():
+        return function
+    import numba
+
+    compiled: Any
+    try:
+        compiled = numba.njit(cache=True)(function)
+    except RuntimeError:  # no folder to keep it in
+        compiled = numba.njit(function)
+    return cast(F, compiled)
+
+
+def installed() -> bool:
+    """Whether numba can be imported here."""
+    if _CHOICE.installed is None:
+        _CHOICE.installed = importlib.util.find_spec("numba") is not None
+    return _CHOICE.installed
+
+
+def worthwhile(work: int) -> bool:
+    """Whether to run `work` more units compiled: when numba is loaded, or there was enough work to load it for."""
+    if _CHOICE.mode == "never" or not installed():
+        return False
+    _CHOICE.work += work
+    return _CHOICE.mode == "always" or _CHOICE.work > LOAD_WORK or "numba" in sys.modules
+
+
+@contextmanager
+def using(mode: Mode) -> Iterator[None]:
+    """Force one way for the time of a `with` block: for tests and benchmarks."""
+    before, _CHOICE.mode = _CHOICE.mode, mode
+    try:
+        yield
+    finally:
+        _CHOICE.mode = before

@@ -1,0 +1,209 @@
+"""Expected fill, our own: put every task where the center loses the least of what it could still take.
+
+The worth of a node is measured by playing: how much of its devices fills when streams of requests, drawn from what was
+asked for lately, are packed on it one after the other, CPU-only ones included, whatever fits being taken and a part cut
+from the tightest device. A task goes where the worth falls least, each device considered for a part of one. Shapes that few
+nodes can take (several devices, or not every model) have a bid price on top: what one such task is worth, times the
+chance that more of them come before the center is full than there are places left (Poisson). Between equal losses
+packing decides.
+
+Relatives: the fragmentation gradient of Weng et al., "Beware of Fragmentation" (ATC 2023), looks one request ahead where
+this plays whole streams; rollout is from Bertsekas, Tsitsiklis and Wu, "Rollout Algorithms for Combinatorial
+Optimization" (1997); bid prices are from network revenue management (Talluri and van Ryzin, 1998).
+
+Without a record of what is asked for, the queue and what runs stand in for it (fill/demand.py); without those either,
+every node is worth nothing and packing alone decides. All amounts are integers, so that the compiled kernels and NumPy
+answer the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling import kernels
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
+from pearlstreet.compute.scheduling.placement.fill import arrays
+from pearlstreet.compute.scheduling.placement.fill.demand import Demand, demand_of
+from pearlstreet.compute.scheduling.placement.fill.state import NEVER, Ask, Free, Notes
+from pearlstreet.compute.scheduling.placement.protocol import Spot
+from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
+
+_ASKS_BYTES = 256 << 20
+"""Of one room's remembered requests, the least recently asked go first."""
+
+
+class _Board:
+    """What is known of one room: its nodes' worth, and of each request asked about, its loss on each node."""
+
+    def __init__(self, room: Room, demand: Demand) -> None:
+        self.room, self.demand = room, demand
+        count, groups = room.count, len(demand.tables.group_count)
+        self.free = Free(
+            room.cpu, room.memory, room.cpu_total, room.device_memory, room.device_compute, room.device_total,
+            room.model.astype(np.int64), room.usable, room.schedulable,
+        )  # fmt: skip
+        zero = np.zeros(count, dtype=np.int64)
+        self.notes = Notes(zero.copy(), zero.copy(), zero.copy(), np.zeros((count, groups), dtype=np.int64))
+        self.held: Free | None = None
+        self.asks: OrderedDict[tuple[tuple[Need, ...], bool], Ask] = OrderedDict()
+        self.seen = 0
+        self.held_seen = 0
+        self.left: I64 = np.zeros(groups, dtype=np.int64)
+        self.space = 0
+        self._note(np.arange(count))
+
+    def sync(self) -> None:
+        """Look again at the nodes that changed."""
+        touched = self.room.touched
+        if self.seen < len(touched):
+            rows = np.array(sorted(set(touched[self.seen :])), dtype=np.int64)
+            self.seen = len(touched)
+            self.left -= self.notes.slots[rows].sum(axis=0)
+            self.space -= int(self.notes.room[rows].sum())
+            self._note(rows)
+
+    def _note(self, rows: I64) -> None:
+        tables = self.demand.tables
+        kernel = _kernel(len(rows) * tables.streams * tables.length)
+        kernel.note(rows, self.free, tables, self.demand.memo, self.notes)
+        self.left += self.notes.slots[rows].sum(axis=0)
+        self.space += int(self.notes.room[rows].sum())
+
+    def view(self, lasting: bool) -> Free:
+        """What may be given: all that is free, or for a job that may outlast a reservation what that leaves."""
+        if not lasting:
+            return self.free
+        room, touched = self.room, self.room.touched
+        rows: Rows = ALL if self.held is None else np.array(touched[self.held_seen :], dtype=np.int64)
+        self.held_seen = len(touched)
+        if self.held is None:
+            part = self.free
+            self.held = part._replace(
+                cpu=part.cpu.copy(), memory=part.memory.copy(),
+                device_memory=part.device_memory.copy(), device_compute=part.device_compute.copy(),
+            )  # fmt: skip
+        self.held.cpu[rows], self.held.memory[rows] = room.free_cpu(rows, True), room.free_memory(rows, True)
+        self.held.device_memory[rows], self.held.device_compute[rows] = room.free_devices(rows, True)
+        return self.held
+
+    def ask(self, needs: tuple[Need, ...], lasting: bool) -> Ask:
+        """The request's entries, made anew when it was not asked about lately."""
+        key = needs, lasting
+        found = self.asks.get(key)
+        if found is not None:
+            self.asks.move_to_end(key)
+            return found
+        count, groups = self.room.count, len(self.demand.tables.group_count)
+        column = np.zeros((5, count), dtype=np.int64)
+        column[0] = -1
+        found = Ask(
+            needs[0].cpu, needs[0].memory, needs[0].count,
+            np.array([need.model for need in needs], dtype=np.int64),
+            np.array([need.share_memory for need in needs], dtype=np.int64),
+            np.array([need.share_compute for need in needs], dtype=np.int64),
+            min(self._volume(need) for need in needs),
+            column[0], column[1], column[2], column[3], np.zeros((count, groups), dtype=np.int64), column[4],
+        )  # fmt: skip
+        self.asks[key] = found
+        most = max(4, _ASKS_BYTES // max(8 * count * (5 + groups), 1))
+        while len(self.asks) > most:
+            self.asks.popitem(last=False)
+        return found
+
+    def _volume(self, need: Need) -> int:
+        """Weighted basis points by which the free room of a node falls at least."""
+        if need.model < 0:
+            return 0
+        part = FULL_BP * need.count
+        if need.is_share:
+            mine = self.room.model == need.model
+            total = int(self.room.device_total[mine].max(initial=1))
+            part = min(need.share_compute, need.share_memory * FULL_BP // max(total, 1))
+        return part * int(self.demand.tables.weight[need.model])
+
+    def price(self) -> I64:
+        """What a slot of each large shape is worth now: its volume, if more of them will come than have room."""
+        demand = self.demand
+        coming = self.space / demand.mean_volume if demand.mean_volume else 0.0
+        slots = zip(demand.group_worth, demand.group_rate, self.left.tolist(), strict=True)
+        return np.array(
+            [round(worth * _at_least(rate * coming, left)) for worth, rate, left in slots], dtype=np.int64
+        )
+
+
+def _at_least(mean: float, count: int) -> float:
+    """The chance that a Poisson number of that mean is at least `count` (Wilson and Hilferty's cube root)."""
+    if count <= 0:
+        return 1.0
+    if mean <= 0:
+        return 0.0
+    deviation = (math.cbrt(mean / count) - 1 + 1 / (9 * count)) * 3 * math.sqrt(count)
+    return 0.5 * math.erfc(-deviation / math.sqrt(2))
+
+
+def _kernel(work: int) -> Any:
+    if kernels.worthwhile(work):
+        from pearlstreet.compute.scheduling.placement.fill import compiled
+
+        return compiled
+    return arrays
+
+
+class ExpectedFill:
+    """The scorer of one cycle, or of a desk's whole life."""
+
+    joint = True
+
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
+        self._demand = demand_of(snapshot)
+        self._boards: WeakKeyDictionary[Room, _Board] = WeakKeyDictionary()
+
+    def _board(self, room: Room) -> _Board:
+        board = self._boards.get(room)
+        if board is None:
+            board = self._boards[room] = _Board(room, self._demand)
+        board.sync()
+        return board
+
+    def best(self, room: Room, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
+        """The best place for one task, on whichever of the models costs least."""
+        if not needs:
+            return None
+        board = self._board(room)
+        view, ask, tables = board.view(lasting), board.ask(needs, lasting), self._demand.tables
+        kernel = _kernel(int((ask.stamp != board.notes.version).sum()) * tables.streams * tables.length)
+        node = kernel.search(
+            board.free, view, tables, self._demand.memo, board.notes, ask, board.price(), room.tie
+        )
+        if node < 0:
+            return None
+        device = int(ask.device[node])
+        return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None)
+
+    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+        """What one task costs on each node; asked again after each, since each changes the node's worth."""
+        board = self._board(room)
+        numbers = np.arange(room.count) if isinstance(rows, slice) else rows
+        view, ask = board.view(lasting), board.ask((need,), lasting)
+        tables = self._demand.tables
+        kernel = _kernel(
+            int((ask.stamp[numbers] != board.notes.version[numbers]).sum()) * tables.streams * tables.length
+        )
+        kernel.renew(numbers, board.free, view, tables, self._demand.memo, board.notes, ask)
+        total = arrays.totals(numbers, ask, board.price())
+        return np.where(total == NEVER, np.inf, total.astype(np.float64)), np.minimum(fit, 1)
+
+    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+        """The device whose cut costs the node least."""
+        lasting = lasting and room.reserved
+        row = np.array([node], dtype=np.int64)
+        self.score(room, need, row, row, lasting)
+        device = int(self._board(room).ask((need,), lasting).device[node])
+        return device if device >= 0 else None

@@ -1,0 +1,239 @@
+"""What `compiled` does, in NumPy: slower, and the same answers to the last bit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.model import I64, Bools
+from pearlstreet.compute.scheduling.placement.fill.demand import CPU, SHARE, Tables
+from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask, Free, Notes
+
+_BATCH = 2048
+"""States that are played at once."""
+_FAR = 1 << 40
+
+
+class States(NamedTuple):
+    """S states of nodes that need not be as they stand: [S] and [S, D]."""
+
+    cpu: I64
+    host: I64
+    memory: I64
+    compute: I64
+    model: I64
+    total: I64
+    usable: Bools
+
+    def at(self, rows: I64 | slice) -> States:
+        """Some of the states."""
+        return States(
+            self.cpu[rows], self.host[rows], self.memory[rows], self.compute[rows],
+            self.model[rows], self.total[rows], self.usable[rows],
+        )  # fmt: skip
+
+
+def states_of(free: Free, rows: I64) -> States:
+    """The nodes of `rows` as they stand."""
+    return States(
+        free.cpu[rows], free.memory[rows], free.device_memory[rows], free.device_compute[rows],
+        free.model[rows], free.device_total[rows], free.usable[rows],
+    )  # fmt: skip
+
+
+def room_of(s: States, weight: I64) -> I64:
+    """Weighted basis points that are free on each node's devices."""
+    part = np.where(s.total > 0, s.memory * FULL_BP // np.maximum(s.total, 1), 0)
+    return np.asarray((np.where(s.usable, weight[s.model] * np.maximum(part, s.compute), 0)).sum(axis=1))
+
+
+def value(s: States, tables: Tables) -> I64:
+    """Weighted basis points of each node that all streams together fill."""
+    count = len(s.cpu)
+    if tables.streams == 0 or not count or not s.model.shape[1]:
+        return np.zeros(count, dtype=np.int64)
+    parts = [_played(s.at(slice(at, at + _BATCH)), tables) for at in range(0, count, _BATCH)]
+    return np.concatenate(parts)
+
+
+def _played(s: States, tables: Tables) -> I64:
+    """All streams on all states at once, item by item."""
+    count, width, k = len(s.cpu), s.model.shape[1], tables.streams
+    shape = (count, k, width)
+    cpu, host = np.repeat(s.cpu[:, None], k, axis=1), np.repeat(s.host[:, None], k, axis=1)
+    memory, compute = (
+        np.broadcast_to(s.memory[:, None], shape).copy(),
+        np.broadcast_to(s.compute[:, None], shape).copy(),
+    )
+    model, usable = np.broadcast_to(s.model[:, None], shape), np.broadcast_to(s.usable[:, None], shape)
+    total = np.broadcast_to(s.total[:, None], shape)
+    stream = tables.stream.reshape(k, tables.length)
+    for item in range(tables.length):
+        t = stream[:, item]
+        kind = tables.kind[t][None, :]
+        go = (tables.cpu[t] <= cpu) & (tables.memory[t] <= host)
+        allowed = usable & tables.allowed[t[None, :, None], model]
+        share = (kind == SHARE) & go
+        if share.any():
+            takes_memory = tables.share_memory[t[None, :, None], model]
+            takes_compute = tables.share_compute[t[None, :, None], model]
+            able = allowed & (takes_memory <= memory) & (takes_compute <= compute)
+            # the tightest: least compute, then memory, then the lowest model
+            best_compute = np.where(able, compute, _FAR)
+            able &= best_compute == best_compute.min(axis=2, keepdims=True)
+            best_memory = np.where(able, memory, _FAR)
+            able &= best_memory == best_memory.min(axis=2, keepdims=True)
+            best = np.where(able, model, _FAR).argmin(axis=2)[:, :, None]
+            found = np.take_along_axis(able, best, axis=2)[:, :, 0]
+            share &= found
+            chosen = share[:, :, None] & (np.arange(width) == best)
+            memory -= np.where(chosen, takes_memory, 0)
+            compute -= np.where(chosen, takes_compute, 0)
+        whole = (kind > SHARE) & go
+        if whole.any():
+            idle = allowed & (memory == total) & (compute == FULL_BP)
+            wanted = tables.devices[t][None, :]
+            best_model = np.full((count, k), _FAR)
+            for m in range(len(tables.weight) - 1, -1, -1):
+                best_model = np.where((idle & (model == m)).sum(axis=2) >= wanted, m, best_model)
+            whole &= best_model < _FAR
+            mine = idle & (model == best_model[:, :, None]) & whole[:, :, None]
+            mine &= np.cumsum(mine, axis=2) <= wanted[:, :, None]
+            memory[mine] = 0
+            compute[mine] = 0
+        done = share | whole | ((kind == CPU) & go)
+        cpu -= np.where(done, tables.cpu[t], 0)
+        host -= np.where(done, tables.memory[t], 0)
+    flat = States(
+        cpu, host, memory.reshape(-1, width), compute.reshape(-1, width), model.reshape(-1, width),
+        total.reshape(-1, width), usable.reshape(-1, width),
+    )  # fmt: skip
+    left = room_of(flat, tables.weight).reshape(count, k).sum(axis=1)
+    return np.asarray(k * room_of(s, tables.weight) - left)
+
+
+def slots(s: States, tables: Tables) -> I64:
+    """[S, G] tasks of each large shape that each node could take."""
+    idle = s.usable & (s.memory == s.total) & (s.compute == FULL_BP)
+    fitting = tables.group_allowed.T[s.model] & idle[:, :, None]
+    number = fitting.sum(axis=1) // np.maximum(tables.group_count, 1)
+    for limit, need in ((s.cpu, tables.group_cpu), (s.host, tables.group_memory)):
+        number = np.where(need > 0, np.minimum(number, limit[:, None] // np.maximum(need, 1)), number)
+    return np.asarray(number)
+
+
+def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None:
+    """Bring value, free room and slots of `rows` up to date."""
+    s = states_of(free, rows)
+    notes.version[rows] += 1
+    notes.room[rows] = room_of(s, tables.weight)
+    notes.value[rows] = value(s, tables)
+    notes.slots[rows] = slots(s, tables)
+
+
+class _Choices(NamedTuple):
+    """Ways to place the request: the node (in `rows`), the need, and how tight the device was; then the state after."""
+
+    row: I64
+    which: I64
+    device: I64
+    compute: I64
+    memory: I64
+    after: States
+
+
+def _choices(rows: I64, free: Free, view: Free, ask: Ask) -> _Choices:
+    s = states_of(free, rows)
+    cpu, host = s.cpu - ask.cpu, s.host - ask.memory
+    may = free.schedulable[rows] & (view.cpu[rows] >= ask.cpu) & (view.memory[rows] >= ask.memory)
+    seen_memory, seen_compute = view.device_memory[rows], view.device_compute[rows]
+    found: list[tuple[I64, I64, int, I64, I64, I64, I64]] = []
+    zero = np.zeros(len(rows), dtype=np.int64)
+    for j, m in enumerate(ask.models.tolist()):
+        mine = s.usable & (s.model == m)
+        if m < 0:
+            able = np.flatnonzero(may)
+            found.append((able, zero[able] - 1, j, zero[able], zero[able], s.memory[able], s.compute[able]))
+        elif ask.devices > 0:
+            idle = mine & (seen_memory == s.total) & (seen_compute == FULL_BP)
+            able = np.flatnonzero(may & (idle.sum(axis=1) >= ask.devices))
+            taken = idle[able] & (np.cumsum(idle[able], axis=1) <= ask.devices)
+            memory, compute = np.where(taken, 0, s.memory[able]), np.where(taken, 0, s.compute[able])
+            found.append((able, zero[able] - 1, j, zero[able], zero[able], memory, compute))
+        else:
+            fits = (
+                mine
+                & (seen_memory >= ask.share_memory[j])
+                & (seen_compute >= ask.share_compute[j])
+                & may[:, None]
+            )
+            for d in range(s.model.shape[1]):
+                able = np.flatnonzero(fits[:, d])
+                memory, compute = s.memory[able].copy(), s.compute[able].copy()
+                tight = compute[:, d].copy(), memory[:, d].copy()
+                memory[:, d] -= ask.share_memory[j]
+                compute[:, d] -= ask.share_compute[j]
+                found.append((able, zero[able] + d, j, *tight, memory, compute))
+    at = np.concatenate([able for able, *_ in found])
+    after = States(
+        cpu[at], host[at], np.concatenate([row[5] for row in found]), np.concatenate([row[6] for row in found]),
+        s.model[at], s.total[at], s.usable[at],
+    )  # fmt: skip
+    which = np.concatenate([np.full(len(row[0]), row[2]) for row in found])
+    device, compute, memory = (np.concatenate([row[c] for row in found]) for c in (1, 3, 4))
+    return _Choices(at, which, device, compute, memory, after)
+
+
+def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask) -> None:
+    """Bring the request's entries of `rows` up to date."""
+    rows = rows[ask.stamp[rows] != notes.version[rows]]
+    if not len(rows):
+        return
+    ask.stamp[rows] = notes.version[rows]
+    ask.loss[rows] = NEVER
+    ways = _choices(rows, free, view, ask)
+    if not len(ways.row):
+        return
+    loss = notes.value[rows[ways.row]] - value(ways.after, tables)
+    order = np.lexsort((ways.device, ways.memory, ways.compute, ways.which, loss, ways.row))
+    best = order[np.r_[True, ways.row[order][1:] != ways.row[order][:-1]]]
+    node, after = rows[ways.row[best]], ways.after.at(best)
+    ask.loss[node], ask.device[node], ask.which[node] = loss[best], ways.device[best], ways.which[best]
+    ask.spent[node] = notes.slots[node] - slots(after, tables)
+    ask.second[node] = _second(node, free, after, ways.device[best], bool(ask.models[0] < 0))
+
+
+def _second(node: I64, free: Free, after: States, device: I64, bare: bool) -> I64:
+    """Packing, where nothing else decides."""
+    idle = (after.usable & (after.memory == after.total) & (after.compute == FULL_BP)).sum(axis=1)
+    if bare:
+        opened = np.asarray((after.model >= 0).any(axis=1))
+    else:
+        d = np.maximum(device, 0)
+        whole = free.device_memory[node, d] == free.device_total[node, d]
+        opened = np.asarray(whole & (free.device_compute[node, d] == FULL_BP) & (device >= 0))
+    total = free.cpu_total[node]
+    cores = np.where(total > 0, after.cpu * 63 // np.maximum(total, 1), 0)
+    return np.asarray((opened * 64 + np.minimum(idle, 63)) * 64 + np.clip(cores, 0, 63))
+
+
+def totals(rows: I64, ask: Ask, price: I64) -> I64:
+    """What each node costs in all; NEVER where the request does not fit."""
+    bid = (ask.spent[rows] * price).max(axis=1, initial=0)
+    cost = (ask.loss[rows] + bid) * STEP + ask.second[rows]
+    return np.asarray(np.where(ask.loss[rows] == NEVER, NEVER, cost))
+
+
+def search(
+    free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask, price: I64, tie: I64
+) -> int:
+    """The node of the lowest total, -1 when none has room."""
+    every = np.arange(len(ask.loss))
+    renew(every, free, view, tables, memo, notes, ask)
+    total = totals(every, ask, price)
+    if not len(total) or total.min() == NEVER:
+        return -1
+    least = np.flatnonzero(total == total.min())
+    return int(least[tie[least].argmin()])

@@ -1,0 +1,245 @@
+"""What is likely to be asked for: streams of requests drawn from the recent workload, and the shapes hard to place.
+
+Streams are stratified: together they hold every request in its proportion, shuffled by a hash, so that two centers with
+the same workload see the same streams and nothing is left to chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
+from pearlstreet.compute.scheduling.rows import Request, match_models
+from pearlstreet.compute.scheduling.ties import mixed
+
+STREAMS = 16
+_LENGTH = (48, 128)
+_NODES_FULL = 6
+"""A stream asks for so many times what the largest node has, within `_LENGTH`: much of it finds no room."""
+_TYPES_MAX = 1024
+_GROUPS_MAX = 24
+_SCARCE = 0.8
+"""Of the center's devices: what no more than that part can serve has a price."""
+_MEMO = 1 << 16
+_STRONGEST = 256
+"""Weight of a device of the strongest model; weaker ones by their normalised compute."""
+
+CPU, SHARE, WHOLE = 0, 1, 2
+
+Weighted = tuple[tuple[Request, int], ...]
+
+
+class Tables(NamedTuple):
+    """Streams, request types and groups as arrays; T types, M models, G groups."""
+
+    streams: int
+    length: int
+    stream: I64
+    """[streams × length] types"""
+    kind: I64
+    cpu: I64
+    memory: I64
+    devices: I64
+    allowed: Bools
+    """[T, M]"""
+    share_memory: I64
+    share_compute: I64
+    weight: I64
+    """[M] worth of one basis point of a device"""
+    group_count: I64
+    group_cpu: I64
+    group_memory: I64
+    group_allowed: Bools
+    """[G, M]"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """Tables and what the bid prices rest on."""
+
+    tables: Tables
+    mean_volume: float
+    """Of one request, in weighted basis points."""
+    group_rate: tuple[float, ...]
+    """Slots of each group that one request takes, on average, of those that fit no node beyond the group's."""
+    group_worth: tuple[int, ...]
+    """What one slot is worth, summed over all streams."""
+    memo: I64
+    """[·, 3] values of states met before, by a hash: the same answers with or without it, only sooner."""
+
+
+def demand_of(snapshot: Snapshot) -> Demand:
+    """The demand the center has seen lately; without any record, what waits and runs now.
+
+    Counts of the queue are rounded to powers of two, so that they do not change with every job.
+    """
+    rows: Weighted = snapshot.workload
+    if not rows:
+        seen = np.zeros(len(snapshot.requests), dtype=np.int64)
+        np.add.at(seen, snapshot.waiting.request, np.maximum(snapshot.waiting.tasks, 1))
+        known = snapshot.running.request >= 0
+        np.add.at(seen, snapshot.running.request[known], 1)
+        rows = tuple(
+            (request, 1 << int(count).bit_length())
+            for request, count in zip(snapshot.requests, seen.tolist(), strict=True)
+            if count
+        )
+        rows = tuple(sorted(rows, key=lambda row: (-row[1], repr(row[0]))))
+    nodes = snapshot.nodes
+    columns = (nodes.cpu_total, nodes.memory_total, nodes.device_model, nodes.device_memory_total)
+    fleet = nodes.device_model.shape, *(column.tobytes() for column in columns)
+    return _demand(rows, snapshot.models, tuple(snapshot.model_gflops.tolist()), fleet)
+
+
+Key = tuple[tuple[int, ...], bytes, bytes, bytes, bytes]
+"""What the machines are, free or not, in a form that can be remembered by."""
+
+
+class _Kinds(NamedTuple):
+    """Nodes that are alike when empty: K kinds."""
+
+    cpu: I64
+    memory: I64
+    devices: I64
+    """[K, M] of each model"""
+    number: I64
+    """How many nodes of the kind there are."""
+
+
+def _kinds(fleet: Key, width: int) -> tuple[_Kinds, tuple[int, ...]]:
+    """Kinds of nodes, and the device memory of each model."""
+    shape, cpu, memory, model, device_memory = fleet
+    models = np.frombuffer(model, dtype=np.int32).reshape(shape)
+    sizes = np.frombuffer(device_memory, dtype=np.int64).reshape(shape)
+    per_model = [(models == m).sum(axis=1) for m in range(width)]
+    table = np.stack([np.frombuffer(cpu, np.int64), np.frombuffer(memory, np.int64), *per_model], axis=1)
+    kinds, number = np.unique(table, axis=0, return_counts=True)
+    largest = tuple(int(sizes[models == m].max(initial=0)) for m in range(width))
+    return _Kinds(kinds[:, 0], kinds[:, 1], kinds[:, 2:], number), largest
+
+
+@lru_cache(maxsize=8)
+def _demand(rows: Weighted, models: tuple[str, ...], gflops: tuple[int, ...], fleet: Key) -> Demand:
+    rows = tuple(sorted(rows, key=lambda row: -row[1])[:_TYPES_MAX])
+    kinds, memory = _kinds(fleet, len(models))
+    largest = int(kinds.devices.sum(axis=1).max(initial=1)) if kinds.devices.size else 1
+    top = max(gflops, default=1) or 1
+    weight = np.array([max(1, round(_STRONGEST * g / top)) for g in gflops], dtype=np.int64)
+    types = _types(rows, models, memory, weight)
+    chance = np.array([count for _, count in rows], dtype=np.float64)
+    chance /= chance.sum() if len(rows) else 1.0
+    mean_cards = float(chance @ (types.volume / np.maximum(types.weight, 1))) / FULL_BP if len(rows) else 0.0
+    wanted = _NODES_FULL * largest / mean_cards if mean_cards else 0.0
+    length = int(min(max(wanted, _LENGTH[0]), _LENGTH[1]))
+    stream = _stratified(chance, STREAMS * length)
+    groups = _groups(types, chance, weight, kinds)
+    tables = Tables(
+        STREAMS if mean_cards else 0, length, stream, types.kind, types.cpu, types.memory, types.devices,
+        types.allowed, types.share_memory, types.share_compute, weight,
+        groups.devices, groups.cpu, groups.memory, groups.allowed,
+    )  # fmt: skip
+    volume = float(chance @ types.volume) if len(rows) else 0.0
+    return Demand(tables, volume, groups.rate, groups.worth, np.zeros((_MEMO, 3), dtype=np.int64))
+
+
+class _Types(NamedTuple):
+    kind: I64
+    cpu: I64
+    memory: I64
+    devices: I64
+    allowed: Bools
+    share_memory: I64
+    share_compute: I64
+    volume: I64
+    """Weighted basis points, on the weakest model that is allowed."""
+    weight: I64
+
+
+def _types(rows: Weighted, models: tuple[str, ...], memory: tuple[int, ...], weight: I64) -> _Types:
+    count, width = len(rows), max(len(models), 1)
+    single = np.zeros((6, count), dtype=np.int64)
+    allowed = np.zeros((count, width), dtype=np.bool_)
+    share = np.zeros((2, count, width), dtype=np.int64)
+    for t, (request, _) in enumerate(rows):
+        kind = WHOLE if request.count else SHARE if request.share else CPU
+        single[:4, t] = kind, request.cpu_milli, request.memory_mib, request.count
+        if kind == CPU:
+            continue
+        names = set(match_models(request.accelerators, models))
+        cards = []
+        for m, name in enumerate(models):
+            if name not in names:
+                continue
+            allowed[t, m] = True
+            card = request.count * FULL_BP
+            if request.share is not None:
+                total = Share(memory[m], FULL_BP)
+                part = request.share.on(total) or Share(0, 1)
+                share[:, t, m] = part.memory_mib, part.compute_bp
+                card = card_bp(part, total)
+            cards.append((int(weight[m]), min(card, FULL_BP * max(request.count, 1))))
+        if cards:
+            light, card = min(cards)
+            single[4:, t] = card * light, light
+    return _Types(
+        single[0], single[1], single[2], single[3], allowed, share[0], share[1], single[4], single[5]
+    )
+
+
+def _stratified(chance: F64, size: int) -> I64:
+    """Types in their proportions, in an order given by a hash."""
+    if not len(chance):
+        return np.zeros(size, dtype=np.int64)
+    edges = np.floor(np.cumsum(chance) * size + 0.5).astype(np.int64)
+    edges[-1] = size
+    drawn = np.repeat(np.arange(len(chance)), np.diff(edges, prepend=0))
+    shuffle = np.argsort(mixed(mixed(np.arange(1, size + 1, dtype=np.uint64))), kind="stable")
+    return np.asarray(drawn[shuffle], dtype=np.int64)
+
+
+class _Groups(NamedTuple):
+    devices: I64
+    cpu: I64
+    memory: I64
+    allowed: Bools
+    rate: tuple[float, ...]
+    worth: tuple[int, ...]
+
+
+def _groups(types: _Types, chance: F64, weight: I64, kinds: _Kinds) -> _Groups:
+    """Shapes hard to place, joined by device count and the kinds of nodes that can hold them at all.
+
+    Hard are several devices at once, and whatever only part of the center's devices can serve.
+    """
+    size = (kinds.devices * weight[None, : kinds.devices.shape[1]]).sum(axis=1) * kinds.number
+    members: dict[tuple[int, bytes, bytes], list[int]] = {}
+    holds = np.zeros((len(types.kind), len(kinds.number)), dtype=np.bool_)
+    for t in np.flatnonzero(types.volume > 0).tolist():
+        count, mine = max(int(types.devices[t]), 1), types.allowed[t]
+        holds[t] = (kinds.devices * mine).max(axis=1) >= count
+        holds[t] &= (kinds.cpu >= types.cpu[t]) & (kinds.memory >= types.memory[t])
+        if holds[t].any() and (count >= 2 or size[holds[t]].sum() <= _SCARCE * size.sum()):
+            members.setdefault((count, holds[t].tobytes(), mine.tobytes()), []).append(t)
+    volume = {key: float((chance[rows] * types.volume[rows]).sum()) for key, rows in members.items()}
+    found = sorted(members, key=lambda key: (-volume[key], key))[:_GROUPS_MAX]
+    table = np.zeros((3, len(found)), dtype=np.int64)
+    allowed = np.zeros((len(found), types.allowed.shape[1]), dtype=np.bool_)
+    rate, worth = [], []
+    asked = chance * types.volume
+    for g, key in enumerate(found):
+        rows = members[key]
+        cpu = np.average(types.cpu[rows], weights=chance[rows])
+        memory = np.average(types.memory[rows], weights=chance[rows])
+        table[:, g], allowed[g] = (key[0], cpu, memory), types.allowed[rows[0]]
+        slot = key[0] * FULL_BP * int(weight[allowed[g]].min())
+        # whoever can go nowhere else competes for these slots: as large or larger, on some of the same kinds
+        rivals = (types.devices >= table[0, g]) | (table[0, g] == 1)
+        rivals &= ~(holds & ~holds[rows[0]]).any(axis=1) & holds.any(axis=1)
+        rate.append(float(asked[rivals].sum()) / slot)
+        worth.append(slot * STREAMS)
+    return _Groups(table[0], table[1], table[2], allowed, tuple(rate), tuple(worth))

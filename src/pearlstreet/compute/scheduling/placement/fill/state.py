@@ -1,0 +1,60 @@
+"""The arrays that `expected-fill` keeps: of a room, of its nodes, and of one request on every node."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pearlstreet.compute.scheduling.model import I64, Bools
+
+NEVER = 1 << 62
+"""A loss beyond all others: the request does not fit there."""
+STEP = 1 << 13
+"""What one unit of loss weighs against packing, which decides only between equal losses."""
+
+
+class Free(NamedTuple):
+    """What is free, by node and device."""
+
+    cpu: I64
+    memory: I64
+    cpu_total: I64
+    device_memory: I64
+    device_compute: I64
+    device_total: I64
+    model: I64
+    usable: Bools
+    schedulable: Bools
+
+
+class Notes(NamedTuple):
+    """What is known of every node as it stands."""
+
+    version: I64
+    """Changes whenever the node does."""
+    value: I64
+    room: I64
+    """Weighted basis points free on its devices."""
+    slots: I64
+    """[N, G] tasks of each large shape that it could take."""
+
+
+class Ask(NamedTuple):
+    """One request on every node. Entries hold while `stamp` is the node's version."""
+
+    cpu: int
+    memory: int
+    devices: int
+    models: I64
+    """-1 alone: without a device."""
+    share_memory: I64
+    share_compute: I64
+    volume: int
+    """Weighted basis points that it takes at least."""
+    stamp: I64
+    loss: I64
+    device: I64
+    which: I64
+    """Which of `models`."""
+    spent: I64
+    """[N, G] slots of large shapes that it takes away."""
+    second: I64
