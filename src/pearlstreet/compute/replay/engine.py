@@ -91,7 +91,6 @@ class Replay:
         self._used_bp = self._used_gflops = 0
         self._usage_us = 0
         self._fragments_us, self._fragments_step = 0, 0
-        self._last_reasons: Plan | None = None
         self._guarantees = any(quota.guaranteed for quota in quotas)
         self.outcome = self._blank()
 
@@ -280,7 +279,6 @@ class Replay:
             self._accrue()
             answer = plan(self.state.snapshot(self._now), self.config)
             self.outcome.plans += 1
-            self._last_reasons = answer
             self._carry_out(answer)
             if not answer.preemptions or self.settings.stop_s > 0:
                 break
@@ -359,8 +357,9 @@ class Replay:
     def _give_up(self) -> None:
         """Who waits now waits for ever."""
         why = {}
-        if self._last_reasons is not None:
-            why = {wait.job_id: wait.reason.code.value for wait in self._last_reasons.waits}
+        if self.state.waiting.count:
+            asked = plan(self.state.snapshot(self._now), self.config)
+            why = {wait.job_id: wait.reason.code.value for wait in asked.waits}
         for row, run in self._running.items():  # those that stay for ever
             self.outcome.runs.add(row, run.start_us, self._now, run.place)
         for row in self.state.waiting_rows.tolist():
