@@ -56,6 +56,8 @@ class PlannerConfig:
     wait_max_s: float = 0.0
     """Anti-starvation: who has waited this long since it last ran goes ahead of all who have not, oldest first, and is not
     displaced by rank; 0: off."""
+    las_levels_h: tuple[float, ...] = (5.0, 50.0)
+    """Order `las`: device hours at which a job falls to the next level."""
     reserve_depth: int = 32
     """Blocked jobs that get a reservation with `conservative` backfill; the rest is planned as with `easy`."""
     restart_s: float = 40.0
@@ -83,5 +85,7 @@ def config_from_json(value: Mapping[str, Any]) -> PlannerConfig:
     known = dict(value)
     if isinstance(known.get("preemption"), bool):  # before preemption had names
         known["preemption"] = "priority" if known["preemption"] else "none"
+    if "las_levels_h" in known:
+        known["las_levels_h"] = tuple(known["las_levels_h"])
     known["queues"] = tuple(QueuePolicy(**queue) for queue in known.get("queues", ()))
     return PlannerConfig(**known)

@@ -1,38 +1,42 @@
 """One cycle of the planner: from a snapshot to a plan.
 
-Jobs are tried in the order of the order policy, those within their account's guarantee before those that borrow. Equal
-jobs that follow each other are placed in one sweep. The first job that finds no room gets a reservation (EASY backfill:
-D. Lifka, "The ANL/IBM SP scheduling system", 1995): jobs after it start only if they end before it or leave it its
-nodes.
+Jobs are tried in the order of the order policy, those within their account's guarantee before those that borrow. Equal jobs
+are searched for once: what found no room finds none later in the cycle, since what is free only shrinks. Blocked jobs get
+reservations as the backfill policy says; jobs after them start only if they end before or leave them their nodes. What only
+some cycles need (quotas, ends of what runs, the empty center, sentences) is made when it is first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from pearlstreet.base.text import Text, text
-from pearlstreet.compute.scheduling import feasible, reasons
+from pearlstreet.base.text import Text
+from pearlstreet.compute.scheduling import reasons
 from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.kinds import Key, Kinds
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.order.ties import by_submit, ranked
 from pearlstreet.compute.scheduling.placement.choose import Chooser
-from pearlstreet.compute.scheduling.plan import Code, Plan, Preemption, Reason, StartEstimate, Wait
+from pearlstreet.compute.scheduling.plan import Plan, Reason, StartEstimate
+from pearlstreet.compute.scheduling.plan import Preemption as Stop
+from pearlstreet.compute.scheduling.preemption.protocol import Claim
+from pearlstreet.compute.scheduling.preemption.search import find_victims
+from pearlstreet.compute.scheduling.queues import lanes, places
 from pearlstreet.compute.scheduling.quota import QuotaState
-from pearlstreet.compute.scheduling.registry import ORDERS, PLACEMENTS, check_config
+from pearlstreet.compute.scheduling.registry import BACKFILLS, PLACEMENTS, PREEMPTIONS, check_config
 from pearlstreet.compute.scheduling.report import Given, placements
 from pearlstreet.compute.scheduling.room import PLENTY, Chunk, Need, Room, needs_of
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
-from pearlstreet.compute.scheduling.victims import Claim, find_victims
+from pearlstreet.compute.scheduling.waits import Lazy, Waits
 
 _US = 1_000_000
 _ESTIMATES = 4
-"""Blocked jobs behind the first for which a start time is worked out in one cycle: each costs milliseconds."""
-
-Key = tuple[int, ...]
+"""Blocked jobs behind the reserved ones for which a start time is worked out in one cycle: each costs milliseconds."""
+_OPEN, _LATER, _DONE = 0, 1, 2
+"""A kind may be tried; is left to the second pass; waits, whatever row of it comes."""
 
 
 def plan(snapshot: Snapshot, config: PlannerConfig) -> Plan:
@@ -43,138 +47,191 @@ def plan(snapshot: Snapshot, config: PlannerConfig) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Waiting jobs that follow each other in the order and are equal in all that matters."""
+    """Waiting jobs of one kind that follow each other in the order."""
 
+    kind: int
     key: Key
     rows: list[int]
 
 
-def _runs(snapshot: Snapshot, order: I64) -> Iterator[_Run]:
-    waiting = snapshot.waiting
-    columns = (
-        waiting.request,
-        waiting.tasks,
-        waiting.org,
-        waiting.project,
-        waiting.array,
-        waiting.array_limit,
-        waiting.priority,
-        waiting.limit_us,
-    )
-    table = np.stack([column[order].astype(np.int64) for column in columns], axis=1)
-    changes = np.r_[True, (table[1:] != table[:-1]).any(axis=1)] if len(table) else np.zeros(0, np.bool_)
-    starts = np.r_[np.flatnonzero(changes), len(table)].tolist()
-    for a, b in pairwise(starts):
-        yield _Run(tuple(table[a].tolist()), order[a:b].tolist())
-
-
 class _Cycle:
-    """The state of one cycle; every decision is in `_consider`."""
+    """The state of one cycle; every decision is in `_try`."""
 
     def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
         self.snapshot, self.config = snapshot, config
         self.room = Room(snapshot)
-        self.scorer = PLACEMENTS[config.placement](snapshot, config)
-        self.chooser = Chooser(self.room, self.scorer)
-        self.quotas = QuotaState(snapshot)
-        self.timeline = Timeline(snapshot, self.room, config)
-        self.empty = self.room.emptied()
+        self.kinds = Kinds(snapshot.waiting)
+        self.keys: dict[int, Key] = {}
         self.needs: dict[int, tuple[Need, ...]] = {}
-        self.elements = np.bincount(
-            snapshot.running.array[snapshot.running.array >= 0], minlength=len(snapshot.arrays)
-        ).tolist()
-        self.leaving = np.zeros(snapshot.running.count, dtype=np.bool_)
+        self.choosers: dict[str, Chooser] = {}
+        self.state = [_OPEN] * self.kinds.count
+        self.reasons: list[Lazy] = []
+        self.why_kind = np.full(self.kinds.count, -1, dtype=np.int64)
+        self.why_row = np.full(snapshot.waiting.count, -1, dtype=np.int64)
         self.given: list[Given] = []
-        self.preemptions: list[Preemption] = []
-        self.why: dict[int, Reason] = {}
-        self.parked: dict[tuple[Key, bool], Reason | None] = {}
+        self.stops: list[Stop] = []
         self.full: set[tuple[tuple[int, int], int, bool]] = set()
-        self.shortage: dict[tuple[tuple[Need, ...], int, bool], Reason] = {}
-        self.impossible: dict[tuple[int, int], Reason | None] = {}
-        self.reserved_us = 0
+        self.shortage: dict[tuple[tuple[Need, ...], int, bool], int] = {}
+        self.impossible: dict[tuple[int, int], bool] = {}
         self.head: int | None = None
+        self.unheld: tuple[tuple[Need, ...], int, int] | None = None
+        self.reserved_us = self.reservations = 0
         self.considered = self.preempt_tries = self.estimates = 0
 
+    @cached_property
+    def quotas(self) -> QuotaState:
+        return QuotaState(self.snapshot)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        line = Timeline(self.snapshot, self.room, self.config)
+        for item in self.given:
+            line.placed(item.need, item.chunks, int(self.snapshot.waiting.limit_us[item.row]))
+        return line
+
+    @cached_property
+    def empty(self) -> Room:
+        return self.room.emptied()
+
+    @cached_property
+    def elements(self) -> list[int]:
+        """Elements of each array that run."""
+        array = self.snapshot.running.array
+        return [int(n) for n in np.bincount(array[array >= 0], minlength=len(self.snapshot.arrays))]
+
+    @cached_property
+    def leaving(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return np.zeros(self.snapshot.running.count, dtype=np.bool_)
+
+    @cached_property
+    def places(self) -> tuple[I64, I64]:
+        """Place of every waiting and every running job in one common order."""
+        return places(self.snapshot, self.config)
+
     def run(self) -> Plan:
-        snapshot, config = self.snapshot, self.config
-        keys = ORDERS[config.order].keys(snapshot, config)
-        order = ranked((*keys.waiting, *by_submit(snapshot)), snapshot.waiting.ids)
-        early = snapshot.waiting.not_before_us[order] > snapshot.now_us
-        for row in order[early].tolist():
-            self.why[row] = reasons.not_before(int(snapshot.waiting.not_before_us[row]))
-        self._passes(order[~early])
+        snapshot = self.snapshot
+        orders = []
+        for lane in lanes(snapshot, self.config):
+            self.lane, self.backfill = lane, BACKFILLS[lane.config.backfill]
+            self.preemption = PREEMPTIONS[lane.config.preemption]
+            self.head, self.reservations = None, 0
+            orders.append(lane.rows)
+            self._passes(self._due(lane.rows))
+        order = np.concatenate(orders) if len(orders) > 1 else orders[0]
         position = np.empty(len(order), dtype=np.int64)
         position[order] = np.arange(1, len(order) + 1)
         return Plan(
             revision=snapshot.revision,
-            placements=placements(snapshot, self.room, self.given, position),
-            preemptions=tuple(self.preemptions),
+            placements=placements(snapshot, self.room, self.given, position) if self.given else (),
+            preemptions=tuple(self.stops),
             waits=self._waits(order),
-            order=config.order,
-            placement=config.placement,
+            order=self.config.order,
+            placement=self.config.placement,
             considered=self.considered,
         )
 
+    def _due(self, order: I64) -> I64:
+        """Rows whose start time has come; the others get their reason."""
+        not_before = self.snapshot.waiting.not_before_us
+        early = not_before[order] > self.snapshot.now_us
+        if not early.any():
+            return order
+        for row in order[early].tolist():
+            self._wait([row], self._reason(reasons.not_before(int(not_before[row]))))
+        return order[~early]
+
     def _passes(self, order: I64) -> None:
         """First whoever stays within a guarantee, then whoever must borrow; at most `depth` searches each."""
+        if not len(order):
+            return
+        kinds = self.kinds.of[order]
+        starts = np.flatnonzero(np.r_[True, kinds[1:] != kinds[:-1]])
+        ends = np.r_[starts[1:], len(order)]
+        rows = order.tolist()
         deferred: list[_Run] = []
-        seen = 0
-        for run in _runs(self.snapshot, order):
-            if self.considered >= self.config.depth:
-                break
-            seen += len(run.rows)
-            left = self._consider(run, guaranteed=True)
+        start_of = self.considered
+        deep: int | None = None
+        for kind, a, b in zip(kinds[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
+            state = self.state[kind]
+            if state == _DONE:
+                continue
+            if self.considered - start_of >= self.config.depth:
+                deep = self._reason(reasons.depth(self.config.depth)) if deep is None else deep
+                self._wait(rows[a:b], deep)
+                continue
+            run = _Run(kind, self._key(kind), rows[a:b])
+            left = run.rows if state == _LATER else self._try(run, guaranteed=True)
             if left:
-                deferred.append(_Run(run.key, left))
-        self._wait(order[seen:].tolist(), reasons.depth(self.config.depth))
+                deferred.append(_Run(kind, run.key, left))
         for run in deferred:
-            if self.considered >= 2 * self.config.depth:
-                self._wait(run.rows, reasons.depth(self.config.depth))
+            if self.state[run.kind] == _LATER:
+                self.state[run.kind] = _OPEN
+        for run in deferred:
+            if self.state[run.kind] == _DONE:
+                continue
+            if self.considered - start_of >= 2 * self.config.depth:
+                self._wait(run.rows, self._reason(reasons.depth(self.config.depth)))
             else:
-                self._consider(run, guaranteed=False)
+                self._try(run, guaranteed=False)
 
-    def _waits(self, order: I64) -> tuple[Wait, ...]:
-        ids, why = self.snapshot.waiting.ids, self.why
-        waits: list[Wait] = []
-        for row in order.tolist():
-            reason = why.get(row)
-            if reason is not None:
-                waits.append(Wait(ids[row], len(waits) + 1, reason))
-        return tuple(waits)
+    def _waits(self, order: I64) -> Waits:
+        placed = np.zeros(len(order), dtype=np.bool_)
+        placed[[item.row for item in self.given]] = True
+        rows = order[~placed[order]]
+        own = self.why_row[rows]
+        return Waits(
+            self.snapshot.waiting.ids,
+            rows,
+            np.where(own >= 0, own, self.why_kind[self.kinds.of[rows]]),
+            self.reasons,
+        )
 
-    def _wait(self, rows: list[int], reason: Reason) -> None:
-        self.why.update(dict.fromkeys(rows, reason))
+    def _reason(self, reason: Lazy) -> int:
+        self.reasons.append(reason)
+        return len(self.reasons) - 1
 
-    def _consider(self, run: _Run, *, guaranteed: bool) -> list[int]:
+    def _wait(self, rows: list[int], reason: int) -> None:
+        self.why_row[rows] = reason
+
+    def _park(self, kind: int, reason: int) -> list[int]:
+        """The reason holds for every job of the kind that has none of its own, until the cycle ends."""
+        self.state[kind] = _DONE
+        self.why_kind[kind] = reason
+        return []
+
+    def _key(self, kind: int) -> Key:
+        found = self.keys.get(kind)
+        if found is None:
+            found = self.keys[kind] = self.kinds.key(kind)
+        return found
+
+    def _chooser(self) -> Chooser:
+        name = self.lane.config.placement
+        found = self.choosers.get(name)
+        if found is None:
+            scorer = PLACEMENTS[name](self.snapshot, self.lane.config)
+            found = self.choosers[name] = Chooser(self.room, scorer)
+        return found
+
+    def _try(self, run: _Run, *, guaranteed: bool) -> list[int]:
         """Place what can be placed of `run`; give the rest a reason, or hand it back to try as a borrower."""
-        memo = (run.key, guaranteed)
-        if memo in self.parked:
-            known = self.parked[memo]
-            if known is None:
-                return run.rows
-            self._wait(run.rows, known)
-            return []
-        if self.config.backfill == "strict" and self.head is not None:
-            self._wait(run.rows, reasons.behind(self.snapshot.waiting.ids[self.head]))
-            return []
-        return self._try(run, guaranteed)
-
-    def _try(self, run: _Run, guaranteed: bool) -> list[int]:
-        request, tasks, org, project, array, array_limit, _, limit_us = run.key
+        if not self.backfill.passing and self.head is not None:
+            return self._park(run.kind, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head])))
+        request, tasks, org, project, array, array_limit, _, limit_us, *_ = run.key
         needs = self._needs(request)
         room_left = array_limit - self.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
         rows, limited, tried = run.rows, False, False
         starved: list[Need] = []
-        ask = self.quotas.room_guaranteed if guaranteed else self.quotas.room
-        for group in (needs,) if self.scorer.joint else tuple((need,) for need in needs):
+        chooser = self._chooser()
+        for group in (needs,) if chooser.scorer.joint else tuple((need,) for need in needs):
             while rows:
-                allowed = {need: ask(org, project, need, tasks) for need in group}
-                limited = limited or min(allowed.values(), default=PLENTY) < len(rows)
-                able = tuple(need for need in group if allowed[need] > 0)
-                wanted = min([len(rows), max(room_left, 0), *(allowed[need] for need in able)])
+                allowed = self._allowed(org, project, group, tasks, guaranteed)
+                limited = limited or min(allowed, default=PLENTY) < len(rows)
+                able = tuple(need for need, most in zip(group, allowed, strict=True) if most > 0)
+                wanted = min([len(rows), max(room_left, 0), *(most for most in allowed if most > 0)])
                 if not able or wanted == 0:
                     break
-                placed, searched = self._place(able, tasks, wanted, limit_us)
+                placed, searched = self._place(chooser, able, tasks, wanted, limit_us)
                 tried = tried or searched
                 self._record(run, rows[: len(placed)], placed, guaranteed)
                 rows, room_left = rows[len(placed) :], room_left - len(placed)
@@ -185,20 +242,22 @@ class _Cycle:
         if not rows:
             return []
         if room_left <= 0:
-            return self._park(run.key, guaranteed, rows, reasons.array_limit(array_limit))
+            return self._park(run.kind, self._reason(reasons.array_limit(array_limit)))
         if limited and guaranteed:
-            self.parked[(run.key, True)] = None
+            self.state[run.kind] = _LATER
             return rows
         if limited and not starved:
-            return self._park(run.key, guaranteed, rows, self._quota_reason(run.key, needs))
-        self._blocked(run.key, tuple(starved), rows, guaranteed)
-        return []
+            return self._park(run.kind, self._quota_reason(run.key, needs))
+        return self._blocked(run, tuple(starved), rows, guaranteed)
 
-    def _park(self, key: Key, guaranteed: bool, rows: list[int], reason: Reason) -> list[int]:
-        """The reason holds for every equal job until the cycle ends, since what is free only shrinks."""
-        self.parked[(key, guaranteed)] = reason
-        self._wait(rows, reason)
-        return []
+    def _allowed(
+        self, org: int, project: int, group: tuple[Need, ...], tasks: int, guaranteed: bool
+    ) -> list[int]:
+        """How many jobs each need's quotas leave room for."""
+        if not self.snapshot.quotas.labels:
+            return [PLENTY] * len(group)
+        ask = self.quotas.room_guaranteed if guaranteed else self.quotas.room
+        return [ask(org, project, need, tasks) for need in group]
 
     def _needs(self, request: int) -> tuple[Need, ...]:
         found = self.needs.get(request)
@@ -211,84 +270,137 @@ class _Cycle:
         return not (limit_us > 0 and self.snapshot.now_us + limit_us <= self.reserved_us)
 
     def _place(
-        self, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
+        self, chooser: Chooser, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
     ) -> tuple[list[tuple[Need, list[Chunk]]], bool]:
         """Up to `wanted` jobs, and whether it was searched at all (False: known to be full)."""
-        lasting = self._lasting(limit_us)
-        held = lasting and self.room.reserved
-        needs = tuple(
-            need
-            for need in needs
-            if (need.key, tasks, held) not in self.full and (need.key, tasks, False) not in self.full
-        )
+        needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
+        if needs and self.unheld is not None:
+            if not any(int(np.minimum(chooser.sheet(n, False).fit, tasks).sum()) >= tasks for n in needs):
+                self.full.update((need.key, tasks, False) for need in needs)
+                return [], True
+            self._reserve_first()
+            needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
         if not needs:
             return [], False
+        lasting = self._lasting(limit_us)
         placed: list[tuple[Need, list[Chunk]]] = []
         if tasks == 1:
-            placed += [(need, [chunk]) for need, chunk in self.chooser.singles(needs, wanted, lasting)]
+            placed += [(need, [chunk]) for need, chunk in chooser.singles(needs, wanted, lasting)]
         else:
-            while len(placed) < wanted and (gang := self.chooser.gang(needs, tasks, lasting)):
+            while len(placed) < wanted and (gang := chooser.gang(needs, tasks, lasting)):
                 placed.append((gang[0][0], [chunk for _, chunk in gang]))
         if len(placed) < wanted:
-            self.full.update((need.key, tasks, held) for need in needs)
+            self.full.update((need.key, tasks, lasting and self.room.reserved) for need in needs)
         return placed, True
+
+    def _unfilled(self, needs: tuple[Need, ...], tasks: int, held: bool) -> tuple[Need, ...]:
+        """Needs that are not yet known to find no room."""
+        full = self.full
+        return tuple(
+            need
+            for need in needs
+            if (need.key, tasks, held) not in full and (need.key, tasks, False) not in full
+        )
 
     def _record(
         self, run: _Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
     ) -> None:
-        _, tasks, org, project, array, _, _, limit_us = run.key
+        _, tasks, org, project, array, _, _, limit_us, *_ = run.key
+        counted = bool(self.snapshot.quotas.labels)
+        line = self.__dict__.get("timeline")
         for row, (need, chunks) in zip(rows, placed, strict=True):
             self.given.append(Given(row, need, tuple(chunks), self.head is not None, not guaranteed))
-            self.timeline.placed(need, chunks, limit_us)
-            self.quotas.take(org, project, need, tasks)
+            if line is not None:
+                line.placed(need, chunks, limit_us)
+            if counted:
+                self.quotas.take(org, project, need, tasks)
         if array >= 0:
             self.elements[array] += len(placed)
 
-    def _quota_reason(self, key: Key, needs: tuple[Need, ...]) -> Reason:
+    def _quota_reason(self, key: Key, needs: tuple[Need, ...]) -> int:
         _, tasks, org, project, *_ = key
         bindings = (self.quotas.binding(org, project, need, tasks) for need in needs)
-        return reasons.quota(next((binding for binding in bindings if binding is not None), None))
+        return self._reason(reasons.quota(next((b for b in bindings if b is not None), None)))
 
-    def _blocked(self, key: Key, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> None:
-        """No room: say why; make room by preemption where that is right; reserve for the first such job."""
-        request, tasks = key[0], key[1]
-        never = self._never(request, tasks)
-        if never is not None:
-            self._park(key, guaranteed, rows, never)
-            return
-        same = (needs, tasks, self._lasting(key[7]))
+    def _blocked(self, run: _Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+        """No room: say why; make room by preemption where that is right; reserve for the first such jobs."""
+        request, tasks, limit_us = run.key[0], run.key[1], run.key[7]
+        if self._never(request, tasks):
+            return self._park(run.kind, self._reason(self._impossible(request, tasks)))
+        same = (needs, tasks, self._lasting(limit_us))
         known = self.shortage.get(same)
+        passing = False
         if known is None and self.room.reserved and any(fits(self.room, need, tasks) for need in needs):
             head = self.snapshot.waiting.ids[self.head] if self.head is not None else "-"
-            known = self.shortage[same] = reasons.reserved(head, None)
-        if known is None or known.code is Code.CAPACITY:
-            rows = self._make_room(key, needs, rows, guaranteed)
+            known = self.shortage[same] = self._reason(reasons.reserved(head, None))
+            passing = True
+        if not passing:
+            rows = self._make_room(run, needs, rows, guaranteed)
         if known is not None:
-            self._park(key, guaranteed, rows, known)
-            return
+            return self._park(run.kind, known)
         if not rows:
-            return
-        start = None
-        if self.head is None:
-            self.head = rows[0]
-            if self.config.backfill == "easy":
-                start = self._reserve(needs, tasks)
-        elif self.estimates < _ESTIMATES:
-            self.estimates += 1
-            start = self._estimate(self.timeline.earliest(needs, tasks))
-        found = reasons.details(self.snapshot, self.room, self.snapshot.requests[request], needs, tasks)
-        reason = reasons.capacity(found, start)
-        self._wait(rows[:1], reason)
-        self.shortage[same] = reasons.capacity(found, None)
-        self._park(key, guaranteed, rows[1:], self.shortage[same])
+            return []
+        start = self._promise(needs, tasks, rows[0])
+        short = self._capacity(request, needs, tasks)
+        self._wait(rows[:1], self._reason(_with_start(short, start)))
+        number = self.shortage[same] = self._reason(short)
+        return self._park(run.kind, number)
 
-    def _never(self, request: int, tasks: int) -> Reason | None:
+    def _promise(self, needs: tuple[Need, ...], tasks: int, row: int) -> Callable[[], StartEstimate | None]:
+        """Reserve for a blocked job if the policy does; returns how to find its start estimate."""
+        first = self.head is None
+        if first:
+            self.head = row
+        if self.reservations < self.backfill.depth(self.lane.config):
+            self.reservations += 1
+            if self.unheld is not None:
+                self._reserve_first()
+            self.unheld = (needs, tasks, row)
+            return lambda: self._started(row)
+        if first or self.estimates < _ESTIMATES:
+            self.estimates += not first
+            return lambda: self._estimate(self.timeline.earliest(needs, tasks))
+        return lambda: None
+
+    def _started(self, row: int) -> StartEstimate | None:
+        """The estimate that came with a reservation."""
+        if self.unheld is not None:
+            self._reserve_first()
+        return self.promised.get(row)
+
+    @cached_property
+    def promised(self) -> dict[int, StartEstimate | None]:
+        return {}
+
+    def _reserve_first(self) -> None:
+        """Make the reservation that was put off until somebody could be in its way."""
+        if self.unheld is None:
+            return
+        (needs, tasks, row), self.unheld = self.unheld, None
+        found = self.timeline.earliest(needs, tasks)
+        self.promised[row] = self._estimate(found)
+        if found is not None:
+            self._hold(found[0], found[1], tasks)
+
+    def _capacity(self, request: int, needs: tuple[Need, ...], tasks: int) -> Callable[[], Reason]:
+        snapshot, room = self.snapshot, self.room
+        return lambda: reasons.capacity(
+            reasons.details(snapshot, room, snapshot.requests[request], needs, tasks), None
+        )
+
+    def _never(self, request: int, tasks: int) -> bool:
+        """Whether not even the empty center could run it."""
         memo = (request, tasks)
         if memo not in self.impossible:
-            self.impossible[memo] = feasible.check(
-                self.snapshot, self.empty, self.snapshot.requests[request], self._needs(request), tasks
-            )
+            self.impossible[memo] = not any(fits(self.empty, n, tasks) for n in self._needs(request))
         return self.impossible[memo]
+
+    def _impossible(self, request: int, tasks: int) -> Callable[[], Reason]:
+        def found() -> Reason:
+            asked, needs = self.snapshot.requests[request], self._needs(request)
+            return reasons.impossible(reasons.details(self.snapshot, self.empty, asked, needs, tasks))
+
+        return found
 
     def _estimate(self, found: tuple[int, Need, bool] | None) -> StartEstimate | None:
         """From now until all that must end reached its limit; likely half-way. None when it rests on a guess."""
@@ -297,71 +409,71 @@ class _Cycle:
         now, latest = self.snapshot.now_us, found[0]
         return StartEstimate(now, now + (latest - now) // 2, latest)
 
-    def _reserve(self, needs: tuple[Need, ...], tasks: int) -> StartEstimate | None:
-        found = self.timeline.earliest(needs, tasks)
-        if found is None:
-            return None
-        self._hold(found[0], found[1], tasks)
-        return self._estimate(found)
-
     def _hold(self, at_us: int, need: Need, tasks: int) -> None:
-        self.timeline.reserve(at_us, need, tasks, self.scorer)
+        self.timeline.reserve(at_us, need, tasks, self._chooser().scorer)
         self.reserved_us = min(self.reserved_us or at_us, at_us)
-        self.chooser.forget()
+        for chooser in self.choosers.values():
+            chooser.forget()
         self.full = {memo for memo in self.full if not memo[2]}
 
-    def _make_room(self, key: Key, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+    def _make_room(self, run: _Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
-        if not guaranteed or self.config.preemption == "none":
+        if not guaranteed or self.preemption is None or not self.snapshot.running.count:
             return rows
-        tasks, now = key[1], self.snapshot.now_us
-        soon = now + round(self.config.grace_s * _US)
+        config, tasks, now = self.lane.config, run.key[1], self.snapshot.now_us
+        soon = now + round(config.grace_s * _US)
         left = list(rows)
-        while (
-            left
-            and self.preempt_tries < self.config.preempt_depth
-            and len(self.preemptions) < self.config.preempt_limit
-        ):
+        while left and self.preempt_tries < config.preempt_depth and len(self.stops) < config.preempt_limit:
             self.preempt_tries += 1
-            count = self._victims(key, needs, left[0], soon)
+            count = self._victims(run.key, needs, left[0], soon)
             if count == 0:
                 break
+            if self.unheld is not None:
+                self._reserve_first()
             ready = self.timeline.room_at(soon)
             need = next((need for need in needs if fits(ready, need, tasks)), None)
             if need is None:
                 break
             self._hold(soon, need, tasks)
-            self._wait(left[:1], reasons.preempting(count, StartEstimate(now, soon, soon)))
+            self._wait(left[:1], self._reason(reasons.preempting(count, StartEstimate(now, soon, soon))))
             self.head = left[0] if self.head is None else self.head
             left = left[1:]
         return left
 
     def _victims(self, key: Key, needs: tuple[Need, ...], row: int, soon: int) -> int:
         """How many attempts are ending or were now told to end for this job; 0 when that would not do."""
-        tasks = key[1]
-        ending = self.snapshot.running.ending | self.leaving
+        if self.preemption is None:
+            return 0
+        tasks, running = key[1], self.snapshot.running
         ready = self.timeline.room_at(soon)
         if any(fits(ready, need, tasks) for need in needs):
-            return int(ending.sum())  # without any, what runs ends by itself just as soon
-        reclaims = self.quotas.any_guarantee
-        claim = Claim(key[2], key[6], tasks, reclaims)
+            # without any that ends for it, what runs ends by itself just as soon
+            return int((running.ending | self.leaving).sum())
+        ranks = self.places[1] if self.preemption.ranks else None
+        rank = int(self.places[0][row]) if self.preemption.ranks else 0
+        claim = Claim(key[2], key[6], tasks, self.quotas.any_guarantee, rank)
         found = find_victims(
-            self.snapshot, self.config, self.quotas, self.timeline, needs, claim, self.leaving
-        )
+            self.snapshot, self.lane.config, self.preemption, self.quotas, self.timeline, needs, claim,
+            self.leaving, ranks,
+        )  # fmt: skip
         if not found:
             return 0
         self.leaving[list(found)] = True
         self.timeline.end_soon(found, soon)
-        running, job = self.snapshot.running, self.snapshot.waiting.ids[row]
+        job, grace_s = self.snapshot.waiting.ids[row], self.lane.config.grace_s
         for a in found:
-            self.preemptions.append(
-                Preemption(
-                    running.ids[a], running.job_ids[a], job, self.config.grace_s, self._why_stopped(a, key)
-                )
+            self.stops.append(
+                Stop(running.ids[a], running.job_ids[a], job, grace_s, self._why_stopped(claim, a))
             )
         return len(found)
 
-    def _why_stopped(self, attempt: int, key: Key) -> Text:
-        if int(self.snapshot.running.priority[attempt]) < key[6]:
-            return text("Stopped for a job of higher priority; it goes back to the queue")
-        return text("Stopped to give back borrowed capacity; it goes back to the queue")
+    def _why_stopped(self, claim: Claim, attempt: int) -> Text:
+        assert self.preemption is not None
+        return self.preemption.why(self.snapshot, claim, attempt)
+
+
+def _with_start(
+    reason: Callable[[], Reason], start: Callable[[], StartEstimate | None]
+) -> Callable[[], Reason]:
+    """The same reason with a start estimate."""
+    return lambda: replace(reason(), start=start())

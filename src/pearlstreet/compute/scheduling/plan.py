@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -160,7 +160,8 @@ class Plan:
     revision: int
     placements: tuple[Placement, ...]
     preemptions: tuple[Preemption, ...]
-    waits: tuple[Wait, ...]
+    waits: Sequence[Wait]
+    """Made when first looked at; compares like a tuple."""
     order: str = ""
     placement: str = ""
     considered: int = 0

@@ -14,7 +14,7 @@ import numpy as np
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.builder import GFLOPS_PER_PFLOPS
-from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.room import PLENTY, Need
 
 _PFLOPS, _CARDS, _CPUS = 0, 1, 2
@@ -159,6 +159,14 @@ class QuotaState:
             return any(q in counted and used[q] > self._guaranteed[q] for q in guaranteed)
         kinds = {kind for kind, _ in self._guaranteed_anywhere}
         return bool(kinds & {_PFLOPS, _CARDS}) if need_model else _CPUS in kinds
+
+    def borrowers(self, able: Bools) -> Bools:
+        """Which of the attempts of `able` sit beyond their accounts' guarantees."""
+        running = self._snapshot.running
+        found = np.zeros(running.count, dtype=np.bool_)
+        for a in np.flatnonzero(able).tolist():
+            found[a] = self.borrows(a, bool(running.gflops[a]), self.used)
+        return found
 
     def released(self, attempt: int, used: list[int]) -> None:
         """Take an attempt's use out of `used`."""

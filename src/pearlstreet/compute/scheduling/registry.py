@@ -7,22 +7,34 @@ from types import MappingProxyType
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
+from pearlstreet.compute.scheduling.backfill.conservative import CONSERVATIVE
+from pearlstreet.compute.scheduling.backfill.easy import EASY
+from pearlstreet.compute.scheduling.backfill.greedy import GREEDY
+from pearlstreet.compute.scheduling.backfill.protocol import Backfill
+from pearlstreet.compute.scheduling.backfill.strict import STRICT
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.order.deadline import Deadline
 from pearlstreet.compute.scheduling.order.fair_share import FairShare
 from pearlstreet.compute.scheduling.order.fifo import Fifo
+from pearlstreet.compute.scheduling.order.gittins import Gittins
+from pearlstreet.compute.scheduling.order.las import Las
 from pearlstreet.compute.scheduling.order.priority import Priority
 from pearlstreet.compute.scheduling.order.protocol import Order
 from pearlstreet.compute.scheduling.order.shortest import Shortest
 from pearlstreet.compute.scheduling.placement import best_fit, first_fit, pack, spread
 from pearlstreet.compute.scheduling.placement.expected_fill import ExpectedFill
 from pearlstreet.compute.scheduling.placement.protocol import Placement, plain
+from pearlstreet.compute.scheduling.preemption.priority import ByPriority
+from pearlstreet.compute.scheduling.preemption.protocol import Preemption
+from pearlstreet.compute.scheduling.preemption.rank import ByRank
 
 ORDERS: Mapping[str, Order] = MappingProxyType(
     {
         "deadline": Deadline(),
         "fair-share": FairShare(),
         "fifo": Fifo(),
+        "gittins": Gittins(),
+        "las": Las(),
         "priority": Priority(),
         "shortest": Shortest(),
     }
@@ -38,9 +50,13 @@ PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
     }
 )
 
-BACKFILLS = ("conservative", "easy", "greedy", "strict")
-PREEMPTIONS = ("none", "priority", "rank")
-ELASTICITIES = ("grow-shrink", "none")
+BACKFILLS: Mapping[str, Backfill] = MappingProxyType(
+    {"conservative": CONSERVATIVE, "easy": EASY, "greedy": GREEDY, "strict": STRICT}
+)
+PREEMPTIONS: Mapping[str, Preemption | None] = MappingProxyType(
+    {"none": None, "priority": ByPriority(), "rank": ByRank()}
+)
+ELASTICITIES = ("none",)
 
 
 def kinds() -> Mapping[str, tuple[str, ...]]:
@@ -48,8 +64,8 @@ def kinds() -> Mapping[str, tuple[str, ...]]:
     return {
         "order": tuple(sorted(ORDERS)),
         "placement": tuple(sorted(PLACEMENTS)),
-        "backfill": BACKFILLS,
-        "preemption": PREEMPTIONS,
+        "backfill": tuple(sorted(BACKFILLS)),
+        "preemption": tuple(sorted(PREEMPTIONS)),
         "elasticity": ELASTICITIES,
     }
 

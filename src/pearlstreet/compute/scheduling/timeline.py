@@ -32,6 +32,7 @@ class Timeline:
         start, end = running.started_us, running.expected_end_us
         unknown = end == UNKNOWN_US
         guessed = np.maximum(start + self._assumed_us, now + np.maximum(now - start, 0))
+        guessed = np.where(running.predicted_end_us > now, running.predicted_end_us, guessed)
         end = np.where(unknown, guessed, end)
         overdue = end <= now
         end = np.where(overdue, now + grace_us, end)

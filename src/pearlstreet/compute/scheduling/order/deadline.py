@@ -10,7 +10,7 @@ import numpy as np
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import NEVER
 
 
@@ -18,7 +18,7 @@ def _due(deadline_us: I64) -> I64:
     return np.where(deadline_us > 0, deadline_us, NEVER)
 
 
-class Deadline:
+class Deadline(Still):
     """By priority, then deadline, then submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
-from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import by_deadline, ranked
 from pearlstreet.compute.scheduling.room import needs_of
 from pearlstreet.compute.scheduling.rows import Usage
@@ -53,10 +53,15 @@ def held(snapshot: Snapshot, half_life_s: float) -> F64:
     window_h = half_life_s / math.log(2) / 3600
     total = capacity(snapshot)
     share = snapshot.accounts.usage / window_h / total
-    running = snapshot.running
-    now = np.stack([running.gflops / _GFLOPS, running.cpu / _MILLI, running.memory / _MIB], axis=1) / total
-    np.add.at(share, running.project, now)
+    np.add.at(share, snapshot.running.project, holdings(snapshot))
     return np.asarray(share)
+
+
+def holdings(snapshot: Snapshot) -> F64:
+    """[R, 3] share of the center that each running attempt holds, by resource."""
+    running = snapshot.running
+    now = np.stack([running.gflops / _GFLOPS, running.cpu / _MILLI, running.memory / _MIB], axis=1)
+    return np.asarray(now / capacity(snapshot))
 
 
 def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64:
@@ -71,7 +76,7 @@ def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64
     return np.round(tags, 9)  # equal accounts stay equal whatever the order of adding up
 
 
-class FairShare:
+class FairShare(Still):
     """By priority, organisation's tag, project's tag, deadline, submit time.
 
     A deadline moves a job ahead of its own project's only (and of equals): it buys nothing at another's cost.

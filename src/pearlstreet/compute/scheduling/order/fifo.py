@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 
 
-class Fifo:
+class Fifo(Still):
     """By submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 
 
-class Priority:
+class Priority(Still):
     """By priority with age, the larger first, then submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:

@@ -30,3 +30,14 @@ class Order(Protocol):
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         """Sort columns of the waiting and, unless the policy cannot, of the running jobs."""
         ...
+
+    def changes_us(self, snapshot: Snapshot, config: PlannerConfig) -> int:
+        """When the ranking next changes by the passing of time alone; 0: not before a job comes or goes."""
+        ...
+
+
+class Still:
+    """For policies whose ranking changes only when jobs come and go."""
+
+    def changes_us(self, snapshot: Snapshot, config: PlannerConfig) -> int:
+        return 0
