@@ -1,0 +1,1 @@
+"""Who may pass a blocked job: one file a policy."""

@@ -1,0 +1,7 @@
+"""Greedy (first fit, skip-over): whoever fits starts; a large job may wait for ever behind small ones."""
+
+from __future__ import annotations
+
+from pearlstreet.compute.scheduling.backfill.protocol import Backfill
+
+GREEDY = Backfill(passing=True, reservations=0)

@@ -1,0 +1,23 @@
+"""What a backfill policy answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pearlstreet.compute.scheduling.config import PlannerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Whether jobs pass a blocked one, and how many blocked jobs get a reservation that those must respect.
+
+    A reservation is a promise only as far as limits go: a job that starts now counts as gone before it only by its
+    enforced limit, never by a prediction.
+    """
+
+    passing: bool
+    reservations: int
+
+    def depth(self, config: PlannerConfig) -> int:
+        """Reservations of one cycle; -1 in the policy stands for the configured depth."""
+        return config.reserve_depth if self.reservations < 0 else self.reservations

@@ -1,0 +1,35 @@
+"""How large jobs are and how much service they had: measures that several order policies share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pearlstreet.compute.scheduling.model import I64, Snapshot
+
+
+def waiting_devices(snapshot: Snapshot) -> I64:
+    """Devices of each waiting job; a part of one, or none, counts as one."""
+    each = np.array([max(request.count, 1) for request in snapshot.requests], dtype=np.int64)
+    waiting = snapshot.waiting
+    return each[waiting.request] * waiting.tasks if waiting.count else np.zeros(0, dtype=np.int64)
+
+
+def running_devices(snapshot: Snapshot) -> I64:
+    """Devices of each running attempt, at least one."""
+    running = snapshot.running
+    return np.maximum(np.bincount(running.device_attempt, minlength=running.count), 1).astype(np.int64)
+
+
+def running_service(snapshot: Snapshot) -> I64:
+    """Device time (µs) of each running job so far, earlier attempts included."""
+    running = snapshot.running
+    ran_us = np.maximum(snapshot.now_us - running.started_us, 0)
+    return np.asarray(running.served_device_us + ran_us * running_devices(snapshot))
+
+
+def waited(snapshot: Snapshot) -> tuple[I64, I64]:
+    """How long (µs) each waiting and each running job has waited in all: its age less the time it ran."""
+    waiting, running, now = snapshot.waiting, snapshot.running, snapshot.now_us
+    waits = now - waiting.submitted_us - waiting.served_device_us // waiting_devices(snapshot)
+    runs = running.started_us - running.submitted_us - running.served_device_us // running_devices(snapshot)
+    return np.maximum(waits, 0), np.maximum(runs, 0)

@@ -1,0 +1,88 @@
+"""The order of a cycle: queues by rank, inside a queue the order policy's ranking, before all who waited too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.order.measures import waited
+from pearlstreet.compute.scheduling.order.protocol import Columns
+from pearlstreet.compute.scheduling.order.ties import by_submit, ranked
+from pearlstreet.compute.scheduling.registry import ORDERS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """Waiting jobs that are planned together, under one set of policies, in their order."""
+
+    config: PlannerConfig
+    rows: I64
+
+
+def lanes(snapshot: Snapshot, config: PlannerConfig) -> Iterator[Lane]:
+    """One lane a queue, lowest rank first; all jobs in one when the center has no queues. At least one lane."""
+    if not config.queues:
+        yield Lane(config, _in_order(snapshot, config))
+        return
+    rank = {queue.name: queue.rank for queue in config.queues}
+    of = snapshot.waiting.queue
+    named = {name: number for number, name in enumerate(snapshot.queues)}
+    known = [named[queue.name] for queue in config.queues if queue.name in named]
+    others = np.flatnonzero(~np.isin(of, known))
+    groups = [(0, "", others)]
+    groups += [
+        (rank[queue.name], queue.name, np.flatnonzero(of == named.get(queue.name, -2)))
+        for queue in config.queues
+    ]
+    for _, name, rows in sorted(groups, key=lambda group: (group[0], group[1])):
+        if len(rows) or name == "":
+            own = config.of_queue(name)
+            order = _in_order(snapshot, own)
+            yield Lane(own, order[np.isin(order, rows)])
+
+
+def _in_order(snapshot: Snapshot, config: PlannerConfig) -> I64:
+    keys = ORDERS[config.order].keys(snapshot, config)
+    columns = (*_overdue(snapshot, config)[0], *keys.waiting, *by_submit(snapshot))
+    return ranked(columns, snapshot.waiting.ids)
+
+
+def _overdue(snapshot: Snapshot, config: PlannerConfig) -> tuple[Columns, Columns]:
+    """Columns that put who waited longer than `wait_max_s` in all before everybody else, the oldest first."""
+    if config.wait_max_s <= 0:
+        return (), ()
+    most = round(config.wait_max_s * 1e6)
+    found = []
+    for wait, submitted in zip(
+        waited(snapshot), (snapshot.waiting.submitted_us, snapshot.running.submitted_us), strict=True
+    ):
+        over = wait >= most
+        found.append(((~over).astype(np.int64), np.where(over, submitted, 0)))
+    return found[0], found[1]
+
+
+def places(snapshot: Snapshot, config: PlannerConfig) -> tuple[I64, I64]:
+    """Place of each waiting and each running job in one ranking; running ones last where the policy cannot rank them.
+
+    Of equals the one that runs goes first: nobody is displaced by an equal.
+    """
+    waiting, running = snapshot.waiting.count, snapshot.running.count
+    keys = ORDERS[config.order].keys(snapshot, config)
+    if keys.running is None:
+        rank = np.empty(waiting, dtype=np.int64)
+        rank[_in_order(snapshot, config)] = np.arange(waiting)
+        return rank, np.full(running, -1, dtype=np.int64)
+    mine, theirs = _overdue(snapshot, config)
+    both = [
+        np.concatenate([a, b]) for a, b in zip((*mine, *keys.waiting), (*theirs, *keys.running), strict=True)
+    ]
+    runs = np.r_[np.ones(waiting, dtype=np.int64), np.zeros(running, dtype=np.int64)]
+    place = np.empty(waiting + running, dtype=np.int64)
+    place[ranked((*both, runs), (*snapshot.waiting.ids, *snapshot.running.ids))] = np.arange(
+        waiting + running
+    )
+    return place[:waiting], place[waiting:]
