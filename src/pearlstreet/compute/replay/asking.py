@@ -62,6 +62,8 @@ def _value(said: str, key: str, value: str, kind: type) -> Any:
         return value.lower() in ("true", "yes")
     if kind is str:
         return value
+    if kind is tuple:
+        return tuple(_value(said, key, part, float) for part in value.split("/"))
     try:
         found = kind(value)
     except (ValueError, OverflowError):

@@ -32,6 +32,8 @@ _ROUNDS_MAX = 64
 """Plans at one moment: each stops attempts and so makes another one worth while."""
 _FRAGMENTS = 400
 """Moments at which fragmentation is looked at."""
+_LEARN = 200
+"""Arrivals after which the workload is looked at anew, at least."""
 _H_US = 3_600 * US_PER_S
 
 
@@ -90,6 +92,7 @@ class Replay:
         self._arrived, self._over, self._now = 0, 0, 0
         self._used_bp = self._used_gflops = 0
         self._usage_us = 0
+        self._learn_at = _FOREVER if trace.stays.any() else _LEARN
         self._fragments_us, self._fragments_step = 0, 0
         self._guarantees = any(quota.guaranteed for quota in quotas)
         self.outcome = self._blank()
@@ -128,6 +131,8 @@ class Replay:
         self._over = len(outcome.never)
         span = int(trace.submit_us[-1]) if trace.count else 0
         self._fragments_step = max(span // _FRAGMENTS, US_PER_S)
+        if trace.stays.any():
+            self.state.learn_workload(trace.count)  # the experiment tells it beforehand
         report = max(trace.count // 200, 1)
         told = 0
         while True:
@@ -168,6 +173,9 @@ class Replay:
         while self._arrived < len(queue) and self._submit[queue[self._arrived]] <= now:
             self._enqueue(queue[self._arrived])
             self._arrived += 1
+        if self._arrived >= self._learn_at:
+            self.state.learn_workload(self._arrived)
+            self._learn_at = self._arrived + max(self._arrived // 4, _LEARN)
 
     # What happens to a job
 

@@ -16,7 +16,7 @@ from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.model import I64, NO_LIMIT, Running, Snapshot, Waiting
 from pearlstreet.compute.scheduling.plan import Placement
-from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota
+from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota, Request
 
 _NONE = -1
 
@@ -46,7 +46,15 @@ class State:
         self._waiting_ids: list[str] = []
         self.waiting = Columns((np.int64, 15), (np.int32, 6), (np.bool_, 1))
         self.services: I64 = np.zeros(0, dtype=np.int64)
+        self.workload: tuple[tuple[Request, int], ...] = ()
         self.revision = 0
+
+    def learn_workload(self, rows: int) -> None:
+        """What was asked for lately: by the first so many jobs of the trace."""
+        trace = self.trace
+        counts = np.bincount(trace.request[:rows], weights=trace.tasks[:rows], minlength=len(trace.requests))
+        found = [(trace.requests[i], int(counts[i])) for i in np.flatnonzero(counts).tolist()]
+        self.workload = tuple(sorted(found, key=lambda row: (-row[1], repr(row[0]))))
 
     def wait(
         self,
@@ -187,6 +195,7 @@ class State:
             users=self.users,
             queues=self.queues,
             services=self.services,
+            workload=self.workload,
         )
 
     def _running(self) -> Running:
