@@ -145,7 +145,7 @@ class SimulatedRig(Rig):
             nodes_from("2x8xH100-80G,1xcpu"),
             clock=self.clock,
             rng=SeededRng(7),
-            habits=Habits(failure_share=0.0),
+            habits=Habits(),
             state_path=self.folder / "cluster.jsonl",
         )
 

@@ -56,7 +56,7 @@ class World:
             self.nodes,
             clock=WorldClock(self.time),
             rng=stream(seed, "engine"),
-            habits=Habits(failure_share=0.0),
+            habits=Habits(),
         )
         self.wire = Wire()
         self.faults = Faults(Chance(seed, "faults"), self.scenario.kinds, self.scenario.rates)

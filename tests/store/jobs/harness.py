@@ -67,9 +67,7 @@ class Center:
         rng = SeededRng(11)
         sealer = Sealer((SealingKey(bytes(32)),), rng)
         self.store = Store(self.database or _in_memory(), clock=self.clock, rng=rng, sealer=sealer)
-        self.simulated = SimulatedEngine(
-            nodes_from(self.cluster), clock=self.clock, rng=rng, habits=Habits(failure_share=0.0)
-        )
+        self.simulated = SimulatedEngine(nodes_from(self.cluster), clock=self.clock, rng=rng, habits=Habits())
         engine: Engine = self.wrap(self.simulated) if self.wrap else self.simulated
         folders = Folders(self.folder)
         folders.create()

@@ -114,9 +114,7 @@ def test_the_center_goes_on_with_it(database: Database, version: str, tmp_path: 
     old.load(database, version)
     migrations.migrate(database)
     store = opened(database)
-    engine = SimulatedEngine(
-        nodes_from("2x8xH100-80G"), clock=store.clock, rng=store.rng, habits=Habits(failure_share=0.0)
-    )
+    engine = SimulatedEngine(nodes_from("2x8xH100-80G"), clock=store.clock, rng=store.rng, habits=Habits())
     folders = Folders(tmp_path / "data")
     folders.create()
     runtime = Runtime(engines={engine.name: engine}, folders=folders)

@@ -12,7 +12,7 @@ from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes
 
 def make_engine(clock: Clock, *, seed: int = 1, spec: str = "4x8xH100-80G", **fields: Any) -> SimulatedEngine:
     """Nodes `h100-0001` … whose jobs do not fail by themselves."""
-    usual: dict[str, Any] = {"habits": Habits(failure_share=0.0)}
+    usual: dict[str, Any] = {"habits": Habits()}
     return SimulatedEngine(nodes_from(spec), clock=clock, rng=SeededRng(seed), **{**usual, **fields})
 
 

@@ -49,9 +49,9 @@ def test_the_order_of_calls_does_not_change_an_attempt() -> None:
     assert ends[0] == ends[1]
 
 
-def test_drawn_lengths_are_heavy_tailed_and_a_small_share_fails() -> None:
+def test_drawn_lengths_are_heavy_tailed_and_as_many_fail_as_told() -> None:
     clock = VirtualClock()
-    engine = make_engine(clock, habits=Habits())
+    engine = make_engine(clock, habits=Habits(failure_share=0.03))
     for number in range(2000):
         value_of(engine.start(make_order(f"att_{number}", lasts_s=None, devices=0)))
     clock.advance(200_000)

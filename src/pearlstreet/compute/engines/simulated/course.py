@@ -46,7 +46,7 @@ class Habits:
     """Standard deviation of the logarithm of the length."""
     shortest_s: float = 30.0
     longest_s: float = 86_400.0
-    failure_share: float = 0.03
+    failure_share: float = 0.0
     start_latency_s: tuple[float, float] = (0.2, 1.5)
 
 
