@@ -28,7 +28,7 @@ from pearlstreet.compute.scheduling.queues import lanes, places
 from pearlstreet.compute.scheduling.quota import QuotaState
 from pearlstreet.compute.scheduling.registry import BACKFILLS, PLACEMENTS, PREEMPTIONS, check_config
 from pearlstreet.compute.scheduling.report import Given, placements
-from pearlstreet.compute.scheduling.room import PLENTY, Chunk, Need, Room, needs_of
+from pearlstreet.compute.scheduling.room import ALL, PLENTY, Chunk, Need, Room, needs_of
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 from pearlstreet.compute.scheduling.waits import Lazy, Waits
 
@@ -72,6 +72,7 @@ class _Cycle:
         self.stops: list[Stop] = []
         self.full: set[tuple[tuple[int, int], int, bool]] = set()
         self.shortage: dict[tuple[tuple[Need, ...], int, bool], int] = {}
+        self.ever: dict[Need, I64] = {}
         self.impossible: dict[tuple[int, int], bool] = {}
         self.head: int | None = None
         self.unheld: tuple[tuple[Need, ...], int, int] | None = None
@@ -392,8 +393,15 @@ class _Cycle:
         """Whether not even the empty center could run it."""
         memo = (request, tasks)
         if memo not in self.impossible:
-            self.impossible[memo] = not any(fits(self.empty, n, tasks) for n in self._needs(request))
+            self.impossible[memo] = not any(self._ever(need, tasks) for need in self._needs(request))
         return self.impossible[memo]
+
+    def _ever(self, need: Need, tasks: int) -> bool:
+        """Whether the empty center holds all tasks."""
+        fit = self.ever.get(need)
+        if fit is None:
+            fit = self.ever[need] = self.empty.fit(need, ALL, False)
+        return int(np.minimum(fit, tasks).sum()) >= tasks
 
     def _impossible(self, request: int, tasks: int) -> Callable[[], Reason]:
         def found() -> Reason:

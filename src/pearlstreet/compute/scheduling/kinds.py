@@ -45,14 +45,23 @@ class Kinds:
 
 def _grouped(table: tuple[I64, ...]) -> tuple[I64, I64]:
     """Group number of each row and one row of each group."""
-    if not len(table[0]):
+    count = len(table[0])
+    if not count:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    mixed = np.zeros(len(table[0]), dtype=np.uint64)
-    for column in table:
+    varied = [column for column in table if (column != column[0]).any()]
+    if not varied:
+        return np.zeros(count, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    mixed = np.zeros(count, dtype=np.uint64)
+    for column in varied:
         mixed = (mixed ^ column.view(np.uint64)) * _MIX
         mixed ^= mixed >> _SHIFT
-    _, first, group = np.unique(mixed, return_index=True, return_inverse=True)
-    if any(bool((column != column[first][group]).any()) for column in table):
+    order = np.argsort(mixed, kind="stable")
+    ordered = mixed[order]
+    opens = np.r_[True, ordered[1:] != ordered[:-1]]
+    group = np.empty(count, dtype=np.int64)
+    group[order] = np.cumsum(opens) - 1
+    first = order[opens]
+    if any(bool((column != column[first][group]).any()) for column in varied):
         # two different rows mixed to one number: group by the rows themselves
         _, first, group = np.unique(np.stack(table, axis=1), axis=0, return_index=True, return_inverse=True)
     return group.reshape(-1).astype(np.int64), first.astype(np.int64)

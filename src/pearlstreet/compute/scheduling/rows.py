@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
@@ -230,9 +231,14 @@ def tokens(name: str) -> frozenset[str]:
 
 def match_models(patterns: Iterable[str], models: Iterable[str]) -> tuple[str, ...]:
     """The models that any pattern allows: every word of the pattern is a word of the model; `any` allows all."""
+    return _matching(tuple(patterns), tuple(models))
+
+
+@lru_cache(maxsize=4096)
+def _matching(patterns: tuple[str, ...], models: tuple[str, ...]) -> tuple[str, ...]:
     wanted = [tokens(pattern) for pattern in patterns]
     if not wanted or frozenset({"any"}) in wanted:
-        return tuple(models)
+        return models
     return tuple(model for model in models if any(words and words <= tokens(model) for words in wanted))
 
 

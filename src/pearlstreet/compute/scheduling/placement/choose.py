@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import F64, I64
-from pearlstreet.compute.scheduling.placement.protocol import Scorer, Seeker, Spot
+from pearlstreet.compute.scheduling.placement.protocol import Scorer, Spot
 from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room, Rows
 
 Placed = tuple[Need, Chunk]
@@ -34,7 +35,8 @@ class Chooser:
     def __init__(self, room: Room, scorer: Scorer) -> None:
         self.room = room
         self.scorer = scorer
-        self._seeker = scorer if isinstance(scorer, Seeker) else None
+        # a protocol's isinstance looks at every attribute each time; a cycle makes a chooser
+        self._seeker = cast(Seeker, scorer) if hasattr(scorer, "best") else None
         self._sheets: dict[tuple[Need, bool], _Sheet] = {}
 
     def forget(self) -> None:
@@ -43,6 +45,8 @@ class Chooser:
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
         fit = self.room.fit(need, rows, lasting)
+        if not fit.any():
+            return fit, np.full(len(fit), np.inf), fit.copy()
         score, batch = self.scorer.score(self.room, need, rows, fit, lasting)
         return fit, np.where(fit > 0, score, np.inf), batch
 
@@ -83,6 +87,8 @@ class Chooser:
 
     def _sweep(self, need: Need, wanted: int, lasting: bool) -> list[Placed]:
         sheet = self.sheet(need, lasting)
+        if not sheet.fit.any():
+            return []
         if wanted == 1:
             node = _lowest(sheet, self.room.tie)
             picks = [] if node is None else [(node, 1)]
