@@ -82,6 +82,7 @@ class SnapshotBuilder:
         self._reservations: tuple[Reservation, ...] = ()
         self._services: tuple[int, ...] = ()
         self._workload: tuple[tuple[Request, int], ...] = ()
+        self._prices: dict[str, int] = {}
 
     def set_node(self, row: NodeRow) -> None:
         """Add or replace a node."""
@@ -132,6 +133,10 @@ class SnapshotBuilder:
         found = ((request, count) for request, count in counts.items() if count > 0)
         self._workload = tuple(sorted(found, key=lambda row: (-row[1], repr(row[0]))))
 
+    def set_prices(self, micro_an_hour: Mapping[str, int]) -> None:
+        """Replace the prices of a device-hour by model, in micro-yuan. All models need one, or they count for nothing."""
+        self._prices = dict(micro_an_hour)
+
     def build(self, now_us: int, revision: int = 0) -> Snapshot:
         """The snapshot of what it knows now."""
         models, nodes = _nodes(self._nodes)
@@ -164,6 +169,9 @@ class SnapshotBuilder:
             reservations=reservations,
             services=_i64(self._services),
             workload=self._workload,
+            model_price_micro=tuple(self._prices[m] for m in models)
+            if set(models) <= self._prices.keys()
+            else (),
         )
 
 

@@ -239,6 +239,8 @@ class Snapshot:
     """Whole device time (µs) of jobs that ended lately, rising: what a service distribution is learnt from."""
     workload: tuple[tuple[Request, int], ...] = ()
     """What was asked for lately: each different request of a task and how often. Empty: no record."""
+    model_price_micro: tuple[int, ...] = ()
+    """Price of a device-hour of each model in micro-yuan; empty: not known."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""
@@ -259,6 +261,7 @@ class Snapshot:
             "reservations": _table_json(self.reservations),
             "services": self.services.tolist(),
             "workload": [[asdict(request), count] for request, count in self.workload],
+            "model_price_micro": list(self.model_price_micro),
         }
 
 
@@ -304,6 +307,7 @@ def _request_from_json(value: Mapping[str, Any]) -> Request:
         share=None if share is None else ShareRequest(**share),
         cpu_milli=value["cpu_milli"],
         memory_mib=value["memory_mib"],
+        speeds=tuple((pattern, speed) for pattern, speed in value.get("speeds", ())),
     )
 
 
@@ -331,4 +335,5 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
         else no_reservations(),
         services=np.asarray(value.get("services", ()), dtype=np.int64),
         workload=tuple((_request_from_json(request), count) for request, count in value.get("workload", ())),
+        model_price_micro=tuple(value.get("model_price_micro", ())),
     )

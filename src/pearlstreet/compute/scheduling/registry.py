@@ -21,8 +21,11 @@ from pearlstreet.compute.scheduling.order.las import Las
 from pearlstreet.compute.scheduling.order.priority import Priority
 from pearlstreet.compute.scheduling.order.protocol import Order
 from pearlstreet.compute.scheduling.order.shortest import Shortest
-from pearlstreet.compute.scheduling.placement import best_fit, first_fit, pack, spread
+from pearlstreet.compute.scheduling.placement import best_fit, dot_product, pack, spread, topology
 from pearlstreet.compute.scheduling.placement.expected_fill import ExpectedFill
+from pearlstreet.compute.scheduling.placement.first_fit import FirstFit
+from pearlstreet.compute.scheduling.placement.fragmentation import Fragmentation
+from pearlstreet.compute.scheduling.placement.per_yuan import PerYuan
 from pearlstreet.compute.scheduling.placement.protocol import Placement, plain
 from pearlstreet.compute.scheduling.preemption.priority import ByPriority
 from pearlstreet.compute.scheduling.preemption.protocol import Preemption
@@ -43,10 +46,14 @@ ORDERS: Mapping[str, Order] = MappingProxyType(
 PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
     {
         "best-fit": plain(best_fit.score),
+        "dot-product": plain(dot_product.score, joint=True),
         "expected-fill": ExpectedFill,
-        "first-fit": plain(first_fit.score),
+        "first-fit": FirstFit,
+        "fragmentation": Fragmentation,
         "pack": plain(pack.score),
+        "per-yuan": PerYuan,
         "spread": plain(spread.score),
+        "topology": plain(topology.score),
     }
 )
 

@@ -28,6 +28,8 @@ class Request:
     """A part of one device instead of whole ones."""
     cpu_milli: int = 0
     memory_mib: int = 0
+    speeds: tuple[tuple[str, float], ...] = ()
+    """How fast the task runs on models (patterns), in any unit; empty: as their normalised compute says."""
 
     def __post_init__(self) -> None:
         if min(self.count, self.cpu_milli, self.memory_mib) < 0 or (self.share and self.count):

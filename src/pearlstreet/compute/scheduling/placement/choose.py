@@ -9,7 +9,7 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import F64, I64
-from pearlstreet.compute.scheduling.placement.protocol import Scorer, Spot
+from pearlstreet.compute.scheduling.placement.protocol import Scorer, Seeker, Spot
 from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room, Rows
 
 Placed = tuple[Need, Chunk]

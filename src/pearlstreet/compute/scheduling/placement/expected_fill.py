@@ -31,7 +31,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill import arrays
 from pearlstreet.compute.scheduling.placement.fill.demand import Demand, demand_of
-from pearlstreet.compute.scheduling.placement.fill.state import NEVER, Ask, Free, Notes
+from pearlstreet.compute.scheduling.placement.fill.state import NEVER, Ask, Free, Notes, free_of
 from pearlstreet.compute.scheduling.placement.protocol import Spot
 from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
@@ -45,10 +45,7 @@ class _Board:
     def __init__(self, room: Room, demand: Demand) -> None:
         self.room, self.demand = room, demand
         count, groups = room.count, len(demand.tables.group_count)
-        self.free = Free(
-            room.cpu, room.memory, room.cpu_total, room.device_memory, room.device_compute, room.device_total,
-            room.model.astype(np.int64), room.usable, room.schedulable,
-        )  # fmt: skip
+        self.free = free_of(room)
         zero = np.zeros(count, dtype=np.int64)
         self.notes = Notes(zero.copy(), zero.copy(), zero.copy(), np.zeros((count, groups), dtype=np.int64))
         self.held: Free | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.placement.fill.demand import CPU, SHARE, Tables
-from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask, Free, Notes
+from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask, Asked, Free, Notes
 
 _BATCH = 2048
 """States that are played at once."""
@@ -54,8 +54,11 @@ def value(s: States, tables: Tables) -> I64:
     count = len(s.cpu)
     if tables.streams == 0 or not count or not s.model.shape[1]:
         return np.zeros(count, dtype=np.int64)
-    parts = [_played(s.at(slice(at, at + _BATCH)), tables) for at in range(0, count, _BATCH)]
-    return np.concatenate(parts)
+    columns = [s.cpu[:, None], s.host[:, None], s.memory, s.compute, s.model, s.total, s.usable]
+    table = np.concatenate(columns, axis=1, dtype=np.int64)
+    _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    parts = [_played(s.at(first[at : at + _BATCH]), tables) for at in range(0, len(first), _BATCH)]
+    return np.concatenate(parts)[which.reshape(-1)]
 
 
 def _played(s: States, tables: Tables) -> I64:
@@ -133,7 +136,7 @@ def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None
     notes.slots[rows] = slots(s, tables)
 
 
-class _Choices(NamedTuple):
+class Choices(NamedTuple):
     """Ways to place the request: the node (in `rows`), the need, and how tight the device was; then the state after."""
 
     row: I64
@@ -144,7 +147,8 @@ class _Choices(NamedTuple):
     after: States
 
 
-def _choices(rows: I64, free: Free, view: Free, ask: Ask) -> _Choices:
+def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
+    """Every way to place the request on each of `rows`: every model, and for a share every device."""
     s = states_of(free, rows)
     cpu, host = s.cpu - ask.cpu, s.host - ask.memory
     may = free.schedulable[rows] & (view.cpu[rows] >= ask.cpu) & (view.memory[rows] >= ask.memory)
@@ -183,7 +187,7 @@ def _choices(rows: I64, free: Free, view: Free, ask: Ask) -> _Choices:
     )  # fmt: skip
     which = np.concatenate([np.full(len(row[0]), row[2]) for row in found])
     device, compute, memory = (np.concatenate([row[c] for row in found]) for c in (1, 3, 4))
-    return _Choices(at, which, device, compute, memory, after)
+    return Choices(at, which, device, compute, memory, after)
 
 
 def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask) -> None:
@@ -193,7 +197,7 @@ def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: N
         return
     ask.stamp[rows] = notes.version[rows]
     ask.loss[rows] = NEVER
-    ways = _choices(rows, free, view, ask)
+    ways = choices(rows, free, view, ask)
     if not len(ways.row):
         return
     loss = notes.value[rows[ways.row]] - value(ways.after, tables)

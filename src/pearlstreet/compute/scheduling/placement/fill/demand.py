@@ -63,6 +63,8 @@ class Demand:
     """Tables and what the bid prices rest on."""
 
     tables: Tables
+    chance: F64
+    """Of each type."""
     mean_volume: float
     """Of one request, in weighted basis points."""
     group_rate: tuple[float, ...]
@@ -144,7 +146,7 @@ def _demand(rows: Weighted, models: tuple[str, ...], gflops: tuple[int, ...], fl
         groups.devices, groups.cpu, groups.memory, groups.allowed,
     )  # fmt: skip
     volume = float(chance @ types.volume) if len(rows) else 0.0
-    return Demand(tables, volume, groups.rate, groups.worth, np.zeros((_MEMO, 3), dtype=np.int64))
+    return Demand(tables, chance, volume, groups.rate, groups.worth, np.zeros((_MEMO, 3), dtype=np.int64))
 
 
 class _Types(NamedTuple):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from pearlstreet.compute.scheduling.model import I64, Bools
+from pearlstreet.compute.scheduling.room import ALL, Room
 
 NEVER = 1 << 62
 """A loss beyond all others: the request does not fit there."""
@@ -26,6 +29,15 @@ class Free(NamedTuple):
     schedulable: Bools
 
 
+def free_of(room: Room, lasting: bool = False) -> Free:
+    """What a room has free, the room's own arrays; for a job that may outlast a reservation, what that leaves."""
+    devices = room.free_devices(ALL, lasting)
+    return Free(
+        room.free_cpu(ALL, lasting), room.free_memory(ALL, lasting), room.cpu_total, *devices,
+        room.device_total, room.model.astype(np.int64), room.usable, room.schedulable,
+    )  # fmt: skip
+
+
 class Notes(NamedTuple):
     """What is known of every node as it stands."""
 
@@ -36,6 +48,23 @@ class Notes(NamedTuple):
     """Weighted basis points free on its devices."""
     slots: I64
     """[N, G] tasks of each large shape that it could take."""
+
+
+class Asked(Protocol):
+    """What is asked of one node."""
+
+    @property
+    def cpu(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def devices(self) -> int: ...
+    @property
+    def models(self) -> I64: ...
+    @property
+    def share_memory(self) -> I64: ...
+    @property
+    def share_compute(self) -> I64: ...
 
 
 class Ask(NamedTuple):
