@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TextIO
 
 import typer
 
+from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.compute.pool.slices import ShareRequest
+from pearlstreet.compute.replay.online import Arrival, OnlinePool
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.desk import Desk
+from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
 
 _MILLI_BP = 10
@@ -28,6 +32,7 @@ def register(app: typer.Typer) -> None:
         help="Be judged: decide what a referee's protocol asks, on standard input and output"
     )
     referee.command()(openb)
+    referee.command()(jobs)
     app.add_typer(referee, name="referee")
 
 
@@ -38,6 +43,79 @@ def openb(
     for answer in placed(sys.stdin, PlannerConfig(placement=placement)):
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()
+
+
+def jobs(
+    order: Annotated[str, typer.Option(help="Order policy")] = "las",
+    preemption: Annotated[str, typer.Option(help="Preemption policy")] = "rank",
+    backfill: Annotated[str, typer.Option(help="Backfill policy")] = "greedy",
+    placement: Annotated[str, typer.Option(help="Placement policy")] = "pack",
+    min_run: Annotated[float, typer.Option(min=0, help="Seconds before an attempt may be stopped")] = 0.0,
+    wait_max: Annotated[
+        float, typer.Option(min=0, help="Seconds of waiting that put a job first; 0: off")
+    ] = 0.0,
+) -> None:
+    """Queue gang jobs: JSON lines of arrivals and ends in, stops and starts out. Virtual clusters are kept apart.
+
+    Without durations nothing is known of a job but its size. Where the judge tells durations, the order is `shortest`.
+    """
+    config = PlannerConfig(
+        order=order, preemption=preemption, backfill=backfill, placement=placement, min_run_s=min_run,
+        wait_max_s=wait_max, grace_s=0.0, preempt_depth=64,
+    )  # fmt: skip
+    check_config(config)
+    for answer in queued(sys.stdin, config):
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+
+
+def queued(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str]:
+    """The answer to each event after the first line, which holds the virtual clusters and what a restart costs."""
+    rows = _objects(lines)
+    head = next(rows, None)
+    if head is None:
+        return
+    line, row = head
+    costs = row.get("restart_cost") or (config.restart_s, config.restart_gang_s)
+    config = replace(config, restart_s=float(costs[0]), restart_gang_s=float(costs[-1]))
+    sizes = {str(name): (int(size[0]), int(size[1])) for name, size in dict(row.get("cluster") or {}).items()}
+    pools: dict[str, OnlinePool] = {}
+    home: dict[str, str] = {}
+    wake: dict[str, int] = {}
+    for line, event in rows:
+        now_us = round(float(event.get("t", 0)) * US_PER_S)
+        touched = {name for name, at_us in wake.items() if 0 < at_us <= now_us}
+        for job_id in event.get("finished") or ():
+            pools[home[job_id]].finish(job_id, now_us)
+            touched.add(home.pop(job_id))
+        for item in _list((line, event), "arrived"):
+            vc, job_id = str(item.get("vc") or ""), str(item.get("job"))
+            if vc not in sizes:
+                raise InvalidInput(
+                    text("Line {line}: there is no virtual cluster {name}", line=line, name=vc)
+                )
+            gpus, told = _whole(item, "gpus", line), item.get("duration")
+            count, per_node = sizes[vc]
+            if not 0 < gpus <= count * per_node:
+                raise InvalidInput(
+                    text("Line {line}: {name} has no {count} GPUs", line=line, name=vc, count=gpus)
+                )
+            if vc not in pools:
+                own = config if told is None else replace(config, order="shortest")
+                pools[vc] = OnlinePool([f"{vc}/{i}" for i in range(count)], per_node, own, (vc,))
+            duration_s = None if told is None else float(told)
+            pools[vc].arrive(Arrival(job_id, vc, gpus, str(item.get("user") or ""), duration_s), now_us)
+            home[job_id] = vc
+            touched.add(vc)
+        stop: list[str] = []
+        start: dict[str, dict[str, int]] = {}
+        for vc in sorted(touched):
+            answer = pools[vc].decide(now_us)
+            stop += answer.stop
+            start.update(answer.start)
+            wake[vc] = answer.wake_us
+        due = min((at_us for at_us in wake.values() if at_us), default=0)
+        yield json.dumps({"preempt": stop, "start": start, "wake": due / US_PER_S if due else None})
 
 
 def placed(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str]:
