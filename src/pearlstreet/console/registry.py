@@ -9,6 +9,7 @@ from pearlstreet.console.pages import (
     audit,
     billing,
     credit,
+    decisions,
     home,
     incidents,
     invoices,
@@ -18,9 +19,11 @@ from pearlstreet.console.pages import (
     nodes,
     notices,
     orgs,
+    policy,
     preferences,
     prices,
     projects,
+    queues,
     quotas,
     secrets,
     settings,
@@ -29,6 +32,7 @@ from pearlstreet.console.pages import (
     submit,
     users,
     webhooks,
+    windows,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -53,6 +57,10 @@ PAGES: tuple[Page, ...] = (
     *incidents.PAGES,
     *prices.PAGES,
     *quotas.PAGES,
+    *policy.PAGES,
+    *queues.PAGES,
+    *windows.PAGES,
+    *decisions.PAGES,
     *orgs.PAGES,
     *credit.PAGES,
     *audit.PAGES,

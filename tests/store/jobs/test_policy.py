@@ -145,3 +145,16 @@ def test_another_queue_can_be_the_default(center: Center) -> None:
     with pytest.raises(InvalidInput, match="not for this project"):
         center.submit(project="vision")
     assert _queue_of(center, center.submit(project="vision", queue="default")) == "default"
+
+
+def test_a_queue_of_lower_rank_is_served_first(center: Center) -> None:
+    store, runtime = center.store, center.runtime
+    service.set_queue(store, SYSTEM, runtime, "fast", QueueWish(rank=-5))
+    blocker = center.submit(per_task=NODE, simulate="20s")
+    center.run(2)
+    usual = center.submit(per_task=NODE, simulate="20s")
+    fast = center.submit(per_task=NODE, simulate="20s", queue="fast")
+    center.finish(blocker)
+    center.run(3)
+    assert center.job(fast).state is JobState.RUNNING
+    assert center.job(usual).state is JobState.QUEUED

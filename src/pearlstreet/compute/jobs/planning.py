@@ -14,6 +14,7 @@ from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.applying import Applier, Background
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
+from pearlstreet.compute.jobs.learning import Demand, Services
 from pearlstreet.compute.jobs.model import Ask, JobState
 from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas, user_of
 from pearlstreet.compute.jobs.policy.model import Policy
@@ -27,6 +28,7 @@ from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.rows import (
     Account,
     Quota,
+    Request,
     Reservation,
     RunningAttempt,
     WaitingJob,
@@ -81,6 +83,8 @@ class _State:
     rates: Mapping[str, NormalisedRate]
     policy: Policy
     reservations: list[Reservation]
+    services: list[int]
+    workload: Mapping[Request, int]
 
 
 @dataclass(slots=True)
@@ -93,6 +97,8 @@ class LivePlanner:
     asks: dict[str, Ask] = field(default_factory=dict)
     live: LiveAttempts = field(default_factory=LiveAttempts)
     queue: dict[str, WaitingJob] = field(default_factory=dict)
+    services: Services = field(default_factory=Services)
+    demand: Demand = field(default_factory=Demand)
 
     def cycle(self, store: Store) -> bool:
         """One look at everything. Never asks to run again at once: a hint or the interval does."""
@@ -131,6 +137,8 @@ class LivePlanner:
             rates=rates_by_model(nodes, latest_benchmarks(tx)),
             policy=self.runtime.policy.current(tx),
             reservations=load_reservations(tx),
+            services=self.services.learn(tx),
+            workload=self.demand.learn(tx),
         )
 
     def _load_waiting(self, tx: Tx) -> tuple[list[WaitingJob], dict[str, str | None]]:
@@ -180,6 +188,8 @@ class LivePlanner:
         builder.set_quotas(state.quotas)
         builder.set_accounts(state.accounts)
         builder.set_reservations(state.reservations)
+        builder.set_services(state.services)
+        builder.set_workload(state.workload)
         return builder.build(store.clock.now_us(), self.revision)
 
 

@@ -1,0 +1,169 @@
+"""The scheduling policy: how the planner is set, who set it so and when, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs.policy import service
+from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices
+from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.typed import number_in, text_in, wrong
+
+LABELS: Mapping[str, tuple[Text, Text]] = {
+    "order": (text("Order"), text("Whose turn it is")),
+    "placement": (text("Placement"), text("Which of the nodes that fit is taken")),
+    "backfill": (text("Backfill"), text("Who may pass a job that cannot start yet")),
+    "preemption": (text("Preemption"), text("Whom a job may displace")),
+    "elasticity": (text("Elasticity"), text("Whether elastic jobs are resized")),
+    "depth": (text("Depth"), text("Different requests that are tried in one cycle")),
+    "preempt_depth": (text("Preemption depth"), text("Blocked jobs for which room is made in one cycle")),
+    "preempt_limit": (text("Preemption limit"), text("Attempts that are stopped in one cycle, about")),
+    "min_run_s": (text("Minimum run time (s)"), text("Nothing is preempted before it ran this long")),
+    "grace_s": (text("Grace (s)"), text("Between the request to end and the end: time for a checkpoint")),
+    "assumed_run_s": (text("Assumed run time (s)"), text("Of what has neither a limit nor a prediction")),
+    "age_s": (text("Age (s)"), text("Waiting this long raises a priority by one; 0: never")),
+    "wait_max_s": (text("Longest wait (s)"), text("Who waited longer goes first; 0: off")),
+    "reserve_depth": (
+        text("Reservation depth"),
+        text("Blocked jobs with a reserved start, if backfill is conservative"),
+    ),
+    "restart_s": (text("Restart (s)"), text("What a stop and a new start cost a job of one node")),
+    "restart_gang_s": (text("Restart of gangs (s)"), text("The same for a job of several nodes")),
+    "half_life_s": (text("Half-life (s)"), text("After it, past use counts half")),
+}
+"""Setting → its name for people, and what it does. One that is not here is shown under its own name."""
+
+
+def described(name: str) -> tuple[Text | None, Text | None]:
+    """A setting's title and help, where there are any."""
+    return LABELS.get(name, (None, None))
+
+
+def plain(value: Any) -> str:
+    """A setting's value in a field."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.12g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Choices that are their own words: names of policies and queues are the same in every language."""
+    return [(name, name) for name in names]
+
+
+def brief(value: Any) -> str:
+    """A value of the history in a few words."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={brief(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(brief(item) for item in value)
+    return "–" if value is None else plain(value)
+
+
+def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Settings as a form shows them."""
+    found = []
+    for name in names:
+        title, about = described(name)
+        found.append(
+            {
+                "name": name,
+                "title": title,
+                "about": about,
+                "value": plain(getattr(values, name)),
+                "choices": choices(name),
+            }
+        )
+    return found
+
+
+def read_setting(ask: Ask, name: str, before: Any) -> Any:
+    """What was typed for a setting; the service says what is wrong with it."""
+    if choices(name):
+        return ask.value(name)
+    if isinstance(before, bool):
+        return ask.value(name) == "true"
+    number = number_in(ask, name)
+    if number is None:
+        raise wrong(name, text("It is empty"))
+    return int(number) if number.is_integer() else number
+
+
+def show(ask: Ask) -> Answer:
+    """The policy that rules, and the versions before it."""
+    policy = service.show_policy(ask.store, ask.actor, ask.center.runtime)
+    may_look_back = ask.actor.may("decisions:read")
+    before = ask.query.get("before", "")
+    versions = (
+        list(
+            service.history(
+                ask.store,
+                ask.actor,
+                ask.center.runtime,
+                before=int(before) if before.isdecimal() and before.isascii() and len(before) < 10 else None,
+                limit=PER_PAGE + 1,
+            )
+        )
+        if may_look_back
+        else []
+    )
+    shown = versions[:PER_PAGE]
+    return View(
+        "policy.html",
+        {
+            "policy": policy,
+            "pairs": pairs,
+            "brief": brief,
+            "made_by": policy.made_by.partition(" ")[0] if service.sees_everything(ask.actor) else "",
+            "settings": rows(policy.planner, SETTINGS),
+            "queues": sorted(policy.queues) if service.sees_everything(ask.actor) else [],
+            "may_write": ask.actor.may("scheduling:write"),
+            "may_look_back": may_look_back,
+            "versions": shown,
+            "before": shown[-1].policy.number if len(versions) > PER_PAGE else None,
+        },
+    )
+
+
+def set_policy(ask: Ask) -> Answer:
+    """Change what was changed in the form."""
+    runtime = ask.center.runtime
+    now = service.show_policy(ask.store, ask.actor, runtime)
+    wanted = {
+        name: read_setting(ask, name, getattr(now.planner, name)) for name in SETTINGS if name in ask.form
+    }
+    made = service.set_policy(
+        ask.store,
+        ask.actor,
+        runtime,
+        wanted,
+        default_queue=ask.value("default_queue") or None,
+        note=text_in(ask, "note", service.NOTE_MAX),
+    )
+    return _now_rules(made)
+
+
+def roll_back(ask: Ask) -> Answer:
+    """Make an earlier version rule."""
+    number = ask.value("number")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise wrong("number", text("{value} is not a number", value=number[:40]))
+    return _now_rules(service.roll_back(ask.store, ask.actor, ask.center.runtime, int(number)))
+
+
+def _now_rules(made: Policy) -> Go:
+    return Go("/policy", text("Version {number} of the scheduling policy rules", number=made.number))
+
+
+PAGES = (
+    Page(
+        "/policy",
+        text("Scheduling policy"),
+        show,
+        scope="scheduling:read",
+        actions={"set": set_policy, "rollback": roll_back},
+    ),
+)

@@ -1,0 +1,103 @@
+"""The pages of policy, queues, maintenance and reservations, and decisions."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from tests.console.visitors import Console, words
+
+HOSTILE = """<script>alert("x")</script>'"&"""
+
+
+def test_an_operator_changes_the_policy_and_goes_back(console: Console) -> None:
+    system, owner = console.visitor("system"), console.visitor("owner")
+    answer = system.post("/policy", "set", {"order": "fifo", "min_run_s": "30", "note": HOSTILE})
+    assert answer.headers["location"] == "/policy"
+    page = system.get("/policy")
+    assert "<script>alert" not in page.text
+    assert HOSTILE in unescape(page.text)
+    assert re.search(r'<option value="fifo" selected', page.text)
+    assert "fair-share → fifo" in words(page)
+    wrong = system.post("/policy", "set", {"order": "fifo", "min_run_s": "soon"})
+    assert wrong.status_code == 422
+    assert "soon is not a number" in words(wrong)
+    assert system.post("/policy", "set", {"depth": "0"}).status_code == 422
+    shown = owner.get("/policy")
+    assert shown.status_code == 200
+    assert "Let it rule" not in words(shown)
+    assert HOSTILE not in unescape(shown.text), "who did it and why is the operators' business"
+    assert owner.post("/policy", "set", {"order": "priority"}).status_code == 403
+    system.post("/policy", "rollback", {"number": "0"})
+    assert re.search(r'<option value="fair-share" selected', system.get("/policy").text)
+    assert "back to version 0" in words(console.visitor("audit").get("/policy"))
+
+
+def test_a_queue_is_set_up_changed_and_removed(console: Console) -> None:
+    system, owner = console.visitor("system"), console.visitor("owner")
+    form = {
+        "name": "urgent",
+        "title": HOSTILE,
+        "rank": "-3",
+        "order": "fifo",
+        "grace_s": "",
+        "allowed": "acme\n",
+    }
+    assert system.post("/queues", "set", form).headers["location"] == "/queues"
+    page = owner.get("/queues")
+    assert "<script>alert" not in page.text
+    assert "urgent" in words(page)
+    assert "urgent" not in words(console.visitor("stranger").get("/queues"))
+    edit = system.get("/queues?queue=urgent")
+    assert re.search(r'<option value="fifo" selected', edit.text)
+    assert "Acme" in words(edit) or "acme" in words(edit)
+    assert system.post("/queues", "set", {**form, "allowed": "nobody"}).status_code == 422
+    assert system.post("/queues", "set", {**form, "rank": "1.5"}).status_code == 422
+    assert owner.post("/queues", "remove", {"queue": "urgent"}).status_code == 403
+    system.post("/queues", "remove", {"queue": "urgent"})
+    assert "<code>urgent</code>" not in system.get("/queues").text
+
+
+def test_maintenance_is_set_up_seen_by_all_and_ended(console: Console) -> None:
+    system, owner = console.visitor("system"), console.visitor("owner")
+    form = {"kind": "maintenance", "nodes": "h100-0002", "until": "2100-01-01T00:00", "reason": HOSTILE}
+    assert system.post("/windows", "make", form).status_code == 422, "a year is the longest"
+    assert system.post("/windows", "make", {**form, "until": ""}).status_code == 422
+    from_now = console.world.center.store.clock.now_us()
+    from pearlstreet.base.clock import to_rfc3339
+
+    soon = to_rfc3339(from_now + 7 * 86_400 * 10**6)[:16]
+    assert system.post("/windows", "make", {**form, "until": soon}).headers["location"] == "/windows"
+    page = owner.get("/windows")
+    assert "h100-0002" in words(page)
+    assert "<script>alert" not in page.text
+    assert 'value="end"' not in page.text
+    window = re.search(r'name="window" value="(win_\w+)"', system.get("/windows").text)
+    assert window is not None
+    assert owner.post("/windows", "end", {"window": window[1]}).status_code == 403
+    system.post("/windows", "end", {"window": window[1]})
+    assert "Nothing is kept free" in words(owner.get("/windows"))
+    assert "h100-0002" in words(owner.get("/windows?over=yes"))
+
+
+def test_a_decision_is_planned_again_by_who_looks_on(console: Console) -> None:
+    job = console.world.submit()
+    console.world.until(job, "running", "succeeded")
+    console.world.center.runtime.decisions.flush()
+    audit = console.visitor("audit")
+    found = re.search(r'name="decision" value="(dec_\w+)"', audit.get("/decisions").text)
+    assert found is not None
+    assert "Identical" in words(audit.post("/decisions", "replay", {"decision": found[1]}))
+    assert audit.post("/decisions", "replay", {"decision": "dec_1"}).status_code == 404
+    assert console.visitor("owner").get("/decisions").status_code == 403
+
+
+def test_the_pages_speak_chinese(console: Console) -> None:
+    system = console.visitor("system", language="zh-CN")
+    for path, word in (
+        ("/policy", "调度策略"),
+        ("/queues", "队列"),
+        ("/windows", "预约"),
+        ("/decisions", "重新规划"),
+    ):
+        assert word in words(system.get(path)), path
