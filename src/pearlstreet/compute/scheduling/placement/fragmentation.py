@@ -2,7 +2,8 @@
 
 Weng, Yang, Yu, Wang, Tang, Yang and Zhang, "Beware of Fragmentation: Scheduling GPU-Sharing Workloads with
 Fragmentation Gradient Descent" (USENIX ATC 2023). A node's fragments are what a task drawn from the workload could not
-use of its free devices: all of it when the task does not fit there, else the devices with less than it needs.
+use of its free devices: all of it when the task does not fit there, else the devices with less than it needs. Nodes that are
+equal in that, which the paper told apart by name, go by best fit.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill.arrays import States, choices, states_of
 from pearlstreet.compute.scheduling.placement.fill.demand import CPU, WHOLE, demand_of
 from pearlstreet.compute.scheduling.placement.fill.state import free_of
+from pearlstreet.compute.scheduling.placement.measures import left_over
 from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 _POPULAR = 0.95
 """The shapes asked for most, that together make up so much of the workload, stand for all of it."""
-_EXACT = 1e4
-"""Gains are compared in so many parts of a basis point, which floats hold exactly enough."""
+_EXACT = 100
+"""Growth is compared in hundredths of a basis point, which hides what floats round."""
+_TIE = 1e-6
 
 
 class _One(NamedTuple):
@@ -92,8 +95,9 @@ class Fragmentation:
         return growth, device
 
     def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
-        """How much the node's fragments grow."""
-        return self._best(room, need, rows, lasting)[0], np.minimum(fit, 1)
+        """How much the node's fragments grow; of equals the node with the least left, best fit."""
+        growth = self._best(room, need, rows, lasting)[0]
+        return growth + left_over(room, need, rows, lasting) * _TIE, np.minimum(fit, 1)
 
     def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
         """The device whose cut leaves the fewest fragments."""
