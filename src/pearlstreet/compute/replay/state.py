@@ -80,10 +80,11 @@ class State:
         self._waiting_ids.append(trace.ids[row])
 
     def leave(self, rows: Iterable[int]) -> None:
-        """Jobs leave the queue."""
-        gone = sorted(np.flatnonzero(np.isin(self.waiting.column(0, 0), list(rows))).tolist(), reverse=True)
-        for position in gone:
-            self.waiting.cut(position, position + 1)
+        """Jobs that wait leave the queue."""
+        waiting = self.waiting
+        for row in rows:
+            position = int((waiting.column(0, 0) == row).argmax())
+            waiting.cut(position, position + 1)
             del self._waiting_ids[position]
 
     @property
@@ -150,8 +151,8 @@ class State:
         return card_bp(Share(given.memory_mib, given.compute_bp), total)  # type: ignore[attr-defined]
 
     def position_of(self, row: int) -> int:
-        """Where a running job of the trace stands among what runs."""
-        return int(np.flatnonzero(self.running.column(0, 0) == row)[0])
+        """Where a job of the trace that runs stands among what runs."""
+        return int((self.running.column(0, 0) == row).argmax())
 
     def set_ending(self, position: int) -> None:
         """It was told to stop."""
