@@ -210,16 +210,20 @@ class Fuzzer:
         for label, operation in self.operations.items():
             wanted = round(budget * sum(weights[label].values()) / whole)
             wanted = max(len(ROLES), min(wanted, DEAR.get(label, wanted)))
-            rest = self._dice.choices(ROLES, [weights[label][role] for role in ROLES], k=wanted)
-            asking = [*ROLES, *rest]
+            asking = self._dice.choices(ROLES, [weights[label][role] for role in ROLES], k=wanted)
             boundaries = list(self._boundaries(operation, int(wanted * BOUNDARIES)))
             for case in boundaries:
                 self.ask(case, asking.pop(0))
             left = wanted - len(boundaries)
             left -= self._examples(operation, GenerationMode.NEGATIVE, int(left * NEGATIVE), asking)
             self._examples(operation, GenerationMode.POSITIVE, left, asking)
-            # made-up requests may run out before every role has asked; more of them than that is no harm
-            self._examples(operation, GenerationMode.POSITIVE, len(asking) - len(rest), asking)
+            self._by_everybody(operation)
+
+    def _by_everybody(self, operation: Any) -> None:
+        """Every role once, with what is right: a boundary case may be of another method, and requests may run out."""
+        missing = list(ROLES)
+        for _ in range(10):
+            self._examples(operation, GenerationMode.POSITIVE, len(missing), missing)
 
     def _scopes(self, role: str) -> frozenset[str]:
         if role == "anonymous":
