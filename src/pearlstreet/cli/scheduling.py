@@ -94,7 +94,7 @@ def show_policy(as_json: Json = False) -> None:
         [
             (
                 name,
-                f"{value:g}" if isinstance(value, float) else value,
+                _short(value),
                 ", ".join(found["choices"].get(name, ())),
             )
             for name, value in found["settings"].items()
@@ -146,7 +146,7 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={_short(item)}" for name, item in value.items())
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ", ".join(map(_short, value))
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -84,6 +84,16 @@ def test_wrong_settings_are_refused_all_at_once_with_suggestions(center: Center)
         service.roll_back(center.store, SYSTEM, center.runtime, 7)
 
 
+def test_a_setting_of_several_numbers_takes_a_rising_list(center: Center) -> None:
+    set_policy, rules = service.set_policy, center.runtime
+    made = set_policy(center.store, SYSTEM, rules, {"las_levels_h": [1, 10, 100]})
+    assert made.planner.las_levels_h == (1.0, 10.0, 100.0)
+    assert service.show_policy(center.store, SYSTEM, rules).planner == made.planner, "as it is read back"
+    for wrong in ([], [3, 2], ["x"], [-1, 2], [float("nan")], "5"):
+        with pytest.raises(InvalidInput):
+            set_policy(center.store, SYSTEM, rules, {"las_levels_h": wrong})
+
+
 def test_only_who_may_sets_it(center: Center) -> None:
     auditor = Actor(label="aud", user_id="usr_a", operator_roles=frozenset({OperatorRole.AUDIT}))
     tenant = Actor(label="ten", user_id="usr_t", orgs={center.org.id: OrgRole.OWNER})

@@ -17,7 +17,7 @@ from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.tenancy.model import Actor
 
 door = Door("/scheduling", "scheduling")
-Setting = str | int | float | bool | None
+Setting = str | int | float | bool | list[float] | None
 Note = Annotated[str, Field(max_length=500, description="Why; kept with the version")]
 
 

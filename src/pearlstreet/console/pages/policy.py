@@ -7,7 +7,7 @@ from typing import Any
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices
+from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_list
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.typed import number_in, text_in, wrong
@@ -26,6 +26,10 @@ LABELS: Mapping[str, tuple[Text, Text]] = {
     "assumed_run_s": (text("Assumed run time (s)"), text("Of what has neither a limit nor a prediction")),
     "age_s": (text("Age (s)"), text("Waiting this long raises a priority by one; 0: never")),
     "wait_max_s": (text("Longest wait (s)"), text("Who waited longer goes first; 0: off")),
+    "las_levels_h": (
+        text("Levels of service (h)"),
+        text("Device hours at which a job falls behind, if order is las"),
+    ),
     "reserve_depth": (
         text("Reservation depth"),
         text("Blocked jobs with a reserved start, if backfill is conservative"),
@@ -46,6 +50,8 @@ def plain(value: Any) -> str:
     """A setting's value in a field."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
     return f"{value:.12g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
@@ -86,10 +92,21 @@ def read_setting(ask: Ask, name: str, before: Any) -> Any:
         return ask.value(name)
     if isinstance(before, bool):
         return ask.value(name) == "true"
+    if is_list(name):
+        return _numbers(ask, name)
     number = number_in(ask, name)
     if number is None:
         raise wrong(name, text("It is empty"))
     return int(number) if number.is_integer() else number
+
+
+def _numbers(ask: Ask, name: str) -> list[float]:
+    """Numbers with commas between them."""
+    try:
+        return [float(part) for part in ask.value(name).split(",")]
+    except ValueError:
+        message = text("{value} is not a number", value=ask.value(name)[:40])
+        raise wrong(name, message, text("Write them like 5, 50")) from None
 
 
 def show(ask: Ask) -> Answer:

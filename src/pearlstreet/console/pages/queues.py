@@ -21,19 +21,18 @@ def show(ask: Ask) -> Answer:
     """Every queue that is open to the visitor; for operators a form beside them."""
     found = service.list_queues(ask.store, ask.actor, ask.center.runtime)
     may_write = ask.actor.may("scheduling:write")
+    place_of = _places(ask, found)
     chosen = next((one for one in found if one.name == ask.query.get("queue")), None)
     return View(
         "queues.html",
         {
             "queues": [_row(one) for one in found],
-            "place_of": _places(ask, found),
+            "place_of": place_of,
             "may_write": may_write,
             "pairs": pairs,
             "chosen": chosen,
             "fields": rows(chosen.policy if chosen else QueuePolicy(""), QUEUE_SETTINGS) if may_write else (),
-            "allowed": "\n".join("/".join(part for part in pair if part) for pair in chosen.allowed)
-            if chosen
-            else "",
+            "allowed": "\n".join(map(place_of, chosen.allowed)) if chosen else "",
         },
     )
 
@@ -55,7 +54,7 @@ def _places(ask: Ask, found: Sequence[QueueView]) -> Any:
     def name(pair: tuple[str, str]) -> str:
         org, project = pair
         shown = orgs.get(org, org)
-        return f"{shown} / {projects.get(project, project)}" if project else shown
+        return f"{shown}/{projects.get(project, project)}" if project else shown
 
     return name
 

@@ -7,6 +7,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, Problem
@@ -21,6 +22,7 @@ QUEUES_MAX = 100
 ALLOWED_MAX = 1000
 RANK_MAX = 1000
 TITLE_MAX = 200
+LIST_MAX = 20
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 RANGES: Mapping[str, tuple[float, float]] = {
     "depth": (1, 1_000_000),
@@ -82,6 +84,11 @@ _TYPES = typing.get_type_hints(PlannerConfig)
 def choices(name: str) -> tuple[str, ...]:
     """The names a setting takes; none for a number."""
     return tuple(kinds().get(name, ()))
+
+
+def is_list(name: str) -> bool:
+    """Whether a setting is several numbers."""
+    return typing.get_origin(_TYPES[name]) is tuple
 
 
 def bounds(name: str) -> tuple[float, float]:
@@ -201,6 +208,8 @@ def _problem(where: str, name: str, value: Any) -> Problem | None:
         )
         message = text("There is no {kind} policy named {name}", kind=name, name=str(value)[:80])
         return Problem(where, message, hint=hint)
+    if is_list(name):
+        return _list_problem(where, name, value)
     if _TYPES[name] is bool:
         return None if isinstance(value, bool) else Problem(where, text("It is either true or false"))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -211,7 +220,26 @@ def _problem(where: str, name: str, value: Any) -> Problem | None:
     return None if least <= value <= most else _range(where, value, least, most)
 
 
+def _list_problem(where: str, name: str, value: Any) -> Problem | None:
+    """Numbers that rise, a few of them."""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    if not 1 <= len(numbers) <= LIST_MAX or any(
+        isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one) for one in numbers
+    ):
+        hint = text("Write them like 5, 50")
+        return Problem(where, text("It is a list of 1 to {most} numbers", most=LIST_MAX), hint=hint)
+    least, most = bounds(name)
+    outside = next((one for one in numbers if not least <= one <= most), None)
+    if outside is not None:
+        return _range(where, outside, least, most)
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
+        return Problem(where, text("Each number must be larger than the one before"))
+    return None
+
+
 def _converted(name: str, value: Any) -> Any:
+    if is_list(name):
+        return tuple(float(one) for one in (value if isinstance(value, list | tuple) else [value]))
     if _TYPES[name] is int:
         return int(value)
     return float(value) if _TYPES[name] is float else value
