@@ -45,15 +45,15 @@ class Desk:
     ) -> None:
         check_config(config)
         self._config = config
-        self._snapshot: Snapshot = build(now_us=0, nodes=nodes, workload=workload, pflops_of=pflops_of)
-        self._learns = not self._snapshot.workload
+        self.snapshot: Snapshot = build(now_us=0, nodes=nodes, workload=workload, pflops_of=pflops_of)
+        self._learns = not self.snapshot.workload
         self._asked: Counter[Request] = Counter()
         self._needs: dict[Request, tuple[Need, ...]] = {}
-        self.room = Room(self._snapshot)
+        self.room = Room(self.snapshot)
         self._chooser = self._make()
 
     def _make(self) -> Chooser:
-        return Chooser(self.room, PLACEMENTS[self._config.placement](self._snapshot, self._config))
+        return Chooser(self.room, PLACEMENTS[self._config.placement](self.snapshot, self._config))
 
     def place(self, request: Request) -> Seat | None:
         """Give the task its place; None when no node has room."""
@@ -61,12 +61,12 @@ class Desk:
             self._learn(request)
         needs = self._needs.get(request)
         if needs is None:
-            needs = self._needs[request] = request_needs(self._snapshot, request, len(self._needs))
+            needs = self._needs[request] = request_needs(self.snapshot, request, len(self._needs))
         for group in (needs,) if self._chooser.scorer.joint else tuple((need,) for need in needs):
             for need, chunk in self._chooser.singles(group, 1, False):
-                index = self._snapshot.nodes.device_index[chunk.node]
+                index = self.snapshot.nodes.device_index[chunk.node]
                 devices = tuple(int(index[position]) for position in chunk.positions)
-                return Seat(self._snapshot.nodes.names[chunk.node], devices, need, chunk)
+                return Seat(self.snapshot.nodes.names[chunk.node], devices, need, chunk)
         return None
 
     def release(self, seat: Seat) -> None:
@@ -78,5 +78,5 @@ class Desk:
         asked = self._asked.total()
         if asked & (asked - 1) == 0:
             found = sorted(self._asked.items(), key=lambda row: (-row[1], repr(row[0])))
-            self._snapshot = replace(self._snapshot, workload=tuple(found))
+            self.snapshot = replace(self.snapshot, workload=tuple(found))
             self._chooser = self._make()

@@ -62,10 +62,6 @@ class Chooser:
             rows = np.array(sorted(set(touched[sheet.seen :])), dtype=np.int64)
             sheet.fit[rows], sheet.score[rows], sheet.batch[rows] = self._compute(need, rows, lasting)
             sheet.seen = len(touched)
-        if self._seeker is not None:  # scores of untouched nodes change as well
-            sheet.score = np.where(
-                sheet.fit > 0, self.scorer.score(self.room, need, ALL, sheet.fit, lasting)[0], np.inf
-            )
         return sheet
 
     def singles(self, needs: tuple[Need, ...], wanted: int, lasting: bool) -> list[Placed]:
@@ -119,6 +115,8 @@ class Chooser:
         best: tuple[tuple[int, float], Need, list[tuple[int, int]]] | None = None
         for need in needs:
             sheet = self.sheet(need, lasting)
+            if self._seeker is not None:
+                self._rescore(sheet, need, tasks, lasting)
             level, picks = near(self.room, sheet.fit, sheet.score, tasks)
             if picks:
                 total = sum(float(sheet.score[node]) * count for node, count in picks)
@@ -128,6 +126,13 @@ class Chooser:
             return []
         _, need, picks = best
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
+
+    def _rescore(self, sheet: _Sheet, need: Need, tasks: int, lasting: bool) -> None:
+        """Score the nodes that have room, if they have enough of it together."""
+        rows = np.flatnonzero(sheet.fit > 0)
+        if int(np.minimum(sheet.fit[rows], tasks).sum()) >= tasks:
+            held = lasting and self.room.reserved
+            sheet.score[rows] = self.scorer.score(self.room, need, rows, sheet.fit[rows], held)[0]
 
     def _take_at(self, spot: Spot, lasting: bool) -> list[Placed]:
         chunk = pick(self.room, spot.node, spot.need, lasting, spot.device)

@@ -54,6 +54,7 @@ class _Board:
         self.held_seen = 0
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
+        self._priced_at, self._price = -1, self.left
         self._note(np.arange(count))
 
     def sync(self) -> None:
@@ -127,12 +128,16 @@ class _Board:
 
     def price(self) -> I64:
         """What a slot of each large shape is worth now: its volume, if more of them will come than have room."""
+        if self._priced_at == self.seen:
+            return self._price
         demand = self.demand
         coming = self.space / demand.mean_volume if demand.mean_volume else 0.0
         slots = zip(demand.group_worth, demand.group_rate, self.left.tolist(), strict=True)
-        return np.array(
+        self._priced_at = self.seen
+        self._price = np.array(
             [round(worth * _at_least(rate * coming, left)) for worth, rate, left in slots], dtype=np.int64
         )
+        return self._price
 
 
 def _at_least(mean: float, count: int) -> float:
