@@ -31,6 +31,7 @@ from pearlstreet.compute.scheduling.report import Given, placements
 from pearlstreet.compute.scheduling.room import ALL, PLENTY, Chunk, Need, Room, needs_of
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 from pearlstreet.compute.scheduling.waits import Lazy, Waits
+from pearlstreet.compute.scheduling.windows import Windows
 
 _US = 1_000_000
 _ESTIMATES = 4
@@ -63,19 +64,22 @@ class _Cycle:
         self.kinds = Kinds(snapshot.waiting)
         self.keys: dict[int, Key] = {}
         self.needs: dict[int, tuple[Need, ...]] = {}
-        self.choosers: dict[str, Chooser] = {}
+        self.windows = Windows(snapshot, self.room)
+        self.sight = self.room
+        self.bars: tuple[int, ...] = ()
+        self.choosers: dict[tuple[str, tuple[int, ...]], Chooser] = {}
         self.state = [_OPEN] * self.kinds.count
         self.reasons: list[Lazy] = []
         self.why_kind = np.full(self.kinds.count, -1, dtype=np.int64)
         self.why_row = np.full(snapshot.waiting.count, -1, dtype=np.int64)
         self.given: list[Given] = []
         self.stops: list[Stop] = []
-        self.full: set[tuple[tuple[int, int], int, bool]] = set()
-        self.shortage: dict[tuple[tuple[Need, ...], int, bool], int] = {}
+        self.full: set[tuple[tuple[int, int], int, bool, tuple[int, ...]]] = set()
+        self.shortage: dict[tuple[tuple[Need, ...], int, bool, tuple[int, ...]], int] = {}
         self.ever: dict[Need, I64] = {}
         self.impossible: dict[tuple[int, int], bool] = {}
         self.head: int | None = None
-        self.unheld: tuple[tuple[Need, ...], int, int] | None = None
+        self.unheld: tuple[tuple[Need, ...], int, int, Room] | None = None
         self.reserved_us = self.reservations = 0
         self.considered = self.preempt_tries = self.estimates = 0
 
@@ -208,11 +212,19 @@ class _Cycle:
 
     def _chooser(self) -> Chooser:
         name = self.lane.config.placement
-        found = self.choosers.get(name)
+        found = self.choosers.get((name, self.bars))
         if found is None:
             scorer = PLACEMENTS[name](self.snapshot, self.lane.config)
-            found = self.choosers[name] = Chooser(self.room, scorer)
+            found = self.choosers[name, self.bars] = Chooser(self.sight, scorer)
         return found
+
+    def _look(self, org: int, project: int, limit_us: int) -> None:
+        """From here on, see the room as a job of this account and limit may take it."""
+        if not self.windows.any:
+            return
+        self.bars = self.windows.bars(org, project, limit_us)
+        self.sight = self.windows.room(self.bars)
+        self.timeline.sight = self.sight
 
     def _try(self, run: _Run, *, guaranteed: bool) -> list[int]:
         """Place what can be placed of `run`; give the rest a reason, or hand it back to try as a borrower."""
@@ -220,6 +232,7 @@ class _Cycle:
             return self._park(run.kind, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head])))
         request, tasks, org, project, array, array_limit, _, limit_us, *_ = run.key
         needs = self._needs(request)
+        self._look(org, project, limit_us)
         room_left = array_limit - self.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
         rows, limited, tried = run.rows, False, False
         starved: list[Need] = []
@@ -277,7 +290,7 @@ class _Cycle:
         needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
         if needs and self.unheld is not None:
             if not any(int(np.minimum(chooser.sheet(n, False).fit, tasks).sum()) >= tasks for n in needs):
-                self.full.update((need.key, tasks, False) for need in needs)
+                self.full.update((need.key, tasks, False, self.bars) for need in needs)
                 return [], True
             self._reserve_first()
             needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
@@ -291,16 +304,16 @@ class _Cycle:
             while len(placed) < wanted and (gang := chooser.gang(needs, tasks, lasting)):
                 placed.append((gang[0][0], [chunk for _, chunk in gang]))
         if len(placed) < wanted:
-            self.full.update((need.key, tasks, lasting and self.room.reserved) for need in needs)
+            self.full.update((need.key, tasks, lasting and self.room.reserved, self.bars) for need in needs)
         return placed, True
 
     def _unfilled(self, needs: tuple[Need, ...], tasks: int, held: bool) -> tuple[Need, ...]:
         """Needs that are not yet known to find no room."""
-        full = self.full
+        full, bars = self.full, self.bars
         return tuple(
             need
             for need in needs
-            if (need.key, tasks, held) not in full and (need.key, tasks, False) not in full
+            if (need.key, tasks, held, bars) not in full and (need.key, tasks, False, bars) not in full
         )
 
     def _record(
@@ -328,10 +341,14 @@ class _Cycle:
         request, tasks, limit_us = run.key[0], run.key[1], run.key[7]
         if self._never(request, tasks):
             return self._park(run.kind, self._reason(self._impossible(request, tasks)))
-        same = (needs, tasks, self._lasting(limit_us))
+        same = (needs, tasks, self._lasting(limit_us), self.bars)
         known = self.shortage.get(same)
         passing = False
-        if known is None and self.room.reserved and any(fits(self.room, need, tasks) for need in needs):
+        if known is None and self.bars and any(self._fits_but_for_windows(need, tasks) for need in needs):
+            name, end_us = self.windows.last(self.bars)
+            free = StartEstimate(self.snapshot.now_us, end_us, end_us)
+            known = self.shortage[same] = self._reason(reasons.window(name, free))
+        elif known is None and self.room.reserved and any(fits(self.sight, need, tasks) for need in needs):
             head = self.snapshot.waiting.ids[self.head] if self.head is not None else "-"
             known = self.shortage[same] = self._reason(reasons.reserved(head, None))
             passing = True
@@ -347,6 +364,10 @@ class _Cycle:
         number = self.shortage[same] = self._reason(short)
         return self._park(run.kind, number)
 
+    def _fits_but_for_windows(self, need: Need, tasks: int) -> bool:
+        """Whether only what windows hold is missing."""
+        return fits(self.room, need, tasks) and not fits(self.sight, need, tasks)
+
     def _promise(self, needs: tuple[Need, ...], tasks: int, row: int) -> Callable[[], StartEstimate | None]:
         """Reserve for a blocked job if the policy does; returns how to find its start estimate."""
         first = self.head is None
@@ -356,12 +377,17 @@ class _Cycle:
             self.reservations += 1
             if self.unheld is not None:
                 self._reserve_first()
-            self.unheld = (needs, tasks, row)
+            self.unheld = (needs, tasks, row, self.sight)
             return lambda: self._started(row)
         if first or self.estimates < _ESTIMATES:
             self.estimates += not first
-            return lambda: self._estimate(self.timeline.earliest(needs, tasks))
+            sight = self.sight
+            return lambda: self._estimated(needs, tasks, sight)
         return lambda: None
+
+    def _estimated(self, needs: tuple[Need, ...], tasks: int, sight: Room) -> StartEstimate | None:
+        self.timeline.sight = sight
+        return self._estimate(self.timeline.earliest(needs, tasks))
 
     def _started(self, row: int) -> StartEstimate | None:
         """The estimate that came with a reservation."""
@@ -377,14 +403,16 @@ class _Cycle:
         """Make the reservation that was put off until somebody could be in its way."""
         if self.unheld is None:
             return
-        (needs, tasks, row), self.unheld = self.unheld, None
+        (needs, tasks, row, sight), self.unheld = self.unheld, None
+        mine, self.timeline.sight = self.timeline.sight, sight
         found = self.timeline.earliest(needs, tasks)
         self.promised[row] = self._estimate(found)
         if found is not None:
             self._hold(found[0], found[1], tasks)
+        self.timeline.sight = mine
 
     def _capacity(self, request: int, needs: tuple[Need, ...], tasks: int) -> Callable[[], Reason]:
-        snapshot, room = self.snapshot, self.room
+        snapshot, room = self.snapshot, self.sight
         return lambda: reasons.capacity(
             reasons.details(snapshot, room, snapshot.requests[request], needs, tasks), None
         )
@@ -420,6 +448,7 @@ class _Cycle:
     def _hold(self, at_us: int, need: Need, tasks: int) -> None:
         self.timeline.reserve(at_us, need, tasks, self._chooser().scorer)
         self.reserved_us = min(self.reserved_us or at_us, at_us)
+        self.windows.follow()
         for chooser in self.choosers.values():
             chooser.forget()
         self.full = {memo for memo in self.full if not memo[2]}

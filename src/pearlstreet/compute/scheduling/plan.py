@@ -26,6 +26,8 @@ class Code(StrEnum):
     """Strict order: a job ahead of it is blocked."""
     PREEMPTING = "preempting"
     """Attempts that make room for it are being stopped."""
+    WINDOW = "window"
+    """It would fit, but would run into a window in which nodes are held for others or for maintenance."""
     DEPTH = "depth"
     """The cycle considers only so many jobs; it was not its turn."""
 

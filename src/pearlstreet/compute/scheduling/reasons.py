@@ -218,6 +218,19 @@ def reserved(head_id: str, start: StartEstimate | None) -> Reason:
     )
 
 
+def window(name: str, start: StartEstimate) -> Reason:
+    """What it needs is held for others, or for maintenance, while it would run."""
+    return Reason(
+        Code.WINDOW,
+        text("It would fit, but would still run in a window in which nodes are held: {name}", name=name),
+        text(
+            "A time limit that ends before the window lets it run now; otherwise it starts after the window"
+        ),
+        (),
+        start,
+    )
+
+
 def behind(head_id: str) -> Reason:
     """Strict order: nobody passes a blocked job."""
     return Reason(

@@ -110,6 +110,19 @@ class Room:
         other.reserved, other.touched = False, []
         return other
 
+    def seen(self, usable: Bools, schedulable: Bools) -> Room:
+        """The same room, amounts and all, to somebody who may not take every node or device."""
+        other = object.__new__(Room)
+        other.__dict__.update(self.__dict__)
+        other.usable, other.schedulable = usable, schedulable
+        return other
+
+    def follow(self, whole: Room) -> None:
+        """Take over the caps of the room that this one is a sight of."""
+        self.reserved = whole.reserved
+        self.cap_cpu, self.cap_memory = whole.cap_cpu, whole.cap_memory
+        self.cap_device_memory, self.cap_device_compute = whole.cap_device_memory, whole.cap_device_compute
+
     def emptied(self) -> Room:
         """The same nodes with nothing in use, every node and device in service."""
         other = self.with_free(

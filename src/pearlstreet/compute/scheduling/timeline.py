@@ -44,6 +44,8 @@ class Timeline:
         self._device_attempt = running.device_attempt.astype(np.int64)
         self._device = np.stack([flat, running.device_memory, running.device_compute]).astype(np.int64)
         self._new: list[tuple[int, bool, Need, Sequence[Chunk]]] = []
+        self.sight = room
+        """Whose nodes and devices count in what is asked next: the whole room, or what a job may take of it."""
         width = room.model.shape
         self.held_cpu = np.zeros(room.count, dtype=np.int64)
         self.held_memory = np.zeros(room.count, dtype=np.int64)
@@ -108,7 +110,9 @@ class Timeline:
         if less_held and room.reserved:
             held = (self.held_cpu, self.held_memory, self.held_device_memory, self.held_device_compute)
             after = [free - taken for free, taken in zip(after, held, strict=True)]
-        return room.with_free(*after)
+        later = room.with_free(*after)
+        later.usable, later.schedulable = self.sight.usable, self.sight.schedulable
+        return later
 
     def room_at(self, at_us: int) -> Room:
         """The room at a moment, if nothing new starts."""

@@ -21,8 +21,8 @@ class Waits(Sequence[Wait]):
         self._reasons = list(reasons)
         self._lines: tuple[Wait, ...] | None = None
 
-    def reason(self, number: int) -> Reason:
-        """A reason by its number, worked out once."""
+    def _reason(self, number: int) -> Reason:
+        """A reason by its number, worked out once. In the order of the lines: a start estimate builds on those before."""
         found = self._reasons[number]
         if not isinstance(found, Reason):
             found = self._reasons[number] = found()
@@ -34,7 +34,7 @@ class Waits(Sequence[Wait]):
         if self._lines is None:
             ids = self._ids
             self._lines = tuple(
-                Wait(ids[row], position, self.reason(number))
+                Wait(ids[row], position, self._reason(number))
                 for position, (row, number) in enumerate(
                     zip(self._rows.tolist(), self._which.tolist(), strict=True), start=1
                 )

@@ -1,0 +1,62 @@
+"""Reservations: nodes and devices that a job may not take because they are held when it would run.
+
+A node or device is held in a window for an account, or for maintenance. A job that might still run when a window of others
+begins does not start there: one without a time limit never does, one with a limit does if it ends before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pearlstreet.compute.scheduling.model import Bools, Snapshot
+from pearlstreet.compute.scheduling.room import Room
+
+
+class Windows:
+    """Which windows are in the way of whom, and the rooms that leave them out."""
+
+    def __init__(self, snapshot: Snapshot, room: Room) -> None:
+        self._snapshot, self._room = snapshot, room
+        self._rooms: dict[tuple[int, ...], Room] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is held at all."""
+        return self._snapshot.reservations.count > 0
+
+    def bars(self, org: int, project: int, limit_us: int) -> tuple[int, ...]:
+        """Numbers of the windows that a job of this account would run into if it started now."""
+        held, now = self._snapshot.reservations, self._snapshot.now_us
+        mine = (held.org == org) & ((held.project < 0) | (held.project == project))
+        ahead = (held.end_us > now) & ((held.start_us < now + limit_us) if limit_us > 0 else True)
+        return tuple(np.flatnonzero(ahead & ~mine).tolist())
+
+    def room(self, bars: tuple[int, ...]) -> Room:
+        """The room without what those windows hold; the same free amounts as the whole one."""
+        if not bars:
+            return self._room
+        found = self._rooms.get(bars)
+        if found is None:
+            found = self._rooms[bars] = self._room.seen(*self._open(bars))
+        return found
+
+    def _open(self, bars: tuple[int, ...]) -> tuple[Bools, Bools]:
+        held, rows = self._snapshot.reservations, list(bars)
+        schedulable, usable = self._room.schedulable.copy(), self._room.usable.copy()
+        node, position = held.node[rows], held.position[rows]
+        whole = position < 0
+        schedulable[node[whole]] = False
+        usable[node[whole]] = False
+        usable[node[~whole], position[~whole]] = False
+        return usable, schedulable
+
+    def follow(self) -> None:
+        """Reservations for jobs were made or changed in the whole room: they count in the others, too."""
+        for room in self._rooms.values():
+            room.follow(self._room)
+
+    def last(self, bars: tuple[int, ...]) -> tuple[str, int]:
+        """The window that ends last, by name and end."""
+        held = self._snapshot.reservations
+        row = max(bars, key=lambda row: (int(held.end_us[row]), held.ids[row]))
+        return held.ids[row], int(held.end_us[row])
