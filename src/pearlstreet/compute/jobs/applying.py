@@ -16,7 +16,7 @@ import structlog
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PaymentRequired, Unavailable
 from pearlstreet.base.money import Money
-from pearlstreet.base.text import text
+from pearlstreet.base.text import Text, text
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
@@ -27,7 +27,7 @@ from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
 from pearlstreet.compute.jobs.windows.rows import load_reservations
 from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.compute.pool.tables import nodes
-from pearlstreet.compute.scheduling.plan import Placement, Plan, Preemption, Wait
+from pearlstreet.compute.scheduling.plan import Placement, Plan, Wait
 from pearlstreet.compute.scheduling.rows import Quota, Reservation, node_row
 from pearlstreet.ledger.funds import available
 from pearlstreet.ledger.holds import place_hold
@@ -101,8 +101,15 @@ class Applier:
         for start in range(0, len(answer.placements), CHUNK):
             part = answer.placements[start : start + CHUNK]
             dropped += self._write_some(store, part, background)
-        if answer.preemptions:
-            store.write(partial(self._preemptions, answer.preemptions))
+        stops = [
+            *(Stop(one.attempt_id, StopReason.PREEMPTED, one.grace_s, one.why) for one in answer.preemptions),
+            *(
+                Stop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why)
+                for one in getattr(answer, "resizes", ())
+            ),
+        ]
+        if stops:
+            store.write(partial(self._stops, stops))
         changed = [
             wait for wait in answer.waits if wait.reason.code.value != background.codes.get(wait.job_id)
         ]
@@ -159,9 +166,10 @@ class Applier:
             self.token = tx.token_bytes(16).hex()
         return leases.take_named(tx, "planner", self.token, lease_s=LEASE_S)
 
-    def _preemptions(self, preemptions: Sequence[Preemption], tx: Tx) -> None:
+    def _stops(self, stops: Sequence[Stop], tx: Tx) -> None:
         if self._leads(tx):
-            _preempt(tx, preemptions)
+            for stop in stops:
+                stop_attempt(tx, stop)
 
     def _place(self, tx: Tx, placement: Placement, row: Row, ask: Ask, background: Background) -> bool:
         attempt_id = tx.new_id("att")
@@ -238,7 +246,13 @@ def _attempt(
         "number": row["attempts"] + 1,
         "engine": engine,
         "state": AttemptState.PLACED.value,
-        "placement": {"tasks": tasks, "model": placement.model},
+        "placement": {
+            "tasks": tasks,
+            "model": placement.model,
+            "position": placement.position,
+            "backfilled": placement.backfilled,
+            "borrowing": placement.borrowing,
+        },
         "why_here": placement.why.to_json(),
         "usage": usage.to_json(),
         "hold_id": hold_id,
@@ -322,11 +336,31 @@ def _stands(tx: Tx, background: Background) -> bool:
     )
 
 
-def _preempt(tx: Tx, preemptions: Sequence[Preemption]) -> None:
-    for preemption in preemptions:
-        attempt = tx.first(sa.select(attempts).where(attempts.c.id == preemption.attempt_id))
-        if attempt is not None:
-            lifecycle.ask_stop(tx, attempt, StopReason.PREEMPTED, preemption.why)
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An attempt that makes room, or goes on with another number of tasks."""
+
+    attempt_id: str
+    why: StopReason
+    grace_s: float
+    """The policy's: it has at least this long for a checkpoint, and longer if its specification says so."""
+    reason: Text
+
+
+def stop_attempt(tx: Tx, stop: Stop) -> None:
+    """Have it stopped, unless it is over, is being stopped, or (by the present rows) may not be."""
+    attempt = tx.first(sa.select(attempts).where(attempts.c.id == stop.attempt_id))
+    if attempt is None or attempt["stop_reason"] is not None or attempt["state"] not in LIVE_ATTEMPT:
+        return
+    ask = lifecycle.job_row(tx, attempt["job_id"])["ask"] or {}
+    if stop.why is StopReason.PREEMPTED and not ask.get("preemptible"):
+        return
+    if stop.why is StopReason.RESIZED and not ask.get("max_tasks"):
+        return
+    if stop.grace_s > attempt["grace_s"]:
+        here = attempts.c.id == attempt["id"]
+        tx.execute(sa.update(attempts).where(here).values(grace_s=stop.grace_s))
+    lifecycle.ask_stop(tx, attempt, stop.why, stop.reason)
 
 
 def _present(tx: Tx, names: set[str], known: Mapping[str, Node]) -> list[Node]:
