@@ -29,7 +29,7 @@ class PlannerConfig:
     """One center's planner settings; every name is looked up in `registry`."""
 
     order: str = "fair-share"
-    placement: str = "pack"
+    placement: str = "expected-fill"
     backfill: str = "easy"
     """`easy`: the first blocked job gets a reservation; `conservative`: the first `reserve_depth` do; `greedy`: none;
     `strict`: nobody passes a blocked job."""
@@ -56,7 +56,7 @@ class PlannerConfig:
     wait_max_s: float = 0.0
     """Anti-starvation: who has waited this long since it last ran goes ahead of all who have not, oldest first, and is not
     displaced by rank; 0: off."""
-    las_levels_h: tuple[float, ...] = (5.0, 50.0)
+    las_levels_h: tuple[float, ...] = (5.0, 40.0)
     """Order `las`: device hours at which a job falls to the next level."""
     reserve_depth: int = 32
     """Blocked jobs that get a reservation with `conservative` backfill; the rest is planned as with `easy`."""
