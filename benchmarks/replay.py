@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pearlstreet.cli.side_by_side import chosen
 from pearlstreet.compute.replay.cases import Case, play
 from pearlstreet.compute.replay.clusters import Cluster, one_pool, plain_node, read_cluster
 from pearlstreet.compute.replay.measures import measure
@@ -89,10 +90,12 @@ def _place(free: Sequence[int], each: int, tasks: int) -> list[int] | None:
     return fit[:tasks] if len(fit) >= tasks else None
 
 
-def timed(trace: Trace, cluster: Cluster, config: PlannerConfig, sharing: str) -> tuple[float, float, int]:
+def timed(
+    trace: Trace, cluster: Cluster, config: PlannerConfig, sharing: str, processes: int
+) -> tuple[float, float, int]:
     """Seconds, mean waiting, plans."""
     began = time.perf_counter()
-    played = play(trace, Case("x", cluster, config, sharing=sharing))
+    played = play(trace, Case("x", cluster, config, sharing=sharing), None, chosen(trace.count, processes))
     took = time.perf_counter() - began
     found = measure(played)
     return took, found.times.avg_queue_s, found.plans
@@ -108,6 +111,7 @@ def main() -> None:
     parser.add_argument("--trace", type=Path)
     parser.add_argument("--cluster", type=Path)
     parser.add_argument("--share", default="pool")
+    parser.add_argument("--processes", type=int, default=0, help="0: one a core")
     parser.add_argument(
         "--judge", type=Path, help="a program with `run --policies fifo_skip` on the same files"
     )
@@ -138,7 +142,7 @@ def main() -> None:
         )
     )
     for name, config in (("fifo", FIFO), ("default", PlannerConfig())):
-        took, queue_s, plans = timed(trace, cluster, config, given.share)
+        took, queue_s, plans = timed(trace, cluster, config, given.share, given.processes)
         print(
             json.dumps(
                 {

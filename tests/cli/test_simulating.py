@@ -56,7 +56,9 @@ def test_several_policies_side_by_side_in_all_forms(
     assert {row["placement"].split("/")[0] for row in rows} == {"red", "blue"}
     merged = decided(out / "schedule-2-all.csv")
     assert {row["placement"].split("/")[0] for row in merged} == {"all"}
-    assert pearl.right("simulate", str(trace), "--cluster", str(cluster), *asked, "--json").value == found
+    again = ("simulate", str(trace), "--cluster", str(cluster), *asked, "--json")
+    assert pearl.right(*again).value == found
+    assert pearl.right(*again, "--processes", "2").value == found, "side by side or one by one"
 
 
 def test_a_cluster_in_one_line_and_its_words_in_chinese(pearl: Pearl, files: tuple[Path, Path]) -> None:

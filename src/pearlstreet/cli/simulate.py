@@ -77,9 +77,11 @@ def simulate(
     device: Annotated[
         str, typer.Option(help="Model of the devices, where a file of nodes names none")
     ] = "gpu",
+    processes: Annotated[int, typer.Option(help="How many virtual clusters or cases to play at once")] = 0,
     as_json: Json = False,
 ) -> None:
     """Replay a trace under one or several policies, and compare."""
+    from pearlstreet.cli.side_by_side import chosen
     from pearlstreet.compute.replay.compare import compare
 
     clusters = [read_cluster(said, device) for said in cluster]
@@ -87,7 +89,7 @@ def simulate(
     settings = (tell_durations, *_pair(restart_cost), checkpoint)
     cases = list(_cases(clusters, policy or ["default"], share, settings))
     with showing(len(cases) * jobs.count) as progress:
-        comparison, played = compare(trace.name, jobs, cases, progress)
+        comparison, played = compare(trace.name, jobs, cases, progress, chosen(jobs.count, processes))
     files = write_all(folder, comparison, played) if folder is not None else []
     if as_json:
         show_json(comparison.to_json())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from pearlstreet.compute.replay.rates import rates_of
 from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.rows import Quota
+from pearlstreet.compute.scheduling.rows import NodeRow, Quota
 
 ISOLATED, ONE_POOL, GUARANTEED = "isolated", "pool", "guaranteed"
 SHARING = (ISOLATED, ONE_POOL, GUARANTEED)
@@ -67,51 +68,86 @@ def check_case(trace: Trace, case: Case) -> None:
         )
 
 
-def play(trace: Trace, case: Case, progress: Progress | None = None) -> Played:
-    """Replay one case. Raises InvalidInput when trace and cluster do not go together."""
-    check_case(trace, case)
-    told = 0
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What one engine plays: all of a case, or one of its virtual clusters. Parts know nothing of each other."""
 
-    def tell(over: int, _: int, __: int) -> None:
-        if progress is not None:
-            progress(case.name, told + over, trace.count)
-
-    outcomes = []
-    for part in _parts(trace, case):
-        replay = Replay(
-            part.trace,
-            part.cluster.nodes,
-            case.config,
-            case.settings,
-            rates_of(case.cluster.nodes),
-            [*part.quotas, *case.quotas],
-        )
-        outcomes.append(replay.run(tell))
-        told += part.trace.count
-    return Played(case, tuple(outcomes))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
     trace: Trace
-    cluster: Cluster
-    quotas: Sequence[Quota] = ()
+    nodes: tuple[NodeRow, ...]
+    config: PlannerConfig
+    settings: ReplaySettings
+    quotas: tuple[Quota, ...]
+    rates: Mapping[str, float]
+    """Normalised PFLOPS of a card of each model."""
 
 
-def _parts(trace: Trace, case: Case) -> list[_Part]:
+PartProgress = Callable[[int, int], None]
+"""Number of the part, its jobs that are over."""
+PlayParts = Callable[[Sequence[Part], PartProgress], Sequence[Outcome]]
+"""Plays parts, one after another or side by side; the outcomes in the same order."""
+
+
+def play_part(part: Part, progress: Callable[[int], None] | None = None) -> Outcome:
+    """Replay one part."""
+    replay = Replay(part.trace, part.nodes, part.config, part.settings, part.rates.__getitem__, part.quotas)
+    return replay.run(None if progress is None else lambda over, _, __: progress(over))
+
+
+def one_by_one(parts: Sequence[Part], progress: PartProgress) -> Sequence[Outcome]:
+    """Plays parts in this process."""
+    return [play_part(part, partial(progress, number)) for number, part in enumerate(parts)]
+
+
+def play(
+    trace: Trace, case: Case, progress: Progress | None = None, play_parts: PlayParts = one_by_one
+) -> Played:
+    """Replay one case. Raises InvalidInput when trace and cluster do not go together."""
+    return play_all(trace, [case], progress, play_parts)[0]
+
+
+def play_all(
+    trace: Trace, cases: Sequence[Case], progress: Progress | None = None, play_parts: PlayParts = one_by_one
+) -> tuple[Played, ...]:
+    """Replay every case. Raises InvalidInput before anything is played."""
+    for case in cases:
+        check_case(trace, case)
+    parts = [(case, part) for case in cases for part in parts_of(trace, case)]
+    over = [0] * len(parts)
+
+    def tell(number: int, count: int) -> None:
+        over[number] = count
+        if progress is not None:
+            case = parts[number][0]
+            mine = sum(done for done, (other, _) in zip(over, parts, strict=True) if other is case)
+            progress(case.name, mine, trace.count)
+
+    outcomes = play_parts([part for _, part in parts], tell)
+    return tuple(
+        Played(
+            case,
+            tuple(outcome for outcome, (other, _) in zip(outcomes, parts, strict=True) if other is case),
+        )
+        for case in cases
+    )
+
+
+def parts_of(trace: Trace, case: Case) -> list[Part]:
+    """What there is to play."""
     cluster = case.cluster
+    rates = rates_of(cluster.nodes)
+
+    def part(jobs: Trace, nodes: Sequence[NodeRow], quotas: Sequence[Quota] = ()) -> Part:
+        return Part(jobs, tuple(nodes), case.config, case.settings, (*quotas, *case.quotas), rates)
+
     if case.sharing == ISOLATED:
         numbers: Mapping[str, int] = {name: number for number, name in enumerate(trace.orgs)}
-        return [
-            _Part(trace.only(np.flatnonzero(trace.org == numbers[name])), Cluster({name: nodes}))
-            for name, nodes in cluster.parts.items()
-            if name in numbers and bool((trace.org == numbers[name]).any())
-        ]
+        rows = {name: np.flatnonzero(trace.org == numbers[name]) for name in cluster.parts if name in numbers}
+        return [part(trace.only(mine), cluster.parts[name]) for name, mine in rows.items() if len(mine)]
     if set(cluster.parts) == {POOL}:
-        return [_Part(trace, cluster)]
-    quotas = [
+        return [part(trace, cluster.nodes)]
+    guaranteed = [
         Quota(org=name, resource="cards", guaranteed=float(cluster.cards_of(name)))
         for name in cluster.parts
         if case.sharing == GUARANTEED
     ]
-    return [_Part(trace, cluster.merged(), quotas)]
+    return [part(trace, cluster.merged().nodes, guaranteed)]

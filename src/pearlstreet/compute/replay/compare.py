@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pearlstreet.compute.replay.cases import Case, Played, Progress, check_case, play
+from pearlstreet.compute.replay.cases import Case, Played, PlayParts, Progress, one_by_one, play_all
 from pearlstreet.compute.replay.measures import Curves, Measures, curves, measure
 from pearlstreet.compute.replay.trace import Trace
 
@@ -54,13 +54,14 @@ class Comparison:
 
 
 def compare(
-    trace_name: str, trace: Trace, cases: Iterable[Case], progress: Progress | None = None
+    trace_name: str,
+    trace: Trace,
+    cases: Sequence[Case],
+    progress: Progress | None = None,
+    play_parts: PlayParts = one_by_one,
 ) -> tuple[Comparison, tuple[Played, ...]]:
     """Replay every case; their curves share one axis of time. Raises InvalidInput before anything is played."""
-    asked = list(cases)
-    for case in asked:
-        check_case(trace, case)
-    played = tuple(play(trace, case, progress) for case in asked)
+    played = play_all(trace, cases, progress, play_parts)
     last = max(
         (int(outcome.levels.at[-1]) for one in played for outcome in one.outcomes if outcome.levels.at),
         default=1,
