@@ -16,16 +16,18 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import snapshot_from_json
 from pearlstreet.compute.scheduling.plan import Code, Plan, reason_from_json
+from pearlstreet.compute.scheduling.queues import places
 from pearlstreet.compute.scheduling.registry import PLACEMENTS
-from pearlstreet.compute.scheduling.rows import Quota, WaitingJob, match_models
+from pearlstreet.compute.scheduling.rows import Quota, RunningAttempt, WaitingJob, match_models
 from pearlstreet.compute.scheduling.ties import canonical_order
 
 configs = st.builds(
     PlannerConfig,
-    order=st.sampled_from(["deadline", "fair-share", "fifo", "priority", "shortest"]),
+    order=st.sampled_from(["deadline", "fair-share", "fifo", "gittins", "las", "priority", "shortest"]),
     placement=st.sampled_from(sorted(PLACEMENTS)),
-    backfill=st.sampled_from(["easy", "easy", "greedy", "strict"]),
-    preemption=st.sampled_from(["priority", "none"]),
+    backfill=st.sampled_from(["easy", "easy", "conservative", "greedy", "strict"]),
+    preemption=st.sampled_from(["priority", "rank", "none"]),
+    wait_max_s=st.sampled_from([0.0, 0.0, 500.0]),
 )
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
@@ -196,7 +198,10 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
         assert NOW_US - victim.started_us >= config.min_run_s * 1e6
         assert waits[preemption.for_job_id].code is Code.PREEMPTING
         claimant = next(job for job in world.waiting if job.id == preemption.for_job_id)
-        assert victim.priority < claimant.priority or world.quotas
+        if config.preemption == "rank":
+            assert stands_behind(world, config, victim, claimant) or world.quotas
+        else:
+            assert victim.priority < claimant.priority or world.quotas
     if len({p.for_job_id for p in answer.preemptions}) != 1:
         return
     claimant = next(job for job in world.waiting if job.id == answer.preemptions[0].for_job_id)
@@ -215,6 +220,15 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
         assert not any(could(gone - {p.attempt_id}) for p in answer.preemptions), (
             "nobody is stopped for nothing"
         )
+
+
+def stands_behind(world: World, config: PlannerConfig, victim: RunningAttempt, claimant: WaitingJob) -> bool:
+    """Whether the attempt, were it waiting as it is, would be planned after the claimant."""
+    snapshot = world.snapshot()
+    waiting, running = places(snapshot, config)
+    return bool(
+        running[snapshot.running.ids.index(victim.id)] > waiting[snapshot.waiting.ids.index(claimant.id)]
+    )
 
 
 @few
@@ -247,7 +261,7 @@ def compare_with_naive(world: World) -> None:
     jobs = [replace(job, not_before_us=0, array="", element=0, array_limit=None) for job in world.waiting]
     world = replace(world, waiting=tuple(jobs), quotas=())
     snapshot = world.snapshot()
-    config = PlannerConfig(order="priority", backfill="greedy", preemption="none")
+    config = PlannerConfig(order="priority", placement="pack", backfill="greedy", preemption="none")
     names = [snapshot.nodes.names[i] for i in canonical_order(snapshot)]
     expected = naive.naive_plan(world.after(), names, jobs, PFLOPS)
     answer = {
