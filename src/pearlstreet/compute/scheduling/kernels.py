@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, cast
 
@@ -34,15 +34,24 @@ _CHOICE = _Choice()
 
 def jit(function: F) -> F:
     """The function, compiled when first called; as it is where numba is not installed."""
+    return _compiled(function, {})
+
+
+def inner_jit(function: F) -> F:
+    """As `jit`, for a function that only compiled ones call: without the wrappers, which take longer than it does."""
+    return _compiled(function, {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+
+
+def _compiled(function: F, options: Mapping[str, bool]) -> F:
     if not installed():
         return function
     import numba
 
     compiled: Any
     try:
-        compiled = numba.njit(cache=True)(function)
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in
-        compiled = numba.njit(function)
+        compiled = numba.njit(**options)(function)
     return cast(F, compiled)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.kernels import jit
+from pearlstreet.compute.scheduling.kernels import inner_jit, jit
 from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.placement.fill.demand import Tables
 from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask, Free, Notes
@@ -17,7 +17,7 @@ from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask
 _FULL = 10_000
 
 
-@jit
+@inner_jit
 def _room_of(memory: I64, compute: I64, model: I64, total: I64, usable: Bools, weight: I64) -> int:
     """Weighted basis points that are free on a node's devices."""
     free = 0
@@ -28,7 +28,7 @@ def _room_of(memory: I64, compute: I64, model: I64, total: I64, usable: Bools, w
     return free
 
 
-@jit
+@inner_jit
 def _key(cpu: int, host: int, memory: I64, compute: I64, model: I64, total: I64, usable: Bools) -> Any:
     """Two hashes of a state, whatever order equal devices stand in."""
     golden, odd = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
@@ -46,7 +46,7 @@ def _key(cpu: int, host: int, memory: I64, compute: I64, model: I64, total: I64,
     return first, second
 
 
-@jit
+@inner_jit
 def _mask(
     cpu: int,
     host: int,
@@ -89,7 +89,7 @@ def _mask(
     return some
 
 
-@jit
+@inner_jit
 def value(
     cpu: int,
     host: int,
@@ -117,7 +117,7 @@ def value(
     return filled
 
 
-@jit
+@inner_jit
 def _simulated(
     cpu0: int,
     host0: int,
@@ -187,7 +187,7 @@ def _simulated(
     return tables.streams * start - left
 
 
-@jit
+@inner_jit
 def _whole_model(
     memory: I64, compute: I64, model: I64, total: I64, usable: Bools, allowed: Bools, count: int
 ) -> int:
@@ -213,7 +213,7 @@ def _whole_model(
     return best
 
 
-@jit
+@inner_jit
 def slots(
     cpu: int,
     host: int,
@@ -259,7 +259,14 @@ def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None
         slots(free.cpu[n], free.memory[n], memory, compute, model, total, usable, tables, notes.slots[n])
 
 
-@jit
+@inner_jit
+def _copy(source: I64, target: I64) -> None:
+    """Element by element: assigning a whole array would compile the words of its error, too, which takes seconds."""
+    for d in range(len(source)):
+        target[d] = source[d]
+
+
+@inner_jit
 def _holds(n: int, d: int, j: int, view: Free, ask: Ask) -> bool:
     """Whether a device has room for the share."""
     if not view.usable[n, d] or view.model[n, d] != ask.models[j]:
@@ -268,7 +275,7 @@ def _holds(n: int, d: int, j: int, view: Free, ask: Ask) -> bool:
     return enough and view.device_compute[n, d] >= ask.share_compute[j]
 
 
-@jit
+@inner_jit
 def _consider(n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask) -> None:
     """Work out the loss of the request on one node, with its best model and device."""
     ask.stamp[n] = notes.version[n]
@@ -277,9 +284,13 @@ def _consider(n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: 
         return
     width = free.model.shape[1]
     total, usable, model = free.device_total[n], free.usable[n], free.model[n]
-    memory, compute = free.device_memory[n].copy(), free.device_compute[n].copy()
+    memory, compute = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
+    _copy(free.device_memory[n], memory)
+    _copy(free.device_compute[n], compute)
     cpu, host = free.cpu[n] - ask.cpu, free.memory[n] - ask.memory
-    kept_memory, kept_compute = memory.copy(), compute.copy()
+    kept_memory, kept_compute = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
+    _copy(memory, kept_memory)
+    _copy(compute, kept_compute)
     best_memory, best_compute = 0, 0
     for j in range(len(ask.models)):
         m = ask.models[j]
@@ -303,10 +314,10 @@ def _consider(n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: 
                     ask.loss[n] = loss
                     ask.device[n] = -1
                     ask.which[n] = j
-                    kept_memory[:] = memory
-                    kept_compute[:] = compute
-            memory[:] = free.device_memory[n]
-            compute[:] = free.device_compute[n]
+                    _copy(memory, kept_memory)
+                    _copy(compute, kept_compute)
+            _copy(free.device_memory[n], memory)
+            _copy(free.device_compute[n], compute)
         else:
             for d in range(width):
                 if not _holds(n, d, j, view, ask):
@@ -330,8 +341,8 @@ def _consider(n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: 
                     ask.device[n] = d
                     ask.which[n] = j
                     best_compute, best_memory = was_compute, was_memory
-                    kept_memory[:] = memory
-                    kept_compute[:] = compute
+                    _copy(memory, kept_memory)
+                    _copy(compute, kept_compute)
                 memory[d], compute[d] = was_memory, was_compute
     if ask.loss[n] == NEVER:
         return
@@ -342,7 +353,7 @@ def _consider(n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: 
     ask.second[n] = _second(n, cpu, free, kept_memory, kept_compute, ask.device[n], ask.models[0] < 0)
 
 
-@jit
+@inner_jit
 def _second(n: int, cpu: int, free: Free, memory: I64, compute: I64, device: int, bare: bool) -> int:
     """Packing, where nothing else decides: no whole device opened for a part, few whole ones left, few cores left."""
     idle, devices = 0, 0
@@ -367,7 +378,7 @@ def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: N
             _consider(rows[i], free, view, tables, memo, notes, ask)
 
 
-@jit
+@inner_jit
 def _total(n: int, ask: Ask, price: I64) -> int:
     cost = 0
     for g in range(len(price)):
