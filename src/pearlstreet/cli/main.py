@@ -43,6 +43,7 @@ HOMES: Homes = {
     "pearlstreet.cli.scheduling": ("policy", "queues", "windows", "decisions"),
     "pearlstreet.cli.incidents": ("incidents",),
     "pearlstreet.cli.backups": ("backups",),
+    "pearlstreet.cli.estimating": ("estimate",),
 }  # fmt: skip
 """Written out, so that a command loads its own module alone: to build all of them takes longer than to run one."""
 LOG = "cli.log"

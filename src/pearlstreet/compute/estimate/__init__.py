@@ -1,0 +1,1 @@
+"""PURE: device time, memory and IT energy of a workload on hardware."""

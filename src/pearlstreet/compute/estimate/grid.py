@@ -1,0 +1,109 @@
+"""Many layouts side by side: one array a column, so that a thousand layouts cost as much as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[np.float64]
+NONE, SELECTIVE, FULL = 0.0, 1.0, 2.0
+"""How much of the activations is recomputed in the backward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Columns of equal length (or length one): model, step, layout and device of each candidate."""
+
+    # The model.
+    layers: Column
+    hidden: Column
+    heads: Column
+    kv_heads: Column
+    vocabulary: Column
+    params: Column
+    """All parameters."""
+    active: Column
+    """Parameters that a token meets."""
+    experts_per_token: Column
+    """0 for a dense model."""
+    expert_params: Column
+    """Of `params`, those of routed experts."""
+    expert_width: Column
+    """Of the inner layer of one expert; the hidden size for a dense model."""
+    modern: Column
+    """1 for software with fused kernels, where the scores of attention never reach memory; 0 for what came before."""
+    # The step.
+    sequence: Column
+    causal: Column
+    """1 where a token attends to earlier tokens only."""
+    trained: Column
+    """Share of the parameters that has gradients and optimizer states; small for LoRA."""
+    # The layout.
+    tensor: Column
+    pipeline: Column
+    data: Column
+    context: Column
+    expert: Column
+    micro_batch: Column
+    micro_batches: Column
+    """Of one pipeline, one step."""
+    virtual_stages: Column
+    zero: Column
+    recompute: Column
+    sequence_parallel: Column
+    # The device.
+    peak: Column
+    """Operations/s of the precision."""
+    attention_peak: Column
+    """Operations/s of the precision that attention is computed in."""
+    bandwidth: Column
+    """Of memory, bytes/s."""
+    link: Column
+    """To neighbours in the domain, one direction, bytes/s."""
+    network: Column
+    """Between domains, a device's share, one direction, bytes/s."""
+    domain: Column
+    """Devices that share the fastest links."""
+    memory: Column
+    """Bytes."""
+
+    def __len__(self) -> int:
+        return max(len(getattr(self, field.name)) for field in fields(self))
+
+    @property
+    def devices(self) -> Column:
+        """Devices that each layout takes."""
+        return self.tensor * self.pipeline * self.data * self.context
+
+    @property
+    def tokens(self) -> Column:
+        """Of one micro-batch on one device."""
+        return self.sequence * self.micro_batch / self.context
+
+    @property
+    def step_tokens(self) -> Column:
+        """Of one step, all devices."""
+        return self.sequence * self.micro_batch * self.micro_batches * self.data
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
+        """The chosen rows."""
+        size = len(self)
+        columns = {
+            field.name: np.broadcast_to(getattr(self, field.name), (size,))[chosen] for field in fields(self)
+        }
+        return replace(self, **columns)
+
+    @classmethod
+    def join(cls, parts: list[Grid]) -> Grid:
+        """All rows, one part after the other."""
+        return Grid(
+            **{
+                field.name: np.concatenate(
+                    [np.broadcast_to(getattr(part, field.name), (len(part),)) for part in parts]
+                )
+                for field in fields(cls)
+            }
+        )

@@ -1,0 +1,274 @@
+"""A file of runs: what may be read of it, and numbers out of its cells with every slip named by row and field.
+
+Columns that hold what was observed or published about the outcome are dropped before anything else looks at the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import Text, text
+
+Kind = Literal["training", "inference", "iteration", "memory"]
+READ: Mapping[Kind, frozenset[str]] = {
+    "training": frozenset(
+        [
+            "id",
+            "model",
+            "family",
+            "params_total_b",
+            "params_active_b",
+            "layers",
+            "hidden",
+            "heads",
+            "kv_heads",
+            "seq_len",
+            "vocab",
+            "tokens_b",
+            "samples_m",
+            "epochs",
+            "global_batch_tokens",
+            "accelerator",
+            "accel_count",
+            "interconnect",
+            "precision",
+            "training_mode",
+            "tp",
+            "pp",
+            "dp",
+            "parallelism_other",
+            "activation_recompute",
+            "fwd_gflops_per_sample",
+        ]
+    ),
+    "inference": frozenset(
+        [
+            "id",
+            "model",
+            "family",
+            "params_total_b",
+            "params_active_b",
+            "accelerator",
+            "accel_count",
+            "tp",
+            "pp",
+            "parallelism_other",
+            "engine",
+            "engine_version",
+            "precision",
+            "scenario",
+            "input_len",
+            "output_len",
+            "concurrency",
+        ]
+    ),
+    "iteration": frozenset(
+        [
+            "id",
+            "params_b",
+            "accel_count",
+            "global_batch",
+            "micro_batch",
+            "hidden",
+            "heads",
+            "layers",
+            "seq_len",
+            "tp",
+            "dp",
+            "pp",
+            "accelerator",
+            "precision",
+            "vocab",
+            "activation_recompute",
+            "interconnect",
+        ]
+    ),
+    "memory": frozenset(
+        [
+            "id",
+            "model",
+            "params_total_b",
+            "layers",
+            "hidden",
+            "heads",
+            "seq_len",
+            "vocab",
+            "micro_batch",
+            "accelerator",
+            "accel_count",
+            "tp",
+            "pp",
+            "dp",
+            "sharding",
+            "activation_recompute",
+            "precision",
+            "component",
+        ]
+    ),
+}
+"""The only columns of each kind of file that an estimate ever sees."""
+NEEDED: Mapping[Kind, frozenset[str]] = {
+    "training": frozenset(("accelerator", "params_total_b", "training_mode")),
+    "inference": frozenset(("accelerator", "params_total_b", "input_len", "output_len")),
+    "iteration": frozenset(
+        ("accelerator", "accel_count", "global_batch", "micro_batch", "hidden", "layers", "tp", "pp", "dp")
+    ),
+    "memory": frozenset(("accelerator", "component", "layers", "hidden")),
+}
+MAX_BYTES = 64 << 20
+MAX_ROWS = 200_000
+MOST: Mapping[str, float] = {
+    "params_total_b": 1e6, "params_active_b": 1e6, "params_b": 1e6, "layers": 1e5, "hidden": 1e7, "heads": 1e5,
+    "kv_heads": 1e5, "seq_len": 1e9, "vocab": 1e8, "tokens_b": 1e9, "samples_m": 1e9, "epochs": 1e6,
+    "global_batch_tokens": 1e12, "accel_count": 1e7, "tp": 1e5, "pp": 1e5, "dp": 1e7, "micro_batch": 1e6,
+    "global_batch": 1e9, "fwd_gflops_per_sample": 1e12, "input_len": 1e9, "output_len": 1e9,
+}  # fmt: skip
+"""Beyond this a number is a slip."""
+WHOLE = frozenset(
+    ("layers", "heads", "kv_heads", "accel_count", "tp", "pp", "dp", "micro_batch", "global_batch")
+)
+
+
+@dataclass(slots=True)
+class Cells:
+    """One row: its readable cells. Reading collects what is wrong instead of stopping at the first."""
+
+    number: int
+    """0-based, as predictions name rows without an id."""
+    line: int
+    values: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The row's own id, else its number."""
+        return self.values.get("id") or str(self.number)
+
+    def word(self, name: str) -> str:
+        """The cell's text; empty for an absent column."""
+        return self.values.get(name, "")
+
+    def wrong(self, name: str, message: Text, hint: Text | None = None) -> None:
+        """Remember what is wrong in a cell."""
+        self.problems.append(Problem(name, message, line=self.line, hint=hint))
+
+    def number_of(self, name: str) -> float | None:
+        """A positive number; None where the cell is empty or wrong."""
+        raw = self.word(name)
+        if not raw:
+            return None
+        try:
+            value = float(raw)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            self.wrong(name, text("{value} is not a number", value=repr(raw)))
+        elif value <= 0:
+            self.wrong(name, text("{value} must be greater than zero", value=raw))
+        elif value > MOST.get(name, math.inf):
+            self.wrong(name, text("{value} is beyond anything that exists", value=raw))
+        elif name in WHOLE and value != int(value):
+            self.wrong(name, text("{value} must be a whole number", value=raw))
+        else:
+            return value
+        return None
+
+    def whole(self, name: str) -> int | None:
+        """A positive whole number; None where the cell is empty or wrong."""
+        value = self.number_of(name)
+        return None if value is None else int(value)
+
+    def whole_or(self, name: str, default: int) -> int:
+        """The same, with a default for an empty cell."""
+        return self.whole(name) or default
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of runs without the columns that are none of an estimate's business."""
+
+    kind: Kind
+    rows: tuple[Cells, ...]
+
+
+def read_table(content: bytes | str, kind: Kind | None = None) -> Table:
+    """The file's rows. Raises InvalidInput when it is no CSV, or has not the columns of any kind."""
+    if len(content) > MAX_BYTES:
+        raise InvalidInput(text("The file is larger than {most} MiB", most=MAX_BYTES >> 20))
+    if isinstance(content, bytes):
+        try:
+            content = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                text("The file is not UTF-8 text: byte {at} is none", at=error.start),
+                hint=text("Save it as CSV in UTF-8"),
+            ) from error
+    reader = csv.reader(io.StringIO(content.removeprefix("\ufeff"), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        found = kind or _kind(header)
+        _check_header(header, found)
+        kept = [(at, name) for at, name in enumerate(header) if name in READ[found]]
+        return Table(found, tuple(_rows(reader, header, kept)))
+    except csv.Error as error:
+        raise InvalidInput(
+            text("Line {line} is not CSV: {reason}", line=reader.line_num, reason=str(error))
+        ) from error
+
+
+def _rows(
+    reader: Any,
+    header: list[str],
+    kept: list[tuple[int, str]],
+) -> list[Cells]:
+    rows: list[Cells] = []
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(rows) >= MAX_ROWS:
+            raise InvalidInput(text("The file has more than {most} rows", most=MAX_ROWS))
+        row = Cells(len(rows), reader.line_num, {})
+        if len(cells) != len(header):
+            row.wrong(
+                header[min(len(cells), len(header) - 1)],
+                text("The row has {found} cells, the header {wanted}", found=len(cells), wanted=len(header)),
+            )
+        else:
+            row.values = {name: cells[at].strip() for at, name in kept}
+        rows.append(row)
+    return rows
+
+
+def _kind(header: list[str]) -> Kind:
+    names = set(header)
+    if "component" in names:
+        return "memory"
+    if "scenario" in names or {"input_len", "output_len"} <= names:
+        return "inference"
+    if "training_mode" in names:
+        return "training"
+    if "micro_batch" in names and "global_batch" in names:
+        return "iteration"
+    raise InvalidInput(
+        text("The file's columns fit no kind of run: {columns}", columns=", ".join(header[:12]) or "-"),
+        hint=text(
+            "Training runs have {training}, inference runs {inference}, iteration times {iteration}, memory {memory}",
+            training="training_mode", inference="input_len, output_len", iteration="micro_batch, global_batch",
+            memory="component",
+        ),
+    )  # fmt: skip
+
+
+def _check_header(header: list[str], kind: Kind) -> None:
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    missing = sorted(NEEDED[kind] - set(header))
+    problems = [Problem(name, text("The column stands twice in the header"), line=1) for name in twice]
+    problems += [Problem(name, text("The column is missing"), line=1) for name in missing]
+    if problems:
+        raise InvalidInput(text("The file's header is not right"), problems=problems)
