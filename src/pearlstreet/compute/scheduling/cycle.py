@@ -155,15 +155,13 @@ class _Cycle:
         rows = order.tolist()
         deferred: list[_Run] = []
         start_of = self.considered
-        deep: int | None = None
         for kind, a, b in zip(kinds[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
             state = self.state[kind]
             if state == _DONE:
                 continue
             if self.considered - start_of >= self.config.depth:
-                deep = self._reason(reasons.depth(self.config.depth)) if deep is None else deep
-                self._wait(rows[a:b], deep)
-                continue
+                self._too_deep(order[a:])
+                break
             run = _Run(kind, self._key(kind), rows[a:b])
             left = run.rows if state == _LATER else self._try(run, guaranteed=True)
             if left:
@@ -178,6 +176,11 @@ class _Cycle:
                 self._wait(run.rows, self._reason(reasons.depth(self.config.depth)))
             else:
                 self._try(run, guaranteed=False)
+
+    def _too_deep(self, rows: I64) -> None:
+        """The rest keeps what is known of its kind, or a cheap reason."""
+        done = np.array([state == _DONE for state in self.state], dtype=np.bool_)
+        self.why_row[rows[~done[self.kinds.of[rows]]]] = self._reason(reasons.depth(self.config.depth))
 
     def _waits(self, order: I64) -> Waits:
         placed = np.zeros(len(order), dtype=np.bool_)
