@@ -64,6 +64,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/scheduling/policy"): {"settings": {"depth": 500}},
     ("POST", "/scheduling/policy/rollback"): {"number": 0},
     ("PUT", "/scheduling/queues/{queue}"): {"rank": 5},
+    ("POST", "/what-ifs"): {"policies": ["fifo"]},
     ("POST", "/scheduling/windows"): {
         "kind": "maintenance",
         "nodes": ["h100-0001"],
@@ -159,6 +160,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "month": "2026-01",
                 "node": "h100-0001",
                 "queue": "default",
+                "what_if": "wif_00000000000000000000000000",
                 "decision": "dec_0000000000000000_1",
                 "window": "win_00000000000000000000000000",
                 "webhook": hooks["/orgs/acme"],

@@ -101,3 +101,17 @@ def test_the_pages_speak_chinese(console: Console) -> None:
         ("/decisions", "重新规划"),
     ):
         assert word in words(system.get(path)), path
+
+
+def test_a_what_if_is_asked_shown_and_stopped(console: Console) -> None:
+    owner = console.visitor("owner")
+    assert owner.post("/what-if", "ask", {"days": "7"}).status_code == 422
+    assert owner.post("/what-if", "ask", {"days": "soon", "order_1": "fifo"}).status_code == 422
+    answer = owner.post("/what-if", "ask", {"days": "7", "order_1": "fifo", "extra": "1x8xH100-80G"})
+    page = answer.headers["location"]
+    assert "waiting" in words(owner.get(page))
+    assert "order=fifo" in words(owner.get("/what-if"))
+    assert console.visitor("stranger").get(page).status_code == 404
+    owner.post(page, "stop")
+    assert "stopped" in words(owner.get(page))
+    assert "重放" in words(console.visitor("owner", language="zh-CN").get("/what-if"))

@@ -155,6 +155,8 @@ def make_busy(center: Center) -> None:
     center.things["number"] = str(prices["number"])
     assert balance["items"], "there is something to state"
     center.things["month"] = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m")
+    question = {"policies": ["fifo"], "extra": "1x8xH100-80G"}
+    center.things["what_if"] = center.call("POST", "/what-ifs?org=acme", json=question)["id"]
     for name in ("pretrain", "evaluate"):
         center.until(jobs[name], "running")
     for name in ("short", "broken", "unwanted"):

@@ -40,6 +40,7 @@ from pearlstreet.api.routes import (
     uploads,
     users,
     webhooks,
+    what_ifs,
     windows,
 )
 from pearlstreet.center import Center
@@ -63,6 +64,7 @@ DOORS: tuple[Door, ...] = (
     scheduling.door,
     windows.door,
     decisions.door,
+    what_ifs.door,
     credit.door,
     credit.center_door,
     invoices.door,

@@ -13,6 +13,7 @@ MENU: tuple[NavGroup, ...] = (
             NavItem("/jobs", text("Jobs"), "jobs", "j"),
             NavItem("/submit", text("New job"), "plus", "+"),
             NavItem("/billing", text("Billing"), "money", "b"),
+            NavItem("/what-if", text("What if"), "chart", "h"),
         ),
     ),
     NavGroup(

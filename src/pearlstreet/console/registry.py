@@ -32,6 +32,7 @@ from pearlstreet.console.pages import (
     submit,
     users,
     webhooks,
+    what_if,
     windows,
 )
 
@@ -61,6 +62,7 @@ PAGES: tuple[Page, ...] = (
     *queues.PAGES,
     *windows.PAGES,
     *decisions.PAGES,
+    *what_if.PAGES,
     *orgs.PAGES,
     *credit.PAGES,
     *audit.PAGES,

@@ -10,6 +10,7 @@ from pearlstreet.compute.jobs.preparing import prepare_loop
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.sweeping import inventory_loop, sweep_loop
 from pearlstreet.compute.jobs.watching import start_loop, stop_loop, watch_loop
+from pearlstreet.compute.jobs.whatif.loop import what_if_loop
 from pearlstreet.compute.jobs.windows.loop import window_loop
 from pearlstreet.store.loop import Loop
 
@@ -27,5 +28,6 @@ def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
         meter_loop(runtime),
         deadline_loop(runtime),
         window_loop(runtime),
+        what_if_loop(runtime),
         sweep_loop(runtime),
     )

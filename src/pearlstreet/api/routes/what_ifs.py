@@ -1,0 +1,134 @@
+"""What if: recent jobs under other policies or with more cards."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of, words
+from pearlstreet.api.reading import Org, language_of
+from pearlstreet.compute.jobs.whatif import service
+from pearlstreet.compute.jobs.whatif.service import Question, WhatIf
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/what-ifs", "scheduling")
+Line = Annotated[str, Field(max_length=400)]
+
+
+class QuestionIn(In):
+    """What is asked; at least one of policies, cluster and extra."""
+
+    days: int = Field(30, ge=1, le=92, description="How far back the jobs go")
+    policies: list[Line] = Field(
+        default_factory=list, max_length=4, examples=[["fifo", "shortest,backfill=greedy"]]
+    )
+    cluster: Line = Field("", description="Such as 4x8xH100-80G; empty: the center's own nodes")
+    extra: Line = Field("", description="Nodes added to them")
+
+
+class QuestionOut(Out):
+    """What was asked."""
+
+    days: int
+    policies: list[str]
+    cluster: str
+    extra: str
+
+
+class WhatIfOut(Out):
+    """A question, and how far it is."""
+
+    id: str
+    org_id: str | None
+    asked: Time
+    question: QuestionOut
+    state: str
+    progress: float
+    message: str | None
+    ended: Time | None
+
+
+class WholeWhatIfOut(WhatIfOut):
+    """A question with its answer: figures and curves of each case."""
+
+    result: dict[str, Any] | None
+
+
+class WhatIfs(Out):
+    """Questions, newest first."""
+
+    items: list[WhatIfOut]
+
+
+def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
+    """A question as JSON."""
+    return {
+        "id": found.id,
+        "org_id": found.org_id,
+        "asked": time_of(found.asked_us),
+        "question": {
+            "days": found.question.days,
+            "policies": list(found.question.policies),
+            "cluster": found.question.cluster,
+            "extra": found.question.extra,
+        },
+        "state": found.state,
+        "progress": found.progress,
+        "message": words(found.message, language),
+        "ended": time_of(found.ended_us),
+    }
+
+
+@door.get("", scope="jobs:read", responses={200: {"model": WhatIfs}})
+async def what_ifs(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+    """Questions of an organisation, or all that one may see."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: service.list_what_ifs(store, actor, org),
+        lambda rows: {"items": [what_if_out(row, language) for row in rows]},
+    )
+
+
+@door.post("", scope="jobs:read", status_code=201, responses={201: {"model": WhatIfOut}})
+async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org = None) -> Response:
+    """Ask: an organisation's recent jobs, or for operators all, are played again in a process of its own."""
+    language = language_of(request)
+    question = Question(body.days, tuple(body.policies), body.cluster, body.extra)
+    of = org if org is not None or actor.operator_roles else _only(actor)
+    return await command(
+        request,
+        actor,
+        lambda s: service.ask_what_if(s, actor, question, of),
+        lambda found: what_if_out(found, language),
+        status=201,
+    )
+
+
+def _only(actor: Actor) -> str | None:
+    """The organisation of who has one."""
+    return next(iter(actor.orgs)) if len(actor.orgs) == 1 else None
+
+
+@door.get("/{what_if}", scope="jobs:read", responses={200: {"model": WholeWhatIfOut}})
+async def what_if(request: Request, what_if: str, actor: Actor = Asker) -> Response:
+    """A question with its answer."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: service.get_what_if(store, actor, what_if),
+        lambda found: what_if_out(found, language) | {"result": found.result},
+    )
+
+
+@door.delete("/{what_if}", scope="jobs:read", responses={200: {"model": WhatIfOut}})
+async def stop(request: Request, what_if: str, actor: Actor = Asker) -> Response:
+    """Stop a question that is not answered yet."""
+    language = language_of(request)
+    return await command(
+        request,
+        actor,
+        lambda s: service.stop_what_if(s, actor, what_if),
+        lambda found: what_if_out(found, language),
+    )

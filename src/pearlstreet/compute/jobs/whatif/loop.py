@@ -1,0 +1,194 @@
+"""Answers questions one after the other, each in a process of its own with bounds of memory and time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.simulated.layout import nodes_from
+from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.jobs.exporting import history_of_jobs, past_json
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import what_ifs
+from pearlstreet.compute.jobs.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING
+from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.loop import CycleLoop, Loop
+from pearlstreet.tenancy.model import SYSTEM
+
+JOBS_MAX = 50_000
+"""Played at most, the newest of them."""
+PAGE = 5_000
+LONGEST_S = 900.0
+LOOK_S = 0.5
+log = structlog.get_logger("what-if")
+_HALF = sa.select(what_ifs.c.id).where(what_ifs.c.state == RUNNING).limit(1)
+_OLDEST = sa.select(what_ifs).where(what_ifs.c.state == WAITING).order_by(what_ifs.c.id).limit(1)
+
+
+def what_if_loop(runtime: Runtime) -> Loop:
+    """The loop that answers."""
+    answerer = Answerer(runtime)
+    return CycleLoop(name="what_ifs", cycle=answerer.step, hints=(ASKED,), interval_s=15.0)
+
+
+@dataclass(slots=True)
+class Answerer:
+    """One question at a time. What an earlier server left half done is begun anew."""
+
+    runtime: Runtime
+    began: bool = False
+
+    def step(self, store: Store) -> bool:
+        """Answer the oldest question. Returns whether there may be another."""
+        if not self.began:
+            if store.read(lambda tx: tx.first(_HALF)) is not None:
+                store.write(_begin_anew)
+            self.began = True
+        row = store.read(lambda tx: tx.first(_OLDEST))
+        if row is None or self.runtime.stopping.is_set():
+            return False
+        if not store.write(partial(_move, row["id"], WAITING, {"state": RUNNING})):
+            return True
+        folder = self.runtime.folders.root / "what-ifs"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = folder / f"{row['id']}.json"
+        try:
+            file.write_text(json.dumps(self._question(store, row)), encoding="utf-8")
+            found = self._play(store, row["id"], file)
+        except OSError as error:
+            log.error("question not answered", question=row["id"], error=str(error))
+            found = {"message": text("The center could not answer it")}
+        finally:
+            file.unlink(missing_ok=True)
+        if found is not None:
+            _finish(store, row["id"], found)
+        return True
+
+    def _question(self, store: Store, row: Row) -> dict[str, Any]:
+        """Everything the process is told."""
+        asked = row["question"]
+        reports, policy = store.read(
+            lambda tx: ([n.report for n in all_nodes(tx) if n.present], self.runtime.policy.current(tx))
+        )
+        if asked["cluster"]:
+            reports = nodes_from(asked["cluster"])
+        return {
+            "jobs": self._jobs(store, row, int(asked["days"])),
+            "nodes": [_node(report) for report in reports],
+            "extra": [_node(report, "more-") for report in nodes_from(asked["extra"])]
+            if asked["extra"]
+            else [],
+            "extra_name": asked["extra"],
+            "policies": asked["policies"],
+            "config": policy.planner.to_json(),
+            "rules": f"{policy.planner.order} (v{policy.number})",
+        }
+
+    def _jobs(self, store: Store, row: Row, days: int) -> list[dict[str, Any]]:
+        since_us = row["asked_us"] - days * 86_400 * US_PER_S
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            part = history_of_jobs(
+                store, SYSTEM, org=row["org_id"], since_us=since_us, after=after, limit=PAGE
+            )
+            found += [{**past_json(one), "submitted": one.submitted_us / US_PER_S} for one in part]
+            if len(part) < PAGE:
+                return found[-JOBS_MAX:]
+            after = part[-1].job
+
+    def _play(self, store: Store, question_id: str, file: Path) -> dict[str, Any] | None:
+        """The values to write; None when the server ends or somebody stopped it."""
+        command = [sys.executable, "-m", "pearlstreet.compute.jobs.whatif.worker", str(file)]
+        ends_s = store.clock.monotonic_s() + LONGEST_S
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            stopped = threading.Event()
+
+            def watch() -> None:
+                while process.poll() is None:
+                    wanted = store.read(partial(_state, question_id)) == RUNNING
+                    late = store.clock.monotonic_s() > ends_s
+                    if self.runtime.stopping.wait(LOOK_S) or late or not wanted:
+                        if not late:
+                            stopped.set()
+                        process.kill()
+                        return
+
+            watcher = threading.Thread(target=watch, name="what-if-watch", daemon=True)
+            watcher.start()
+            last: dict[str, Any] = {}
+            assert process.stdout is not None
+            for line in process.stdout:
+                last = json.loads(line)
+                if "progress" in last:
+                    values = {"progress": last["progress"]}
+                    store.write(partial(_move, question_id, RUNNING, values))
+            process.wait()
+            watcher.join()
+        if stopped.is_set():
+            if self.runtime.stopping.is_set():
+                store.write(partial(_move, question_id, RUNNING, {"state": WAITING, "progress": 0.0}))
+            return None
+        if "result" in last:
+            return {"result": last["result"]}
+        if "problem" in last:
+            return {"message": Text(last["problem"]["template"], last["problem"].get("params", {}))}
+        return {"message": text("It took more memory or time than a question may; ask of fewer days")}
+
+
+def _node(report: NodeReport, prefix: str = "") -> dict[str, Any]:
+    return {
+        "name": prefix + report.name,
+        "cpus": report.cpus,
+        "memory_gib": report.memory_gib,
+        "rack": report.rack and prefix + report.rack,
+        "pod": report.pod and prefix + report.pod,
+        "devices": [
+            {
+                "index": device.index,
+                "model": device.model,
+                "memory_gib": device.memory_gib,
+                "link_group": device.link_group,
+            }
+            for device in report.devices
+        ],
+    }
+
+
+def _begin_anew(tx: Tx) -> None:
+    left = what_ifs.c.state == RUNNING
+    tx.execute(sa.update(what_ifs).where(left).values(state=WAITING, progress=0.0))
+
+
+def _state(question_id: str, tx: Tx) -> Any:
+    return tx.scalar(sa.select(what_ifs.c.state).where(what_ifs.c.id == question_id))
+
+
+def _move(question_id: str, before: str, values: dict[str, Any], tx: Tx) -> bool:
+    here = (what_ifs.c.id == question_id) & (what_ifs.c.state == before)
+    return bool(tx.execute(sa.update(what_ifs).where(here).values(**values)).rowcount)
+
+
+def _finish(store: Store, question_id: str, found: dict[str, Any]) -> None:
+    message: Text | None = found.get("message")
+    values = {
+        "state": FAILED if message is not None else DONE,
+        "result": found.get("result"),
+        "message": message.to_json() if message is not None else None,
+        "progress": 1.0,
+    }
+    store.write(lambda tx: _move(question_id, RUNNING, values | {"ended_us": tx.now_us}, tx))

@@ -1,0 +1,135 @@
+"""What if: my last month with more cards, or under another policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pearlstreet.base.text import Text, text
+from pearlstreet.charts.curves import Curve, curves
+from pearlstreet.compute.jobs.whatif import service
+from pearlstreet.compute.jobs.whatif.service import OPEN, Question, WhatIf
+from pearlstreet.compute.scheduling.registry import kinds
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.typed import number_in
+
+POLICIES = 2
+STATES: dict[str, Text] = {
+    "waiting": text("waiting"),
+    "running": text("is being played"),
+    "done": text("answered"),
+    "failed": text("failed"),
+    "stopped": text("stopped"),
+}
+_OVER_TIME: tuple[tuple[str, Text, float, str], ...] = (
+    ("cards", text("Cards in use"), 100.0, " %"),
+    ("waiting", text("Jobs that wait"), 1.0, ""),
+)
+
+
+def show(ask: Ask) -> Answer:
+    """The questions so far, and a form for the next."""
+    return View(
+        "what_ifs.html",
+        {
+            "found": service.list_what_ifs(ask.store, ask.actor, ask.org),
+            "said": _said(ask),
+            "kinds": kinds(),
+            "rules": ask.store.read(ask.center.runtime.policy.current),
+            "whose": ask.org,
+            "open": OPEN,
+        },
+    )
+
+
+def _said(ask: Ask) -> Any:
+    return lambda found: ask.say(STATES[found.state])
+
+
+def ask_one(ask: Ask) -> Answer:
+    """Ask."""
+    days = number_in(ask, "days")
+    policies = []
+    for number in range(1, POLICIES + 1):
+        parts = [
+            f"{kind}={ask.value(f'{kind}_{number}')}"
+            for kind in ("order", "backfill", "preemption")
+            if ask.value(f"{kind}_{number}")
+        ]
+        if parts:
+            policies.append(",".join(parts))
+    question = Question(
+        int(days) if days is not None and days.is_integer() else 0,
+        tuple(policies),
+        ask.value("cluster"),
+        ask.value("extra"),
+    )
+    made = service.ask_what_if(ask.store, ask.actor, question, ask.org)
+    return Go(f"/what-if/{made.id}", text("The question is asked"))
+
+
+def show_one(ask: Ask) -> Answer:
+    """One question, and its answer side by side."""
+    found = service.get_what_if(ask.store, ask.actor, ask.place["what_if"])
+    return View(
+        "what_if.html",
+        {
+            "one": found,
+            "said": _said(ask),
+            "is_open": found.state in OPEN,
+            "cases": found.result["cases"] if found.result else (),
+            "rows": _figures(ask, found),
+            "charts": _charts(ask, found),
+        },
+    )
+
+
+def _figures(ask: Ask, found: WhatIf) -> list[tuple[str, list[str]]]:
+    """Name of a figure → its value in each case."""
+    if not found.result:
+        return []
+    shown = found.result["figures"]
+    columns = shown.get(ask.language) or shown["en"]
+    return [(name, [column[i][1] for column in columns]) for i, (name, _) in enumerate(columns[0])]
+
+
+def _charts(ask: Ask, found: WhatIf) -> list[Any]:
+    if not found.result:
+        return []
+    cases = found.result["cases"]
+    empty = ask.say(text("There is nothing to show"))
+    charts = []
+    for name, title, factor, unit in _OVER_TIME:
+        series = [
+            Curve(
+                case["name"],
+                [
+                    (at, value * factor)
+                    for at, value in zip(case["curves"]["at_s"], case["curves"][name], strict=True)
+                ],
+            )
+            for case in cases
+        ]
+        charts.append(curves(ask.say(title), series, unit=unit, top=100.0 if unit else None, empty=empty))
+    spread = [
+        Curve(
+            case["name"],
+            [(x, 100 * y) for x, y in zip(case["curves"]["jct_s"], case["curves"]["jct_share"], strict=True)],
+        )
+        for case in cases
+    ]
+    over = ask.say(text("Jobs that are over within a time since their submission"))
+    charts.append(curves(over, spread, unit=" %", top=100.0, log=True, empty=empty))
+    return charts
+
+
+def stop(ask: Ask) -> Answer:
+    """Stop it."""
+    found = service.stop_what_if(ask.store, ask.actor, ask.place["what_if"])
+    return Go(f"/what-if/{found.id}", text("The question is stopped"))
+
+
+PAGES = (
+    Page("/what-if", text("What if"), show, scope="jobs:read", actions={"ask": ask_one}),
+    Page("/what-if/{what_if}", text("What if"), show_one, scope="jobs:read", actions={"stop": stop}),
+)

@@ -1,0 +1,78 @@
+"""What-if questions: asked, played in a process of their own, answered; refused, stopped, and nobody else's business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.world import World, a_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("center")) as made:
+        card = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}
+        jobs = [made.submit(per_task=card, simulate="5s", time_limit="10m") for _ in range(3)]
+        for job in jobs:
+            made.until(job, "succeeded")
+        yield made
+
+
+def _answered(world: World, question: str, role: str = "owner") -> dict[str, Any]:
+    ends = time.monotonic() + 60
+    while True:
+        for loop in world.loops:
+            if loop.name == "what_ifs":
+                loop.step(world.center.store)
+        found: dict[str, Any] = world.get(f"/what-ifs/{question}", role).json()
+        if found["state"] not in ("waiting", "running"):
+            return found
+        assert time.monotonic() < ends, found
+
+
+def test_a_tenant_asks_what_more_cards_and_another_policy_would_do(world: World) -> None:
+    body = {"days": 7, "policies": ["fifo"], "extra": "1x8xH100-80G"}
+    made = world.post("/what-ifs", json=body)
+    assert made.status_code == 201, made.text
+    assert made.json()["state"] == "waiting"
+    found = _answered(world, made.json()["id"])
+    assert (found["state"], found["message"]) == ("done", None)
+    result = found["result"]
+    assert result["jobs"] == 3
+    assert [case["cards"] for case in result["cases"]] == [16, 16, 24, 24]
+    assert all(case["measures"]["times"]["jobs"] == 3 for case in result["cases"])
+    assert "fifo" in result["cases"][1]["name"]
+    assert made.json()["id"] in [one["id"] for one in world.get("/what-ifs").json()["items"]]
+
+
+def test_operators_ask_of_all_and_others_see_nothing_of_it(world: World) -> None:
+    made = world.post("/what-ifs", "system", json={"policies": ["shortest"]}).json()
+    assert _answered(world, made["id"], "system")["result"]["jobs"] == 3
+    assert world.get(f"/what-ifs/{made['id']}").status_code == 404
+    mine = world.post("/what-ifs", json={"cluster": "1x2xH100-80G"}).json()
+    assert world.get(f"/what-ifs/{mine['id']}", "stranger").status_code == 404
+    assert world.get("/what-ifs", "stranger").json()["items"] == []
+    assert world.send("DELETE", f"/what-ifs/{mine['id']}", "stranger").status_code == 404
+    assert world.send("DELETE", f"/what-ifs/{mine['id']}").json()["state"] == "stopped"
+
+
+def test_what_cannot_be_played_is_refused_at_its_field(world: World) -> None:
+    wrong = {"policies": ["fifi", "order=fifo,dept=3"], "extra": "many", "cluster": "9999x8xH100-80G"}
+    answer = world.post("/what-ifs", json=wrong)
+    assert answer.status_code == 422
+    assert {one["field"] for one in answer.json()["problems"]} == {"policies", "extra", "cluster"}
+    assert world.post("/what-ifs", json={}).status_code == 422
+    asked = [world.post("/what-ifs", json={"policies": ["fifo"]}) for _ in range(3)]
+    assert [one.status_code for one in asked] == [201, 201, 429]
+    for one in asked[:2]:
+        world.send("DELETE", f"/what-ifs/{one.json()['id']}")
+
+
+def test_a_question_of_nothing_says_so(world: World) -> None:
+    made = world.post("/what-ifs", "stranger", json={"policies": ["fifo"]}).json()
+    found = _answered(world, made["id"], "stranger")
+    assert found["state"] in ("done", "failed")
+    assert found["message"] or found["result"]["jobs"] == 0
