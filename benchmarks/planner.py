@@ -115,7 +115,7 @@ def against_naive(count: int, jobs: int, rng: random.Random) -> None:
     nodes = make_center(count)
     queue = make_queue(jobs, rng, big=True)
     snapshot = build(now_us=NOW_US, nodes=nodes, waiting=queue, pflops_of=PFLOPS.__getitem__)
-    config = PlannerConfig(order="priority", backfill="greedy", preemption="none")
+    config = PlannerConfig(order="priority", placement="pack", backfill="greedy", preemption="none")
     plan(snapshot, config)
     started = time.perf_counter()
     answer = plan(snapshot, config)
