@@ -85,7 +85,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/center/webhooks"): {"url": "https://93.184.216.34/center"},
 }
 """Bodies that are right, so that what answers is the access and not the body."""
-SHARED = frozenset({"project", "name", "month", "node", "provider", "queue"})
+SHARED = frozenset({"project", "name", "month", "node", "provider", "queue", "decision"})
 """Path parameters that name nothing of one tenant by themselves; a new one counts as a tenant's until it is here."""
 
 
@@ -125,6 +125,10 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
     """A center in which acme has one of everything."""
     with a_world(tmp_path_factory.mktemp("center")) as world:
         job = world.submit()
+        world.until(job, "running", "succeeded")
+        world.center.runtime.decisions.flush()
+        (decided, *_) = world.get("/scheduling/decisions", "system").json()["items"]
+        question = world.post("/what-ifs", json=BODIES["POST", "/what-ifs"]).json()
         key = world.post("/keys", json={"label": "acme's"}).json()
         upload = world.post("/uploads?name=a.txt", content=b"hello").json()
         quota = world.send("PUT", "/quotas", "system", json=BODIES["PUT", "/quotas"]).json()
@@ -160,8 +164,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "month": "2026-01",
                 "node": "h100-0001",
                 "queue": "default",
-                "what_if": "wif_00000000000000000000000000",
-                "decision": "dec_0000000000000000_1",
+                "what_if": question["id"],
+                "decision": decided["id"],
                 "window": "win_00000000000000000000000000",
                 "webhook": hooks["/orgs/acme"],
                 "delivery": tests["/orgs/acme"],
