@@ -14,7 +14,7 @@ BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop sim crash fuzz security ledger-scale browser e2e screenshots bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop sim crash fuzz security ledger-scale browser e2e screenshots judges bench engines lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ security: setup ## Every file name, address, attempt to leave the sandbox, and s
 
 ledger-scale: setup ## Random operations on the books with everything going wrong (OPS=1000000 SEED=1)
 	$(BIN)/python -m tests.scale.ledger --ops $(OPS) --seed $(SEED)
+
+judges: setup ## Whole schedules of public traces before outside judges (PEARL_SHARED=folder with data/traces and referee)
+	$(PYTEST) -m "slow or not slow" tests/unit/replay/test_referees.py $(ARGS)
 
 bench: setup ## Benchmarks: each prints a ratio against a named peer or bound
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python "$$file"; done

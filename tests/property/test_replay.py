@@ -29,7 +29,9 @@ POLICIES = (
     replace(FIFO, backfill="strict"),
     PlannerConfig(),
     PlannerConfig(order="priority", min_run_s=5),
-    PlannerConfig(order="shortest", backfill="greedy", min_run_s=0),
+    PlannerConfig(order="shortest", backfill="greedy", preemption="rank", min_run_s=0),
+    PlannerConfig(order="las", preemption="rank", backfill="greedy", min_run_s=0, las_levels_h=(0.01, 0.03)),
+    PlannerConfig(order="gittins", preemption="rank", backfill="conservative", min_run_s=3, wait_max_s=40),
 )
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CENTER = "center"
 ORGS_MAX = 40
+NAME_MAX = 24
+"""Longer names of cases stand above the table, numbered."""
 COMPARISON, REPORT = "comparison.json", "report.html"
 
 
@@ -206,13 +208,19 @@ def show(comparison: Comparison) -> None:
     columns = [figure_rows(case, Words(language())) for case in comparison.cases]
     rows = [(name, *(column[i][1] for column in columns)) for i, (name, _) in enumerate(columns[0])]
     numbers = tuple(range(1, len(columns) + 1))
-    table(("Figure", *(case.measures.name for case in comparison.cases)), rows, right=numbers)
+    heads = [case.measures.name for case in comparison.cases]
+    if len(heads) > 1 and max(map(len, heads)) > NAME_MAX:
+        for number, name in enumerate(heads, 1):
+            out.print(f"({number}) {name}", markup=False)
+        out.print()
+        heads = [f"({number})" for number in numbers]
+    table(("Figure", *heads), rows, right=numbers)
     orgs = sorted({org for case in comparison.cases for org in case.measures.by_org})
     if len(orgs) < 2:
         return
     out.title("Average time in queue by account")
     table(
-        ("Account", *(case.measures.name for case in comparison.cases)),
+        ("Account", *heads),
         [(org, *(_queue(case, org) for case in comparison.cases)) for org in orgs[:ORGS_MAX]],
         right=numbers,
     )

@@ -16,6 +16,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.replay.fitting import Fitting
 from pearlstreet.compute.replay.fragments import Fragments
+from pearlstreet.compute.replay.learning import Learning
 from pearlstreet.compute.replay.outcome import Levels, Outcome, Place, Runs
 from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.replay.state import State
@@ -23,6 +24,7 @@ from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.plan import Placement, Plan
+from pearlstreet.compute.scheduling.registry import ORDERS
 from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Quota
 
 Progress = Callable[[int, int, int], None]
@@ -46,6 +48,17 @@ class _Run:
     serial: int
     overhead_us: int
     """Of its beginning, what goes into starting anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Halted:
+    """A job that was stopped at this very moment, and what was known of it before."""
+
+    run: _Run
+    left_us: int
+    served_us: int
+    held_us: int
+    lost_us: int
 
 
 @dataclass(slots=True)
@@ -89,6 +102,8 @@ class Replay:
         self._running: dict[int, _Run] = {}
         self._ends, self._stops = _Ends(), _Ends()
         self._stopping: set[int] = set()
+        self._halted: dict[int, _Halted] = {}
+        self.learning = Learning(self.state)
         self._arrived, self._over, self._now = 0, 0, 0
         self._used_bp = self._used_gflops = 0
         self._usage_us = 0
@@ -155,9 +170,21 @@ class Replay:
     def _next(self, queue: list[int]) -> int:
         arrival = self._submit[queue[self._arrived]] if self._arrived < len(queue) else _FOREVER
         moment = min(arrival, self._ends.next_us(), self._stops.next_us())
-        if self._running and self.state.waiting.count and self._may_preempt():
-            moment = min(moment, self._now + round(self.settings.tick_s * US_PER_S))
-        return moment
+        return min(moment, self._wake_us())
+
+    def _wake_us(self) -> int:
+        """When time alone may change what the planner answers, while nobody comes or goes."""
+        config, now = self.config, self._now
+        if not self._running or not self.state.waiting.count or not self._may_preempt():
+            return _FOREVER
+        tick_us = max(round(self.settings.tick_s * US_PER_S), 1)
+        if config.queues or config.wait_max_s or config.age_s or config.elasticity != "none":
+            return now + tick_us
+        running = self.state.running
+        mature = running.column(0, 2)[running.column(2, 0)] + round(config.min_run_s * US_PER_S)
+        due = int(mature[mature > now].min(initial=_FOREVER))
+        changes = ORDERS[config.order].changes_us(self.state.snapshot(now), config)
+        return min(due, max(changes, now + 1)) if changes else due
 
     def _move(self, queue: list[int]) -> None:
         """Bring the state to this moment: first what ends, then what arrives."""
@@ -189,7 +216,9 @@ class Replay:
         if self.settings.tell_durations:
             left = max(self._left_us[row], 1)
             return left, left, left
-        return 0, 0, 0
+        if not self.settings.learn:
+            return 0, 0, 0
+        return self.learning.left_us(row, int(self.outcome.held_us[row] - self.outcome.lost_us[row]))
 
     def _start(self, placement: Placement) -> None:
         row, now, outcome = self._row[placement.job_id], self._now, self.outcome
@@ -197,21 +226,19 @@ class Replay:
         for task in placement.tasks:
             by_node.setdefault(task.node_index, []).extend(device.index for device in task.devices)
         place = tuple((node, tuple(indices)) for node, indices in by_node.items())
-        stays = bool(self.trace.stays[row])
-        serial = 0 if stays else self._ends.add(now + self._left_us[row], row)
+        run = self._undisturbed(row, place)
+        if run is None:
+            again = int(outcome.stops[row]) > 0
+            run = _Run(now, place, 0, self._restart_us(row) if again else 0)
         limit = int(self.trace.limit_us[row])
-        predicted = tuple(now + us if us else 0 for us in self._prediction(row))
-        again = int(outcome.stops[row]) > 0
+        likely, low, high = (run.start_us + us if us else 0 for us in self._prediction(row))
         self.state.start(
-            row,
-            int(outcome.stops[row]),
-            placement,
-            now,
-            now + limit if limit else 0,
-            self._served[row],
-            predicted,  # type: ignore[arg-type]
-        )
-        self._running[row] = _Run(now, place, serial, self._restart_us(row) if again else 0)
+            row, int(outcome.stops[row]), placement, run.start_us, run.start_us + limit if limit else 0,
+            self._served[row], (likely, low, high),
+        )  # fmt: skip
+        if not self.trace.stays[row]:
+            run.serial = self._ends.add(run.start_us + self._left_us[row], row)
+        self._running[row] = run
         self.fitting.remove(self._shapes[row])
         if outcome.first_us[row] < 0:
             outcome.first_us[row] = now
@@ -219,6 +246,20 @@ class Replay:
         outcome.cards_bp[row] = self.state.running.column(0, 15)[-1]
         self._used_bp += int(outcome.cards_bp[row])
         self._used_gflops += placement.gflops
+
+    def _undisturbed(self, row: int, place: Place) -> _Run | None:
+        """The run of a job that comes to stand where it stood until this moment: it was never stopped."""
+        halted = self._halted.get(row)
+        if halted is None:
+            return None
+        if halted.run.place != place or self.settings.stop_s > 0:
+            self._settle(row)
+            return None
+        del self._halted[row]
+        self._left_us[row], self._served[row] = halted.left_us, halted.served_us
+        self.outcome.held_us[row], self.outcome.lost_us[row] = halted.held_us, halted.lost_us
+        self.outcome.stops[row] -= 1
+        return halted.run
 
     def _restart_us(self, row: int) -> int:
         settings = self.settings
@@ -233,7 +274,6 @@ class Replay:
         held = self._now - run.start_us
         outcome.held_us[row] += held
         outcome.lost_us[row] += min(held, run.overhead_us)
-        outcome.runs.add(row, run.start_us, self._now, run.place)
         self._served[row] += held * int(outcome.cards_bp[row]) // FULL_BP
         self._used_bp -= int(outcome.cards_bp[row])
         self._used_gflops -= int(outcome.gflops[row])
@@ -241,9 +281,11 @@ class Replay:
 
     def _finish(self, row: int) -> None:
         self._stopping.discard(row)
-        self._release(row)
+        run = self._release(row)
+        self.outcome.runs.add(row, run.start_us, self._now, run.place)
         self.outcome.end_us[row] = self._now
         self._over += 1
+        self.learning.ended(row, self._served[row])
 
     def _stop(self, row: int) -> None:
         """The planner wants it gone."""
@@ -260,14 +302,27 @@ class Replay:
     def _halt(self, row: int) -> None:
         """It stopped: what is saved is saved, and it goes back to the queue."""
         self._stopping.discard(row)
+        outcome = self.outcome
+        before = _Halted(
+            self._running[row],
+            self._left_us[row],
+            self._served[row],
+            int(outcome.held_us[row]),
+            int(outcome.lost_us[row]),
+        )
         run = self._release(row)
         held = self._now - run.start_us
-        useful = max(held - run.overhead_us, 0)
-        lost = self._unsaved(useful)
-        self.outcome.lost_us[row] += lost
-        self.outcome.stops[row] += 1
+        lost = self._unsaved(max(held - run.overhead_us, 0))
+        outcome.lost_us[row] += lost
+        outcome.stops[row] += 1
         self._left_us[row] += lost - held + self._restart_us(row)
+        self._halted[row] = before
         self._enqueue(row)
+
+    def _settle(self, row: int) -> None:
+        """The stop is for good: the run is over."""
+        run = self._halted.pop(row).run
+        self.outcome.runs.add(row, run.start_us, self._now, run.place)
 
     def _unsaved(self, useful_us: int) -> int:
         every = self.settings.checkpoint_s
@@ -290,6 +345,8 @@ class Replay:
             self._carry_out(answer)
             if not answer.preemptions or self.settings.stop_s > 0:
                 break
+        for row in sorted(self._halted):
+            self._settle(row)
         self._drop_impatient()
 
     def _carry_out(self, answer: Plan) -> None:
