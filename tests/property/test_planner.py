@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -208,7 +209,7 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
     if any(w.reason.code is Code.PREEMPTING and w.job_id != claimant.id for w in answer.waits):
         return  # what ends is shared with another claim
     gone = {p.attempt_id for p in answer.preemptions} | {a.id for a in world.running if a.ending}
-    ahead = {p.job_id for p in answer.placements if not p.backfilled}
+    ahead = ahead_of(answer, claimant.id)
 
     def could(without: set[str]) -> bool:
         rest = replace(world, running=tuple(a for a in world.running if a.id not in without))
@@ -220,6 +221,14 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
         assert not any(could(gone - {p.attempt_id}) for p in answer.preemptions), (
             "nobody is stopped for nothing"
         )
+
+
+def ahead_of(answer: Plan, job_id: str) -> set[str]:
+    """Jobs that were placed before this waiting one was looked at."""
+    taken = {p.position for p in answer.placements}
+    free = (n for n in itertools.count(1) if n not in taken)
+    place = {wait.job_id: n for wait, n in zip(answer.waits, free, strict=False)}
+    return {p.job_id for p in answer.placements if p.position < place[job_id]}
 
 
 def stands_behind(world: World, config: PlannerConfig, victim: RunningAttempt, claimant: WaitingJob) -> bool:

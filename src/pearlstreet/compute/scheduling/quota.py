@@ -8,6 +8,7 @@ The split of guaranteed, borrowed and maximum follows the elastic quotas of YARN
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,19 +41,20 @@ class QuotaState:
         quotas = snapshot.quotas
         self._count = len(quotas.labels)
         self._rows_of: dict[tuple[int, int], list[int]] = {}
-        self._guaranteed_anywhere = {
-            (int(quotas.kind[q]), m)
-            for q in range(self._count)
-            if quotas.guaranteed[q] > 0
-            for m in (np.flatnonzero(quotas.models[q]) if quotas.kind[q] != _CPUS else (-1,))
-        }
-        self.used = [0] * self._count
         self._guaranteed = quotas.guaranteed.tolist()
         self._ceiling = [self._ceiling_of(q) for q in range(self._count)]
-        self._attempts = self._attempt_demands() if self._count else []
-        for demands in self._attempts:
-            for q, amount in demands:
-                self.used[q] += amount
+        self._demands = self._attempt_demands()
+        self.used: list[int] = self._demands.sum(axis=0).tolist()
+
+    @cached_property
+    def _guaranteed_anywhere(self) -> set[tuple[int, int]]:
+        """(kind, model) on which some account has a guarantee; cores have model -1."""
+        quotas = self._snapshot.quotas
+        return {
+            (int(quotas.kind[q]), m)
+            for q in np.flatnonzero(quotas.guaranteed > 0).tolist()
+            for m in (np.flatnonzero(quotas.models[q]).tolist() if quotas.kind[q] != _CPUS else (-1,))
+        }
 
     def _ceiling_of(self, q: int) -> int:
         quotas = self._snapshot.quotas
@@ -61,27 +63,25 @@ class QuotaState:
             return maximum
         return guaranteed if maximum < 0 else min(guaranteed, maximum)
 
-    def _attempt_demands(self) -> list[list[tuple[int, int]]]:
-        """What each running attempt counts for on each limit."""
+    def _attempt_demands(self) -> I64:
+        """[R, Q] what each running attempt counts for on each limit."""
         running, quotas, nodes = self._snapshot.running, self._snapshot.quotas, self._snapshot.nodes
-        cards: I64 = np.zeros((running.count, len(self._snapshot.models)), dtype=np.int64)
+        demands: I64 = np.zeros((running.count, self._count), dtype=np.int64)
+        if not self._count or not running.count:
+            return demands
+        width = len(self._snapshot.models)
         model = nodes.device_model[running.device_node, running.device_position]
-        np.add.at(cards, (running.device_attempt, model), running.device_card_bp)
-        demands: list[list[tuple[int, int]]] = []
-        for a in range(running.count):
-            row = []
-            for q in self.rows(int(running.org[a]), int(running.project[a])):
-                kind = int(quotas.kind[q])
-                amount = int(
-                    running.gflops[a]
-                    if kind == _PFLOPS
-                    else cards[a][quotas.models[q]].sum()
-                    if kind == _CARDS
-                    else running.cpu[a]
-                )
-                if amount:
-                    row.append((q, amount))
-            demands.append(row)
+        cell = running.device_attempt.astype(np.int64) * width + model
+        cards = np.bincount(cell, weights=running.device_card_bp, minlength=running.count * width)
+        cards = cards.astype(np.int64).reshape(running.count, width)
+        for q in range(self._count):
+            project, kind = int(quotas.project[q]), int(quotas.kind[q])
+            mine = running.project == project if project >= 0 else running.org == quotas.org[q]
+            if kind == _CARDS:
+                amount = cards @ quotas.models[q].astype(np.int64)
+            else:
+                amount = running.gflops if kind == _PFLOPS else running.cpu
+            demands[:, q] = np.where(mine, amount, 0)
         return demands
 
     def rows(self, org: int, project: int) -> list[int]:
@@ -155,8 +155,8 @@ class QuotaState:
             if self._guaranteed[q] >= 0
         ]
         if guaranteed:
-            counted = {q for q, _ in self._attempts[attempt]}
-            return any(q in counted and used[q] > self._guaranteed[q] for q in guaranteed)
+            counts = self._demands[attempt]
+            return any(counts[q] > 0 and used[q] > self._guaranteed[q] for q in guaranteed)
         kinds = {kind for kind, _ in self._guaranteed_anywhere}
         return bool(kinds & {_PFLOPS, _CARDS}) if need_model else _CPUS in kinds
 
@@ -170,8 +170,8 @@ class QuotaState:
 
     def released(self, attempt: int, used: list[int]) -> None:
         """Take an attempt's use out of `used`."""
-        for q, amount in self._attempts[attempt] if self._count else ():
-            used[q] -= amount
+        for q in np.flatnonzero(self._demands[attempt]).tolist():
+            used[q] -= int(self._demands[attempt, q])
 
     @property
     def any_guarantee(self) -> bool:
