@@ -45,7 +45,7 @@ _SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
 """Their jobs wait; what runs goes on."""
 _COLUMNS = (
     jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
-    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.owner, jobs.c.queue,
+    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.queue,
     jobs.c.served_device_us,
 )  # fmt: skip
 _WAITING = (
@@ -95,6 +95,8 @@ class LivePlanner:
     applier: Applier
     revision: int = 0
     asks: dict[str, Ask] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
+    """Of the same jobs and arrays."""
     live: LiveAttempts = field(default_factory=LiveAttempts)
     queue: dict[str, WaitingJob] = field(default_factory=dict)
     services: Services = field(default_factory=Services)
@@ -155,20 +157,20 @@ class LivePlanner:
             codes[row.id] = row.reason_code
             job = kept.get(row.id)
             if job is None or _changed(job, row):
-                job = _waiting_job(row, ask)
+                job = _waiting_job(row, ask, self.users[row.array_id or row.id])
             self.queue[row.id] = job
             waiting.append(job)
         return waiting, codes
 
     def _learn_asks(self, tx: Tx, needed: set[str]) -> None:
         for gone in self.asks.keys() - needed:
-            del self.asks[gone]
+            del self.asks[gone], self.users[gone]
         unknown = sorted(needed - self.asks.keys())
         for start in range(0, len(unknown), 500):
             part = unknown[start : start + 500]
-            for row in tx.execute(sa.select(jobs.c.id, jobs.c.ask).where(jobs.c.id.in_(part))):
+            for row in tx.execute(sa.select(jobs.c.id, jobs.c.ask, jobs.c.owner).where(jobs.c.id.in_(part))):
                 try:
-                    self.asks[row.id] = Ask.from_json(row.ask)
+                    self.asks[row.id], self.users[row.id] = Ask.from_json(row.ask), user_of(row.owner)
                 except (KeyError, TypeError, ValueError) as error:
                     log.error("ask cannot be read", job=row.id, error=repr(error))
 
@@ -195,11 +197,15 @@ class LivePlanner:
 
 def _changed(job: WaitingJob, row: Any) -> bool:
     """Whether what may change of a job that waits is other than it was."""
-    now = (row.priority, row.not_before_us, row.queue, row.served_device_us)
-    return (job.priority, job.not_before_us, job.queue, job.served_device_us) != now
+    return (
+        job.priority != row.priority
+        or job.queue != row.queue
+        or job.not_before_us != row.not_before_us
+        or job.served_device_us != row.served_device_us
+    )
 
 
-def _waiting_job(row: Any, ask: Ask) -> WaitingJob:
+def _waiting_job(row: Any, ask: Ask, user: str) -> WaitingJob:
     return WaitingJob(
         id=row.id,
         org=row.org_id,
@@ -215,7 +221,7 @@ def _waiting_job(row: Any, ask: Ask) -> WaitingJob:
         array=row.array_id or "",
         element=row.array_index or 0,
         array_limit=row.array_max_running,
-        user=user_of(row.owner),
+        user=user,
         queue=row.queue,
         served_device_us=row.served_device_us,
         min_tasks=ask.min_tasks,
