@@ -25,11 +25,10 @@ PRIORS: Mapping[str, float] = {
     "precision": 0.15,
     "purpose": 0.15,
     "family+purpose": 0.15,
-    "stack": 0.08,
+    "stack": 0.13,
     "vendor": 0.2,
     "constant": 0.3,
     "scale+lora": 0.1,
-    "scale+samples": 0.5,
     "long": 0.15,
     "serving": 0.2,
     "engine": 0.25,
@@ -45,7 +44,6 @@ def features(run: Training, chip: str) -> dict[str, float]:
     shape = run.architecture
     family = shape.family
     precision = run.precision.split("-")[0]
-    samples = shape.forward_flops is not None
     found = {
         "constant": 1.0,
         f"family={family}": 1.0,
@@ -64,8 +62,6 @@ def features(run: Training, chip: str) -> dict[str, float]:
     doublings = math.log2(max(1.0, run.hardware.count / 8.0))
     if run.mode == "lora":
         found["scale+lora"] = doublings / 3.0
-    if samples:
-        found[f"scale+samples={family}"] = math.log2(1.0 + run.hardware.count / 64.0) / 3.0
     return {name: value for name, value in found.items() if value}
 
 

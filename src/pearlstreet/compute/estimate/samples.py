@@ -11,6 +11,12 @@ TOUCHED: dict[str, float] = {"vision": 0.0135, "diffusion": 0.0085, "encoder": 0
 """Bytes moved for each operation: convolutions and normalisation of small images touch most."""
 TOUCHED_OTHERWISE = 0.005
 PRODUCT_SHARE = 0.6
+TO_TARGET = "pretrain-to-target"
+SHARED: dict[str, float] = {"vision": 8e-7, "diffusion": 1.4e-5, "encoder": 2.8e-6}
+"""What a step costs however many samples it has, over the usual samples of a step: 3 to 30 ms over 2,000 to 4,000.
+
+Each device pays it. Runs to a target quality cannot grow the batch with the devices, so a sample's device time grows.
+"""
 
 
 def sample_seconds(run: Training) -> float:
@@ -22,4 +28,7 @@ def sample_seconds(run: Training) -> float:
         1.0 / (device.peak * device.achievable) + 1.0 / (device.attention_peak * device.attention_achievable)
     )
     touched = TOUCHED.get(run.architecture.family, TOUCHED_OTHERWISE)
-    return flops / (rate * PRODUCT_SHARE) + flops * touched / device.bandwidth
+    shared = (
+        SHARED.get(run.architecture.family, 0.0) * (device.count - 1) if run.purpose == TO_TARGET else 0.0
+    )
+    return flops / (rate * PRODUCT_SHARE) + flops * touched / device.bandwidth + shared
