@@ -76,6 +76,8 @@ class _Cycle:
         self.stops: list[Stop] = []
         self.full: set[tuple[tuple[int, int], int, bool, tuple[int, ...]]] = set()
         self.shortage: dict[tuple[tuple[Need, ...], int, bool, tuple[int, ...]], int] = {}
+        self.passing: set[int] = set()
+        """Numbers of the reasons of jobs that would fit, but must not."""
         self.ever: dict[Need, I64] = {}
         self.impossible: dict[tuple[int, int], bool] = {}
         self.head: int | None = None
@@ -346,26 +348,34 @@ class _Cycle:
             return self._park(run.kind, self._reason(self._impossible(request, tasks)))
         same = (needs, tasks, self._lasting(limit_us), self.bars)
         known = self.shortage.get(same)
-        passing = False
+        passing = known is not None and known in self.passing
         if known is None and self.bars and any(self._fits_but_for_windows(need, tasks) for need in needs):
             name, end_us = self.windows.last(self.bars)
             free = StartEstimate(self.snapshot.now_us, end_us, end_us)
             known = self.shortage[same] = self._reason(reasons.window(name, free))
+            self.passing.add(known)
         elif known is None and self.room.reserved and any(fits(self.sight, need, tasks) for need in needs):
             head = self.snapshot.waiting.ids[self.head] if self.head is not None else "-"
             known = self.shortage[same] = self._reason(reasons.reserved(head, None))
+            self.passing.add(known)
             passing = True
         if not passing:
             rows = self._make_room(run, needs, rows, guaranteed)
-        if known is not None:
+        depth = self.backfill.depth(self.lane.config)
+        more = depth > 1 and self.reservations < depth and not passing
+        if known is not None and not more:
             return self._park(run.kind, known)
         if not rows:
             return []
-        start = self._promise(needs, tasks, rows[0])
         short = self._capacity(request, needs, tasks)
-        self._wait(rows[:1], self._reason(_with_start(short, start)))
-        number = self.shortage[same] = self._reason(short)
-        return self._park(run.kind, number)
+        for row in rows[: depth - self.reservations if more else 1]:
+            start = self._promise(needs, tasks, row)
+            self._wait([row], self._reason(_with_start(short, start)))
+        if known is None:
+            known = self.shortage[same] = self._reason(short)
+        if more and self.reservations < depth:
+            return []  # the next of the kind gets a reservation of its own
+        return self._park(run.kind, known)
 
     def _fits_but_for_windows(self, need: Need, tasks: int) -> bool:
         """Whether only what windows hold is missing."""

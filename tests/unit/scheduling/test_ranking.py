@@ -1,0 +1,174 @@
+"""Orders that rank what runs beside what waits, and preemption by that rank."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy, config_from_json
+from pearlstreet.compute.scheduling.cycle import plan
+from pearlstreet.compute.scheduling.order.gittins import survival, worth
+from pearlstreet.compute.scheduling.order.las import Las
+from pearlstreet.compute.scheduling.plan import Code, Plan
+from pearlstreet.compute.scheduling.rows import (
+    DeviceRow,
+    DeviceUse,
+    NodeRow,
+    Request,
+    RunningAttempt,
+    TaskUse,
+    WaitingJob,
+)
+
+NOW_US = 1_000_000_000_000
+HOUR_US = 3_600_000_000
+CARD = Request(count=1)
+SLICING = PlannerConfig(order="las", preemption="rank", backfill="greedy", min_run_s=0.0, grace_s=0.0)
+
+
+def node(name: str, cards: int = 1) -> NodeRow:
+    return NodeRow(name, 8000, 64, tuple(DeviceRow(d, "t4", 16) for d in range(cards)))
+
+
+def runs(
+    name: str, on: str, hours: float, *, cards: tuple[int, ...] = (0,), **more: object
+) -> RunningAttempt:
+    """An attempt that has run so many hours."""
+    started = NOW_US - round(hours * HOUR_US)
+    use = TaskUse(on, 0, 0, tuple(DeviceUse(card) for card in cards))
+    row = {"submitted_us": started, "preemptible": True, "request": Request(count=len(cards)), **more}
+    return RunningAttempt(name, f"job-{name}", "o", "p", (use,), started_us=started, **row)  # type: ignore[arg-type]
+
+
+def waits(
+    name: str, submitted_h: float = 1, *, served_h: float = 0, request: Request = CARD, **more: object
+) -> WaitingJob:
+    """A job that was submitted so many hours ago."""
+    return WaitingJob(
+        name, "o", "p", request, submitted_us=NOW_US - round(submitted_h * HOUR_US),
+        served_device_us=round(served_h * HOUR_US), **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def answer(
+    config: PlannerConfig,
+    nodes: list[NodeRow],
+    running: list[RunningAttempt],
+    jobs: list[WaitingJob],
+    **more: object,
+) -> Plan:
+    return plan(build(now_us=NOW_US, nodes=nodes, running=running, waiting=jobs, **more), config)  # type: ignore[arg-type]
+
+
+def stopped(found: Plan) -> list[str]:
+    return [one.attempt_id for one in found.preemptions]
+
+
+def test_a_new_job_displaces_one_that_had_its_share() -> None:
+    found = answer(SLICING, [node("n")], [runs("long", "n", 6)], [waits("new")])
+    assert stopped(found) == ["long"]
+    assert found.waits[0].reason.code is Code.PREEMPTING
+
+
+def test_equals_do_not_take_turns() -> None:
+    found = answer(
+        SLICING, [node("n")], [runs("a", "n", 2, submitted_us=NOW_US - 9 * HOUR_US)], [waits("b", 8)]
+    )
+    assert not stopped(found), "the same level, and the one that runs came first"
+
+
+def test_who_came_first_goes_first_inside_a_level() -> None:
+    found = answer(SLICING, [node("n")], [runs("late", "n", 6)], [waits("early", 20, served_h=7)])
+    assert stopped(found) == ["late"]
+
+
+def test_nobody_is_swapped_for_less_than_a_restart() -> None:
+    ends_soon = runs("almost", "n", 6, predicted_s=6 * 3600 + 30)
+    assert not stopped(answer(SLICING, [node("n")], [ends_soon], [waits("new")]))
+    just_back = runs("back", "n", 0.005, served_device_us=9 * HOUR_US)
+    assert not stopped(answer(SLICING, [node("n")], [just_back], [waits("new")]))
+
+
+def test_the_fewest_devices_are_cleared_for_a_gang() -> None:
+    nodes = [node("a", 4), node("b", 4)]
+    running = [
+        runs("wide", "a", 9, cards=(0, 1, 2, 3)),
+        runs("one", "b", 9, cards=(0,)),
+        runs("two", "b", 9, cards=(1,)),
+    ]
+    found = answer(SLICING, nodes, running, [waits("gang", request=Request(count=3))])
+    assert len(stopped(found)) == 1
+    assert set(stopped(found)) <= {"one", "two"}
+
+
+def test_what_cannot_be_stopped_stays() -> None:
+    for spared in (runs("x", "n", 9, preemptible=False), runs("x", "n", 9, ending=True)):
+        assert not stopped(answer(SLICING, [node("n")], [spared], [waits("new")]))
+
+
+def test_levels_change_when_the_next_one_is_reached() -> None:
+    snapshot = build(now_us=NOW_US, nodes=[node("n", 2)], running=[runs("a", "n", 1, cards=(0, 1))])
+    assert Las().changes_us(snapshot, SLICING) == NOW_US + round(1.5 * HOUR_US), "5 device hours, 2 devices"
+
+
+def test_who_waited_too_long_goes_first_and_is_not_displaced() -> None:
+    patient = PlannerConfig(
+        order="las", preemption="rank", backfill="greedy", min_run_s=0.0, wait_max_s=48 * 3600.0
+    )
+    jobs = [waits("new", 1), waits("old", 60, served_h=9)]
+    assert [p.job_id for p in answer(patient, [node("n")], [], jobs).placements] == ["old"]
+    assert [p.job_id for p in answer(SLICING, [node("n")], [], jobs).placements] == ["new"]
+    waited = runs("old", "n", 1, submitted_us=NOW_US - 60 * HOUR_US)
+    assert not stopped(answer(patient, [node("n")], [waited], [waits("new")]))
+
+
+def test_gittins_favours_who_is_likely_to_end_soon() -> None:
+    """Most jobs need an hour, the others a hundred: past the first hour a job is worth less than a new one."""
+    sample = np.array([HOUR_US] * 80 + [100 * HOUR_US] * 20, dtype=np.int64)
+    price = worth(survival(sample, sample[:0]), np.array([0, 2 * HOUR_US, 95 * HOUR_US], dtype=np.int64))
+    assert price[0] < price[2] < price[1]
+
+
+def test_living_jobs_count_in_what_is_learnt() -> None:
+    ended, alive = np.array([HOUR_US] * 10), np.array([500 * HOUR_US] * 10)
+    had = np.array([2 * HOUR_US])
+    assert worth(survival(ended, alive), had)[0] > worth(survival(ended, alive[:0]), had)[0]
+
+
+def test_conservative_backfill_delays_no_reserved_job() -> None:
+    """Behind two blocked gangs a job may start only if it is over before either is due."""
+    nodes = [node("a", 2), node("b", 2)]
+    running = [
+        runs("r1", "a", 1, cards=(0,), expected_end_us=NOW_US + HOUR_US),
+        runs("r2", "b", 1, cards=(0,), expected_end_us=NOW_US + 2 * HOUR_US),
+    ]
+    pair = Request(count=2)
+    jobs = [waits("g1", 9, request=pair), waits("g2", 8, request=pair), waits("open", 1)]
+
+    def started(backfill: str) -> list[str]:
+        config = PlannerConfig(order="fifo", backfill=backfill, preemption="none")
+        return [p.job_id for p in answer(config, nodes, running, jobs).placements]
+
+    assert started("conservative") == []
+    assert started("easy") == ["open"], "only the first gang holds a place"
+
+
+def test_queues_have_their_own_policies_and_rank() -> None:
+    config = PlannerConfig(
+        order="fifo",
+        queues=(QueuePolicy("night", rank=1, order="shortest"), QueuePolicy("fast", rank=-1)),
+    )
+    jobs = [
+        waits("n-long", 9, queue="night", time_limit_s=900.0),
+        waits("n-short", 8, queue="night", time_limit_s=9.0),
+        waits("plain", 5),
+        waits("urgent", 1, queue="fast"),
+    ]
+    nodes = [node(str(i)) for i in range(3)]
+    assert [p.job_id for p in answer(config, nodes, [], jobs).placements] == ["urgent", "plain", "n-short"]
+    assert config_from_json(config.to_json()) == config
+
+
+def test_configurations_from_before_preemption_had_names_are_read() -> None:
+    assert config_from_json({"preemption": True}).preemption == "priority"
+    assert config_from_json({"preemption": False}).preemption == "none"
