@@ -7,7 +7,9 @@ from pathlib import Path
 from tests.store.jobs.harness import Center
 
 from pearlstreet.compute.jobs import learning
-from pearlstreet.compute.jobs.learning import Demand, Services
+from pearlstreet.compute.jobs.learning import Demand, Ended
+from pearlstreet.compute.jobs.planner_rows import user_of
+from pearlstreet.tenancy.model import SYSTEM
 
 CARD = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}
 
@@ -43,14 +45,40 @@ def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     assert sorted(request.cpu_milli for request in counts) == [7000, 8000, 9000, 10000, 11000]
 
 
-def test_device_time_of_what_succeeded_is_learnt(tmp_path: Path) -> None:
+def test_device_time_and_run_time_of_what_succeeded_is_learnt(tmp_path: Path) -> None:
     center = Center(tmp_path)
-    services = Services()
-    assert center.store.read(services.learn) == []
-    job = center.submit(per_task={**CARD, "count": 4}, simulate="100s")
-    center.finish(job)
-    (learnt,) = center.store.read(services.learn)
+    ended = Ended()
+    center.store.read(ended.learn)
+    assert list(ended.services) == []
+    center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="100s", name="train-1"))
+    center.store.read(ended.learn)
+    (learnt,) = ended.services
     assert 4 * 99e6 < learnt < 4 * 110e6
-    center.finish(center.submit(per_task=CARD, simulate="50s"))
-    assert len(center.store.read(services.learn)) == 2
-    assert center.store.read(Services().learn) == center.store.read(services.learn)
+    center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="120s", name="train-2"))
+    center.store.read(ended.learn)
+    again = Ended()
+    center.store.read(again.learn)
+    assert list(again.services) == list(ended.services), "a restart learns the same"
+    ask = center.job(center.submit(per_task={**CARD, "count": 4}, name="train-3")).ask
+    assert ask is not None
+    guess = ended.predict(center.org.id, user_of(SYSTEM.label), "train-3", ask)
+    assert guess is not None
+    assert 100 < guess.likely_s < 120
+    assert ended.predict("org_of_others", user_of(SYSTEM.label), "train-3", ask) is None
+
+
+def test_the_planner_sees_predictions_of_what_waits_and_runs(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x4xH100-80G", tick_s=2)
+    for number in range(3):
+        center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="80s", name=f"train-{number}"))
+    center.run(70)
+    running = center.submit(per_task={**CARD, "count": 4}, simulate="80s", name="train-8")
+    center.run(10)
+    waiting = center.submit(per_task={**CARD, "count": 4}, simulate="80s", name="train-9")
+    center.run(10)
+    seen = center.runtime.board.snapshot()
+    assert seen is not None
+    assert center.job(running).attempt_id in seen.running.ids
+    assert seen.waiting.ids == (waiting,)
+    assert 78e6 < seen.waiting.predicted_us[0] < 90e6
+    assert 78e6 < seen.running.predicted_end_us[0] - seen.running.started_us[0] < 90e6

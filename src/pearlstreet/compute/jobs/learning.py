@@ -1,4 +1,4 @@
-"""What the planner learns from the past: which requests come, and how much device time jobs take. Read bit by bit.
+"""What the planner learns from the past: which requests come, how long jobs run, how much device time they take.
 
 Ids and numbers of events grow with time, so that each cycle reads what is new since the one before; everything kept is
 bounded in rows. Of jobs submitted in one and the same millisecond one may be missed: this is a statistic.
@@ -7,15 +7,18 @@ bounded in rows. Of jobs submitted in one and the same millisecond one may be mi
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.ids import encode
 from pearlstreet.compute.jobs.model import Ask, JobState
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.jobs.planner_rows import user_of
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.scheduling.predict import Past, Prediction, Predictor
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import state_events
@@ -28,6 +31,10 @@ DIFFERENT_MAX = 256
 COUNTED_MAX = 1_000
 """Elements of one array that count: one sweep is no trend."""
 SERVICES_MAX = 1_000
+ENDED_MAX = 5_000
+LEARNT_MAX = 100_000
+REFRESH_US = 60 * US_PER_S
+"""Predictions of what waits are worked out anew at most so often."""
 EVENTS_BACK = 100_000
 """Events looked through when a center starts."""
 BATCH = 1_000
@@ -40,14 +47,21 @@ _SUBMITTED = (
 _NEWER = _SUBMITTED.order_by(jobs.c.id)
 _NEWEST = _SUBMITTED.order_by(jobs.c.id.desc()).limit(JOBS_MAX)
 _LAST_EVENT = sa.select(sa.func.max(state_events.c.seq))
+_parent = jobs.alias("parent")
 _ENDED = (
-    sa.select(state_events.c.seq, jobs.c.served_device_us)
+    sa.select(
+        state_events.c.seq, jobs.c.org_id, jobs.c.owner, jobs.c.name, jobs.c.served_device_us,
+        attempts.c.started_us, attempts.c.ended_us, attempts.c.placement,
+        sa.func.coalesce(jobs.c.ask, _parent.c.ask).label("ask"),
+    )
     .join(jobs, jobs.c.id == state_events.c.entity_id)
+    .join(attempts, attempts.c.id == jobs.c.attempt_id)
+    .join(_parent, _parent.c.id == jobs.c.array_id, isouter=True)
     .where(state_events.c.seq > sa.bindparam("after"), state_events.c.seq <= sa.bindparam("last"))
-    .where(state_events.c.to_state == JobState.SUCCEEDED.value, jobs.c.served_device_us > 0)
+    .where(state_events.c.to_state == JobState.SUCCEEDED.value, attempts.c.started_us.is_not(None))
     .order_by(state_events.c.seq.desc())
-    .limit(SERVICES_MAX)
-)
+    .limit(ENDED_MAX)
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -96,18 +110,53 @@ class Demand:
 
 
 @dataclass(slots=True)
-class Services:
-    """Device time of jobs that succeeded lately, all their attempts together."""
+class Ended:
+    """What jobs that succeeded lately took: the device time of each, and predictions for those to come."""
 
-    known: deque[int] = field(default_factory=lambda: deque(maxlen=SERVICES_MAX))
+    services: deque[int] = field(default_factory=lambda: deque(maxlen=SERVICES_MAX))
+    predictor: Predictor = field(default_factory=Predictor)
     last: int | None = None
+    learnt: int = 0
+    """Jobs the predictor knows of; beyond a bound it begins anew, so that names of long ago are forgotten."""
+    generation: int = 0
+    """Grows when predictions may have changed, but not more often than once in so long."""
+    _fresh: bool = False
+    _told_us: int = 0
 
-    def learn(self, tx: Tx) -> list[int]:
-        """Read what is new; all that is kept."""
+    def learn(self, tx: Tx) -> None:
+        """Read what is new."""
         last = int(tx.scalar(_LAST_EVENT) or 0)
+        if self.learnt > LEARNT_MAX:
+            self.predictor, self.learnt, self.last = Predictor(), 0, None
+            self.services.clear()
         after = max(last - EVENTS_BACK, 0) if self.last is None else self.last
         if last > after:
-            found = tx.execute(_ENDED, {"after": after, "last": last}).all()
-            self.known.extend(row.served_device_us for row in reversed(found))
+            self._take(list(reversed(tx.execute(_ENDED, {"after": after, "last": last}).all())))
         self.last = last
-        return list(self.known)
+        if self._fresh and tx.now_us >= self._told_us + REFRESH_US:
+            self.generation, self._fresh, self._told_us = self.generation + 1, False, tx.now_us
+
+    def _take(self, rows: Sequence[Any]) -> None:
+        found = []
+        for row in rows:
+            if row.served_device_us:
+                self.services.append(row.served_device_us)
+            try:
+                request = Ask.from_json(row.ask).request()
+            except (KeyError, TypeError, ValueError):
+                continue
+            run_s = max((row.ended_us or row.started_us) - row.started_us, 0) / US_PER_S
+            tasks = len(row.placement["tasks"])
+            found.append(Past(row.org_id, user_of(row.owner), plain_name(row.name), request, tasks, run_s))
+        self.predictor.learn(found)
+        self.learnt += len(found)
+        self._fresh = self._fresh or bool(found)
+
+    def predict(self, org_id: str, user: str, name: str, ask: Ask) -> Prediction | None:
+        """How long a job will run; None while its tenant has too little history."""
+        return self.predictor.predict(org_id, user, plain_name(name), ask.request(), ask.tasks)
+
+
+def plain_name(name: str) -> str:
+    """An array's name, for its elements."""
+    return name.partition("[")[0] or name

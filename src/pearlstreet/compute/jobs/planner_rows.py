@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
+from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceUse, Quota, RunningAttempt, TaskUse
 from pearlstreet.store.core import Row, Tx
 
@@ -27,13 +29,15 @@ _WHOLE = (
     sa.select(
         attempts.c.id, attempts.c.job_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
         attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.stop_reason,
-        jobs.c.priority, jobs.c.array_id, jobs.c.submitted_us, jobs.c.owner, jobs.c.queue, jobs.c.served_device_us,
+        jobs.c.priority, jobs.c.array_id, jobs.c.submitted_us, jobs.c.owner, jobs.c.name, jobs.c.queue, jobs.c.served_device_us,
         sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
     )
     .join(jobs, jobs.c.id == attempts.c.job_id)
     .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
     .where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
 )  # fmt: skip
+Predict = Callable[[str, str, str, Ask], Prediction | None]
+"""From organisation, user, name and what it asks for to how long a job may run."""
 CHUNK = 500
 """Ids in one IN list."""
 
@@ -47,14 +51,14 @@ class LiveAttempts:
 
     known: dict[str, RunningAttempt] = field(default_factory=dict)
 
-    def load(self, tx: Tx) -> list[RunningAttempt]:
-        """All of them, as of now."""
+    def load(self, tx: Tx, predict: Predict = lambda *_: None) -> list[RunningAttempt]:
+        """All of them, as of now; what is new with a prediction."""
         rows = tx.execute(_LIVE).all()
         self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
         unknown = [row.id for row in rows if row.id not in self.known]
         for start in range(0, len(unknown), CHUNK):
             for whole in tx.execute(_WHOLE, {"ids": unknown[start : start + CHUNK]}).mappings():
-                self.known[whole["id"]] = _running(whole)
+                self.known[whole["id"]] = _running(whole, predict)
         for row in rows:
             kept, started_us = self.known[row.id], row.started_us or row.placed_us
             ending = row.stop_reason is not None
@@ -71,9 +75,10 @@ def user_of(owner: str) -> str:
     return hashlib.blake2b(owner.split(" ")[0].encode(), digest_size=8).hexdigest()
 
 
-def _running(row: Row) -> RunningAttempt:
+def _running(row: Row, predict: Predict) -> RunningAttempt:
     started_us = row["started_us"] or row["placed_us"]
-    ask = Ask.from_json(row["ask"])
+    ask, user = Ask.from_json(row["ask"]), user_of(row["owner"])
+    guess = predict(row["org_id"], user, row["name"], ask)
     return RunningAttempt(
         id=row["id"],
         job_id=row["job_id"],
@@ -101,7 +106,10 @@ def _running(row: Row) -> RunningAttempt:
         array=row["array_id"] or "",
         submitted_us=row["submitted_us"],
         request=ask.request(),
-        user=user_of(row["owner"]),
+        user=user,
+        predicted_s=guess.likely_s if guess else None,
+        predicted_low_s=guess.low_s if guess else None,
+        predicted_high_s=guess.high_s if guess else None,
         queue=row["queue"],
         served_device_us=row["served_device_us"],
         deadline_us=ask.deadline_us or 0,

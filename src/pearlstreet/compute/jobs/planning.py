@@ -14,7 +14,7 @@ from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.applying import Applier, Background
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
-from pearlstreet.compute.jobs.learning import Demand, Services
+from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
 from pearlstreet.compute.jobs.model import Ask, JobState
 from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas, user_of
 from pearlstreet.compute.jobs.policy.model import Policy
@@ -25,6 +25,7 @@ from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_
 from pearlstreet.compute.scheduling.builder import SnapshotBuilder
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.predict import Prediction, stem
 from pearlstreet.compute.scheduling.rows import (
     Account,
     Quota,
@@ -95,11 +96,13 @@ class LivePlanner:
     applier: Applier
     revision: int = 0
     asks: dict[str, Ask] = field(default_factory=dict)
-    users: dict[str, str] = field(default_factory=dict)
-    """Of the same jobs and arrays."""
+    users: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """User and name of the same jobs and arrays."""
     live: LiveAttempts = field(default_factory=LiveAttempts)
     queue: dict[str, WaitingJob] = field(default_factory=dict)
-    services: Services = field(default_factory=Services)
+    ended: Ended = field(default_factory=Ended)
+    generation: int = 0
+    """Of the predictions that the rows in `queue` carry."""
     demand: Demand = field(default_factory=Demand)
 
     def cycle(self, store: Store) -> bool:
@@ -127,19 +130,20 @@ class LivePlanner:
         return False
 
     def _load(self, tx: Tx) -> _State:
+        self.ended.learn(tx)
         waiting, codes = self._load_waiting(tx)
         nodes = all_nodes(tx)
         return _State(
             nodes=nodes,
             waiting=waiting,
-            running=self.live.load(tx),
+            running=self.live.load(tx, self.ended.predict),
             codes=codes,
             quotas=load_quotas(tx),
             accounts=load_accounts(tx),
             rates=rates_by_model(nodes, latest_benchmarks(tx)),
             policy=self.runtime.policy.current(tx),
             reservations=load_reservations(tx),
-            services=self.services.learn(tx),
+            services=list(self.ended.services),
             workload=self.demand.learn(tx),
         )
 
@@ -149,7 +153,9 @@ class LivePlanner:
         waiting: list[WaitingJob] = []
         codes: dict[str, str | None] = {}
         held_back = self.applier.held_back(tx, {row.id: row.org_id for row in found})
-        kept, self.queue = self.queue, {}
+        kept = self.queue if self.generation == self.ended.generation else {}
+        self.queue, self.generation = {}, self.ended.generation
+        guesses: dict[tuple[object, ...], Prediction | None] = {}
         for row in found:
             ask = self.asks.get(row.array_id or row.id)
             if ask is None or row.id in held_back:
@@ -157,7 +163,12 @@ class LivePlanner:
             codes[row.id] = row.reason_code
             job = kept.get(row.id)
             if job is None or _changed(job, row):
-                job = _waiting_job(row, ask, self.users[row.array_id or row.id])
+                whole = row.array_id or row.id
+                user, name = self.users[whole]
+                like = (row.org_id, user, stem(plain_name(name)), ask.request(), ask.tasks)
+                if like not in guesses:  # of many thousands most are runs of the same few things
+                    guesses[like] = self.ended.predict(row.org_id, user, name, ask)
+                job = _waiting_job(row, ask, user, guesses[like])
             self.queue[row.id] = job
             waiting.append(job)
         return waiting, codes
@@ -168,9 +179,12 @@ class LivePlanner:
         unknown = sorted(needed - self.asks.keys())
         for start in range(0, len(unknown), 500):
             part = unknown[start : start + 500]
-            for row in tx.execute(sa.select(jobs.c.id, jobs.c.ask, jobs.c.owner).where(jobs.c.id.in_(part))):
+            for row in tx.execute(
+                sa.select(jobs.c.id, jobs.c.ask, jobs.c.owner, jobs.c.name).where(jobs.c.id.in_(part))
+            ):
                 try:
-                    self.asks[row.id], self.users[row.id] = Ask.from_json(row.ask), user_of(row.owner)
+                    self.asks[row.id] = Ask.from_json(row.ask)
+                    self.users[row.id] = (user_of(row.owner), row.name)
                 except (KeyError, TypeError, ValueError) as error:
                     log.error("ask cannot be read", job=row.id, error=repr(error))
 
@@ -197,7 +211,7 @@ class LivePlanner:
 
 def _changed(job: WaitingJob, row: Any) -> bool:
     """Whether what may change of a job that waits is other than it was."""
-    return (
+    return bool(
         job.priority != row.priority
         or job.queue != row.queue
         or job.not_before_us != row.not_before_us
@@ -205,7 +219,7 @@ def _changed(job: WaitingJob, row: Any) -> bool:
     )
 
 
-def _waiting_job(row: Any, ask: Ask, user: str) -> WaitingJob:
+def _waiting_job(row: Any, ask: Ask, user: str, guess: Prediction | None) -> WaitingJob:
     return WaitingJob(
         id=row.id,
         org=row.org_id,
@@ -221,6 +235,9 @@ def _waiting_job(row: Any, ask: Ask, user: str) -> WaitingJob:
         array=row.array_id or "",
         element=row.array_index or 0,
         array_limit=row.array_max_running,
+        predicted_s=guess.likely_s if guess else None,
+        predicted_low_s=guess.low_s if guess else None,
+        predicted_high_s=guess.high_s if guess else None,
         user=user,
         queue=row.queue,
         served_device_us=row.served_device_us,
