@@ -32,10 +32,10 @@ Progress = Callable[[int, int, int], None]
 _FOREVER = 1 << 62
 _ROUNDS_MAX = 64
 """Plans at one moment: each stops attempts and so makes another one worth while."""
-_FRAGMENTS = 400
+_FRAGMENTS = 200
 """Moments at which fragmentation is looked at."""
-_LEARN = 200
-"""Arrivals after which the workload is looked at anew, at least."""
+_LEARN, _LEARN_MOST = 200, 5000
+"""Arrivals after which the workload is looked at anew: as many as there were, between these."""
 _H_US = 3_600 * US_PER_S
 
 
@@ -202,7 +202,7 @@ class Replay:
             self._arrived += 1
         if self._arrived >= self._learn_at:
             self.state.learn_workload(self._arrived)
-            self._learn_at = self._arrived + max(self._arrived // 4, _LEARN)
+            self._learn_at = self._arrived + min(max(self._arrived, _LEARN), _LEARN_MOST)
 
     # What happens to a job
 

@@ -11,11 +11,12 @@ import numpy as np
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.replay.fitting import Fitting
 from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.scheduling.model import I64
 from pearlstreet.compute.scheduling.room import Need
 
 _COVER = 0.95
 """The most frequent requests that make up so much of the trace stand for all."""
-_REQUESTS_MAX = 64
+_REQUESTS_MAX = 24
 
 
 class Fragments:
@@ -40,23 +41,25 @@ class Fragments:
         free = int(np.where(ours, nodes.device_compute_free, 0).sum())
         if free == 0 or not self._weights:
             return 0.0
+        whole: dict[int, I64] = {}
         used = sum(
-            weight * min(sum(self._usable(need) for need in self._fitting.needs(request)) / free, 1.0)
+            weight * min(sum(self._usable(need, whole) for need in self._fitting.needs(request)) / free, 1.0)
             for request, weight in self._weights
         )
         return max(1.0 - used, 0.0)
 
-    def _usable(self, need: Need) -> int:
+    def _usable(self, need: Need, whole: dict[int, I64]) -> int:
+        """Compute that tasks of this kind could take. `whole`: free whole devices by node, of each model."""
         nodes = self._state.nodes
         if need.count:
-            times = self._fitting.whole(need.model).sum(axis=1) // need.count
+            if need.model not in whole:
+                whole[need.model] = self._fitting.whole(need.model).sum(axis=1)
             each = FULL_BP * need.count
-            free = times * each
+            free = whole[need.model] // need.count * each
         else:
-            copies = self._fitting.copies(need, 1 << 20)
-            free = np.where(copies > 0, nodes.device_compute_free, 0).sum(axis=1)
-            times, each = copies.sum(axis=1), max(need.share_compute, 1)
+            each = max(need.share_compute, 1)
+            free = np.where(self._fitting.copies(need, 1 << 20) > 0, nodes.device_compute_free, 0).sum(axis=1)
         for amount, wanted in ((nodes.cpu_free, need.cpu), (nodes.memory_free, need.memory)):
             if wanted:
                 free = np.minimum(free, amount // wanted * each)
-        return int(np.where(nodes.schedulable, free, 0).sum())
+        return int(free[nodes.schedulable].sum())

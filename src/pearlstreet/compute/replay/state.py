@@ -19,6 +19,7 @@ from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota, Request
 
 _NONE = -1
+_LATELY = 10_000
 
 
 class State:
@@ -50,9 +51,11 @@ class State:
         self.revision = 0
 
     def learn_workload(self, rows: int) -> None:
-        """What was asked for lately: by the first so many jobs of the trace."""
-        trace = self.trace
-        counts = np.bincount(trace.request[:rows], weights=trace.tasks[:rows], minlength=len(trace.requests))
+        """What was asked for lately: by the last _LATELY of the first so many jobs of the trace."""
+        trace, lately = self.trace, slice(max(rows - _LATELY, 0), rows)
+        counts = np.bincount(
+            trace.request[lately], weights=trace.tasks[lately], minlength=len(trace.requests)
+        )
         found = [(trace.requests[i], int(counts[i])) for i in np.flatnonzero(counts).tolist()]
         self.workload = tuple(sorted(found, key=lambda row: (-row[1], repr(row[0]))))
 
