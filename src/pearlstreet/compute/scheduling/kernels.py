@@ -7,6 +7,7 @@ read-only, or nowhere.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -45,14 +46,11 @@ def inner_jit(function: F) -> F:
 def _compiled(function: F, options: Mapping[str, bool]) -> F:
     if not installed():
         return function
-    import numba
-
-    compiled: Any
+    njit: Any = importlib.import_module("numba").njit
     try:
-        compiled = numba.njit(cache=True, **options)(function)
+        return cast(F, njit(cache=True, **options)(function))
     except RuntimeError:  # no folder to keep it in
-        compiled = numba.njit(**options)(function)
-    return cast(F, compiled)
+        return cast(F, njit(**options)(function))
 
 
 def installed() -> bool:

@@ -47,7 +47,7 @@ class _Board:
         count, groups = room.count, len(demand.tables.group_count)
         self.free = free_of(room)
         zero = np.zeros(count, dtype=np.int64)
-        self.notes = Notes(zero.copy(), zero.copy(), zero.copy(), np.zeros((count, groups), dtype=np.int64))
+        self.notes = Notes(zero.copy(), zero.copy(), zero.copy(), np.zeros((count, groups), dtype=np.int16))
         self.held: Free | None = None
         self.asks: OrderedDict[tuple[tuple[Need, ...], bool], Ask] = OrderedDict()
         self.seen = 0
@@ -99,18 +99,21 @@ class _Board:
             self.asks.move_to_end(key)
             return found
         count, groups = self.room.count, len(self.demand.tables.group_count)
-        column = np.zeros((5, count), dtype=np.int64)
-        column[0] = -1
         found = Ask(
             needs[0].cpu, needs[0].memory, needs[0].count,
             np.array([need.model for need in needs], dtype=np.int64),
             np.array([need.share_memory for need in needs], dtype=np.int64),
             np.array([need.share_compute for need in needs], dtype=np.int64),
             min(self._volume(need) for need in needs),
-            column[0], column[1], column[2], column[3], np.zeros((count, groups), dtype=np.int64), column[4],
+            stamp=np.full(count, -1, dtype=np.int64),
+            loss=np.zeros(count, dtype=np.int64),
+            device=np.zeros(count, dtype=np.int16),
+            which=np.zeros(count, dtype=np.int16),
+            spent=np.zeros((count, groups), dtype=np.int16),
+            second=np.zeros(count, dtype=np.int32),
         )  # fmt: skip
         self.asks[key] = found
-        most = max(4, _ASKS_BYTES // max(8 * count * (5 + groups), 1))
+        most = max(4, _ASKS_BYTES // max(count * (24 + 2 * groups), 1))
         while len(self.asks) > most:
             self.asks.popitem(last=False)
         return found

@@ -12,7 +12,7 @@ import numpy as np
 from pearlstreet.compute.scheduling.kernels import inner_jit, jit
 from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.placement.fill.demand import Tables
-from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask, Free, Notes
+from pearlstreet.compute.scheduling.placement.fill.state import I16, NEVER, STEP, Ask, Free, Notes
 
 _FULL = 10_000
 
@@ -223,7 +223,7 @@ def slots(
     total: I64,
     usable: Bools,
     tables: Tables,
-    out: I64,
+    out: I16,
 ) -> None:
     """How many tasks of each large shape the node could take."""
     for g in range(len(tables.group_count)):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pearlstreet.compute.scheduling.model import I64, Bools
+from pearlstreet.compute.scheduling.model import I32, I64, Bools
 from pearlstreet.compute.scheduling.room import ALL, Room
+
+I16 = NDArray[np.int16]
 
 NEVER = 1 << 62
 """A loss beyond all others: the request does not fit there."""
@@ -46,7 +49,7 @@ class Notes(NamedTuple):
     value: I64
     room: I64
     """Weighted basis points free on its devices."""
-    slots: I64
+    slots: I16
     """[N, G] tasks of each large shape that it could take."""
 
 
@@ -81,9 +84,9 @@ class Ask(NamedTuple):
     """Weighted basis points that it takes at least."""
     stamp: I64
     loss: I64
-    device: I64
-    which: I64
+    device: I16
+    which: I16
     """Which of `models`."""
-    spent: I64
+    spent: I16
     """[N, G] slots of large shapes that it takes away."""
-    second: I64
+    second: I32
