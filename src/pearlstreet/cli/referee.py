@@ -86,6 +86,8 @@ def queued(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str
         now_us = round(float(event.get("t", 0)) * US_PER_S)
         touched = {name for name, at_us in wake.items() if 0 < at_us <= now_us}
         for job_id in event.get("finished") or ():
+            if job_id not in home or not pools[home[job_id]].runs(job_id):
+                raise InvalidInput(text("Line {line}: {name} does not run", line=line, name=str(job_id)))
             pools[home[job_id]].finish(job_id, now_us)
             touched.add(home.pop(job_id))
         for item in _list((line, event), "arrived"):

@@ -115,6 +115,10 @@ class OnlinePool:
             known.left_us = max(round(job.duration_s * US_PER_S), 1)
         self._queue(known)
 
+    def runs(self, job_id: str) -> bool:
+        """Whether it holds a place."""
+        return job_id in self._running
+
     def finish(self, job_id: str, now_us: int) -> None:
         """A running job ended."""
         job = self._jobs.pop(job_id)
