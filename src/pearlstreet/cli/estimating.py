@@ -14,7 +14,7 @@ from pearlstreet.cli.output import done, facts, say, show_json, table, warn
 from pearlstreet.cli.people import Json
 
 if TYPE_CHECKING:
-    from pearlstreet.compute.estimate.asking import Band, ServingEstimate, TrainingEstimate
+    from pearlstreet.compute.estimate.asking import Band, Layout, ServingEstimate, TrainingEstimate
 
 estimate = typer.Typer(
     help="How long a run takes and what it needs, before it runs; no center is needed.", no_args_is_help=True
@@ -233,16 +233,20 @@ def _show_training(found: TrainingEstimate) -> None:
     facts({"Share of the rated peak (MFU)": f"{found.utilisation:.1%}"})
     if found.layouts:
         table(
-            ("TP", "PP", "DP", "CP", "EP", "ZeRO", "Recomputes", "Micro-batch", "Memory GiB", "Seconds a step", "Fits"),
+            ("Layout", "Recomputes", "Micro-batch", "Memory GiB", "Seconds a step", "Fits"),
             [
                 (
-                    one.tensor, one.pipeline, one.data, one.context, one.expert, one.zero, one.recompute,
-                    one.micro_batch, f"{one.memory_gib:.1f}", f"{one.step_s:.3g}", say("yes" if one.fits else "no"),
+                    _words(one),
+                    one.recompute,
+                    one.micro_batch,
+                    f"{one.memory_gib:.1f}",
+                    f"{one.step_s:.3g}",
+                    say("yes" if one.fits else "no"),
                 )
                 for one in found.layouts[:SHOWN]
             ],
-            right=(0, 1, 2, 3, 4, 5, 7, 8, 9),
-        )  # fmt: skip
+            right=(2, 3, 4),
+        )
     if not found.fits:
         warn(text("No layout fits into the memory; the first needs least"))
     _show_notes(found)
@@ -277,6 +281,16 @@ def _show_notes(found: TrainingEstimate | ServingEstimate) -> None:
         warn(text("Outside the evidence, so the range is wider: {reason}", reason=reason))
     if found.assumed:
         warn(text("Assumed, since nobody said: {fields}", fields=", ".join(dict.fromkeys(found.assumed))))
+
+
+def _words(one: Layout) -> str:
+    """The layout without what it does not use, in the field's letters."""
+    parts = (
+        ("TP", one.tensor), ("PP", one.pipeline), ("DP", one.data), ("CP", one.context), ("EP", one.expert),
+        ("VP", one.virtual_stages),
+    )  # fmt: skip
+    used = [f"{name}{size}" for name, size in parts if size > 1]
+    return "-".join([*used, f"ZeRO{one.zero}"] if one.zero else used) or "1"
 
 
 def _band(band: Band) -> str:

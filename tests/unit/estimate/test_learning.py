@@ -9,7 +9,9 @@ from tests.unit.estimate.questions import training
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.compute.estimate.asking import estimate_training
-from pearlstreet.compute.estimate.learning import NOTHING, Bench, Calibration, Finished, calibrate
+from pearlstreet.compute.estimate.learning import NOTHING, Bench, Calibration, Finished, bench_of, calibrate
+from pearlstreet.compute.hardware.bench.result import DeviceBench, Measurement
+from pearlstreet.compute.hardware.catalogue import catalogue
 
 DEVICE = "a100-sxm-80g"
 
@@ -55,6 +57,20 @@ def test_a_slow_node_lengthens_estimates_and_says_on_what_it_stands() -> None:
     learnt = found.devices[DEVICE]
     assert 1.0 < learnt.factor < 1.35
     assert (learnt.runs, learnt.benches) == (0, 1)
+
+
+def test_a_node_benchmark_is_held_against_the_catalogue() -> None:
+    def bench(model: str, precision: str) -> DeviceBench:
+        figure = Measurement("gemm", precision, 200.0, 8192, 5, 0.01, "cuda")
+        return DeviceBench(0, "uuid", model, (figure,))
+
+    found = bench_of(bench("NVIDIA A100-SXM4-80GB", "bf16"), catalogue())
+    assert found is not None
+    assert found.device == DEVICE
+    assert found.measured_tflops == 200.0
+    assert found.expected_tflops == pytest.approx(312 * 0.87)
+    assert bench_of(bench("NVIDIA A100-SXM4-80GB", "fp8"), catalogue()) is None
+    assert bench_of(bench("nobody's card", "bf16"), catalogue()) is None
 
 
 def test_ranges_narrow_with_evidence() -> None:

@@ -26,6 +26,9 @@ NODE_POWER = (1.02, 1.22, 1.26)
 """Power of a whole node at work over the rated power of its accelerators: P10, median, P90 (MLPerf Training v4.0 to v5.0
 power logs: 1.20 to 1.26 in sustained training of language models, detectors and diffusion, 1.02 for recommendation)."""
 
+INFERRED = 0.1
+"""Standard deviation of the logarithm of time that shapes of the usual aspect instead of the true ones make."""
+
 
 @dataclass(frozen=True, slots=True)
 class Band:
@@ -107,10 +110,12 @@ def estimate_training(
     factor, deviation = k.training.of(found)
     factor, deviation = learnt.correct(run.hardware.accelerator, run.recipe, factor, deviation)
     outside = _outside(run, k, found)
-    deviation = math.hypot(deviation, 0.1 * len(run.architecture.inferred) ** 0.5)
+    counted = run.architecture.forward_flops is None
+    guessed = run.architecture.inferred if counted else ()
+    deviation = math.hypot(deviation, _doubt(guessed))
     layouts: tuple[Layout, ...] = ()
     fits = True
-    if run.architecture.forward_flops is not None:
+    if not counted and run.architecture.forward_flops is not None:
         unit, base = "sample", sample_seconds(run)
         per_unit = 3.0 * run.architecture.forward_flops
     else:
@@ -149,7 +154,7 @@ def estimate_training(
         utilisation=per_unit / per_unit_s.median / run.hardware.peak,
         fits=fits,
         outside=outside,
-        assumed=(*run.assumed, *run.hardware.assumed, *run.architecture.inferred),
+        assumed=(*(run.assumed if counted else ()), *run.hardware.assumed, *guessed),
     )
 
 
@@ -161,6 +166,11 @@ def energy_kwh(device_s: Band, power_w: float) -> Band:
     down = math.hypot(math.log(device_s.median / device_s.p10), math.log(middle / low))
     up = math.hypot(math.log(device_s.p90 / device_s.median), math.log(high / middle))
     return Band(median * math.exp(-down), median, median * math.exp(up))
+
+
+def _doubt(inferred: tuple[str, ...]) -> float:
+    """Deviation that an inferred shape adds: layers and width decide, the rest hardly does."""
+    return INFERRED if {"params", "layers", "hidden"} & set(inferred) else 0.0
 
 
 def _per_token(grid: Grid, seconds: StepTime, at: int) -> float:
@@ -268,7 +278,7 @@ def estimate_serving(
         outside.append(text("The model and its longest request do not fit into the memory of {count} accelerators",
                             count=best.tensor))  # fmt: skip
         deviation = math.hypot(deviation, 0.5)
-    deviation = math.hypot(deviation, 0.1 * len(ask.architecture.inferred) ** 0.5)
+    deviation = math.hypot(deviation, _doubt(ask.architecture.inferred))
     rate = Band.around(best.output_tokens_per_s * math.exp(factor), deviation)
     slower = math.exp(-factor)
     # Single times spread more than throughput, which averages over requests.

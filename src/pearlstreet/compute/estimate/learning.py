@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
+from pearlstreet.compute.estimate import devices
+from pearlstreet.compute.hardware.bench.result import DeviceBench
+from pearlstreet.compute.hardware.catalogue import Catalogue
 
 PRIOR_DEVICE = 0.15
 PRIOR_RECIPE = 0.2
@@ -90,6 +93,16 @@ class Calibration:
 
 
 NOTHING = Calibration()
+
+
+def bench_of(measured: DeviceBench, book: Catalogue, precision: str = "bf16") -> Bench | None:
+    """A node's benchmark beside what the catalogue lets expect of the device; None where either says nothing."""
+    entry = devices.find(measured.model, book)
+    rate = measured.rates.get(precision)
+    expected = None if entry is None else devices.device(entry, precision, 1)
+    if rate is None or expected is None:
+        return None
+    return Bench(expected.accelerator, rate, expected.peak * expected.achievable * devices.REFERENCE / 1e12)
 
 
 def calibrate(runs: Iterable[Finished], benches: Iterable[Bench] = ()) -> Calibration:
