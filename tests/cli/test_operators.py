@@ -50,6 +50,8 @@ def test_a_gang_runs_is_explained_and_cancelled(ada: Pearl) -> None:
     assert made.value["name"] == "x"
     until(lambda: ada.right("job", job, "--json").value["state"] == "running")
     assert "2 nodes" in ada.right("why", job).out
+    here = ada.right("why", job, "--json").value["here"]
+    assert (here["tasks"], len(here["nodes"]), here["backfilled"], here["position"]) == (2, 2, False, 1)
     assert job in ada.right("jobs", COLUMNS="80").out, "an id is never broken"
     assert "2 个任务" in ada.right("why", job, PEARL_LANG="zh-CN").out
     ada.right("cancel", job)

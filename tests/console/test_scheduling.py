@@ -115,3 +115,19 @@ def test_a_what_if_is_asked_shown_and_stopped(console: Console) -> None:
     owner.post(page, "stop")
     assert "stopped" in words(owner.get(page))
     assert "重放" in words(console.visitor("owner", language="zh-CN").get("/what-if"))
+
+
+def test_a_jobs_page_says_where_it_is_and_what_stands_in_the_way_of_another(console: Console) -> None:
+    world = console.world
+    node = {"accelerator": "H100", "count": 8, "cpus": 1, "memory_gib": 1}
+    running = world.submit(tasks=2, per_task=node, simulate="1h", time_limit="2h")
+    world.until(running, "running")
+    waiting = world.submit(per_task=node, simulate="1m", time_limit="5m")
+    world.step()
+    owner = console.visitor("owner")
+    assert "Placed on" in words(owner.get(f"/jobs/{running}"))
+    page = words(owner.get(f"/jobs/{waiting}"))
+    assert "8 × H100 on one node" in page
+    assert "Likely start" in page
+    for job in (running, waiting):
+        world.post(f"/jobs/{job}/cancel")

@@ -349,6 +349,20 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
     out.print(found["sentence"], markup=False)
     for detail in found["details"]:
         out.print(f"  {detail['message']}", markup=False, style="dim")
+    here = found["here"]
+    if here is not None:
+        nodes = ", ".join(here["nodes"][:5]) + (" …" if len(here["nodes"]) > 5 else "")
+        place = say(
+            "Placed on {nodes}, {tasks} tasks, {model}",
+            nodes=nodes,
+            tasks=here["tasks"],
+            model=here["model"] or "CPU",
+        )
+        out.print(place, markup=False, style="dim")
+        if here["backfilled"]:
+            out.print(say("It passed jobs ahead of it that could not start yet"), style="dim")
+        if here["borrowing"]:
+            out.print(say("It borrows what others leave idle"), style="dim")
     if found["start_likely"]:
         out.print(
             say(

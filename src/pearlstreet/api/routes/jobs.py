@@ -102,6 +102,18 @@ class Attempts(Out):
     items: list[AttemptOut]
 
 
+class HereOut(Out):
+    """A placement and how it came about."""
+
+    why: str | None
+    model: str
+    nodes: list[str]
+    tasks: int
+    position: int | None
+    backfilled: bool
+    borrowing: bool
+
+
 class WhyOut(Out):
     """Why a job waits, or why it runs where it does."""
 
@@ -114,6 +126,8 @@ class WhyOut(Out):
     start_earliest: Time | None
     start_likely: Time | None
     start_latest: Time | None
+    here: HereOut | None
+    """Where it is placed; null while it is not."""
 
 
 def job_out(view: JobView, language: str) -> dict[str, Any]:
@@ -273,9 +287,22 @@ async def why(request: Request, job: str, actor: Actor = Asker) -> Response:
             "start_earliest": time_of(earliest),
             "start_likely": time_of(likely),
             "start_latest": time_of(latest),
+            "here": _here(found.here, language) if found.here is not None else None,
         }
 
     return await query(lambda: views.why(center.store, actor, center.runtime, job), render)
+
+
+def _here(here: views.Here, language: str) -> dict[str, Any]:
+    return {
+        "why": words(here.why, language),
+        "model": here.model,
+        "nodes": list(here.nodes),
+        "tasks": here.tasks,
+        "position": here.position,
+        "backfilled": here.backfilled,
+        "borrowing": here.borrowing,
+    }
 
 
 def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:

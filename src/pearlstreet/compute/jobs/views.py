@@ -205,6 +205,22 @@ def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Here:
+    """A placement and how it came about."""
+
+    why: Text | None
+    model: str
+    nodes: Sequence[str]
+    tasks: int
+    position: int | None
+    """Where the job stood in line; None where it was not noted."""
+    backfilled: bool
+    """It passed a job ahead of it that could not start."""
+    borrowing: bool
+    """It uses what others leave idle."""
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """Why a job is where it is: a sentence, and for programs its code, position and details."""
 
@@ -216,6 +232,8 @@ class Why:
     details: tuple[Row, ...] = ()
     start: tuple[int, int, int] | None = None
     """Earliest, likely and latest start (µs since 1970), when the planner can tell."""
+    here: Here | None = None
+    """Where it is, and how it came there."""
 
 
 def why(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> Why:
@@ -235,7 +253,9 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
         attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
         here = from_json(attempt["why_here"]) if attempt and attempt["why_here"] else None
         return Why(
-            kept or here or text("It is {state}", state=state.value), row["reason_code"] or state.value
+            kept or here or text("It is {state}", state=state.value),
+            row["reason_code"] or state.value,
+            here=_here(attempt["placement"], here) if attempt else None,
         )
     if row["blocked"]:
         return _why_blocked(tx, row)
@@ -244,6 +264,18 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
     if tx.scalar(sa.select(orgs.c.state).where(orgs.c.id == row["org_id"])) != Standing.ACTIVE.value:
         return Why(text("It waits because its organisation is suspended"), "suspended")
     return _why_queued(runtime, row, tx.now_us, kept)
+
+
+def _here(placement: Row, why: Text | None) -> Here:
+    return Here(
+        why=why,
+        model=placement["model"],
+        nodes=list(dict.fromkeys(task["node"] for task in placement["tasks"])),
+        tasks=len(placement["tasks"]),
+        position=placement.get("position"),
+        backfilled=bool(placement.get("backfilled")),
+        borrowing=bool(placement.get("borrowing")),
+    )
 
 
 def _trouble(tx: Tx, row: Row) -> Why | None:

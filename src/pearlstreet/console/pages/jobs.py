@@ -98,6 +98,7 @@ def show_one(ask: Ask) -> Answer:
             "job": job,
             "title": job.name,
             "why": views.why(store, ask.actor, runtime, job_id),
+            "detail_text": lambda detail: from_json(detail["message"]),
             "timeline": views.timeline(store, ask.actor, job_id),
             "attempts": [_attempt(attempt) for attempt in attempts],
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
