@@ -1,0 +1,71 @@
+"""What a replay learns from jobs that ended: predictions for those to come, and the distribution of device time.
+
+The same predictor as the live center's. A job of a trace bears no name: its user and what it asks for tell it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.scheduling.predict import Past, Predictor
+
+_SERVICES_MAX = 1000
+"""Ended jobs whose device time is kept, the latest."""
+_EVERY = 16
+"""Ends after which the distribution is made anew."""
+_LEAST_US = 60 * US_PER_S
+"""What a job that outlived its prediction is taken to need still."""
+
+Band = tuple[int, int, int]
+
+
+class Learning:
+    """Of one replay."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._predictor = Predictor()
+        self._services: deque[int] = deque(maxlen=_SERVICES_MAX)
+        self._ended = 0
+
+    def ended(self, row: int, served_device_us: int) -> None:
+        """A job of the trace ended."""
+        trace = self._state.trace
+        self._predictor.learn(
+            [
+                Past(
+                    org=trace.orgs[int(trace.org[row])],
+                    user=trace.users[int(trace.user[row])],
+                    name="",
+                    request=trace.requests[int(trace.request[row])],
+                    tasks=int(trace.tasks[row]),
+                    run_s=int(trace.duration_us[row]) / US_PER_S,
+                )
+            ]
+        )
+        self._services.append(served_device_us)
+        self._ended += 1
+        if self._ended % _EVERY == 0:
+            self._state.services = np.sort(np.array(self._services, dtype=np.int64))
+
+    def left_us(self, row: int, done_us: int) -> Band:
+        """Run time still to come of a job that has done so much: likely, low, high; 0: not known."""
+        trace = self._state.trace
+        found = self._predictor.predict(
+            trace.orgs[int(trace.org[row])],
+            trace.users[int(trace.user[row])],
+            "",
+            trace.requests[int(trace.request[row])],
+            int(trace.tasks[row]),
+        )
+        if found is None:
+            return 0, 0, 0
+        likely, low, high = (
+            max(round(run_s * US_PER_S) - done_us, _LEAST_US if done_us else 1)
+            for run_s in (found.likely_s, found.low_s, found.high_s)
+        )
+        return likely, low, high
