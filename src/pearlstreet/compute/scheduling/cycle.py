@@ -328,7 +328,8 @@ class _Cycle:
         counted = bool(self.snapshot.quotas.labels)
         line = self.__dict__.get("timeline")
         for row, (need, chunks) in zip(rows, placed, strict=True):
-            self.given.append(Given(row, need, tuple(chunks), self.head is not None, not guaranteed))
+            by = self.lane.config.placement
+            self.given.append(Given(row, need, tuple(chunks), self.head is not None, not guaranteed, by))
             if line is not None:
                 line.placed(need, chunks, limit_us)
             if counted:
@@ -452,11 +453,18 @@ class _Cycle:
         return found
 
     def _estimate(self, found: tuple[int, Need, bool] | None) -> StartEstimate | None:
-        """From now until all that must end reached its limit; likely half-way. None when it rests on a guess."""
-        if found is None or found[2]:
+        """From now until all that must end reached its limit; likely half-way.
+
+        Where an end is predicted, the prediction is the likely start and its band the latest, and it is called a guess;
+        None where an end is unknown.
+        """
+        if found is None:
             return None
-        now, latest = self.snapshot.now_us, found[0]
-        return StartEstimate(now, now + (latest - now) // 2, latest)
+        now, at_us = self.snapshot.now_us, found[0]
+        if not found[2]:
+            return StartEstimate(now, now + (at_us - now) // 2, at_us)
+        latest = self.timeline.latest(at_us)
+        return None if latest is None else StartEstimate(now, at_us, latest, guess=True)
 
     def _hold(self, at_us: int, need: Need, tasks: int) -> None:
         self.timeline.reserve(at_us, need, tasks, self._chooser().scorer)

@@ -20,6 +20,8 @@ class Given:
     chunks: tuple[Chunk, ...]
     backfilled: bool
     borrowing: bool
+    by: str
+    """The placement policy."""
 
 
 def placements(
@@ -48,7 +50,7 @@ def placements(
         nodes = {chunk.node for chunk in item.chunks}
         first = item.chunks[0].node
         if len(nodes) == 1:
-            why = _why_one(place_of[first], need, left[first], total[first])
+            why = _why_one(item, place_of[first], left[first], total[first])
         else:
             why = _why_many(len(tasks), len(nodes), {rack[n] for n in nodes}, {pod[n] for n in nodes})
         result.append(
@@ -66,12 +68,13 @@ def placements(
     return tuple(result)
 
 
-def _why_one(node: str, need: Need, left: int, total: int) -> Text:
-    if need.model < 0:
-        return text("{node} fits it with the least left idle", node=node)
+def _why_one(item: Given, node: str, left: int, total: int) -> Text:
+    if item.need.model < 0:
+        return text("{node} is the best place for it by {policy}", node=node, policy=item.by)
     return text(
-        "{node} fits it most tightly; {left} of its {total} devices are then wholly free",
+        "{node} is the best place for it by {policy}; {left} of its {total} devices are then wholly free",
         node=node,
+        policy=item.by,
         left=left,
         total=total,
     )
