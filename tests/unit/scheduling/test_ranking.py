@@ -172,3 +172,21 @@ def test_queues_have_their_own_policies_and_rank() -> None:
 def test_configurations_from_before_preemption_had_names_are_read() -> None:
     assert config_from_json({"preemption": True}).preemption == "priority"
     assert config_from_json({"preemption": False}).preemption == "none"
+
+
+def test_an_estimate_from_predictions_is_called_a_guess() -> None:
+    config = PlannerConfig(order="fifo", preemption="none")
+    known = runs("r", "n", 1, predicted_s=2 * 3600.0, predicted_low_s=5000.0, predicted_high_s=4 * 3600.0)
+    start = answer(config, [node("n")], [known], [waits("w")]).waits[0].reason.start
+    assert start is not None
+    assert (start.guess, start.likely_us, start.latest_us) == (True, NOW_US + HOUR_US, NOW_US + 3 * HOUR_US)
+    assert answer(config, [node("n")], [runs("r", "n", 1)], [waits("w")]).waits[0].reason.start is None
+
+
+def test_a_predicted_end_lets_nobody_pass_a_reservation() -> None:
+    """The gang is due in an hour; a job thought to take a minute might take longer."""
+    nodes = [node("n", 2)]
+    running = [runs("r", "n", 1, expected_end_us=NOW_US + HOUR_US)]
+    jobs = [waits("gang", 9, request=Request(count=2)), waits("quick", 1, predicted_s=60.0)]
+    config = PlannerConfig(order="fifo", preemption="none")
+    assert not answer(config, nodes, running, jobs).placements

@@ -20,6 +20,17 @@ def explain(reason: Reason, position: int, total: int, now_us: int) -> Text:
             total=total,
             unblock=reason.unblock,
         )
+    if reason.start.guess:
+        return text(
+            "{why}. Number {position} of {total} in line. {unblock}: perhaps in {likely} min, as such jobs went before, "
+            "hardly later than in {latest} min.",
+            why=reason.message,
+            position=position,
+            total=total,
+            unblock=reason.unblock,
+            likely=_minutes(reason.start.likely_us, now_us),
+            latest=_minutes(reason.start.latest_us, now_us),
+        )
     return text(
         "{why}. Number {position} of {total} in line. {unblock}: in about {likely} min, at the latest in {latest} min.",
         why=reason.message,

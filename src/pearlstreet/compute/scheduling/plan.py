@@ -50,6 +50,8 @@ class StartEstimate:
     earliest_us: int
     likely_us: int
     latest_us: int
+    guess: bool = False
+    """It rests on predictions of what runs: nine in ten are over by `latest_us`. Else on enforced limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,12 @@ class Reason:
             ],
             "start": None
             if self.start is None
-            else [self.start.earliest_us, self.start.likely_us, self.start.latest_us],
+            else [
+                self.start.earliest_us,
+                self.start.likely_us,
+                self.start.latest_us,
+                *([True] if self.start.guess else ()),
+            ],
         }
 
 

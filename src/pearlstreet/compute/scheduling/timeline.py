@@ -38,6 +38,9 @@ class Timeline:
         end = np.where(overdue, now + grace_us, end)
         self.end: I64 = np.where(running.ending, np.minimum(end, now + grace_us), end)
         self.guess: Bools = (unknown | overdue) & ~running.ending
+        told = unknown & (running.predicted_end_us > now)
+        self._blind: Bools = self.guess & ~told
+        self._late: I64 = np.where(told, np.maximum(running.predicted_high_us, end), end)
         self._task_attempt = running.task_attempt.astype(np.int64)
         self._task = np.stack([running.task_node, running.task_cpu, running.task_memory]).astype(np.int64)
         flat = running.device_node.astype(np.int64) * room.model.shape[1] + running.device_position
@@ -56,6 +59,14 @@ class Timeline:
         """Remember what this cycle gave away."""
         end = self._now + (limit_us or self._assumed_us)
         self._new.append((end, limit_us == 0, need, chunks))
+
+    def latest(self, at_us: int) -> int | None:
+        """When all that ends until then is over at the latest, as far as predictions go; None: some end is unknown."""
+        count = len(self._blind)
+        needed = self.end[:count] <= at_us
+        if self._blind[needed].any() or self.guess[count:][self.end[count:] <= at_us].any():
+            return None
+        return max(at_us, int(self._late[needed].max(initial=at_us)))
 
     def _fold(self) -> None:
         """Bring what was placed into the arrays."""
@@ -83,7 +94,7 @@ class Timeline:
         """These attempts are told to stop."""
         rows = np.array(attempts, dtype=np.int64)
         self.end[rows] = np.minimum(self.end[rows], at_us)
-        self.guess[rows] = False
+        self.guess[rows] = self._blind[rows] = False
 
     def room_without(self, gone: Bools, *, less_held: bool = True) -> Room:
         """The room once the attempts of `gone` have ended, less what reservations hold."""
