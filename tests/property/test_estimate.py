@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.estimate.test_file import KINDS, table
 
 from pearlstreet.compute.estimate import building
 from pearlstreet.compute.estimate.asking import estimate_serving, estimate_training
@@ -150,3 +151,40 @@ def test_no_bytes_make_reading_a_file_fail_in_another_way(content: bytes) -> Non
             predict(whole)
         except Exception as error:
             assert type(error).__name__ == "InvalidInput", repr(error)
+
+
+ODD: dict[str, tuple[str, ...]] = {
+    "accel_count": ("1", "97", "100000"),
+    "tp": ("", "3", "64"),
+    "pp": ("", "7"),
+    "dp": ("", "5"),
+    "seq_len": ("", "1", "1000000"),
+    "global_batch_tokens": ("", "1", "1e11"),
+    "layers": ("", "1", "1000"),
+    "hidden": ("", "1", "100000"),
+    "precision": ("fp32", "int8", "mxfp4", ""),
+    "parallelism_other": ("CP=0", "CP=64; VP=9; EP=7", "FSDP", "micro_batch=0", "ZeRO-9"),
+    "family": ("moe", "encoder", "vision", "other", ""),
+    "accelerator": ("tpu-v5p", "l4", "ascend-310", "cpu", ""),
+    "params_total_b": ("0.0001", "999999", ""),
+    "micro_batch": ("1", "999"),
+    "input_len": ("", "1", "1000000"),
+    "output_len": ("", "1", "1000000"),
+    "concurrency": ("1", "1000000", "5-10"),
+    "sharding": ("FSDP", "ZeRO-3", "none"),
+    "component": ("peak", "activations"),
+    "interconnect": ("0x0Gb", "1x1Gb per node", "NVL72"),
+}
+"""Cells that a file may hold, however odd."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(KINDS)), st.data())
+def test_any_mixture_of_cells_is_answered_in_order_or_named(kind: str, data: st.DataObject) -> None:
+    row = dict(KINDS[kind])
+    for field in data.draw(st.lists(st.sampled_from(sorted(set(row) & set(ODD))), max_size=5)):
+        row[field] = data.draw(st.sampled_from(ODD[field]))
+    answer = predict(table(row))
+    assert answer.predictions or answer.wrong or answer.skipped
+    for line in answer.predictions:
+        assert 0 < line.band.p10 <= line.band.median <= line.band.p90 < np.inf, line

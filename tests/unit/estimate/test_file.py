@@ -169,6 +169,11 @@ def test_a_broken_file_is_explained(content: bytes, words: str) -> None:
     assert words in said
 
 
+def test_a_batch_too_small_for_its_devices_is_answered_all_the_same() -> None:
+    odd = TRAINING | {"accel_count": "97", "tp": "", "pp": "", "dp": "", "global_batch_tokens": "8192"}
+    assert metrics(predict(table(odd)))["obs_accel_s_per_mtoken"] > 0
+
+
 def test_a_short_row_is_named() -> None:
     content = table(TRAINING) + "only,three,cells\n"
     answer = predict(content)

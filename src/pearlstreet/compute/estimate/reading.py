@@ -249,7 +249,15 @@ def memory_point(row: Cells, book: Catalogue) -> Question | None:
         # Megatron interleaves three chunks a stage where they come out even, unless a file says otherwise.
         virtual = 3
     given = replace(
-        given, micro_batch=micro, virtual_stages=virtual or 1, zero=0 if given.zero is None else given.zero
+        given,
+        tensor=given.tensor or 1,
+        pipeline=stages,
+        data=data,
+        context=given.context or 1,
+        expert=given.expert or 1,
+        micro_batch=micro,
+        virtual_stages=virtual or 1,
+        zero=0 if given.zero is None else given.zero,
     )
     return Question(
         row,
@@ -287,10 +295,10 @@ def given_layout(row: Cells, sharding: str = "") -> Partial:
         tensor=row.whole("tp"),
         pipeline=row.whole("pp"),
         data=row.whole("dp"),
-        context=found.get("context") if found.get("context") else None,
-        expert=found.get("expert"),
-        micro_batch=row.whole("micro_batch") or found.get("micro_batch"),
-        virtual_stages=found.get("virtual_stages"),
+        context=found.get("context") or None,
+        expert=found.get("expert") or None,
+        micro_batch=row.whole("micro_batch") or found.get("micro_batch") or None,
+        virtual_stages=found.get("virtual_stages") or None,
         zero=zero_stage(words),
         recompute=recompute,
         sequence_parallel=sequence_parallel,
@@ -301,7 +309,7 @@ def zero_stage(words: str) -> int | None:
     """The ZeRO stage that the words name: PyTorch's FSDP full sharding is stage 3."""
     match = re.search(r"ZeRO-?\s*(\d)", words)
     if match:
-        return int(match[1])
+        return min(int(match[1]), 3)
     if "SHARD_GRAD_OP" in words:
         return 2
     if re.search(r"FSDP\s*=\s*0", words):

@@ -6,14 +6,15 @@ import csv
 import io
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pearlstreet.base.errors import Problem
+from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate import memory_points, reading, serving_rows
 from pearlstreet.compute.estimate.asking import Band, estimate_serving, estimate_training
 from pearlstreet.compute.estimate.constants import Constants, constants
 from pearlstreet.compute.estimate.effects import PRIORS
+from pearlstreet.compute.estimate.layouts import enumerate_layouts
 from pearlstreet.compute.estimate.model import Training
 from pearlstreet.compute.estimate.step_question import step_seconds
 from pearlstreet.compute.estimate.table import Cells, Table, read_table
@@ -110,7 +111,15 @@ def _training(row: Cells, book: Catalogue, known: Constants) -> dict[str, Band]:
     question = reading.training(row, book)
     if question is None:
         return {}
-    estimate = estimate_training(question.run, known=known)
+    run = question.run
+    if run.architecture.forward_flops is None and not len(enumerate_layouts(run)):
+        # The stated batch reaches no layout of so many devices: one sequence a device is the least that does.
+        run = replace(run, batch=float(run.hardware.count))
+    try:
+        estimate = estimate_training(run, known=known)
+    except InvalidInput as error:
+        row.wrong("accel_count", error.message)
+        return {}
     if estimate.unit == "sample":
         return {"obs_accel_s_per_sample": estimate.per_unit_s}
     found = {"obs_accel_s_per_mtoken": estimate.per_unit_s.times(1e6)}
