@@ -14,7 +14,7 @@ BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop sim crash fuzz security ledger-scale browser e2e screenshots judges bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security ledger-scale browser e2e screenshots judges bench engines lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ tidy: setup ## House rules: banned calls, translations, file names, links
 fmt: setup ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix src tests benchmarks recipes scripts
 	$(BIN)/ruff format src tests benchmarks recipes scripts
+
+planner: setup ## The planner's laws on 100,000 random centers and queues each
+	$(PYTEST) -n $(JOBS) -m slow tests/property/test_planner.py tests/property/test_waiting.py
 
 prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py

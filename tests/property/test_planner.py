@@ -31,7 +31,7 @@ configs = st.builds(
     wait_max_s=st.sampled_from([0.0, 0.0, 500.0]),
 )
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def apply(world: World, answer: Plan, *, only: set[str] | None = None) -> dict[str, naive.Node]:
