@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from pearlstreet.api.app import all_routes
+from pearlstreet.base.clock import to_rfc3339
 from tests.api.world import JOB, World
 
 
@@ -66,6 +67,10 @@ def test_errors_are_documented_as_problem_documents(document: dict[str, Any]) ->
             assert "application/problem+json" in operation["responses"]["404"]["content"]
 
 
+def _soon(world: World) -> str:
+    return to_rfc3339(world.center.store.clock.now_us() + 86_400 * 10**6)
+
+
 def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> None:
     """Handlers render plain values, so that the models could come to lie: every GET is held against its model."""
     job = world.submit(simulate="1s")
@@ -77,14 +82,28 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     world.send("PUT", "/orgs/acme/budgets", json={"monthly": "10"})
     world.send("PUT", "/orgs/acme/secrets/A", json={"value": "x"})
     world.post("/backups", "system")
+    world.send("PATCH", "/scheduling/policy", "system", json={"settings": {"depth": 900}})
+    world.send("PUT", "/scheduling/queues/urgent", "system", json={"rank": -1, "settings": {"order": "fifo"}})
+    held = {
+        "kind": "reservation",
+        "org": "acme",
+        "nodes": ["h100-0002"],
+        "until": _soon(world),
+        "reason": "x",
+    }
+    assert world.post("/scheduling/windows", "system", json=held).status_code == 201
+    question = world.post("/what-ifs", json={"policies": ["fifo"]}).json()["id"]
     world.step()
+    world.center.runtime.decisions.flush()
+    decision = world.get("/scheduling/decisions", "system").json()["items"][0]["id"]
     hooks = {}
     for at, role in (("/orgs/acme", "owner"), ("/center", "system")):
         hook = world.post(f"{at}/webhooks", role, json={"url": "https://93.184.216.34/x"}).json()["id"]
         sent = world.post(f"{at}/webhooks/{hook}/test", role).json()["id"]
         hooks[at] = {"webhook": hook, "delivery": sent}
     ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": "2026-01",
-           "user": world.get("/me").json()["user"]["id"]}  # fmt: skip
+           "user": world.get("/me").json()["user"]["id"],
+           "decision": decision, "what_if": question}  # fmt: skip
     checked = 0
     for route in all_routes():
         unmade = "{artefact}" in route.path or "{provider}" in route.path or route.path.endswith("/closing")
