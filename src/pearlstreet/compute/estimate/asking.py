@@ -26,6 +26,8 @@ NODE_POWER = (1.02, 1.22, 1.26)
 """Power of a whole node at work over the rated power of its accelerators: P10, median, P90 (MLPerf Training v4.0 to v5.0
 power logs: 1.20 to 1.26 in sustained training of language models, detectors and diffusion, 1.02 for recommendation)."""
 
+OUTSIDE = 0.2
+"""Deviation that each thing adds that no measured row is like: TPUs left out while fitting were off by twice that."""
 INFERRED = 0.1
 """Standard deviation of the logarithm of time that shapes of the usual aspect instead of the true ones make."""
 
@@ -112,7 +114,7 @@ def estimate_training(
     outside = _outside(run, k, found)
     counted = run.architecture.forward_flops is None
     guessed = run.architecture.inferred if counted else ()
-    deviation = math.hypot(deviation, _doubt(guessed))
+    deviation = math.hypot(deviation, _doubt(guessed), OUTSIDE * math.sqrt(len(outside)))
     layouts: tuple[Layout, ...] = ()
     fits = True
     if not counted and run.architecture.forward_flops is not None:
