@@ -24,7 +24,7 @@ class ReplaySettings:
     learn: bool = True
     """Let the planner see what the predictor learns from jobs that ended; without, it knows limits only."""
     tick_s: float = 60.0
-    """While jobs wait and some might be preempted by time alone, the planner is asked at least so often."""
+    """The planner is asked at least so often while jobs wait, where ages, bounds on waiting or queues may change its mind."""
 
     def to_json(self) -> dict[str, Any]:
         """A form that `settings_from_json` reads back."""
