@@ -66,7 +66,7 @@ fmt: setup ## Rewrite the code in the house style
 	$(BIN)/ruff format src tests benchmarks recipes scripts
 
 planner: setup ## The planner's laws on 100,000 random centers and queues each
-	$(PYTEST) -n $(JOBS) -m slow tests/property/test_planner.py tests/property/test_waiting.py
+	$(PYTEST) -n $(JOBS) -m slow tests/property/test_planner.py tests/property/test_waiting.py tests/property/test_desk.py
 
 prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py
