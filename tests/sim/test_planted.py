@@ -17,7 +17,7 @@ SEEN_AS = {
     "space_not_rechecked": {"work is placed where it may run", "no device is given twice"},
     "hold_kept": {"holds of what has ended are settled"},
     "metered_past_the_end": {"only what ran is metered"},
-    "unknown_taken_for_refused": {"a job runs once at a time"},
+    "unknown_taken_for_refused": {"a job runs once at a time", "no device runs more than it can"},
     "cancel_forgotten": {
         "an acknowledged cancel is honoured",
         "an end that was shown stays",
@@ -25,9 +25,9 @@ SEEN_AS = {
     },
 }
 """Bug → the promises that it breaks."""
-FIRST = {"unknown_taken_for_refused": 2, "space_not_rechecked": 2}
+FIRST = {"unknown_taken_for_refused": 19, "space_not_rechecked": 47}
 """A seed that sees it soon, where the first does not: the ordinary tests are to be quick."""
-WITHIN = 12
+WITHIN = 60
 """Seeds that may be needed."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
 from pearlstreet.compute.scheduling.predict import Prediction
-from pearlstreet.compute.scheduling.rows import DeviceUse, Quota, RunningAttempt, TaskUse
+from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
 from pearlstreet.store.core import Row, Tx
 
 parent = jobs.alias("parent")
@@ -104,6 +104,7 @@ def _running(row: Row, predict: Predict) -> RunningAttempt:
         preemptible=ask.preemptible,
         ending=row["stop_reason"] is not None,
         array=row["array_id"] or "",
+        model=row["placement"].get("model", ""),
         submitted_us=row["submitted_us"],
         request=ask.request(),
         user=user,
@@ -116,6 +117,33 @@ def _running(row: Row, predict: Predict) -> RunningAttempt:
         min_tasks=ask.min_tasks,
         max_tasks=ask.max_tasks,
     )
+
+
+def with_devices_in_use(rows: Sequence[NodeRow], running: Iterable[RunningAttempt]) -> list[NodeRow]:
+    """The nodes, and on them what runs holds although the node no longer reports it: it offers nothing, but counts
+    for quotas and shares until its attempt is over. A device of a model that nobody else has any more is left out."""
+    known = {row.name: {device.index for device in row.devices} for row in rows}
+    gone: dict[str, dict[int, str]] = {}
+    for attempt in running:
+        for task in attempt.tasks:
+            for use in task.devices:
+                if use.index not in known.get(task.node, ()):
+                    gone.setdefault(task.node, {})[use.index] = attempt.model
+    if not gone:
+        return list(rows)
+    memory_mib = {device.model: device.memory_mib for row in rows for device in row.devices}
+    return [
+        replace(
+            row,
+            devices=row.devices
+            + tuple(
+                DeviceRow(index, model, memory_mib[model], healthy=False)
+                for index, model in sorted(gone.get(row.name, {}).items())
+                if model in memory_mib
+            ),
+        )
+        for row in rows
+    ]
 
 
 def load_quotas(tx: Tx) -> list[Quota]:

@@ -16,7 +16,7 @@ from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
 from pearlstreet.compute.jobs.model import Ask, JobState
-from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas, user_of
+from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas, user_of, with_devices_in_use
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -192,11 +192,12 @@ class LivePlanner:
         builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops))
         # A node that is missing for a moment offers nothing, but what runs there counts for quotas and shares.
         in_use = {task.node for attempt in state.running for task in attempt.tasks}
-        builder.set_nodes(
+        rows = [
             node_row(node.report, schedulable=node.schedulable)
             for node in state.nodes
             if node.present or node.report.name in in_use
-        )
+        ]
+        builder.set_nodes(with_devices_in_use(rows, state.running))
         for job in state.waiting:
             builder.add_waiting(job)
         for attempt in state.running:

@@ -158,6 +158,8 @@ class RunningAttempt:
     ending: bool = False
     """It was told to stop and will give its resources back soon."""
     array: str = ""
+    model: str = ""
+    """Of its devices; empty without any, or when unknown."""
     submitted_us: int = 0
     """When its job was submitted."""
     request: Request | None = None
