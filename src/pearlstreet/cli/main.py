@@ -41,6 +41,7 @@ HOMES: Homes = {
     "pearlstreet.cli.notices": ("notices", "webhooks"),
     "pearlstreet.cli.operate": ("quotas", "shares", "fair-share", "audit"),
     "pearlstreet.cli.scheduling": ("policy", "queues", "windows", "decisions"),
+    "pearlstreet.cli.what_if": ("what-if",),
     "pearlstreet.cli.incidents": ("incidents",),
     "pearlstreet.cli.backups": ("backups",),
     "pearlstreet.cli.estimating": ("estimate",),

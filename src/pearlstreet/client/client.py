@@ -25,7 +25,7 @@ from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
 from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
 from pearlstreet.client.people import Keys, Orgs, Projects, Secrets, Session, Users
-from pearlstreet.client.scheduling import Decisions, Policy, Queues, Windows
+from pearlstreet.client.scheduling import Decisions, Policy, Queues, WhatIfs, Windows
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -286,6 +286,7 @@ class Client:
         self.backups = Backups(self._transport)
         self.incidents = Incidents(self._transport)
         self.policy = Policy(self._transport)
+        self.what_ifs = WhatIfs(self._transport)
         self.queues = Queues(self._transport)
         self.windows = Windows(self._transport)
         self.decisions = Decisions(self._transport)

@@ -102,3 +102,36 @@ class Decisions(Noun):
         """Plan it again: identical, or where it differs."""
         found: Answer = self._get(at("scheduling", "decisions", decision, "replay"))
         return found
+
+
+class WhatIfs(Noun):
+    """What other policies or more cards would have done."""
+
+    def ask(
+        self,
+        *,
+        days: int = 30,
+        policies: Sequence[str] = (),
+        cluster: str = "",
+        extra: str = "",
+        org: str | None = None,
+    ) -> Answer:
+        """Ask; the center plays the last days again in a process of its own."""
+        body = {"days": days, "policies": [*policies], "cluster": cluster, "extra": extra}
+        found: Answer = self._send("POST", "/what-ifs", body, org=org)
+        return found
+
+    def list(self, *, org: str | None = None) -> Answers:
+        """Questions, newest first."""
+        found: Answers = self._get("/what-ifs", org=org)["items"]
+        return found
+
+    def show(self, what_if: str) -> Answer:
+        """A question with its answer."""
+        found: Answer = self._get(at("what-ifs", what_if))
+        return found
+
+    def stop(self, what_if: str) -> Answer:
+        """Stop a question that is not answered yet."""
+        found: Answer = self._send("DELETE", at("what-ifs", what_if))
+        return found

@@ -27,6 +27,7 @@ VALUES: Mapping[str, Any] = {
     "str | None": "x1",
     "bool": True,
     "int": 1,
+    "int | None": 1,
     "float": 1.0,
     "float | None": 1.0,
     "bytes": b"x",
@@ -35,6 +36,7 @@ VALUES: Mapping[str, Any] = {
     "Sequence[int] | None": [1],
     "Sequence[Mapping[str, Any]]": [{}],
     "Mapping[str, Any]": {},
+    "Mapping[str, Any] | None": {},
     "Mapping[str, Any] | str": {},
     "Mapping[str, Sequence[str] | None] | None": {},
 }

@@ -253,7 +253,7 @@ ELASTIC = Section(
         Field(
             "min_tasks", NumberKind(1, TASKS_MAX, whole=True), "Fewest", "最少",
             "Fewer tasks than this are of no use to it.", "少于此数的任务无法工作。",
-            example=2,
+            example=1,
         ),
         Field(
             "max_tasks", NumberKind(1, TASKS_MAX, whole=True), "Most", "最多",

@@ -103,7 +103,7 @@ JOB = Section(
             "The center may run it with fewer or more tasks: an attempt is then stopped with its grace and the next one "
             "starts with another WORLD_SIZE. It must keep checkpoints.",
             "允许中心以更少或更多任务运行：先按宽限时间停止当前尝试，下一次尝试以新的 WORLD_SIZE 启动；作业须自行保存检查点。",
-            example={"min_tasks": 2, "max_tasks": 8},
+            example={"min_tasks": 1, "max_tasks": 8},
         ),
         Field(
             "per_task", parts.PER_TASK, "Per task", "每个任务",
