@@ -2,13 +2,14 @@
 
 BIN := .venv/bin
 STAMP := .venv/.setup-done
-JOBS ?= 2
+JOBS ?= 3
 CYCLES ?= 100
 SECONDS ?= 90
 WORKERS ?= 2
 FIRST ?= 1
 N ?= 100000
 OPS ?= 1000000
+CASES ?= 100000
 SEED ?= 1
 BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
@@ -65,8 +66,8 @@ fmt: setup ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix src tests benchmarks recipes scripts
 	$(BIN)/ruff format src tests benchmarks recipes scripts
 
-planner: setup ## The planner's laws on 100,000 random centers and queues each
-	$(PYTEST) -n $(JOBS) -m slow tests/property/test_planner.py tests/property/test_waiting.py tests/property/test_desk.py
+planner: setup ## The planner's laws on so many random centers and queues each (CASES=100000)
+	PEARL_PLANNER_CASES=$(CASES) $(PYTEST) -n $(JOBS) -m slow tests/property/test_planner.py tests/property/test_waiting.py tests/property/test_desk.py
 
 prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py

@@ -231,6 +231,7 @@ def finish(server: PostgresServer, within_s: float = 240) -> None:
     wait_for_holds(server)
 
 
+@pytest.mark.slow  # half a minute of waiting; make crash runs it
 def test_a_second_server_is_refused(server: PostgresServer, postgres: Postgres, tmp_path: Path) -> None:
     """Also one with a data folder of its own and the right key; and a killed server's lock ends with it."""
     server.start()
@@ -246,6 +247,7 @@ def test_a_second_server_is_refused(server: PostgresServer, postgres: Postgres, 
     server.prove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", [("--simulate", "8x8xH100-80G", "--simulate-speed", "20")], indirect=True)
 def test_a_simulated_cluster(server: PostgresServer) -> None:
     server.start()

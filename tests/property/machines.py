@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, settings
 
 THOROUGH = 1000
 """A profile with more examples than this is the thorough one."""
+
+
+CASES = int(os.environ.get("PEARL_PLANNER_CASES", "100000"))
+"""Of each law of the planner in `make planner`."""
 
 
 def lives(usual: int, *, steps: int, thorough: int | None = None) -> settings:

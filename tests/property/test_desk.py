@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.property.machines import CASES
 from tests.property.naive_planner import Node, make_nodes, share_on, times
 from tests.property.planner_world import MODELS, PFLOPS, node_rows, requests
 
@@ -20,7 +21,7 @@ from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import NodeRow, Request, match_models
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.property import naive_planner as naive
+from tests.property.machines import CASES
 from tests.property.planner_world import MODELS, NOW_US, PFLOPS, World, renamed, worlds
 
 from pearlstreet.compute.pool.slices import FULL_BP
@@ -31,7 +32,7 @@ configs = st.builds(
     wait_max_s=st.sampled_from([0.0, 0.0, 500.0]),
 )
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def apply(world: World, answer: Plan, *, only: set[str] | None = None) -> dict[str, naive.Node]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.property.machines import CASES
 
 from pearlstreet.compute.replay.online import Arrival, OnlinePool
 from pearlstreet.compute.scheduling.config import PlannerConfig
@@ -12,7 +13,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 HOUR_US = 3_600_000_000
 ORDERS = ("fifo", "gittins", "las", "priority", "shortest")
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 
 streams = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 30)), min_size=1, max_size=4)
 """What comes every hour over and over: devices and hours of each job."""
