@@ -115,3 +115,21 @@ def test_what_the_center_fails_on_is_listed_and_tried_again(center: Center) -> N
     assert system.right("incidents", "list", "--json").rows == []
     assert "0 rows are tried again" in system.right("incidents", "retry").err
     assert center.as_("audit")("incidents", "retry").code != 0
+
+
+def test_what_another_policy_would_have_done(center: Center, ada: Pearl, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "command: x\nsimulate: 5s\ntime_limit: 10m\nper_task: {accelerator: H100, count: 1}\n"
+    )
+    job = ada.right("run", str(tmp_path / "job.yaml"), "--json").value["id"]
+    until(lambda: ada.right("job", job, "--json").value["state"] == "succeeded")
+    asked = ("what-if", "ask", "--days", "1", "--policy", "fifo", "--extra", "1x8xH100-80G")
+    found = ada.right(*asked, "--json").value
+    assert found["state"] == "done", found
+    assert [case["cards"] for case in found["result"]["cases"]] == [32, 32, 40, 40]
+    shown = ada.right("what-if", "show", found["id"], COLUMNS="80").out
+    assert "(2) fifo" in shown
+    assert "Average time in queue" in " ".join(shown.split())
+    assert found["id"] in ada.right("what-if", "list").out
+    system = center.as_("system")
+    assert "There is no order policy named nonsense" in system("what-if", "ask", "--policy", "nonsense").err

@@ -9,7 +9,7 @@ import typer
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
-from pearlstreet.cli.output import done, language, say, show_json, show_lines, table, time_cell
+from pearlstreet.cli.output import done, language, out, say, show_json, show_lines, table, time_cell
 from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
@@ -102,10 +102,16 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
 
 
 def _compare(result: dict[str, Any]) -> None:
+    """Cases have long names: they are numbered, so that their figures fit beside each other."""
     figures = result["figures"].get(language()) or result["figures"]["en"]
+    cases = result["cases"]
+    for number, case in enumerate(cases, 1):
+        out.print(f"({number}) {case['name']}, {say('{count} cards', count=case['cards'])}", markup=False)
+    out.print()
     names = [name for name, _ in figures[0]]
+    numbers = range(1, len(cases) + 1)
     table(
-        ("Figure", *(f"{case['name']} ({case['cards']})" for case in result["cases"])),
-        [(name, *(rows[number][1] for rows in figures)) for number, name in enumerate(names)],
-        right=tuple(range(1, len(result["cases"]) + 1)),
+        ("Figure", *(f"({number})" for number in numbers)),
+        [(name, *(rows[row][1] for rows in figures)) for row, name in enumerate(names)],
+        right=tuple(numbers),
     )
