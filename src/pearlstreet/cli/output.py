@@ -122,7 +122,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     for index, name in enumerate(columns):
         whole = index in right or all(_whole(row[index]) for row in shown)
         made.add_column(
-            say(name), justify="right" if index in right else "left", overflow="fold", no_wrap=whole
+            say(name),
+            justify="right" if index in right else "left",
+            overflow="fold",
+            no_wrap=whole,
+            # A time has a space in it, where rich would think that it may be broken.
+            min_width=max(_width(words) for words in (say(name), *(row[index] for row in shown)))
+            if whole
+            else None,
         )
     for row in shown:
         made.add_row(*row)
@@ -131,6 +138,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     if needed > out.console.width:
         made.width = needed
     out.print(made, crop=False, no_wrap=True)
+
+
+def _width(shown: str) -> int:
+    from rich.text import Text as Marked
+
+    return Marked.from_markup(shown).cell_len
 
 
 def _whole(shown: str) -> bool:
