@@ -21,7 +21,7 @@ from pearlstreet.store.tables import metadata
 from tests.engines_present import postgres_url
 
 # Examples are not timed: the machine may be busy. `make prop` asks for the thorough profile.
-settings.register_profile("usual", deadline=None)
+settings.register_profile("usual", deadline=None, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("usual")
 

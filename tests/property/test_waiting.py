@@ -13,7 +13,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 HOUR_US = 3_600_000_000
 ORDERS = ("fifo", "gittins", "las", "priority", "shortest")
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=CASES, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck))
 
 streams = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 30)), min_size=1, max_size=4)
 """What comes every hour over and over: devices and hours of each job."""
@@ -61,6 +61,11 @@ def test_an_old_job_runs_however_many_newer_ones_come(
     order: str, preemption: str, gpus: int, stream: list[tuple[int, int]]
 ) -> None:
     check(order, preemption, gpus, stream)
+
+
+def test_a_reservation_that_moves_from_node_to_node_starves_nobody() -> None:
+    """Ends are guesses here: each time one failed, the reservation went elsewhere and what it left was taken."""
+    check("fifo", "none", 4, [(2, 22), (3, 2), (1, 25)])
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from pearlstreet.compute.scheduling import reasons
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.kinds import Key, Kinds
 from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.order.measures import waited
 from pearlstreet.compute.scheduling.placement.choose import Chooser
 from pearlstreet.compute.scheduling.plan import Plan, Reason, StartEstimate
 from pearlstreet.compute.scheduling.plan import Preemption as Stop
@@ -109,6 +110,11 @@ class _Cycle:
     @cached_property
     def leaving(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         return np.zeros(self.snapshot.running.count, dtype=np.bool_)
+
+    @cached_property
+    def waited(self) -> I64:
+        """How long (µs) each waiting job has waited in all."""
+        return waited(self.snapshot)[0]
 
     @cached_property
     def places(self) -> tuple[I64, I64]:
@@ -233,7 +239,7 @@ class _Cycle:
 
     def _try(self, run: _Run, *, guaranteed: bool) -> list[int]:
         """Place what can be placed of `run`; give the rest a reason, or hand it back to try as a borrower."""
-        if not self.backfill.passing and self.head is not None:
+        if self.head is not None and (not self.backfill.passing or self._must_not_pass(run, self.head)):
             return self._park(run.kind, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head])))
         request, tasks, org, project, array, array_limit, _, limit_us, *_ = run.key
         needs = self._needs(request)
@@ -377,6 +383,18 @@ class _Cycle:
         if more and self.reservations < depth:
             return []  # the next of the kind gets a reservation of its own
         return self._park(run.kind, known)
+
+    def _must_not_pass(self, run: _Run, head: int) -> bool:
+        """Who waited too long is passed by nobody that could take what it needs.
+
+        A reservation is not enough where ends are guesses: each time a guess fails it moves elsewhere, and what it left
+        is taken again.
+        """
+        bound_us = round(self.lane.config.wait_max_s * _US)
+        if bound_us <= 0 or self.waited[head] < bound_us:
+            return False
+        wanted = {need.model for need in self._needs(int(self.snapshot.waiting.request[head]))}
+        return any(need.model in wanted for need in self._needs(run.key[0]))
 
     def _fits_but_for_windows(self, need: Need, tasks: int) -> bool:
         """Whether only what windows hold is missing."""
