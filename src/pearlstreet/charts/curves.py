@@ -89,7 +89,9 @@ def curves(
     keys = Markup("").join(
         Markup('<li class="s{}">{}</li>').format(i, one.name) for i, one in enumerate(shown)
     )
-    legend = Markup('<ul class="legend" translate="no">{}</ul>').format(keys) if len(shown) > 1 else Markup("")
+    legend = (
+        Markup('<ul class="legend" translate="no">{}</ul>').format(keys) if len(shown) > 1 else Markup("")
+    )
     return Markup('<figure class="chart"><figcaption>{}{}</figcaption>{}{}</figure>').format(
         title, f" ({unit.strip()})" if unit.strip() else "", drawing, legend
     )
