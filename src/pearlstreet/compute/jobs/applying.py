@@ -103,10 +103,7 @@ class Applier:
             dropped += self._write_some(store, part, background)
         stops = [
             *(Stop(one.attempt_id, StopReason.PREEMPTED, one.grace_s, one.why) for one in answer.preemptions),
-            *(
-                Stop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why)
-                for one in getattr(answer, "resizes", ())
-            ),
+            *(Stop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why) for one in answer.resizes),
         ]
         if stops:
             store.write(partial(self._stops, stops))

@@ -163,6 +163,17 @@ class Preemption:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """An attempt of an elastic job to stop, so that the next one starts with `tasks` tasks."""
+
+    attempt_id: str
+    job_id: str
+    tasks: int
+    grace_s: float
+    why: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The answer to one snapshot: every waiting job is in exactly one of `placements` and `waits`."""
 
@@ -175,3 +186,5 @@ class Plan:
     placement: str = ""
     considered: int = 0
     """How many different requests were tried."""
+    resizes: tuple[Resize, ...] = ()
+    """What the elasticity policy asks for; `none`, the only one there is, asks for nothing."""

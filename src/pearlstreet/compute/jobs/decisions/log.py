@@ -60,7 +60,7 @@ class DecisionLog:
         self, store: Store, snapshot: Snapshot, config: PlannerConfig, answer: Plan, policy: int
     ) -> None:
         """Keep a decision if it did something and its turn has come."""
-        resized = len(getattr(answer, "resizes", ()))
+        resized = len(answer.resizes)
         if not (answer.placements or answer.preemptions or resized) or self.settings.mode == "off":
             return
         every_us = int(self.settings.every_s * US_PER_S)

@@ -131,9 +131,7 @@ def plan_json(answer: Plan) -> dict[str, Any]:
         "preemptions": [
             [one.attempt_id, one.job_id, one.for_job_id, one.grace_s] for one in answer.preemptions
         ],
-        "resizes": [
-            [one.attempt_id, one.job_id, one.tasks, one.grace_s] for one in getattr(answer, "resizes", ())
-        ],
+        "resizes": [[one.attempt_id, one.job_id, one.tasks, one.grace_s] for one in answer.resizes],
         "waits": [[one.job_id, one.position, one.reason.code.value] for one in answer.waits],
     }
 
