@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from prometheus_client.parser import text_string_to_metric_families
 
 from pearlstreet.api.app import all_routes, create_api
 from pearlstreet.api.door import Door, RouteFacts
@@ -373,3 +374,9 @@ def test_metrics_need_a_scope_and_health_needs_none(acme: Acme) -> None:
     system = {"authorization": f"Bearer {acme.world.keys['system']}"}
     answer = send("GET", "/metrics", headers=system)
     assert answer.status_code == 200 and "pearl_api_requests_total" in answer.text
+    shown = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    cards = {(one.labels["model"], one.labels["state"]): one.value for one in shown["pearl_cards"].samples}
+    nodes = {one.labels["state"]: one.value for one in shown["pearl_nodes"].samples}
+    assert nodes["ready"] == 2 and nodes["gone"] == 0
+    assert sum(cards.values()) == 16 and {model for model, _ in cards} == {"h100-sxm-80g"}
+    assert {one.labels["state"] for one in shown["pearl_jobs"].samples} >= {"queued", "running"}

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from pearlstreet.app.web import create_web
 from pearlstreet.console import cookies
 from pearlstreet.console.asking import Ask
 from pearlstreet.console.registry import PAGES
 from pearlstreet.tenancy.scopes import ORG_ROLES, OrgRole
+from tests.api.world import Browser
 from tests.console.visitors import PASSWORD, Console, Visitor, words
 
 KEY = {"label": "for the test"}
@@ -363,3 +365,28 @@ def test_a_viewer_cancels_nothing(console: Console) -> None:
     answer = console.visitor("viewer").post(f"/jobs/{job}", "cancel")
     assert answer.status_code in (403, 404)
     assert console.world.get(f"/jobs/{job}").json()["state"] != "cancelled"
+
+
+def test_browsers_are_told_to_come_by_https_only_when_they_did(console: Console) -> None:
+    strict = Browser(create_web(console.world.center, https_only_days=2))
+    try:
+        for path in ("/sign-in", "/health", "/nothing-here"):
+            safe = Visitor(strict, base="https://center").get(path)
+            assert safe.headers["strict-transport-security"] == "max-age=172800"
+            assert "strict-transport-security" not in Visitor(strict).get(path).headers
+    finally:
+        strict.close()
+    assert (
+        "strict-transport-security" not in Visitor(console.app, base="https://center").get("/health").headers
+    )
+
+
+def test_pages_are_counted_under_their_pattern(console: Console) -> None:
+    owner = console.visitor("owner")
+    owner.get("/jobs")
+    assert owner.get("/jobs/job_00000000000000000000000000").status_code == 404
+    system = {"authorization": f"Bearer {console.world.keys['system']}"}
+    shown = console.world.browser.send("GET", "/metrics", headers=system).text
+    assert 'pearl_console_requests_total{method="GET",page="/jobs",status="200"}' in shown
+    assert 'page="/jobs/{job}",status="404"' in shown and "job_0000" not in shown
+    assert "pearl_console_seconds_bucket" in shown and "pearl_console_open_pages" in shown

@@ -26,6 +26,7 @@ class Visitor:
     app: Browser
     cookies: dict[str, str] = field(default_factory=dict)
     base: str = "http://center"
+    """Where it goes; https:// when TLS was on the way."""
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any

@@ -116,7 +116,7 @@ def bind(settings: Settings) -> socket.socket:
 
 def _config(settings: Settings, assembled: Assembled) -> uvicorn.Config:
     return uvicorn.Config(
-        create_web(assembled.center),
+        create_web(assembled.center, https_only_days=settings.https_only_days),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -40,6 +40,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "rate_key_per_s": (0, 1_000_000),
     "rate_address_per_s": (0, 1_000_000),
     "rate_sign_ins_per_minute": (0, 1_000_000),
+    "https_only_days": (0, 3_650),
 }
 """The least and the most a number may be."""
 
@@ -117,6 +118,8 @@ class Settings:
     """The same of one address (of IPv6: one network)."""
     rate_sign_ins_per_minute: float = 120.0
     """Attempts to sign in from one address, a minute's worth at once; 0: no limit."""
+    https_only_days: float = 180.0
+    """How long a browser that came by HTTPS is told never to come without it (HSTS); 0: not told."""
     webhooks_private_allowed: bool = False
     """Webhooks may go to addresses of the inner network, and over plain HTTP."""
 

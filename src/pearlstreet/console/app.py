@@ -13,6 +13,7 @@ from pearlstreet.center import Center
 from pearlstreet.console import statics
 from pearlstreet.console.door import Door
 from pearlstreet.console.live import Pulse
+from pearlstreet.console.measuring import measured
 from pearlstreet.console.menu import MENU
 from pearlstreet.console.registry import PAGES
 from pearlstreet.console.rendering import Renderer
@@ -48,5 +49,5 @@ def create_console(center: Center) -> Starlette:
     ]
     for page in PAGES:
         methods = ["GET", "POST"] if page.actions else ["GET"]
-        routes.append(Route(page.path, door.endpoint(page), methods=methods))
+        routes.append(Route(page.path, measured(page.path, door.endpoint(page)), methods=methods))
     return Starlette(routes=routes, exception_handlers={HTTPException: missing})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
@@ -67,7 +67,7 @@ class Door:
         self._center = center
         self._renderer = renderer
 
-    def endpoint(self, page: Page) -> Callable[[Request], object]:
+    def endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         """What the router calls for a page."""
 
         async def handle(request: Request) -> Response:

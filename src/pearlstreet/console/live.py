@@ -17,6 +17,7 @@ import structlog
 
 from pearlstreet.base.errors import PearlError
 from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.console.measuring import OPEN
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import state_events
 
@@ -53,6 +54,7 @@ class Pulse:
         """The event stream of one page."""
         listener = Listener(orgs)
         self._listeners.add(listener)
+        OPEN.set(len(self._listeners))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._watch())
         try:
@@ -67,6 +69,7 @@ class Pulse:
                 yield b"event: changed\ndata:\n\n"
         finally:
             self._listeners.discard(listener)
+            OPEN.set(len(self._listeners))
 
     async def _watch(self) -> None:
         seen = await self._newest()

@@ -7,13 +7,15 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic_core import to_json
 
 from pearlstreet.api.door import Asker, Door, center_of, in_thread
+from pearlstreet.api.exposition import exposition
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.reading import language_of
 from pearlstreet.base.errors import PearlError
+from pearlstreet.compute.jobs.census import census
 from pearlstreet.tenancy.model import Actor
 
 door = Door("", "center")
@@ -88,5 +90,6 @@ async def health(request: Request) -> Response:
 @root.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
 async def metrics(request: Request, actor: Actor = Asker) -> Response:
     """Prometheus metrics; needs a key with metrics:read."""
-    actor.require("metrics:read")
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    store = center_of(request).store
+    counts = await in_thread(lambda: census(store, actor))
+    return Response(exposition(counts), media_type=CONTENT_TYPE_LATEST)

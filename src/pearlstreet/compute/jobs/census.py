@@ -1,0 +1,72 @@
+"""How much there is of everything right now: what a monitoring system draws curves of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.jobs.model import ENDED, JobState
+from pearlstreet.compute.jobs.nodes import node_uses
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+
+ALIVE = tuple(state.value for state in JobState if state not in ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Counts over all tenants; nobody's name is in it."""
+
+    jobs: Mapping[str, int]
+    """State → jobs that have not ended; elements of arrays count."""
+    waited_s: float
+    """How long the job that was submitted first has been queued; 0 when none is."""
+    nodes: Mapping[str, int]
+    """`ready`, `drained`, `unhealthy`, `gone` → machines, each under the worst that holds of it."""
+    cards: Mapping[tuple[str, str], float]
+    """(model, `given` | `free` | `unusable`) → devices; shares count as parts."""
+
+
+def census(store: Store, actor: Actor) -> Census:
+    """The counts. Raises Forbidden without metrics:read."""
+    actor.require("metrics:read")
+    return store.read(_count)
+
+
+def _count(tx: Tx) -> Census:
+    alive = sa.and_(jobs.c.state.in_(ALIVE), jobs.c.array_size.is_(None))
+    columns = (jobs.c.state, sa.func.count().label("count"), sa.func.min(jobs.c.submitted_us).label("first"))
+    found = {row["state"]: row for row in tx.rows(sa.select(*columns).where(alive).group_by(jobs.c.state))}
+    queued = found.get(JobState.QUEUED.value)
+    machines: Counter[str] = Counter()
+    cards: dict[tuple[str, str], float] = {}
+    uses = node_uses(tx)
+    for node in all_nodes(tx):
+        usable = node.present and node.report.healthy and not node.drained
+        machines[_state(node.present, node.report.healthy, node.drained)] += 1
+        use = uses.get(node.report.name)
+        for device in node.report.devices:
+            given = use.given.get(device.index, 0.0) if use else 0.0
+            rest = "free" if usable and device.healthy else "unusable"
+            for state, share in (("given", given), (rest, max(0.0, 1.0 - given))):
+                cards[device.model, state] = cards.get((device.model, state), 0.0) + share
+    return Census(
+        jobs={state: int(found[state]["count"]) if state in found else 0 for state in ALIVE},
+        waited_s=(tx.now_us - int(queued["first"])) / US_PER_S if queued else 0.0,
+        nodes={state: machines[state] for state in ("ready", "drained", "unhealthy", "gone")},
+        cards={key: round(share, 4) for key, share in sorted(cards.items())},
+    )
+
+
+def _state(present: bool, healthy: bool, drained: bool) -> str:
+    if not present:
+        return "gone"
+    if not healthy:
+        return "unhealthy"
+    return "drained" if drained else "ready"
