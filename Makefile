@@ -75,8 +75,8 @@ prop: setup ## Property tests with many more examples
 sim: setup ## Simulate centers under faults (SECONDS=90, WORKERS=2, FIRST=1 for the first seed)
 	$(BIN)/pearl sim run --seconds $(SECONDS) --workers $(WORKERS) --first $(FIRST)
 
-crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100)
-	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py
+crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100; ARGS=... is passed to pytest)
+	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py $(ARGS)
 
 fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1)
 	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) $(PYTEST) -m "slow or not slow" tests/fuzz
