@@ -5,6 +5,7 @@ from __future__ import annotations
 from pearlstreet.closing import tables as closing_tables
 from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
+from pearlstreet.energy import tables as energy_tables
 from pearlstreet.ledger import tables as ledger_tables
 from pearlstreet.store import tables as store_tables
 from pearlstreet.tenancy import tables as tenancy_tables
@@ -18,5 +19,6 @@ ALL = (
     pool_tables,
     job_tables,
     closing_tables,
+    energy_tables,
 )
 """One line per room that has tables."""

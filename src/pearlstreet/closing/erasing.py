@@ -118,6 +118,10 @@ KEPT: Mapping[str, str] = {
     "windows": "of the center; they may name the tenant by its id",
     "benchmarks": "of the center",
     "notice_told": "references only; they end by themselves",
+    "energy_facts": "of the center",
+    "energy_series": "of the center",
+    "energy_days": "of the center",
+    "energy_measured": "joules beside the books' spans, under ids of attempts",
     **dict.fromkeys(
         (
             "ledger_site",

@@ -35,6 +35,8 @@ SCOPES: Mapping[str, str] = {
     "scheduling:read": "See the scheduling policy, queues and reservations",
     "scheduling:write": "Set the scheduling policy, queues and reservations",
     "decisions:read": "See the planner's decisions and earlier policies, and replay them",
+    "energy:read": "See the site's energy facts",
+    "energy:write": "Set the site's energy facts",
     "secrets:read": "List the names of secrets",
     "secrets:write": "Set and delete secrets",
     "notices:own": "Read one's own notices and choose what to hear of",
@@ -64,7 +66,9 @@ class OperatorRole(StrEnum):
     AUDIT = "audit"
 
 
-EVERYONE = frozenset({"keys:own", "nodes:read", "notices:own", "prices:read", "scheduling:read"})
+EVERYONE = frozenset(
+    {"energy:read", "keys:own", "nodes:read", "notices:own", "prices:read", "scheduling:read"}
+)
 """What being signed in is enough for."""
 
 _VIEWER = EVERYONE | {
@@ -112,6 +116,7 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
         "quotas:read",
         "quotas:write",
         "scheduling:write",
+        "energy:write",
         "decisions:read",
         "settings:read",
         "settings:write",

@@ -1,0 +1,204 @@
+"""The facts of a site: values that never change. A newer version follows an older one; nothing is overwritten.
+
+Everything is a whole number, so that sums over hours are exact: micro-yuan and milligrams of CO2e for a kilowatt hour,
+PUE in basis points (10,000 is 1), milliwatts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+HOUR_US = 3_600_000_000
+ONE_BP = 10_000
+"""A PUE of 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a fact comes from: words or an address, and the day it was true or published (2026-01-31)."""
+
+    source: str
+    as_of: str
+
+
+class Days(StrEnum):
+    """Which days a period of a tariff covers. Public holidays count as the day of the week they fall on."""
+
+    ALL = "all"
+    WORKDAYS = "workdays"
+    WEEKENDS = "weekends"
+
+
+KINDS_OF_DAY = (Days.WORKDAYS, Days.WEEKENDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Hours that cost the same, such as the peak hours of summer."""
+
+    name: str
+    micro_per_kwh: int
+    months: tuple[int, ...] = tuple(range(1, 13))
+    days: Days = Days.ALL
+    hours: tuple[int, ...] = tuple(range(24))
+    """The hour that begins at 8:00 is 8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """One price at all hours."""
+
+    micro_per_kwh: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOfUse:
+    """A price by month, kind of day and hour of a time zone. Each hour is in exactly one period."""
+
+    zone: str
+    periods: tuple[Period, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """One carbon factor at all hours."""
+
+    mg_per_kwh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hourly:
+    """A value for each hour, from an imported series."""
+
+    series_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pue:
+    """Facility energy over the energy of the machines (power usage effectiveness)."""
+
+    bp: int
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a kilowatt hour costs the site."""
+
+    rule: Flat | TimeOfUse | Hourly
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Carbon:
+    """Location-based CO2e of a kilowatt hour from the grid."""
+
+    rule: Constant | Hourly
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class CorePower:
+    """What a busy CPU core draws with its share of the machine. Only work without accelerators is counted by it."""
+
+    milliwatts: int
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class FactsWish:
+    """Facts to be set. What is None is not known: nothing is reckoned with it."""
+
+    pue: Pue
+    tariff: Tariff | None = None
+    carbon: Carbon | None = None
+    core: CorePower | None = None
+    valid_from_us: int | None = None
+    """None: from now on."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFacts:
+    """One version. At any time the version with the latest `valid_from_us` up to then holds; of several the newest."""
+
+    number: int
+    valid_from_us: int
+    pue: Pue
+    tariff: Tariff | None
+    carbon: Carbon | None
+    core: CorePower | None
+    note: str
+    set_by: str
+    set_us: int
+
+    @property
+    def series(self) -> frozenset[str]:
+        """Ids of the hourly series that it names."""
+        rules = [part.rule for part in (self.tariff, self.carbon) if part is not None]
+        return frozenset(rule.series_id for rule in rules if isinstance(rule, Hourly))
+
+
+class SeriesKind(StrEnum):
+    """What the hours of a series say."""
+
+    CARBON = "carbon"
+    """Milligrams CO2e for a kilowatt hour."""
+    PRICE = "price"
+    """Micro-yuan for a kilowatt hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """An imported series. Hours are added to it; an hour that it has is never changed."""
+
+    id: str
+    name: str
+    kind: SeriesKind
+    origin: Origin
+    hours: int
+    """How many it has."""
+    first_us: int
+    until_us: int
+    """End of its last hour."""
+    made_by: str
+    made_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A part of a series."""
+
+    values: Mapping[int, int] = field(default_factory=dict)
+    """Hour since 1970 UTC → its value."""
+    known_until: int = 0
+    """The hour after the last one that the whole series has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `rules` reckon with: the versions of a site, and the hours they need of the series they name."""
+
+    versions: tuple[SiteFacts, ...] = ()
+    hours: Mapping[str, Hours] = field(default_factory=dict)
+
+    def at(self, us: int) -> SiteFacts | None:
+        """The version that holds at a moment."""
+        held = [version for version in self.versions if version.valid_from_us <= us]
+        return max(held, key=lambda one: (one.valid_from_us, one.number)) if held else None
+
+
+@lru_cache(maxsize=64)
+def table_of(tariff: TimeOfUse) -> Sequence[Sequence[Sequence[Period | None]]]:
+    """[month − 1][0 workday, 1 weekend][hour] → its period; the first one that has it. None: none has."""
+    found: list[list[list[Period | None]]] = [[[None] * 24 for _ in KINDS_OF_DAY] for _ in range(12)]
+    for period in tariff.periods:
+        for month in period.months:
+            for kind, days in enumerate(KINDS_OF_DAY):
+                if period.days in (Days.ALL, days):
+                    for hour in period.hours:
+                        found[month - 1][kind][hour] = found[month - 1][kind][hour] or period
+    return found
