@@ -72,6 +72,8 @@ def live(world: LedgerWorld, operations: int) -> None:
     for part in range(1, 21):
         world.live(operations * part // 20)
         world.check()
+        if part % 5 == 0 and part < 20:
+            say(f"  {part * 5} %: {world.done:,} operations, the books agree with the accountant")
     world.finish()
 
 
