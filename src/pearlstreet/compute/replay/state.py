@@ -41,11 +41,11 @@ class State:
         ]
         self._running_ids: list[str] = []
         self._running_jobs: list[str] = []
-        self.running = Columns((np.int64, 16), (np.int32, 6), (np.bool_, 2))
+        self.running = Columns((np.int64, 18), (np.int32, 6), (np.bool_, 2))
         self._tasks = Columns((np.int32, 2), (np.int64, 2))
         self._devices = Columns((np.int32, 3), (np.int64, 3))
         self._waiting_ids: list[str] = []
-        self.waiting = Columns((np.int64, 15), (np.int32, 6), (np.bool_, 1))
+        self.waiting = Columns((np.int64, 16), (np.int32, 6), (np.bool_, 1))
         self.services: I64 = np.zeros(0, dtype=np.int64)
         self.workload: tuple[tuple[Request, int], ...] = ()
         self.revision = 0
@@ -72,7 +72,7 @@ class State:
         self.waiting.add(
             (
                 row, trace.tasks[row], trace.priority[row], trace.submit_us[row], limit_us, likely, 0, 0, 0, NO_LIMIT,
-                served_device_us, low, high, 0, 0,
+                served_device_us, low, high, 0, 0, 0,
             ),
             (
                 trace.org[row], trace.project[row], trace.request[row], _NONE,
@@ -130,7 +130,7 @@ class State:
             (
                 row, trace.priority[row], now_us, expected_end_us, placement.gflops, request.cpu_milli * count,
                 request.memory_mib * count, trace.submit_us[row], served_device_us, 0, likely, low, high, 0, 0,
-                sum(device[5] for device in devices),
+                sum(device[5] for device in devices), 0, 0,
             ),
             (
                 trace.org[row], trace.project[row], _NONE, trace.request[row],
@@ -241,6 +241,8 @@ class State:
             predicted_high_us=wide[12],
             min_tasks=wide[13],
             max_tasks=wide[14],
+            asked_tasks=wide[16],
+            resumes_tasks=wide[17],
         )
 
     def _waiting(self) -> Waiting:
@@ -269,6 +271,7 @@ class State:
             predicted_high_us=wide[12],
             min_tasks=wide[13],
             max_tasks=wide[14],
+            resumes_tasks=wide[15],
         )
 
 

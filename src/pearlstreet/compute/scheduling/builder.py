@@ -297,6 +297,8 @@ def _running(rows: list[RunningAttempt], nodes: Nodes, gflops: Any, names: _Name
         predicted_high_us=_i64(_end_us(row, row.predicted_high_s) for row in rows),
         min_tasks=_i64(row.min_tasks for row in rows),
         max_tasks=_i64(row.max_tasks for row in rows),
+        asked_tasks=_i64(row.asked_tasks for row in rows),
+        resumes_tasks=_i64(row.resumes_tasks for row in rows),
     )
 
 
@@ -333,6 +335,7 @@ def _waiting(rows: list[WaitingJob], names: _Names) -> Waiting:
         predicted_high_us=_i64(_run_us(row.predicted_high_s) for row in rows),
         min_tasks=_i64(row.min_tasks for row in rows),
         max_tasks=_i64(row.max_tasks for row in rows),
+        resumes_tasks=_i64(row.resumes_tasks for row in rows),
     )
 
 

@@ -37,7 +37,8 @@ class PlannerConfig:
     """Whom a job may displace: `none`, those of strictly lower `priority` and borrowers, or whoever stands behind it in
     the order's ranking (`rank`)."""
     elasticity: str = "none"
-    """`none`, or `grow-shrink`: gangs that say so are resized between their fewest and most tasks."""
+    """Of gangs that say between how many tasks they can run: `none`, `shrink` (start with fewer, cut for a blocked job),
+    `grow` (widen into idle devices, give that back) or `grow-shrink` (both)."""
     queues: tuple[QueuePolicy, ...] = ()
     depth: int = 1000
     """Different requests (equal ones count once) tried in one cycle; the rest keep a cheap reason."""
@@ -46,7 +47,9 @@ class PlannerConfig:
     preempt_limit: int = 500
     """No further claim is served by preemption in a cycle that already stops so many attempts."""
     min_run_s: float = 600.0
-    """An attempt is not preempted before it ran this long."""
+    """An attempt is neither preempted nor cut before it ran this long since its start, or its last resize."""
+    grow_after_s: float = 1800.0
+    """An elastic job does not grow before it ran this long since its start, or its last resize."""
     grace_s: float = 60.0
     """How long a preempted attempt may take to give its resources back."""
     assumed_run_s: float = 86_400.0

@@ -9,7 +9,7 @@ some cycles need (quotas, ends of what runs, the empty center, sentences) is mad
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from pearlstreet.base.text import Text
 from pearlstreet.compute.scheduling import reasons
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.kinds import Key, Kinds
+from pearlstreet.compute.scheduling.kinds import Key, Kinds, Run
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.measures import waited
 from pearlstreet.compute.scheduling.placement.choose import Chooser
@@ -27,8 +27,9 @@ from pearlstreet.compute.scheduling.preemption.protocol import Claim
 from pearlstreet.compute.scheduling.preemption.search import find_victims
 from pearlstreet.compute.scheduling.queues import lanes, places
 from pearlstreet.compute.scheduling.quota import QuotaState
-from pearlstreet.compute.scheduling.registry import BACKFILLS, PLACEMENTS, PREEMPTIONS, check_config
+from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
 from pearlstreet.compute.scheduling.report import Given, placements
+from pearlstreet.compute.scheduling.resizing import Resizing
 from pearlstreet.compute.scheduling.room import ALL, PLENTY, Chunk, Need, Room, needs_of
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 from pearlstreet.compute.scheduling.waits import Lazy, Waits
@@ -47,19 +48,11 @@ def plan(snapshot: Snapshot, config: PlannerConfig) -> Plan:
     return _Cycle(snapshot, config).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Waiting jobs of one kind that follow each other in the order."""
-
-    kind: int
-    key: Key
-    rows: list[int]
-
-
-class _Cycle:
+class _Cycle(Resizing):
     """The state of one cycle; every decision is in `_try`."""
 
     def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
+        super().__init__()
         self.snapshot, self.config = snapshot, config
         self.room = Room(snapshot)
         self.kinds = Kinds(snapshot.waiting)
@@ -123,13 +116,15 @@ class _Cycle:
 
     def run(self) -> Plan:
         snapshot = self.snapshot
+        self._resume()
+        resumed = [item.row for item in self.given]
         orders = []
         for lane in lanes(snapshot, self.config):
-            self.lane, self.backfill = lane, BACKFILLS[lane.config.backfill]
-            self.preemption = PREEMPTIONS[lane.config.preemption]
-            self.head, self.reservations = None, 0
+            self._enter(lane)
             orders.append(lane.rows)
-            self._passes(self._due(lane.rows))
+            self._passes(self._due(lane.rows[~np.isin(lane.rows, resumed)] if resumed else lane.rows))
+        if self._grows():
+            self._grow()
         order = np.concatenate(orders) if len(orders) > 1 else orders[0]
         position = np.empty(len(order), dtype=np.int64)
         position[order] = np.arange(1, len(order) + 1)
@@ -137,6 +132,7 @@ class _Cycle:
             revision=snapshot.revision,
             placements=placements(snapshot, self.room, self.given, position) if self.given else (),
             preemptions=tuple(self.stops),
+            resizes=tuple(self.resizes),
             waits=self._waits(order),
             order=self.config.order,
             placement=self.config.placement,
@@ -161,7 +157,7 @@ class _Cycle:
         starts = np.flatnonzero(np.r_[True, kinds[1:] != kinds[:-1]])
         ends = np.r_[starts[1:], len(order)]
         rows = order.tolist()
-        deferred: list[_Run] = []
+        deferred: list[Run] = []
         start_of = self.considered
         for kind, a, b in zip(kinds[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
             state = self.state[kind]
@@ -170,10 +166,10 @@ class _Cycle:
             if self.considered - start_of >= self.config.depth:
                 self._too_deep(order[a:])
                 break
-            run = _Run(kind, self._key(kind), rows[a:b])
+            run = Run(kind, self._key(kind), rows[a:b])
             left = run.rows if state == _LATER else self._try(run, guaranteed=True)
             if left:
-                deferred.append(_Run(kind, run.key, left))
+                deferred.append(Run(kind, run.key, left))
         for run in deferred:
             if self.state[run.kind] == _LATER:
                 self.state[run.kind] = _OPEN
@@ -237,7 +233,7 @@ class _Cycle:
         self.sight = self.windows.room(self.bars)
         self.timeline.sight = self.sight
 
-    def _try(self, run: _Run, *, guaranteed: bool) -> list[int]:
+    def _try(self, run: Run, *, guaranteed: bool) -> list[int]:
         """Place what can be placed of `run`; give the rest a reason, or hand it back to try as a borrower."""
         if self.head is not None and (not self.backfill.passing or self._must_not_pass(run, self.head)):
             return self._park(run.kind, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head])))
@@ -264,15 +260,24 @@ class _Cycle:
                     starved += able
                     break
         self.considered += tried
+        fewest = run.key[8] if self.elasticity is not None else 0
+        if rows and 0 < fewest < tasks:
+            before = len(rows)
+            rows = self._start_smaller(run, needs, rows, min(room_left, len(rows)), guaranteed)
+            room_left -= before - len(rows)
         if not rows:
             return []
         if room_left <= 0:
+            self.excused.add(run.kind)
             return self._park(run.kind, self._reason(reasons.array_limit(array_limit)))
         if limited and guaranteed:
             self.state[run.kind] = _LATER
             return rows
         if limited and not starved:
+            self.excused.add(run.kind)
             return self._park(run.kind, self._quota_reason(run.key, needs))
+        if 0 < fewest < tasks:
+            run = replace(run, key=(request, fewest, *run.key[2:]))
         return self._blocked(run, tuple(starved), rows, guaranteed)
 
     def _allowed(
@@ -328,9 +333,9 @@ class _Cycle:
         )
 
     def _record(
-        self, run: _Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
+        self, run: Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
     ) -> None:
-        _, tasks, org, project, array, _, _, limit_us, *_ = run.key
+        _, _, org, project, array, _, _, limit_us, *_ = run.key
         counted = bool(self.snapshot.quotas.labels)
         line = self.__dict__.get("timeline")
         for row, (need, chunks) in zip(rows, placed, strict=True):
@@ -339,7 +344,7 @@ class _Cycle:
             if line is not None:
                 line.placed(need, chunks, limit_us)
             if counted:
-                self.quotas.take(org, project, need, tasks)
+                self.quotas.take(org, project, need, len(chunks))
         if array >= 0:
             self.elements[array] += len(placed)
 
@@ -348,10 +353,11 @@ class _Cycle:
         bindings = (self.quotas.binding(org, project, need, tasks) for need in needs)
         return self._reason(reasons.quota(next((b for b in bindings if b is not None), None)))
 
-    def _blocked(self, run: _Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+    def _blocked(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """No room: say why; make room by preemption where that is right; reserve for the first such jobs."""
         request, tasks, limit_us = run.key[0], run.key[1], run.key[7]
         if self._never(request, tasks):
+            self.excused.add(run.kind)
             return self._park(run.kind, self._reason(self._impossible(request, tasks)))
         same = (needs, tasks, self._lasting(limit_us), self.bars)
         known = self.shortage.get(same)
@@ -362,11 +368,13 @@ class _Cycle:
             known = self.shortage[same] = self._reason(reasons.window(name, free))
             self.passing.add(known)
         elif known is None and self.room.reserved and any(fits(self.sight, need, tasks) for need in needs):
-            head = self.snapshot.waiting.ids[self.head] if self.head is not None else "-"
+            head = self.snapshot.waiting.ids[self.head] if self.head is not None else self.resumes
             known = self.shortage[same] = self._reason(reasons.reserved(head, None))
             self.passing.add(known)
             passing = True
-        if not passing:
+        if passing:
+            self.unserved |= {need.model for need in needs}
+        else:
             rows = self._make_room(run, needs, rows, guaranteed)
         depth = self.backfill.depth(self.lane.config)
         more = depth > 1 and self.reservations < depth and not passing
@@ -384,7 +392,7 @@ class _Cycle:
             return []  # the next of the kind gets a reservation of its own
         return self._park(run.kind, known)
 
-    def _must_not_pass(self, run: _Run, head: int) -> bool:
+    def _must_not_pass(self, run: Run, head: int) -> bool:
         """Who waited too long is passed by nobody that could take what it needs.
 
         A reservation is not enough where ends are guesses: each time a guess fails it moves elsewhere, and what it left
@@ -486,15 +494,21 @@ class _Cycle:
 
     def _hold(self, at_us: int, need: Need, tasks: int) -> None:
         self.timeline.reserve(at_us, need, tasks, self._chooser().scorer)
+        self._held(at_us)
+
+    def _held(self, at_us: int) -> None:
+        """Something is held from that moment on: look anew at what jobs that run past it may take."""
         self.reserved_us = min(self.reserved_us or at_us, at_us)
         self.windows.follow()
         for chooser in self.choosers.values():
             chooser.forget()
         self.full = {memo for memo in self.full if not memo[2]}
 
-    def _make_room(self, run: _Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
-        """Stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
-        if not guaranteed or self.preemption is None or not self.snapshot.running.count:
+    def _make_room(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+        """Cut or stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
+        if self.elasticity is not None and self.snapshot.running.max_tasks.any():
+            rows = self._cut_for(run, needs, rows, guaranteed)
+        if not rows or not guaranteed or self.preemption is None or not self.snapshot.running.count:
             return rows
         config, tasks, now = self.lane.config, run.key[1], self.snapshot.now_us
         soon = now + round(config.grace_s * _US)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pearlstreet.compute.scheduling.model import I64, Waiting
 
 Key = tuple[int, ...]
-"""request, tasks, org, project, array, array limit, priority, limit, fewest tasks, queue."""
+"""request, tasks, org, project, array, array limit, priority, limit, fewest tasks, queue, most tasks."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio, the usual multiplicative hash
 _SHIFT = np.uint64(29)
@@ -26,7 +28,17 @@ def columns(waiting: Waiting) -> tuple[I64, ...]:
         waiting.limit_us,
         waiting.min_tasks,
         waiting.queue.astype(np.int64),
+        waiting.max_tasks,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Waiting jobs of one kind that follow each other in the order."""
+
+    kind: int
+    key: Key
+    rows: list[int]
 
 
 class Kinds:

@@ -111,6 +111,10 @@ class Running:
     min_tasks: I64
     """Fewest members the gang can run with; 0: it is not elastic."""
     max_tasks: I64
+    asked_tasks: I64
+    """Members its job asked to start with; 0: not known."""
+    resumes_tasks: I64
+    """It is being stopped to go on with so many members; 0: it is not."""
 
     @property
     def count(self) -> int:
@@ -154,6 +158,8 @@ class Waiting:
     min_tasks: I64
     """Fewest members the gang can run with; 0: it is not elastic."""
     max_tasks: I64
+    resumes_tasks: I64
+    """It was stopped to go on with at most so many members, and goes first; 0: it was not."""
 
     @property
     def count(self) -> int:
@@ -268,7 +274,7 @@ class Snapshot:
 _UNKNOWN = {"request": -1, "user": -1, "queue": -1}
 _LATER = frozenset({
     "submitted_us", "request", "user", "queue", "served_device_us", "deadline_us", "predicted_end_us",
-    "predicted_low_us", "predicted_high_us", "min_tasks", "max_tasks",
+    "predicted_low_us", "predicted_high_us", "min_tasks", "max_tasks", "asked_tasks", "resumes_tasks",
 })  # fmt: skip
 """Columns that older snapshots do not have: 0 stands in for them, -1 where `_UNKNOWN` says so."""
 _DTYPES: dict[str, Any] = {"I64": np.int64, "I32": np.int32, "F64": np.float64, "Bools": np.bool_}

@@ -26,6 +26,8 @@ class Code(StrEnum):
     """Strict order: a job ahead of it is blocked."""
     PREEMPTING = "preempting"
     """Attempts that make room for it are being stopped."""
+    RESIZING = "resizing"
+    """Elastic jobs that make room for it are being cut."""
     WINDOW = "window"
     """It would fit, but would run into a window in which nodes are held for others or for maintenance."""
     DEPTH = "depth"
@@ -171,6 +173,10 @@ class Resize:
     tasks: int
     grace_s: float
     why: Text
+    before: int = 0
+    """Tasks it has now."""
+    for_job_id: str = ""
+    """The blocked job that can then start; empty when it grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +193,4 @@ class Plan:
     considered: int = 0
     """How many different requests were tried."""
     resizes: tuple[Resize, ...] = ()
-    """What the elasticity policy asks for; `none`, the only one there is, asks for nothing."""
+    """What the elasticity policy asks for."""

@@ -251,6 +251,35 @@ def preempting(count: int, start: StartEstimate | None) -> Reason:
     )
 
 
+def resizing(count: int, start: StartEstimate | None) -> Reason:
+    """Elastic jobs give it room."""
+    return Reason(
+        Code.RESIZING,
+        text("{count} elastic jobs go on with fewer tasks to make room for it", count=count),
+        text("It starts once they have given their devices back"),
+        (),
+        start,
+    )
+
+
+def cut(before: int, tasks: int) -> Text:
+    """Why an elastic job gets fewer tasks."""
+    return text(
+        "It goes on with {tasks} tasks instead of {before}, so that a job that waits can start",
+        tasks=tasks,
+        before=before,
+    )
+
+
+def grown(before: int, tasks: int) -> Text:
+    """Why an elastic job gets more tasks."""
+    return text(
+        "It goes on with {tasks} tasks instead of {before}: no job that waits could use what is idle",
+        tasks=tasks,
+        before=before,
+    )
+
+
 def depth(limit: int) -> Reason:
     """Not its turn in this cycle."""
     return Reason(

@@ -13,6 +13,10 @@ from pearlstreet.compute.scheduling.backfill.greedy import GREEDY
 from pearlstreet.compute.scheduling.backfill.protocol import Backfill
 from pearlstreet.compute.scheduling.backfill.strict import STRICT
 from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.elasticity.grow import Grow
+from pearlstreet.compute.scheduling.elasticity.grow_shrink import GrowShrink
+from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
+from pearlstreet.compute.scheduling.elasticity.shrink import Shrink
 from pearlstreet.compute.scheduling.order.deadline import Deadline
 from pearlstreet.compute.scheduling.order.fair_share import FairShare
 from pearlstreet.compute.scheduling.order.fifo import Fifo
@@ -63,7 +67,9 @@ BACKFILLS: Mapping[str, Backfill] = MappingProxyType(
 PREEMPTIONS: Mapping[str, Preemption | None] = MappingProxyType(
     {"none": None, "priority": ByPriority(), "rank": ByRank()}
 )
-ELASTICITIES = ("none",)
+ELASTICITIES: Mapping[str, Elasticity | None] = MappingProxyType(
+    {"none": None, "shrink": Shrink(), "grow": Grow(), "grow-shrink": GrowShrink()}
+)
 
 
 def kinds() -> Mapping[str, tuple[str, ...]]:
@@ -73,7 +79,7 @@ def kinds() -> Mapping[str, tuple[str, ...]]:
         "placement": tuple(sorted(PLACEMENTS)),
         "backfill": tuple(sorted(BACKFILLS)),
         "preemption": tuple(sorted(PREEMPTIONS)),
-        "elasticity": ELASTICITIES,
+        "elasticity": tuple(sorted(ELASTICITIES)),
     }
 
 

@@ -53,6 +53,16 @@ def placements(
             why = _why_one(item, place_of[first], left[first], total[first])
         else:
             why = _why_many(len(tasks), len(nodes), {rack[n] for n in nodes}, {pod[n] for n in nodes})
+        most = int(snapshot.waiting.max_tasks[item.row])
+        if most:
+            fewest = max(int(snapshot.waiting.min_tasks[item.row]), 1)
+            why = text(
+                "{why}; with {tasks} tasks of {fewest} to {most}",
+                why=why,
+                tasks=len(tasks),
+                fewest=fewest,
+                most=most,
+            )
         result.append(
             Placement(
                 job_id=snapshot.waiting.ids[item.row],

@@ -119,6 +119,8 @@ class WaitingJob:
     min_tasks: int = 0
     max_tasks: int = 0
     """The gang can run with any number of members between them; 0: only with `tasks`."""
+    resumes_tasks: int = 0
+    """It was stopped to go on with so many: it goes first, with no more than them. 0: it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,10 @@ class RunningAttempt:
     """Run time of this attempt, told or learnt: a guess, where `expected_end_us` is enforced."""
     min_tasks: int = 0
     max_tasks: int = 0
+    asked_tasks: int = 0
+    """With how many its job asked to start; 0: not known."""
+    resumes_tasks: int = 0
+    """It is being stopped to go on with so many; 0: it is not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,12 @@ class Timeline:
         self.end[rows] = np.minimum(self.end[rows], at_us)
         self.guess[rows] = self._blind[rows] = False
 
+    @property
+    def count(self) -> int:
+        """Ends it knows: of what runs, then of what this cycle placed."""
+        self._fold()
+        return len(self.end)
+
     def room_without(self, gone: Bools, *, less_held: bool = True) -> Room:
         """The room once the attempts of `gone` have ended, less what reservations hold."""
         self._fold()
@@ -153,8 +159,14 @@ class Timeline:
 
     def reserve(self, at_us: int, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
         """Hold the nodes the job will take at `at_us`: jobs that run past it may only use what it leaves."""
-        room, future = self._room, self.room_at(at_us)
+        future = self.room_at(at_us)
         chunks = [chunk for _, chunk in Chooser(future, scorer).gang((need,), tasks, False)]
+        self.hold(future, need, chunks)
+        return tuple(chunks)
+
+    def hold(self, future: Room, need: Need, chunks: Sequence[Chunk]) -> None:
+        """Hold places that were taken out of a room of the future."""
+        room = self._room
         room.reserve()
         for chunk in chunks:
             n = chunk.node
@@ -171,4 +183,3 @@ class Timeline:
                     room.cap_device_compute[n, d], future.device_compute[n, d]
                 )
             room.touched.append(n)
-        return tuple(chunks)

@@ -1,0 +1,149 @@
+"""Which running elastic jobs to cut, and to how many tasks, so that a blocked job fits: the least that does it, or nothing.
+
+A set of cuts is tried by doing it: the attempts are taken out of the room, placed again with fewer tasks as the next cycle
+will place them, and only if the blocked job then fits beside them is it an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pearlstreet.compute.scheduling.elasticity.measures import running_tasks
+from pearlstreet.compute.scheduling.elasticity.protocol import Slack
+from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
+from pearlstreet.compute.scheduling.order.ties import ranked
+from pearlstreet.compute.scheduling.placement.choose import Chooser, Placed
+from pearlstreet.compute.scheduling.placement.protocol import Scorer
+from pearlstreet.compute.scheduling.room import Need, Room
+from pearlstreet.compute.scheduling.timeline import Timeline, fits
+
+_ALONE, _TOGETHER = 6, 24
+"""Attempts of which each is tried alone, and that are cut together: bounds of one search."""
+
+
+def seat(chooser: Chooser, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
+    """Places for all tasks of one job, taken out of the room, or none."""
+    for group in (needs,) if chooser.scorer.joint else tuple((need,) for need in needs):
+        found = chooser.singles(group, 1, lasting) if tasks == 1 else chooser.gang(group, tasks, lasting)
+        if found:
+            return found
+    return []
+
+
+class Trial:
+    """Tries cuts for one claim."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        timeline: Timeline,
+        scorer: Callable[[], Scorer],
+        needs: Sequence[Need],
+        tasks: int,
+        leaving: Bools,
+        needs_of: Callable[[int], tuple[Need, ...]],
+        sight_of: Callable[[int], Room],
+    ) -> None:
+        """`needs_of` a running attempt's request; `sight_of`: the room as it may take it."""
+        self._snapshot, self._timeline, self._scorer = snapshot, timeline, scorer
+        self._needs, self._tasks = needs, tasks
+        self._needs_of, self._sight_of = needs_of, sight_of
+        running = snapshot.running
+        self._gone = np.zeros(timeline.count, dtype=np.bool_)
+        self._gone[: running.count] = running.ending | leaving
+        self.now: I64 = running_tasks(snapshot)
+
+    def works(self, cuts: Mapping[int, int]) -> bool:
+        """Whether the claim fits once these attempts go on with so many tasks."""
+        return self.places(cuts) is not None
+
+    def places(self, cuts: Mapping[int, int]) -> list[tuple[int, list[Placed]]] | None:
+        """Where each of these attempts goes on, in the order in which they do; None: the claim would not fit."""
+        gone = self._gone.copy()
+        gone[list(cuts)] = True
+        room = self._timeline.room_without(gone)
+        if not any(fits(room, need, self._tasks) for need in self._needs):
+            return None
+        scorer, found = self._scorer(), []
+        for attempt in resume_order(self._snapshot, list(cuts)):
+            mine = self._sight_of(attempt)
+            sight = room.seen(mine.usable, mine.schedulable)
+            placed = seat(Chooser(sight, scorer), self._needs_of(attempt), cuts[attempt], False)
+            if not placed:
+                return None
+            found.append((attempt, placed))
+        return found if any(fits(room, need, self._tasks) for need in self._needs) else None
+
+    def most(self, cuts: Mapping[int, int], attempt: int, low: int) -> int:
+        """The most tasks that the attempt can keep, at least `low`, with which the claim still fits."""
+        high = int(self.now[attempt]) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.works({**cuts, attempt: middle}):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+def resume_order(snapshot: Snapshot, attempts: Sequence[int]) -> list[int]:
+    """Attempts in the order in which their jobs go on: by submit time, then job."""
+    running = snapshot.running
+    return sorted(attempts, key=lambda a: (int(running.submitted_us[a]), running.job_ids[a]))
+
+
+def find_cuts(
+    snapshot: Snapshot, trial: Trial, slack: Slack, models: Bools, leaving: Bools
+) -> dict[int, int]:
+    """Attempt → its new number of tasks; empty when no permitted cuts make room. `models`: who holds what is wanted."""
+    for floor in slack.floors:
+        able = slack.able & ~leaving & models & (floor < trial.now)
+        rows = np.flatnonzero(able)
+        if not len(rows):
+            continue
+        ids = [snapshot.running.ids[row] for row in rows.tolist()]
+        order = rows[ranked((slack.cost[rows],), ids)][:_TOGETHER].tolist()
+        if not trial.works({a: int(floor[a]) for a in order}):
+            continue
+        found = _alone(snapshot, trial, slack, floor, order) or _together(trial, floor, order)
+        if found:
+            return found
+    return {}
+
+
+def _alone(snapshot: Snapshot, trial: Trial, slack: Slack, floor: I64, order: list[int]) -> dict[int, int]:
+    """One attempt that is enough: rather one that gives whole nodes, then the cheapest, then the least cut."""
+    best: tuple[tuple[bool, float, int], int, int] | None = None
+    for a in order[:_ALONE]:
+        if trial.works({a: int(floor[a])}):
+            keeps = trial.most({}, a, int(floor[a]))
+            key = (keeps % _a_node(snapshot, a) != 0, float(slack.cost[a]), int(trial.now[a]) - keeps)
+            if best is None or key < best[0]:
+                best = key, a, keeps
+    return {} if best is None else {best[1]: best[2]}
+
+
+def _a_node(snapshot: Snapshot, attempt: int) -> int:
+    """Most tasks of the attempt that stand on one node."""
+    running = snapshot.running
+    return int(np.unique(running.task_node[running.task_attempt == attempt], return_counts=True)[1].max())
+
+
+def _together(trial: Trial, floor: I64, order: list[int]) -> dict[int, int]:
+    """One after the other until it fits; then each, the dearest first, gets back all that is not needed."""
+    cuts: dict[int, int] = {}
+    for a in order:
+        cuts[a] = int(floor[a])
+        if trial.works(cuts):
+            break
+    else:
+        return {}
+    for a in list(reversed(cuts)):
+        rest = {other: tasks for other, tasks in cuts.items() if other != a}
+        if rest and trial.works(rest):
+            cuts = rest
+        else:
+            cuts = {**rest, a: trial.most(rest, a, int(floor[a]))}
+    return cuts

@@ -1,0 +1,74 @@
+"""Which running elastic jobs grow into devices that no waiting job could use, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.elasticity.measures import (
+    asked_tasks,
+    left_us,
+    resizable,
+    running_tasks,
+)
+from pearlstreet.compute.scheduling.model import Bools, Snapshot
+from pearlstreet.compute.scheduling.order.ties import ranked
+from pearlstreet.compute.scheduling.preemption.rank import restart_us
+from pearlstreet.compute.scheduling.room import ALL, Need, Room
+from pearlstreet.compute.scheduling.timeline import Timeline
+
+_MOST = 16
+"""Attempts that grow in one cycle."""
+_GAIN = 2
+"""What growing must save, in restarts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """An attempt that goes on with more tasks."""
+
+    attempt: int
+    need: Need
+    tasks: int
+
+
+def candidates(
+    snapshot: Snapshot, config_of: Callable[[int], PlannerConfig | None], leaving: Bools
+) -> list[int]:
+    """Attempts that may grow, the one with the fewest tasks for what it asked first. `config_of` an attempt whose
+    policy grows."""
+    running, now = snapshot.running, running_tasks(snapshot)
+    able = (running.max_tasks > now) & ~leaving & resizable(snapshot, 0.0)
+    rows = np.flatnonzero(able)
+    ran_s = (snapshot.now_us - running.started_us) / 1e6
+    rows = rows[[(c := config_of(a)) is not None and ran_s[a] >= c.grow_after_s for a in rows.tolist()]]
+    if not len(rows):
+        return []
+    part = now[rows] * 1000 // np.maximum(asked_tasks(snapshot)[rows], 1)
+    ids = [running.ids[row] for row in rows.tolist()]
+    return list(rows[ranked((part, running.submitted_us[rows]), ids)][:_MOST].tolist())
+
+
+def pays(snapshot: Snapshot, config: PlannerConfig, attempt: int, now: int, tasks: int) -> bool:
+    """Whether growing saves enough of what is left to run, were each task worth the same."""
+    saved = int(left_us(snapshot)[attempt]) * (tasks - now) // tasks
+    return saved >= _GAIN * int(restart_us(snapshot, config)[attempt])
+
+
+def widest(
+    timeline: Timeline, sight: Room, needs: Sequence[Need], attempt: int, now: int, allowed: Sequence[int]
+) -> tuple[int, Need] | None:
+    """The most tasks the attempt could have, at most `allowed` of each need, if it alone gave back what it holds."""
+    gone = np.zeros(timeline.count, dtype=np.bool_)
+    gone[attempt] = True
+    later = timeline.room_without(gone)
+    room = later.seen(sight.usable, sight.schedulable)
+    best: tuple[int, Need] | None = None
+    for need, most in zip(needs, allowed, strict=True):
+        fit = min(int(np.minimum(room.fit(need, ALL, False), max(most, 0)).sum()), most)
+        if fit > now and (best is None or fit > best[0]):
+            best = fit, need
+    return best

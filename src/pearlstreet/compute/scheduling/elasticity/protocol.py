@@ -1,0 +1,41 @@
+"""What an elasticity policy answers: how wide a job starts, how far those that run may be cut, who may grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
+from pearlstreet.compute.scheduling.preemption.protocol import Claim
+from pearlstreet.compute.scheduling.quota import QuotaState
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slack:
+    """What running attempts could do without for a claim."""
+
+    able: Bools
+    floors: tuple[I64, ...]
+    """Fewest tasks each may be cut to, one array a tier: what an earlier tier gives is taken first."""
+    cost: F64
+    """What a resize costs each: the device time of its restart."""
+
+
+class Elasticity(Protocol):
+    """How elastic jobs are resized. Every policy lets them start with fewer tasks than they asked for."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether jobs that run are ever given more tasks."""
+        ...
+
+    def start_most(self, asked: int, most: int) -> int:
+        """Up to how many tasks a start is widened with what nobody else can use."""
+        ...
+
+    def slack(
+        self, snapshot: Snapshot, config: PlannerConfig, quotas: QuotaState, claim: Claim
+    ) -> Slack | None:
+        """Who may be cut for a claim, and how far; None: nobody."""
+        ...

@@ -1,0 +1,390 @@
+"""The part of a cycle that deals with elastic jobs: starts them with fewer tasks, cuts those that run, widens, and lets
+those that were stopped for it go on. What is allowed is the elasticity policy's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pearlstreet.compute.scheduling import reasons
+from pearlstreet.compute.scheduling.backfill.protocol import Backfill
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.elasticity import growth
+from pearlstreet.compute.scheduling.elasticity.cuts import Trial, find_cuts, resume_order, seat
+from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
+from pearlstreet.compute.scheduling.kinds import Key, Kinds, Run
+from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
+from pearlstreet.compute.scheduling.order.ties import ranked
+from pearlstreet.compute.scheduling.placement.choose import Chooser, Placed
+from pearlstreet.compute.scheduling.plan import Resize, StartEstimate
+from pearlstreet.compute.scheduling.preemption.protocol import Claim, Preemption
+from pearlstreet.compute.scheduling.queues import Lane
+from pearlstreet.compute.scheduling.quota import QuotaState
+from pearlstreet.compute.scheduling.registry import BACKFILLS, ELASTICITIES, PLACEMENTS, PREEMPTIONS
+from pearlstreet.compute.scheduling.report import Given
+from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room
+from pearlstreet.compute.scheduling.timeline import Timeline, fits
+from pearlstreet.compute.scheduling.waits import Lazy
+from pearlstreet.compute.scheduling.windows import Windows
+
+_US = 1_000_000
+_NOBODY: I64 = np.zeros(0, dtype=np.int64)
+
+
+class Resizing:
+    """What it needs of a cycle, and what it adds."""
+
+    snapshot: Snapshot
+    config: PlannerConfig
+    room: Room
+    kinds: Kinds
+    windows: Windows
+    given: list[Given]
+    lane: Lane
+    backfill: Backfill
+    preemption: Preemption | None
+    elasticity: Elasticity | None
+    unheld: tuple[tuple[Need, ...], int, int, Room] | None
+    head: int | None
+    reservations: int
+    preempt_tries: int
+
+    def __init__(self) -> None:
+        self.resizes: list[Resize] = []
+        self.unserved: set[int] = set()
+        """Models for which a job waits that no cut of an elastic job served: nobody behind it is served by one."""
+        self.excused: set[int] = set()
+        """Kinds that wait for nothing that an elastic job could take from them."""
+        self.resumes = "-"
+        """A job whose place is kept while it is being resized."""
+
+    @property
+    def timeline(self) -> Timeline:
+        raise NotImplementedError
+
+    @property
+    def quotas(self) -> QuotaState:
+        raise NotImplementedError
+
+    @property
+    def elements(self) -> list[int]:
+        raise NotImplementedError
+
+    @property
+    def leaving(self) -> Bools:
+        raise NotImplementedError
+
+    def _key(self, kind: int) -> Key:
+        raise NotImplementedError
+
+    def _needs(self, request: int) -> tuple[Need, ...]:
+        raise NotImplementedError
+
+    def _look(self, org: int, project: int, limit_us: int) -> None:
+        raise NotImplementedError
+
+    def _chooser(self) -> Chooser:
+        raise NotImplementedError
+
+    def _lasting(self, limit_us: int) -> bool:
+        raise NotImplementedError
+
+    def _allowed(
+        self, org: int, project: int, group: tuple[Need, ...], tasks: int, guaranteed: bool
+    ) -> list[int]:
+        raise NotImplementedError
+
+    def _place(
+        self, chooser: Chooser, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
+    ) -> tuple[list[tuple[Need, list[Chunk]]], bool]:
+        raise NotImplementedError
+
+    def _record(
+        self, run: Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
+    ) -> None:
+        raise NotImplementedError
+
+    def _reason(self, reason: Lazy) -> int:
+        raise NotImplementedError
+
+    def _wait(self, rows: list[int], reason: int) -> None:
+        raise NotImplementedError
+
+    def _reserve_first(self) -> None:
+        raise NotImplementedError
+
+    def _hold(self, at_us: int, need: Need, tasks: int) -> None:
+        raise NotImplementedError
+
+    def _held(self, at_us: int) -> None:
+        raise NotImplementedError
+
+    def _enter(self, lane: Lane) -> None:
+        """From here on, plan by the policies of this lane."""
+        self.lane, self.backfill = lane, BACKFILLS[lane.config.backfill]
+        self.preemption = PREEMPTIONS[lane.config.preemption]
+        self.elasticity = ELASTICITIES[lane.config.elasticity]
+        self.head, self.reservations = None, 0
+
+    def _sight_of(self, attempt: int) -> Room:
+        """The room as a running attempt's job may take it when it starts anew."""
+        if not self.windows.any:
+            return self.room
+        running = self.snapshot.running
+        limit_us = max(int(running.expected_end_us[attempt] - running.started_us[attempt]), 0)
+        org, project = int(running.org[attempt]), int(running.project[attempt])
+        return self.windows.room(self.windows.bars(org, project, limit_us))
+
+    def _needs_of(self, attempt: int) -> tuple[Need, ...]:
+        return self._needs(int(self.snapshot.running.request[attempt]))
+
+    def _resume(self) -> None:
+        """First of all, jobs that were stopped to go on with another number of tasks; and keep the place of those that are
+        being stopped for it."""
+        waiting, running = self.snapshot.waiting, self.snapshot.running
+        rows = np.flatnonzero(waiting.resumes_tasks > 0)
+        ids = [waiting.ids[row] for row in rows.tolist()]
+        for row in rows[ranked((waiting.submitted_us[rows],), ids)].tolist() if len(rows) else ():
+            kind = int(self.kinds.of[row])
+            key = self._key(kind)
+            self._enter(Lane(self._config_of(int(waiting.queue[row])), _NOBODY))
+            self._look(key[2], key[3], key[7])
+            most = int(waiting.resumes_tasks[row])
+            run = Run(kind, (key[0], most + 1, *key[2:8], min(key[8] or most, most), *key[9:]), [row])
+            room_left = key[5] - self.elements[key[4]] if key[4] >= 0 and key[5] >= 0 else 1
+            if self._start_smaller(run, self._needs(key[0]), [row], room_left, True):
+                self._start_smaller(run, self._needs(key[0]), [row], room_left, False)
+        going = np.flatnonzero(running.ending & (running.resumes_tasks > 0))
+        if len(going) and waiting.count:
+            self._enter(Lane(self.config, _NOBODY))
+            soon = self.snapshot.now_us + round(self.config.grace_s * _US)
+            for a in resume_order(self.snapshot, going.tolist()):
+                self._keep_place(a, int(running.resumes_tasks[a]), soon)
+
+    def _config_of(self, queue: int) -> PlannerConfig:
+        return self.config.of_queue(self.snapshot.queues[queue]) if queue >= 0 else self.config
+
+    def _keep_place(self, attempt: int, tasks: int, soon: int) -> None:
+        """Hold, from `soon` on, where an attempt that is being stopped will go on."""
+        running, mine = self.snapshot.running, self.timeline.sight
+        if running.request[attempt] >= 0:
+            self.timeline.sight = self._sight_of(attempt)
+            room, needs = self.timeline.room_at(soon), self._needs_of(attempt)
+            fit = [min(int(np.minimum(room.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
+            most = max(fit, default=0)
+            if most >= max(int(running.min_tasks[attempt]), 1):
+                scorer = PLACEMENTS[self.lane.config.placement](self.snapshot, self.lane.config)
+                self._keep(soon, seat(Chooser(room, scorer), needs, most, False))
+                self.resumes = running.job_ids[attempt]
+        self.timeline.sight = mine
+
+    def _keep(self, soon: int, placed: Sequence[Placed]) -> None:
+        """Hold places of one job from `soon` on."""
+        if not placed:
+            return
+        need, chunks = placed[0][0], [chunk for _, chunk in placed]
+        future = self.timeline.room_at(soon)
+        for chunk in chunks:
+            future.take(chunk, need, lasting=False)
+        self.timeline.hold(future, need, chunks)
+        self._held(soon)
+
+    def _start_smaller(
+        self, run: Run, needs: tuple[Need, ...], rows: list[int], room_left: int, guaranteed: bool
+    ) -> list[int]:
+        """Start elastic jobs with as many tasks as fit, fewer than they asked for; returns those that found no place."""
+        _, tasks, org, project, _, _, _, limit_us, fewest, *_ = run.key
+        chooser, tries = self._chooser(), 0
+        while rows and room_left > 0 and tries < 2:
+            allowed = [min(most, tasks - 1) for most in self._allowed(org, project, needs, 1, guaranteed)]
+            lasting = self._lasting(limit_us)
+            sizes = [
+                min(int(np.minimum(chooser.sheet(need, lasting).fit, tasks).sum()), most)
+                for need, most in zip(needs, allowed, strict=True)
+            ]
+            size = max(sizes, default=0)
+            if size < fewest:
+                break
+            able = tuple(need for need, most in zip(needs, sizes, strict=True) if most == size)
+            joint = able if chooser.scorer.joint else able[:1]
+            placed, _ = self._place(chooser, joint, size, 1, limit_us)
+            self._record(run, rows[: len(placed)], placed, guaranteed)
+            rows, room_left = rows[len(placed) :], room_left - len(placed)
+            tries = 0 if placed else tries + 1  # a reservation that was put off may have been made
+        return rows
+
+    def _cut_for(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+        """Cut running elastic jobs for the first of `rows`; returns the rows that got nothing this way."""
+        models, config, tasks = {need.model for need in needs}, self.lane.config, run.key[1]
+        now = self.snapshot.now_us
+        soon = now + round(config.grace_s * _US)
+        left = list(rows)
+        while left and not models & self.unserved and self.preempt_tries < config.preempt_depth:
+            self.preempt_tries += 1
+            count = self._cuts(run.key, needs, left[0], soon, guaranteed)
+            if count:
+                ready = self.timeline.room_at(soon)
+                need = next((need for need in needs if fits(ready, need, tasks)), None)
+                count = count if need is not None else 0
+            if not count or need is None:
+                self.unserved |= models
+                break
+            self._hold(soon, need, tasks)
+            self._wait(left[:1], self._reason(reasons.resizing(count, StartEstimate(now, soon, soon))))
+            self.head = left[0] if self.head is None else self.head
+            left = left[1:]
+        return left
+
+    def _cuts(self, key: Key, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool) -> int:
+        """How many elastic jobs are cut, or are being cut already, so that this one fits soon; 0 when that would not do."""
+        assert self.elasticity is not None
+        running, config = self.snapshot.running, self.lane.config
+        if self.unheld is not None:
+            self._reserve_first()
+        ready = self.timeline.room_at(soon)
+        if any(fits(ready, need, key[1]) for need in needs):
+            return int((running.ending | self.leaving).sum())
+        claim = Claim(key[2], key[6], key[1], guaranteed)
+        slack = self.elasticity.slack(self.snapshot, config, self.quotas, claim)
+        if slack is None:
+            return 0
+        trial = Trial(
+            self.snapshot, self.timeline, lambda: PLACEMENTS[config.placement](self.snapshot, config), needs, key[1],
+            self.leaving, self._needs_of, self._sight_of,
+        )  # fmt: skip
+        cuts = find_cuts(self.snapshot, trial, slack, self._holding(needs), self.leaving)
+        if not cuts:
+            return 0
+        places = trial.places(cuts)
+        self._resize(cuts, soon, self.snapshot.waiting.ids[row])
+        for _, placed in places or ():
+            self._keep(soon, placed)
+        return len(cuts)
+
+    def _holding(self, needs: tuple[Need, ...]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Attempts that hold something of what the needs are met from."""
+        running = self.snapshot.running
+        if any(need.model < 0 for need in needs):
+            return np.ones(running.count, dtype=np.bool_)
+        model = self.snapshot.nodes.device_model[running.device_node, running.device_position]
+        found = np.zeros(running.count, dtype=np.bool_)
+        found[running.device_attempt[np.isin(model, [need.model for need in needs])]] = True
+        return found
+
+    def _resize(self, sizes: dict[int, int], soon: int, for_job_id: str) -> None:
+        """Have these attempts go on with so many tasks."""
+        running = self.snapshot.running
+        self.leaving[list(sizes)] = True
+        self.timeline.end_soon(list(sizes), soon)
+        for a in resume_order(self.snapshot, list(sizes)):
+            before = int((running.task_attempt == a).sum())
+            why = reasons.cut(before, sizes[a]) if for_job_id else reasons.grown(before, sizes[a])
+            grace_s = self.lane.config.grace_s
+            self.resizes.append(
+                Resize(running.ids[a], running.job_ids[a], sizes[a], grace_s, why, before, for_job_id)
+            )
+
+    def _grows(self) -> bool:
+        """Whether any elastic job might be widened."""
+        snapshot, config = self.snapshot, self.config
+        if not (snapshot.running.max_tasks.any() or any(self._most(item) for item in self.given)):
+            return False
+        names = (config.elasticity, *(queue.elasticity for queue in config.queues))
+        return any(name is not None and ELASTICITIES[name] is not None for name in names)
+
+    def _most(self, item: Given) -> int:
+        """Up to how many tasks a job that starts now may be widened; 0: it may not."""
+        waiting = self.snapshot.waiting
+        most, policy = int(waiting.max_tasks[item.row]), None
+        if most:
+            policy = ELASTICITIES[self._config_of(int(waiting.queue[item.row])).elasticity]
+        if policy is None or waiting.resumes_tasks[item.row]:
+            return 0
+        top = policy.start_most(int(waiting.tasks[item.row]), most)
+        return top if top > len(item.chunks) else 0
+
+    def _grow(self) -> None:
+        """Widen with what no waiting job could use: first who starts now, since that costs nothing, then who runs."""
+        wanted = self._wanted()
+        if -1 in wanted:
+            return
+        starts = [number for number, item in enumerate(self.given) if self._most(item)]
+        for place, number in enumerate(starts):
+            if self.given[number].need.model not in wanted:
+                self.given[number] = self._widened(self.given[number], len(starts) - place)
+        running = self.snapshot.running
+        if running.max_tasks.any():
+            self._grow_running(wanted)
+
+    def _wanted(self) -> set[int]:
+        """Models that some waiting job could use, were they free; -1 when it could use any node."""
+        waiting = self.snapshot.waiting
+        left = np.ones(waiting.count, dtype=np.bool_)
+        left[[item.row for item in self.given]] = False
+        left &= waiting.not_before_us <= self.snapshot.now_us
+        if self.excused:
+            left &= ~np.isin(self.kinds.of, list(self.excused))
+        requests = np.unique(waiting.request[left]).tolist()
+        return {need.model for request in requests for need in self._needs(request)}
+
+    def _widened(self, item: Given, sharing: int) -> Given:
+        """A job that starts now with its part of what is left."""
+        waiting, need, now = self.snapshot.waiting, item.need, len(item.chunks)
+        org, project, limit_us = (
+            int(column[item.row]) for column in (waiting.org, waiting.project, waiting.limit_us)
+        )
+        self._enter(Lane(self._config_of(int(waiting.queue[item.row])), _NOBODY))
+        self._look(org, project, limit_us)
+        chooser = self._chooser()
+        free = min(int(np.minimum(chooser.sheet(need, True).fit, self._most(item)).sum()), self._most(item))
+        more = min(
+            -(-free // sharing), self._most(item) - now, *self._allowed(org, project, (need,), 1, False)
+        )
+        anew = not self.room.reserved and "timeline" not in self.__dict__
+        if more <= 0:
+            return item
+        if anew:  # all together they stand nearer to each other than the new ones beside the old
+            for chunk in item.chunks:
+                self.room.give_back(chunk, need)
+        size = now + more if anew else more
+        chunks = tuple(chunk for _, chunk in chooser.gang((need,), size, True))
+        if not chunks:  # it never is: as many fit
+            for chunk in item.chunks if anew else ():
+                self.room.take(chunk, need, lasting=True)
+            return item
+        if not anew:
+            self.timeline.placed(need, chunks, limit_us)
+            chunks = (*item.chunks, *chunks)
+        self.quotas.take(org, project, need, more)
+        return replace(item, chunks=chunks)
+
+    def _grow_running(self, wanted: set[int]) -> None:
+        running, snapshot = self.snapshot.running, self.snapshot
+
+        def growing(a: int) -> PlannerConfig | None:
+            config = self._config_of(int(running.queue[a]))
+            policy = ELASTICITIES[config.elasticity]
+            return config if policy is not None and policy.grows else None
+
+        rows = growth.candidates(snapshot, growing, self.leaving)
+        for place, a in enumerate(rows):
+            config = self._config_of(int(running.queue[a]))
+            self._enter(Lane(config, _NOBODY))
+            needs = tuple(need for need in self._needs_of(a) if need.model not in wanted)
+            now = int((running.task_attempt == a).sum())
+            org, project = int(running.org[a]), int(running.project[a])
+            top = int(running.max_tasks[a])
+            allowed = [min(top, now + more) for more in self._allowed(org, project, needs, 1, False)]
+            sight = self._sight_of(a)
+            found = growth.widest(self.timeline, sight, needs, a, now, allowed) if needs else None
+            if found is None:
+                continue
+            tasks = now - (now - found[0]) // (len(rows) - place)  # its part of what is left, rounded up
+            soon = snapshot.now_us + round(config.grace_s * _US)
+            if growth.pays(snapshot, config, a, now, tasks):
+                self._resize({a: tasks}, soon, "")
+                self._keep_place(a, tasks, soon)
+                self.quotas.take(org, project, found[1], tasks - now)
