@@ -12,7 +12,9 @@ from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.service import QueueWish
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.pool.inventory import get_node
+from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.store.tables import audit
 from pearlstreet.tenancy.model import SYSTEM, Actor
 from pearlstreet.tenancy.orgs import create_org, create_project
@@ -168,3 +170,37 @@ def test_a_queue_of_lower_rank_is_served_first(center: Center) -> None:
     center.run(3)
     assert center.job(fast).state is JobState.RUNNING
     assert center.job(usual).state is JobState.QUEUED
+
+
+def _prices(center: Center, **yuan: str) -> None:
+    lines = [
+        f'[[price]]\nresource = "{resource}"\nkind = "{kind}"\nyuan = "{price}"\n'
+        for resource, kind, price in (
+            ("accelerator/h100-sxm-80g", "card_hour", yuan["h100"]),
+            ("accelerator/a100-sxm-80g", "card_hour", yuan["a100"]),
+            ("accelerator/*", "card_hour", "9"),
+            ("cpu", "core_hour", "0.1"),
+            ("memory", "gib_hour", "0.01"),
+            ("storage", "gib_month", "0.1"),
+        )
+    ]
+    publish_prices(center.store, SYSTEM, parse_prices("\n".join(lines)))
+
+
+def test_work_goes_where_a_yuan_does_most_by_the_prices_of_the_day(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x8xH100-80G,1x8xA100-80G")
+    service.set_policy(center.store, SYSTEM, center.runtime, {"placement": "per-yuan"})
+    any_card = {"accelerator": "any", "count": 1, "cpus": 1, "memory_gib": 1}
+
+    def given() -> str:
+        job = center.submit(per_task=any_card, simulate="30s")
+        center.run(3)
+        query = sa.select(attempts.c.placement).where(attempts.c.job_id == job)
+        node = center.store.read(lambda tx: tx.scalar(query))["tasks"][0]["node"]
+        report = get_node(center.store, SYSTEM, node).report
+        return report.devices[0].model
+
+    _prices(center, h100="30", a100="5")
+    assert given() == "a100-sxm-80g"
+    _prices(center, h100="5", a100="30")
+    assert given() == "h100-sxm-80g"

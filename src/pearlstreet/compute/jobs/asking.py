@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Mapping
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import ZERO, Money
@@ -62,6 +64,19 @@ def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: A
     """Price of an hour on the most expensive device the job may get."""
     rates = [hourly_rate(version, usage.demands()) for usage in _possible(snapshot, ask)]
     return max(rates, default=ZERO)
+
+
+def device_hours(version: PriceVersion, rates: Mapping[str, float]) -> dict[str, int]:
+    """Model → price of one whole device for an hour in micro-yuan, of those that the list prices.
+
+    `rates`: model → PFLOPS of one device, which lists may charge by; zero where it is not known.
+    """
+    found: dict[str, int] = {}
+    for model, pflops in rates.items():
+        usage = Usage(model, FULL_BP, 0, 0, pflops or None, "")
+        with contextlib.suppress(InvalidInput):  # a device without a price is compared with none
+            found[model] = hourly_rate(version, usage.demands()).micro
+    return found
 
 
 def _possible(snapshot: Snapshot | None, ask: Ask) -> list[Usage]:

@@ -9,9 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from pearlstreet.base.errors import Conflict
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.applying import Applier, Background
+from pearlstreet.compute.jobs.asking import device_hours
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
@@ -35,6 +37,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     node_row,
 )
+from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 from pearlstreet.tenancy.model import Standing
@@ -86,6 +89,7 @@ class _State:
     reservations: list[Reservation]
     services: list[int]
     workload: Mapping[Request, int]
+    prices: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -133,6 +137,7 @@ class LivePlanner:
         self.ended.learn(tx)
         waiting, codes = self._load_waiting(tx)
         nodes = all_nodes(tx)
+        rates = rates_by_model(nodes, latest_benchmarks(tx))
         return _State(
             nodes=nodes,
             waiting=waiting,
@@ -140,11 +145,12 @@ class LivePlanner:
             codes=codes,
             quotas=load_quotas(tx),
             accounts=load_accounts(tx),
-            rates=rates_by_model(nodes, latest_benchmarks(tx)),
+            rates=rates,
             policy=self.runtime.policy.current(tx),
             reservations=load_reservations(tx),
             services=list(self.ended.services),
             workload=self.demand.learn(tx),
+            prices=_prices(tx, rates),
         )
 
     def _load_waiting(self, tx: Tx) -> tuple[list[WaitingJob], dict[str, str | None]]:
@@ -207,7 +213,17 @@ class LivePlanner:
         builder.set_reservations(state.reservations)
         builder.set_services(state.services)
         builder.set_workload(state.workload)
+        builder.set_prices(state.prices)
         return builder.build(store.clock.now_us(), self.revision)
+
+
+def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:
+    """What an hour of each model costs now; nothing while no list is valid: who submits is told, not the planner."""
+    try:
+        version = current_prices(tx)
+    except Conflict:
+        return {}
+    return device_hours(version, {model: float(rate.pflops) for model, rate in rates.items()})
 
 
 def _changed(job: WaitingJob, row: Any) -> bool:
