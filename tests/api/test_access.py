@@ -66,6 +66,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/scheduling/policy/rollback"): {"number": 0},
     ("PUT", "/scheduling/queues/{queue}"): {"rank": 5},
     ("POST", "/what-ifs"): {"policies": ["fifo"]},
+    ("POST", "/quotes"): {
+        "workload": {"kind": "custom", "hours": 0.01, "accelerator": "H100-80G"},
+        "job": {"command": ["true"]},
+    },
+    ("POST", "/quotes/{quote}/accept"): {"offer": "1"},
     ("POST", "/scheduling/windows"): {
         "kind": "maintenance",
         "nodes": ["h100-0001"],
@@ -86,7 +91,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/center/webhooks"): {"url": "https://93.184.216.34/center"},
 }
 """Bodies that are right, so that what answers is the access and not the body."""
-SHARED = frozenset({"project", "name", "month", "node", "provider", "queue", "decision"})
+SHARED = frozenset({"project", "name", "month", "node", "provider", "queue", "decision", "scenario"})
 """Path parameters that name nothing of one tenant by themselves; a new one counts as a tenant's until it is here."""
 
 
@@ -130,6 +135,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         world.center.runtime.decisions.flush()
         (decided, *_) = world.get("/scheduling/decisions", "system").json()["items"]
         question = world.post("/what-ifs", json=BODIES["POST", "/what-ifs"]).json()
+        quote = world.post("/quotes", json=BODIES["POST", "/quotes"]).json()
+        assert world.post(f"/quotes/{quote['id']}/accept", json={"offer": "1"}).status_code == 201
         key = world.post("/keys", json={"label": "acme's"}).json()
         upload = world.post("/uploads?name=a.txt", content=b"hello").json()
         quota = world.send("PUT", "/quotas", "system", json=BODIES["PUT", "/quotas"]).json()
@@ -166,6 +173,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "node": "h100-0001",
                 "queue": "default",
                 "what_if": question["id"],
+                "quote": quote["id"],
+                "scenario": "1t-50-days",
                 "decision": decided["id"],
                 "window": "win_00000000000000000000000000",
                 "webhook": hooks["/orgs/acme"],
@@ -317,7 +326,7 @@ def test_another_tenant_cannot_be_asked_about_in_a_list(acme: Acme, path: str) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/jobs", "/keys?everyone=true", "/users", "/orgs", "/audit", "/quotas", "/fair-share"]
+    "path", ["/jobs", "/quotes", "/keys?everyone=true", "/users", "/orgs", "/audit", "/quotas", "/fair-share"]
 )
 def test_lists_hold_nothing_of_another_tenant(acme: Acme, path: str) -> None:
     org = acme.world.get("/orgs/acme").json()["id"]

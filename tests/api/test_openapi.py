@@ -93,6 +93,12 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     }
     assert world.post("/scheduling/windows", "system", json=held).status_code == 201
     question = world.post("/what-ifs", json={"policies": ["fifo"]}).json()["id"]
+    asked = {
+        "workload": {"kind": "custom", "hours": 0.01, "accelerator": "H100-80G"},
+        "job": {"command": ["true"]},
+    }
+    quote = world.post("/quotes", json=asked).json()["id"]
+    assert world.post(f"/quotes/{quote}/accept", json={"offer": "cheapest"}).status_code == 201
     world.step()
     world.center.runtime.decisions.flush()
     decision = world.get("/scheduling/decisions", "system").json()["items"][0]["id"]
@@ -103,7 +109,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
         hooks[at] = {"webhook": hook, "delivery": sent}
     ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": "2026-01",
            "user": world.get("/me").json()["user"]["id"],
-           "decision": decision, "what_if": question}  # fmt: skip
+           "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days"}  # fmt: skip
     checked = 0
     for route in all_routes():
         unmade = "{artefact}" in route.path or "{provider}" in route.path or route.path.endswith("/closing")

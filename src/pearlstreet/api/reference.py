@@ -28,6 +28,7 @@ _NOUNS = {
     "nodes": ("Nodes and accelerators", "节点与加速器"),
     "quotas": ("Quotas and fair share", "配额与公平份额"),
     "scheduling": ("Scheduling", "调度"),
+    "quotes": ("Quotes and calibration", "报价与校准"),
     "credit": ("Credit", "额度"),
     "invoices": ("Invoices and billing", "账单"),
     "prices": ("Prices", "价格"),

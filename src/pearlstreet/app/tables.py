@@ -7,6 +7,7 @@ from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
 from pearlstreet.energy import tables as energy_tables
 from pearlstreet.ledger import tables as ledger_tables
+from pearlstreet.quotes import tables as quote_tables
 from pearlstreet.store import tables as store_tables
 from pearlstreet.tenancy import tables as tenancy_tables
 from pearlstreet.tenancy.notices import tables as notice_tables
@@ -18,6 +19,7 @@ ALL = (
     ledger_tables,
     pool_tables,
     job_tables,
+    quote_tables,
     closing_tables,
     energy_tables,
 )

@@ -30,6 +30,7 @@ from pearlstreet.compute.jobs.resuming import resume
 from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
+from pearlstreet.quotes.calibrating import calibration_loop
 from pearlstreet.store import leases
 from pearlstreet.store.alone import keep_alone
 from pearlstreet.store.backup import copy_database
@@ -161,6 +162,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     loops = (
         *job_loops(runtime),
         *ledger_loops(),
+        calibration_loop(),
         closing_loop(runtime),
         *notice_loops(channels, store.clock),
         events_loop(settings.data / "log"),

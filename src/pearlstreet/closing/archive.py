@@ -25,6 +25,7 @@ from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.pdf import to_pdf
 from pearlstreet.ledger.site import read_buyer
 from pearlstreet.ledger.tables import budgets, charges, invoices, spans, streams, top_ups, transactions
+from pearlstreet.quotes.tables import quotes
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import audit, state_events
 from pearlstreet.tenancy.tables import api_keys, memberships, orgs, projects, secrets, users
@@ -39,6 +40,7 @@ README = """What this archive holds
   logs/                what each task wrote: ATTEMPT/RANK.log
   artefacts/           files the jobs left: JOB/ATTEMPT/PATH
   uploads/             files that were brought: UPLOAD/NAME
+  quotes.jsonl         what was asked and offered before a run
   statement.jsonl      every movement of money; amounts in micro-yuan (a millionth of a yuan)
   charges.jsonl, use.jsonl, top-ups.jsonl   what stands behind it
   invoices/            as JSON and PDF
@@ -47,7 +49,7 @@ README = """What this archive holds
 
 Times end in _us: microseconds since 1970 UTC.
 
-本归档包含该组织的全部数据：作业、日志、产物、上传的文件、账单与流水、审计记录。金额以微元（百万分之一元）计；
+本归档包含该组织的全部数据：作业、日志、产物、上传的文件、报价、账单与流水、审计记录。金额以微元（百万分之一元）计；
 以 _us 结尾的时间为自 1970 年（UTC）起的微秒数。密钥与机密的内容不在其中。
 """
 
@@ -112,6 +114,7 @@ def _tables(org_id: str) -> Sequence[tuple[str, sa.Table, sa.ColumnElement[bool]
         ("events.jsonl", state_events, about.in_(own) | about.in_(tried) | (about == org_id)),
         ("artefacts.jsonl", artefacts, artefacts.c.org_id == org_id),
         ("uploads.jsonl", uploads, uploads.c.org_id == org_id),
+        ("quotes.jsonl", quotes, quotes.c.org_id == org_id),
         ("statement.jsonl", transactions, transactions.c.org_id == org_id),
         ("charges.jsonl", charges, charges.c.org_id == org_id),
         ("streams.jsonl", streams, streams.c.org_id == org_id),

@@ -21,6 +21,7 @@ from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.ledger import tables as books
+from pearlstreet.quotes import tables as offered
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import idempotency, outbox, state_events
 from pearlstreet.tenancy import tables as people
@@ -80,6 +81,8 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.fair_use, _of_org(work.fair_use)),
     (work.warnings, _of_org(work.warnings)),
     (work.what_ifs, _of_org(work.what_ifs)),
+    (offered.quotes, _of_org(offered.quotes)),
+    (offered.lessons, _of_org(offered.lessons)),
     (people.secrets, _of_org(people.secrets)),
     (books.budgets, _its_subjects(books.budgets)),
     (books.ledger_buyers, _of_org(books.ledger_buyers)),

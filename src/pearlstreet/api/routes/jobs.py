@@ -56,6 +56,8 @@ class JobOut(Out):
     array_size: int | None
     counts: dict[str, int] | None
     price_per_hour: Yuan
+    quote_id: str | None
+    """The quote that it was accepted from."""
     notices: list[str]
     """What its owner should know; only where one job is asked for."""
     spec: dict[str, Any] | None
@@ -154,6 +156,7 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
         "array_size": view.array_size,
         "counts": view.counts,
         "price_per_hour": yuan_of(Money(view.hourly_micro)),
+        "quote_id": view.quote_id,
         "notices": [words(notice, language) for notice in view.notices],
         "spec": view.spec,
     }

@@ -214,5 +214,7 @@ class JobView:
     ask: Ask | None
     spec: Mapping[str, Any] | None = None
     queue: str = "default"
+    quote_id: str | None = None
+    """The quote that it was accepted from."""
     notices: tuple[Text, ...] = ()
     """What its owner should know; only where one job is asked for."""

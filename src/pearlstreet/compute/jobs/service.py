@@ -20,7 +20,7 @@ from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.compute.jobs.tables import attempts, jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
 from pearlstreet.ledger.funds import check_affordable
-from pearlstreet.ledger.prices import current_prices
+from pearlstreet.ledger.prices import current_prices, prices
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import note
@@ -69,13 +69,23 @@ def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: Job
     return store.write(lambda tx: write_job(tx, actor, runtime, org, draft))
 
 
-def write_job(tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft) -> JobView:
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """That a job was accepted from a quote, whose prices hold for it."""
+
+    quote_id: str
+    price_version_id: str
+
+
+def write_job(
+    tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft, quoted: Quoted | None = None
+) -> JobView:
     """The transaction of `submit_job`."""
     spec, ask = draft.spec, draft.ask
     project = find_project(tx, actor, org, spec.project, "jobs:write")
     queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
     _check_room(tx, runtime.board, spec.array.count if spec.array else 1)
-    version = current_prices(tx)
+    version = current_prices(tx) if quoted is None else prices(tx, quoted.price_version_id)
     rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
     check_affordable(tx, project.org_id, rate)
     check_uploads(tx, project.org_id, spec)
@@ -105,6 +115,7 @@ def write_job(tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft) ->
         "price_version_id": version.id,
         "hourly_micro": rate.micro,
         "cancel_requested": False,
+        "quote_id": None if quoted is None else quoted.quote_id,
     }
     if waiting_on:
         tx.execute(

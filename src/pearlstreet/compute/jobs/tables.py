@@ -44,6 +44,7 @@ jobs = sa.Table(
     sa.Column("n_cancelled", sa.Integer, nullable=False, server_default="0"),
     sa.Column("queue", sa.String(40), nullable=False, server_default="default"),
     sa.Column("served_device_us", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("quote_id", sa.String(40), nullable=True),
     sa.Index("ix_jobs_queue", "state", "blocked", "priority", "submitted_us"),
     sa.Index("ix_jobs_org", "org_id", "id"),
     sa.Index("ix_jobs_array", "array_id", "array_index"),

@@ -106,6 +106,7 @@ def job_view(row: Row) -> JobView:
         reason_code=row.get("reason_code"),
         reason=from_json(row["reason"]) if row.get("reason") else None,
         queue=row.get("queue") or "default",
+        quote_id=row.get("quote_id"),
         priority=row["priority"],
         submitted_us=row["submitted_us"],
         started_us=row.get("started_us"),

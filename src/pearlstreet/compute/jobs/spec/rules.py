@@ -23,6 +23,8 @@ SHELL = ("/bin/sh", "-c")
 
 OURS = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
 """Set for every task of a gang."""
+LAYOUT = "PEARL_LAYOUT_"
+"""Variables that tell a job how to lay itself out: an accepted quote sets them, and so may who writes one by hand."""
 DEVICE_VARIABLES = frozenset(
     {
         "ASCEND_RT_VISIBLE_DEVICES",
@@ -285,7 +287,7 @@ def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
 
 def variable_problem(name: str) -> tuple[Text, Text] | None:
     """Why a job may not set this environment variable, and what to do instead."""
-    if name.startswith("PEARL_") or name in OURS:
+    if (name.startswith("PEARL_") and not name.startswith(LAYOUT)) or name in OURS:
         return text("{name} is set by the center", name=name), text("Choose another name")
     if name in DEVICE_VARIABLES:
         return (

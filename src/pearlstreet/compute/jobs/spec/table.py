@@ -128,8 +128,9 @@ JOB = Section(
             "variables",
             MapKind(VARIABLE, VARIABLE_WORDS, TextKind(32 << 10, lines=True, empty=True, numbers=True), 1000),
             "Environment variables", "环境变量",
-            "Set for the command. Names beginning with PEARL_ and those the center sets itself are refused.",
-            "为命令设置的环境变量；PEARL_ 开头及由中心设置的名称不可用。",
+            "Set for the command. Names beginning with PEARL_ (but for PEARL_LAYOUT_) and those the center sets itself "
+            "are refused.",
+            "为命令设置的环境变量；PEARL_ 开头（PEARL_LAYOUT_ 除外）及由中心设置的名称不可用。",
             example={"EPOCHS": "3"},
         ),
         Field(

@@ -1,0 +1,81 @@
+"""What finished runs and node benchmarks taught the center's estimates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import Out
+from pearlstreet.quotes import calibrating
+from pearlstreet.quotes.calibrating import Factor
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/calibration", "quotes")
+
+
+class FactorOut(Out):
+    """One factor of a device, or of a recipe on it."""
+
+    device: str
+    recipe: str
+    """Empty: the device's own."""
+    org_id: str | None
+    factor: float
+    """What estimated times are multiplied with; a recipe's on top of its device's."""
+    deviation: float
+    """Standard deviation of the factor's logarithm."""
+    runs: int
+    benches: int
+
+
+class CalibrationOut(Out):
+    """All factors that one may see."""
+
+    items: list[FactorOut]
+
+
+class Forgotten(Out):
+    """How many lessons were forgotten."""
+
+    lessons: int
+
+
+def factor_out(factor: Factor) -> dict[str, Any]:
+    """A factor as JSON."""
+    return {
+        "device": factor.device,
+        "recipe": factor.recipe,
+        "org_id": factor.org_id,
+        "factor": factor.factor,
+        "deviation": factor.deviation,
+        "runs": factor.runs,
+        "benches": factor.benches,
+    }
+
+
+@door.get("", scope="nodes:read", responses={200: {"model": CalibrationOut}})
+async def show(request: Request, actor: Actor = Asker) -> Response:
+    """Factors of devices, and of one's own recipes."""
+    store = center_of(request).store
+    return await query(
+        lambda: calibrating.show_calibration(store, actor),
+        lambda rows: {"items": [factor_out(row) for row in rows]},
+    )
+
+
+@door.delete("", scope="nodes:write", responses={200: {"model": Forgotten}})
+async def reset(
+    request: Request,
+    actor: Actor = Asker,
+    device: Annotated[str | None, Query(max_length=80)] = None,
+    recipe: Annotated[str | None, Query(max_length=120)] = None,
+) -> Response:
+    """Forget what was learnt of a device, of a recipe, or everything."""
+    return await command(
+        request,
+        actor,
+        lambda s: calibrating.reset_calibration(s, actor, device=device, recipe=recipe),
+        lambda count: {"lessons": count},
+    )

@@ -1,0 +1,581 @@
+"""Quotes: offers for a workload before it runs, accepted as they are, compared with what it took."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, Yuan, time_of, words, yuan_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.reading import Org, language_of, org_of
+from pearlstreet.api.routes.jobs import JobOut, job_out
+from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.building import Model
+from pearlstreet.quotes import comparing, scenarios, service
+from pearlstreet.quotes.comparing import Comparison
+from pearlstreet.quotes.model import (
+    Energy,
+    Kind,
+    Offer,
+    Price,
+    Question,
+    Quote,
+    Served,
+    Start,
+    State,
+    Wanted,
+    Workload,
+)
+from pearlstreet.quotes.scenarios import Changes, Rule, Scenario
+from pearlstreet.quotes.service import Accepted
+from pearlstreet.quotes.storing import workload_json
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/quotes", "quotes")
+Word = Annotated[str, Field(max_length=120)]
+Some = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+
+
+class ModelIn(In):
+    """What is known of the network. Parameters are counted one by one, not in billions."""
+
+    name: Word = Field("", examples=["Llama 3.1 8B"])
+    family: Word = Field("", description="dense-transformer, moe, encoder, vision, diffusion or other")
+    params: Some | None = None
+    active: Some | None = Field(None, description="Parameters that a token meets, of a mixture of experts")
+    layers: Whole | None = None
+    hidden: Whole | None = None
+    heads: Whole | None = None
+    kv_heads: Whole | None = None
+    vocabulary: Whole | None = None
+    forward_flops: Some | None = Field(None, description="Of one sample, where samples count and not tokens")
+
+
+class WorkloadIn(In):
+    """What is to be done. Which fields count follows from `kind`."""
+
+    kind: Kind = Field(Kind.TRAIN, description="train; infer: answer a number of requests; serve: for some hours; "
+                       "custom: you measured it elsewhere; history: your own finished jobs of a name")  # fmt: skip
+    model: ModelIn | None = None
+    precision: Word = "bf16"
+    mode: Word = Field("pretrain", description="pretrain, full or lora")
+    tokens: Some | None = None
+    samples: Some | None = None
+    epochs: Some = 1.0
+    sequence: Whole | None = None
+    batch_tokens: Some | None = None
+    recompute: Word | None = Field(None, description="none, selective or full")
+    tensor: Whole | None = Field(None, description="Fix tensor parallelism")
+    pipeline: Whole | None = Field(None, description="Fix pipeline parallelism")
+    data: Whole | None = Field(None, description="Fix data parallelism")
+    input_tokens: Whole = 1024
+    output_tokens: Whole = 256
+    concurrency: Some | None = Field(None, description="Requests at once")
+    requests_per_s: Some | None = Field(None, description="serve: requests that arrive a second")
+    requests: Some | None = Field(None, description="infer: requests to answer")
+    engine: Word = "vLLM"
+    hours: Some | None = Field(
+        None, description="serve: how long; custom: how long it took where it was measured"
+    )
+    accelerator: Word = Field("", description="custom: on what it was measured")
+    count: Whole = Field(1, description="custom: on how many")
+    job_name: Word = Field("", description="history: the jobs' name")
+    recipe: Word = Field(
+        "", description="Under which finished runs teach later estimates; empty: the job's name"
+    )
+
+
+class WantedIn(In):
+    """What the offers are narrowed to."""
+
+    accelerators: list[Word] = Field(default_factory=list, max_length=20)
+    count: int | None = Field(None, ge=1, le=65_536, description="Exactly so many accelerators")
+    most: int | None = Field(None, ge=1, le=65_536, description="At most so many")
+    hypothetical: Annotated[str, Field(max_length=400)] = Field(
+        "", description="Such as 128x8xH100-80G: hardware that the center does not have, to plan with"
+    )
+
+
+class QuestionIn(In):
+    """A workload, the job that would do it, and what is wanted of the offers."""
+
+    workload: WorkloadIn
+    job: dict[str, Any] | None = Field(
+        None,
+        description="A job specification without accelerators, tasks and time limit. Left out: to plan with, not to "
+        "accept",
+    )
+    wanted: WantedIn | None = None
+    project: Word | None = None
+
+
+class BandOut(Out):
+    """Four of five outcomes lie between p10 and p90."""
+
+    p10: float
+    median: float
+    p90: float
+
+
+class LineOut(Out):
+    """What one resource costs of the likely price."""
+
+    resource: str
+    amount: Yuan
+
+
+class PriceOut(Out):
+    """What a run costs, from the range of its time."""
+
+    p10: Yuan
+    median: Yuan
+    p90: Yuan
+    hourly: Yuan
+    lines: list[LineOut]
+
+
+class EnergyOut(Out):
+    """What it draws and emits. Null: the site has no fact to reckon it with."""
+
+    it_kwh: BandOut
+    facility_kwh: BandOut | None
+    carbon_kg: BandOut | None
+    cost: Yuan | None
+    basis: str | None
+
+
+class StartOut(Out):
+    """When it would start, were it submitted when the quote was made."""
+
+    basis: Literal["free", "limits", "predictions", "unknown"]
+    earliest: Time | None
+    likely: Time | None
+    latest: Time | None
+    position: int | None
+    why: str | None
+
+
+class ServedOut(Out):
+    """How a model serves."""
+
+    output_tokens_per_s: BandOut
+    requests_per_s: BandOut
+    ttft_s: BandOut
+    tpot_s: BandOut
+    carried_tokens_per_s: float
+    price_per_mtoken: Yuan | None
+
+
+class OfferOut(Out):
+    """One way to run it."""
+
+    id: str
+    names: list[str]
+    """What it is best at: cheapest, fastest, soonest, greenest."""
+    accelerator: str
+    tasks: int
+    per_task: int
+    count: int
+    owned: bool
+    can_be_accepted: bool
+    elapsed_s: BandOut
+    device_s: BandOut
+    price: PriceOut | None
+    energy: EnergyOut | None
+    start: StartOut | None
+    layout: dict[str, int | str]
+    memory_gib: float | None
+    device_memory_gib: float
+    served: ServedOut | None
+    utilisation: float | None
+    assumed: list[str]
+    warnings: list[str]
+    time_limit_s: float
+    job: dict[str, Any] | None
+    """The job specification that accepting submits."""
+
+
+class QuoteOut(Out):
+    """A question with its offers."""
+
+    id: str
+    org_id: str
+    project_id: str
+    owner: str
+    created: Time
+    valid_until: Time
+    state: State
+    workload: dict[str, Any]
+    wanted: dict[str, Any]
+    job_draft: dict[str, Any] | None
+    offers: list[OfferOut]
+    considered: int
+    price_version: int
+    recipe: str
+    accepted: str | None
+    job_id: str | None
+
+
+class AcceptIn(In):
+    """Which offer."""
+
+    offer: Word = Field(description="Its number, or what it is best at", examples=["1", "cheapest"])
+
+
+class AcceptedOut(Out):
+    """An accepted quote and its job."""
+
+    quote: QuoteOut
+    job: JobOut
+
+
+class ComparedOut(Out):
+    """One measure, as it was quoted and as it was."""
+
+    measure: str
+    quoted: BandOut | None
+    actual: float | None
+    error: float | None
+    """Actual over quoted median, less one."""
+    inside: bool | None
+
+
+class ComparisonOut(Out):
+    """Quoted beside actual."""
+
+    quote_id: str
+    offer: OfferOut
+    job: JobOut
+    rows: list[ComparedOut]
+    is_over: bool
+    attempts: int
+    taught: bool
+    notes: list[str]
+
+
+class RuleOut(Out):
+    """A rule of thumb that can be worked out."""
+
+    name: str
+    title: str
+    params: float
+    exaflops: float
+    days: float
+
+
+class Rules(Out):
+    """Rules of thumb."""
+
+    items: list[RuleOut]
+
+
+class ReadingOut(Out):
+    """How many tokens the rule means at one utilisation."""
+
+    mfu: float
+    tokens: float
+    tokens_a_parameter: float
+
+
+class ScenarioOut(Out):
+    """A rule with its tokens and utilisation explicit, and what the estimates say."""
+
+    rule: RuleOut
+    mfu: float
+    tokens: float
+    flops: float
+    rule_days: float
+    readings: list[ReadingOut]
+    optimal_days: float
+    offers: list[OfferOut]
+    unfit: list[str]
+    notes: list[str]
+
+
+def band_out(band: Band | None) -> dict[str, float] | None:
+    """A range as JSON."""
+    return None if band is None else {"p10": band.p10, "median": band.median, "p90": band.p90}
+
+
+def offer_out(offer: Offer, language: str) -> dict[str, Any]:
+    """An offer as JSON."""
+    return {
+        "id": offer.id,
+        "names": list(offer.names),
+        "accelerator": offer.accelerator,
+        "tasks": offer.tasks,
+        "per_task": offer.per_task,
+        "count": offer.count,
+        "owned": offer.owned,
+        "can_be_accepted": offer.spec is not None,
+        "elapsed_s": band_out(offer.elapsed_s),
+        "device_s": band_out(offer.device_s),
+        "price": _price(offer.price),
+        "energy": _energy(offer.energy, language),
+        "start": _start(offer.start, language),
+        "layout": dict(offer.layout),
+        "memory_gib": offer.memory_gib,
+        "device_memory_gib": offer.device_memory_gib,
+        "served": _served(offer.served),
+        "utilisation": offer.utilisation,
+        "assumed": [words(one, language) for one in offer.assumed],
+        "warnings": [words(one, language) for one in offer.warnings],
+        "time_limit_s": offer.time_limit_s,
+        "job": None if offer.spec is None else dict(offer.spec),
+    }
+
+
+def _price(price: Price | None) -> dict[str, Any] | None:
+    if price is None:
+        return None
+    return {
+        "p10": yuan_of(price.p10),
+        "median": yuan_of(price.median),
+        "p90": yuan_of(price.p90),
+        "hourly": yuan_of(price.hourly),
+        "lines": [{"resource": line.resource, "amount": yuan_of(line.amount)} for line in price.lines],
+    }
+
+
+def _energy(energy: Energy | None, language: str) -> dict[str, Any] | None:
+    if energy is None:
+        return None
+    return {
+        "it_kwh": band_out(energy.it_kwh),
+        "facility_kwh": band_out(energy.facility_kwh),
+        "carbon_kg": band_out(energy.carbon_kg),
+        "cost": None if energy.cost is None else yuan_of(energy.cost),
+        "basis": words(energy.basis, language),
+    }
+
+
+def _start(start: Start | None, language: str) -> dict[str, Any] | None:
+    if start is None:
+        return None
+    return {
+        "basis": start.basis,
+        "earliest": time_of(start.earliest_us),
+        "likely": time_of(start.likely_us),
+        "latest": time_of(start.latest_us),
+        "position": start.position,
+        "why": words(start.why, language),
+    }
+
+
+def _served(served: Served | None) -> dict[str, Any] | None:
+    if served is None:
+        return None
+    each = served.price_per_mtoken
+    return {
+        "output_tokens_per_s": band_out(served.output_tokens_per_s),
+        "requests_per_s": band_out(served.requests_per_s),
+        "ttft_s": band_out(served.ttft_s),
+        "tpot_s": band_out(served.tpot_s),
+        "carried_tokens_per_s": served.carried_tokens_per_s,
+        "price_per_mtoken": None if each is None else yuan_of(each),
+    }
+
+
+def quote_out(quote: Quote, language: str) -> dict[str, Any]:
+    """A quote as JSON."""
+    wanted, draft = quote.question.wanted, quote.question.draft
+    return {
+        "id": quote.id,
+        "org_id": quote.org_id,
+        "project_id": quote.project_id,
+        "owner": quote.owner,
+        "created": time_of(quote.created_us),
+        "valid_until": time_of(quote.valid_until_us),
+        "state": quote.state.value,
+        "workload": workload_json(quote.question.workload),
+        "wanted": {
+            "accelerators": list(wanted.accelerators),
+            "count": wanted.count,
+            "most": wanted.most,
+            "hypothetical": wanted.hypothetical,
+        },
+        "job_draft": None if draft is None else dict(draft),
+        "offers": [offer_out(offer, language) for offer in quote.offers],
+        "considered": quote.considered,
+        "price_version": quote.price_number,
+        "recipe": quote.recipe,
+        "accepted": quote.accepted,
+        "job_id": quote.job_id,
+    }
+
+
+def accepted_out(found: Accepted, language: str) -> dict[str, Any]:
+    """An accepted quote as JSON."""
+    return {"quote": quote_out(found.quote, language), "job": job_out(found.job, language)}
+
+
+def comparison_out(found: Comparison, language: str) -> dict[str, Any]:
+    """A comparison as JSON."""
+    return {
+        "quote_id": found.quote.id,
+        "offer": offer_out(found.offer, language),
+        "job": job_out(found.job, language),
+        "rows": [
+            {
+                "measure": row.measure,
+                "quoted": band_out(row.quoted),
+                "actual": row.actual,
+                "error": row.error,
+                "inside": row.inside,
+            }
+            for row in found.rows
+        ],
+        "is_over": found.is_over,
+        "attempts": found.attempts,
+        "taught": found.taught,
+        "notes": [words(note, language) for note in found.notes],
+    }
+
+
+def rule_out(rule: Rule, language: str) -> dict[str, Any]:
+    """A rule of thumb as JSON."""
+    return {
+        "name": rule.name,
+        "title": words(rule.title, language),
+        "params": rule.params,
+        "exaflops": rule.exaflops,
+        "days": rule.days,
+    }
+
+
+def scenario_out(found: Scenario, language: str) -> dict[str, Any]:
+    """A scenario as JSON."""
+    return {
+        "rule": rule_out(found.rule, language),
+        "mfu": found.mfu,
+        "tokens": found.tokens,
+        "flops": found.flops,
+        "rule_days": found.rule_days,
+        "readings": [
+            {"mfu": one.mfu, "tokens": one.tokens, "tokens_a_parameter": one.tokens_a_parameter}
+            for one in found.readings
+        ],
+        "optimal_days": found.optimal_days,
+        "offers": [offer_out(offer, language) for offer in found.offers],
+        "unfit": [words(one, language) for one in found.unfit],
+        "notes": [words(note, language) for note in found.notes],
+    }
+
+
+def question_of(body: QuestionIn) -> Question:
+    """What a body asks."""
+    asked, narrowed = body.workload.model_dump(), body.wanted
+    work = Workload(**{**asked, "model": Model(**(asked["model"] or {}))})
+    wanted = Wanted()
+    if narrowed is not None:
+        wanted = Wanted(tuple(narrowed.accelerators), narrowed.count, narrowed.most, narrowed.hypothetical)
+    return Question(work, body.job, wanted, body.project)
+
+
+@door.post("", scope="jobs:write", status_code=201, responses={201: {"model": QuoteOut}})
+async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org = None) -> Response:
+    """Ask for offers. They are valid for a day; nothing is submitted."""
+    center, language = center_of(request), language_of(request)
+    question, of = question_of(body), org_of(actor, org)
+    return await command(
+        request,
+        actor,
+        lambda s: service.ask_quote(s, actor, center.runtime, of, question),
+        lambda found: quote_out(found, language),
+        status=201,
+    )
+
+
+@door.get("", scope="jobs:read", responses={200: {"model": Page[QuoteOut]}})
+async def list_quotes(
+    request: Request,
+    actor: Actor = Asker,
+    org: Org = None,
+    state: Annotated[list[State] | None, Query()] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Quotes, newest first."""
+    store, language = center_of(request).store, language_of(request)
+    before = read_cursor(cursor)
+    return await query(
+        lambda: service.list_quotes(
+            store, actor, org, states=tuple(state or ()), before=before, limit=limit + 1
+        ),
+        lambda rows: page(rows, limit, lambda row: row.id, lambda row: quote_out(row, language)),
+    )
+
+
+@door.get("/scenarios", signed_in=True, responses={200: {"model": Rules}})
+async def list_scenarios(request: Request) -> Response:
+    """Rules of thumb that can be worked out."""
+    language = language_of(request)
+    return await query(
+        scenarios.list_scenarios, lambda rules: {"items": [rule_out(rule, language) for rule in rules]}
+    )
+
+
+@door.get("/scenarios/{scenario}", scope="nodes:read", responses={200: {"model": ScenarioOut}})
+async def scenario(
+    request: Request,
+    scenario: str,
+    actor: Actor = Asker,
+    tokens: Annotated[float | None, Query(allow_inf_nan=False)] = None,
+    mfu: Annotated[float | None, Query(allow_inf_nan=False, description="Share of the rated peak")] = None,
+    accelerator: Annotated[list[str] | None, Query(max_length=6)] = None,
+) -> Response:
+    """Work a rule of thumb out on hypothetical hardware of its size."""
+    center, language = center_of(request), language_of(request)
+    changes = Changes(tokens, mfu, tuple(accelerator or ()))
+    return await query(
+        lambda: scenarios.run_scenario(center.store, actor, center.runtime, scenario, changes),
+        lambda found: scenario_out(found, language),
+    )
+
+
+@door.get("/{quote}", scope="jobs:read", responses={200: {"model": QuoteOut}})
+async def quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
+    """One quote."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: service.get_quote(store, actor, quote), lambda found: quote_out(found, language)
+    )
+
+
+@door.delete("/{quote}", scope="jobs:write", responses={200: {"model": QuoteOut}})
+async def withdraw(request: Request, quote: str, actor: Actor = Asker) -> Response:
+    """Withdraw an open quote, so that nobody accepts it."""
+    language = language_of(request)
+    return await command(
+        request,
+        actor,
+        lambda s: service.withdraw_quote(s, actor, quote),
+        lambda found: quote_out(found, language),
+    )
+
+
+@door.post("/{quote}/accept", scope="jobs:write", status_code=201, responses={201: {"model": AcceptedOut}})
+async def accept(request: Request, quote: str, body: AcceptIn, actor: Actor = Asker) -> Response:
+    """Submit exactly what an offer says, at the quote's prices."""
+    center, language = center_of(request), language_of(request)
+    return await command(
+        request,
+        actor,
+        lambda s: service.accept_quote(s, actor, center.runtime, quote, body.offer),
+        lambda found: accepted_out(found, language),
+        status=201,
+    )
+
+
+@door.get("/{quote}/comparison", scope="jobs:read", responses={200: {"model": ComparisonOut}})
+async def comparison(request: Request, quote: str, actor: Actor = Asker) -> Response:
+    """What was quoted beside what the job took."""
+    store, language = center_of(request).store, language_of(request)
+    return await query(
+        lambda: comparing.compare_quote(store, actor, quote),
+        lambda found: comparison_out(found, language),
+    )

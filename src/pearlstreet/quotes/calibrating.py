@@ -1,0 +1,257 @@
+"""What finished quoted jobs and node benchmarks teach: rows, the calibration they make, and forgetting.
+
+Only a job that succeeded in its first attempt teaches: one that was cancelled, failed or displaced says nothing of how
+long the work takes. Device factors are the center's; a recipe's factor belongs to its organisation alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.estimate import devices
+from pearlstreet.compute.estimate.learning import Bench, Calibration, Finished, bench_of, calibrate
+from pearlstreet.compute.hardware.bench.result import BenchResult
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.jobs.model import ENDED, JobState
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.pool.inventory import CHANGED
+from pearlstreet.compute.pool.tables import benchmarks
+from pearlstreet.quotes.model import Offer, State
+from pearlstreet.quotes.storing import offer_from_json
+from pearlstreet.quotes.tables import lessons, quotes
+from pearlstreet.store import audit
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
+from pearlstreet.tenancy.model import Actor
+
+LOOP = "calibration"
+SCOPE_READ, SCOPE_RESET = "nodes:read", "nodes:write"
+RUN, BENCH = "run", "bench"
+MOST = 20_000
+"""Lessons that count, the newest."""
+SOME = 200
+PRECISIONS = ("bf16", "fp16")
+"""Of a node's benchmark, the first that it has speaks."""
+_KNOWN = (
+    sa.select(lessons).where(lessons.c.forgotten_us.is_(None)).order_by(lessons.c.at_us.desc()).limit(MOST)
+)
+_ENDED_JOBS = (
+    sa.select(quotes.c.id, quotes.c.job_id)
+    .join(jobs, jobs.c.id == quotes.c.job_id)
+    .where(quotes.c.teaches.is_(True), quotes.c.state == State.ACCEPTED.value)
+    .where(jobs.c.state.in_([state.value for state in ENDED]))
+    .order_by(quotes.c.id)
+    .limit(SOME)
+)
+_NEWEST = sa.select(sa.func.max(benchmarks.c.id)).group_by(benchmarks.c.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of the calibration, as people see it."""
+
+    device: str
+    recipe: str
+    """Empty: the device's own."""
+    org_id: str | None
+    """Whose recipe it is."""
+    factor: float
+    """What estimated times are multiplied with; a recipe's on top of its device's."""
+    deviation: float
+    """Of the factor's logarithm."""
+    runs: int
+    benches: int
+
+
+def read_calibration(tx: Tx) -> Calibration:
+    """All that is not forgotten."""
+    return calibration_of(tx.rows(_KNOWN))
+
+
+def calibration_of(rows: Sequence[Row]) -> Calibration:
+    """PURE: the calibration that these lessons make."""
+    runs = [
+        Finished(row["device"], row["recipe"], row["expected"], row["actual"])
+        for row in rows
+        if row["kind"] == RUN
+    ]
+    benches = [Bench(row["device"], row["actual"], row["expected"]) for row in rows if row["kind"] == BENCH]
+    return calibrate(runs, benches)
+
+
+def recipe_key(org_id: str, recipe: str) -> str:
+    """Under which a recipe's factor is kept: nobody else's runs of that name count."""
+    return f"{org_id}/{recipe}"[:200] if recipe else ""
+
+
+def show_calibration(store: Store, actor: Actor) -> Sequence[Factor]:
+    """Factors of devices, and of the recipes of organisations that the actor may see; by device, then recipe."""
+    actor.require(SCOPE_READ)
+    found = store.read(read_calibration)
+    mine = actor.orgs_with("jobs:read")
+    shown = [
+        Factor(device, "", None, one.factor, one.deviation, one.runs, one.benches)
+        for device, one in found.devices.items()
+    ]
+    for (key, device), one in found.recipes.items():
+        org_id, _, recipe = key.partition("/")
+        if mine is None or org_id in mine:
+            shown.append(Factor(device, recipe, org_id, one.factor, one.deviation, one.runs, 0))
+    return sorted(shown, key=lambda one: (one.device, one.org_id or "", one.recipe))
+
+
+def reset_calibration(
+    store: Store,
+    actor: Actor,
+    *,
+    device: str | None = None,
+    recipe: str | None = None,
+    org_id: str | None = None,
+) -> int:
+    """Forget what was learnt of a device, of a recipe (of an organisation), or everything; how many lessons.
+
+    Raises Forbidden.
+    """
+    actor.require(SCOPE_RESET)
+
+    def command(tx: Tx) -> int:
+        where: list[sa.ColumnElement[bool]] = [lessons.c.forgotten_us.is_(None)]
+        if device is not None:
+            entry = devices.find(device, catalogue())
+            where.append(lessons.c.device == (entry.id if entry is not None else device))
+        if recipe is not None:
+            where.append(lessons.c.recipe.endswith(f"/{recipe}", autoescape=True))
+        if org_id is not None:
+            where.append(lessons.c.org_id == org_id)
+        count = tx.execute(sa.update(lessons).where(*where).values(forgotten_us=tx.now_us)).rowcount
+        details = {"device": device, "recipe": recipe, "org": org_id, "lessons": count}
+        audit.record(
+            tx, actor=actor.label, action="calibration.reset", target=device or "all", details=details
+        )
+        return int(count)
+
+    return store.write(command)
+
+
+def calibration_loop() -> Loop:
+    """Takes what ended and what was measured into the lessons."""
+    learner = Learner()
+    return CycleLoop(name=LOOP, cycle=learner.look, hints=(CHANGED,), interval_s=15.0)
+
+
+@dataclass(slots=True)
+class Learner:
+    """Looks for jobs of accepted quotes that ended, and for nodes measured anew."""
+
+    guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
+    seen: str = ""
+    """The newest benchmark that was looked at."""
+
+    def look(self, store: Store) -> bool:
+        """One look at both."""
+        found = store.read(lambda tx: tx.rows(_ENDED_JOBS))
+        self.guard.keep([row["id"] for row in found])
+        for row in found:
+            self.guard.run(store, row["id"], partial(store.write, partial(_learn_from, row["id"])))
+        newest = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(benchmarks.c.id))))
+        if newest is not None and newest != self.seen:
+            store.write(_learn_benches)
+            self.seen = newest
+        return len(found) == SOME
+
+
+def _learn_from(quote_id: str, tx: Tx) -> None:
+    row = tx.first(sa.select(quotes).where(quotes.c.id == quote_id))
+    if row is None or not row["teaches"]:
+        return
+    tx.execute(sa.update(quotes).where(quotes.c.id == quote_id).values(teaches=False))
+    offer = next(offer_from_json(one) for one in row["offers"] if one["id"] == row["accepted"])
+    actual_s = taken_device_s(tx, row["job_id"], offer)
+    entry = devices.find(offer.accelerator, catalogue())
+    if actual_s is None or entry is None:
+        return
+    lesson = {
+        "kind": RUN,
+        "subject": row["job_id"],
+        "device": entry.id,
+        "source": quote_id,
+        "org_id": row["org_id"],
+        "recipe": row["recipe"],
+        "expected": offer.untaught_device_s,
+        "actual": actual_s,
+        "at_us": tx.now_us,
+        "forgotten_us": None,
+    }
+    tx.execute(sa.insert(lessons).values(**lesson))
+
+
+def taken_device_s(tx: Tx, job_id: str, offer: Offer) -> float | None:
+    """Device seconds of a job that may teach; None for one that may not."""
+    job = tx.first(sa.select(jobs).where(jobs.c.id == job_id))
+    if job is None or job["state"] != JobState.SUCCEEDED.value or job["attempts"] != 1:
+        return None
+    tried = tx.first(sa.select(attempts).where(attempts.c.id == job["attempt_id"]))
+    if tried is None or tried["started_us"] is None or tried["ended_us"] is None:
+        return None
+    if tried["usage"].get("model") != offer.accelerator:
+        return None
+    took_s = (tried["ended_us"] - tried["started_us"]) / US_PER_S * offer.count
+    return took_s if took_s > 0 else None
+
+
+def _learn_benches(tx: Tx) -> None:
+    """The newest benchmark of each node, once."""
+    have = {
+        (row["subject"], row["device"]): row["source"]
+        for row in tx.rows(sa.select(lessons).where(lessons.c.kind == BENCH))
+    }
+    for row in tx.rows(sa.select(benchmarks).where(benchmarks.c.id.in_(_NEWEST))):
+        for device, bench in benches_of(row["result"]).items():
+            if have.get((row["node"], device)) == row["id"]:
+                continue
+            here = (
+                (lessons.c.kind == BENCH) & (lessons.c.subject == row["node"]) & (lessons.c.device == device)
+            )
+            tx.execute(sa.delete(lessons).where(here))
+            lesson = {
+                "kind": BENCH,
+                "subject": row["node"],
+                "device": device,
+                "source": row["id"],
+                "org_id": None,
+                "recipe": "",
+                "expected": bench.expected_tflops,
+                "actual": bench.measured_tflops,
+                "at_us": row["at_us"],
+                "forgotten_us": None,
+            }
+            tx.execute(sa.insert(lessons).values(**lesson))
+
+
+def benches_of(result: Mapping[str, Any]) -> dict[str, Bench]:
+    """PURE: device → the middle one of a node's devices of that kind, beside what is expected of it."""
+    try:
+        measured = BenchResult.from_json(json.dumps(dict(result))).devices
+    except ValueError:
+        return {}  # of an older form: measure again
+    found: dict[str, list[Bench]] = {}
+    for device in measured:
+        if device.index is None:
+            continue
+        for precision in PRECISIONS:
+            bench = bench_of(device, catalogue(), precision)
+            if bench is not None and bench.measured_tflops > 0 and bench.expected_tflops > 0:
+                found.setdefault(bench.device, []).append(bench)
+                break
+    return {
+        device: Bench(device, median(one.measured_tflops for one in seen), seen[0].expected_tflops)
+        for device, seen in found.items()
+    }

@@ -1,0 +1,192 @@
+"""PURE: on which hardware of the center, and on how much of it, a workload may be asked about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.catalogue.cluster import parse_cluster
+from pearlstreet.compute.scheduling.builder import GFLOPS_PER_PFLOPS
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.rows import Quota, match_models
+from pearlstreet.quotes.model import Wanted
+
+MOST_CARDS = 65_536
+CPUS_A_CARD, MEMORY_GIB_A_CARD = 8.0, 64.0
+"""What a task gets beside each accelerator unless its draft says otherwise, if the node has so much for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """So many tasks with so many accelerators each."""
+
+    model: str
+    """As the center's nodes report it, or the catalogue's id."""
+    tasks: int
+    per_task: int
+    per_node: int
+    """Accelerators of a node."""
+    owned: bool
+    cpus_a_card: float
+    """Of the smallest such node."""
+    memory_gib_a_card: float
+    pflops: float | None
+    """Normalised, of one accelerator."""
+
+    @property
+    def count(self) -> int:
+        """Accelerators in all."""
+        return self.tasks * self.per_task
+
+
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    """Nodes of one model with equally many accelerators that work."""
+
+    model: str
+    per_node: int
+    nodes: int
+    cpus_a_card: float
+    memory_gib_a_card: float
+    pflops: float | None
+
+
+def candidates(snapshot: Snapshot | None, wanted: Wanted) -> tuple[Candidate, ...]:
+    """What is asked about: hardware of the center, or the hypothetical. Raises InvalidInput for unknown names."""
+    if wanted.hypothetical:
+        return tuple(_hypothetical(wanted.hypothetical))
+    stocks = _stocks(snapshot) if snapshot is not None else []
+    if wanted.accelerators:
+        stocks = _named(stocks, wanted.accelerators)
+    found = [one for stock in stocks for one in _of(stock, wanted)]
+    return tuple(dict.fromkeys(found))
+
+
+def _named(stocks: Sequence[_Stock], names: Sequence[str]) -> list[_Stock]:
+    models = tuple(dict.fromkeys(stock.model for stock in stocks))
+    problems, allowed = [], set()
+    book = catalogue()
+    for number, name in enumerate(names):
+        mine = {
+            *match_models((name,), models),
+            *(model for model in models if book.matches(name, model)),
+        }
+        allowed |= mine
+        if not mine:
+            known = book.find(name)
+            message = (
+                text("The center has no {accelerator}", accelerator=known.name)
+                if known is not None
+                else text("The catalogue has no accelerator called {name}", name=repr(name[:60]))
+            )
+            near = book.suggest(name)
+            hint = (
+                text("It has {models}", models=", ".join(models))
+                if known is not None or not near
+                else text("Did you mean {names}?", names=", ".join(near))
+            )
+            problems.append(Problem(f"wanted.accelerators[{number}]", message, hint=hint))
+    if problems:
+        raise InvalidInput(text("The offers cannot be narrowed to this"), problems=problems)
+    return [stock for stock in stocks if stock.model in allowed]
+
+
+def _stocks(snapshot: Snapshot) -> list[_Stock]:
+    """Nodes that may be given work, by model and by how many accelerators of it work."""
+    nodes, found = snapshot.nodes, []
+    for number, model in enumerate(snapshot.models):
+        usable = (nodes.device_model == number) & nodes.device_healthy & nodes.schedulable[:, None]
+        each = usable.sum(axis=1)
+        gflops = int(snapshot.model_gflops[number])
+        for size, count in sorted(Counter(int(n) for n in each if n).items()):
+            here = np.flatnonzero(each == size)
+            found.append(
+                _Stock(
+                    model,
+                    size,
+                    count,
+                    float(nodes.cpu_total[here].min()) / 1000 / size,
+                    float(nodes.memory_total[here].min()) / 1024 / size,
+                    gflops / GFLOPS_PER_PFLOPS or None,
+                )
+            )
+    return found
+
+
+def _of(stock: _Stock, wanted: Wanted) -> Iterable[Candidate]:
+    for tasks, per_task in _shapes(stock.nodes, stock.per_node, wanted.count):
+        count = tasks * per_task
+        if count > min(wanted.most or MOST_CARDS, MOST_CARDS) or wanted.count not in (None, count):
+            continue
+        yield Candidate(
+            stock.model, tasks, per_task, stock.per_node, True,
+            stock.cpus_a_card, stock.memory_gib_a_card, stock.pflops,
+        )  # fmt: skip
+
+
+def _shapes(nodes: int, per_node: int, exactly: int | None) -> list[tuple[int, int]]:
+    """(tasks, accelerators of each): powers of two in a node, then whole nodes, in powers of two and half-way between."""
+    if exactly is not None:
+        if exactly <= per_node:
+            return [(1, exactly)]
+        return (
+            [(exactly // per_node, per_node)]
+            if exactly % per_node == 0 and exactly <= nodes * per_node
+            else []
+        )
+    inside = [(1, size) for size in steps(per_node) if size == per_node or size & (size - 1) == 0]
+    return inside + [(count, per_node) for count in steps(nodes) if count > 1]
+
+
+def steps(most: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12 … up to `most`, which is one of them."""
+    found, size = {1, most}, 2
+    while size <= most:
+        found |= {size, size * 3 // 2} if size * 3 // 2 <= most else {size}
+        size *= 2
+    return sorted(found)
+
+
+def _hypothetical(written: str) -> Iterable[Candidate]:
+    """Every group of the line as one candidate."""
+    try:
+        groups = parse_cluster(written)
+    except InvalidInput as error:
+        problem = Problem("wanted.hypothetical", error.message, hint=error.hint)
+        raise InvalidInput(text("The hypothetical hardware is not right"), problems=[problem]) from None
+    for group in groups:
+        if group.accelerator is None or group.nodes * group.devices_per_node > MOST_CARDS:
+            message = text("It names between 1 and {most} accelerators of each model", most=MOST_CARDS)
+            problem = Problem("wanted.hypothetical", message)
+            raise InvalidInput(text("The hypothetical hardware is not right"), problems=[problem])
+        yield Candidate(
+            group.accelerator.id, group.nodes, group.devices_per_node, group.devices_per_node, False,
+            CPUS_A_CARD, MEMORY_GIB_A_CARD, None,
+        )  # fmt: skip
+
+
+def is_allowed(quotas: Iterable[Quota], org: str, project: str, candidate: Candidate, cpus: float) -> bool:
+    """Whether the limits of the organisation and the project ever let it run."""
+    for quota in quotas:
+        if quota.org != org or quota.project not in ("", project):
+            continue
+        kind, _, pattern = quota.resource.partition(":")
+        ceiling = quota.maximum
+        if not quota.borrow and quota.guaranteed is not None:
+            ceiling = quota.guaranteed if ceiling is None else min(ceiling, quota.guaranteed)
+        if ceiling is None or (pattern and not match_models((pattern,), (candidate.model,))):
+            continue
+        needed = {
+            "cards": float(candidate.count),
+            "pflops": candidate.count * (candidate.pflops or 0.0),
+            "cpus": cpus,
+        }[kind]
+        if needed > ceiling + 1e-9:
+            return False
+    return True

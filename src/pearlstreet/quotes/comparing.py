@@ -1,0 +1,149 @@
+"""An accepted quote beside what its job really took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import Conflict
+from pearlstreet.base.money import MICRO
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.views import job_view
+from pearlstreet.ledger.statement import cost_of
+from pearlstreet.quotes.model import Offer, Quote
+from pearlstreet.quotes.service import find_quote, quote_of
+from pearlstreet.quotes.siting import Taken, taken_energy
+from pearlstreet.quotes.tables import lessons
+from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.tenancy.model import Actor
+
+WAIT, ELAPSED, DEVICE, PRICE = "wait_s", "elapsed_s", "device_s", "price_yuan"
+IT, FACILITY, CARBON = "it_kwh", "facility_kwh", "carbon_kg"
+MEASURES = (WAIT, ELAPSED, DEVICE, PRICE, IT, FACILITY, CARBON)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One measure: as it was quoted and as it was."""
+
+    measure: str
+    """One of MEASURES; its ending names the unit."""
+    quoted: Band | None
+    actual: float | None
+    """Up to now while the job runs; None where nothing is known."""
+
+    @property
+    def error(self) -> float | None:
+        """Actual over quoted median, less one; None where one of them is missing or nothing was quoted."""
+        if self.quoted is None or self.actual is None or self.quoted.median <= 0:
+            return None
+        return self.actual / self.quoted.median - 1.0
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether it came to lie in the quoted range."""
+        if self.quoted is None or self.actual is None:
+            return None
+        # What is rounded or metered in steps may miss a range of no width by a hair.
+        slack = 1e-6 * max(abs(self.quoted.p90), 1.0)
+        return self.quoted.p10 - slack <= self.actual <= self.quoted.p90 + slack
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The whole comparison."""
+
+    quote: Quote
+    offer: Offer
+    job: JobView
+    rows: tuple[Compared, ...]
+    is_over: bool
+    """The job has ended: the figures are final."""
+    attempts: int
+    taught: bool
+    """It is among what calibrates estimates."""
+    notes: tuple[Text, ...]
+
+
+def compare_quote(store: Store, actor: Actor, quote_id: str) -> Comparison:
+    """Quoted beside actual. Raises NotFound, Conflict for a quote that was not accepted."""
+    return store.read(lambda tx: _compare(tx, actor, quote_id))
+
+
+def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
+    quote = quote_of(find_quote(tx, actor, quote_id), tx.now_us)
+    if quote.accepted is None or quote.job_id is None:
+        raise Conflict(
+            text("Quote {quote} was not accepted: there is nothing to compare with", quote=quote.id),
+            hint=text("Accept an offer: pearl quote accept {quote} OFFER", quote=quote.id),
+        )
+    offer = next(one for one in quote.offers if one.id == quote.accepted)
+    row = tx.first(sa.select(jobs).where(jobs.c.id == quote.job_id))
+    if row is None:
+        raise Conflict(text("Job {job} is not kept any more", job=quote.job_id))
+    tried = tx.rows(sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number))
+    job, is_over = job_view(row), JobState(row["state"]) in ENDED
+    taught = tx.scalar(
+        sa.select(sa.func.count())
+        .select_from(lessons)
+        .where(lessons.c.subject == row["id"], lessons.c.forgotten_us.is_(None))
+    )
+    took = taken_energy(tx, row["id"])
+    rows = tuple(Compared(name, *pair) for name, pair in _pairs(tx, quote, offer, row, tried, took).items())
+    return Comparison(quote, offer, job, rows, is_over, len(tried), bool(taught), _notes(job, tried, is_over))
+
+
+def _pairs(
+    tx: Tx, quote: Quote, offer: Offer, row: Row, tried: Sequence[Row], took: Taken | None
+) -> dict[str, tuple[Band | None, float | None]]:
+    """Measure → as quoted, as it was."""
+    runs = [
+        (one["started_us"], one["ended_us"] or tx.now_us) for one in tried if one["started_us"] is not None
+    ]
+    elapsed_s = (runs[-1][1] - runs[-1][0]) / US_PER_S if runs else None
+    wait_s = (runs[0][0] - row["submitted_us"]) / US_PER_S if runs else None
+    spent = sum(line.amount.micro for line in cost_of(tx, row["org_id"], row["id"])) / MICRO
+    price, energy = offer.price, offer.energy
+    priced = None
+    if price is not None:
+        priced = Band(price.p10.micro / MICRO, price.median.micro / MICRO, price.p90.micro / MICRO)
+    return {
+        WAIT: (_wait(quote, offer), wait_s),
+        ELAPSED: (offer.elapsed_s, elapsed_s),
+        DEVICE: (offer.device_s, None if elapsed_s is None else elapsed_s * offer.count),
+        PRICE: (priced, spent if runs else None),
+        IT: (energy.it_kwh if energy else None, took.it_kwh if took else None),
+        FACILITY: (energy.facility_kwh if energy else None, took.facility_kwh if took else None),
+        CARBON: (energy.carbon_kg if energy else None, took.carbon_kg if took else None),
+    }
+
+
+def _wait(quote: Quote, offer: Offer) -> Band | None:
+    start = offer.start
+    if start is None or start.earliest_us is None or start.likely_us is None or start.latest_us is None:
+        return None
+    found = (start.earliest_us, start.likely_us, start.latest_us)
+    early, likely, late = (max(0.0, (at_us - quote.created_us) / US_PER_S) for at_us in found)
+    return Band(early, likely, late)
+
+
+def _notes(job: JobView, tried: Sequence[Row], is_over: bool) -> tuple[Text, ...]:
+    """What makes the comparison other than it seems."""
+    found = []
+    if not is_over:
+        found.append(text("The job has not ended: figures are as of now"))
+    elif job.state is not JobState.SUCCEEDED:
+        found.append(text("The job did not succeed, so it teaches nothing"))
+    elif len(tried) > 1:
+        found.append(
+            text(
+                "It took {count} attempts; times are the last one's, so it teaches nothing", count=len(tried)
+            )
+        )
+    return tuple(found)

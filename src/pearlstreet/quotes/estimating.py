@@ -1,0 +1,366 @@
+"""PURE: what a workload takes on one candidate: time, energy, memory, layout, or how it serves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import HOUR_S
+from pearlstreet.compute.estimate import building, devices
+from pearlstreet.compute.estimate.asking import (
+    Band,
+    Layout,
+    ServingEstimate,
+    energy_kwh,
+    estimate_serving,
+    estimate_training,
+)
+from pearlstreet.compute.estimate.learning import Calibration
+from pearlstreet.compute.estimate.model import Partial, Serving, Training
+from pearlstreet.compute.hardware.catalogue import Catalogue
+from pearlstreet.compute.hardware.normalise import normalised_rate
+from pearlstreet.quotes.candidates import Candidate
+from pearlstreet.quotes.model import Kind, Workload
+
+ACCURATE, OTHER_DEVICE, OTHER_COUNT = 0.1, 0.35, 0.12
+"""Deviations of the logarithm of time: between equal runs; scaled to another kind of device by its normalised compute;
+for each doubling of their number."""
+LOSS = 0.05
+"""What each doubling of the devices is taken to cost in device time, as a logarithm."""
+LONGEST_S = 100.0 * 365 * 86_400
+LAYOUT = (
+    "tensor",
+    "pipeline",
+    "data",
+    "context",
+    "expert",
+    "zero",
+    "recompute",
+    "micro_batch",
+    "virtual_stages",
+)
+SERVE_HOURS = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One finished run of the tenant's."""
+
+    model: str
+    count: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What it takes on one candidate."""
+
+    elapsed_s: Band
+    device_s: Band
+    it_kwh: Band
+    layout: Mapping[str, int | str]
+    memory_gib: float | None
+    device_memory_gib: float
+    serving: ServingEstimate | None
+    utilisation: float | None
+    assumed: tuple[Text, ...]
+    warnings: tuple[Text, ...]
+    untaught_device_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why it does not run there."""
+
+    why: Text
+    shortfall: float = math.inf
+    """How many times over the memory; the smallest is the nearest miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What estimates stand on beside the question."""
+
+    book: Catalogue
+    learnt: Calibration
+    recipe: str
+    past: Sequence[Past] = ()
+
+
+def estimate(work: Workload, candidate: Candidate, known: Background) -> Work | Unfit:
+    """One candidate. A workload that `check_workload` passed never raises."""
+    if work.kind is Kind.TRAIN:
+        return _training(work, candidate, known)
+    if work.kind in (Kind.INFER, Kind.SERVE):
+        return _serving(work, candidate, known)
+    return _scaled(work, candidate, known)
+
+
+def check_workload(work: Workload, book: Catalogue, past: Sequence[Past]) -> None:
+    """Raise InvalidInput with everything that is wrong with it, whatever the hardware."""
+    problems = list(_own_problems(work, past))
+    try:
+        anything = building.Machines("h100-sxm-80g", building.MOST_DEVICES)
+        if work.kind is Kind.TRAIN:
+            training_of(work, anything, book, "")
+        elif work.kind in (Kind.INFER, Kind.SERVE):
+            serving_of(work, anything, book)
+    except InvalidInput as error:
+        problems += [replace(one, field=field_of(one.field)) for one in error.problems]
+        if not error.problems:
+            problems.append(Problem("workload", error.message, hint=error.hint))
+    if work.kind is Kind.CUSTOM and devices.find(work.accelerator, book) is None:
+        near = book.suggest(work.accelerator)
+        problems.append(
+            Problem(
+                "workload.accelerator",
+                text("The catalogue has no accelerator called {name}", name=repr(work.accelerator[:60])),
+                hint=text("Did you mean {names}?", names=", ".join(near)) if near else None,
+            )
+        )
+    if problems:
+        raise InvalidInput(text("The workload cannot be quoted as it is"), problems=problems)
+
+
+_OF_MODEL = frozenset(one.name for one in fields(building.Model))
+
+
+def field_of(name: str) -> str:
+    """Where a field of the estimate's question stands in ours."""
+    return f"workload.model.{name}" if name in _OF_MODEL else f"workload.{name}"
+
+
+def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
+    found: list[Problem] = []
+    bounded = {
+        "epochs": (work.epochs, 1e6), "requests": (work.requests, 1e15), "hours": (work.hours, 1e6),
+        "count": (float(work.count), 1e6), "input_tokens": (float(work.input_tokens), 1e7),
+        "output_tokens": (float(work.output_tokens), 1e7), "concurrency": (work.concurrency, 1e7),
+        "requests_per_s": (work.requests_per_s, 1e7),
+    }  # fmt: skip
+    for name, (value, most) in bounded.items():
+        if value is not None and not (0 < value <= most):
+            message = text("{value} is not between 0 and {most}", value=f"{value:g}", most=f"{most:g}")
+            found.append(Problem(f"workload.{name}", message))
+    missing = {
+        Kind.INFER: ("requests", work.requests, text("Say how many requests there are to answer")),
+        Kind.CUSTOM: ("hours", work.hours, text("Say how many hours it took")),
+        Kind.HISTORY: ("job_name", work.job_name or None, text("Say how the finished jobs are called")),
+    }.get(work.kind)
+    if missing is not None and missing[1] is None:
+        found.append(Problem(f"workload.{missing[0]}", missing[2]))
+    if work.kind is Kind.TRAIN and work.tokens is None and work.samples is None:
+        found.append(Problem("workload.tokens", text("Say how many tokens or samples there are to train on")))
+    if work.kind is Kind.HISTORY and work.job_name and not past:
+        message = text("No job called {name} has succeeded on accelerators", name=repr(work.job_name[:80]))
+        found.append(Problem("workload.job_name", message))
+    if work.kind is Kind.SERVE and work.concurrency is not None and work.requests_per_s is not None:
+        message = text("Give requests at once or requests a second, not both")
+        found.append(Problem("workload.concurrency", message))
+    return found
+
+
+def training_of(work: Workload, machines: building.Machines, book: Catalogue, recipe: str) -> Training:
+    """The estimate's question. Raises InvalidInput."""
+    return building.training(
+        work.model,
+        machines,
+        book,
+        precision=work.precision,
+        mode=work.mode,
+        tokens=work.tokens,
+        samples=work.samples,
+        epochs=work.epochs,
+        sequence=work.sequence,
+        batch_tokens=work.batch_tokens,
+        layout=Partial(tensor=work.tensor, pipeline=work.pipeline, data=work.data),
+        recompute=work.recompute,
+        recipe=recipe,
+    )
+
+
+def serving_of(work: Workload, machines: building.Machines, book: Catalogue) -> Serving:
+    """The estimate's question. Raises InvalidInput."""
+    return building.serving(
+        work.model,
+        machines,
+        book,
+        precision=work.precision,
+        input_tokens=work.input_tokens,
+        output_tokens=work.output_tokens,
+        concurrency=work.concurrency,
+        requests_per_s=work.requests_per_s if work.kind is Kind.SERVE else None,
+        tensor=work.tensor,
+        engine=work.engine,
+    )
+
+
+def _machines(candidate: Candidate, book: Catalogue) -> building.Machines:
+    entry = devices.find(candidate.model, book)
+    racks = entry is not None and "NVL" in entry.link
+    return building.Machines(candidate.model, candidate.count, None if racks else candidate.per_node)
+
+
+def _training(work: Workload, candidate: Candidate, known: Background) -> Work | Unfit:
+    try:
+        run = training_of(work, _machines(candidate, known.book), known.book, known.recipe)
+        found = estimate_training(run, learnt=known.learnt)
+    except InvalidInput as error:
+        return Unfit(error.problems[0].message if error.problems else error.message)
+    hardware, best = run.hardware, found.best
+    if found.device_s is None or found.elapsed_s is None or found.energy_kwh is None:
+        return Unfit(
+            text("Nothing says how long it runs: give tokens for a language model, samples for others")
+        )
+    if best is not None and not found.fits:
+        return _too_large(best.memory_gib, hardware.memory, candidate)
+    if found.device_s.p90 / candidate.count > LONGEST_S:
+        return Unfit(text("It would run for more than a hundred years"))
+    taught, _ = known.learnt.correct(hardware.accelerator, known.recipe, 0.0, 1.0)
+    return Work(
+        elapsed_s=found.elapsed_s,
+        device_s=found.device_s,
+        it_kwh=found.energy_kwh,
+        layout=_layout(best) if best is not None else {},
+        memory_gib=best.memory_gib if best is not None else None,
+        device_memory_gib=hardware.memory / devices.GIB,
+        serving=None,
+        utilisation=found.utilisation,
+        assumed=_assumed(found.assumed),
+        warnings=_outside(found.outside),
+        untaught_device_s=found.device_s.median * math.exp(-taught),
+    )
+
+
+def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | Unfit:
+    try:
+        ask = serving_of(work, _machines(candidate, known.book), known.book)
+        found = estimate_serving(ask, learnt=known.learnt)
+    except InvalidInput as error:
+        return Unfit(error.problems[0].message if error.problems else error.message)
+    best = found.best
+    if not best.fits:
+        return _too_large(best.memory / devices.GIB, ask.hardware.memory, candidate)
+    if not (math.isfinite(found.ttft_s.p90) and math.isfinite(found.tpot_s.p90)):
+        return Unfit(text("It does not keep up with the load: requests would wait without end"))
+    warnings, assumed = _outside(found.outside), _assumed(found.assumed)
+    if work.kind is Kind.SERVE:
+        if work.hours is None:
+            assumed = (*assumed, text("It serves for {hours} hours", hours=f"{SERVE_HOURS:g}"))
+        elapsed_s = Band(*[(work.hours or SERVE_HOURS) * HOUR_S] * 3)
+        if work.requests_per_s is not None and found.requests_per_s.median < work.requests_per_s:
+            return Unfit(
+                text("It answers {can} requests a second, not {load}",
+                     can=f"{found.requests_per_s.median:.3g}", load=f"{work.requests_per_s:.3g}")
+            )  # fmt: skip
+        if work.requests_per_s is not None and found.requests_per_s.p10 < work.requests_per_s:
+            warnings = (*warnings, text("It may not keep up with the load: one case in ten is too slow"))
+    else:
+        tokens = (work.requests or 0.0) * work.output_tokens
+        rate = found.output_tokens_per_s
+        elapsed_s = Band(tokens / rate.p90, tokens / rate.median, tokens / rate.p10)
+        if elapsed_s.p90 > LONGEST_S:
+            return Unfit(text("It would run for more than a hundred years"))
+    device_s = elapsed_s.times(candidate.count)
+    taught, _ = known.learnt.correct(ask.hardware.accelerator, "", 0.0, 1.0)
+    return Work(
+        elapsed_s=elapsed_s,
+        device_s=device_s,
+        it_kwh=energy_kwh(device_s, ask.hardware.power_w),
+        layout={"tensor": best.tensor, "replicas": best.replicas},
+        memory_gib=best.memory / devices.GIB,
+        device_memory_gib=ask.hardware.memory / devices.GIB,
+        serving=found,
+        utilisation=None,
+        assumed=assumed,
+        warnings=warnings,
+        untaught_device_s=device_s.median * math.exp(-taught) if work.kind is Kind.INFER else device_s.median,
+    )
+
+
+def _scaled(work: Workload, candidate: Candidate, known: Background) -> Work | Unfit:
+    """From what runs took elsewhere, by the normalised compute of the devices."""
+    entry = devices.find(candidate.model, known.book)
+    target = candidate.pflops or (float(normalised_rate(entry).pflops) or None)
+    if entry is None or target is None:
+        return Unfit(text("Nobody knows the compute of {accelerator}", accelerator=candidate.model))
+    past = known.past
+    if work.kind is Kind.CUSTOM:
+        past = [Past(work.accelerator, work.count, (work.hours or 0.0) * HOUR_S)]
+    logs, doubts, needed = [], [], 0.0
+    for run in past:
+        seen = devices.find(run.model, known.book)
+        same = seen is not None and seen.id == entry.id
+        rate = target if same or seen is None else float(normalised_rate(seen).pflops)
+        if not rate or run.elapsed_s <= 0:
+            continue
+        doublings = math.log2(candidate.count / run.count)
+        logs.append(math.log(run.elapsed_s * run.count * rate / target) + LOSS * doublings)
+        doubts.append(math.hypot(0.0 if same else OTHER_DEVICE, OTHER_COUNT * abs(doublings)))
+        needed = max(needed, run.count * (seen.device_memory_gib if seen is not None else 0.0))
+    if not logs:
+        return Unfit(text("Nobody knows the compute of {accelerator}", accelerator=candidate.model))
+    has = entry.device_memory_gib * candidate.count
+    if has and needed > has * 1.02:
+        return Unfit(
+            text("It ran with {needed} GiB of accelerator memory in all; this has {has}",
+                 needed=f"{needed:.0f}", has=f"{has:.0f}"),
+            needed / has,
+        )  # fmt: skip
+    mean = sum(logs) / len(logs)
+    spread = (
+        math.sqrt(sum((log - mean) ** 2 for log in logs) / (len(logs) - 1)) if len(logs) > 1 else ACCURATE
+    )
+    doubt = math.hypot(max(spread, ACCURATE), min(doubts))
+    device_s = Band.around(math.exp(mean), doubt)
+    if device_s.p90 / candidate.count > LONGEST_S:
+        return Unfit(text("It would run for more than a hundred years"))
+    warnings: list[Text] = []
+    if min(doubts) > 0:
+        warnings.append(
+            text("Scaled by normalised compute and number from runs on other hardware, so the range is wide")
+        )
+    power_w = (entry.power_w or 400.0) / entry.dies
+    return Work(
+        elapsed_s=device_s.times(1.0 / candidate.count),
+        device_s=device_s,
+        it_kwh=energy_kwh(device_s, power_w),
+        layout={},
+        memory_gib=None,
+        device_memory_gib=entry.device_memory_gib,
+        serving=None,
+        utilisation=None,
+        assumed=(text("Memory is taken to suffice where there is as much in all as where it ran"),),
+        warnings=tuple(warnings),
+        untaught_device_s=device_s.median,
+    )
+
+
+def _too_large(needed_gib: float, memory: float, candidate: Candidate) -> Unfit:
+    has = memory / devices.GIB
+    return Unfit(
+        text(
+            "{count} × {accelerator} have {has} GiB each; the best layout needs {needed}",
+            count=candidate.count,
+            accelerator=candidate.model,
+            has=f"{has:.0f}",
+            needed=f"{needed_gib:.0f}",
+        ),
+        needed_gib / has,
+    )
+
+
+def _layout(best: Layout) -> dict[str, int | str]:
+    return {name: getattr(best, name) for name in LAYOUT}
+
+
+def _assumed(names: Sequence[str]) -> tuple[Text, ...]:
+    unique = list(dict.fromkeys(names))
+    return (text("Assumed, since nobody said: {fields}", fields=", ".join(unique)),) if unique else ()
+
+
+def _outside(reasons: Sequence[Text]) -> tuple[Text, ...]:
+    return tuple(text("Outside the evidence, so the range is wider: {reason}", reason=why) for why in reasons)

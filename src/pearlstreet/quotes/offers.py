@@ -1,0 +1,268 @@
+"""PURE: from estimates, prices, site facts and expected starts to a handful of offers, none of which another one beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import HOUR_S
+from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.asking import ask_of
+from pearlstreet.compute.jobs.metering import Usage
+from pearlstreet.compute.jobs.spec.model import JobSpec
+from pearlstreet.compute.jobs.spec.write import to_json
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
+from pearlstreet.quotes.candidates import Candidate
+from pearlstreet.quotes.completing import LONGEST_LIMIT_S, Draft, complete, per_task_of, time_limit_s
+from pearlstreet.quotes.estimating import Unfit, Work
+from pearlstreet.quotes.model import (
+    CHEAPEST,
+    FASTEST,
+    GREENEST,
+    SOONEST,
+    Energy,
+    Kind,
+    Offer,
+    Price,
+    PriceLine,
+    Served,
+    Start,
+    Workload,
+)
+
+MOST = 6
+"""Offers of a quote."""
+MOST_PLANNED = 12
+"""Ways for which the planner is asked when they would start: each costs a cycle's work."""
+PLAN_FOR = JobSpec(command=("true",))
+"""What stands for the job of a question without a draft when prices and starts are worked out."""
+
+Footprint = Callable[[Band, int, Band], Energy]
+"""IT energy, likely start (µs), run time → what the site makes of it."""
+StartOf = Callable[[JobSpec, Band], Start | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What makes an estimate an offer."""
+
+    workload: Workload
+    draft: Draft | None
+    prices: PriceVersion
+    footprint: Footprint
+    start_of: StartOf
+    now_us: int
+
+
+def make_offers(found: Sequence[tuple[Candidate, Work]], terms: Terms) -> tuple[Offer, ...]:
+    """At most `MOST` offers, fastest first. What another one beats in everything is left out."""
+    specs: dict[str, JobSpec] = {}
+    drafts = [_offer(str(at), candidate, work, terms, specs) for at, (candidate, work) in enumerate(found)]
+    short = _thinned(front(_short_enough(drafts)), MOST_PLANNED)
+    started = [_with_start(offer, specs[offer.id], terms) if offer.id in specs else offer for offer in short]
+    return named(_thinned(front(started), MOST))
+
+
+def _short_enough(offers: Sequence[Offer]) -> Sequence[Offer]:
+    """Without what runs longer than a job may, unless everything does."""
+    kept = [offer for offer in offers if offer.time_limit_s <= LONGEST_LIMIT_S]
+    return kept or offers
+
+
+def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[str, JobSpec]) -> Offer:
+    """One way as an offer; its job, if it can be one, is put into `specs`."""
+    draft = terms.draft or Draft(PLAN_FOR, {}, None, None)
+    serve = terms.workload.kind is Kind.SERVE
+    limit_s = time_limit_s(work.elapsed_s, exact=serve)
+    warnings = list(work.warnings)
+    made = complete(draft, candidate, limit_s, work.layout)
+    if isinstance(made, JobSpec) and candidate.owned:
+        specs[at] = made
+    elif isinstance(made, Text) and candidate.owned:
+        warnings.append(made)
+    whole = specs.get(at) if terms.draft is not None else None
+    price = price_of(candidate, draft, work.elapsed_s, terms.prices) if candidate.owned else None
+    assumed = list(work.assumed)
+    if not serve and isinstance(made, JobSpec):
+        assumed.append(text("Time limit: the slower end of the time and a quarter more"))
+    return Offer(
+        id=at,
+        names=(),
+        accelerator=candidate.model,
+        tasks=candidate.tasks,
+        per_task=candidate.per_task,
+        owned=candidate.owned,
+        elapsed_s=work.elapsed_s,
+        device_s=work.device_s,
+        price=price,
+        energy=terms.footprint(work.it_kwh, terms.now_us, work.elapsed_s),
+        start=None,
+        layout=work.layout,
+        memory_gib=work.memory_gib,
+        device_memory_gib=work.device_memory_gib,
+        served=_served(terms.workload, work, price),
+        utilisation=work.utilisation,
+        assumed=tuple(assumed),
+        warnings=tuple(warnings),
+        time_limit_s=limit_s,
+        spec=to_json(whole) if whole is not None else None,
+        untaught_device_s=work.untaught_device_s,
+    )
+
+
+def price_of(candidate: Candidate, draft: Draft | None, elapsed_s: Band, prices: PriceVersion) -> Price:
+    """What the run costs, from what it holds and how long."""
+    ask = ask_of(replace(PLAN_FOR, tasks=candidate.tasks, per_task=per_task_of(draft, candidate)))
+    held = Usage(
+        model=candidate.model,
+        card_bp=candidate.count * FULL_BP,
+        cpu_milli=ask.cpu_milli * ask.tasks,
+        memory_mib=ask.memory_mib * ask.tasks,
+        pflops_per_card=candidate.pflops,
+        pflops_basis="",
+    )
+    rates = [(demand.resource, hourly_rate(prices, [demand])) for demand in held.demands()]
+    hourly = hourly_rate(prices, held.demands())
+    return Price(
+        _for(hourly, elapsed_s.p10),
+        _for(hourly, elapsed_s.median),
+        _for(hourly, elapsed_s.p90),
+        hourly,
+        tuple(PriceLine(resource, _for(rate, elapsed_s.median)) for resource, rate in rates),
+    )
+
+
+def _for(hourly: Money, seconds: float) -> Money:
+    return Money(round(hourly.micro * seconds / HOUR_S))
+
+
+def _served(workload: Workload, work: Work, price: Price | None) -> Served | None:
+    found = work.serving
+    if found is None:
+        return None
+    carried = found.output_tokens_per_s.median
+    if workload.kind is Kind.SERVE and workload.requests_per_s is not None:
+        carried = min(carried, workload.requests_per_s * workload.output_tokens)
+    each = None if price is None else Money(round(price.hourly.micro / (carried * HOUR_S) * 1e6))
+    return Served(found.output_tokens_per_s, found.requests_per_s, found.ttft_s, found.tpot_s, carried, each)
+
+
+def _with_start(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
+    """The offer with its expected start, and its energy at that time."""
+    start, energy = terms.start_of(spec, offer.elapsed_s), offer.energy
+    if start is not None and start.likely_us is not None and energy is not None:
+        energy = terms.footprint(energy.it_kwh, start.likely_us, offer.elapsed_s)
+    return replace(offer, start=start, energy=energy)
+
+
+def _measures(offer: Offer) -> tuple[float | None, ...]:
+    """What an offer is better or worse in, less is better: time, end, price, carbon or energy, price of an hour.
+
+    The last keeps small offers beside large ones: an hour must be payable, and a quota may be wanted for other work.
+    What serves for a fixed time is measured by the time of one answer, and by its tokens.
+    """
+    time, served, each = offer.elapsed_s.median, offer.served, 1.0
+    begin_us = offer.start.likely_us if offer.start is not None else None
+    end = None if begin_us is None else begin_us / 1e6 + time
+    if served is not None and offer.elapsed_s.p10 == offer.elapsed_s.p90:
+        time, each = served.ttft_s.median + served.tpot_s.median, served.carried_tokens_per_s
+    price = None if offer.price is None else offer.price.median.micro / each
+    green = _green(offer)
+    hourly = None if offer.price is None else float(offer.price.hourly.micro)
+    return time, end, price, None if green is None else green / each, hourly
+
+
+def _green(offer: Offer) -> float | None:
+    if offer.energy is None:
+        return None
+    return (offer.energy.carbon_kg or offer.energy.it_kwh).median
+
+
+def beats(one: Offer, other: Offer) -> bool:
+    """Whether it is at least as good in everything and better in something. What is unknown compares with nothing.
+
+    Hypothetical hardware was asked for by name: each answer is wanted.
+    """
+    if not (one.owned and other.owned):
+        return False
+    pairs = list(zip(_measures(one), _measures(other), strict=True))
+    if any((a is None) != (b is None) for a, b in pairs):
+        return False
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    return all(a <= b for a, b in known) and any(a < b for a, b in known)
+
+
+def front(offers: Sequence[Offer]) -> list[Offer]:
+    """Those that no other beats, fastest first; of equal ones the first."""
+    kept: list[Offer] = []
+    for at, offer in enumerate(offers):
+        if any(beats(other, offer) for other in offers):
+            continue
+        if any(_measures(other) == _measures(offer) for other in offers[:at]):
+            continue
+        kept.append(offer)
+    return sorted(kept, key=lambda offer: (offer.elapsed_s.median, offer.count))
+
+
+def _best(offers: Sequence[Offer]) -> dict[str, int]:
+    """Name → which offer bears it. Ties go to what is better in the rest, so that nobody beats the best."""
+    rows = [_measures(offer) for offer in offers]
+    found: dict[str, int] = {}
+    for name, column in ((FASTEST, 0), (SOONEST, 1), (CHEAPEST, 2), (GREENEST, 3)):
+        known = [at for at, row in enumerate(rows) if row[column] is not None]
+        if name is GREENEST:
+            known = [at for at in known if _has_facts(offers[at])]
+        if known:
+            found[name] = min(
+                known, key=lambda at: (rows[at][column], *(value or math.inf for value in rows[at]))
+            )
+    return found
+
+
+def _has_facts(offer: Offer) -> bool:
+    return offer.energy is not None and offer.energy.carbon_kg is not None
+
+
+def _thinned(offers: Sequence[Offer], most: int) -> list[Offer]:
+    """At most so many: the best of each kind, then always the one that lies farthest in time from those that are in."""
+    if len(offers) <= most:
+        return list(offers)
+    chosen = set(_best(offers).values())
+    times = [math.log(max(offer.elapsed_s.median, 1e-9)) for offer in offers]
+    while len(chosen) < most:
+        left = [at for at in range(len(offers)) if at not in chosen]
+        chosen.add(
+            max(left, key=lambda at: (min((abs(times[at] - times[c]) for c in chosen), default=0.0), -at))
+        )
+    return [offers[at] for at in sorted(chosen)]
+
+
+def named(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """Numbered, and told what each is best at."""
+    best = _best(offers)
+    return tuple(
+        replace(
+            offer, id=str(at + 1), names=tuple(name for name, which in sorted(best.items()) if which == at)
+        )
+        for at, offer in enumerate(offers)
+    )
+
+
+def refuse_nothing(unfit: Sequence[tuple[Candidate, Unfit]], tried: int, barred: int) -> InvalidInput:
+    """Why there is no offer at all: the nearest miss, and what would help."""
+    if not tried and not barred:
+        message = text("The center has no accelerator that could be offered")
+        problem = Problem("wanted", message, hint=text("Ask for other accelerators, or another number"))
+        return InvalidInput(message, problems=[problem])
+    if not unfit:
+        message = text("Your quotas allow none of the {count} ways to run it", count=barred)
+        return InvalidInput(message, hint=text("Ask the center's operator for a larger quota"))
+    nearest = min(unfit, key=lambda item: item[1].shortfall)
+    message = text("None of the {count} ways to run it works: {why}", count=tried, why=nearest[1].why)
+    hint = text("A smaller model or batch, lower precision or more accelerators may fit")
+    return InvalidInput(message, hint=hint, problems=[Problem("workload", nearest[1].why, hint=hint)])
