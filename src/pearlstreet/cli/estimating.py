@@ -129,18 +129,18 @@ def train(
 
     run = building.training(
         building.Model(
-            model, family, _amount("params", params), _amount("active", active), layers, hidden, heads, kv_heads,
+            model, family, amount("params", params), amount("active", active), layers, hidden, heads, kv_heads,
             vocabulary, None if forward_gflops is None else forward_gflops * 1e9,
         ),
         building.Machines(accelerator, count, per_node, network),
         catalogue(),
         precision=precision,
         mode=mode,
-        tokens=_amount("tokens", tokens),
-        samples=_amount("samples", samples),
+        tokens=amount("tokens", tokens),
+        samples=amount("samples", samples),
         epochs=epochs,
         sequence=sequence,
-        batch_tokens=_amount("batch_tokens", batch_tokens),
+        batch_tokens=amount("batch_tokens", batch_tokens),
         layout=Partial(tensor=tensor, pipeline=pipeline, data=data),
         recompute=recompute,
     )  # fmt: skip
@@ -185,7 +185,7 @@ def serve(
 
     ask = building.serving(
         building.Model(
-            model, family, _amount("params", params), _amount("active", active), layers, hidden, heads, kv_heads, vocabulary
+            model, family, amount("params", params), amount("active", active), layers, hidden, heads, kv_heads, vocabulary
         ),
         building.Machines(accelerator, count, per_node),
         catalogue(),
@@ -204,8 +204,8 @@ def serve(
     _show_serving(found)
 
 
-def _amount(field: str, written: str | None) -> float | None:
-    """7B, 1.5T, 300M or plain digits."""
+def amount(field: str, written: str | None) -> float | None:
+    """7B, 1.5T, 300M or plain digits. Raises InvalidInput naming the field."""
     if written is None:
         return None
     match = _COUNT.match(written)

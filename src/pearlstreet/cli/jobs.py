@@ -15,6 +15,7 @@ from pearlstreet.base.clock import SystemClock, from_rfc3339
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_bytes, format_duration
+from pearlstreet.cli.energy import energy_facts
 from pearlstreet.cli.following import ENDED, follow_job, show_log
 from pearlstreet.cli.output import (
     confirm,
@@ -90,7 +91,7 @@ def run(
         "files": list(file) if file else None,
         "variables": _variables(variable),
     }
-    spec, folder = _specification(target, options)
+    spec, folder = specification(target, options)
     with client() as center:
         body = upload_files(center, spec, folder, org or active().org)
         made = center.jobs.submit(body, org=org or active().org)
@@ -120,7 +121,8 @@ def _variables(pairs: list[str] | None) -> dict[str, str] | None:
     return found
 
 
-def _specification(target: list[str], options: Mapping[str, Any]) -> tuple[Any, Path]:
+def specification(target: list[str], options: Mapping[str, Any]) -> tuple[Any, Path]:
+    """A job from a file or from a command, with options laid over it, and the folder its paths are relative to."""
     from pearlstreet.compute.jobs.spec.parse import parse_json
     from pearlstreet.compute.jobs.spec.write import to_json
 
@@ -279,6 +281,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         "Queue": found["queue"],
     }
     shown |= {"Price per hour": found["price_per_hour"], "Cost so far": cost["total"]}
+    if found["started"] is not None:
+        shown |= energy_facts(cost["energy"])
     if found["array_size"] is not None:
         shown["Elements"] = ", ".join(
             f"{count} {say(state)}" for state, count in found["counts"].items() if count

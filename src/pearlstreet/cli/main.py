@@ -42,6 +42,8 @@ HOMES: Homes = {
     "pearlstreet.cli.operate": ("quotas", "shares", "fair-share", "audit"),
     "pearlstreet.cli.scheduling": ("policy", "queues", "windows", "decisions"),
     "pearlstreet.cli.what_if": ("what-if",),
+    "pearlstreet.cli.quoting": ("quote",),
+    "pearlstreet.cli.calibrating": ("calibration",),
     "pearlstreet.cli.incidents": ("incidents",),
     "pearlstreet.cli.backups": ("backups",),
     "pearlstreet.cli.estimating": ("estimate",),

@@ -25,6 +25,7 @@ from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
 from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
 from pearlstreet.client.people import Keys, Orgs, Projects, Secrets, Session, Users
+from pearlstreet.client.quotes import Calibration, Quotes
 from pearlstreet.client.scheduling import Decisions, Policy, Queues, WhatIfs, Windows
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
 
@@ -287,6 +288,8 @@ class Client:
         self.incidents = Incidents(self._transport)
         self.policy = Policy(self._transport)
         self.what_ifs = WhatIfs(self._transport)
+        self.quotes = Quotes(self._transport)
+        self.calibration = Calibration(self._transport)
         self.queues = Queues(self._transport)
         self.windows = Windows(self._transport)
         self.decisions = Decisions(self._transport)

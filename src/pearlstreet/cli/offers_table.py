@@ -1,0 +1,259 @@
+"""How offers, comparisons and scenarios are shown in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pearlstreet.base.clock import US_PER_S, from_rfc3339
+from pearlstreet.base.text import text
+from pearlstreet.base.units import format_duration
+from pearlstreet.cli.output import facts, out, say, table, warn
+
+Band = Mapping[str, float]
+TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+MEASURES = {
+    "wait_s": "Wait",
+    "elapsed_s": "Run time",
+    "device_s": "Device time",
+    "price_yuan": "Price ¥",
+    "it_kwh": "IT energy, kWh",
+    "facility_kwh": "Facility energy, kWh",
+    "carbon_kg": "CO2e, kg",
+}
+
+
+def short_number(value: float) -> str:
+    """7e9 → 7B."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def seconds(value: Band) -> str:
+    """A range of times in the unit of its middle: `3.7 h (2.9–4.7)`."""
+    size, unit = next((one for one in TIMES if value["median"] >= one[0]), TIMES[-1])
+    return band({name: number / size for name, number in value.items()}, unit)
+
+
+def band(value: Band | None, unit: str = "") -> str:
+    """A range; one without width as a single number."""
+    if value is None:
+        return "-"
+    middle = f"{_number(value['median'])} {unit}".strip()
+    if value["p90"] - value["p10"] <= 1e-9 * abs(value["p90"]):
+        return middle
+    return f"{middle} ({_number(value['p10'])}–{_number(value['p90'])})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def show_offers(offers: Sequence[dict[str, Any]]) -> None:
+    """The table, and what must be known of it."""
+    if any(offer["served"] and offer["elapsed_s"]["p10"] == offer["elapsed_s"]["p90"] for offer in offers):
+        _serving(offers)
+    else:
+        _running(offers)
+    said: dict[str, list[str]] = {}
+    for offer in offers:
+        for words in (*offer["warnings"], *offer["assumed"]):
+            said.setdefault(words, []).append(offer["id"])
+    for words, which in said.items():
+        if len(which) == len(offers):
+            warn(words)
+        else:
+            warn(text("Offer {offers}: {words}", offers=", ".join(which), words=words))
+
+
+def _running(offers: Sequence[dict[str, Any]]) -> None:
+    table(
+        ("Offer", "Best at", "Accelerators", "Time (P10–P90)", "Price ¥ (P10–P90)", "Energy kWh", "CO2e kg",
+         "Expected start", "Memory GiB"),
+        [
+            (
+                *_head(offer),
+                seconds(offer["elapsed_s"]),
+                _price(offer["price"]),
+                _energy(offer["energy"]),
+                band(offer["energy"]["carbon_kg"]) if offer["energy"] else "-",
+                _start(offer["start"]),
+                _memory(offer),
+            )
+            for offer in offers
+        ],
+        right=(0, 8),
+    )  # fmt: skip
+
+
+def _serving(offers: Sequence[dict[str, Any]]) -> None:
+    table(
+        ("Offer", "Best at", "Accelerators", "Output tokens per second", "First token ms", "Between tokens ms",
+         "¥ per 10⁶ tokens", "¥ an hour", "Expected start", "Memory GiB"),
+        [
+            (
+                *_head(offer),
+                band(offer["served"]["output_tokens_per_s"]),
+                band(_milli(offer["served"]["ttft_s"])),
+                band(_milli(offer["served"]["tpot_s"])),
+                _yuan(offer["served"]["price_per_mtoken"]),
+                _yuan(offer["price"]["hourly"] if offer["price"] else None),
+                _start(offer["start"]),
+                _memory(offer),
+            )
+            for offer in offers
+        ],
+        right=(0, 6, 7, 9),
+    )  # fmt: skip
+
+
+def _head(offer: dict[str, Any]) -> tuple[str, str, str]:
+    names = ", ".join(say(name) for name in offer["names"])
+    size = f"{offer['tasks']}×{offer['per_task']}" if offer["tasks"] > 1 else str(offer["per_task"])
+    return offer["id"], names, f"{size} {offer['accelerator']}"
+
+
+def _milli(value: Band) -> Band:
+    return {name: number * 1e3 for name, number in value.items()}
+
+
+def _price(price: dict[str, Any] | None) -> str:
+    if price is None:
+        return "-"
+    return band({name: float(price[name]) for name in ("p10", "median", "p90")})
+
+
+def _yuan(amount: str | None) -> str | None:
+    """To the cent: what is exact is in --json."""
+    return None if amount is None else f"{float(amount):,.2f}"
+
+
+def _energy(energy: dict[str, Any] | None) -> str:
+    """Of the facility where that is known, else of the machines."""
+    return "-" if energy is None else band(energy["facility_kwh"] or energy["it_kwh"])
+
+
+def _memory(offer: dict[str, Any]) -> str:
+    has = f"{offer['device_memory_gib']:.0f}"
+    return has if offer["memory_gib"] is None else f"{offer['memory_gib']:.0f} / {has}"
+
+
+def _start(start: dict[str, Any] | None) -> str:
+    if start is None:
+        return "-"
+    if start["basis"] == "free":
+        return say("at once")
+    if start["likely"] is None:
+        return say("not known; number {position} in line", position=start["position"] or "-")
+    likely = _after(start, "likely")
+    if start["latest"] is None or start["latest"] == start["likely"]:
+        return say("in {likely}", likely=likely)
+    return say("in {likely}, at the latest {latest}", likely=likely, latest=_after(start, "latest"))
+
+
+def _after(start: dict[str, Any], name: str) -> str:
+    """From the earliest start on, which is when it was asked."""
+    begin_us = from_rfc3339(start["earliest"])
+    return format_duration(max(0, from_rfc3339(start[name]) - begin_us) / US_PER_S)
+
+
+def show_offer(offer: dict[str, Any]) -> None:
+    """Everything about one offer."""
+    show_offers([offer])
+    out.print()
+    price, energy = offer["price"], offer["energy"]
+    rows: dict[str, object] = {
+        "Device time": seconds(offer["device_s"]),
+        "Time limit": format_duration(offer["time_limit_s"]),
+        "Layout": ", ".join(f"{name} {value}" for name, value in offer["layout"].items()),
+    }
+    if offer["utilisation"] is not None:
+        rows["Share of the rated peak (MFU)"] = f"{offer['utilisation']:.1%}"
+    if price is not None:
+        rows["¥ an hour"] = _yuan(price["hourly"])
+        rows |= {line["resource"]: f"¥{_yuan(line['amount'])}" for line in price["lines"]}
+    if energy is not None:
+        rows["IT energy, kWh"] = band(energy["it_kwh"])
+        rows["Facility energy, kWh"] = band(energy["facility_kwh"])
+        rows["CO2e, kg"] = band(energy["carbon_kg"])
+        rows["What the site pays for it, ¥"] = energy["cost"]
+        rows["Site facts"] = energy["basis"]
+    facts(rows)
+    if offer["job"] is not None:
+        out.title("The job that accepting submits")
+        out.print(json.dumps(offer["job"], ensure_ascii=False, indent=2), markup=False)
+
+
+def show_comparison(found: dict[str, Any]) -> None:
+    """Quoted beside actual."""
+    table(
+        ("Measure", "Quoted (P10–P90)", "Actual", "Off by", "In range"),
+        [
+            (
+                say(MEASURES[row["measure"]]),
+                _measured(row["measure"], row["quoted"]),
+                _measured(row["measure"], _single(row["actual"])),
+                None if row["error"] is None else f"{row['error']:+.0%}",
+                row["inside"],
+            )
+            for row in found["rows"]
+        ],
+        right=(3,),
+    )
+    for note in found["notes"]:
+        warn(note)
+
+
+def _single(value: float | None) -> Band | None:
+    return None if value is None else {"p10": value, "median": value, "p90": value}
+
+
+def _measured(measure: str, value: Band | None) -> str:
+    if value is None:
+        return "-"
+    return seconds(value) if measure.endswith("_s") else band(value)
+
+
+def show_scenario(found: dict[str, Any]) -> None:
+    """The rule, what it leaves out, and the estimates."""
+    rule = found["rule"]
+    out.print(rule["title"], style="bold", markup=False)
+    facts(
+        {
+            "Parameters": short_number(rule["params"]),
+            "Tokens": short_number(found["tokens"]),
+            "Utilisation (MFU)": f"{found['mfu']:.0%}",
+            "Operations": f"{found['flops']:.3g}",
+            "Days by the rule": _number(found["rule_days"]),
+            "Days with 20 tokens a parameter": _number(found["optimal_days"]),
+        }
+    )
+    out.title("What the rule means at other utilisations")
+    table(
+        ("Utilisation (MFU)", "Tokens", "Tokens a parameter"),
+        [
+            (f"{one['mfu']:.0%}", short_number(one["tokens"]), f"{one['tokens_a_parameter']:.2g}")
+            for one in found["readings"]
+        ],
+        right=(0, 1, 2),
+    )
+    out.title("What the estimates say")
+    table(
+        ("Accelerators", "Days (P10–P90)", "Share of the rated peak (MFU)", "IT energy, MWh", "Memory GiB"),
+        [
+            (
+                _head(offer)[2],
+                band({name: value / 86_400 for name, value in offer["elapsed_s"].items()}),
+                None if offer["utilisation"] is None else f"{offer['utilisation']:.0%}",
+                band({name: value / 1e3 for name, value in offer["energy"]["it_kwh"].items()}),
+                _memory(offer),
+            )
+            for offer in found["offers"]
+        ],
+        right=(2, 4),
+    )
+    for words in (*found["unfit"], *found["notes"], *(one for o in found["offers"] for one in o["warnings"])):
+        warn(words)
