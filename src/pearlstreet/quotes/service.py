@@ -69,6 +69,17 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What a question that has nothing wrong with it will be answered from."""
+
+    ways: int
+    """How many ways to run it will be estimated."""
+    models: tuple[str, ...]
+    can_be_accepted: bool
+    """It comes with a job: offers that run no longer than a job may can be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """What one transaction read for a question."""
 
@@ -85,16 +96,7 @@ class _Known:
 
 def ask_quote(store: Store, actor: Actor, runtime: Runtime, org: str, question: Question) -> Quote:
     """Offers for a workload, kept for a day. Raises InvalidInput, NotFound, Forbidden, Unavailable."""
-    draft = (
-        read_draft(question.draft, private_git=runtime.settings.git_private_allowed)
-        if question.draft is not None
-        else None
-    )
-    if draft is not None:
-        refuse_unsupported(runtime, draft.spec)
-    project = draft.spec.project if draft is not None and draft.spec.project else question.project
-    known = store.read(lambda tx: _read(tx, actor, runtime, org, project, question, draft))
-    check_workload(question.workload, known.background.book, known.background.past)
+    draft, known = _understand(store, actor, runtime, org, question)
     offers, considered = answer(runtime, question, draft, known)
 
     def command(tx: Tx) -> Quote:
@@ -122,6 +124,35 @@ def ask_quote(store: Store, actor: Actor, runtime: Runtime, org: str, question: 
         return quote_of(row, tx.now_us)
 
     return store.write(command)
+
+
+def check_question(store: Store, actor: Actor, runtime: Runtime, org: str, question: Question) -> Checked:
+    """What a question would be answered with, without the answer; nothing is kept.
+
+    Raises as `ask_quote`, but not for hardware on which nothing fits: that takes the estimates.
+    """
+    draft, known = _understand(store, actor, runtime, org, question)
+    found = candidates(runtime.board.snapshot(), question.wanted)
+    allowed = [one for one in found if not one.owned or _allowed(one, draft, known)]
+    models = tuple(dict.fromkeys(one.model for one in allowed))
+    return Checked(len(allowed), models, draft is not None and not question.wanted.hypothetical)
+
+
+def _understand(
+    store: Store, actor: Actor, runtime: Runtime, org: str, question: Question
+) -> tuple[Draft | None, _Known]:
+    """The draft and all that is known for the question, or what is wrong with either."""
+    draft = (
+        read_draft(question.draft, private_git=runtime.settings.git_private_allowed)
+        if question.draft is not None
+        else None
+    )
+    if draft is not None:
+        refuse_unsupported(runtime, draft.spec)
+    project = draft.spec.project if draft is not None and draft.spec.project else question.project
+    known = store.read(lambda tx: _read(tx, actor, runtime, org, project, question, draft))
+    check_workload(question.workload, known.background.book, known.background.past)
+    return draft, known
 
 
 def _read(

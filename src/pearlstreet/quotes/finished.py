@@ -1,0 +1,84 @@
+"""Finished jobs of accepted quotes: how long they were to run, and how long they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.quotes.model import State
+from pearlstreet.quotes.storing import offer_from_json
+from pearlstreet.quotes.tables import quotes
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedQuote:
+    """One that may be judged: its job succeeded in the first attempt."""
+
+    quote_id: str
+    job_id: str
+    job_name: str
+    org_id: str
+    recipe: str
+    accelerator: str
+    count: int
+    quoted_s: Band
+    actual_s: float
+    ended_us: int
+
+
+def finished_quotes(store: Store, actor: Actor, *, limit: int = 40) -> Sequence[FinishedQuote]:
+    """The newest of organisations that the actor may see, newest first. Raises Forbidden."""
+    actor.require("nodes:read")
+
+    def query(tx: Tx) -> Sequence[FinishedQuote]:
+        wanted = (
+            sa.select(
+                quotes.c.id,
+                quotes.c.org_id,
+                quotes.c.recipe,
+                quotes.c.accepted,
+                quotes.c.offers,
+                quotes.c.job_id,
+                jobs.c.name,
+                attempts.c.started_us,
+                attempts.c.ended_us,
+            )
+            .join(jobs, jobs.c.id == quotes.c.job_id)
+            .join(attempts, attempts.c.id == jobs.c.attempt_id)
+            .where(quotes.c.state == State.ACCEPTED.value)
+            .where(jobs.c.state == JobState.SUCCEEDED.value, jobs.c.attempts == 1)
+            .where(attempts.c.started_us.is_not(None), attempts.c.ended_us > attempts.c.started_us)
+            .order_by(quotes.c.id.desc())
+            .limit(limit)
+        )
+        mine = actor.orgs_with("jobs:read")
+        if mine is not None:
+            wanted = wanted.where(quotes.c.org_id.in_(sorted(mine)))
+        found = []
+        for row in tx.rows(wanted):
+            offer = next(offer_from_json(one) for one in row["offers"] if one["id"] == row["accepted"])
+            found.append(
+                FinishedQuote(
+                    quote_id=row["id"],
+                    job_id=row["job_id"],
+                    job_name=row["name"],
+                    org_id=row["org_id"],
+                    recipe=row["recipe"].partition("/")[2],
+                    accelerator=offer.accelerator,
+                    count=offer.count,
+                    quoted_s=offer.elapsed_s,
+                    actual_s=(row["ended_us"] - row["started_us"]) / US_PER_S,
+                    ended_us=row["ended_us"],
+                )
+            )
+        return found
+
+    return store.read(query)
