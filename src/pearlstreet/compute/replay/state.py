@@ -17,6 +17,7 @@ from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.model import I64, NO_LIMIT, Running, Snapshot, Waiting
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota, Request
+from pearlstreet.compute.scheduling.site import site_of
 
 _NONE = -1
 _LATELY = 10_000
@@ -30,6 +31,7 @@ class State:
     ) -> None:
         accounts = [Account(trace.orgs[org], name) for org, name in trace.projects]
         self.empty = build(now_us=0, nodes=nodes, quotas=quotas, accounts=accounts, pflops_of=pflops_of)
+        self._site = site_of(self.empty)
         self.trace, self.nodes = trace, self.empty.nodes
         self.users = tuple(name for name in trace.users if name) or ()
         self._user = _numbers(trace.users)
@@ -200,6 +202,7 @@ class State:
             queues=self.queues,
             services=self.services,
             workload=self.workload,
+            site=self._site,
         )
 
     def _running(self) -> Running:

@@ -125,6 +125,8 @@ class _Cycle(Resizing):
             self._passes(self._due(lane.rows[~np.isin(lane.rows, resumed)] if resumed else lane.rows))
         if self._grows():
             self._grow()
+        for chooser in self.choosers.values():
+            chooser.rest()
         order = np.concatenate(orders) if len(orders) > 1 else orders[0]
         position = np.empty(len(order), dtype=np.int64)
         position[order] = np.arange(1, len(order) + 1)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.rows import Request
+
+if TYPE_CHECKING:
+    from pearlstreet.compute.scheduling.site import Site
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -247,6 +250,8 @@ class Snapshot:
     """What was asked for lately: each different request of a task and how often. Empty: no record."""
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
+    site: Site | None = None
+    """What was worked out about its machines, for whoever plans on; no part of the value."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""

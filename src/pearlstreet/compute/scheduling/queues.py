@@ -46,6 +46,8 @@ def lanes(snapshot: Snapshot, config: PlannerConfig) -> Iterator[Lane]:
 
 
 def _in_order(snapshot: Snapshot, config: PlannerConfig) -> I64:
+    if snapshot.waiting.count < 2:
+        return np.arange(snapshot.waiting.count)
     keys = ORDERS[config.order].keys(snapshot, config)
     columns = (*_overdue(snapshot, config)[0], *keys.waiting, *by_submit(snapshot))
     return ranked(columns, snapshot.waiting.ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from pearlstreet.base.errors import InvalidInput
@@ -83,6 +84,7 @@ def kinds() -> Mapping[str, tuple[str, ...]]:
     }
 
 
+@lru_cache(maxsize=64)
 def check_config(config: PlannerConfig) -> None:
     """Raise InvalidInput when the configuration, or one of its queues, names a policy that there is not."""
     for kind, known in kinds().items():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.plan import DeviceGiven, Placement, TaskPlace
-from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room
+from pearlstreet.compute.scheduling.room import Chunk, Need, Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,14 @@ def placements(
     snapshot: Snapshot, room: Room, given: Sequence[Given], position: I64
 ) -> tuple[Placement, ...]:
     """One placement a job, in the order they were decided."""
-    left = room.whole(-1, ALL, False).sum(axis=1).tolist()
-    total = (room.model >= 0).sum(axis=1).tolist()
-    index = snapshot.nodes.device_index.tolist()
+    used = sorted({chunk.node for item in given for chunk in item.chunks})
+    at = {node: number for number, node in enumerate(used)}
+    rows = np.array(used, dtype=np.int64)
+    left = room.whole(-1, rows, False).sum(axis=1).tolist()
+    total = room.site.devices[rows].tolist()
+    index = snapshot.nodes.device_index[rows].tolist()
     place_of = snapshot.nodes.names
-    rack, pod = room.rack.tolist(), room.pod.tolist()
+    rack, pod = room.rack[rows].tolist(), room.pod[rows].tolist()
     result = []
     for item in given:
         need = item.need
@@ -41,7 +46,7 @@ def placements(
                 place_of[chunk.node],
                 chunk.node,
                 tuple(
-                    DeviceGiven(index[chunk.node][d], memory, compute, not need.is_share)
+                    DeviceGiven(index[at[chunk.node]][d], memory, compute, not need.is_share)
                     for d, memory, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True)
                 ),
             )
@@ -50,9 +55,9 @@ def placements(
         nodes = {chunk.node for chunk in item.chunks}
         first = item.chunks[0].node
         if len(nodes) == 1:
-            why = _why_one(item, place_of[first], left[first], total[first])
+            why = _why_one(item, place_of[first], left[at[first]], total[at[first]])
         else:
-            why = _why_many(len(tasks), len(nodes), {rack[n] for n in nodes}, {pod[n] for n in nodes})
+            why = _why_many(len(tasks), len(nodes), {rack[at[n]] for n in nodes}, {pod[at[n]] for n in nodes})
         most = int(snapshot.waiting.max_tasks[item.row])
         if most:
             fewest = max(int(snapshot.waiting.min_tasks[item.row]), 1)

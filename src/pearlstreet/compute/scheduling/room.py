@@ -10,40 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import I32, I64, Bools, Snapshot
-from pearlstreet.compute.scheduling.rows import Request, match_models
+from pearlstreet.compute.scheduling.need import PLENTY, Need
+from pearlstreet.compute.scheduling.rows import Request
+from pearlstreet.compute.scheduling.site import Site, site_of
 from pearlstreet.compute.scheduling.ties import Ties
-
-PLENTY = 1 << 40
-"""More of anything than a center has."""
 
 _NOTHING: I64 = np.zeros(0, dtype=np.int64)
 
+__all__ = ["ALL", "PLENTY", "Chunk", "Need", "Room", "Rows", "needs_of", "request_needs"]
+
 Rows = I64 | slice
 ALL = slice(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One request on one model: what a single task takes. `model` is -1 without an accelerator."""
-
-    key: tuple[int, int]
-    cpu: int
-    memory: int
-    model: int
-    count: int
-    share_memory: int
-    share_compute: int
-    """Both 0 unless part of a device is asked for."""
-    gflops: int
-    """Normalised compute of one task."""
-    card_bp: int
-    """Cards of one task in basis points."""
-
-    @property
-    def is_share(self) -> bool:
-        return self.model >= 0 and self.count == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +40,7 @@ class Room:
 
     def __init__(self, snapshot: Snapshot) -> None:
         nodes = snapshot.nodes
+        self.site: Site = site_of(snapshot)
         self.count = nodes.count
         self._ties = Ties(snapshot)
         self.schedulable: Bools = nodes.schedulable
@@ -69,13 +49,15 @@ class Room:
         self.link: I32 = nodes.device_link
         self.model: I32 = nodes.device_model
         self.device_total: I64 = nodes.device_memory_total
-        self.usable: Bools = nodes.device_healthy & (self.model >= 0) & self.schedulable[:, None]
+        self.usable: Bools = nodes.device_healthy & self.site.present & self.schedulable[:, None]
         self.cpu_total: I64 = nodes.cpu_total
         self.memory_total: I64 = nodes.memory_total
         self.cpu: I64 = nodes.cpu_free.copy()
         self.memory: I64 = nodes.memory_free.copy()
         self.device_memory: I64 = nodes.device_memory_free.copy()
         self.device_compute: I64 = nodes.device_compute_free.copy()
+        self.whole_center = True
+        """As a snapshot has it: neither another moment nor what somebody may take of it."""
         self.reserved = False
         self.cap_cpu = self.cap_memory = self.cap_device_memory = self.cap_device_compute = _NOTHING
         self.touched: list[int] = []
@@ -96,10 +78,14 @@ class Room:
         """Rank of every node among its equals, lowest first."""
         return self._ties.rank
 
+    def first(self, nodes: I64) -> int:
+        """Of equal nodes the one that `tie` ranks lowest."""
+        return self._ties.first(nodes)
+
     @property
     def has_device(self) -> Bools:
         """Nodes with any accelerator."""
-        return np.asarray((self.model >= 0).any(axis=1))
+        return self.site.has_device
 
     def with_free(self, cpu: I64, memory: I64, device_memory: I64, device_compute: I64) -> Room:
         """The same nodes with other free amounts and no reservations: a question about another moment."""
@@ -107,14 +93,14 @@ class Room:
         other.__dict__.update(self.__dict__)
         other.cpu, other.memory = cpu, memory
         other.device_memory, other.device_compute = device_memory, device_compute
-        other.reserved, other.touched = False, []
+        other.reserved, other.touched, other.whole_center = False, [], False
         return other
 
     def seen(self, usable: Bools, schedulable: Bools) -> Room:
         """The same room, amounts and all, to somebody who may not take every node or device."""
         other = object.__new__(Room)
         other.__dict__.update(self.__dict__)
-        other.usable, other.schedulable = usable, schedulable
+        other.usable, other.schedulable, other.whole_center = usable, schedulable, False
         return other
 
     def follow(self, whole: Room) -> None:
@@ -129,10 +115,10 @@ class Room:
             self.cpu_total.copy(),
             self.memory_total.copy(),
             self.device_total.copy(),
-            np.where(self.model >= 0, FULL_BP, 0),
+            self.site.full_compute.copy(),
         )
         other.schedulable = np.ones(self.count, dtype=np.bool_)
-        other.usable = self.model >= 0
+        other.usable = self.site.present
         return other
 
     def take(self, chunk: Chunk, need: Need, *, lasting: bool) -> None:
@@ -209,37 +195,9 @@ class Room:
 
 def needs_of(snapshot: Snapshot, request_index: int) -> tuple[Need, ...]:
     """The request on each model that it allows, weakest model first, so that strong ones stay for who names them."""
-    return request_needs(snapshot, snapshot.requests[request_index], request_index)
+    return site_of(snapshot).needs(snapshot.requests[request_index], request_index)
 
 
 def request_needs(snapshot: Snapshot, request: Request, key: int = -1) -> tuple[Need, ...]:
     """As `needs_of`, for a request that need not be in the snapshot. Sizes of equal models are taken as equal."""
-    if not request.wants_device:
-        return (Need((key, -1), request.cpu_milli, request.memory_mib, -1, 0, 0, 0, 0, 0),)
-    allowed = set(match_models(request.accelerators, snapshot.models))
-    numbers = [m for m, model in enumerate(snapshot.models) if model in allowed]
-    numbers.sort(key=lambda m: (int(snapshot.model_gflops[m]), snapshot.models[m]))
-    needs = []
-    for m in numbers:
-        gflops, card, share = int(snapshot.model_gflops[m]), FULL_BP * request.count, Share(0, 0)
-        if request.share is not None:
-            mask = snapshot.nodes.device_model == m
-            total = Share(int(snapshot.nodes.device_memory_total[mask].min(initial=PLENTY)), FULL_BP)
-            share = request.share.on(total)
-            if not share:
-                share = Share(0, 1)
-            card = card_bp(share, total)
-        needs.append(
-            Need(
-                key=(key, m),
-                cpu=request.cpu_milli,
-                memory=request.memory_mib,
-                model=m,
-                count=request.count,
-                share_memory=share.memory_mib,
-                share_compute=share.compute_bp,
-                gflops=gflops * card // FULL_BP,
-                card_bp=card,
-            )
-        )
-    return tuple(needs)
+    return site_of(snapshot).needs(request, key)

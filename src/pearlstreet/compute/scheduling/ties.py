@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.scheduling.model import I32, I64, Snapshot
+from pearlstreet.compute.scheduling.site import site_of
 
 U64 = NDArray[np.uint64]
 
@@ -32,6 +33,10 @@ class Ties:
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
         return rank
+
+    def first(self, nodes: I64) -> int:
+        """The one that comes first in the order."""
+        return int(nodes[self.rank[nodes].argmin()])
 
 
 def canonical_order(snapshot: Snapshot) -> I64:
@@ -62,22 +67,31 @@ def node_hash(snapshot: Snapshot) -> U64:
     ends = running.expected_end_us[running.task_attempt] // 1000
     held = np.zeros(nodes.count, dtype=np.int64)
     np.add.at(held, running.task_node, ends * 8191 + running.task_cpu)
-    columns = (
-        nodes.schedulable,
-        nodes.cpu_free,
-        nodes.cpu_total,
-        nodes.memory_free,
-        nodes.memory_total,
-        held,
-    )
+    columns = (nodes.schedulable, nodes.cpu_free, nodes.memory_free, held)
     devices = (
-        nodes.device_model.astype(np.int64) * 64 + nodes.device_link,
         nodes.device_memory_total * 2 + nodes.device_healthy,
         nodes.device_memory_free * 16384 + nodes.device_compute_free,
     )
-    table = np.concatenate([np.stack(columns, axis=1).astype(np.int64), *devices], axis=1).view(np.uint64)
-    salt = np.arange(1, table.shape[1] + 1, dtype=np.uint64) * _GOLDEN
-    return mixed(mixed(table + salt).sum(axis=1, dtype=np.uint64))
+    fixed, salt = _fixed(snapshot)
+    table = np.concatenate([np.stack(columns, axis=1), *devices], axis=1, dtype=np.int64).view(np.uint64)
+    return mixed(fixed + mixed(table + salt).sum(axis=1, dtype=np.uint64))
+
+
+def _fixed(snapshot: Snapshot) -> tuple[U64, U64]:
+    """The part of the hashes that rests on what the machines are, and the salts of the columns that may change."""
+    site, nodes = site_of(snapshot), snapshot.nodes
+    known: tuple[U64, U64] | None = site.hashes
+    if known is None:
+        width = nodes.width
+        salt = np.arange(1, 7 + 3 * width, dtype=np.uint64) * _GOLDEN
+        model = site.model64 * 64 + nodes.device_link
+        total = np.stack([nodes.cpu_total, nodes.memory_total], axis=1)
+        table = np.concatenate([total, model], axis=1, dtype=np.int64).view(np.uint64)
+        still = np.r_[2, 4, 6 : 6 + width]
+        other = np.r_[0, 1, 3, 5, 6 + width : 6 + 3 * width]
+        known = mixed(table + salt[still]).sum(axis=1, dtype=np.uint64), salt[other]
+        site.hashes = known
+    return known
 
 
 def mixed(values: U64) -> U64:

@@ -17,33 +17,20 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import by_deadline, ranked
-from pearlstreet.compute.scheduling.room import needs_of
 from pearlstreet.compute.scheduling.rows import Usage
+from pearlstreet.compute.scheduling.site import site_of
 
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 
 
 def capacity(snapshot: Snapshot) -> F64:
     """Normalised PFLOPS, cores and GiB of the whole center; never 0."""
-    nodes = snapshot.nodes
-    cards = np.bincount(nodes.device_model[nodes.device_model >= 0], minlength=len(snapshot.models))
-    totals = np.array(
-        [
-            float(cards @ snapshot.model_gflops) / _GFLOPS if len(snapshot.models) else 0.0,
-            float(nodes.cpu_total.sum()) / _MILLI,
-            float(nodes.memory_total.sum()) / _MIB,
-        ]
-    )
-    return np.where(totals > 0, totals, 1.0)
+    return site_of(snapshot).capacity
 
 
 def demands(snapshot: Snapshot) -> F64:
     """[W, 3] share of the center that each waiting job takes while it runs, by resource."""
-    rows = np.zeros((len(snapshot.requests), 3))
-    for i, request in enumerate(snapshot.requests):
-        gflops = min((need.gflops for need in needs_of(snapshot, i)), default=0)
-        rows[i] = (gflops / _GFLOPS, request.cpu_milli / _MILLI, request.memory_mib / _MIB)
-    rows /= capacity(snapshot)
+    rows = site_of(snapshot).demands(snapshot.requests)
     waiting = snapshot.waiting
     return rows[waiting.request] * waiting.tasks[:, None] if waiting.count else np.zeros((0, 3))
 
@@ -53,7 +40,9 @@ def held(snapshot: Snapshot, half_life_s: float) -> F64:
     window_h = half_life_s / math.log(2) / 3600
     total = capacity(snapshot)
     share = snapshot.accounts.usage / window_h / total
-    np.add.at(share, snapshot.running.project, holdings(snapshot))
+    holds = holdings(snapshot)
+    for resource in range(share.shape[1]):  # one by one and in order: the sums are the same on every path
+        np.add.at(share[:, resource], snapshot.running.project, holds[:, resource])
     return np.asarray(share)
 
 
@@ -66,11 +55,17 @@ def holdings(snapshot: Snapshot) -> F64:
 
 def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64:
     """Start tag of each job: dominant share of its group before it, in the order `sequence`, over the weight."""
-    ordered = sequence[np.argsort(group[sequence], kind="stable")]
-    sums = np.cumsum(demand[ordered], axis=0) - demand[ordered]
-    first = np.r_[True, group[ordered][1:] != group[ordered][:-1]] if len(ordered) else np.zeros(0, np.bool_)
-    start = np.maximum.accumulate(np.where(first, np.arange(len(ordered)), 0))
-    before = sums - sums[start] + base[group[ordered]]
+    mine = group[sequence]
+    if len(mine) == 0 or (mine == mine[0]).all():
+        ordered = sequence
+        before = np.cumsum(demand[ordered], axis=0) - demand[ordered] + base[group[ordered]]
+    else:
+        by_group = np.argsort(mine, kind="stable")
+        ordered, mine = sequence[by_group], mine[by_group]
+        sums = np.cumsum(demand[ordered], axis=0) - demand[ordered]
+        start = np.arange(len(ordered))
+        start[1:][mine[1:] == mine[:-1]] = 0
+        before = sums - sums[np.maximum.accumulate(start)] + base[mine]
     tags = np.empty(len(ordered))
     tags[ordered] = before.max(axis=1, initial=0.0) / np.maximum(weight[group[ordered]], 1e-9)
     return np.round(tags, 9)  # equal accounts stay equal whatever the order of adding up

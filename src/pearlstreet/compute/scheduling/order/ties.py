@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Columns
 
 NEVER = np.iinfo(np.int64).max
@@ -30,20 +32,44 @@ def by_deadline(snapshot: Snapshot) -> Columns:
 
 def ranked(columns: Columns, ids: Sequence[str]) -> I64:
     """Numbers of the rows by the columns, then by id: the same whatever order rows came in."""
-    order = np.lexsort(columns[::-1]).astype(np.int64)
-    if len(order) < 2:
-        return order
-    same = np.ones(len(order) - 1, dtype=np.bool_)
-    for column in columns:
+    count = len(ids)
+    if count < 2:
+        return np.arange(count)
+    # most columns are the same for everybody: they decide nothing
+    varied: list[NDArray[Any]] = [column for column in columns if (column != column[0]).any()]
+    if not varied:
+        return np.array(sorted(range(count), key=ids.__getitem__), dtype=np.int64)
+    if len(varied) == 1:
+        ordered = varied[0]
+        if (ordered[1:] > ordered[:-1]).all():  # as jobs come, so they stand in the snapshot
+            return np.arange(count)
+        order = np.argsort(ordered, kind="stable")
+    else:
+        order = np.lexsort(varied[::-1])
+    same: Bools | None = None
+    for column in varied:
         ordered = column[order]
-        same &= ordered[1:] == ordered[:-1]
-    if not same.any():
-        return order
+        equal = ordered[1:] == ordered[:-1]
+        same = equal if same is None else same & equal
+        if not same.any():
+            return order
     # ids are compared among equals only: they are Python strings, and equals are few
-    edges = np.diff(np.r_[False, same, False].astype(np.int8))
-    for start, end in zip(
-        np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True
-    ):
-        group = order[start : end + 1].tolist()
-        order[start : end + 1] = sorted(group, key=ids.__getitem__)
+    if same is not None:
+        rows = order.tolist()
+        for start, end in _stretches(same):
+            rows[start:end] = sorted(rows[start:end], key=ids.__getitem__)
+        order = np.array(rows, dtype=np.int64)
     return order
+
+
+def _stretches(same: Bools) -> Iterator[tuple[int, int]]:
+    """Where rows that equal each other begin and end."""
+    start = last = -2
+    for at in np.flatnonzero(same).tolist():
+        if at != last + 1:
+            if start >= 0:
+                yield start, last + 2
+            start = at
+        last = at
+    if start >= 0:
+        yield start, last + 2

@@ -39,13 +39,18 @@ class Chooser:
         self._seeker = cast(Seeker, scorer) if hasattr(scorer, "best") else None
         self._sheets: dict[tuple[Need, bool], _Sheet] = {}
 
+    def rest(self) -> None:
+        """The cycle is over."""
+        if self._seeker is not None:
+            self._seeker.rest()
+
     def forget(self) -> None:
         """Drop what it remembers: a reservation changed what lasting jobs may take."""
         self._sheets = {key: sheet for key, sheet in self._sheets.items() if not key[1]}
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
         fit = self.room.fit(need, rows, lasting)
-        if not fit.any():
+        if self._seeker is not None or not fit.any():  # a seeker's scores change where nothing was touched
             return fit, np.full(len(fit), np.inf), fit.copy()
         score, batch = self.scorer.score(self.room, need, rows, fit, lasting)
         return fit, np.where(fit > 0, score, np.inf), batch

@@ -35,6 +35,8 @@ from pearlstreet.compute.scheduling.placement.fill.state import NEVER, Ask, Free
 from pearlstreet.compute.scheduling.placement.protocol import Spot
 from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
+_CALL_NODES = 8
+"""What a call costs in NumPy, however few states it looks at, in states."""
 _ASKS_BYTES = 256 << 20
 """Of one room's remembered requests, the least recently asked go first."""
 
@@ -52,10 +54,33 @@ class _Board:
         self.asks: OrderedDict[tuple[tuple[Need, ...], bool], Ask] = OrderedDict()
         self.seen = 0
         self.held_seen = 0
+        self.unseen: list[int] = []
+        self._equal: I64 = np.zeros(count, dtype=np.int64)
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
         self._priced_at, self._price = -1, self.left
         self._note(np.arange(count))
+
+    def move(self, room: Room) -> None:
+        """Go on with the next cycle's room of the same machines: only nodes that differ are looked at again."""
+        old, self.room, self.seen, self.held, self.held_seen = self.free, room, len(room.touched), None, 0
+        self.free = new = free_of(room)
+        other = (old.cpu != new.cpu) | (old.memory != new.memory) | (old.schedulable != new.schedulable)
+        changed = {*self.unseen, *np.flatnonzero(other).tolist()}
+        other = (old.device_memory != new.device_memory) | (old.device_compute != new.device_compute)
+        other |= old.usable != new.usable
+        if other.any():
+            changed.update((np.flatnonzero(other) // other.shape[1]).tolist())
+        self.unseen = []
+        for key in [key for key in self.asks if key[1]]:
+            del self.asks[key]  # what reservations leave is another matter in every cycle
+        self._priced_at = -1
+        if changed:
+            self._renote(np.array(sorted(changed), dtype=np.int64))
+
+    def rest(self) -> None:
+        """The cycle is over: what was taken since the last look is seen when the next begins."""
+        self.unseen = sorted(set(self.room.touched[self.seen :]))
 
     def sync(self) -> None:
         """Look again at the nodes that changed."""
@@ -63,14 +88,17 @@ class _Board:
         if self.seen < len(touched):
             rows = np.array(sorted(set(touched[self.seen :])), dtype=np.int64)
             self.seen = len(touched)
-            self.left -= self.notes.slots[rows].sum(axis=0)
-            self.space -= int(self.notes.room[rows].sum())
-            self._note(rows)
+            self._renote(rows)
+
+    def _renote(self, rows: I64) -> None:
+        self.left -= self.notes.slots[rows].sum(axis=0)
+        self.space -= int(self.notes.room[rows].sum())
+        self._note(rows)
 
     def _note(self, rows: I64) -> None:
         tables = self.demand.tables
-        kernel = _kernel(len(rows) * tables.streams * tables.length)
-        kernel.note(rows, self.free, tables, self.demand.memo, self.notes)
+        kernel, memo = _kernel(len(rows), self.demand)
+        kernel.note(rows, self.free, tables, memo, self.notes)
         self.left += self.notes.slots[rows].sum(axis=0)
         self.space += int(self.notes.room[rows].sum())
 
@@ -111,6 +139,7 @@ class _Board:
             which=np.zeros(count, dtype=np.int16),
             spent=np.zeros((count, groups), dtype=np.int16),
             second=np.zeros(count, dtype=np.int32),
+            equal=self._equal,
         )  # fmt: skip
         self.asks[key] = found
         most = max(4, _ASKS_BYTES // max(count * (24 + 2 * groups), 1))
@@ -153,12 +182,14 @@ def _at_least(mean: float, count: int) -> float:
     return 0.5 * math.erfc(-deviation / math.sqrt(2))
 
 
-def _kernel(work: int) -> Any:
-    if kernels.worthwhile(work):
+def _kernel(nodes: int, demand: Demand) -> tuple[Any, Any]:
+    """The kernels for so many states to be looked at, and where they keep values of states met before."""
+    tables = demand.tables
+    if kernels.worthwhile((nodes + _CALL_NODES * (nodes > 0)) * tables.streams * tables.length):
         from pearlstreet.compute.scheduling.placement.fill import compiled
 
-        return compiled
-    return arrays
+        return compiled, demand.memo
+    return arrays, demand.known
 
 
 class ExpectedFill:
@@ -173,9 +204,24 @@ class ExpectedFill:
     def _board(self, room: Room) -> _Board:
         board = self._boards.get(room)
         if board is None:
-            board = self._boards[room] = _Board(room, self._demand)
+            board = self._boards[room] = self._kept(room) or _Board(room, self._demand)
         board.sync()
         return board
+
+    def _kept(self, room: Room) -> _Board | None:
+        """The board of the cycle before, if that knew the same demand."""
+        board: _Board | None = room.site.take(self._demand) if room.whole_center else None
+        if board is not None:
+            board.move(room)
+        return board
+
+    def rest(self) -> None:
+        """The cycle is over: leave what is known of its room to the next."""
+        for room, board in list(self._boards.items()):
+            if room.whole_center:
+                board.rest()
+                del self._boards[room]
+                room.site.put(self._demand, board)
 
     def best(self, room: Room, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
         """The best place for one task, on whichever of the models costs least."""
@@ -183,12 +229,11 @@ class ExpectedFill:
             return None
         board = self._board(room)
         view, ask, tables = board.view(lasting), board.ask(needs, lasting), self._demand.tables
-        kernel = _kernel(int((ask.stamp != board.notes.version).sum()) * tables.streams * tables.length)
-        node = kernel.search(
-            board.free, view, tables, self._demand.memo, board.notes, ask, board.price(), room.tie
-        )
-        if node < 0:
+        kernel, memo = _kernel(int((ask.stamp != board.notes.version).sum()), self._demand)
+        equal = kernel.search(board.free, view, tables, memo, board.notes, ask, board.price())
+        if equal == 0:
             return None
+        node = ask.equal[0] if equal == 1 else room.first(ask.equal[:equal])
         device = int(ask.device[node])
         return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None)
 
@@ -198,10 +243,9 @@ class ExpectedFill:
         numbers = np.arange(room.count) if isinstance(rows, slice) else rows
         view, ask = board.view(lasting), board.ask((need,), lasting)
         tables = self._demand.tables
-        kernel = _kernel(
-            int((ask.stamp[numbers] != board.notes.version[numbers]).sum()) * tables.streams * tables.length
-        )
-        kernel.renew(numbers, board.free, view, tables, self._demand.memo, board.notes, ask)
+        stale = int((ask.stamp[numbers] != board.notes.version[numbers]).sum())
+        kernel, memo = _kernel(stale, self._demand)
+        kernel.renew(numbers, board.free, view, tables, memo, board.notes, ask)
         total = arrays.totals(numbers, ask, board.price())
         return np.where(total == NEVER, np.inf, total.astype(np.float64)), np.minimum(fit, 1)
 

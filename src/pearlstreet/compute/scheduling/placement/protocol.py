@@ -45,6 +45,10 @@ class Seeker(Protocol):
         """The best place for one task, None when there is no room."""
         ...
 
+    def rest(self) -> None:
+        """The cycle is over: what was learnt of its room may be left for the next."""
+        ...
+
 
 Placement = Callable[[Snapshot, PlannerConfig], Scorer]
 """Makes the scorer of one cycle."""

@@ -14,6 +14,9 @@ from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask
 _BATCH = 2048
 """States that are played at once."""
 _FAR = 1 << 40
+KNOWN_MAX = 1 << 14
+Known = dict[bytes, int]
+"""Values of states met before: the same answers with or without it, only sooner."""
 
 
 class States(NamedTuple):
@@ -49,16 +52,36 @@ def room_of(s: States, weight: I64) -> I64:
     return np.asarray((np.where(s.usable, weight[s.model] * np.maximum(part, s.compute), 0)).sum(axis=1))
 
 
-def value(s: States, tables: Tables) -> I64:
-    """Weighted basis points of each node that all streams together fill."""
-    count = len(s.cpu)
-    if tables.streams == 0 or not count or not s.model.shape[1]:
-        return np.zeros(count, dtype=np.int64)
-    columns = [s.cpu[:, None], s.host[:, None], s.memory, s.compute, s.model, s.total, s.usable]
-    table = np.concatenate(columns, axis=1, dtype=np.int64)
-    _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
-    parts = [_played(s.at(first[at : at + _BATCH]), tables) for at in range(0, len(first), _BATCH)]
-    return np.concatenate(parts)[which.reshape(-1)]
+def value(s: States, tables: Tables, known: Known) -> I64:
+    """Weighted basis points of each node that all streams together fill. `known`: of states met before."""
+    found = np.zeros(len(s.cpu), dtype=np.int64)
+    if tables.streams == 0 or not s.model.shape[1]:
+        return found
+    some = np.flatnonzero(room_of(s, tables.weight))
+    if not len(some):
+        return found
+    part = s.at(some)
+    columns = [
+        part.cpu[:, None],
+        part.host[:, None],
+        part.memory,
+        part.compute,
+        part.model,
+        part.total,
+        part.usable,
+    ]
+    keys = [row.tobytes() for row in np.concatenate(columns, axis=1, dtype=np.int64)]
+    new = {key: at for at, key in enumerate(keys) if key not in known}
+    if new:
+        if len(known) > KNOWN_MAX:
+            known.clear()
+            new = {key: at for at, key in enumerate(keys)}
+        rows = np.fromiter(new.values(), dtype=np.int64, count=len(new))
+        for at in range(0, len(rows), _BATCH):
+            played = _played(part.at(rows[at : at + _BATCH]), tables).tolist()
+            known.update(zip(list(new)[at : at + _BATCH], played, strict=True))
+    found[some] = [known[key] for key in keys]
+    return found
 
 
 def _played(s: States, tables: Tables) -> I64:
@@ -77,6 +100,8 @@ def _played(s: States, tables: Tables) -> I64:
         t = stream[:, item]
         kind = tables.kind[t][None, :]
         go = (tables.cpu[t] <= cpu) & (tables.memory[t] <= host)
+        if not go.any():
+            continue
         allowed = usable & tables.allowed[t[None, :, None], model]
         share = (kind == SHARE) & go
         if share.any():
@@ -127,12 +152,12 @@ def slots(s: States, tables: Tables) -> I64:
     return np.asarray(number)
 
 
-def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None:
+def note(rows: I64, free: Free, tables: Tables, known: Known, notes: Notes) -> None:
     """Bring value, free room and slots of `rows` up to date."""
     s = states_of(free, rows)
     notes.version[rows] += 1
     notes.room[rows] = room_of(s, tables.weight)
-    notes.value[rows] = value(s, tables)
+    notes.value[rows] = value(s, tables, known)
     notes.slots[rows] = slots(s, tables)
 
 
@@ -190,7 +215,7 @@ def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
     return Choices(at, which, device, compute, memory, after)
 
 
-def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask) -> None:
+def renew(rows: I64, free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: Ask) -> None:
     """Bring the request's entries of `rows` up to date."""
     rows = rows[ask.stamp[rows] != notes.version[rows]]
     if not len(rows):
@@ -200,7 +225,7 @@ def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: N
     ways = choices(rows, free, view, ask)
     if not len(ways.row):
         return
-    loss = notes.value[rows[ways.row]] - value(ways.after, tables)
+    loss = notes.value[rows[ways.row]] - value(ways.after, tables, known)
     order = np.lexsort((ways.device, ways.memory, ways.compute, ways.which, loss, ways.row))
     best = order[np.r_[True, ways.row[order][1:] != ways.row[order][:-1]]]
     node, after = rows[ways.row[best]], ways.after.at(best)
@@ -230,14 +255,13 @@ def totals(rows: I64, ask: Ask, price: I64) -> I64:
     return np.asarray(np.where(ask.loss[rows] == NEVER, NEVER, cost))
 
 
-def search(
-    free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask, price: I64, tie: I64
-) -> int:
-    """The node of the lowest total, -1 when none has room."""
+def search(free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: Ask, price: I64) -> int:
+    """How many nodes have the lowest total, listed in `ask.equal`."""
     every = np.arange(len(ask.loss))
-    renew(every, free, view, tables, memo, notes, ask)
+    renew(every, free, view, tables, known, notes, ask)
     total = totals(every, ask, price)
     if not len(total) or total.min() == NEVER:
-        return -1
+        return 0
     least = np.flatnonzero(total == total.min())
-    return int(least[tie[least].argmin()])
+    ask.equal[: len(least)] = least
+    return len(least)

@@ -388,29 +388,33 @@ def _total(n: int, ask: Ask, price: I64) -> int:
 
 
 @jit
-def search(
-    free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask, price: I64, tie: I64
-) -> int:
-    """The node of the lowest total, -1 when none has room. Stale nodes that cannot win are left stale.
+def search(free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask, price: I64) -> int:
+    """How many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
 
     A node's value falls at least to what is left free at most, so its loss is bounded without playing the streams.
     """
-    best, least = -1, NEVER
+    found, least = 0, NEVER
     count = len(ask.loss)
     for n in range(count):
         if ask.stamp[n] == notes.version[n] and ask.loss[n] != NEVER:
             total = _total(n, ask, price)
-            if best < 0 or total < least or (total == least and tie[n] < tie[best]):
-                best, least = n, total
+            if total < least:
+                found, least = 0, total
+            if total == least:
+                ask.equal[found] = n
+                found += 1
     for n in range(count):
         if ask.stamp[n] == notes.version[n]:
             continue
         bound = (notes.value[n] - tables.streams * (notes.room[n] - ask.volume)) * STEP
-        if best >= 0 and bound > least:
+        if bound > least:
             continue
         _consider(n, free, view, tables, memo, notes, ask)
         if ask.loss[n] != NEVER:
             total = _total(n, ask, price)
-            if best < 0 or total < least or (total == least and tie[n] < tie[best]):
-                best, least = n, total
-    return best
+            if total < least:
+                found, least = 0, total
+            if total == least:
+                ask.equal[found] = n
+                found += 1
+    return found

@@ -6,7 +6,7 @@ the same workload see the same streams and nothing is left to chance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.rows import Request, match_models
+from pearlstreet.compute.scheduling.site import site_of
 from pearlstreet.compute.scheduling.ties import mixed
 
 STREAMS = 16
@@ -74,6 +75,8 @@ class Demand:
     """What one slot is worth, summed over all streams."""
     memo: I64
     """[·, 3] values of states met before, by a hash: the same answers with or without it, only sooner."""
+    known: dict[bytes, int] = field(default_factory=dict)
+    """The same for NumPy."""
 
 
 Key = tuple[tuple[int, ...], bytes, bytes, bytes, bytes]
@@ -85,11 +88,8 @@ _LAST: dict[str, tuple[Weighted, _Around, Demand]] = {}
 
 def demand_of(snapshot: Snapshot) -> Demand:
     """The demand the center has seen lately; without any record, what is asked for most in its queue."""
-    nodes = snapshot.nodes
-    columns = (nodes.cpu_total, nodes.memory_total, nodes.device_model, nodes.device_memory_total)
-    cpu, memory, model, device_memory = (column.tobytes() for column in columns)
-    fleet: Key = (nodes.device_model.shape, cpu, memory, model, device_memory)
-    around: _Around = snapshot.models, tuple(snapshot.model_gflops.tolist()), fleet
+    site = site_of(snapshot)
+    around: _Around = site.models, site.rates, site.fleet
     if not snapshot.workload:
         return _demand(_queue(snapshot), *around)
     # a record stays the same tuple from cycle to cycle: that is seen sooner than by its contents

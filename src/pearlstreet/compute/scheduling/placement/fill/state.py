@@ -37,7 +37,7 @@ def free_of(room: Room, lasting: bool = False) -> Free:
     devices = room.free_devices(ALL, lasting)
     return Free(
         room.free_cpu(ALL, lasting), room.free_memory(ALL, lasting), room.cpu_total, *devices,
-        room.device_total, room.model.astype(np.int64), room.usable, room.schedulable,
+        room.device_total, room.site.model64, room.usable, room.schedulable,
     )  # fmt: skip
 
 
@@ -90,3 +90,5 @@ class Ask(NamedTuple):
     spent: I16
     """[N, G] slots of large shapes that it takes away."""
     second: I32
+    equal: I64
+    """Where a search leaves the nodes of its lowest total."""

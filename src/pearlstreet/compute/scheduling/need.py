@@ -1,0 +1,30 @@
+"""What a single task takes of one node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PLENTY = 1 << 40
+"""More of anything than a center has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One request on one model: what a single task takes. `model` is -1 without an accelerator."""
+
+    key: tuple[int, int]
+    cpu: int
+    memory: int
+    model: int
+    count: int
+    share_memory: int
+    share_compute: int
+    """Both 0 unless part of a device is asked for."""
+    gflops: int
+    """Normalised compute of one task."""
+    card_bp: int
+    """Cards of one task in basis points."""
+
+    @property
+    def is_share(self) -> bool:
+        return self.model >= 0 and self.count == 0

@@ -1,0 +1,202 @@
+"""What follows from a center's machines alone, worked out once and carried from snapshot to snapshot.
+
+A plan is the same with a site and without one; whoever makes snapshots of the same machines one after the other hands it
+on. Arrays are told by identity: whoever changes what a machine is makes new ones.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.scheduling.need import PLENTY, Need
+from pearlstreet.compute.scheduling.rows import Request, match_models
+
+if TYPE_CHECKING:
+    from pearlstreet.compute.scheduling.model import F64, I64, Bools, Nodes, Snapshot
+
+_GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
+_REQUESTS_MAX = 20_000
+_SHELF_MAX = 4
+
+
+class Site:
+    """Machines of one center: totals and models; what is free or out of service is no part of it."""
+
+    def __init__(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> None:
+        self.models, self.gflops = models, gflops
+        self.model, self.link = nodes.device_model, nodes.device_link
+        self.rack, self.pod = nodes.rack, nodes.pod
+        self.device_total, self.cpu_total = nodes.device_memory_total, nodes.cpu_total
+        self.memory_total = nodes.memory_total
+        self.hashes: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
+        """What `ties` keeps."""
+        self._requests = _Asked(())
+        self._needs: dict[tuple[Request, int], tuple[Need, ...]] = {}
+        self._shelf: dict[Any, Any] = {}
+
+    def of(self, snapshot: Snapshot) -> bool:
+        """Whether the snapshot is one of these machines."""
+        nodes = snapshot.nodes
+        return (
+            nodes.device_model is self.model
+            and nodes.device_memory_total is self.device_total
+            and nodes.cpu_total is self.cpu_total
+            and nodes.memory_total is self.memory_total
+            and nodes.device_link is self.link
+            and nodes.rack is self.rack
+            and nodes.pod is self.pod
+            and snapshot.models == self.models
+            and snapshot.model_gflops is self.gflops
+        )
+
+    # Machines
+
+    @cached_property
+    def model64(self) -> I64:
+        """[N, D] models, as wide as amounts are."""
+        return self.model.astype(np.int64)
+
+    @cached_property
+    def present(self) -> Bools:
+        """[N, D] positions at which there is a device."""
+        return np.asarray(self.model >= 0)
+
+    @cached_property
+    def has_device(self) -> Bools:
+        """Nodes with any accelerator."""
+        return np.asarray(self.present.any(axis=1))
+
+    @cached_property
+    def full_compute(self) -> I64:
+        """[N, D] basis points of a device that nobody uses."""
+        return np.where(self.present, FULL_BP, 0)
+
+    @cached_property
+    def devices(self) -> I64:
+        """Devices of each node."""
+        return np.asarray(self.present.sum(axis=1))
+
+    @cached_property
+    def capacity(self) -> F64:
+        """Normalised PFLOPS, cores and GiB of the whole center; never 0."""
+        cards = np.bincount(self.model[self.present], minlength=len(self.models))
+        totals = np.array(
+            [
+                float(cards @ self.gflops) / _GFLOPS if len(self.models) else 0.0,
+                float(self.cpu_total.sum()) / _MILLI,
+                float(self.memory_total.sum()) / _MIB,
+            ]
+        )
+        return np.where(totals > 0, totals, 1.0)
+
+    @cached_property
+    def fleet(self) -> tuple[tuple[int, ...], bytes, bytes, bytes, bytes]:
+        """What the machines are, in a form that can be remembered by."""
+        columns = (self.cpu_total, self.memory_total, self.model, self.device_total)
+        cpu, memory, model, device_memory = (column.tobytes() for column in columns)
+        return self.model.shape, cpu, memory, model, device_memory
+
+    @cached_property
+    def rates(self) -> tuple[int, ...]:
+        """Normalised GFLOPS of each model."""
+        return tuple(self.gflops.tolist())
+
+    # Requests
+
+    def needs(self, request: Request, key: int) -> tuple[Need, ...]:
+        """The request on each model that it allows, weakest model first."""
+        found = self._needs.get((request, key))
+        if found is None:
+            if len(self._needs) > _REQUESTS_MAX:
+                self._needs.clear()
+            found = self._needs[request, key] = self._made(request, key)
+        return found
+
+    def _made(self, request: Request, key: int) -> tuple[Need, ...]:
+        if not request.wants_device:
+            return (Need((key, -1), request.cpu_milli, request.memory_mib, -1, 0, 0, 0, 0, 0),)
+        allowed = set(match_models(request.accelerators, self.models))
+        numbers = [m for m, model in enumerate(self.models) if model in allowed]
+        numbers.sort(key=lambda m: (int(self.gflops[m]), self.models[m]))
+        needs = []
+        for m in numbers:
+            gflops, card, share = int(self.gflops[m]), FULL_BP * request.count, Share(0, 0)
+            if request.share is not None:
+                total = Share(int(self.device_total[self.model == m].min(initial=PLENTY)), FULL_BP)
+                share = request.share.on(total)
+                if not share:
+                    share = Share(0, 1)
+                card = card_bp(share, total)
+            needs.append(
+                Need(
+                    key=(key, m),
+                    cpu=request.cpu_milli,
+                    memory=request.memory_mib,
+                    model=m,
+                    count=request.count,
+                    share_memory=share.memory_mib,
+                    share_compute=share.compute_bp,
+                    gflops=gflops * card // FULL_BP,
+                    card_bp=card,
+                )
+            )
+        return tuple(needs)
+
+    def asked(self, requests: tuple[Request, ...]) -> _Asked:
+        """What follows from a list of requests: of the last list that was asked about, at once."""
+        found = self._requests
+        if found.requests is not requests:
+            found = self._requests = _Asked(requests)
+        return found
+
+    def demands(self, requests: tuple[Request, ...]) -> F64:
+        """[requests, 3] share of the center that one task takes, by resource."""
+        asked = self.asked(requests)
+        if asked.demands is None:
+            rows = np.zeros((len(requests), 3))
+            for i, request in enumerate(requests):
+                gflops = min((need.gflops for need in self.needs(request, i)), default=0)
+                rows[i] = (gflops / _GFLOPS, request.cpu_milli / _MILLI, request.memory_mib / _MIB)
+            rows /= self.capacity
+            asked.demands = rows
+        return asked.demands
+
+    # What searches leave for the next cycle
+
+    def take(self, key: Any) -> Any:
+        """What was put there, for the taker alone; None: nothing is there."""
+        return self._shelf.pop(key, None)
+
+    def put(self, key: Any, value: Any) -> None:
+        """Leave it for whoever takes it next; the oldest go."""
+        self._shelf.pop(key, None)
+        self._shelf[key] = value
+        while len(self._shelf) > _SHELF_MAX:
+            self._shelf.pop(next(iter(self._shelf)), None)
+
+
+class _Asked:
+    """What follows from one list of requests."""
+
+    def __init__(self, requests: tuple[Request, ...]) -> None:
+        self.requests = requests
+        self.demands: NDArray[np.float64] | None = None
+
+    @cached_property
+    def devices(self) -> NDArray[np.int64]:
+        """Devices of one task; a part of one, or none, counts as one."""
+        return np.array([max(request.count, 1) for request in self.requests], dtype=np.int64)
+
+
+def site_of(snapshot: Snapshot) -> Site:
+    """The snapshot's site, made when it has none."""
+    site = snapshot.site
+    if site is None or not site.of(snapshot):
+        site = Site(snapshot.models, snapshot.model_gflops, snapshot.nodes)
+        object.__setattr__(snapshot, "site", site)  # a memory, no part of the value
+    return site
