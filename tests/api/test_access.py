@@ -77,6 +77,14 @@ BODIES: dict[tuple[str, str], Any] = {
         "until": "2100-01-01T00:00:00Z",
         "reason": "fans",
     },
+    ("POST", "/energy/facts"): {"pue": {"value": 1.25, "source": "meter", "as_of": "2026-01-01"}},
+    ("POST", "/energy/series"): {
+        "name": "grid",
+        "kind": "carbon",
+        "csv": "time,g_per_kwh\n2026-01-01T00:00Z,500\n",
+        "source": "dispatch center",
+        "as_of": "2026-01-02",
+    },
     ("POST", "/jobs"): JOB,
     ("POST", "/prices"): {"rules": []},
     ("PUT", "/orgs/{org}/balance-alert"): {"below": "1"},
@@ -91,7 +99,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/center/webhooks"): {"url": "https://93.184.216.34/center"},
 }
 """Bodies that are right, so that what answers is the access and not the body."""
-SHARED = frozenset({"project", "name", "month", "node", "provider", "queue", "decision", "scenario"})
+SHARED = frozenset({"project", "name", "month", "node", "provider", "queue", "decision", "scenario", "series"})
 """Path parameters that name nothing of one tenant by themselves; a new one counts as a tenant's until it is here."""
 
 
@@ -137,6 +145,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         question = world.post("/what-ifs", json=BODIES["POST", "/what-ifs"]).json()
         quote = world.post("/quotes", json=BODIES["POST", "/quotes"]).json()
         assert world.post(f"/quotes/{quote['id']}/accept", json={"offer": "1"}).status_code == 201
+        series = world.post("/energy/series", "system", json=BODIES["POST", "/energy/series"]).json()
         key = world.post("/keys", json={"label": "acme's"}).json()
         upload = world.post("/uploads?name=a.txt", content=b"hello").json()
         quota = world.send("PUT", "/quotas", "system", json=BODIES["PUT", "/quotas"]).json()
@@ -176,6 +185,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "quote": quote["id"],
                 "scenario": "1t-50-days",
                 "decision": decided["id"],
+                "series": series["series"]["id"],
                 "window": "win_00000000000000000000000000",
                 "webhook": hooks["/orgs/acme"],
                 "delivery": tests["/orgs/acme"],

@@ -102,6 +102,16 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     world.step()
     world.center.runtime.decisions.flush()
     decision = world.get("/scheduling/decisions", "system").json()["items"][0]["id"]
+    facts = {
+        "pue": {"value": 1.25, "source": "meter", "as_of": "2026-01-01"},
+        "carbon": {"kind": "constant", "g_per_kwh": 536.6, "source": "grid", "as_of": "2026-01-01"},
+        "tariff": {"kind": "flat", "yuan_per_kwh": "0.8", "source": "contract", "as_of": "2026-01-01"},
+        "core": {"watts": 8, "source": "meter", "as_of": "2026-01-01"},
+    }
+    assert world.post("/energy/facts", "system", json=facts).status_code == 201
+    hours = {"name": "grid", "kind": "carbon", "csv": "time,g_per_kwh\n2026-01-01T00:00Z,500\n"}
+    hours |= {"source": "dispatch center", "as_of": "2026-01-02"}
+    series = world.post("/energy/series", "system", json=hours)
     hooks = {}
     for at, role in (("/orgs/acme", "owner"), ("/center", "system")):
         hook = world.post(f"{at}/webhooks", role, json={"url": "https://93.184.216.34/x"}).json()["id"]
@@ -109,7 +119,8 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
         hooks[at] = {"webhook": hook, "delivery": sent}
     ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": "2026-01",
            "user": world.get("/me").json()["user"]["id"],
-           "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days"}  # fmt: skip
+           "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days",
+           "series": series.json()["series"]["id"]}  # fmt: skip
     checked = 0
     for route in all_routes():
         unmade = "{artefact}" in route.path or "{provider}" in route.path or route.path.endswith("/closing")

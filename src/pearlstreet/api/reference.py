@@ -29,6 +29,7 @@ _NOUNS = {
     "quotas": ("Quotas and fair share", "配额与公平份额"),
     "scheduling": ("Scheduling", "调度"),
     "quotes": ("Quotes and calibration", "报价与校准"),
+    "energy": ("Energy and carbon", "能耗与碳排放"),
     "credit": ("Credit", "额度"),
     "invoices": ("Invoices and billing", "账单"),
     "prices": ("Prices", "价格"),

@@ -28,6 +28,7 @@ from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.resuming import resume
 from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
+from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.quotes.calibrating import calibration_loop
@@ -164,6 +165,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         *ledger_loops(),
         calibration_loop(),
         closing_loop(runtime),
+        measure_loop(runtime),
         *notice_loops(channels, store.clock),
         events_loop(settings.data / "log"),
     )

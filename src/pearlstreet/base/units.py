@@ -85,3 +85,10 @@ def format_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} PiB"
+
+
+def format_figure(value: float) -> str:
+    """`0.042`, `12.3`, `4,711`: three decimals below ten, one below a thousand, none above."""
+    size = abs(value)
+    decimals = 3 if size < 10 else 1 if size < 1000 else 0
+    return f"{value:,.{decimals}f}"

@@ -44,6 +44,7 @@ HOMES: Homes = {
     "pearlstreet.cli.what_if": ("what-if",),
     "pearlstreet.cli.quoting": ("quote",),
     "pearlstreet.cli.calibrating": ("calibration",),
+    "pearlstreet.cli.energy": ("energy",),
     "pearlstreet.cli.incidents": ("incidents",),
     "pearlstreet.cli.backups": ("backups",),
     "pearlstreet.cli.estimating": ("estimate",),

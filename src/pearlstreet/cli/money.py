@@ -12,6 +12,7 @@ import typer
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
+from pearlstreet.cli.energy import amount
 from pearlstreet.cli.output import done, facts, show_json, show_lines, table, time_cell, warn, who
 from pearlstreet.cli.people import Json, Org, org_of
 from pearlstreet.cli.profile import client
@@ -59,11 +60,14 @@ def statement(
     if as_json:
         show_lines(rows)
         return
-    table(
-        ("Time (UTC)", "What", "Amount", "Balance"),
-        [(time_cell(r["at"]), _what(r), r["amount"], r["balance"]) for r in rows],
-        right=(2, 3),
-    )
+    heads: tuple[str, ...] = ("Time (UTC)", "What", "Amount", "Balance")
+    cells: list[tuple[object, ...]] = [
+        (time_cell(r["at"]), _what(r), r["amount"], r["balance"]) for r in rows
+    ]
+    if any(row["energy"] for row in rows):
+        heads += ("kWh", "kg CO2e")
+        cells = [(*cell, *_energy(row["energy"])) for cell, row in zip(cells, rows, strict=True)]
+    table(heads, cells, right=(2, 3, 4, 5))
 
 
 def _what(row: Mapping[str, Any]) -> str:
@@ -71,6 +75,13 @@ def _what(row: Mapping[str, Any]) -> str:
     if use is None:
         return str(row["memo"])
     return f"{use['resource_label']} {use['quantity']} {use['unit']}, {use['job_id']}"
+
+
+def _energy(used: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Of the facility, where the site's facts are known."""
+    found = used or {"facility_kwh": None, "it_kwh": None, "carbon_kg": None}
+    kwh = found["it_kwh"] if found["facility_kwh"] is None else found["facility_kwh"]
+    return amount(kwh), amount(found["carbon_kg"])
 
 
 def invoice(

@@ -19,6 +19,7 @@ import httpx
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
+from pearlstreet.client.energy import Energy
 from pearlstreet.client.history import Trace
 from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
@@ -287,6 +288,7 @@ class Client:
         self.backups = Backups(self._transport)
         self.incidents = Incidents(self._transport)
         self.policy = Policy(self._transport)
+        self.energy = Energy(self._transport)
         self.what_ifs = WhatIfs(self._transport)
         self.quotes = Quotes(self._transport)
         self.calibration = Calibration(self._transport)

@@ -99,12 +99,11 @@ class Meter:
         last = bisect_right(self._starts, end_us - 1)
         used = self._pieces[first:last]
         pue, cost, carbon = (rate.mean(start_us, end_us) for rate in (self._pue, self._cost, self._carbon))
-        exact = Fraction(it_kwh)
         return Footprint(
             it_kwh=it_kwh,
-            facility_kwh=None if pue is None else float(exact * pue / ONE_BP),
-            carbon_kg=None if carbon is None else float(exact * carbon / (ONE_BP * 1_000_000)),
-            energy_cost_micro=None if cost is None else round(exact * cost / ONE_BP),
+            facility_kwh=None if pue is None else it_kwh * pue / ONE_BP,
+            carbon_kg=None if carbon is None else it_kwh * carbon / (ONE_BP * 1_000_000),
+            energy_cost_micro=None if cost is None else round(it_kwh * cost / ONE_BP),
             versions=tuple(sorted({piece.version for piece in used if piece.version})),
             forecast=any(piece.forecast for piece in used),
             missing=tuple(
@@ -112,7 +111,7 @@ class Meter:
             ),
         )
 
-    def carbon_mg_per_it_kwh(self, start_us: int, end_us: int) -> Fraction | None:
+    def carbon_mg_per_it_kwh(self, start_us: int, end_us: int) -> float | None:
         """Mean carbon of a kilowatt hour of the machines between two moments, PUE in it."""
         mean = self._carbon.mean(start_us, end_us)
         return None if mean is None else mean / ONE_BP
@@ -148,7 +147,7 @@ def starts_by_carbon(facts: Facts, duration_us: int, candidates: Iterable[int]) 
         mean = meter.carbon_mg_per_it_kwh(start_us, start_us + duration_us)
         if mean is not None:
             foretold = meter.is_forecast(start_us, start_us + duration_us)
-            found.append(Start(start_us, float(mean / 1000), foretold))
+            found.append(Start(start_us, mean / 1000, foretold))
     return sorted(found, key=lambda start: (start.g_per_it_kwh, start.start_us))
 
 
@@ -174,11 +173,11 @@ class _Sum:
             self._sums.append(self._sums[-1] + (rate or 0) * (end_us - start_us))
             self._gaps.append(self._gaps[-1] + (end_us - start_us if rate is None else 0))
 
-    def mean(self, start_us: int, end_us: int) -> Fraction | None:
-        """Over time; None when some of it is not known."""
+    def mean(self, start_us: int, end_us: int) -> float | None:
+        """Over time, rounded once from whole numbers; None when some of it is not known."""
         if self._upto(self._gaps, end_us, gap=True) != self._upto(self._gaps, start_us, gap=True):
             return None
-        return Fraction(self._upto(self._sums, end_us) - self._upto(self._sums, start_us), end_us - start_us)
+        return (self._upto(self._sums, end_us) - self._upto(self._sums, start_us)) / (end_us - start_us)
 
     def _upto(self, sums: Sequence[int], us: int, *, gap: bool = False) -> int:
         index = max(bisect_right(self._starts, us) - 1, 0)

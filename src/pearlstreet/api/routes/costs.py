@@ -9,7 +9,9 @@ from fastapi import Request, Response
 from pearlstreet.api.door import Asker, Door, center_of, query
 from pearlstreet.api.models import Out, Time, Yuan, time_of, yuan_of
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
+from pearlstreet.energy.jobs import JobEnergy, job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.spans import Use
 from pearlstreet.tenancy.model import Actor
@@ -35,6 +37,7 @@ class CostOut(Out):
     total: Yuan
     price_per_hour: Yuan
     lines: list[CostLineOut]
+    energy: EnergyOut
 
 
 @door.get("/{job}/cost", scope="jobs:read", responses={200: {"model": CostOut}})
@@ -42,7 +45,8 @@ async def cost(request: Request, job: str, actor: Actor = Asker) -> Response:
     """What a job, or all elements of an array, has been charged so far."""
     store, language = center_of(request).store, language_of(request)
 
-    def render(found: JobCost) -> dict[str, Any]:
+    def render(both: tuple[JobCost, JobEnergy]) -> dict[str, Any]:
+        found, energy = both
         return {
             "job_id": found.job_id,
             "total": yuan_of(found.total),
@@ -58,9 +62,10 @@ async def cost(request: Request, job: str, actor: Actor = Asker) -> Response:
                 }
                 for line in found.lines
             ],
+            "energy": energy_out(energy.used, language),
         }
 
-    return await query(lambda: job_cost(store, actor, job), render)
+    return await query(lambda: (job_cost(store, actor, job), job_energy(store, actor, job)), render)
 
 
 class SpanOut(Out):

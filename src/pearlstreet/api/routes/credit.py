@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,7 +13,10 @@ from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.used_energy import EnergyOut, energy_out
+from pearlstreet.energy.books import statement_energy
 from pearlstreet.ledger import budgets, funds, topups
+from pearlstreet.ledger.invoices.energy import EnergyUse
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.model import Balance, TxKind
 from pearlstreet.ledger.statement import Line, statement
@@ -108,9 +111,10 @@ class LineOut(Out):
     balance: Yuan
     actor: str
     use: UseOut | None
+    energy: EnergyOut | None = Field(description="Of accelerators, and of work without any")
 
 
-def _line(line: Line, language: str) -> dict[str, Any]:
+def _line(line: Line, language: str, energy: EnergyUse | None) -> dict[str, Any]:
     use = None
     if line.detail is not None:
         found = line.detail
@@ -139,6 +143,7 @@ def _line(line: Line, language: str) -> dict[str, Any]:
         "balance": yuan_of(line.balance),
         "actor": line.actor,
         "use": use,
+        "energy": energy_out(energy, language),
     }
 
 
@@ -161,17 +166,22 @@ async def read_statement(
     """Every transaction with the balance after it, newest first, traceable to the use behind it."""
     store, language, before = center_of(request).store, language_of(request), read_number(cursor)
     from_us, to_us = read_time(since, "from"), read_time(until, "to")
+
+    def work() -> tuple[Sequence[Line], Mapping[int, EnergyUse]]:
+        org_id = org_id_of(store, actor, org, "credit:read")
+        rows = statement(
+            store, actor, org_id, before_seq=before, from_us=from_us, to_us=to_us, limit=limit + 1
+        )
+        return rows, statement_energy(store, actor, org_id, rows)
+
     return await query(
-        lambda: statement(
-            store,
-            actor,
-            org_id_of(store, actor, org, "credit:read"),
-            before_seq=before,
-            from_us=from_us,
-            to_us=to_us,
-            limit=limit + 1,
+        work,
+        lambda found: page(
+            found[0],
+            limit,
+            lambda row: str(row.seq),
+            lambda row: _line(row, language, found[1].get(row.seq)),
         ),
-        lambda rows: page(rows, limit, lambda row: str(row.seq), lambda row: _line(row, language)),
     )
 
 

@@ -14,9 +14,11 @@ from pearlstreet.api.models import In, Out, Time, Yuan, read_yuan, time_of, yuan
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.routes.credit import org_id_of
+from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.money import Money, format_yuan
 from pearlstreet.base.text import text
+from pearlstreet.energy.books import energy_of
 from pearlstreet.ledger import site as billing
 from pearlstreet.ledger.invoices import service
 from pearlstreet.ledger.invoices.model import Invoice, InvoiceLine, decimal_text
@@ -76,6 +78,7 @@ class InvoiceOut(Out):
     net: Yuan
     tax: Yuan
     total: Yuan
+    energy: EnergyOut | None
 
 
 class InvoiceFormat(StrEnum):
@@ -108,6 +111,7 @@ def invoice_out(found: Invoice, language: str) -> dict[str, Any]:
         "net": yuan_of(found.net),
         "tax": yuan_of(found.tax),
         "total": yuan_of(found.total),
+        "energy": energy_out(found.energy, language),
     }
 
 
@@ -161,7 +165,9 @@ async def invoice(
     store, language = center_of(request).store, language_of(request)
 
     def work() -> Response:
-        found = service.draft_invoice(store, actor, org_id_of(store, actor, org, "credit:read"), month)
+        found = service.draft_invoice(
+            store, actor, org_id_of(store, actor, org, "credit:read"), month, energy=energy_of
+        )
         if found.number is None and not draft:
             raise NotFound(
                 text("The invoice of {month} is not issued yet", month=month),
@@ -191,7 +197,9 @@ async def issue(request: Request, org: str, month: str, actor: Actor = Asker) ->
     return await command(
         request,
         actor,
-        lambda s: service.issue_invoice(s, actor, org_id_of(s, actor, org, "credit:write"), month),
+        lambda s: service.issue_invoice(
+            s, actor, org_id_of(s, actor, org, "credit:write"), month, energy=energy_of
+        ),
         lambda found: invoice_out(found, language),
         status=201,
     )

@@ -17,7 +17,9 @@ from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Data, Download, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.home import org_slugs
+from pearlstreet.energy.jobs import job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
+from pearlstreet.ledger.invoices.page import energy_rows
 
 LOG_BYTES = 1 << 20
 ARTEFACTS_SHOWN = 200
@@ -104,6 +106,7 @@ def show_one(ask: Ask) -> Answer:
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
             "cost": _cost(ask, job_id),
+            "energy": _energy(ask, job_id),
             "charts": _charts(ask, job) if job.array_size is None else (),
             "elements": elements,
             "spec": job.spec,
@@ -187,6 +190,14 @@ def _cost(ask: Ask, job_id: str) -> dict[str, Any]:
             for line in found.lines
         ],
     }
+
+
+def _energy(ask: Ask, job_id: str) -> dict[str, Any] | None:
+    """None before it ran."""
+    found = job_energy(ask.store, ask.actor, job_id)
+    if not found.attempts:
+        return None
+    return {"rows": energy_rows(found.used, ask.say), "notes": [ask.say(note) for note in found.used.notes]}
 
 
 _USE: Mapping[str, tuple[Text, str, float]] = {

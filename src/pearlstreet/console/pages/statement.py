@@ -10,6 +10,7 @@ from pearlstreet.base.text import text
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.energy.books import short, statement_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.model import TxKind
 from pearlstreet.ledger.months import zone_of
@@ -46,6 +47,7 @@ def show(ask: Ask) -> Answer:
         limit=PER_PAGE + 1,
     )
     shown = found[:PER_PAGE]
+    energy = statement_energy(ask.store, ask.actor, org.id, shown)
     slugs = {}
     if ask.actor.may("projects:read", org.id):
         projects = list_projects(ask.store, ask.actor, org.id, limit=PROJECTS_MAX)
@@ -55,7 +57,7 @@ def show(ask: Ask) -> Answer:
         {
             "org": org,
             "zone": zone,
-            "lines": [(line, *_use(ask, line)) for line in shown],
+            "lines": [(line, *_use(ask, line), short(energy.get(line.seq))) for line in shown],
             "slugs": slugs,
             "before": shown[-1].seq if len(found) > PER_PAGE else None,
             "kinds": [("", ask.say(text("any")))]

@@ -10,6 +10,7 @@ from typing import Any
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
+from pearlstreet.ledger.invoices.energy import EnergyUse
 from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.rules import KINDS
 
@@ -68,6 +69,8 @@ class Invoice:
     tax: Money
     net: Money
     issued_us: int | None
+    energy: EnergyUse | None = None
+    """None: an invoice of before energy stood on invoices."""
 
     @property
     def used(self) -> Money:
@@ -91,6 +94,7 @@ class Invoice:
                 for name in ("used", "carried_in", "carried_out", "total", "tax", "net")
             },
             "issued_us": self.issued_us,
+            "energy": None if self.energy is None else self.energy.to_json(),
         }
 
     @staticmethod
@@ -106,6 +110,7 @@ class Invoice:
             seller=Party(**value["seller"]),
             buyer=Party(**value["buyer"]),
             lines=tuple(_line_from(line) for line in value["lines"]),
+            energy=EnergyUse.from_json(value["energy"]) if value.get("energy") else None,
         )
 
 

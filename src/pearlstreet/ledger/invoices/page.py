@@ -9,6 +9,8 @@ from datetime import timedelta
 from pearlstreet.base.clock import EPOCH
 from pearlstreet.base.money import Money, format_yuan
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import format_figure
+from pearlstreet.ledger.invoices.energy import EnergyUse
 from pearlstreet.ledger.invoices.model import Invoice, InvoiceLine, decimal_text
 from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.months import zone_of
@@ -27,6 +29,9 @@ class Page:
     rows: tuple[tuple[str, ...], ...]
     sums: tuple[tuple[str, str], ...]
     """The last one is what is to be paid."""
+    energy: tuple[tuple[str, str], ...]
+    """What the use came to in energy and carbon; empty on invoices of before that was shown."""
+    energy_notes: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -53,6 +58,8 @@ def page(invoice: Invoice, language: str) -> Page:
         heads=tuple(say(head) for head in heads),
         rows=tuple(_row(line, say) for line in invoice.lines),
         sums=_sums(invoice, say),
+        energy=energy_rows(invoice.energy, say) if invoice.energy is not None else (),
+        energy_notes=tuple(say(note) for note in invoice.energy.notes) if invoice.energy is not None else (),
         notes=(
             say(text("All amounts are in yuan (CNY); prices include tax.")),
             say(
@@ -99,6 +106,28 @@ def _sums(invoice: Invoice, say: Callable[[Text], str]) -> tuple[tuple[str, str]
         (say(text("Amount without tax")), yuan(invoice.net)),
         (say(text("Tax ({rate} %)", rate=rate)), yuan(invoice.tax)),
         (say(text("Total including tax")), yuan(invoice.total)),
+    )
+
+
+def energy_rows(used: EnergyUse, say: Callable[[Text], str]) -> tuple[tuple[str, str], ...]:
+    """Names and figures of energy and carbon; what is not known says so."""
+    unknown = say(text("not known"))
+
+    def amount(value: float | None, unit: str) -> str:
+        return unknown if value is None else f"{format_figure(value)} {unit}"
+
+    machines = amount(used.it_kwh, "kWh")
+    low, high = used.it_kwh_low, used.it_kwh_high
+    if low is not None and high is not None and format_figure(low) != format_figure(high):
+        machines += " " + say(text("({low} to {high})", low=format_figure(low), high=format_figure(high)))
+    return (
+        (say(text("Energy of the machines (IT)")), machines),
+        (say(text("Energy of the facility")), amount(used.facility_kwh, "kWh")),
+        (say(text("Carbon")), amount(used.carbon_kg, "kg CO2e")),
+        (
+            say(text("Energy cost of the site, not charged")),
+            unknown if used.cost is None else f"¥{format_yuan(round(used.cost.micro, -4))}",
+        ),
     )
 
 

@@ -67,16 +67,25 @@ def _story(shown: Page) -> list[Any]:
         _lines(shown),
         Spacer(1, 4 * mm),
         _sums(shown),
+        *(_energy(shown) if shown.energy else []),
         Spacer(1, 8 * mm),
         *[_text(note, size=8, color=_GREY) for note in shown.notes],
     ]
 
 
-def _pairs(pairs: Sequence[tuple[str, str]], width: float) -> Table:
+def _energy(shown: Page) -> list[Any]:
+    return [
+        Spacer(1, 7 * mm),
+        _pairs(shown.energy, _WIDTH, label_width=70 * mm),
+        *[_text(note, size=8, color=_GREY) for note in shown.energy_notes],
+    ]
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], width: float, *, label_width: float = 34 * mm) -> Table:
     rows = [[_text(label, color=_GREY), _text(value)] for label, value in pairs]
     return Table(
         rows,
-        colWidths=[34 * mm, width - 34 * mm],
+        colWidths=[label_width, width - label_width],
         hAlign="LEFT",
         style=TableStyle(
             [

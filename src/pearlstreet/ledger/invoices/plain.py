@@ -23,6 +23,9 @@ def to_plain(invoice: Invoice, language: str = "en") -> str:
     lines += [_columns(row, widths) for row in shown.rows]
     lines += [rule]
     lines += [fit(label, total - width_of(amount)) + amount for label, amount in shown.sums]
+    if shown.energy:
+        lines += [rule, *(fit(label, total - width_of(value)) + value for label, value in shown.energy)]
+        lines += shown.energy_notes
     lines += [rule, *shown.notes]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

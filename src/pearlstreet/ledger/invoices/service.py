@@ -14,6 +14,7 @@ from pearlstreet.base.text import text
 from pearlstreet.ledger import chart
 from pearlstreet.ledger.book import chunks, post_one
 from pearlstreet.ledger.invoices.build import Charged, build
+from pearlstreet.ledger.invoices.energy import EnergyOf, stretches
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.model import Draft, Entry, TxKind
 from pearlstreet.ledger.months import month_at, month_named
@@ -26,10 +27,12 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 
-def draft_invoice(store: Store, actor: Actor, org_id: str, month: str) -> Invoice:
+def draft_invoice(
+    store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None = None
+) -> Invoice:
     """What the invoice of `month` (2026-11) would say if it were issued now; the issued one when it was.
 
-    Raises InvalidInput for what is not a month.
+    `energy`: reckons what the use on it drew. Raises InvalidInput for what is not a month.
     """
     actor.require("credit:read", org_id)
 
@@ -37,12 +40,14 @@ def draft_invoice(store: Store, actor: Actor, org_id: str, month: str) -> Invoic
         issued = tx.scalar(
             sa.select(invoices.c.document).where(invoices.c.org_id == org_id, invoices.c.month == month)
         )
-        return Invoice.from_json(issued) if issued else _draft(tx, org_id, month)[0]
+        return Invoice.from_json(issued) if issued else _draft(tx, org_id, month, energy)[0]
 
     return store.read(query)
 
 
-def issue_invoice(store: Store, actor: Actor, org_id: str, month: str) -> Invoice:
+def issue_invoice(
+    store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None = None
+) -> Invoice:
     """Issue a month's invoice: numbered, with its tax booked, never changed after. Repeating answers the same.
 
     Raises Conflict before the month is over or when there is nothing to invoice. What is charged to the month later
@@ -55,7 +60,7 @@ def issue_invoice(store: Store, actor: Actor, org_id: str, month: str) -> Invoic
         issued = tx.scalar(sa.select(invoices.c.document).where(mine))
         if issued is not None:
             return Invoice.from_json(issued)
-        return _issue(tx, actor, org_id, month)
+        return _issue(tx, actor, org_id, month, energy)
 
     return store.write(command)
 
@@ -83,7 +88,7 @@ def list_invoices(
     return [Invoice.from_json(row["document"]) for row in store.read(lambda tx: tx.rows(query))]
 
 
-def issue_final(tx: Tx, actor: Actor, org_id: str) -> Sequence[Invoice]:
+def issue_final(tx: Tx, actor: Actor, org_id: str, *, energy: EnergyOf | None = None) -> Sequence[Invoice]:
     """Invoice everything that an organisation was charged and not invoiced yet, the present month's included: nothing
     more will come. Inside a command that has decided so; repeating it finds nothing left."""
     post_spans(tx, org_id=org_id)
@@ -94,10 +99,13 @@ def issue_final(tx: Tx, actor: Actor, org_id: str) -> Sequence[Invoice]:
     left = set(tx.execute(query).scalars())
     # What came late for a month that is invoiced goes on the present one's.
     months = sorted((left - issued) | ({present} - issued if left else set()))
-    return [_issue(tx, actor, org_id, month, final=True) for month in months if _draft(tx, org_id, month)[1]]
+    due = [month for month in months if _draft(tx, org_id, month, None)[1]]
+    return [_issue(tx, actor, org_id, month, energy, final=True) for month in due]
 
 
-def _issue(tx: Tx, actor: Actor, org_id: str, month: str, *, final: bool = False) -> Invoice:
+def _issue(
+    tx: Tx, actor: Actor, org_id: str, month: str, energy: EnergyOf | None, *, final: bool = False
+) -> Invoice:
     site = read_site(tx)
     if not final and month_named(month, site.time_zone).end_us > tx.now_us:
         raise Conflict(
@@ -105,7 +113,7 @@ def _issue(tx: Tx, actor: Actor, org_id: str, month: str, *, final: bool = False
             hint=text("A draft can be seen at any time: pearl invoice {month}", month=month),
         )
     post_spans(tx, org_id=org_id)
-    draft, charge_ids = _draft(tx, org_id, month)
+    draft, charge_ids = _draft(tx, org_id, month, energy)
     if not charge_ids:
         raise Conflict(text("There is nothing to invoice for {month}", month=month))
     serial = (tx.scalar(sa.select(sa.func.max(invoices.c.serial))) or 0) + 1
@@ -144,19 +152,20 @@ def _issue(tx: Tx, actor: Actor, org_id: str, month: str, *, final: bool = False
     return made
 
 
-def _draft(tx: Tx, org_id: str, month: str) -> tuple[Invoice, Sequence[str]]:
+def _draft(tx: Tx, org_id: str, month: str, energy: EnergyOf | None) -> tuple[Invoice, Sequence[str]]:
     """The draft and the ids of the charges on it: the month's, and late ones of months that are invoiced already."""
     site = read_site(tx)
     wanted = month_named(month, site.time_zone)
     invoiced = sa.select(invoices.c.month).where(invoices.c.org_id == org_id, invoices.c.month < month)
+    open_ones = sa.and_(
+        charges.c.org_id == org_id,
+        charges.c.invoice_id.is_(None),
+        (charges.c.month == month) | charges.c.month.in_(invoiced),
+    )
     query = (
         sa.select(charges, streams.c.resource, streams.c.price_version_id)
         .join_from(charges, streams, charges.c.stream_id == streams.c.id)
-        .where(
-            charges.c.org_id == org_id,
-            charges.c.invoice_id.is_(None),
-            (charges.c.month == month) | charges.c.month.in_(invoiced),
-        )
+        .where(open_ones)
         .order_by(charges.c.seq)
     )
     charged, ids = [], []
@@ -170,6 +179,8 @@ def _draft(tx: Tx, org_id: str, month: str) -> tuple[Invoice, Sequence[str]]:
         )
         ids.append(row["id"])
     made = build(org_id, wanted, site, read_buyer(tx, org_id), charged, _carried(tx, org_id))
+    if energy is not None:
+        made = replace(made, energy=energy(tx, stretches(tx, open_ones)))
     return made, ids
 
 

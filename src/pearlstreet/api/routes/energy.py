@@ -1,0 +1,524 @@
+"""Energy facts of the site, hourly series, and what a job used."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query
+from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
+from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
+from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
+from pearlstreet.api.used_energy import EnergyOut, energy_out
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import Money
+from pearlstreet.base.text import text
+from pearlstreet.energy import service
+from pearlstreet.energy.jobs import JobEnergy, job_energy
+from pearlstreet.energy.model import (
+    HOUR_US,
+    ONE_BP,
+    Carbon,
+    Constant,
+    CorePower,
+    Days,
+    FactsWish,
+    Flat,
+    Hourly,
+    Hours,
+    Origin,
+    Period,
+    Pue,
+    Series,
+    SeriesKind,
+    SiteFacts,
+    Tariff,
+    TimeOfUse,
+)
+from pearlstreet.energy.presets import bands_presets, carbon_presets
+from pearlstreet.ledger.site import read_site
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/energy", "energy")
+T = TypeVar("T")
+
+Source = Annotated[str, Field(max_length=2000, description="A document, an address, a meter")]
+Day = Annotated[
+    str, Field(max_length=40, description="The day it was true or published", examples=["2026-01-31"])
+]
+
+
+class TariffKind(StrEnum):
+    """How a price depends on time."""
+
+    FLAT = "flat"
+    TIME_OF_USE = "time_of_use"
+    HOURLY = "hourly"
+
+
+class CarbonKind(StrEnum):
+    """How a carbon factor depends on time."""
+
+    CONSTANT = "constant"
+    HOURLY = "hourly"
+
+
+class PueIn(In):
+    """Facility energy over the energy of the machines."""
+
+    value: float = Field(allow_inf_nan=False)
+    source: Source
+    as_of: Day
+
+
+class PeriodIn(In):
+    """Hours that cost the same; the hour that begins at 8:00 is 8."""
+
+    name: str = Field(max_length=80)
+    yuan_per_kwh: Yuan = Field(max_length=40)
+    months: list[int] = Field(default_factory=lambda: list(range(1, 13)), max_length=12)
+    days: Days = Days.ALL
+    hours: list[int] = Field(default_factory=lambda: list(range(24)), max_length=24)
+
+
+class TariffIn(In):
+    """What a kilowatt hour costs the site: flat, by month, day and hour, or an imported series."""
+
+    kind: TariffKind
+    yuan_per_kwh: Yuan | None = Field(None, max_length=40, description="Of a flat one")
+    zone: str | None = Field(None, max_length=80, description="Of time of use; left out: that of the bills")
+    periods: list[PeriodIn] = Field(default_factory=list, max_length=200)
+    series: str | None = Field(None, max_length=80, description="Of an hourly one: name or id")
+    source: Source
+    as_of: Day
+
+
+class CarbonIn(In):
+    """Location-based CO2e of a kilowatt hour from the grid: a constant, or an imported series."""
+
+    kind: CarbonKind
+    g_per_kwh: float | None = Field(None, allow_inf_nan=False)
+    series: str | None = Field(None, max_length=80)
+    source: Source
+    as_of: Day
+
+
+class CoreIn(In):
+    """What a busy CPU core draws with its share of the machine; counts for work without accelerators."""
+
+    watts: float = Field(allow_inf_nan=False)
+    source: Source
+    as_of: Day
+
+
+class FactsIn(In):
+    """A new version. What is left out is not known, and nothing is reckoned with it."""
+
+    pue: PueIn
+    tariff: TariffIn | None = None
+    carbon: CarbonIn | None = None
+    core: CoreIn | None = None
+    valid_from: str | None = Field(None, max_length=40, description="Left out: from now on")
+    note: str = Field("", max_length=2000)
+
+
+class FactsOut(Out):
+    """One version of the facts; versions never change."""
+
+    number: int
+    valid_from: Time
+    current: bool
+    pue: PueIn
+    tariff: TariffIn | None
+    carbon: CarbonIn | None
+    core: CoreIn | None
+    note: str
+    set_by: str | None
+    set: Time
+
+
+class SiteOut(Out):
+    """The facts that hold now; null: none are set."""
+
+    facts: FactsOut | None
+    time_zone: str
+
+
+def facts_out(found: SiteFacts, current: int | None, *, full: bool) -> dict[str, Any]:
+    """A version as JSON. `full`: for who may know who set it."""
+    return {
+        "number": found.number,
+        "valid_from": time_of(found.valid_from_us),
+        "current": found.number == current,
+        "pue": {"value": found.pue.bp / ONE_BP, **_origin(found.pue.origin)},
+        "tariff": found.tariff and _tariff_out(found.tariff),
+        "carbon": found.carbon and _carbon_out(found.carbon),
+        "core": found.core and {"watts": found.core.milliwatts / 1000, **_origin(found.core.origin)},
+        "note": found.note,
+        "set_by": found.set_by if full else None,
+        "set": time_of(found.set_us),
+    }
+
+
+def _origin(origin: Origin) -> dict[str, str]:
+    return {"source": origin.source, "as_of": origin.as_of}
+
+
+def _tariff_out(found: Tariff) -> dict[str, Any]:
+    rule = found.rule
+    shown: dict[str, Any] = {"yuan_per_kwh": None, "zone": None, "periods": [], "series": None}
+    if isinstance(rule, Flat):
+        shown |= {"kind": TariffKind.FLAT, "yuan_per_kwh": yuan_of(Money(rule.micro_per_kwh))}
+    elif isinstance(rule, Hourly):
+        shown |= {"kind": TariffKind.HOURLY, "series": rule.series_id}
+    else:
+        periods = [
+            {
+                "name": one.name,
+                "yuan_per_kwh": yuan_of(Money(one.micro_per_kwh)),
+                "months": list(one.months),
+                "days": one.days.value,
+                "hours": list(one.hours),
+            }
+            for one in rule.periods
+        ]
+        shown |= {"kind": TariffKind.TIME_OF_USE, "zone": rule.zone, "periods": periods}
+    return shown | _origin(found.origin)
+
+
+def _carbon_out(found: Carbon) -> dict[str, Any]:
+    rule = found.rule
+    if isinstance(rule, Constant):
+        shown = {"kind": CarbonKind.CONSTANT, "g_per_kwh": rule.mg_per_kwh / 1000, "series": None}
+    else:
+        shown = {"kind": CarbonKind.HOURLY, "g_per_kwh": None, "series": rule.series_id}
+    return shown | _origin(found.origin)
+
+
+@door.get("", scope="energy:read", responses={200: {"model": SiteOut}})
+async def site(request: Request, actor: Actor = Asker) -> Response:
+    """The facts that hold now: PUE, tariff, carbon factor, each with source and date."""
+    store, full = center_of(request).store, bool(actor.operator_roles)
+
+    def work() -> dict[str, Any]:
+        found = service.current_facts(store, actor)
+        shown = None if found is None else facts_out(found, found.number, full=full)
+        return {"facts": shown, "time_zone": store.read(read_site).time_zone}
+
+    return await query(work, lambda found: found)
+
+
+@door.get("/facts", scope="energy:read", responses={200: {"model": Page[FactsOut]}})
+async def versions(
+    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """Every version there was or is to come, newest first."""
+    store, before, full = center_of(request).store, read_number(cursor), bool(actor.operator_roles)
+
+    def work() -> tuple[Any, int | None]:
+        now = service.current_facts(store, actor)
+        rows = service.list_facts(store, actor, before=before, limit=limit + 1)
+        return rows, now.number if now else None
+
+    return await query(
+        work,
+        lambda found: page(
+            found[0], limit, lambda row: str(row.number), lambda row: facts_out(row, found[1], full=full)
+        ),
+    )
+
+
+@door.post(
+    "/facts", scope="energy:write", at_center=True, status_code=201, responses={201: {"model": FactsOut}}
+)
+async def set_facts(request: Request, body: FactsIn, actor: Actor = Asker) -> Response:
+    """Set a new version, from now on or from a time; earlier ones stay, and issued invoices stay as they are."""
+    store = center_of(request).store
+    zone = await in_thread(lambda: store.read(read_site).time_zone)
+    wish = _wish(body, zone)
+    return await command(
+        request,
+        actor,
+        lambda s: service.set_facts(s, actor, wish),
+        lambda made: facts_out(made, None, full=True),
+        status=201,
+    )
+
+
+def _wish(body: FactsIn, zone: str) -> FactsWish:
+    return FactsWish(
+        pue=Pue(_whole(body.pue.value, ONE_BP), Origin(body.pue.source, body.pue.as_of)),
+        tariff=None if body.tariff is None else _tariff(body.tariff, zone),
+        carbon=None if body.carbon is None else _carbon(body.carbon),
+        core=None if body.core is None else _core(body.core),
+        valid_from_us=read_time(body.valid_from, "valid_from"),
+        note=body.note.strip(),
+    )
+
+
+def _whole(value: float, scale: int) -> int:
+    """In the unit it is kept in; what is out of all bounds stays out of them."""
+    return round(max(-1e9, min(1e9, value)) * scale)
+
+
+def _tariff(body: TariffIn, zone: str) -> Tariff:
+    origin = Origin(body.source, body.as_of)
+    if body.kind is TariffKind.HOURLY:
+        return Tariff(Hourly(_needed(body.series, "tariff.series")), origin)
+    if body.kind is TariffKind.FLAT:
+        written = _needed(body.yuan_per_kwh, "tariff.yuan_per_kwh")
+        return Tariff(Flat(read_yuan(written, "tariff.yuan_per_kwh").micro), origin)
+    periods = tuple(
+        Period(
+            one.name.strip(),
+            read_yuan(one.yuan_per_kwh, f"tariff.periods[{index}].yuan_per_kwh").micro,
+            tuple(one.months),
+            one.days,
+            tuple(one.hours),
+        )
+        for index, one in enumerate(body.periods)
+    )
+    return Tariff(TimeOfUse(body.zone or zone, periods), origin)
+
+
+def _carbon(body: CarbonIn) -> Carbon:
+    origin = Origin(body.source, body.as_of)
+    if body.kind is CarbonKind.HOURLY:
+        return Carbon(Hourly(_needed(body.series, "carbon.series")), origin)
+    return Carbon(Constant(_whole(_needed(body.g_per_kwh, "carbon.g_per_kwh"), 1000)), origin)
+
+
+def _core(body: CoreIn) -> CorePower:
+    return CorePower(_whole(body.watts, 1000), Origin(body.source, body.as_of))
+
+
+def _needed(value: T | None, field: str) -> T:
+    if value is None:
+        message = text("{field} is missing", field=field)
+        raise InvalidInput(message, problems=[Problem(field, message)])
+    return value
+
+
+class CarbonPresetOut(Out):
+    """A carbon factor to start from."""
+
+    id: str
+    title: str
+    g_per_kwh: float
+    source: str
+    as_of: str
+
+
+class BandsOut(Out):
+    """Hours of a tariff to start from; the prices are those of the site's contract."""
+
+    id: str
+    title: str
+    names: list[str]
+    zone: str
+    periods: list[PeriodIn]
+    source: str
+    as_of: str
+
+
+class PresetsOut(Out):
+    """What can be started from; nothing of it is set by itself."""
+
+    carbon: list[CarbonPresetOut]
+    tariff_hours: list[BandsOut]
+
+
+@door.get("/presets", scope="energy:read", responses={200: {"model": PresetsOut}})
+async def presets(request: Request, actor: Actor = Asker) -> Response:
+    """Published carbon factors and hours of tariffs to start from, each with source and date."""
+    chinese = language_of(request) == "zh-CN"
+
+    def work() -> dict[str, Any]:
+        carbon = [
+            {
+                "id": one.id,
+                "title": one.title_zh if chinese else one.title,
+                "g_per_kwh": one.mg_per_kwh / 1000,
+                **_origin(one.origin),
+            }
+            for one in carbon_presets()
+        ]
+        hours = []
+        for one in bands_presets():
+            shown = _tariff_out(Tariff(one.rule, one.origin))
+            kept = {name: shown[name] for name in ("zone", "periods", "source", "as_of")}
+            title = one.title_zh if chinese else one.title
+            hours.append({"id": one.id, "title": title, "names": list(one.names), **kept})
+        return {"carbon": carbon, "tariff_hours": hours}
+
+    return await query(work, lambda found: found)
+
+
+class SeriesOut(Out):
+    """An imported series of hours."""
+
+    id: str
+    name: str
+    kind: SeriesKind
+    hours: int
+    first: Time | None
+    until: Time | None
+    source: str
+    as_of: str
+    made: Time
+
+
+class SeriesList(Out):
+    """Every series, by name."""
+
+    items: list[SeriesOut]
+
+
+class SeriesIn(In):
+    """Hours from CSV: a header, then a time with a zone and a value on each line."""
+
+    name: str = Field(max_length=200, description="Of a series that exists: hours are added to it")
+    kind: SeriesKind
+    csv: str = Field(max_length=BODY_LIMIT_BYTES)
+    column: str | None = Field(None, max_length=80, description="The values' column; left out: the second")
+    unit: str | None = Field(
+        None, max_length=40, description="g_per_kwh, kg_per_kwh, kg_per_mwh, yuan_per_kwh or yuan_per_mwh"
+    )
+    source: str = Field("", max_length=2000)
+    as_of: str = Field("", max_length=40)
+
+
+class ImportedOut(Out):
+    """What an import did."""
+
+    series: SeriesOut
+    added: int
+
+
+def _series(found: Series) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "name": found.name,
+        "kind": found.kind.value,
+        "hours": found.hours,
+        "first": time_of(found.first_us) if found.hours else None,
+        "until": time_of(found.until_us) if found.hours else None,
+        **_origin(found.origin),
+        "made": time_of(found.made_us),
+    }
+
+
+@door.get("/series", scope="energy:read", responses={200: {"model": SeriesList}})
+async def series(request: Request, actor: Actor = Asker) -> Response:
+    """Imported series: carbon factors and prices by the hour."""
+    store = center_of(request).store
+    return await query(
+        lambda: service.list_series(store, actor), lambda rows: {"items": [_series(row) for row in rows]}
+    )
+
+
+@door.post(
+    "/series", scope="energy:write", at_center=True, status_code=201, responses={201: {"model": ImportedOut}}
+)
+async def import_series(request: Request, body: SeriesIn, actor: Actor = Asker) -> Response:
+    """Import hours from CSV: a new series, or hours that an existing one has not. Hours are never changed."""
+    wish = service.Import(**body.model_dump())
+    return await command(
+        request,
+        actor,
+        lambda s: service.import_series(s, actor, wish),
+        lambda made: {"series": _series(made.series), "added": made.added},
+        status=201,
+    )
+
+
+class HourOut(Out):
+    """An hour and its value."""
+
+    start: Time
+    value: float
+
+
+class HoursOut(Out):
+    """A part of a series, oldest first."""
+
+    series: SeriesOut
+    unit: str
+    items: list[HourOut]
+
+
+@door.get("/series/{series}/hours", scope="energy:read", responses={200: {"model": HoursOut}})
+async def hours(
+    request: Request,
+    series: str,
+    actor: Actor = Asker,
+    since: Annotated[str | None, Query(alias="from", max_length=40, description="RFC 3339")] = None,
+    until: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
+) -> Response:
+    """The hours of a series between two times; left out: its last fortnight."""
+    store = center_of(request).store
+    from_us, until_us = read_time(since, "from"), read_time(until, "until")
+
+    def render(found: tuple[Series, Hours]) -> dict[str, Any]:
+        one, part = found
+        is_carbon = one.kind is SeriesKind.CARBON
+        scale = 1_000 if is_carbon else 1_000_000
+        return {
+            "series": _series(one),
+            "unit": "g_per_kwh" if is_carbon else "yuan_per_kwh",
+            "items": [
+                {"start": time_of(hour * HOUR_US), "value": value / scale}
+                for hour, value in sorted(part.values.items())
+            ],
+        }
+
+    return await query(
+        lambda: service.series_hours(store, actor, series, from_us=from_us, until_us=until_us), render
+    )
+
+
+class AttemptEnergyOut(Out):
+    """What one attempt used; `basis`: measured, rated, cores, or unknown."""
+
+    attempt_id: str
+    model: str
+    start: Time
+    end: Time
+    basis: str
+    it_kwh: float | None
+
+
+class JobEnergyOut(Out):
+    """What a job, or all elements of an array, used so far."""
+
+    job_id: str
+    energy: EnergyOut
+    attempts: list[AttemptEnergyOut]
+
+
+@door.get("/jobs/{job}", scope="jobs:read", responses={200: {"model": JobEnergyOut}})
+async def job(request: Request, job: str, actor: Actor = Asker) -> Response:
+    """Energy and carbon of a job so far, from its attempts, and what the figures stand on."""
+    store, language = center_of(request).store, language_of(request)
+
+    def render(found: JobEnergy) -> dict[str, Any]:
+        return {
+            "job_id": found.job_id,
+            "energy": energy_out(found.used, language),
+            "attempts": [
+                {
+                    "attempt_id": one.attempt_id,
+                    "model": one.model,
+                    "start": time_of(one.start_us),
+                    "end": time_of(one.end_us),
+                    "basis": one.basis.value,
+                    "it_kwh": one.it_kwh,
+                }
+                for one in found.attempts
+            ],
+        }
+
+    return await query(lambda: job_energy(store, actor, job), render)
