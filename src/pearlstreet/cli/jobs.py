@@ -15,6 +15,7 @@ from pearlstreet.base.clock import SystemClock, from_rfc3339
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_bytes, format_duration
+from pearlstreet.cli.energy import energy_facts
 from pearlstreet.cli.following import ENDED, follow_job, show_log
 from pearlstreet.cli.output import (
     confirm,
@@ -280,6 +281,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         "Queue": found["queue"],
     }
     shown |= {"Price per hour": found["price_per_hour"], "Cost so far": cost["total"]}
+    if found["started"] is not None:
+        shown |= energy_facts(cost["energy"])
     if found["array_size"] is not None:
         shown["Elements"] = ", ".join(
             f"{count} {say(state)}" for state, count in found["counts"].items() if count
