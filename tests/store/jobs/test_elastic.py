@@ -10,13 +10,15 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.base.text import text
+from pearlstreet.base.text import from_json, text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.jobs import orders
 from pearlstreet.compute.jobs.applying import Stop, stop_attempt
-from pearlstreet.compute.jobs.model import Ask, JobState, StopReason
+from pearlstreet.compute.jobs.model import JobState, StopReason
+from pearlstreet.compute.jobs.policy.service import set_policy
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.ledger.funds import balance
+from pearlstreet.compute.jobs.views import timeline
+from pearlstreet.ledger.spans import spans_of
 from pearlstreet.tenancy.model import SYSTEM
 
 CARD = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}
@@ -27,9 +29,9 @@ def center(tmp_path: Path) -> Center:
     return Center(tmp_path, cluster="2x8xH100-80G")
 
 
-def _stop(center: Center, job: str, why: StopReason, grace_s: float = 5.0) -> None:
+def _stop(center: Center, job: str, why: StopReason, grace_s: float = 5.0, tasks: int = 0) -> None:
     attempt = center.attempts(job)[-1]["id"]
-    center.store.write(partial(stop_attempt, stop=Stop(attempt, why, grace_s, text("Preempted"))))
+    center.store.write(partial(stop_attempt, stop=Stop(attempt, why, grace_s, text("Preempted"), tasks)))
 
 
 def _order(center: Center, job: str) -> AttemptOrder:
@@ -43,44 +45,126 @@ def _job(center: Center, job: str) -> dict[str, object]:
     return dict(row)
 
 
-def _want(center: Center, job: str, tasks: int) -> None:
-    """As if the planner gave its next attempt so many tasks."""
+def _policy(center: Center, **changes: object) -> None:
+    set_policy(center.store, SYSTEM, center.runtime, changes)
 
-    def command(tx: object) -> None:
-        ask = Ask.from_json(tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == job)))  # type: ignore[attr-defined]
-        changed = {**ask.to_json(), "tasks": tasks, "accelerators": list(ask.accelerators)}
-        tx.execute(sa.update(jobs).where(jobs.c.id == job).values(ask=changed))  # type: ignore[attr-defined]
 
-    center.store.write(command)
+def _hours(center: Center, job: str) -> float:
+    """Card-hours of the job's billed use."""
+    spans = center.store.read(lambda tx: spans_of(tx, center.org.id, job))
+    cards = [use.span for use in spans if use.span.resource.startswith("accelerator/") and use.span.billable]
+    return sum((one.end_us - one.start_us) / 3.6e9 * one.amount / 10_000 for one in cards)
 
 
 def test_a_resize_ends_the_attempt_and_the_next_one_has_other_ranks(center: Center) -> None:
-    before = balance(center.store, SYSTEM, center.org.id).balance
     elastic = {"min_tasks": 2, "max_tasks": 8}
     job = center.submit(per_task=CARD, elastic=elastic, simulate="600s", time_limit="1h", retries=0)
     center.run(100)
     assert [task.rank for task in _order(center, job).tasks] == [0, 1], (
         "it starts with the fewest when it names none"
     )
-    _stop(center, job, StopReason.RESIZED, grace_s=45)
+    began_us = center.attempts(job)[0]["started_us"]
+    asked_us = center.clock.now_us()
+    _stop(center, job, StopReason.RESIZED, grace_s=45, tasks=4)
     assert center.attempts(job)[0]["grace_s"] == 45, "the policy's grace, when its own is shorter"
-    _want(center, job, 4)
     center.run(60)
     assert center.job(job).state is JobState.RUNNING
     first, second = center.attempts(job)
     assert first["stop_reason"] == "resized"
     assert second["number"] == 2
     assert second["usage"]["card_bp"] == 40_000
-    assert [task.rank for task in _order(center, job).tasks] == [0, 1, 2, 3]
+    order = _order(center, job)
+    assert [task.rank for task in order.tasks] == [0, 1, 2, 3]
+    done_s = (asked_us - began_us) / 1e6
+    assert order.simulate_s == pytest.approx((600 - done_s) / 2, abs=1), "half the time with twice the tasks"
     assert _job(center, job)["failures"] == 0, "it is no retry"
-    paid = before.micro - balance(center.store, SYSTEM, center.org.id).balance.micro
-    assert paid < second["hourly_micro"] * 90 / 3600, "what was lost is not billed"
     served = int(str(_job(center, job)["served_device_us"]))
-    assert 2 * 90e6 < served < 2 * 130e6, "but it counts for orders by attained service"
+    assert 2 * 90e6 < served < 2 * 130e6, "it counts for orders by attained service"
     center.tick_s = 5
     (ended,) = center.finish(job)
     assert ended.state is JobState.SUCCEEDED
+    center.run(60)
+    second = center.attempts(job)[1]
+    wanted = 2 * done_s + 4 * (second["ended_us"] - second["started_us"]) / 1e6
+    assert _hours(center, job) == pytest.approx(wanted / 3600, rel=1e-6), (
+        "all but the time to save is billed, once"
+    )
     center.check_books()
+
+
+def test_a_resize_to_what_a_job_cannot_be_is_not_done(center: Center) -> None:
+    job = center.submit(
+        per_task=CARD, elastic={"min_tasks": 2, "max_tasks": 4}, time_limit="1h", simulate="900s"
+    )
+    center.run(10)
+    for tasks in (0, 1, 2, 5):
+        _stop(center, job, StopReason.RESIZED, tasks=tasks)
+    center.run(10)
+    assert [row["stop_reason"] for row in center.attempts(job)] == [None]
+
+
+def test_nobody_grows_beyond_what_is_payable(tmp_path: Path) -> None:
+    poor = Center(tmp_path, cluster="2x8xH100-80G", balance="60")
+    job = poor.submit(
+        per_task=CARD, elastic={"min_tasks": 1, "max_tasks": 8}, time_limit="1h", simulate="900s"
+    )
+    poor.run(10)
+    _stop(poor, job, StopReason.RESIZED, tasks=8)
+    poor.run(10)
+    assert [row["stop_reason"] for row in poor.attempts(job)] == [None]
+
+
+def test_an_elastic_job_is_cut_for_one_that_waits_and_grows_again(center: Center) -> None:
+    _policy(center, elasticity="grow-shrink", min_run_s=60, grow_after_s=60, restart_s=5, restart_gang_s=5)
+    elastic = {"min_tasks": 1, "max_tasks": 4}
+    wide = center.submit(per_task={**CARD, "count": 4}, elastic=elastic, simulate="3000s", time_limit="3h")
+    center.run(10)
+    assert [len(row["placement"]["tasks"]) for row in center.attempts(wide)] == [4], (
+        "all that is idle is its own"
+    )
+    rigid = center.submit(per_task={**CARD, "count": 8}, simulate="300s", time_limit="1h")
+    center.run(40)
+    assert center.job(rigid).state is JobState.QUEUED, "nobody is cut before it ran its minimum"
+    center.run(100)
+    assert center.job(rigid).state is JobState.RUNNING
+    assert center.job(wide).state is JobState.RUNNING
+    assert [len(row["placement"]["tasks"]) for row in center.attempts(wide)] == [4, 2]
+    assert center.held_devices() == 16
+    told = [str(line.reason) for line in timeline(center.store, SYSTEM, wide) if line.event == "stop"]
+    assert told == ["It goes on with 2 tasks instead of 4, so that a job that waits can start"]
+    center.tick_s = 2
+    center.finish(rigid)
+    center.run(200)
+    assert [len(row["placement"]["tasks"]) for row in center.attempts(wide)] == [4, 2, 4], (
+        "what is idle is its own again"
+    )
+    (ended,) = center.finish(wide)
+    assert ended.state is JobState.SUCCEEDED
+    assert _job(center, wide)["failures"] == 0
+    center.run(60)
+    billed = [row["stop_asked_us"] or row["ended_us"] for row in center.attempts(wide)]
+    held = sum(
+        4 * len(row["placement"]["tasks"]) * (until_us - row["started_us"]) / 3.6e9
+        for row, until_us in zip(center.attempts(wide), billed, strict=True)
+    )
+    assert _hours(center, wide) == pytest.approx(held, rel=1e-6)
+    assert held == pytest.approx(3000 * 4 / 3600, rel=0.05), "whatever its widths, it did its work once"
+    center.check_books()
+
+
+def test_a_job_starts_with_fewer_tasks_than_it_asked_for(center: Center) -> None:
+    _policy(center, elasticity="shrink")
+    center.submit(per_task={**CARD, "count": 8}, simulate="600s", time_limit="1h")
+    center.run(5)
+    job = center.submit(
+        per_task={**CARD, "count": 4}, tasks=4, elastic={"min_tasks": 2, "max_tasks": 4}, time_limit="1h"
+    )
+    center.run(10)
+    assert center.job(job).state is JobState.RUNNING
+    assert [len(row["placement"]["tasks"]) for row in center.attempts(job)] == [2]
+    here = from_json(center.attempts(job)[0]["why_here"])
+    assert str(here).endswith("; with 2 tasks of 2 to 4")
+    assert here.render("zh-CN").endswith("；以 2 个任务运行（允许 2 至 4 个）")
 
 
 def test_only_who_agreed_is_stopped(center: Center) -> None:
@@ -88,8 +172,8 @@ def test_only_who_agreed_is_stopped(center: Center) -> None:
     soft = center.submit(per_task=CARD, preemptible=True, simulate="600s", time_limit="1h")
     center.run(10)
     for why in (StopReason.PREEMPTED, StopReason.RESIZED):
-        _stop(center, rigid, why)
-    _stop(center, soft, StopReason.RESIZED)
+        _stop(center, rigid, why, tasks=1)
+    _stop(center, soft, StopReason.RESIZED, tasks=1)
     center.run(10)
     assert {center.job(job).state for job in (rigid, soft)} == {JobState.RUNNING}
     _stop(center, soft, StopReason.PREEMPTED)

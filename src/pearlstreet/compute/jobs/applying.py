@@ -21,7 +21,7 @@ from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobState, StopReason
-from pearlstreet.compute.jobs.planner_rows import load_quotas
+from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
 from pearlstreet.compute.jobs.windows.rows import load_reservations
@@ -103,7 +103,10 @@ class Applier:
             dropped += self._write_some(store, part, background)
         stops = [
             *(Stop(one.attempt_id, StopReason.PREEMPTED, one.grace_s, one.why) for one in answer.preemptions),
-            *(Stop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why) for one in answer.resizes),
+            *(
+                Stop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why, one.tasks)
+                for one in answer.resizes
+            ),
         ]
         if stops:
             store.write(partial(self._stops, stops))
@@ -166,7 +169,7 @@ class Applier:
     def _stops(self, stops: Sequence[Stop], tx: Tx) -> None:
         if self._leads(tx):
             for stop in stops:
-                stop_attempt(tx, stop)
+                stop_attempt(tx, stop, self.settings.hold_window_s)
 
     def _place(self, tx: Tx, placement: Placement, row: Row, ask: Ask, background: Background) -> bool:
         attempt_id = tx.new_id("att")
@@ -342,22 +345,45 @@ class Stop:
     grace_s: float
     """The policy's: it has at least this long for a checkpoint, and longer if its specification says so."""
     reason: Text
+    tasks: int = 0
+    """With how many it goes on, of one that is resized."""
 
 
-def stop_attempt(tx: Tx, stop: Stop) -> None:
-    """Have it stopped, unless it is over, is being stopped, or (by the present rows) may not be."""
+def stop_attempt(tx: Tx, stop: Stop, window_s: float = 3600.0) -> None:
+    """Have it stopped, unless it is over, is being stopped, or (by the present rows) may not be.
+
+    `window_s`: for how long the next attempt's hold must be payable, where it grows.
+    """
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == stop.attempt_id))
     if attempt is None or attempt["stop_reason"] is not None or attempt["state"] not in LIVE_ATTEMPT:
         return
     ask = lifecycle.job_row(tx, attempt["job_id"])["ask"] or {}
     if stop.why is StopReason.PREEMPTED and not ask.get("preemptible"):
         return
-    if stop.why is StopReason.RESIZED and not ask.get("max_tasks"):
-        return
+    here = attempts.c.id == attempt["id"]
+    values: dict[str, Any] = {}
+    if stop.why is StopReason.RESIZED:
+        if not _may_resize(tx, attempt, ask, stop.tasks, window_s):
+            return
+        values["placement"] = {**attempt["placement"], NEXT_TASKS: stop.tasks}
     if stop.grace_s > attempt["grace_s"]:
-        here = attempts.c.id == attempt["id"]
-        tx.execute(sa.update(attempts).where(here).values(grace_s=stop.grace_s))
+        values["grace_s"] = stop.grace_s
+    if values:
+        tx.execute(sa.update(attempts).where(here).values(values))
     lifecycle.ask_stop(tx, attempt, stop.why, stop.reason)
+
+
+def _may_resize(tx: Tx, attempt: Row, ask: Mapping[str, Any], tasks: int, window_s: float) -> bool:
+    """Whether its job said that it can run with so many tasks, and could pay for more of them."""
+    now = len(attempt["placement"]["tasks"])
+    if not ask.get("max_tasks") or not ask["min_tasks"] <= tasks <= ask["max_tasks"] or tasks == now:
+        return False
+    if tasks < now:
+        return True
+    rate = Money(-(-attempt["hourly_micro"] * tasks // now))
+    return (
+        available(tx, attempt["org_id"]).micro >= hold_amount(rate, attempt["time_limit_s"], window_s).micro
+    )
 
 
 def _present(tx: Tx, names: set[str], known: Mapping[str, Node]) -> list[Node]:

@@ -21,7 +21,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs.fairness import add_use
-from pearlstreet.compute.jobs.model import Ask, AttemptState
+from pearlstreet.compute.jobs.model import Ask, AttemptState, StopReason
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.inventory import Node
@@ -115,26 +115,30 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
     if from_us is None or until_us <= from_us:
         return
     usage = Usage(**attempt["usage"])
-    for demand in usage.demands():
-        append_span(
-            tx,
-            Span(
-                source=SOURCE,
-                external_id=attempt["id"],
-                resource=demand.resource,
-                sequence=attempt["span_sequence"],
-                org_id=attempt["org_id"],
-                project_id=attempt["project_id"],
-                reference=attempt["job_id"],
-                start_us=from_us,
-                end_us=until_us,
-                unit=demand.unit,
-                amount=demand.amount,
-                price_version_id=attempt["price_version_id"],
-                pflops=demand.pflops,
-                pflops_basis=usage.pflops_basis if demand.unit is Unit.CARD_BP else "",
-            ),
-        )
+    parts = _parts(attempt, from_us, until_us)
+    for number, (start_us, end_us, why_not) in enumerate(parts):
+        for demand in usage.demands():
+            append_span(
+                tx,
+                Span(
+                    source=SOURCE,
+                    external_id=attempt["id"],
+                    resource=demand.resource,
+                    sequence=attempt["span_sequence"] + number,
+                    org_id=attempt["org_id"],
+                    project_id=attempt["project_id"],
+                    reference=attempt["job_id"],
+                    start_us=start_us,
+                    end_us=end_us,
+                    unit=demand.unit,
+                    amount=demand.amount,
+                    price_version_id=attempt["price_version_id"],
+                    pflops=demand.pflops,
+                    pflops_basis=usage.pflops_basis if demand.unit is Unit.CARD_BP else "",
+                    billable=not why_not,
+                    why_not=why_not,
+                ),
+            )
     hours = (until_us - from_us) / US_PER_S / 3600
     add_use(
         tx,
@@ -144,8 +148,18 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
         cpu_h=usage.cpu_milli / 1000 * hours,
         memory_gib_h=usage.memory_mib / 1024 * hours,
     )
-    values = {"metered_until_us": until_us, "span_sequence": attempt["span_sequence"] + 1}
+    values = {"metered_until_us": until_us, "span_sequence": attempt["span_sequence"] + len(parts)}
     tx.execute(_METERED, {"of_attempt": attempt["id"], **values})
+
+
+def _parts(attempt: Row, from_us: int, until_us: int) -> list[tuple[int, int, str]]:
+    """Stretches (start, end, why it is not billed): what a job takes to save its work for a resize is ours."""
+    asked_us = attempt["stop_asked_us"]
+    if attempt["stop_reason"] != StopReason.RESIZED.value or asked_us is None or asked_us >= until_us:
+        return [(from_us, until_us, "")]
+    asked_us = max(asked_us, from_us)
+    parts = [(from_us, asked_us, ""), (asked_us, until_us, str(text("Saving its work for a resize")))]
+    return [part for part in parts if part[0] < part[1]]
 
 
 def settle_attempt(tx: Tx, attempt: Row, *, billable: bool) -> None:

@@ -131,8 +131,9 @@ class StopReason(StrEnum):
     """An elastic job goes on with another number of tasks."""
 
 
-OURS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED})
-"""The center stopped it for its own reasons: what was done since is not billed."""
+OURS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN})
+"""The center stopped it for its own reasons: what it did is not billed. A resized job goes on from what it saved: what it did
+until it was asked to stop is billed, what it takes to stop is not."""
 
 
 @dataclass(frozen=True, slots=True)

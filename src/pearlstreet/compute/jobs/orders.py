@@ -6,6 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import check
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
@@ -18,12 +19,12 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.environments.spec import run_variables
-from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.model import Ask, StopReason
 from pearlstreet.compute.jobs.preparing import ready_folders
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_stored
-from pearlstreet.compute.jobs.tables import jobs, uploads
+from pearlstreet.compute.jobs.tables import attempts, jobs, uploads
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job
 
@@ -71,8 +72,23 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
             log_bytes=int(spec.limits.log_mib * (1 << 20)),
             grace_s=spec.limits.grace_s,
         ),
-        simulate_s=ask.simulate_s,
+        simulate_s=_simulated_s(tx, attempt, ask),
     )
+
+
+def _simulated_s(tx: Tx, attempt: Row, ask: Ask) -> float | None:
+    """How long a simulated engine is to run: what earlier attempts of an elastic job did before a resize is done, and
+    with twice the tasks the rest takes half the time."""
+    if ask.simulate_s is None or not ask.max_tasks:
+        return ask.simulate_s
+    left_s, tasks = ask.simulate_s, len(attempt["placement"]["tasks"])
+    resized = attempts.c.stop_reason == StopReason.RESIZED.value
+    for row in tx.rows(sa.select(attempts).where(attempts.c.job_id == attempt["job_id"], resized)):
+        if row["started_us"] is not None and row["id"] != attempt["id"]:
+            until_us = min(row["stop_asked_us"], row["ended_us"] or row["stop_asked_us"])
+            ran_s = max(0, until_us - row["started_us"]) / US_PER_S
+            left_s -= ran_s * len(row["placement"]["tasks"]) / ask.tasks
+    return max(left_s, 0.0) * ask.tasks / tasks
 
 
 def _rows(tx: Tx, job_id: str) -> tuple[Row, Row]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, StopReason
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
 from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
@@ -36,6 +36,17 @@ _WHOLE = (
     .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
     .where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
 )  # fmt: skip
+NEXT_TASKS = "next_tasks"
+"""In the placement of an attempt that was stopped for a resize: with how many tasks its job goes on."""
+_RESIZED = sa.select(attempts.c.job_id, attempts.c.number, attempts.c.placement).where(
+    attempts.c.job_id.in_(sa.bindparam("ids", expanding=True)),
+    attempts.c.stop_reason == StopReason.RESIZED.value,
+)
+_KEPT = (
+    sa.select(attempts.c.id)
+    .where(attempts.c.state == AttemptState.COLLECTING.value)
+    .where(attempts.c.stop_reason == StopReason.RESIZED.value)
+)
 Predict = Callable[[str, str, str, Ask], Prediction | None]
 """From organisation, user, name and what it asks for to how long a job may run."""
 CHUNK = 500
@@ -54,6 +65,10 @@ class LiveAttempts:
     def load(self, tx: Tx, predict: Predict = lambda *_: None) -> list[RunningAttempt]:
         """All of them, as of now; what is new with a prediction."""
         rows = tx.execute(_LIVE).all()
+        resized = {row.id for row in rows if row.stop_reason == StopReason.RESIZED.value}
+        told = {row_id for row_id in resized if row_id in self.known and self.known[row_id].resumes_tasks}
+        for row_id in resized - told:
+            self.known.pop(row_id, None)  # its placement says since when it was stopped how it goes on
         self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
         unknown = [row.id for row in rows if row.id not in self.known]
         for start in range(0, len(unknown), CHUNK):
@@ -67,7 +82,16 @@ class LiveAttempts:
                 self.known[row.id] = replace(
                     kept, started_us=started_us, expected_end_us=until_us, ending=ending
                 )
-        return list(self.known.values())
+        return [*self.known.values(), *self._kept(tx, predict)]
+
+    def _kept(self, tx: Tx, predict: Predict) -> list[RunningAttempt]:
+        """Attempts that gave their devices back to go on with another number of tasks, while their results are kept:
+        they hold nothing, but their place is kept."""
+        ids = list(tx.execute(_KEPT).scalars())
+        if not ids:
+            return []
+        found = (_running(whole, predict) for whole in tx.execute(_WHOLE, {"ids": ids[:CHUNK]}).mappings())
+        return [replace(one, tasks=()) for one in found if one.resumes_tasks]
 
 
 def user_of(owner: str) -> str:
@@ -116,7 +140,23 @@ def _running(row: Row, predict: Predict) -> RunningAttempt:
         deadline_us=ask.deadline_us or 0,
         min_tasks=ask.min_tasks,
         max_tasks=ask.max_tasks,
+        asked_tasks=ask.tasks,
+        resumes_tasks=_resumes(row["stop_reason"], row["placement"]),
     )
+
+
+def _resumes(stop_reason: str | None, placement: Row) -> int:
+    return int(placement.get(NEXT_TASKS, 0)) if stop_reason == StopReason.RESIZED.value else 0
+
+
+def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, int]:
+    """Of waiting jobs, with how many attempts each had: those whose last was stopped for a resize → their next tasks."""
+    ids, found = list(attempts_of), {}
+    for start in range(0, len(ids), CHUNK):
+        for row in tx.execute(_RESIZED, {"ids": ids[start : start + CHUNK]}):
+            if row.number == attempts_of[row.job_id]:
+                found[row.job_id] = _resumes(StopReason.RESIZED.value, row.placement)
+    return {job_id: tasks for job_id, tasks in found.items() if tasks}
 
 
 def with_devices_in_use(rows: Sequence[NodeRow], running: Iterable[RunningAttempt]) -> list[NodeRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,13 @@ from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
 from pearlstreet.compute.jobs.model import Ask, JobState
-from pearlstreet.compute.jobs.planner_rows import LiveAttempts, load_quotas, user_of, with_devices_in_use
+from pearlstreet.compute.jobs.planner_rows import (
+    LiveAttempts,
+    load_quotas,
+    load_resumes,
+    user_of,
+    with_devices_in_use,
+)
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -50,7 +56,7 @@ _SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
 _COLUMNS = (
     jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
     jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.queue,
-    jobs.c.served_device_us,
+    jobs.c.served_device_us, jobs.c.attempts,
 )  # fmt: skip
 _WAITING = (
     sa.select(*_COLUMNS)
@@ -115,7 +121,7 @@ class LivePlanner:
         state = store.read(self._load)
         self.revision += 1
         snapshot = self._snapshot(store, state)
-        if not state.waiting:
+        if not state.waiting and not _may_grow(state):
             self.runtime.board.post(snapshot, {})
             return False
         answer = plan(snapshot, state.policy.planner)
@@ -162,22 +168,28 @@ class LivePlanner:
         kept = self.queue if self.generation == self.ended.generation else {}
         self.queue, self.generation = {}, self.ended.generation
         guesses: dict[tuple[object, ...], Prediction | None] = {}
+        resumes = load_resumes(tx, self._elastic(found))
         for row in found:
             ask = self.asks.get(row.array_id or row.id)
             if ask is None or row.id in held_back:
                 continue
             codes[row.id] = row.reason_code
             job = kept.get(row.id)
-            if job is None or _changed(job, row):
+            if job is None or _changed(job, row) or job.resumes_tasks != resumes.get(row.id, 0):
                 whole = row.array_id or row.id
                 user, name = self.users[whole]
                 like = (row.org_id, user, stem(plain_name(name)), ask.request(), ask.tasks)
                 if like not in guesses:  # of many thousands most are runs of the same few things
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
-                job = _waiting_job(row, ask, user, guesses[like])
+                job = _waiting_job(row, ask, user, guesses[like], resumes.get(row.id, 0))
             self.queue[row.id] = job
             waiting.append(job)
         return waiting, codes
+
+    def _elastic(self, found: Sequence[Any]) -> dict[str, int]:
+        """Attempts so far of the elastic ones that had some."""
+        had = ((row, self.asks.get(row.array_id or row.id)) for row in found if row.attempts)
+        return {row.id: row.attempts for row, ask in had if ask is not None and ask.max_tasks}
 
     def _learn_asks(self, tx: Tx, needed: set[str]) -> None:
         for gone in self.asks.keys() - needed:
@@ -226,6 +238,13 @@ def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:
     return device_hours(version, {model: float(rate.pflops) for model, rate in rates.items()})
 
 
+def _may_grow(state: _State) -> bool:
+    """Whether there is something to plan although nobody waits."""
+    config = state.policy.planner
+    policies = {config.elasticity, *(queue.elasticity for queue in config.queues)} - {"none", None}
+    return bool(policies) and any(attempt.max_tasks for attempt in state.running)
+
+
 def _changed(job: WaitingJob, row: Any) -> bool:
     """Whether what may change of a job that waits is other than it was."""
     return bool(
@@ -236,7 +255,7 @@ def _changed(job: WaitingJob, row: Any) -> bool:
     )
 
 
-def _waiting_job(row: Any, ask: Ask, user: str, guess: Prediction | None) -> WaitingJob:
+def _waiting_job(row: Any, ask: Ask, user: str, guess: Prediction | None, resumes: int) -> WaitingJob:
     return WaitingJob(
         id=row.id,
         org=row.org_id,
@@ -260,4 +279,5 @@ def _waiting_job(row: Any, ask: Ask, user: str, guess: Prediction | None) -> Wai
         served_device_us=row.served_device_us,
         min_tasks=ask.min_tasks,
         max_tasks=ask.max_tasks,
+        resumes_tasks=resumes,
     )

@@ -155,8 +155,9 @@ class Resizing:
             most = int(waiting.resumes_tasks[row])
             run = Run(kind, (key[0], most + 1, *key[2:8], min(key[8] or most, most), *key[9:]), [row])
             room_left = key[5] - self.elements[key[4]] if key[4] >= 0 and key[5] >= 0 else 1
-            if self._start_smaller(run, self._needs(key[0]), [row], room_left, True):
-                self._start_smaller(run, self._needs(key[0]), [row], room_left, False)
+            needs = self._needs(key[0])
+            within = max(self._allowed(key[2], key[3], needs, 1, True), default=0) >= most
+            self._start_smaller(run, needs, [row], room_left, within)
         going = np.flatnonzero(running.ending & (running.resumes_tasks > 0))
         if len(going) and waiting.count:
             self._enter(Lane(self.config, _NOBODY))

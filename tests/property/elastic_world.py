@@ -1,0 +1,174 @@
+"""Random centers with elastic jobs, and what becomes of one when its planner's resizes are carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import strategies as st
+
+from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.plan import Placement, Plan
+from pearlstreet.compute.scheduling.rows import (
+    DeviceRow,
+    DeviceUse,
+    NodeRow,
+    Quota,
+    Request,
+    Reservation,
+    RunningAttempt,
+    TaskUse,
+    WaitingJob,
+)
+
+NOW_US = 1_000_000_000_000
+DAY_US = 86_400_000_000
+ORGS = ("red", "blue")
+
+
+@dataclass(frozen=True)
+class Center:
+    """Rows, as the live loop would load them."""
+
+    nodes: tuple[NodeRow, ...]
+    running: tuple[RunningAttempt, ...] = ()
+    waiting: tuple[WaitingJob, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    now_us: int = NOW_US
+
+    def snapshot(self) -> Snapshot:
+        return build(
+            now_us=self.now_us, nodes=self.nodes, running=self.running, waiting=self.waiting,
+            quotas=self.quotas, reservations=self.reservations,
+        )  # fmt: skip
+
+
+def job_of(attempt: RunningAttempt, resumes: int) -> WaitingJob:
+    """The job of an attempt that was stopped to go on with another number of tasks."""
+    assert attempt.request is not None
+    return WaitingJob(
+        id=attempt.job_id, org=attempt.org, project=attempt.project, request=attempt.request,
+        tasks=attempt.asked_tasks or len(attempt.tasks), priority=attempt.priority,
+        submitted_us=attempt.submitted_us, preemptible=attempt.preemptible, queue=attempt.queue,
+        min_tasks=attempt.min_tasks, max_tasks=attempt.max_tasks, resumes_tasks=resumes,
+    )  # fmt: skip
+
+
+def started(center: Center, job: WaitingJob, placement: Placement) -> RunningAttempt:
+    """The attempt that a placement becomes."""
+    request = job.request
+    tasks = tuple(
+        TaskUse(
+            task.node, request.cpu_milli, request.memory_mib,
+            tuple(
+                DeviceUse(d.index, *((None, None) if d.whole else (d.memory_mib, d.compute_bp))) for d in task.devices
+            ),
+        )
+        for task in placement.tasks
+    )  # fmt: skip
+    end_us = None if job.time_limit_s is None else center.now_us + round(job.time_limit_s * 1e6)
+    return RunningAttempt(
+        id=f"{job.id}@{center.now_us}", job_id=job.id, org=job.org, project=job.project, tasks=tasks,
+        priority=job.priority, started_us=center.now_us, expected_end_us=end_us, preemptible=job.preemptible,
+        submitted_us=job.submitted_us, request=request, queue=job.queue, min_tasks=job.min_tasks,
+        max_tasks=job.max_tasks, asked_tasks=job.tasks,
+    )  # fmt: skip
+
+
+def carried_out(center: Center, answer: Plan) -> Center:
+    """The center once what the plan says was done, and what it stopped has ended."""
+    jobs = {job.id: job for job in center.waiting}
+    sizes = {resize.attempt_id: resize.tasks for resize in answer.resizes}
+    gone = sizes.keys() | {stop.attempt_id for stop in answer.preemptions}
+    placed = {placement.job_id for placement in answer.placements}
+    stopped = tuple(job_of(a, sizes.get(a.id, 0)) for a in center.running if a.id in gone)
+    return replace(
+        center,
+        running=(
+            *(a for a in center.running if a.id not in gone),
+            *(started(center, jobs[p.job_id], p) for p in answer.placements),
+        ),
+        waiting=(*(job for job in center.waiting if job.id not in placed), *stopped),
+    )
+
+
+def stopping(center: Center, answer: Plan) -> Center:
+    """The center while what the plan resizes is still being stopped."""
+    sizes = {resize.attempt_id: resize.tasks for resize in answer.resizes}
+    done = carried_out(center, replace(answer, resizes=(), preemptions=()))
+    return replace(
+        done,
+        running=tuple(
+            replace(a, ending=True, resumes_tasks=sizes[a.id]) if a.id in sizes else a for a in done.running
+        ),
+    )
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    return Request(
+        accelerators=draw(st.sampled_from([(), ("a100",), ("a100",), ("t4",)])),
+        count=draw(st.sampled_from([1, 1, 2, 4])),
+        cpu_milli=draw(st.sampled_from([0, 1000])),
+    )
+
+
+@st.composite
+def jobs(draw: st.DrawFn, number: int, *, elastic: bool | None = None) -> WaitingJob:
+    tasks = draw(st.integers(1, 4))
+    elastic = draw(st.booleans()) if elastic is None else elastic
+    fewest = draw(st.sampled_from([1, 1, (tasks + 1) // 2, tasks]))
+    return WaitingJob(
+        id=f"j{number}",
+        org=(org := draw(st.sampled_from(ORGS))),
+        project=f"{org}-0",
+        request=draw(requests()),
+        tasks=tasks,
+        priority=draw(st.sampled_from([0, 0, 5])),
+        submitted_us=NOW_US - draw(st.integers(1, 9)) * 3_600_000_000,
+        time_limit_s=draw(st.sampled_from([None, 100.0, 10_000.0])),
+        min_tasks=fewest if elastic else 0,
+        max_tasks=tasks + draw(st.integers(0, 4)) if elastic else 0,
+    )
+
+
+@st.composite
+def node_rows(draw: st.DrawFn, number: int) -> NodeRow:
+    model = draw(st.sampled_from(["a100", "a100", "t4"]))
+    devices = tuple(
+        DeviceRow(2 * j, model, 80, link_group=j // 2) for j in range(draw(st.sampled_from([2, 4])))
+    )
+    return NodeRow(
+        f"n{number}", 8000, 64, devices, rack=draw(st.sampled_from(["", "r1", "r2"])),
+        schedulable=draw(st.integers(0, 19)) > 0,
+    )  # fmt: skip
+
+
+@st.composite
+def quota_rows(draw: st.DrawFn) -> Quota:
+    return Quota(
+        org=draw(st.sampled_from(ORGS)),
+        resource="cards",
+        guaranteed=draw(st.sampled_from([None, 2.0, 4.0])),
+        maximum=draw(st.sampled_from([None, 4.0, 8.0])),
+    )
+
+
+@st.composite
+def windows(draw: st.DrawFn, nodes: tuple[NodeRow, ...]) -> Reservation:
+    node = draw(st.sampled_from(nodes))
+    start = NOW_US + draw(st.sampled_from([-3_600, 50, 5_000, 20_000])) * 1_000_000
+    device = draw(st.sampled_from([None, *(d.index for d in node.devices)]))
+    return Reservation(
+        id=f"w{draw(st.integers(0, 99))}", start_us=start, end_us=start + 30_000_000_000, node=node.name,
+        device=device, org=draw(st.sampled_from(["", "red"])),
+    )  # fmt: skip
+
+
+@st.composite
+def empty_centers(draw: st.DrawFn, *, held: bool = False) -> Center:
+    """Nodes without jobs; with `held`, some windows."""
+    nodes = tuple(draw(node_rows(i)) for i in range(draw(st.integers(1, 3))))
+    kept = tuple(draw(windows(nodes)) for _ in range(draw(st.integers(1, 3)))) if held else ()
+    return Center(nodes, reservations=kept)
