@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from pearlstreet.app import furnishing
+from pearlstreet.app.example_facts import state_facts
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import Assembled
 from pearlstreet.base.errors import PearlError
@@ -82,6 +83,7 @@ class World:
                 self._pause.wait(5 * PAUSE_S)
 
     def _make_tenants(self) -> None:
+        state_facts(self._store)
         for size, (slug, name, projects) in enumerate(reversed(TENANTS), 1):
             try:
                 get_org(self._store, SYSTEM, slug)

@@ -33,6 +33,7 @@ MENU: tuple[NavGroup, ...] = (
         (
             NavItem("/nodes", text("Nodes"), "nodes", "n"),
             NavItem("/accelerators", text("Accelerators"), "chip", "a"),
+            NavItem("/energy", text("Energy"), "bolt", "g"),
             NavItem("/quotas", text("Quotas"), "scale", "q"),
             NavItem("/policy", text("Scheduling"), "scale", "s"),
             NavItem("/queues", text("Queues"), "jobs", "w"),

@@ -1,0 +1,174 @@
+"""The form of energy facts: from fields to facts, and facts back into what stands in the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pearlstreet.base.money import Money, parse_yuan
+from pearlstreet.base.text import text
+from pearlstreet.console.asking import Ask
+from pearlstreet.console.typed import moment_in, number_in, text_in, wrong, yuan_in
+from pearlstreet.energy.model import (
+    ONE_BP,
+    Carbon,
+    Constant,
+    CorePower,
+    Days,
+    FactsWish,
+    Flat,
+    Hourly,
+    Origin,
+    Period,
+    Pue,
+    SiteFacts,
+    Tariff,
+    TimeOfUse,
+)
+
+NUMBERS_MOST = 60
+
+
+def read_form(ask: Ask, zone: str) -> FactsWish:
+    """Raises InvalidInput at the field."""
+    return FactsWish(
+        pue=Pue(_scaled(ask, "pue", ONE_BP), _origin(ask, "pue")),
+        tariff=_tariff(ask, zone),
+        carbon=_carbon(ask),
+        core=CorePower(_scaled(ask, "core", 1000), _origin(ask, "core")) if ask.value("core") else None,
+        valid_from_us=moment_in(ask, "valid_from", zone),
+        note=text_in(ask, "note", 500),
+    )
+
+
+def field_of(problem_field: str) -> str:
+    """The form's field that a problem of the facts belongs to."""
+    part, _, rest = problem_field.partition(".")
+    if rest in ("source", "as_of"):
+        return f"{part}_{rest}"
+    known = {
+        "pue.value": "pue",
+        "tariff.yuan_per_kwh": "tariff_price",
+        "tariff.series": "tariff_series",
+        "carbon.g_per_kwh": "carbon",
+        "carbon.series": "carbon_series",
+        "core.watts": "core",
+    }
+    if part == "tariff" and problem_field not in known:
+        return "tariff_periods"
+    return known.get(problem_field, problem_field)
+
+
+def write_form(facts: SiteFacts | None) -> Mapping[str, str]:
+    """What stands in the fields before anybody types: the facts that hold."""
+    shown = {"tariff_kind": "none", "carbon_kind": "none"}
+    if facts is None:
+        return shown
+    shown |= {"pue": f"{facts.pue.bp / ONE_BP:g}", **_origin_fields("pue", facts.pue.origin)}
+    if facts.tariff is not None:
+        rule = facts.tariff.rule
+        shown |= _origin_fields("tariff", facts.tariff.origin)
+        if isinstance(rule, Flat):
+            shown |= {"tariff_kind": "flat", "tariff_price": _yuan(rule.micro_per_kwh)}
+        elif isinstance(rule, Hourly):
+            shown |= {"tariff_kind": "hourly", "tariff_series": rule.series_id}
+        else:
+            shown |= {"tariff_kind": "time_of_use", "tariff_periods": write_periods(rule)}
+    if facts.carbon is not None:
+        factor = facts.carbon.rule
+        shown |= _origin_fields("carbon", facts.carbon.origin)
+        if isinstance(factor, Constant):
+            shown |= {"carbon_kind": "constant", "carbon": f"{factor.mg_per_kwh / 1000:g}"}
+        else:
+            shown |= {"carbon_kind": "hourly", "carbon_series": factor.series_id}
+    if facts.core is not None:
+        shown |= {"core": f"{facts.core.milliwatts / 1000:g}", **_origin_fields("core", facts.core.origin)}
+    return shown
+
+
+def write_periods(rule: TimeOfUse) -> str:
+    """A line for each period, as `read_periods` reads them."""
+    return "\n".join(
+        f"{one.name}; {_yuan(one.micro_per_kwh)}; {runs(one.months)}; {one.days.value}; {runs(one.hours)}"
+        for one in rule.periods
+    )
+
+
+def read_periods(written: str) -> tuple[Period, ...]:
+    """`peak; 1.10; 7-9; all; 8-10,13-14` a line: name, yuan, months, days, hours. Raises InvalidInput with the line."""
+    found = []
+    for number, line in enumerate(written.splitlines(), 1):
+        parts = [part.strip() for part in line.split(";")]
+        if parts == [""]:
+            continue
+        try:
+            name, price, months, days, hours = parts
+            micro = parse_yuan(price).micro
+            found.append(Period(name, micro, _numbers(months), Days(days), _numbers(hours)))
+        except ValueError:
+            message = text("Line {line} does not read as name; yuan; months; days; hours", line=number)
+            raise wrong("tariff_periods", message) from None
+    return tuple(found)
+
+
+def runs(numbers: tuple[int, ...]) -> str:
+    """`1-3,7`."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
+
+
+def _numbers(written: str) -> tuple[int, ...]:
+    found: list[int] = []
+    for part in written.split(","):
+        first, dash, last = part.strip().partition("-")
+        start, end = int(first), int(last) if dash else int(first)
+        if not 0 <= start <= end <= NUMBERS_MOST:
+            raise ValueError(written)
+        found += range(start, end + 1)
+    return tuple(found)
+
+
+def _tariff(ask: Ask, zone: str) -> Tariff | None:
+    kind = ask.value("tariff_kind")
+    if kind == "flat":
+        return Tariff(Flat(yuan_in(ask, "tariff_price").micro), _origin(ask, "tariff"))
+    if kind == "hourly":
+        return Tariff(Hourly(ask.value("tariff_series")), _origin(ask, "tariff"))
+    if kind == "time_of_use":
+        periods = read_periods(ask.value("tariff_periods").replace("\r\n", "\n"))
+        return Tariff(TimeOfUse(zone, periods), _origin(ask, "tariff"))
+    return None
+
+
+def _carbon(ask: Ask) -> Carbon | None:
+    kind = ask.value("carbon_kind")
+    if kind == "constant":
+        return Carbon(Constant(_scaled(ask, "carbon", 1000)), _origin(ask, "carbon"))
+    if kind == "hourly":
+        return Carbon(Hourly(ask.value("carbon_series")), _origin(ask, "carbon"))
+    return None
+
+
+def _scaled(ask: Ask, field: str, scale: int) -> int:
+    value = number_in(ask, field)
+    if value is None:
+        raise wrong(field, text("{field} is missing", field=field))
+    if not -1e9 < value < 1e9:
+        raise wrong(field, text("{value} is not a number", value=ask.value(field)[:40]))
+    return round(value * scale)
+
+
+def _origin(ask: Ask, part: str) -> Origin:
+    return Origin(ask.value(f"{part}_source"), ask.value(f"{part}_as_of"))
+
+
+def _origin_fields(part: str, origin: Origin) -> dict[str, str]:
+    return {f"{part}_source": origin.source, f"{part}_as_of": origin.as_of}
+
+
+def _yuan(micro: int) -> str:
+    return f"{Money(micro)}".replace(",", "")

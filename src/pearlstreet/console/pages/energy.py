@@ -1,0 +1,136 @@
+"""Energy: the facts of the site for everybody; for operators also setting them and importing hours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from markupsafe import Markup
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.text import text
+from pearlstreet.charts.lines import Series as Line
+from pearlstreet.charts.lines import lines
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.door import once
+from pearlstreet.console.forms.energy_fields import field_of, read_form, runs, write_form, write_periods
+from pearlstreet.console.page import Page
+from pearlstreet.console.typed import text_in, wrong
+from pearlstreet.energy import service
+from pearlstreet.energy.model import HOUR_US, SeriesKind, SiteFacts, TimeOfUse
+from pearlstreet.energy.presets import bands_presets, carbon_presets
+from pearlstreet.energy.rules import Meter
+from pearlstreet.ledger.site import read_site
+
+DAYS_BACK, DAYS_AHEAD = 13, 1
+VERSIONS_SHOWN = 50
+FILE_BYTES_MAX = 8 << 20
+
+
+def show(ask: Ask) -> Answer:
+    """What holds now, how it changes with the hour, every version."""
+    now = service.current_facts(ask.store, ask.actor)
+    zone = ask.store.read(read_site).time_zone
+    series = service.list_series(ask.store, ask.actor)
+    names = {one.id: one.name for one in series}
+    return View(
+        "energy.html",
+        {
+            "facts": now,
+            "fields": write_form(now),
+            "tariff": now.tariff.rule if now and now.tariff else None,
+            "carbon": now.carbon.rule if now and now.carbon else None,
+            "periods": _periods(now),
+            "series": series,
+            "names": names,
+            "of_kind": {
+                kind.value: [(one.id, one.name) for one in series if one.kind is kind] for kind in SeriesKind
+            },
+            "versions": service.list_facts(ask.store, ask.actor, limit=VERSIONS_SHOWN),
+            "charts": _charts(ask, now) if now else (),
+            "zone": zone,
+            "may_set": ask.actor.may(service.WRITE),
+            "presets": [
+                (one.title_zh if ask.language == "zh-CN" else one.title, one) for one in carbon_presets()
+            ],
+            "bands": [
+                (one.title_zh if ask.language == "zh-CN" else one.title, one, write_periods(one.rule))
+                for one in bands_presets()
+            ],
+            "file_max": FILE_BYTES_MAX,
+        },
+    )
+
+
+def set_facts(ask: Ask) -> Answer:
+    """A new version."""
+    wish = read_form(ask, ask.store.read(read_site).time_zone)
+    try:
+        made = service.set_facts(once(ask), ask.actor, wish)
+    except InvalidInput as error:
+        problems = [replace(one, field=field_of(one.field)) for one in error.problems]
+        raise InvalidInput(error.message, hint=error.hint, problems=problems) from None
+    return Go("/energy", text("Version {number} of the site's facts is set", number=made.number))
+
+
+def import_hours(ask: Ask) -> Answer:
+    """Hours from a CSV file."""
+    file = ask.files.get("file")
+    if file is None or not file.content:
+        raise wrong("file", text("Choose a CSV file"))
+    try:
+        written = file.content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise wrong("file", text("The file is not text in UTF-8")) from None
+    kind = next((one for one in SeriesKind if one.value == ask.value("kind")), SeriesKind.CARBON)
+    wish = service.Import(
+        name=text_in(ask, "name", 80),
+        kind=kind,
+        csv=written,
+        source=ask.value("source"),
+        as_of=ask.value("as_of"),
+        column=ask.value("column") or None,
+        unit=ask.value("unit") or None,
+    )
+    made = service.import_series(once(ask), ask.actor, wish)
+    done = text("{added} hours are added to {name}", added=made.added, name=made.series.name)
+    return Go("/energy", done)
+
+
+def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
+    """Each period of a tariff with its months, days and hours in words."""
+    if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
+        return ()
+    return [(one, runs(one.months), one.days.value, runs(one.hours)) for one in facts.tariff.rule.periods]
+
+
+def _charts(ask: Ask, facts: SiteFacts) -> Sequence[Markup]:
+    """Price and carbon of a kilowatt hour of the machines by the hour, the PUE in it; what is to come is a forecast."""
+    hour = ask.store.clock.now_us() // HOUR_US
+    first, last = hour - 24 * DAYS_BACK, hour + 24 * DAYS_AHEAD
+    known = service.facts_between(ask.store, ask.actor, first * HOUR_US, last * HOUR_US)
+    meter = Meter(known, first * HOUR_US, last * HOUR_US, forecast=True)
+    seen = [(one * HOUR_US, meter.of(1.0, one * HOUR_US, (one + 1) * HOUR_US)) for one in range(first, last)]
+    price = [(us, it.energy_cost_micro / 1e6) for us, it in seen if it.energy_cost_micro is not None]
+    carbon = [(us, it.carbon_kg * 1000) for us, it in seen if it.carbon_kg is not None]
+    drawn = []
+    if carbon and facts.carbon:
+        title = ask.say(text("Carbon of a kWh of the machines, PUE in it"))
+        drawn.append(lines(title, [Line(ask.say(text("Carbon")), carbon)], unit=" g CO2e", filled=True))
+    if price and facts.tariff:
+        title = ask.say(text("What a kWh of the machines costs, PUE in it"))
+        drawn.append(lines(title, [Line(ask.say(text("Price")), price)], unit=" ¥", filled=True))
+    return drawn
+
+
+PAGES = (
+    Page(
+        "/energy",
+        text("Energy"),
+        show,
+        scope=service.READ,
+        actions={"set": set_facts, "import": import_hours},
+        upload_bytes_max=FILE_BYTES_MAX,
+    ),
+)
