@@ -157,4 +157,6 @@ def past_json(past: Past) -> dict[str, object]:
         "time_limit_s": ask.time_limit_s,
         "preemptible": ask.preemptible,
         "ran_on": past.ran_on,
+        "min_tasks": ask.min_tasks,
+        "max_tasks": ask.max_tasks,
     }

@@ -24,7 +24,7 @@ from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.plan import Placement, Plan
-from pearlstreet.compute.scheduling.registry import ORDERS
+from pearlstreet.compute.scheduling.registry import ELASTICITIES, ORDERS
 from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Quota
 
 Progress = Callable[[int, int, int], None]
@@ -48,6 +48,9 @@ class _Run:
     serial: int
     overhead_us: int
     """Of its beginning, what goes into starting anew."""
+    tasks: int = 0
+    speed: float = 1.0
+    """Against what it asked for: an elastic job may have more or fewer tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class _Halted:
     served_us: int
     held_us: int
     lost_us: int
+    sums: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -94,7 +98,17 @@ class Replay:
         self.fitting = Fitting(self.state)
         self.fragments = Fragments(self.state, self.fitting)
         self._row = {name: row for row, name in enumerate(trace.ids)}
-        self._shapes = list(zip(trace.request.tolist(), trace.tasks.tolist(), strict=True))
+        names = (config.elasticity, *(queue.elasticity for queue in config.queues))
+        policies = [policy for name in names if name is not None and (policy := ELASTICITIES[name])]
+        self._elastic = bool(policies and trace.max_tasks.any())
+        self._grows = self._elastic and any(policy.grows for policy in policies)
+        fewest = np.where(trace.min_tasks > 0, trace.min_tasks, trace.tasks) if self._elastic else trace.tasks
+        self._shapes = list(zip(trace.request.tolist(), fewest.tolist(), strict=True))
+        """Of every job: its request, and with how many tasks it can do."""
+        self._asked = trace.tasks.tolist()
+        self._resumes: dict[int, int] = {}
+        self._sums: dict[int, tuple[int, int]] = {}
+        """Of resized jobs: card time and normalised work while they ran, in basis points and GFLOPS times µs."""
         self._submit = trace.submit_us.tolist()
         self._left_us = trace.duration_us.tolist()
         """Run time still to come, starting anew included."""
@@ -128,6 +142,7 @@ class Replay:
             held_us=np.zeros(count, dtype=np.int64),
             lost_us=np.zeros(count, dtype=np.int64),
             stops=np.zeros(count, dtype=np.int64),
+            resizes=np.zeros(count, dtype=np.int64),
             never={},
             runs=Runs(),
             levels=Levels(),
@@ -170,7 +185,20 @@ class Replay:
     def _next(self, queue: list[int]) -> int:
         arrival = self._submit[queue[self._arrived]] if self._arrived < len(queue) else _FOREVER
         moment = min(arrival, self._ends.next_us(), self._stops.next_us())
-        return min(moment, self._wake_us())
+        return min(moment, self._wake_us(), self._resize_us())
+
+    def _resize_us(self) -> int:
+        """When an elastic job has run long enough to be cut, or to grow."""
+        if not self._elastic or not self._running:
+            return _FOREVER
+        running, now = self.state.running, self._now
+        started = running.column(0, 2)[running.column(0, 14) > 0]
+        config, due = self.config, _FOREVER
+        for policy in (config, *(config.of_queue(queue.name) for queue in config.queues)):
+            for after_s in (policy.min_run_s, policy.grow_after_s):
+                at_us = started + round(after_s * US_PER_S)
+                due = min(due, int(at_us[at_us > now].min(initial=_FOREVER)))
+        return due
 
     def _wake_us(self) -> int:
         """When time alone may change what the planner answers, while nobody comes or goes."""
@@ -178,7 +206,7 @@ class Replay:
         if not self._running or not self.state.waiting.count or not self._may_preempt():
             return _FOREVER
         tick_us = max(round(self.settings.tick_s * US_PER_S), 1)
-        if config.queues or config.wait_max_s or config.age_s or config.elasticity != "none":
+        if config.queues or config.wait_max_s or config.age_s:
             return now + tick_us
         running = self.state.running
         mature = running.column(0, 2)[running.column(2, 0)] + round(config.min_run_s * US_PER_S)
@@ -208,7 +236,7 @@ class Replay:
 
     def _enqueue(self, row: int) -> None:
         limit = int(self.trace.limit_us[row])
-        self.state.wait(row, self._served[row], self._prediction(row), limit)
+        self.state.wait(row, self._served[row], self._prediction(row), limit, self._resumes.pop(row, 0))
         self.fitting.add(self._shapes[row])
 
     def _prediction(self, row: int) -> tuple[int, int, int]:
@@ -226,18 +254,26 @@ class Replay:
         for task in placement.tasks:
             by_node.setdefault(task.node_index, []).extend(device.index for device in task.devices)
         place = tuple((node, tuple(indices)) for node, indices in by_node.items())
-        run = self._undisturbed(row, place)
+        tasks = len(placement.tasks)
+        run = self._undisturbed(row, place, tasks)
+        attempt = int(outcome.stops[row] + outcome.resizes[row])
         if run is None:
-            again = int(outcome.stops[row]) > 0
-            run = _Run(now, place, 0, self._restart_us(row) if again else 0)
+            speed = 1.0 if tasks == self._asked[row] else self._speed(row, tasks)
+            run = _Run(now, place, 0, self._restart_us(row) if attempt else 0, tasks, speed)
         limit = int(self.trace.limit_us[row])
-        likely, low, high = (run.start_us + us if us else 0 for us in self._prediction(row))
+        likely, low, high = (
+            run.start_us + (us if run.speed == 1.0 else round(us / run.speed)) if us else 0
+            for us in self._prediction(row)
+        )
         self.state.start(
-            row, int(outcome.stops[row]), placement, run.start_us, run.start_us + limit if limit else 0,
+            row, attempt, placement, run.start_us, run.start_us + limit if limit else 0,
             self._served[row], (likely, low, high),
         )  # fmt: skip
         if not self.trace.stays[row]:
-            run.serial = self._ends.add(run.start_us + self._left_us[row], row)
+            left_us = self._left_us[row]
+            if run.speed != 1.0:
+                left_us = run.overhead_us + round(max(left_us - run.overhead_us, 0) / run.speed)
+            run.serial = self._ends.add(run.start_us + left_us, row)
         self._running[row] = run
         self.fitting.remove(self._shapes[row])
         if outcome.first_us[row] < 0:
@@ -247,18 +283,24 @@ class Replay:
         self._used_bp += int(outcome.cards_bp[row])
         self._used_gflops += placement.gflops
 
-    def _undisturbed(self, row: int, place: Place) -> _Run | None:
+    def _speed(self, row: int, tasks: int) -> float:
+        """How fast an elastic job runs with so many tasks, against as many as it asked for."""
+        return float((tasks / self._asked[row]) ** self.settings.elastic_power)
+
+    def _undisturbed(self, row: int, place: Place, tasks: int) -> _Run | None:
         """The run of a job that comes to stand where it stood until this moment: it was never stopped."""
         halted = self._halted.get(row)
         if halted is None:
             return None
-        if halted.run.place != place or self.settings.stop_s > 0:
+        if halted.run.place != place or halted.run.tasks != tasks or self.settings.stop_s > 0:
             self._settle(row)
             return None
         del self._halted[row]
         self._left_us[row], self._served[row] = halted.left_us, halted.served_us
         self.outcome.held_us[row], self.outcome.lost_us[row] = halted.held_us, halted.lost_us
         self.outcome.stops[row] -= 1
+        if row in self._sums:
+            self._sums[row] = halted.sums
         return halted.run
 
     def _restart_us(self, row: int) -> int:
@@ -277,7 +319,19 @@ class Replay:
         self._served[row] += held * int(outcome.cards_bp[row]) // FULL_BP
         self._used_bp -= int(outcome.cards_bp[row])
         self._used_gflops -= int(outcome.gflops[row])
+        if self._elastic and self.trace.max_tasks[row]:
+            self._average(row, held)
         return run
+
+    def _average(self, row: int, held_us: int) -> None:
+        """Of a job that had several widths, the mean stands for what it counted for."""
+        outcome, (cards, gflops) = self.outcome, self._sums.get(row, (0, 0))
+        cards += held_us * int(outcome.cards_bp[row])
+        gflops += held_us * int(outcome.gflops[row])
+        self._sums[row] = cards, gflops
+        if outcome.held_us[row]:
+            outcome.cards_bp[row] = cards // int(outcome.held_us[row])
+            outcome.gflops[row] = gflops // int(outcome.held_us[row])
 
     def _finish(self, row: int) -> None:
         self._stopping.discard(row)
@@ -296,7 +350,7 @@ class Replay:
         if wait_us == 0:
             self._halt(row)
             return
-        self.state.set_ending(self.state.position_of(row))
+        self.state.set_ending(self.state.position_of(row), self._resumes.get(row, 0))
         self._stops.add(self._now + wait_us, row)
 
     def _halt(self, row: int) -> None:
@@ -309,13 +363,22 @@ class Replay:
             self._served[row],
             int(outcome.held_us[row]),
             int(outcome.lost_us[row]),
+            self._sums.get(row, (0, 0)),
         )
         run = self._release(row)
         held = self._now - run.start_us
-        lost = self._unsaved(max(held - run.overhead_us, 0))
+        useful = max(held - run.overhead_us, 0)
+        lost = self._unsaved(useful)
         outcome.lost_us[row] += lost
-        outcome.stops[row] += 1
-        self._left_us[row] += lost - held + self._restart_us(row)
+        if row in self._resumes:
+            outcome.resizes[row] += 1
+        else:
+            outcome.stops[row] += 1
+        if run.speed == 1.0:
+            self._left_us[row] += lost - held + self._restart_us(row)
+        else:
+            done = held - useful + round((useful - lost) * run.speed)
+            self._left_us[row] += self._restart_us(row) - done
         self._halted[row] = before
         self._enqueue(row)
 
@@ -343,7 +406,7 @@ class Replay:
             answer = plan(self.state.snapshot(self._now), self.config)
             self.outcome.plans += 1
             self._carry_out(answer)
-            if not answer.preemptions or self.settings.stop_s > 0:
+            if not (answer.preemptions or answer.resizes) or self.settings.stop_s > 0:
                 break
         for row in sorted(self._halted):
             self._settle(row)
@@ -351,6 +414,9 @@ class Replay:
 
     def _carry_out(self, answer: Plan) -> None:
         stopped = [self._row[item.job_id] for item in answer.preemptions]
+        for resize in answer.resizes:
+            self._resumes[self._row[resize.job_id]] = resize.tasks
+            stopped.append(self._row[resize.job_id])
         for placement in answer.placements:
             self._start(placement)
         if answer.placements:
@@ -360,8 +426,19 @@ class Replay:
 
     def _worth_asking(self) -> bool:
         if not self.state.waiting.count:
+            return self._grows and self._may_resize()
+        return self._may_preempt() or self.fitting.any_fits() or (self._elastic and self._may_resize())
+
+    def _may_resize(self) -> bool:
+        """Whether an elastic job has run long enough to be cut, or to grow."""
+        running, config = self.state.running, self.config
+        started = running.column(0, 2)[running.column(0, 14) > 0]
+        if not len(started):
             return False
-        return self._may_preempt() or self.config.elasticity != "none" or self.fitting.any_fits()
+        least_s = (
+            min(config.grow_after_s, config.min_run_s) if self.state.waiting.count else config.grow_after_s
+        )
+        return bool(config.queues) or int(started.min()) + round(least_s * US_PER_S) <= self._now
 
     def _may_preempt(self) -> bool:
         """Whether a plan could stop anything that runs."""

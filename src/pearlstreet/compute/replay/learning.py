@@ -11,6 +11,7 @@ import numpy as np
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.scheduling.model import Services
 from pearlstreet.compute.scheduling.predict import Past, Predictor
 
 _SERVICES_MAX = 1000
@@ -29,7 +30,7 @@ class Learning:
     def __init__(self, state: State) -> None:
         self._state = state
         self._predictor = Predictor()
-        self._services: deque[int] = deque(maxlen=_SERVICES_MAX)
+        self._services: deque[tuple[int, int, int, int]] = deque(maxlen=_SERVICES_MAX)
         self._ended = 0
 
     def ended(self, row: int, served_device_us: int) -> None:
@@ -47,10 +48,14 @@ class Learning:
                 )
             ]
         )
-        self._services.append(served_device_us)
+        devices = max(trace.requests[int(trace.request[row])].count, 1) * int(trace.tasks[row])
+        self._services.append(
+            (served_device_us, devices, int(trace.submit_us[row]), int(trace.user[row]))
+        )
         self._ended += 1
         if self._ended % _EVERY == 0:
-            self._state.services = np.sort(np.array(self._services, dtype=np.int64))
+            columns = np.array(self._services, dtype=np.int64).T
+            self._state.services = Services(*columns[:3], columns[3].astype(np.int32))
 
     def left_us(self, row: int, done_us: int) -> Band:
         """Run time still to come of a job that has done so much: likely, low, high; 0: not known."""

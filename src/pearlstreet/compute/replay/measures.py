@@ -53,6 +53,8 @@ class Measures:
     held_cards: float
     """As `utilisation_cards`, with what was lost."""
     preemptions: int
+    resizes: int
+    """Of elastic jobs, those before they started not counted."""
     lost_card_h: float
     """Redone after stops, or spent on starting anew."""
     fairness: float
@@ -140,6 +142,7 @@ def measure(played: Played) -> Measures:
         utilisation_compute=round(compute / gflops, 5),
         held_cards=round(held / cards, 5),
         preemptions=sum(int(outcome.stops.sum()) for outcome in outcomes),
+        resizes=sum(int(outcome.resizes.sum()) for outcome in outcomes),
         lost_card_h=round(lost / FULL_BP / 3600, 3),
         fairness=round(_jain([float((run[m] / np.maximum(jct[m], 1)).mean()) for m in mine.values()]), 5),
         fragmentation=round(_mean_fragments(outcomes), 5),

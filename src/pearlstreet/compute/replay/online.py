@@ -86,7 +86,7 @@ class OnlinePool:
         self._ids: list[str] = []
         self._requests: dict[Request, int] = {}
         self._org = {name: number for number, name in enumerate(orgs)}
-        self._services: list[int] = []
+        self._services: list[tuple[int, int, int, int]] = []
         self._state = State(
             _room_for(64, orgs, cast("tuple[str, ...]", self._ids)),
             [
@@ -124,13 +124,17 @@ class OnlinePool:
         job = self._jobs.pop(job_id)
         self._running.discard(job_id)
         self._state.end(job.row)
-        self._learn((job.served_us + now_us - job.started_us) * job.gpus)
+        self._learn(job, (job.served_us + now_us - job.started_us) * job.gpus)
 
-    def _learn(self, service_us: int) -> None:
-        self._services.append(service_us)
+    def _learn(self, job: _Job, device_us: int) -> None:
+        trace = self._state.trace
+        self._services.append(
+            (device_us, job.gpus, int(trace.submit_us[job.row]), int(trace.user[job.row]))
+        )
         del self._services[:-_SERVICES_MAX]
         if self.config.order == "gittins":
-            self._state.services = np.sort(np.array(self._services, dtype=np.int64))
+            columns = np.array(self._services, dtype=np.int64).T
+            self._state.services = Services(*columns[:3], columns[3].astype(np.int32))
 
     def decide(self, now_us: int) -> Answer:
         """Who stops and who starts where, now."""
@@ -212,8 +216,8 @@ def _room_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
     return replace(
         empty, ids=ids, submit_us=wide.copy(), duration_us=wide, request=narrow.copy(), tasks=wide.copy(),
         org=narrow.copy(), project=narrow.copy(), user=narrow, queue=narrow, priority=wide, limit_us=wide,
-        preemptible=~flag, stays=flag, orgs=tuple(orgs), projects=tuple(enumerate(orgs)), users=("",),
-        queues=("",),
+        preemptible=~flag, stays=flag, min_tasks=wide, max_tasks=wide, orgs=tuple(orgs),
+        projects=tuple(enumerate(orgs)), users=("",), queues=("",),
     )  # fmt: skip
 
 

@@ -62,9 +62,9 @@ class Outcome:
     capacity_bp: int
     capacity_gflops: int
     cards_bp: I64
-    """Of every job while it runs: what it counts for."""
+    """Of every job while it runs: what it counts for; of one that was resized the mean."""
     gflops: I64
-    """Of every job while it last ran."""
+    """Of every job while it last ran; of one that was resized the mean."""
     first_us: I64
     end_us: I64
     held_us: I64
@@ -73,6 +73,8 @@ class Outcome:
     """Of that, redone after a stop or spent on starting anew."""
     stops: I64
     """How often it was preempted."""
+    resizes: I64
+    """How often it was stopped to go on with another number of tasks."""
     never: dict[int, str]
     """Jobs that never ran, and the code of the last reason."""
     runs: Runs

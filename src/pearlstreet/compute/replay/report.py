@@ -42,6 +42,7 @@ def figure_rows(case: Compared, t: Words) -> list[tuple[str, str]]:
         (t(text("Use of normalised compute")), _percent(m.utilisation_compute)),
         (t(text("Cards held, lost work included")), _percent(m.held_cards)),
         (t(text("Preemptions")), f"{m.preemptions:,}"),
+        (t(text("Resizes")), f"{m.resizes:,}"),
         (t(text("Lost work, card hours")), f"{m.lost_card_h:,.0f}"),
         (t(text("Fairness between accounts")), f"{m.fairness:.3f}" if orgs > 1 else "–"),
         (t(text("Fragmentation of free cards")), _percent(m.fragmentation)),

@@ -48,7 +48,7 @@ class State:
         self._devices = Columns((np.int32, 3), (np.int64, 3))
         self._waiting_ids: list[str] = []
         self.waiting = Columns((np.int64, 16), (np.int32, 6), (np.bool_, 1))
-        self.services: I64 = np.zeros(0, dtype=np.int64)
+        self.services = no_services()
         self.workload: tuple[tuple[Request, int], ...] = ()
         self.revision = 0
 
@@ -67,6 +67,7 @@ class State:
         served_device_us: int = 0,
         predicted_us: tuple[int, int, int] = (0, 0, 0),
         limit_us: int = 0,
+        resumes_tasks: int = 0,
     ) -> None:
         """A job of the trace goes to the queue."""
         trace = self.trace
@@ -74,7 +75,7 @@ class State:
         self.waiting.add(
             (
                 row, trace.tasks[row], trace.priority[row], trace.submit_us[row], limit_us, likely, 0, 0, 0, NO_LIMIT,
-                served_device_us, low, high, 0, 0, 0,
+                served_device_us, low, high, trace.min_tasks[row], trace.max_tasks[row], resumes_tasks,
             ),
             (
                 trace.org[row], trace.project[row], trace.request[row], _NONE,
@@ -131,8 +132,8 @@ class State:
         self.running.add(
             (
                 row, trace.priority[row], now_us, expected_end_us, placement.gflops, request.cpu_milli * count,
-                request.memory_mib * count, trace.submit_us[row], served_device_us, 0, likely, low, high, 0, 0,
-                sum(device[5] for device in devices), 0, 0,
+                request.memory_mib * count, trace.submit_us[row], served_device_us, 0, likely, low, high,
+                trace.min_tasks[row], trace.max_tasks[row], sum(device[5] for device in devices), trace.tasks[row], 0,
             ),
             (
                 trace.org[row], trace.project[row], _NONE, trace.request[row],
@@ -159,9 +160,10 @@ class State:
         """Where a job of the trace that runs stands among what runs."""
         return int((self.running.column(0, 0) == row).argmax())
 
-    def set_ending(self, position: int) -> None:
-        """It was told to stop."""
+    def set_ending(self, position: int, resumes_tasks: int = 0) -> None:
+        """It was told to stop; `resumes_tasks`: to go on with so many."""
         self.running.blocks[2][1, position] = True
+        self.running.blocks[0][17, position] = resumes_tasks
 
     def end(self, row: int) -> None:
         """Take back what a running job of the trace holds."""

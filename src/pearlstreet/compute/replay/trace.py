@@ -35,6 +35,9 @@ class Job:
     preemptible: bool = True
     stays: bool = False
     """It never ends, and is dropped when it finds no place at once: the arrival experiment."""
+    min_tasks: int = 0
+    max_tasks: int = 0
+    """It can run with any number of tasks between them; 0: only with `tasks`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +57,9 @@ class Trace:
     limit_us: I64
     preemptible: Bools
     stays: Bools
+    min_tasks: I64
+    """0: it is not elastic."""
+    max_tasks: I64
     requests: tuple[Request, ...]
     orgs: tuple[str, ...]
     projects: tuple[tuple[int, str], ...]
@@ -85,6 +91,8 @@ class Trace:
             limit_us=self.limit_us[rows],
             preemptible=self.preemptible[rows],
             stays=self.stays[rows],
+            min_tasks=self.min_tasks[rows],
+            max_tasks=self.max_tasks[rows],
             requests=self.requests,
             orgs=self.orgs,
             projects=self.projects,
@@ -105,14 +113,15 @@ class _Names:
 def make_trace(jobs: Iterable[Job]) -> Trace:
     """Columns of the jobs, one job in memory at a time."""
     ids: list[str] = []
-    wide = [array("q") for _ in range(5)]
+    wide = [array("q") for _ in range(7)]
     narrow = [array("i") for _ in range(5)]
     flags = [array("b") for _ in range(2)]
     requests, orgs, projects, users, queues = (_Names() for _ in range(5))
     for job in jobs:
         ids.append(job.id)
         org = orgs(job.org)
-        times = (_us(job.submit_s), _us(job.duration_s), job.tasks, job.priority, _us(job.limit_s))
+        elastic = (job.min_tasks, job.max_tasks)
+        times = (_us(job.submit_s), _us(job.duration_s), job.tasks, job.priority, _us(job.limit_s), *elastic)
         names = (
             requests(job.request),
             org,
@@ -146,6 +155,8 @@ def make_trace(jobs: Iterable[Job]) -> Trace:
         limit_us=w[4],
         preemptible=f[0],
         stays=f[1],
+        min_tasks=w[5],
+        max_tasks=w[6],
         requests=tuple(requests.numbers),  # type: ignore[arg-type]
         orgs=tuple(str(name) for name in orgs.numbers),
         projects=tuple(projects.numbers),  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from pearlstreet.compute.scheduling.rows import Request
 FIELDS = (
     "job", "org", "project", "user", "submitted", "duration_s", "state", "tasks", "accelerators", "count",
     "fraction_memory_gib", "fraction_compute_percent", "cpus", "memory_gib", "priority", "time_limit_s", "preemptible",
-    "ran_on",
+    "ran_on", "min_tasks", "max_tasks",
 )  # fmt: skip
 """Of one job. `accelerators` are patterns of allowed models, joined with `|`."""
 COLUMNS = ("job", "submitted", "duration_s")
@@ -45,12 +45,14 @@ def read_json(lines: Iterable[str], findings: Findings, per_node: int) -> Iterat
 def make(row: Row) -> Job:
     """One job of the history."""
     org = row.word("org", "all")
+    tasks = max(row.whole("tasks", default=1), 1)
+    fewest, most = _elastic(row, tasks)
     return Job(
         id=row.word("job"),
         submit_s=_submitted(row),
         duration_s=row.number("duration_s", most=LONGEST_S),
         request=_request(row),
-        tasks=max(row.whole("tasks", default=1), 1),
+        tasks=tasks,
         org=org,
         project=row.word("project", org),
         user=row.word("user", ""),
@@ -58,7 +60,22 @@ def make(row: Row) -> Job:
         priority=_priority(row),
         limit_s=row.number("time_limit_s", default=0.0, most=LONGEST_S),
         preemptible=_yes(row, "preemptible"),
+        min_tasks=fewest,
+        max_tasks=most,
     )
+
+
+def _elastic(row: Row, tasks: int) -> tuple[int, int]:
+    """Between how many tasks it can run; (0, 0) when it is not elastic."""
+    most = row.whole("max_tasks", default=0)
+    fewest = row.whole("min_tasks", default=0) or (1 if most else 0)
+    if (fewest or most) and not fewest <= tasks <= most:
+        raise BadField(
+            "tasks",
+            text("tasks is {tasks}, not between {low} and {high}", tasks=tasks, low=fewest, high=most),
+            text("An elastic job starts with a number of tasks between its fewest and its most"),
+        )
+    return fewest, most
 
 
 def _submitted(row: Row) -> float:
