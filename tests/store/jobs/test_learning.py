@@ -53,7 +53,9 @@ def test_device_time_and_run_time_of_what_succeeded_is_learnt(tmp_path: Path) ->
     center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="100s", name="train-1"))
     center.store.read(ended.learn)
     (learnt,) = ended.services
-    assert 4 * 99e6 < learnt < 4 * 110e6
+    assert 4 * 99e6 < learnt.device_us < 4 * 110e6
+    assert (learnt.devices, learnt.user) == (4, user_of(SYSTEM.label))
+    assert 0 < learnt.submitted_us <= center.clock.now_us()
     center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="120s", name="train-2"))
     center.store.read(ended.learn)
     again = Ended()

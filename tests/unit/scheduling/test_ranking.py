@@ -7,7 +7,7 @@ import numpy as np
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy, config_from_json
 from pearlstreet.compute.scheduling.cycle import plan
-from pearlstreet.compute.scheduling.order.gittins import survival, worth
+from pearlstreet.compute.scheduling.order.gittins import Index, Seen
 from pearlstreet.compute.scheduling.order.las import Las
 from pearlstreet.compute.scheduling.plan import Code, Plan
 from pearlstreet.compute.scheduling.rows import (
@@ -122,17 +122,49 @@ def test_who_waited_too_long_goes_first_and_is_not_displaced() -> None:
     assert not stopped(answer(patient, [node("n")], [waited], [waits("new")]))
 
 
+def prices(ended: list[tuple[float, int]], alive: list[tuple[float, int]]) -> list[float]:
+    """What each living job costs by the index: (hours, devices), all far apart in time but where minutes say so."""
+    rows = [*ended, *alive]
+    seen = Seen(
+        np.zeros(len(rows), dtype=np.int64),
+        np.array([devices for _, devices in rows], dtype=np.int64),
+        np.array([24 * HOUR_US * n for n in range(len(rows))], dtype=np.int64),
+        np.array([round(hours * HOUR_US) for hours, _ in rows], dtype=np.int64),
+        np.arange(len(rows)) >= len(ended),
+    )
+    return Index(seen).price(seen.run_us[len(ended) :]).tolist()
+
+
 def test_gittins_favours_who_is_likely_to_end_soon() -> None:
     """Most jobs need an hour, the others a hundred: past the first hour a job is worth less than a new one."""
-    sample = np.array([HOUR_US] * 80 + [100 * HOUR_US] * 20, dtype=np.int64)
-    price = worth(survival(sample, sample[:0]), np.array([0, 2 * HOUR_US, 95 * HOUR_US], dtype=np.int64))
-    assert price[0] < price[2] < price[1]
+    sample = [(1.0, 1)] * 80 + [(100.0, 1)] * 20
+    new, passed, near = (prices(sample, [(hours, 1)])[0] for hours in (0, 2, 95))
+    assert new < passed
+    assert near < passed
 
 
 def test_living_jobs_count_in_what_is_learnt() -> None:
-    ended, alive = np.array([HOUR_US] * 10), np.array([500 * HOUR_US] * 10)
-    had = np.array([2 * HOUR_US])
-    assert worth(survival(ended, alive), had)[0] > worth(survival(ended, alive[:0]), had)[0]
+    short = [(1.0, 1)] * 10
+    assert prices(short, [(2.0, 1)] + [(500.0, 1)] * 10)[0] > prices(short, [(2.0, 1)])[0]
+
+
+def test_sizes_differ_in_what_they_need() -> None:
+    ended = [(0.1, 1)] * 20 + [(50.0, 8)] * 20
+    small, wide = prices(ended, [(0.0, 1), (0.0, 8)])
+    assert small < wide
+
+
+def test_one_of_a_batch_tells_of_the_others() -> None:
+    """Runs of one thing, submitted together: one has ended after ten hours, so who ran nine is almost over."""
+    history = [(0.5, 1)] * 30 + [(200.0, 1)] * 30
+    rows = [*history, (10.0, 1), (9.0, 1), (9.0, 1)]
+    together = np.array([24 * HOUR_US * n for n in range(60)] + [9999 * HOUR_US] * 2 + [0])
+    together[-1] = 99 * 24 * HOUR_US
+    lives = np.arange(63) >= 61
+    run_us = np.array([round(hours * HOUR_US) for hours, _ in rows], dtype=np.int64)
+    seen = Seen(np.zeros(63, dtype=np.int64), np.ones(63, dtype=np.int64), together, run_us, lives)
+    mate, stranger = Index(seen).price(run_us[lives])
+    assert mate < stranger / 2
 
 
 def test_conservative_backfill_delays_no_reserved_job() -> None:

@@ -19,7 +19,7 @@ from pearlstreet.compute.jobs.model import Ask, JobState
 from pearlstreet.compute.jobs.planner_rows import user_of
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.scheduling.predict import Past, Prediction, Predictor
-from pearlstreet.compute.scheduling.rows import Request
+from pearlstreet.compute.scheduling.rows import Request, Service
 from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import state_events
 
@@ -50,7 +50,7 @@ _LAST_EVENT = sa.select(sa.func.max(state_events.c.seq))
 _parent = jobs.alias("parent")
 _ENDED = (
     sa.select(
-        state_events.c.seq, jobs.c.org_id, jobs.c.owner, jobs.c.name, jobs.c.served_device_us,
+        state_events.c.seq, jobs.c.org_id, jobs.c.owner, jobs.c.name, jobs.c.served_device_us, jobs.c.submitted_us,
         attempts.c.started_us, attempts.c.ended_us, attempts.c.placement,
         sa.func.coalesce(jobs.c.ask, _parent.c.ask).label("ask"),
     )
@@ -113,7 +113,7 @@ class Demand:
 class Ended:
     """What jobs that succeeded lately took: the device time of each, and predictions for those to come."""
 
-    services: deque[int] = field(default_factory=lambda: deque(maxlen=SERVICES_MAX))
+    services: deque[Service] = field(default_factory=lambda: deque(maxlen=SERVICES_MAX))
     predictor: Predictor = field(default_factory=Predictor)
     last: int | None = None
     learnt: int = 0
@@ -139,14 +139,16 @@ class Ended:
     def _take(self, rows: Sequence[Any]) -> None:
         found = []
         for row in rows:
-            if row.served_device_us:
-                self.services.append(row.served_device_us)
             try:
                 request = Ask.from_json(row.ask).request()
             except (KeyError, TypeError, ValueError):
                 continue
             run_s = max((row.ended_us or row.started_us) - row.started_us, 0) / US_PER_S
             tasks = len(row.placement["tasks"])
+            if row.served_device_us:
+                devices = max(request.count, 1) * tasks
+                user = user_of(row.owner)
+                self.services.append(Service(row.served_device_us, devices, row.submitted_us, user))
             found.append(Past(row.org_id, user_of(row.owner), plain_name(row.name), request, tasks, run_s))
         self.predictor.learn(found)
         self.learnt += len(found)

@@ -40,6 +40,7 @@ from pearlstreet.compute.scheduling.rows import (
     Request,
     Reservation,
     RunningAttempt,
+    Service,
     WaitingJob,
     node_row,
 )
@@ -93,7 +94,7 @@ class _State:
     rates: Mapping[str, NormalisedRate]
     policy: Policy
     reservations: list[Reservation]
-    services: list[int]
+    services: list[Service]
     workload: Mapping[Request, int]
     prices: Mapping[str, int]
 

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 
-import numpy as np
-
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.replay.state import State
-from pearlstreet.compute.scheduling.model import Services
 from pearlstreet.compute.scheduling.predict import Past, Predictor
 
 _SERVICES_MAX = 1000
@@ -30,7 +27,7 @@ class Learning:
     def __init__(self, state: State) -> None:
         self._state = state
         self._predictor = Predictor()
-        self._services: deque[tuple[int, int, int, int]] = deque(maxlen=_SERVICES_MAX)
+        self._services: deque[tuple[int, int]] = deque(maxlen=_SERVICES_MAX)
         self._ended = 0
 
     def ended(self, row: int, served_device_us: int) -> None:
@@ -48,14 +45,10 @@ class Learning:
                 )
             ]
         )
-        devices = max(trace.requests[int(trace.request[row])].count, 1) * int(trace.tasks[row])
-        self._services.append(
-            (served_device_us, devices, int(trace.submit_us[row]), int(trace.user[row]))
-        )
+        self._services.append((row, served_device_us))
         self._ended += 1
         if self._ended % _EVERY == 0:
-            columns = np.array(self._services, dtype=np.int64).T
-            self._state.services = Services(*columns[:3], columns[3].astype(np.int32))
+            self._state.learn_services(self._services)
 
     def left_us(self, row: int, done_us: int) -> Band:
         """Run time still to come of a job that has done so much: likely, low, high; 0: not known."""

@@ -86,7 +86,8 @@ class OnlinePool:
         self._ids: list[str] = []
         self._requests: dict[Request, int] = {}
         self._org = {name: number for number, name in enumerate(orgs)}
-        self._services: list[tuple[int, int, int, int]] = []
+        self._services: list[tuple[int, int]] = []
+        self._users: dict[str, int] = {"": 0}
         self._state = State(
             _room_for(64, orgs, cast("tuple[str, ...]", self._ids)),
             [
@@ -110,6 +111,8 @@ class OnlinePool:
             trace = self._state.trace = _asking(trace, tuple(self._requests))
         trace.submit_us[row], trace.tasks[row], trace.request[row] = now_us, tasks, number
         trace.org[row] = trace.project[row] = self._org[job.org]
+        trace.user[row] = self._users.setdefault(job.user, len(self._users))
+        self._state.know_users(tuple(self._users))
         known = self._jobs[job.id] = _Job(row, (each, tasks), job.gpus)
         if job.duration_s is not None:
             known.left_us = max(round(job.duration_s * US_PER_S), 1)
@@ -124,17 +127,10 @@ class OnlinePool:
         job = self._jobs.pop(job_id)
         self._running.discard(job_id)
         self._state.end(job.row)
-        self._learn(job, (job.served_us + now_us - job.started_us) * job.gpus)
-
-    def _learn(self, job: _Job, device_us: int) -> None:
-        trace = self._state.trace
-        self._services.append(
-            (device_us, job.gpus, int(trace.submit_us[job.row]), int(trace.user[job.row]))
-        )
+        self._services.append((job.row, (job.served_us + now_us - job.started_us) * job.gpus))
         del self._services[:-_SERVICES_MAX]
         if self.config.order == "gittins":
-            columns = np.array(self._services, dtype=np.int64).T
-            self._state.services = Services(*columns[:3], columns[3].astype(np.int32))
+            self._state.learn_services(self._services)
 
     def decide(self, now_us: int) -> Answer:
         """Who stops and who starts where, now."""
@@ -215,7 +211,7 @@ def _room_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
     flag = np.zeros(rows, dtype=np.bool_)
     return replace(
         empty, ids=ids, submit_us=wide.copy(), duration_us=wide, request=narrow.copy(), tasks=wide.copy(),
-        org=narrow.copy(), project=narrow.copy(), user=narrow, queue=narrow, priority=wide, limit_us=wide,
+        org=narrow.copy(), project=narrow.copy(), user=narrow.copy(), queue=narrow, priority=wide, limit_us=wide,
         preemptible=~flag, stays=flag, min_tasks=wide, max_tasks=wide, orgs=tuple(orgs),
         projects=tuple(enumerate(orgs)), users=("",), queues=("",),
     )  # fmt: skip
@@ -224,7 +220,7 @@ def _room_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
 def _grown(trace: Trace) -> Trace:
     """The same with room for twice as many."""
     larger = _room_for(2 * len(trace.submit_us), trace.orgs, trace.ids)
-    for name in ("submit_us", "tasks", "request", "org", "project"):
+    for name in ("submit_us", "tasks", "request", "org", "project", "user"):
         getattr(larger, name)[: len(trace.submit_us)] = getattr(trace, name)
     return _asking(larger, trace.requests)
 

@@ -14,7 +14,15 @@ from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.replay.columns import Columns
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.builder import build
-from pearlstreet.compute.scheduling.model import I64, NO_LIMIT, Running, Snapshot, Waiting
+from pearlstreet.compute.scheduling.model import (
+    I64,
+    NO_LIMIT,
+    Running,
+    Services,
+    Snapshot,
+    Waiting,
+    no_services,
+)
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota, Request
 from pearlstreet.compute.scheduling.site import site_of
@@ -33,8 +41,7 @@ class State:
         self.empty = build(now_us=0, nodes=nodes, quotas=quotas, accounts=accounts, pflops_of=pflops_of)
         self._site = site_of(self.empty)
         self.trace, self.nodes = trace, self.empty.nodes
-        self.users = tuple(name for name in trace.users if name) or ()
-        self._user = _numbers(trace.users)
+        self.know_users(trace.users)
         self.queues = tuple(name for name in trace.queues if name)
         self._queue = _numbers(trace.queues)
         self.usage = self.empty.accounts.usage
@@ -51,6 +58,24 @@ class State:
         self.services = no_services()
         self.workload: tuple[tuple[Request, int], ...] = ()
         self.revision = 0
+
+    def know_users(self, names: Sequence[str]) -> None:
+        """Names by the trace's numbers; "" is nobody known."""
+        self.users = tuple(name for name in names if name) or ()
+        self._user = _numbers(names)
+
+    def learn_services(self, ended: Iterable[tuple[int, int]]) -> None:
+        """Rows of jobs that ended lately and their whole device times."""
+        rows, device_us = np.array(list(ended), dtype=np.int64).reshape(-1, 2).T
+        trace = self.trace
+        each = np.array([max(request.count, 1) for request in trace.requests], dtype=np.int64)
+        user = np.array(self._user, dtype=np.int32)
+        self.services = Services(
+            device_us,
+            each[trace.request[rows]] * trace.tasks[rows],
+            trace.submit_us[rows],
+            user[trace.user[rows]],
+        )
 
     def learn_workload(self, rows: int) -> None:
         """What was asked for lately: by the last _LATELY of the first so many jobs of the trace."""

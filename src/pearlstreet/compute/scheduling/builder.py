@@ -19,6 +19,7 @@ from pearlstreet.compute.scheduling.model import (
     Quotas,
     Reservations,
     Running,
+    Services,
     Snapshot,
     Waiting,
 )
@@ -30,6 +31,7 @@ from pearlstreet.compute.scheduling.rows import (
     Request,
     Reservation,
     RunningAttempt,
+    Service,
     WaitingJob,
     match_models,
 )
@@ -80,7 +82,7 @@ class SnapshotBuilder:
         self._quotas: tuple[Quota, ...] = ()
         self._accounts: tuple[Account, ...] = ()
         self._reservations: tuple[Reservation, ...] = ()
-        self._services: tuple[int, ...] = ()
+        self._services: tuple[Service, ...] = ()
         self._workload: tuple[tuple[Request, int], ...] = ()
         self._prices: dict[str, int] = {}
 
@@ -124,9 +126,9 @@ class SnapshotBuilder:
         """Replace all windows in which nodes or devices are held."""
         self._reservations = tuple(rows)
 
-    def set_services(self, device_us: Iterable[int]) -> None:
-        """Replace the sample of whole device times of jobs that ended."""
-        self._services = tuple(sorted(device_us))
+    def set_services(self, rows: Iterable[Service]) -> None:
+        """Replace the sample of jobs that ended."""
+        self._services = tuple(rows)
 
     def set_workload(self, counts: Mapping[Request, int]) -> None:
         """Replace the record of what was asked for lately: how many tasks of each request."""
@@ -167,12 +169,22 @@ class SnapshotBuilder:
             users=users.names(),
             queues=queues.names(),
             reservations=reservations,
-            services=_i64(self._services),
+            services=_services(self._services, users.numbers),
             workload=self._workload,
             model_price_micro=tuple(self._prices[m] for m in models)
             if set(models) <= self._prices.keys()
             else (),
         )
+
+
+def _services(rows: tuple[Service, ...], users: Mapping[str, int]) -> Services:
+    """Whoever has no job that waits or runs is nobody."""
+    return Services(
+        _i64(row.device_us for row in rows),
+        _i64(row.devices for row in rows),
+        _i64(row.submitted_us for row in rows),
+        _i32(users.get(row.user, -1) for row in rows),
+    )
 
 
 def _i64(values: Iterable[int]) -> Any:
@@ -425,7 +437,7 @@ def build(
     quotas: Iterable[Quota] = (),
     accounts: Iterable[Account] = (),
     reservations: Iterable[Reservation] = (),
-    services: Iterable[int] = (),
+    services: Iterable[Service] = (),
     workload: Mapping[Request, int] | None = None,
     pflops_of: PflopsOf = lambda model: 1.0,
     revision: int = 0,

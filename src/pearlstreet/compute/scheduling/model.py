@@ -227,6 +227,28 @@ def no_reservations() -> Reservations:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Services:
+    """Jobs that ended lately: what a distribution of service is learnt from. One row a job, in no order that counts."""
+
+    device_us: I64
+    """Whole device time."""
+    devices: I64
+    submitted_us: I64
+    user: I32
+    """Index into `Snapshot.users`; -1: nobody whose jobs wait or run, or unknown."""
+
+    @property
+    def count(self) -> int:
+        return len(self.device_us)
+
+
+def no_services() -> Services:
+    """Nothing is known yet."""
+    i64 = np.zeros(0, dtype=np.int64)
+    return Services(i64, i64, i64, np.zeros(0, dtype=np.int32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """Everything a plan depends on. The same snapshot and configuration give the same plan, always."""
 
@@ -244,8 +266,7 @@ class Snapshot:
     users: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     reservations: Reservations = field(default_factory=no_reservations)
-    services: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Whole device time (µs) of jobs that ended lately, rising: what a service distribution is learnt from."""
+    services: Services = field(default_factory=no_services)
     workload: tuple[tuple[Request, int], ...] = ()
     """What was asked for lately: each different request of a task and how often. Empty: no record."""
     model_price_micro: tuple[int, ...] = ()
@@ -270,7 +291,7 @@ class Snapshot:
             "users": list(self.users),
             "queues": list(self.queues),
             "reservations": _table_json(self.reservations),
-            "services": self.services.tolist(),
+            "services": _table_json(self.services),
             "workload": [[asdict(request), count] for request, count in self.workload],
             "model_price_micro": list(self.model_price_micro),
         }
@@ -322,6 +343,19 @@ def _request_from_json(value: Mapping[str, Any]) -> Request:
     )
 
 
+def _services_from_json(value: Any) -> Services:
+    """Older snapshots have device times alone."""
+    if isinstance(value, Mapping):
+        return Services(
+            np.asarray(value["device_us"], dtype=np.int64), np.asarray(value["devices"], dtype=np.int64),
+            np.asarray(value["submitted_us"], dtype=np.int64), np.asarray(value["user"], dtype=np.int32),
+        )  # fmt: skip
+    device_us = np.asarray(value, dtype=np.int64)
+    return Services(
+        device_us, np.ones_like(device_us), np.zeros_like(device_us), np.full(len(device_us), -1, np.int32)
+    )
+
+
 def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
     """The snapshot that `Snapshot.to_json` wrote."""
     device_columns = [column.name for column in fields(Nodes) if column.name.startswith("device_")]
@@ -344,7 +378,7 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
         reservations=_table_from_json(Reservations, value["reservations"], {})
         if "reservations" in value
         else no_reservations(),
-        services=np.asarray(value.get("services", ()), dtype=np.int64),
+        services=_services_from_json(value.get("services", ())),
         workload=tuple((_request_from_json(request), count) for request, count in value.get("workload", ())),
         model_price_micro=tuple(value.get("model_price_micro", ())),
     )

@@ -224,6 +224,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """What a job that ended took: its whole device time, its devices, when it came and whose it was."""
+
+    device_us: int
+    devices: int = 1
+    submitted_us: int = 0
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Fair share of one project: its decayed use and its weight inside the organisation."""
 
@@ -266,6 +276,7 @@ __all__ = [
     "Request",
     "Reservation",
     "RunningAttempt",
+    "Service",
     "ShareRequest",
     "TaskUse",
     "Usage",
