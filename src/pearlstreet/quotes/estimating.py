@@ -244,8 +244,6 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
     best = found.best
     if not best.fits:
         return _too_large(best.memory / devices.GIB, ask.hardware.memory, candidate)
-    if not (math.isfinite(found.ttft_s.p90) and math.isfinite(found.tpot_s.p90)):
-        return Unfit(text("It does not keep up with the load: requests would wait without end"))
     warnings, assumed = _outside(found.outside), _assumed(found.assumed)
     if work.kind is Kind.SERVE:
         if work.hours is None:
@@ -256,6 +254,8 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
                 text("It answers {can} requests a second, not {load}",
                      can=f"{found.requests_per_s.median:.3g}", load=f"{work.requests_per_s:.3g}")
             )  # fmt: skip
+        if not (math.isfinite(found.ttft_s.p90) and math.isfinite(found.tpot_s.p90)):
+            return Unfit(text("It does not keep up with the load: requests would wait without end"))
         if work.requests_per_s is not None and found.requests_per_s.p10 < work.requests_per_s:
             warnings = (*warnings, text("It may not keep up with the load: one case in ten is too slow"))
     else:

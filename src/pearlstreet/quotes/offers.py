@@ -69,8 +69,8 @@ def make_offers(found: Sequence[tuple[Candidate, Work]], terms: Terms) -> tuple[
 
 
 def _short_enough(offers: Sequence[Offer]) -> Sequence[Offer]:
-    """Without what runs longer than a job may, unless everything does."""
-    kept = [offer for offer in offers if offer.time_limit_s <= LONGEST_LIMIT_S]
+    """Without what runs longer than a job may, unless everything does; hypothetical hardware is no job anyhow."""
+    kept = [offer for offer in offers if offer.time_limit_s <= LONGEST_LIMIT_S or not offer.owned]
     return kept or offers
 
 
@@ -197,13 +197,17 @@ def beats(one: Offer, other: Offer) -> bool:
     return all(a <= b for a, b in known) and any(a < b for a, b in known)
 
 
+def _same(one: Offer, other: Offer) -> bool:
+    return _measures(one) == _measures(other)
+
+
 def front(offers: Sequence[Offer]) -> list[Offer]:
     """Those that no other beats, fastest first; of equal ones the first."""
     kept: list[Offer] = []
     for at, offer in enumerate(offers):
         if any(beats(other, offer) for other in offers):
             continue
-        if any(_measures(other) == _measures(offer) for other in offers[:at]):
+        if offer.owned and any(other.owned and _same(other, offer) for other in offers[:at]):
             continue
         kept.append(offer)
     return sorted(kept, key=lambda offer: (offer.elapsed_s.median, offer.count))

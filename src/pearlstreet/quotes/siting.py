@@ -9,6 +9,8 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.energy.jobs import energy_of_attempts
 from pearlstreet.energy.rules import Footprint as Reckoned
 from pearlstreet.energy.rules import Meter
 from pearlstreet.energy.service import read_facts
@@ -78,5 +80,8 @@ def _basis(found: Reckoned) -> Text | None:
 
 
 def taken_energy(tx: Tx, job_id: str) -> Taken | None:
-    """What a job has drawn so far; None where nobody reckons it."""
-    return None
+    """What a job has drawn so far, in all its attempts; None before it ran, or where nobody knows."""
+    used = energy_of_attempts(tx, job_id, attempts.c.job_id == job_id).used
+    if used.it_kwh is None:
+        return None
+    return Taken(used.it_kwh, used.facility_kwh, used.carbon_kg)
