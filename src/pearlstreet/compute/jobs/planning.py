@@ -44,6 +44,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     node_row,
 )
+from pearlstreet.compute.scheduling.site import Site
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
@@ -115,6 +116,8 @@ class LivePlanner:
     generation: int = 0
     """Of the predictions that the rows in `queue` carry."""
     demand: Demand = field(default_factory=Demand)
+    site: Site | None = None
+    """What the planner worked out about the machines, for the next cycle."""
 
     def cycle(self, store: Store) -> bool:
         """One look at everything. Never asks to run again at once: a hint or the interval does."""
@@ -126,6 +129,7 @@ class LivePlanner:
             self.runtime.board.post(snapshot, {})
             return False
         answer = plan(snapshot, state.policy.planner)
+        self.site = snapshot.site
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
         nodes = {node.report.name: node for node in state.nodes}
         background = Background(self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations)
@@ -227,7 +231,7 @@ class LivePlanner:
         builder.set_services(state.services)
         builder.set_workload(state.workload)
         builder.set_prices(state.prices)
-        return builder.build(store.clock.now_us(), self.revision)
+        return builder.build(store.clock.now_us(), self.revision, self.site)
 
 
 def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:

@@ -18,6 +18,7 @@ from pearlstreet.compute.replay.state import State
 from pearlstreet.compute.replay.trace import Trace, make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
+from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.registry import ORDERS
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Quota, Request
@@ -83,6 +84,8 @@ class OnlinePool:
         self.config, self._per_node = config, gpus_per_node
         self._jobs: dict[str, _Job] = {}
         self._running: set[str] = set()
+        self._before: dict[str, Place | None] = {}
+        """Where the jobs that were started or stopped in this decision stood before it; None: nowhere."""
         self._ids: list[str] = []
         self._requests: dict[Request, int] = {}
         self._org = {name: number for number, name in enumerate(orgs)}
@@ -134,30 +137,37 @@ class OnlinePool:
 
     def decide(self, now_us: int) -> Answer:
         """Who stops and who starts where, now."""
-        before = {name: self._jobs[name].place for name in self._running}
+        self._before.clear()
+        snapshot: Snapshot | None = None
         for _ in range(_ROUNDS_MAX):
             if not self._state.waiting.count:
                 break
-            answer = plan(self._state.snapshot(now_us), self.config)
+            snapshot = self._state.snapshot(now_us)
+            answer = plan(snapshot, self.config)
             for placement in answer.placements:
                 self._start(placement, now_us)
             if answer.placements:
                 self._state.leave(self._jobs[placement.job_id].row for placement in answer.placements)
             for item in answer.preemptions:
                 self._stop(item.job_id, now_us)
+            if answer.placements or answer.preemptions:
+                snapshot = None
             if not answer.preemptions:
                 break
-        after = {name: self._jobs[name].place for name in self._running}
-        moved = [name for name, place in after.items() if before.get(name) != place]
-        gone = [name for name, place in before.items() if after.get(name) != place]
+        before = self._before
+        after = {name: self._jobs[name].place for name in before if name in self._running}
+        moved = [name for name, place in after.items() if before[name] != place]
+        gone = [name for name, place in before.items() if place is not None and after.get(name) != place]
         for name in moved:
-            self._pay(self._jobs[name], restarted=name in before or self._jobs[name].attempts > 1)
-        return Answer(tuple(gone), {name: after[name] for name in moved}, self._wake(now_us))
+            self._pay(self._jobs[name], restarted=before[name] is not None or self._jobs[name].attempts > 1)
+        return Answer(tuple(gone), {name: after[name] for name in moved}, self._wake(now_us, snapshot))
 
-    def _wake(self, now_us: int) -> int:
+    def _wake(self, now_us: int, snapshot: Snapshot | None) -> int:
+        """`snapshot`: of this moment, when nothing changed since it was made."""
         if not self._state.waiting.count or not self._running:
             return 0
-        return ORDERS[self.config.order].changes_us(self._state.snapshot(now_us), self.config)
+        seen = snapshot or self._state.snapshot(now_us)
+        return ORDERS[self.config.order].changes_us(seen, self.config)
 
     def _queue(self, job: _Job) -> None:
         self._state.wait(job.row, job.served_us * job.gpus, (job.left_us, job.left_us, job.left_us))
@@ -168,6 +178,7 @@ class OnlinePool:
         self._state.start(
             job.row, job.attempts, placement, now_us, 0, job.served_us * job.gpus, (end, end, end)
         )
+        self._before.setdefault(placement.job_id, None)
         job.started_us, job.attempts = now_us, job.attempts + 1
         job.place = {}
         left = job.gpus
@@ -179,6 +190,7 @@ class OnlinePool:
 
     def _stop(self, job_id: str, now_us: int) -> None:
         job = self._jobs[job_id]
+        self._before.setdefault(job_id, job.place)
         self._state.end(job.row)
         self._running.discard(job_id)
         ran = now_us - job.started_us

@@ -58,6 +58,9 @@ class State:
         self.services = no_services()
         self.workload: tuple[tuple[Request, int], ...] = ()
         self.revision = 0
+        self._seen_running: Running | None = None
+        self._seen_waiting: Waiting | None = None
+        """Views of the columns as they stand; None once rows came or went."""
 
     def know_users(self, names: Sequence[str]) -> None:
         """Names by the trace's numbers; "" is nobody known."""
@@ -95,6 +98,7 @@ class State:
         resumes_tasks: int = 0,
     ) -> None:
         """A job of the trace goes to the queue."""
+        self._seen_waiting = None
         trace = self.trace
         likely, low, high = predicted_us
         self.waiting.add(
@@ -112,6 +116,7 @@ class State:
 
     def leave(self, rows: Iterable[int]) -> None:
         """Jobs that wait leave the queue."""
+        self._seen_waiting = None
         waiting = self.waiting
         for row in rows:
             position = int((waiting.column(0, 0) == row).argmax())
@@ -139,6 +144,7 @@ class State:
         predicted_end_us: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         """Give a job of the trace its place."""
+        self._seen_running = None
         trace, nodes, number = self.trace, self.nodes, self.running.count
         request = trace.requests[int(trace.request[row])]
         tasks, devices = [], []
@@ -192,6 +198,7 @@ class State:
 
     def end(self, row: int) -> None:
         """Take back what a running job of the trace holds."""
+        self._seen_running = None
         position, nodes = self.position_of(row), self.nodes
         low, high = np.searchsorted(self._tasks.column(0, 0), (position, position + 1)).tolist()
         n = self._tasks.blocks[0][1, low:high]
@@ -221,8 +228,8 @@ class State:
             requests=self.trace.requests,
             arrays=(),
             nodes=self.nodes,
-            running=self._running(),
-            waiting=self._waiting(),
+            running=self._seen_running or self._running(),
+            waiting=self._seen_waiting or self._waiting(),
             quotas=empty.quotas,
             accounts=empty.accounts,
             users=self.users,
@@ -236,7 +243,7 @@ class State:
         count = self.running.count
         wide, narrow, flags = (block[:, :count] for block in self.running.blocks)
         tasks, devices = self._tasks, self._devices
-        return Running(
+        self._seen_running = seen = Running(
             ids=tuple(self._running_ids),
             job_ids=tuple(self._running_jobs),
             org=narrow[0],
@@ -274,11 +281,12 @@ class State:
             asked_tasks=wide[16],
             resumes_tasks=wide[17],
         )
+        return seen
 
     def _waiting(self) -> Waiting:
         count = self.waiting.count
         wide, narrow, flags = (block[:, :count] for block in self.waiting.blocks)
-        return Waiting(
+        self._seen_waiting = seen = Waiting(
             ids=tuple(self._waiting_ids),
             org=narrow[0],
             project=narrow[1],
@@ -303,6 +311,7 @@ class State:
             max_tasks=wide[14],
             resumes_tasks=wide[15],
         )
+        return seen
 
 
 def _numbers(names: Sequence[str]) -> list[int]:

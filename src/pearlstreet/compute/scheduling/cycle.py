@@ -72,7 +72,6 @@ class _Cycle(Resizing):
         self.shortage: dict[tuple[tuple[Need, ...], int, bool, tuple[int, ...]], int] = {}
         self.passing: set[int] = set()
         """Numbers of the reasons of jobs that would fit, but must not."""
-        self.ever: dict[Need, I64] = {}
         self.impossible: dict[tuple[int, int], bool] = {}
         self.head: int | None = None
         self.unheld: tuple[tuple[Need, ...], int, int, Room] | None = None
@@ -156,12 +155,11 @@ class _Cycle(Resizing):
         if not len(order):
             return
         kinds = self.kinds.of[order]
-        starts = np.flatnonzero(np.r_[True, kinds[1:] != kinds[:-1]])
-        ends = np.r_[starts[1:], len(order)]
+        edges = [0, *((kinds[1:] != kinds[:-1]).nonzero()[0] + 1).tolist(), len(order)]
         rows = order.tolist()
         deferred: list[Run] = []
         start_of = self.considered
-        for kind, a, b in zip(kinds[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
+        for kind, a, b in zip(kinds[edges[:-1]].tolist(), edges[:-1], edges[1:], strict=True):
             state = self.state[kind]
             if state == _DONE:
                 continue
@@ -189,9 +187,11 @@ class _Cycle(Resizing):
         self.why_row[rows[~done[self.kinds.of[rows]]]] = self._reason(reasons.depth(self.config.depth))
 
     def _waits(self, order: I64) -> Waits:
-        placed = np.zeros(len(order), dtype=np.bool_)
-        placed[[item.row for item in self.given]] = True
-        rows = order[~placed[order]]
+        rows = order
+        if self.given:
+            left = np.ones(len(order), dtype=np.bool_)
+            left[[item.row for item in self.given]] = False
+            rows = order[left[order]]
         own = self.why_row[rows]
         return Waits(
             self.snapshot.waiting.ids,
@@ -468,9 +468,9 @@ class _Cycle(Resizing):
 
     def _ever(self, need: Need, tasks: int) -> bool:
         """Whether the empty center holds all tasks."""
-        fit = self.ever.get(need)
+        fit = self.room.site.ever.get(need)
         if fit is None:
-            fit = self.ever[need] = self.empty.fit(need, ALL, False)
+            fit = self.room.site.ever[need] = self.empty.fit(need, ALL, False)
         return int(np.minimum(fit, tasks).sum()) >= tasks
 
     def _impossible(self, request: int, tasks: int) -> Callable[[], Reason]:
@@ -537,8 +537,7 @@ class _Cycle(Resizing):
         if self.preemption is None:
             return 0
         tasks, running = key[1], self.snapshot.running
-        ready = self.timeline.room_at(soon)
-        if any(fits(ready, need, tasks) for need in needs):
+        if self.timeline.any_by(soon) and self._ready(needs, tasks, soon):
             # without any that ends for it, what runs ends by itself just as soon
             return int((running.ending | self.leaving).sum())
         ranks = self.places[1] if self.preemption.ranks else None
@@ -558,6 +557,11 @@ class _Cycle(Resizing):
                 Stop(running.ids[a], running.job_ids[a], job, grace_s, self._why_stopped(claim, a))
             )
         return len(found)
+
+    def _ready(self, needs: tuple[Need, ...], tasks: int, soon: int) -> bool:
+        """Whether it fits once all that ends until then has ended."""
+        ready = self.timeline.room_at(soon)
+        return any(fits(ready, need, tasks) for need in needs)
 
     def _why_stopped(self, claim: Claim, attempt: int) -> Text:
         assert self.preemption is not None

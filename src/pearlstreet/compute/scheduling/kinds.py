@@ -69,7 +69,9 @@ def _grouped(table: I64) -> tuple[I64, I64]:
         mixed ^= mixed >> _SHIFT
     order = np.argsort(mixed, kind="stable")
     opens = np.empty(count, dtype=np.bool_)
-    opens[0], opens[1:] = True, np.diff(mixed[order]) != 0
+    sorted_mix = mixed[order]
+    opens[0] = True
+    np.not_equal(sorted_mix[1:], sorted_mix[:-1], out=opens[1:])
     group = np.empty(count, dtype=np.int64)
     group[order] = np.cumsum(opens) - 1
     first = order[opens]

@@ -273,6 +273,8 @@ class Snapshot:
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
     site: Site | None = None
     """What was worked out about its machines, for whoever plans on; no part of the value."""
+    notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """What was worked out from all of it and is asked for again; no part of the value."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""

@@ -10,7 +10,7 @@ import numpy as np
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.measures import waited
-from pearlstreet.compute.scheduling.order.protocol import Columns
+from pearlstreet.compute.scheduling.order.protocol import Columns, Keys
 from pearlstreet.compute.scheduling.order.ties import by_submit, ranked
 from pearlstreet.compute.scheduling.registry import ORDERS
 
@@ -48,9 +48,17 @@ def lanes(snapshot: Snapshot, config: PlannerConfig) -> Iterator[Lane]:
 def _in_order(snapshot: Snapshot, config: PlannerConfig) -> I64:
     if snapshot.waiting.count < 2:
         return np.arange(snapshot.waiting.count)
-    keys = ORDERS[config.order].keys(snapshot, config)
+    keys = _keys(snapshot, config)
     columns = (*_overdue(snapshot, config)[0], *keys.waiting, *by_submit(snapshot))
     return ranked(columns, snapshot.waiting.ids)
+
+
+def _keys(snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    """The order policy's ranking: a cycle may need it twice."""
+    found: Keys | None = snapshot.notes.get(("keys", config))
+    if found is None:
+        found = snapshot.notes["keys", config] = ORDERS[config.order].keys(snapshot, config)
+    return found
 
 
 def _overdue(snapshot: Snapshot, config: PlannerConfig) -> tuple[Columns, Columns]:
@@ -73,7 +81,7 @@ def places(snapshot: Snapshot, config: PlannerConfig) -> tuple[I64, I64]:
     Of equals the one that runs goes first: nobody is displaced by an equal.
     """
     waiting, running = snapshot.waiting.count, snapshot.running.count
-    keys = ORDERS[config.order].keys(snapshot, config)
+    keys = _keys(snapshot, config)
     if keys.running is None:
         rank = np.empty(waiting, dtype=np.int64)
         rank[_in_order(snapshot, config)] = np.arange(waiting)
@@ -82,7 +90,8 @@ def places(snapshot: Snapshot, config: PlannerConfig) -> tuple[I64, I64]:
     both = [
         np.concatenate([a, b]) for a, b in zip((*mine, *keys.waiting), (*theirs, *keys.running), strict=True)
     ]
-    runs = np.r_[np.ones(waiting, dtype=np.int64), np.zeros(running, dtype=np.int64)]
+    runs = np.zeros(waiting + running, dtype=np.int64)
+    runs[:waiting] = 1
     place = np.empty(waiting + running, dtype=np.int64)
     place[ranked((*both, runs), (*snapshot.waiting.ids, *snapshot.running.ids))] = np.arange(
         waiting + running

@@ -6,6 +6,7 @@ on. Arrays are told by identity: whoever changes what a machine is makes new one
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class Site:
         """What `ties` keeps."""
         self._requests = _Asked(())
         self._needs: dict[tuple[Request, int], tuple[Need, ...]] = {}
+        self.ever: dict[Need, I64] = {}
+        """Tasks that each node could hold if it were empty and in service."""
         self._shelf: dict[Any, Any] = {}
 
     def of(self, snapshot: Snapshot) -> bool:
@@ -53,6 +56,17 @@ class Site:
             and snapshot.models == self.models
             and snapshot.model_gflops is self.gflops
         )
+
+    def carried(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> tuple[I64, Nodes]:
+        """The same values in this site's own arrays, if they are its machines; else as they came."""
+        mine: dict[str, Any] = {
+            "device_model": self.model, "device_link": self.link, "device_memory_total": self.device_total,
+            "cpu_total": self.cpu_total, "memory_total": self.memory_total, "rack": self.rack, "pod": self.pod,
+        }  # fmt: skip
+        equal = models == self.models and np.array_equal(gflops, self.gflops)
+        if equal and all(np.array_equal(getattr(nodes, name), array) for name, array in mine.items()):
+            return self.gflops, replace(nodes, **mine)
+        return gflops, nodes
 
     # Machines
 
@@ -114,6 +128,7 @@ class Site:
         if found is None:
             if len(self._needs) > _REQUESTS_MAX:
                 self._needs.clear()
+                self.ever.clear()
             found = self._needs[request, key] = self._made(request, key)
         return found
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, UNKNOWN_US, Bools, Snapshot
 from pearlstreet.compute.scheduling.placement.choose import Chooser
@@ -41,11 +40,8 @@ class Timeline:
         told = unknown & (running.predicted_end_us > now)
         self._blind: Bools = self.guess & ~told
         self._late: I64 = np.where(told, np.maximum(running.predicted_high_us, end), end)
-        self._task_attempt = running.task_attempt.astype(np.int64)
-        self._task = np.stack([running.task_node, running.task_cpu, running.task_memory]).astype(np.int64)
-        flat = running.device_node.astype(np.int64) * room.model.shape[1] + running.device_position
-        self._device_attempt = running.device_attempt.astype(np.int64)
-        self._device = np.stack([flat, running.device_memory, running.device_compute]).astype(np.int64)
+        self._running = running
+        self._opened = False
         self._new: list[tuple[int, bool, Need, Sequence[Chunk]]] = []
         self.sight = room
         """Whose nodes and devices count in what is asked next: the whole room, or what a job may take of it."""
@@ -68,8 +64,20 @@ class Timeline:
             return None
         return max(at_us, int(self._late[needed].max(initial=at_us)))
 
+    def _open(self) -> None:
+        """Make the arrays of what is held, when they are first needed."""
+        running = self._running
+        self._opened = True
+        self._task_attempt = running.task_attempt.astype(np.int64)
+        self._task = np.array([running.task_node, running.task_cpu, running.task_memory], dtype=np.int64)
+        flat = running.device_node.astype(np.int64) * self._room.model.shape[1] + running.device_position
+        self._device_attempt = running.device_attempt.astype(np.int64)
+        self._device = np.array([flat, running.device_memory, running.device_compute], dtype=np.int64)
+
     def _fold(self) -> None:
         """Bring what was placed into the arrays."""
+        if not self._opened:
+            self._open()
         if not self._new:
             return
         base = len(self.end)
@@ -82,11 +90,13 @@ class Timeline:
                     devices.append((base + i, flat, memory, compute))
         t = np.array(tasks, dtype=np.int64).reshape(-1, 4)
         v = np.array(devices, dtype=np.int64).reshape(-1, 4)
-        self.end = np.r_[self.end, np.array([end for end, *_ in self._new], dtype=np.int64)]
-        self.guess = np.r_[self.guess, np.array([guess for _, guess, *_ in self._new], dtype=np.bool_)]
-        self._task_attempt = np.r_[self._task_attempt, t[:, 0]]
+        self.end = np.concatenate([self.end, np.array([end for end, *_ in self._new], dtype=np.int64)])
+        self.guess = np.concatenate(
+            [self.guess, np.array([guess for _, guess, *_ in self._new], dtype=np.bool_)]
+        )
+        self._task_attempt = np.concatenate([self._task_attempt, t[:, 0]])
         self._task = np.concatenate([self._task, t[:, 1:].T], axis=1)
-        self._device_attempt = np.r_[self._device_attempt, v[:, 0]]
+        self._device_attempt = np.concatenate([self._device_attempt, v[:, 0]])
         self._device = np.concatenate([self._device, v[:, 1:].T], axis=1)
         self._new = []
 
@@ -105,31 +115,33 @@ class Timeline:
     def room_without(self, gone: Bools, *, less_held: bool = True) -> Room:
         """The room once the attempts of `gone` have ended, less what reservations hold."""
         self._fold()
-        room, shape = self._room, self._room.model.shape
-        mask = gone[self._task_attempt]
-        node, cpu, memory = self._task[:, mask]
-        mask = gone[self._device_attempt]
-        flat, device_memory, device_compute = self._device[:, mask]
-
-        def back(index: I64, amount: I64, size: int) -> I64:
-            return np.bincount(index, weights=amount, minlength=size).astype(np.int64)
-
-        size = shape[0] * shape[1]
-        total = np.where(room.model >= 0, FULL_BP, 0)
-        after = [
-            np.minimum(room.cpu + back(node, cpu, room.count), room.cpu_total),
-            np.minimum(room.memory + back(node, memory, room.count), room.memory_total),
-            np.minimum(
-                room.device_memory + back(flat, device_memory, size).reshape(shape), room.device_total
-            ),
-            np.minimum(room.device_compute + back(flat, device_compute, size).reshape(shape), total),
+        room = self._room
+        free = [
+            room.cpu.copy(),
+            room.memory.copy(),
+            room.device_memory.flatten(),
+            room.device_compute.flatten(),
         ]
+        if gone.any():
+            node, cpu, memory = self._task[:, gone[self._task_attempt]]
+            flat, device_memory, device_compute = self._device[:, gone[self._device_attempt]]
+            for amounts, at, back in zip(
+                free, (node, node, flat, flat), (cpu, memory, device_memory, device_compute), strict=True
+            ):
+                np.add.at(amounts, at, back)
+        site = room.site
+        most = (room.cpu_total, room.memory_total, site.device_total, site.full_compute)
+        after = [np.minimum(a.reshape(b.shape), b) for a, b in zip(free, most, strict=True)]
         if less_held and room.reserved:
             held = (self.held_cpu, self.held_memory, self.held_device_memory, self.held_device_compute)
             after = [free - taken for free, taken in zip(after, held, strict=True)]
         later = room.with_free(*after)
         later.usable, later.schedulable = self.sight.usable, self.sight.schedulable
         return later
+
+    def any_by(self, at_us: int) -> bool:
+        """Whether anything ends until then."""
+        return any(end <= at_us for end, *_ in self._new) or bool((self.end <= at_us).any())
 
     def room_at(self, at_us: int) -> Room:
         """The room at a moment, if nothing new starts."""

@@ -17,15 +17,23 @@ def waiting_devices(snapshot: Snapshot) -> I64:
 
 def running_devices(snapshot: Snapshot) -> I64:
     """Devices of each running attempt, at least one."""
-    running = snapshot.running
-    return np.maximum(np.bincount(running.device_attempt, minlength=running.count), 1).astype(np.int64)
+    found: I64 | None = snapshot.notes.get("running_devices")
+    if found is None:
+        running = snapshot.running
+        devices = np.bincount(running.device_attempt, minlength=running.count)
+        found = snapshot.notes["running_devices"] = np.maximum(devices, 1).astype(np.int64)
+    return found
 
 
 def running_service(snapshot: Snapshot) -> I64:
     """Device time (µs) of each running job so far, earlier attempts included."""
-    running = snapshot.running
-    ran_us = np.maximum(snapshot.now_us - running.started_us, 0)
-    return np.asarray(running.served_device_us + ran_us * running_devices(snapshot))
+    found: I64 | None = snapshot.notes.get("running_service")
+    if found is None:
+        running = snapshot.running
+        ran_us = np.maximum(snapshot.now_us - running.started_us, 0)
+        found = np.asarray(running.served_device_us + ran_us * running_devices(snapshot), dtype=np.int64)
+        snapshot.notes["running_service"] = found
+    return found
 
 
 def waited(snapshot: Snapshot) -> tuple[I64, I64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,21 +55,11 @@ def ranked(columns: Columns, ids: Sequence[str]) -> I64:
             return order
     # ids are compared among equals only: they are Python strings, and equals are few
     if same is not None:
-        rows = order.tolist()
-        for start, end in _stretches(same):
-            rows[start:end] = sorted(rows[start:end], key=ids.__getitem__)
-        order = np.array(rows, dtype=np.int64)
+        tied = np.zeros(count, dtype=np.bool_)
+        tied[1:] = same
+        groups = np.cumsum(~tied)
+        tied[:-1] |= same
+        at, rows = tied.nonzero()[0], order[tied].tolist()
+        known = sorted(zip(groups[at].tolist(), [ids[row] for row in rows], rows, strict=True))
+        order[at] = [row for _, _, row in known]
     return order
-
-
-def _stretches(same: Bools) -> Iterator[tuple[int, int]]:
-    """Where rows that equal each other begin and end."""
-    start = last = -2
-    for at in np.flatnonzero(same).tolist():
-        if at != last + 1:
-            if start >= 0:
-                yield start, last + 2
-            start = at
-        last = at
-    if start >= 0:
-        yield start, last + 2

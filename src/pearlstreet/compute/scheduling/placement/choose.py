@@ -91,7 +91,7 @@ class Chooser:
         if not sheet.fit.any():
             return []
         if wanted == 1:
-            node = _lowest(sheet, self.room.tie)
+            node = _lowest(sheet, self.room)
             picks = [] if node is None else [(node, 1)]
         else:
             picks = _sweep(sheet, self.room.tie, wanted)
@@ -105,7 +105,7 @@ class Chooser:
         best: tuple[float, int, Spot] | None = None
         for need in needs:
             sheet = self.sheet(need, lasting)
-            node = _lowest(sheet, self.room.tie)
+            node = _lowest(sheet, self.room)
             if node is not None:
                 key = float(sheet.score[node]), int(self.room.tie[node])
                 if best is None or key < best[:2]:
@@ -134,7 +134,7 @@ class Chooser:
 
     def _rescore(self, sheet: _Sheet, need: Need, tasks: int, lasting: bool) -> None:
         """Score the nodes that have room, if they have enough of it together."""
-        rows = np.flatnonzero(sheet.fit > 0)
+        rows = (sheet.fit > 0).nonzero()[0]
         if int(np.minimum(sheet.fit[rows], tasks).sum()) >= tasks:
             held = lasting and self.room.reserved
             sheet.score[rows] = self.scorer.score(self.room, need, rows, sheet.fit[rows], held)[0]
@@ -155,7 +155,7 @@ class Chooser:
         return placed
 
 
-def _lowest(sheet: _Sheet, tie: I64) -> int | None:
+def _lowest(sheet: _Sheet, room: Room) -> int | None:
     """The node of the lowest score; None when nothing fits anywhere."""
     score = sheet.score
     if not len(score):
@@ -163,8 +163,8 @@ def _lowest(sheet: _Sheet, tie: I64) -> int | None:
     least = score.min()
     if least == np.inf:
         return None
-    equal = np.flatnonzero(score == least)
-    return int(equal[0] if len(equal) == 1 else equal[tie[equal].argmin()])
+    equal = (score == least).nonzero()[0]
+    return int(equal[0]) if len(equal) == 1 else room.first(equal)
 
 
 def _sweep(sheet: _Sheet, tie: I64, wanted: int) -> list[tuple[int, int]]:
@@ -172,11 +172,11 @@ def _sweep(sheet: _Sheet, tie: I64, wanted: int) -> list[tuple[int, int]]:
 
     Ends after the first node that has room left beyond its batch: scored again, it may still be the best.
     """
-    able = np.flatnonzero(sheet.fit > 0)
+    able = (sheet.fit > 0).nonzero()[0]
     order = able[np.lexsort((tie[able], sheet.score[able]))]
     amount = np.minimum(sheet.batch[order], wanted)
     before = np.cumsum(amount) - amount
-    partial = np.flatnonzero(sheet.batch[order] < sheet.fit[order])
+    partial = (sheet.batch[order] < sheet.fit[order]).nonzero()[0]
     last = min(int(np.searchsorted(before, wanted)), int(partial[0]) + 1 if len(partial) else len(order))
     counts = np.minimum(amount[:last], wanted - before[:last])
     return list(zip(order[:last].tolist(), counts.tolist(), strict=True))
@@ -191,16 +191,16 @@ def near(room: Room, fit: I64, score: F64, tasks: int) -> tuple[int, list[tuple[
     if not len(fit) or int(fit.sum()) < tasks:
         return 3, []
     tie = room.tie
-    alone = np.flatnonzero(fit >= tasks)
+    alone = (fit >= tasks).nonzero()[0]
     if len(alone):
         return 0, [(int(alone[np.lexsort((tie[alone], score[alone]))[0]]), tasks)]
-    inside = np.flatnonzero(fit > 0)
+    inside = (fit > 0).nonzero()[0]
     for level, group in ((1, room.rack), (2, room.pod)):
         known = inside[group[inside] >= 0]
         if not len(known):
             continue
         sums = np.bincount(group[known], weights=fit[known].astype(np.float64))
-        enough = np.flatnonzero(sums >= tasks)
+        enough = (sums >= tasks).nonzero()[0]
         if len(enough):
             first = np.full(len(sums), len(fit))
             np.minimum.at(first, group[known], tie[known])  # equal racks: by their first node
@@ -242,7 +242,7 @@ def tightest(room: Room, node: int, need: Need, lasting: bool) -> int:
     row = np.array([node])
     copies = room.copies(need, row, lasting)[0]
     memory, compute = room.free_devices(row, lasting)
-    able = np.flatnonzero(copies > 0)
+    able = (copies > 0).nonzero()[0]
     left_over = np.minimum(compute[0][able] - need.share_compute, FULL_BP) * (1 << 24)
     return int(able[np.argmin(left_over + memory[0][able])])
 

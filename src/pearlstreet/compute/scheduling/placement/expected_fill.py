@@ -66,11 +66,11 @@ class _Board:
         old, self.room, self.seen, self.held, self.held_seen = self.free, room, len(room.touched), None, 0
         self.free = new = free_of(room)
         other = (old.cpu != new.cpu) | (old.memory != new.memory) | (old.schedulable != new.schedulable)
-        changed = {*self.unseen, *np.flatnonzero(other).tolist()}
+        changed = {*self.unseen, *other.nonzero()[0].tolist()}
         other = (old.device_memory != new.device_memory) | (old.device_compute != new.device_compute)
         other |= old.usable != new.usable
         if other.any():
-            changed.update((np.flatnonzero(other) // other.shape[1]).tolist())
+            changed.update(other.nonzero()[0].tolist())
         self.unseen = []
         for key in [key for key in self.asks if key[1]]:
             del self.asks[key]  # what reservations leave is another matter in every cycle

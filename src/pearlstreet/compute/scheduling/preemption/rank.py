@@ -11,7 +11,7 @@ import numpy as np
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.model import I64, Snapshot
+from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.measures import running_devices
 from pearlstreet.compute.scheduling.preemption.protocol import Candidates, Claim
 from pearlstreet.compute.scheduling.quota import QuotaState
@@ -34,21 +34,30 @@ class ByRank:
     def candidates(
         self, snapshot: Snapshot, config: PlannerConfig, quotas: QuotaState, claim: Claim, ranks: I64 | None
     ) -> Candidates:
-        running, now = snapshot.running, snapshot.now_us
-        restart = restart_us(snapshot, config)
-        ran_us = now - running.started_us
-        first = running.served_device_us == 0
-        least = np.maximum(round(config.min_run_s * _US), np.where(first, 0, restart))
-        able = running.preemptible & ~running.ending & (ran_us >= least)
-        for end in (running.expected_end_us, running.predicted_end_us):
-            able &= (end == 0) | (end - now > restart) | (end <= now)
+        running = snapshot.running
+        able, cost = self._worth(snapshot, config)
         behind = ranks > claim.rank if ranks is not None else np.zeros(running.count, dtype=np.bool_)
         if quotas.any_guarantee:
             borrows = quotas.borrowers(able)
             own = running.org == claim.org
             behind = (behind & (own | borrows)) | (claim.reclaims & borrows & ~own)
-        cost = (running_devices(snapshot) * restart).astype(np.float64)
         return Candidates(np.asarray(able & behind), np.zeros(running.count, dtype=np.int64), cost)
+
+    def _worth(self, snapshot: Snapshot, config: PlannerConfig) -> tuple[Bools, F64]:
+        """Who may be stopped at all, whoever claims their place, and what that costs."""
+        found: tuple[Bools, F64] | None = snapshot.notes.get(("rank", config))
+        if found is None:
+            running, now = snapshot.running, snapshot.now_us
+            restart = restart_us(snapshot, config)
+            ran_us = now - running.started_us
+            first = running.served_device_us == 0
+            least = np.maximum(round(config.min_run_s * _US), np.where(first, 0, restart))
+            able = running.preemptible & ~running.ending & (ran_us >= least)
+            for end in (running.expected_end_us, running.predicted_end_us):
+                able &= (end == 0) | (end - now > restart) | (end <= now)
+            cost = (running_devices(snapshot) * restart).astype(np.float64)
+            found = snapshot.notes["rank", config] = able, cost
+        return found
 
     def still(
         self, snapshot: Snapshot, quotas: QuotaState, claim: Claim, attempt: int, used: list[int]

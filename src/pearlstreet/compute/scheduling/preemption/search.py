@@ -41,7 +41,7 @@ def find_victims(
     order = _in_order(found, running, ranks)
     rank = np.empty(running.count, dtype=np.int64)
     rank[order] = np.arange(running.count)
-    gone = np.zeros(len(timeline.end), dtype=np.bool_)
+    gone = np.zeros(timeline.count, dtype=np.bool_)
     gone[: running.count] = running.ending | leaving
     for need in needs:
         chosen = _on_nodes(
@@ -114,7 +114,7 @@ def _nodes_by_cost(
     least, tier = np.full(count, np.inf), np.full(count, np.inf)
     np.minimum.at(least, node[mine], found.cost[attempt])
     np.minimum.at(tier, node[mine], found.tier[attempt].astype(np.float64))
-    useful = np.flatnonzero((gain > 0) & np.isfinite(least))
+    useful = ((gain > 0) & np.isfinite(least)).nonzero()[0]
     cost = np.maximum(total[useful] / gain[useful], least[useful])
     return list(useful[np.lexsort((tie[useful], cost, tier[useful]))].tolist())
 
