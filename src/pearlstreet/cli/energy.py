@@ -21,6 +21,7 @@ energy = typer.Typer(
 )
 PART_BYTES = 1_000_000
 """Of a file sent at once; a request has a limit."""
+DAYS = {"all": "every day", "workdays": "Monday to Friday", "weekends": "Saturday and Sunday"}
 PARTS = ("pue", "tariff", "carbon", "core")
 
 
@@ -40,7 +41,7 @@ def show(as_json: Json = False) -> None:
     if found["facts"] is None:
         warn(say("No facts of the site are set: energy of the facility, its cost and carbon are not known"))
     else:
-        _show(found["facts"])
+        _show(found["facts"], {one["id"]: one["name"] for one in series})
     if series:
         out.title("Hourly series")
         table(
@@ -53,7 +54,7 @@ def show(as_json: Json = False) -> None:
         )
 
 
-def _show(found: Mapping[str, Any]) -> None:
+def _show(found: Mapping[str, Any], names: Mapping[str, str]) -> None:
     tariff, carbon, core = found["tariff"], found["carbon"], found["core"]
     shown: dict[str, object] = {"Version": found["number"], "Valid from": time_cell(found["valid_from"])}
     if found["set_by"]:
@@ -64,13 +65,17 @@ def _show(found: Mapping[str, Any]) -> None:
     elif tariff["kind"] == "flat":
         shown["Tariff"] = _with_source(f"{tariff['yuan_per_kwh']} {say('yuan/kWh')}", tariff)
     elif tariff["kind"] == "hourly":
-        shown["Tariff"] = _with_source(say("hourly, series {series}", series=tariff["series"]), tariff)
+        shown["Tariff"] = _with_source(
+            say("hourly, series {series}", series=names.get(tariff["series"], tariff["series"])), tariff
+        )
     else:
         shown["Tariff"] = _with_source(say("by month, day and hour in {zone}", zone=tariff["zone"]), tariff)
     if carbon is None:
         shown["Carbon factor"] = say("not known")
     elif carbon["kind"] == "hourly":
-        shown["Carbon factor"] = _with_source(say("hourly, series {series}", series=carbon["series"]), carbon)
+        shown["Carbon factor"] = _with_source(
+            say("hourly, series {series}", series=names.get(carbon["series"], carbon["series"])), carbon
+        )
     else:
         shown["Carbon factor"] = _with_source(f"{carbon['g_per_kwh']:g} g CO2e/kWh", carbon)
     shown["CPU core"] = _with_source(f"{core['watts']:g} W", core) if core else say("not known")
@@ -82,7 +87,13 @@ def _show(found: Mapping[str, Any]) -> None:
         table(
             ("Period", "Yuan per kWh", "Months", "Days", "Hours"),
             [
-                (one["name"], one["yuan_per_kwh"], _runs(one["months"]), one["days"], _runs(one["hours"]))
+                (
+                    one["name"],
+                    one["yuan_per_kwh"],
+                    _runs(one["months"]),
+                    say(DAYS[one["days"]]),
+                    _runs(one["hours"]),
+                )
                 for one in tariff["periods"]
             ],
             right=(1,),

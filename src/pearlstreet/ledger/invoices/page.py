@@ -126,7 +126,9 @@ def energy_rows(used: EnergyUse, say: Callable[[Text], str]) -> tuple[tuple[str,
         (say(text("Carbon")), amount(used.carbon_kg, "kg CO2e")),
         (
             say(text("Energy cost of the site, not charged")),
-            unknown if used.cost is None else f"¥{format_yuan(round(used.cost.micro, -4))}",
+            unknown
+            if used.cost is None
+            else f"¥{format_yuan(round(used.cost.micro, -4 if abs(used.cost.micro) >= 1_000_000 else -2))}",
         ),
     )
 
