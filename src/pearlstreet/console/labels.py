@@ -46,6 +46,13 @@ LABELS: Mapping[str, Text] = {
     "disabled": text("switched off"),
     "due": text("on its way"),
     "delivered": text("delivered"),
+    "open": text("open"),
+    "accepted": text("accepted"),
+    "withdrawn": text("withdrawn"),
+    "cheapest": text("cheapest"),
+    "fastest": text("fastest"),
+    "soonest": text("soonest"),
+    "greenest": text("greenest"),
 }
 TONES: Mapping[str, str] = {
     "running": "good",
@@ -63,6 +70,8 @@ TONES: Mapping[str, str] = {
     "suspended": "wait",
     "due": "wait",
     "delivered": "done",
+    "open": "wait",
+    "accepted": "done",
     "disabled": "bad",
     "failed": "bad",
     "unhealthy": "bad",

@@ -27,6 +27,8 @@ PIECES = {
     "bill": "billing_tabs.html",
     "notes": "notice_tabs.html",
     "ops": "ops.html",
+    "inputs": "job_inputs.html",
+    "offering": "quote_offers.html",
 }
 """Macros that every template may use, by the name they have there."""
 LANGUAGES = (("en", "English"), ("zh-CN", "简体中文"))

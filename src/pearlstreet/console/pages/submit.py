@@ -11,28 +11,27 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
-from pearlstreet.base.ids import new_id
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs import uploads, views
+from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.quoting import Quote, quote_job
 from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
 from pearlstreet.compute.jobs.spec.write import to_json
-from pearlstreet.console.asking import Answer, Ask, Data, File, Go, View
+from pearlstreet.console.asking import Answer, Ask, Data, Go, View
 from pearlstreet.console.door import once
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import SHOWN_MAX, org_of
+from pearlstreet.console.uploading import keep_file
 from pearlstreet.store.core import Replayed
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import list_secrets
 
 UPLOAD_BYTES_MAX = 64 << 20
 FORM_BYTES = 1 << 20
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DEFAULT_PROJECT = "default"
 
 
@@ -85,7 +84,7 @@ def upload(ask: Ask) -> Answer:
         raise InvalidInput(message, problems=[Problem("files", message)])
     if ask.value("live"):
         try:
-            lines = [_keep(ask, file) for file in ask.files.values()]
+            lines = [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]
         except PearlError as error:
             return Data(json.dumps({"problem": ask.say(error.message)}, ensure_ascii=False).encode())
         return Data(json.dumps({"lines": lines}, ensure_ascii=False).encode())
@@ -261,7 +260,7 @@ def _with_uploads(ask: Ask) -> Ask:
     """Files that came with the form become lines of it."""
     if not ask.files:
         return ask
-    lines = [_keep(ask, file) for file in ask.files.values()]
+    lines = [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]
     if ask.value("as") == "yaml":
         spec = document({"files": "\n".join(lines)}, {"retries.on": ("failure", "engine_lost", "preemption")})
         return replace(
@@ -274,18 +273,6 @@ def _with_uploads(ask: Ask) -> Ask:
         )
     kept = ask.form.get("files", "").strip()
     return replace(ask, form={**ask.form, "files": "\n".join([*([kept] if kept else []), *lines])}, files={})
-
-
-def _keep(ask: Ask, file: File) -> str:
-    """Keep a file and answer its line in the form."""
-    org = uploads.check_may_upload(ask.store, ask.actor, org_of(ask).id)
-    name = uploads.check_name(file.name)
-    temporary = new_id("tmp", ask.store.clock, ask.store.rng)
-    blob = uploads.keep_bytes(ask.center.runtime, [file.content], temporary)
-    row = uploads.record_upload(ask.store, ask.actor, org, name, blob)
-    if name.endswith(ARCHIVES):
-        return f'{{"upload": "{row["id"]}", "kind": "archive"}}  # {name}'
-    return f"{row['id']}  # {name}"
 
 
 PAGES = (

@@ -1,0 +1,53 @@
+"""PURE: large numbers as people write them: 7B, 1.5T, 300 million, 70亿, 1.2万亿."""
+
+from __future__ import annotations
+
+import re
+
+from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.text import text
+
+_WRITTEN = re.compile(
+    r"([0-9][0-9,_ ]*(?:\.[0-9]+)?|\.[0-9]+)(?:e([+-]?[0-9]{1,2}))?\s*([^\W\d_]*)", re.IGNORECASE
+)
+_POWERS = {
+    "": 1.0,
+    **dict.fromkeys(("k", "thousand", "千"), 1e3),
+    "万": 1e4,
+    **dict.fromkeys(("m", "million", "百万"), 1e6),
+    **dict.fromkeys(("b", "bn", "g", "billion", "十亿"), 1e9),
+    "亿": 1e8,
+    **dict.fromkeys(("t", "trillion", "万亿"), 1e12),
+}
+
+
+def amount(field: str, written: str) -> float | None:
+    """The number; None for nothing written. Raises InvalidInput at the field."""
+    if not written.strip():
+        return None
+    found = read_amount(written)
+    if found is None:
+        message = text("{value} is not a number", value=written[:40])
+        hint = text("Write digits with K, M, B or T, for example {example}", example="7B")
+        raise InvalidInput(message, problems=[Problem(field, message, hint=hint)])
+    return found
+
+
+def read_amount(written: str) -> float | None:
+    """The number, or None for what is none. A minus is read, so that it can be said what is wrong with it."""
+    plain = written.strip()
+    sign = -1.0 if plain[:1] in "-−" else 1.0
+    match = _WRITTEN.fullmatch(plain.lstrip("-−+").strip())
+    if match is None or match[3].lower() not in _POWERS:
+        return None
+    digits = float(re.sub(r"[,_ ]", "", match[1]))
+    return sign * digits * 10.0 ** int(match[2] or 0) * _POWERS[match[3].lower()]
+
+
+def short_amount(value: float) -> str:
+    """`7B`, `1.5T`, `300M`, `12.5K`: as it may be typed again; all its digits where that would round it."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        short = f"{value / size:.6g}{letter}"
+        if abs(value) >= size and read_amount(short) == value:
+            return short
+    return f"{value:.15g}"

@@ -1,0 +1,91 @@
+"""Calibration: what finished quoted runs and node benchmarks taught, and forgetting it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pearlstreet.base.text import text
+from pearlstreet.charts.ranges import ratios
+from pearlstreet.console import quoted
+from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.page import Page
+from pearlstreet.console.pages.home import org_slugs
+from pearlstreet.quotes.calibrating import (
+    SCOPE_READ,
+    SCOPE_RESET,
+    Factor,
+    reset_calibration,
+    show_calibration,
+)
+from pearlstreet.quotes.finished import FinishedQuote, finished_quotes
+
+SHOWN = 20
+"""Finished quotes, the newest."""
+
+
+def show(ask: Ask) -> Answer:
+    """Every factor, and how quotes turned out."""
+    finished = finished_quotes(ask.store, ask.actor, limit=SHOWN)
+    return View(
+        "calibration.html",
+        {
+            "factors": [_factor(one) for one in show_calibration(ask.store, ask.actor)],
+            "org_slugs": org_slugs(ask) if ask.actor.may("orgs:read") else {},
+            "finished": [_finished(one) for one in finished],
+            "inside": sum(one.quoted_s.p10 <= one.actual_s <= one.quoted_s.p90 for one in finished),
+            "chart": ratios(
+                ask.say(text("Run time: quoted and actual")),
+                [_range(one) for one in finished],
+                empty=ask.say(text("No job of a quote has finished yet.")),
+                note=ask.say(
+                    text(
+                        "100 % is what was quoted as likely; the bar is the range, the mark what it came to."
+                    )
+                ),
+            ),
+            "may_reset": ask.actor.may(SCOPE_RESET),
+        },
+    )
+
+
+def _factor(one: Factor) -> dict[str, Any]:
+    return {
+        "device": one.device,
+        "recipe": one.recipe,
+        "org_id": one.org_id,
+        "factor": f"× {one.factor:.3f}",
+        "deviation": f"± {100 * one.deviation:.1f} %",
+        "runs": one.runs,
+        "benches": one.benches,
+    }
+
+
+def _finished(one: FinishedQuote) -> dict[str, Any]:
+    return {
+        "quote": one,
+        "machines": f"{one.count} × {one.accelerator}",
+        "quoted": quoted.band(one.quoted_s, "s"),
+        "actual": quoted.amount_of(one.actual_s, "s"),
+        "error": f"{100 * (one.actual_s / one.quoted_s.median - 1):+.1f} %",
+        "inside": one.quoted_s.p10 <= one.actual_s <= one.quoted_s.p90,
+    }
+
+
+def _range(one: FinishedQuote) -> Any:
+    name = f"{one.job_name} · {one.count} × {one.accelerator}"
+    return quoted.as_share(name, one.quoted_s, one.actual_s, quoted.amount_of(one.actual_s, "s"))
+
+
+def reset(ask: Ask) -> Answer:
+    """Forget a recipe's factor, a device's, or everything."""
+    count = reset_calibration(
+        ask.store,
+        ask.actor,
+        device=ask.value("device") or None,
+        recipe=ask.value("recipe") or None,
+        org_id=ask.value("org_id") or None,
+    )
+    return Go("/calibration", text("{count} lessons are forgotten", count=count))
+
+
+PAGES = (Page("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)

@@ -1,0 +1,340 @@
+"""Offers and comparisons in words and bars, as pages show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from pearlstreet.base.money import MICRO
+from pearlstreet.base.text import Text, text
+from pearlstreet.charts.ranges import Range, bar, scale_of
+from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.metering import hold_amount
+from pearlstreet.console.asking import Ask
+from pearlstreet.console.forms.amounts import short_amount
+from pearlstreet.ledger.invoices.model import resource_label
+from pearlstreet.quotes.comparing import CARBON, DEVICE, ELAPSED, FACILITY, IT, PRICE, WAIT, Compared
+from pearlstreet.quotes.model import Kind, Offer, Quote, Workload
+
+_TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+LAYOUT: Mapping[str, Text] = {
+    "tensor": text("Tensor parallel"),
+    "pipeline": text("Pipeline parallel"),
+    "data": text("Data parallel"),
+    "context": text("Context parallel"),
+    "expert": text("Expert parallel"),
+    "zero": text("ZeRO stage"),
+    "recompute": text("Recomputation"),
+    "micro_batch": text("Micro-batch"),
+    "virtual_stages": text("Virtual pipeline stages"),
+    "replicas": text("Replicas"),
+}
+MEASURES: Mapping[str, tuple[Text, str]] = {
+    WAIT: (text("Wait before the start"), "s"),
+    ELAPSED: (text("Run time"), "s"),
+    DEVICE: (text("Device time"), "s"),
+    PRICE: (text("Price"), "¥"),
+    IT: (text("IT energy"), "kWh"),
+    FACILITY: (text("Facility energy"), "kWh"),
+    CARBON: (text("Carbon"), "kg CO₂e"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One offer."""
+
+    offer: Offer
+    machines: str
+    time: str
+    time_bar: Markup
+    price: str
+    price_bar: Markup | None
+    energy: tuple[tuple[str, str], ...]
+    """Name and value."""
+    memory: str
+    served: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    question: str
+    """What is asked before it is accepted; empty: it cannot be."""
+    warnings: tuple[str, ...]
+    """Of this offer and not of all."""
+
+
+def machines(offer: Offer) -> str:
+    """`8 × H100-80G`, or `4 × 8 × H100-80G` over several tasks."""
+    each = f"{offer.per_task} × {offer.accelerator}"
+    return each if offer.tasks == 1 else f"{offer.tasks} × {each}"
+
+
+def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
+    """Offers beside each other: all bars of a kind on one scale."""
+    is_served = all(is_steady(offer) for offer in offers)
+    times = [_time_range(offer, is_served) for offer in offers]
+    prices = [_price_range(offer) for offer in offers]
+    time_scale = scale_of(times)
+    price_scale = scale_of(one for one in prices if one is not None)
+    common = said_of_all(offers)
+    return [
+        Shown(
+            offer=offer,
+            machines=machines(offer),
+            time=time.said,
+            time_bar=bar(time, time_scale),
+            price="" if price is None else price.said,
+            price_bar=None if price is None else bar(price, price_scale),
+            energy=tuple(_energy(ask, offer)),
+            memory=_memory(ask, offer),
+            served=tuple(_served(ask, offer)),
+            facts=tuple(_facts(ask, offer)),
+            question=_question(ask, offer, window_s) if offer.spec is not None else "",
+            warnings=tuple(ask.say(one) for one in offer.warnings if one not in common),
+        )
+        for offer, time, price in zip(offers, times, prices, strict=True)
+    ]
+
+
+def is_steady(offer: Offer) -> bool:
+    """Whether it serves for a fixed time: then it is its speed that differs."""
+    return offer.served is not None and offer.elapsed_s.p10 == offer.elapsed_s.p90
+
+
+def said_of_all(offers: Sequence[Offer]) -> list[Text]:
+    """Warnings that every offer bears."""
+    first = offers[0].warnings if offers else ()
+    return [one for one in first if all(one in other.warnings for other in offers)] if len(offers) > 1 else []
+
+
+def assumed_of(offers: Sequence[Offer]) -> list[tuple[Text, list[str]]]:
+    """What was assumed, each once, and in which offers."""
+    found: dict[str, tuple[Text, list[str]]] = {}
+    for offer in offers:
+        for one in offer.assumed:
+            found.setdefault(str(one), (one, []))[1].append(offer.id)
+    return list(found.values())
+
+
+def figure(value: float) -> str:
+    """`1,234`, `56.7`, `0.0421`: three digits that count, and no fraction above a hundred."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def band(value: Band | None, unit: str = "") -> str:
+    """`3.7 h (2.9–4.7)`; a range without width is one number. Seconds are told in the unit of their middle."""
+    if value is None:
+        return "–"
+    if unit == "s":
+        size, unit = next((one for one in _TIMES if value.median >= one[0]), _TIMES[-1])
+        value = value.times(1 / size)
+    middle = f"¥{value.median:,.2f}" if unit == "¥" else f"{figure(value.median)} {unit}".strip()
+    if value.p90 - value.p10 <= 1e-9 * abs(value.p90):
+        return middle
+    low, high = (
+        (f"{value.p10:,.2f}", f"{value.p90:,.2f}") if unit == "¥" else (figure(value.p10), figure(value.p90))
+    )
+    return f"{middle} ({low}–{high})"
+
+
+def amount_of(value: float, unit: str) -> str:
+    """One number with its unit."""
+    return band(Band(value, value, value), unit)
+
+
+def price_band(offer: Offer) -> Band | None:
+    """In yuan."""
+    price = offer.price
+    return (
+        None
+        if price is None
+        else Band(price.p10.micro / MICRO, price.median.micro / MICRO, price.p90.micro / MICRO)
+    )
+
+
+def _time_range(offer: Offer, is_served: bool) -> Range:
+    if is_served and offer.served is not None:
+        value, unit = offer.served.output_tokens_per_s, "token/s"
+    else:
+        value, unit = offer.elapsed_s, "s"
+    return Range(machines(offer), value.p10, value.median, value.p90, band(value, unit))
+
+
+def _price_range(offer: Offer) -> Range | None:
+    value = price_band(offer)
+    if value is None:
+        return None
+    return Range(machines(offer), value.p10, value.median, value.p90, band(value, "¥"))
+
+
+def _energy(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
+    energy = offer.energy
+    if energy is None:
+        return []
+    rows = [(MEASURES[IT][0], energy.it_kwh, "kWh")]
+    if energy.facility_kwh is not None:
+        rows.append((MEASURES[FACILITY][0], energy.facility_kwh, "kWh"))
+    if energy.carbon_kg is not None:
+        rows.append((MEASURES[CARBON][0], energy.carbon_kg, "kg CO₂e"))
+    return [(ask.say(name), band(value, unit)) for name, value, unit in rows]
+
+
+def _memory(ask: Ask, offer: Offer) -> str:
+    has = figure(offer.device_memory_gib)
+    if offer.memory_gib is None:
+        return ask.say(text("{has} GiB each", has=has))
+    return ask.say(text("{needed} of {has} GiB each", needed=figure(offer.memory_gib), has=has))
+
+
+def _served(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
+    found = offer.served
+    if found is None:
+        return []
+    rows = [
+        (text("Output"), band(found.output_tokens_per_s, "token/s")),
+        (text("Requests a second"), band(found.requests_per_s)),
+        (text("First token"), band(found.ttft_s.times(1e3), "ms")),
+        (text("Between tokens"), band(found.tpot_s.times(1e3), "ms")),
+    ]
+    if found.price_per_mtoken is not None:
+        rows.append((text("Per 10⁶ output tokens"), f"¥{found.price_per_mtoken.micro / MICRO:,.2f}"))
+    return [(ask.say(name), value) for name, value in rows]
+
+
+def _facts(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
+    """What stands behind an offer."""
+    rows: list[tuple[Text, str]] = [
+        (MEASURES[ELAPSED][0], band(offer.elapsed_s, "s")),
+        (MEASURES[DEVICE][0], band(offer.device_s, "s")),
+    ]
+    if offer.spec is not None:
+        rows.append((text("Time limit"), amount_of(offer.time_limit_s, "s")))
+    if offer.utilisation is not None:
+        rows.append((text("Share of the rated peak (MFU)"), f"{100 * offer.utilisation:.1f} %"))
+    price, energy = offer.price, offer.energy
+    if price is not None:
+        rows.append((text("Price of an hour"), f"¥{price.hourly.micro / MICRO:,.2f}"))
+        rows += [
+            (resource_label(line.resource), f"¥{line.amount.micro / MICRO:,.2f}") for line in price.lines
+        ]
+    if energy is not None and energy.cost is not None:
+        rows.append((text("What the site pays for the energy"), f"¥{energy.cost.micro / MICRO:,.2f}"))
+    if energy is not None and energy.basis is not None:
+        rows.append((text("Facts of the site"), ask.say(energy.basis)))
+    plain = ("1", "0", "none")
+    rows += [
+        (LAYOUT[name], str(value))
+        for name, value in offer.layout.items()
+        if name in LAYOUT and (str(value) not in plain or name in ("tensor", "data", "replicas"))
+    ]
+    return [(ask.say(name), value) for name, value in rows]
+
+
+def _question(ask: Ask, offer: Offer, window_s: float) -> str:
+    price = offer.price
+    if price is None:
+        return ask.say(text("Accept {machines}? The job is queued at once.", machines=machines(offer)))
+    held = hold_amount(price.hourly, offer.time_limit_s, window_s)
+    return ask.say(
+        text(
+            "Accept {machines}? Likely price: {price}; an hour costs ¥{hourly}. When it starts, ¥{held} are held; what it"
+            " does not use comes back.",
+            machines=machines(offer),
+            price=band(price_band(offer), "¥"),
+            hourly=f"{price.hourly.micro / MICRO:,.2f}",
+            held=f"{held.micro / MICRO:,.2f}",
+        )
+    )
+
+
+def summary(work: Workload) -> Text:
+    """A workload in one line."""
+    if work.kind is Kind.HISTORY:
+        return text("Run {name} again", name=work.job_name)
+    if work.kind is Kind.CUSTOM:
+        return text(
+            "What takes {hours} h on {count} × {accelerator}",
+            hours=figure(work.hours or 0.0),
+            count=work.count,
+            accelerator=work.accelerator,
+        )
+    model = model_words(work)
+    if work.kind is Kind.INFER:
+        return text(
+            "Answer {requests} requests with {model}",
+            requests=short_amount(work.requests or 0.0),
+            model=model,
+        )
+    if work.kind is Kind.SERVE:
+        return text("Serve {model}", model=model)
+    much = (
+        text("{count} tokens", count=short_amount(work.tokens))
+        if work.tokens
+        else text("{count} samples", count=short_amount(work.samples or 0.0))
+    )
+    if work.mode == "pretrain":
+        return text("Train {model} on {much}", model=model, much=much)
+    return text("Fine-tune {model} on {much}", model=model, much=much)
+
+
+def model_words(work: Workload) -> Text | str:
+    """The model by name, or by how large it is."""
+    if work.model.name:
+        return work.model.name
+    if work.model.params:
+        return text("a model of {params} parameters", params=short_amount(work.model.params))
+    return text("a model")
+
+
+def compared_rows(ask: Ask, rows: Sequence[Compared]) -> list[dict[str, Any]]:
+    """The comparison, line by line."""
+    found = []
+    for row in rows:
+        name, unit = MEASURES[row.measure]
+        found.append(
+            {
+                "name": ask.say(name),
+                "quoted": band(row.quoted, unit),
+                "actual": "–" if row.actual is None else amount_of(row.actual, unit),
+                "error": "–" if row.error is None else f"{100 * row.error:+.1f} %",
+                "inside": row.inside,
+            }
+        )
+    return found
+
+
+def compared_ranges(ask: Ask, rows: Sequence[Compared]) -> list[Range]:
+    """Each measure as a share of what was quoted as likely."""
+    found = []
+    for row in rows:
+        if row.quoted is None or row.actual is None or row.quoted.p10 <= 0 or row.actual <= 0:
+            continue
+        name, unit = MEASURES[row.measure]
+        found.append(as_share(ask.say(name), row.quoted, row.actual, amount_of(row.actual, unit)))
+    return found
+
+
+def as_share(name: str, quoted: Band, actual: float, said: str) -> Range:
+    """A range and what it came to, with the likely value as one."""
+    likely = quoted.median
+    share = actual / likely
+    return Range(name, quoted.p10 / likely, 1.0, quoted.p90 / likely, f"{said} · {100 * share:.0f} %", share)
+
+
+def best_price(quote: Quote) -> str:
+    """The lowest likely price of its offers; empty without prices."""
+    prices = [offer.price.median.micro for offer in quote.offers if offer.price is not None]
+    return f"¥{min(prices) / MICRO:,.2f}" if prices else ""
+
+
+def in_days(value: Band) -> str:
+    """`63.1 d (50.2–79.4)`."""
+    return band(value.times(1 / 86_400.0), "d")
+
+
+def in_powers(value: float) -> str:
+    """`1.73 × 10²⁴`."""
+    digits, power = f"{value:.2e}".split("e")
+    return f"{digits} × 10{str(int(power)).translate(_RAISED)}"
