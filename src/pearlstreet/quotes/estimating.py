@@ -30,6 +30,13 @@ ACCURATE, OTHER_DEVICE, OTHER_COUNT = 0.1, 0.35, 0.12
 for each doubling of their number."""
 LOSS = 0.05
 """What each doubling of the devices is taken to cost in device time, as a logarithm."""
+LARGEST = {
+    "params": 1e16, "active": 1e16, "layers": 100_000, "hidden": 10_000_000, "heads": 100_000, "kv_heads": 100_000,
+    "vocabulary": 1_000_000_000, "forward_flops": 1e18,
+}  # fmt: skip
+"""Sizes of a network beyond which nobody means it."""
+SPARSEST = 10_000.0
+"""At most so many times more parameters than a token meets."""
 LONGEST_S = 100.0 * 365 * 86_400
 LAYOUT = (
     "tensor",
@@ -139,12 +146,19 @@ def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
         "epochs": (work.epochs, 1e6), "requests": (work.requests, 1e15), "hours": (work.hours, 1e6),
         "count": (float(work.count), 1e6), "input_tokens": (float(work.input_tokens), 1e7),
         "output_tokens": (float(work.output_tokens), 1e7), "concurrency": (work.concurrency, 1e7),
-        "requests_per_s": (work.requests_per_s, 1e7),
+        "requests_per_s": (work.requests_per_s, 1e7), "sequence": (work.sequence, 1e9),
+        "batch_tokens": (work.batch_tokens, 1e15),
     }  # fmt: skip
     for name, (value, most) in bounded.items():
         if value is not None and not (0 < value <= most):
-            message = text("{value} is not between 0 and {most}", value=f"{value:g}", most=f"{most:g}")
-            found.append(Problem(f"workload.{name}", message))
+            found.append(Problem(f"workload.{name}", _beyond(value, 0, most)))
+    for name, most in LARGEST.items():
+        size = getattr(work.model, name)
+        if size is not None and size > most:
+            found.append(Problem(f"workload.model.{name}", _beyond(size, 0, most)))
+    params, active = work.model.params, work.model.active
+    if params is not None and active is not None and 0 < active < params / SPARSEST:
+        found.append(Problem("workload.model.active", _beyond(active, params / SPARSEST, params)))
     missing = {
         Kind.INFER: ("requests", work.requests, text("Say how many requests there are to answer")),
         Kind.CUSTOM: ("hours", work.hours, text("Say how many hours it took")),
@@ -161,6 +175,12 @@ def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
         message = text("Give requests at once or requests a second, not both")
         found.append(Problem("workload.concurrency", message))
     return found
+
+
+def _beyond(value: float, least: float, most: float) -> Text:
+    return text(
+        "{value} is not between {least} and {most}", value=f"{value:g}", least=f"{least:g}", most=f"{most:g}"
+    )
 
 
 def training_of(work: Workload, machines: building.Machines, book: Catalogue, recipe: str) -> Training:

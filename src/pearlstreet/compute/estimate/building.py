@@ -302,5 +302,9 @@ def _batch(shape: Architecture, sequence: int, count: int) -> float:
     if shape.family in ("encoder", "vision", "diffusion"):
         return TYPICAL_SAMPLES * count * sequence
     return max(
-        next(tokens for limit, tokens in TYPICAL_BATCH_TOKENS if shape.params <= limit), count * sequence
+        next(
+            (tokens for limit, tokens in TYPICAL_BATCH_TOKENS if shape.params <= limit),
+            TYPICAL_BATCH_TOKENS[-1][1],
+        ),
+        count * sequence,
     )
