@@ -287,6 +287,14 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         shown["Elements"] = ", ".join(
             f"{count} {say(state)}" for state, count in found["counts"].items() if count
         )
+    if found["elastic"] is not None:
+        resizes = sum(row["stop_reason"] == "resized" for row in attempts)
+        shown["Elastic"] = say(
+            "{low} to {high} tasks, resized {count} times",
+            low=found["elastic"]["min_tasks"],
+            high=found["elastic"]["max_tasks"],
+            count=resizes,
+        )
     if found["exit_code"] is not None:
         shown["Exit code"] = found["exit_code"]
     facts(shown)
@@ -299,7 +307,10 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     )
     if attempts:
         out.title("Attempts")
-        table(("Number", "State", "Nodes", "Wall", "Ended", "Exit code"), [_attempt(row) for row in attempts])
+        table(
+            ("Number", "State", "Tasks", "Nodes", "Wall", "Ended", "Exit code"),
+            [_attempt(row) for row in attempts],
+        )
     if left:
         out.title("Artefacts")
         table(
@@ -312,7 +323,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
 def _attempt(row: Mapping[str, Any]) -> tuple[object, ...]:
     nodes = sorted({task["node"] for task in row["placement"]["tasks"]})
     shown = nodes[0] if len(nodes) == 1 else f"{nodes[0]} … ({len(nodes)})"
-    return row["number"], row["state"], shown, row["wall"], row["end_reason"], row["exit_code"]
+    ended = row["stop_reason"] if row["stop_reason"] == "resized" else row["end_reason"]
+    return row["number"], row["state"], row["tasks"], shown, row["wall"], ended, row["exit_code"]
 
 
 def logs(

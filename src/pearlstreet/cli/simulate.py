@@ -52,6 +52,10 @@ def simulate(
             help="Such as fifo, or order=fifo,backfill=greedy. Repeat to compare (default: the center's)"
         ),
     ] = None,
+    elasticity: Annotated[
+        str | None,
+        typer.Option(help="Elasticity of every policy that names none: none, shrink, grow or grow-shrink"),
+    ] = None,
     share: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +93,7 @@ def simulate(
     clusters = [read_cluster(said, device) for said in cluster]
     jobs = read_jobs(trace, clusters, file_format, skip_bad)
     settings = (tell_durations, *_pair(restart_cost), checkpoint)
-    cases = list(_cases(clusters, policy or ["default"], share, settings))
+    cases = list(_cases(clusters, policy or ["default"], share, settings, elasticity))
     with showing(len(cases) * jobs.count) as progress:
         comparison, played = compare(trace.name, jobs, cases, progress, chosen(jobs.count, processes))
     files = write_all(folder, comparison, played) if folder is not None else []
@@ -162,6 +166,7 @@ def _cases(
     policies: Sequence[str],
     share: str | None,
     settings: tuple[bool, float, float, float],
+    elasticity: str | None,
 ) -> Iterator[Case]:
     from pearlstreet.compute.replay.asking import parse_policy
     from pearlstreet.compute.replay.cases import ISOLATED, ONE_POOL, Case
@@ -172,7 +177,9 @@ def _cases(
     base = ReplaySettings(
         tell_durations=tell, restart_s=restart_s, restart_gang_s=restart_gang_s, checkpoint_s=checkpoint_s
     )
-    config = PlannerConfig(restart_s=restart_s, restart_gang_s=restart_gang_s)
+    config = PlannerConfig(
+        restart_s=restart_s, restart_gang_s=restart_gang_s, elasticity=elasticity or "none"
+    )
     for one in clusters:
         usual = ISOLATED if len(one.parts) > 1 else ONE_POOL
         for said in policies:

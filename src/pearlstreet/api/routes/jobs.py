@@ -20,6 +20,7 @@ from pearlstreet.base.text import from_json
 from pearlstreet.compute.engines.protocol import LogChunk
 from pearlstreet.compute.jobs import follow, service, views
 from pearlstreet.compute.jobs.model import JobState, JobView
+from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
 from pearlstreet.compute.jobs.spec.write import json_schema
@@ -30,6 +31,13 @@ FOLLOW_PAUSE_S = 0.25
 CHUNK = 1 << 18
 SMALL_BYTES = 16 << 10
 """A JSON specification up to this size is read on the event loop; a larger one, and YAML, in a thread."""
+
+
+class ElasticOut(Out):
+    """Between how many tasks an elastic job may run."""
+
+    min_tasks: int
+    max_tasks: int
 
 
 class JobOut(Out):
@@ -60,6 +68,8 @@ class JobOut(Out):
     """The quote that it was accepted from."""
     notices: list[str]
     """What its owner should know; only where one job is asked for."""
+    elastic: ElasticOut | None
+    """Between how many tasks it may run; null when it always has as many."""
     spec: dict[str, Any] | None
 
 
@@ -87,11 +97,17 @@ class AttemptOut(Out):
     engine: str
     state: str
     placement: dict[str, Any]
+    tasks: int
+    """How many it ran with; an elastic job's attempts differ."""
     why_here: str | None
     wall: str | None
     placed: Time
     started: Time | None
     ended: Time | None
+    stop_reason: str | None
+    """Why the center had it stopped: `resized`, `preempted`, `time_limit` …"""
+    next_tasks: int | None
+    """Of one stopped for a resize: with how many tasks its job goes on."""
     end_reason: str | None
     exit_code: int | None
     message: str | None
@@ -158,6 +174,9 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
         "price_per_hour": yuan_of(Money(view.hourly_micro)),
         "quote_id": view.quote_id,
         "notices": [words(notice, language) for notice in view.notices],
+        "elastic": {"min_tasks": view.ask.min_tasks, "max_tasks": view.ask.max_tasks}
+        if view.ask is not None and view.ask.max_tasks
+        else None,
         "spec": view.spec,
     }
 
@@ -351,11 +370,14 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
         "engine": row["engine"],
         "state": row["state"],
         "placement": row["placement"],
+        "tasks": len(row["placement"]["tasks"]),
         "why_here": from_json(why_here).render(language) if why_here else None,
         "wall": row["wall"],
         "placed": time_of(row["placed_us"]),
         "started": time_of(row["started_us"]),
         "ended": time_of(row["ended_us"]),
+        "stop_reason": row["stop_reason"],
+        "next_tasks": row["placement"].get(NEXT_TASKS),
         "end_reason": row["end_reason"],
         "exit_code": row["exit_code"],
         "message": from_json(message).render(language) if message else None,

@@ -48,7 +48,7 @@ class PlannerConfig:
     """No further claim is served by preemption in a cycle that already stops so many attempts."""
     min_run_s: float = 600.0
     """An attempt is neither preempted nor cut before it ran this long since its start, or its last resize."""
-    grow_after_s: float = 1800.0
+    grow_after_s: float = 900.0
     """An elastic job does not grow before it ran this long since its start, or its last resize."""
     grace_s: float = 60.0
     """How long a preempted attempt may take to give its resources back."""

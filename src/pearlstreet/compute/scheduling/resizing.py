@@ -4,7 +4,7 @@ those that were stopped for it go on. What is allowed is the elasticity policy's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -296,26 +296,32 @@ class Resizing:
         names = (config.elasticity, *(queue.elasticity for queue in config.queues))
         return any(name is not None and ELASTICITIES[name] is not None for name in names)
 
-    def _most(self, item: Given) -> int:
-        """Up to how many tasks a job that starts now may be widened; 0: it may not."""
+    def _most(self, item: Given, wanted: Collection[int] = ()) -> int:
+        """Up to how many tasks a job that starts now may be widened; 0: it may not. Where others want the model, to what
+        it asked for."""
         waiting = self.snapshot.waiting
         most, policy = int(waiting.max_tasks[item.row]), None
         if most:
             policy = ELASTICITIES[self._config_of(int(waiting.queue[item.row])).elasticity]
         if policy is None or waiting.resumes_tasks[item.row]:
             return 0
-        top = policy.start_most(int(waiting.tasks[item.row]), most)
+        asked = int(waiting.tasks[item.row])
+        top = (
+            asked
+            if wanted and not {-1, item.need.model}.isdisjoint(wanted)
+            else policy.start_most(asked, most)
+        )
         return top if top > len(item.chunks) else 0
 
     def _grow(self) -> None:
         """Widen with what no waiting job could use: first who starts now, since that costs nothing, then who runs."""
         wanted = self._wanted()
-        if -1 in wanted:
-            return
-        starts = [number for number, item in enumerate(self.given) if self._most(item)]
+        if wanted and self.unheld is not None:
+            self._reserve_first()
+        starts = [number for number, item in enumerate(self.given) if self._most(item, wanted)]
         for place, number in enumerate(starts):
-            if self.given[number].need.model not in wanted:
-                self.given[number] = self._widened(self.given[number], len(starts) - place)
+            most = self._most(self.given[number], wanted)
+            self.given[number] = self._widened(self.given[number], most, len(starts) - place)
         running = self.snapshot.running
         if running.max_tasks.any():
             self._grow_running(wanted)
@@ -331,7 +337,7 @@ class Resizing:
         requests = np.unique(waiting.request[left]).tolist()
         return {need.model for request in requests for need in self._needs(request)}
 
-    def _widened(self, item: Given, sharing: int) -> Given:
+    def _widened(self, item: Given, most: int, sharing: int) -> Given:
         """A job that starts now with its part of what is left."""
         waiting, need, now = self.snapshot.waiting, item.need, len(item.chunks)
         org, project, limit_us = (
@@ -340,10 +346,8 @@ class Resizing:
         self._enter(Lane(self._config_of(int(waiting.queue[item.row])), _NOBODY))
         self._look(org, project, limit_us)
         chooser = self._chooser()
-        free = min(int(np.minimum(chooser.sheet(need, True).fit, self._most(item)).sum()), self._most(item))
-        more = min(
-            -(-free // sharing), self._most(item) - now, *self._allowed(org, project, (need,), 1, False)
-        )
+        free = min(int(np.minimum(chooser.sheet(need, True).fit, most).sum()), most)
+        more = min(-(-free // sharing), most - now, *self._allowed(org, project, (need,), 1, False))
         anew = not self.room.reserved and "timeline" not in self.__dict__
         if more <= 0:
             return item
@@ -374,13 +378,17 @@ class Resizing:
         for place, a in enumerate(rows):
             config = self._config_of(int(running.queue[a]))
             self._enter(Lane(config, _NOBODY))
-            needs = tuple(need for need in self._needs_of(a) if need.model not in wanted)
-            now = int((running.task_attempt == a).sum())
+            needs, now = self._needs_of(a), int((running.task_attempt == a).sum())
             org, project = int(running.org[a]), int(running.project[a])
-            top = int(running.max_tasks[a])
-            allowed = [min(top, now + more) for more in self._allowed(org, project, needs, 1, False)]
+            top, asked = int(running.max_tasks[a]), max(int(running.asked_tasks[a]), now)
+            allowed = [
+                min(top if {-1, need.model}.isdisjoint(wanted) else asked, now + more)
+                for need, more in zip(needs, self._allowed(org, project, needs, 1, False), strict=True)
+            ]
             sight = self._sight_of(a)
-            found = growth.widest(self.timeline, sight, needs, a, now, allowed) if needs else None
+            found = (
+                growth.widest(self.timeline, sight, needs, a, now, allowed) if max(allowed) > now else None
+            )
             if found is None:
                 continue
             tasks = now - (now - found[0]) // (len(rows) - place)  # its part of what is left, rounded up

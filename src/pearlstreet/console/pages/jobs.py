@@ -14,6 +14,7 @@ from pearlstreet.compute.jobs import follow, service, views
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
+from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Data, Download, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.home import org_slugs
@@ -111,7 +112,7 @@ def show_one(ask: Ask) -> Answer:
             "elements": elements,
             "spec": job.spec,
             "owner_org": org_slugs(ask).get(job.org_id, "") if ask.actor.may("orgs:read", job.org_id) else "",
-            "tasks": job.ask.tasks if job.ask else 1,
+            "tasks": len(attempts[-1]["placement"]["tasks"]) if attempts else job.ask.tasks if job.ask else 1,
             "rank": _rank(ask),
             "may_cancel": ask.actor.may("jobs:cancel", job.org_id) and job.state not in ENDED,
             "may_submit": ask.actor.may("jobs:write", job.org_id),
@@ -170,6 +171,8 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         "nodes": dict(nodes),
+        "tasks": len(row["placement"]["tasks"]),
+        "next_tasks": row["placement"].get(NEXT_TASKS),
         "why_here": from_json(row["why_here"]) if row["why_here"] else None,
         "message": from_json(row["message"]) if row["message"] else None,
     }

@@ -101,8 +101,8 @@ JOB = Section(
         Field(
             "elastic", parts.ELASTIC, "Elastic", "弹性",
             "The center may run it with fewer or more tasks: an attempt is then stopped with its grace and the next one "
-            "starts with another WORLD_SIZE. It must keep checkpoints. No policy resizes jobs yet.",
-            "允许中心以更少或更多任务运行：先按宽限时间停止当前尝试，下一次尝试以新的 WORLD_SIZE 启动；作业须自行保存检查点。目前尚无策略会调整规模。",
+            "starts with another WORLD_SIZE. It must keep checkpoints. Whether jobs are resized is the policy's to say.",
+            "允许中心以更少或更多任务运行：先按宽限时间停止当前尝试，下一次尝试以新的 WORLD_SIZE 启动；作业须自行保存检查点。是否调整由调度策略决定。",
             example={"min_tasks": 1, "max_tasks": 8},
         ),
         Field(
