@@ -61,8 +61,8 @@ def short(used: EnergyUse | None) -> str:
     return f"{format_figure(kwh)} kWh{carbon}"
 
 
-def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts | None, Footprint | None]]:
-    """Each stretch with the power it drew and its footprint; None where the power is not known."""
+def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts | None, Footprint]]:
+    """Each stretch with the power it drew and its footprint; of no energy where the power is not known."""
     if not billed:
         return ()
     start_us, end_us = min(one.start_us for one in billed), max(one.end_us for one in billed)
@@ -81,11 +81,8 @@ def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts
             device_w=measured.get(one.attempt_id),
             core_mw=core_mw,
         )
-        seen = None
-        if drawn is not None:
-            _, kwh, _ = drawn.kwh(one.end_us - one.start_us)
-            seen = meter.of(kwh, one.start_us, one.end_us)
-        found.append((one, drawn, seen))
+        kwh = 0.0 if drawn is None else drawn.kwh(one.end_us - one.start_us)[1]
+        found.append((one, drawn, meter.of(kwh, one.start_us, one.end_us)))
     return found
 
 
@@ -114,9 +111,11 @@ class Total:
     cores: bool = False
     """Work without accelerators was left out."""
 
-    def add(self, stretch: Stretch, drawn: Watts | None, seen: Footprint | None) -> None:
+    def add(self, stretch: Stretch, drawn: Watts | None, seen: Footprint) -> None:
         """Count a stretch in."""
-        if drawn is None or seen is None:
+        self.versions |= set(seen.versions)
+        self.missing |= set(seen.missing)
+        if drawn is None:
             if stretch.unit is Unit.CARD_BP:
                 self.unrated.add(stretch.resource.partition("/")[2])
             else:
@@ -136,15 +135,14 @@ class Total:
         if self.cost is not None:
             micro = seen.energy_cost_micro
             self.cost = None if micro is None else self.cost + sign * micro
-        self.versions |= set(seen.versions)
-        self.missing |= set(seen.missing)
         self.bases.add(basis)
 
     def result(self) -> EnergyUse:
         """The sums, with what must be known to read them."""
         left_out = self.cores or bool(self.unrated)
         if left_out and not self.bases:
-            return EnergyUse(None, None, None, None, None, None, (), tuple(self._left_out()))
+            notes = (*self._missing(), *self._left_out())
+            return EnergyUse(None, None, None, None, None, None, (), notes)
         low, middle, high = (round(value, DIGITS) for value in self.kwh)
         return EnergyUse(
             it_kwh=middle,

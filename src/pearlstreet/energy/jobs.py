@@ -72,7 +72,7 @@ def energy_of_attempts(tx: Tx, job_id: str, which: sa.ColumnElement[bool]) -> Jo
                 stretch.start_us,
                 stretch.end_us,
                 drawn.basis if drawn else Basis.UNKNOWN,
-                seen.it_kwh if seen else None,
+                seen.it_kwh if drawn else None,
             )
         )
     return JobEnergy(job_id, total.result(), listed[:SHOWN])

@@ -129,6 +129,7 @@ def test_work_on_cores_alone_counts_only_where_the_site_says_what_a_core_draws(b
     assert silent is not None
     assert silent.it_kwh is None
     assert any("power of a core is not stated" in str(note) for note in silent.notes)
+    assert any("has not stated PUE" in str(note) for note in silent.notes)
     set_facts(
         books, CLERK, FactsWish(Pue(10_000, ORIGIN), core=CorePower(8_000, ORIGIN), valid_from_us=NOON - HOUR)
     )
