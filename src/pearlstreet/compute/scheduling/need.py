@@ -25,6 +25,9 @@ class Need:
     card_bp: int
     """Cards of one task in basis points."""
 
+    def __hash__(self) -> int:
+        return hash(self.key)  # nearly all that tells needs apart, and asked for often
+
     @property
     def is_share(self) -> bool:
         return self.model >= 0 and self.count == 0

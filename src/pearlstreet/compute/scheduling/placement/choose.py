@@ -49,7 +49,10 @@ class Chooser:
         self._sheets = {key: sheet for key, sheet in self._sheets.items() if not key[1]}
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
-        fit = self.room.fit(need, rows, lasting)
+        if self._seeker is not None and not lasting:
+            fit = self._seeker.fit(self.room, need)[rows].copy()
+        else:
+            fit = self.room.fit(need, rows, lasting)
         if self._seeker is not None or not fit.any():  # a seeker's scores change where nothing was touched
             return fit, np.full(len(fit), np.inf), fit.copy()
         score, batch = self.scorer.score(self.room, need, rows, fit, lasting)

@@ -37,6 +37,7 @@ from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
 _CALL_NODES = 8
 """What a call costs in NumPy, however few states it looks at, in states."""
+_FITS_MAX = 256
 _ASKS_BYTES = 256 << 20
 """Of one room's remembered requests, the least recently asked go first."""
 
@@ -55,6 +56,7 @@ class _Board:
         self.seen = 0
         self.held_seen = 0
         self.unseen: list[int] = []
+        self.fits: OrderedDict[Need, tuple[I64, I64]] = OrderedDict()
         self._equal: I64 = np.zeros(count, dtype=np.int64)
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
@@ -147,6 +149,20 @@ class _Board:
             self.asks.popitem(last=False)
         return found
 
+    def fit(self, need: Need) -> I64:
+        """How many tasks each node can take now, reservations aside."""
+        known = self.fits.get(need)
+        if known is None:
+            if len(self.fits) >= _FITS_MAX:
+                self.fits.popitem(last=False)
+            known = self.fits[need] = self.room.fit(need, ALL, False), self.notes.version.copy()
+            return known[0]
+        fit, stamp = known
+        stale = (stamp != self.notes.version).nonzero()[0]
+        if len(stale):
+            fit[stale], stamp[stale] = self.room.fit(need, stale, False), self.notes.version[stale]
+        return fit
+
     def _volume(self, need: Need) -> int:
         """Weighted basis points by which the free room of a node falls at least."""
         if need.model < 0:
@@ -214,6 +230,10 @@ class ExpectedFill:
         if board is not None:
             board.move(room)
         return board
+
+    def fit(self, room: Room, need: Need) -> I64:
+        """How many tasks each node can take now, reservations aside."""
+        return self._board(room).fit(need)
 
     def rest(self) -> None:
         """The cycle is over: leave what is known of its room to the next."""

@@ -45,6 +45,10 @@ class Seeker(Protocol):
         """The best place for one task, None when there is no room."""
         ...
 
+    def fit(self, room: Room, need: Need) -> I64:
+        """How many tasks each node can take now, reservations aside."""
+        ...
+
     def rest(self) -> None:
         """The cycle is over: what was learnt of its room may be left for the next."""
         ...
