@@ -50,12 +50,15 @@ class Shown:
 
     offer: Offer
     machines: str
-    time: str
+    time: tuple[str, str]
+    """What is likely, and the range."""
     time_bar: Markup
-    price: str
+    price: tuple[str, str]
     price_bar: Markup | None
-    energy: tuple[tuple[str, str], ...]
+    likely_energy: tuple[tuple[str, str], ...]
     """Name and value."""
+    energy: tuple[tuple[str, str], ...]
+    """The same with ranges."""
     memory: str
     served: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
@@ -83,10 +86,11 @@ def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
         Shown(
             offer=offer,
             machines=machines(offer),
-            time=time.said,
+            time=parted(time.said),
             time_bar=bar(time, time_scale),
-            price="" if price is None else price.said,
+            price=("", "") if price is None else parted(price.said),
             price_bar=None if price is None else bar(price, price_scale),
+            likely_energy=tuple((name, parted(value)[0]) for name, value in _energy(ask, offer)),
             energy=tuple(_energy(ask, offer)),
             memory=_memory(ask, offer),
             served=tuple(_served(ask, offer)),
@@ -101,6 +105,12 @@ def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
 def is_steady(offer: Offer) -> bool:
     """Whether it serves for a fixed time: then it is its speed that differs."""
     return offer.served is not None and offer.elapsed_s.p10 == offer.elapsed_s.p90
+
+
+def is_log(offers: Sequence[Offer]) -> bool:
+    """Whether their times differ so much that bars are on a logarithmic scale."""
+    is_served = all(is_steady(offer) for offer in offers)
+    return scale_of(_time_range(offer, is_served) for offer in offers).is_log
 
 
 def said_of_all(offers: Sequence[Offer]) -> list[Text]:
@@ -137,6 +147,12 @@ def band(value: Band | None, unit: str = "") -> str:
         (f"{value.p10:,.2f}", f"{value.p90:,.2f}") if unit == "¥" else (figure(value.p10), figure(value.p90))
     )
     return f"{middle} ({low}–{high})"
+
+
+def parted(said: str) -> tuple[str, str]:
+    """What `band` said as the likely value and the range."""
+    likely, _, rest = said.partition(" (")
+    return likely, rest.removesuffix(")")
 
 
 def amount_of(value: float, unit: str) -> str:

@@ -12,7 +12,7 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.console.forms.amounts import amount, read_amount, short_amount
-from pearlstreet.console.forms.job_fields import Input, input_of
+from pearlstreet.console.forms.job_fields import Input, input_of, inputs
 from pearlstreet.console.forms.job_text import document, filled
 from pearlstreet.quotes.candidates import MOST_CARDS
 from pearlstreet.quotes.model import Kind, Question, Wanted, Workload
@@ -41,6 +41,8 @@ DECIDED = re.compile(
     r"(tasks|time_limit|queue|elastic\..*|array\..*|per_task\.(accelerator|count|fraction\..*))"
 )
 """Inputs of a job that an offer decides, or that make no single run."""
+LEFT_OPEN = ("per_task.cpus", "per_task.memory_gib")
+"""What a task gets beside each accelerator follows the node unless it is said."""
 _DECIDED_KEYS = ("tasks", "time_limit", "elastic", "array")
 _DECIDED_OF_A_TASK = ("accelerator", "count", "fraction")
 _INPUTS = {
@@ -77,7 +79,12 @@ def draft_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dic
     """The job that would do it; None when the form names no command."""
     if not form.get("command", "").strip():
         return None
-    return without_decided(document(form, lists))
+    made = without_decided(document(form, lists))
+    for one in inputs("en"):
+        # What is the default of a job is still a wish here: left open, it follows the node.
+        if one.name in LEFT_OPEN and form.get(one.name, "").strip() == one.default:
+            made.setdefault("per_task", {})[one.name.partition(".")[2]] = float(one.default)
+    return made
 
 
 def without_decided(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +101,10 @@ def is_open(one: Input) -> bool:
 
 def job_form(spec: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str]]]:
     """The inputs of the job, filled as a specification says."""
-    return filled(without_decided(spec))
+    open_spec = without_decided(spec)
+    form, lists = filled(open_spec)
+    per = open_spec.get("per_task", {})
+    return form | {name: "" for name in LEFT_OPEN if name.partition(".")[2] not in per}, lists
 
 
 def form_of(question: Question) -> tuple[dict[str, str], dict[str, list[str]]]:

@@ -38,7 +38,7 @@ def _view(ask: Ask, found: Scenario) -> View:
             "found": found,
             "title": ask.say(found.rule.title),
             "offers": rows,
-            "days": {one.offer.id: quoted.in_days(one.offer.elapsed_s) for one in rows},
+            "days": {one.offer.id: quoted.parted(quoted.in_days(one.offer.elapsed_s)) for one in rows},
             "short": short_amount,
             "figure": quoted.figure,
             "in_powers": quoted.in_powers,

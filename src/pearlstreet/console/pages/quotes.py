@@ -59,6 +59,7 @@ def show_one(ask: Ask) -> Answer:
             "title": ask.say(quoted.summary(quote.question.workload)),
             "offers": quoted.shown(ask, quote.offers, window_s=window_s),
             "is_steady": bool(quote.offers) and all(quoted.is_steady(offer) for offer in quote.offers),
+            "is_log": quoted.is_log(quote.offers),
             "common": [ask.say(one) for one in quoted.said_of_all(quote.offers)],
             "assumed": [(ask.say(one), ids) for one, ids in quoted.assumed_of(quote.offers)],
             "has_carbon": any(offer.energy and offer.energy.carbon_kg for offer in quote.offers),
