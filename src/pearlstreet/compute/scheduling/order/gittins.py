@@ -156,5 +156,5 @@ class Gittins:
         running = snapshot.running
         if not running.count:
             return 0
-        ran = np.maximum(snapshot.now_us - running.started_us, _LEAST_US)
+        ran = running_service(snapshot) // running_devices(snapshot)
         return snapshot.now_us + int(_LEAST_US + _STEP * float(ran.min()))
