@@ -34,7 +34,7 @@ configs = st.builds(
     preemption=st.sampled_from(["none", "none", "priority", "rank"]),
     elasticity=st.sampled_from(POLICIES),
 )
-few = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=CASES, derandomize=False, deadline=None, suppress_health_check=list(HealthCheck))
 HOUR_US = 3_600_000_000
 

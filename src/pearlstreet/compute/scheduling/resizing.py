@@ -31,6 +31,8 @@ from pearlstreet.compute.scheduling.waits import Lazy
 from pearlstreet.compute.scheduling.windows import Windows
 
 _US = 1_000_000
+RESUMED = "pack"
+"""Placement of a job that goes on: it hangs on the nodes alone, so that what a trial placed is placed again afterwards."""
 _NOBODY: I64 = np.zeros(0, dtype=np.int64)
 
 
@@ -150,7 +152,8 @@ class Resizing:
         for row in rows[ranked((waiting.submitted_us[rows],), ids)].tolist() if len(rows) else ():
             kind = int(self.kinds.of[row])
             key = self._key(kind)
-            self._enter(Lane(self._config_of(int(waiting.queue[row])), _NOBODY))
+            config = replace(self._config_of(int(waiting.queue[row])), placement=RESUMED)
+            self._enter(Lane(config, _NOBODY))
             self._look(key[2], key[3], key[7])
             most = int(waiting.resumes_tasks[row])
             run = Run(kind, (key[0], most + 1, *key[2:8], min(key[8] or most, most), *key[9:]), [row])
@@ -177,7 +180,7 @@ class Resizing:
             fit = [min(int(np.minimum(room.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
             most = max(fit, default=0)
             if most >= max(int(running.min_tasks[attempt]), 1):
-                scorer = PLACEMENTS[self.lane.config.placement](self.snapshot, self.lane.config)
+                scorer = PLACEMENTS[RESUMED](self.snapshot, self.lane.config)
                 self._keep(soon, seat(Chooser(room, scorer), needs, most, False))
                 self.resumes = running.job_ids[attempt]
         self.timeline.sight = mine
@@ -253,7 +256,7 @@ class Resizing:
         if slack is None:
             return 0
         trial = Trial(
-            self.snapshot, self.timeline, lambda: PLACEMENTS[config.placement](self.snapshot, config), needs, key[1],
+            self.snapshot, self.timeline, lambda: PLACEMENTS[RESUMED](self.snapshot, config), needs, key[1],
             self.leaving, self._needs_of, self._sight_of,
         )  # fmt: skip
         cuts = find_cuts(self.snapshot, trial, slack, self._holding(needs), self.leaving)
