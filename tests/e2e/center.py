@@ -133,7 +133,7 @@ def make_people(center: Center) -> None:
 
 
 def make_busy(center: Center) -> None:
-    """One of everything: running, waiting, an array, ended well and badly, cancelled; a drained node, a quota."""
+    """One of everything: running, waiting, an array, ended well and badly, cancelled; a drained node, a quota, a quote."""
     cards = {"accelerator": "h100-80g", "cpus": 4, "memory_gib": 32}
     jobs = center.jobs
     jobs["pretrain"] = center.submit("pretrain", tasks=2, per_task={**cards, "count": 8}, simulate="11h")
@@ -157,6 +157,11 @@ def make_busy(center: Center) -> None:
     center.things["month"] = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m")
     question = {"policies": ["fifo"], "extra": "1x8xH100-80G"}
     center.things["what_if"] = center.call("POST", "/what-ifs?org=acme", json=question)["id"]
+    work = {"kind": "train", "mode": "lora", "model": {"name": "Llama 3.1 8B"}, "tokens": 1e7}
+    tune = {"name": "tune", "command": ["python", "tune.py"], "simulate": "11h"}
+    quote = center.call("POST", "/quotes", json={"workload": work, "job": tune})["id"]
+    center.call("POST", f"/quotes/{quote}/accept", json={"offer": "cheapest"})
+    center.things |= {"quote": quote, "scenario": "1t-50-days"}
     for name in ("pretrain", "evaluate"):
         center.until(jobs[name], "running")
     for name in ("short", "broken", "unwanted"):
