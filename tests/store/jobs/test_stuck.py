@@ -10,7 +10,9 @@ from tests.store.jobs.fakes import Working
 from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import BugError, Conflict, InvalidInput, NotFound, TooMany
-from pearlstreet.compute.engines.protocol import AttemptReport, TaskState
+from pearlstreet.base.outcome import Outcome, Retry
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
 from pearlstreet.compute.jobs import service, watching
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.follow import read_log, read_metrics
@@ -44,6 +46,26 @@ def test_an_attempt_whose_tasks_never_run_is_planned_again(
     assert (first["state"], first["stop_reason"]) == ("ended", "withdrawn")
     engine.distort = None
     assert center.finish(job, within_s=700)[0].state is JobState.SUCCEEDED
+    center.check_books()
+
+
+class _NeverTold(Working):
+    """Starts what it is told to, but the center never hears of it: it died meanwhile, or the answer was lost."""
+
+    def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
+        self.inner.start(order)
+        return Retry(3600, text("Later"))
+
+
+@pytest.mark.parametrize("simulate", ["300s", "20s"])
+def test_work_that_began_unseen_is_not_begun_again(tmp_path: Path, simulate: str) -> None:
+    center = Center(tmp_path, cluster="1x1xH100-80G", wrap=_NeverTold)
+    job = center.submit(simulate=simulate)
+    center.run(80)
+    only = center.attempts(job)
+    assert len(only) == 1 and only[0]["stop_reason"] is None
+    assert center.finish(job, within_s=600)[0].state is JobState.SUCCEEDED
+    assert len(center.attempts(job)) == 1, "what ran, or had run, is nothing to throw away"
     center.check_books()
 
 

@@ -176,11 +176,13 @@ def _written(store: Store, writing: Writing | None) -> None:
 
 def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] | None:
     now_us = store.clock.now_us()
-    if row["state"] == AttemptState.PLACED.value and row["stop_reason"] is None:
-        late = now_us - row["placed_us"] > runtime.settings.start_timeout_s * US_PER_S
-        return partial(_withdraw, row["id"]) if late else None
+    unsent = row["state"] == AttemptState.PLACED.value and row["stop_reason"] is None
+    if unsent and now_us - row["placed_us"] <= runtime.settings.start_timeout_s * US_PER_S:
+        return None
     engine = runtime.engines[row["engine"]]
     outcome = engine.probe(row["id"])
+    if unsent and not _has_begun(outcome):
+        return partial(_withdraw, row["id"])
     if not isinstance(outcome, Done):
         return None
     if _never_starts(row, outcome.value, now_us):
@@ -195,6 +197,12 @@ def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] |
         if not isinstance(outcome, Done):
             return None
     return partial(_apply_probe, runtime, row["id"], outcome.value)
+
+
+def _has_begun(outcome: Outcome[AttemptReport | None]) -> bool:
+    """Whether it works although we never wrote down that it was started: the center died in between."""
+    report = outcome.value if isinstance(outcome, Done) else None
+    return report is not None and report.state is not TaskState.STARTING
 
 
 def _withdraw(attempt_id: str, tx: Tx) -> None:
