@@ -80,7 +80,7 @@ def ratios(title: str, ranges: Sequence[Range], *, empty: str, note: str) -> Mar
     height = TOP + ROW * len(ranges) + BOTTOM
     parts = []
     for share in SHARES:
-        if scale.low <= share <= scale.high:
+        if scale.low * 1.15 <= share <= scale.high / 1.15:
             x = _x(share, scale, WIDE)
             parts.append(
                 Markup(

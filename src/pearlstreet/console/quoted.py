@@ -336,7 +336,9 @@ def as_share(name: str, quoted: Band, actual: float, said: str) -> Range:
     """A range and what it came to, with the likely value as one."""
     likely = quoted.median
     share = actual / likely
-    return Range(name, quoted.p10 / likely, 1.0, quoted.p90 / likely, f"{said} · {100 * share:.0f} %", share)
+    return Range(
+        name, quoted.p10 / likely, 1.0, quoted.p90 / likely, f"{said} · {figure(100 * share)} %", share
+    )
 
 
 def best_price(quote: Quote) -> str:
