@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.compute.engines.protocol import EndReason, TaskState
-from tests.conformance.engines import Rig
+from tests.conformance.engines import LONG_S, Rig
+from tests.fakes.engines import value_of
 
 
 def test_a_gang_ends_well_when_all_its_tasks_do(rig: Rig) -> None:
@@ -30,3 +31,15 @@ def test_a_gang_runs_only_once_all_its_tasks_run(rig: Rig) -> None:
         return report.state is TaskState.EXITED
 
     rig.until(honest)
+
+
+def test_a_gang_that_was_stopped_goes_on_with_another_number_of_tasks(rig: Rig) -> None:
+    """A resize: what was stopped is over whole, and the ranks of the next attempt count from 0 again."""
+    for before, after in ((2, 3), (3, 1)):
+        stopped = rig.start(tasks=before, lasts_s=LONG_S)
+        rig.running(stopped)
+        value_of(rig.engine.stop(stopped, grace_s=2))
+        assert rig.ended(stopped).end_reason is EndReason.STOPPED
+        ended = rig.ended(rig.start(tasks=after))
+        assert [task.rank for task in ended.tasks] == list(range(after))
+        assert (ended.exit_code, ended.end_reason) == (0, EndReason.EXITED)
