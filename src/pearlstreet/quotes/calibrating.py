@@ -128,7 +128,7 @@ def reset_calibration(
             entry = devices.find(device, catalogue())
             where.append(lessons.c.device == (entry.id if entry is not None else device))
         if recipe is not None:
-            where.append(lessons.c.recipe.endswith(f"/{recipe}", autoescape=True))
+            where.append(lessons.c.recipe == lessons.c.org_id + f"/{recipe}")
         if org_id is not None:
             where.append(lessons.c.org_id == org_id)
         count = tx.execute(sa.update(lessons).where(*where).values(forgotten_us=tx.now_us)).rowcount

@@ -148,7 +148,8 @@ def test_a_lesson_is_learnt_once_and_forgotten_for_good(center: Center) -> None:
     assert (device.recipe, device.runs, device.org_id) == ("", 1, None)
     assert (recipe.recipe, recipe.runs, recipe.org_id) == ("tune", 1, center.org.id)
     assert recipe.factor * device.factor > 1
-    assert reset_calibration(center.store, SYSTEM, recipe="other") == 0
+    assert reset_calibration(center.store, SYSTEM, recipe="une") == 0
+    assert reset_calibration(center.store, SYSTEM, recipe="tune", org_id="org_other") == 0
     assert reset_calibration(center.store, SYSTEM, device="H100-80G") == 1
     assert show_calibration(center.store, SYSTEM) == []
     Learner().look(center.store)
