@@ -44,6 +44,7 @@ ANSWER: Mapping[str, Any] = {
     "items": [{"id": "x1", "path": "a"}],
     "count": 1,
     "changed": 1,
+    "lessons": 1,
     "state": "succeeded",
     "phase": "closed",
     "next_cursor": None,
