@@ -133,11 +133,16 @@ class Checker:
 
     def _attempt(self, attempt_id: str) -> Live:
         query = (
-            "SELECT a.job_id, a.org_id, a.placement, a.usage, j.array_id, j.array_max_running"
-            " FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE a.id = ?"
+            "SELECT a.job_id, a.org_id, a.placement, a.usage, j.array_id, j.array_max_running, coalesce(j.ask, p.ask)"
+            " FROM attempts a JOIN jobs j ON j.id = a.job_id LEFT JOIN jobs p ON p.id = j.array_id WHERE a.id = ?"
         )
         row: Any = self._one(query, attempt_id)
         tasks, usage = json.loads(row[2])["tasks"], json.loads(row[3])
+        ask = json.loads(row[6] or "{}") or {"tasks": len(tasks)}
+        low, high = (
+            (ask["min_tasks"], ask["max_tasks"]) if ask.get("max_tasks") else (ask["tasks"], ask["tasks"])
+        )
+        must(low <= len(tasks) <= high, "a job has as many tasks as it can run with", attempt_id)
         return Live(
             row[0],
             row[4],

@@ -40,6 +40,8 @@ def draw_job(chance: Chance, world: World, earlier: Sequence[str]) -> dict[str, 
         case "gang":
             spec["tasks"] = chance.whole(2, 3)
             spec["per_task"]["count"] = 1
+            if world.scenario.settings.policy.planner.elasticity != "none":
+                spec["elastic"] = {"min_tasks": 1, "max_tasks": 6}
         case "array":
             size = chance.whole(2, 4)
             spec["array"] = {"size": size, "max_running": chance.whole(1, size)}

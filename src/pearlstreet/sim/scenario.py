@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import JobsSettings
@@ -42,7 +42,7 @@ def draw_scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     chance = Chance(seed, "scenario")
     fierce = chance.pick((0.5, 1.0, 1.0, 1.8))
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         cluster=chance.pick(CLUSTERS),
         runs_code=chance.happens(0.6),
@@ -64,6 +64,20 @@ def draw_scenario(seed: int) -> Scenario:
         race=chance.pick((0.0, 0.02, 0.06)),
         forgives=chance.happens(0.5),
     )
+    return scenario if scenario.runs_code else replace(scenario, settings=_elastic(scenario))
+
+
+def _elastic(scenario: Scenario) -> JobsSettings:
+    """The settings with a policy that resizes, in most worlds; of its own chance, so that all else is drawn as before."""
+    chance, settings = Chance(scenario.seed, "elastic"), scenario.settings
+    planner = replace(
+        settings.policy.planner,
+        elasticity=chance.pick(("none", "shrink", "grow", "grow-shrink", "grow-shrink")),
+        grow_after_s=chance.pick((5.0, 20.0)),
+        restart_s=0.5,
+        restart_gang_s=0.5,
+    )
+    return replace(settings, policy=replace(settings.policy, planner=planner))
 
 
 def _settings(chance: Chance) -> JobsSettings:
