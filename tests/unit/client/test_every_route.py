@@ -45,7 +45,6 @@ ANSWER: Mapping[str, Any] = {
     "count": 1,
     "changed": 1,
     "lessons": 1,
-    "lessons": 1,
     "state": "succeeded",
     "phase": "closed",
     "next_cursor": None,
