@@ -58,6 +58,7 @@ def _expire(console: Console, path: str) -> None:
     ("written", "value"),
     [
         ("7B", 7e9),
+        ("8.03B", 8_030_000_000),
         ("1.5T", 1.5e12),
         ("70亿", 7e9),
         ("1.2 万亿", 1.2e12),
@@ -68,6 +69,7 @@ def _expire(console: Console, path: str) -> None:
 def test_large_numbers_are_read_as_people_write_them(written: str, value: float) -> None:
     assert read_amount(written) == pytest.approx(value)
     assert read_amount(short_amount(value)) == value
+    assert len(short_amount(value)) <= len("8.03B")
 
 
 @pytest.mark.parametrize("written", ["Llama 3.1 8B", "many", "", "7 X", "1e400", "1.2.3"])

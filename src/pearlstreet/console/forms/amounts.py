@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
@@ -40,8 +41,9 @@ def read_amount(written: str) -> float | None:
     match = _WRITTEN.fullmatch(plain.lstrip("-−+").strip())
     if match is None or match[3].lower() not in _POWERS:
         return None
-    digits = float(re.sub(r"[,_ ]", "", match[1]))
-    return sign * digits * 10.0 ** int(match[2] or 0) * _POWERS[match[3].lower()]
+    # Decimal: 8.03B is 8030000000 and not a hair less.
+    exact = Decimal(re.sub(r"[,_ ]", "", match[1])) * Decimal(_POWERS[match[3].lower()])
+    return sign * float(exact.scaleb(int(match[2] or 0)))
 
 
 def short_amount(value: float) -> str:
