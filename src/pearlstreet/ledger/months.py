@@ -13,6 +13,8 @@ from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 
+YEARS = (1970, 9998)
+"""Years whose months, and the one after the last of them, have dates."""
 _MONTH = re.compile(r"^(\d{4})-(0[1-9]|1[0-2])$")
 
 
@@ -51,7 +53,7 @@ def month_at(us: int, zone: str) -> Month:
 def month_named(name: str, zone: str) -> Month:
     """`2026-11`. Raises InvalidInput when it does not read as a month."""
     match = _MONTH.match(name)
-    if match is None or int(match[1]) < 1970:
+    if match is None or not YEARS[0] <= int(match[1]) <= YEARS[1]:
         raise InvalidInput(
             text("{value} is not a month", value=name),
             hint=text("Write the year and the month, such as 2026-11"),

@@ -37,6 +37,9 @@ class PastOut(Out):
     time_limit_s: float
     preemptible: bool
     ran_on: str
+    min_tasks: int
+    max_tasks: int
+    """Both 0 where the job was not elastic."""
 
 
 def _row(past: Past) -> dict[str, Any]:
