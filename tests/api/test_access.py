@@ -99,7 +99,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/center/webhooks"): {"url": "https://93.184.216.34/center"},
 }
 """Bodies that are right, so that what answers is the access and not the body."""
-SHARED = frozenset({"project", "name", "month", "node", "provider", "queue", "decision", "scenario", "series"})
+SHARED = frozenset(
+    {"project", "name", "month", "node", "provider", "queue", "decision", "scenario", "series"}
+)
 """Path parameters that name nothing of one tenant by themselves; a new one counts as a tenant's until it is here."""
 
 

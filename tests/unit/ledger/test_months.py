@@ -51,7 +51,9 @@ def test_a_stretch_is_cut_at_month_ends() -> None:
     assert [month.name for month, _, _ in cut(us(2026, 4, 1), us(2026, 4, 1), "UTC")] == ["2026-04"]
 
 
-@pytest.mark.parametrize("name", ["2026-13", "2026-00", "26-01", "2026-1", "November", "", "1969-12", "9999-12"])
+@pytest.mark.parametrize(
+    "name", ["2026-13", "2026-00", "26-01", "2026-1", "November", "", "1969-12", "9999-12"]
+)
 def test_what_is_not_a_month_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="not a month"):
         month_named(name, "UTC")
