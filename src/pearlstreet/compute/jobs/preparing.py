@@ -49,6 +49,8 @@ PREPARE = "prepare"
 WANTED, BUILDING, READY, FAILED = "wanted", "building", "ready", "failed"
 LOST = "lost"
 BUILD_LIMIT_S = 1800.0
+STARTING_MAX_S = 3600.0
+"""A build that an engine took and has not begun by then is stopped and given to it anew."""
 PROBE_S = 0.3
 TURN_S = 1.0
 """How often a preparation that waits for its turn is looked at."""
@@ -138,7 +140,7 @@ def prepare_loop(runtime: Runtime) -> Loop:
         table=preparations,
         conditions=(preparations.c.state.in_((WANTED, BUILDING)),),
         load=partial(_load, runtime.settings.preparations_at_once),
-        decide=lambda row, now_us: row,
+        decide=lambda row, now_us: {**row, "late": now_us - row["at_us"] > STARTING_MAX_S * US_PER_S},
         act=partial(_act, runtime),
         apply=_apply,
         hints=(PREPARE,),
@@ -186,6 +188,8 @@ def _act(runtime: Runtime, row: Row) -> _Step:
     if report is None:
         return _Step(WANTED)
     if report.state is not TaskState.EXITED:
+        if row["late"] and report.state is TaskState.STARTING:
+            engine.stop(row["attempt_id"], grace_s=0)  # its end is seen at a later look
         return _Step(BUILDING)
     return _finish(runtime, engine, row, report)
 
@@ -252,7 +256,10 @@ def _order(runtime: Runtime, row: Row, node: NodeReport) -> AttemptOrder:
 def _finish(runtime: Runtime, engine: Engine, row: Row, report: AttemptReport) -> _Step:
     if report.exit_code == 0:
         return _Step(READY, result=_read_lock(folder_of(runtime, row) / "requirements.lock"))
-    if report.end_reason is EndReason.ENGINE_LOST:
+    if report.end_reason in (
+        EndReason.ENGINE_LOST,
+        EndReason.STOPPED,
+    ):  # only we stop a build: it never began
         shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
         return _Step(WANTED, report.message, lost=True)
     tail = _log_tail(engine, row["attempt_id"])
