@@ -277,10 +277,12 @@ def _show_serving(found: ServingEstimate) -> None:
 
 
 def _show_notes(found: TrainingEstimate | ServingEstimate) -> None:
+    from pearlstreet.compute.estimate.assumptions import assumptions
+
     for reason in found.outside:
         warn(text("Outside the evidence, so the range is wider: {reason}", reason=reason))
-    if found.assumed:
-        warn(text("Assumed, since nobody said: {fields}", fields=", ".join(dict.fromkeys(found.assumed))))
+    if (assumed := assumptions(found.assumed)) is not None:
+        warn(assumed)
 
 
 def _words(one: Layout) -> str:

@@ -94,7 +94,8 @@ def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
         .select_from(lessons)
         .where(lessons.c.subject == row["id"], lessons.c.forgotten_us.is_(None))
     )
-    took = taken_energy(tx, row["id"])
+    ran = any(one["started_us"] is not None for one in tried)
+    took = taken_energy(tx, row["id"]) if ran else None
     rows = tuple(Compared(name, *pair) for name, pair in _pairs(tx, quote, offer, row, tried, took).items())
     return Comparison(quote, offer, job, rows, is_over, len(tried), bool(taught), _notes(job, tried, is_over))
 

@@ -18,6 +18,7 @@ from pearlstreet.compute.estimate.asking import (
     estimate_serving,
     estimate_training,
 )
+from pearlstreet.compute.estimate.assumptions import assumptions
 from pearlstreet.compute.estimate.learning import Calibration
 from pearlstreet.compute.estimate.model import Partial, Serving, Training
 from pearlstreet.compute.hardware.catalogue import Catalogue
@@ -378,8 +379,8 @@ def _layout(best: Layout) -> dict[str, int | str]:
 
 
 def _assumed(names: Sequence[str]) -> tuple[Text, ...]:
-    unique = list(dict.fromkeys(names))
-    return (text("Assumed, since nobody said: {fields}", fields=", ".join(unique)),) if unique else ()
+    found = assumptions(names)
+    return () if found is None else (found,)
 
 
 def _outside(reasons: Sequence[Text]) -> tuple[Text, ...]:

@@ -1,0 +1,39 @@
+"""What an estimate assumed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+from pearlstreet.base.text import Text, text
+
+WORDS: Mapping[str, Text] = {
+    "accel_count": text("the number of accelerators"),
+    "bandwidth": text("the memory bandwidth of the accelerator"),
+    "batch_tokens": text("the batch"),
+    "global_batch_tokens": text("the batch"),
+    "heads": text("the attention heads"),
+    "hidden": text("the hidden size"),
+    "input_len": text("the length of requests"),
+    "kv_heads": text("the key-value heads"),
+    "layers": text("the number of layers"),
+    "link": text("the links inside a node"),
+    "memory": text("the memory of the accelerator"),
+    "network": text("the network between nodes"),
+    "params": text("the parameter count"),
+    "power": text("the power of the accelerator"),
+    "seq_len": text("the sequence length"),
+    "sequence": text("the sequence length"),
+    "vocabulary": text("the vocabulary"),
+}
+"""Field that was assumed → what people call it."""
+
+
+def assumptions(fields: Sequence[str]) -> Text | None:
+    """One sentence about all of them; None when nothing was assumed."""
+    found = (WORDS.get(field) or Text(field) for field in fields)
+    words = list({word.template: word for word in found}.values())  # two fields may go by one word
+    if not words:
+        return None
+    listed = reduce(lambda some, one: text("{some}, {one}", some=some, one=one), words)
+    return text("Assumed, since nobody said: {fields}", fields=listed)
