@@ -64,7 +64,7 @@ def draw_scenario(seed: int) -> Scenario:
         race=chance.pick((0.0, 0.02, 0.06)),
         forgives=chance.happens(0.5),
     )
-    return scenario if scenario.runs_code else replace(scenario, settings=_elastic(scenario))
+    return replace(scenario, settings=_elastic(scenario))
 
 
 def _elastic(scenario: Scenario) -> JobsSettings:
