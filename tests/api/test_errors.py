@@ -170,6 +170,11 @@ def test_odd_queries_are_refused(world: World, query: str) -> None:
     assert answer.status_code in (404, 422), (query, answer.text)
 
 
+def test_a_fixed_address_allows_what_its_own_route_takes(world: World) -> None:
+    allowed = world.send("OPTIONS", "/quotes/scenarios").headers["allow"]
+    assert allowed == "GET", "not what a quote of that name would take"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW"])
 def test_other_methods_are_refused_with_allow(world: World, method: str) -> None:
     answer = world.send(method, "/jobs")

@@ -124,13 +124,16 @@ def all_routes() -> list[RouteFacts]:
 
 
 @functools.cache
-def _paths() -> tuple[tuple[re.Pattern[str], str], ...]:
-    return tuple((compile_path(fact.path)[0], fact.method) for fact in all_routes())
+def _paths() -> tuple[tuple[re.Pattern[str], str, int], ...]:
+    """(pattern, method, how many of its parts are free)."""
+    return tuple((compile_path(fact.path)[0], fact.method, fact.path.count("{")) for fact in all_routes())
 
 
 def _methods_at(path: str) -> list[str]:
-    """What a path takes."""
-    return sorted({method for pattern, method in _paths() if pattern.match(path)})
+    """What a path takes: /quotes/scenarios what its own route takes, not what a quote of that name would."""
+    found = [(free, method) for pattern, method, free in _paths() if pattern.match(path)]
+    least = min((free for free, _ in found), default=0)
+    return sorted({method for free, method in found if free == least})
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
