@@ -398,6 +398,6 @@ def test_metrics_need_a_scope_and_health_needs_none(acme: Acme) -> None:
     shown = {family.name: family for family in text_string_to_metric_families(answer.text)}
     cards = {(one.labels["model"], one.labels["state"]): one.value for one in shown["pearl_cards"].samples}
     nodes = {one.labels["state"]: one.value for one in shown["pearl_nodes"].samples}
-    assert nodes["ready"] == 2 and nodes["gone"] == 0
+    assert nodes["healthy"] == 2 and nodes["gone"] == 0
     assert sum(cards.values()) == 16 and {model for model, _ in cards} == {"h100-sxm-80g"}
     assert {one.labels["state"] for one in shown["pearl_jobs"].samples} >= {"queued", "running"}

@@ -7,6 +7,7 @@ Names carry the unit: `_s` seconds, `_us` microseconds, `_gib` 2³⁰ bytes, `_b
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NewType
 
 Seconds = NewType("Seconds", float)
@@ -85,6 +86,22 @@ def format_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} PiB"
+
+
+def format_rough(value: float) -> str:
+    """`1,234`, `56.7`, `0.0421`: three digits that count, and no fraction above a hundred."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def format_runs(numbers: Iterable[int]) -> str:
+    """`1-3,7`: whole numbers, those that follow each other as a run."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
 
 
 def format_figure(value: float) -> str:

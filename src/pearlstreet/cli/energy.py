@@ -11,7 +11,7 @@ import typer
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.base.units import format_figure
+from pearlstreet.base.units import format_figure, format_runs
 from pearlstreet.cli.output import done, facts, out, say, show_json, table, time_cell, warn, who
 from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
@@ -90,9 +90,9 @@ def _show(found: Mapping[str, Any], names: Mapping[str, str]) -> None:
                 (
                     one["name"],
                     one["yuan_per_kwh"],
-                    _runs(one["months"]),
+                    format_runs(one["months"]).replace(",", ", "),
                     say(DAYS[one["days"]]),
-                    _runs(one["hours"]),
+                    format_runs(one["hours"]).replace(",", ", "),
                 )
                 for one in tariff["periods"]
             ],
@@ -102,17 +102,6 @@ def _show(found: Mapping[str, Any], names: Mapping[str, str]) -> None:
 
 def _with_source(value: str, part: Mapping[str, Any]) -> str:
     return f"{value}  ({part['source']}, {part['as_of']})"
-
-
-def _runs(numbers: list[int]) -> str:
-    """`1-3, 7`."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 @energy.command("history")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pearlstreet.base.clock import US_PER_S, from_rfc3339
 from pearlstreet.base.text import text
-from pearlstreet.base.units import format_duration
+from pearlstreet.base.units import format_duration, format_rough
 from pearlstreet.cli.output import facts, out, say, table, warn
 
 Band = Mapping[str, float]
@@ -42,14 +42,10 @@ def band(value: Band | None, unit: str = "") -> str:
     """A range; one without width as a single number."""
     if value is None:
         return "-"
-    middle = f"{_number(value['median'])} {unit}".strip()
+    middle = f"{format_rough(value['median'])} {unit}".strip()
     if value["p90"] - value["p10"] <= 1e-9 * abs(value["p90"]):
         return middle
-    return f"{middle} ({_number(value['p10'])}–{_number(value['p90'])})"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{middle} ({format_rough(value['p10'])}–{format_rough(value['p90'])})"
 
 
 def show_offers(offers: Sequence[dict[str, Any]]) -> None:
@@ -227,8 +223,8 @@ def show_scenario(found: dict[str, Any]) -> None:
             "Tokens": short_number(found["tokens"]),
             "Utilisation (MFU)": f"{found['mfu']:.0%}",
             "Operations": f"{found['flops']:.3g}",
-            "Days by the rule": _number(found["rule_days"]),
-            "Days with 20 tokens a parameter": _number(found["optimal_days"]),
+            "Days by the rule": format_rough(found["rule_days"]),
+            "Days with 20 tokens a parameter": format_rough(found["optimal_days"]),
         }
     )
     out.title("What the rule means at other utilisations")

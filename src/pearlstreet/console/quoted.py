@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pearlstreet.base.money import MICRO
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import format_rough
 from pearlstreet.charts.ranges import Range, bar, scale_of
 from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.jobs.metering import hold_amount
@@ -128,11 +129,6 @@ def assumed_of(offers: Sequence[Offer]) -> list[tuple[Text, list[str]]]:
     return list(found.values())
 
 
-def figure(value: float) -> str:
-    """`1,234`, `56.7`, `0.0421`: three digits that count, and no fraction above a hundred."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
 def band(value: Band | None, unit: str = "") -> str:
     """`3.7 h (2.9–4.7)`; a range without width is one number. Seconds are told in the unit of their middle."""
     if value is None:
@@ -140,11 +136,13 @@ def band(value: Band | None, unit: str = "") -> str:
     if unit == "s":
         size, unit = next((one for one in _TIMES if value.median >= one[0]), _TIMES[-1])
         value = value.times(1 / size)
-    middle = f"¥{value.median:,.2f}" if unit == "¥" else f"{figure(value.median)} {unit}".strip()
+    middle = f"¥{value.median:,.2f}" if unit == "¥" else f"{format_rough(value.median)} {unit}".strip()
     if value.p90 - value.p10 <= 1e-9 * abs(value.p90):
         return middle
     low, high = (
-        (f"{value.p10:,.2f}", f"{value.p90:,.2f}") if unit == "¥" else (figure(value.p10), figure(value.p90))
+        (f"{value.p10:,.2f}", f"{value.p90:,.2f}")
+        if unit == "¥"
+        else (format_rough(value.p10), format_rough(value.p90))
     )
     return f"{middle} ({low}–{high})"
 
@@ -198,10 +196,10 @@ def _energy(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
 
 
 def _memory(ask: Ask, offer: Offer) -> str:
-    has = figure(offer.device_memory_gib)
+    has = format_rough(offer.device_memory_gib)
     if offer.memory_gib is None:
         return ask.say(text("{has} GiB each", has=has))
-    return ask.say(text("{needed} of {has} GiB each", needed=figure(offer.memory_gib), has=has))
+    return ask.say(text("{needed} of {has} GiB each", needed=format_rough(offer.memory_gib), has=has))
 
 
 def _served(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
@@ -272,7 +270,7 @@ def summary(work: Workload) -> Text:
     if work.kind is Kind.CUSTOM:
         return text(
             "What takes {hours} h on {count} × {accelerator}",
-            hours=figure(work.hours or 0.0),
+            hours=format_rough(work.hours or 0.0),
             count=work.count,
             accelerator=work.accelerator,
         )
@@ -337,7 +335,7 @@ def as_share(name: str, quoted: Band, actual: float, said: str) -> Range:
     likely = quoted.median
     share = actual / likely
     return Range(
-        name, quoted.p10 / likely, 1.0, quoted.p90 / likely, f"{said} · {figure(100 * share)} %", share
+        name, quoted.p10 / likely, 1.0, quoted.p90 / likely, f"{said} · {format_rough(100 * share)} %", share
     )
 
 

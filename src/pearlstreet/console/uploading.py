@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.ids import new_id
+from pearlstreet.base.text import text
 from pearlstreet.compute.jobs import uploads
-from pearlstreet.console.asking import Ask, File
+from pearlstreet.console.asking import Ask, Data, File
+from pearlstreet.console.pages.whose import org_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -19,3 +25,31 @@ def keep_file(ask: Ask, org: str, file: File) -> str:
     if name.endswith(ARCHIVES):
         return f'{{"upload": "{row["id"]}", "kind": "archive"}}  # {name}'
     return f"{row['id']}  # {name}"
+
+
+def with_uploads(ask: Ask) -> Ask:
+    """Files that came with the form become lines of its field `files`."""
+    if not ask.files:
+        return ask
+    kept = ask.form.get("files", "").strip()
+    return replace(
+        ask, form={**ask.form, "files": "\n".join([*([kept] if kept else []), *_lines(ask)])}, files={}
+    )
+
+
+def upload(ask: Ask) -> Ask | Data:
+    """Keep the files that came: for the page's script the lines that name them, else the form with them in it."""
+    if not ask.files:
+        message = text("No file was chosen")
+        raise InvalidInput(message, problems=[Problem("files", message)])
+    if not ask.value("live"):
+        return with_uploads(ask)
+    try:
+        lines = _lines(ask)
+    except PearlError as error:
+        return Data(json.dumps({"problem": ask.say(error.message)}, ensure_ascii=False).encode())
+    return Data(json.dumps({"lines": lines}, ensure_ascii=False).encode())
+
+
+def _lines(ask: Ask) -> list[str]:
+    return [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]

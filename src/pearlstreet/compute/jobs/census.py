@@ -12,7 +12,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.nodes import node_uses
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.compute.pool.inventory import STATES, all_nodes, states_of
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 
@@ -28,7 +28,7 @@ class Census:
     waited_s: float
     """How long the job that was submitted first has been queued; 0 when none is."""
     nodes: Mapping[str, int]
-    """`ready`, `drained`, `unhealthy`, `gone` → machines, each under the worst that holds of it."""
+    """`healthy`, `drained`, `unhealthy`, `gone` → machines, each under the worst that holds of it."""
     cards: Mapping[tuple[str, str], float]
     """(model, `given` | `free` | `unusable`) → devices; shares count as parts."""
 
@@ -49,7 +49,7 @@ def _count(tx: Tx) -> Census:
     uses = node_uses(tx)
     for node in all_nodes(tx):
         usable = node.present and node.report.healthy and not node.drained
-        machines[_state(node.present, node.report.healthy, node.drained)] += 1
+        machines[states_of(node)[0]] += 1
         use = uses.get(node.report.name)
         for device in node.report.devices:
             given = use.given.get(device.index, 0.0) if use else 0.0
@@ -59,14 +59,6 @@ def _count(tx: Tx) -> Census:
     return Census(
         jobs={state: int(found[state]["count"]) if state in found else 0 for state in ALIVE},
         waited_s=(tx.now_us - int(queued["first"])) / US_PER_S if queued else 0.0,
-        nodes={state: machines[state] for state in ("ready", "drained", "unhealthy", "gone")},
+        nodes={state: machines[state] for state in STATES},
         cards={key: round(share, 4) for key, share in sorted(cards.items())},
     )
-
-
-def _state(present: bool, healthy: bool, drained: bool) -> str:
-    if not present:
-        return "gone"
-    if not healthy:
-        return "unhealthy"
-    return "drained" if drained else "ready"

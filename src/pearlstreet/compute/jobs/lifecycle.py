@@ -42,6 +42,9 @@ START = "start"
 STOP = "stop"
 WATCH = "watch"
 COLLECT = "collect"
+STARTING_MAX_S = 3600.0
+"""An engine that has an attempt, of a job or of a build, but never gets it to run (files are put in place meanwhile) has so
+long. Then it is stopped and planned, or built, anew."""
 
 # Built once: to build a statement costs far more than to run it.
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))

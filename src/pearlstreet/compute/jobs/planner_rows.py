@@ -87,10 +87,10 @@ class LiveAttempts:
     def _kept(self, tx: Tx, predict: Predict) -> list[RunningAttempt]:
         """Attempts that gave their devices back to go on with another number of tasks, while their results are kept:
         they hold nothing, but their place is kept."""
-        ids = list(tx.execute(_KEPT).scalars())
-        if not ids:
-            return []
-        found = (_running(whole, predict) for whole in tx.execute(_WHOLE, {"ids": ids[:CHUNK]}).mappings())
+        ids, found = list(tx.execute(_KEPT).scalars()), list[RunningAttempt]()
+        for start in range(0, len(ids), CHUNK):
+            rows = tx.execute(_WHOLE, {"ids": ids[start : start + CHUNK]}).mappings()
+            found += (_running(whole, predict) for whole in rows)
         return [replace(one, tasks=()) for one in found if one.resumes_tasks]
 
 

@@ -36,6 +36,7 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.environments.spec import EnvironmentSpec, build_command, environment_of
+from pearlstreet.compute.jobs.lifecycle import STARTING_MAX_S
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.sources import fetch_command
 from pearlstreet.compute.jobs.spec.model import GitSource, JobSpec
@@ -49,8 +50,8 @@ PREPARE = "prepare"
 WANTED, BUILDING, READY, FAILED = "wanted", "building", "ready", "failed"
 LOST = "lost"
 BUILD_LIMIT_S = 1800.0
-STARTING_MAX_S = 3600.0
-"""A build that an engine took and has not begun by then is stopped and given to it anew."""
+NOT_ITS_DOING = (EndReason.ENGINE_LOST, EndReason.STOPPED)
+"""Ends that say nothing of the package: only we stop a build, and only one that never began."""
 PROBE_S = 0.3
 TURN_S = 1.0
 """How often a preparation that waits for its turn is looked at."""
@@ -256,10 +257,7 @@ def _order(runtime: Runtime, row: Row, node: NodeReport) -> AttemptOrder:
 def _finish(runtime: Runtime, engine: Engine, row: Row, report: AttemptReport) -> _Step:
     if report.exit_code == 0:
         return _Step(READY, result=_read_lock(folder_of(runtime, row) / "requirements.lock"))
-    if report.end_reason in (
-        EndReason.ENGINE_LOST,
-        EndReason.STOPPED,
-    ):  # only we stop a build: it never began
+    if report.end_reason in NOT_ITS_DOING:
         shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
         return _Step(WANTED, report.message, lost=True)
     tail = _log_tail(engine, row["attempt_id"])

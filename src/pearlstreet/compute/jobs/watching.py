@@ -19,6 +19,7 @@ from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, EndReason, TaskState
 from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.lifecycle import STARTING_MAX_S
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.jobs.orders import build_order
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -33,8 +34,6 @@ PROBE_S = 2.0
 """A stopped attempt is asked about again after this."""
 LIMIT_SLACK_S = 60.0
 """Beyond time limit and grace we stop an attempt ourselves: its engine should have."""
-STARTING_MAX_S = 3600.0
-"""An engine that has an attempt but never gets its tasks to run (files are put in place meanwhile) has so long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,24 @@ def _read_report(written: str) -> NodeReport:
     return node_from_json(json.loads(written))
 
 
+STATES = ("healthy", "unhealthy", "drained", "gone")
+
+
+def states_of(node: Node) -> Sequence[str]:
+    """What holds of a node, the worst first; `healthy` when nothing else does."""
+    well = node.report.healthy and all(device.healthy for device in node.report.devices)
+    found = [
+        name
+        for name, holds in (
+            ("gone", not node.present),
+            ("unhealthy", node.present and not well),
+            ("drained", node.drained),
+        )
+        if holds
+    ]
+    return found or ["healthy"]
+
+
 def list_nodes(store: Store, actor: Actor) -> list[Node]:
     """Every machine. Raises Forbidden without nodes:read."""
     actor.require("nodes:read")

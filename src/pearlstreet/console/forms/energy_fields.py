@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_runs
 from pearlstreet.console.asking import Ask
 from pearlstreet.console.typed import moment_in, number_in, text_in, wrong, yuan_in
 from pearlstreet.energy.model import (
@@ -88,7 +89,7 @@ def write_form(facts: SiteFacts | None) -> Mapping[str, str]:
 def write_periods(rule: TimeOfUse) -> str:
     """A line for each period, as `read_periods` reads them."""
     return "\n".join(
-        f"{one.name}; {_yuan(one.micro_per_kwh)}; {runs(one.months)}; {one.days.value}; {runs(one.hours)}"
+        f"{one.name}; {_yuan(one.micro_per_kwh)}; {format_runs(one.months)}; {one.days.value}; {format_runs(one.hours)}"
         for one in rule.periods
     )
 
@@ -108,17 +109,6 @@ def read_periods(written: str) -> tuple[Period, ...]:
             message = text("Line {line} does not read as name; yuan; months; days; hours", line=number)
             raise wrong("tariff_periods", message) from None
     return tuple(found)
-
-
-def runs(numbers: tuple[int, ...]) -> str:
-    """`1-3,7`."""
-    found: list[list[int]] = []
-    for number in sorted(numbers):
-        if found and number == found[-1][-1] + 1:
-            found[-1].append(number)
-        else:
-            found.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
 
 
 def _numbers(written: str) -> tuple[int, ...]:

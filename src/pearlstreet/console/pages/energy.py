@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_runs
 from pearlstreet.charts.lines import Series as Line
 from pearlstreet.charts.lines import lines
 from pearlstreet.console.asking import Answer, Ask, Go, View
 from pearlstreet.console.door import once
-from pearlstreet.console.forms.energy_fields import field_of, read_form, runs, write_form, write_periods
+from pearlstreet.console.forms.energy_fields import field_of, read_form, write_form, write_periods
 from pearlstreet.console.page import Page
 from pearlstreet.console.typed import text_in, wrong
 from pearlstreet.energy import service
@@ -102,7 +103,10 @@ def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
     """Each period of a tariff with its months, days and hours in words."""
     if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
         return ()
-    return [(one, runs(one.months), one.days.value, runs(one.hours)) for one in facts.tariff.rule.periods]
+    return [
+        (one, format_runs(one.months), one.days.value, format_runs(one.hours))
+        for one in facts.tariff.rule.periods
+    ]
 
 
 def _charts(ask: Ask, facts: SiteFacts) -> Sequence[Markup]:

@@ -15,14 +15,13 @@ from pearlstreet.compute.hardware.normalise import Basis
 from pearlstreet.compute.jobs.nodes import NodeUse, find_jobs
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.pool import inventory
-from pearlstreet.compute.pool.inventory import Node
+from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.paging import cut, page_number
 
-STATES = ("healthy", "unhealthy", "drained", "gone")
 JOBS_SHOWN = 200
 REASON_MAX = 500
 BASES: Mapping[Basis, Text] = {
@@ -130,21 +129,6 @@ def forget(ask: Ask) -> Answer:
     name = ask.place["node"]
     inventory.forget_node(ask.store, ask.actor, name)
     return Go("/nodes", text("{node} is forgotten", node=name))
-
-
-def states_of(node: Node) -> Sequence[str]:
-    """What holds of a node, the worst first; `healthy` when nothing else does."""
-    well = node.report.healthy and all(device.healthy for device in node.report.devices)
-    found = [
-        name
-        for name, holds in (
-            ("gone", not node.present),
-            ("unhealthy", node.present and not well),
-            ("drained", node.drained),
-        )
-        if holds
-    ]
-    return found or ["healthy"]
 
 
 def _says(node: Node, words: str) -> bool:

@@ -15,6 +15,7 @@ from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.pool_view import look
+from pearlstreet.console import uploading
 from pearlstreet.console.asking import Answer, Ask, Data, Go, View
 from pearlstreet.console.door import once
 from pearlstreet.console.forms import quote_fields
@@ -23,7 +24,6 @@ from pearlstreet.console.forms.job_fields import common, more
 from pearlstreet.console.forms.job_text import read
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import SHOWN_MAX, org_of
-from pearlstreet.console.uploading import keep_file
 from pearlstreet.quotes.model import Kind, Question
 from pearlstreet.quotes.service import Checked, ask_quote, check_question, get_quote
 from pearlstreet.store.core import Replayed
@@ -91,7 +91,7 @@ def check(ask: Ask) -> Answer:
 
 def submit(ask: Ask) -> Answer:
     """Ask; the same form sent twice asks once."""
-    ask = _with_uploads(ask)
+    ask = uploading.with_uploads(ask)
     question = quote_fields.question_of(ask.form, ask.lists)
     try:
         quote = ask_quote(once(ask), ask.actor, ask.center.runtime, org_of(ask).id, question)
@@ -102,17 +102,10 @@ def submit(ask: Ask) -> Answer:
 
 def upload(ask: Ask) -> Answer:
     """Keep the files that came with the form, and name them in it."""
-    if not ask.files:
-        message = text("No file was chosen")
-        raise InvalidInput(message, problems=[Problem("files", message)])
-    if ask.value("live"):
-        try:
-            lines = [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]
-        except PearlError as error:
-            return Data(json.dumps({"problem": ask.say(error.message)}, ensure_ascii=False).encode())
-        return Data(json.dumps({"lines": lines}, ensure_ascii=False).encode())
-    ask = _with_uploads(ask)
-    return _view(ask, ask.form, ask.lists)
+    kept = uploading.upload(ask)
+    if isinstance(kept, Data):
+        return kept
+    return _view(kept, kept.form, kept.lists)
 
 
 def like(ask: Ask) -> Answer:
@@ -242,15 +235,6 @@ def _facts(ask: Ask, question: Question, found: Checked) -> list[list[str]]:
     acceptable = text("yes, for a day") if found.can_be_accepted else text("no: to plan with")
     rows.append([say(text("Can be accepted")), say(acceptable), "good" if found.can_be_accepted else "wait"])
     return rows
-
-
-def _with_uploads(ask: Ask) -> Ask:
-    """Files that came with the form become lines of it."""
-    if not ask.files:
-        return ask
-    lines = [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]
-    kept = ask.form.get("files", "").strip()
-    return replace(ask, form={**ask.form, "files": "\n".join([*([kept] if kept else []), *lines])}, files={})
 
 
 PAGES = (

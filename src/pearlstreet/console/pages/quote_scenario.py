@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_rough
 from pearlstreet.console import quoted
 from pearlstreet.console.asking import Answer, Ask, View
 from pearlstreet.console.forms.amounts import amount, short_amount
@@ -40,7 +41,7 @@ def _view(ask: Ask, found: Scenario) -> View:
             "offers": rows,
             "days": {one.offer.id: quoted.parted(quoted.in_days(one.offer.elapsed_s)) for one in rows},
             "short": short_amount,
-            "figure": quoted.figure,
+            "figure": format_rough,
             "in_powers": quoted.in_powers,
             "assumed": [(ask.say(one), ids) for one, ids in quoted.assumed_of(found.offers)],
             "common": [ask.say(one) for one in quoted.said_of_all(found.offers)],

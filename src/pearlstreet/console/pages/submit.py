@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from pearlstreet.base.errors import InvalidInput, PearlError, Problem
+from pearlstreet.base.errors import PearlError, Problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import PoolView, look
@@ -19,13 +19,13 @@ from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
 from pearlstreet.compute.jobs.spec.write import to_json
+from pearlstreet.console import uploading
 from pearlstreet.console.asking import Answer, Ask, Data, Go, View
 from pearlstreet.console.door import once
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import SHOWN_MAX, org_of
-from pearlstreet.console.uploading import keep_file
 from pearlstreet.store.core import Replayed
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import list_secrets
@@ -69,7 +69,7 @@ def check(ask: Ask) -> Answer:
 
 def submit(ask: Ask) -> Answer:
     """Queue the job; the same form sent twice makes one."""
-    ask = _with_uploads(ask)
+    ask = uploading.with_uploads(ask)
     try:
         job = submit_job(once(ask), ask.actor, ask.center.runtime, org_of(ask).id, _spec(ask))
     except Replayed:
@@ -79,17 +79,10 @@ def submit(ask: Ask) -> Answer:
 
 def upload(ask: Ask) -> Answer:
     """Keep the files that came with the form, and name them in it."""
-    if not ask.files:
-        message = text("No file was chosen")
-        raise InvalidInput(message, problems=[Problem("files", message)])
-    if ask.value("live"):
-        try:
-            lines = [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]
-        except PearlError as error:
-            return Data(json.dumps({"problem": ask.say(error.message)}, ensure_ascii=False).encode())
-        return Data(json.dumps({"lines": lines}, ensure_ascii=False).encode())
-    ask = _with_uploads(ask)
-    return _view(ask, ask.form, ask.lists, as_yaml=ask.value("as") == "yaml", yaml=ask.form.get("yaml"))
+    kept = uploading.upload(ask)
+    if isinstance(kept, Data):
+        return kept
+    return _view(kept, kept.form, kept.lists, as_yaml=kept.value("as") == "yaml", yaml=kept.form.get("yaml"))
 
 
 def to_yaml(ask: Ask) -> Answer:
@@ -254,25 +247,6 @@ def _facts(ask: Ask, quote: Quote) -> list[list[str]]:
         )
         rows.append([say(text("Start")), say(verdict), "good" if quote.has_room else "wait"])
     return rows
-
-
-def _with_uploads(ask: Ask) -> Ask:
-    """Files that came with the form become lines of it."""
-    if not ask.files:
-        return ask
-    lines = [keep_file(ask, org_of(ask).id, file) for file in ask.files.values()]
-    if ask.value("as") == "yaml":
-        spec = document({"files": "\n".join(lines)}, {"retries.on": ("failure", "engine_lost", "preemption")})
-        return replace(
-            ask,
-            form={
-                **ask.form,
-                "yaml": ask.form.get("yaml", "").rstrip() + "\n" + _yaml({"files": spec["files"]}),
-            },
-            files={},
-        )
-    kept = ask.form.get("files", "").strip()
-    return replace(ask, form={**ask.form, "files": "\n".join([*([kept] if kept else []), *lines])}, files={})
 
 
 PAGES = (
