@@ -65,7 +65,6 @@ def test_a_repeated_request_is_answered_as_the_first_was(world: World) -> None:
         ({"wanted": {"hypothetical": "lots"}}, "wanted.hypothetical"),
         ({"wanted": {"count": 0}}, "wanted.count"),
     ],
-    ids=str,
 )
 def test_what_is_wrong_is_named_by_field(world: World, body: dict[str, Any], field: str) -> None:
     answer = world.post("/quotes", json={"workload": TUNING, "job": JOB, **body})

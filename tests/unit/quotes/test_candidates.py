@@ -96,7 +96,6 @@ def candidate(count: int) -> Candidate:
         (Quota("other", "cards", maximum=1), 8),
         (Quota("o", "cards:A100", maximum=1), 8),
     ],
-    ids=str,
 )
 def test_quotas_bound_what_is_offered(quota: Quota, most: int) -> None:
     allowed = [

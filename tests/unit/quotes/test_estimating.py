@@ -119,37 +119,36 @@ def test_own_jobs_are_averaged_and_their_spread_is_in_the_band() -> None:
 @pytest.mark.parametrize(
     ("asked", "fields"),
     [
-        (replace(TUNING, tokens=-5.0), {"workload.tokens"}),
-        (replace(TUNING, tokens=1e30), {"workload.tokens"}),
-        (replace(TUNING, tokens=None), {"workload.tokens"}),
-        (replace(TUNING, tokens=1.0, samples=1.0), {"workload.samples"}),
-        (replace(TUNING, model=Model("Lama 9")), {"workload.model.name"}),
-        (replace(TUNING, model=Model(params=1e9, active=2e9)), {"workload.model.active"}),
-        (replace(TUNING, model=Model(params=float("nan"))), {"workload.model.params"}),
-        (replace(TUNING, model=Model(params=1e19)), {"workload.model.params"}),
-        (replace(TUNING, model=Model(params=1e12, active=1.0)), {"workload.model.active"}),
-        (replace(TUNING, model=Model(layers=2**53, hidden=4096)), {"workload.model.layers"}),
-        (replace(TUNING, sequence=2**53), {"workload.sequence"}),
-        (replace(TUNING, mode="tune", precision="bf61"), {"workload.mode", "workload.precision"}),
-        (replace(TUNING, epochs=0.0), {"workload.epochs"}),
-        (replace(TUNING, batch_tokens=10.0, sequence=4096), {"workload.batch_tokens"}),
-        (replace(SERVING, requests_per_s=-1.0), {"workload.requests_per_s"}),
-        (replace(SERVING, concurrency=4.0), {"workload.concurrency"}),
-        (replace(SERVING, hours=1e9), {"workload.hours"}),
-        (replace(SERVING, output_tokens=0), {"workload.output_tokens"}),
-        (Workload(kind=Kind.INFER, model=Model("Llama 3.1 8B")), {"workload.requests"}),
-        (replace(CUSTOM, hours=None), {"workload.hours"}),
-        (replace(CUSTOM, count=0), {"workload.count"}),
-        (replace(CUSTOM, accelerator="H1000000"), {"workload.accelerator"}),
-        (Workload(kind=Kind.HISTORY), {"workload.job_name"}),
-        (Workload(kind=Kind.HISTORY, job_name="never ran"), {"workload.job_name"}),
+        (replace(TUNING, tokens=-5.0), "workload.tokens"),
+        (replace(TUNING, tokens=1e30), "workload.tokens"),
+        (replace(TUNING, tokens=None), "workload.tokens"),
+        (replace(TUNING, tokens=1.0, samples=1.0), "workload.samples"),
+        (replace(TUNING, model=Model("Lama 9")), "workload.model.name"),
+        (replace(TUNING, model=Model(params=1e9, active=2e9)), "workload.model.active"),
+        (replace(TUNING, model=Model(params=float("nan"))), "workload.model.params"),
+        (replace(TUNING, model=Model(params=1e19)), "workload.model.params"),
+        (replace(TUNING, model=Model(params=1e12, active=1.0)), "workload.model.active"),
+        (replace(TUNING, model=Model(layers=2**53, hidden=4096)), "workload.model.layers"),
+        (replace(TUNING, sequence=2**53), "workload.sequence"),
+        (replace(TUNING, mode="tune", precision="bf61"), "workload.mode workload.precision"),
+        (replace(TUNING, epochs=0.0), "workload.epochs"),
+        (replace(TUNING, batch_tokens=10.0, sequence=4096), "workload.batch_tokens"),
+        (replace(SERVING, requests_per_s=-1.0), "workload.requests_per_s"),
+        (replace(SERVING, concurrency=4.0), "workload.concurrency"),
+        (replace(SERVING, hours=1e9), "workload.hours"),
+        (replace(SERVING, output_tokens=0), "workload.output_tokens"),
+        (Workload(kind=Kind.INFER, model=Model("Llama 3.1 8B")), "workload.requests"),
+        (replace(CUSTOM, hours=None), "workload.hours"),
+        (replace(CUSTOM, count=0), "workload.count"),
+        (replace(CUSTOM, accelerator="H1000000"), "workload.accelerator"),
+        (Workload(kind=Kind.HISTORY), "workload.job_name"),
+        (Workload(kind=Kind.HISTORY, job_name="never ran"), "workload.job_name"),
     ],
-    ids=str,
 )
-def test_what_is_wrong_is_named_by_field(asked: Workload, fields: set[str]) -> None:
+def test_what_is_wrong_is_named_by_field(asked: Workload, fields: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         check_workload(asked, KNOWN.book, ())
-    assert fields <= {problem.field for problem in refused.value.problems}
+    assert set(fields.split()) <= {problem.field for problem in refused.value.problems}
 
 
 @pytest.mark.parametrize("asked", [TUNING, SERVING, CUSTOM], ids=lambda one: one.kind.value)
