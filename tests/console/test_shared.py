@@ -6,8 +6,11 @@ import threading
 
 import pytest
 
-from pearlstreet.console.shared import PIECES_MAX, shared
+from pearlstreet.console.shared import PIECES_MAX, current, rights, shared
+from pearlstreet.store import audit
 from pearlstreet.store.core import Store
+from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 
 
 def test_a_piece_is_made_once_and_again_when_it_is_old(sqlite_store: Store) -> None:
@@ -57,3 +60,80 @@ def test_pieces_do_not_pile_up(sqlite_store: Store) -> None:
         shared(sqlite_store, number, 60, lambda: "x")
     assert shared(sqlite_store, 0, 60, lambda: "made again") == "made again"
     assert shared(sqlite_store, PIECES_MAX + 9, 60, lambda: "made again") == "x"
+
+
+def test_a_current_piece_is_made_again_after_anything_was_done(sqlite_store: Store) -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    first = current(sqlite_store, "a", make)
+    sqlite_store.write(lambda tx: audit.record(tx, actor="x", action="do", target="y"))
+    second = current(sqlite_store, "a", make)
+    assert second == first + 1, "whoever acted sees what became of it, however young the piece was"
+
+
+def test_all_who_ask_at_once_wait_for_one_maker(sqlite_store: Store) -> None:
+    begun, go, found = threading.Event(), threading.Event(), list[str]()
+
+    def slow() -> str:
+        begun.set()
+        assert go.wait(60)
+        return "made once"
+
+    def ask() -> None:
+        found.append(current(sqlite_store, "a", slow))
+
+    people = [threading.Thread(target=ask) for _ in range(5)]
+    people[0].start()
+    assert begun.wait(60)
+    begun.clear()
+    for one in people[1:]:
+        one.start()
+    for one in people[1:]:
+        one.join(0.05)
+    assert not found
+    go.set()
+    for one in people:
+        one.join(60)
+    assert found == ["made once"] * 5 and not begun.is_set()
+
+
+def test_who_waited_for_a_failure_tries_for_itself(sqlite_store: Store) -> None:
+    begun, go, told = threading.Event(), threading.Event(), list[str]()
+
+    def fails() -> str:
+        begun.set()
+        assert go.wait(60)
+        raise ValueError("no")
+
+    def first() -> None:
+        with pytest.raises(ValueError, match="no"):
+            current(sqlite_store, "a", fails)
+
+    people = [
+        threading.Thread(target=first),
+        threading.Thread(target=lambda: told.append(current(sqlite_store, "a", lambda: "mine"))),
+    ]
+    people[0].start()
+    assert begun.wait(60)
+    people[1].start()
+    go.set()
+    for one in people:
+        one.join(60)
+    assert told == ["mine"]
+
+
+def test_only_equal_rights_share() -> None:
+    member = Actor("a", "u1", orgs={"o": OrgRole.MEMBER})
+    assert rights(member) == rights(Actor("b", "u2", orgs={"o": OrgRole.MEMBER}))
+    for other in (
+        Actor("a", "u1", orgs={"o": OrgRole.OWNER}),
+        Actor("a", "u1", orgs={"p": OrgRole.MEMBER}),
+        Actor("a", "u1", orgs={"o": OrgRole.MEMBER}, scopes=frozenset({"jobs:read"})),
+        Actor("a", "u1", orgs={"o": OrgRole.MEMBER}, suspended=frozenset({"o"})),
+        Actor("a", "u1", orgs={"o": OrgRole.MEMBER}, operator_roles=frozenset({OperatorRole.SYSTEM})),
+    ):
+        assert rights(other) != rights(member)

@@ -72,12 +72,21 @@ class Door:
 
         async def handle(request: Request) -> Response:
             ask = self._blank(request)
-            try:
-                ask = await in_thread(lambda: self._known(ask))
+
+            def admit() -> None:
+                nonlocal ask
+                ask = self._known(ask)
                 _admit(page, ask)
-                if request.method == "POST":
-                    return await self._act(page, ask, request)
-                return await in_thread(lambda: self._respond(ask, page, page.show(ask)))
+
+            def show() -> Response:  # in one go: a change of threads is a good part of what a live part costs
+                admit()
+                return self._respond(ask, page, page.show(ask))
+
+            try:
+                if request.method != "POST":
+                    return await in_thread(show)
+                await in_thread(admit)
+                return await self._act(page, ask, request)
             except PearlError as error:
                 return await self.refuse(ask, error, page)
             except Exception as error:  # noqa: BLE001  a page must never take the server's words with it

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, meta
 from markupsafe import Markup
 
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
@@ -40,8 +40,10 @@ class Renderer:
     def __init__(self, pages: Sequence[Page], menu: Sequence[NavGroup]) -> None:
         self._pages = {page.path: page for page in pages}
         self._menu = menu
+        self._pieces: dict[str, tuple[str, ...]] = {}
+        self._loader = PackageLoader("pearlstreet.console")
         self._templates = Environment(
-            loader=PackageLoader("pearlstreet.console"),
+            loader=self._loader,
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -62,14 +64,32 @@ class Renderer:
         """The whole page, or only the part that was asked for. Raises NotFound for a part that is not there."""
         template = self._templates.get_template(view.template)
         context = self._context(ask, page, view, notice)
-        for name, file in PIECES.items():
-            context[name] = self._templates.get_template(file).make_module(context)
+        for name in self._pieces_of(view.template):
+            context[name] = self._templates.get_template(PIECES[name]).make_module(context)
         if ask.part is None:
             return template.render(context).encode()
         block = template.blocks.get(f"part_{ask.part}")
         if block is None:
             raise NotFound(Text("There is nothing at {path}", {"path": ask.path[:200]}))
         return "".join(block(template.new_context(context))).encode()
+
+    def _pieces_of(self, template: str) -> tuple[str, ...]:
+        """Which of PIECES a template leans on, itself or through others, in their order. Making one takes time."""
+        if template not in self._pieces:
+            used, seen, to_read = set[str](), set[str](), [template]
+            while to_read:
+                file = to_read.pop()
+                if file in seen:
+                    continue
+                seen.add(file)
+                source, _, _ = self._loader.get_source(self._templates, file)
+                parsed = self._templates.parse(source)
+                found = meta.find_undeclared_variables(parsed) & PIECES.keys()
+                used |= found
+                to_read += [PIECES[name] for name in found]
+                to_read += [one for one in meta.find_referenced_templates(parsed) if one is not None]
+            self._pieces[template] = tuple(name for name in PIECES if name in used)
+        return self._pieces[template]
 
     def _context(self, ask: Ask, page: Page | None, view: View, notice: Text | None) -> dict[str, Any]:
         def translate(template: str, **params: object) -> str:

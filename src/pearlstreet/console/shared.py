@@ -7,14 +7,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import sqlalchemy as sa
+
 from pearlstreet.store.core import Hints, Store
+from pearlstreet.store.tables import audit_head, state_events
+from pearlstreet.tenancy.model import Actor
 
 T = TypeVar("T")
 PIECES_MAX = 2_000
+CURRENT_S = 1.0
+"""So old may a current piece be: readings of devices and amounts metered change without a word."""
+WAIT_S = 10.0
+VERSION = sa.select(
+    sa.select(sa.func.max(state_events.c.seq)).scalar_subquery().label("states"),
+    sa.select(sa.func.max(audit_head.c.seq)).scalar_subquery().label("acts"),
+)
+"""What moves with every change of a state, and with everything that somebody does."""
 
 
 @dataclass(slots=True)
@@ -25,11 +38,19 @@ class _Piece:
 
 
 @dataclass(slots=True)
+class _Current:
+    version: tuple[object, ...]
+    until_s: float
+    value: Future[Any] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
 class _Shelf:
     """The pieces of one center."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     pieces: dict[Hashable, _Piece] = field(default_factory=dict)
+    current: dict[Hashable, _Current] = field(default_factory=dict)
 
 
 _shelves: WeakKeyDictionary[Hints, _Shelf] = WeakKeyDictionary()
@@ -38,8 +59,7 @@ _shelves_lock = threading.Lock()
 
 def shared(store: Store, key: Hashable, for_s: float, make: Callable[[], T]) -> T:
     """The piece under `key`, not older than `for_s`; while one visitor waits for a new one, others get the old."""
-    with _shelves_lock:
-        shelf = _shelves.setdefault(store.hints, _Shelf())
+    shelf = _shelf(store)
     with shelf.lock:
         found = shelf.pieces.get(key)
         if found is not None:
@@ -59,3 +79,52 @@ def shared(store: Store, key: Hashable, for_s: float, make: Callable[[], T]) -> 
             del shelf.pieces[next(iter(shelf.pieces))]
         shelf.pieces[key] = _Piece(made, store.clock.monotonic_s() + for_s)
     return made
+
+
+def current(store: Store, key: Hashable, make: Callable[[], T]) -> T:
+    """The piece under `key` as it is now: made after the last change, once for all who ask at the same time.
+
+    An open page asks when it is told of a change; with many pages open, all of them ask at once.
+    """
+    row = store.read(lambda tx: tx.first(VERSION))
+    version, now_s, shelf = tuple(row.values()) if row else (), store.clock.monotonic_s(), _shelf(store)
+    with shelf.lock:
+        found = shelf.current.get(key)
+        mine = found is None or found.version != version or found.until_s <= now_s
+        if found is None or mine:
+            shelf.current.pop(key, None)
+            while len(shelf.current) >= PIECES_MAX:
+                del shelf.current[next(iter(shelf.current))]
+            found = shelf.current[key] = _Current(version, now_s + CURRENT_S)
+    if not mine:
+        try:
+            value: T = found.value.result(WAIT_S)
+            return value
+        except Exception:  # noqa: BLE001  its maker is told; this visitor finds out for itself
+            return make()
+    try:
+        made = make()
+    except BaseException as error:
+        with shelf.lock:
+            if shelf.current.get(key) is found:
+                del shelf.current[key]
+        found.value.set_exception(error)
+        raise
+    found.value.set_result(made)
+    return made
+
+
+def rights(actor: Actor) -> Hashable:
+    """Equal for visitors who may see the same."""
+    return (
+        frozenset(actor.orgs.items()),
+        actor.operator_roles,
+        actor.scopes,
+        actor.suspended,
+        actor.everything,
+    )
+
+
+def _shelf(store: Store) -> _Shelf:
+    with _shelves_lock:
+        return _shelves.setdefault(store.hints, _Shelf())

@@ -14,7 +14,7 @@ from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.asking import Answer, Ask, View
 from pearlstreet.console.page import Page
-from pearlstreet.console.shared import shared
+from pearlstreet.console.shared import current, rights, shared
 from pearlstreet.ledger.budgets import list_budgets
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import center_money, spent_this_month
@@ -46,10 +46,15 @@ def show(ask: Ask) -> Answer:
 
 
 def operators(ask: Ask) -> View:
-    """Capacity, use, queue, money, incidents, next actions."""
+    """Capacity, use, queue, money, incidents, next actions: the same for all who have the same rights."""
+    key = ("center", rights(ask.actor), ask.language)
+    return View("home_operator.html", current(ask.store, key, lambda: _of_center(ask)))
+
+
+def _of_center(ask: Ask) -> dict[str, Any]:
     pool = look(ask.store, ask.actor, ask.center.runtime)
     sees_jobs = ask.actor.may("jobs:read")
-    values: dict[str, Any] = {
+    return {
         "pool": pool,
         "heat": heat_map(ask, pool),
         "shown_nodes": min(len(pool.nodes), MAP_NODES_MAX),
@@ -63,14 +68,19 @@ def operators(ask: Ask) -> View:
         else (),
         "org_slugs": org_slugs(ask) if sees_jobs else {},
     }
-    return View("home_operator.html", values)
 
 
 def tenants(ask: Ask) -> View:
-    """My jobs, my balance, what to do next."""
+    """My jobs, my balance, what to do next: the same for all who have the same rights there."""
     if ask.org is None:
         return View("home_nobody.html")
-    org = get_org(ask.store, ask.actor, ask.org)
+    key = ("tenant", ask.org, rights(ask.actor), ask.language)
+    slug = ask.org
+    return View("home_tenant.html", current(ask.store, key, lambda: _of_tenant(ask, slug)))
+
+
+def _of_tenant(ask: Ask, slug: str) -> dict[str, Any]:
+    org = get_org(ask.store, ask.actor, slug)
     may_jobs, may_money = ask.actor.may("jobs:read", org.id), ask.actor.may("credit:read", org.id)
     money = None
     if may_money:
@@ -87,19 +97,14 @@ def tenants(ask: Ask) -> View:
                 one for one in list_budgets(ask.store, ask.actor, org.id) if one.subject_id == org.id
             ],
         }
-    return View(
-        "home_tenant.html",
-        {
-            "org": org,
-            "counts": count_jobs(ask.store, ask.actor, org=org.id) if may_jobs else None,
-            "recent": list_jobs(ask.store, ask.actor, JobFilter(org=org.id), limit=RECENT)
-            if may_jobs
-            else (),
-            "chart": use_chart(ask, org.id) if may_jobs else "",
-            "money": money,
-            "may_submit": ask.actor.may("jobs:write", org.id),
-        },
-    )
+    return {
+        "org": org,
+        "counts": count_jobs(ask.store, ask.actor, org=org.id) if may_jobs else None,
+        "recent": list_jobs(ask.store, ask.actor, JobFilter(org=org.id), limit=RECENT) if may_jobs else (),
+        "chart": use_chart(ask, org.id) if may_jobs else "",
+        "money": money,
+        "may_submit": ask.actor.may("jobs:write", org.id),
+    }
 
 
 def use_chart(ask: Ask, org: str | None = None) -> Any:
