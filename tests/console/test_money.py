@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.ledger.invoices.service import issue_invoice
+from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.months import Month, month_at
 from pearlstreet.ledger.prices import current_prices

@@ -461,7 +461,7 @@ class LedgerWorld:
     def _issue(self, org_id: str, month: str) -> Step:
         def perform(store: Store) -> str | None:
             try:
-                return issue_invoice(store, SYSTEM, org_id, month).number
+                return issue_invoice(store, SYSTEM, org_id, month, energy=None).number
             except Conflict:
                 return None
 

@@ -11,9 +11,8 @@ from pearlstreet.base.errors import PearlError
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.pool.inventory import drain, list_nodes
-from pearlstreet.energy.books import energy_of
+from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.ledger.budgets import Budget, set_budget
-from pearlstreet.ledger.invoices.service import issue_invoice
 from pearlstreet.ledger.model import Party, Span, Unit
 from pearlstreet.ledger.months import Month, month_at
 from pearlstreet.ledger.prices import current_prices
@@ -97,7 +96,7 @@ def _spend_in_the_past(
             store.write(partial(_use, org=org, project=project, month=month, days=amount, model=model))
     for month in reversed(months):
         with contextlib.suppress(PearlError):
-            issue_invoice(store, SYSTEM, org.id, month.name, energy=energy_of)
+            issue_invoice(store, SYSTEM, org.id, month.name)
 
 
 def _past(tx: Tx) -> list[Month]:

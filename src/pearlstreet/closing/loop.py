@@ -24,9 +24,8 @@ from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import cancel_job
 from pearlstreet.compute.jobs.tables import attempts, jobs, preparations
-from pearlstreet.energy.books import energy_of
+from pearlstreet.energy.invoices import issue_final
 from pearlstreet.ledger.funds import read_balance
-from pearlstreet.ledger.invoices.service import issue_final
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
@@ -95,7 +94,7 @@ class Closer:
         """Charge the last use and invoice all that is not invoiced."""
 
         def command(tx: Tx) -> None:
-            made = issue_final(tx, SYSTEM, closing.org_id, energy=energy_of)
+            made = issue_final(tx, SYSTEM, closing.org_id)
             has = read_balance(tx, closing.org_id)
             values = {"invoices": [one.number for one in made], "balance_micro": has.balance.micro}
             _to(tx, closing.org_id, Phase.SETTLING, Phase.ARCHIVING, **values)

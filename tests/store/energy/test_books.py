@@ -21,14 +21,15 @@ from tests.unit.energy.site import BANDS, ORIGIN
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
-from pearlstreet.energy.books import energy_of, statement_energy
+from pearlstreet.energy.books import statement_energy
+from pearlstreet.energy.invoices import draft_invoice, issue_invoice
 from pearlstreet.energy.model import Carbon, Constant, CorePower, FactsWish, Flat, Pue, Tariff
 from pearlstreet.energy.service import set_facts
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.page import page
 from pearlstreet.ledger.invoices.plain import to_plain
-from pearlstreet.ledger.invoices.service import draft_invoice, get_invoice, issue_invoice
+from pearlstreet.ledger.invoices.service import get_invoice
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.refunds import refund_attempt
@@ -95,7 +96,7 @@ def books(store: Store) -> Store:
 
 def draft(store: Store, month: str = MONTH) -> Invoice:
     """The draft with energy."""
-    return draft_invoice(store, MEMBER, ORG, month, energy=energy_of)
+    return draft_invoice(store, MEMBER, ORG, month)
 
 
 def test_an_invoice_shows_machines_facility_carbon_and_cost_apart(books: Store) -> None:
@@ -152,7 +153,7 @@ def test_an_issued_invoice_keeps_its_figures(books: Store) -> None:
     set_facts(books, CLERK, FACTS)
     used(books, card_span(books))
     over = at(books, OVER)
-    made = issue_invoice(over, CLERK, ORG, MONTH, energy=energy_of)
+    made = issue_invoice(over, CLERK, ORG, MONTH)
     set_facts(over, CLERK, FactsWish(Pue(20_000, ORIGIN), valid_from_us=FACTS.valid_from_us))
     kept = get_invoice(over, MEMBER, str(made.id))
     assert kept.energy == made.energy

@@ -14,13 +14,12 @@ from tests.unit.energy.site import ORIGIN
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.outcome import Outcome, Retry
 from pearlstreet.base.text import text
-from pearlstreet.energy.books import energy_of
+from pearlstreet.energy.invoices import draft_invoice
 from pearlstreet.energy.jobs import job_energy
 from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.energy.model import Carbon, Constant, CorePower, FactsWish, Flat, Pue, Tariff
 from pearlstreet.energy.service import set_facts
 from pearlstreet.energy.use import Basis
-from pearlstreet.ledger.invoices.service import draft_invoice
 from pearlstreet.ledger.months import month_at
 from pearlstreet.tenancy.model import SYSTEM, Actor
 
@@ -82,7 +81,7 @@ def test_what_ended_is_measured_once_and_the_invoice_says_the_same(tmp_path: Pat
     assert overhead < found.used.it_kwh < before.used.it_kwh, "simulated cards draw less than rated"
     center.run(60)
     month = month_at(center.clock.now_us(), "Asia/Shanghai").name
-    invoice = draft_invoice(center.store, SYSTEM, center.org.id, month, energy=energy_of)
+    invoice = draft_invoice(center.store, SYSTEM, center.org.id, month)
     assert invoice.energy is not None
     assert invoice.energy.it_kwh == pytest.approx(found.used.it_kwh, rel=1e-3)
     center.check_books()

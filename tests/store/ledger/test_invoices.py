@@ -59,7 +59,7 @@ def busy(store: Store) -> Store:
 
 def test_a_draft_shows_the_month_so_far(store: Store) -> None:
     books = busy(store)
-    draft = draft_invoice(books, MEMBER, ORG, NOVEMBER)
+    draft = draft_invoice(books, MEMBER, ORG, NOVEMBER, energy=None)
     assert (draft.number, draft.issued_us) == (None, None)
     assert [(str(line.label), str(line.amount)) for line in draft.lines] == [
         ("Accelerator H100-SXM-80G", "356.04"),
@@ -67,45 +67,45 @@ def test_a_draft_shows_the_month_so_far(store: Store) -> None:
         ("Refund: CPU", "-0.24"),
     ]
     assert (draft.used, draft.total) == (yuan("358.04"), yuan("358.04"))
-    assert draft_invoice(books, MEMBER, ORG, DECEMBER).lines == ()
+    assert draft_invoice(books, MEMBER, ORG, DECEMBER, energy=None).lines == ()
 
 
 def test_net_and_tax_make_the_total_exactly(sqlite_store: Store) -> None:
-    draft = draft_invoice(busy(sqlite_store), MEMBER, ORG, NOVEMBER)
+    draft = draft_invoice(busy(sqlite_store), MEMBER, ORG, NOVEMBER, energy=None)
     assert (draft.net, draft.tax, draft.net + draft.tax) == (yuan("337.77"), yuan("20.27"), draft.total)
 
 
 def test_a_month_is_issued_when_it_is_over_and_then_stands(store: Store) -> None:
     books = busy(store)
     with pytest.raises(Conflict, match="not over"):
-        issue_invoice(at(books, OVER - 1), CLERK, ORG, NOVEMBER)
+        issue_invoice(at(books, OVER - 1), CLERK, ORG, NOVEMBER, energy=None)
     books = at(books, OVER)
-    made = issue_invoice(books, CLERK, ORG, NOVEMBER)
+    made = issue_invoice(books, CLERK, ORG, NOVEMBER, energy=None)
     assert (made.number, made.total) == ("PS-2026-11-000001", yuan("358.04"))
     set_buyer(books, OWNER, ORG, Party("Another name"))
-    assert issue_invoice(books, CLERK, ORG, NOVEMBER) == made
-    assert draft_invoice(books, MEMBER, ORG, NOVEMBER) == made
+    assert issue_invoice(books, CLERK, ORG, NOVEMBER, energy=None) == made
+    assert draft_invoice(books, MEMBER, ORG, NOVEMBER, energy=None) == made
     assert get_invoice(books, MEMBER, str(made.id)) == get_invoice(books, MEMBER, made.number) == made
     assert list_invoices(books, MEMBER, ORG) == [made]
     with pytest.raises(Conflict, match="nothing to invoice"):
-        issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER)
+        issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER, energy=None)
     books_are_right(books)
 
 
 def test_use_that_was_not_posted_yet_is_on_it(store: Store) -> None:
     books = opened(store)
     use(books, 100)
-    assert issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER).total == yuan("2")
+    assert issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER, energy=None).total == yuan("2")
 
 
 def test_what_comes_late_is_on_the_next_one(store: Store) -> None:
     books = busy(store)
-    issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER)
+    issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER, energy=None)
     use(at(books, OVER), 100, external_id="att_late")
     post_due_spans(books)
-    draft = draft_invoice(books, MEMBER, ORG, DECEMBER)
+    draft = draft_invoice(books, MEMBER, ORG, DECEMBER, energy=None)
     assert draft.total == yuan("2")
-    issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER)
+    issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER, energy=None)
     books_are_right(books)
 
 
@@ -113,7 +113,7 @@ def test_less_than_a_fen_is_carried_not_lost(store: Store) -> None:
     books = opened(store)
     use(books, 1, amount=1000 * 7)
     post_due_spans(books)
-    november = issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER)
+    november = issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER, energy=None)
     assert (november.used, november.total, november.carried_out) == (
         yuan("0.014"),
         yuan("0.01"),
@@ -121,7 +121,7 @@ def test_less_than_a_fen_is_carried_not_lost(store: Store) -> None:
     )
     use_at(at(books, OVER), "att_2", OVER, OVER + 60_000_000, amount=3000)
     post_due_spans(books)
-    december = issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER)
+    december = issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER, energy=None)
     assert (december.used, december.carried_in, december.total) == (
         yuan("0.006"),
         yuan("0.004"),
@@ -135,37 +135,37 @@ def test_a_refund_beyond_the_months_use_makes_it_negative(sqlite_store: Store) -
     books = opened(sqlite_store)
     use(books, 100)
     post_due_spans(books)
-    issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER)
+    issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER, energy=None)
     later = at(books, shanghai_us(2027, 1, 1))
     later.write(lambda tx: refund_attempt(tx, "att_1", text("The node failed")))
-    made = issue_invoice(later, CLERK, ORG, DECEMBER)
+    made = issue_invoice(later, CLERK, ORG, DECEMBER, energy=None)
     assert (made.total, made.tax, made.net) == (yuan("-2"), yuan("-0.11"), yuan("-1.89"))
     books_are_right(books)
 
 
 def test_who_may_not_see_an_invoice_finds_none(sqlite_store: Store) -> None:
     books = at(busy(sqlite_store), OVER)
-    made = issue_invoice(books, CLERK, ORG, NOVEMBER)
+    made = issue_invoice(books, CLERK, ORG, NOVEMBER, energy=None)
     with pytest.raises(NotFound) as foreign:
         get_invoice(books, STRANGER, str(made.id))
     with pytest.raises(NotFound) as absent:
         get_invoice(books, STRANGER, "inv_nowhere")
     assert str(foreign.value) == str(absent.value)
     with pytest.raises(NotFound):
-        draft_invoice(books, STRANGER, ORG, NOVEMBER)
+        draft_invoice(books, STRANGER, ORG, NOVEMBER, energy=None)
     with pytest.raises(Forbidden):
-        issue_invoice(books, OWNER, ORG, NOVEMBER)
+        issue_invoice(books, OWNER, ORG, NOVEMBER, energy=None)
     with pytest.raises(InvalidInput, match="not a month"):
-        draft_invoice(books, MEMBER, ORG, "2026-13")
+        draft_invoice(books, MEMBER, ORG, "2026-13", energy=None)
 
 
 def test_json_reads_back_the_same(sqlite_store: Store) -> None:
-    draft = draft_invoice(busy(sqlite_store), MEMBER, ORG, NOVEMBER)
+    draft = draft_invoice(busy(sqlite_store), MEMBER, ORG, NOVEMBER, energy=None)
     assert Invoice.from_json(json.loads(json.dumps(draft.to_json()))) == draft
 
 
 def test_the_terminal_shows_it_aligned_in_both_languages(sqlite_store: Store) -> None:
-    draft = draft_invoice(busy(sqlite_store), MEMBER, ORG, NOVEMBER)
+    draft = draft_invoice(busy(sqlite_store), MEMBER, ORG, NOVEMBER, energy=None)
     english, chinese = to_plain(draft, "en"), to_plain(draft, "zh-CN")
     for expected in (
         "Draft invoice",
@@ -191,7 +191,7 @@ def test_the_terminal_shows_it_aligned_in_both_languages(sqlite_store: Store) ->
     ],
 )
 def test_the_pdf_says_the_same(sqlite_store: Store, language: str, expected: list[str]) -> None:
-    made = issue_invoice(at(busy(sqlite_store), OVER), CLERK, ORG, NOVEMBER)
+    made = issue_invoice(at(busy(sqlite_store), OVER), CLERK, ORG, NOVEMBER, energy=None)
     document = to_pdf(made, language)
     assert document == to_pdf(made, language)
     pages = PdfReader(BytesIO(document)).pages

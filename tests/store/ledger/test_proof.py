@@ -42,7 +42,7 @@ def busy(store: Store) -> Store:
     pay(books, "100")
     use_at(books, "att_0", shanghai_us(2026, 10, 31, 23), shanghai_us(2026, 11, 1, 1))
     post_due_spans(books)
-    issue_invoice(books, CLERK, ORG, "2026-10")
+    issue_invoice(books, CLERK, ORG, "2026-10", energy=None)
     books.write(lambda tx: place_hold(tx, ORG, yuan("3"), "att_1"))
     use(books, 10)
     use(books, 5, external_id="att_2")

@@ -25,8 +25,8 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.blobs import Blob
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.uploads import record_upload
+from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.ledger.budgets import Budget, set_budget
-from pearlstreet.ledger.invoices.service import issue_invoice
 from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.ledger.spans import refund_attempt
 from pearlstreet.ledger.topups import top_up

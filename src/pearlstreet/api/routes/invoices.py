@@ -18,7 +18,7 @@ from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.money import Money, format_yuan
 from pearlstreet.base.text import text
-from pearlstreet.energy.books import energy_of
+from pearlstreet.energy.invoices import draft_invoice, issue_invoice
 from pearlstreet.ledger import site as billing
 from pearlstreet.ledger.invoices import service
 from pearlstreet.ledger.invoices.model import Invoice, InvoiceLine, decimal_text
@@ -165,9 +165,7 @@ async def invoice(
     store, language = center_of(request).store, language_of(request)
 
     def work() -> Response:
-        found = service.draft_invoice(
-            store, actor, org_id_of(store, actor, org, "credit:read"), month, energy=energy_of
-        )
+        found = draft_invoice(store, actor, org_id_of(store, actor, org, "credit:read"), month)
         if found.number is None and not draft:
             raise NotFound(
                 text("The invoice of {month} is not issued yet", month=month),
@@ -197,9 +195,7 @@ async def issue(request: Request, org: str, month: str, actor: Actor = Asker) ->
     return await command(
         request,
         actor,
-        lambda s: service.issue_invoice(
-            s, actor, org_id_of(s, actor, org, "credit:write"), month, energy=energy_of
-        ),
+        lambda s: issue_invoice(s, actor, org_id_of(s, actor, org, "credit:write"), month),
         lambda found: invoice_out(found, language),
         status=201,
     )

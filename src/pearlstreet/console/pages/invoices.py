@@ -9,7 +9,7 @@ from pearlstreet.base.text import text
 from pearlstreet.console.asking import Answer, Ask, Download, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import choose_org, org_of
-from pearlstreet.energy.books import energy_of
+from pearlstreet.energy.invoices import draft_invoice
 from pearlstreet.ledger.invoices import service
 from pearlstreet.ledger.invoices.page import page
 from pearlstreet.ledger.overview import spent_this_month
@@ -39,7 +39,7 @@ def show_one(ask: Ask) -> Answer:
     if (choice := choose_org(ask)) is not None:
         return choice
     org, month = org_of(ask), ask.place["month"]
-    found = service.draft_invoice(ask.store, ask.actor, org.id, month, energy=energy_of)
+    found = draft_invoice(ask.store, ask.actor, org.id, month)
     name = f"{found.number or 'draft-' + found.month}-{org.slug}"
     wanted = ask.query.get("as", "")
     if wanted == "json":

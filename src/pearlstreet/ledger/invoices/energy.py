@@ -1,6 +1,6 @@
 """Energy on an invoice, as data: what was used, when, and what somebody who knows the site's facts made of it.
 
-This room knows when resources were held, not what that drew; the doors hand `EnergyOf` in. Energy is shown, not charged.
+This room knows when resources were held, not what that drew; `energy.invoices` hands `EnergyOf` in. Energy is shown, not charged.
 """
 
 from __future__ import annotations

@@ -27,12 +27,10 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 
-def draft_invoice(
-    store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None = None
-) -> Invoice:
+def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None) -> Invoice:
     """What the invoice of `month` (2026-11) would say if it were issued now; the issued one when it was.
 
-    `energy`: reckons what the use on it drew. Raises InvalidInput for what is not a month.
+    `energy`: reckons what the use on it drew; doors get it from `energy.invoices`. Raises InvalidInput for what is not a month.
     """
     actor.require("credit:read", org_id)
 
@@ -45,9 +43,7 @@ def draft_invoice(
     return store.read(query)
 
 
-def issue_invoice(
-    store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None = None
-) -> Invoice:
+def issue_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None) -> Invoice:
     """Issue a month's invoice: numbered, with its tax booked, never changed after. Repeating answers the same.
 
     Raises Conflict before the month is over or when there is nothing to invoice. What is charged to the month later
@@ -88,7 +84,7 @@ def list_invoices(
     return [Invoice.from_json(row["document"]) for row in store.read(lambda tx: tx.rows(query))]
 
 
-def issue_final(tx: Tx, actor: Actor, org_id: str, *, energy: EnergyOf | None = None) -> Sequence[Invoice]:
+def issue_final(tx: Tx, actor: Actor, org_id: str, *, energy: EnergyOf | None) -> Sequence[Invoice]:
     """Invoice everything that an organisation was charged and not invoiced yet, the present month's included: nothing
     more will come. Inside a command that has decided so; repeating it finds nothing left."""
     post_spans(tx, org_id=org_id)
