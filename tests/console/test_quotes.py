@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pearlstreet.console.forms.amounts import read_amount, short_amount
+from pearlstreet.base.amounts import read_amount, short_amount
 from pearlstreet.console.forms.quote_fields import form_of, question_of
 from pearlstreet.quotes.model import Kind, Question, Wanted, Workload
 from pearlstreet.quotes.tables import quotes

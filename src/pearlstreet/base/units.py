@@ -6,6 +6,7 @@ Names carry the unit: `_s` seconds, `_us` microseconds, `_gib` 2³⁰ bytes, `_b
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import NewType
@@ -25,6 +26,7 @@ HOUR_S = 3600
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|m|h|d|w)")
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?$", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
@@ -93,6 +95,21 @@ def format_rough(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def format_price(yuan: float) -> str:
+    """`1,234.50`, `0.0725`: to the cent, and three digits that count of what is less than ten cents."""
+    return f"{yuan:,.2f}" if abs(yuan) >= 0.1 or not yuan else f"{yuan:.3g}"
+
+
+def format_range(low: float, middle: float, high: float, unit: str = "") -> str:
+    """`3.7 h (2.9–4.7)`; a range without width is one number. Seconds are told in the unit of their middle."""
+    write, sign = (format_price, "¥") if unit == "¥" else (format_rough, "")
+    if unit == "s":
+        size, unit = next((one for one in _TIMES if middle >= one[0]), _TIMES[-1])
+        low, middle, high = low / size, middle / size, high / size
+    likely = f"{sign}{write(middle)}" if sign else f"{write(middle)} {unit}".strip()
+    return likely if high - low <= 1e-9 * abs(high) else f"{likely} ({write(low)}–{write(high)})"
+
+
 def format_runs(numbers: Iterable[int]) -> str:
     """`1-3,7`: whole numbers, those that follow each other as a run."""
     found: list[list[int]] = []
@@ -105,7 +122,10 @@ def format_runs(numbers: Iterable[int]) -> str:
 
 
 def format_figure(value: float) -> str:
-    """`0.042`, `12.3`, `4,711`: three decimals below ten, one below a thousand, none above."""
+    """`0.042`, `12.3`, `4,711`: three decimals below ten, one below a thousand, none above; `0.00015`: two digits that
+    count of what is smaller, down to a millionth."""
     size = abs(value)
     decimals = 3 if size < 10 else 1 if size < 1000 else 0
+    if 0 < size < 0.01:
+        decimals = min(6, 1 - math.floor(math.log10(size)))
     return f"{value:,.{decimals}f}"

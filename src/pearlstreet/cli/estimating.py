@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pearlstreet.base.amounts import amount
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_range
 from pearlstreet.cli.output import done, facts, say, show_json, table, warn
 from pearlstreet.cli.people import Json
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 estimate = typer.Typer(
     help="How long a run takes and what it needs, before it runs; no center is needed.", no_args_is_help=True
 )
-_COUNT = re.compile(r"^\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([kmbtKMBT]?)\s*$", re.IGNORECASE)
-_POWERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 SHOWN = 8
 
 Name = Annotated[str, typer.Option("--model", "-m", help="A published model, e.g. 'Llama 3.1 8B'")]
@@ -204,19 +203,6 @@ def serve(
     _show_serving(found)
 
 
-def amount(field: str, written: str | None) -> float | None:
-    """7B, 1.5T, 300M or plain digits. Raises InvalidInput naming the field."""
-    if written is None:
-        return None
-    match = _COUNT.match(written)
-    if match is None:
-        raise InvalidInput(
-            text("{field}: {value} is not a number", field=field, value=repr(written)),
-            hint=text("Write digits with K, M, B or T, for example {example}", example="7B"),
-        )
-    return float(match[1]) * _POWERS[match[2].lower()]
-
-
 def _show_training(found: TrainingEstimate) -> None:
     if found.unit == "token":
         facts({"Device-seconds per million tokens": _band(found.per_unit_s.times(1e6))})
@@ -296,7 +282,7 @@ def _words(one: Layout) -> str:
 
 
 def _band(band: Band) -> str:
-    return f"{band.median:.4g}  ({band.p10:.4g} – {band.p90:.4g})"
+    return format_range(band.p10, band.median, band.p90)
 
 
 def _band_json(band: Band | None) -> dict[str, float] | None:

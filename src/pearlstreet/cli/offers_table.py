@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pearlstreet.base.amounts import rough_amount
 from pearlstreet.base.clock import US_PER_S, from_rfc3339
 from pearlstreet.base.text import text
-from pearlstreet.base.units import format_duration, format_rough
+from pearlstreet.base.units import format_duration, format_price, format_range, format_rough
 from pearlstreet.cli.output import facts, out, say, table, warn
 
 Band = Mapping[str, float]
-TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 MEASURES = {
     "wait_s": "Wait",
     "elapsed_s": "Run time",
@@ -24,28 +24,9 @@ MEASURES = {
 }
 
 
-def short_number(value: float) -> str:
-    """7e9 → 7B."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
-
-
-def seconds(value: Band) -> str:
-    """A range of times in the unit of its middle: `3.7 h (2.9–4.7)`."""
-    size, unit = next((one for one in TIMES if value["median"] >= one[0]), TIMES[-1])
-    return band({name: number / size for name, number in value.items()}, unit)
-
-
 def band(value: Band | None, unit: str = "") -> str:
-    """A range; one without width as a single number."""
-    if value is None:
-        return "-"
-    middle = f"{format_rough(value['median'])} {unit}".strip()
-    if value["p90"] - value["p10"] <= 1e-9 * abs(value["p90"]):
-        return middle
-    return f"{middle} ({format_rough(value['p10'])}–{format_rough(value['p90'])})"
+    """`3.7 h (2.9–4.7)`, as the console tells it, too."""
+    return "-" if value is None else format_range(value["p10"], value["median"], value["p90"], unit)
 
 
 def show_offers(offers: Sequence[dict[str, Any]]) -> None:
@@ -72,7 +53,7 @@ def _running(offers: Sequence[dict[str, Any]]) -> None:
         [
             (
                 *_head(offer),
-                seconds(offer["elapsed_s"]),
+                band(offer["elapsed_s"], "s"),
                 _price(offer["price"]),
                 _energy(offer["energy"]),
                 band(offer["energy"]["carbon_kg"]) if offer["energy"] else "-",
@@ -124,7 +105,7 @@ def _price(price: dict[str, Any] | None) -> str:
 
 def _yuan(amount: str | None) -> str | None:
     """To the cent: what is exact is in --json."""
-    return None if amount is None else f"{float(amount):,.2f}"
+    return None if amount is None else format_price(float(amount))
 
 
 def _energy(energy: dict[str, Any] | None) -> str:
@@ -162,7 +143,7 @@ def show_offer(offer: dict[str, Any]) -> None:
     out.print()
     price, energy = offer["price"], offer["energy"]
     rows: dict[str, object] = {
-        "Device time": seconds(offer["device_s"]),
+        "Device time": band(offer["device_s"], "s"),
         "Time limit": format_duration(offer["time_limit_s"]),
         "Layout": ", ".join(f"{name} {value}" for name, value in offer["layout"].items()),
     }
@@ -210,7 +191,7 @@ def _single(value: float | None) -> Band | None:
 def _measured(measure: str, value: Band | None) -> str:
     if value is None:
         return "-"
-    return seconds(value) if measure.endswith("_s") else band(value)
+    return band(value, "s") if measure.endswith("_s") else band(value)
 
 
 def show_scenario(found: dict[str, Any]) -> None:
@@ -219,8 +200,8 @@ def show_scenario(found: dict[str, Any]) -> None:
     out.print(rule["title"], style="bold", markup=False)
     facts(
         {
-            "Parameters": short_number(rule["params"]),
-            "Tokens": short_number(found["tokens"]),
+            "Parameters": rough_amount(rule["params"]),
+            "Tokens": rough_amount(found["tokens"]),
             "Utilisation (MFU)": f"{found['mfu']:.0%}",
             "Operations": f"{found['flops']:.3g}",
             "Days by the rule": format_rough(found["rule_days"]),
@@ -231,7 +212,7 @@ def show_scenario(found: dict[str, Any]) -> None:
     table(
         ("Utilisation (MFU)", "Tokens", "Tokens a parameter"),
         [
-            (f"{one['mfu']:.0%}", short_number(one["tokens"]), f"{one['tokens_a_parameter']:.2g}")
+            (f"{one['mfu']:.0%}", rough_amount(one["tokens"]), f"{one['tokens_a_parameter']:.2g}")
             for one in found["readings"]
         ],
         right=(0, 1, 2),

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from pearlstreet.base.amounts import amount, rough_amount
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.cli.estimating import amount
+from pearlstreet.base.units import format_price
 from pearlstreet.cli.jobs import Json, Org, specification, upload_files
-from pearlstreet.cli.offers_table import short_number, show_comparison, show_offer, show_offers, show_scenario
+from pearlstreet.cli.offers_table import show_comparison, show_offer, show_offers, show_scenario
 from pearlstreet.cli.output import done, err, facts, say, show_json, show_lines, table, time_cell, warn
 from pearlstreet.cli.profile import active, client
 from pearlstreet.client.noun import given
@@ -235,7 +236,7 @@ def list_quotes(
 
 def _cheapest(offers: list[dict[str, Any]]) -> str | None:
     prices = [float(offer["price"]["median"]) for offer in offers if offer["price"]]
-    return f"{min(prices):,.2f}" if prices else None
+    return format_price(min(prices)) if prices else None
 
 
 def _workload(work: dict[str, Any]) -> str:
@@ -243,7 +244,7 @@ def _workload(work: dict[str, Any]) -> str:
     shape = work.get("model", {})
     name = shape.get("name") or work.get("job_name") or work.get("accelerator")
     if name is None and shape.get("params"):
-        name = short_number(shape["params"])
+        name = rough_amount(shape["params"])
     return f"{work['kind']} {name or ''}".strip()
 
 

@@ -8,19 +8,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pearlstreet.base.money import MICRO
+from pearlstreet.base.amounts import short_amount
+from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
-from pearlstreet.base.units import format_rough
+from pearlstreet.base.units import format_price, format_range, format_rough
 from pearlstreet.charts.ranges import Range, bar, scale_of
 from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.jobs.metering import hold_amount
 from pearlstreet.console.asking import Ask
-from pearlstreet.console.forms.amounts import short_amount
 from pearlstreet.ledger.invoices.model import resource_label
 from pearlstreet.quotes.comparing import CARBON, DEVICE, ELAPSED, FACILITY, IT, PRICE, WAIT, Compared
 from pearlstreet.quotes.model import Kind, Offer, Quote, Workload
 
-_TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LAYOUT: Mapping[str, Text] = {
     "tensor": text("Tensor parallel"),
@@ -130,21 +129,8 @@ def assumed_of(offers: Sequence[Offer]) -> list[tuple[Text, list[str]]]:
 
 
 def band(value: Band | None, unit: str = "") -> str:
-    """`3.7 h (2.9–4.7)`; a range without width is one number. Seconds are told in the unit of their middle."""
-    if value is None:
-        return "–"
-    if unit == "s":
-        size, unit = next((one for one in _TIMES if value.median >= one[0]), _TIMES[-1])
-        value = value.times(1 / size)
-    middle = f"¥{value.median:,.2f}" if unit == "¥" else f"{format_rough(value.median)} {unit}".strip()
-    if value.p90 - value.p10 <= 1e-9 * abs(value.p90):
-        return middle
-    low, high = (
-        (f"{value.p10:,.2f}", f"{value.p90:,.2f}")
-        if unit == "¥"
-        else (format_rough(value.p10), format_rough(value.p90))
-    )
-    return f"{middle} ({low}–{high})"
+    """`3.7 h (2.9–4.7)`, as the command line tells it, too."""
+    return "–" if value is None else format_range(value.p10, value.median, value.p90, unit)
 
 
 def parted(said: str) -> tuple[str, str]:
@@ -156,6 +142,10 @@ def parted(said: str) -> tuple[str, str]:
 def amount_of(value: float, unit: str) -> str:
     """One number with its unit."""
     return band(Band(value, value, value), unit)
+
+
+def _yuan(amount: Money) -> str:
+    return f"¥{format_price(amount.micro / MICRO)}"
 
 
 def price_band(offer: Offer) -> Band | None:
@@ -213,7 +203,7 @@ def _served(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
         (text("Between tokens"), band(found.tpot_s.times(1e3), "ms")),
     ]
     if found.price_per_mtoken is not None:
-        rows.append((text("Per 10⁶ output tokens"), f"¥{found.price_per_mtoken.micro / MICRO:,.2f}"))
+        rows.append((text("Per 10⁶ output tokens"), _yuan(found.price_per_mtoken)))
     return [(ask.say(name), value) for name, value in rows]
 
 
@@ -229,12 +219,10 @@ def _facts(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
         rows.append((text("Share of the rated peak (MFU)"), f"{100 * offer.utilisation:.1f} %"))
     price, energy = offer.price, offer.energy
     if price is not None:
-        rows.append((text("Price of an hour"), f"¥{price.hourly.micro / MICRO:,.2f}"))
-        rows += [
-            (resource_label(line.resource), f"¥{line.amount.micro / MICRO:,.2f}") for line in price.lines
-        ]
+        rows.append((text("Price of an hour"), _yuan(price.hourly)))
+        rows += [(resource_label(line.resource), _yuan(line.amount)) for line in price.lines]
     if energy is not None and energy.cost is not None:
-        rows.append((text("What the site pays for the energy"), f"¥{energy.cost.micro / MICRO:,.2f}"))
+        rows.append((text("What the site pays for the energy"), _yuan(energy.cost)))
     if energy is not None and energy.basis is not None:
         rows.append((text("Facts of the site"), ask.say(energy.basis)))
     plain = ("1", "0", "none")
@@ -257,8 +245,8 @@ def _question(ask: Ask, offer: Offer, window_s: float) -> str:
             " does not use comes back.",
             machines=machines(offer),
             price=band(price_band(offer), "¥"),
-            hourly=f"{price.hourly.micro / MICRO:,.2f}",
-            held=f"{held.micro / MICRO:,.2f}",
+            hourly=format_price(price.hourly.micro / MICRO),
+            held=format_price(held.micro / MICRO),
         )
     )
 
@@ -342,7 +330,7 @@ def as_share(name: str, quoted: Band, actual: float, said: str) -> Range:
 def best_price(quote: Quote) -> str:
     """The lowest likely price of its offers; empty without prices."""
     prices = [offer.price.median.micro for offer in quote.offers if offer.price is not None]
-    return f"¥{min(prices) / MICRO:,.2f}" if prices else ""
+    return f"¥{format_price(min(prices) / MICRO)}" if prices else ""
 
 
 def in_days(value: Band) -> str:

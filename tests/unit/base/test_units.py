@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from pearlstreet.base.units import (
     format_bytes,
     format_duration,
+    format_figure,
+    format_price,
+    format_range,
     parse_duration_s,
     parse_size_bytes,
     parse_size_gib,
@@ -74,3 +77,45 @@ def test_durations_are_shown_in_their_two_largest_parts(seconds: float, shown: s
 @given(st.floats(0, 1e18))
 def test_sizes_are_always_shown_with_a_unit(count: float) -> None:
     assert format_bytes(count).split()[1] in ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0.000"),
+        (0.000146, "0.00015"),
+        (0.0000004, "0.000000"),
+        (0.0042, "0.0042"),
+        (0.042, "0.042"),
+        (12.34, "12.3"),
+        (4711.4, "4,711"),
+    ],
+)
+def test_small_figures_are_not_shown_as_none(value: float, shown: str) -> None:
+    assert format_figure(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("numbers", "unit", "shown"),
+    [
+        ((2.9 * 3600, 3.7 * 3600, 4.7 * 3600), "s", "3.7 h (2.9–4.7)"),
+        ((0.0, 0.0, 55.7), "s", "0 s (0–55.7)"),
+        ((5.0, 5.0, 5.0), "kWh", "5 kWh"),
+        ((0.0452, 0.0725, 0.12), "¥", "¥0.0725 (0.0452–0.12)"),
+        ((381.7, 1492.25, 2635.0), "¥", "¥1,492.25 (381.70–2,635.00)"),
+        ((0.0, 0.0, 0.0), "", "0"),
+    ],
+)
+def test_ranges_are_told_in_the_unit_of_their_middle(
+    numbers: tuple[float, float, float], unit: str, shown: str
+) -> None:
+    assert format_range(*numbers, unit) == shown
+
+
+def test_prices_below_ten_cents_keep_digits_that_count() -> None:
+    assert [format_price(yuan) for yuan in (1234.5, 0.1, 0.00123, 0)] == [
+        "1,234.50",
+        "0.10",
+        "0.00123",
+        "0.00",
+    ]

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pearlstreet.base.amounts import amount, read_amount, short_amount
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.console.forms.amounts import amount, read_amount, short_amount
 from pearlstreet.console.forms.job_fields import Input, input_of, inputs
 from pearlstreet.console.forms.job_text import document, filled
 from pearlstreet.quotes.candidates import MOST_CARDS

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pearlstreet.base.amounts import rough_amount, short_amount
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.model import PRECISIONS
@@ -19,7 +20,6 @@ from pearlstreet.console import uploading
 from pearlstreet.console.asking import Answer, Ask, Data, Go, View
 from pearlstreet.console.door import once
 from pearlstreet.console.forms import quote_fields
-from pearlstreet.console.forms.amounts import short_amount
 from pearlstreet.console.forms.job_fields import common, more
 from pearlstreet.console.forms.job_text import read
 from pearlstreet.console.page import Page
@@ -221,7 +221,7 @@ def _facts(ask: Ask, question: Question, found: Checked) -> list[list[str]]:
         published = known().get(plain(work.model.name)) if work.model.name else None
         params = work.model.params or (published.params if published is not None else None)
         if params is not None:
-            size = text("{params} parameters", params=short_amount(float(f"{params:.3g}")))
+            size = text("{params} parameters", params=rough_amount(params))
             rows.append(
                 [say(text("The model")), f"{published.name}: {say(size)}" if published else say(size), ""]
             )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pearlstreet.base.amounts import amount, short_amount
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_rough
 from pearlstreet.console import quoted
 from pearlstreet.console.asking import Answer, Ask, View
-from pearlstreet.console.forms.amounts import amount, short_amount
 from pearlstreet.console.page import Page
 from pearlstreet.quotes.scenarios import Changes, Scenario, run_scenario
 

@@ -22,9 +22,9 @@ _POWERS = {
 }
 
 
-def amount(field: str, written: str) -> float | None:
+def amount(field: str, written: str | None) -> float | None:
     """The number; None for nothing written. Raises InvalidInput at the field."""
-    if not written.strip():
+    if written is None or not written.strip():
         return None
     found = read_amount(written)
     if found is None:
@@ -44,6 +44,11 @@ def read_amount(written: str) -> float | None:
     # Decimal: 8.03B is 8030000000 and not a hair less.
     exact = Decimal(re.sub(r"[,_ ]", "", match[1])) * Decimal(_POWERS[match[3].lower()])
     return sign * float(exact.scaleb(int(match[2] or 0)))
+
+
+def rough_amount(value: float) -> str:
+    """`288B`, `1.74T`: to three digits, where nobody needs more."""
+    return short_amount(float(f"{value:.3g}"))
 
 
 def short_amount(value: float) -> str:
