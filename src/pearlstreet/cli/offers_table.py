@@ -10,7 +10,7 @@ from pearlstreet.base.amounts import rough_amount
 from pearlstreet.base.clock import US_PER_S, from_rfc3339
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_duration, format_price, format_range, format_rough
-from pearlstreet.cli.output import facts, out, say, table, warn
+from pearlstreet.cli.output import err, facts, out, say, table, warn
 
 Band = Mapping[str, float]
 MEASURES = {
@@ -182,6 +182,10 @@ def show_comparison(found: dict[str, Any]) -> None:
     )
     for note in found["notes"]:
         warn(note)
+    if found["taught"]:
+        err.print(
+            say("It is among what corrects later quotes: pearl calibration show"), style="dim", markup=False
+        )
 
 
 def _single(value: float | None) -> Band | None:

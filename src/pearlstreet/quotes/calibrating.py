@@ -15,11 +15,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.estimate import devices
 from pearlstreet.compute.estimate.learning import Bench, Calibration, Finished, bench_of, calibrate
 from pearlstreet.compute.hardware.bench.result import BenchResult
 from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.jobs.metering import work_s
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.pool.inventory import CHANGED
@@ -203,7 +203,7 @@ def taken_device_s(tx: Tx, job_id: str, offer: Offer) -> float | None:
         return None
     if tried["usage"].get("model") != offer.accelerator:
         return None
-    took_s = (tried["ended_us"] - tried["started_us"]) / US_PER_S * offer.count
+    took_s = work_s(tried, tried["ended_us"]) * offer.count
     return took_s if took_s > 0 else None
 
 

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Conflict
-from pearlstreet.base.money import MICRO
+from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.metering import Usage, work_s
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import job_view
@@ -25,6 +26,8 @@ from pearlstreet.tenancy.model import Actor
 
 WAIT, ELAPSED, DEVICE, PRICE = "wait_s", "elapsed_s", "device_s", "price_yuan"
 IT, FACILITY, CARBON = "it_kwh", "facility_kwh", "carbon_kg"
+SIMULATED = "simulated"
+"""The wall of attempts that were only pretended."""
 MEASURES = (WAIT, ELAPSED, DEVICE, PRICE, IT, FACILITY, CARBON)
 
 
@@ -37,18 +40,20 @@ class Compared:
     quoted: Band | None
     actual: float | None
     """Up to now while the job runs; None where nothing is known."""
+    is_final: bool = True
+    """Nothing will be added any more: only then can it be judged."""
 
     @property
     def error(self) -> float | None:
-        """Actual over quoted median, less one; None where one of them is missing or nothing was quoted."""
-        if self.quoted is None or self.actual is None or self.quoted.median <= 0:
+        """Actual over quoted median, less one; None where one is missing, nothing was quoted or the job still runs."""
+        if not self.is_final or self.quoted is None or self.actual is None or self.quoted.median <= 0:
             return None
         return self.actual / self.quoted.median - 1.0
 
     @property
     def inside(self) -> bool | None:
-        """Whether it came to lie in the quoted range."""
-        if self.quoted is None or self.actual is None:
+        """Whether it came to lie in the quoted range; None while the job runs."""
+        if not self.is_final or self.quoted is None or self.actual is None:
             return None
         # What is rounded or metered in steps may miss a range of no width by a hair.
         slack = 1e-6 * max(abs(self.quoted.p90), 1.0)
@@ -96,20 +101,23 @@ def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
     )
     ran = any(one["started_us"] is not None for one in tried)
     took = taken_energy(tx, row["id"]) if ran else None
-    rows = tuple(Compared(name, *pair) for name, pair in _pairs(tx, quote, offer, row, tried, took).items())
-    return Comparison(quote, offer, job, rows, is_over, len(tried), bool(taught), _notes(job, tried, is_over))
+    rows = tuple(
+        Compared(name, *pair, is_final=is_over or name == WAIT)
+        for name, pair in _pairs(tx, quote, offer, row, tried, took).items()
+    )
+    notes = (*_notes(job, tried, is_over), *_pretended(quote, row, tried, tx))
+    return Comparison(quote, offer, job, rows, is_over, len(tried), bool(taught), notes)
 
 
 def _pairs(
     tx: Tx, quote: Quote, offer: Offer, row: Row, tried: Sequence[Row], took: Taken | None
 ) -> dict[str, tuple[Band | None, float | None]]:
-    """Measure → as quoted, as it was."""
-    runs = [
-        (one["started_us"], one["ended_us"] or tx.now_us) for one in tried if one["started_us"] is not None
-    ]
-    elapsed_s = (runs[-1][1] - runs[-1][0]) / US_PER_S if runs else None
-    wait_s = (runs[0][0] - row["submitted_us"]) / US_PER_S if runs else None
-    spent = sum(line.amount.micro for line in cost_of(tx, row["org_id"], row["id"])) / MICRO
+    """Measure → as quoted, as it was: by the clock for the wait, in the center's own time for what the run took."""
+    runs = [one for one in tried if one["started_us"] is not None]
+    elapsed_s = work_s(runs[-1], runs[-1]["ended_us"] or tx.now_us) if runs else None
+    wait_s = (runs[0]["started_us"] - row["submitted_us"]) / US_PER_S if runs else None
+    pace = _pace(tried)
+    spent = _spent(tx, row).micro / MICRO * pace
     price, energy = offer.price, offer.energy
     priced = None
     if price is not None:
@@ -119,10 +127,26 @@ def _pairs(
         ELAPSED: (offer.elapsed_s, elapsed_s),
         DEVICE: (offer.device_s, None if elapsed_s is None else elapsed_s * offer.count),
         PRICE: (priced, spent if runs else None),
-        IT: (energy.it_kwh if energy else None, took.it_kwh if took else None),
-        FACILITY: (energy.facility_kwh if energy else None, took.facility_kwh if took else None),
-        CARBON: (energy.carbon_kg if energy else None, took.carbon_kg if took else None),
+        IT: (energy.it_kwh if energy else None, _times(took.it_kwh if took else None, pace)),
+        FACILITY: (
+            energy.facility_kwh if energy else None,
+            _times(took.facility_kwh if took else None, pace),
+        ),
+        CARBON: (energy.carbon_kg if energy else None, _times(took.carbon_kg if took else None, pace)),
     }
+
+
+def _times(value: float | None, pace: float) -> float | None:
+    return None if value is None else value * pace
+
+
+def _spent(tx: Tx, job: Row) -> Money:
+    return Money(sum(line.amount.micro for line in cost_of(tx, job["org_id"], job["id"])))
+
+
+def _pace(tried: Sequence[Row]) -> float:
+    """How many times faster than the clock the work went by."""
+    return Usage(**tried[-1]["usage"]).pace if tried else 1.0
 
 
 def _wait(quote: Quote, offer: Offer) -> Band | None:
@@ -145,6 +169,25 @@ def _notes(job: JobView, tried: Sequence[Row], is_over: bool) -> tuple[Text, ...
         found.append(
             text(
                 "It took {count} attempts; times are the last one's, so it teaches nothing", count=len(tried)
+            )
+        )
+    return tuple(found)
+
+
+def _pretended(quote: Quote, job: Row, tried: Sequence[Row], tx: Tx) -> tuple[Text, ...]:
+    """What must be known of a run that a simulated center only pretended."""
+    if not tried or tried[-1]["wall"] != SIMULATED:
+        return ()
+    found, pace = [], _pace(tried)
+    if "simulate" not in (quote.question.draft or {}):
+        found.append(text("Simulated: how long it seems to run was drawn from the quoted range"))
+    if pace != 1.0:
+        found.append(
+            text(
+                "Simulated {pace} times as fast as the clock: run time, price and energy are as at the clock's pace;"
+                " ¥{spent} were billed",
+                pace=f"{pace:g}",
+                spent=str(_spent(tx, job)),
             )
         )
     return tuple(found)

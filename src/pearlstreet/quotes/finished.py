@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.jobs.metering import work_s
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.quotes.model import State
@@ -48,6 +48,7 @@ def finished_quotes(store: Store, actor: Actor, *, limit: int = 40) -> Sequence[
                 quotes.c.offers,
                 quotes.c.job_id,
                 jobs.c.name,
+                attempts.c.usage,
                 attempts.c.started_us,
                 attempts.c.ended_us,
             )
@@ -75,7 +76,7 @@ def finished_quotes(store: Store, actor: Actor, *, limit: int = 40) -> Sequence[
                     accelerator=offer.accelerator,
                     count=offer.count,
                     quoted_s=offer.elapsed_s,
-                    actual_s=(row["ended_us"] - row["started_us"]) / US_PER_S,
+                    actual_s=work_s(row, row["ended_us"]),
                     ended_us=row["ended_us"],
                 )
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.jobs.metering import work_s
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.pool.slices import FULL_BP
@@ -30,7 +30,7 @@ def read_past(tx: Tx, org_id: str, name: str) -> Sequence[Past]:
     found = []
     for row in tx.rows(query):
         count, part = divmod(row["usage"].get("card_bp", 0), FULL_BP)
-        took_s = (row["ended_us"] - row["started_us"]) / US_PER_S
+        took_s = work_s(row, row["ended_us"])
         if row["usage"].get("model") and count and not part and took_s > 0:
             found.append(Past(row["usage"]["model"], count, took_s))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -298,7 +298,7 @@ def accept_quote(store: Store, actor: Actor, runtime: Runtime, quote_id: str, of
     quote = get_quote(store, actor, quote_id)
     refuse_closed(quote)
     chosen = offer_named(quote, offer)
-    draft = _job_of(runtime, chosen)
+    draft = _job_of(store, runtime, chosen)
     terms = Quoted(quote.id, quote.price_version_id)
 
     def command(tx: Tx) -> Accepted:
@@ -363,12 +363,17 @@ def offer_named(quote: Quote, offer: str) -> Offer:
     return found
 
 
-def _job_of(runtime: Runtime, offer: Offer) -> Any:
+def _job_of(store: Store, runtime: Runtime, offer: Offer) -> Any:
     """The draft that is submitted, checked against the center as it is now. Raises Conflict."""
     if offer.spec is None:
         raise Conflict(_why_not(offer), hint=text("Ask with the job: pearl quote ask --job job.yaml"))
+    spec = parse_stored(offer.spec)
+    if spec.simulate_s is None and not any(one.capabilities().runs_code for one in runtime.engines.values()):
+        # Nothing runs there: how long it seems to is told, or the answer to the quote would be a dice's.
+        drawn_s = min(offer.elapsed_s.quantile(store.rng.uniform()), offer.time_limit_s)
+        spec = replace(spec, simulate_s=round(drawn_s, 3))
     try:
-        return draft_job(runtime, parse_stored(offer.spec))
+        return draft_job(runtime, spec)
     except InvalidInput as error:
         raise Conflict(
             text("The hardware of the offer is no longer there: {why}", why=error.hint or error.message),

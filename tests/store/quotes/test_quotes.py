@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound, PaymentRequired
-from pearlstreet.compute.engines.simulated import nodes_from
+from pearlstreet.compute.engines.simulated import SimulatedEngine, nodes_from
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
@@ -25,6 +25,7 @@ from pearlstreet.ledger.pricing import PriceRule
 from pearlstreet.quotes import service
 from pearlstreet.quotes.calibrating import Learner, reset_calibration, show_calibration
 from pearlstreet.quotes.comparing import Comparison, compare_quote
+from pearlstreet.quotes.finished import finished_quotes
 from pearlstreet.quotes.model import Kind, Question, Quote, State, Wanted, Workload
 from pearlstreet.quotes.scenarios import Changes, run_scenario
 from pearlstreet.quotes.tables import lessons, quotes
@@ -370,3 +371,55 @@ def test_on_postgresql_as_on_sqlite(tmp_path: Path, postgres_store: Store) -> No
     assert found.taught
     assert reset_calibration(center.store, SYSTEM, recipe="tune") == 1
     assert count(center, quotes) == 2
+
+
+PACE = 60.0
+
+
+def hurried(engine: SimulatedEngine) -> SimulatedEngine:
+    """The same cluster, sixty times as fast as the clock."""
+    engine.cluster._scale = PACE
+    return engine
+
+
+def test_a_simulation_faster_than_the_clock_is_compared_and_teaches_in_its_own_time(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="2x8xH100-80G", tick_s=0.1, wrap=hurried)
+    center.step()
+    found = run_to_end(center, 1.2)
+    rows = {row.measure: row for row in found.rows}
+    for measure in ("elapsed_s", "device_s", "price_yuan", "it_kwh"):
+        assert rows[measure].error == pytest.approx(0.2, abs=0.05), measure
+    assert any("60 times" in str(note) for note in found.notes)
+    (lesson,) = center.store.read(lambda tx: tx.rows(sa.select(lessons)))
+    assert lesson["actual"] / lesson["expected"] == pytest.approx(1.2, abs=0.05)
+    (finished,) = finished_quotes(center.store, SYSTEM)
+    assert finished.actual_s == pytest.approx(rows["elapsed_s"].actual)
+    again = ask(center, Workload(kind=Kind.HISTORY, job_name="tune"), Wanted(count=finished.count))
+    (offer,) = again.offers
+    assert offer.elapsed_s.median == pytest.approx(finished.actual_s, rel=0.01), "history counts so, too"
+
+
+def test_where_nothing_runs_an_accepted_job_takes_what_was_quoted(center: Center) -> None:
+    quote = ask(center)
+    found = accept(center, quote)
+    center.finish(found.job.id)
+    center.run(3)
+    Learner().look(center.store)
+    compared = compare_quote(center.store, SYSTEM, quote.id)
+    rows = {row.measure: row for row in compared.rows}
+    assert rows["elapsed_s"].actual is not None
+    assert 0.5 < rows["elapsed_s"].actual / compared.offer.elapsed_s.median < 2
+    assert any("drawn from the quoted range" in str(note) for note in compared.notes)
+    assert compared.taught
+
+
+def test_a_running_job_is_not_judged(center: Center) -> None:
+    quote = ask(center, simulate="1h")
+    accept(center, quote)
+    center.run(10)
+    found = compare_quote(center.store, SYSTEM, quote.id)
+    rows = {row.measure: row for row in found.rows}
+    assert not found.is_over
+    assert rows["elapsed_s"].actual is not None
+    assert rows["elapsed_s"].error is rows["elapsed_s"].inside is rows["price_yuan"].inside is None
+    assert rows["wait_s"].inside, "it has begun: the wait is over"

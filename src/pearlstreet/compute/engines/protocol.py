@@ -203,6 +203,8 @@ class Capabilities:
 
     runs_code: bool = True
     """False: a simulation; environments need not be built and outputs are empty."""
+    pace: float = 1.0
+    """How many times faster than the clock its work goes by: other than 1 only in simulations."""
     images: bool = False
     fractions: bool = False
     """Shares of a device are enforced (not merely counted)."""

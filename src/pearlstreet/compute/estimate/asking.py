@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -43,6 +44,12 @@ class Band:
     def times(self, factor: float) -> Band:
         """All three multiplied."""
         return Band(self.p10 * factor, self.median * factor, self.p90 * factor)
+
+    def quantile(self, share: float) -> float:
+        """What that share of outcomes lies below, log-normal on either side of the middle."""
+        deviations = NormalDist().inv_cdf(min(max(share, 0.001), 0.999)) / Z80
+        side = self.p90 / self.median if deviations > 0 else self.median / self.p10
+        return self.median * float(side**deviations)
 
     @classmethod
     def around(cls, median: float, deviation: float) -> Band:

@@ -6,7 +6,7 @@ Only here are devices allocated, under one named lease; the unique column `alloc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -78,6 +78,8 @@ class Applier:
     """Writes plans. One a process; the named lease keeps it the only one of the center."""
 
     settings: JobsSettings
+    paces: Mapping[str, float] = field(default_factory=dict)
+    """Engine → how many times faster than the clock it works."""
     held: dict[str, Sequence[tuple[str, int, int]]] = field(default_factory=dict)
     """Live attempt → (node, cpu_milli, memory_mib) of its tasks: a placement never changes, so it is parsed once."""
     token: str = ""
@@ -173,7 +175,9 @@ class Applier:
 
     def _place(self, tx: Tx, placement: Placement, row: Row, ask: Ask, background: Background) -> bool:
         attempt_id = tx.new_id("att")
+        engine = background.nodes[placement.tasks[0].node].engine
         usage = usage_of(ask, placement, background.rates, background.nodes)
+        usage = replace(usage, pace=self.paces.get(engine, 1.0))
         rate = rate_of(tx, row["price_version_id"], usage)
         amount = hold_amount(rate, ask.time_limit_s, self.settings.hold_window_s)
         try:
@@ -182,7 +186,6 @@ class Applier:
             self.short[row["id"]] = amount.micro
             _set_reason(tx, row["id"], "balance", error.message.to_json())
             return False
-        engine = background.nodes[placement.tasks[0].node].engine
         attempt = _attempt(
             attempt_id,
             row,

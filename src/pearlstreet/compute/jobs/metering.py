@@ -56,6 +56,8 @@ class Usage:
     memory_mib: int
     pflops_per_card: float | None
     pflops_basis: str
+    pace: float = 1.0
+    """How many times faster than the clock its work goes by: other than 1 only in simulations."""
 
     def demands(self) -> list[Demand]:
         """As the price list sees it."""
@@ -72,6 +74,12 @@ class Usage:
     def to_json(self) -> dict[str, Any]:
         """For the attempt's row."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def work_s(attempt: Row, until_us: int) -> float:
+    """How long an attempt had worked by then, in its own time: what it would have taken by the clock of a real center."""
+    us: int = until_us - attempt["started_us"]
+    return us / US_PER_S * Usage(**attempt["usage"]).pace
 
 
 def usage_of(

@@ -72,7 +72,8 @@ log = structlog.get_logger("planner")
 
 def plan_loop(runtime: Runtime) -> Loop:
     """The loop that decides what runs next and where."""
-    planner = LivePlanner(runtime, Applier(runtime.settings))
+    paces = {name: engine.capabilities().pace for name, engine in runtime.engines.items()}
+    planner = LivePlanner(runtime, Applier(runtime.settings, paces))
     return CycleLoop(
         name="plan_jobs",
         cycle=planner.cycle,

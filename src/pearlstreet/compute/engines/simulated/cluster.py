@@ -66,6 +66,7 @@ class Cluster:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             runs_code=False,
+            pace=self._scale,
             images=True,
             fractions=True,
             multi_node=True,
