@@ -23,6 +23,7 @@ from pearlstreet.tenancy import keys, orgs, users
 from pearlstreet.tenancy.bootstrap import bootstrap
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.scopes import OrgRole
+from tests.cheap_passwords import cheap_passwords
 
 T = TypeVar("T")
 PREFIX = "/api/v1"
@@ -125,6 +126,12 @@ class World:
 @contextmanager
 def a_world(data: Path, **settings: Any) -> Iterator[World]:
     """A center with tenants and 10,000 yuan each."""
+    with cheap_passwords(), _a_world(data, **settings) as made:
+        yield made
+
+
+@contextmanager
+def _a_world(data: Path, **settings: Any) -> Iterator[World]:
     assembled = assemble(Settings(data=data, simulate="2x8xH100-80G", simulate_speed=50, **settings))
     store = assembled.center.store
     take_inventory(assembled.center.runtime, store)

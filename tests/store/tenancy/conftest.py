@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from argon2 import PasswordHasher
+from tests.cheap_passwords import cheap_passwords
 
 from pearlstreet.base.clock import VirtualClock
-from pearlstreet.base.rng import SeededRng
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy import orgs, passwords, sessions, users
+from pearlstreet.tenancy import orgs, sessions, users
 from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.bootstrap import bootstrap
 from pearlstreet.tenancy.model import Actor, Organisation
@@ -21,11 +21,9 @@ PEER = "192.0.2.7"
 
 
 @pytest.fixture(autouse=True)
-def _cheap_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer passes: these tests are about who is let in, not about the cost of guessing."""
-    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-    cheap = passwords.hash_password("nobody has this one", SeededRng(1))
-    monkeypatch.setattr(passwords, "_NOBODY", cheap)
+def _cheap_hash() -> Iterator[None]:
+    with cheap_passwords():
+        yield
 
 
 @dataclass(frozen=True)
