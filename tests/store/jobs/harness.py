@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import VirtualClock
+from pearlstreet.base.clock import US_PER_S, VirtualClock
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.engines.protocol import Engine
@@ -28,6 +29,7 @@ from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
+from pearlstreet.store.loop import Loop
 from pearlstreet.store.sealing import Sealer, SealingKey
 from pearlstreet.store.tables import metadata
 from pearlstreet.tenancy.model import SYSTEM
@@ -47,9 +49,37 @@ def _in_memory() -> Database:
     return made
 
 
+class Turns:
+    """Which loops a server's runner would step now: those that a hint woke, and those whose interval is over."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: set[str] = set()
+        self._awake: set[str] = set()
+        self._next_us: dict[str, int] = {}
+
+    def take(self, loop: Loop) -> bool:
+        """Whether it is this loop's turn; if so, its next one is an interval away."""
+        now_us = self._store.clock.now_us()
+        if loop.name not in self._known:
+            self._known.add(loop.name)
+            self._awake.add(loop.name)
+            for topic in loop.hints:
+                self._store.hints.listen(topic, partial(self._awake.add, loop.name))
+        if loop.name not in self._awake and now_us < self._next_us[loop.name]:
+            return False
+        self._awake.discard(loop.name)
+        self._next_us[loop.name] = now_us + int(loop.interval_s * US_PER_S)
+        return True
+
+    def wake(self, loop: Loop) -> None:
+        """It has more to do."""
+        self._awake.add(loop.name)
+
+
 @dataclass
 class Center:
-    """One such center. `run(s)` moves time; every loop steps once in each tick."""
+    """One such center. `run(s)` moves time; the loops whose turn it is step in each tick."""
 
     folder: Path
     cluster: str = "2x8xH100-80G"
@@ -77,7 +107,8 @@ class Center:
         self.org = create_org(self.store, SYSTEM, ORG)
         top_up(self.store, SYSTEM, self.org.id, parse_yuan(self.balance))
         take_inventory(self.runtime, self.store)
-        self.loops = (*job_loops(self.runtime), *ledger_loops())
+        self.loops: tuple[Loop, ...] = (*job_loops(self.runtime), *ledger_loops())
+        self._turns = Turns(self.store)
 
     def submit(self, org: str = ORG, **spec: Any) -> str:
         """Submit a job that takes 60 s by default; returns its id."""
@@ -85,9 +116,10 @@ class Center:
         return service.submit_job(self.store, SYSTEM, self.runtime, org, parse_json(base | spec)).id
 
     def step(self, tick_s: float | None = None) -> None:
-        """Every loop once, then a tick of time."""
+        """Every loop whose turn it is, then a tick of time."""
         for loop in self.loops:
-            loop.step(self.store)
+            if self._turns.take(loop) and loop.step(self.store):
+                self._turns.wake(loop)
         self.clock.advance(self.tick_s if tick_s is None else tick_s)
 
     def run(self, seconds: float) -> None:
@@ -104,6 +136,11 @@ class Center:
             assert now_us < until_us, [self.job(job_id) for job_id in job_ids]
             self.step(self.tick_s * (1 if now_us - began_us < WATCHED_CLOSELY_US else 5))
         return [self.job(job_id) for job_id in job_ids]
+
+    def lose_node(self, node: str) -> None:
+        """A node dies, and the server has already looked."""
+        self.simulated.cluster.break_node(node)
+        take_inventory(self.runtime, self.store)
 
     def job(self, job_id: str) -> JobView:
         """One job as it is now."""

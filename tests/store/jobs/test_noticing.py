@@ -63,7 +63,7 @@ def test_a_deadline_that_will_not_be_kept_is_told_of_once_and_again_when_it_has_
     late = center.submit(**card, name="late", deadline=_in(center, 20), simulate="2s")
     calm = center.submit(**card, name="calm", deadline=_in(center, 86_400), simulate="2s")
     whole = center.submit(**card, name="whole", deadline=_in(center, 20), simulate="2s", array={"size": 2})
-    center.run(5)
+    center.run(13)
     assert [str(notice) for notice in center.job(late).notices] == [
         str(deadlines.words(deadlines.AT_RISK, center.job(late).ask.deadline_us))  # type: ignore[union-attr]
     ]
@@ -74,7 +74,7 @@ def test_a_deadline_that_will_not_be_kept_is_told_of_once_and_again_when_it_has_
     assert _told(center, late) == [("job.deadline_at_risk", "late")]
     center.loops = tuple(loop for loop in center.loops if loop.name != deadlines.LOOP)
     center.loops += (deadlines.deadline_loop(center.runtime),)  # a server that came back says nothing again
-    center.run(35)
+    center.run(27)
     assert _told(center, late) == [("job.deadline_at_risk", "late"), ("job.deadline_missed", "late")]
     assert _told(center, whole) == [("job.deadline_missed", "whole")]
     assert "not over by its deadline" in str(center.job(center.elements(whole)[1]).notices[0])
