@@ -14,6 +14,9 @@ SEED ?= 1
 BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
+# Tests start hundreds of Python processes. Without kept bytecode each of them would compile everything anew: twice the time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security ledger-scale browser e2e screenshots judges bench engines lock migration clean
 
@@ -48,7 +51,7 @@ imports: setup ## Rooms import only rooms beneath them
 	$(BIN)/lint-imports
 
 unit: setup ## The tests alone, without lint and types (ARGS=... is passed to pytest)
-	$(PYTEST) -n $(JOBS) -m "not slow" --ignore=tests/e2e $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow" --ignore=tests/e2e $(ARGS)
 
 browser: setup ## The console's main stories in Chromium, one center for all
 	$(PYTEST) -m "not slow" tests/e2e
