@@ -164,7 +164,7 @@ class Books(RuleBasedStateMachine):
             amount,
             self.prices.id,
             billable=billable,
-            why_not="" if billable else "a test",
+            why_not=None if billable else text("a test"),
         )
         self.store.write(lambda tx: append_span(tx, span))
         stream.spans.append(span)

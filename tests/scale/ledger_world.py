@@ -274,7 +274,7 @@ class LedgerWorld:
             price_version_id=attempt.price_version_id,
             pflops=self.random.choice((None, 0.989, 0.0652)) if unit is Unit.CARD_BP else None,
             billable=billable,
-            why_not="" if billable else "maintenance",
+            why_not=None if billable else text("maintenance"),
         )
         stream.sequence += 1
         stream.end_us = end_us

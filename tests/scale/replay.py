@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.base.money import Money
-from pearlstreet.base.text import from_json, text
+from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.ledger.book import post
 from pearlstreet.ledger.model import Draft, Entry, Span, TxKind, Unit
 from pearlstreet.ledger.posting import post_spans
@@ -169,7 +169,8 @@ _STREAM_NAMES = (
 
 def _span(row: Mapping[Any, Any]) -> Span:
     names = (*_STREAM_NAMES, "sequence", "start_us", "end_us", "amount", "pflops", "pflops_basis", "why_not")
-    given = {name: row[name] for name in names} | {"unit": Unit(row["unit"])}
+    why_not = Text(row["why_not"]) if row["why_not"] else None
+    given = {name: row[name] for name in names} | {"unit": Unit(row["unit"]), "why_not": why_not}
     return Span(**given, billable=row["state"] != FREE)
 
 

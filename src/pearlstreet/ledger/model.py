@@ -70,8 +70,8 @@ class Span:
     pflops_basis: str = ""
     """`measured`, `assumed` or `unknown`."""
     billable: bool = True
-    why_not: str = ""
-    """Why it is not billed."""
+    why_not: Text | None = None
+    """Why it is not billed; without parameters: its template is what is kept."""
 
 
 class AccountKind(StrEnum):

@@ -28,7 +28,7 @@ def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
     tx.execute(
         sa.update(spans)
         .where(spans.c.stream_id.in_(found), spans.c.state == DUE)
-        .values(state=FREE, why_not=str(reason)[:200])
+        .values(state=FREE, why_not=reason.template[:200])
     )
     charged = _standing_charges(tx, list(found))
     if not charged:

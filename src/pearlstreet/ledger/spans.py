@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.errors import check
+from pearlstreet.base.text import Text, text
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.prices import prices
 from pearlstreet.ledger.refunds import refund_attempt as refund_attempt
 from pearlstreet.ledger.tables import DUE, FREE, spans, streams
 from pearlstreet.store.core import Tx
 
+NOT_BILLED = text("Not billed")
 TOPIC = "spans"
 """Hint: there are spans to post."""
 
@@ -98,7 +100,7 @@ def _use(row: RowMapping) -> Use:
         pflops=row["ledger_spans_pflops"],
         pflops_basis=row["ledger_spans_pflops_basis"],
         billable=row["ledger_spans_state"] != FREE,
-        why_not=row["ledger_spans_why_not"],
+        why_not=Text(row["ledger_spans_why_not"]) if row["ledger_spans_why_not"] else None,
     )
     return Use(span, row["ledger_spans_state"], row["ledger_spans_charge_id"])
 
@@ -139,7 +141,7 @@ def _span_row(stream_id: int, span: Span) -> dict[str, Any]:
         "pflops": span.pflops,
         "pflops_basis": span.pflops_basis,
         "state": DUE if span.billable else FREE,
-        "why_not": "" if span.billable else (span.why_not or "not billed")[:200],
+        "why_not": "" if span.billable else (span.why_not or NOT_BILLED).template[:200],
         "charge_id": None,
     }
 

@@ -46,7 +46,7 @@ def busy(store: Store) -> Store:
     books.write(lambda tx: place_hold(tx, ORG, yuan("3"), "att_1"))
     use(books, 10)
     use(books, 5, external_id="att_2")
-    use(books, 1, external_id="att_3", billable=False, why_not="maintenance")
+    use(books, 1, external_id="att_3", billable=False, why_not=text("maintenance"))
     post_due_spans(books)
     books.write(lambda tx: refund_attempt(tx, "att_2", text("The node failed")))
     use(books, 2, first=10)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from tests.store.ledger.books import NOON, ORG, OTHER, books_are_right, cpu_span, has, opened, use
 
 from pearlstreet.base.errors import BugError, InvalidInput
+from pearlstreet.base.text import text
 from pearlstreet.ledger.model import Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.spans import append_span, spans_of
@@ -95,12 +96,15 @@ def test_use_without_a_price_leaves_nothing_in_a_transaction_that_goes_on(sqlite
 def test_use_that_is_not_billed_costs_nothing_and_says_why(store: Store) -> None:
     books = opened(store)
     use(books, 2)
-    use(books, 2, first=2, billable=False, why_not="maintenance")
+    use(books, 2, first=2, billable=False, why_not=text("Saving its work for a resize"))
     use(books, 1, first=4)
     post_due_spans(books)
     assert has(books).balance.micro == -60_000
     kept = books.read(lambda tx: spans_of(tx, ORG, "job_1"))
-    assert [one.span.why_not for one in kept] == ["", "", "maintenance", "maintenance", ""]
+    why = [one.span.why_not for one in kept]
+    assert [str(one or "") for one in why] == ["", "", *["Saving its work for a resize"] * 2, ""]
+    assert why[2] is not None
+    assert why[2].render("zh-CN") == "为调整规模保存进度"
     books_are_right(books)
 
 

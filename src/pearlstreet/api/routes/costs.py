@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from pearlstreet.api.door import Asker, Door, center_of, query
-from pearlstreet.api.models import Out, Time, Yuan, time_of, yuan_of
+from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
@@ -94,7 +94,7 @@ class Spans(Out):
     items: list[SpanOut]
 
 
-def _span(use: Use) -> dict[str, Any]:
+def _span(use: Use, language: str) -> dict[str, Any]:
     found = use.span
     return {
         "source": found.source,
@@ -109,7 +109,7 @@ def _span(use: Use) -> dict[str, Any]:
         "pflops_basis": found.pflops_basis,
         "price_version_id": found.price_version_id,
         "billable": found.billable,
-        "why_not": found.why_not,
+        "why_not": words(found.why_not, language) or "",
         "state": use.state,
         "charge_id": use.charge_id,
     }
@@ -118,7 +118,7 @@ def _span(use: Use) -> dict[str, Any]:
 @door.get("/{job}/usage", scope="jobs:read", responses={200: {"model": Spans}})
 async def usage(request: Request, job: str, actor: Actor = Asker) -> Response:
     """The usage spans of a job or of one element of an array."""
-    store = center_of(request).store
+    store, language = center_of(request).store, language_of(request)
     return await query(
-        lambda: job_use(store, actor, job), lambda rows: {"items": [_span(row) for row in rows]}
+        lambda: job_use(store, actor, job), lambda rows: {"items": [_span(row, language) for row in rows]}
     )

@@ -17,7 +17,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.outcome import Done
-from pearlstreet.base.text import text
+from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs.fairness import add_use
@@ -143,7 +143,7 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
                     price_version_id=attempt["price_version_id"],
                     pflops=demand.pflops,
                     pflops_basis=usage.pflops_basis if demand.unit is Unit.CARD_BP else "",
-                    billable=not why_not,
+                    billable=why_not is None,
                     why_not=why_not,
                 ),
             )
@@ -160,13 +160,14 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
     tx.execute(_METERED, {"of_attempt": attempt["id"], **values})
 
 
-def _parts(attempt: Row, from_us: int, until_us: int) -> list[tuple[int, int, str]]:
+def _parts(attempt: Row, from_us: int, until_us: int) -> list[tuple[int, int, Text | None]]:
     """Stretches (start, end, why it is not billed): what a job takes to save its work for a resize is ours."""
     asked_us = attempt["stop_asked_us"]
     if attempt["stop_reason"] != StopReason.RESIZED.value or asked_us is None or asked_us >= until_us:
-        return [(from_us, until_us, "")]
+        return [(from_us, until_us, None)]
     asked_us = max(asked_us, from_us)
-    parts = [(from_us, asked_us, ""), (asked_us, until_us, str(text("Saving its work for a resize")))]
+    saving = text("Saving its work for a resize")
+    parts = [(from_us, asked_us, None), (asked_us, until_us, saving)]
     return [part for part in parts if part[0] < part[1]]
 
 
