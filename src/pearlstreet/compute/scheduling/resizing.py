@@ -147,6 +147,8 @@ class Resizing:
         """First of all, jobs that were stopped to go on with another number of tasks; and keep the place of those that are
         being stopped for it."""
         waiting, running = self.snapshot.waiting, self.snapshot.running
+        if not (waiting.resumes_tasks.any() or running.resumes_tasks.any()):
+            return
         rows = np.flatnonzero(waiting.resumes_tasks > 0)
         ids = [waiting.ids[row] for row in rows.tolist()]
         for row in rows[ranked((waiting.submitted_us[rows],), ids)].tolist() if len(rows) else ():

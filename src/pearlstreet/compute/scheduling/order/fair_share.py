@@ -79,11 +79,13 @@ class FairShare(Still):
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, accounts = snapshot.waiting, snapshot.accounts
-        demand, ties = demands(snapshot), by_deadline(snapshot)
+        down, ties = -waiting.priority, by_deadline(snapshot)
+        if not (waiting.project != waiting.project[:1]).any():
+            return Keys((down, *ties))  # who competes with nobody has tags that only rise in this very order
+        demand = demands(snapshot)
         project_share = held(snapshot, config.half_life_s)
         org_share = np.zeros((len(accounts.orgs), 3))
         np.add.at(org_share, accounts.project_org, project_share)
-        down = -waiting.priority
         inside = ranked((down, *ties), waiting.ids)
         project_tag = _tags(
             waiting.project.astype(np.int64), inside, project_share, accounts.project_weight, demand

@@ -35,8 +35,11 @@ def ranked(columns: Columns, ids: Sequence[str]) -> I64:
     count = len(ids)
     if count < 2:
         return np.arange(count)
-    # most columns are the same for everybody: they decide nothing
-    varied: list[NDArray[Any]] = [column for column in columns if (column != column[0]).any()]
+    varied: list[NDArray[Any]] = []
+    for column in columns:
+        # most columns are the same for everybody, and some come twice: they decide nothing
+        if not any(column is one for one in varied) and (column != column[0]).any():
+            varied.append(column)
     if not varied:
         return np.array(sorted(range(count), key=ids.__getitem__), dtype=np.int64)
     if len(varied) == 1:
