@@ -279,6 +279,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         "Why": reason,
         "Owner": who(found["owner"]),
         "Queue": found["queue"],
+        **({"Quote": found["quote_id"]} if found["quote_id"] else {}),
     }
     shown |= {"Price per hour": found["price_per_hour"], "Cost so far": cost["total"]}
     if found["started"] is not None:

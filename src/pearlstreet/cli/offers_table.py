@@ -10,7 +10,7 @@ from pearlstreet.base.amounts import rough_amount
 from pearlstreet.base.clock import US_PER_S, from_rfc3339
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_duration, format_price, format_range, format_rough
-from pearlstreet.cli.output import err, facts, out, say, table, warn
+from pearlstreet.cli.output import err, facts, out, say, table, time_cell, warn
 
 Band = Mapping[str, float]
 MEASURES = {
@@ -35,6 +35,16 @@ def show_offers(offers: Sequence[dict[str, Any]]) -> None:
         _serving(offers)
     else:
         _running(offers)
+    for offer in offers:
+        if (greener := (offer["energy"] or {}).get("greenest_start")) is not None:
+            words = say(
+                "Offer {offer}: begun at {time} UTC it would emit {carbon} kg CO2e, {less} less (not_before in the job)",
+                offer=offer["id"],
+                time=time_cell(greener["start"]),
+                carbon=format_rough(greener["carbon_kg"]),
+                less=f"{greener['less']:.0%}",
+            )
+            err.print(words, style="dim", markup=False)
     said: dict[str, list[str]] = {}
     for offer in offers:
         for words in (*offer["warnings"], *offer["assumed"]):

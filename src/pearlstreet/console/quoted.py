@@ -66,6 +66,8 @@ class Shown:
     """What is asked before it is accepted; empty: it cannot be."""
     warnings: tuple[str, ...]
     """Of this offer and not of all."""
+    greenest: str
+    """What a clearly greener start would bring; empty without one."""
 
 
 def machines(offer: Offer) -> str:
@@ -97,6 +99,7 @@ def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
             facts=tuple(_facts(ask, offer)),
             question=_question(ask, offer, window_s) if offer.spec is not None else "",
             warnings=tuple(ask.say(one) for one in offer.warnings if one not in common),
+            greenest=_greenest(ask, offer),
         )
         for offer, time, price in zip(offers, times, prices, strict=True)
     ]
@@ -183,6 +186,14 @@ def _energy(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
     if energy.carbon_kg is not None:
         rows.append((MEASURES[CARBON][0], energy.carbon_kg, "kg CO₂e"))
     return [(ask.say(name), band(value, unit)) for name, value, unit in rows]
+
+
+def _greenest(ask: Ask, offer: Offer) -> str:
+    found = offer.energy.greenest if offer.energy is not None else None
+    if found is None:
+        return ""
+    kg = format_rough(found.carbon_kg)
+    return ask.say(text("{carbon} kg CO₂e, {less} less", carbon=kg, less=f"{100 * found.less:.0f} %"))
 
 
 def _memory(ask: Ask, offer: Offer) -> str:

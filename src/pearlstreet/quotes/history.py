@@ -11,10 +11,34 @@ from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.quotes.estimating import Past
-from pearlstreet.store.core import Tx
+from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.model import Actor
 
 MOST = 50
 """Runs that count, the newest."""
+LOOKED_AT = 5_000
+"""Jobs among which names are looked for."""
+
+
+def past_names(store: Store, actor: Actor, org_id: str, *, limit: int) -> Sequence[str]:
+    """Names of an organisation's newest jobs that succeeded, each once, the latest first. Raises Forbidden."""
+    actor.require("jobs:read", org_id)
+    newest = (
+        sa.select(jobs.c.id, jobs.c.name)
+        .where(
+            jobs.c.org_id == org_id, jobs.c.state == JobState.SUCCEEDED.value, jobs.c.attempt_id.is_not(None)
+        )
+        .order_by(jobs.c.id.desc())
+        .limit(LOOKED_AT)
+        .subquery()
+    )
+    query = (
+        sa.select(newest.c.name)
+        .group_by(newest.c.name)
+        .order_by(sa.func.max(newest.c.id).desc())
+        .limit(limit)
+    )
+    return [row["name"] for row in store.read(lambda tx: tx.rows(query))]
 
 
 def read_past(tx: Tx, org_id: str, name: str) -> Sequence[Past]:

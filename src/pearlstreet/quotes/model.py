@@ -137,6 +137,17 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class GreenStart:
+    """A later start that would emit clearly less, where carbon is known by the hour."""
+
+    start_us: int
+    carbon_kg: float
+    """Likely, of the same energy."""
+    less: float
+    """Than at the expected start, as a share of that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Energy:
     """What it draws and emits."""
 
@@ -147,6 +158,8 @@ class Energy:
     """What the site pays for the likely energy; None without a tariff."""
     basis: Text | None
     """Which site facts it stands on."""
+    greenest: GreenStart | None = None
+    """None: no start within two days is clearly greener than the expected one, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from pearlstreet.quotes.model import (
     GREENEST,
     SOONEST,
     Energy,
+    GreenStart,
     Kind,
     Offer,
     Price,
@@ -44,6 +45,8 @@ PLAN_FOR = JobSpec(command=("true",))
 
 Footprint = Callable[[Band, int, Band], Energy]
 """IT energy, likely start (µs), run time → what the site makes of it."""
+Greenest = Callable[[Energy, int, Band, int | None], GreenStart | None]
+"""Energy, expected start (µs), run time, deadline (µs) → a clearly greener start."""
 StartOf = Callable[[JobSpec, Band], Start | None]
 
 
@@ -55,6 +58,7 @@ class Terms:
     draft: Draft | None
     prices: PriceVersion
     footprint: Footprint
+    greenest: Greenest
     start_of: StartOf
     now_us: int
 
@@ -65,7 +69,10 @@ def make_offers(found: Sequence[tuple[Candidate, Work]], terms: Terms) -> tuple[
     drafts = [_offer(str(at), candidate, work, terms, specs) for at, (candidate, work) in enumerate(found)]
     short = _thinned(front(_short_enough(drafts)), MOST_PLANNED)
     started = [_with_start(offer, specs[offer.id], terms) if offer.id in specs else offer for offer in short]
-    return named(_thinned(front(started), MOST))
+    kept = _thinned(front(started), MOST)
+    return named(
+        [_with_greenest(offer, specs[offer.id], terms) if offer.id in specs else offer for offer in kept]
+    )
 
 
 def _short_enough(offers: Sequence[Offer]) -> Sequence[Offer]:
@@ -158,6 +165,15 @@ def _with_start(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
     if start is not None and start.likely_us is not None and energy is not None:
         energy = terms.footprint(energy.it_kwh, start.likely_us, offer.elapsed_s)
     return replace(offer, start=start, energy=energy)
+
+
+def _with_greenest(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
+    """The offer with the start at which it would emit clearly less, if there is one."""
+    start, energy = offer.start, offer.energy
+    if start is None or start.likely_us is None or energy is None:
+        return offer
+    greenest = terms.greenest(energy, start.likely_us, offer.elapsed_s, spec.deadline_us)
+    return replace(offer, energy=replace(energy, greenest=greenest))
 
 
 def _measures(offer: Offer) -> tuple[float | None, ...]:
@@ -257,11 +273,13 @@ def named(offers: Sequence[Offer]) -> tuple[Offer, ...]:
     )
 
 
-def refuse_nothing(unfit: Sequence[tuple[Candidate, Unfit]], tried: int, barred: int) -> InvalidInput:
+def refuse_nothing(
+    unfit: Sequence[tuple[Candidate, Unfit]], tried: int, barred: int, *, any_there: bool = True
+) -> InvalidInput:
     """Why there is no offer at all: the nearest miss, and what would help."""
     if not tried and not barred:
         message = text("The center has no accelerator that could be offered")
-        problem = Problem("wanted", message, hint=text("Ask for other accelerators, or another number"))
+        problem = Problem("wanted", message, hint=_none_hint(any_there))
         return InvalidInput(message, problems=[problem])
     if not unfit:
         message = text("Your quotas allow none of the {count} ways to run it", count=barred)
@@ -270,3 +288,9 @@ def refuse_nothing(unfit: Sequence[tuple[Candidate, Unfit]], tried: int, barred:
     message = text("None of the {count} ways to run it works: {why}", count=tried, why=nearest[1].why)
     hint = text("A smaller model or batch, lower precision or more accelerators may fit")
     return InvalidInput(message, hint=hint, problems=[Problem("workload", nearest[1].why, hint=hint)])
+
+
+def _none_hint(any_there: bool) -> Text:
+    if any_there:
+        return text("Ask for other accelerators, or another number")
+    return text("None of its nodes has one at work; to plan with, name hardware: hypothetical 1x8xH100-80G")

@@ -18,7 +18,7 @@ from pearlstreet.quotes.candidates import CPUS_A_CARD, MEMORY_GIB_A_CARD, MOST_C
 from pearlstreet.quotes.estimating import Background, Unfit, Work, check_workload, estimate
 from pearlstreet.quotes.model import Kind, Offer, Workload
 from pearlstreet.quotes.offers import Terms, make_offers, refuse_nothing
-from pearlstreet.quotes.siting import footprints
+from pearlstreet.quotes.siting import Site
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 
@@ -119,8 +119,8 @@ def run_scenario(
     candidates = _machines(rule, changes)
     mfu, tokens = _numbers(rule, changes)
     work = Workload(kind=Kind.TRAIN, model=Model(params=rule.params), tokens=tokens)
-    prices, learnt, footprint, now_us = store.read(
-        lambda tx: (current_prices(tx), read_calibration(tx), footprints(tx), tx.now_us)
+    prices, learnt, site, now_us = store.read(
+        lambda tx: (current_prices(tx), read_calibration(tx), Site.read(tx), tx.now_us)
     )
     known = Background(catalogue(), learnt, "")
     check_workload(work, known.book, ())
@@ -134,7 +134,7 @@ def run_scenario(
             found.append((candidate, made))
     if not found:
         raise refuse_nothing(unfit, len(candidates), 0)
-    terms = Terms(work, None, prices, footprint, lambda spec, elapsed_s: None, now_us)
+    terms = Terms(work, None, prices, site.footprint, site.greenest, lambda spec, elapsed_s: None, now_us)
     flops = FLOPS_PER_TOKEN * rule.params * tokens
     a_day = rule.exaflops * EXA * DAY_S
     return Scenario(

@@ -37,9 +37,9 @@ from pearlstreet.quotes.candidates import Candidate, candidates, is_allowed
 from pearlstreet.quotes.completing import LONGEST_LIMIT_S, Draft, per_task_of, read_draft
 from pearlstreet.quotes.estimating import Background, Past, Unfit, Work, check_workload, estimate
 from pearlstreet.quotes.history import read_past
-from pearlstreet.quotes.model import Kind, Offer, Question, Quote, Start, State
-from pearlstreet.quotes.offers import Footprint, Terms, make_offers, refuse_nothing
-from pearlstreet.quotes.siting import footprints
+from pearlstreet.quotes.model import Kind, Offer, Question, Quote, Start, State, Wanted
+from pearlstreet.quotes.offers import Terms, make_offers, refuse_nothing
+from pearlstreet.quotes.siting import Site
 from pearlstreet.quotes.starting import Asker, expected_start
 from pearlstreet.quotes.storing import offer_from_json, offer_json, question_from_json, question_json
 from pearlstreet.quotes.tables import quotes
@@ -90,7 +90,7 @@ class _Known:
     planner: PlannerConfig
     asker: Asker
     background: Background
-    footprint: Footprint
+    site: Site
     now_us: int
 
 
@@ -185,7 +185,7 @@ def _read(
         planner=runtime.policy.current(tx).planner,
         asker=Asker(where.org_id, where.id, user_of(actor.label), queue),
         background=Background(catalogue(), read_calibration(tx), recipe_key(where.org_id, recipe), past),
-        footprint=footprints(tx),
+        site=Site.read(tx),
         now_us=tx.now_us,
     )
 
@@ -209,14 +209,23 @@ def answer(
             else:
                 fit.append((candidate, made))
         if not fit:
-            raise refuse_nothing(unfit, len(allowed), len(found) - len(allowed))
+            any_there = bool(candidates(snapshot, Wanted()))
+            raise refuse_nothing(unfit, len(allowed), len(found) - len(allowed), any_there=any_there)
 
         def start_of(spec: JobSpec, elapsed_s: Band) -> Start | None:
             if snapshot is None:
                 return None
             return expected_start(snapshot, known.planner, known.asker, spec, elapsed_s)
 
-        terms = Terms(question.workload, draft, known.prices, known.footprint, start_of, known.now_us)
+        terms = Terms(
+            question.workload,
+            draft,
+            known.prices,
+            known.site.footprint,
+            known.site.greenest,
+            start_of,
+            known.now_us,
+        )
         return make_offers(fit, terms), len(allowed)
     finally:
         _working.release()

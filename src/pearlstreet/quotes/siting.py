@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
@@ -11,16 +10,20 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.energy.jobs import energy_of_attempts
+from pearlstreet.energy.model import HOUR_US, Facts
 from pearlstreet.energy.rules import Footprint as Reckoned
-from pearlstreet.energy.rules import Meter
+from pearlstreet.energy.rules import Meter, starts_by_carbon
 from pearlstreet.energy.service import read_facts
-from pearlstreet.quotes.model import Energy
-from pearlstreet.quotes.offers import Footprint
+from pearlstreet.quotes.model import Energy, GreenStart
 from pearlstreet.store.core import Tx
 
 HORIZON_US = 60 * 86_400 * US_PER_S
 """Hours to come are foretold so far; what lasts longer is taken to go on alike."""
 LEAST_US = 3600 * US_PER_S
+WITHIN_US = 48 * HOUR_US
+"""Greener starts are looked for so far: foretold hours repeat after a day, and few wait longer."""
+CLEARLY = 0.05
+"""Less carbon than that is nothing to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +35,47 @@ class Taken:
     carbon_kg: float | None
 
 
-def footprints(tx: Tx) -> Footprint:
+@dataclass(slots=True)
+class Site:
     """What the site makes of some energy, by its facts as of now. Where it has none: nothing but the energy itself."""
-    now_us = tx.now_us
-    until_us = now_us + HORIZON_US
-    facts = read_facts(tx, now_us, until_us)
 
-    @cache
-    def meter() -> Meter:
-        return Meter(facts, now_us, until_us, forecast=True)
+    facts: Facts
+    now_us: int
+    _meter: Meter | None = None
 
-    def of(it_kwh: Band, start_us: int, elapsed_s: Band) -> Energy:
-        if not facts.versions:
+    @classmethod
+    def read(cls, tx: Tx) -> Site:
+        """By the facts that are set."""
+        return cls(read_facts(tx, tx.now_us, tx.now_us + HORIZON_US), tx.now_us)
+
+    def footprint(self, it_kwh: Band, start_us: int, elapsed_s: Band) -> Energy:
+        """Energy of the facility, carbon and cost of a run that begins then."""
+        if not self.facts.versions:
             return Energy(it_kwh, None, None, None, None)
-        begin_us = max(now_us, min(start_us, until_us - LEAST_US))
+        until_us = self.now_us + HORIZON_US
+        if self._meter is None:
+            self._meter = Meter(self.facts, self.now_us, until_us, forecast=True)
+        begin_us = max(self.now_us, min(start_us, until_us - LEAST_US))
         end_us = min(begin_us + max(round(elapsed_s.median * US_PER_S), 1), until_us)
-        return _energy(it_kwh, meter().of(it_kwh.median, begin_us, end_us))
+        return _energy(it_kwh, self._meter.of(it_kwh.median, begin_us, end_us))
 
-    return of
+    def greenest(
+        self, energy: Energy, start_us: int, elapsed_s: Band, deadline_us: int | None = None
+    ) -> GreenStart | None:
+        """The full hour of the next two days from which on it would emit least, if that is clearly less."""
+        if energy.carbon_kg is None:
+            return None
+        begin_us = max(self.now_us, start_us)
+        hours = range(begin_us // HOUR_US + 1, (begin_us + WITHIN_US) // HOUR_US + 1)
+        latest_us = None if deadline_us is None else deadline_us - round(elapsed_s.p90 * US_PER_S)
+        later = [hour * HOUR_US for hour in hours if latest_us is None or hour * HOUR_US <= latest_us]
+        lasts_us = min(max(round(elapsed_s.median * US_PER_S), 1), HORIZON_US // 2)
+        found = starts_by_carbon(self.facts, lasts_us, [begin_us, *later])
+        expected = next((one for one in found if one.start_us == begin_us), None)
+        if expected is None or found[0].g_per_it_kwh > (1 - CLEARLY) * expected.g_per_it_kwh:
+            return None
+        share = found[0].g_per_it_kwh / expected.g_per_it_kwh
+        return GreenStart(found[0].start_us, energy.carbon_kg.median * share, 1 - share)
 
 
 def _energy(it_kwh: Band, found: Reckoned) -> Energy:

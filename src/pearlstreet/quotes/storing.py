@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from pearlstreet.base.money import Money
@@ -12,6 +12,7 @@ from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.quotes.model import (
     Energy,
+    GreenStart,
     Kind,
     Offer,
     Price,
@@ -143,6 +144,7 @@ def _energy(energy: Energy) -> dict[str, Any]:
         "carbon_kg": _band(energy.carbon_kg),
         "cost_micro": None if energy.cost is None else energy.cost.micro,
         "basis": None if energy.basis is None else energy.basis.to_json(),
+        "greenest": None if energy.greenest is None else asdict(energy.greenest),
     }
 
 
@@ -153,6 +155,7 @@ def _to_energy(value: Mapping[str, Any]) -> Energy:
         _maybe_band(value["carbon_kg"]),
         None if value["cost_micro"] is None else Money(value["cost_micro"]),
         None if value["basis"] is None else from_json(value["basis"]),
+        GreenStart(**value["greenest"]) if value.get("greenest") else None,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from tests.store.jobs.harness import ORG, Center
 
+from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound, PaymentRequired
 from pearlstreet.compute.engines.simulated import SimulatedEngine, nodes_from
 from pearlstreet.compute.estimate.building import Model
@@ -18,14 +19,26 @@ from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.service import cancel_job
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool import inventory
-from pearlstreet.energy.model import Carbon, Constant, FactsWish, Flat, Origin, Pue, Tariff
-from pearlstreet.energy.service import set_facts
+from pearlstreet.energy.model import (
+    HOUR_US,
+    Carbon,
+    Constant,
+    FactsWish,
+    Flat,
+    Hourly,
+    Origin,
+    Pue,
+    SeriesKind,
+    Tariff,
+)
+from pearlstreet.energy.service import Import, import_series, set_facts
 from pearlstreet.ledger.prices import publish_prices
 from pearlstreet.ledger.pricing import PriceRule
 from pearlstreet.quotes import service
 from pearlstreet.quotes.calibrating import Learner, reset_calibration, show_calibration
 from pearlstreet.quotes.comparing import Comparison, compare_quote
 from pearlstreet.quotes.finished import finished_quotes
+from pearlstreet.quotes.history import past_names
 from pearlstreet.quotes.model import Kind, Question, Quote, State, Wanted, Workload
 from pearlstreet.quotes.scenarios import Changes, run_scenario
 from pearlstreet.quotes.tables import lessons, quotes
@@ -369,8 +382,91 @@ def test_on_postgresql_as_on_sqlite(tmp_path: Path, postgres_store: Store) -> No
     center.step()
     found = run_to_end(center, 1.2)
     assert found.taught
+    assert [one.recipe for one in show_calibration(center.store, SYSTEM)] == ["", "tune"]
+    assert [one.quote_id for one in finished_quotes(center.store, SYSTEM)] == [found.quote.id]
+    assert past_names(center.store, SYSTEM, center.org.id, limit=9) == ["tune"]
     assert reset_calibration(center.store, SYSTEM, recipe="tune") == 1
     assert count(center, quotes) == 2
+
+
+def test_on_postgresql_quotes_are_listed_accepted_withdrawn_and_expire(
+    tmp_path: Path, postgres_store: Store
+) -> None:
+    center = Center(tmp_path, cluster="2x8xH100-80G", database=postgres_store.database, tick_s=1)
+    center.step()
+    gone, taken, late = ask(center), ask(center), ask(center)
+    accepted = accept(center, taken).job
+    with pytest.raises(Conflict, match=accepted.id):
+        accept(center, taken)
+    service.withdraw_quote(center.store, SYSTEM, gone.id)
+    with pytest.raises(Conflict, match="withdrawn"):
+        accept(center, gone)
+    center.clock.advance(service.VALID_S)
+    with pytest.raises(Conflict, match="valid until"):
+        accept(center, late)
+    by_state = {
+        state: [one.id for one in service.list_quotes(center.store, SYSTEM, states=(state,))]
+        for state in State
+    }
+    assert by_state == {
+        State.OPEN: [], State.ACCEPTED: [taken.id], State.EXPIRED: [late.id], State.WITHDRAWN: [gone.id]
+    }  # fmt: skip
+    newest = service.list_quotes(center.store, SYSTEM, ORG, limit=1)
+    older = service.list_quotes(center.store, SYSTEM, ORG, before=newest[0].id)
+    assert [one.id for one in (*newest, *older)] == [late.id, taken.id, gone.id]
+    assert count(center, jobs) == 1
+
+
+def test_where_carbon_is_known_by_the_hour_a_greener_start_is_named(center: Center) -> None:
+    origin = Origin("grid operator", "2026-01-31")
+    first = center.clock.now_us() // HOUR_US - 24 * 8
+    rows = [
+        f"{to_rfc3339((first + hour) * HOUR_US)},{100 if (first + hour) % 24 == 3 else 500}"
+        for hour in range(24 * 8)
+    ]
+    grid = "\n".join(["from,g_per_kwh", *rows])
+    import_series(
+        center.store, SYSTEM, Import("grid", SeriesKind.CARBON, grid, "grid operator", "2026-01-31")
+    )
+    set_facts(center.store, SYSTEM, FactsWish(Pue(12_000, origin), None, Carbon(Hourly("grid"), origin)))
+    quote = ask(center)
+    assert service.get_quote(center.store, SYSTEM, quote.id) == quote, "it is kept whole"
+    for offer in quote.offers:
+        assert offer.energy is not None
+        assert offer.energy.carbon_kg is not None
+        assert offer.energy.greenest is not None
+        assert offer.energy.greenest.start_us // HOUR_US % 24 == 3
+        assert offer.energy.greenest.less == pytest.approx(0.8, abs=0.1), "these runs take less than an hour"
+        assert offer.energy.greenest.carbon_kg == pytest.approx(
+            offer.energy.carbon_kg.median * (1 - offer.energy.greenest.less)
+        )
+    soon = to_rfc3339(center.clock.now_us() + 2 * HOUR_US)
+    assert center.clock.now_us() // HOUR_US % 24 not in (1, 2, 3), "else the green hour is near"
+    for offer in ask(center, deadline=soon).offers:
+        assert offer.energy is not None
+        assert offer.energy.greenest is None, "the result is needed before"
+
+
+def test_a_center_without_accelerators_says_so_and_what_can_be_asked(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="2xcpu", tick_s=1)
+    center.step()
+    with pytest.raises(InvalidInput) as caught:
+        ask(center)
+    (problem,) = caught.value.problems
+    assert "hypothetical" in str(problem.hint)
+
+
+def test_names_of_finished_jobs_come_once_the_latest_first(center: Center) -> None:
+    for name in ("one", "two", "one", "bad"):
+        center.clock.advance(0.01)
+        code = {"SIMULATE_EXIT_CODE": "1"} if name == "bad" else {}
+        center.finish(center.submit(name=name, simulate="1s", variables=code))
+    assert past_names(center.store, SYSTEM, center.org.id, limit=9) == ["one", "two"]
+    assert past_names(center.store, SYSTEM, center.org.id, limit=1) == ["one"]
+    other = create_org(center.store, SYSTEM, "other")
+    stranger = Actor("eve", "usr_eve", orgs={other.id: OrgRole.OWNER})
+    with pytest.raises((Forbidden, NotFound)):
+        past_names(center.store, stranger, center.org.id, limit=9)
 
 
 PACE = 60.0

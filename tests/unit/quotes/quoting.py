@@ -64,7 +64,8 @@ def at_once(spec: JobSpec, elapsed_s: Band) -> Start:
 def terms(work: Workload = TUNING, **changes: object) -> Terms:
     """What makes estimates offers; `changes` are fields of Terms."""
     usual: dict[str, object] = {
-        "workload": work, "draft": draft(), "prices": PRICES, "footprint": no_facts, "start_of": at_once, "now_us": NOW_US,
+        "workload": work, "draft": draft(), "prices": PRICES, "footprint": no_facts, "greenest": lambda *_: None,
+        "start_of": at_once, "now_us": NOW_US,
     }  # fmt: skip
     return Terms(**(usual | changes))  # type: ignore[arg-type]
 

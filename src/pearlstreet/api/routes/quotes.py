@@ -18,6 +18,7 @@ from pearlstreet.quotes import comparing, scenarios, service
 from pearlstreet.quotes.comparing import Comparison
 from pearlstreet.quotes.model import (
     Energy,
+    GreenStart,
     Kind,
     Offer,
     Price,
@@ -138,6 +139,15 @@ class PriceOut(Out):
     lines: list[LineOut]
 
 
+class GreenStartOut(Out):
+    """A later start that would emit clearly less."""
+
+    start: Time
+    carbon_kg: float
+    less: float
+    """Than at the expected start, as a share of that."""
+
+
 class EnergyOut(Out):
     """What it draws and emits. Null: the site has no fact to reckon it with."""
 
@@ -146,6 +156,8 @@ class EnergyOut(Out):
     carbon_kg: BandOut | None
     cost: Yuan | None
     basis: str | None
+    greenest_start: GreenStartOut | None
+    """Within two days; null: none is clearly greener, or carbon is not known by the hour."""
 
 
 class StartOut(Out):
@@ -350,7 +362,14 @@ def _energy(energy: Energy | None, language: str) -> dict[str, Any] | None:
         "carbon_kg": band_out(energy.carbon_kg),
         "cost": None if energy.cost is None else yuan_of(energy.cost),
         "basis": words(energy.basis, language),
+        "greenest_start": _greenest(energy.greenest),
     }
+
+
+def _greenest(found: GreenStart | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"start": time_of(found.start_us), "carbon_kg": found.carbon_kg, "less": found.less}
 
 
 def _start(start: Start | None, language: str) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ from pearlstreet.compute.estimate.model import PRECISIONS
 from pearlstreet.compute.estimate.shapes import known, plain
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs import views
-from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.console import uploading
 from pearlstreet.console.asking import Answer, Ask, Data, Go, View
@@ -24,6 +23,7 @@ from pearlstreet.console.forms.job_fields import common, more
 from pearlstreet.console.forms.job_text import read
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import SHOWN_MAX, org_of
+from pearlstreet.quotes.history import past_names
 from pearlstreet.quotes.model import Kind, Question
 from pearlstreet.quotes.service import Checked, ask_quote, check_question, get_quote
 from pearlstreet.store.core import Replayed
@@ -127,9 +127,6 @@ def _view(
     facts: list[list[str]] | None = None,
 ) -> View:
     org = org_of(ask)
-    finished = views.list_jobs(
-        ask.store, ask.actor, views.JobFilter(org=org.id, states=(JobState.SUCCEEDED,)), limit=SHOWN_MAX
-    )
     newest = views.list_jobs(ask.store, ask.actor, views.JobFilter(org=org.id), limit=LIKE_MAX)
     groups = [
         replace(group, inputs=tuple(one for one in group.inputs if quote_fields.is_open(one)))
@@ -165,7 +162,7 @@ def _view(
             "models": _models(ask),
             "published": sorted(one.name for one in known().values()),
             "accelerators": sorted(one.name for one in catalogue()),
-            "job_names": list(dict.fromkeys(job.name for job in finished))[:LIKE_MAX],
+            "job_names": past_names(ask.store, ask.actor, org.id, limit=LIKE_MAX),
             "earlier": [(job.id, job.name) for job in newest if job.array_size is None],
             "upload_max": UPLOAD_BYTES_MAX,
         },
