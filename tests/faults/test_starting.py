@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pearlstreet.app.serve import STATE, running, stop
 from pearlstreet.app.settings import Settings, load_settings
+from pearlstreet.app.state import STATE, running, stop
 from pearlstreet.app.wiring import open_store
 from pearlstreet.base.clock import US_PER_S, SystemClock
 from pearlstreet.base.errors import ConfigurationError

@@ -124,7 +124,7 @@ def _first(settings: Any, first: Any) -> First:
 
 def start_detached(data: Path, options: dict[str, Any], *, busy: bool) -> First:
     """Start the server in a session of its own; returns what a first run shows. Raises ConfigurationError."""
-    from pearlstreet.app.serve import running
+    from pearlstreet.app.state import running
 
     state = running(data)
     if state is not None:
@@ -215,8 +215,8 @@ def _announce(settings: Any, first: First, as_json: bool) -> None:
 
 def down(data: Data = None) -> None:
     """Stop the center of the data folder. Running jobs go on; it finds them again."""
-    from pearlstreet.app.serve import stop
     from pearlstreet.app.settings import load_settings
+    from pearlstreet.app.state import stop
 
     folder = load_settings(data, {}).data
     pid = stop(folder)

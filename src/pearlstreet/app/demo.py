@@ -15,7 +15,7 @@ from typing import Any
 
 from pearlstreet.app.commands import start_detached
 from pearlstreet.app.recipes import recipe
-from pearlstreet.app.serve import running
+from pearlstreet.app.state import running
 from pearlstreet.base.errors import ConfigurationError, PearlError
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.base.text import text

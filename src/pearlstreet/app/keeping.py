@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pearlstreet.app.backups import KEPT
-from pearlstreet.app.serve import running
 from pearlstreet.app.settings import Settings, load_settings
+from pearlstreet.app.state import running
 from pearlstreet.app.wiring import open_store
 from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError, Conflict, InvalidInput

@@ -73,7 +73,7 @@ def rotate_key(data: Data = None, yes: Yes = False) -> None:
 
 
 def _needs_no_server(data: Path) -> None:
-    from pearlstreet.app.serve import running
+    from pearlstreet.app.state import running
 
     if running(data) is not None:
         raise Conflict(text("A center runs from {folder}", folder=str(data)), hint=text("pearl down ends it"))

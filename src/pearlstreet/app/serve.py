@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import socket
@@ -11,7 +10,6 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,11 +17,11 @@ import uvicorn
 
 from pearlstreet.app.logs import configure_logs
 from pearlstreet.app.settings import Settings
+from pearlstreet.app.state import STATE, write_state
 from pearlstreet.app.web import create_web
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
-from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.store.loop import LoopRunner
 from pearlstreet.tenancy.bootstrap import FirstKeys, bootstrap
@@ -33,8 +31,6 @@ SWITCH_INTERVAL_S = 0.001
 would wait that long for the next one while requests are parsed."""
 COLLECT_AFTER = (20_000, 20, 1_000)
 """New objects, and generations, after which the collector looks again (Python's default: 700, 10, 10)."""
-STATE = "server.json"
-"""In the data folder: pid and address of the running server."""
 log = structlog.get_logger("server")
 
 
@@ -160,29 +156,3 @@ def _keep_moving() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-
-
-def write_state(file: Path, settings: Settings) -> None:
-    """Leave pid and address for `pearl down` and the CLI."""
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**files.identity(), "url": settings.url}))
-    temporary.replace(file)
-
-
-def running(data: Path) -> dict[str, Any] | None:
-    """What the data folder's server wrote, when it is alive. A process that only got its number is not it."""
-    try:
-        state: dict[str, Any] = json.loads((data / STATE).read_text())
-        same = state["start_ticks"] == files.start_ticks(int(state["pid"]))
-        return state if same and state["boot_id"] == files.boot_id() else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def stop(data: Path) -> int | None:
-    """Ask the data folder's server to end; its pid, or None when none runs. Jobs run on."""
-    state = running(data)
-    if state is None:
-        return None
-    os.kill(int(state["pid"]), signal.SIGTERM)
-    return int(state["pid"])
