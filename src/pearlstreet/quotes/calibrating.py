@@ -7,6 +7,7 @@ long the work takes. Device factors are the center's; a recipe's factor belongs 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.compute.estimate import devices
-from pearlstreet.compute.estimate.learning import Bench, Calibration, Finished, bench_of, calibrate
+from pearlstreet.compute.estimate.learning import (
+    FARTHEST,
+    Bench,
+    Calibration,
+    Finished,
+    bench_of,
+    calibrate,
+)
 from pearlstreet.compute.hardware.bench.result import BenchResult
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.metering import work_s
@@ -176,7 +184,7 @@ def _learn_from(quote_id: str, tx: Tx) -> None:
     offer = next(offer_from_json(one) for one in row["offers"] if one["id"] == row["accepted"])
     actual_s = taken_device_s(tx, row["job_id"], offer)
     entry = devices.find(offer.accelerator, catalogue())
-    if actual_s is None or entry is None:
+    if actual_s is None or entry is None or is_too_fast(offer, actual_s):
         return
     lesson = {
         "kind": RUN,
@@ -191,6 +199,13 @@ def _learn_from(quote_id: str, tx: Tx) -> None:
         "forgotten_us": None,
     }
     tx.execute(sa.insert(lessons).values(**lesson))
+
+
+def is_too_fast(offer: Offer, device_s: float) -> bool:
+    """PURE: whether it cannot have done the work that was quoted: it took less than a quarter of the estimate, or the devices
+    would have had to compute faster than their rated peak."""
+    peak = 0.0 if offer.utilisation is None else offer.utilisation * offer.device_s.median
+    return device_s < max(offer.untaught_device_s * math.exp(-FARTHEST), peak)
 
 
 def taken_device_s(tx: Tx, job_id: str, offer: Offer) -> float | None:

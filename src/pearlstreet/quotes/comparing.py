@@ -17,8 +17,9 @@ from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.ledger.statement import cost_of
+from pearlstreet.quotes.calibrating import is_too_fast, taken_device_s
 from pearlstreet.quotes.model import Offer, Quote
-from pearlstreet.quotes.service import find_quote, quote_of
+from pearlstreet.quotes.service import TEACHING, find_quote, quote_of
 from pearlstreet.quotes.siting import Taken, taken_energy
 from pearlstreet.quotes.tables import lessons
 from pearlstreet.store.core import Row, Store, Tx
@@ -105,7 +106,7 @@ def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
         Compared(name, *pair, is_final=is_over or name == WAIT)
         for name, pair in _pairs(tx, quote, offer, row, tried, took).items()
     )
-    notes = (*_notes(job, tried, is_over), *_pretended(quote, row, tried, tx))
+    notes = (*_notes(job, tried, is_over), *_untaught(tx, quote, offer), *_pretended(quote, row, tried, tx))
     return Comparison(quote, offer, job, rows, is_over, len(tried), bool(taught), notes)
 
 
@@ -172,6 +173,16 @@ def _notes(job: JobView, tried: Sequence[Row], is_over: bool) -> tuple[Text, ...
             )
         )
     return tuple(found)
+
+
+def _untaught(tx: Tx, quote: Quote, offer: Offer) -> tuple[Text, ...]:
+    """Why a run that ended well teaches nothing all the same."""
+    if quote.job_id is None or quote.question.workload.kind not in TEACHING:
+        return ()
+    took_s = taken_device_s(tx, quote.job_id, offer)
+    if took_s is None or not is_too_fast(offer, took_s):
+        return ()
+    return (text("It was faster than this work can be: it did something else, and teaches nothing"),)
 
 
 def _pretended(quote: Quote, job: Row, tried: Sequence[Row], tx: Tx) -> tuple[Text, ...]:

@@ -35,7 +35,7 @@ from pearlstreet.energy.service import Import, import_series, set_facts
 from pearlstreet.ledger.prices import publish_prices
 from pearlstreet.ledger.pricing import PriceRule
 from pearlstreet.quotes import service
-from pearlstreet.quotes.calibrating import Learner, reset_calibration, show_calibration
+from pearlstreet.quotes.calibrating import Learner, is_too_fast, reset_calibration, show_calibration
 from pearlstreet.quotes.comparing import Comparison, compare_quote
 from pearlstreet.quotes.finished import finished_quotes
 from pearlstreet.quotes.history import past_names
@@ -493,6 +493,19 @@ def test_a_simulation_faster_than_the_clock_is_compared_and_teaches_in_its_own_t
     again = ask(center, Workload(kind=Kind.HISTORY, job_name="tune"), Wanted(count=finished.count))
     (offer,) = again.offers
     assert offer.elapsed_s.median == pytest.approx(finished.actual_s, rel=0.01), "history counts so, too"
+
+
+def test_a_run_faster_than_the_work_can_be_teaches_nothing_and_says_so(center: Center) -> None:
+    before = service.offer_named(ask(center), "fastest").elapsed_s
+    found = run_to_end(center, 0.05)
+    assert found.job.state is JobState.SUCCEEDED
+    assert not found.taught
+    assert any("faster than this work can be" in str(note) for note in found.notes)
+    assert show_calibration(center.store, SYSTEM) == []
+    assert service.offer_named(ask(center), "fastest").elapsed_s == before
+    peak = replace(found.offer, utilisation=0.5)
+    assert is_too_fast(peak, 0.49 * peak.device_s.median)
+    assert not is_too_fast(peak, 0.51 * peak.device_s.median)
 
 
 def test_where_nothing_runs_an_accepted_job_takes_what_was_quoted(center: Center) -> None:
