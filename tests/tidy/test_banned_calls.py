@@ -5,6 +5,7 @@ tests/tidy/allowed.toml names the homes with the reason; an entry that nothing n
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -26,6 +27,12 @@ ALLOWED: dict[str, dict[str, str]] = tomllib.loads(
 )
 
 
+@functools.cache
+def _uses() -> list[tuple[str, str, int]]:
+    """(path, full dotted name, line) of every use in the product, for all rules."""
+    return [(path, name, line) for path, tree in modules().items() for name, line in dotted_uses(tree)]
+
+
 def _home(rule: str, path: str) -> str | None:
     return next(
         (prefix for prefix in ALLOWED.get(rule, {}) if path == prefix or path.startswith(f"{prefix}/")), None
@@ -36,14 +43,13 @@ def _home(rule: str, path: str) -> str | None:
 def test_it_stays_at_home(rule: str) -> None:
     pattern = re.compile(RULES[rule])
     strays, used = set(), set()
-    for path, tree in modules().items():
-        for name, line in dotted_uses(tree):
-            if pattern.fullmatch(name):
-                home = _home(rule, path)
-                if home is None:
-                    strays.add(f"src/pearlstreet/{path}:{line} {name}")
-                else:
-                    used.add(home)
+    for path, name, line in _uses():
+        if pattern.fullmatch(name):
+            home = _home(rule, path)
+            if home is None:
+                strays.add(f"src/pearlstreet/{path}:{line} {name}")
+            else:
+                used.add(home)
     assert not strays, "hand it in, or give it a home in allowed.toml:\n" + "\n".join(sorted(strays))
     idle = set(ALLOWED.get(rule, {})) - used
     assert not idle, f"allowed but not needed: {sorted(idle)}"
