@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -157,12 +157,32 @@ def make_busy(center: Center) -> None:
     center.things["month"] = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m")
     question = {"policies": ["fifo"], "extra": "1x8xH100-80G"}
     center.things["what_if"] = center.call("POST", "/what-ifs?org=acme", json=question)["id"]
+    _state_energy(center)
     work = {"kind": "train", "mode": "lora", "model": {"name": "Llama 3.1 8B"}, "tokens": 1e7}
     tune = {"name": "tune", "command": ["python", "tune.py"], "simulate": "11h"}
     quote = center.call("POST", "/quotes", json={"workload": work, "job": tune})["id"]
     center.call("POST", f"/quotes/{quote}/accept", json={"offer": "cheapest"})
-    center.things |= {"quote": quote, "scenario": "1t-50-days"}
+    larger = {**work, "mode": "full", "tokens": 5e8}
+    still_open = center.call("POST", "/quotes", json={"workload": larger, "job": tune})["id"]
+    center.things |= {"quote": quote, "open_quote": still_open, "scenario": "1t-50-days"}
     for name in ("pretrain", "evaluate"):
         center.until(jobs[name], "running")
     for name in ("short", "broken", "unwanted"):
         center.until(jobs[name], *ENDED)
+
+
+def _state_energy(center: Center) -> None:
+    """Facts of the site with a carbon factor for each hour: less at noon, as where the sun shines."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=14)
+    hours = [midnight + timedelta(hours=number) for number in range(24 * 14)]
+    rows = [f"{hour.isoformat()},{320 if 2 <= hour.hour < 8 else 610}" for hour in hours]
+    source = {"source": "grid operator", "as_of": "2026-01-31"}
+    series = {"name": "grid", "kind": "carbon", "csv": "\n".join(["from,g_per_kwh", *rows]), **source}
+    center.call("POST", "/energy/series", "system", json=series)
+    facts = {
+        "pue": {"value": 1.25, **source},
+        "tariff": {"kind": "flat", "yuan_per_kwh": "0.65", **source},
+        "carbon": {"kind": "hourly", "series": "grid", **source},
+        "valid_from": hours[0].isoformat(),
+    }
+    center.call("POST", "/energy/facts", "system", json=facts)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,11 @@ PICTURES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("billing", "owner", "/billing", {}),
     ("statement", "owner", "/billing/statement", {}),
     ("invoice", "owner", "/billing/invoices/{month}", {}),
+    ("quote-ask", "owner", "/quotes/ask", {}),
+    ("quote", "owner", "/quotes/{open_quote}", {}),
+    ("quote-accepted-phone-zh", "owner", "/quotes/{quote}", {"width": 390, "language": "zh-CN"}),
+    ("energy", "owner", "/energy", {}),
+    ("calibration", "owner", "/calibration", {}),
     ("projects", "owner", "/projects", {}),
     ("members", "owner", "/members", {}),
     ("keys", "owner", "/keys", {}),
@@ -56,7 +63,8 @@ PICTURES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 """File name, who looks, at what, and how."""
 
 
-def main() -> None:
+def main(only: Sequence[str]) -> None:
+    """All of them, or those that are named."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="pearl-pictures-") as folder,
@@ -72,6 +80,8 @@ def main() -> None:
                 visitor.sign_in(name)
                 states[name] = visitor.page.context.storage_state()
         for name, who, path, options in PICTURES:
+            if only and name not in only:
+                continue
             with visiting(browser, center, state=states[who], **options) as visitor:
                 size = take(visitor, center, name, path)
             print(f"{name}: {size // 1000} KB")
@@ -100,4 +110,4 @@ def take(visitor: Visitor, center: Center, name: str, path: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

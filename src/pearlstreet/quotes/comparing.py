@@ -113,11 +113,11 @@ def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
 def _pairs(
     tx: Tx, quote: Quote, offer: Offer, row: Row, tried: Sequence[Row], took: Taken | None
 ) -> dict[str, tuple[Band | None, float | None]]:
-    """Measure → as quoted, as it was: by the clock for the wait, in the center's own time for what the run took."""
+    """Measure → as quoted, as it was: in the center's own time."""
     runs = [one for one in tried if one["started_us"] is not None]
     elapsed_s = work_s(runs[-1], runs[-1]["ended_us"] or tx.now_us) if runs else None
-    wait_s = (runs[0]["started_us"] - row["submitted_us"]) / US_PER_S if runs else None
     pace = _pace(tried)
+    wait_s = (runs[0]["started_us"] - row["submitted_us"]) / US_PER_S * pace if runs else None
     spent = _spent(tx, row).micro / MICRO * pace
     price, energy = offer.price, offer.energy
     priced = None
@@ -195,7 +195,7 @@ def _pretended(quote: Quote, job: Row, tried: Sequence[Row], tx: Tx) -> tuple[Te
     if pace != 1.0:
         found.append(
             text(
-                "Simulated {pace} times as fast as the clock: run time, price and energy are as at the clock's pace;"
+                "Simulated {pace} times as fast as the clock: all figures are as at the clock's pace;"
                 " ¥{spent} were billed",
                 pace=f"{pace:g}",
                 spent=str(_spent(tx, job)),
