@@ -59,8 +59,8 @@ browser: setup ## The console's main stories in Chromium, one center for all
 e2e: setup ## Every page of the console as every role, in both languages and themes, at both widths, with axe-core
 	$(PYTEST) -m "slow or not slow" tests/e2e $(ARGS)
 
-screenshots: setup ## Take the pictures of docs/images/console anew
-	$(BIN)/python -m tests.e2e.screenshots
+screenshots: setup ## Take the pictures of docs/images/console anew (ARGS="quote energy" for some)
+	$(BIN)/python -m tests.e2e.screenshots $(ARGS)
 
 tidy: setup ## House rules: banned calls, translations, file names, links
 	$(PYTEST) tests/tidy
