@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 import tomllib
 from collections import defaultdict
@@ -14,8 +15,9 @@ from tests.tidy.templates import page_messages, untraceable_in_pages
 FOLDER = SRC / "locale" / "zh_CN"
 
 
-def messages() -> list[Message]:
-    return messages_in_code() + page_messages()
+@functools.cache
+def messages() -> tuple[Message, ...]:
+    return (*messages_in_code(), *page_messages())
 
 
 def _fields(template: str) -> set[str]:
