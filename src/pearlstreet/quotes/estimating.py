@@ -117,7 +117,9 @@ def check_workload(work: Workload, book: Catalogue, past: Sequence[Past]) -> Non
         elif work.kind in (Kind.INFER, Kind.SERVE):
             serving_of(work, anything, book)
     except InvalidInput as error:
-        problems += [replace(one, field=field_of(one.field)) for one in error.problems]
+        found = [replace(one, field=field_of(one.field)) for one in error.problems]
+        said = {one.field for one in found}  # it is the one to say what is wrong with a field
+        problems = [one for one in problems if one.field not in said] + found
         if not error.problems:
             problems.append(Problem("workload", error.message, hint=error.hint))
     if work.kind is Kind.CUSTOM and devices.find(work.accelerator, book) is None:

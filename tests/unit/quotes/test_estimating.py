@@ -148,7 +148,17 @@ def test_own_jobs_are_averaged_and_their_spread_is_in_the_band() -> None:
 def test_what_is_wrong_is_named_by_field(asked: Workload, fields: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         check_workload(asked, KNOWN.book, ())
-    assert set(fields.split()) <= {problem.field for problem in refused.value.problems}
+    named = [problem.field for problem in refused.value.problems]
+    assert set(fields.split()) <= set(named)
+    assert len(named) == len(set(named)), "nothing is said twice"
+
+
+@pytest.mark.parametrize("name", ["Lama 3.1 8B", "llama-3.1-8b-it"])
+def test_a_misspelt_model_is_recognised(name: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_workload(replace(TUNING, model=Model(name)), KNOWN.book, ())
+    (problem,) = refused.value.problems
+    assert "Llama 3.1 8B" in str(problem.hint)
 
 
 @pytest.mark.parametrize("asked", [TUNING, SERVING, CUSTOM], ids=lambda one: one.kind.value)

@@ -24,7 +24,7 @@ from pearlstreet.compute.estimate.model import (
     Training,
 )
 from pearlstreet.compute.estimate.reading import TYPICAL_BATCH_TOKENS, TYPICAL_SAMPLES
-from pearlstreet.compute.estimate.shapes import architecture, known, plain
+from pearlstreet.compute.estimate.shapes import architecture, known, plain, suggest
 from pearlstreet.compute.hardware.catalogue import Catalogue
 
 MOST = 1e20
@@ -234,7 +234,9 @@ def _shape(model: Model, checks: _Checks) -> Architecture | None:
         checks.wrong(
             "name",
             text("No published architecture is called {name}", name=repr(model.name)),
-            text("Give its parameters, or its layers and hidden size"),
+            text("Did you mean {names}?", names=", ".join(near))
+            if (near := suggest(model.name))
+            else text("Give its parameters, or its layers and hidden size"),
         )
     elif not (published or model.params or model.forward_flops or (model.layers and model.hidden)):
         checks.wrong("params", text("Nothing says how large the model is"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 
@@ -68,6 +69,11 @@ def known() -> Mapping[str, Known]:
         )
         found[plain(entry.name)] = entry
     return found
+
+
+def suggest(name: str, count: int = 3) -> Sequence[str]:
+    """Published names that look most like a misspelt one, best first."""
+    return [known()[near].name for near in get_close_matches(plain(name), known(), n=count, cutoff=0.7)]
 
 
 def architecture(
