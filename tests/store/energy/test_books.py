@@ -180,6 +180,16 @@ def test_use_over_midnight_of_a_month_is_cut_where_it_is_billed(books: Store) ->
     assert december.it_kwh == pytest.approx(RATED_KW)
 
 
+def test_small_figures_are_told_apart_from_their_labels(books: Store) -> None:
+    set_facts(books, CLERK, FACTS)
+    used(books, card_span(books, hours=0.0002))
+    shown = page(draft(books), "en").energy
+    lines = to_plain(draft(books), "en").splitlines()
+    for label, value in shown:
+        assert any(line.startswith(f"{label}  ") and line.endswith(f"  {value}") for line in lines), label
+    assert "0.000 kWh" not in str(shown)
+
+
 def test_refunded_use_is_taken_off(books: Store) -> None:
     set_facts(books, CLERK, FACTS)
     used(books, card_span(books), card_span(books, attempt="att_lost", hours=5))

@@ -15,7 +15,9 @@ def to_plain(invoice: Invoice, language: str = "en") -> str:
     widths = [
         max(width_of(row[column]) for row in (shown.heads, *shown.rows)) for column in range(len(shown.heads))
     ]
-    total = max(60, sum(widths) + 2 * (len(widths) - 1))
+    pairs = (*shown.sums, *shown.energy)
+    widest = max((width_of(label) + 2 + width_of(value) for label, value in pairs), default=0)
+    total = max(60, sum(widths) + 2 * (len(widths) - 1), widest)
     widths[0] += total - sum(widths) - 2 * (len(widths) - 1)
     rule = "─" * total
     lines = [shown.title, rule, *_pairs(shown.facts), "", *_pairs(shown.seller), "", *_pairs(shown.buyer)]
