@@ -210,7 +210,7 @@ def test_a_job_the_platform_loses_again_and_again_fails_at_last(tmp_path: Path) 
         center.run(5)
         live = [row for row in center.attempts(job) if row["state"] == "running"]
         if live:
-            center.lose_node(live[0]["placement"]["tasks"][0]["node"])
+            center.simulated.cluster.break_node(live[0]["placement"]["tasks"][0]["node"])
         if center.job(job).state is JobState.FAILED:
             break
     assert center.job(job).reason_code == "engine_lost"

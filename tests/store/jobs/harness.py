@@ -137,11 +137,6 @@ class Center:
             self.step(self.tick_s * (1 if now_us - began_us < WATCHED_CLOSELY_US else 5))
         return [self.job(job_id) for job_id in job_ids]
 
-    def lose_node(self, node: str) -> None:
-        """A node dies, and the server has already looked."""
-        self.simulated.cluster.break_node(node)
-        take_inventory(self.runtime, self.store)
-
     def job(self, job_id: str) -> JobView:
         """One job as it is now."""
         return get_job(self.store, SYSTEM, job_id)

@@ -171,7 +171,7 @@ def test_a_lost_attempt_is_run_again_and_not_billed(center: Center) -> None:
     job = center.submit(per_task=NODE, simulate="600s", time_limit="1h")
     center.run(100)
     (attempt,) = center.attempts(job)
-    center.lose_node(attempt["placement"]["tasks"][0]["node"])
+    center.simulated.cluster.break_node(attempt["placement"]["tasks"][0]["node"])
     center.run(5)
     assert center.attempts(job)[0]["end_reason"] == "engine_lost"
     assert balance(center.store, SYSTEM, center.org.id).balance == before

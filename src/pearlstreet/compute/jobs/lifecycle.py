@@ -42,6 +42,8 @@ START = "start"
 STOP = "stop"
 WATCH = "watch"
 COLLECT = "collect"
+NODES = "nodes"
+"""An engine lost work: its machines may be gone, and are looked at before more is sent to them."""
 STARTING_MAX_S = 3600.0
 """An engine that has an attempt, of a job or of a build, but never gets it to run (files are put in place meanwhile) has so
 long. Then it is stopped and planned, or built, anew."""
@@ -221,6 +223,8 @@ def close_attempt(
             "due_us": tx.now_us if collect else None,
         },
     )
+    if end_reason is EndReason.ENGINE_LOST:
+        tx.hint(NODES)
     row = job_row(tx, attempt["job_id"])
     if collect:
         move_job(

@@ -12,6 +12,7 @@ import structlog
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptReport, Engine, TaskState
+from pearlstreet.compute.jobs.lifecycle import NODES
 from pearlstreet.compute.jobs.model import AttemptState
 from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.retention import drop_orphans, drop_prepared
@@ -31,7 +32,9 @@ log = structlog.get_logger("sweep")
 
 def inventory_loop(runtime: Runtime) -> Loop:
     """Brings the pool's nodes in line with what engines report."""
-    return CycleLoop(name="inventory", cycle=partial(take_inventory, runtime), interval_s=3.0)
+    return CycleLoop(
+        name="inventory", cycle=partial(take_inventory, runtime), hints=(NODES,), interval_s=3.0, rest=5.0
+    )
 
 
 def take_inventory(runtime: Runtime, store: Store) -> bool:
