@@ -55,4 +55,4 @@ def reset(
     confirm("Forget what was learnt?", yes)
     with client() as center:
         count = center.calibration.reset(device=device, recipe=recipe)
-    done("{count} lessons are forgotten", count=count)
+    done("Lessons forgotten: {count}", count=count)

@@ -85,7 +85,7 @@ def reset(ask: Ask) -> Answer:
         recipe=ask.value("recipe") or None,
         org_id=ask.value("org_id") or None,
     )
-    return Go("/calibration", text("{count} lessons are forgotten", count=count))
+    return Go("/calibration", text("Lessons forgotten: {count}", count=count))
 
 
 PAGES = (Page("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)
