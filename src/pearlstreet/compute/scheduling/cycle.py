@@ -307,7 +307,7 @@ class _Cycle(Resizing):
         """Up to `wanted` jobs, and whether it was searched at all (False: known to be full)."""
         needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
         if needs and self.unheld is not None:
-            if not any(int(np.minimum(chooser.sheet(n, False).fit, tasks).sum()) >= tasks for n in needs):
+            if not any(int(chooser.fit(need).sum()) >= tasks for need in needs):
                 self.full.update((need.key, tasks, False, self.bars) for need in needs)
                 return [], True
             self._reserve_first()
@@ -471,7 +471,7 @@ class _Cycle(Resizing):
         fit = self.room.site.ever.get(need)
         if fit is None:
             fit = self.room.site.ever[need] = self.empty.fit(need, ALL, False)
-        return int(np.minimum(fit, tasks).sum()) >= tasks
+        return int(fit.sum()) >= tasks
 
     def _impossible(self, request: int, tasks: int) -> Callable[[], Reason]:
         def found() -> Reason:

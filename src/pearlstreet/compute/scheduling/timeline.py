@@ -17,7 +17,7 @@ _US = 1_000_000
 
 def fits(room: Room, need: Need, tasks: int) -> bool:
     """Whether the room holds all tasks at once, reservations aside."""
-    return int(np.minimum(room.fit(need, ALL, False), tasks).sum()) >= tasks
+    return int(room.fit(need, ALL, False).sum()) >= tasks
 
 
 class Timeline:

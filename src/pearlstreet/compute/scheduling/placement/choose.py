@@ -58,6 +58,10 @@ class Chooser:
         score, batch = self.scorer.score(self.room, need, rows, fit, lasting)
         return fit, np.where(fit > 0, score, np.inf), batch
 
+    def fit(self, need: Need) -> I64:
+        """How many tasks each node can take now, reservations aside. Good until something is taken."""
+        return self._seeker.fit(self.room, need) if self._seeker is not None else self.sheet(need, False).fit
+
     def sheet(self, need: Need, lasting: bool) -> _Sheet:
         """Fit, score and batch of every node."""
         lasting = lasting and self.room.reserved
