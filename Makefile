@@ -81,8 +81,8 @@ sim: setup ## Simulate centers under faults (SECONDS=90, WORKERS=2, FIRST=1 for 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100; ARGS=... is passed to pytest)
 	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py $(ARGS)
 
-fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1)
-	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) $(PYTEST) -m "slow or not slow" tests/fuzz $(ARGS)
+fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1 WORKERS=2)
+	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) PEARL_FUZZ_WORKERS=$(WORKERS) $(PYTEST) -m "slow or not slow" tests/fuzz $(ARGS)
 
 security: setup ## Every file name, address, attempt to leave the sandbox, and search for secrets
 	PEARL_SECURITY_ALL=1 $(PYTEST) -m "slow or not slow" tests/security

@@ -18,6 +18,7 @@ from tests.fuzz.served import ROLES, Served, served
 
 REQUESTS = int(os.environ.get("PEARL_FUZZ_REQUESTS", "1000"))
 SEED = int(os.environ.get("PEARL_FUZZ_SEED", "1"))
+WORKERS = int(os.environ.get("PEARL_FUZZ_WORKERS", "1"))
 
 
 @pytest.mark.slow
@@ -26,7 +27,7 @@ def test_the_api_holds_its_word(tmp_path: Path, capsys: pytest.CaptureFixture[st
         with capsys.disabled():
             print(line, flush=True)
 
-    report = fuzz(tmp_path, REQUESTS, SEED, tell)
+    report = fuzz(tmp_path, REQUESTS, SEED, tell, WORKERS)
     tell(str(report))
     assert report.total >= REQUESTS
     assert not report.findings, "\n".join(str(finding) for finding in report.findings.values())

@@ -76,7 +76,7 @@ def set_quota(
         )
         found = tx.scalar(sa.select(quotas.c.id).where(here))
         values = {"guaranteed": wish.guaranteed, "maximum": wish.maximum, "borrow": wish.borrow}
-        row_id = found or tx.new_id("quo")
+        row_id = found or tx.new_id("qta")
         if found:
             tx.execute(sa.update(quotas).where(quotas.c.id == found).values(**values))
         else:
