@@ -40,8 +40,13 @@ class _Piece:
 @dataclass(slots=True)
 class _Current:
     version: tuple[object, ...]
-    until_s: float
     value: Future[Any] = field(default_factory=Future)
+    until_s: float = 0.0
+    """Counts once it is made: who asks meanwhile waits, however long that takes."""
+
+    def serves(self, version: tuple[object, ...], now_s: float) -> bool:
+        """Whether somebody who asks now may have it."""
+        return self.version == version and (not self.value.done() or now_s < self.until_s)
 
 
 @dataclass(slots=True)
@@ -74,10 +79,7 @@ def shared(store: Store, key: Hashable, for_s: float, make: Callable[[], T]) -> 
             shelf.pieces.pop(key, None)
         raise
     with shelf.lock:
-        shelf.pieces.pop(key, None)
-        while len(shelf.pieces) >= PIECES_MAX:
-            del shelf.pieces[next(iter(shelf.pieces))]
-        shelf.pieces[key] = _Piece(made, store.clock.monotonic_s() + for_s)
+        _put(shelf.pieces, key, _Piece(made, store.clock.monotonic_s() + for_s))
     return made
 
 
@@ -87,30 +89,25 @@ def current(store: Store, key: Hashable, make: Callable[[], T]) -> T:
     An open page asks when it is told of a change; with many pages open, all of them ask at once.
     """
     row = store.read(lambda tx: tx.first(VERSION))
-    version, now_s, shelf = tuple(row.values()) if row else (), store.clock.monotonic_s(), _shelf(store)
+    version, shelf = tuple(row.values()) if row else (), _shelf(store)
     with shelf.lock:
-        found = shelf.current.get(key)
-        mine = found is None or found.version != version or found.until_s <= now_s
-        if found is None or mine:
-            shelf.current.pop(key, None)
-            while len(shelf.current) >= PIECES_MAX:
-                del shelf.current[next(iter(shelf.current))]
-            found = shelf.current[key] = _Current(version, now_s + CURRENT_S)
-    if not mine:
+        others = shelf.current.get(key)
+        if others is None or not others.serves(version, store.clock.monotonic_s()):
+            others, mine = None, _Current(version)
+            _put(shelf.current, key, mine)
+    if others is not None:
         try:
-            value: T = found.value.result(WAIT_S)
+            value: T = others.value.result(WAIT_S)
             return value
         except Exception:  # noqa: BLE001  its maker is told; this visitor finds out for itself
             return make()
     try:
         made = make()
     except BaseException as error:
-        with shelf.lock:
-            if shelf.current.get(key) is found:
-                del shelf.current[key]
-        found.value.set_exception(error)
+        mine.value.set_exception(error)  # over at once: `until_s` is past
         raise
-    found.value.set_result(made)
+    mine.until_s = store.clock.monotonic_s() + CURRENT_S
+    mine.value.set_result(made)
     return made
 
 
@@ -128,3 +125,11 @@ def rights(actor: Actor) -> Hashable:
 def _shelf(store: Store) -> _Shelf:
     with _shelves_lock:
         return _shelves.setdefault(store.hints, _Shelf())
+
+
+def _put(pieces: dict[Hashable, T], key: Hashable, piece: T) -> None:
+    """Keep it as the newest; the oldest go when there are too many."""
+    pieces.pop(key, None)
+    while len(pieces) >= PIECES_MAX:
+        del pieces[next(iter(pieces))]
+    pieces[key] = piece
