@@ -156,7 +156,7 @@ def _wait(quote: Quote, offer: Offer) -> Band | None:
         return None
     found = (start.earliest_us, start.likely_us, start.latest_us)
     early, likely, late = (max(0.0, (at_us - quote.created_us) / US_PER_S) for at_us in found)
-    return Band(early, likely, late)
+    return Band(early, likely, late).times(start.pace)
 
 
 def _notes(job: JobView, tried: Sequence[Row], is_over: bool) -> tuple[Text, ...]:

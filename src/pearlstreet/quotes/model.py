@@ -120,6 +120,8 @@ class Start:
     latest_us: int | None = None
     position: int | None = None
     why: Text | None = None
+    pace: float = 1.0
+    """How many times faster than the clock the center worked: its moments are the clock's, lengths of work its own."""
 
 
 @dataclass(frozen=True, slots=True)

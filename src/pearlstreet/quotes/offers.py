@@ -44,9 +44,9 @@ PLAN_FOR = JobSpec(command=("true",))
 """What stands for the job of a question without a draft when prices and starts are worked out."""
 
 Footprint = Callable[[Band, int, Band], Energy]
-"""IT energy, likely start (µs), run time → what the site makes of it."""
+"""IT energy, likely start (µs), run time by the clock → what the site makes of it."""
 Greenest = Callable[[Energy, int, Band, int | None], GreenStart | None]
-"""Energy, expected start (µs), run time, deadline (µs) → a clearly greener start."""
+"""Energy, expected start (µs), run time by the clock, deadline (µs) → a clearly greener start."""
 StartOf = Callable[[JobSpec, Band], Start | None]
 
 
@@ -61,6 +61,12 @@ class Terms:
     greenest: Greenest
     start_of: StartOf
     now_us: int
+    pace: float = 1.0
+    """How many times faster than the clock the center works: its energy is drawn at the hours of the clock."""
+
+    def by_clock_s(self, elapsed_s: Band) -> Band:
+        """How long it takes by the clock."""
+        return elapsed_s.times(1 / self.pace)
 
 
 def make_offers(found: Sequence[tuple[Candidate, Work]], terms: Terms) -> tuple[Offer, ...]:
@@ -97,6 +103,14 @@ def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[
     assumed = list(work.assumed)
     if not serve and isinstance(made, JobSpec):
         assumed.append(text("Time limit: the slower end of the time and a quarter more"))
+    if terms.pace != 1.0:
+        assumed.append(
+            text(
+                "Simulated {pace} times as fast as the clock: by it the work is over so much sooner than its time says;"
+                " expected starts reckon with that",
+                pace=f"{terms.pace:g}",
+            )
+        )
     return Offer(
         id=at,
         names=(),
@@ -107,7 +121,7 @@ def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[
         elapsed_s=work.elapsed_s,
         device_s=work.device_s,
         price=price,
-        energy=terms.footprint(work.it_kwh, terms.now_us, work.elapsed_s),
+        energy=terms.footprint(work.it_kwh, terms.now_us, terms.by_clock_s(work.elapsed_s)),
         start=None,
         layout=work.layout,
         memory_gib=work.memory_gib,
@@ -163,7 +177,7 @@ def _with_start(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
     """The offer with its expected start, and its energy at that time."""
     start, energy = terms.start_of(spec, offer.elapsed_s), offer.energy
     if start is not None and start.likely_us is not None and energy is not None:
-        energy = terms.footprint(energy.it_kwh, start.likely_us, offer.elapsed_s)
+        energy = terms.footprint(energy.it_kwh, start.likely_us, terms.by_clock_s(offer.elapsed_s))
     return replace(offer, start=start, energy=energy)
 
 
@@ -172,7 +186,8 @@ def _with_greenest(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
     start, energy = offer.start, offer.energy
     if start is None or start.likely_us is None or energy is None:
         return offer
-    greenest = terms.greenest(energy, start.likely_us, offer.elapsed_s, spec.deadline_us)
+    by_clock_s = terms.by_clock_s(offer.elapsed_s)
+    greenest = terms.greenest(energy, start.likely_us, by_clock_s, spec.deadline_us)
     return replace(offer, energy=replace(energy, greenest=greenest))
 
 
@@ -183,8 +198,9 @@ def _measures(offer: Offer) -> tuple[float | None, ...]:
     What serves for a fixed time is measured by the time of one answer, and by its tokens.
     """
     time, served, each = offer.elapsed_s.median, offer.served, 1.0
-    begin_us = offer.start.likely_us if offer.start is not None else None
-    end = None if begin_us is None else begin_us / 1e6 + time
+    start, end = offer.start, None
+    if start is not None and start.likely_us is not None:
+        end = start.likely_us / 1e6 + time / start.pace
     if served is not None and offer.elapsed_s.p10 == offer.elapsed_s.p90:
         time, each = served.ttft_s.median + served.tpot_s.median, served.carried_tokens_per_s
     price = None if offer.price is None else offer.price.median.micro / each

@@ -197,7 +197,7 @@ def answer(
     if not _working.acquire(timeout=PATIENCE_S):
         raise Unavailable(text("Other quotes are being worked out"), retry_after_s=5)
     try:
-        snapshot = runtime.board.snapshot()
+        snapshot, pace = runtime.board.snapshot(), runtime.pace
         found = candidates(snapshot, question.wanted)
         allowed = [one for one in found if not one.owned or _allowed(one, draft, known)]
         fit: list[tuple[Candidate, Work]] = []
@@ -215,7 +215,7 @@ def answer(
         def start_of(spec: JobSpec, elapsed_s: Band) -> Start | None:
             if snapshot is None:
                 return None
-            return expected_start(snapshot, known.planner, known.asker, spec, elapsed_s)
+            return expected_start(snapshot, known.planner, known.asker, spec, elapsed_s, pace)
 
         terms = Terms(
             question.workload,
@@ -225,6 +225,7 @@ def answer(
             known.site.greenest,
             start_of,
             known.now_us,
+            pace,
         )
         return make_offers(fit, terms), len(allowed)
     finally:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.hypothetical import suppose
+from pearlstreet.compute.scheduling.hypothetical import Supposed, suppose
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.rows import WaitingJob
 from pearlstreet.quotes.model import Start
@@ -31,10 +31,18 @@ class Asker:
 
 
 def expected_start(
-    snapshot: Snapshot, config: PlannerConfig, asker: Asker, spec: JobSpec, elapsed_s: Band
+    snapshot: Snapshot,
+    config: PlannerConfig,
+    asker: Asker,
+    spec: JobSpec,
+    elapsed_s: Band,
+    pace: float = 1.0,
 ) -> Start:
-    """The planner's own answer for this specification as one more waiting job."""
-    ask = ask_of(spec)
+    """The planner's own answer for this specification as one more waiting job.
+
+    `pace`: the center works so many times as fast as the clock, by which the planner reckons.
+    """
+    ask, by_clock_s = ask_of(spec), elapsed_s.times(1 / pace)
     job = WaitingJob(
         id=NOBODY,
         org=asker.org,
@@ -43,18 +51,20 @@ def expected_start(
         tasks=ask.tasks,
         priority=spec.priority,
         submitted_us=snapshot.now_us,
-        time_limit_s=spec.time_limit_s,
-        predicted_s=elapsed_s.median,
-        predicted_low_s=elapsed_s.p10,
-        predicted_high_s=elapsed_s.p90,
+        time_limit_s=spec.time_limit_s / pace,
+        predicted_s=by_clock_s.median,
+        predicted_low_s=by_clock_s.p10,
+        predicted_high_s=by_clock_s.p90,
         preemptible=spec.preemptible,
         not_before_us=spec.not_before_us or 0,
         deadline_us=spec.deadline_us or 0,
         user=asker.user,
         queue=asker.queue,
     )
-    answer = suppose(snapshot, config, job)
-    now = snapshot.now_us
+    return replace(_start(suppose(snapshot, config, job), snapshot.now_us, spec), pace=pace)
+
+
+def _start(answer: Supposed, now: int, spec: JobSpec) -> Start:
     if answer.wait is None:
         return Start("free", now, now, now + PLACED_US)
     wait, found = answer.wait, answer.wait.reason.start

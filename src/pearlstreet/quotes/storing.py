@@ -165,13 +165,15 @@ def _start(start: Start) -> dict[str, Any]:
         "at_us": [start.earliest_us, start.likely_us, start.latest_us],
         "position": start.position,
         "why": None if start.why is None else start.why.to_json(),
+        "pace": start.pace,
     }
 
 
 def _to_start(value: Mapping[str, Any]) -> Start:
     why = None if value["why"] is None else from_json(value["why"])
     earliest_us, likely_us, latest_us = value["at_us"]
-    return Start(value["basis"], earliest_us, likely_us, latest_us, value["position"], why)
+    pace = value.get("pace", 1.0)
+    return Start(value["basis"], earliest_us, likely_us, latest_us, value["position"], why, pace)
 
 
 def _served(served: Served) -> dict[str, Any]:

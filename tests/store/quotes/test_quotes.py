@@ -495,6 +495,41 @@ def test_a_simulation_faster_than_the_clock_is_compared_and_teaches_in_its_own_t
     assert offer.elapsed_s.median == pytest.approx(finished.actual_s, rel=0.01), "history counts so, too"
 
 
+def test_in_a_center_faster_than_the_clock_starts_are_expected_by_the_clock(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x8xH100-80G", tick_s=0.1, wrap=hurried)
+    center.step()
+    node = {"accelerator": "any", "count": 8, "cpus": 1, "memory_gib": 1}
+    center.submit(per_task=node, time_limit="2h", simulate="2h")
+    center.run(5)
+    quote = ask(center, simulate="60s")
+    offer = service.offer_named(quote, "fastest")
+    assert offer.start is not None
+    assert offer.start.basis == "limits"
+    assert offer.start.likely_us is not None
+    ends_us = 2 * 3600 / PACE * 1e6
+    assert 0.4 * ends_us < offer.start.likely_us - quote.created_us < ends_us, (
+        "two hours of work are two minutes"
+    )
+    assert any("60 times" in str(note) for note in offer.assumed)
+    accepted = accept(center, quote)
+    waiting = center.submit(per_task=node)
+    center.run(2)
+    wait = center.runtime.board.wait_of(waiting)
+    assert wait is not None
+    assert wait.reason.start is not None
+    limit_us = (7200 + offer.time_limit_s) / PACE * 1e6
+    assert wait.reason.start.latest_us is not None
+    assert wait.reason.start.latest_us - quote.created_us < 1.1 * limit_us, (
+        "what waits before it is as fast, too"
+    )
+    center.finish(accepted.job.id)
+    (row,) = [one for one in compare_quote(center.store, SYSTEM, quote.id).rows if one.measure == "wait_s"]
+    assert row.quoted is not None
+    assert row.actual is not None
+    assert row.actual > 0.8 * 7200, "the wait is told in the center's own time"
+    assert row.quoted.p90 == pytest.approx(row.actual, rel=0.1), "by then the limit of what ran was over"
+
+
 def test_a_run_faster_than_the_work_can_be_teaches_nothing_and_says_so(center: Center) -> None:
     before = service.offer_named(ask(center), "fastest").elapsed_s
     found = run_to_end(center, 0.05)

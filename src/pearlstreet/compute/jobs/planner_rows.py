@@ -22,13 +22,12 @@ _LIVE = sa.select(
     attempts.c.id,
     attempts.c.started_us,
     attempts.c.placed_us,
-    attempts.c.time_limit_s,
     attempts.c.stop_reason,
 ).where(attempts.c.state.in_(LIVE_ATTEMPT))
 _WHOLE = (
     sa.select(
         attempts.c.id, attempts.c.job_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
-        attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.stop_reason,
+        attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.usage, attempts.c.stop_reason,
         jobs.c.priority, jobs.c.array_id, jobs.c.submitted_us, jobs.c.owner, jobs.c.name, jobs.c.queue, jobs.c.served_device_us,
         sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
     )
@@ -78,9 +77,9 @@ class LiveAttempts:
             kept, started_us = self.known[row.id], row.started_us or row.placed_us
             ending = row.stop_reason is not None
             if kept.started_us != started_us or kept.ending != ending:
-                until_us = started_us + int(row.time_limit_s * US_PER_S)
+                lasts_us = (kept.expected_end_us or 0) - kept.started_us
                 self.known[row.id] = replace(
-                    kept, started_us=started_us, expected_end_us=until_us, ending=ending
+                    kept, started_us=started_us, expected_end_us=started_us + lasts_us, ending=ending
                 )
         return [*self.known.values(), *self._kept(tx, predict)]
 
@@ -124,7 +123,7 @@ def _running(row: Row, predict: Predict) -> RunningAttempt:
         ),
         priority=row["priority"],
         started_us=started_us,
-        expected_end_us=started_us + int(row["time_limit_s"] * US_PER_S),
+        expected_end_us=started_us + int(row["time_limit_s"] / row["usage"].get("pace", 1.0) * US_PER_S),
         preemptible=ask.preemptible,
         ending=row["stop_reason"] is not None,
         array=row["array_id"] or "",

@@ -73,7 +73,7 @@ log = structlog.get_logger("planner")
 def plan_loop(runtime: Runtime) -> Loop:
     """The loop that decides what runs next and where."""
     paces = {name: engine.capabilities().pace for name, engine in runtime.engines.items()}
-    planner = LivePlanner(runtime, Applier(runtime.settings, paces))
+    planner = LivePlanner(runtime, Applier(runtime.settings, paces), runtime.pace)
     return CycleLoop(
         name="plan_jobs",
         cycle=planner.cycle,
@@ -107,6 +107,8 @@ class LivePlanner:
 
     runtime: Runtime
     applier: Applier
+    pace: float = 1.0
+    """How many times faster than the clock jobs run: the planner's times are all the clock's."""
     revision: int = 0
     asks: dict[str, Ask] = field(default_factory=dict)
     users: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -187,7 +189,7 @@ class LivePlanner:
                 like = (row.org_id, user, stem(plain_name(name)), ask.request(), ask.tasks)
                 if like not in guesses:  # of many thousands most are runs of the same few things
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
-                job = _waiting_job(row, ask, user, guesses[like], resumes.get(row.id, 0))
+                job = _waiting_job(row, ask, user, guesses[like], resumes.get(row.id, 0), self.pace)
             self.queue[row.id] = job
             waiting.append(job)
         return waiting, codes
@@ -261,7 +263,9 @@ def _changed(job: WaitingJob, row: Any) -> bool:
     )
 
 
-def _waiting_job(row: Any, ask: Ask, user: str, guess: Prediction | None, resumes: int) -> WaitingJob:
+def _waiting_job(
+    row: Any, ask: Ask, user: str, guess: Prediction | None, resumes: int, pace: float
+) -> WaitingJob:
     return WaitingJob(
         id=row.id,
         org=row.org_id,
@@ -270,7 +274,7 @@ def _waiting_job(row: Any, ask: Ask, user: str, guess: Prediction | None, resume
         tasks=ask.tasks,
         priority=row.priority,
         submitted_us=row.submitted_us,
-        time_limit_s=ask.time_limit_s,
+        time_limit_s=ask.time_limit_s / pace,
         preemptible=ask.preemptible,
         not_before_us=row.not_before_us,
         deadline_us=ask.deadline_us or 0,

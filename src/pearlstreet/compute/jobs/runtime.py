@@ -163,3 +163,8 @@ class Runtime:
         self.policy.initial = self.settings.policy
         kept = DecisionLog(self.folders.decisions, self.settings.decisions)
         object.__setattr__(self, "decisions", kept)
+
+    @property
+    def pace(self) -> float:
+        """How many times faster than the clock jobs run; of several engines that of the slowest."""
+        return min((engine.capabilities().pace for engine in self.engines.values()), default=1.0)
