@@ -10,6 +10,7 @@ import pytest
 from tests.api.world import World
 
 ORIGIN = {"source": "contract", "as_of": "2026-01-01"}
+ALWAYS = {"name": "all", "yuan_per_kwh": "0.6"}
 FACTS: dict[str, Any] = {
     "pue": {"value": 1.25, **ORIGIN},
     "tariff": {"kind": "flat", "yuan_per_kwh": "0.8", **ORIGIN},
@@ -54,6 +55,14 @@ def test_facts_are_set_by_the_system_duty_and_read_by_everybody(world: World) ->
             },
             "tariff.periods[0].hours",
         ),
+        (
+            {"tariff": {"kind": "flat", "yuan_per_kwh": "1", "holidays": ["2026-10-01"], **ORIGIN}},
+            "tariff.holidays",
+        ),
+        (
+            {"tariff": {"kind": "time_of_use", "periods": [ALWAYS], "working_days": ["soon"], **ORIGIN}},
+            "tariff.working_days[0]",
+        ),
         ({"carbon": {"kind": "constant", "g_per_kwh": -0.1, **ORIGIN}}, "carbon.g_per_kwh"),
         ({"carbon": {"kind": "hourly", "series": "nowhere", **ORIGIN}}, "carbon.series"),
         ({"core": {"watts": 5000, **ORIGIN}}, "core.watts"),
@@ -71,6 +80,45 @@ def test_what_cannot_be_true_is_named_and_nothing_is_set(
     assert answer.status_code == 422, answer.text
     assert field in [problem["field"] for problem in answer.json()["problems"]]
     assert world.get("/energy/facts").json()["items"] == before
+
+
+def test_everything_that_is_wrong_is_told_at_once(world: World) -> None:
+    rest = {"name": "rest", "yuan_per_kwh": "cheap", "days": "holidays"}
+    calendar = {"holidays": ["2026-10-01..2026-09-01", "2026-10-01"], "working_days": ["2026-10-01"]}
+    wrong = {
+        "pue": {"value": 7, "source": "", "as_of": "yesterday"},
+        "tariff": {"kind": "time_of_use", "zone": "Mars/Base", "periods": [rest], **calendar, **ORIGIN},
+        "carbon": {"kind": "constant", "source": "x", "as_of": "2026-01-01"},
+        "core": {"watts": -1, **ORIGIN},
+        "valid_from": "soon",
+    }
+    answer = world.post("/energy/facts", "system", json=wrong)
+    assert answer.status_code == 422
+    assert sorted(problem["field"] for problem in answer.json()["problems"]) == [
+        "carbon.g_per_kwh", "core.watts", "pue.as_of", "pue.source", "pue.value", "tariff.holidays[0]", "tariff.periods",
+        "tariff.periods[0].yuan_per_kwh", "tariff.working_days", "tariff.working_days", "tariff.zone", "valid_from",
+    ]  # fmt: skip
+    for part, field in (({"kind": "hourly"}, "series"), ({"kind": "flat"}, "yuan_per_kwh")):
+        answer = world.post(
+            "/energy/facts", "system", json={"pue": {"value": 7, **ORIGIN}, "tariff": {**part, **ORIGIN}}
+        )
+        fields = [problem["field"] for problem in answer.json()["problems"]]
+        assert fields.count(f"tariff.{field}") == 1, fields
+        assert "pue.value" in fields
+
+
+def test_a_tariff_with_holidays_is_shown_as_it_can_be_set_again(world: World) -> None:
+    rest = {"name": "rest", "yuan_per_kwh": "0.2", "days": "holidays", "hours": [11, 12]}
+    calendar = {"holidays": ["2026-10-01..2026-10-03", "2026-09-25"], "working_days": ["2026-09-20"]}
+    tariff = {"kind": "time_of_use", "periods": [ALWAYS, rest], **calendar, **ORIGIN}
+    made = world.post("/energy/facts", "system", json=FACTS | {"tariff": tariff})
+    assert made.status_code == 201, made.text
+    shown = world.get("/energy", "viewer").json()["facts"]["tariff"]
+    assert shown["holidays"] == ["2026-10-01", "2026-10-02", "2026-10-03", "2026-09-25"]
+    assert shown["working_days"] == ["2026-09-20"]
+    again = world.post("/energy/facts", "system", json=FACTS | {"tariff": shown})
+    assert again.status_code == 201, again.text
+    assert again.json()["tariff"] == shown
 
 
 def test_a_series_is_imported_read_and_used(world: World) -> None:

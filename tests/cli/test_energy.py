@@ -33,6 +33,25 @@ def test_facts_are_set_step_by_step_and_shown(center: Center, ada: Pearl) -> Non
     assert "A PUE is from 1 to 5" in refused.err
 
 
+def test_holidays_are_named_and_stay_with_other_hours(center: Center, ada: Pearl) -> None:
+    system = center.as_("system")
+    system.right("energy", "set", "--pue", "1.3", "--price", "0.5", *ORIGIN)
+    assert "Only a tariff by month, day and hour" in system("energy", "set", "--holidays", "2026-10-01").err
+    bands = [part for price in ("peak=1.1", "flat=0.7", "valley=0.3") for part in ("--period-price", price)]
+    hours = ("energy", "set", "--tariff-hours", "cn-shanghai", *bands, *ORIGIN)
+    system.right(*hours, "--holidays", "2026-10-01..2026-10-07, 2026-01-01", "--working-days", "2026-10-10")
+    shown = ada.right("energy", "show").out
+    assert "2026-01-01, 2026-10-01..2026-10-07" in shown
+    assert "法定节假日" in ada.right("energy", "show", PEARL_LANG="zh-CN").out
+    system.right(*hours)
+    system.right("energy", "set", "--working-days", "")
+    tariff = ada.right("energy", "show", "--json").value["facts"]["tariff"]
+    assert len(tariff["holidays"]) == 8
+    assert tariff["working_days"] == []
+    assert tariff["source"] == "contract"
+    assert "neither a day" in system("energy", "set", "--holidays", "2026-10-32").err
+
+
 def test_a_large_file_is_imported_in_parts_and_errors_keep_their_lines(
     center: Center, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

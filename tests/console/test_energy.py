@@ -62,6 +62,31 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_is_set(console: Console) 
     assert words(system.get("/energy")).count("in force") == before
 
 
+def test_a_calendar_is_typed_as_runs_of_days_and_shown_so(console: Console) -> None:
+    system = console.visitor("system")
+    calendar = {
+        "tariff_periods": FORM["tariff_periods"] + "deep valley; 0.1; 10; holidays; 10-13",
+        "tariff_holidays": "2026-09-25..2026-09-27\r\n2026-10-01..2026-10-07",
+        "tariff_working_days": "2026-09-20，2026-10-10",
+    }
+    answer = system.post("/energy", "set", {**FORM, **calendar})
+    assert answer.headers["location"] == "/energy", words(answer)
+    page = system.get("/energy")
+    assert "public holidays" in words(page)
+    assert "2026-09-25..2026-09-27, 2026-10-01..2026-10-07" in words(page)
+    assert "2026-09-20, 2026-10-10</textarea>" in page.text, "the form holds what is set"
+    wrong = {"pue": "0.5", "tariff_holidays": "2026-10-07..2026-10-01", "tariff_working_days": "2026-10-09"}
+    answer = system.post("/energy", "set", {**FORM, **calendar, **wrong})
+    assert answer.status_code == 422
+    told = unescape(words(answer))
+    for said in (
+        "A PUE is from 1 to 5",
+        "is neither a day nor days in a row",
+        "2026-10-09 is no Saturday or Sunday",
+    ):
+        assert said in told
+
+
 def test_hours_are_imported_from_a_file(console: Console) -> None:
     system = console.visitor("system")
     token = system.token()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,7 @@ ORIGIN = Origin("x", "2026-01-01")
 START = int(datetime(2026, 3, 27, tzinfo=UTC).timestamp())
 """Two days before clocks go forward in Europe; a weekend is inside."""
 SPAN = 5 * 86_400 // STEP_S
+DAYS = (*(date(2026, 3, day) for day in range(26, 32)), date(2026, 4, 1), date(2026, 4, 2))
 ZONES = ("Asia/Shanghai", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns", "UTC")
 
 seconds = st.integers(0, SPAN).map(lambda steps: START + steps * STEP_S)
@@ -57,7 +58,12 @@ def tariffs(draw: st.DrawFn) -> Tariff | None:
         Period("late", draw(price), hours=late, days=Days.WORKDAYS),
         Period("weekend", draw(price), hours=late, days=Days.WEEKENDS),
     )
-    return Tariff(TimeOfUse(draw(st.sampled_from(ZONES)), periods), ORIGIN)
+    if draw(st.booleans()):
+        some = tuple(draw(st.sets(st.integers(0, 23), min_size=1)))
+        periods += (Period("holiday", draw(price), hours=some, days=Days.HOLIDAYS),)
+    holidays = tuple(draw(st.sets(st.sampled_from(DAYS))))
+    worked = tuple(day for day in DAYS if day.weekday() >= 5 and day not in holidays and draw(st.booleans()))
+    return Tariff(TimeOfUse(draw(st.sampled_from(ZONES)), periods, holidays, worked), ORIGIN)
 
 
 @st.composite
@@ -124,8 +130,14 @@ def _price(tariff: Tariff | None, moment: int, facts: Facts) -> int | None:
     local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment)).astimezone(
         ZoneInfo(tariff.rule.zone)
     )
+    holiday = local.date() in tariff.rule.holidays
+    weekend = holiday or (local.weekday() >= 5 and local.date() not in tariff.rule.working_days)
     for period in tariff.rule.periods:
-        weekend = local.weekday() >= 5
+        if holiday and period.days is Days.HOLIDAYS and local.hour in period.hours:
+            return period.micro_per_kwh
+    for period in tariff.rule.periods:
+        if period.days is Days.HOLIDAYS:
+            continue
         fits = period.days is Days.ALL or (period.days is Days.WEEKENDS) == weekend
         if fits and local.hour in period.hours and local.month in period.months:
             return period.micro_per_kwh

@@ -17,11 +17,13 @@ PearlError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
 
 from pearlstreet.base.text import Text, text
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,21 @@ class PearlError(Exception):
 
 class InvalidInput(PearlError):
     code, status = "invalid_input", 422
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What is wrong with the parts of an input, each read by itself, so that all of it is told at once."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def read(self, reader: Callable[[], T], instead: T) -> T:
+        """What `reader` reads; where that is wrong, `instead`, and what is wrong is kept."""
+        try:
+            return reader()
+        except InvalidInput as error:
+            self.problems += error.problems
+            return instead
 
 
 class Unauthenticated(PearlError):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pearlstreet.base.days import format_days, parse_day, split_runs
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_figure, format_runs
@@ -21,7 +22,14 @@ energy = typer.Typer(
 )
 PART_BYTES = 1_000_000
 """Of a file sent at once; a request has a limit."""
-DAYS = {"all": "every day", "workdays": "Monday to Friday", "weekends": "Saturday and Sunday"}
+DAYS = {
+    "all": "every day",
+    "workdays": "Monday to Friday",
+    "weekends": "Saturday and Sunday",
+    "holidays": "public holidays",
+}
+WITH_CALENDAR = DAYS | {"workdays": "working days", "weekends": "weekends"}
+CALENDAR = {"holidays": "Public holidays", "working_days": "Worked weekend days"}
 PARTS = ("pue", "tariff", "carbon", "core")
 
 
@@ -83,6 +91,8 @@ def _show(found: Mapping[str, Any], names: Mapping[str, str]) -> None:
         shown["Note"] = found["note"]
     facts(shown)
     if tariff is not None and tariff["periods"]:
+        calendar = {name: tariff[name] for name in CALENDAR if tariff[name]}
+        days = WITH_CALENDAR if calendar else DAYS
         out.title("Tariff")
         table(
             ("Period", "Yuan per kWh", "Months", "Days", "Hours"),
@@ -91,13 +101,14 @@ def _show(found: Mapping[str, Any], names: Mapping[str, str]) -> None:
                     one["name"],
                     one["yuan_per_kwh"],
                     format_runs(one["months"]).replace(",", ", "),
-                    say(DAYS[one["days"]]),
+                    say(days[one["days"]]),
                     format_runs(one["hours"]).replace(",", ", "),
                 )
                 for one in tariff["periods"]
             ],
             right=(1,),
         )
+        facts({CALENDAR[name]: format_days(map(parse_day, named)) for name, named in calendar.items()})
 
 
 def _with_source(value: str, part: Mapping[str, Any]) -> str:
@@ -162,6 +173,12 @@ def set_facts(
         list[str] | None,
         typer.Option(help="Yuan per kWh of its periods, e.g. peak=1.1", metavar="NAME=YUAN"),
     ] = None,
+    holidays: Annotated[
+        str | None, typer.Option(help="Public holidays of the tariff, e.g. 2026-10-01..2026-10-07,2026-01-01")
+    ] = None,
+    working_days: Annotated[
+        str | None, typer.Option(help="Saturdays and Sundays that are worked, e.g. 2026-02-14,2026-02-28")
+    ] = None,
     price_series: Annotated[str | None, typer.Option(help="Imported series of prices")] = None,
     carbon: Annotated[float | None, typer.Option(help="g CO2e per kWh at all hours")] = None,
     carbon_preset: Annotated[str | None, typer.Option(help="Published factor: pearl energy presets")] = None,
@@ -188,7 +205,9 @@ def set_facts(
             body["tariff"] = {"kind": "hourly", "series": price_series, **origin}
         if tariff_hours is not None:
             preset = _preset(center.energy.presets()["tariff_hours"], tariff_hours, "--tariff-hours")
-            body["tariff"] = _priced(preset, period_price or [], origin)
+            kept = {name: (body.get("tariff") or {}).get(name, []) for name in CALENDAR}
+            body["tariff"] = _priced(preset, period_price or [], origin) | kept
+        _name_days(body, {"holidays": holidays, "working_days": working_days}, origin)
         if carbon is not None:
             body["carbon"] = {"kind": "constant", "g_per_kwh": carbon, **origin}
         if carbon_series is not None:
@@ -211,6 +230,20 @@ def set_facts(
         number=made["number"],
         time=time_cell(made["valid_from"]),
     )
+
+
+def _name_days(body: dict[str, Any], given: Mapping[str, str | None], origin: Mapping[str, str]) -> None:
+    """The calendar of the tariff, where it is given; an empty one takes it back."""
+    wanted = {name: list(split_runs(written)) for name, written in given.items() if written is not None}
+    if not wanted:
+        return
+    tariff = body.get("tariff")
+    if tariff is None or tariff["kind"] != "time_of_use":
+        option = "--holidays" if "holidays" in wanted else "--working-days"
+        message = text("Only a tariff by month, day and hour has holidays and working days")
+        hint = text("Set one with --tariff-hours or --file")
+        raise InvalidInput(message, hint=hint, problems=[Problem(option, message, hint=hint)])
+    body["tariff"] = tariff | wanted | {name: value for name, value in origin.items() if value}
 
 
 def _kept(current: Mapping[str, Any] | None) -> dict[str, Any]:

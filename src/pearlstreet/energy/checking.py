@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from itertools import product
 
+from pearlstreet.base.days import format_days, parse_day, parse_run
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.energy.model import (
     KINDS_OF_DAY,
     ONE_BP,
+    SATURDAY,
     Carbon,
     Constant,
     CorePower,
@@ -22,7 +25,7 @@ from pearlstreet.energy.model import (
     Pue,
     Tariff,
     TimeOfUse,
-    table_of,
+    having,
 )
 from pearlstreet.ledger.months import zone_of
 
@@ -35,11 +38,15 @@ CORE_MOST_MW = 500_000
 PERIODS_MOST = 100
 YEARS_US = 10 * 366 * 86_400_000_000
 SOURCE_LETTERS = 500
-_DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+YEARS = (1990, 2100)
+DAYS_MOST = 1000
+"""Holidays of a tariff, and as many working days: decades of them."""
+SHOWN = 5
+"""Days that one message names."""
 
 
-def check_wish(wish: FactsWish, now_us: int) -> None:
-    """Raise InvalidInput unless the facts can be true."""
+def problems_of(wish: FactsWish, now_us: int) -> list[Problem]:
+    """Why the facts cannot be true; nothing where they can."""
     problems = [
         *_pue(wish.pue),
         *(_tariff(wish.tariff) if wish.tariff else ()),
@@ -50,8 +57,7 @@ def check_wish(wish: FactsWish, now_us: int) -> None:
         problems.append(Problem("valid_from", text("Facts begin to hold within ten years of now")))
     if len(wish.note) > 500:
         problems.append(Problem("note", text("At most {count} characters fit", count=500)))
-    if problems:
-        raise InvalidInput(text("The facts of the site are not usable"), problems=problems)
+    return problems
 
 
 def check_origin(origin: Origin, where: str) -> Iterator[Problem]:
@@ -68,9 +74,19 @@ def check_origin(origin: Origin, where: str) -> Iterator[Problem]:
 
 def _is_day(value: str) -> bool:
     try:
-        return bool(_DAY.match(value)) and 1990 <= date.fromisoformat(value).year <= 2100
+        return YEARS[0] <= parse_day(value).year <= YEARS[1]
     except ValueError:
         return False
+
+
+def read_run(written: str, where: str) -> tuple[date, ...]:
+    """A day of a tariff's calendar, or several in a row. Raises InvalidInput naming `where`."""
+    try:
+        return parse_run(written)
+    except ValueError:
+        message = text("{value} is neither a day nor days in a row", value=written[:40] or "-")
+        hint = text("Such as 2026-10-01..2026-10-07")
+        raise InvalidInput(message, problems=[Problem(where, message, hint=hint)]) from None
 
 
 def _pue(pue: Pue) -> Iterator[Problem]:
@@ -107,6 +123,7 @@ def _time_of_use(rule: TimeOfUse) -> Iterator[Problem]:
     if len(rule.periods) > PERIODS_MOST:
         yield Problem("tariff.periods", text("At most {count} periods fit", count=PERIODS_MOST))
         return
+    yield from _calendar(rule)
     sound = True
     for index, period in enumerate(rule.periods):
         where = f"tariff.periods[{index}]"
@@ -125,36 +142,51 @@ def _time_of_use(rule: TimeOfUse) -> Iterator[Problem]:
 
 
 def _each_hour_once(rule: TimeOfUse) -> Iterator[Problem]:
-    """The first hour that no period has, and the first that two have."""
-    table = table_of(rule)
-    for month, kinds in enumerate(table, 1):
-        for kind, hours in enumerate(kinds):
-            for hour, found in enumerate(hours):
-                if found is None:
-                    words = _when(month, kind, hour)
-                    yield Problem("tariff.periods", text("No period has {when}", when=words))
-                    return
-    for month in range(1, 13):
-        for kind, days in enumerate(KINDS_OF_DAY):
-            for hour in range(24):
-                having = [
-                    period.name
-                    for period in rule.periods
-                    if month in period.months and hour in period.hours and period.days in (Days.ALL, days)
-                ]
-                if len(having) > 1:
-                    names = " + ".join(having[:2])
-                    message = text(
-                        "Two periods have {when}: {names}", when=_when(month, kind, hour), names=names
-                    )
-                    yield Problem("tariff.periods", message)
-                    return
+    """The first hour that no period has; else the first that two have."""
+    double = None
+    for month, days, hour in product(range(1, 13), KINDS_OF_DAY, range(24)):
+        found = having(rule.periods, days, month, hour)
+        if not found:
+            message = text("No period has {when}", when=_when(month, days, hour))
+            yield Problem("tariff.periods", message)
+            return
+        if len(found) > 1 and double is None:
+            names = " + ".join(period.name for period in found[:2])
+            double = text("Two periods have {when}: {names}", when=_when(month, days, hour), names=names)
+    if double is not None:
+        yield Problem("tariff.periods", double)
 
 
-def _when(month: int, kind: int, hour: int) -> Text:
-    if kind:
+def _when(month: int, days: Days, hour: int) -> Text:
+    if days is Days.HOLIDAYS:
+        return text("hour {hour} of holidays in month {month}", hour=hour, month=month)
+    if days is Days.WEEKENDS:
         return text("hour {hour} of weekends in month {month}", hour=hour, month=month)
     return text("hour {hour} of workdays in month {month}", hour=hour, month=month)
+
+
+def _calendar(rule: TimeOfUse) -> Iterator[Problem]:
+    """What is wrong with the holidays and the days that make up for them: the first few days of each kind of mistake."""
+    for name, days in (("holidays", rule.holidays), ("working_days", rule.working_days)):
+        where = f"tariff.{name}"
+        if len(days) > DAYS_MOST:
+            yield Problem(where, text("At most {count} days fit", count=DAYS_MOST))
+        elif twice := sorted(day for day, count in Counter(days).items() if count > 1):
+            yield Problem(where, text("{days} is named twice", days=format_days(twice[:SHOWN])))
+        if outside := [day for day in days if not YEARS[0] <= day.year <= YEARS[1]]:
+            message = text("{days} is not between 1990 and 2100", days=format_days(outside[:SHOWN]))
+            yield Problem(where, message)
+    if both := sorted(set(rule.holidays) & set(rule.working_days)):
+        message = text("{days} is a holiday and a working day at once", days=format_days(both[:SHOWN]))
+        yield Problem("tariff.working_days", message)
+    if idle := sorted(day for day in set(rule.working_days) if day.weekday() < SATURDAY):
+        message = text("{days} is no Saturday or Sunday: it is worked anyway", days=format_days(idle[:SHOWN]))
+        yield Problem("tariff.working_days", message)
+    if not rule.holidays and any(period.days is Days.HOLIDAYS for period in rule.periods):
+        hint = text("Such as 2026-10-01..2026-10-07")
+        yield Problem(
+            "tariff.holidays", text("A period is for holidays, and no day is named as one"), hint=hint
+        )
 
 
 def _carbon(carbon: Carbon) -> Iterator[Problem]:

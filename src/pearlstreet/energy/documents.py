@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from pearlstreet.energy.model import (
@@ -21,6 +22,9 @@ from pearlstreet.energy.model import (
     Tariff,
     TimeOfUse,
 )
+
+CALENDAR = ("holidays", "working_days")
+"""Of a time-of-use tariff; tariffs of before have none."""
 
 
 def to_document(wish: FactsWish) -> dict[str, Any]:
@@ -72,7 +76,8 @@ def _part(part: Tariff | Carbon | None) -> dict[str, Any] | None:
         }
         for period in rule.periods
     ]
-    return found | {"kind": "time_of_use", "zone": rule.zone, "periods": periods}
+    calendar = {name: [day.isoformat() for day in getattr(rule, name)] for name in CALENDAR}
+    return found | {"kind": "time_of_use", "zone": rule.zone, "periods": periods, **calendar}
 
 
 def _origin(part: Mapping[str, Any]) -> Origin:
@@ -96,6 +101,7 @@ def _tariff(part: Mapping[str, Any]) -> Flat | TimeOfUse | Hourly:
             )
             for one in part["periods"]
         ),
+        **{name: tuple(map(date.fromisoformat, part.get(name, ()))) for name in CALENDAR},
     )
 
 

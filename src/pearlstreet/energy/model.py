@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 
@@ -25,14 +26,18 @@ class Origin:
 
 
 class Days(StrEnum):
-    """Which days a period of a tariff covers. Public holidays count as the day of the week they fall on."""
+    """Which days a period of a tariff covers: Monday to Friday, Saturday and Sunday, but for what the tariff's calendar says.
+
+    At hours that no period of `holidays` covers, holidays count as weekends.
+    """
 
     ALL = "all"
     WORKDAYS = "workdays"
     WEEKENDS = "weekends"
+    HOLIDAYS = "holidays"
 
 
-KINDS_OF_DAY = (Days.WORKDAYS, Days.WEEKENDS)
+KINDS_OF_DAY = (Days.WORKDAYS, Days.WEEKENDS, Days.HOLIDAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,24 @@ class TimeOfUse:
 
     zone: str
     periods: tuple[Period, ...]
+    holidays: tuple[date, ...] = ()
+    """Public holidays."""
+    working_days: tuple[date, ...] = ()
+    """Saturdays and Sundays that are worked to make up for them."""
+
+    def kind_of(self, day: date) -> Days:
+        """Which kind of day it is: one of KINDS_OF_DAY."""
+        return _calendar(self.holidays, self.working_days).get(
+            day, Days.WEEKENDS if day.weekday() >= SATURDAY else Days.WORKDAYS
+        )
+
+
+SATURDAY = 5
+
+
+@lru_cache(maxsize=64)
+def _calendar(holidays: tuple[date, ...], working_days: tuple[date, ...]) -> Mapping[date, Days]:
+    return dict.fromkeys(working_days, Days.WORKDAYS) | dict.fromkeys(holidays, Days.HOLIDAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +215,22 @@ class Facts:
 
 
 @lru_cache(maxsize=64)
-def table_of(tariff: TimeOfUse) -> Sequence[Sequence[Sequence[Period | None]]]:
-    """[month − 1][0 workday, 1 weekend][hour] → its period; the first one that has it. None: none has."""
-    found: list[list[list[Period | None]]] = [[[None] * 24 for _ in KINDS_OF_DAY] for _ in range(12)]
-    for period in tariff.periods:
-        for month in period.months:
-            for kind, days in enumerate(KINDS_OF_DAY):
-                if period.days in (Days.ALL, days):
-                    for hour in period.hours:
-                        found[month - 1][kind][hour] = found[month - 1][kind][hour] or period
-    return found
+def table_of(periods: tuple[Period, ...]) -> Mapping[Days, Sequence[Sequence[Period | None]]]:
+    """Kind of day → [month − 1][hour] → its period; the first one that has it. None: none has."""
+    return {
+        days: [[_first(periods, days, month, hour) for hour in range(24)] for month in range(1, 13)]
+        for days in KINDS_OF_DAY
+    }
+
+
+def having(periods: Sequence[Period], days: Days, month: int, hour: int) -> Sequence[Period]:
+    """The periods that have an hour of that kind of day."""
+    those = [period for period in periods if month in period.months and hour in period.hours]
+    if days is Days.HOLIDAYS:
+        own = [period for period in those if period.days is days]
+        return own or having(periods, Days.WEEKENDS, month, hour)
+    return [period for period in those if period.days in (Days.ALL, days)]
+
+
+def _first(periods: Sequence[Period], days: Days, month: int, hour: int) -> Period | None:
+    return next(iter(having(periods, days, month, hour)), None)

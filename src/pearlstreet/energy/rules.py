@@ -244,7 +244,7 @@ def _local(tariff: TimeOfUse, us: int) -> tuple[int | None, int]:
     """The price at a moment, and when the hour of the clock on the wall ends."""
     local = (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(tariff.zone))
     into_us = (local.minute * 60 + local.second) * 1_000_000 + local.microsecond
-    period = table_of(tariff)[local.month - 1][local.weekday() >= 5][local.hour]
+    period = table_of(tariff.periods)[tariff.kind_of(local.date())][local.month - 1][local.hour]
     return (None if period is None else period.micro_per_kwh), us + HOUR_US - into_us
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
+from pearlstreet.base.errors import Conflict, Gathered, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
-from pearlstreet.energy.checking import check_origin, check_wish
+from pearlstreet.energy.checking import check_origin, problems_of
 from pearlstreet.energy.documents import from_row, to_document
 from pearlstreet.energy.hours import add_hours, find_series, read_hours, series_of
 from pearlstreet.energy.model import (
@@ -42,14 +42,16 @@ SHOWN_DAYS = 400
 SERIES_MOST = 200
 
 
-def set_facts(store: Store, actor: Actor, wish: FactsWish) -> SiteFacts:
+def set_facts(store: Store, actor: Actor, wish: FactsWish, unread: Sequence[Problem] = ()) -> SiteFacts:
     """Set a new version. One that is to hold from a time in the past counts for what is reckoned from now on; issued
-    invoices stay as they are. Raises InvalidInput, NotFound (series), Forbidden."""
+    invoices stay as they are. Raises InvalidInput with everything that is wrong, Forbidden.
+
+    `unread`: what could not even be read, in whose place something stands in the wish.
+    """
     actor.require(WRITE)
 
     def command(tx: Tx) -> SiteFacts:
-        check_wish(wish, tx.now_us)
-        found = replace(wish, tariff=_named_tariff(tx, wish.tariff), carbon=_named_carbon(tx, wish.carbon))
+        found = _checked(tx, wish, unread)
         number = (tx.scalar(sa.select(sa.func.max(energy_facts.c.number))) or 0) + 1
         row = {
             "number": number,
@@ -69,6 +71,20 @@ def set_facts(store: Store, actor: Actor, wish: FactsWish) -> SiteFacts:
         return from_row(row)
 
     return store.write(command)
+
+
+def _checked(tx: Tx, wish: FactsWish, unread: Sequence[Problem]) -> FactsWish:
+    """The facts with their series by id. Raises InvalidInput."""
+    known = {one.field.partition("[")[0] if one.field.endswith("]") else one.field for one in unread}
+    wrong = Gathered([*unread, *(one for one in problems_of(wish, tx.now_us) if one.field not in known)])
+    found = replace(
+        wish,
+        tariff=wrong.read(lambda: _named_tariff(tx, wish.tariff), wish.tariff),
+        carbon=wrong.read(lambda: _named_carbon(tx, wish.carbon), wish.carbon),
+    )
+    if wrong.problems:
+        raise InvalidInput(text("The facts of the site are not usable"), problems=wrong.problems)
+    return found
 
 
 def list_facts(
@@ -231,13 +247,13 @@ def _versions(tx: Tx, before_us: int) -> tuple[SiteFacts, ...]:
 
 
 def _named_tariff(tx: Tx, tariff: Tariff | None) -> Tariff | None:
-    if tariff is None or not isinstance(tariff.rule, Hourly):
+    if tariff is None or not isinstance(tariff.rule, Hourly) or not tariff.rule.series_id:
         return tariff
     return replace(tariff, rule=_named(tx, tariff.rule, SeriesKind.PRICE, "tariff.series"))
 
 
 def _named_carbon(tx: Tx, carbon: Carbon | None) -> Carbon | None:
-    if carbon is None or not isinstance(carbon.rule, Hourly):
+    if carbon is None or not isinstance(carbon.rule, Hourly) or not carbon.rule.series_id:
         return carbon
     return replace(carbon, rule=_named(tx, carbon.rule, SeriesKind.CARBON, "carbon.series"))
 

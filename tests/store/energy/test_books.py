@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -25,7 +27,17 @@ from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.energy.books import statement_energy
 from pearlstreet.energy.invoices import draft_invoice, issue_invoice
-from pearlstreet.energy.model import Carbon, Constant, CorePower, FactsWish, Flat, Pue, Tariff
+from pearlstreet.energy.model import (
+    Carbon,
+    Constant,
+    CorePower,
+    Days,
+    FactsWish,
+    Flat,
+    Period,
+    Pue,
+    Tariff,
+)
 from pearlstreet.energy.service import set_facts
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.ledger.invoices.model import Invoice
@@ -113,6 +125,19 @@ def test_an_invoice_shows_machines_facility_carbon_and_cost_apart(books: Store) 
     assert energy.it_kwh_low == pytest.approx(80 * 0.7 * 1.02)
     assert energy.it_kwh_high == pytest.approx(80 * 0.7 * 1.26)
     assert energy.facts == (1,)
+
+
+def test_an_invoice_knows_the_holidays_of_the_tariff(books: Store) -> None:
+    there = datetime.fromtimestamp(NOON / 1e6, ZoneInfo(BANDS.zone)).date()
+    rest = Period("rest", 100_000, days=Days.HOLIDAYS)
+    tariff = replace(BANDS, periods=(*BANDS.periods, rest), holidays=(there,))
+    set_facts(books, CLERK, replace(FACTS, tariff=Tariff(tariff, ORIGIN)))
+    day = card_span(books, hours=1)
+    next_day = card_span(books, attempt="att_h", start=NOON + 24 * HOUR, hours=1)
+    energy = draft(used(books, day, next_day)).energy
+    assert energy is not None
+    assert energy.cost is not None
+    assert energy.cost.micro == pytest.approx(RATED_KW * 1.25 * (100_000 + 700_000), abs=2)
 
 
 def test_the_cores_of_a_node_with_accelerators_are_not_counted_twice(books: Store) -> None:

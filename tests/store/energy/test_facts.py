@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from typing import Any
 
 import pytest
 from tests.store.ledger.books import CLERK, MEMBER, NOON, at, opened
 from tests.unit.energy.site import BANDS, ORIGIN
 
 from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput
+from pearlstreet.energy.documents import CALENDAR, from_row, to_document
 from pearlstreet.energy.model import (
     HOUR_US,
     Carbon,
@@ -18,6 +21,7 @@ from pearlstreet.energy.model import (
     Flat,
     Hourly,
     Origin,
+    Period,
     Pue,
     SeriesKind,
     Tariff,
@@ -84,6 +88,64 @@ def test_what_cannot_be_true_is_refused_field_by_field(sqlite_store: Store) -> N
         set_facts(ours, CLERK, replace(WISH, carbon=Carbon(Hourly("nowhere"), ORIGIN)))
     assert [problem.field for problem in caught.value.problems] == ["carbon.series"]
     assert list_facts(ours, CLERK) == []
+
+
+def test_a_calendar_is_kept_with_its_tariff(store: Store) -> None:
+    ours = opened(store)
+    rule = replace(BANDS, holidays=(date(2026, 10, 1), date(2026, 10, 2)), working_days=(date(2026, 9, 26),))
+    made = set_facts(ours, CLERK, replace(WISH, tariff=Tariff(rule, ORIGIN)))
+    assert made.tariff == Tariff(rule, ORIGIN)
+    assert current_facts(ours, MEMBER) == made
+
+
+def test_tariffs_of_before_calendars_are_read(sqlite_store: Store) -> None:
+    document = to_document(WISH)
+    for name in CALENDAR:
+        del document["tariff"][name]
+    row = {"number": 1, "valid_from_us": 0, "document": document, "set_by": "x", "set_us": 0}
+    assert from_row(row).tariff == WISH.tariff
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "said"),
+    [
+        ({"holidays": (date(2026, 5, 1), date(2026, 5, 1))}, "holidays", "2026-05-01 is named twice"),
+        (
+            {"holidays": (date(2026, 5, 3),), "working_days": (date(2026, 5, 3),)},
+            "working_days",
+            "at once",
+        ),
+        ({"working_days": (date(2026, 5, 5),)}, "working_days", "2026-05-05 is no Saturday or Sunday"),
+        ({"holidays": (date(1926, 5, 1),)}, "holidays", "not between 1990 and 2100"),
+        (
+            {"periods": (*BANDS.periods, Period("rest", 1, days=Days.HOLIDAYS))},
+            "holidays",
+            "no day is named as one",
+        ),
+        (
+            {
+                "periods": (*BANDS.periods, *[Period("rest", 1, days=Days.HOLIDAYS)] * 2),
+                "holidays": (date(2026, 5, 1),),
+            },
+            "periods",
+            "hour 0 of holidays in month 1: rest + rest",
+        ),
+        (
+            {"periods": (Period("rest", 1, days=Days.HOLIDAYS),), "holidays": (date(2026, 5, 1),)},
+            "periods",
+            "No period has hour 0 of workdays",
+        ),
+    ],
+)
+def test_a_calendar_that_cannot_be_is_refused(
+    sqlite_store: Store, changed: dict[str, Any], field: str, said: str
+) -> None:
+    ours = opened(sqlite_store)
+    with pytest.raises(InvalidInput) as caught:
+        set_facts(ours, CLERK, replace(WISH, tariff=Tariff(replace(BANDS, **changed), ORIGIN)))
+    (problem,) = caught.value.problems
+    assert problem.field == f"tariff.{field}"
+    assert said in str(problem.message)
 
 
 def test_a_series_is_imported_extended_and_reckoned_with(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,16 @@ from pearlstreet.energy.model import (
     HOUR_US,
     Carbon,
     Constant,
+    Days,
     FactsWish,
     Flat,
     Hourly,
     Origin,
+    Period,
     Pue,
     SeriesKind,
     Tariff,
+    TimeOfUse,
 )
 from pearlstreet.energy.service import Import, import_series, set_facts
 from pearlstreet.ledger.prices import publish_prices
@@ -152,6 +156,25 @@ def test_with_facts_of_the_site_energy_and_carbon_stand_beside_the_price(center:
     for measure in ("it_kwh", "facility_kwh", "carbon_kg"):
         assert rows[measure].error == pytest.approx(0.0, abs=0.05)
         assert rows[measure].inside
+
+
+def test_a_quote_knows_the_holidays_of_the_tariff(center: Center) -> None:
+    origin = Origin("contract", "2026-01-31")
+    today = datetime.fromtimestamp(center.clock.now_us() / 1e6, UTC).date()
+    periods = (Period("all", 700_000), Period("rest", 100_000, days=Days.HOLIDAYS))
+    for holidays, micro in (
+        ((date(2025, 1, 1),), 700_000),
+        ((today, today + timedelta(days=1)), 100_000),
+    ):
+        set_facts(
+            center.store,
+            SYSTEM,
+            FactsWish(Pue(10_000, origin), Tariff(TimeOfUse("UTC", periods, holidays), origin)),
+        )
+        for offer in ask(center).offers:
+            assert offer.energy is not None
+            assert offer.energy.cost is not None
+            assert offer.energy.cost.micro == pytest.approx(micro * offer.energy.it_kwh.median, abs=1)
 
 
 def test_a_lesson_is_learnt_once_and_forgotten_for_good(center: Center) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from tests.unit.energy.site import BANDS, version
 
-from pearlstreet.energy.model import HOUR_US, Constant, Facts, Flat, Hourly, Hours
+from pearlstreet.energy.model import HOUR_US, Constant, Days, Facts, Flat, Hourly, Hours, Period
 from pearlstreet.energy.rules import footprint, starts_by_carbon
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -36,6 +37,34 @@ def test_hours_weekends_and_nights_have_their_own_price() -> None:
     # Saturday.
     assert footprint(10.0, us(2026, 5, 9, 8), us(2026, 5, 9, 9), facts).energy_cost_micro == 5_000_000
     assert footprint(10.0, us(2026, 5, 8, 8), us(2026, 5, 8, 9), facts).energy_cost_micro == 7_000_000
+
+
+def test_holidays_and_days_that_make_up_for_them_have_the_price_of_their_kind() -> None:
+    # Friday and Saturday are holidays, Sunday is worked.
+    calendar = {"holidays": (date(2026, 5, 8), date(2026, 5, 9)), "working_days": (date(2026, 5, 10),)}
+    own = (Period("quiet", 100_000, hours=(10, 11), months=(5,), days=Days.HOLIDAYS),)
+    for periods, at_ten in ((BANDS.periods, 5_000_000), ((*BANDS.periods, *own), 1_000_000)):
+        tariff = replace(BANDS, periods=periods, **calendar)
+        facts = Facts((version(pue_bp=10_000, tariff=tariff),))
+        paid = {
+            (day, hour): footprint(
+                10.0, us(2026, 5, day, hour), us(2026, 5, day, hour + 1), facts
+            ).energy_cost_micro
+            for day in (7, 8, 9, 10)
+            for hour in (3, 9, 10)
+        }
+        assert {paid[day, 3] for day in (7, 8, 9, 10)} == {3_000_000}, "nights are nights on every day"
+        assert paid[7, 9] == paid[7, 10] == paid[10, 9] == paid[10, 10] == 7_000_000
+        assert paid[8, 9] == paid[9, 9] == 5_000_000, "a holiday counts as a weekend where it has no period"
+        assert paid[8, 10] == paid[9, 10] == at_ten
+
+
+def test_a_holiday_ends_at_midnight_of_the_tariffs_zone() -> None:
+    tariff = replace(BANDS, periods=(Period("all", 1_000_000), Period("rest", 0, days=Days.HOLIDAYS)))
+    facts = Facts((version(pue_bp=10_000, tariff=replace(tariff, holidays=(date(2026, 5, 8),))),))
+    for hour, expected in ((23, 0), (24, 10_000_000)):
+        begin_us = us(2026, 5, 8, 0) + hour * HOUR_US
+        assert footprint(10.0, begin_us, begin_us + HOUR_US, facts).energy_cost_micro == expected
 
 
 def test_a_new_version_holds_from_its_time_on() -> None:

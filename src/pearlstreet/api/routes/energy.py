@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request, Response
@@ -13,10 +15,12 @@ from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, ti
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
 from pearlstreet.api.used_energy import EnergyOut, energy_out
-from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.errors import Gathered, InvalidInput, Problem
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
 from pearlstreet.energy import service
+from pearlstreet.energy.checking import read_run
+from pearlstreet.energy.documents import CALENDAR
 from pearlstreet.energy.jobs import JobEnergy, job_energy
 from pearlstreet.energy.model import (
     HOUR_US,
@@ -48,6 +52,10 @@ T = TypeVar("T")
 Source = Annotated[str, Field(max_length=2000, description="A document, an address, a meter")]
 Day = Annotated[
     str, Field(max_length=40, description="The day it was true or published", examples=["2026-01-31"])
+]
+
+CalendarDay = Annotated[
+    str, Field(max_length=40, description="A day, or several in a row", examples=["2026-10-01..2026-10-07"])
 ]
 
 
@@ -85,12 +93,18 @@ class PeriodIn(In):
 
 
 class TariffIn(In):
-    """What a kilowatt hour costs the site: flat, by month, day and hour, or an imported series."""
+    """What a kilowatt hour costs the site: flat, by month, day and hour, or an imported series.
+
+    A tariff by day may name public holidays (`days: holidays` is a period of theirs; at other hours they count as weekends)
+    and Saturdays and Sundays that are worked.
+    """
 
     kind: TariffKind
     yuan_per_kwh: Yuan | None = Field(None, max_length=40, description="Of a flat one")
     zone: str | None = Field(None, max_length=80, description="Of time of use; left out: that of the bills")
     periods: list[PeriodIn] = Field(default_factory=list, max_length=200)
+    holidays: list[CalendarDay] = Field(default_factory=list, max_length=2000)
+    working_days: list[CalendarDay] = Field(default_factory=list, max_length=2000)
     series: str | None = Field(None, max_length=80, description="Of an hourly one: name or id")
     source: Source
     as_of: Day
@@ -170,6 +184,7 @@ def _origin(origin: Origin) -> dict[str, str]:
 def _tariff_out(found: Tariff) -> dict[str, Any]:
     rule = found.rule
     shown: dict[str, Any] = {"yuan_per_kwh": None, "zone": None, "periods": [], "series": None}
+    shown |= {"holidays": [], "working_days": []}
     if isinstance(rule, Flat):
         shown |= {"kind": TariffKind.FLAT, "yuan_per_kwh": yuan_of(Money(rule.micro_per_kwh))}
     elif isinstance(rule, Hourly):
@@ -186,6 +201,10 @@ def _tariff_out(found: Tariff) -> dict[str, Any]:
             for one in rule.periods
         ]
         shown |= {"kind": TariffKind.TIME_OF_USE, "zone": rule.zone, "periods": periods}
+        shown |= {
+            "holidays": list(map(str, rule.holidays)),
+            "working_days": list(map(str, rule.working_days)),
+        }
     return shown | _origin(found.origin)
 
 
@@ -238,23 +257,25 @@ async def set_facts(request: Request, body: FactsIn, actor: Actor = Asker) -> Re
     """Set a new version, from now on or from a time; earlier ones stay, and issued invoices stay as they are."""
     store = center_of(request).store
     zone = await in_thread(lambda: store.read(read_site).time_zone)
-    wish = _wish(body, zone)
+    unread = Gathered()
+    wish = _wish(body, zone, unread)
     return await command(
         request,
         actor,
-        lambda s: service.set_facts(s, actor, wish),
+        lambda s: service.set_facts(s, actor, wish, unread.problems),
         lambda made: facts_out(made, None, full=True),
         status=201,
     )
 
 
-def _wish(body: FactsIn, zone: str) -> FactsWish:
+def _wish(body: FactsIn, zone: str, unread: Gathered) -> FactsWish:
+    """What cannot be read goes into `unread`; something that is right stands in its place."""
     return FactsWish(
         pue=Pue(_whole(body.pue.value, ONE_BP), Origin(body.pue.source, body.pue.as_of)),
-        tariff=None if body.tariff is None else _tariff(body.tariff, zone),
-        carbon=None if body.carbon is None else _carbon(body.carbon),
+        tariff=None if body.tariff is None else _tariff(body.tariff, zone, unread),
+        carbon=None if body.carbon is None else _carbon(body.carbon, unread),
         core=None if body.core is None else _core(body.core),
-        valid_from_us=read_time(body.valid_from, "valid_from"),
+        valid_from_us=unread.read(lambda: read_time(body.valid_from, "valid_from"), None),
         note=body.note.strip(),
     )
 
@@ -264,31 +285,52 @@ def _whole(value: float, scale: int) -> int:
     return round(max(-1e9, min(1e9, value)) * scale)
 
 
-def _tariff(body: TariffIn, zone: str) -> Tariff:
+def _tariff(body: TariffIn, zone: str, unread: Gathered) -> Tariff:
     origin = Origin(body.source, body.as_of)
+    if body.kind is not TariffKind.TIME_OF_USE:
+        _refuse_calendar(body, unread)
     if body.kind is TariffKind.HOURLY:
-        return Tariff(Hourly(_needed(body.series, "tariff.series")), origin)
+        return Tariff(Hourly(body.series or ""), origin)
     if body.kind is TariffKind.FLAT:
-        written = _needed(body.yuan_per_kwh, "tariff.yuan_per_kwh")
-        return Tariff(Flat(read_yuan(written, "tariff.yuan_per_kwh").micro), origin)
+        return Tariff(Flat(_price(body.yuan_per_kwh, "tariff.yuan_per_kwh", unread)), origin)
     periods = tuple(
         Period(
             one.name.strip(),
-            read_yuan(one.yuan_per_kwh, f"tariff.periods[{index}].yuan_per_kwh").micro,
+            _price(one.yuan_per_kwh, f"tariff.periods[{index}].yuan_per_kwh", unread),
             tuple(one.months),
             one.days,
             tuple(one.hours),
         )
         for index, one in enumerate(body.periods)
     )
-    return Tariff(TimeOfUse(body.zone or zone, periods), origin)
+    calendar = {name: _days(getattr(body, name), f"tariff.{name}", unread) for name in CALENDAR}
+    return Tariff(TimeOfUse(body.zone or zone, periods, **calendar), origin)
 
 
-def _carbon(body: CarbonIn) -> Carbon:
+def _price(written: str | None, where: str, unread: Gathered) -> int:
+    return unread.read(lambda: read_yuan(_needed(written, where), where), Money(0)).micro
+
+
+def _days(written: list[str], where: str, unread: Gathered) -> tuple[date, ...]:
+    found: list[date] = []
+    for index, one in enumerate(written):
+        found += unread.read(partial(read_run, one, f"{where}[{index}]"), ())
+    return tuple(found)
+
+
+def _refuse_calendar(body: TariffIn, unread: Gathered) -> None:
+    for name in CALENDAR:
+        if getattr(body, name):
+            message = text("Only a tariff by month, day and hour has holidays and working days")
+            unread.problems.append(Problem(f"tariff.{name}", message))
+
+
+def _carbon(body: CarbonIn, unread: Gathered) -> Carbon:
     origin = Origin(body.source, body.as_of)
     if body.kind is CarbonKind.HOURLY:
-        return Carbon(Hourly(_needed(body.series, "carbon.series")), origin)
-    return Carbon(Constant(_whole(_needed(body.g_per_kwh, "carbon.g_per_kwh"), 1000)), origin)
+        return Carbon(Hourly(body.series or ""), origin)
+    factor = unread.read(lambda: _needed(body.g_per_kwh, "carbon.g_per_kwh"), 0.0)
+    return Carbon(Constant(_whole(factor, 1000)), origin)
 
 
 def _core(body: CoreIn) -> CorePower:

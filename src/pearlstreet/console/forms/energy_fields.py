@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
+from functools import partial
 
+from pearlstreet.base.days import format_days, split_runs
+from pearlstreet.base.errors import Gathered
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_runs
 from pearlstreet.console.asking import Ask
 from pearlstreet.console.typed import moment_in, number_in, text_in, wrong, yuan_in
+from pearlstreet.energy.checking import read_run
+from pearlstreet.energy.documents import CALENDAR
 from pearlstreet.energy.model import (
     ONE_BP,
     Carbon,
@@ -29,15 +35,16 @@ from pearlstreet.energy.model import (
 NUMBERS_MOST = 60
 
 
-def read_form(ask: Ask, zone: str) -> FactsWish:
-    """Raises InvalidInput at the field."""
+def read_form(ask: Ask, zone: str, unread: Gathered) -> FactsWish:
+    """What cannot be read goes into `unread`; something that is right stands in its place."""
+    core = unread.read(lambda: _scaled(ask, "core", 1000), 0) if ask.value("core") else None
     return FactsWish(
-        pue=Pue(_scaled(ask, "pue", ONE_BP), _origin(ask, "pue")),
-        tariff=_tariff(ask, zone),
-        carbon=_carbon(ask),
-        core=CorePower(_scaled(ask, "core", 1000), _origin(ask, "core")) if ask.value("core") else None,
-        valid_from_us=moment_in(ask, "valid_from", zone),
-        note=text_in(ask, "note", 500),
+        pue=Pue(unread.read(lambda: _scaled(ask, "pue", ONE_BP), ONE_BP), _origin(ask, "pue")),
+        tariff=_tariff(ask, zone, unread),
+        carbon=_carbon(ask, unread),
+        core=None if core is None else CorePower(core, _origin(ask, "core")),
+        valid_from_us=unread.read(lambda: moment_in(ask, "valid_from", zone), None),
+        note=unread.read(lambda: text_in(ask, "note", 500), ""),
     )
 
 
@@ -50,6 +57,8 @@ def field_of(problem_field: str) -> str:
         "pue.value": "pue",
         "tariff.yuan_per_kwh": "tariff_price",
         "tariff.series": "tariff_series",
+        "tariff.holidays": "tariff_holidays",
+        "tariff.working_days": "tariff_working_days",
         "carbon.g_per_kwh": "carbon",
         "carbon.series": "carbon_series",
         "core.watts": "core",
@@ -74,6 +83,7 @@ def write_form(facts: SiteFacts | None) -> Mapping[str, str]:
             shown |= {"tariff_kind": "hourly", "tariff_series": rule.series_id}
         else:
             shown |= {"tariff_kind": "time_of_use", "tariff_periods": write_periods(rule)}
+            shown |= {f"tariff_{name}": format_days(getattr(rule, name)) for name in CALENDAR}
     if facts.carbon is not None:
         factor = facts.carbon.rule
         shown |= _origin_fields("carbon", facts.carbon.origin)
@@ -95,7 +105,8 @@ def write_periods(rule: TimeOfUse) -> str:
 
 
 def read_periods(written: str) -> tuple[Period, ...]:
-    """`peak; 1.10; 7-9; all; 8-10,13-14` a line: name, yuan, months, days, hours. Raises InvalidInput with the line."""
+    """`peak; 1.10; 7-9; all; 8-10,13-14` a line: name, yuan, months, days, hours. Raises InvalidInput with the line, at
+    the field as the room calls it (see `field_of`)."""
     found = []
     for number, line in enumerate(written.splitlines(), 1):
         parts = [part.strip() for part in line.split(";")]
@@ -107,7 +118,7 @@ def read_periods(written: str) -> tuple[Period, ...]:
             found.append(Period(name, micro, _numbers(months), Days(days), _numbers(hours)))
         except ValueError:
             message = text("Line {line} does not read as name; yuan; months; days; hours", line=number)
-            raise wrong("tariff_periods", message) from None
+            raise wrong("tariff.periods", message) from None
     return tuple(found)
 
 
@@ -122,22 +133,35 @@ def _numbers(written: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _tariff(ask: Ask, zone: str) -> Tariff | None:
+def _days(ask: Ask, name: str, unread: Gathered) -> tuple[date, ...]:
+    """Of a calendar: days and runs of days between commas, blanks and ends of lines."""
+    found: list[date] = []
+    for one in split_runs(ask.value(f"tariff_{name}")):
+        found += unread.read(partial(read_run, one, f"tariff.{name}"), ())
+    return tuple(found)
+
+
+def _tariff(ask: Ask, zone: str, unread: Gathered) -> Tariff | None:
     kind = ask.value("tariff_kind")
     if kind == "flat":
-        return Tariff(Flat(yuan_in(ask, "tariff_price").micro), _origin(ask, "tariff"))
+        micro = unread.read(lambda: yuan_in(ask, "tariff_price"), Money(0)).micro
+        return Tariff(Flat(micro), _origin(ask, "tariff"))
     if kind == "hourly":
         return Tariff(Hourly(ask.value("tariff_series")), _origin(ask, "tariff"))
     if kind == "time_of_use":
-        periods = read_periods(ask.value("tariff_periods").replace("\r\n", "\n"))
-        return Tariff(TimeOfUse(zone, periods), _origin(ask, "tariff"))
+        written = ask.value("tariff_periods").replace("\r\n", "\n")
+        none: tuple[Period, ...] = ()
+        periods = unread.read(lambda: read_periods(written), none)
+        calendar = {name: _days(ask, name, unread) for name in CALENDAR}
+        return Tariff(TimeOfUse(zone, periods, **calendar), _origin(ask, "tariff"))
     return None
 
 
-def _carbon(ask: Ask) -> Carbon | None:
+def _carbon(ask: Ask, unread: Gathered) -> Carbon | None:
     kind = ask.value("carbon_kind")
     if kind == "constant":
-        return Carbon(Constant(_scaled(ask, "carbon", 1000)), _origin(ask, "carbon"))
+        factor = unread.read(lambda: _scaled(ask, "carbon", 1000), 0)
+        return Carbon(Constant(factor), _origin(ask, "carbon"))
     if kind == "hourly":
         return Carbon(Hourly(ask.value("carbon_series")), _origin(ask, "carbon"))
     return None

@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pearlstreet.base.errors import InvalidInput
-from pearlstreet.base.text import text
+from pearlstreet.base.days import format_days
+from pearlstreet.base.errors import Gathered, InvalidInput
+from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_runs
 from pearlstreet.charts.lines import Series as Line
 from pearlstreet.charts.lines import lines
@@ -43,6 +44,7 @@ def show(ask: Ask) -> Answer:
             "tariff": now.tariff.rule if now and now.tariff else None,
             "carbon": now.carbon.rule if now and now.carbon else None,
             "periods": _periods(now),
+            "calendar": _calendar(now),
             "series": series,
             "names": names,
             "of_kind": {
@@ -66,9 +68,10 @@ def show(ask: Ask) -> Answer:
 
 def set_facts(ask: Ask) -> Answer:
     """A new version."""
-    wish = read_form(ask, ask.store.read(read_site).time_zone)
+    unread = Gathered()
+    wish = read_form(ask, ask.store.read(read_site).time_zone, unread)
     try:
-        made = service.set_facts(once(ask), ask.actor, wish)
+        made = service.set_facts(once(ask), ask.actor, wish, unread.problems)
     except InvalidInput as error:
         problems = [replace(one, field=field_of(one.field)) for one in error.problems]
         raise InvalidInput(error.message, hint=error.hint, problems=problems) from None
@@ -107,6 +110,15 @@ def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
         (one, format_runs(one.months), one.days.value, format_runs(one.hours))
         for one in facts.tariff.rule.periods
     ]
+
+
+def _calendar(facts: SiteFacts | None) -> Sequence[tuple[Text, str]]:
+    """Holidays of the tariff and the days that make up for them, in words."""
+    if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
+        return ()
+    rule = facts.tariff.rule
+    rows = ((text("Public holidays"), rule.holidays), (text("Worked weekend days"), rule.working_days))
+    return [(name, format_days(days)) for name, days in rows if days]
 
 
 def _charts(ask: Ask, facts: SiteFacts) -> Sequence[Markup]:
