@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pearlstreet.base.clock import to_rfc3339
 from tests.api.world import World, a_world
 
 
@@ -76,3 +77,78 @@ def test_a_question_of_nothing_says_so(world: World) -> None:
     found = _answered(world, made["id"], "stranger")
     assert found["state"] in ("done", "failed")
     assert found["message"] or found["result"]["jobs"] == 0
+
+
+def _waits(found: dict[str, Any]) -> list[float]:
+    assert (found["state"], found["message"]) == ("done", None)
+    return [case["measures"]["times"]["p99_queue_s"] for case in found["result"]["cases"]]
+
+
+def test_it_starts_from_the_limits_there_are_and_supposes_others(world: World) -> None:
+    """Three jobs of five seconds each, sent together, on one card at once: they wait for each other."""
+    wish = {"org": "acme", "resource": "cards", "maximum": 1}
+    quota = world.send("PUT", "/quotas", "system", json=wish).json()
+    try:
+        body = {"days": 7, "quotas": ["acme:cards,off"], "queues": ["default,rank=3"]}
+        for role in ("owner", "system"):
+            made = world.post("/what-ifs", role, json=body)
+            assert made.status_code == 201, made.text
+            assert made.json()["question"]["quotas"] == body["quotas"]
+            limited, free = _waits(_answered(world, made.json()["id"], role))
+            assert free == 0 < limited
+    finally:
+        world.send("DELETE", f"/quotas/{quota['id']}", "system")
+
+
+def test_it_supposes_maintenance_and_fewer_machines(world: World) -> None:
+    node = world.get("/nodes", "system").json()["items"][0]
+    kind = f"1x{len(node['devices'])}x{node['devices'][0]['model']}"
+    held = f"maintenance,nodes={'|'.join(n['name'] for n in world.get('/nodes').json()['items'])},for=20s,known=0s"
+    made = world.post("/what-ifs", json={"less": kind, "windows": [held]}).json()
+    found = _answered(world, made["id"])
+    assert [case["cards"] for case in found["result"]["cases"]] == [16, 16, 8, 8]
+    waits = _waits(found)
+    assert waits[0] < 10 < waits[1]
+
+
+def test_a_window_that_was_counts_in_its_days(world: World) -> None:
+    """Maintenance that the center really had, in the played days: nothing started there while it lasted."""
+    now_us = world.center.store.clock.now_us()
+    wish = {
+        "kind": "reservation",
+        "org": "beta",
+        "nodes": [node["name"] for node in world.get("/nodes", "system").json()["items"]],
+        "from": to_rfc3339(now_us),
+        "until": to_rfc3339(now_us + 3_600_000_000),
+        "reason": "kept",
+    }
+    window = world.post("/scheduling/windows", "system", json=wish)
+    assert window.status_code == 201, window.text
+    card = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}
+    job = world.submit(per_task=card, simulate="5s", time_limit="10m")
+    world.step()
+    assert world.get(f"/jobs/{job}").json()["state"] == "queued"
+    world.send("DELETE", f"/scheduling/windows/{window.json()['id']}", "system")
+    world.until(job, "succeeded")
+    made = world.post("/what-ifs", json={"policies": ["fifo"]}).json()
+    assert max(_waits(_answered(world, made["id"]))) > 0, "it waited for the end of the window, as it did"
+
+
+def test_what_cannot_be_supposed_is_refused_at_its_field(world: World) -> None:
+    def fields(body: dict[str, Any], role: str = "owner") -> set[str]:
+        answer = world.post("/what-ifs", role, json=body)
+        assert answer.status_code == 422, answer.text
+        return {one["field"] for one in answer.json()["problems"]}
+
+    wrong = {"quotas": ["cards"], "queues": ["x,order=fifi"], "windows": ["closed"]}
+    assert fields(wrong) == {"quotas", "queues", "windows"}
+    gone = {
+        "less": "9x8xH100",
+        "windows": ["maintenance,nodes=nowhere"],
+        "quotas": ["nobody:cards,maximum=1"],
+    }
+    assert fields(gone) == {"less", "windows", "quotas"}
+    assert fields({"quotas": ["acme:cards,maximum=1"]}, "stranger") == {"quotas"}, "not theirs"
+    many = {"policies": ["fifo", "las", "gittins"], "less": "1x8xH100", "quotas": ["acme:cards,maximum=1"]}
+    assert fields(many) == {"policies"}
+    assert fields({"windows": ["maintenance,nodes=h100-0001"] * 9}) == {"windows"}

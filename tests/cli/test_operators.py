@@ -132,5 +132,9 @@ def test_what_another_policy_would_have_done(center: Center, ada: Pearl, tmp_pat
     assert "(2) fifo" in shown
     assert "Average time in queue" in " ".join(shown.split())
     assert found["id"] in ada.right("what-if", "list").out
+    windows = ("--window", "maintenance,nodes=h100-0001,for=1h", "--quota", "acme:cards,maximum=8")
+    held = ada.right("what-if", "ask", "--less", "h100-0002", *windows, "--json").value
+    assert [case["cards"] for case in held["result"]["cases"]] == [32, 32, 24, 24]
+    assert "maintenance,nodes=h100-0001" in ada.right("what-if", "list").out.replace("\n", "")
     system = center.as_("system")
     assert "There is no order policy named nonsense" in system("what-if", "ask", "--policy", "nonsense").err

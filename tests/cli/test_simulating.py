@@ -72,10 +72,29 @@ def test_a_cluster_in_one_line_and_its_words_in_chinese(pearl: Pearl, files: tup
     assert "平均完成时间" in shown.out
 
 
+def test_limits_queues_windows_and_fewer_machines_beside_how_it_is(
+    pearl: Pearl, files: tuple[Path, Path]
+) -> None:
+    supposed = ("--quota", "red:cards,maximum=8", "--queue", "late,rank=9", "--less", "1x8xH100-80G")
+    supposed += ("--window", "maintenance,nodes=h100-0001,from=60s,for=5m")
+    found = pearl.right("simulate", str(files[0]), "--cluster", "3x8xH100-80G", *supposed, "--json").value
+    assert [case["cluster"]["cards"] for case in found["cases"]] == [24, 24, 16, 16]
+    waits = [case["measures"]["times"]["avg_queue_s"] for case in found["cases"]]
+    assert waits[0] < waits[1] < waits[3]
+    assert waits[0] < waits[2]
+    assert found["cases"][0]["config"]["queues"] == []
+    assert found["cases"][1]["config"]["queues"][0]["rank"] == 9
+    assert "red:cards,maximum=8" in found["cases"][1]["name"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--cluster", "/nowhere/c.csv"), "no file"),
+        (("--cluster", "1x8xH100-80G", "--less", "2x8xH100-80G"), "there are 1 such nodes"),
+        (("--cluster", "1x8xH100-80G", "--quota", "green:cards,maximum=1"), "no account green"),
+        (("--cluster", "1x8xH100-80G", "--queue", "late"), "Say how it is set"),
+        (("--cluster", "1x8xH100-80G", "--window", "maintenance,nodes=n1"), "no node n1"),
         (("--cluster", "4x8xWarpDrive"), "no accelerator called"),
         (("--cluster", "1x8xH100-80G", "--policy", "order=alphabet"), "no order policy named alphabet"),
         (("--cluster", "1x8xH100-80G", "--policy", "fifo,speed=9"), "no setting named speed"),

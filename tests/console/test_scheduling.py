@@ -114,6 +114,34 @@ def test_a_what_if_is_asked_shown_and_stopped(console: Console) -> None:
     assert console.visitor("stranger").get(page).status_code == 404
     owner.post(page, "stop")
     assert "stopped" in words(owner.get(page))
+    supposed = {
+        "days": "7",
+        "less": "h100-0002",
+        "quota_of": "acme",
+        "quota_maximum": "4",
+        "quota_borrow": "no",
+        "queue_name": "default",
+        "queue_rank": "-2",
+        "window_kind": "maintenance",
+        "window_nodes": "h100-0001, h100-0002",
+        "window_from": "2h",
+        "window_for": "30m",
+    }
+    page = owner.post("/what-if", "ask", supposed).headers["location"]
+    shown = words(owner.get(page))
+    for line in (
+        "without h100-0002",
+        "acme:cards,maximum=4,borrow=no",
+        "default,rank=-2",
+        "maintenance,nodes=h100-0001|h100-0002,from=2h,for=30m",
+    ):
+        assert line in shown
+    owner.post(page, "stop")
+    wrong = owner.post("/what-if", "ask", {**supposed, "quota_of": "nobody", "window_nodes": "n1"})
+    assert wrong.status_code == 422
+    assert "No organisation nobody" in words(wrong)
+    assert 'id="f-window_kind" name="window_kind" aria-invalid="true"' in wrong.text
+    assert 'value="4"' in wrong.text, "what was typed is still there"
     assert "重放" in words(console.visitor("owner", language="zh-CN").get("/what-if"))
 
 

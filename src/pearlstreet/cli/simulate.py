@@ -17,11 +17,13 @@ from pearlstreet.base.text import text
 from pearlstreet.cli.output import done, err, language, out, show_error, show_json, table, warn
 from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
+from pearlstreet.cli.what_if import LESS, QUEUE, QUOTA, WINDOW
 
 if TYPE_CHECKING:
     from pearlstreet.compute.replay.cases import Case, Played
     from pearlstreet.compute.replay.clusters import Cluster
     from pearlstreet.compute.replay.compare import Compared, Comparison
+    from pearlstreet.compute.replay.supposing import Supposed
     from pearlstreet.compute.replay.trace import Trace
 
 CENTER = "center"
@@ -56,6 +58,10 @@ def simulate(
         str | None,
         typer.Option(help="Elasticity of every policy that names none: none, shrink, grow or grow-shrink"),
     ] = None,
+    less: Annotated[str, typer.Option(help=LESS)] = "",
+    quota: Annotated[list[str] | None, typer.Option(help=QUOTA)] = None,
+    queue: Annotated[list[str] | None, typer.Option(help=QUEUE)] = None,
+    window: Annotated[list[str] | None, typer.Option(help=WINDOW)] = None,
     share: Annotated[
         str | None,
         typer.Option(
@@ -89,11 +95,15 @@ def simulate(
     """Replay a trace under one or several policies, and compare."""
     from pearlstreet.cli.side_by_side import chosen
     from pearlstreet.compute.replay.compare import compare
+    from pearlstreet.compute.replay.supposing import Supposed
 
     clusters = [read_cluster(said, device) for said in cluster]
+    if less:
+        clusters += [_without(one, less) for one in clusters]
     jobs = read_jobs(trace, clusters, file_format, skip_bad)
     settings = (tell_durations, *_pair(restart_cost), checkpoint)
-    cases = list(_cases(clusters, policy or ["default"], share, settings, elasticity))
+    supposed = Supposed(tuple(quota or ()), tuple(queue or ()), tuple(window or ()))
+    cases = list(_cases(clusters, policy or ["default"], share, settings, elasticity, supposed, jobs))
     with showing(len(cases) * jobs.count) as progress:
         comparison, played = compare(trace.name, jobs, cases, progress, chosen(jobs.count, processes))
     files = write_all(folder, comparison, played) if folder is not None else []
@@ -167,12 +177,17 @@ def _cases(
     share: str | None,
     settings: tuple[bool, float, float, float],
     elasticity: str | None,
+    supposed: Supposed,
+    jobs: Trace,
 ) -> Iterator[Case]:
     from pearlstreet.compute.replay.asking import parse_policy
     from pearlstreet.compute.replay.cases import ISOLATED, ONE_POOL, Case
     from pearlstreet.compute.replay.settings import ReplaySettings
+    from pearlstreet.compute.replay.supposing import suppose
+    from pearlstreet.compute.replay.terms import NO_TERMS
     from pearlstreet.compute.scheduling.config import PlannerConfig
 
+    _check(supposed, clusters, jobs)
     tell, restart_s, restart_gang_s, checkpoint_s = settings
     base = ReplaySettings(
         tell_durations=tell, restart_s=restart_s, restart_gang_s=restart_gang_s, checkpoint_s=checkpoint_s
@@ -185,7 +200,38 @@ def _cases(
         for said in policies:
             asked = parse_policy(said, config, base)
             name = f"{asked.name} @ {one.name}" if len(clusters) > 1 else asked.name
-            yield Case(name, one, asked.config, asked.settings, asked.sharing or share or usual)
+            sharing = asked.sharing or share or usual
+            yield Case(name, one, asked.config, asked.settings, sharing)
+            if supposed:
+                terms, changed = suppose(supposed, NO_TERMS, asked.config, one.nodes, jobs.origin_s)
+                yield Case(f"{name} · {supposed.words}", one, changed, asked.settings, sharing, terms)
+
+
+def _check(supposed: Supposed, clusters: Sequence[Cluster], jobs: Trace) -> None:
+    """Raise InvalidInput for names of nodes and accounts that are neither in the clusters nor in the trace."""
+    from pearlstreet.compute.replay.supposing import check_nodes, owners
+
+    nodes = [node for one in clusters for node in one.nodes]
+    for said in supposed.windows:
+        check_nodes(said, nodes)
+    projects = {(jobs.orgs[org], project) for org, project in jobs.projects}
+    for org, project in owners(supposed):
+        if org not in jobs.orgs or (project and (org, project) not in projects):
+            raise InvalidInput(
+                text("The trace has no account {name}", name=f"{org}/{project}".rstrip("/")),
+                hint=text("It has: {names}", names=", ".join(jobs.orgs)[:400]),
+            )
+
+
+def _without(cluster: Cluster, less: str) -> Cluster:
+    from pearlstreet.compute.replay.clusters import Cluster
+    from pearlstreet.compute.replay.supposing import without
+
+    left = {node.name for node in without(cluster.nodes, less)}
+    parts = {
+        name: tuple(node for node in nodes if node.name in left) for name, nodes in cluster.parts.items()
+    }
+    return Cluster(parts, f"{cluster.name} − {less}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What other policies or more cards would have done to the center's last days."""
+"""What other policies, limits, queues, windows or machines would have done to the center's last days."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ from pearlstreet.cli.profile import client
 
 OPEN = frozenset({"waiting", "running"})
 POLL_S = 1.0
+LESS = "Nodes taken away, by name or e.g. 2x8xH100-80G"
+QUOTA = "Another limit, e.g. acme:cards,guaranteed=64,maximum=128; acme:cards,off takes it away. Repeatable"
+QUEUE = "A queue set otherwise, e.g. urgent,rank=-10,order=fifo; urgent,off takes it away. Repeatable"
+WINDOW = (
+    "Something held, e.g. maintenance,nodes=h100-0001,from=36h,for=8h or "
+    "reservation,org=acme,model=H100,cards=16,for=3d. Repeatable"
+)
 what_if = typer.Typer(
-    help="What other policies or more cards would have done: ask, list, show, stop.", no_args_is_help=True
+    help="What other policies, limits, queues or machines would have done: ask, list, show, stop.",
+    no_args_is_help=True,
 )
 Org = Annotated[str | None, typer.Option(help="Organisation; operators may ask of all")]
 Number = Annotated[str, typer.Argument(help="Id of the question", metavar="QUESTION")]
@@ -35,13 +43,27 @@ def ask(
     ] = None,
     cluster: Annotated[str, typer.Option(help="e.g. 4x8xH100-80G; empty: the nodes there are")] = "",
     extra: Annotated[str, typer.Option(help="Nodes added to them, e.g. 8x8xH100-80G")] = "",
+    less: Annotated[str, typer.Option(help=LESS)] = "",
+    quota: Annotated[list[str] | None, typer.Option(help=QUOTA)] = None,
+    queue: Annotated[list[str] | None, typer.Option(help=QUEUE)] = None,
+    window: Annotated[list[str] | None, typer.Option(help=WINDOW)] = None,
     org: Org = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the answer")] = True,
     as_json: Json = False,
 ) -> None:
-    """Play the last days again with other policies or more cards, and compare."""
+    """Play the last days again with what you suppose, and compare."""
     with client() as center:
-        found = center.what_ifs.ask(days=days, policies=policy or (), cluster=cluster, extra=extra, org=org)
+        found = center.what_ifs.ask(
+            days=days,
+            policies=policy or (),
+            cluster=cluster,
+            extra=extra,
+            less=less,
+            quotas=quota or (),
+            queues=queue or (),
+            windows=window or (),
+            org=org,
+        )
         while wait and found["state"] in OPEN:
             time.sleep(POLL_S)
             found = center.what_ifs.show(found["id"])
@@ -57,14 +79,14 @@ def list_what_ifs(org: Org = None, as_json: Json = False) -> None:
         show_lines(rows)
         return
     table(
-        ("Question", "Asked (UTC)", "Days", "Policies", "Nodes", "State", "Done"),
+        ("Question", "Asked (UTC)", "Days", "Supposed", "Nodes", "State", "Done"),
         [
             (
                 r["id"],
                 time_cell(r["asked"]),
                 r["question"]["days"],
-                "; ".join(r["question"]["policies"]),
-                r["question"]["cluster"] or (r["question"]["extra"] and "+" + r["question"]["extra"]),
+                _supposed(r["question"]),
+                _machines(r["question"]),
                 say(r["state"]),
                 f"{r['progress']:.0%}",
             )
@@ -88,6 +110,16 @@ def stop(question: Number) -> None:
     with client() as center:
         center.what_ifs.stop(question)
     done("{question} is stopped", question=question)
+
+
+def _supposed(question: dict[str, Any]) -> str:
+    """What is asked beside machines."""
+    return "; ".join(line for name in ("policies", "quotas", "queues", "windows") for line in question[name])
+
+
+def _machines(question: dict[str, Any]) -> str:
+    signs = (("", "cluster"), ("−", "less"), ("+", "extra"))
+    return " ".join(sign + question[name] for sign, name in signs if question[name])
 
 
 def _tell(found: dict[str, Any], as_json: bool) -> None:

@@ -105,7 +105,7 @@ class Decisions(Noun):
 
 
 class WhatIfs(Noun):
-    """What other policies or more cards would have done."""
+    """What other policies, limits, queues, windows or machines would have done."""
 
     def ask(
         self,
@@ -114,10 +114,23 @@ class WhatIfs(Noun):
         policies: Sequence[str] = (),
         cluster: str = "",
         extra: str = "",
+        less: str = "",
+        quotas: Sequence[str] = (),
+        queues: Sequence[str] = (),
+        windows: Sequence[str] = (),
         org: str | None = None,
     ) -> Answer:
         """Ask; the center plays the last days again in a process of its own."""
-        body = {"days": days, "policies": [*policies], "cluster": cluster, "extra": extra}
+        body = {
+            "days": days,
+            "policies": [*policies],
+            "cluster": cluster,
+            "extra": extra,
+            "less": less,
+            "quotas": [*quotas],
+            "queues": [*queues],
+            "windows": [*windows],
+        }
         found: Answer = self._send("POST", "/what-ifs", body, org=org)
         return found
 

@@ -34,6 +34,7 @@ class PastOut(Out):
     cpus: float
     memory_gib: float
     priority: int
+    queue: str
     time_limit_s: float
     preemptible: bool
     ran_on: str

@@ -1,4 +1,4 @@
-"""What if: recent jobs under other policies or with more cards."""
+"""What if: recent jobs under other policies, limits, queues or windows, or on other machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Line = Annotated[str, Field(max_length=400)]
 
 
 class QuestionIn(In):
-    """What is asked; at least one of policies, cluster and extra."""
+    """What is asked; at least one of all but the days."""
 
     days: int = Field(30, ge=1, le=92, description="How far back the jobs go")
     policies: list[Line] = Field(
@@ -27,6 +27,30 @@ class QuestionIn(In):
     )
     cluster: Line = Field("", description="Such as 4x8xH100-80G; empty: the center's own nodes")
     extra: Line = Field("", description="Nodes added to them")
+    less: Line = Field("", description="Nodes taken away from them, by name or as 2x8xH100")
+    quotas: list[Line] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Limits set otherwise; ORG[/PROJECT]:RESOURCE,off takes one away",
+        examples=[["acme:cards,guaranteed=64,maximum=128", "acme/vision:cards:H100,off"]],
+    )
+    queues: list[Line] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Queues set otherwise, with the names of the policy's settings; NAME,off takes one away",
+        examples=[["urgent,rank=-10,order=fifo"]],
+    )
+    windows: list[Line] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Maintenance and reservations; a time alone counts from the first submission",
+        examples=[
+            [
+                "maintenance,nodes=h100-0001|h100-0002,from=36h,for=8h",
+                "reservation,org=acme,model=H100,cards=16,from=2026-01-31T08:00Z,until=2026-02-02T08:00Z",
+            ]
+        ],
+    )
 
 
 class QuestionOut(Out):
@@ -36,6 +60,10 @@ class QuestionOut(Out):
     policies: list[str]
     cluster: str
     extra: str
+    less: str
+    quotas: list[str]
+    queues: list[str]
+    windows: list[str]
 
 
 class WhatIfOut(Out):
@@ -74,6 +102,10 @@ def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
             "policies": list(found.question.policies),
             "cluster": found.question.cluster,
             "extra": found.question.extra,
+            "less": found.question.less,
+            "quotas": list(found.question.quotas),
+            "queues": list(found.question.queues),
+            "windows": list(found.question.windows),
         },
         "state": found.state,
         "progress": found.progress,
@@ -96,7 +128,16 @@ async def what_ifs(request: Request, actor: Actor = Asker, org: Org = None) -> R
 async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org = None) -> Response:
     """Ask: an organisation's recent jobs, or for operators all, are played again in a process of its own."""
     language = language_of(request)
-    question = Question(body.days, tuple(body.policies), body.cluster, body.extra)
+    question = Question(
+        body.days,
+        tuple(body.policies),
+        body.cluster,
+        body.extra,
+        body.less,
+        tuple(body.quotas),
+        tuple(body.queues),
+        tuple(body.windows),
+    )
     of = org if org is not None or actor.operator_roles else _only(actor)
     return await command(
         request,

@@ -40,6 +40,7 @@ class Past:
     state: str
     ask: Ask
     priority: int
+    queue: str
     ran_on: str
     """Model of the accelerators it last had; empty without any."""
 
@@ -72,7 +73,7 @@ def _statement(
     found = (
         sa.select(
             jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.owner, jobs.c.submitted_us, jobs.c.state,
-            jobs.c.priority, orgs.c.slug.label("org"), projects.c.slug.label("project"),
+            jobs.c.priority, jobs.c.queue, orgs.c.slug.label("org"), projects.c.slug.label("project"),
             sa.func.coalesce(jobs.c.ask, _parent.c.ask).label("ask"),
         )
         .join(orgs, orgs.c.id == jobs.c.org_id)
@@ -113,7 +114,7 @@ def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> Past:
     user = str(row["owner"]).split(" ")[0]
 
     def shown(kind: str, key: str, name: str) -> str:
-        return f"{kind}-{_pseudonym(tx, key)}" if hidden else name
+        return pseudonym(tx, kind, key) if hidden else name
 
     return Past(
         job=row["id"],
@@ -125,15 +126,16 @@ def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> Past:
         state=row["state"],
         ask=Ask.from_json(row["ask"]),
         priority=row["priority"],
+        queue=row["queue"],
         ran_on=ran[1],
     )
 
 
-def _pseudonym(tx: Tx, key: str) -> str:
-    """Cannot be turned back without the center's key."""
+def pseudonym(tx: Tx, kind: str, key: str) -> str:
+    """Of an `org` or `project` by id: cannot be turned back without the center's key."""
     message = f"trace export {key}".encode()
     digest = tx.sealer.mac(message) if tx.sealer else hashlib.sha256(message).hexdigest()
-    return digest[:_PSEUDONYM]
+    return f"{kind}-{digest[:_PSEUDONYM]}"
 
 
 def past_json(past: Past) -> dict[str, object]:
@@ -154,6 +156,7 @@ def past_json(past: Past) -> dict[str, object]:
         "cpus": ask.cpu_milli / 1000,
         "memory_gib": round(ask.memory_mib / _MIB_PER_GIB, 6),
         "priority": past.priority,
+        "queue": past.queue,
         "time_limit_s": ask.time_limit_s,
         "preemptible": ask.preemptible,
         "ran_on": past.ran_on,

@@ -15,6 +15,7 @@ from pearlstreet.compute.replay.engine import Replay
 from pearlstreet.compute.replay.outcome import Outcome
 from pearlstreet.compute.replay.rates import rates_of
 from pearlstreet.compute.replay.settings import ReplaySettings
+from pearlstreet.compute.replay.terms import NO_TERMS, Terms
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import NodeRow, Quota
@@ -33,8 +34,8 @@ class Case:
     config: PlannerConfig = field(default_factory=PlannerConfig)
     settings: ReplaySettings = field(default_factory=ReplaySettings)
     sharing: str = ONE_POOL
-    quotas: tuple[Quota, ...] = ()
-    """Beside those that `guaranteed` makes; the center's own, say."""
+    terms: Terms = NO_TERMS
+    """Limits beside those that `guaranteed` makes, weights, and what is held."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ class Part:
     nodes: tuple[NodeRow, ...]
     config: PlannerConfig
     settings: ReplaySettings
-    quotas: tuple[Quota, ...]
+    terms: Terms
     rates: Mapping[str, float]
     """Normalised PFLOPS of a card of each model."""
 
@@ -89,7 +90,7 @@ PlayParts = Callable[[Sequence[Part], PartProgress], Sequence[Outcome]]
 
 def play_part(part: Part, progress: Callable[[int], None] | None = None) -> Outcome:
     """Replay one part."""
-    replay = Replay(part.trace, part.nodes, part.config, part.settings, part.rates.__getitem__, part.quotas)
+    replay = Replay(part.trace, part.nodes, part.config, part.settings, part.rates.__getitem__, part.terms)
     return replay.run(None if progress is None else lambda over, _, __: progress(over))
 
 
@@ -136,8 +137,8 @@ def parts_of(trace: Trace, case: Case) -> list[Part]:
     cluster = case.cluster
     rates = rates_of(cluster.nodes)
 
-    def part(jobs: Trace, nodes: Sequence[NodeRow], quotas: Sequence[Quota] = ()) -> Part:
-        return Part(jobs, tuple(nodes), case.config, case.settings, (*quotas, *case.quotas), rates)
+    def part(jobs: Trace, nodes: Sequence[NodeRow], terms: Terms = case.terms) -> Part:
+        return Part(jobs, tuple(nodes), case.config, case.settings, terms, rates)
 
     if case.sharing == ISOLATED:
         numbers: Mapping[str, int] = {name: number for number, name in enumerate(trace.orgs)}
@@ -150,4 +151,6 @@ def parts_of(trace: Trace, case: Case) -> list[Part]:
         for name in cluster.parts
         if case.sharing == GUARANTEED
     ]
-    return [part(trace, cluster.merged().nodes, guaranteed)]
+    merged = cluster.merged().nodes
+    names = {before.name: after.name for before, after in zip(cluster.nodes, merged, strict=True)}
+    return [part(trace, merged, case.terms.renamed(names).beside(guaranteed))]

@@ -20,12 +20,13 @@ from pearlstreet.compute.replay.learning import Learning
 from pearlstreet.compute.replay.outcome import Levels, Outcome, Place, Runs
 from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.replay.terms import NO_TERMS, Terms
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.plan import Placement, Plan
 from pearlstreet.compute.scheduling.registry import ELASTICITIES, ORDERS
-from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Quota
+from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf
 
 Progress = Callable[[int, int, int], None]
 """Jobs that are over, jobs in all, virtual time in µs."""
@@ -91,10 +92,10 @@ class Replay:
         config: PlannerConfig,
         settings: ReplaySettings,
         pflops_of: PflopsOf,
-        quotas: Sequence[Quota] = (),
+        terms: Terms = NO_TERMS,
     ) -> None:
         self.trace, self.config, self.settings = trace, config, settings
-        self.state = State(trace, nodes, pflops_of, quotas)
+        self.state = State(trace, nodes, pflops_of, terms)
         self.fitting = Fitting(self.state)
         self.fragments = Fragments(self.state, self.fitting)
         self._row = {name: row for row, name in enumerate(trace.ids)}
@@ -123,7 +124,13 @@ class Replay:
         self._usage_us = 0
         self._learn_at = _FOREVER if trace.stays.any() else _LEARN
         self._fragments_us, self._fragments_step = 0, 0
-        self._guarantees = any(quota.guaranteed for quota in quotas)
+        orders = {config.order, *(queue.order for queue in config.queues)}
+        self._fair = "fair-share" in orders
+        """Whether anybody asks what was used."""
+        self._guarantees = any(quota.guaranteed for quota in terms.quotas)
+        held = self.state.held
+        self._turns = sorted({*held.start_us[held.org < 0].tolist(), *held.end_us.tolist()})
+        """When maintenance begins, and when what was held is free again."""
         self.outcome = self._blank()
 
     def _blank(self) -> Outcome:
@@ -185,7 +192,10 @@ class Replay:
     def _next(self, queue: list[int]) -> int:
         arrival = self._submit[queue[self._arrived]] if self._arrived < len(queue) else _FOREVER
         moment = min(arrival, self._ends.next_us(), self._stops.next_us())
-        return min(moment, self._wake_us(), self._resize_us())
+        moment = min(moment, self._wake_us(), self._resize_us())
+        if self._turns and (moment < _FOREVER or self.state.waiting.count):
+            moment = min(moment, next((at for at in self._turns if at > self._now), _FOREVER))
+        return moment
 
     def _resize_us(self) -> int:
         """When an elastic job has run long enough to be cut, or to grow."""
@@ -217,6 +227,8 @@ class Replay:
     def _move(self, queue: list[int]) -> None:
         """Bring the state to this moment: first what ends, then what arrives."""
         now = self._now
+        if min(self._ends.next_us(), self._stops.next_us()) <= now:
+            self._accrue()  # what ends now has run until now
         while self._ends.next_us() <= now:
             _, serial, row = heapq.heappop(self._ends.heap)
             if row in self._running and self._running[row].serial == serial:
@@ -225,6 +237,9 @@ class Replay:
             _, _, row = heapq.heappop(self._stops.heap)
             if row in self._stopping:
                 self._halt(row)
+        if self._turns:
+            for row in self.state.in_the_way(now):
+                self._stop(row)
         while self._arrived < len(queue) and self._submit[queue[self._arrived]] <= now:
             self._enqueue(queue[self._arrived])
             self._arrived += 1
@@ -464,7 +479,7 @@ class Replay:
     def _accrue(self) -> None:
         """Let use fade, and count what ran since the last plan, as the live center's accounts do."""
         elapsed_us = self._now - self._usage_us
-        if elapsed_us <= 0:
+        if elapsed_us <= 0 or not self._fair:
             return
         self._usage_us = self._now
         half_life_us = self.config.half_life_s * US_PER_S

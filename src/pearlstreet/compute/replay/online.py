@@ -15,6 +15,7 @@ import numpy as np
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.replay.terms import Terms
 from pearlstreet.compute.replay.trace import Trace, make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
@@ -98,7 +99,7 @@ class OnlinePool:
                 for name in nodes
             ],
             lambda model: 1.0,
-            quotas,
+            Terms(tuple(quotas)),
         )
 
     def arrive(self, job: Arrival, now_us: int) -> None:

@@ -7,24 +7,28 @@ them back and cuts the rows. A snapshot is a view of these arrays: it is good un
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.replay.columns import Columns
+from pearlstreet.compute.replay.terms import NO_TERMS, Terms
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.model import (
     I64,
     NO_LIMIT,
+    Reservations,
     Running,
     Services,
     Snapshot,
     Waiting,
+    no_reservations,
     no_services,
 )
 from pearlstreet.compute.scheduling.plan import Placement
-from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Quota, Request
+from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request
 from pearlstreet.compute.scheduling.site import site_of
 
 _NONE = -1
@@ -35,10 +39,27 @@ class State:
     """Mutable: one replay owns it."""
 
     def __init__(
-        self, trace: Trace, nodes: Iterable[NodeRow], pflops_of: PflopsOf, quotas: Sequence[Quota] = ()
+        self, trace: Trace, nodes: Iterable[NodeRow], pflops_of: PflopsOf, terms: Terms = NO_TERMS
     ) -> None:
-        accounts = [Account(trace.orgs[org], name) for org, name in trace.projects]
-        self.empty = build(now_us=0, nodes=nodes, quotas=quotas, accounts=accounts, pflops_of=pflops_of)
+        weights = {(one.org, one.project): one for one in terms.accounts}
+        accounts = [
+            replace(weights.get((trace.orgs[org], name), Account("", "")), org=trace.orgs[org], project=name)
+            for org, name in trace.projects
+        ]
+        # Each row bears the number of what it stands for, so that it is known from when on it counts.
+        held = [replace(one.window, id=str(number)) for number, one in enumerate(terms.held)]
+        self.empty = build(
+            now_us=0,
+            nodes=nodes,
+            quotas=terms.quotas,
+            accounts=accounts,
+            reservations=held,
+            pflops_of=pflops_of,
+        )
+        rows = [terms.held[int(number)] for number in self.empty.reservations.ids]
+        self.held = replace(self.empty.reservations, ids=tuple(one.window.id for one in rows))
+        self._known = np.array([one.known_us for one in rows], dtype=np.int64)
+        self._held_seen: tuple[bytes, Reservations] = b"", no_reservations()
         self._site = site_of(self.empty)
         self.trace, self.nodes = trace, self.empty.nodes
         self.know_users(trace.users)
@@ -234,10 +255,39 @@ class State:
             accounts=empty.accounts,
             users=self.users,
             queues=self.queues,
+            reservations=self._held_now(now_us),
             services=self.services,
             workload=self.workload,
             site=self._site,
         )
+
+    def _held_now(self, now_us: int) -> Reservations:
+        """What is held now or will be, as far as it is known already."""
+        if not self.held.count:
+            return self.held
+        seen = (self._known <= now_us) & (self.held.end_us > now_us)
+        key = seen.tobytes()
+        if key != self._held_seen[0]:
+            rows = np.flatnonzero(seen)
+            columns = {column.name: getattr(self.held, column.name) for column in fields(Reservations)}
+            ids = columns.pop("ids")
+            cut = {name: column[rows] for name, column in columns.items()}
+            self._held_seen = key, Reservations(ids=tuple(ids[row] for row in rows.tolist()), **cut)
+        return self._held_seen[1]
+
+    def in_the_way(self, now_us: int) -> list[int]:
+        """Rows of the trace that run on what maintenance takes away by now."""
+        held = self.held
+        due = np.flatnonzero((held.org < 0) & (held.start_us <= now_us) & (held.end_us > now_us))
+        if not len(due):
+            return []
+        whole = held.node[due[held.position[due] < 0]]
+        attempts = [self._tasks.column(0, 0)[np.isin(self._tasks.column(0, 1), whole)]]
+        for row in due[held.position[due] >= 0].tolist():
+            device, node, position = (self._devices.column(0, column) for column in range(3))
+            attempts.append(device[(node == held.node[row]) & (position == held.position[row])])
+        positions = np.unique(np.concatenate(attempts))
+        return [int(row) for row in self.running.column(0, 0)[positions].tolist()]
 
     def _running(self) -> Running:
         count = self.running.count

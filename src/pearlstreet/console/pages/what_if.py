@@ -1,11 +1,14 @@
-"""What if: my last month with more cards, or under another policy."""
+"""What if: my last month on other machines, or under another policy, limit, queue or window."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text, text
 from pearlstreet.charts.curves import Curve, curves
+from pearlstreet.compute.jobs.policy.service import list_queues
 from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import OPEN, Question, WhatIf
 from pearlstreet.compute.scheduling.registry import kinds
@@ -14,6 +17,8 @@ from pearlstreet.console.page import Page
 from pearlstreet.console.typed import number_in
 
 POLICIES = 2
+FIELDS = {"policies": "order_1", "quotas": "quota_of", "queues": "queue_name", "windows": "window_kind"}
+"""Where on the page what is wrong with a part of the question is shown."""
 STATES: dict[str, Text] = {
     "waiting": text("waiting"),
     "running": text("is being played"),
@@ -36,10 +41,17 @@ def show(ask: Ask) -> Answer:
             "said": _said(ask),
             "kinds": kinds(),
             "rules": ask.store.read(ask.center.runtime.policy.current),
+            "queues": _queues(ask),
             "whose": ask.org,
             "open": OPEN,
         },
     )
+
+
+def _queues(ask: Ask) -> list[str]:
+    if not ask.actor.may("scheduling:read"):
+        return []
+    return [queue.name for queue in list_queues(ask.store, ask.actor, ask.center.runtime)]
 
 
 def _said(ask: Ask) -> Any:
@@ -63,9 +75,58 @@ def ask_one(ask: Ask) -> Answer:
         tuple(policies),
         ask.value("cluster"),
         ask.value("extra"),
+        ask.value("less"),
+        _one(_quota(ask)),
+        _one(_queue(ask)),
+        _one(_window(ask)),
     )
-    made = service.ask_what_if(ask.store, ask.actor, question, ask.org)
+    try:
+        made = service.ask_what_if(ask.store, ask.actor, question, ask.org)
+    except InvalidInput as error:
+        shown = [replace(one, field=FIELDS.get(one.field, one.field)) for one in error.problems]
+        raise InvalidInput(error.message, hint=error.hint, problems=shown) from None
     return Go(f"/what-if/{made.id}", text("The question is asked"))
+
+
+def _one(said: str) -> tuple[str, ...]:
+    return (said,) if said else ()
+
+
+def _settings(ask: Ask, **fields: str) -> list[str]:
+    """Those that were filled in, as `name=value`; a comma would begin another."""
+    typed = {name: ask.value(field).replace(",", " ") for name, field in fields.items()}
+    return [f"{name}={value}" for name, value in typed.items() if value]
+
+
+def _quota(ask: Ask) -> str:
+    """The limit as the form has it; empty when nobody is named."""
+    owner = ask.value("quota_of").replace(",", " ")
+    limits = _settings(ask, guaranteed="quota_guaranteed", maximum="quota_maximum")
+    if not (owner or limits):
+        return ""
+    borrow = ["borrow=no"] if limits and ask.value("quota_borrow") == "no" else []
+    return ",".join([f"{owner}:{ask.value('quota_resource') or 'cards'}", *(limits or ["off"]), *borrow])
+
+
+def _queue(ask: Ask) -> str:
+    """The queue as the form has it; empty when none is named."""
+    fields = {name: f"queue_{name}" for name in ("rank", "order", "backfill", "preemption")}
+    parts = [ask.value("queue_name").replace(",", " "), *_settings(ask, **fields)]
+    return ",".join(parts) if any(parts) else ""
+
+
+def _window(ask: Ask) -> str:
+    """The window as the form has it; empty when none is wanted."""
+    if ask.value("window_kind") not in ("maintenance", "reservation"):
+        return ""
+    nodes = "|".join(ask.value("window_nodes").replace(",", " ").split())
+    fields = {"org": "window_org", "model": "window_model", "cards": "window_cards"}
+    times = {"from": "window_from", "for": "window_for"}
+    return ",".join([
+        ask.value("window_kind"),
+        *([f"nodes={nodes}"] if nodes else []),
+        *_settings(ask, **fields, **times),
+    ])  # fmt: skip
 
 
 def show_one(ask: Ask) -> Answer:

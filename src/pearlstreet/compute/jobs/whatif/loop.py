@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import sqlalchemy as sa
 import structlog
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.simulated.layout import nodes_from
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.jobs.exporting import history_of_jobs, past_json
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import what_ifs
-from pearlstreet.compute.jobs.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING
+from pearlstreet.compute.jobs.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING, question_of
+from pearlstreet.compute.jobs.whatif.terms import named, real_terms
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
@@ -78,26 +79,34 @@ class Answerer:
 
     def _question(self, store: Store, row: Row) -> dict[str, Any]:
         """Everything the process is told."""
-        asked = row["question"]
-        reports, policy = store.read(
-            lambda tx: ([n.report for n in all_nodes(tx) if n.present], self.runtime.policy.current(tx))
+        asked = question_of(row)
+        since_us = row["asked_us"] - asked.days * 86_400 * US_PER_S
+        reports, policy, terms, names = store.read(
+            lambda tx: (
+                [n.report for n in all_nodes(tx) if n.present],
+                self.runtime.policy.current(tx),
+                real_terms(tx, row["org_id"], since_us, row["asked_us"]),
+                named(tx, asked.supposed),
+            )
         )
-        if asked["cluster"]:
-            reports = nodes_from(asked["cluster"])
+        if asked.cluster:  # other machines than the center's: what was held of those says nothing about them
+            reports, terms = nodes_from(asked.cluster), {**terms, "held": []}
         return {
-            "jobs": self._jobs(store, row, int(asked["days"])),
+            "jobs": self._jobs(store, row, since_us),
             "nodes": [_node(report) for report in reports],
-            "extra": [_node(report, "more-") for report in nodes_from(asked["extra"])]
-            if asked["extra"]
-            else [],
-            "extra_name": asked["extra"],
-            "policies": asked["policies"],
+            "extra": [_node(report, "more-") for report in nodes_from(asked.extra)] if asked.extra else [],
+            "extra_name": asked.extra,
+            "less": asked.less,
+            "policies": asked.policies,
+            "since_s": since_us / US_PER_S,
+            "terms": terms,
+            "supposed": asdict(asked.supposed),
+            "names": names,
             "config": policy.planner.to_json(),
             "rules": f"{policy.planner.order} (v{policy.number})",
         }
 
-    def _jobs(self, store: Store, row: Row, days: int) -> list[dict[str, Any]]:
-        since_us = row["asked_us"] - days * 86_400 * US_PER_S
+    def _jobs(self, store: Store, row: Row, since_us: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         after: str | None = None
         while True:
@@ -146,7 +155,7 @@ class Answerer:
         if "result" in last:
             return {"result": last["result"]}
         if "problem" in last:
-            return {"message": Text(last["problem"]["template"], last["problem"].get("params", {}))}
+            return {"message": from_json(last["problem"])}
         return {"message": text("It took more memory or time than a question may; ask of fewer days")}
 
 

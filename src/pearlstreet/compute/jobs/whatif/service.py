@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem, TooMany
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.simulated.layout import nodes_from
 from pearlstreet.compute.jobs.tables import what_ifs
+from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.replay.asking import parse_policy
 from pearlstreet.compute.replay.settings import ReplaySettings
+from pearlstreet.compute.replay.supposing import (
+    Supposed,
+    check_nodes,
+    held,
+    owners,
+    parse_quota,
+    parse_window,
+    with_queue,
+    without,
+)
 from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.rows import NodeRow, node_row
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.orgs import find_org, find_project
 
 ASKED = "what_ifs"
 """Hint topic: somebody asked."""
@@ -31,6 +44,10 @@ KEPT = 20
 DAYS_MAX = 92
 POLICIES_MAX = 4
 CARDS_MAX = 20_000
+CHANGES_MAX = 8
+"""Limits, queues or windows of each kind that one question may change."""
+CASES_MAX = 12
+LINE_MAX = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,23 @@ class Question:
     """`4x8xH100-80G`; empty: the center's own nodes."""
     extra: str = ""
     """Nodes added to them."""
+    less: str = ""
+    """Nodes taken away from them, by name or as `2x8xH100`."""
+    quotas: tuple[str, ...] = ()
+    """Limits set otherwise; how all three are written: `compute/replay/supposing.py`."""
+    queues: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ()
+
+    @property
+    def supposed(self) -> Supposed:
+        """What it changes beside policies and machines."""
+        return Supposed(self.quotas, self.queues, self.windows)
+
+    @property
+    def cases(self) -> int:
+        """How many are played: every policy, with and without what is changed."""
+        machines = 2 if self.extra or self.less else 1
+        return machines * (2 if self.supposed else 1) * (1 + len(self.policies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +104,7 @@ def ask_what_if(store: Store, actor: Actor, question: Question, org: str | None)
 
     def command(tx: Tx) -> WhatIf:
         org_id = _owner(tx, actor, org)
+        _check_place(tx, actor, question)
         here = what_ifs.c.org_id.is_(None) if org_id is None else what_ifs.c.org_id == org_id
         open_ones = what_ifs.c.state.in_(OPEN)
         count = sa.select(sa.func.count()).select_from(what_ifs)
@@ -162,14 +197,21 @@ def _find(tx: Tx, actor: Actor, what_if_id: str) -> Row:
     return row
 
 
+def question_of(row: Row) -> Question:
+    """What was asked."""
+    said: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in row["question"].items()
+    }
+    return Question(**said)
+
+
 def _what_if(row: Row) -> WhatIf:
-    question = row["question"]
     return WhatIf(
         id=row["id"],
         org_id=row["org_id"],
         asked_by=row["asked_by"],
         asked_us=row["asked_us"],
-        question=Question(**{**question, "policies": tuple(question["policies"])}),
+        question=question_of(row),
         state=row["state"],
         progress=row["progress"],
         result=row.get("result"),
@@ -179,28 +221,89 @@ def _what_if(row: Row) -> WhatIf:
 
 
 def check_question(question: Question) -> None:
-    """PURE: raise InvalidInput with every problem."""
+    """PURE: raise InvalidInput with every problem that shows without looking at the center."""
     problems: list[Problem] = []
     if not 1 <= question.days <= DAYS_MAX:
         problems.append(Problem("days", text("It is a whole number from 1 to {most}", most=DAYS_MAX)))
-    if len(question.policies) > POLICIES_MAX:
-        problems.append(Problem("policies", text("At most {most} may be named", most=POLICIES_MAX)))
-    for policy in question.policies[:POLICIES_MAX]:
-        try:
-            parse_policy(policy[:400], PlannerConfig(), ReplaySettings())
-        except InvalidInput as error:
-            problems.append(Problem("policies", error.message, hint=error.hint))
+    problems += _each("policies", question.policies, _policy_is_right, POLICIES_MAX)
+    problems += _each("quotas", question.quotas, parse_quota)
+    problems += _each("queues", question.queues, lambda said: with_queue(PlannerConfig(), said))
+    problems += _each("windows", question.windows, parse_window)
     cards = 0
     for name, cluster in (("cluster", question.cluster), ("extra", question.extra)):
         if cluster:
             try:
-                cards += sum(len(node.devices) for node in nodes_from(cluster[:400]))
+                cards += sum(len(node.devices) for node in nodes_from(cluster[:LINE_MAX]))
             except InvalidInput as error:
                 problems.append(Problem(name, error.message, hint=error.hint))
     if cards > CARDS_MAX:
         problems.append(Problem("cluster", text("At most {most} cards can be played with", most=CARDS_MAX)))
-    if not (question.policies or question.extra or question.cluster):
-        message = text("Name another policy, or more cards")
+    if not (question.policies or question.extra or question.cluster or question.less or question.supposed):
+        message = text("Name another policy, other machines, or another limit, queue or window")
         problems.append(Problem("policies", message))
+    if question.cases > CASES_MAX:
+        message = text(
+            "It asks for {count} cases; at most {most} are played", count=question.cases, most=CASES_MAX
+        )
+        problems.append(Problem("policies", message, hint=text("Name fewer policies, or ask two questions")))
     if problems:
-        raise InvalidInput(text("The question cannot be answered like this"), problems=problems)
+        raise InvalidInput(_NOT_LIKE_THIS, problems=problems)
+
+
+_NOT_LIKE_THIS = text("The question cannot be answered like this")
+
+
+def _policy_is_right(said: str) -> None:
+    parse_policy(said, PlannerConfig(), ReplaySettings())
+
+
+def _each(
+    name: str, lines: Sequence[str], check: Callable[[str], object], most: int = CHANGES_MAX
+) -> Iterable[Problem]:
+    if len(lines) > most:
+        yield Problem(name, text("At most {most} may be named", most=most))
+    for said in lines[:most]:
+        try:
+            check(said[:LINE_MAX])
+        except InvalidInput as error:
+            yield Problem(name, error.message, hint=error.hint)
+
+
+def _check_place(tx: Tx, actor: Actor, question: Question) -> None:
+    """Raise InvalidInput where it names nodes, organisations or projects that are not there, or not the actor's."""
+    problems: list[Problem] = []
+    nodes = base_nodes(tx, question)
+
+    def held_there(said: str) -> None:
+        check_nodes(said, nodes)
+        held(said, "-", nodes, tx.now_us / US_PER_S)
+
+    if question.less:
+        problems += _each("less", [question.less], lambda said: without(nodes, said))
+    problems += _each("windows", question.windows, held_there)
+    for name, supposed in (
+        ("quotas", Supposed(quotas=question.quotas)),
+        ("windows", Supposed(windows=question.windows)),
+    ):
+        for org, project in owners(supposed):
+            try:
+                place_of(tx, actor, org, project)
+            except NotFound as error:
+                problems.append(Problem(name, error.message, hint=error.hint))
+    if problems:
+        raise InvalidInput(_NOT_LIKE_THIS, problems=problems)
+
+
+def base_nodes(tx: Tx, question: Question) -> list[NodeRow]:
+    """The machines that are played with before anything is added or taken away."""
+    if question.cluster:
+        return [node_row(report) for report in nodes_from(question.cluster)]
+    return [node_row(node.report) for node in all_nodes(tx) if node.present]
+
+
+def place_of(tx: Tx, actor: Actor, org: str, project: str) -> tuple[str, str]:
+    """Ids of an organisation and, unless it is "", of its project. Raises NotFound."""
+    if project:
+        found = find_project(tx, actor, org, project, "jobs:read")
+        return found.org_id, found.id
+    return find_org(tx, actor, org, "jobs:read").id, ""

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.replay.asking import parse_policy
+from pearlstreet.compute.replay.asking import Asked, parse_policy
 from pearlstreet.compute.replay.cases import ONE_POOL, Case
 from pearlstreet.compute.replay.clusters import Cluster, from_center, one_pool
 from pearlstreet.compute.replay.compare import compare
@@ -21,13 +22,17 @@ from pearlstreet.compute.replay.reading.history import read_json
 from pearlstreet.compute.replay.reading.rows import Findings
 from pearlstreet.compute.replay.report import Words, figure_rows
 from pearlstreet.compute.replay.settings import ReplaySettings
+from pearlstreet.compute.replay.supposing import Supposed, suppose, without
+from pearlstreet.compute.replay.terms import Held, Terms
 from pearlstreet.compute.replay.trace import make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig, config_from_json
+from pearlstreet.compute.scheduling.rows import Account, Quota, Reservation
 
 MEMORY_BYTES = 4 << 30
 CPU_S = 900
 NICE = 15
 POINTS_MAX = 200
+NAME_MAX = 28
 LANGUAGES = ("en", "zh-CN")
 
 
@@ -49,7 +54,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     lines = [json.dumps(job) for job in question["jobs"]]
     findings = Findings("history", skip_bad=True)
     trace = make_trace(read_json(lines, findings, 8))
-    cases = list(_cases(question))
+    cases = _cases(question, trace.origin_s if trace.count else question["since_s"])
     told = -1
     whole = max(trace.count * len(cases), 1)
     over: dict[str, int] = {}
@@ -83,21 +88,65 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cases(question: dict[str, Any]) -> list[Case]:
+def _cases(question: dict[str, Any], origin_s: float) -> list[Case]:
+    """Every policy on every set of machines, without and with what else is supposed."""
     now = one_pool(from_center(question["nodes"]).nodes, "now")
     config: PlannerConfig = config_from_json(question["config"])
     settings = ReplaySettings(restart_s=config.restart_s, restart_gang_s=config.restart_gang_s)
     clusters: list[tuple[str, Cluster]] = [("", now)]
-    if question["extra"]:
-        more = from_center([*question["nodes"], *question["extra"]])
-        clusters.append((f" + {question['extra_name']}", one_pool(more.nodes, "more")))
+    if question["extra"] or question["less"]:
+        clusters.append(_other_machines(now, question))
+    supposed = Supposed(**{name: tuple(lines) for name, lines in question["supposed"].items()})
+    names: dict[str, list[str]] = question["names"]
+
+    def naming(org: str, project: str) -> tuple[str, str]:
+        found_org, found_project = names[f"{org}/{project}".rstrip("/")]
+        return found_org, found_project
+
     found = []
     for suffix, cluster in clusters:
-        found.append(Case(f"{question['rules']}{suffix}", cluster, config, settings, ONE_POOL))
-        for policy in question["policies"]:
-            asked = parse_policy(policy, config, settings)
-            found.append(Case(f"{asked.name}{suffix}", cluster, asked.config, asked.settings, ONE_POOL))
+        policies = [Asked(question["rules"], config, settings)]
+        policies += [parse_policy(policy, config, settings) for policy in question["policies"]]
+        terms = _terms(question["terms"], origin_s)
+        for asked in policies:
+            name = f"{asked.name}{suffix}"
+            found.append(Case(name, cluster, asked.config, asked.settings, ONE_POOL, terms))
+        for asked in policies if supposed else ():
+            other, changed = suppose(supposed, terms, asked.config, cluster.nodes, origin_s, naming)
+            name = f"{asked.name}{suffix} · {shortened(supposed.words)}"
+            found.append(Case(name, cluster, changed, asked.settings, ONE_POOL, other))
     return found
+
+
+def _other_machines(now: Cluster, question: dict[str, Any]) -> tuple[str, Cluster]:
+    nodes, name = now.nodes, ""
+    if question["less"]:
+        nodes, name = without(nodes, question["less"]), f" − {shortened(question['less'])}"
+    if question["extra"]:
+        nodes, name = (*nodes, *from_center(question["extra"]).nodes), f"{name} + {question['extra_name']}"
+    return name, one_pool(nodes, "other")
+
+
+def _terms(told: dict[str, Any], origin_s: float) -> Terms:
+    """As the center has them; its times become those of the trace."""
+    origin_us = round(origin_s * US_PER_S)
+    held = []
+    for row in told["held"]:
+        start_us, end_us, known_us = (row[name] - origin_us for name in ("start_us", "end_us", "known_us"))
+        window = Reservation(
+            row["id"], start_us, end_us, row["node"], row["device"], row["org"], row["project"]
+        )
+        held.append(Held(window, known_us))
+    return Terms(
+        quotas=tuple(Quota(**row) for row in told["quotas"]),
+        held=tuple(held),
+        accounts=tuple(Account(**row) for row in told["accounts"]),
+    )
+
+
+def shortened(words: str) -> str:
+    """As much of it as a name bears."""
+    return words if len(words) <= NAME_MAX else words[: NAME_MAX - 1] + "…"
 
 
 def _thin(values: list[float]) -> list[float]:

@@ -25,7 +25,7 @@ from pearlstreet.compute.scheduling.rows import Request
 FIELDS = (
     "job", "org", "project", "user", "submitted", "duration_s", "state", "tasks", "accelerators", "count",
     "fraction_memory_gib", "fraction_compute_percent", "cpus", "memory_gib", "priority", "time_limit_s", "preemptible",
-    "ran_on", "min_tasks", "max_tasks",
+    "ran_on", "min_tasks", "max_tasks", "queue",
 )  # fmt: skip
 """Of one job. `accelerators` are patterns of allowed models, joined with `|`."""
 COLUMNS = ("job", "submitted", "duration_s")

@@ -1,0 +1,78 @@
+"""The center's own limits, weights and windows, for the process that plays: with pseudonyms, as JSON. Read only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.compute.jobs.exporting import pseudonym
+from pearlstreet.compute.jobs.fairness import load_accounts
+from pearlstreet.compute.jobs.planner_rows import load_quotas
+from pearlstreet.compute.jobs.tables import windows
+from pearlstreet.compute.jobs.whatif.service import place_of
+from pearlstreet.compute.jobs.windows.model import from_row
+from pearlstreet.compute.replay.supposing import Supposed, owners
+from pearlstreet.store.core import Tx
+from pearlstreet.tenancy.model import SYSTEM
+
+
+def real_terms(tx: Tx, org_id: str | None, since_us: int, until_us: int) -> dict[str, Any]:
+    """Limits and weights as they are now, windows as they were between the two moments.
+
+    An organisation's question is about its own jobs: of limits and weights only its own count.
+    """
+
+    def owner(org: str, project: str) -> dict[str, str]:
+        found_org, found_project = _pseudonyms(tx, org, project)
+        return {"org": found_org, "project": found_project}
+
+    limits = [quota for quota in load_quotas(tx) if org_id in (None, quota.org)]
+    accounts = [account for account in load_accounts(tx) if org_id in (None, account.org)]
+    near = (windows.c.until_us > since_us) & (windows.c.from_us < until_us)
+    held = [from_row(row) for row in tx.rows(sa.select(windows).where(near).order_by(windows.c.id))]
+    return {
+        "quotas": [
+            {
+                **owner(quota.org, quota.project),
+                "resource": quota.resource,
+                "guaranteed": quota.guaranteed,
+                "maximum": quota.maximum,
+                "borrow": quota.borrow,
+            }
+            for quota in limits
+        ],
+        "accounts": [
+            {**owner(one.org, one.project), "weight": one.weight, "org_weight": one.org_weight}
+            for one in accounts
+        ],
+        "held": [
+            {
+                **owner(row.org, row.project),
+                "id": row.id,
+                "node": row.node,
+                "device": row.device,
+                "start_us": row.start_us,
+                "end_us": row.end_us if window.ended_us is None else min(row.end_us, window.ended_us),
+                "known_us": window.made_us,
+            }
+            for window in held
+            if window.ended_us is None or window.ended_us > max(window.from_us, since_us)
+            for row in window.rows()
+        ],
+    }
+
+
+def named(tx: Tx, supposed: Supposed) -> dict[str, list[str]]:
+    """`org` or `org/project` as a question says it → what they are called in the jobs that are played."""
+    return {
+        f"{org}/{project}".rstrip("/"): list(_pseudonyms(tx, *place_of(tx, SYSTEM, org, project)))
+        for org, project in owners(supposed)
+    }
+
+
+def _pseudonyms(tx: Tx, org_id: str, project_id: str) -> tuple[str, str]:
+    return (
+        pseudonym(tx, "org", org_id) if org_id else "",
+        pseudonym(tx, "project", project_id) if project_id else "",
+    )
