@@ -116,7 +116,7 @@ def estimate_training(
     """Layouts, time, energy. Raises InvalidInput when no layout fills the devices."""
     k = known or constants()
     found = effects.features(run, run.hardware.chip)
-    factor, deviation = k.training.of(found)
+    factor, deviation = k.training.of(found, effects.where(run))
     factor, deviation = learnt.correct(run.hardware.accelerator, run.recipe, factor, deviation)
     outside = _outside(run, k, found)
     counted = run.architecture.forward_flops is None

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from pearlstreet.compute.estimate.alike import KINDS, LENGTHS, Knot, Place
 from pearlstreet.compute.estimate.effects import Effects
 
 
@@ -76,15 +77,38 @@ def _effects(found: Mapping[str, Any]) -> Effects:
         deviation={name: value[1] for name, value in factors.items()},
         noise=found["noise"],
         band=found["band"],
+        knots=tuple(_knot(row) for row in found.get("knots", ())),
     )
+
+
+def _knot(row: list[Any]) -> Knot:
+    weight, sweeps, *where = row
+    last = len(LENGTHS)
+    return Knot(Place(tuple(where[:last]), tuple(where[last:])), weight, sweeps)
 
 
 def _dump_effects(name: str, effects: Effects) -> list[str]:
     head = ["", f"[{name}]", f"noise = {effects.noise:.4g}", f"band = {effects.band:.4g}"]
+    if effects.knots:
+        head += [f"# weight, sweeps, doublings of {', '.join(LENGTHS)}, then {', '.join(KINDS)}"]
+        head += [
+            "knots = [",
+            *(f"  {_dump_knot(knot)}," for knot in sorted(effects.knots, key=_by_place)),
+            "]",
+        ]
     head += ["", f"# logarithm of the factor, and its standard deviation\n[{name}.factors]"]
     return head + [
         f'"{key}" = [{effects.mean[key]:.4f}, {effects.deviation[key]:.4f}]' for key in sorted(effects.mean)
     ]
+
+
+def _by_place(knot: Knot) -> tuple[object, ...]:
+    return (knot.place.kinds, knot.place.doublings)
+
+
+def _dump_knot(knot: Knot) -> str:
+    cells = [f"{knot.weight:.5f}", str(knot.sweeps), *(f"{value:.1f}" for value in knot.place.doublings)]
+    return "[" + ", ".join([*cells, *(f'"{kind}"' for kind in knot.place.kinds)]) + "]"
 
 
 def _numbers(found: Mapping[str, float]) -> list[str]:

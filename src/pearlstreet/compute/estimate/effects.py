@@ -2,6 +2,7 @@
 
 A factor is fitted with a prior of "no difference" (a normal one on the logarithm), so that few rows move it little, and
 a kind nobody has measured has the factor one and a wide band. This is partial pooling (Gelman and Hill 2007, ch. 12).
+What runs of that size and kind have in common beyond it is learnt beside the factors (alike.py).
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pearlstreet.compute.estimate import alike
+from pearlstreet.compute.estimate.alike import Place
 from pearlstreet.compute.estimate.model import Training
 
 PRIORS: Mapping[str, float] = {
-    "family": 0.3,
-    "chip": 0.2,
-    "chip+precision": 0.15,
-    "chip+purpose": 0.2,
-    "chip+family": 0.15,
-    "family+precision": 0.2,
-    "precision": 0.15,
-    "purpose": 0.15,
-    "family+purpose": 0.15,
-    "stack": 0.13,
-    "vendor": 0.2,
-    "constant": 0.3,
-    "scale+lora": 0.1,
-    "long": 0.15,
+    "family": 0.2,
+    "chip": 0.15,
+    "chip+precision": 0.1,
+    "chip+purpose": 0.15,
+    "chip+family": 0.1,
+    "family+precision": 0.15,
+    "precision": 0.1,
+    "purpose": 0.1,
+    "family+purpose": 0.1,
+    "stack": 0.1,
+    "vendor": 0.15,
+    "constant": 0.2,
+    "scale+lora": 0.07,
+    "long": 0.1,
     "serving": 0.2,
     "engine": 0.25,
     "serving chip": 0.15,
@@ -37,6 +40,8 @@ PRIORS: Mapping[str, float] = {
     "scenario": 0.2,
 }
 """Kind of factor → how far one may lie from one, as the standard deviation of its logarithm."""
+_ODD = 1.0
+"""How many deviations off a row begins to count less."""
 
 
 def features(run: Training, chip: str) -> dict[str, float]:
@@ -65,6 +70,11 @@ def features(run: Training, chip: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value}
 
 
+def where(run: Training) -> Place:
+    """Where a run lies among those that were measured."""
+    return alike.place(run, stack(run))
+
+
 def stack(run: Training) -> str:
     """The kind of training software that a layout speaks of."""
     given = run.layout
@@ -86,13 +96,21 @@ class Effects:
     noise: float = 0.2
     band: float = 1.0
     """Stretches the deviations so that 80 % of rows left out while fitting lie between P10 and P90."""
+    knots: tuple[alike.Knot, ...] = ()
+    """Where runs were measured, for what those alike tell beside the factors."""
 
-    def of(self, found: Mapping[str, float]) -> tuple[float, float]:
-        """(logarithm of the factor, its standard deviation) for a run's features; unknown ones keep their prior."""
+    def of(self, found: Mapping[str, float], at: Place | None = None) -> tuple[float, float]:
+        """(logarithm of the factor, its standard deviation) for a run's features, and where it lies if that counts.
+
+        Unknown features keep their prior.
+        """
         mean, variance = 0.0, self.noise**2
         for name, value in found.items():
             mean += value * self.mean.get(name, 0.0)
             variance += (value * self.deviation.get(name, PRIORS[name.split("=")[0]])) ** 2
+        if at is not None:
+            more, deviation = alike.surface(self.knots, at)
+            mean, variance = mean + more, variance + deviation**2
         return mean, math.sqrt(variance) * self.band
 
     def unknown(self, found: Mapping[str, float]) -> tuple[str, ...]:
@@ -104,12 +122,14 @@ def fit(
     rows: Sequence[Mapping[str, float]],
     residuals: NDArray[np.float64],
     groups: Sequence[str],
+    places: Sequence[Place] = (),
     *,
-    noise: float = 0.18,
+    noise: float = 0.15,
 ) -> Effects:
-    """Factors that explain `residuals` (logarithms of measured over physics); rows far off count less.
+    """Factors, and a surface over `places`, that explain `residuals` (logarithms of measured over physics).
 
-    How sure a factor is depends on how many groups (sweeps) speak of it, not on their rows: one sweep errs as one.
+    Rows far off count less. How sure a factor is depends on how many groups (sweeps) speak of it, not on their rows:
+    one sweep errs as one.
     """
     names = sorted({name for row in rows for name in row})
     at = {name: column for column, name in enumerate(names)}
@@ -118,19 +138,39 @@ def fit(
     for line, row in enumerate(rows):
         for name, value in row.items():
             design[line, at[name]] = value
+    near = [one.near() for one in places]
+    shared = (design * prior**2) @ design.T
+    if near:
+        shared = shared + alike.SPREAD**2 * alike.likeness(near, near)
     once = np.ones(len(rows))
     for _ in range(8):
-        inner = (design * once[:, None]).T @ design / noise**2 + np.diag(1.0 / prior**2)
-        solved = np.linalg.solve(inner, (design * once[:, None]).T @ residuals / noise**2)
-        off = residuals - design @ solved
-        once = 1.0 / np.sqrt(1.0 + (off / (1.5 * noise)) ** 2)
-    sweeps: dict[str, set[str]] = {name: set() for name in names}
-    for row, group in zip(rows, groups, strict=True):
-        for name in row:
-            sweeps[name].add(group)
+        pull = np.linalg.solve(shared + np.diag(noise**2 / once), residuals)
+        off = residuals - shared @ pull
+        once = 1.0 / np.sqrt(1.0 + (off / (_ODD * noise)) ** 2)
+    sweeps = _sweeps(rows, groups)
     deviation = prior / np.sqrt([1.0 + len(sweeps[name]) for name in names])
     return Effects(
-        mean={name: float(value) for name, value in zip(names, solved, strict=True)},
-        deviation={name: float(value) for name, value in zip(names, deviation, strict=True)},
+        mean=dict(zip(names, (prior**2 * (design.T @ pull)).tolist(), strict=True)),
+        deviation=dict(zip(names, deviation.tolist(), strict=True)),
         noise=noise,
+        knots=_knots(near, pull, groups),
     )
+
+
+def _sweeps(rows: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[str, set[str]]:
+    """Factor → the groups that speak of it."""
+    found: dict[str, set[str]] = {}
+    for row, group in zip(rows, groups, strict=True):
+        for name in row:
+            found.setdefault(name, set()).add(group)
+    return found
+
+
+def _knots(near: Sequence[Place], pull: NDArray[np.float64], groups: Sequence[str]) -> tuple[alike.Knot, ...]:
+    """One knot for all rows of a place."""
+    weights: dict[Place, float] = {}
+    sweeps: dict[Place, set[str]] = {}
+    for one, value, group in zip(near, pull.tolist(), groups, strict=True) if near else ():
+        weights[one] = weights.get(one, 0.0) + alike.SPREAD**2 * value
+        sweeps.setdefault(one, set()).add(group)
+    return tuple(alike.Knot(one, weight, len(sweeps[one])) for one, weight in weights.items())

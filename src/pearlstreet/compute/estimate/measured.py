@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -22,7 +22,6 @@ from pearlstreet.compute.estimate import (
     serving_rows,
 )
 from pearlstreet.compute.estimate.constants import Constants
-from pearlstreet.compute.estimate.effects import Effects
 from pearlstreet.compute.estimate.memory_points import DEFAULT
 from pearlstreet.compute.estimate.model import Training
 from pearlstreet.compute.estimate.samples import sample_seconds
@@ -136,7 +135,7 @@ def run_logs(fitted_: fitting.Fitted, runs: Sequence[Training]) -> NDArray[np.fl
     """Logarithms of (estimate, standard deviation) of device-seconds a token or sample, one row a run."""
     found = np.zeros((len(runs), 2))
     for line, run in enumerate(runs):
-        mean, deviation = fitted_.effects.of(effects.features(run, run.hardware.chip))
+        mean, deviation = fitted_.effects.of(effects.features(run, run.hardware.chip), effects.where(run))
         base = (
             sample_seconds(run)
             if run.architecture.forward_flops is not None
@@ -240,14 +239,10 @@ def fit_all(rows: Evidence, left: Left, source: dict[str, str]) -> Constants:
     peaks = left.memories[left.memories[:, 1] == 1.0]
     return Constants(
         physics=training.physics,
-        training=Effects(
-            training.effects.mean, training.effects.deviation, training.effects.noise, stretch(left.runs)
-        ),
+        training=replace(training.effects, band=stretch(left.runs)),
         step_deviation=float(np.quantile(np.abs(left.steps[:, 0]), 0.8)) / Z80,
         serving_physics=served.physics,
-        serving=Effects(
-            served.effects.mean, served.effects.deviation, served.effects.noise, stretch(left.servings)
-        ),
+        serving=replace(served.effects, band=stretch(left.servings)),
         memory=memory_points.fit(
             [row.question for row in rows.memories], [row.seen for row in rows.memories]
         ),

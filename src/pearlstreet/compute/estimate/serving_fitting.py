@@ -62,7 +62,7 @@ def fit(
             return np.concatenate([(logs - middle) / wide, robust(left, 0.2) / 0.25])
 
         physics = solve(problem, physics, steps=8)
-        found = factors.fit(rows, measured - _rates(asks, constants(physics)), groups, noise=0.15)
+        found = factors.fit(rows, measured - _rates(asks, constants(physics)), groups)
     return Fitted(constants(physics), found)
 
 
