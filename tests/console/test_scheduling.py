@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 
+from pearlstreet.base.clock import to_rfc3339
 from tests.console.visitors import Console, words
 
 HOSTILE = """<script>alert("x")</script>'"&"""
@@ -64,8 +66,6 @@ def test_maintenance_is_set_up_seen_by_all_and_ended(console: Console) -> None:
     assert system.post("/windows", "make", form).status_code == 422, "a year is the longest"
     assert system.post("/windows", "make", {**form, "until": ""}).status_code == 422
     from_now = console.world.center.store.clock.now_us()
-    from pearlstreet.base.clock import to_rfc3339
-
     soon = to_rfc3339(from_now + 7 * 86_400 * 10**6)[:16]
     assert system.post("/windows", "make", {**form, "until": soon}).headers["location"] == "/windows"
     page = owner.get("/windows")
@@ -157,5 +157,17 @@ def test_a_jobs_page_says_where_it_is_and_what_stands_in_the_way_of_another(cons
     page = words(owner.get(f"/jobs/{waiting}"))
     assert "8 × H100 on one node" in page
     assert "Likely start" in page
+    assert "rough" not in page
+    assert world.get(f"/jobs/{waiting}/why").json()["start_rough"] is False
+    board = world.center.runtime.board
+    told, seen = board.wait_of(waiting), board.snapshot()
+    assert told is not None and seen is not None and told.reason.start is not None
+    rough = replace(told.reason.start, guess=True)
+    board.post(seen, {waiting: replace(told, reason=replace(told.reason, start=rough))})
+    why = world.get(f"/jobs/{waiting}/why").json()
+    assert (why["start_rough"], why["start_latest"]) == (True, to_rfc3339(rough.latest_us))
+    page = words(owner.get(f"/jobs/{waiting}"))
+    assert "rough" in page
+    assert "hardly later than" in page
     for job in (running, waiting):
         world.post(f"/jobs/{job}/cancel")

@@ -381,13 +381,15 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
         if here["borrowing"]:
             out.print(say("It borrows what others leave idle"), style="dim")
     if found["start_likely"]:
-        out.print(
-            say(
-                "Likely start: {likely} (between {earliest} and {latest})",
-                **{k: time_cell(found[f"start_{k}"]) for k in ("likely", "earliest", "latest")},
-            ),
-            style="dim",
-        )
+        times = {k: time_cell(found[f"start_{k}"]) for k in ("likely", "earliest", "latest")}
+        if found["start_rough"]:
+            shown = say(
+                "Likely start, rough: {likely} (hardly later than {latest}, as such jobs went before)",
+                **times,
+            )
+        else:
+            shown = say("Likely start: {likely} (between {earliest} and {latest})", **times)
+        out.print(shown, style="dim")
 
 
 def artefacts(

@@ -144,6 +144,8 @@ class WhyOut(Out):
     start_earliest: Time | None
     start_likely: Time | None
     start_latest: Time | None
+    start_rough: bool
+    """It rests on predictions of what runs, not on enforced limits: hardly later than the latest."""
     here: HereOut | None
     """Where it is placed; null while it is not."""
 
@@ -309,6 +311,7 @@ async def why(request: Request, job: str, actor: Actor = Asker) -> Response:
             "start_earliest": time_of(earliest),
             "start_likely": time_of(likely),
             "start_latest": time_of(latest),
+            "start_rough": found.rough,
             "here": _here(found.here, language) if found.here is not None else None,
         }
 

@@ -233,6 +233,8 @@ class Why:
     details: tuple[Row, ...] = ()
     start: tuple[int, int, int] | None = None
     """Earliest, likely and latest start (µs since 1970), when the planner can tell."""
+    rough: bool = False
+    """The start rests on predictions of what runs, not on enforced limits: nine in ten are over by the latest."""
     here: Here | None = None
     """Where it is, and how it came there."""
 
@@ -333,4 +335,5 @@ def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> W
         start=(reason.start.earliest_us, reason.start.likely_us, reason.start.latest_us)
         if reason.start
         else None,
+        rough=reason.start is not None and reason.start.guess,
     )
