@@ -63,22 +63,36 @@ def candidates(snapshot: Snapshot | None, wanted: Wanted) -> tuple[Candidate, ..
         return tuple(_hypothetical(wanted.hypothetical))
     stocks = _stocks(snapshot) if snapshot is not None else []
     if wanted.accelerators:
-        stocks = _named(stocks, wanted.accelerators)
+        stocks = _named(stocks, wanted.accelerators, () if snapshot is None else snapshot.models)
     found = [one for stock in stocks for one in _of(stock, wanted)]
     return tuple(dict.fromkeys(found))
 
 
-def _named(stocks: Sequence[_Stock], names: Sequence[str]) -> list[_Stock]:
+def at_work(snapshot: Snapshot, model: str, per_task: int) -> int:
+    """How many tasks with so many accelerators of a model the nodes that take work could hold at once, were they empty."""
+    return sum(
+        stock.nodes * (stock.per_node // per_task) for stock in _stocks(snapshot) if stock.model == model
+    )
+
+
+def _matching(name: str, models: Sequence[str]) -> set[str]:
+    book = catalogue()
+    return {*match_models((name,), models), *(model for model in models if book.matches(name, model))}
+
+
+def _named(stocks: Sequence[_Stock], names: Sequence[str], there: Sequence[str]) -> list[_Stock]:
+    """Those of the names. `there`: every model the center has, at work or not."""
     models = tuple(dict.fromkeys(stock.model for stock in stocks))
     problems, allowed = [], set()
     book = catalogue()
     for number, name in enumerate(names):
-        mine = {
-            *match_models((name,), models),
-            *(model for model in models if book.matches(name, model)),
-        }
+        mine = _matching(name, models)
         allowed |= mine
-        if not mine:
+        if not mine and (idle := _matching(name, there)):
+            message = text("No node with {models} takes work now", models=", ".join(sorted(idle)))
+            hint = text("They are drained, unhealthy or away: see pearl nodes")
+            problems.append(Problem(f"wanted.accelerators[{number}]", message, hint=hint))
+        elif not mine:
             known = book.find(name)
             message = (
                 text("The center has no {accelerator}", accelerator=known.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from pearlstreet.base.errors import InvalidInput, Problem
@@ -51,6 +51,17 @@ LAYOUT = (
     "virtual_stages",
 )
 SERVE_HOURS = 24.0
+OF_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "tokens": (Kind.TRAIN,),
+    "samples": (Kind.TRAIN,),
+    "requests": (Kind.INFER,),
+    "requests_per_s": (Kind.SERVE,),
+    "concurrency": (Kind.INFER, Kind.SERVE),
+    "hours": (Kind.SERVE, Kind.CUSTOM),
+    "accelerator": (Kind.CUSTOM,),
+    "job_name": (Kind.HISTORY,),
+}
+"""Fields that say how much there is to do → the kinds of work that have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,8 @@ def field_of(name: str) -> str:
 
 
 def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
-    found: list[Problem] = []
+    found = list(_of_other_kinds(work))
+    others = {one.field.removeprefix("workload.") for one in found}
     bounded = {
         "epochs": (work.epochs, 1e6), "requests": (work.requests, 1e15), "hours": (work.hours, 1e6),
         "count": (float(work.count), 1e6), "input_tokens": (float(work.input_tokens), 1e7),
@@ -153,7 +165,7 @@ def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
         "batch_tokens": (work.batch_tokens, 1e15),
     }  # fmt: skip
     for name, (value, most) in bounded.items():
-        if value is not None and not (0 < value <= most):
+        if value is not None and not (0 < value <= most) and name not in others:
             found.append(Problem(f"workload.{name}", _beyond(value, 0, most)))
     for name, most in LARGEST.items():
         size = getattr(work.model, name)
@@ -180,7 +192,21 @@ def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
     return found
 
 
+def _of_other_kinds(work: Workload) -> Iterator[Problem]:
+    """What is said of the work and means nothing for its kind: it would contradict it, or be passed over."""
+    for name, kinds in OF_KINDS.items():
+        if work.kind not in kinds and getattr(work, name) not in (None, ""):
+            message = text(
+                "This belongs to work of kind {kinds}, and the work is of kind {kind}",
+                kinds=", ".join(kinds),
+                kind=work.kind.value,
+            )
+            yield Problem(f"workload.{name}", message)
+
+
 def _beyond(value: float, least: float, most: float) -> Text:
+    if value <= least == 0:
+        return text("{value} must be greater than zero", value=f"{value:g}")
     return text(
         "{value} is not between {least} and {most}", value=f"{value:g}", least=f"{least:g}", most=f"{most:g}"
     )
@@ -262,6 +288,10 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
     try:
         ask = serving_of(work, _machines(candidate, known.book), known.book)
         found = estimate_serving(ask, learnt=known.learnt)
+        if work.kind is Kind.INFER and (work.requests or 0.0) < found.best.at_once * found.best.replicas:
+            # So few never fill it: as many at once as there are.
+            ask = replace(ask, concurrency=work.requests)
+            found = estimate_serving(ask, learnt=known.learnt)
     except InvalidInput as error:
         return Unfit(error.problems[0].message if error.problems else error.message)
     best = found.best
@@ -284,7 +314,9 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
     else:
         tokens = (work.requests or 0.0) * work.output_tokens
         rate = found.output_tokens_per_s
-        elapsed_s = Band(tokens / rate.p90, tokens / rate.median, tokens / rate.p10)
+        elapsed_s = _no_sooner_than_one(
+            Band(tokens / rate.p90, tokens / rate.median, tokens / rate.p10), found, work.output_tokens
+        )
         if elapsed_s.p90 > LONGEST_S:
             return Unfit(text("It would run for more than a hundred years"))
     device_s = elapsed_s.times(candidate.count)
@@ -301,6 +333,16 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
         assumed=assumed,
         warnings=warnings,
         untaught_device_s=device_s.median * math.exp(-taught) if work.kind is Kind.INFER else device_s.median,
+    )
+
+
+def _no_sooner_than_one(elapsed_s: Band, found: ServingEstimate, output_tokens: int) -> Band:
+    """However many machines there are, an answer takes its time."""
+    ttft, tpot = found.ttft_s, found.tpot_s
+    return Band(
+        max(elapsed_s.p10, ttft.p10 + output_tokens * tpot.p10),
+        max(elapsed_s.median, ttft.median + output_tokens * tpot.median),
+        max(elapsed_s.p90, ttft.p90 + output_tokens * tpot.p90),
     )
 
 

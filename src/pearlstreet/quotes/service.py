@@ -33,7 +33,7 @@ from pearlstreet.compute.scheduling.rows import Quota
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.ledger.pricing import PriceVersion
 from pearlstreet.quotes.calibrating import read_calibration, recipe_key
-from pearlstreet.quotes.candidates import Candidate, candidates, is_allowed
+from pearlstreet.quotes.candidates import Candidate, at_work, candidates, is_allowed
 from pearlstreet.quotes.completing import LONGEST_LIMIT_S, Draft, per_task_of, read_draft
 from pearlstreet.quotes.estimating import Background, Past, Unfit, Work, check_workload, estimate
 from pearlstreet.quotes.history import read_past
@@ -383,13 +383,37 @@ def _job_of(store: Store, runtime: Runtime, offer: Offer) -> Any:
         drawn_s = min(offer.elapsed_s.quantile(store.rng.uniform()), offer.time_limit_s)
         spec = replace(spec, simulate_s=round(drawn_s, 3))
     try:
-        return draft_job(runtime, spec)
+        draft = draft_job(runtime, spec)
     except InvalidInput as error:
         raise Conflict(
             text("The hardware of the offer is no longer there: {why}", why=error.hint or error.message),
             hint=_again(),
             problems=error.problems,
         ) from None
+    _refuse_idle(runtime, offer)
+    return draft
+
+
+def _refuse_idle(runtime: Runtime, offer: Offer) -> None:
+    """Raise Conflict when the nodes of an offer are there but take no work: its job would wait for nobody knows how long."""
+    snapshot = runtime.board.snapshot()
+    if snapshot is None:
+        return
+    takes = at_work(snapshot, offer.accelerator, offer.per_task)
+    if takes < offer.tasks:
+        raise Conflict(
+            text(
+                "The hardware of the offer takes no work now: it needs {tasks} × {count} {model}, and nodes that are neither"
+                " drained nor unhealthy have room for {takes} × {count}",
+                tasks=offer.tasks,
+                count=offer.per_task,
+                model=offer.accelerator,
+                takes=takes,
+            ),
+            hint=text(
+                "Take another offer, ask for a quote again, or wait until its nodes are back: pearl nodes"
+            ),
+        )
 
 
 def _why_not(offer: Offer) -> Text:

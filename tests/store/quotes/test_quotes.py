@@ -284,6 +284,30 @@ def test_hardware_that_is_gone_is_named_and_nothing_is_half_done(center: Center)
     assert count(center, jobs) == 0
 
 
+def test_hardware_that_takes_no_work_is_named_and_nothing_is_half_done(center: Center) -> None:
+    both, one = (
+        ask(center, wanted=Wanted(("H100",), count=16)),
+        ask(center, wanted=Wanted(("H100",), count=8)),
+    )
+    planner = next(loop for loop in center.loops if loop.name == "plan_jobs")
+    inventory.drain(center.store, SYSTEM, "h100-0001", "a fan is replaced")
+    planner.step(center.store)
+    with pytest.raises(Conflict, match=r"needs 2 × 8 h100-sxm-80g, and .* have room for 1 × 8"):
+        accept(center, both)
+    assert service.get_quote(center.store, SYSTEM, both.id).state is State.OPEN
+    assert count(center, jobs) == 0
+    accept(center, one)
+    inventory.drain(center.store, SYSTEM, "h100-0002", "so is another")
+    planner.step(center.store)
+    with pytest.raises(InvalidInput) as caught:
+        ask(center, wanted=Wanted(("H100",)))
+    assert "No node with h100-sxm-80g takes work now" in str(caught.value.problems[0].message)
+    inventory.undrain(center.store, SYSTEM, "h100-0001")
+    inventory.undrain(center.store, SYSTEM, "h100-0002")
+    planner.step(center.store)
+    accept(center, both)
+
+
 def test_who_cannot_pay_the_first_hour_accepts_nothing(tmp_path: Path) -> None:
     center = Center(tmp_path, balance="20", tick_s=1)
     center.step()

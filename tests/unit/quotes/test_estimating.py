@@ -9,6 +9,7 @@ import pytest
 from tests.unit.quotes.quoting import KNOWN, TUNING, snapshot
 
 from pearlstreet.base.errors import InvalidInput
+from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.compute.estimate.learning import Finished, calibrate
 from pearlstreet.quotes.candidates import Candidate, candidates
@@ -82,6 +83,29 @@ def test_answering_requests_takes_as_long_as_their_tokens() -> None:
     assert twice.elapsed_s.median == pytest.approx(2 * one.elapsed_s.median)
 
 
+def test_an_answer_takes_its_time_however_few_there_are() -> None:
+    def takes(requests: float, count: int) -> Band:
+        few = Workload(kind=Kind.INFER, model=Model("Llama 3.1 8B"), requests=requests)
+        return work(few, on("h100-sxm-80g", count)).elapsed_s
+
+    alone = takes(1, 1)
+    assert alone.median > 256 * 1e-3, "256 tokens, one after the other"
+    assert alone.p10 < alone.median < alone.p90
+    for count in (8, 16):
+        assert takes(1, count).median >= 0.5 * alone.median, "it is not spread over more machines"
+    waits = [takes(requests, 1).median for requests in (1, 10, 100, 1000, 10_000)]
+    assert waits == sorted(waits)
+    assert waits[1] < 3 * waits[0], "ten are answered side by side"
+    assert waits[-1] > 5 * waits[0]
+
+
+def test_what_is_no_number_of_anything_must_be_more_than_zero() -> None:
+    for asked in (replace(SERVING, hours=0.0), replace(CUSTOM, count=0), replace(TUNING, epochs=-1.0)):
+        with pytest.raises(InvalidInput) as refused:
+            check_workload(asked, KNOWN.book, ())
+        assert "must be greater than zero" in str(refused.value.problems[0].message)
+
+
 def test_measured_hours_are_taken_as_they_are_on_the_same_hardware() -> None:
     found = work(CUSTOM, on("h100-sxm-80g", 8))
     assert found.elapsed_s.median == pytest.approx(10 * 3600)
@@ -142,6 +166,11 @@ def test_own_jobs_are_averaged_and_their_spread_is_in_the_band() -> None:
         (replace(CUSTOM, count=0), "workload.count"),
         (replace(CUSTOM, accelerator="H1000000"), "workload.accelerator"),
         (Workload(kind=Kind.HISTORY), "workload.job_name"),
+        (replace(TUNING, requests=5.0, hours=-1.0), "workload.requests workload.hours"),
+        (replace(SERVING, tokens=1e9), "workload.tokens"),
+        (replace(SERVING, kind=Kind.INFER, requests=5.0), "workload.requests_per_s"),
+        (replace(CUSTOM, samples=5.0, concurrency=2.0), "workload.samples workload.concurrency"),
+        (replace(CUSTOM, kind=Kind.HISTORY, job_name="x"), "workload.hours workload.accelerator"),
         (Workload(kind=Kind.HISTORY, job_name="never ran"), "workload.job_name"),
     ],
 )
