@@ -92,6 +92,40 @@ def test_a_resize_ends_the_attempt_and_the_next_one_has_other_ranks(center: Cent
     center.check_books()
 
 
+def test_resizes_do_not_lengthen_the_time_limit(center: Center) -> None:
+    """Ten minutes are ten minutes, however often its width was changed; time to save does not count."""
+    job = center.submit(
+        per_task=CARD, elastic={"min_tasks": 2, "max_tasks": 8}, simulate="5h", time_limit="10m"
+    )
+    for tasks in (4, 3):
+        center.run(150)
+        _stop(center, job, StopReason.RESIZED, tasks=tasks)
+    center.run(60)
+    first, second, third = center.attempts(job)
+    assert first["time_limit_s"] == 600
+    ran = [(row["stop_asked_us"] - row["started_us"]) / 1e6 for row in (first, second)]
+    assert second["time_limit_s"] == pytest.approx(600 - ran[0])
+    assert third["time_limit_s"] == pytest.approx(600 - sum(ran))
+    assert _order(center, job).limits.time_s == third["time_limit_s"]
+    (ended,) = center.finish(job)
+    assert (ended.state, ended.reason_code) == (JobState.FAILED, "time_limit")
+    third = center.attempts(job)[-1]
+    whole_s = sum(ran) + (third["ended_us"] - third["started_us"]) / 1e6
+    assert 600 <= whole_s < 700
+    center.check_books()
+
+
+def test_what_begins_again_has_its_whole_limit(center: Center) -> None:
+    elastic = {"min_tasks": 2, "max_tasks": 8}
+    job = center.submit(per_task=CARD, elastic=elastic, preemptible=True, simulate="5h", time_limit="10m")
+    for why, tasks in ((StopReason.RESIZED, 4), (StopReason.PREEMPTED, 0)):
+        center.run(150)
+        _stop(center, job, why, tasks=tasks)
+    center.run(60)
+    limits = [row["time_limit_s"] for row in center.attempts(job)]
+    assert limits[1] < limits[0] == limits[2] == 600
+
+
 def test_a_resize_to_what_a_job_cannot_be_is_not_done(center: Center) -> None:
     job = center.submit(
         per_task=CARD, elastic={"min_tasks": 2, "max_tasks": 4}, time_limit="1h", simulate="900s"

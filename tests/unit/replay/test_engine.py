@@ -171,3 +171,22 @@ def test_figures_of_a_case() -> None:
     assert found.utilisation_cards == pytest.approx((40 + 20 + 20) / 100)
     assert found.preemptions == 0
     assert found.lost_card_h == 0
+
+
+def test_a_resize_does_not_lengthen_the_limit_that_others_rely_on() -> None:
+    """`wide` is cut for `b`; `all` then waits for the end of its limit, and who would run past that must not pass."""
+    config = PlannerConfig(
+        order="fifo", backfill="easy", preemption="none", elasticity="shrink", min_run_s=600
+    )
+    each = whole_devices(4)
+    jobs = [
+        Job("wide", 0, 900, each, 2, limit_s=1000, min_tasks=1, max_tasks=2),
+        job("b", 600, 40, 4, limit_s=60),
+        Job("all", 610, 10, each, 2, limit_s=20),
+        job("c", 700, 10, 4, limit_s=500),
+    ]
+    found = {(name, start) for name, start, _ in runs(replay(jobs, nodes=2, config=config))}
+    starts = {name: [start for other, start in sorted(found) if other == name] for name, _ in found}
+    assert starts["b"] == [600]
+    assert starts["wide"] == [0, 600], "cut once"
+    assert starts["all"][0] < starts["c"][0]

@@ -19,6 +19,7 @@ from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.limits import time_left_s
 from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobState, StopReason
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
@@ -179,7 +180,8 @@ class Applier:
         usage = usage_of(ask, placement, background.rates, background.nodes)
         usage = replace(usage, pace=self.paces.get(engine, 1.0))
         rate = rate_of(tx, row["price_version_id"], usage)
-        amount = hold_amount(rate, ask.time_limit_s, self.settings.hold_window_s)
+        limit_s = time_left_s(ask.time_limit_s, _last_attempt(tx, row, ask))
+        amount = hold_amount(rate, limit_s, self.settings.hold_window_s)
         try:
             hold_id = place_hold(tx, row["org_id"], amount, attempt_id)
         except PaymentRequired as error:
@@ -195,6 +197,7 @@ class Applier:
             usage,
             rate,
             hold_id,
+            limit_s,
             self.settings.hold_window_s,
             tx.now_us,
         )
@@ -225,6 +228,7 @@ def _attempt(
     usage: Usage,
     rate: Money,
     hold_id: str,
+    limit_s: float,
     window_s: float,
     now_us: int,
 ) -> dict[str, Any]:
@@ -263,11 +267,20 @@ def _attempt(
         "hourly_micro": rate.micro,
         "placed_us": now_us,
         "span_sequence": 0,
-        "time_limit_s": ask.time_limit_s,
-        "covered_s": min(ask.time_limit_s, window_s),
+        "time_limit_s": limit_s,
+        "covered_s": min(limit_s, window_s),
         "grace_s": ask.grace_s,
         "due_us": now_us,
     }
+
+
+def _last_attempt(tx: Tx, row: Row, ask: Ask) -> Row | None:
+    """Of an elastic job: only those are resized."""
+    if not (ask.max_tasks and row["attempts"]):
+        return None
+    return tx.first(
+        sa.select(attempts).where(attempts.c.job_id == row["id"], attempts.c.number == row["attempts"])
+    )
 
 
 @dataclass(slots=True)

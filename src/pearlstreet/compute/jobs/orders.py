@@ -6,7 +6,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import check
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
@@ -19,6 +18,7 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.environments.spec import run_variables
+from pearlstreet.compute.jobs.limits import ran_s
 from pearlstreet.compute.jobs.model import Ask, StopReason
 from pearlstreet.compute.jobs.preparing import ready_folders
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -66,7 +66,7 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
         image=spec.environment.image if spec.environment else None,
         network=spec.network,
         limits=Limits(
-            time_s=spec.time_limit_s,
+            time_s=attempt["time_limit_s"],
             pids=spec.limits.pids,
             disk_gib=spec.limits.disk_gib,
             log_bytes=int(spec.limits.log_mib * (1 << 20)),
@@ -84,10 +84,8 @@ def _simulated_s(tx: Tx, attempt: Row, ask: Ask) -> float | None:
     left_s, tasks = ask.simulate_s, len(attempt["placement"]["tasks"])
     resized = attempts.c.stop_reason == StopReason.RESIZED.value
     for row in tx.rows(sa.select(attempts).where(attempts.c.job_id == attempt["job_id"], resized)):
-        if row["started_us"] is not None and row["id"] != attempt["id"]:
-            until_us = min(row["stop_asked_us"], row["ended_us"] or row["stop_asked_us"])
-            ran_s = max(0, until_us - row["started_us"]) / US_PER_S
-            left_s -= ran_s * len(row["placement"]["tasks"]) / ask.tasks
+        if row["id"] != attempt["id"]:
+            left_s -= ran_s(row) * len(row["placement"]["tasks"]) / ask.tasks
     return max(left_s, 0.0) * ask.tasks / tasks
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.jobs.limits import time_left_s
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, StopReason
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
 from pearlstreet.compute.scheduling.predict import Prediction
@@ -37,7 +38,7 @@ _WHOLE = (
 )  # fmt: skip
 NEXT_TASKS = "next_tasks"
 """In the placement of an attempt that was stopped for a resize: with how many tasks its job goes on."""
-_RESIZED = sa.select(attempts.c.job_id, attempts.c.number, attempts.c.placement).where(
+_RESIZED = sa.select(attempts).where(
     attempts.c.job_id.in_(sa.bindparam("ids", expanding=True)),
     attempts.c.stop_reason == StopReason.RESIZED.value,
 )
@@ -148,14 +149,24 @@ def _resumes(stop_reason: str | None, placement: Row) -> int:
     return int(placement.get(NEXT_TASKS, 0)) if stop_reason == StopReason.RESIZED.value else 0
 
 
-def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, int]:
-    """Of waiting jobs, with how many attempts each had: those whose last was stopped for a resize → their next tasks."""
+@dataclass(frozen=True, slots=True)
+class Resumes:
+    """How a job that was stopped for a resize goes on."""
+
+    tasks: int
+    limit_s: float
+    """What is left of its time limit."""
+
+
+def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, Resumes]:
+    """Of waiting jobs, with how many attempts each had: those whose last was stopped for a resize."""
     ids, found = list(attempts_of), {}
     for start in range(0, len(ids), CHUNK):
-        for row in tx.execute(_RESIZED, {"ids": ids[start : start + CHUNK]}):
-            if row.number == attempts_of[row.job_id]:
-                found[row.job_id] = _resumes(StopReason.RESIZED.value, row.placement)
-    return {job_id: tasks for job_id, tasks in found.items() if tasks}
+        for row in tx.execute(_RESIZED, {"ids": ids[start : start + CHUNK]}).mappings():
+            tasks = _resumes(row["stop_reason"], row["placement"])
+            if row["number"] == attempts_of[row["job_id"]] and tasks:
+                found[row["job_id"]] = Resumes(tasks, time_left_s(row["time_limit_s"], row))
+    return found
 
 
 def with_devices_in_use(rows: Sequence[NodeRow], running: Iterable[RunningAttempt]) -> list[NodeRow]:

@@ -20,6 +20,7 @@ from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
 from pearlstreet.compute.jobs.model import Ask, JobState
 from pearlstreet.compute.jobs.planner_rows import (
     LiveAttempts,
+    Resumes,
     load_quotas,
     load_resumes,
     user_of,
@@ -183,13 +184,14 @@ class LivePlanner:
                 continue
             codes[row.id] = row.reason_code
             job = kept.get(row.id)
-            if job is None or _changed(job, row) or job.resumes_tasks != resumes.get(row.id, 0):
+            goes_on = resumes.get(row.id)
+            if job is None or _changed(job, row) or job.resumes_tasks != (goes_on.tasks if goes_on else 0):
                 whole = row.array_id or row.id
                 user, name = self.users[whole]
                 like = (row.org_id, user, stem(plain_name(name)), ask.request(), ask.tasks)
                 if like not in guesses:  # of many thousands most are runs of the same few things
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
-                job = _waiting_job(row, ask, user, guesses[like], resumes.get(row.id, 0), self.pace)
+                job = _waiting_job(row, ask, user, guesses[like], goes_on, self.pace)
             self.queue[row.id] = job
             waiting.append(job)
         return waiting, codes
@@ -264,7 +266,7 @@ def _changed(job: WaitingJob, row: Any) -> bool:
 
 
 def _waiting_job(
-    row: Any, ask: Ask, user: str, guess: Prediction | None, resumes: int, pace: float
+    row: Any, ask: Ask, user: str, guess: Prediction | None, resumes: Resumes | None, pace: float
 ) -> WaitingJob:
     return WaitingJob(
         id=row.id,
@@ -274,7 +276,7 @@ def _waiting_job(
         tasks=ask.tasks,
         priority=row.priority,
         submitted_us=row.submitted_us,
-        time_limit_s=ask.time_limit_s / pace,
+        time_limit_s=(resumes.limit_s if resumes else ask.time_limit_s) / pace,
         preemptible=ask.preemptible,
         not_before_us=row.not_before_us,
         deadline_us=ask.deadline_us or 0,
@@ -289,5 +291,5 @@ def _waiting_job(
         served_device_us=row.served_device_us,
         min_tasks=ask.min_tasks,
         max_tasks=ask.max_tasks,
-        resumes_tasks=resumes,
+        resumes_tasks=resumes.tasks if resumes else 0,
     )

@@ -64,6 +64,7 @@ class _Halted:
     held_us: int
     lost_us: int
     sums: tuple[int, int]
+    limit_us: int
 
 
 @dataclass(slots=True)
@@ -114,6 +115,8 @@ class Replay:
         self._left_us = trace.duration_us.tolist()
         """Run time still to come, starting anew included."""
         self._served = [0] * trace.count
+        self._limit_us = trace.limit_us.tolist()
+        """What is left of the limit: a resize takes what ran out of it, anything else makes it whole again; 0: none."""
         self._running: dict[int, _Run] = {}
         self._ends, self._stops = _Ends(), _Ends()
         self._stopping: set[int] = set()
@@ -250,7 +253,7 @@ class Replay:
     # What happens to a job
 
     def _enqueue(self, row: int) -> None:
-        limit = int(self.trace.limit_us[row])
+        limit = self._limit_us[row]
         self.state.wait(row, self._served[row], self._prediction(row), limit, self._resumes.pop(row, 0))
         self.fitting.add(self._shapes[row])
 
@@ -275,7 +278,7 @@ class Replay:
         if run is None:
             speed = 1.0 if tasks == self._asked[row] else self._speed(row, tasks)
             run = _Run(now, place, 0, self._restart_us(row) if attempt else 0, tasks, speed)
-        limit = int(self.trace.limit_us[row])
+        limit = self._limit_us[row]
         likely, low, high = (
             run.start_us + (us if run.speed == 1.0 else round(us / run.speed)) if us else 0
             for us in self._prediction(row)
@@ -312,6 +315,7 @@ class Replay:
             return None
         del self._halted[row]
         self._left_us[row], self._served[row] = halted.left_us, halted.served_us
+        self._limit_us[row] = halted.limit_us
         self.outcome.held_us[row], self.outcome.lost_us[row] = halted.held_us, halted.lost_us
         self.outcome.stops[row] -= 1
         if row in self._sums:
@@ -379,6 +383,7 @@ class Replay:
             int(outcome.held_us[row]),
             int(outcome.lost_us[row]),
             self._sums.get(row, (0, 0)),
+            self._limit_us[row],
         )
         run = self._release(row)
         held = self._now - run.start_us
@@ -387,8 +392,10 @@ class Replay:
         outcome.lost_us[row] += lost
         if row in self._resumes:
             outcome.resizes[row] += 1
+            self._limit_us[row] = max(before.limit_us - held, US_PER_S) if before.limit_us else 0
         else:
             outcome.stops[row] += 1
+            self._limit_us[row] = int(self.trace.limit_us[row])
         if run.speed == 1.0:
             self._left_us[row] += lost - held + self._restart_us(row)
         else:
