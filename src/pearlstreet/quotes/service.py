@@ -403,15 +403,16 @@ def _refuse_idle(runtime: Runtime, offer: Offer) -> None:
     if takes < offer.tasks:
         raise Conflict(
             text(
-                "The hardware of the offer takes no work now: it needs {tasks} × {count} {model}, and nodes that are neither"
-                " drained nor unhealthy have room for {takes} × {count}",
+                "The hardware of the offer takes no work now: it needs {tasks} × {count} {model}, and the nodes that take work"
+                " have room for {takes} × {count}",
                 tasks=offer.tasks,
                 count=offer.per_task,
                 model=offer.accelerator,
                 takes=takes,
             ),
             hint=text(
-                "Take another offer, ask for a quote again, or wait until its nodes are back: pearl nodes"
+                "The others are drained, unhealthy or away (pearl nodes): take another offer, ask for a quote again, or wait"
+                " until they are back"
             ),
         )
 
