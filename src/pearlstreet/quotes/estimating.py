@@ -36,6 +36,12 @@ LARGEST = {
     "vocabulary": 1_000_000_000, "forward_flops": 1e18,
 }  # fmt: skip
 """Sizes of a network beyond which nobody means it."""
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "tokens": (1.0, 1e30), "samples": (1.0, 1e30), "epochs": (1e-6, 1e6), "requests": (1.0, 1e15), "hours": (1e-4, 1e6),
+    "count": (1.0, 1e6), "input_tokens": (1.0, 1e7), "output_tokens": (1.0, 1e7), "concurrency": (1e-3, 1e7),
+    "requests_per_s": (1e-6, 1e7), "sequence": (1.0, 1e9), "batch_tokens": (1.0, 1e15),
+}  # fmt: skip
+"""Amounts of work below and beyond which nobody means it."""
 SPARSEST = 10_000.0
 """At most so many times more parameters than a token meets."""
 LONGEST_S = 100.0 * 365 * 86_400
@@ -157,20 +163,21 @@ def field_of(name: str) -> str:
 def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
     found = list(_of_other_kinds(work))
     others = {one.field.removeprefix("workload.") for one in found}
-    bounded = {
-        "epochs": (work.epochs, 1e6), "requests": (work.requests, 1e15), "hours": (work.hours, 1e6),
-        "count": (float(work.count), 1e6), "input_tokens": (float(work.input_tokens), 1e7),
-        "output_tokens": (float(work.output_tokens), 1e7), "concurrency": (work.concurrency, 1e7),
-        "requests_per_s": (work.requests_per_s, 1e7), "sequence": (work.sequence, 1e9),
-        "batch_tokens": (work.batch_tokens, 1e15),
-    }  # fmt: skip
-    for name, (value, most) in bounded.items():
-        if value is not None and not (0 < value <= most) and name not in others:
-            found.append(Problem(f"workload.{name}", _beyond(value, 0, most)))
+    for name, (least, most) in BOUNDS.items():
+        value = getattr(work, name)
+        if value is not None and not (least <= value <= most) and name not in others:
+            found.append(Problem(f"workload.{name}", _beyond(value, least, most)))
+    if (
+        work.batch_tokens is not None
+        and work.tokens is not None
+        and work.batch_tokens > work.tokens * work.epochs
+    ):
+        message = text("A batch of {batch} tokens is more than there are", batch=f"{work.batch_tokens:g}")
+        found.append(Problem("workload.batch_tokens", message))
     for name, most in LARGEST.items():
         size = getattr(work.model, name)
-        if size is not None and size > most:
-            found.append(Problem(f"workload.model.{name}", _beyond(size, 0, most)))
+        if size is not None and not (1 <= size <= most):
+            found.append(Problem(f"workload.model.{name}", _beyond(size, 1, most)))
     params, active = work.model.params, work.model.active
     if params is not None and active is not None and 0 < active < params / SPARSEST:
         found.append(Problem("workload.model.active", _beyond(active, params / SPARSEST, params)))
@@ -205,8 +212,10 @@ def _of_other_kinds(work: Workload) -> Iterator[Problem]:
 
 
 def _beyond(value: float, least: float, most: float) -> Text:
-    if value <= least == 0:
+    if value <= 0:
         return text("{value} must be greater than zero", value=f"{value:g}")
+    if value < least:
+        return text("{value} is less than {least}", value=f"{value:g}", least=f"{least:g}")
     return text(
         "{value} is not between {least} and {most}", value=f"{value:g}", least=f"{least:g}", most=f"{most:g}"
     )
