@@ -31,11 +31,14 @@ from schemathesis.specs.openapi import checks
 
 from tests.api.test_access import BODIES
 from tests.fuzz.served import ADDRESSES, ROLES, Served, served
+from tests.fuzz.stories import Teller, last_month
 
 DOCUMENT = "/api/v1/openapi.json"
 PER_CENTER = 4000
 """Requests to one center before a fresh one: what piles up in it slows its loops down."""
 TEND_EVERY = 200
+LARGE = 1000
+"""Requests to one center from which on the stories are told to it again and again, when much has been asked of it."""
 WALKS = 0.4
 """The part of all requests that walks along links."""
 BOUNDARIES = 0.2
@@ -75,7 +78,7 @@ PICKS = st.lists(st.integers(0, 10_000), min_size=4, max_size=4)
 _ID = re.compile(r"\b([a-z]{3,6})_[0-9a-z]{26}\b")
 _KINDS = {"job": "job", "key": "key", "org": "org", "usr": "user", "prj": "project", "upl": "upload", "art": "artefact",
           "quo": "quote", "qta": "quota", "topup": "top_up", "att": "attempt", "ses": "session", "whk": "webhook",
-          "dlv": "delivery", "win": "window", "wif": "what_if"}  # fmt: skip
+          "dlv": "delivery", "win": "window", "wif": "what_if", "ser": "series"}  # fmt: skip
 """Prefix of an id → the parameter it fits."""
 
 
@@ -200,13 +203,15 @@ class Fuzzer:
         self._sessions = {role: Session(role) for role in ROLES}
         self._keys: dict[str, str | None] = {}
         self._sent = 0
+        self._teller = Teller(center, self._tell, self._broke, dice)
+        self._fresh = True
         self._known: dict[str, list[str]] = {
             "org": ["acme", "acme", "acme", "beta"],
             "user": ["owner", "member", "stranger", "system"],
             "project": ["default"],
             "name": ["TOKEN", "OTHER"],
             "node": ["h100-0001", "h100-0002"],
-            "month": ["2026-01", "2025-12"],
+            "month": ["2026-01", "2025-12", last_month()],
             "provider": ["none"],
             "scenario": ["1t-50-days"],
             "decision": ["1", "2", "3"],
@@ -216,8 +221,11 @@ class Fuzzer:
 
     def run(self, budget: int) -> None:
         """About so many requests, by every role to every operation."""
+        self._stories()
         self._singles(int(budget * (1 - WALKS)))
         for role, share in SHARES.items():
+            if budget > LARGE:
+                self._stories()
             self._walks(role, int(budget * WALKS * share))
         self._center.tend()
 
@@ -326,6 +334,33 @@ class Fuzzer:
         if case.operation.label == "POST /api/v1/users":
             case.body |= {"org": "acme", "operator_role": None}
 
+    # -- stories
+
+    def _stories(self) -> None:
+        """What succeeds only in an order; the ids that it makes are known afterwards."""
+        self._fresh = self._sent == 0
+        self._teller.tell()
+        self._known["decision"] = sorted({*self._known["decision"], *self._decisions()})
+
+    def _decisions(self) -> set[str]:
+        found = self._center.world.get("/scheduling/decisions?limit=20", self._key("system")).json()["items"]
+        return {str(one["id"]) for one in found}
+
+    def _tell(
+        self, label: str, role: str, credential: str | None, query: Any, body: Any, path: dict[str, str]
+    ) -> Any:
+        sent = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = self.operations[label].Case(path_parameters=path, query=dict(query or {}), **sent)
+        return self.ask(case, role, credential)
+
+    def _broke(self, label: str, role: str, response: Any) -> None:
+        if not self._fresh:
+            return  # what was asked before may have suspended somebody or used the money up
+        what = f"a request of a story is refused with {response.status_code}"
+        self._report.findings.setdefault(
+            (label, what), Finding(what, role, label, {"path": response.request.url}, _shown(response))
+        )
+
     # -- walks
 
     def _walks(self, role: str, budget: int) -> None:
@@ -356,8 +391,8 @@ class Fuzzer:
             self._keys[role] = self._center.credential(role)
         return self._keys[role]
 
-    def ask(self, case: Any, role: str) -> Any:
-        """Send a case and hold its answer against the document."""
+    def ask(self, case: Any, role: str, credential: str | None = None) -> Any:
+        """Send a case and hold its answer against the document. `credential`: instead of the role's own."""
         if isinstance(case.query, dict):
             case.query.pop("follow", None)  # would stay until the job has ended
         if self._sent % TEND_EVERY == 0:
@@ -366,7 +401,7 @@ class Fuzzer:
         self._sent += 1
         if "/clos" in case.path and case.method != "GET" and case.path_parameters:
             case.path_parameters["org"] = "beta"  # acme is needed: what is closed stays closed
-        key = self._key(role)
+        key = credential or self._key(role)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         case.headers.pop("authorization", None)
         try:
@@ -381,7 +416,7 @@ class Fuzzer:
             self._found(f"no answer: {type(error).__name__}", case, role, None, str(error))
             raise
         self._learn(response)
-        if response.status_code == 401 and key:
+        if response.status_code == 401 and key and not credential:
             self._keys.pop(role, None)
         for problem in _problems(response):
             self._found(problem, case, role, response, _shown(response))

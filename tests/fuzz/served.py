@@ -77,10 +77,11 @@ class Served:
             return None
         key = self.world.keys[role]
         if not _scopes(role) <= set(self.world.get("/me", key).json().get("scopes", ())):
-            key = self.world.keys[role] = self._fresh(role)
+            key = self.world.keys[role] = self.fresh(role)
         return key
 
-    def _fresh(self, role: str) -> str:
+    def fresh(self, role: str) -> str:
+        """A key of somebody new in that role."""
         store = self.world.center.store
         name = f"{role}-{store.rng.token_bytes(6).hex()}"
         if role == "owner":
