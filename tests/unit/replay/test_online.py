@@ -61,6 +61,23 @@ def test_what_was_stopped_comes_back() -> None:
     assert last == {"preempt": [], "start": {"long": {"b/0": 4}}, "wake": None}
 
 
+def test_levels_follow_from_what_jobs_took() -> None:
+    """Where nearly every job takes 30 device hours nobody falls a level at 40: who waits would wait for all work."""
+
+    def asked_to_wake(history: int) -> list[float]:
+        past: list[dict[str, object]] = []
+        for number in range(history):
+            start, end = number * 27_000.0, (number + 1) * 27_000.0 - 1
+            past += [event(start, job(f"h{number}", 4, "b")), event(end, finished=[f"h{number}"])]
+        now = history * 27_000.0
+        later = event(now, job("long", 4, "b")), event(now + 10, job("new", 4, "b"))
+        falls = event(now + 4500), event(now + 9000)
+        return [float(str(answer["wake"] or now)) - now for answer in play(*past, *later, *falls)[-3:]]
+
+    assert asked_to_wake(0) == [4500, 9000, 36_000 + 4500]
+    assert asked_to_wake(60) == [4500, 9000, 0]
+
+
 def test_told_durations_put_the_shortest_first() -> None:
     _, swap, last = play(
         event(0, job("runs", 4, "b", duration=500.0)),

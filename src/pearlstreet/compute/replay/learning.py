@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
+
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.replay.state import State
 from pearlstreet.compute.scheduling.predict import Past, Predictor
@@ -48,7 +50,7 @@ class Learning:
         self._services.append((row, served_device_us))
         self._ended += 1
         if self._ended % _EVERY == 0:
-            self._state.learn_services(self._services)
+            self._state.learn_services(np.array(self._services, dtype=np.int64))
 
     def left_us(self, row: int, done_us: int) -> Band:
         """Run time still to come of a job that has done so much: likely, low, high; 0: not known."""

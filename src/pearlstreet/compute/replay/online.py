@@ -28,6 +28,8 @@ MODEL = "gpu"
 _ROUNDS_MAX = 64
 _SERVICES_MAX = 4096
 """Ended jobs whose device time is remembered, the latest."""
+_LEARNING = ("gittins", "las")
+"""Orders that learn from them."""
 
 Place = dict[str, int]
 """Devices by node."""
@@ -90,7 +92,9 @@ class OnlinePool:
         self._ids: list[str] = []
         self._requests: dict[Request, int] = {}
         self._org = {name: number for number, name in enumerate(orgs)}
-        self._services: list[tuple[int, int]] = []
+        self._services = np.zeros((2 * _SERVICES_MAX, 2), dtype=np.int64)
+        self._ended = 0
+        """Rows of them that are filled."""
         self._users: dict[str, int] = {"": 0}
         self._state = State(
             _room_for(64, orgs, cast("tuple[str, ...]", self._ids)),
@@ -131,10 +135,14 @@ class OnlinePool:
         job = self._jobs.pop(job_id)
         self._running.discard(job_id)
         self._state.end(job.row)
-        self._services.append((job.row, (job.served_us + now_us - job.started_us) * job.gpus))
-        del self._services[:-_SERVICES_MAX]
-        if self.config.order == "gittins":
-            self._state.learn_services(self._services)
+        if self._ended == len(self._services):
+            self._services[:_SERVICES_MAX] = self._services[_SERVICES_MAX:]
+            self._ended = _SERVICES_MAX
+        self._services[self._ended] = job.row, (job.served_us + now_us - job.started_us) * job.gpus
+        self._ended += 1
+        if self.config.order in _LEARNING:
+            known = slice(max(self._ended - _SERVICES_MAX, 0), self._ended)
+            self._state.learn_services(self._services[known])
 
     def decide(self, now_us: int) -> Answer:
         """Who stops and who starts where, now."""

@@ -88,9 +88,9 @@ class State:
         self.users = tuple(name for name in names if name) or ()
         self._user = _numbers(names)
 
-    def learn_services(self, ended: Iterable[tuple[int, int]]) -> None:
-        """Rows of jobs that ended lately and their whole device times."""
-        rows, device_us = np.array(list(ended), dtype=np.int64).reshape(-1, 2).T
+    def learn_services(self, ended: I64) -> None:
+        """[jobs, 2] rows of jobs that ended lately and their whole device times."""
+        rows, device_us = ended.T.copy()
         trace = self.trace
         each = np.array([max(request.count, 1) for request in trace.requests], dtype=np.int64)
         user = np.array(self._user, dtype=np.int32)

@@ -60,7 +60,7 @@ class PlannerConfig:
     """Anti-starvation: who has waited this long since it last ran goes ahead of all who have not, oldest first, and is not
     displaced by rank; 0: off."""
     las_levels_h: tuple[float, ...] = (5.0, 40.0)
-    """Order `las`: device hours at which a job falls to the next level."""
+    """Order `las`: device hours at which a job falls to the next level; one after the first only where little work is below it."""
     reserve_depth: int = 32
     """Blocked jobs that get a reservation with `conservative` backfill; the rest is planned as with `easy`."""
     restart_s: float = 40.0
