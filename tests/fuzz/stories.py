@@ -27,7 +27,7 @@ API = "/api/v1"
 BENT = 0.5
 """How often a right body is sent bent, too."""
 ODD: tuple[Any, ...] = (
-    None, "", " ", "-1", "0", -1, 0, 2**63, 1e308, True, [], {}, [None], "9" * 400, "\u0000", "💥", "1e309", "2026-02-30",
+    None, "", " ", "-1", "0", -1, 0, 2**63, 1e308, 5e-324, -0.0, 1e15, True, [], {}, [None], "9" * 400, "\u0000", "💥", "1e309", "2026-02-30",
     "../..", "acme", "99999999999999.999999",
 )  # fmt: skip
 DAY_S = 86_400
@@ -191,6 +191,16 @@ def _windows(it: Teller) -> None:
         it.ask("DELETE /scheduling/windows/{window}", "system", window=made["id"])
 
 
+WORKLOADS: tuple[dict[str, Any], ...] = (
+    {"kind": "train", "model": {"name": "Llama 3.1 8B"}, "tokens": 1e9, "mode": "full", "sequence": 4096, "epochs": 2,
+     "batch_tokens": 1e6, "precision": "bf16", "tensor": 1},
+    {"kind": "train", "model": {"params": 7e9, "active": 2e9, "layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8},
+     "tokens": 1e9},
+    {"kind": "infer", "model": {"name": "Llama 3.1 8B"}, "requests": 1e4, "input_tokens": 512, "output_tokens": 64},
+    {"kind": "serve", "model": {"name": "Llama 3.1 8B"}, "requests_per_s": 1, "hours": 3, "engine": "vLLM"},
+)  # fmt: skip
+
+
 def _quotes(it: Teller) -> None:
     asked = BODIES["POST", "/quotes"]
     found = it.ask("POST /quotes", "owner", query={"org": "acme"}, body=asked)
@@ -198,7 +208,8 @@ def _quotes(it: Teller) -> None:
     it.ask("POST /quotes/{quote}/accept", "owner", quote=found["id"], body={"offer": "1"})
     it.center.tend()
     it.ask("GET /quotes/{quote}/comparison", "owner", quote=found["id"])
-    other = it.ask("POST /quotes", "owner", query={"org": "acme"}, body=asked)
+    for workload in WORKLOADS:
+        other = it.ask("POST /quotes", "owner", query={"org": "acme"}, body={"workload": workload})
     it.ask("DELETE /quotes/{quote}", "owner", quote=other["id"])
     it.ask("GET /quotes/scenarios/{scenario}", "owner", scenario="1t-50-days")
 
