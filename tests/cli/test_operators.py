@@ -60,6 +60,27 @@ def test_a_gang_runs_is_explained_and_cancelled(ada: Pearl) -> None:
     assert job in [row["id"] for row in cancelled] and {row["state"] for row in cancelled} == {"cancelled"}
 
 
+def test_why_there_tells_the_nodes_that_came_next(ada: Pearl) -> None:
+    jobs = []
+    for count in ("3", "2"):
+        made = ada.right("run", "-a", "H100", "-n", count, "-t", "9m", "--json", "--", "a").value
+        jobs.append(made["id"])
+        until(lambda: ada.right("job", jobs[-1], "--json").value["state"] == "running")
+    try:
+        here = ada.right("why", jobs[1], "--json").value["here"]
+        others = [one["node"] for one in here["chosen"]["alternatives"]]
+        assert others
+        assert not {*others} & {*here["nodes"]}
+        shown = ada.right("why", jobs[1], COLUMNS="120").out
+        assert "Instead of (expected-fill" in shown
+        assert others[0] in shown
+        assert "未选原因" in ada.right("why", jobs[1], PEARL_LANG="zh-CN").out
+    finally:
+        ada.right("cancel", *jobs)
+        for job in jobs:
+            until(lambda job=job: ada.right("job", job, "--json").value["state"] == "cancelled")
+
+
 def test_what_does_not_fit_waits_with_a_reason(ada: Pearl) -> None:
     first = ada.right("run", "-a", "H100", "-n", "8", "--tasks", "4", "-t", "9m", "--json", "--", "a").value
     second = ada.right("run", "-a", "H100", "-n", "1", "-t", "9m", "--json", "--", "b").value

@@ -154,6 +154,7 @@ def test_a_jobs_page_says_where_it_is_and_what_stands_in_the_way_of_another(cons
     world.step()
     owner = console.visitor("owner")
     assert "Placed on" in words(owner.get(f"/jobs/{running}"))
+    assert world.get(f"/jobs/{running}/why").json()["here"]["chosen"] is None, "two nodes, chosen together"
     page = words(owner.get(f"/jobs/{waiting}"))
     assert "8 × H100 on one node" in page
     assert "Likely start" in page
@@ -171,3 +172,25 @@ def test_a_jobs_page_says_where_it_is_and_what_stands_in_the_way_of_another(cons
     assert "hardly later than" in page
     for job in (running, waiting):
         world.post(f"/jobs/{job}/cancel")
+
+
+def test_a_jobs_page_says_which_nodes_came_next_and_why_not(console: Console) -> None:
+    world = console.world
+    part = {"accelerator": "H100", "count": 3, "cpus": 1, "memory_gib": 1}
+    first = world.submit(per_task=part, simulate="1h", time_limit="2h")
+    world.until(first, "running")
+    job = world.submit(per_task={**part, "count": 2}, simulate="1h", time_limit="2h")
+    world.until(job, "running")
+    here = world.get(f"/jobs/{job}/why").json()["here"]
+    chosen = here["chosen"]
+    assert chosen["policy"] == "expected-fill"
+    (other,) = chosen["alternatives"]
+    assert {other["node"], *here["nodes"]} == {"h100-0001", "h100-0002"}
+    assert other["more"] >= 0
+    assert world.get(f"/jobs/{job}/attempts").json()["items"][0]["placement"]["chosen"] == chosen
+    page = words(console.visitor("owner").get(f"/jobs/{job}"))
+    assert "Instead of" in page
+    assert other["node"] in page
+    assert "未选的节点" in words(console.visitor("owner", language="zh-CN").get(f"/jobs/{job}"))
+    for one in (first, job):
+        world.post(f"/jobs/{one}/cancel")

@@ -22,6 +22,7 @@ from pearlstreet.cli.output import (
     done,
     err,
     facts,
+    language,
     out,
     say,
     short,
@@ -380,6 +381,8 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
             out.print(say("It passed jobs ahead of it that could not start yet"), style="dim")
         if here["borrowing"]:
             out.print(say("It borrows what others leave idle"), style="dim")
+        if here["chosen"] is not None and here["chosen"]["alternatives"]:
+            _alternatives(here["chosen"])
     if found["start_likely"]:
         times = {k: time_cell(found[f"start_{k}"]) for k in ("likely", "earliest", "latest")}
         if found["start_rough"]:
@@ -390,6 +393,18 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
         else:
             shown = say("Likely start: {likely} (between {earliest} and {latest})", **times)
         out.print(shown, style="dim")
+
+
+def _alternatives(chosen: dict[str, Any]) -> None:
+    """The nodes that came next."""
+    from pearlstreet.compute.scheduling.explain import WHY_NOT
+
+    out.print(say("Instead of ({policy}, lower is better):", policy=chosen["policy"]), style="dim")
+    rows = [
+        (one["node"], f"{one['score']:.4g}", f"+{one['more']:.4g}", WHY_NOT[one["code"]].render(language()))
+        for one in chosen["alternatives"]
+    ]
+    table(("Node", "Score", "Worse by", "Why not"), rows, right=(1, 2))
 
 
 def artefacts(

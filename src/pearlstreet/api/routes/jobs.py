@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -120,6 +120,28 @@ class Attempts(Out):
     items: list[AttemptOut]
 
 
+class AlternativeOut(Out):
+    """A node that was not taken."""
+
+    node: str
+    score: float
+    more: float
+    """Than the score of the node that was taken."""
+    code: Literal["loses_more", "packs_worse", "scores_worse"]
+
+
+class ChosenOut(Out):
+    """What a node was chosen among. Lower scores are better."""
+
+    policy: str
+    score: float
+    """With `expected-fill`: devices' worth of what the center can take less afterwards; else in the policy's own unit."""
+    equal: int
+    """Other nodes that were as good to the last."""
+    alternatives: list[AlternativeOut]
+    """The next best that the choice had to look at, one node of each different score."""
+
+
 class HereOut(Out):
     """A placement and how it came about."""
 
@@ -130,6 +152,8 @@ class HereOut(Out):
     position: int | None
     backfilled: bool
     borrowing: bool
+    chosen: ChosenOut | None
+    """Null where several nodes were chosen together."""
 
 
 class WhyOut(Out):
@@ -327,6 +351,7 @@ def _here(here: views.Here, language: str) -> dict[str, Any]:
         "position": here.position,
         "backfilled": here.backfilled,
         "borrowing": here.borrowing,
+        "chosen": here.chosen,
     }
 
 

@@ -259,6 +259,7 @@ def _attempt(
             "position": placement.position,
             "backfilled": placement.backfilled,
             "borrowing": placement.borrowing,
+            "chosen": placement.chosen.to_json() if placement.chosen is not None else None,
         },
         "why_here": placement.why.to_json(),
         "usage": usage.to_json(),

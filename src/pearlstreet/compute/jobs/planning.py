@@ -132,7 +132,7 @@ class LivePlanner:
         if not state.waiting and not _may_grow(state):
             self.runtime.board.post(snapshot, {})
             return False
-        answer = plan(snapshot, state.policy.planner)
+        answer = plan(snapshot, state.policy.planner, tells=True)
         self.site = snapshot.site
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
         nodes = {node.report.name: node for node in state.nodes}

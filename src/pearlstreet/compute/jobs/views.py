@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -219,6 +220,8 @@ class Here:
     """It passed a job ahead of it that could not start."""
     borrowing: bool
     """It uses what others leave idle."""
+    chosen: Mapping[str, Any] | None = None
+    """What its node was chosen among: `Chosen.to_json` of the plan; None where several nodes were chosen together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +281,7 @@ def _here(placement: Row, why: Text | None) -> Here:
         position=placement.get("position"),
         backfilled=bool(placement.get("backfilled")),
         borrowing=bool(placement.get("borrowing")),
+        chosen=placement.get("chosen"),
     )
 
 

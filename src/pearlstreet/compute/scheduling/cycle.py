@@ -21,6 +21,7 @@ from pearlstreet.compute.scheduling.kinds import Key, Kinds, Run
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.measures import waited
 from pearlstreet.compute.scheduling.placement.choose import Chooser
+from pearlstreet.compute.scheduling.placement.protocol import Choice
 from pearlstreet.compute.scheduling.plan import Plan, Reason, StartEstimate
 from pearlstreet.compute.scheduling.plan import Preemption as Stop
 from pearlstreet.compute.scheduling.preemption.protocol import Claim
@@ -42,18 +43,23 @@ _OPEN, _LATER, _DONE = 0, 1, 2
 """A kind may be tried; is left to the second pass; waits, whatever row of it comes."""
 
 
-def plan(snapshot: Snapshot, config: PlannerConfig) -> Plan:
-    """What starts now and where, whom to preempt, and why every other waiting job waits. Pure and deterministic."""
+def plan(snapshot: Snapshot, config: PlannerConfig, *, tells: bool = False) -> Plan:
+    """What starts now and where, whom to preempt, and why every other waiting job waits. Pure and deterministic.
+
+    `tells`: placements also say what the choice of their node was made among.
+    """
     check_config(config)
-    return _Cycle(snapshot, config).run()
+    return _Cycle(snapshot, config, tells).run()
 
 
 class _Cycle(Resizing):
     """The state of one cycle; every decision is in `_try`."""
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig, tells: bool = False) -> None:
         super().__init__()
-        self.snapshot, self.config = snapshot, config
+        self.snapshot, self.config, self.tells = snapshot, config, tells
+        self.choices: list[Choice | None] = []
+        """Of what was placed last."""
         self.room = Room(snapshot)
         self.kinds = Kinds(snapshot.waiting)
         self.keys: dict[int, Key] = {}
@@ -224,7 +230,7 @@ class _Cycle(Resizing):
         found = self.choosers.get((name, self.bars))
         if found is None:
             scorer = PLACEMENTS[name](self.snapshot, self.lane.config)
-            found = self.choosers[name, self.bars] = Chooser(self.sight, scorer)
+            found = self.choosers[name, self.bars] = Chooser(self.sight, scorer, tells=self.tells)
         return found
 
     def _look(self, org: int, project: int, limit_us: int) -> None:
@@ -316,11 +322,14 @@ class _Cycle(Resizing):
             return [], False
         lasting = self._lasting(limit_us)
         placed: list[tuple[Need, list[Chunk]]] = []
+        self.choices = []
         if tasks == 1:
             placed += [(need, [chunk]) for need, chunk in chooser.singles(needs, wanted, lasting)]
+            self.choices = chooser.choices
         else:
             while len(placed) < wanted and (gang := chooser.gang(needs, tasks, lasting)):
                 placed.append((gang[0][0], [chunk for _, chunk in gang]))
+                self.choices.append(chooser.choices[0] if chooser.choices else None)
         if len(placed) < wanted:
             self.full.update((need.key, tasks, lasting and self.room.reserved, self.bars) for need in needs)
         return placed, True
@@ -340,9 +349,12 @@ class _Cycle(Resizing):
         _, _, org, project, array, _, _, limit_us, *_ = run.key
         counted = bool(self.snapshot.quotas.labels)
         line = self.__dict__.get("timeline")
-        for row, (need, chunks) in zip(rows, placed, strict=True):
+        for number, (row, (need, chunks)) in enumerate(zip(rows, placed, strict=True)):
             by = self.lane.config.placement
-            self.given.append(Given(row, need, tuple(chunks), self.head is not None, not guaranteed, by))
+            choice = self.choices[number] if number < len(self.choices) else None
+            self.given.append(
+                Given(row, need, tuple(chunks), self.head is not None, not guaranteed, by, choice)
+            )
             if line is not None:
                 line.placed(need, chunks, limit_us)
             if counted:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.scheduling.plan import Code, Reason
+from pearlstreet.compute.scheduling.plan import LOSES_MORE, PACKS_WORSE, SCORES_WORSE, Code, Reason
 
 _MINUTE_US = 60_000_000
+WHY_NOT: Mapping[str, Text] = {
+    LOSES_MORE: text("the center could take less afterwards"),
+    PACKS_WORSE: text("as good, but packed less tightly"),
+    SCORES_WORSE: text("a higher score"),
+}
+"""Why a node was not the one, by the code of an alternative."""
 
 
 def explain(reason: Reason, position: int, total: int, now_us: int) -> Text:

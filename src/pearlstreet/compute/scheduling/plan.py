@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -135,6 +135,47 @@ class TaskPlace:
     devices: tuple[DeviceGiven, ...]
 
 
+LOSES_MORE, PACKS_WORSE, SCORES_WORSE = "loses_more", "packs_worse", "scores_worse"
+"""Why another node was not taken: the center could take less afterwards; just as much, but it packs worse; its score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A node that a placement policy liked less."""
+
+    node: str
+    score: float
+    more: float
+    """Than the score of the node that was taken."""
+    code: str
+    """`loses_more`, `packs_worse` or `scores_worse`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a node was chosen among, for who asks why there. Lower scores are better."""
+
+    policy: str
+    score: float
+    """With `expected-fill` devices' worth of what the center can take less afterwards; else in the policy's own unit."""
+    equal: int
+    """Other nodes that were as good to the last: what they stand beside decided."""
+    others: tuple[Alternative, ...]
+    """The next best that the choice had to look at, one node of each different score."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A form for a JSON column."""
+        return {
+            "policy": self.policy,
+            "score": round(self.score, 6),
+            "equal": self.equal,
+            "alternatives": [
+                {"node": one.node, "score": round(one.score, 6), "more": round(one.more, 6), "code": one.code}
+                for one in self.others
+            ],
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A job that starts now: every task of it."""
@@ -151,6 +192,8 @@ class Placement:
     borrowing: bool
     """Beyond its organisation's or project's guarantee."""
     why: Text
+    chosen: Chosen | None = field(default=None, compare=False)
+    """Told when asked for and where it costs nothing more; no part of what is decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,17 @@ import numpy as np
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.plan import DeviceGiven, Placement, TaskPlace
+from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice
+from pearlstreet.compute.scheduling.plan import (
+    LOSES_MORE,
+    PACKS_WORSE,
+    SCORES_WORSE,
+    Alternative,
+    Chosen,
+    DeviceGiven,
+    Placement,
+    TaskPlace,
+)
 from pearlstreet.compute.scheduling.room import Chunk, Need, Room
 
 
@@ -24,6 +34,7 @@ class Given:
     borrowing: bool
     by: str
     """The placement policy."""
+    choice: Choice | None = None
 
 
 def placements(
@@ -78,9 +89,23 @@ def placements(
                 backfilled=item.backfilled,
                 borrowing=item.borrowing,
                 why=why,
+                chosen=_chosen(item, place_of),
             )
         )
     return tuple(result)
+
+
+def _chosen(item: Given, place_of: Sequence[str]) -> Chosen | None:
+    choice = item.choice
+    if choice is None:
+        return None
+    step, unit = choice.step, choice.unit
+    scores = [total // step / unit if step else total for total in choice.scores if total < NO_MORE]
+    others = []
+    for node, score in zip(choice.nodes[1:], scores[1:], strict=False):
+        code = SCORES_WORSE if not step else PACKS_WORSE if score == scores[0] else LOSES_MORE
+        others.append(Alternative(place_of[node], score, score - scores[0], code))
+    return Chosen(item.by, scores[0], choice.equal, tuple(others))
 
 
 def _why_one(item: Given, node: str, left: int, total: int) -> Text:

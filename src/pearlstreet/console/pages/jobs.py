@@ -15,6 +15,7 @@ from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
+from pearlstreet.compute.scheduling.explain import WHY_NOT
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Data, Download, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.home import org_slugs
@@ -104,6 +105,7 @@ def show_one(ask: Ask) -> Answer:
             "detail_text": lambda detail: from_json(detail["message"]),
             "timeline": views.timeline(store, ask.actor, job_id),
             "attempts": [_attempt(attempt) for attempt in attempts],
+            "why_not": WHY_NOT,
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
             "cost": _cost(ask, job_id),
@@ -173,6 +175,7 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
         "nodes": dict(nodes),
         "tasks": len(row["placement"]["tasks"]),
         "next_tasks": row["placement"].get(NEXT_TASKS),
+        "chosen": row["placement"].get("chosen"),
         "why_here": from_json(row["why_here"]) if row["why_here"] else None,
         "message": from_json(row["message"]) if row["message"] else None,
     }

@@ -9,10 +9,12 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import F64, I64
-from pearlstreet.compute.scheduling.placement.protocol import Scorer, Seeker, Spot
+from pearlstreet.compute.scheduling.placement.protocol import Choice, Scorer, Seeker, Spot
 from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room, Rows
 
 Placed = tuple[Need, Chunk]
+_RUNNERS = 3
+"""Next best nodes that a choice tells."""
 
 
 @dataclass(slots=True)
@@ -32,8 +34,12 @@ class Chooser:
     all of them, any other with one at a time.
     """
 
-    def __init__(self, room: Room, scorer: Scorer) -> None:
+    def __init__(self, room: Room, scorer: Scorer, *, tells: bool = False) -> None:
+        """`tells`: keep what each choice was made among, in `choices`."""
         self.room = room
+        self.tells = tells
+        self.choices: list[Choice | None] = []
+        """Of the single tasks or the gang that were placed last, in their order; None where it was not one node's choice."""
         self.scorer = scorer
         # a protocol's isinstance looks at every attribute each time; a cycle makes a chooser
         self._seeker = cast(Seeker, scorer) if hasattr(scorer, "best") else None
@@ -79,16 +85,27 @@ class Chooser:
     def singles(self, needs: tuple[Need, ...], wanted: int, lasting: bool) -> list[Placed]:
         """Up to `wanted` single tasks, each where the policy likes it best; takes them out of the room."""
         taken: list[Placed] = []
+        self.choices = []
         while len(taken) < wanted:
             spot = self._best(needs, lasting) if len(needs) > 1 or self._seeker is not None else None
             if spot is not None:
+                if self.tells:
+                    self.choices.append(self._choice(spot, lasting))
                 taken += self._take_at(spot, lasting)
                 continue
             more = self._sweep(needs[0], wanted - len(taken), lasting) if self._single(needs) else []
             if not more:
                 break
             taken += more
+            if self.tells:
+                self.choices += [None] * (len(taken) - len(self.choices))
         return taken
+
+    def _choice(self, spot: Spot, lasting: bool) -> Choice:
+        """What was seen on the way to a spot; nothing is taken yet."""
+        if self._seeker is not None:
+            return self._seeker.choice(self.room, spot)
+        return runners(self.sheet(spot.need, lasting).score, spot.node)
 
     def _single(self, needs: tuple[Need, ...]) -> bool:
         return len(needs) == 1 and self._seeker is None
@@ -100,6 +117,8 @@ class Chooser:
         if wanted == 1:
             node = _lowest(sheet, self.room)
             picks = [] if node is None else [(node, 1)]
+            if self.tells and node is not None:
+                self.choices.append(runners(sheet.score, node))
         else:
             picks = _sweep(sheet, self.room.tie, wanted)
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
@@ -125,6 +144,7 @@ class Chooser:
         Of several models the one whose nodes lie nearest to each other, then the one that scores best.
         """
         best: tuple[tuple[int, float], Need, list[tuple[int, int]]] | None = None
+        self.choices = []
         for need in needs:
             sheet = self.sheet(need, lasting)
             if self._seeker is not None:
@@ -136,7 +156,11 @@ class Chooser:
                     best = (level, total), need, picks
         if best is None:
             return []
-        _, need, picks = best
+        (level, _), need, picks = best
+        if self.tells and level == 0:
+            sheet = self.sheet(need, lasting)
+            choice = runners(np.where(sheet.fit >= tasks, sheet.score, np.inf), picks[0][0])
+            self.choices = [choice if self._seeker is None else self._seeker.told(need, choice)]
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
     def _rescore(self, sheet: _Sheet, need: Need, tasks: int, lasting: bool) -> None:
@@ -160,6 +184,21 @@ class Chooser:
             self.room.take(chunk, need, lasting=lasting)
             placed.append((need, chunk))
         return placed
+
+
+def runners(score: F64, node: int) -> Choice:
+    """What the choice of a node by plain scores was made among."""
+    scores, nodes = [float(score[node])], [node]
+    equal = int((score == scores[0]).sum()) - 1
+    left = np.where(score <= scores[0], np.inf, score)
+    while len(nodes) <= _RUNNERS:
+        after = int(left.argmin())
+        if left[after] == np.inf:
+            break
+        scores.append(float(left[after]))
+        nodes.append(after)
+        left[left == scores[-1]] = np.inf
+    return Choice(scores, nodes, equal)
 
 
 def _lowest(sheet: _Sheet, room: Room) -> int | None:

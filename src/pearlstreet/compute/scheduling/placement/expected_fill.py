@@ -31,8 +31,16 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill import arrays
 from pearlstreet.compute.scheduling.placement.fill.demand import Demand, demand_of
-from pearlstreet.compute.scheduling.placement.fill.state import NEVER, Ask, Free, Notes, free_of
-from pearlstreet.compute.scheduling.placement.protocol import Spot
+from pearlstreet.compute.scheduling.placement.fill.state import (
+    NEVER,
+    RUNNERS,
+    STEP,
+    Ask,
+    Free,
+    Notes,
+    free_of,
+)
+from pearlstreet.compute.scheduling.placement.protocol import Choice, Spot
 from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
 _CALL_NODES = 8
@@ -58,6 +66,7 @@ class _Board:
         self.unseen: list[int] = []
         self.fits: OrderedDict[Need, tuple[I64, I64]] = OrderedDict()
         self._equal: I64 = np.zeros(count, dtype=np.int64)
+        self.next = np.full((2, RUNNERS + 1), NEVER, dtype=np.int64)
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
         self._priced_at, self._price = -1, self.left
@@ -142,6 +151,8 @@ class _Board:
             spent=np.zeros((count, groups), dtype=np.int16),
             second=np.zeros(count, dtype=np.int32),
             equal=self._equal,
+            next_total=self.next[0],
+            next_node=self.next[1],
         )  # fmt: skip
         self.asks[key] = found
         most = max(4, _ASKS_BYTES // max(count * (24 + 2 * groups), 1))
@@ -216,6 +227,7 @@ class ExpectedFill:
     def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
         self._demand = demand_of(snapshot)
         self._boards: WeakKeyDictionary[Room, _Board] = WeakKeyDictionary()
+        self._units: dict[int, int] = {}
 
     def _board(self, room: Room) -> _Board:
         board = self._boards.get(room)
@@ -255,7 +267,25 @@ class ExpectedFill:
             return None
         node = ask.equal[0] if equal == 1 else room.first(ask.equal[:equal])
         device = int(ask.device[node])
-        return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None)
+        return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None, int(equal) - 1)
+
+    def choice(self, room: Room, spot: Spot) -> Choice:
+        """What the last search saw beside its spot."""
+        totals, nodes = self._boards[room].next.tolist()
+        return Choice(totals, nodes, spot.equal, STEP, self._unit(spot.need.model))
+
+    def told(self, need: Need, choice: Choice) -> Choice:
+        """Totals are devices' worth of what the center could still take; packing decides between equal ones."""
+        return choice._replace(step=STEP, unit=self._unit(need.model))
+
+    def _unit(self, model: int) -> int:
+        """A device of the model, full in all streams."""
+        unit = self._units.get(model)
+        if unit is None:
+            tables = self._demand.tables
+            weight = int(tables.weight[model] if model >= 0 else tables.weight.max(initial=1))
+            unit = self._units[model] = max(tables.streams * weight * FULL_BP, 1)
+        return unit
 
     def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
         """What one task costs on each node; asked again after each, since each changes the node's worth."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
@@ -35,6 +35,26 @@ class Spot:
     node: int
     need: Need
     device: int | None
+    equal: int = 0
+    """How many other nodes were as good to the last."""
+
+
+class Choice(NamedTuple):
+    """What a choice was made among, as far as the choice itself had to look: as the policy counts, lower is better."""
+
+    scores: Sequence[float]
+    """Of the node that was taken, then the next higher ones; from `NO_MORE` on there are none."""
+    nodes: Sequence[int]
+    """One node of each."""
+    equal: int
+    """Other nodes that were as good as the taken one to the last."""
+    step: int = 0
+    """What is below it in a score only parts nodes that are equal otherwise."""
+    unit: float = 1.0
+    """Of whole steps, what makes 1 for people."""
+
+
+NO_MORE = 1 << 62
 
 
 @runtime_checkable
@@ -47,6 +67,14 @@ class Seeker(Protocol):
 
     def fit(self, room: Room, need: Need) -> I64:
         """How many tasks each node can take now, reservations aside."""
+        ...
+
+    def choice(self, room: Room, spot: Spot) -> Choice:
+        """What the search that just found that spot saw beside it."""
+        ...
+
+    def told(self, need: Need, choice: Choice) -> Choice:
+        """A choice among its plain scores, with what they mean."""
         ...
 
     def rest(self) -> None:
