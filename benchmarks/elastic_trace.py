@@ -15,10 +15,32 @@ import argparse
 import json
 import math
 import random
+from collections.abc import Iterator
+from typing import Any
 
 _SIZES = ((1, 1, 40), (2, 1, 15), (4, 1, 15), (8, 1, 16), (8, 2, 8), (8, 4, 4), (8, 8, 2))
 """Cards of a task, tasks, weight."""
 _DAY_S = 86_400.0
+
+
+def rows(jobs: int, *, share: float = 0.4, gap_s: float = 270.0, seed: int = 1) -> Iterator[dict[str, Any]]:
+    """Jobs in the history format."""
+    dice, at_s = random.Random(seed), 0.0
+    weights = [weight for *_, weight in _SIZES]
+    for number in range(jobs):
+        at_s += dice.expovariate((1 - 0.5 * math.cos(2 * math.pi * at_s / _DAY_S)) / gap_s)
+        (cards, tasks, _), ran_s = dice.choices(_SIZES, weights)[0], dice.lognormvariate(math.log(2400), 1.2)
+        elastic = cards * tasks >= 4 and dice.random() < share
+        if elastic and tasks == 1:
+            cards, tasks = cards // 4, 4
+        row: dict[str, Any] = {
+            "job": f"j{number:05d}", "org": f"team-{dice.randrange(4)}", "submitted": round(at_s, 3),
+            "duration_s": round(min(ran_s, 2 * _DAY_S), 3), "tasks": tasks, "count": cards, "cpus": 4 * cards,
+            "preemptible": False, "time_limit_s": round(min(ran_s * dice.uniform(1.5, 4), 4 * _DAY_S), 3),
+        }  # fmt: skip
+        if elastic:
+            row |= {"min_tasks": max(tasks // 4, 1), "max_tasks": tasks * 4}
+        yield row
 
 
 def main() -> None:
@@ -29,21 +51,7 @@ def main() -> None:
     parser.add_argument("--gap", type=float, default=270.0, help="mean seconds between two jobs")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    dice, at_s = random.Random(asked.seed), 0.0
-    weights = [weight for *_, weight in _SIZES]
-    for number in range(asked.jobs):
-        at_s += dice.expovariate((1 - 0.5 * math.cos(2 * math.pi * at_s / _DAY_S)) / asked.gap)
-        (cards, tasks, _), ran_s = dice.choices(_SIZES, weights)[0], dice.lognormvariate(math.log(2400), 1.2)
-        elastic = cards * tasks >= 4 and dice.random() < asked.share
-        if elastic and tasks == 1:
-            cards, tasks = cards // 4, 4
-        row = {
-            "job": f"j{number:05d}", "org": f"team-{dice.randrange(4)}", "submitted": round(at_s, 3),
-            "duration_s": round(min(ran_s, 2 * _DAY_S), 3), "tasks": tasks, "count": cards, "cpus": 4 * cards,
-            "preemptible": False, "time_limit_s": round(min(ran_s * dice.uniform(1.5, 4), 4 * _DAY_S), 3),
-        }  # fmt: skip
-        if elastic:
-            row |= {"min_tasks": max(tasks // 4, 1), "max_tasks": tasks * 4}
+    for row in rows(asked.jobs, share=asked.share, gap_s=asked.gap, seed=asked.seed):
         print(json.dumps(row))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from benchmarks import elastic_trace
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.compute.replay.cases import Case, play
@@ -190,3 +191,19 @@ def test_a_resize_does_not_lengthen_the_limit_that_others_rely_on() -> None:
     assert starts["b"] == [600]
     assert starts["wide"] == [0, 600], "cut once"
     assert starts["all"][0] < starts["c"][0]
+
+
+def test_a_resize_that_came_to_nothing_counts_as_no_stop() -> None:
+    """A job that was to be resized and stands as it stood at the same moment was never disturbed."""
+    jobs = [
+        Job(
+            row["job"], row["submitted"], row["duration_s"], whole_devices(row["count"]), row["tasks"],
+            limit_s=row["time_limit_s"], org=row["org"], min_tasks=row.get("min_tasks", 0),
+            max_tasks=row.get("max_tasks", 0),
+        )
+        for row in elastic_trace.rows(120, gap_s=150.0, seed=50)
+    ]  # fmt: skip
+    found = replay(jobs, nodes=8, config=PlannerConfig(elasticity="grow-shrink"))
+    assert int(found.resizes.sum()) > 0
+    assert int(found.stops.min()) == int(found.stops.max()) == 0, "none of them may be preempted"
+    assert int(found.resizes.min()) >= 0

@@ -65,6 +65,8 @@ class _Halted:
     lost_us: int
     sums: tuple[int, int]
     limit_us: int
+    resized: bool
+    """Stopped to go on with another number of tasks."""
 
 
 @dataclass(slots=True)
@@ -317,7 +319,7 @@ class Replay:
         self._left_us[row], self._served[row] = halted.left_us, halted.served_us
         self._limit_us[row] = halted.limit_us
         self.outcome.held_us[row], self.outcome.lost_us[row] = halted.held_us, halted.lost_us
-        self.outcome.stops[row] -= 1
+        (self.outcome.resizes if halted.resized else self.outcome.stops)[row] -= 1
         if row in self._sums:
             self._sums[row] = halted.sums
         return halted.run
@@ -384,6 +386,7 @@ class Replay:
             int(outcome.lost_us[row]),
             self._sums.get(row, (0, 0)),
             self._limit_us[row],
+            row in self._resumes,
         )
         run = self._release(row)
         held = self._now - run.start_us
