@@ -70,7 +70,7 @@ fmt: setup ## Rewrite the code in the house style
 	$(BIN)/ruff format src tests benchmarks recipes scripts
 
 planner: setup ## The planner's laws on so many random centers and queues each (CASES=100000)
-	PEARL_PLANNER_CASES=$(CASES) $(PYTEST) -n $(JOBS) -m slow tests/property/test_planner.py tests/property/test_waiting.py tests/property/test_desk.py tests/property/test_elasticity.py
+	PEARL_PLANNER_CASES=$(CASES) $(PYTEST) -n $(JOBS) -m slow tests/property/test_laws.py $(ARGS)
 
 prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py

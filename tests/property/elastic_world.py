@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hypothesis import strategies as st
+from tests.property.dice import Dice, drawn
 
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.model import Snapshot
@@ -105,70 +105,65 @@ def stopping(center: Center, answer: Plan) -> Center:
     )
 
 
-@st.composite
-def requests(draw: st.DrawFn) -> Request:
+def request_of(dice: Dice) -> Request:
     return Request(
-        accelerators=draw(st.sampled_from([(), ("a100",), ("a100",), ("t4",)])),
-        count=draw(st.sampled_from([1, 1, 2, 4])),
-        cpu_milli=draw(st.sampled_from([0, 1000])),
+        accelerators=dice.pick([(), ("a100",), ("a100",), ("t4",)]),
+        count=dice.pick([1, 1, 2, 4]),
+        cpu_milli=dice.pick([0, 1000]),
     )
 
 
-@st.composite
-def jobs(draw: st.DrawFn, number: int, *, elastic: bool | None = None) -> WaitingJob:
-    tasks = draw(st.integers(1, 4))
-    elastic = draw(st.booleans()) if elastic is None else elastic
-    fewest = draw(st.sampled_from([1, 1, (tasks + 1) // 2, tasks]))
+def job(dice: Dice, number: int, *, elastic: bool | None = None) -> WaitingJob:
+    tasks = dice.integer(1, 4)
+    elastic = dice.yes() if elastic is None else elastic
+    fewest = dice.pick([1, 1, (tasks + 1) // 2, tasks])
     return WaitingJob(
         id=f"j{number}",
-        org=(org := draw(st.sampled_from(ORGS))),
+        org=(org := dice.pick(ORGS)),
         project=f"{org}-0",
-        request=draw(requests()),
+        request=request_of(dice),
         tasks=tasks,
-        priority=draw(st.sampled_from([0, 0, 5])),
-        submitted_us=NOW_US - draw(st.integers(1, 9)) * 3_600_000_000,
-        time_limit_s=draw(st.sampled_from([None, 100.0, 10_000.0])),
+        priority=dice.pick([0, 0, 5]),
+        submitted_us=NOW_US - dice.integer(1, 9) * 3_600_000_000,
+        time_limit_s=dice.pick([None, 100.0, 10_000.0]),
         min_tasks=fewest if elastic else 0,
-        max_tasks=tasks + draw(st.integers(0, 4)) if elastic else 0,
+        max_tasks=tasks + dice.integer(0, 4) if elastic else 0,
     )
 
 
-@st.composite
-def node_rows(draw: st.DrawFn, number: int) -> NodeRow:
-    model = draw(st.sampled_from(["a100", "a100", "t4"]))
-    devices = tuple(
-        DeviceRow(2 * j, model, 80, link_group=j // 2) for j in range(draw(st.sampled_from([2, 4])))
-    )
+def node_row(dice: Dice, number: int) -> NodeRow:
+    model = dice.pick(["a100", "a100", "t4"])
+    devices = tuple(DeviceRow(2 * j, model, 80, link_group=j // 2) for j in range(dice.pick([2, 4])))
     return NodeRow(
-        f"n{number}", 8000, 64, devices, rack=draw(st.sampled_from(["", "r1", "r2"])),
-        schedulable=draw(st.integers(0, 19)) > 0,
+        f"n{number}", 8000, 64, devices, rack=dice.pick(["", "r1", "r2"]),
+        schedulable=dice.integer(0, 19) > 0,
     )  # fmt: skip
 
 
-@st.composite
-def quota_rows(draw: st.DrawFn) -> Quota:
+def quota_row(dice: Dice) -> Quota:
     return Quota(
-        org=draw(st.sampled_from(ORGS)),
+        org=dice.pick(ORGS),
         resource="cards",
-        guaranteed=draw(st.sampled_from([None, 2.0, 4.0])),
-        maximum=draw(st.sampled_from([None, 4.0, 8.0])),
+        guaranteed=dice.pick([None, 2.0, 4.0]),
+        maximum=dice.pick([None, 4.0, 8.0]),
     )
 
 
-@st.composite
-def windows(draw: st.DrawFn, nodes: tuple[NodeRow, ...]) -> Reservation:
-    node = draw(st.sampled_from(nodes))
-    start = NOW_US + draw(st.sampled_from([-3_600, 50, 5_000, 20_000])) * 1_000_000
-    device = draw(st.sampled_from([None, *(d.index for d in node.devices)]))
+def window(dice: Dice, nodes: tuple[NodeRow, ...]) -> Reservation:
+    node = dice.pick(nodes)
+    start = NOW_US + dice.pick([-3_600, 50, 5_000, 20_000]) * 1_000_000
+    device = dice.pick([None, *(d.index for d in node.devices)])
     return Reservation(
-        id=f"w{draw(st.integers(0, 99))}", start_us=start, end_us=start + 30_000_000_000, node=node.name,
-        device=device, org=draw(st.sampled_from(["", "red"])),
+        id=f"w{dice.integer(0, 99)}", start_us=start, end_us=start + 30_000_000_000, node=node.name,
+        device=device, org=dice.pick(["", "red"]),
     )  # fmt: skip
 
 
-@st.composite
-def empty_centers(draw: st.DrawFn, *, held: bool = False) -> Center:
+def empty_center(dice: Dice, *, held: bool = False) -> Center:
     """Nodes without jobs; with `held`, some windows."""
-    nodes = tuple(draw(node_rows(i)) for i in range(draw(st.integers(1, 3))))
-    kept = tuple(draw(windows(nodes)) for _ in range(draw(st.integers(1, 3)))) if held else ()
+    nodes = tuple(node_row(dice, i) for i in range(dice.integer(1, 3)))
+    kept = tuple(window(dice, nodes) for _ in range(dice.integer(1, 3))) if held else ()
     return Center(nodes, reservations=kept)
+
+
+empty_centers = drawn(empty_center)

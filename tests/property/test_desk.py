@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.property.machines import CASES
+from tests.property.dice import Dice, Law, drawn
 from tests.property.naive_planner import Node, make_nodes, share_on, times
-from tests.property.planner_world import MODELS, PFLOPS, node_rows, requests
+from tests.property.planner_world import MODELS, PFLOPS, node_row, request_of
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling import kernels
@@ -21,7 +21,6 @@ from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import NodeRow, Request, match_models
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=CASES, derandomize=False, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,17 @@ class Day:
     history: tuple[Request, ...]
 
 
-@st.composite
-def days(draw: st.DrawFn) -> Day:
-    nodes = tuple(draw(node_rows(i)) for i in range(draw(st.integers(1, 6))))
-    kinds = [draw(requests()) for _ in range(draw(st.integers(1, 5)))]
+def day_of(dice: Dice) -> Day:
+    nodes = tuple(node_row(dice, i) for i in range(dice.integer(1, 6)))
+    kinds = [request_of(dice) for _ in range(dice.integer(1, 5))]
     asked = [
-        draw(st.integers(0, i)) if i and draw(st.integers(0, 4)) == 0 else draw(st.sampled_from(kinds))
-        for i in range(draw(st.integers(1, 12)))
+        dice.integer(0, i) if i and dice.integer(0, 4) == 0 else dice.pick(kinds)
+        for i in range(dice.integer(1, 12))
     ]
-    return Day(nodes, tuple(asked), tuple(kinds) if draw(st.booleans()) else ())
+    return Day(nodes, tuple(asked), tuple(kinds) if dice.yes() else ())
+
+
+days = drawn(day_of)
 
 
 def make_desk(day: Day, placement: str) -> Desk:
@@ -118,13 +119,6 @@ def test_it_never_overcommits_and_never_refuses_what_fits(day: Day, placement: s
     check_day(day, placement)
 
 
-@pytest.mark.slow
-@many
-@given(days(), st.sampled_from(sorted(PLACEMENTS)))
-def test_it_never_overcommits_and_never_refuses_what_fits_many(day: Day, placement: str) -> None:
-    check_day(day, placement)
-
-
 def check_kernels(day: Day, placement: str) -> None:
     if not kernels.installed():
         pytest.skip("numba is not installed; it is a dependency wherever it has wheels")
@@ -140,16 +134,13 @@ def test_compiled_kernels_decide_as_numpy_does(day: Day) -> None:
     check_kernels(day, "expected-fill")
 
 
-@pytest.mark.slow
-@many
-@given(days())
-def test_compiled_kernels_decide_as_numpy_does_many(day: Day) -> None:
-    check_kernels(day, "expected-fill")
-
-
 @few
 @given(days(), st.sampled_from(sorted(PLACEMENTS)))
 def test_remembered_scores_decide_as_fresh_ones_do(day: Day, placement: str) -> None:
+    check_memory(day, placement)
+
+
+def check_memory(day: Day, placement: str) -> None:
     """A desk that forgets everything but what is free before each question answers the same."""
     desk, forgetful = make_desk(day, placement), make_desk(day, placement)
     desk.place(Request(cpu_milli=1))
@@ -168,11 +159,34 @@ def test_remembered_scores_decide_as_fresh_ones_do(day: Day, placement: str) -> 
 def test_names_and_listing_order_of_nodes_do_not_matter(
     day: Day, placement: str, data: st.DataObject
 ) -> None:
-    order = data.draw(st.permutations(range(len(day.nodes))))
+    check_names(day, placement, data.draw(st.permutations(range(len(day.nodes)))))
+
+
+def check_names(day: Day, placement: str, order: list[int]) -> None:
     names = {f"n{i}": f"m{len(order) - i}" for i in range(len(order))}
     nodes = tuple(replace(day.nodes[i], name=names[day.nodes[i].name]) for i in order)
     first, second = played(day, placement), played(replace(day, nodes=nodes), placement)
-    alike = {row.name: replace(row, name="") for row in (*day.nodes, *nodes)}
+    # a rack or POD that is like another is told from it by nothing but its name
+    alike = {row.name: replace(row, name="", rack="", pod="") for row in (*day.nodes, *nodes)}
     assert [seat and (alike[seat.node], seat.devices) for seat in first] == [
         seat and (alike[seat.node], seat.devices) for seat in second
     ]
+
+
+def a_policy(dice: Dice) -> str:
+    return dice.pick(sorted(PLACEMENTS))
+
+
+def with_order(dice: Dice) -> None:
+    day = day_of(dice)
+    check_names(day, a_policy(dice), dice.order(len(day.nodes)))
+
+
+LAWS: Mapping[str, Law] = {
+    "a desk never overcommits and never refuses what fits": lambda dice: check_day(
+        day_of(dice), a_policy(dice)
+    ),
+    "compiled kernels decide as NumPy does": lambda dice: check_kernels(day_of(dice), "expected-fill"),
+    "remembered scores decide as fresh ones do": lambda dice: check_memory(day_of(dice), a_policy(dice)),
+    "a desk does not mind names and listing order": with_order,
+}

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.property.dice import Dice, Drawn, Law, drawn
 from tests.property.elastic_world import (
     Center,
     carried_out,
+    empty_center,
     empty_centers,
-    jobs,
-    quota_rows,
+    job,
+    quota_row,
     started,
     stopping,
 )
-from tests.property.machines import CASES
 
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy
 from pearlstreet.compute.scheduling.cycle import plan
@@ -26,16 +27,20 @@ from pearlstreet.compute.scheduling.plan import Code, Plan
 from pearlstreet.compute.scheduling.rows import RunningAttempt, WaitingJob, match_models
 
 POLICIES = ("shrink", "grow", "grow-shrink")
-configs = st.builds(
-    PlannerConfig,
-    order=st.sampled_from(["fair-share", "fifo", "las", "priority", "shortest"]),
-    placement=st.sampled_from(["expected-fill", "pack", "first-fit", "topology"]),
-    backfill=st.sampled_from(["easy", "easy", "conservative", "greedy", "strict"]),
-    preemption=st.sampled_from(["none", "none", "priority", "rank"]),
-    elasticity=st.sampled_from(POLICIES),
-)
+
+
+def config_of(dice: Dice) -> PlannerConfig:
+    return PlannerConfig(
+        order=dice.pick(["fair-share", "fifo", "las", "priority", "shortest"]),
+        placement=dice.pick(["expected-fill", "pack", "first-fit", "topology"]),
+        backfill=dice.pick(["easy", "easy", "conservative", "greedy", "strict"]),
+        preemption=dice.pick(["none", "none", "priority", "rank"]),
+        elasticity=dice.pick(POLICIES),
+    )
+
+
+configs = drawn(config_of)()
 few = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=CASES, derandomize=False, deadline=None, suppress_health_check=list(HealthCheck))
 HOUR_US = 3_600_000_000
 
 
@@ -47,26 +52,31 @@ class Moment:
     answer: Plan
 
 
-@st.composite
-def histories(draw: st.DrawFn, *, quotas: bool = True) -> tuple[PlannerConfig, list[Moment]]:
+History = tuple[PlannerConfig, list[Moment]]
+
+
+def history_of(dice: Dice, *, quotas: bool = True) -> History:
     """Cycles an hour apart: jobs come, some end, what was planned is carried out."""
-    config = draw(configs)
-    center = draw(empty_centers())
+    config = config_of(dice)
+    center = empty_center(dice)
     if quotas:
-        center = replace(center, quotas=tuple(draw(quota_rows()) for _ in range(draw(st.integers(0, 2)))))
+        center = replace(center, quotas=tuple(quota_row(dice) for _ in range(dice.integer(0, 2))))
     moments: list[Moment] = []
     number = 0
-    for hour in range(draw(st.integers(2, 4))):
+    for hour in range(dice.integer(2, 4)):
         first = None if hour else True
-        more = [draw(jobs(number := number + 1, elastic=first)) for _ in range(draw(st.integers(0, 5)))]
-        left = tuple(a for a in center.running if draw(st.integers(0, 5)))
+        more = [job(dice, number := number + 1, elastic=first) for _ in range(dice.integer(0, 5))]
+        left = tuple(a for a in center.running if dice.integer(0, 5))
         now_us = center.now_us + HOUR_US
         center = replace(center, now_us=now_us, running=left, waiting=(*center.waiting, *more))
-        for _ in range(draw(st.integers(1, 3))):
+        for _ in range(dice.integer(1, 3)):
             answer = plan(center.snapshot(), config)
             moments.append(Moment(center, answer))
             center = carried_out(center, answer)
     return config, moments
+
+
+histories = drawn(history_of)
 
 
 def cards(center: Center) -> dict[tuple[str, int], str]:
@@ -141,7 +151,7 @@ def check_served(config: PlannerConfig, moment: Moment) -> None:
         assert placed.get(resize.job_id) == resize.tasks, "it goes on with as many as were said"
     if config.order in ("fifo", "priority") and not moment.center.quotas:
         assert all(resize.for_job_id in placed for resize in cut), "and the job starts"
-    else:  # who is first may be another by then, and a cut gives quota back
+    elif config.backfill != "strict":  # who is first may be another by then, and a cut gives quota back
         assert len(placed) >= len(moment.answer.resizes) + len({resize.for_job_id for resize in cut})
 
 
@@ -163,7 +173,7 @@ def check_stable(config: PlannerConfig, moment: Moment) -> None:
     assert not plan(center.snapshot(), config).resizes
 
 
-def check_all(history: tuple[PlannerConfig, list[Moment]]) -> None:
+def check_all(history: History) -> None:
     config, moments = history
     for moment in moments:
         check_sound(config, moment)
@@ -173,20 +183,17 @@ def check_all(history: tuple[PlannerConfig, list[Moment]]) -> None:
 
 @few
 @given(histories())
-def test_resizes_are_sound_and_serve(history: tuple[PlannerConfig, list[Moment]]) -> None:
-    check_all(history)
-
-
-@pytest.mark.slow
-@many
-@given(histories())
-def test_resizes_are_sound_and_serve_many(history: tuple[PlannerConfig, list[Moment]]) -> None:
+def test_resizes_are_sound_and_serve(history: History) -> None:
     check_all(history)
 
 
 @settings(few, max_examples=40)
 @given(histories())
-def test_with_nobody_coming_or_going_it_comes_to_rest(history: tuple[PlannerConfig, list[Moment]]) -> None:
+def test_with_nobody_coming_or_going_it_comes_to_rest(history: History) -> None:
+    check_rest(history)
+
+
+def check_rest(history: History) -> None:
     config, moments = history
     if config.preemption != "rank":  # which takes turns by design
         check_stable(config, moments[-1])
@@ -195,16 +202,20 @@ def test_with_nobody_coming_or_going_it_comes_to_rest(history: tuple[PlannerConf
 @settings(few, max_examples=60)
 @given(histories(), st.data())
 def test_the_same_whatever_nodes_are_called_and_when_planned_again(
-    history: tuple[PlannerConfig, list[Moment]], data: st.DataObject
+    history: History, data: st.DataObject
 ) -> None:
+    check_same(history, Drawn(data.draw))
+
+
+def check_same(history: History, dice: Dice) -> None:
     config, moments = history
     for moment in moments:
         center = moment.center
         assert plan(center.snapshot(), config) == moment.answer
         read = snapshot_from_json(json.loads(json.dumps(center.snapshot().to_json())))
         assert plan(read, config) == moment.answer, "a decision that was kept is made again"
-        order = data.draw(st.permutations(range(len(center.nodes))))
-        other = plan(renamed(center, list(order)).snapshot(), config)
+        order = dice.order(len(center.nodes))
+        other = plan(renamed(center, order).snapshot(), config)
         assert [(r.attempt_id, r.tasks) for r in other.resizes] == [
             (r.attempt_id, r.tasks) for r in moment.answer.resizes
         ]
@@ -227,7 +238,11 @@ def renamed(center: Center, order: list[int]) -> Center:
 
 @few
 @given(histories())
-def test_without_a_policy_nothing_is_resized(history: tuple[PlannerConfig, list[Moment]]) -> None:
+def test_without_a_policy_nothing_is_resized(history: History) -> None:
+    check_fixed(history)
+
+
+def check_fixed(history: History) -> None:
     config, moments = history
     for moment in moments:
         answer = plan(moment.center.snapshot(), replace(config, elasticity="none"))
@@ -237,6 +252,13 @@ def test_without_a_policy_nothing_is_resized(history: tuple[PlannerConfig, list[
             job = jobs[placement.job_id]
             assert len(placement.tasks) <= (job.resumes_tasks or job.tasks)
             assert job.resumes_tasks or len(placement.tasks) == job.tasks
+
+
+def jobs_of(dice: Dice, count: int | None = None) -> list[WaitingJob]:
+    return [job(dice, i) for i in range(count or dice.integer(1, 6))]
+
+
+some_jobs = drawn(jobs_of)
 
 
 def check_windows(center: Center, waiting: list[WaitingJob], config: PlannerConfig) -> None:
@@ -267,30 +289,25 @@ def overlaps(center: Center, attempt: RunningAttempt, limit_s: float | None) -> 
 
 
 @few
-@given(empty_centers(held=True), st.data(), configs)
+@given(empty_centers(held=True), some_jobs(), configs)
 def test_nothing_is_placed_into_a_window_of_others(
-    center: Center, data: st.DataObject, config: PlannerConfig
+    center: Center, waiting: list[WaitingJob], config: PlannerConfig
 ) -> None:
-    check_windows(center, [data.draw(jobs(i)) for i in range(data.draw(st.integers(1, 6)))], config)
-
-
-@pytest.mark.slow
-@many
-@given(empty_centers(held=True), st.data(), configs)
-def test_nothing_is_placed_into_a_window_of_others_many(
-    center: Center, data: st.DataObject, config: PlannerConfig
-) -> None:
-    check_windows(center, [data.draw(jobs(i)) for i in range(data.draw(st.integers(1, 6)))], config)
+    check_windows(center, waiting, config)
 
 
 @few
-@given(empty_centers(held=True), st.data(), configs)
+@given(empty_centers(held=True), some_jobs(8), configs)
 def test_what_is_reserved_is_there_for_whom_it_is_reserved(
-    center: Center, data: st.DataObject, config: PlannerConfig
+    center: Center, waiting: list[WaitingJob], config: PlannerConfig
 ) -> None:
+    check_reserved(center, waiting, config)
+
+
+def check_reserved(center: Center, waiting: list[WaitingJob], config: PlannerConfig) -> None:
     """However full others make the center, their holder can use every card of a window of its own at once."""
     mine = tuple(w for w in center.reservations if w.org == "red" and w.start_us <= center.now_us < w.end_us)
-    others = [replace(data.draw(jobs(i)), org="blue", project="blue-0") for i in range(8)]
+    others = [replace(one, org="blue", project="blue-0") for one in waiting]
     center = replace(center, reservations=mine, waiting=tuple(others))
     center = carried_out(center, plan(center.snapshot(), config))
     held = {
@@ -315,3 +332,19 @@ def test_a_queue_has_an_elasticity_of_its_own() -> None:
     config = PlannerConfig(queues=(QueuePolicy("soft", elasticity="grow-shrink"),))
     assert config.of_queue("soft").elasticity == "grow-shrink"
     assert config.of_queue("other").elasticity == "none"
+
+
+LAWS: Mapping[str, Law] = {
+    "resizes are sound and serve": lambda dice: check_all(history_of(dice)),
+    "with nobody coming or going it comes to rest": lambda dice: check_rest(history_of(dice)),
+    "resizes are the same whatever nodes are called and when planned again": lambda dice: check_same(
+        history_of(dice), dice
+    ),
+    "without a policy nothing is resized": lambda dice: check_fixed(history_of(dice)),
+    "nothing is placed into a window of others": lambda dice: check_windows(
+        empty_center(dice, held=True), jobs_of(dice), config_of(dice)
+    ),
+    "what is reserved is there for whom it is reserved": lambda dice: check_reserved(
+        empty_center(dice, held=True), jobs_of(dice, 8), config_of(dice)
+    ),
+}

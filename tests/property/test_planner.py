@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.property import naive_planner as naive
-from tests.property.machines import CASES
-from tests.property.planner_world import MODELS, NOW_US, PFLOPS, World, renamed, worlds
+from tests.property.dice import Dice, Law, drawn
+from tests.property.planner_world import MODELS, NOW_US, PFLOPS, World, renamed, world, worlds
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.config import PlannerConfig
@@ -23,16 +23,19 @@ from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import Quota, RunningAttempt, WaitingJob, match_models
 from pearlstreet.compute.scheduling.ties import canonical_order
 
-configs = st.builds(
-    PlannerConfig,
-    order=st.sampled_from(["deadline", "fair-share", "fifo", "gittins", "las", "priority", "shortest"]),
-    placement=st.sampled_from(sorted(PLACEMENTS)),
-    backfill=st.sampled_from(["easy", "easy", "conservative", "greedy", "strict"]),
-    preemption=st.sampled_from(["priority", "rank", "none"]),
-    wait_max_s=st.sampled_from([0.0, 0.0, 500.0]),
-)
+
+def config_of(dice: Dice) -> PlannerConfig:
+    return PlannerConfig(
+        order=dice.pick(["deadline", "fair-share", "fifo", "gittins", "las", "priority", "shortest"]),
+        placement=dice.pick(sorted(PLACEMENTS)),
+        backfill=dice.pick(["easy", "easy", "conservative", "greedy", "strict"]),
+        preemption=dice.pick(["priority", "rank", "none"]),
+        wait_max_s=dice.pick([0.0, 0.0, 500.0]),
+    )
+
+
+configs = drawn(config_of)()
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=CASES, derandomize=False, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def apply(world: World, answer: Plan, *, only: set[str] | None = None) -> dict[str, naive.Node]:
@@ -247,16 +250,13 @@ def test_every_plan_is_sound(world: World, config: PlannerConfig) -> None:
     check_everything(world, config)
 
 
-@pytest.mark.slow
-@many
-@given(worlds(), configs)
-def test_every_plan_is_sound_many(world: World, config: PlannerConfig) -> None:
-    check_everything(world, config)
-
-
 @few
 @given(worlds(), configs)
 def test_a_replayed_snapshot_gives_the_same_plan(world: World, config: PlannerConfig) -> None:
+    check_replayed(world, config)
+
+
+def check_replayed(world: World, config: PlannerConfig) -> None:
     snapshot = world.snapshot()
     answer = plan(snapshot, config)
     replayed = snapshot_from_json(json.loads(json.dumps(snapshot.to_json())))
@@ -287,20 +287,16 @@ def test_it_places_as_the_naive_model_does(world: World) -> None:
     compare_with_naive(world)
 
 
-@pytest.mark.slow
-@many
-@given(worlds(quotas=False))
-def test_it_places_as_the_naive_model_does_many(world: World) -> None:
-    compare_with_naive(world)
-
-
 @few
 @given(worlds(), configs, st.data())
 def test_names_and_listing_order_of_nodes_do_not_matter(
     world: World, config: PlannerConfig, data: st.DataObject
 ) -> None:
-    order = data.draw(st.permutations(range(len(world.nodes))))
-    other = renamed(world, list(order))
+    check_names(world, config, data.draw(st.permutations(range(len(world.nodes)))))
+
+
+def check_names(world: World, config: PlannerConfig, order: list[int]) -> None:
+    other = renamed(world, order)
     first, second = plan(world.snapshot(), config), plan(other.snapshot(), config)
     assert [p.job_id for p in first.placements] == [p.job_id for p in second.placements]
     assert [(w.job_id, w.reason.code) for w in first.waits] == [
@@ -354,8 +350,15 @@ def test_backfill_never_delays_the_reserved_job(world: World) -> None:
     check_reservation(world)
 
 
-@pytest.mark.slow
-@many
-@given(worlds(quotas=False))
-def test_backfill_never_delays_the_reserved_job_many(world: World) -> None:
-    check_reservation(world)
+def of_nodes(check: Callable[[World, PlannerConfig, list[int]], None], dice: Dice) -> None:
+    one = world(dice)
+    check(one, config_of(dice), dice.order(len(one.nodes)))
+
+
+LAWS: Mapping[str, Law] = {
+    "every plan is sound": lambda dice: check_everything(world(dice), config_of(dice)),
+    "a replayed snapshot gives the same plan": lambda dice: check_replayed(world(dice), config_of(dice)),
+    "it places as the naive model does": lambda dice: compare_with_naive(world(dice, quotas=False)),
+    "names and listing order of nodes do not matter": lambda dice: of_nodes(check_names, dice),
+    "backfill never delays the reserved job": lambda dice: check_reservation(world(dice, quotas=False)),
+}

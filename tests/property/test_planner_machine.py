@@ -10,14 +10,15 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.property.dice import Drawn
 from tests.property.machines import lives
-from tests.property.planner_world import NOW_US, World, quota_rows, requests, waiting_jobs, worlds
+from tests.property.planner_world import NOW_US, World, quota_rows, requests, waiting_job, worlds
 from tests.property.test_planner import ceiling, check_everything, configs, quota_use
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.plan import Code, Placement, Plan
-from pearlstreet.compute.scheduling.rows import DeviceUse, RunningAttempt, TaskUse, WaitingJob
+from pearlstreet.compute.scheduling.rows import DeviceUse, Request, RunningAttempt, TaskUse, WaitingJob
 
 WAITING_MAX = 24
 
@@ -35,10 +36,10 @@ class Cycles(RuleBasedStateMachine):
         self.world = world
 
     @rule(data=st.data(), request=requests(), preemptible=st.booleans())
-    def arrive(self, data: st.DataObject, request: object, preemptible: bool) -> None:
+    def arrive(self, data: st.DataObject, request: Request, preemptible: bool) -> None:
         if len(self.world.waiting) < WAITING_MAX:
             self.number += 1
-            job = data.draw(waiting_jobs(self.number, request))  # type: ignore[arg-type]
+            job = waiting_job(Drawn(data.draw), self.number, request)
             self._change(waiting=(*self.world.waiting, replace(job, preemptible=preemptible)))
 
     @rule(config=configs)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Mapping
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.property.machines import CASES
+from tests.property.dice import Dice, Law
 
 from pearlstreet.compute.replay.online import Arrival, OnlinePool
 from pearlstreet.compute.scheduling.config import PlannerConfig
@@ -13,7 +14,6 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 HOUR_US = 3_600_000_000
 ORDERS = ("fifo", "gittins", "las", "priority", "shortest")
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=CASES, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck))
 
 streams = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 30)), min_size=1, max_size=4)
 """What comes every hour over and over: devices and hours of each job."""
@@ -68,10 +68,9 @@ def test_a_reservation_that_moves_from_node_to_node_starves_nobody() -> None:
     check("fifo", "none", 4, [(2, 22), (3, 2), (1, 25)])
 
 
-@pytest.mark.slow
-@many
-@given(st.sampled_from(ORDERS), st.sampled_from(["none", "rank"]), st.integers(1, 8), streams)
-def test_an_old_job_runs_however_many_newer_ones_come_many(
-    order: str, preemption: str, gpus: int, stream: list[tuple[int, int]]
-) -> None:
-    check(order, preemption, gpus, stream)
+def check_any(dice: Dice) -> None:
+    stream = [(dice.integer(1, 8), dice.integer(1, 30)) for _ in range(dice.integer(1, 4))]
+    check(dice.pick(ORDERS), dice.pick(["none", "rank"]), dice.integer(1, 8), stream)
+
+
+LAWS: Mapping[str, Law] = {"an old job runs however many newer ones come": check_any}

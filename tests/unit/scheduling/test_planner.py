@@ -299,6 +299,18 @@ def test_a_gang_is_stopped_whole_and_its_place_is_kept_for_the_claimant() -> Non
     assert started(later) == []
 
 
+def test_nobody_is_stopped_for_a_job_that_another_stands_before() -> None:
+    """What is stopped for `wide` would go to `first`, which may stop nobody itself; `wide` would still not fit."""
+    running = [holds("mine", "n", range(2), preemptible=True, submitted_us=9)]
+    waiting = [job("first", cards(1), "blue", submitted_us=1), job("wide", cards(2), submitted_us=2)]
+    quotas = [Quota("red", "cards", guaranteed=4.0), Quota("blue", "cards", guaranteed=1.0)]
+    config = PlannerConfig(order="fifo", preemption="rank", backfill="easy")
+    rows = {"nodes": [node("n", 2)], "running": running, "quotas": quotas}
+    assert run(config, **rows, waiting=waiting).preemptions == ()
+    alone = run(config, **rows, waiting=waiting[1:])
+    assert [(p.attempt_id, p.for_job_id) for p in alone.preemptions] == [("mine", "wide")]
+
+
 def test_the_guarantee_is_taken_back_from_borrowers_only_as_far_as_they_borrow() -> None:
     running = [holds(f"b{i}", "n", range(i * 2, i * 2 + 2), "blue", preemptible=True) for i in range(4)]
     quotas = [Quota("red", "cards", guaranteed=6), Quota("blue", "cards", guaranteed=2)]

@@ -520,7 +520,7 @@ class _Cycle(Resizing):
 
     def _make_room(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Cut or stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
-        if self.elasticity is not None and self.snapshot.running.max_tasks.any():
+        if self.snapshot.running.max_tasks.any():
             rows = self._cut_for(run, needs, rows, guaranteed)
         if not rows or not guaranteed or self.preemption is None or not self.snapshot.running.count:
             return rows
@@ -555,10 +555,14 @@ class _Cycle(Resizing):
         ranks = self.places[1] if self.preemption.ranks else None
         rank = int(self.places[0][row]) if self.preemption.ranks else 0
         claim = Claim(key[2], key[6], tasks, self.quotas.any_guarantee, rank)
+        may = self.preemption.candidates(self.snapshot, self.lane.config, self.quotas, claim, ranks)
+        if not (may.able & ~self.leaving).any():
+            return 0
+        if self.unheld is not None:  # who stands before it is not to lean on what is stopped for it
+            self._reserve_first()
         found = find_victims(
-            self.snapshot, self.lane.config, self.preemption, self.quotas, self.timeline, needs, claim,
-            self.leaving, ranks,
-        )  # fmt: skip
+            self.snapshot, self.preemption, self.quotas, self.timeline, needs, claim, may, self.leaving, ranks
+        )
         if not found:
             return 0
         self.leaving[list(found)] = True

@@ -58,6 +58,9 @@ class Resizing:
         self.resizes: list[Resize] = []
         self.unserved: set[int] = set()
         """Models for which a job waits that no cut of an elastic job served: nobody behind it is served by one."""
+        self.moving: set[int] = set()
+        """Models that jobs cut in this cycle may go on on, and that they were cut for. One more cut there could put a job
+        that goes on where another is to start; the next cycle sees where each stands."""
         self.excused: set[int] = set()
         """Kinds that wait for nothing that an elastic job could take from them."""
         self.resumes = "-"
@@ -225,10 +228,11 @@ class Resizing:
     def _cut_for(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Cut running elastic jobs for the first of `rows`; returns the rows that got nothing this way."""
         models, config, tasks = {need.model for need in needs}, self.lane.config, run.key[1]
+        blocked = self.unserved | self.moving if self.elasticity is not None else models
         now = self.snapshot.now_us
         soon = now + round(config.grace_s * _US)
         left = list(rows)
-        while left and not models & self.unserved and self.preempt_tries < config.preempt_depth:
+        while left and models.isdisjoint(blocked) and self.preempt_tries < config.preempt_depth:
             self.preempt_tries += 1
             count = self._cuts(run.key, needs, left[0], soon, guaranteed)
             if count:
@@ -236,12 +240,13 @@ class Resizing:
                 need = next((need for need in needs if fits(ready, need, tasks)), None)
                 count = count if need is not None else 0
             if not count or need is None:
-                self.unserved |= models
                 break
             self._hold(soon, need, tasks)
             self._wait(left[:1], self._reason(reasons.resizing(count, StartEstimate(now, soon, soon))))
             self.head = left[0] if self.head is None else self.head
-            left = left[1:]
+            left, blocked = left[1:], self.unserved | self.moving
+        if left:  # whatever it could do with: a cut for who stands behind it would be taken by it
+            self.unserved |= models
         return left
 
     def _cuts(self, key: Key, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool) -> int:
@@ -261,10 +266,11 @@ class Resizing:
             self.snapshot, self.timeline, lambda: PLACEMENTS[RESUMED](self.snapshot, config), needs, key[1],
             self.leaving, self._needs_of, self._sight_of,
         )  # fmt: skip
-        cuts = find_cuts(self.snapshot, trial, slack, self._holding(needs), self.leaving)
+        cuts = find_cuts(self.snapshot, trial, slack, self._holding(needs) & ~self._moves(), self.leaving)
         if not cuts:
             return 0
         places = trial.places(cuts)
+        self.moving |= {need.model for a in cuts for need in (*needs, *self._needs_of(a))}
         self._resize(cuts, soon, self.snapshot.waiting.ids[row])
         for _, placed in places or ():
             self._keep(soon, placed)
@@ -278,6 +284,14 @@ class Resizing:
         model = self.snapshot.nodes.device_model[running.device_node, running.device_position]
         found = np.zeros(running.count, dtype=np.bool_)
         found[running.device_attempt[np.isin(model, [need.model for need in needs])]] = True
+        return found
+
+    def _moves(self) -> Bools:
+        """Attempts that could go on where others that are cut in this cycle do, or where what these were cut for starts."""
+        running = self.snapshot.running
+        found = np.zeros(running.count, dtype=np.bool_)
+        for a in np.flatnonzero(running.max_tasks > 0).tolist() if self.moving else ():
+            found[a] = not self.moving.isdisjoint(need.model for need in self._needs_of(a))
         return found
 
     def _resize(self, sizes: dict[int, int], soon: int, for_job_id: str) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Bools, Running, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
 from pearlstreet.compute.scheduling.preemption.protocol import Candidates, Claim, Preemption
@@ -23,20 +22,17 @@ _PRUNE_LIMIT = 256
 
 def find_victims(
     snapshot: Snapshot,
-    config: PlannerConfig,
     policy: Preemption,
     quotas: QuotaState,
     timeline: Timeline,
     needs: Sequence[Need],
     claim: Claim,
+    found: Candidates,
     leaving: Bools,
     ranks: I64 | None,
 ) -> tuple[int, ...]:
-    """Attempts to stop so that the claim fits, cheapest first; empty when no permitted set makes room."""
-    found = policy.candidates(snapshot, config, quotas, claim, ranks)
+    """Attempts of `found` to stop so that the claim fits, cheapest first; empty when no set of them makes room."""
     able = found.able & ~leaving
-    if not able.any():
-        return ()
     running = snapshot.running
     order = _in_order(found, running, ranks)
     rank = np.empty(running.count, dtype=np.int64)
