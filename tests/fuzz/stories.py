@@ -257,6 +257,26 @@ def _what_ifs(it: Teller) -> None:
     it.ask("DELETE /what-ifs/{what_if}", "owner", what_if=made["id"])
 
 
+def _limits(it: Teller) -> None:
+    """What bounds a tenant, set and taken back."""
+    acme = {"org": "acme"}
+    it.ask("PUT /orgs/{org}/balance-alert", "owner", body={"below": "10"}, **acme)
+    it.ask("PUT /orgs/{org}/budgets", "owner", body={"monthly": "1000000"}, **acme)
+    it.ask("PUT /orgs/{org}/credit-limit", "system", body={"credit_limit": "1000"}, **acme)
+    made = it.ask("PUT /quotas", "system", body={"org": "acme", "resource": "cards", "maximum": 1000})
+    it.ask("DELETE /quotas/{quota}", "system", quota=made["id"])
+    it.ask("PUT /shares", "system", body={"org": "acme", "weight": 2})
+    it.ask("DELETE /shares", "system", query=acme)
+    project = it.ask("POST /orgs/{org}/projects", "owner", body={"slug": f"story-{it.number}"}, **acme)
+    it.ask("GET /orgs/{org}/projects/{project}", "owner", project=project["id"], **acme)
+    person = it.ask("POST /users", "security", body={"name": f"guest-{it.number}"})["user"]["id"]
+    it.ask("PUT /orgs/{org}/members/{user}", "owner", user=person, body={"role": "viewer"}, **acme)
+    it.ask("DELETE /orgs/{org}/members/{user}", "owner", user=person, **acme)
+    queue = f"story-{it.number}"
+    it.ask("PUT /scheduling/queues/{queue}", "system", queue=queue, body={"rank": 5})
+    it.ask("DELETE /scheduling/queues/{queue}", "system", queue=queue)
+
+
 def _lost_node(it: Teller) -> None:
     """A machine that was there and is not any more."""
     store = it.center.world.center.store
@@ -269,5 +289,5 @@ def _lost_node(it: Teller) -> None:
 
 STORIES: tuple[Callable[[Teller], None], ...] = (
     _signing_in, _credit, _prices, _invoice, _secrets, _windows, _quotes, _decisions, _webhooks, _energy, _what_ifs,
-    _lost_node,
+    _limits, _lost_node,
 )  # fmt: skip
