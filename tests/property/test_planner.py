@@ -212,8 +212,16 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
     claimant = next(job for job in world.waiting if job.id == answer.preemptions[0].for_job_id)
     if any(w.reason.code is Code.PREEMPTING and w.job_id != claimant.id for w in answer.waits):
         return  # what ends is shared with another claim
-    gone = {p.attempt_id for p in answer.preemptions} | {a.id for a in world.running if a.ending}
-    ahead = ahead_of(answer, claimant.id)
+    soon_us = NOW_US + round(config.grace_s * 1e6)
+    gone = {p.attempt_id for p in answer.preemptions} | {
+        a.id for a in world.running if a.ending or NOW_US < (a.expected_end_us or 0) <= soon_us
+    }
+    limits = {job.id: job.time_limit_s for job in world.waiting}
+    ahead = {
+        name
+        for name in ahead_of(answer, claimant.id)
+        if (limits[name] or config.assumed_run_s) > config.grace_s
+    }
 
     def could(without: set[str]) -> bool:
         rest = replace(world, running=tuple(a for a in world.running if a.id not in without))
@@ -221,7 +229,9 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
         return any(fits(nodes, claimant, model) for model in allowed_models(claimant))
 
     assert could(gone)
-    if not world.quotas:
+    first = next(wait.position for wait in answer.waits if wait.job_id == claimant.id)
+    reserves = any(w.reason.code is Code.CAPACITY and w.position < first for w in answer.waits)
+    if not world.quotas and not reserves:  # for whom something is kept, and so not for the claimant
         assert not any(could(gone - {p.attempt_id}) for p in answer.preemptions), (
             "nobody is stopped for nothing"
         )

@@ -561,8 +561,9 @@ class _Cycle(Resizing):
         if self.unheld is not None:  # who stands before it is not to lean on what is stopped for it
             self._reserve_first()
         found = find_victims(
-            self.snapshot, self.preemption, self.quotas, self.timeline, needs, claim, may, self.leaving, ranks
-        )
+            self.snapshot, self.preemption, self.quotas, self.timeline, needs, claim, may, self.leaving, ranks,
+            soon,
+        )  # fmt: skip
         if not found:
             return 0
         self.leaving[list(found)] = True

@@ -143,6 +143,11 @@ class Timeline:
         """Whether anything ends until then."""
         return any(end <= at_us for end, *_ in self._new) or bool((self.end <= at_us).any())
 
+    def over_by(self, at_us: int) -> Bools:
+        """What surely ends until then: by its limit, not by a guess."""
+        self._fold()
+        return np.asarray((self.end <= at_us) & ~self.guess)
+
     def room_at(self, at_us: int) -> Room:
         """The room at a moment, if nothing new starts."""
         self._fold()

@@ -30,15 +30,19 @@ def find_victims(
     found: Candidates,
     leaving: Bools,
     ranks: I64 | None,
+    soon: int,
 ) -> tuple[int, ...]:
-    """Attempts of `found` to stop so that the claim fits, cheapest first; empty when no set of them makes room."""
+    """Attempts of `found` to stop so that the claim fits, cheapest first; empty when no set of them makes room.
+
+    What ends by itself until `soon`, when they would be gone, is counted on: reservations may rest on it.
+    """
     able = found.able & ~leaving
     running = snapshot.running
     order = _in_order(found, running, ranks)
     rank = np.empty(running.count, dtype=np.int64)
     rank[order] = np.arange(running.count)
-    gone = np.zeros(timeline.count, dtype=np.bool_)
-    gone[: running.count] = running.ending | leaving
+    gone = timeline.over_by(soon)
+    gone[: running.count] |= running.ending | leaving
     for need in needs:
         chosen = _on_nodes(
             snapshot,
