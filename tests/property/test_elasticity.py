@@ -151,7 +151,8 @@ def check_served(config: PlannerConfig, moment: Moment) -> None:
         assert placed.get(resize.job_id) == resize.tasks, "it goes on with as many as were said"
     if config.order in ("fifo", "priority") and not moment.center.quotas:
         assert all(resize.for_job_id in placed for resize in cut), "and the job starts"
-    elif config.backfill == "greedy":  # else who is first by then, as under fair share who gave, may have a place kept
+    elif config.backfill == "greedy":
+        # With reservations who is first by then, under fair share perhaps the one that gave, may have a place kept.
         assert len(placed) >= len(moment.answer.resizes) + len({resize.for_job_id for resize in cut})
 
 
