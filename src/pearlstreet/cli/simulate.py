@@ -51,7 +51,7 @@ def simulate(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="Such as fifo, or order=fifo,backfill=greedy. Repeat to compare (default: the center's)"
+            help="Such as fifo, or order=fifo,backfill=greedy. Repeat to compare (default: a new center's)"
         ),
     ] = None,
     elasticity: Annotated[
