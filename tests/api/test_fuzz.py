@@ -133,3 +133,22 @@ def _throw_nonsense(world: World, dice: random.Random) -> None:
     proof = world.get("/ledger/proof", "audit").json()
     assert proof["is_right"], proof
     assert world.get("/audit/verify", "audit").json()["is_right"]
+
+
+def test_whole_numbers_beyond_all_floats_are_refused(tmp_path: Path) -> None:
+    """JSON has them, and so does what is read from a string of digits."""
+    beyond = 10**400
+    work = {"kind": "train", "model": {"name": "Llama 3.1 8B"}, "tokens": 1e9}
+    with a_world(tmp_path) as world:
+        for method, path, role, body in (
+            ("PUT", "/scheduling/queues/fast", "system", {"rank": beyond}),
+            ("PUT", "/scheduling/queues/fast", "system", {"rank": str(-beyond)}),
+            ("PATCH", "/scheduling/policy", "system", {"settings": {"depth": beyond}}),
+            ("PATCH", "/scheduling/policy", "system", {"settings": {"las_levels_h": [1, beyond]}}),
+            ("POST", "/quotes", "owner", {"workload": work | {"tokens": beyond}, "job": JOB}),
+            ("POST", "/quotes", "owner", {"workload": work | {"sequence": beyond}, "job": JOB}),
+            ("POST", "/quotes", "owner", {"workload": work | {"count": beyond}, "job": JOB}),
+            ("POST", "/quotes", "owner", {"workload": work | {"model": {"params": beyond}}, "job": JOB}),
+        ):
+            answer = world.send(method, path, role, json=body)
+            assert answer.status_code == 422, (path, list(body), answer.text[:300])

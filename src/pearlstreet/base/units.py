@@ -90,6 +90,22 @@ def format_bytes(count: float) -> str:
     return f"{count:.1f} PiB"
 
 
+def is_finite(value: float) -> bool:
+    """Whether a number can be reckoned with: neither infinite nor none, and no whole number beyond all floats."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def format_short(value: float) -> str:
+    """`0.5`, `4711`, `1e+06`: six digits that count; of a whole number beyond all floats its power of ten."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return f"{'-' if value < 0 else ''}1e+{math.floor(math.log10(abs(value)))}"
+
+
 def format_rough(value: float) -> str:
     """`1,234`, `56.7`, `0.0421`: three digits that count, and no fraction above a hundred."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

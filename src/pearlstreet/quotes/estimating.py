@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
-from pearlstreet.base.units import HOUR_S
+from pearlstreet.base.units import HOUR_S, format_short
 from pearlstreet.compute.estimate import building, devices
 from pearlstreet.compute.estimate.asking import (
     Band,
@@ -172,7 +172,9 @@ def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
         and work.tokens is not None
         and work.batch_tokens > work.tokens * work.epochs
     ):
-        message = text("A batch of {batch} tokens is more than there are", batch=f"{work.batch_tokens:g}")
+        message = text(
+            "A batch of {batch} tokens is more than there are", batch=format_short(work.batch_tokens)
+        )
         found.append(Problem("workload.batch_tokens", message))
     for name, most in LARGEST.items():
         size = getattr(work.model, name)
@@ -213,11 +215,14 @@ def _of_other_kinds(work: Workload) -> Iterator[Problem]:
 
 def _beyond(value: float, least: float, most: float) -> Text:
     if value <= 0:
-        return text("{value} must be greater than zero", value=f"{value:g}")
+        return text("{value} must be greater than zero", value=format_short(value))
     if value < least:
-        return text("{value} is less than {least}", value=f"{value:g}", least=f"{least:g}")
+        return text("{value} is less than {least}", value=format_short(value), least=format_short(least))
     return text(
-        "{value} is not between {least} and {most}", value=f"{value:g}", least=f"{least:g}", most=f"{most:g}"
+        "{value} is not between {least} and {most}",
+        value=format_short(value),
+        least=format_short(least),
+        most=format_short(most),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import format_short
 from pearlstreet.compute.estimate import devices
 from pearlstreet.compute.estimate.model import (
     FAMILIES,
@@ -70,10 +71,10 @@ class _Checks:
         for name, value in values.items():
             if value is None:
                 continue
-            if not math.isfinite(value) or value <= 0:
-                self.wrong(name, text("{value} must be greater than zero", value=f"{value:g}"))
+            if not value > 0 or value == math.inf:
+                self.wrong(name, text("{value} must be greater than zero", value=format_short(value)))
             elif value > MOST:
-                self.wrong(name, text("{value} is beyond anything that exists", value=f"{value:g}"))
+                self.wrong(name, text("{value} is beyond anything that exists", value=format_short(value)))
 
     def one_of(self, name: str, value: str, choices: tuple[str, ...]) -> bool:
         if value in choices:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import format_short, is_finite
 from pearlstreet.compute.jobs.spec.suggest import nearest
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy, config_from_json
 from pearlstreet.compute.scheduling.registry import kinds
@@ -212,7 +212,7 @@ def _problem(where: str, name: str, value: Any) -> Problem | None:
         return _list_problem(where, name, value)
     if _TYPES[name] is bool:
         return None if isinstance(value, bool) else Problem(where, text("It is either true or false"))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         return Problem(where, text("{value} is not a number", value=str(value)[:40]))
     if _TYPES[name] is int and value != int(value):
         return Problem(where, text("{value} is not a whole number", value=str(value)[:40]))
@@ -224,7 +224,7 @@ def _list_problem(where: str, name: str, value: Any) -> Problem | None:
     """Numbers that rise, a few of them."""
     numbers = value if isinstance(value, list | tuple) else [value]
     if not 1 <= len(numbers) <= LIST_MAX or any(
-        isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one) for one in numbers
+        isinstance(one, bool) or not isinstance(one, int | float) or not is_finite(one) for one in numbers
     ):
         hint = text("Write them like 5, 50")
         return Problem(where, text("It is a list of 1 to {most} numbers", most=LIST_MAX), hint=hint)
@@ -250,8 +250,8 @@ def _range(where: str, value: float, least: float, most: float) -> Problem:
         where,
         text(
             "{value} is out of range; it must be from {low} to {high}",
-            value=f"{value:g}",
-            low=f"{least:g}",
+            value=format_short(value),
+            low=format_short(least),
             high=f"{most:.12g}",
         ),
     )
