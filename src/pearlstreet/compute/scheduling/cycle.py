@@ -506,8 +506,12 @@ class _Cycle(Resizing):
         latest = self.timeline.latest(at_us)
         return None if latest is None else StartEstimate(now, at_us, latest, guess=True)
 
-    def _hold(self, at_us: int, need: Need, tasks: int) -> None:
-        self.timeline.reserve(at_us, need, tasks, self._chooser().scorer)
+    def _hold(self, at_us: int, need: Need, tasks: int, *, surely: bool = False) -> None:
+        """Keep a place; `surely`: one that rests on no guessed end, if there is one."""
+        future = self.timeline.room_without(self.timeline.over_by(at_us)) if surely else None
+        if future is None or not fits(future, need, tasks):
+            future = self.timeline.room_at(at_us)
+        self.timeline.reserve(future, need, tasks, self._chooser().scorer)
         self._held(at_us)
 
     def _held(self, at_us: int) -> None:
@@ -538,7 +542,7 @@ class _Cycle(Resizing):
             need = next((need for need in needs if fits(ready, need, tasks)), None)
             if need is None:
                 break
-            self._hold(soon, need, tasks)
+            self._hold(soon, need, tasks, surely=True)
             self._wait(left[:1], self._reason(reasons.preempting(count, StartEstimate(now, soon, soon))))
             self.head = left[0] if self.head is None else self.head
             left = left[1:]

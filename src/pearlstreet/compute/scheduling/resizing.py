@@ -121,7 +121,7 @@ class Resizing:
     def _reserve_first(self) -> None:
         raise NotImplementedError
 
-    def _hold(self, at_us: int, need: Need, tasks: int) -> None:
+    def _hold(self, at_us: int, need: Need, tasks: int, *, surely: bool = False) -> None:
         raise NotImplementedError
 
     def _held(self, at_us: int) -> None:
@@ -241,13 +241,18 @@ class Resizing:
                 count = count if need is not None else 0
             if not count or need is None:
                 break
-            self._hold(soon, need, tasks)
+            self._hold(soon, need, tasks, surely=True)
             self._wait(left[:1], self._reason(reasons.resizing(count, StartEstimate(now, soon, soon))))
             self.head = left[0] if self.head is None else self.head
             left, blocked = left[1:], self.unserved | self.moving
-        if left:  # whatever it could do with: a cut for who stands behind it would be taken by it
-            self.unserved |= models
+        if left:  # whatever it could do with, or who holds that could go on on: a cut for those behind it would serve it
+            self.unserved |= models | self._elsewhere(needs)
         return left
+
+    def _elsewhere(self, needs: tuple[Need, ...]) -> set[int]:
+        """Models that elastic jobs could go on on which hold something of what the needs are met from."""
+        rows = np.flatnonzero((self.snapshot.running.max_tasks > 0) & self._holding(needs))
+        return {need.model for a in rows.tolist() for need in self._needs_of(a)}
 
     def _cuts(self, key: Key, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool) -> int:
         """How many elastic jobs are cut, or are being cut already, so that this one fits soon; 0 when that would not do."""

@@ -174,9 +174,8 @@ class Timeline:
         room = self.room_at(at_us)
         return next((need for need in needs if fits(room, need, tasks)), None)
 
-    def reserve(self, at_us: int, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
-        """Hold the nodes the job will take at `at_us`: jobs that run past it may only use what it leaves."""
-        future = self.room_at(at_us)
+    def reserve(self, future: Room, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
+        """Hold the nodes that the job will take in a room of the future: jobs that run until then may only use what it leaves."""
         chunks = [chunk for _, chunk in Chooser(future, scorer).gang((need,), tasks, False)]
         self.hold(future, need, chunks)
         return tuple(chunks)
