@@ -371,7 +371,7 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
     if here is not None:
         nodes = ", ".join(here["nodes"][:5]) + (" …" if len(here["nodes"]) > 5 else "")
         place = say(
-            "Placed on {nodes}, {tasks} tasks, {model}",
+            "Placed on {nodes}; tasks: {tasks}; {model}",
             nodes=nodes,
             tasks=here["tasks"],
             model=here["model"] or "CPU",
