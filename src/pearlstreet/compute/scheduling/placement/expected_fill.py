@@ -33,16 +33,17 @@ from pearlstreet.compute.scheduling.placement.fill import arrays
 from pearlstreet.compute.scheduling.placement.fill.demand import Demand, demand_of
 from pearlstreet.compute.scheduling.placement.fill.state import (
     NEVER,
-    RUNNERS,
     STEP,
     Ask,
     Free,
     Notes,
     free_of,
 )
-from pearlstreet.compute.scheduling.placement.protocol import Choice, Spot
+from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice, Spot
 from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
+_RUNNERS = 3
+"""Different totals behind the lowest that a choice tells."""
 _CALL_NODES = 8
 """What a call costs in NumPy, however few states it looks at, in states."""
 _FITS_MAX = 256
@@ -66,7 +67,8 @@ class _Board:
         self.unseen: list[int] = []
         self.fits: OrderedDict[Need, tuple[I64, I64]] = OrderedDict()
         self._equal: I64 = np.zeros(count, dtype=np.int64)
-        self.next = np.full((2, RUNNERS + 1), NEVER, dtype=np.int64)
+        self.asked: tuple[Ask, I64] | None = None
+        """What was searched for last, and at which bid prices."""
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
         self._priced_at, self._price = -1, self.left
@@ -151,8 +153,6 @@ class _Board:
             spent=np.zeros((count, groups), dtype=np.int16),
             second=np.zeros(count, dtype=np.int32),
             equal=self._equal,
-            next_total=self.next[0],
-            next_node=self.next[1],
         )  # fmt: skip
         self.asks[key] = found
         most = max(4, _ASKS_BYTES // max(count * (24 + 2 * groups), 1))
@@ -262,7 +262,9 @@ class ExpectedFill:
         board = self._board(room)
         view, ask, tables = board.view(lasting), board.ask(needs, lasting), self._demand.tables
         kernel, memo = _kernel(int((ask.stamp != board.notes.version).sum()), self._demand)
-        equal = kernel.search(board.free, view, tables, memo, board.notes, ask, board.price())
+        price = board.price()
+        equal = kernel.search(board.free, view, tables, memo, board.notes, ask, price)
+        board.asked = ask, price
         if equal == 0:
             return None
         node = ask.equal[0] if equal == 1 else room.first(ask.equal[:equal])
@@ -270,8 +272,19 @@ class ExpectedFill:
         return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None, int(equal) - 1)
 
     def choice(self, room: Room, spot: Spot) -> Choice:
-        """What the last search saw beside its spot."""
-        totals, nodes = self._boards[room].next.tolist()
+        """What the last search saw beside its spot: nodes that a bound ruled out were not looked at."""
+        board = self._boards[room]
+        assert board.asked is not None
+        ask, price = board.asked
+        rows = np.flatnonzero((ask.stamp == board.notes.version) & (ask.loss != NEVER))
+        total = arrays.totals(rows, ask, price)
+        totals, nodes = [NO_MORE] * (_RUNNERS + 1), [0] * (_RUNNERS + 1)
+        for place in range(_RUNNERS + 1):
+            at = int(total.argmin()) if len(total) else 0
+            if not len(total) or total[at] == NEVER:
+                break
+            totals[place], nodes[place] = int(total[at]), int(rows[at])
+            total[total == total[at]] = NEVER
         return Choice(totals, nodes, spot.equal, STEP, self._unit(spot.need.model))
 
     def told(self, need: Need, choice: Choice) -> Choice:

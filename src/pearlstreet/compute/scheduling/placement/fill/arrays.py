@@ -264,11 +264,4 @@ def search(free: Free, view: Free, tables: Tables, known: Known, notes: Notes, a
         return 0
     least = np.flatnonzero(total == total.min())
     ask.equal[: len(least)] = least
-    ask.next_total[:] = NEVER
-    for i in range(len(ask.next_total)):
-        node = int(total.argmin())
-        if total[node] == NEVER:
-            break
-        ask.next_total[i], ask.next_node[i] = total[node], node
-        total = np.where(total == total[node], NEVER, total)
     return len(least)

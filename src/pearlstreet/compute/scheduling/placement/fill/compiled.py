@@ -12,7 +12,7 @@ import numpy as np
 from pearlstreet.compute.scheduling.kernels import inner_jit, jit
 from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.placement.fill.demand import Tables
-from pearlstreet.compute.scheduling.placement.fill.state import I16, NEVER, RUNNERS, STEP, Ask, Free, Notes
+from pearlstreet.compute.scheduling.placement.fill.state import I16, NEVER, STEP, Ask, Free, Notes
 
 _FULL = 10_000
 
@@ -387,19 +387,6 @@ def _total(n: int, ask: Ask, price: I64) -> int:
     return cost * STEP + int(ask.second[n])
 
 
-@inner_jit
-def _keep(n: int, total: int, ask: Ask) -> tuple[int, int, int]:
-    """Enter a total among the four lowest different ones; the three that are then behind the lowest."""
-    at = RUNNERS
-    while at > 0 and ask.next_total[at - 1] > total:
-        ask.next_total[at] = ask.next_total[at - 1]
-        ask.next_node[at] = ask.next_node[at - 1]
-        at -= 1
-    ask.next_total[at] = total
-    ask.next_node[at] = n
-    return ask.next_total[1], ask.next_total[2], ask.next_total[3]
-
-
 @jit
 def search(free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask, price: I64) -> int:
     """How many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
@@ -408,19 +395,14 @@ def search(free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask:
     """
     found, least = 0, NEVER
     count = len(ask.loss)
-    ask.next_total[:] = NEVER
-    second, third, last = NEVER, NEVER, NEVER
     for n in range(count):
         if ask.stamp[n] == notes.version[n] and ask.loss[n] != NEVER:
             total = _total(n, ask, price)
             if total < least:
                 found, least = 0, total
-                second, third, last = _keep(n, total, ask)
             if total == least:
                 ask.equal[found] = n
                 found += 1
-            elif total < last and total != second and total != third:
-                second, third, last = _keep(n, total, ask)
     for n in range(count):
         if ask.stamp[n] == notes.version[n]:
             continue
@@ -432,10 +414,7 @@ def search(free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask:
             total = _total(n, ask, price)
             if total < least:
                 found, least = 0, total
-                second, third, last = _keep(n, total, ask)
             if total == least:
                 ask.equal[found] = n
                 found += 1
-            elif total < last and total != second and total != third:
-                second, third, last = _keep(n, total, ask)
     return found

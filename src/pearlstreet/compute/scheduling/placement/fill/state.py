@@ -15,8 +15,6 @@ I16 = NDArray[np.int16]
 
 NEVER = NO_MORE
 """A loss beyond all others: the request does not fit there."""
-RUNNERS = 3
-"""Different totals behind the lowest that a search keeps."""
 STEP = 1 << 13
 """What one unit of loss weighs against packing, which decides only between equal losses."""
 
@@ -95,7 +93,3 @@ class Ask(NamedTuple):
     second: I32
     equal: I64
     """Where a search leaves the nodes of its lowest total."""
-    next_total: I64
-    """Where it leaves that total and the next higher ones among those it looked at; NEVER: there are no more."""
-    next_node: I64
-    """One node of each."""
