@@ -1,8 +1,8 @@
 """What physics and factors leave over, learnt from runs alike: a smooth surface over size, scale and kind of work.
 
 A Gaussian process beside the factors (Rasmussen and Williams 2006, ch. 2). Two runs are alike as exp(−½·Σ(Δ/length)²) of
-what they differ by in doublings, and less for each kind that they do not share. Lengths and kinds were chosen on half of
-the sweeps and tried on the other half; the error hardly depends on them.
+what they differ by in doublings, and less for each kind that they do not share. Lengths and weights were chosen by
+cross-validation; chosen on half of the sweeps they help on the other half, too, and the error hardly depends on them.
 """
 
 from __future__ import annotations
