@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from datetime import date
 
+from pearlstreet.base.units import runs_of
+
 RUN_MOST = 400
 """Days in one run."""
 _DAY = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -37,10 +39,5 @@ def split_runs(written: str) -> tuple[str, ...]:
 
 def format_days(days: Iterable[date]) -> str:
     """`2026-01-01, 2026-02-15..2026-02-23`: those that follow each other as a run."""
-    found: list[list[date]] = []
-    for day in sorted(days):
-        if found and day.toordinal() == found[-1][-1].toordinal() + 1:
-            found[-1].append(day)
-        else:
-            found.append([day])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}{DOTS}{run[-1]}" for run in found)
+    runs = (tuple(map(date.fromordinal, run)) for run in runs_of(day.toordinal() for day in days))
+    return ", ".join(str(first) if first == last else f"{first}{DOTS}{last}" for first, last in runs)

@@ -128,13 +128,18 @@ def format_range(low: float, middle: float, high: float, unit: str = "") -> str:
 
 def format_runs(numbers: Iterable[int]) -> str:
     """`1-3,7`: whole numbers, those that follow each other as a run."""
-    found: list[list[int]] = []
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs_of(numbers))
+
+
+def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of whole numbers that follow each other, ascending."""
+    found: list[tuple[int, int]] = []
     for number in sorted(numbers):
-        if found and number == found[-1][-1] + 1:
-            found[-1].append(number)
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
         else:
-            found.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
+            found.append((number, number))
+    return found
 
 
 def format_figure(value: float) -> str:

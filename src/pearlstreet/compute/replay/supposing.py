@@ -11,7 +11,6 @@ A time alone counts from the first submission. Everything raises InvalidInput wi
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import parse_duration_s
+from pearlstreet.compute.hardware.catalogue.cluster import read_part
 from pearlstreet.compute.replay.terms import FOREVER_US, Held, Terms
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy
@@ -34,7 +34,6 @@ MOST = 1e9
 LONGEST_S = 5 * 366 * 86_400.0
 CALENDAR_S = 1e8
 """A trace that begins before this second of its own time does not count from 1970."""
-_NODES = re.compile(r"^(\d{1,6})\s*[x×*]\s*(?:(\d{1,4})\s*[x×*]\s*)?(.+)$", re.IGNORECASE)
 _LIMITS = {"guaranteed", "maximum", "borrow"}
 _WINDOW = {"org", "nodes", "model", "cards", "from", "until", "for", "known"}
 _QUEUE = {item.name for item in fields(QueuePolicy)} - {"name"}
@@ -318,10 +317,10 @@ def without(nodes: Sequence[NodeRow], said: str) -> tuple[NodeRow, ...]:
         if named:
             left.remove(named[0])
             continue
-        found = _NODES.match(part)
+        found = read_part(part)
         if found is None:
             raise _wrong(said, text("There is no node {name}", name=part[:80]), _LESS)
-        left = _fewer(said, left, found)
+        left = _fewer(said, part, left, *found)
     if not left:
         raise _wrong(said, text("Nothing would be left"))
     return tuple(left)
@@ -330,19 +329,16 @@ def without(nodes: Sequence[NodeRow], said: str) -> tuple[NodeRow, ...]:
 _LESS = text("Write names of nodes, or 2x8xH100 for two nodes with eight each")
 
 
-def _fewer(said: str, nodes: list[NodeRow], part: re.Match[str]) -> list[NodeRow]:
-    first, second, model = int(part[1]), part[2], part[3].strip()
-    cpu_only = model.lower() == "cpu" and second is None
-    count, devices = (first, 0) if cpu_only else (1, first) if second is None else (first, int(second))
+def _fewer(said: str, part: str, nodes: list[NodeRow], count: int, devices: int, model: str) -> list[NodeRow]:
     such = [
         node
         for node in nodes
         if len(node.devices) == devices
-        and (cpu_only or match_models((model,), (node.devices[0].model if node.devices else "",)))
+        and (not model or match_models((model,), (node.devices[0].model if node.devices else "",)))
     ]
     if count < 1 or len(such) < count:
         message = text(
-            "{part} is to be taken away, and there are {count} such nodes", part=part[0][:80], count=len(such)
+            "{part} is to be taken away, and there are {count} such nodes", part=part[:80], count=len(such)
         )
         raise _wrong(said, message, _LESS)
     gone = {node.name for node in such[-count:]}

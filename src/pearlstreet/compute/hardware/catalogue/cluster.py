@@ -50,18 +50,28 @@ def parse_cluster(spec: str, book: Catalogue | None = None) -> list[SimulatedNod
     return nodes
 
 
-def _part(part: str, book: Catalogue) -> SimulatedNodes:
+def read_part(part: str) -> tuple[int, int, str] | None:
+    """(nodes, devices of each, model) of one part as it is written; `4xcpu` has no devices and no model. None: it is none."""
     match = _PART.match(part)
-    if match is None or (match[3].isdecimal() and book.find(match[3]) is None):
+    if match is None:
+        return None
+    first, second, model = int(match[1]), match[2], match[3].strip()
+    if second is not None:
+        return first, int(second), model
+    return (first, 0, "") if model.lower() == "cpu" else (1, first, model)
+
+
+def _part(part: str, book: Catalogue) -> SimulatedNodes:
+    read = read_part(part)
+    if read is None or (read[2].isdecimal() and book.find(read[2]) is None):
         raise InvalidInput(
             text("{part} does not describe nodes", part=repr(part)),
             hint=text("Write NODESxDEVICESxMODEL, for example {example}", example="4x8xH100-80G"),
         )
-    first, second, model = int(match[1]), match[2], match[3].strip()
-    if model.lower() == "cpu" and second is None:
-        return SimulatedNodes(_positive(first, part), 0, None)
-    nodes, devices = (1, first) if second is None else (first, int(second))
+    nodes, devices, model = read
     _positive(nodes, part)
+    if not model:
+        return SimulatedNodes(nodes, 0, None)
     if _positive(devices, part) > MAX_DEVICES_PER_NODE:
         raise InvalidInput(
             text(
