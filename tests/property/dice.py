@@ -1,6 +1,6 @@
 """Where chance comes from: Hypothesis, which makes what failed small, or plain random numbers, which are quick.
 
-A generator takes dice and returns a value. `drawn` makes a Hypothesis strategy of it; `Thrown` runs it some ten times as often
+A generator takes dice and returns a value. `drawn` makes a Hypothesis strategy of it; `Thrown` runs it several times as often
 in the same time, and names a case by its seed.
 """
 

@@ -251,8 +251,13 @@ class Resizing:
 
     def _elsewhere(self, needs: tuple[Need, ...]) -> set[int]:
         """Models that elastic jobs could go on on which hold something of what the needs are met from."""
-        rows = np.flatnonzero((self.snapshot.running.max_tasks > 0) & self._holding(needs))
+        rows = np.flatnonzero(self._elastic() & self._holding(needs))
         return {need.model for a in rows.tolist() for need in self._needs_of(a)}
+
+    def _elastic(self) -> Bools:
+        """Attempts that may be resized at all, and whose request is known."""
+        running = self.snapshot.running
+        return np.asarray((running.max_tasks > 0) & (running.request >= 0))
 
     def _cuts(self, key: Key, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool) -> int:
         """How many elastic jobs are cut, or are being cut already, so that this one fits soon; 0 when that would not do."""
@@ -293,9 +298,8 @@ class Resizing:
 
     def _moves(self) -> Bools:
         """Attempts that could go on where others that are cut in this cycle do, or where what these were cut for starts."""
-        running = self.snapshot.running
-        found = np.zeros(running.count, dtype=np.bool_)
-        for a in np.flatnonzero(running.max_tasks > 0).tolist() if self.moving else ():
+        found = np.zeros(self.snapshot.running.count, dtype=np.bool_)
+        for a in np.flatnonzero(self._elastic()).tolist() if self.moving else ():
             found[a] = not self.moving.isdisjoint(need.model for need in self._needs_of(a))
         return found
 
