@@ -23,7 +23,7 @@ import time
 WITHIN_S = 20
 MARK = "canary-of-the-host"
 ATTEMPTS = {}
-ANYBODY, ROOT, NEVER = "anybody", "root", "never"
+ANYBODY, ROOT, NEVER, NAMESPACES = "anybody", "root", "never", "who may make namespaces"
 """Who gets through without a sandbox: the proof that an attempt can succeed at all."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 X86 = os.uname().machine == "x86_64"
@@ -360,6 +360,18 @@ def affinity_of_other():
 
 
 @attempt(ANYBODY)
+def scheduling_of_other():
+    os.sched_setscheduler(T["victim"], os.SCHED_BATCH, os.sched_param(0))
+    return "set"
+
+
+@attempt(ANYBODY, only_x86=True)
+def disk_priority_of_other():
+    call(251, 1, T["victim"], 3 << 13)  # ioprio_set: idle
+    return "set"
+
+
+@attempt(ANYBODY)
 def limits_of_other():
     now = resource.prlimit(T["victim"], resource.RLIMIT_NOFILE)
     resource.prlimit(T["victim"], resource.RLIMIT_NOFILE, now)
@@ -452,7 +464,7 @@ def credentials_in_environment():
 # -- the kernel's doors
 
 
-@attempt(ANYBODY, only_x86=True)
+@attempt(NAMESPACES, only_x86=True)
 def user_namespace():
     call(272, 0x10000000)
     return "made"
@@ -464,7 +476,7 @@ def mount_namespace():
     return "made"
 
 
-@attempt(ANYBODY, only_x86=True)
+@attempt(NAMESPACES, only_x86=True)
 def user_namespace_by_clone():
     child = call(56, 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0)
     if child == 0:
@@ -473,7 +485,7 @@ def user_namespace_by_clone():
     return "made"
 
 
-@attempt(ANYBODY, only_x86=True)
+@attempt(NAMESPACES, only_x86=True)
 def user_namespace_by_clone3():
     arguments = struct.pack("QQQQQQQQ", 0x10000000, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)
     child = call(435, arguments, len(arguments))
@@ -719,6 +731,13 @@ def shared_memory_file():
 
 
 @attempt(ANYBODY)
+def shared_memory_names():
+    """The names under which others keep shared memory: who knows one can open it."""
+    must(T["shm_name"] in os.listdir("/dev/shm"), "not among the names")
+    return "listed"
+
+
+@attempt(ANYBODY)
 def shared_memory_segment():
     """System V shared memory, open to all."""
     handle = libc("shmget", T["shm_key"], 0, 0)
@@ -779,7 +798,7 @@ def too_many_handles():
     return len([os.open("/dev/null", os.O_RDONLY) for _ in range(2_000_000)])
 
 
-@attempt(ANYBODY)
+@attempt(ROOT)
 def locked_memory():
     """Memory that can never be given back."""
     area = mmap.mmap(-1, T["memory_bytes"] * 2)

@@ -1,0 +1,1 @@
+"""Limits of HTTP servers on their clients: connections, requests, streams. Shared by every interface that listens."""

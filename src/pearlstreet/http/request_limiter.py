@@ -1,0 +1,36 @@
+"""Caps requests at the same time per address, where a proxy's connections carry many clients."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pearlstreet.base.errors import TooMany
+from pearlstreet.base.text import text
+from pearlstreet.http.refusals import Reason, refusals
+
+RETRY_AFTER_S = 5
+
+
+class RequestLimiter:
+    """Requests being answered, by address. For one thread: the event loop."""
+
+    def __init__(self, per_address: int) -> None:
+        self._per_address = per_address
+        self._of_address: Counter[bytes] = Counter()
+
+    def enter(self, address: bytes, host: str) -> None:
+        """Count a request. Raises TooMany."""
+        if self._of_address[address] >= self._per_address:
+            refusals.record(Reason.REQUESTS_PER_ADDRESS, host)
+            raise TooMany(
+                text("Your address has {count} requests open, as many as one may", count=self._per_address),
+                hint=text("Wait for their answers"),
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._of_address[address] += 1
+
+    def leave(self, address: bytes) -> None:
+        """The request is answered."""
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
