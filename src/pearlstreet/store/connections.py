@@ -16,6 +16,8 @@ READERS_MAX = 64
 """Connections kept, and opened at most when many requests read at once."""
 WAL_LIMIT_BYTES = 64 << 20
 """SQLite's write-ahead log is cut back to this after a checkpoint."""
+STATEMENTS_CACHED = 1024
+"""Prepared statements that a SQLite connection keeps; of the driver's 128 most were prepared again at each use."""
 CONNECT_S = 10
 MUST_BE_SYNCED = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -39,7 +41,11 @@ def make_engines(url: URL, *, memory: bool, busy_s: float) -> tuple[sa.Engine, s
 def _sqlite_engines(url: URL, memory: bool, busy_s: float) -> tuple[sa.Engine, sa.Engine]:
     options: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
-        "connect_args": {"check_same_thread": False, "timeout": busy_s},
+        "connect_args": {
+            "check_same_thread": False,
+            "timeout": busy_s,
+            "cached_statements": STATEMENTS_CACHED,
+        },
     }
     if memory:
         engine = sa.create_engine(url, poolclass=sa.pool.StaticPool, **options)

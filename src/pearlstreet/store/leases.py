@@ -6,7 +6,7 @@ row looked at sooner just sets its `due_us`: `release` sees that somebody did an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,17 +17,50 @@ from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import metadata, named_leases
 
 
+def choose_rows(
+    tx: Tx,
+    table: sa.Table,
+    *conditions: sa.ColumnElement[bool],
+    account: sa.ColumnElement[Any],
+    limit: int,
+    busy: Mapping[str, int] | None = None,
+    full: Collection[str] = (),
+) -> Mapping[str, str]:
+    """Up to `limit` due, unleased rows (id → account) by turns: the earliest row of each account, then the second, …
+
+    So 20,000 due rows of one account delay another's row by one row. `busy`: rows of an account that are being worked
+    on, which count as turns it had; accounts that are `full` get none.
+    """
+    name = sa.func.coalesce(account, sa.literal(""))
+    turn = sa.func.row_number().over(partition_by=name, order_by=(table.c.due_us, table.c.id))
+    rows = sa.select(table.c.id, name.label("account"), table.c.due_us, turn.label("turn"))
+    rows = rows.where(*due(tx, table), *conditions)
+    if full:
+        rows = rows.where(name.not_in(sorted(full)))
+    found = rows.subquery()
+    had = sa.case(dict(busy), value=found.c.account, else_=0) if busy else sa.literal(0)
+    order = ((found.c.turn + had), found.c.due_us, found.c.id)
+    chosen = sa.select(found.c.id, found.c.account).where(found.c.turn <= limit).order_by(*order).limit(limit)
+    return {row.id: row.account for row in tx.execute(chosen)}
+
+
 def lease_rows(
-    tx: Tx, table: sa.Table, *conditions: sa.ColumnElement[bool], limit: int, lease_s: float
+    tx: Tx,
+    table: sa.Table,
+    *conditions: sa.ColumnElement[bool],
+    limit: int,
+    lease_s: float,
+    chosen: Collection[str] | None = None,
 ) -> tuple[str, Sequence[str]]:
-    """Take up to `limit` due, unleased rows, earliest first. Returns our token and their ids."""
-    query = (
-        sa.select(table.c.id)
-        .where(*due(tx, table), *conditions)
-        .order_by(table.c.due_us, table.c.id)
-        .limit(limit)
-    )
-    ids = tx.execute(query).scalars().all()
+    """Take up to `limit` due, unleased rows, earliest first; with `chosen`, those of them that still are. Returns our
+    token and their ids.
+    """
+    query = sa.select(table.c.id).where(*due(tx, table), *conditions)
+    if chosen is None:
+        ids = tx.execute(query.order_by(table.c.due_us, table.c.id).limit(limit)).scalars().all()
+    else:
+        still = set(tx.execute(query.where(table.c.id.in_(chosen))).scalars())
+        ids = [row_id for row_id in chosen if row_id in still]
     token = tx.token_bytes(16).hex()
     if ids:
         until_us = tx.now_us + int(lease_s * US_PER_S)

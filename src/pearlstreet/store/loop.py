@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter as Tally
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -60,6 +61,32 @@ class Loop(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class AccountsAtWork:
+    """Of one loop: whose rows its lanes work on now."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    rows: Tally[str] = field(default_factory=Tally)
+    """Account → rows in work."""
+    lanes: Tally[str] = field(default_factory=Tally)
+    """Account → lanes that work on some of its rows."""
+
+    def begin(self, accounts: Mapping[str, int]) -> None:
+        """A lane took rows (account → how many). The caller holds the lock."""
+        self.rows += Tally(accounts)
+        self.lanes += Tally(dict.fromkeys(accounts, 1))
+
+    def end(self, accounts: Mapping[str, int]) -> None:
+        """The lane is done with them."""
+        with self.lock:
+            self.rows -= Tally(accounts)
+            self.lanes -= Tally(dict.fromkeys(accounts, 1))
+
+    def in_lanes(self, count: int) -> list[str]:
+        """Accounts with rows in at least so many lanes."""
+        return [account for account, lanes in self.lanes.items() if lanes >= count]
+
+
 @dataclass(frozen=True)
 class RowLoop(Generic[C, D, O]):
     """A loop over leased rows of one table."""
@@ -67,6 +94,8 @@ class RowLoop(Generic[C, D, O]):
     name: str
     table: sa.Table
     conditions: tuple[sa.ColumnElement[bool], ...]
+    account: sa.ColumnElement[Any]
+    """Whose row it is, mostly its organisation: due rows are served by turns between accounts, oldest first inside one."""
     load: Callable[[Tx, Sequence[str]], Mapping[str, C]]
     decide: Callable[[C, int], D | None]
     act: Callable[[D], O]
@@ -78,21 +107,37 @@ class RowLoop(Generic[C, D, O]):
     workers: int = 4
     lease_s: float = 120.0
     lanes: int = 1
-    """How many steps the runner lets go on at once: a row that takes long holds up no more than its own batch."""
+    """How many steps the runner lets go on at once: a row that takes long holds up no more than its own batch. One account
+    never has rows in all of them, so that slow rows of one leave a lane to the others."""
 
     _stranded: list[tuple[str, str]] = field(default_factory=list, repr=False, compare=False)
     """(row, token) that could not be given back because the store did not take writes."""
+    _at_work: AccountsAtWork = field(default_factory=lambda: AccountsAtWork(), repr=False, compare=False)
 
     def step(self, store: Store) -> bool:
         self._give_back_stranded(store)
-        if not store.read(self._any_due):
-            return False
-        token, ids = store.write(
-            lambda tx: leases.lease_rows(
-                tx, self.table, *self.conditions, limit=self.batch, lease_s=self.lease_s
+        with self._at_work.lock:  # or two lanes would choose the same rows
+            chosen = store.read(self._choose)
+            if not chosen:
+                return False
+            token, ids = store.write(
+                lambda tx: leases.lease_rows(
+                    tx, self.table, *self.conditions, limit=self.batch, lease_s=self.lease_s, chosen=chosen
+                )
             )
-        )
-        contexts = self._load(store, token, ids)
+            accounts = Tally(chosen[row_id] for row_id in ids)
+            self._at_work.begin(accounts)
+        try:
+            self._work(store, token, ids)
+        finally:
+            self._at_work.end(accounts)
+        return len(chosen) == self.batch
+
+    def _work(self, store: Store, token: str, ids: Sequence[str]) -> None:
+        found = self._load(store, token, ids)
+        contexts = {
+            row_id: found[row_id] for row_id in ids if row_id in found
+        }  # by turns, as they were chosen
         now_us = store.clock.now_us()
         if len(contexts) <= 1 or self.workers == 1:
             for row_id, context in contexts.items():
@@ -101,11 +146,22 @@ class RowLoop(Generic[C, D, O]):
             with ThreadPoolExecutor(self.workers, thread_name_prefix=self.name) as pool:
                 handle = partial(self._handle, store, now_us=now_us)
                 list(pool.map(lambda item: handle(item[0], token, item[1]), contexts.items()))
-        return len(ids) == self.batch
 
-    def _any_due(self, tx: Tx) -> bool:
-        query = sa.select(self.table.c.id).where(*leases.due(tx, self.table), *self.conditions).limit(1)
-        return tx.scalar(query) is not None
+    def _choose(self, tx: Tx) -> Mapping[str, str]:
+        """Which rows this step takes, with their accounts."""
+        any_due = sa.select(self.table.c.id).where(*leases.due(tx, self.table), *self.conditions).limit(1)
+        if tx.scalar(any_due) is None:
+            return {}
+        full = self._at_work.in_lanes(self.lanes - 1) if self.lanes > 1 else ()
+        return leases.choose_rows(
+            tx,
+            self.table,
+            *self.conditions,
+            account=self.account,
+            limit=self.batch,
+            busy=self._at_work.rows,
+            full=full,
+        )
 
     def _load(self, store: Store, token: str, ids: Sequence[str]) -> Mapping[str, C]:
         """The rows' contexts. One that cannot be loaded fails alone; one that is not worth a look is given back."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +14,9 @@ from pearlstreet.store import audit as chain
 from pearlstreet.store.audit import AuditReport
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import audit
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.tables import api_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ def list_audit(
             found = found.where(condition)
         if before_seq is not None:
             found = found.where(audit.c.seq < before_seq)
-        return [_row(row) for row in tx.rows(found)]
+        rows = [_row(row) for row in tx.rows(found)]
+        visible = actor.orgs_with("audit:read")
+        return rows if visible is None else _without_foreign_credentials(tx, rows, visible)
 
     return store.read(query)
 
@@ -89,6 +92,22 @@ def _conditions(tx: Tx, actor: Actor, wanted: AuditFilter) -> list[sa.ColumnElem
     if wanted.to_us is not None:
         found.append(audit.c.at_us < wanted.to_us)
     return found
+
+
+def _without_foreign_credentials(
+    tx: Tx, rows: Sequence[AuditRow], visible: Collection[str]
+) -> Sequence[AuditRow]:
+    """Leave out sessions, and keys that are not tied to an organisation of the reader.
+
+    They are a person's own: the id of a session tells when that person signed in.
+    """
+    used = {row.actor.partition(" ")[2] for row in rows}
+    tied = sa.select(api_keys.c.id).where(api_keys.c.id.in_(used), api_keys.c.org_id.in_(visible))
+    shown = set(tx.execute(tied).scalars())
+    return [
+        row if row.actor.partition(" ")[2] in shown else replace(row, actor=login_of(row.actor))
+        for row in rows
+    ]
 
 
 def _row(row: RowMapping) -> AuditRow:

@@ -22,9 +22,9 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.store.core import Hints, Store, Tx
 from pearlstreet.tenancy import credentials
 from pearlstreet.tenancy.credentials import Credential
-from pearlstreet.tenancy.model import LEFT, Actor, Standing
+from pearlstreet.tenancy.model import LEFT, Actor, Standing, Tie
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
-from pearlstreet.tenancy.tables import api_keys, memberships, orgs, sessions, users
+from pearlstreet.tenancy.tables import api_keys, memberships, orgs, projects, sessions, users
 
 TOPIC = "tenancy"
 KEPT_S = 5.0
@@ -98,7 +98,7 @@ def authenticate(store: Store, credential: str, *, peer: str | None = None) -> A
         return kept
     cache, digest = _cache_of(store), _digest(credential)
     parsed = credentials.parse(credential)
-    if parsed is None or parsed.kind == credentials.LINK:
+    if parsed is None or parsed.kind not in (credentials.KEY, credentials.SESSION):
         raise _refused()
     generation = cache.generation
     actor, expires_us, touch = store.read(lambda tx: _look_up(tx, parsed))
@@ -146,6 +146,7 @@ def _row(tx: Tx, table: sa.Table, parsed: Credential) -> RowMapping:
             users.c.name.label("user_name"),
             users.c.state.label("user_state"),
             users.c.operator_role,
+            users.c.default_org_id,
         )
         .join(users, users.c.id == table.c.user_id)
         .where(table.c.id == parsed.row_id)
@@ -169,39 +170,61 @@ def key_actor(tx: Tx, row: RowMapping) -> Actor:
     if row["revoked_us"] is not None:
         raise _refused(text("The API key was revoked"))
     actor = _actor(tx, row, label=f"{row['user_name']} {row['id']}", key_id=row["id"])
-    actor = replace(actor, scopes=frozenset(row["scopes"]))
+    actor = replace(actor, scopes=frozenset(row["scopes"]), expires_us=row["expires_us"])
     if row["org_id"] is None:
         return actor
     return replace(
         actor,
         orgs={org: role for org, role in actor.orgs.items() if org == row["org_id"]},
         operator_roles=frozenset(),
+        tie=tie_of(tx, row["org_id"], row["project_id"]),
+        default_org=row["org_id"] if row["org_id"] in actor.orgs else None,
     )
+
+
+def tie_of(tx: Tx, org_id: str, project_id: str | None) -> Tie:
+    """A tie with its name for messages."""
+    slug = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == org_id)) or org_id
+    if project_id is None:
+        return Tie(org_id, None, slug)
+    mine = (projects.c.id == project_id) & (projects.c.org_id == org_id)
+    project = tx.scalar(sa.select(projects.c.slug).where(mine)) or project_id
+    return Tie(org_id, project_id, f"{slug}/{project}")
 
 
 def _actor(tx: Tx, row: RowMapping, **names: Any) -> Actor:
     operator = row["operator_role"]
     members = standing(tx, row["user_id"])
+    slugs = {member["org_id"]: member["slug"] for member in members}
     return Actor(
         user_id=row["user_id"],
         orgs={member["org_id"]: OrgRole(member["role"]) for member in members},
         operator_roles=frozenset({OperatorRole(operator)} if operator else ()),
         suspended=frozenset(m["org_id"] for m in members if m["state"] == Standing.SUSPENDED),
+        org_slugs=slugs,
+        default_org=row["default_org_id"] if row["default_org_id"] in slugs else None,
         **names,
     )
 
 
 def standing(tx: Tx, user_id: str) -> Sequence[RowMapping]:
-    """Where a user is a member now: org_id, role, state, slug. Raises Unauthenticated for one whose every organisation
-    is closed."""
+    """Return the open organisations of a user: org_id, role, state, slug.
+
+    Raises Unauthenticated for an account that was created in a closed organisation and has no other.
+    """
     rows = tx.rows(
-        sa.select(memberships.c.org_id, memberships.c.role, orgs.c.state, orgs.c.slug)
+        sa.select(memberships.c.org_id, memberships.c.role, orgs.c.state, orgs.c.slug, users.c.origin_org_id)
         .join(orgs, orgs.c.id == memberships.c.org_id)
+        .join(users, users.c.id == memberships.c.user_id)
         .where(memberships.c.user_id == user_id)
+        .order_by(orgs.c.slug)
     )
     open_ones = [row for row in rows if row["state"] not in LEFT]
-    if rows and not open_ones:
-        raise Unauthenticated(text("The organisation {org} is closed", org=rows[0]["slug"]))
+    if not open_ones:
+        # An account of a person who only joined there outlives the organisation, so it may still sign in.
+        for row in rows:
+            if row["org_id"] == row["origin_org_id"]:
+                raise Unauthenticated(text("The organisation {org} is closed", org=row["slug"]))
     return open_ones
 
 

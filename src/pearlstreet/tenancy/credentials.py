@@ -23,7 +23,9 @@ SESSION = "pearlsession"
 """A sign-in."""
 LINK = "pearllink"
 """A link to set a password once."""
-ID_PREFIX = {KEY: "key", SESSION: "ses", LINK: "lnk"}
+INVITATION = "pearlinvite"
+"""The code of an invitation that was sent to an e-mail address."""
+ID_PREFIX = {KEY: "key", SESSION: "ses", LINK: "lnk", INVITATION: "inv"}
 
 
 @dataclass(frozen=True, slots=True)

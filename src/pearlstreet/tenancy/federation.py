@@ -19,6 +19,7 @@ from pearlstreet.base.text import text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx, must_be_sealed
 from pearlstreet.tenancy import sessions
+from pearlstreet.tenancy.members import insert_member
 from pearlstreet.tenancy.model import SYSTEM, Actor, Standing, User
 from pearlstreet.tenancy.names import EMAIL, LOGIN
 from pearlstreet.tenancy.oidc import Identity, OidcProvider
@@ -26,7 +27,7 @@ from pearlstreet.tenancy.oidc_client import OidcClient
 from pearlstreet.tenancy.sessions import SignedIn
 from pearlstreet.tenancy.tables import identities, oidc_flows, orgs, users
 from pearlstreet.tenancy.terminal import Left, Terminal, leave
-from pearlstreet.tenancy.users import add_member, as_user, get_user, insert_user
+from pearlstreet.tenancy.users import as_user, get_user, insert_user
 
 FLOW_LIFE_US = 600 * US_PER_S
 FLOWS_MAX = 10_000
@@ -212,8 +213,8 @@ def _account(tx: Tx, identity: Identity, provider: OidcProvider) -> User:
         raise Forbidden(text("The organisation for new accounts does not exist or is suspended"))
     login = _free_login(tx, identity)
     email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else None
-    user = insert_user(tx, SYSTEM, login, identity.display_name or login, email, None)
-    add_member(tx, SYSTEM, user.id, org["id"], rule.role)
+    user = insert_user(tx, SYSTEM, login, identity.display_name or login, email, None, org_id=org["id"])
+    insert_member(tx, SYSTEM, user.id, org["id"], rule.role)
     _insert(tx, SYSTEM, identity.issuer, identity.subject, user.id)
     return user
 

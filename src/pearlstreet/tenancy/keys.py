@@ -1,4 +1,9 @@
-"""Commands and queries about API keys. A key is shown once; the database keeps its hash."""
+"""Commands and queries about API keys. A key is shown once; the database keeps its hash.
+
+A key can be tied to an organisation, or to a project of it. A tied key makes and sees keys with the very same tie only: an
+organisation's key does not reach the keys of its projects either, so that what a tie means needs no order of ties. No key
+gives one that it makes more scopes or a longer life than its own, and what it made ends with it.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +13,28 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound, Problem
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
+from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound, Problem, Unauthenticated
 from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy import credentials
-from pearlstreet.tenancy.authentication import changed
-from pearlstreet.tenancy.model import Actor, ApiKey
+from pearlstreet.tenancy.authentication import changed, tie_of
+from pearlstreet.tenancy.model import Actor, ApiKey, Tie
 from pearlstreet.tenancy.names import check_after, check_label
-from pearlstreet.tenancy.orgs import find_org
-from pearlstreet.tenancy.scopes import SCOPES
-from pearlstreet.tenancy.tables import api_keys
+from pearlstreet.tenancy.orgs import find_org, find_project
+from pearlstreet.tenancy.scopes import PROJECT_SCOPES, SCOPES
+from pearlstreet.tenancy.tables import api_keys, orgs, projects
 
 DAY_S = 86_400
 DEFAULT_LIFE_DAYS = 90
 MAX_LIFE_DAYS = 366
+_KEYS = sa.select(api_keys, orgs.c.slug.label("org_slug"), projects.c.slug.label("project_slug")).select_from(
+    api_keys.outerjoin(orgs, orgs.c.id == api_keys.c.org_id).outerjoin(
+        projects, projects.c.id == api_keys.c.project_id
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +52,41 @@ def create_key(
     *,
     scopes: Iterable[str] | None = None,
     org: str | None = None,
-    life_days: float = DEFAULT_LIFE_DAYS,
+    project: str | None = None,
+    life_days: float | None = None,
     for_user: str | None = None,
 ) -> IssuedKey:
-    """Make a key for the actor. `scopes` (None: all of theirs) never exceed the actor's; `org` ties it to one.
+    """Make a key for the actor. `scopes` (None: all of theirs) and life never exceed the actor's.
 
-    `for_user` (an id) is for the center itself only. Raises Forbidden, InvalidInput.
+    `org` (slug or id) ties it to an organisation, `project` (slug or id) beside it to one of its projects; left out, a tied
+    key's own tie is taken. `life_days` None: 90, or what is left of the key that asks. `for_user` (an id) is for the
+    center itself only. Raises Forbidden, InvalidInput, NotFound.
     """
     actor.require("keys:own")
     if for_user is not None and not actor.everything:
         raise Forbidden(text("A key can be created only for oneself"))
     label = check_label(label, "label", 100)
     wanted = None if scopes is None else _known(scopes)
-    life_us = _life_us(life_days)
+    life_us = _life_us(DEFAULT_LIFE_DAYS if life_days is None else life_days)
+    if project is not None and org is None and actor.tie is None:
+        message = text("A project's key needs its organisation too")
+        raise InvalidInput(
+            message, problems=[Problem("org", message, hint=text("Add ?org=SLUG, or --org SLUG in the CLI"))]
+        )
 
     def command(tx: Tx) -> IssuedKey:
-        org_id = find_org(tx, actor, org).id if org is not None else None
-        held = actor.all_scopes(org_id)
-        _check_held(wanted, held, actor)
+        _check_still_there(tx, actor)
+        tie = _tie(tx, actor, org, project)
+        held = actor.all_scopes(tie.org_id if tie else None, tie.project_id if tie else None)
+        _check_held(wanted, held, actor, tie)
         return issue(
             tx,
             actor,
             user_id=for_user or actor.user_id,
             label=label,
             scopes=held if wanted is None else wanted,
-            org_id=org_id,
-            life_us=life_us,
+            tie=tie,
+            life_us=_shortened(tx, actor, life_us, asked=life_days is not None),
         )
 
     return store.write(command)
@@ -80,15 +99,17 @@ def issue(
     user_id: str,
     label: str,
     scopes: frozenset[str],
-    org_id: str | None = None,
+    tie: Tie | None = None,
     life_us: int = DEFAULT_LIFE_DAYS * DAY_S * US_PER_S,
 ) -> IssuedKey:
     """Write a key inside a command that has already decided that it may be."""
     parts, shown = credentials.mint(tx, credentials.KEY)
+    org_id, project_id = (tie.org_id, tie.project_id) if tie else (None, None)
     made = ApiKey(
         id=parts.row_id,
         user_id=user_id,
         org_id=org_id,
+        project_id=project_id,
         label=label,
         scopes=scopes,
         created_us=tx.now_us,
@@ -96,12 +117,14 @@ def issue(
         revoked_us=None,
         last_used_us=None,
         parent_id=actor.key_id,
+        place=tie.name if tie else "",
     )
     tx.execute(
         sa.insert(api_keys).values(
             id=made.id,
             user_id=user_id,
             org_id=org_id,
+            project_id=project_id,
             parent_id=actor.key_id,
             label=label,
             scopes=sorted(scopes),
@@ -116,7 +139,7 @@ def issue(
         action="key.create",
         target=made.id,
         org_id=org_id,
-        details={"user": user_id, "label": label, "scopes": sorted(scopes)},
+        details={"user": user_id, "label": label, "scopes": sorted(scopes), "project": project_id},
     )
     return IssuedKey(made, shown)
 
@@ -164,13 +187,19 @@ def get_key(store: Store, actor: Actor, key_id: str) -> ApiKey:
 def list_keys(
     store: Store, actor: Actor, *, everyone: bool = False, after: str | None = None, limit: int = 100
 ) -> Sequence[ApiKey]:
-    """The actor's keys by id; `everyone`: all those they may see (their organisations', or the center's)."""
-    query = sa.select(api_keys).order_by(api_keys.c.id).limit(limit)
+    """The actor's keys by id; `everyone`: all those they may see (their organisations', or the center's).
+
+    A tied key sees keys with its own tie only.
+    """
+    query = _KEYS.order_by(api_keys.c.id).limit(limit)
     if not everyone:
         actor.require("keys:own")
         query = query.where(api_keys.c.user_id == actor.user_id)
     elif (visible := actor.orgs_with("keys:read")) is not None:
         query = query.where(sa.or_(api_keys.c.user_id == actor.user_id, api_keys.c.org_id.in_(visible)))
+    if actor.tie is not None:
+        same = api_keys.c.project_id == actor.project_id  # IS NULL for a key of the whole organisation
+        query = query.where(api_keys.c.org_id == actor.tie.org_id, same)
     if after is not None:
         query = query.where(api_keys.c.id > check_after(after, "key"))
     return store.read(lambda tx: [_key(row) for row in tx.rows(query)])
@@ -178,14 +207,62 @@ def list_keys(
 
 def _visible(tx: Tx, actor: Actor, key_id: str, scope: str) -> ApiKey:
     absent = text("No API key {key}", key=key_id[:80])
-    row = tx.first(sa.select(api_keys).where(api_keys.c.id == key_id)) if is_id(key_id, "key") else None
+    row = tx.first(_KEYS.where(api_keys.c.id == key_id)) if is_id(key_id, "key") else None
     if row is None:
+        raise NotFound(absent)
+    key = _key(row)
+    if actor.tie is not None and key.tie != actor.tie:
         raise NotFound(absent)
     if row["user_id"] == actor.user_id:
         actor.require("keys:own")
     elif not actor.may(scope, row["org_id"]):
         raise NotFound(absent)
-    return _key(row)
+    return key
+
+
+def _check_still_there(tx: Tx, actor: Actor) -> None:
+    """Raise Unauthenticated when the key that asks has ended: another process may have let it in seconds ago."""
+    if actor.key_id is None:
+        return
+    row = tx.first(sa.select(api_keys).where(api_keys.c.id == actor.key_id))
+    if row is None or row["revoked_us"] is not None or row["expires_us"] <= tx.now_us:
+        raise Unauthenticated(text("The API key was revoked"))
+
+
+def _tie(tx: Tx, actor: Actor, org: str | None, project: str | None) -> Tie | None:
+    """The tie of a key to be made. Raises NotFound, and Forbidden for another tie than that of the key that asks."""
+    own = actor.tie
+    if org is None and (own is None or project is None):
+        return own
+    where = org if org is not None else own.org_id if own is not None else ""
+    if project is None:
+        owner = find_org(tx, actor, where, "keys:own", actor.project_id)
+        tie = Tie(owner.id, None, owner.slug)
+    else:
+        found = find_project(tx, actor, where, project, "keys:own")
+        tie = tie_of(tx, found.org_id, found.id)
+    if own is not None and tie != own:
+        raise Forbidden(
+            text("This key is tied to {place} and makes only keys with the same tie", place=own.name),
+            hint=text("Sign in, or use a key that is not tied, to make a key with another tie"),
+        )
+    return tie
+
+
+def _shortened(tx: Tx, actor: Actor, life_us: int, *, asked: bool) -> int:
+    """The life of a key to be made: no longer than what is left of the key that asks. Raises Forbidden."""
+    if actor.expires_us is None:
+        return life_us
+    left_us = actor.expires_us - tx.now_us
+    if asked and life_us > left_us:
+        raise Forbidden(
+            text(
+                "A key lives no longer than the key that makes it, which ends {when}",
+                when=to_rfc3339(actor.expires_us),
+            ),
+            hint=text("Leave life_days out: the new key then ends with this one"),
+        )
+    return min(life_us, left_us)
 
 
 def _known(scopes: Iterable[str]) -> frozenset[str]:
@@ -202,8 +279,13 @@ def _known(scopes: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
-def _check_held(wanted: frozenset[str] | None, held: frozenset[str], actor: Actor) -> None:
+def _check_held(wanted: frozenset[str] | None, held: frozenset[str], actor: Actor, tie: Tie | None) -> None:
     beyond = sorted((wanted or frozenset()) - held)
+    if beyond and tie is not None and tie.project_id is not None and beyond[0] not in PROJECT_SCOPES:
+        raise Forbidden(
+            text("The scope {scope} is of a whole organisation, not of a project", scope=beyond[0]),
+            hint=text("A project's key can carry: {scopes}", scopes=", ".join(sorted(held))),
+        )
     if beyond:
         raise Forbidden(
             text("{actor} cannot give a key the scope {scope}", actor=actor.label, scope=beyond[0]),
@@ -230,4 +312,6 @@ def _key(row: RowMapping) -> ApiKey:
         revoked_us=row["revoked_us"],
         last_used_us=row["last_used_us"],
         parent_id=row["parent_id"],
+        project_id=row["project_id"],
+        place="/".join(slug for slug in (row["org_slug"], row["project_slug"]) if slug),
     )

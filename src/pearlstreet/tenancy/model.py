@@ -13,6 +13,7 @@ from pearlstreet.tenancy.scopes import (
     EVERYONE,
     OPERATOR_ROLES,
     ORG_ROLES,
+    PROJECT_SCOPES,
     READ_ONLY,
     SCOPES,
     OperatorRole,
@@ -95,14 +96,67 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class VisibleUser:
+    """What one account may know of another. Fellow members get the first three fields; the rest is None for them."""
+
+    id: str
+    name: str
+    display_name: str
+    email: str | None = None
+    state: Standing | None = None
+    operator_role: OperatorRole | None = None
+    created_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
-    """A user's role in one organisation."""
+    """A user's role in one organisation, and what that organisation sees of the user."""
 
     user_id: str
     org_id: str
     role: OrgRole
     user_name: str
+    display_name: str
     org_slug: str
+    joined_us: int
+
+
+class InvitationState(StrEnum):
+    """State of an invitation; every state but `pending` is final."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An organisation's offer of a role. `invitee` is the login name or e-mail address as the owner wrote it."""
+
+    id: str
+    org_id: str
+    org_slug: str
+    invitee: str
+    role: OrgRole
+    state: InvitationState
+    invited_by: str
+    """Login name of the inviter."""
+    created_us: int
+    expires_us: int
+    ended_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """The one organisation, or the one project of it, in which a key works."""
+
+    org_id: str
+    project_id: str | None = None
+    """None: the whole organisation."""
+    name: str = field(default="", compare=False)
+    """For messages: `acme`, or `acme/research`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +174,15 @@ class ApiKey:
     last_used_us: int | None
     parent_id: str | None = None
     """The key that made this one, if a key did: revoking that one revokes this one."""
+    project_id: str | None = None
+    """Works in this project of the organisation only."""
+    place: str = ""
+    """Name of the tie: `acme`, or `acme/research`; empty for a key without one."""
+
+    @property
+    def tie(self) -> Tie | None:
+        """Where the key works; None: wherever its user does."""
+        return None if self.org_id is None else Tie(self.org_id, self.project_id, self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +212,31 @@ class Actor:
     """Those of `orgs` that are suspended: reading only."""
     everything: bool = False
     """The center's own loops and offline commands."""
+    tie: Tie | None = None
+    """Where the key works that asks; None: wherever its user does."""
+    expires_us: int | None = None
+    """When the key that asks ends (µs since 1970); None for a session."""
+    org_slugs: Mapping[str, str] = field(default_factory=dict)
+    """Organisation id → slug, for each of `orgs`."""
+    default_org: str | None = None
+    """Id of the organisation for requests that name none: the person's choice, or the one that the key is tied to."""
 
-    def may(self, scope: str, org_id: str | None = None) -> bool:
-        """Whether `scope` is theirs: in that organisation, or (None) at the center as a whole."""
+    @property
+    def login(self) -> str:
+        """Login name without the key or session that was used."""
+        return login_of(self.label)
+
+    def may(self, scope: str, org_id: str | None = None, project_id: str | None = None) -> bool:
+        """Whether `scope` is theirs: in that organisation or project, or (None) at the center as a whole.
+
+        A caller that names no project asks for the whole organisation, which a key tied to a project never has.
+        """
         check(scope in SCOPES, "a scope is in the table", scope=scope)
         if self.everything:
             return True
         if self.scopes is not None and scope not in self.scopes:
+            return False
+        if self.tie is not None and not _within(self.tie, scope, org_id, project_id):
             return False
         if any(scope in OPERATOR_ROLES[role] for role in self.operator_roles):
             return True
@@ -166,15 +247,26 @@ class Actor:
             return False
         return scope in ORG_ROLES[role]
 
-    def require(self, scope: str, org_id: str | None = None, *, missing: Text | None = None) -> None:
-        """Raise unless `may`: NotFound for an organisation they cannot see, else Forbidden.
+    def require(
+        self,
+        scope: str,
+        org_id: str | None = None,
+        project_id: str | None = None,
+        *,
+        missing: Text | None = None,
+    ) -> None:
+        """Raise unless `may`: NotFound for an organisation or project they cannot see, else Forbidden.
 
         `missing`: what the caller says of a thing that is not there, so that a foreign one reads exactly the same.
         """
-        if self.may(scope, org_id):
+        if self.may(scope, org_id, project_id):
             return
         if org_id is not None and not self.sees(org_id):
             raise NotFound(missing or text("No such organisation"))
+        if org_id is not None and self.project_id is not None and project_id != self.project_id:
+            if project_id is not None:
+                raise NotFound(missing or text("No such project"))
+            raise project_only(self)
         if org_id is not None and org_id in self.suspended and scope not in READ_ONLY:
             raise Forbidden(
                 text("The organisation is suspended: only reading is possible"),
@@ -189,14 +281,25 @@ class Actor:
         """Whether the organisation's existence is no secret to them."""
         return self.everything or bool(self.operator_roles) or org_id in self.orgs
 
+    @property
+    def project_id(self) -> str | None:
+        """The project that the key that asks is tied to; None: to none."""
+        return None if self.tie is None else self.tie.project_id
+
     def orgs_with(self, scope: str) -> frozenset[str] | None:
-        """Organisations in which they have `scope`; None: in all of them. For list queries."""
+        """Organisations in the whole of which they have `scope`; None: in all of them. For list queries.
+
+        Empty for a key tied to a project: lists that know projects ask `reach.visible_rows`.
+        """
         if self.everything or (self.operator_roles and self.may(scope) and scope not in EVERYONE):
             return None
         return frozenset(org_id for org_id in self.orgs if self.may(scope, org_id))
 
-    def all_scopes(self, org_id: str | None = None) -> frozenset[str]:
-        """Every scope they hold anywhere (or, with `org_id`, there): what a key of theirs may carry at most."""
+    def all_scopes(self, org_id: str | None = None, project_id: str | None = None) -> frozenset[str]:
+        """Every scope they hold anywhere (or, with `org_id`, there; with `project_id`, in that project of it).
+
+        What a key of theirs with that tie may carry at most.
+        """
         held = set(EVERYONE)
         if org_id is None:
             held |= {scope for role in self.operator_roles for scope in OPERATOR_ROLES[role]}
@@ -205,7 +308,33 @@ class Actor:
                 held |= ORG_ROLES[role]
         if self.everything:
             held = set(SCOPES)
+        if project_id is not None or self.project_id is not None:
+            held &= PROJECT_SCOPES
         return frozenset(held if self.scopes is None else held & self.scopes)
+
+
+def project_only(actor: Actor) -> Forbidden:
+    """The error for a request about more than the project that the key is tied to."""
+    return Forbidden(
+        text(
+            "This key is tied to the project {project} and does nothing beyond it",
+            project=actor.tie.name or actor.tie.project_id if actor.tie else "",
+        ),
+        hint=text("Use a key of the organisation, or sign in"),
+    )
+
+
+def _within(tie: Tie, scope: str, org_id: str | None, project_id: str | None) -> bool:
+    if org_id is None:
+        return scope in EVERYONE and (tie.project_id is None or scope in PROJECT_SCOPES)
+    if tie.project_id is None:
+        return org_id == tie.org_id
+    return scope in PROJECT_SCOPES and (org_id, project_id) == (tie.org_id, tie.project_id)
+
+
+def login_of(label: str) -> str:
+    """Login name of an actor's label. The rest names a key or session, which is nobody else's business."""
+    return label.partition(" ")[0]
 
 
 SYSTEM = Actor(label="center", user_id="", everything=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: st
         wrong = text("it was not issued just now")
     elif "nbf" in claims and (not _is_time(claims["nbf"]) or claims["nbf"] > now_s + SKEW_S):
         wrong = text("it is not valid yet")
-    elif claims.get("nonce") != nonce:
+    elif not hmac.compare_digest(str(claims.get("nonce")).encode("utf-8", "replace"), nonce.encode()):
         wrong = text("it answers another question (nonce)")
     elif not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
         wrong = text("it names nobody")

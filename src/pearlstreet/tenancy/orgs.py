@@ -71,24 +71,28 @@ def get_org(store: Store, actor: Actor, org: str) -> Organisation:
     return store.read(lambda tx: find_org(tx, actor, org))
 
 
-def find_org(tx: Tx, actor: Actor, org: str, scope: str = "orgs:read") -> Organisation:
-    """Like `get_org` inside a transaction; `scope` is what the actor needs there.
+def find_org(
+    tx: Tx, actor: Actor, org: str, scope: str = "orgs:read", project_id: str | None = None
+) -> Organisation:
+    """Like `get_org` inside a transaction; `scope` is what the actor needs there, or in that project of it.
 
     Raises Conflict for a wish to change something in an organisation that is closing or closed.
     """
-    found = find_org_for_move(tx, actor, org, scope)
+    found = find_org_for_move(tx, actor, org, scope, project_id)
     if found.state in LEFT and scope not in READ_ONLY:
         raise _is_closed(found.slug)
     return found
 
 
-def find_org_for_move(tx: Tx, actor: Actor, org: str, scope: str = "orgs:write") -> Organisation:
+def find_org_for_move(
+    tx: Tx, actor: Actor, org: str, scope: str = "orgs:write", project_id: str | None = None
+) -> Organisation:
     """Like `find_org`, also of one that is closed: for what moves the organisation itself."""
     found = _org_row(tx, org)
     absent = _no_org(org)
     if found is None:
         raise NotFound(absent)
-    actor.require(scope, found["id"], missing=absent)
+    actor.require(scope, found["id"], project_id, missing=absent)
     return _org(found)
 
 
@@ -211,7 +215,7 @@ def create_project(store: Store, actor: Actor, org: str, slug: str, name: str = 
 
 
 def get_project(store: Store, actor: Actor, org: str, project: str | None = None) -> Project:
-    """By organisation (id or slug) and project (id or slug; None: the default one). Raises NotFound."""
+    """By organisation (id or slug) and project (id or slug; None: the key's own, else `default`). Raises NotFound."""
     return store.read(lambda tx: find_project(tx, actor, org, project))
 
 
@@ -219,11 +223,13 @@ def find_project(
     tx: Tx, actor: Actor, org: str, project: str | None = None, scope: str = "projects:read"
 ) -> Project:
     """Like `get_project` inside a transaction; `scope` is what the actor needs there."""
-    owner = find_org(tx, actor, org, scope)
-    row = _project_row(tx, owner.id, project or DEFAULT_PROJECT)
-    if row is None:
+    own = actor.project_id
+    owner = find_org(tx, actor, org, scope, own)
+    wanted = project or own or DEFAULT_PROJECT
+    row = _project_row(tx, owner.id, wanted)
+    if row is None or own not in (None, row["id"]):
         raise NotFound(
-            text("{org} has no project {project}", org=owner.slug, project=project or DEFAULT_PROJECT),
+            text("{org} has no project {project}", org=owner.slug, project=wanted),
             hint=text("pearl projects lists them"),
         )
     return _project(row)
@@ -235,8 +241,10 @@ def list_projects(
     """The organisation's projects by id, after the id `after`."""
 
     def query(tx: Tx) -> Sequence[Project]:
-        owner = find_org(tx, actor, org, "projects:read")
+        owner = find_org(tx, actor, org, "projects:read", actor.project_id)
         found = sa.select(projects).where(projects.c.org_id == owner.id).order_by(projects.c.id).limit(limit)
+        if actor.project_id is not None:
+            found = found.where(projects.c.id == actor.project_id)
         if after is not None:
             found = found.where(projects.c.id > check_after(after, "prj"))
         return [_project(row) for row in tx.rows(found)]

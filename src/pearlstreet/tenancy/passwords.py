@@ -87,6 +87,7 @@ def normal(password: str) -> str:
 
 
 def _bytes(password: str) -> bytes:
+    """At most MAX_LENGTH characters, which bounds the work; a longer password is refused besides."""
     return normal(password[:MAX_LENGTH]).encode("utf-8", "surrogatepass")
 
 
@@ -95,7 +96,7 @@ def weakness(password: str, name: str) -> Text | None:
     word = normal(password)
     if len(word) < MIN_LENGTH:
         return text("The password is shorter than {count} characters", count=MIN_LENGTH)
-    if len(password) > MAX_LENGTH:
+    if max(len(password), len(word)) > MAX_LENGTH:
         return text("The password is longer than {count} characters", count=MAX_LENGTH)
     lower = word.lower()
     if len(name) >= 3 and name in lower and sum(map(str.isalpha, lower.replace(name, ""))) < 4:
@@ -122,9 +123,10 @@ def hash_password(password: str, rng: Rng) -> str:
 
 def is_password(password: str, kept: str | None) -> bool:
     """Whether `password` is the one. None (no such user, or one without a password) costs the same and is False."""
+    whole = len(password) <= MAX_LENGTH
     with _AT_ONCE:
         try:
-            return _HASHER.verify(kept or _NOBODY, _bytes(password)) and kept is not None
+            return _HASHER.verify(kept or _NOBODY, _bytes(password)) and kept is not None and whole
         except (VerificationError, InvalidHashError):
             return False
 

@@ -20,6 +20,7 @@ SCOPES: Mapping[str, str] = {
     "keys:write": "Revoke other people's API keys",
     "users:read": "See users and members",
     "users:write": "Create, suspend and invite users, and set their roles",
+    "membership:own": "Answer one's own invitations, leave organisations, choose one's default organisation",
     "projects:read": "See projects",
     "projects:write": "Create and rename projects",
     "orgs:read": "See the organisation",
@@ -32,6 +33,7 @@ SCOPES: Mapping[str, str] = {
     "prices:write": "Publish price lists",
     "quotas:read": "See quotas and shares",
     "quotas:write": "Set quotas and shares",
+    "retention:write": "Set how long outputs are kept",
     "scheduling:read": "See the scheduling policy, queues and reservations",
     "scheduling:write": "Set the scheduling policy, queues and reservations",
     "decisions:read": "See the planner's decisions and earlier policies, and replay them",
@@ -67,7 +69,15 @@ class OperatorRole(StrEnum):
 
 
 EVERYONE = frozenset(
-    {"energy:read", "keys:own", "nodes:read", "notices:own", "prices:read", "scheduling:read"}
+    {
+        "energy:read",
+        "keys:own",
+        "membership:own",
+        "nodes:read",
+        "notices:own",
+        "prices:read",
+        "scheduling:read",
+    }
 )
 """What being signed in is enough for."""
 
@@ -90,6 +100,7 @@ _OWNER = _MEMBER | {
     "notices:write",
     "export:read",
     "audit:read",
+    "retention:write",
 }
 
 ORG_ROLES: Mapping[OrgRole, frozenset[str]] = {
@@ -115,6 +126,7 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
         "prices:write",
         "quotas:read",
         "quotas:write",
+        "retention:write",
         "scheduling:write",
         "energy:write",
         "decisions:read",
@@ -132,5 +144,28 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
 }
 """Role → scopes at the whole center, in every organisation."""
 
-READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read")) | {"keys:own", "notices:own"}
+PROJECT_SCOPES = frozenset(
+    {
+        "credit:read",
+        "energy:read",
+        "jobs:cancel",
+        "jobs:read",
+        "jobs:write",
+        "keys:own",
+        "nodes:read",
+        "prices:read",
+        "projects:read",
+        "quotas:read",
+        "scheduling:read",
+        "secrets:read",
+        "secrets:write",
+    }
+)
+"""Scopes that mean something inside one project: all that a key tied to a project can ever carry."""
+
+READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read")) | {
+    "keys:own",
+    "membership:own",
+    "notices:own",
+}
 """What is left in a suspended organisation: looking, and taking one's data away."""

@@ -17,8 +17,9 @@ from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem, T
 from pearlstreet.base.text import Text, text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx, must_be_sealed
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, Project
 from pearlstreet.tenancy.orgs import find_org, find_project
+from pearlstreet.tenancy.reach import visible_rows
 from pearlstreet.tenancy.tables import secrets
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -66,11 +67,10 @@ def set_secret(
 
 
 def list_secrets(store: Store, actor: Actor, org: str) -> Sequence[SecretName]:
-    """Names, never values, of the organisation and its projects."""
+    """Names, never values, of the organisation and its projects; of its one project for a key tied to one."""
 
     def query(tx: Tx) -> Sequence[SecretName]:
-        owner = find_org(tx, actor, org, "secrets:read")
-        found = sa.select(secrets).where(secrets.c.org_id == owner.id)
+        found = sa.select(secrets).where(visible_rows(tx, actor, "secrets:read", secrets, org=org))
         return [_secret(row) for row in tx.rows(found.order_by(secrets.c.name, secrets.c.project_id))]
 
     return store.read(query)
@@ -90,9 +90,17 @@ def delete_secret(store: Store, actor: Actor, org: str, name: str, *, project: s
     store.write(command)
 
 
-def check_for_job(tx: Tx, org_id: str, project_id: str, names: Iterable[str]) -> None:
-    """Raise InvalidInput, naming them, for secrets that a job of this project would not find. For submit."""
-    _for_job(tx, org_id, project_id, names)
+def check_for_job(tx: Tx, actor: Actor, project: Project, names: Iterable[str]) -> None:
+    """Raise InvalidInput, naming them, for secrets that the actor's job in this project would not get. For submit.
+
+    A key tied to the project cannot name the organisation's: a job of its own would read them.
+    """
+    found = _for_job(tx, project.org_id, project.id, names)
+    shared = sorted(row["name"] for row in found if not row["project_id"])
+    if shared and actor.project_id is not None:
+        message = text("The secret {name} is the organisation's", name=", ".join(shared)[:400])
+        hint = text("A key that is tied to a project uses only secrets of the project")
+        raise InvalidInput(message, hint=hint, problems=[Problem("secrets", message, hint=hint)])
 
 
 def reveal_for_job(tx: Tx, org_id: str, project_id: str, names: Iterable[str]) -> Mapping[str, str]:
@@ -114,7 +122,7 @@ def _for_job(tx: Tx, org_id: str, project_id: str, names: Iterable[str]) -> Sequ
 
 
 def _place(tx: Tx, actor: Actor, org: str, project: str | None) -> tuple[str, str]:
-    if project is None:
+    if project is None and actor.project_id is None:
         return find_org(tx, actor, org, "secrets:write").id, ""
     found = find_project(tx, actor, org, project, "secrets:write")
     return found.org_id, found.id

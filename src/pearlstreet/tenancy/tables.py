@@ -40,6 +40,10 @@ users = sa.Table(
     sa.Column("operator_role", sa.String(16), nullable=True),
     sa.Column("password_hash", sa.String(200), nullable=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
+    # Where requests go that name no organisation. Only the person changes it; it ends with the membership.
+    sa.Column("default_org_id", sa.String(40), nullable=True),
+    # The organisation that the account was created in: it alone takes the account along when it ends.
+    sa.Column("origin_org_id", sa.String(40), nullable=True),
 )
 
 memberships = sa.Table(
@@ -51,12 +55,33 @@ memberships = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False),
 )
 
+invitations = sa.Table(
+    "invitations",
+    metadata,
+    id_column(),
+    sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=False, index=True),
+    # As the owner wrote it: a login name or an e-mail address. What the address stands for is never shown.
+    sa.Column("invitee", sa.String(254), nullable=False),
+    # The account that may answer. By e-mail it is empty until somebody shows the code that was sent there.
+    sa.Column("user_id", sa.String(40), nullable=True, index=True),
+    sa.Column("code_hash", sa.String(64), nullable=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(40), nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+)
+"""`created_by` is the inviter's user id."""
+
 api_keys = sa.Table(
     "api_keys",
     metadata,
     id_column(),
     sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False, index=True),
     sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=True, index=True),
+    # Works in this project of the organisation only; NULL: in all of it.
+    sa.Column("project_id", sa.String(40), nullable=True),
     # The key that made this one: what it made ends with it.
     sa.Column("parent_id", sa.String(40), nullable=True, index=True),
     sa.Column("label", sa.String(100), nullable=False),

@@ -1,4 +1,4 @@
-"""Commands and queries about users, their roles, and members of organisations."""
+"""Commands and queries about accounts and the duties of operators."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.transitions import note, transition
 from pearlstreet.tenancy import credentials
 from pearlstreet.tenancy.authentication import changed
+from pearlstreet.tenancy.members import insert_member, operator_conflict, read_memberships
 from pearlstreet.tenancy.model import (
     USER_STATES,
     Actor,
@@ -24,11 +25,12 @@ from pearlstreet.tenancy.model import (
     Standing,
     StandingEvent,
     User,
+    VisibleUser,
 )
 from pearlstreet.tenancy.names import LOGIN, check_after, check_email, check_label, check_login
 from pearlstreet.tenancy.orgs import find_org
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
-from pearlstreet.tenancy.tables import memberships, orgs, password_links, sessions, users
+from pearlstreet.tenancy.tables import memberships, password_links, sessions, users
 
 LINK_LIFE_US = 72 * 3600 * US_PER_S
 
@@ -61,19 +63,29 @@ def create_user(
     def command(tx: Tx) -> Invited:
         org_id = find_org(tx, actor, org, "users:write").id if org is not None else None
         if org_id is not None and operator_role is not None:
-            raise _apart()
-        made = insert_user(tx, actor, name, display_name, email, operator_role)
+            raise operator_conflict()
+        made = insert_user(tx, actor, name, display_name, email, operator_role, org_id=org_id)
         if org_id is not None:
-            _insert_member(tx, actor, made.id, org_id, role)
+            insert_member(tx, actor, made.id, org_id, role)
         return Invited(made, new_link(tx, made.id))
 
     return store.write(command)
 
 
 def insert_user(
-    tx: Tx, actor: Actor, name: str, display_name: str, email: str | None, operator_role: OperatorRole | None
+    tx: Tx,
+    actor: Actor,
+    name: str,
+    display_name: str,
+    email: str | None,
+    operator_role: OperatorRole | None,
+    *,
+    org_id: str | None = None,
 ) -> User:
-    """Write a user inside a command that has decided that it may be. Raises Conflict when the name is taken."""
+    """Write a user inside a command that has decided that it may be. Raises Conflict when the name is taken.
+
+    `org_id`: the organisation that the account is created in, which is its default one until its owner chooses another.
+    """
     if tx.scalar(sa.select(users.c.id).where(users.c.name == name)):
         raise Conflict(text("The login name {name} is taken", name=name))
     made = User(tx.new_id("usr"), name, display_name, email, Standing.ACTIVE, operator_role, tx.now_us)
@@ -87,6 +99,8 @@ def insert_user(
             operator_role=operator_role,
             password_hash=None,
             created_us=tx.now_us,
+            default_org_id=org_id,
+            origin_org_id=org_id,
         )
     )
     note(tx, made.id, None, made.state, "create")
@@ -95,91 +109,25 @@ def insert_user(
     return made
 
 
-def invite_member(
-    store: Store, actor: Actor, org: str, user: str, role: OrgRole = OrgRole.MEMBER
-) -> Membership:
-    """Give an existing user (id or login name) a role in the organisation, or change it."""
-
-    def command(tx: Tx) -> Membership:
-        owner = find_org(tx, actor, org, "users:write")
-        found = _find(tx, user)
-        if found.operator_role is not None:
-            raise _apart()
-        before = _membership(tx, found.id, owner.id)
-        if before is None:
-            _insert_member(tx, actor, found.id, owner.id, role)
-        else:
-            _keep_an_owner(tx, before, role)
-            tx.execute(sa.update(memberships).where(*_one(found.id, owner.id)).values(role=role))
-            details = {"user": found.id, "before": before.role, "after": role}
-            audit.record(
-                tx,
-                actor=actor.label,
-                action="member.role",
-                target=found.id,
-                org_id=owner.id,
-                details=details,
-            )
-        changed(tx)
-        return Membership(found.id, owner.id, role, found.name, owner.slug)
-
-    return store.write(command)
-
-
-def remove_member(store: Store, actor: Actor, org: str, user: str) -> None:
-    """Take a user's role in the organisation away; the account stays. Raises Conflict for the last owner."""
-
-    def command(tx: Tx) -> None:
-        owner = find_org(tx, actor, org, "users:write")
-        found = _find(tx, user)
-        before = _membership(tx, found.id, owner.id)
-        if before is None:
-            raise NotFound(text("{user} is no member of {org}", user=found.name, org=owner.slug))
-        _keep_an_owner(tx, before, None)
-        tx.execute(sa.delete(memberships).where(*_one(found.id, owner.id)))
-        audit.record(tx, actor=actor.label, action="member.remove", target=found.id, org_id=owner.id)
-        changed(tx)
-
-    store.write(command)
-
-
-def list_members(store: Store, actor: Actor, org: str) -> Sequence[Membership]:
-    """Who belongs to the organisation, by login name."""
-
-    def query(tx: Tx) -> Sequence[Membership]:
-        owner = find_org(tx, actor, org, "users:read")
-        return [_member(row) for row in tx.rows(_MEMBERS.where(orgs.c.id == owner.id).order_by(users.c.name))]
-
-    return store.read(query)
-
-
-def list_memberships(store: Store, actor: Actor) -> Sequence[Membership]:
-    """The actor's own memberships, by organisation."""
-    query = _MEMBERS.where(memberships.c.user_id == actor.user_id, orgs.c.id.in_(actor.orgs)).order_by(
-        orgs.c.slug
-    )
-    return store.read(lambda tx: [_member(row) for row in tx.rows(query)])
-
-
-def get_user(store: Store, actor: Actor, user: str) -> User:
-    """By id or login name: oneself, a fellow member, or (operators) anybody. Raises NotFound otherwise."""
-    return store.read(lambda tx: _visible(tx, actor, user))
+def get_user(store: Store, actor: Actor, user: str) -> VisibleUser:
+    """Return oneself, a fellow member, or (operators) anybody, by id or login name. Raises NotFound otherwise."""
+    return store.read(lambda tx: _shown(actor, _visible(tx, actor, user)))
 
 
 def list_memberships_of(store: Store, actor: Actor, user: str) -> Sequence[Membership]:
     """The memberships of an account, as far as the actor sees the organisations. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[Membership]:
-        found = _MEMBERS.where(_of_user(_visible(tx, actor, user).id)).order_by(orgs.c.slug)
         visible = actor.orgs_with("users:read")
-        return [_member(row) for row in tx.rows(found) if visible is None or row["org_id"] in visible]
+        found = read_memberships(tx, _visible(tx, actor, user).id)
+        return [one for one in found if visible is None or one.org_id in visible]
 
     return store.read(query)
 
 
 def list_users(
     store: Store, actor: Actor, *, after: str | None = None, limit: int = 100, containing: str = ""
-) -> Sequence[User]:
+) -> Sequence[VisibleUser]:
     """Those the actor sees, by id, after the id `after`; `containing`: only names with this in them."""
     query = sa.select(users).order_by(users.c.id).limit(limit)
     visible = actor.orgs_with("users:read")
@@ -191,7 +139,7 @@ def list_users(
         query = query.where(sa.or_(*(column.icontains(containing, autoescape=True) for column in either)))
     if after is not None:
         query = query.where(users.c.id > check_after(after, "usr"))
-    return store.read(lambda tx: [as_user(row) for row in tx.rows(query)])
+    return store.read(lambda tx: [_shown(actor, as_user(row)) for row in tx.rows(query)])
 
 
 def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole | None) -> User:
@@ -211,7 +159,7 @@ def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole 
                 hint=text("Give the duty to another account, or take the first away before"),
             )
         if role is not None and tx.scalar(sa.select(memberships.c.org_id).where(_of_user(found.id))):
-            raise _apart()
+            raise operator_conflict()
         tx.execute(sa.update(users).where(users.c.id == found.id).values(operator_role=role))
         details = {"before": found.operator_role, "after": role}
         audit.record(tx, actor=actor.label, action="user.operator_role", target=found.id, details=details)
@@ -263,11 +211,6 @@ def new_link(tx: Tx, user_id: str) -> str:
     return shown
 
 
-def add_member(tx: Tx, actor: Actor, user_id: str, org_id: str, role: OrgRole) -> None:
-    """Write a membership inside a command that has decided that it may be."""
-    _insert_member(tx, actor, user_id, org_id, role)
-
-
 def as_user(row: RowMapping) -> User:
     """A `users` row as a value."""
     role = row["operator_role"]
@@ -280,13 +223,6 @@ def as_user(row: RowMapping) -> User:
         OperatorRole(role) if role else None,
         row["created_us"],
     )
-
-
-_MEMBERS = (
-    sa.select(memberships, users.c.name.label("user_name"), orgs.c.slug.label("org_slug"))
-    .join(users, users.c.id == memberships.c.user_id)
-    .join(orgs, orgs.c.id == memberships.c.org_id)
-)
 
 
 def _move(store: Store, actor: Actor, user: str, event: StandingEvent, reason: str) -> User:
@@ -319,13 +255,6 @@ def _not_oneself(actor: Actor, found: User) -> None:
         raise Forbidden(text("Nobody changes the standing or duty of their own account"))
 
 
-def _apart() -> Conflict:
-    return Conflict(
-        text("An operator account belongs to no organisation"),
-        hint=text("Use a second account for work in an organisation"),
-    )
-
-
 def _find(tx: Tx, user: str) -> User:
     row = None
     if is_id(user, "usr") or LOGIN.fullmatch(user):
@@ -350,40 +279,20 @@ def _visible(tx: Tx, actor: Actor, user: str) -> User:
     return found
 
 
-def _insert_member(tx: Tx, actor: Actor, user_id: str, org_id: str, role: OrgRole) -> None:
-    tx.execute(sa.insert(memberships).values(user_id=user_id, org_id=org_id, role=role, created_us=tx.now_us))
-    details = {"user": user_id, "role": role}
-    audit.record(tx, actor=actor.label, action="member.add", target=user_id, org_id=org_id, details=details)
-    changed(tx)
-
-
-def _keep_an_owner(tx: Tx, before: Membership, after: OrgRole | None) -> None:
-    if before.role is not OrgRole.OWNER or after is OrgRole.OWNER:
-        return
-    owners = tx.scalar(
-        sa.select(sa.func.count())
-        .select_from(memberships)
-        .where(memberships.c.org_id == before.org_id, memberships.c.role == OrgRole.OWNER)
+def _shown(actor: Actor, user: User) -> VisibleUser:
+    """Leave out what only the person and the center's operators may know."""
+    if user.id != actor.user_id and not actor.may("users:read"):
+        return VisibleUser(user.id, user.name, user.display_name)
+    return VisibleUser(
+        user.id,
+        user.name,
+        user.display_name,
+        user.email,
+        user.state,
+        user.operator_role,
+        user.created_us,
     )
-    if owners < 2:
-        raise Conflict(
-            text("{user} is the last owner of {org}", user=before.user_name, org=before.org_slug),
-            hint=text("Make somebody else an owner first"),
-        )
-
-
-def _membership(tx: Tx, user_id: str, org_id: str) -> Membership | None:
-    row = tx.first(_MEMBERS.where(*_one(user_id, org_id)))
-    return None if row is None else _member(row)
-
-
-def _one(user_id: str, org_id: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return (_of_user(user_id), memberships.c.org_id == org_id)
 
 
 def _of_user(user_id: str) -> sa.ColumnElement[bool]:
     return memberships.c.user_id == user_id
-
-
-def _member(row: RowMapping) -> Membership:
-    return Membership(row["user_id"], row["org_id"], OrgRole(row["role"]), row["user_name"], row["org_slug"])

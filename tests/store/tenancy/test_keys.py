@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.joining import join
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy import keys, orgs, users
+from pearlstreet.tenancy import keys, members, orgs, users
 from pearlstreet.tenancy.authentication import KEPT_S, authenticate
-from pearlstreet.tenancy.scopes import OrgRole
+from pearlstreet.tenancy.scopes import PROJECT_SCOPES, OrgRole
 
 from .conftest import Center
 
@@ -44,9 +45,9 @@ def test_a_role_taken_away_shrinks_keys_that_exist(center: Center) -> None:
     alice = center.person("alice", "acme")
     credential = keys.create_key(center.store, alice).credential
     authenticate(center.store, credential).require("jobs:write", acme.id)
-    users.invite_member(center.store, center.security, "acme", "alice", OrgRole.VIEWER)
+    members.set_role(center.store, center.security, "acme", "alice", OrgRole.VIEWER)
     assert not authenticate(center.store, credential).may("jobs:write", acme.id)
-    users.remove_member(center.store, center.security, "acme", "alice")
+    members.remove_member(center.store, center.security, "acme", "alice")
     with pytest.raises(NotFound):
         authenticate(center.store, credential).require("jobs:read", acme.id)
 
@@ -54,7 +55,7 @@ def test_a_role_taken_away_shrinks_keys_that_exist(center: Center) -> None:
 def test_a_key_tied_to_one_organisation_reaches_no_other(center: Center) -> None:
     acme, other = center.org("acme"), center.org("other")
     alice = center.person("alice", "acme")
-    users.invite_member(center.store, center.security, "other", "alice", OrgRole.OWNER)
+    join(center.store, "alice", "other", OrgRole.OWNER)
     alice = center.sign_in("alice")
     issued = keys.create_key(center.store, alice, org="acme")
     assert "users:write" not in issued.key.scopes
@@ -62,6 +63,61 @@ def test_a_key_tied_to_one_organisation_reaches_no_other(center: Center) -> None
     assert actor.may("jobs:write", acme.id)
     with pytest.raises(NotFound):
         actor.require("jobs:read", other.id)
+
+
+def test_a_key_tied_to_a_project_acts_in_it_alone(center: Center) -> None:
+    acme = center.org("acme")
+    olga = center.person("olga", "acme", OrgRole.OWNER)
+    vision = orgs.create_project(center.store, olga, "acme", "vision")
+    issued = keys.create_key(center.store, olga, org="acme", project="vision")
+    assert issued.key.place == "acme/vision" and issued.key.scopes <= PROJECT_SCOPES
+    actor = authenticate(center.store, issued.credential)
+    assert actor.may("jobs:write", acme.id, vision.id) and not actor.may("jobs:write", acme.id)
+    assert orgs.get_project(center.store, actor, "acme").id == vision.id
+    assert [project.slug for project in orgs.list_projects(center.store, actor, "acme")] == ["vision"]
+    with pytest.raises(NotFound, match="no project default"):
+        orgs.get_project(center.store, actor, "acme", "default")
+    with pytest.raises(Forbidden, match="tied to the project acme/vision"):
+        orgs.rename_org(center.store, actor, "acme", "stolen")
+    with pytest.raises(Forbidden, match="of a whole organisation"):
+        keys.create_key(center.store, olga, org="acme", project="vision", scopes=["users:write"])
+    with pytest.raises(InvalidInput, match="needs its organisation"):
+        keys.create_key(center.store, olga, project="vision")
+    with pytest.raises(NotFound):
+        keys.create_key(center.store, olga, org="acme", project="nothing")
+
+
+@pytest.mark.parametrize("project", [None, "vision"])
+def test_a_tied_key_makes_keys_of_its_tie_that_live_no_longer(center: Center, project: str | None) -> None:
+    center.org("acme")
+    olga = center.person("olga", "acme", OrgRole.OWNER)
+    orgs.create_project(center.store, olga, "acme", "vision")
+    parent = keys.create_key(center.store, olga, org="acme", project=project, life_days=2)
+    actor = authenticate(center.store, parent.credential)
+    child = keys.create_key(center.store, actor).key
+    assert child.tie == parent.key.tie and child.place == parent.key.place
+    assert child.expires_us == parent.key.expires_us
+    assert keys.create_key(center.store, actor, life_days=1).key.expires_us < child.expires_us
+    with pytest.raises(Forbidden, match="lives no longer"):
+        keys.create_key(center.store, actor, life_days=3)
+    with pytest.raises(Forbidden, match="same tie"):
+        keys.create_key(center.store, actor, org="acme", project=None if project else "vision")
+    other = keys.create_key(center.store, olga, org="acme", project=None if project else "vision").key
+    shown = {key.id for key in keys.list_keys(center.store, actor, everyone=True)}
+    assert child.id in shown and other.id not in shown
+    with pytest.raises(NotFound):
+        keys.revoke_key(center.store, actor, other.id)
+
+
+def test_a_key_that_was_just_revoked_elsewhere_makes_no_more(center: Center) -> None:
+    """Another process may let a revoked key in for seconds: what it made then would live on."""
+    center.org("acme")
+    alice = center.person("alice", "acme")
+    issued = keys.create_key(center.store, alice)
+    still_known = authenticate(center.store, issued.credential)
+    keys.revoke_key(center.store, alice, issued.key.id)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        keys.create_key(center.store, still_known)
 
 
 def test_a_revoked_key_is_refused_at_once_with_all_it_made(center: Center) -> None:

@@ -9,7 +9,8 @@ from tests.store.tenancy.telling import emit, failed, step
 from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound, TooMany
 from pearlstreet.base.text import text
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy import keys, users
+from pearlstreet.tenancy import keys, members, users
+from pearlstreet.tenancy.invitations import MAILED
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.notices import deliveries, inbox, preferences, routing
 from pearlstreet.tenancy.notices.kinds import BODIES, KINDS, TITLES, WHAT, words_of
@@ -32,7 +33,7 @@ def waiting(store: Store) -> list[dict[str, object]]:
 
 def test_every_kind_has_its_words() -> None:
     assert set(WHAT) == set(KINDS)
-    assert set(TITLES) == set(BODIES) == set(KINDS) | {CONFIRM}
+    assert set(TITLES) == set(BODIES) == set(KINDS) | {CONFIRM, MAILED}
 
 
 def test_a_failed_job_is_told_to_who_submitted_it_once_and_to_nobody_else(center: Center) -> None:
@@ -61,10 +62,10 @@ def test_an_array_is_told_of_once_and_its_elements_are_not(center: Center) -> No
 
 def test_who_left_the_organisation_hears_nothing_more_from_there(center: Center) -> None:
     org, ada = center.org("acme"), center.person("ada", "acme")
-    users.remove_member(center.store, center.security, "acme", "ada")
+    members.remove_member(center.store, center.security, "acme", "ada")
     emit(center.store, "job.ended", failed("ada"), org.id)
     step(center)
-    assert titles(center, ada) == []
+    assert titles(center, ada) == ["You are no longer a member of acme"]
 
 
 def test_money_is_told_to_owners_and_the_operators_business_to_operators(center: Center) -> None:

@@ -66,11 +66,15 @@ KINDS: Mapping[str, Kind] = {
         Kind("job.stopping", "job.stopping", _PERSON, BOTH),
         Kind("job.maintenance", "job.maintenance", _PERSON, BOTH),
         Kind("job.deadline_missed", "job.deadline_missed", _PERSON, BOTH),
+        Kind("outputs.expiring", "outputs.expiring", _PERSON, BOTH),
         Kind("budget.reached", "budget.reached", _ORG, BOTH, "notices:write"),
         Kind("balance.low", "balance.low", _ORG, BOTH, "notices:write"),
         Kind("invoice.issued", "invoice.issued", _ORG, BOTH, "notices:write"),
         Kind("webhook.disabled", "webhook.disabled", _ORG, BOTH, "notices:write"),
         Kind("key.expiring", "key.expiring", _PERSON, BOTH),
+        Kind("invitation.received", "invitation.received", _PERSON, BOTH),
+        Kind("invitation.answered", "invitation.answered", _ORG, INBOX, "users:write"),
+        Kind("member.removed", "member.removed", _PERSON, BOTH),
         Kind("credit.approval_needed", "credit.approval_needed", _CENTER, INBOX, "credit:approve"),
         Kind("node.unhealthy", "node.unhealthy", _CENTER, BOTH, "nodes:write"),
         Kind("incident", "incident", _CENTER, BOTH, "settings:write"),
@@ -86,11 +90,15 @@ WHAT: Mapping[str, str] = {
     "job.stopping": "A job of yours will be stopped because the balance runs out",
     "job.maintenance": "A job of yours will be stopped for maintenance of its node",
     "job.deadline_missed": "A job of yours has missed its deadline",
+    "outputs.expiring": "Outputs of a job of yours are about to be deleted",
     "budget.reached": "Spending has reached a threshold of a budget",
     "balance.low": "The balance has fallen below the limit you set",
     "invoice.issued": "An invoice was issued",
     "webhook.disabled": "A webhook was switched off because its receiver does not answer",
     "key.expiring": "An API key of yours is about to expire",
+    "invitation.received": "An organisation invites you",
+    "invitation.answered": "Somebody has accepted or declined an invitation of the organisation",
+    "member.removed": "An organisation has removed you",
     "credit.approval_needed": "A top-up waits for a second person's approval",
     "node.unhealthy": "A node has become unhealthy or is gone",
     "incident": "The center gave up on a row after repeated failures",
@@ -105,17 +113,22 @@ TITLES: Mapping[str, str] = {
     "job.stopping": "Job {name} will be stopped: the balance runs out",
     "job.maintenance": "Job {name} will be stopped for maintenance",
     "job.deadline_missed": "Job {name} has missed its deadline",
+    "outputs.expiring": "Outputs of the job {name} are deleted on {expires}",
     "budget.reached": "{percent} % of the budget of {month} is spent",
     "balance.low": "The balance is low: {available} yuan",
     "invoice.issued": "Invoice {number} was issued",
     "webhook.disabled": "The webhook {url} is switched off",
     "key.expiring": "The API key {label} ends on {expires}",
+    "invitation.received": "{org} invites you",
+    "invitation.answered": "{invitee} has {answer} the invitation",
+    "member.removed": "You are no longer a member of {org}",
     "credit.approval_needed": "A top-up of {amount} yuan waits for approval",
     "node.unhealthy": "Node {node} is {state}",
     "incident": "The loop {loop} gave up on {row}",
     "backup.failed": "The backup {name} failed",
     "test": "This is a test",
     "address.confirm": "Confirm this address for notices",
+    "invitation.mailed": "{org} invites you",
 }
 BODIES: Mapping[str, str] = {
     "job.ended": "The job {name} ({job}) is over: {state}. See it: pearl job {job}",
@@ -125,12 +138,19 @@ BODIES: Mapping[str, str] = {
     "job.maintenance": "Its node {node} is under maintenance from {begins} to {ends}: {reason}. Unless the job {name} ({job}) "
     "is over before, it is stopped then and goes back to the queue. Let it keep a checkpoint.",
     "job.deadline_missed": "The job {name} ({job}) was to be over by {deadline}. Why it waits: pearl why {job}",
+    "outputs.expiring": "Outputs of the job {name} ({job}) are deleted on {expires} ({files} files). Take them: pearl artefacts "
+    "{job} --to FOLDER. Keep them: pearl storage pin",
     "budget.reached": "{spent} of {budget} yuan of the budget of {month} are spent ({subject}). A budget stops nothing.",
     "balance.low": "{available} yuan are available, which is less than {below}. Running jobs are stopped when it is used up.",
     "invoice.issued": "The invoice {number} over {total} yuan was issued. See it: pearl invoice {month}",
     "webhook.disabled": "Nothing was delivered to {url} since {since}: {problem}. When it answers again: pearl webhooks "
     "enable {webhook}",
     "key.expiring": "The API key {label} ({key}) ends on {expires}. Make another one: pearl keys create",
+    "invitation.received": "{inviter} invites you to the organisation {org} with the role {role}. Nothing changes unless you accept "
+    "by {until}: pearl invitations accept {invitation}. Members see your login name, your display name and your role.",
+    "invitation.answered": "{invitee} has {answer} the invitation to {org} with the role {role}.",
+    "member.removed": "An owner of {org} has ended your membership. Your keys that were tied to it are revoked; your account and "
+    "your other organisations stay as they are.",
     "credit.approval_needed": "{who} asked for a top-up of {amount} yuan. Decide it: pearl credit approve {top_up}",
     "node.unhealthy": "The node {node} is {state} since {since}: {reason}. New work is not placed on it.",
     "incident": "The loop {loop} failed {failures} times on {row} and leaves it alone: {problem}. See: pearl incidents",
@@ -138,6 +158,8 @@ BODIES: Mapping[str, str] = {
     "test": "It shows that notices reach you here.",
     "address.confirm": "The code is {code}. Give it within a day: pearl notices confirm {code}. If you did not ask for it, "
     "do nothing, and nothing more is sent here.",
+    "invitation.mailed": "{inviter} invites you to the organisation {org} with the role {role}. To see it, sign in and give this "
+    "code by {until}: pearl invitations claim {code}. If you do not know {org}, do nothing: nobody becomes a member without accepting.",
 }
 
 
@@ -178,10 +200,28 @@ STATE_WORDS: Mapping[str, str] = {
 """Words in payloads that are put into the reader's language."""
 
 
+ENUMERATED = ("answer", "role")
+"""Fields of payloads that hold one of our own words. A login name may read the same, so only these are translated."""
+ENUMERATED_WORDS: Mapping[str, str] = {
+    "accepted": "accepted",
+    "declined": "declined",
+    "owner": "owner",
+    "member": "member",
+    "viewer": "viewer",
+}
+
+
 def _values(template: str, payload: Mapping[str, Any]) -> dict[str, object]:
     """What the words name; what an older event does not say is a dash."""
     names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
-    return {name: _value(payload.get(name)) for name in names}
+    return {
+        name: _value(payload.get(name)) if name not in ENUMERATED else _enumerated(payload.get(name))
+        for name in names
+    }
+
+
+def _enumerated(value: Any) -> Text | str:
+    return text(ENUMERATED_WORDS[value]) if value in ENUMERATED_WORDS else _value(value)
 
 
 def _value(value: Any) -> Text | str:

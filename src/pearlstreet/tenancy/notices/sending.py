@@ -25,6 +25,9 @@ from pearlstreet.tenancy.outgoing import resolve as resolve_by_machine
 
 PAUSES_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200)
 """Before each further try; then a delivery is given up."""
+LANES, WORKERS = 4, 8
+"""A receiver may take its whole time limit for each delivery: a lane's batch takes no longer than one, and one tenant's
+never fill all lanes."""
 TRIED_S = 3 * 86_400
 """A delivery is given up at this age, also when its receiver's rest kept it from being tried."""
 SWITCHED_OFF_AFTER_S = 5 * 86_400
@@ -97,14 +100,16 @@ def sending_loop(channels: Channels, clock: Clock) -> Loop:
         name="send_notices",
         table=deliveries,
         conditions=(deliveries.c.state == State.DUE.value,),
+        account=sa.func.coalesce(deliveries.c.org_id, deliveries.c.target_id),
         load=load,
         decide=decide,
         act=act,
         apply=apply,
         hints=(queue.TOPIC,),
         interval_s=5.0,
-        batch=32,
-        workers=4,
+        batch=WORKERS,
+        workers=WORKERS,
+        lanes=LANES,
         lease_s=300.0,
     )
 
@@ -147,26 +152,31 @@ def decide(task: Task, now_us: int) -> Step:
 
 def apply(tx: Tx, row_id: str, token: str, task: Task, step: Step, result: Result | None) -> int | None:
     """Keep how it went; when it is due again."""
+    has_code = task.channel != WEBHOOK and "code" in task.event.payload
     if result is None:
         if step.due_us:
             return step.due_us
-        _end(tx, row_id, State.GIVEN_UP, task.tries, None)
+        _end(tx, row_id, State.GIVEN_UP, task.tries, None, has_code=has_code)
         return None
     if task.channel == WEBHOOK:
         _note_receiver(tx, row_id, result)
     tries = task.tries + 1
     if result.ok:
-        _end(tx, row_id, State.DELIVERED, tries, None)
+        _end(tx, row_id, State.DELIVERED, tries, None, has_code=has_code)
         return None
     if result.final or tries > len(PAUSES_S):
-        _end(tx, row_id, State.GIVEN_UP, tries, result.problem)
+        _end(tx, row_id, State.GIVEN_UP, tries, result.problem, has_code=has_code)
         return None
     _update(tx, row_id, tries=tries, last_error=_json(result.problem))
     return tx.now_us + PAUSES_S[tries - 1] * US_PER_S
 
 
-def _end(tx: Tx, row_id: str, state: State, tries: int, problem: Text | None) -> None:
+def _end(
+    tx: Tx, row_id: str, state: State, tries: int, problem: Text | None, *, has_code: bool = False
+) -> None:
     values: dict[str, Any] = {"state": state.value, "tries": tries, "ended_us": tx.now_us}
+    if has_code:
+        values["payload"] = {}  # a code that was mailed is a credential: the database keeps its hash only
     if problem is not None:
         values["last_error"] = _json(problem)
     _update(tx, row_id, **values)
