@@ -6,6 +6,8 @@ A new engine adds a rig to RIGS; `test_registry.py` fails until it does. The law
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -27,6 +29,7 @@ from pearlstreet.compute.engines.protocol import (
     TaskState,
 )
 from pearlstreet.compute.engines.simulated import EXIT_CODE_VARIABLE, Habits, SimulatedEngine, nodes_from
+from tests.engines_present import has_bubblewrap, need
 from tests.fakes.engines import value_of
 
 LONG_S = 600.0
@@ -49,6 +52,10 @@ class Rig(ABC):
     @abstractmethod
     def pause(self) -> None:
         """Let a little of the engine's time pass."""
+
+    @abstractmethod
+    def weaken(self) -> None:
+        """Take from the node what its strongest isolation needs, as when bubblewrap is removed. Skips when it has none."""
 
     @abstractmethod
     def order(
@@ -152,6 +159,10 @@ class SimulatedRig(Rig):
     def pause(self) -> None:
         self.clock.advance(0.05)
 
+    def weaken(self) -> None:
+        assert isinstance(self.engine, SimulatedEngine)
+        self.engine.cluster.set_isolation(self.node, "landlock")
+
     def order(
         self,
         *,
@@ -186,6 +197,19 @@ class LocalRig(Rig):
 
     def pause(self) -> None:
         time.sleep(0.02)
+
+    def weaken(self) -> None:
+        need(has_bubblewrap(), "bubblewrap")
+        programs = self.folder / "programs"
+        programs.mkdir()
+        for name in ("true", "sh"):  # everything a trial needs but bubblewrap
+            (programs / name).symlink_to(shutil.which(name) or "")
+        self._path = os.environ["PATH"]
+        os.environ["PATH"] = str(programs)
+
+    def clean_up(self) -> None:
+        os.environ["PATH"] = getattr(self, "_path", os.environ["PATH"])
+        super().clean_up()
 
     def order(
         self,

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from pearlstreet.base.outcome import Done, Refused
+from pearlstreet.compute.engines.orders import TOO_WEAK
 from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, EndReason, Stage, TaskState
+from pearlstreet.compute.hardware.isolation import ISOLATIONS, SIMULATED, is_enough
 from tests.conformance.engines import LONG_S, Rig
 from tests.fakes.engines import value_of
 
@@ -117,3 +119,32 @@ def test_an_attempt_id_that_is_no_plain_name_is_refused(rig: Rig, attempt_id: st
 
 def test_a_variable_with_an_impossible_name_is_refused(rig: Rig) -> None:
     refused(rig, rig.order(variables={"A=B": "x"}))
+
+
+def test_an_order_starts_exactly_where_jobs_are_isolated_as_it_demands(rig: Rig) -> None:
+    (node,) = (node for node in value_of(rig.engine.nodes()) if node.name == rig.node)
+    assert node.isolation in (*ISOLATIONS, SIMULATED)
+    for minimum in ISOLATIONS:
+        order = rig.order(minimum_isolation=minimum)
+        if is_enough(node.isolation, minimum):
+            rig.ended(rig.start(attempt_id=order.attempt_id, minimum_isolation=minimum))
+        else:
+            refused(rig, order)
+
+
+def test_nothing_starts_on_a_node_whose_isolation_has_become_too_weak(rig: Rig) -> None:
+    before = rig.start(lasts_s=LONG_S, minimum_isolation="bubblewrap") if _is_strong(rig) else None
+    rig.weaken()
+    order = rig.order(minimum_isolation="bubblewrap")
+    answer = rig.engine.start(order)
+    assert isinstance(answer, Refused) and answer.code == TOO_WEAK, answer
+    assert value_of(rig.engine.probe(order.attempt_id)) is None
+    rig.until(lambda: not _is_strong(rig))
+    if before is not None:
+        assert rig.report(before).state is not TaskState.EXITED, "what runs behind stronger walls goes on"
+    rig.ended(rig.start())
+
+
+def _is_strong(rig: Rig) -> bool:
+    (node,) = (node for node in value_of(rig.engine.nodes()) if node.name == rig.node)
+    return is_enough(node.isolation, "bubblewrap")

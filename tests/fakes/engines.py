@@ -76,6 +76,9 @@ class Wrapped:
             "read_output", lambda: self.inner.read_output(attempt_id, path, offset=offset, limit=limit)
         )
 
+    def delete_work(self, attempt_id: str) -> Outcome[None]:
+        return self.inner.delete_work(attempt_id)
+
     def forget(self, attempt_id: str) -> Outcome[None]:
         return self._count("forget", lambda: self.inner.forget(attempt_id))
 

@@ -136,6 +136,23 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def key_extensions(own: Any, signer: Any, *, authority: bool) -> tuple[x509.ExtensionType, ...]:
+    """What RFC 5280 asks of every certificate and Python refuses to do without from 3.13 on."""
+    usage = dict.fromkeys(
+        (
+            "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+            "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+        ),
+        False,
+    )  # fmt: skip
+    usage |= {"digital_signature": True, "key_cert_sign": authority, "crl_sign": authority}
+    return (
+        x509.SubjectKeyIdentifier.from_public_key(own),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer),
+        x509.KeyUsage(**usage),
+    )
+
+
 def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """A server's side of TLS for 127.0.0.1 and localhost, and the file of the authority that vouches for it."""
     import ipaddress
@@ -144,7 +161,7 @@ def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -154,8 +171,10 @@ def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    for extension in key_extensions(key.public_key(), key.public_key(), authority=True):
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.KeyUsage))
+    made = builder.sign(key, hashes.SHA256())
     certificate, private = folder / "own.pem", folder / "own.key"
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(

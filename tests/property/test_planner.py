@@ -26,10 +26,21 @@ from pearlstreet.compute.scheduling.ties import canonical_order
 
 def config_of(dice: Dice) -> PlannerConfig:
     return PlannerConfig(
-        order=dice.pick(["deadline", "fair-share", "fifo", "gittins", "las", "priority", "shortest"]),
+        order=dice.pick(
+            [
+                "deadline",
+                "fair-share",
+                "fifo",
+                "gittins",
+                "las",
+                "priority",
+                "priority-fair-share",
+                "shortest",
+            ]
+        ),
         placement=dice.pick(sorted(PLACEMENTS)),
         backfill=dice.pick(["easy", "easy", "conservative", "greedy", "strict"]),
-        preemption=dice.pick(["priority", "rank", "none"]),
+        preemption=dice.pick(["priority", "priority-across-accounts", "rank", "none"]),
         wait_max_s=dice.pick([0.0, 0.0, 500.0]),
     )
 
@@ -207,6 +218,8 @@ def check_preemptions(world: World, config: PlannerConfig, answer: Plan) -> None
             assert stands_behind(world, config, victim, claimant) or world.quotas
         else:
             assert victim.priority < claimant.priority or world.quotas
+            across = config.preemption == "priority-across-accounts"
+            assert across or victim.project == claimant.project or world.quotas
     if len({p.for_job_id for p in answer.preemptions}) != 1:
         return
     claimant = next(job for job in world.waiting if job.id == answer.preemptions[0].for_job_id)

@@ -7,8 +7,10 @@ import sqlalchemy as sa
 from tests.store.things import add, on_virtual_time, thing, things
 
 from pearlstreet.base.clock import VirtualClock
+from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.tables import metadata
 
 World = tuple[Store, VirtualClock]
 
@@ -95,6 +97,69 @@ def test_a_row_put_to_rest_during_the_work_rests(world: World) -> None:
     store.write(lambda tx: tx.execute(sa.update(things).values(due_us=None)))
     store.write(lambda tx: leases.release(tx, things, "a", token, due_us=None))
     assert thing(store, "a")["due_us"] is None
+
+
+def test_rows_leased_apart_are_held_apart(world: World) -> None:
+    store, _ = world
+    store.write(lambda tx: (add(tx, "a", due_us=0), add(tx, "b", due_us=1)))
+    first, second = (store.write(lambda tx: _lease(tx, limit=1))[0] for _ in range(2))
+    held = {
+        (row, token): store.read(lambda tx, row=row, token=token: leases.holds(tx, things, row, token))
+        for row in "ab"
+        for token in (first, second)
+    }
+    assert held == {("a", first): True, ("a", second): False, ("b", first): False, ("b", second): True}
+    assert not store.read(lambda tx: leases.holds(tx, things, "absent", first))
+    assert not store.write(lambda tx: leases.release(tx, things, "b", first, due_us=None))
+    assert store.write(lambda tx: leases.release(tx, things, "a", first, due_us=None))
+    assert thing(store, "b")["lease_token"] == second, "the other row is still held"
+
+
+def test_a_wake_up_later_than_our_own_time_does_not_delay_the_row(world: World) -> None:
+    store, _ = world
+    store.write(lambda tx: (add(tx, "a", due_us=0), add(tx, "b", due_us=0)))
+    token, _ = store.write(_lease)
+    store.write(lambda tx: tx.execute(sa.update(things).values(due_us=9_000_000_000_000_000)))
+    store.write(lambda tx: leases.release(tx, things, "a", token, due_us=5))
+    assert thing(store, "a")["due_us"] == 5
+
+
+def test_the_only_server_frees_every_lease_at_its_start(world: World) -> None:
+    store, clock = world
+    metadata.create_all(store.database.engine)
+
+    def fill(tx: Tx) -> None:
+        held = {"lease_token": "dead", "lease_until_us": 1 << 62, "due_us": 1 << 62}
+        for row_id, lease in (("prp_held", held), ("prp_free", {"due_us": 7})):
+            made = {"org_id": "o", "kind": "k", "digest": row_id, "spec": {}, "state": "s", "at_us": 1}
+            tx.execute(sa.insert(preparations).values(id=row_id, **made, **lease))
+        assert leases.take_named(tx, "planner", "dead", lease_s=3600)
+
+    store.write(fill)
+    assert store.write(leases.free_all) == 1
+    rows = {row["id"]: row for row in store.read(lambda tx: tx.rows(sa.select(preparations)))}
+    assert (rows["prp_held"]["lease_token"], rows["prp_held"]["lease_until_us"]) == (None, None)
+    assert rows["prp_held"]["due_us"] == clock.now_us(), "looked at again at once"
+    assert rows["prp_free"]["due_us"] == 7, "who held nothing is not woken"
+    assert store.write(lambda tx: leases.take_named(tx, "planner", "new", lease_s=9))
+
+
+def test_named_leases_do_not_touch_each_other(world: World) -> None:
+    store, clock = world
+
+    def take(name: str, token: str) -> bool:
+        return store.write(lambda tx: leases.take_named(tx, name, token, lease_s=10))
+
+    assert take("planner", "one") and take("billing", "two"), "another name is another lease"
+    assert not take("billing", "one") and not take("planner", "two")
+    clock.advance(9)
+    assert take("planner", "one")
+    clock.advance(2)
+    assert not take("planner", "two"), "its holder kept it"
+    assert take("billing", "three"), "nobody kept this one"
+    store.write(lambda tx: leases.drop_named(tx, "planner", "one"))
+    assert not take("billing", "four"), "letting go of one frees no other"
+    assert take("planner", "four")
 
 
 def test_a_named_lease_has_one_holder(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from pearlstreet.base.errors import BugError, Unavailable
 from pearlstreet.store import loop as frame
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, LoopRunner, RowLoop
-from pearlstreet.store.tables import loop_failures
+from pearlstreet.store.tables import loop_failures, outbox
 from pearlstreet.store.transitions import transition
 
 Row = Mapping[str, Any]
@@ -50,6 +51,7 @@ def _loop(act: Callable[[int], int] = lambda value: value + 1, **changes: Any) -
         name="count",
         table=things,
         conditions=(),
+        account=things.c.org_id,
         load=_load,
         decide=lambda row, now: row["value"],
         act=act,
@@ -79,6 +81,49 @@ def test_a_full_batch_asks_for_another_step(world: tuple[Store, VirtualClock]) -
     small = _loop(batch=2)
     assert small.step(store) is True
     assert small.step(store) is False
+
+
+def test_accounts_take_turns_whoever_has_the_older_rows(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: [add(tx, f"a{n:03d}", due_us=n, org="greedy") for n in range(200)])
+    store.write(lambda tx: [add(tx, f"b{n}", due_us=900 + n, org="small") for n in range(2)])
+    done: list[int] = []
+    step = _loop(done.append, batch=4, workers=1, apply=lambda *_: None)  # type: ignore[arg-type]
+    store.write(lambda tx: tx.execute(sa.update(things).values(value=things.c.due_us)))
+    assert step.step(store) is True
+    assert done == [0, 900, 1, 901]
+    step.step(store)
+    assert done[4:] == [2, 3, 4, 5]
+
+
+def test_slow_rows_of_one_account_leave_a_lane_to_the_others(world: tuple[Store, VirtualClock]) -> None:
+    """Its rows take for ever: they hold all lanes but one, and another's row is done meanwhile."""
+    store, _ = world
+    store.write(lambda tx: [add(tx, f"a{n}", due_us=n, value=1, org="slow") for n in range(40)])
+    release, working = threading.Event(), threading.Semaphore(0)
+
+    def act(value: int) -> int:
+        if value == 1:
+            working.release()
+            assert release.wait(60)
+        return value + 10
+
+    lanes = _loop(act, batch=2, workers=2, lanes=3)
+    threads = [threading.Thread(target=lanes.step, args=(store,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        assert working.acquire(timeout=60)
+    try:
+        assert lanes.step(store) is False, "the last lane takes none of its rows"
+        store.write(lambda tx: add(tx, "b", due_us=999, value=2, org="other"))
+        lanes.step(store)
+        assert thing(store, "b")["value"] == 12
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join(60)
+    assert lanes.step(store) is True, "its other rows go on"
 
 
 def test_a_worker_whose_lease_was_taken_writes_nothing(world: tuple[Store, VirtualClock]) -> None:
@@ -154,6 +199,108 @@ def test_a_row_that_breaks_our_promises_is_left_alone_and_reported(world: tuple[
     assert thing(store, "bad")["due_us"] is None
     assert thing(store, "good")["value"] == 1
     assert [row["row_id"] for row in store.read(frame.failing)] == ["bad"]
+
+
+def test_operators_are_told_of_a_row_that_is_given_up(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    for number in range(1, frame.QUARANTINE_AFTER + 1):
+        told = store.read(lambda tx: tx.rows(sa.select(outbox)))
+        assert not told, f"after {number - 1} failures"
+        store.write(lambda tx: frame.note_failure(tx, "count", "bad", BugError("cannot be")))
+    (told,) = store.read(lambda tx: tx.rows(sa.select(outbox)))
+    assert told["topic"] == "incident"
+    problem = told["payload"].pop("problem")
+    assert "cannot be" in problem
+    assert told["payload"] == {"loop": "count", "row": "bad", "failures": frame.QUARANTINE_AFTER}
+
+
+def test_failures_are_counted_by_loop_and_row(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    counted = [
+        store.write(lambda tx, loop=loop, row=row: frame.note_failure(tx, loop, row, OSError("away")))[0]
+        for loop, row in (("one", "a"), ("one", "a"), ("two", "a"), ("one", "b"), ("two", "a"))
+    ]
+    assert counted == [1, 2, 1, 1, 2]
+    store.write(lambda tx: frame.forget_failure(tx, "one", "a"))
+    left = {(row["loop"], row["row_id"]): row["failures"] for row in store.read(frame.failing)}
+    assert left == {("two", "a"): 2, ("one", "b"): 1}
+
+
+def test_only_what_was_given_up_is_retried(world: tuple[Store, VirtualClock]) -> None:
+    store, _ = world
+    store.write(lambda tx: (add(tx, "bad"), add(tx, "away", due_us=5)))
+    for _ in range(frame.QUARANTINE_AFTER):
+        store.write(lambda tx: frame.note_failure(tx, "count", "bad", BugError("cannot be")))
+    store.write(lambda tx: frame.note_failure(tx, "count", "away", OSError("away")))
+    assert store.write(lambda tx: frame.retry_quarantined(tx, [things])) == 1
+    assert [row["row_id"] for row in store.read(frame.failing)] == ["away"], "it is still failing"
+    assert thing(store, "away")["due_us"] == 5
+
+
+def test_a_guard_never_gives_a_row_up_and_forgets_those_that_are_gone(
+    world: tuple[Store, VirtualClock],
+) -> None:
+    store, clock = world
+    guard = frame.RowGuard("watch")
+
+    def fail() -> None:
+        raise BugError("cannot be")
+
+    assert not guard.rests(store, "row")
+    for number in range(frame.QUARANTINE_AFTER + 2):
+        guard.run(store, "row", fail)
+        assert guard.rests(store, "row")
+        clock.advance(frame.backoff_s(number + 1) - 0.001)
+        assert guard.rests(store, "row"), "until its time is over"
+        clock.advance(0.001)
+        assert not guard.rests(store, "row")
+    assert _failures(store) == [("row", frame.QUARANTINE_AFTER + 2, False)]
+    guard.run(store, "row", fail)
+    guard.keep(["row"])
+    assert guard.rests(store, "row")
+    guard.keep(["other"])
+    assert not guard.rests(store, "row"), "a row that is gone is not remembered"
+
+
+def test_a_row_not_worth_a_look_beside_one_that_cannot_be_loaded_is_given_back(
+    world: tuple[Store, VirtualClock],
+) -> None:
+    store, _ = world
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "abc"])
+
+    def load(tx: Tx, row_ids: Sequence[str]) -> Mapping[str, Row]:
+        if "b" in row_ids:
+            raise ValueError("b cannot be read")
+        return {key: row for key, row in _load(tx, row_ids).items() if key != "c"}
+
+    _loop(load=load).step(store)
+    assert (thing(store, "c")["lease_token"], thing(store, "c")["due_us"]) == (None, None)
+
+
+def test_rows_of_a_batch_are_worked_on_side_by_side(sqlite_store: Store) -> None:
+    store = with_things(sqlite_store)
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "ab"])
+    meeting = threading.Barrier(2, timeout=30)
+
+    def act(value: int) -> int:
+        meeting.wait()  # breaks, and the row fails, unless the other one is worked on, too
+        return value + 1
+
+    _loop(act, workers=2).step(store)
+    assert [thing(store, name)["value"] for name in "ab"] == [1, 1]
+
+
+def test_a_loop_with_one_worker_does_one_row_at_a_time_in_its_own_thread(sqlite_store: Store) -> None:
+    store = with_things(sqlite_store)
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "ab"])
+    seen: list[int] = []
+
+    def act(value: int) -> int:
+        seen.append(threading.get_ident())
+        return value
+
+    _loop(act, workers=1).step(store)
+    assert seen == [threading.get_ident()] * 2
 
 
 def test_a_restart_looks_anew_at_what_was_given_up(world: tuple[Store, VirtualClock]) -> None:
@@ -312,7 +459,7 @@ def test_a_row_that_takes_long_does_not_hold_up_those_that_come_later(
         done.release()
         return _apply(tx, row_id, token, row, decision, outcome)
 
-    loop = _loop(act=act, apply=apply, lanes=2, batch=2, hints=("new",), interval_s=3600)
+    loop = _loop(act=act, apply=apply, lanes=3, batch=2, hints=("new",), interval_s=3600)
     runner = LoopRunner(store, [loop])
     running.append(runner)
     runner.start()
@@ -326,6 +473,34 @@ def test_a_row_that_takes_long_does_not_hold_up_those_that_come_later(
     finally:
         over.set()
     assert done.acquire(timeout=30)
+
+
+def test_a_busy_loop_rests_as_long_as_it_ran(sqlite_store: Store) -> None:
+    steps: list[float] = []
+    clock = sqlite_store.clock
+
+    def cycle(_: Store) -> bool:
+        steps.append(clock.monotonic_s())
+        clock.sleep(0.05)
+        return True
+
+    runner = LoopRunner(sqlite_store, [CycleLoop("greedy", cycle, rest=1.0, interval_s=3600)])
+    runner.start()
+    while len(steps) < 4:
+        clock.sleep(0.01)
+    runner.stop()
+    gaps = [later - earlier for earlier, later in pairwise(steps)]
+    assert min(gaps) >= 0.1
+
+
+def test_a_sleeping_loop_is_woken_to_stop(sqlite_store: Store) -> None:
+    stepped = threading.Event()
+    cycle = CycleLoop("long-sleeper", lambda _: stepped.set() or False, interval_s=3600)
+    runner = LoopRunner(sqlite_store, [cycle])
+    runner.start()
+    assert stepped.wait(30)
+    runner.stop()
+    assert "loop-long-sleeper" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_stopping_waits_for_the_step_under_way(sqlite_store: Store) -> None:

@@ -17,6 +17,7 @@ things = sa.Table(
     "things",
     test_metadata,
     sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("org_id", sa.String(40), nullable=False, default=""),
     sa.Column("state", sa.String(24), nullable=False, default="new"),
     sa.Column("value", sa.BigInteger, nullable=False, default=0),
     *lease_columns(),
@@ -49,9 +50,9 @@ def on_virtual_time(store: Store) -> tuple[Store, VirtualClock]:
     return replace(with_things(store), clock=clock), clock
 
 
-def add(tx: Tx, row_id: str, *, due_us: int | None = None, value: int = 0) -> None:
+def add(tx: Tx, row_id: str, *, due_us: int | None = None, value: int = 0, org: str = "") -> None:
     """Insert one thing."""
-    tx.execute(sa.insert(things).values(id=row_id, state="new", value=value, due_us=due_us))
+    tx.execute(sa.insert(things).values(id=row_id, org_id=org, state="new", value=value, due_us=due_us))
 
 
 def ids(store: Store) -> list[str]:

@@ -28,9 +28,12 @@ from pearlstreet.ledger.tables import budgets, charges, invoices, spans, streams
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import audit, state_events
+from pearlstreet.tenancy.model import login_of
 from pearlstreet.tenancy.tables import api_keys, memberships, orgs, projects, secrets, users
 
 PAGE = 500
+LABELS = ("actor", "asked_by", "decided_by", "owner", "requested_by", "updated_by")
+"""Columns that name somebody with the key or session that was used. The archive holds the login name only."""
 README = """What this archive holds
 
   organisation.json    name, members, projects, API keys (never their secrets), names of secrets, limits, budgets
@@ -145,6 +148,9 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     for name in ("reason", "message", "memo"):
         if isinstance(made.get(name), Mapping):
             made[name] = str(from_json(made[name]))
+    for name in LABELS:
+        if isinstance(made.get(name), str):
+            made[name] = login_of(made[name])
     if "lease_token" in made:
         made = {name: value for name, value in made.items() if not name.startswith("lease_")}
     return made
@@ -157,11 +163,13 @@ def _organisation(tx: Tx, org_id: str) -> dict[str, Any]:
         users.c.id,
         users.c.name,
         users.c.display_name,
-        users.c.email,
         memberships.c.role,
         memberships.c.created_us,
     ).join_from(memberships, users, users.c.id == memberships.c.user_id)
-    own_keys = sa.select(*(column for column in api_keys.c if column.name != "secret_hash"))
+    # Without the key that made it, which may be tied to nothing and so is its owner's business.
+    own_keys = sa.select(
+        *(column for column in api_keys.c if column.name not in ("secret_hash", "parent_id"))
+    )
     named = sa.select(*(secrets.c[name] for name in ("id", "project_id", "name", "updated_us", "updated_by")))
     has = read_balance(tx, org_id)
     return {

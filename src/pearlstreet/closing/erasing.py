@@ -79,11 +79,14 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.quotas, _of_org(work.quotas)),
     (work.shares, _of_org(work.shares)),
     (work.fair_use, _of_org(work.fair_use)),
+    (work.storage_levels, _of_org(work.storage_levels)),
+    (work.retention_rules, _of_org(work.retention_rules)),
     (work.warnings, _of_org(work.warnings)),
     (work.what_ifs, _of_org(work.what_ifs)),
     (offered.quotes, _of_org(offered.quotes)),
     (offered.lessons, _of_org(offered.lessons)),
     (people.secrets, _of_org(people.secrets)),
+    (people.invitations, _of_org(people.invitations)),
     (books.budgets, _its_subjects(books.budgets)),
     (books.ledger_buyers, _of_org(books.ledger_buyers)),
     (books.balance_alerts, _of_org(books.balance_alerts)),
@@ -99,16 +102,17 @@ _BOOKS = "the books are kept whole; they name the tenant by its id"
 KEPT: Mapping[str, str] = {
     "orgs": "its id and slug, so that neither is given out again; the title and settings are emptied",
     "projects": "their ids stand in the books; their names are emptied",
-    "users": "who belonged to it alone is made nameless; their ids stand in the books and the audit log",
+    "users": "accounts created in it that belong to no other organisation are made nameless; their ids stand in the books and "
+    "the audit log",
     "memberships": "deleted with what is done to users",
     "api_keys": "revoked, label emptied: what they did stands under their ids in the audit log",
-    "sessions": "of who belonged to it alone: deleted",
-    "password_links": "of who belonged to it alone: deleted",
-    "identities": "of who belonged to it alone: deleted",
+    "sessions": "of accounts that are made nameless: deleted",
+    "password_links": "of accounts that are made nameless: deleted",
+    "identities": "of accounts that are made nameless: deleted",
     "terminal_codes": "begun sign-ins; they end within minutes",
     "oidc_flows": "begun sign-ins; they end within minutes",
     "sign_in_failures": "hold hashes only; they end within a day",
-    "idempotency": "of who belonged to it alone: deleted",
+    "idempotency": "of accounts that are made nameless: deleted",
     "audit": "a chain of hashes: who did what is kept for as long as the law and the center's rules say",
     "audit_head": "of the center",
     "closings": "what this was",
@@ -218,7 +222,10 @@ def erase_rows(tx: Tx, org_id: str) -> None:
 
 
 def _erase_people(tx: Tx, org_id: str) -> None:
-    """Revoke the organisation's keys; make those who belonged to it alone nameless."""
+    """Revoke the organisation's keys; make accounts nameless that were created in it and have no other organisation.
+
+    An account that only joined it stays, without this membership: it is its owner's, not the organisation's.
+    """
     members = people.memberships.c
     own_keys = sa.select(people.api_keys.c.id).where(people.api_keys.c.org_id == org_id)
     elsewhere = sa.select(members.user_id).where(members.org_id != org_id)
@@ -226,7 +233,7 @@ def _erase_people(tx: Tx, org_id: str) -> None:
         sa.select(people.users)
         .join(people.memberships, members.user_id == people.users.c.id)
         .where(members.org_id == org_id, members.user_id.not_in(elsewhere))
-        .where(people.users.c.operator_role.is_(None))
+        .where(people.users.c.operator_role.is_(None), people.users.c.origin_org_id == org_id)
     )
     leavers = tx.rows(gone)
     ids = [row["id"] for row in leavers]
@@ -235,6 +242,8 @@ def _erase_people(tx: Tx, org_id: str) -> None:
     revoke_with_descendants(tx, SYSTEM, sorted(set(keys)))
     tx.execute(sa.update(people.api_keys).where(people.api_keys.c.id.in_(keys)).values(label=""))
     tx.execute(sa.delete(people.memberships).where(members.org_id == org_id))
+    chosen = people.users.c.default_org_id == org_id
+    tx.execute(sa.update(people.users).where(chosen).values(default_org_id=None))
     for table in (people.sessions, people.password_links, people.identities, notices.notices):
         tx.execute(sa.delete(table).where(table.c.user_id.in_(ids)))
     for owner in ids:

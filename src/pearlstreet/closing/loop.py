@@ -23,6 +23,7 @@ from pearlstreet.compute.jobs.model import AttemptState
 from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import cancel_job
+from pearlstreet.compute.jobs.storage.levels import end_metering
 from pearlstreet.compute.jobs.tables import attempts, jobs, preparations
 from pearlstreet.energy.invoices import issue_final
 from pearlstreet.ledger.funds import read_balance
@@ -94,6 +95,7 @@ class Closer:
         """Charge the last use and invoice all that is not invoiced."""
 
         def command(tx: Tx) -> None:
+            end_metering(tx, closing.org_id)
             made = issue_final(tx, SYSTEM, closing.org_id)
             has = read_balance(tx, closing.org_id)
             values = {"invoices": [one.number for one in made], "balance_micro": has.balance.micro}

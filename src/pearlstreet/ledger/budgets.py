@@ -83,9 +83,11 @@ def delete_budget(store: Store, actor: Actor, org_id: str, subject_id: str) -> N
 
 
 def list_budgets(store: Store, actor: Actor, org_id: str) -> Sequence[Budget]:
-    """The budgets of an organisation and its projects."""
-    actor.require("credit:read", org_id)
+    """The budgets of an organisation and its projects; of its one project for a key tied to one."""
+    actor.require("credit:read", org_id, actor.project_id)
     query = sa.select(budgets).where(budgets.c.org_id == org_id).order_by(budgets.c.subject_id)
+    if actor.project_id is not None:
+        query = query.where(budgets.c.subject_id == actor.project_id)
     return [
         Budget(row["subject_id"], org_id, Money(row["monthly_micro"]), tuple(row["thresholds"]))
         for row in store.read(lambda tx: tx.rows(query))

@@ -16,6 +16,7 @@ from pearlstreet.quotes.storing import offer_from_json
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.reach import visible_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,7 @@ def finished_quotes(store: Store, actor: Actor, *, limit: int = 40) -> Sequence[
             .order_by(quotes.c.id.desc())
             .limit(limit)
         )
-        mine = actor.orgs_with("jobs:read")
-        if mine is not None:
-            wanted = wanted.where(quotes.c.org_id.in_(sorted(mine)))
+        wanted = wanted.where(visible_rows(tx, actor, "jobs:read", quotes))
         found = []
         for row in tx.rows(wanted):
             offer = next(offer_from_json(one) for one in row["offers"] if one["id"] == row["accepted"])

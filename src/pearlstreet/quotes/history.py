@@ -41,8 +41,8 @@ def past_names(store: Store, actor: Actor, org_id: str, *, limit: int) -> Sequen
     return [row["name"] for row in store.read(lambda tx: tx.rows(query))]
 
 
-def read_past(tx: Tx, org_id: str, name: str) -> Sequence[Past]:
-    """Jobs of that name that succeeded on whole accelerators, newest first."""
+def read_past(tx: Tx, org_id: str, name: str, *, project_id: str | None = None) -> Sequence[Past]:
+    """Jobs of that name that succeeded on whole accelerators, newest first; with `project_id`, of that project only."""
     query = (
         sa.select(attempts.c.usage, attempts.c.started_us, attempts.c.ended_us)
         .join(jobs, jobs.c.attempt_id == attempts.c.id)
@@ -51,6 +51,8 @@ def read_past(tx: Tx, org_id: str, name: str) -> Sequence[Past]:
         .order_by(jobs.c.id.desc())
         .limit(MOST)
     )
+    if project_id is not None:
+        query = query.where(jobs.c.project_id == project_id)
     found = []
     for row in tx.rows(query):
         count, part = divmod(row["usage"].get("card_bp", 0), FULL_BP)

@@ -45,14 +45,15 @@ from pearlstreet.quotes.storing import offer_from_json, offer_json, question_fro
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
-from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.orgs import find_org, find_project
+from pearlstreet.tenancy.model import Actor, Project
+from pearlstreet.tenancy.orgs import find_project
+from pearlstreet.tenancy.reach import visible_rows
 from pearlstreet.tenancy.secrets import check_for_job
 
 VALID_S = 24 * 3600
 """How long a quote may be accepted: prices hold so long, expected starts do not."""
 KEPT = 500
-"""Quotes of an organisation that nobody accepted: beyond, the oldest are forgotten."""
+"""Quotes of a project that were not accepted: beyond, the oldest are deleted."""
 TEACHING = frozenset({Kind.TRAIN, Kind.INFER})
 """Kinds whose finished jobs teach: their estimates rest on the model of time, not on the tenant's word."""
 PATIENCE_S = 30.0
@@ -119,7 +120,7 @@ def ask_quote(store: Store, actor: Actor, runtime: Runtime, org: str, question: 
             "job_id": None,
             "teaches": False,
         }
-        _forget_old(tx, where.org_id)
+        _forget_old(tx, where)
         tx.execute(sa.insert(quotes).values(**row))
         return quote_of(row, tx.now_us)
 
@@ -167,16 +168,16 @@ def _read(
     where = find_project(tx, actor, org, project, "jobs:write")
     if draft is not None:
         spec = draft.spec
-        check_uploads(tx, where.org_id, spec)
+        check_uploads(tx, actor, where.org_id, spec)
         if spec.secrets:
-            check_for_job(tx, where.org_id, where.id, spec.secrets.values())
+            check_for_job(tx, actor, where, spec.secrets.values())
         check_dependencies(tx, actor, where, spec.depends_on)
     work = question.workload
     queue = queue_for(runtime.policy, tx, draft.spec.queue if draft else None, where.org_id, where.id)
     recipe = work.recipe or (draft.spec.name if draft is not None else "")
     past: Sequence[Past] = ()
     if work.kind is Kind.HISTORY:
-        past = read_past(tx, where.org_id, work.job_name)
+        past = read_past(tx, where.org_id, work.job_name, project_id=actor.project_id)
     return _Known(
         org_id=where.org_id,
         project_id=where.id,
@@ -237,8 +238,9 @@ def _allowed(candidate: Candidate, draft: Draft | None, known: _Known) -> bool:
     return is_allowed(known.quotas, known.org_id, known.project_id, candidate, cpus)
 
 
-def _forget_old(tx: Tx, org_id: str) -> None:
-    mine = (quotes.c.org_id == org_id) & (quotes.c.state != State.ACCEPTED.value)
+def _forget_old(tx: Tx, project: Project) -> None:
+    here = (quotes.c.org_id == project.org_id) & (quotes.c.project_id == project.id)
+    mine = here & (quotes.c.state != State.ACCEPTED.value)
     newest = sa.select(quotes.c.id).where(mine).order_by(quotes.c.id.desc()).offset(KEPT - 1)
     old = [row["id"] for row in tx.rows(newest.limit(KEPT))]
     if old:
@@ -258,10 +260,7 @@ def list_quotes(
 
     def query(tx: Tx) -> Sequence[Quote]:
         wanted = sa.select(quotes).order_by(quotes.c.id.desc()).limit(limit)
-        if org is not None:
-            wanted = wanted.where(quotes.c.org_id == find_org(tx, actor, org, "jobs:read").id)
-        elif (mine := actor.orgs_with("jobs:read")) is not None:
-            wanted = wanted.where(quotes.c.org_id.in_(sorted(mine)))
+        wanted = wanted.where(visible_rows(tx, actor, "jobs:read", quotes, org=org))
         if states:
             wanted = wanted.where(sa.or_(*(_is_in(state, tx.now_us) for state in states)))
         if before is not None:
@@ -431,7 +430,7 @@ def find_quote(tx: Tx, actor: Actor, quote_id: str, scope: str = "jobs:read") ->
     row = tx.first(sa.select(quotes).where(quotes.c.id == quote_id))
     if row is None:
         raise NotFound(absent)
-    actor.require(scope, row["org_id"], missing=absent)
+    actor.require(scope, row["org_id"], row["project_id"], missing=absent)
     return row
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.joining import join
 from tests.store.jobs import harness
 
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.closing.loop import Closer
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.tables import artefacts
-from pearlstreet.compute.jobs.uploads import keep_bytes, record_upload
+from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
 from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.site import set_buyer
@@ -82,7 +83,7 @@ def _fill(made: Tenants) -> None:
             role=OrgRole.OWNER,
         )  # fmt: skip
         for more in where[1:]:
-            users.invite_member(store, SYSTEM, more, name, OrgRole.OWNER)
+            join(store, name, more, OrgRole.OWNER)
         set_password(store, invited.token, PASSWORD)
         key = keys.create_key(store, SYSTEM, f"{name} laptop", for_user=invited.user.id)
         setattr(made, "own_key" if name == CANARY else "both_key", key.credential)
@@ -104,8 +105,10 @@ def _fill(made: Tenants) -> None:
 def _add_files(made: Tenants, other_id: str) -> None:
     store, runtime = made.center.store, made.center.runtime
     for org_id, content in ((made.center.org.id, SHARED), (made.center.org.id, OWN), (other_id, SHARED)):
-        blob = keep_bytes(runtime, iter([content]), f"t{org_id}{len(content)}")
-        record_upload(store, SYSTEM, org_id, f"{CANARY}.txt" if org_id != other_id else "x.txt", blob)
+        place = find_place(store, SYSTEM, runtime, org_id, None, None)
+        blob = keep_bytes(runtime, iter([content]), f"t{org_id}{len(content)}", place)
+        name = f"{CANARY}.txt" if org_id != other_id else "x.txt"
+        record_upload(store, SYSTEM, runtime, place, name, blob)
     blob = Blobs(runtime.folders.blobs).keep(iter([OWN]), "one", limit_bytes=1000)
     row = {"id": "art_1", "org_id": made.center.org.id, "job_id": "job_1", "attempt_id": "att_1"}
     row |= {"path": f"out/{CANARY}.txt", "size_bytes": blob.size_bytes, "sha256": blob.sha256, "at_us": 1}

@@ -28,7 +28,7 @@ from pearlstreet.ledger.statement import read_statement
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store
 from pearlstreet.store.tables import metadata
-from pearlstreet.tenancy import orgs, sessions, users
+from pearlstreet.tenancy import invitations, orgs, sessions, users
 from pearlstreet.tenancy.model import SYSTEM, Standing
 
 both_databases = pytest.mark.parametrize("tenants", ["sqlite", "postgresql"], indirect=True)
@@ -173,7 +173,7 @@ def test_a_closed_slug_is_never_given_out_again_and_asking_again_changes_nothing
         with pytest.raises(Conflict):
             move(tenants.store, SYSTEM, "acme")
     with pytest.raises(Conflict, match="acme is closed"):
-        users.invite_member(tenants.store, SYSTEM, "acme", "both")
+        invitations.invite(tenants.store, SYSTEM, "acme", "both", has_mail=False)
 
 
 def test_jobs_that_run_keep_it_open_unless_they_are_to_be_cancelled(tenants: Tenants) -> None:

@@ -9,8 +9,9 @@ from tests.store.jobs.fakes import Working
 from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import Unavailable
-from pearlstreet.base.outcome import Unknown
+from pearlstreet.base.outcome import Done, Unknown
 from pearlstreet.base.text import text
+from pearlstreet.compute.engines.protocol import OutputFile
 from pearlstreet.compute.jobs import collecting
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.model import JobState
@@ -83,3 +84,49 @@ def test_a_server_that_ends_breaks_off_what_takes_long(tmp_path: Path) -> None:
     center.runtime.stopping.clear()
     assert center.finish(job, within_s=60)[0].state is JobState.SUCCEEDED
     assert _paths(center, job) == ["a.txt"]
+
+
+def test_outputs_beyond_the_disk_limit_fail_the_job_and_are_named(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    engine.files = {"a.txt": b"a", "model.bin": b"x" * (20 << 20), "z.txt": b"z"}
+    job = center.submit(simulate="5s", limits={"disk_gib": 0.01})
+    (ended,) = center.finish(job, within_s=60)
+    assert (ended.state, ended.reason_code) == (JobState.FAILED, "outputs_refused")
+    assert _paths(center, job) == ["a.txt", "z.txt"]
+    assert "model.bin: its apparent size is 20.0 MiB; of one job 10.2 MiB of outputs are kept" in str(
+        ended.reason
+    )
+
+
+def test_more_outputs_than_are_kept_fail_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "FILES_MAX", 2)
+    center, engine = _center(tmp_path)
+    engine.files = dict.fromkeys("abcd", b"x")
+    job = center.submit(simulate="5s", retries=3)
+    (ended,) = center.finish(job, within_s=60)
+    assert (ended.state, ended.reason_code, ended.attempts) == (JobState.FAILED, "outputs_refused", 1)
+    assert _paths(center, job) == ["a", "b"]
+    assert "2 outputs could not be kept, such as c: at most 2 files are kept" in str(ended.reason)
+
+
+def test_a_listing_that_ended_at_its_bound_fails_the_job(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    engine.files = {"a.txt": b"a"}
+    more = OutputFile("b", 0, text("there are too many"), stands_for_more=True)
+    engine.listing = Done([OutputFile("a.txt", 1), more])
+    job = center.submit(simulate="5s")
+    (ended,) = center.finish(job, within_s=60)
+    assert (ended.state, ended.reason_code) == (JobState.FAILED, "outputs_refused")
+    assert _paths(center, job) == ["a.txt"]
+
+
+def test_a_sparse_output_stays_sparse_when_it_is_kept(tmp_path: Path) -> None:
+    center, engine = _center(tmp_path)
+    content = b"head" + bytes(64 << 20) + b"tail"
+    engine.files = {"sparse": content, "hole": bytes(32 << 20)}
+    job = center.submit(simulate="5s")
+    assert center.finish(job, within_s=60)[0].state is JobState.SUCCEEDED
+    blobs = Blobs(center.runtime.folders.blobs)
+    for row in artefacts_of(center.store, SYSTEM, job):
+        assert b"".join(blobs.read(row["sha256"])) == engine.files[row["path"]]
+        assert blobs.path(row["sha256"]).stat().st_blocks * 512 < 4 << 20

@@ -13,7 +13,7 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.compute.jobs import deadlines
-from pearlstreet.compute.jobs.uploads import keep_bytes, record_upload
+from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
 from pearlstreet.compute.jobs.views import timeline, why
 from pearlstreet.store.tables import outbox
 from pearlstreet.tenancy.model import SYSTEM
@@ -26,8 +26,9 @@ def test_inputs_that_cannot_be_mounted_are_told_of(tmp_path: Path, wall: str, to
     center = Center(tmp_path, wrap=Working)
     engine: Any = center.runtime.engines["simulated"]
     engine.distort = lambda report: replace(report, wall=wall)
-    blob = keep_bytes(center.runtime, [b"the labels"], "labels.csv")
-    upload = record_upload(center.store, SYSTEM, center.org.id, "labels.csv", blob)["id"]
+    place = find_place(center.store, SYSTEM, center.runtime, center.org.id, None, None)
+    blob = keep_bytes(center.runtime, [b"the labels"], "labels.csv", place)
+    upload = record_upload(center.store, SYSTEM, center.runtime, place, "labels.csv", blob)["id"]
     inputs = {"LABELS": {"upload": upload, "mount": "/data/labels.csv"}, "OTHER": {"upload": upload}}
     job = center.submit(inputs=inputs)
     center.run(5)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.quotas import QuotaWish, list_quotas, set_quota
+from pearlstreet.compute.pool import inventory
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import SYSTEM
 
@@ -56,3 +58,25 @@ def test_a_quota_that_stands_keeps_no_plan_from_being_written(tmp_path: Path) ->
     job = center.submit(per_task=CARD)
     _plan(center, lambda: None)
     assert center.job(job).state is JobState.PLACED
+
+
+def _drain(center: Center, name: str) -> None:
+    inventory.drain(center.store, SYSTEM, name, "inspection")
+
+
+def _report_ill(center: Center, name: str) -> None:
+    reports = [replace(node.report, healthy=False) for node in center.store.read(inventory.all_nodes)]
+    center.store.write(lambda tx: inventory.record_nodes(tx, "simulated", reports))
+
+
+@pytest.mark.parametrize("change", [_drain, _report_ill])
+def test_a_node_that_changes_in_the_very_moment_of_a_plan_gets_no_work(
+    tmp_path: Path, change: Callable[[Center, str], None]
+) -> None:
+    """Its row was changed in the same microsecond before: the time of the last change does not tell the two apart."""
+    center = Center(tmp_path, cluster="1x1xH100-80G")
+    job = center.submit(per_task=CARD)
+    inventory.undrain(center.store, SYSTEM, "h100-0001")
+    _plan(center, lambda: change(center, "h100-0001"))
+    assert center.job(job).state is JobState.QUEUED
+    center.check_books()

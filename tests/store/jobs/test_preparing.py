@@ -20,7 +20,7 @@ from pearlstreet.compute.jobs import preparing, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.resuming import resume
 from pearlstreet.compute.jobs.tables import preparations
-from pearlstreet.compute.jobs.uploads import keep_bytes, record_upload
+from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
 from pearlstreet.compute.jobs.views import why
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Row
@@ -159,9 +159,10 @@ def test_what_nobody_used_for_long_is_deleted_and_what_is_needed_stays(tmp_path:
 
 def test_blobs_nothing_names_are_deleted_after_a_day(tmp_path: Path) -> None:
     center, _ = _center(tmp_path)
-    kept = keep_bytes(center.runtime, [b"kept"], "one")
-    stray = keep_bytes(center.runtime, [b"stray"], "two")
-    record_upload(center.store, SYSTEM, center.org.id, "a.txt", kept)
+    place = find_place(center.store, SYSTEM, center.runtime, center.org.id, None, None)
+    kept = keep_bytes(center.runtime, [b"kept"], "one", place)
+    stray = keep_bytes(center.runtime, [b"stray"], "two", place)
+    record_upload(center.store, SYSTEM, center.runtime, place, "a.txt", kept)
     blobs = center.runtime.folders.blobs
 
     def sweep() -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 from tests.store.jobs.fakes import Working
 from tests.store.jobs.harness import Center
 
 from pearlstreet.compute.engines.simulated.course import NEVER_US
-from pearlstreet.compute.jobs import preparing
 from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store.tables import state_events
 
@@ -37,11 +36,9 @@ def test_the_timeline_of_a_lost_preparation_tells_each_move_once(tmp_path: Path)
     assert [before for before, _ in told] == [None, *(after for _, after in told[:-1])]
 
 
-def test_a_build_that_never_begins_is_given_to_the_engine_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparing, "STARTING_MAX_S", 30.0)
-    center = Center(tmp_path, cluster="1x1xH100-80G", wrap=Working)
+def test_a_build_that_never_begins_is_given_to_the_engine_anew(tmp_path: Path) -> None:
+    settings = JobsSettings(starting_max_s=30.0)
+    center = Center(tmp_path, cluster="1x1xH100-80G", wrap=Working, settings=settings)
     engine = center.runtime.engines["simulated"]
     assert isinstance(engine, Working)
     job = center.submit(environment={"packages": ["numpy"]}, simulate="3s")

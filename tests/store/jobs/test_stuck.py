@@ -13,11 +13,13 @@ from pearlstreet.base.errors import BugError, Conflict, InvalidInput, NotFound, 
 from pearlstreet.base.outcome import Outcome, Retry
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
-from pearlstreet.compute.jobs import service, watching
+from pearlstreet.compute.engines.simulated.course import NEVER_US
+from pearlstreet.compute.jobs import queue_limits
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.follow import read_log, read_metrics
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.quotas import set_share
+from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.service import cancel_job
 from pearlstreet.compute.jobs.views import why
 from pearlstreet.store.loop import note_failure
@@ -30,11 +32,9 @@ def _claim_starting(report: AttemptReport) -> AttemptReport:
     return replace(report, state=TaskState.STARTING, started_us=None)
 
 
-def test_an_attempt_whose_tasks_never_run_is_planned_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "STARTING_MAX_S", 30.0)
-    center = Center(tmp_path, cluster="1x1xH100-80G", wrap=Working)
+def test_an_attempt_whose_tasks_never_run_is_planned_again(tmp_path: Path) -> None:
+    settings = JobsSettings(starting_max_s=30.0)
+    center = Center(tmp_path, cluster="1x1xH100-80G", wrap=Working, settings=settings)
     engine = center.runtime.engines["simulated"]
     assert isinstance(engine, Working)
     engine.distort = _claim_starting
@@ -47,6 +47,23 @@ def test_an_attempt_whose_tasks_never_run_is_planned_again(
     engine.distort = None
     assert center.finish(job, within_s=700)[0].state is JobState.SUCCEEDED
     center.check_books()
+
+
+def test_jobs_are_backfilled_beside_an_attempt_that_does_not_get_to_run(tmp_path: Path) -> None:
+    card = {"accelerator": "H100", "cpus": 1, "memory_gib": 1}
+    center = Center(tmp_path, cluster="1x4xH100-80G")
+    stuck = center.submit(per_task={**card, "count": 1}, simulate="3s", time_limit="20s")
+    center.step()
+    center.simulated.cluster.change(
+        center.attempts(stuck)[0]["id"],
+        lambda course, _: replace(course, starts_us=NEVER_US, ends_us=NEVER_US + 1),
+    )
+    center.clock.advance(1500)  # its time limit does not count before it runs
+    center.submit(per_task={**card, "count": 4}, priority=50)
+    short = center.submit(per_task={**card, "count": 1}, time_limit="10m")
+    center.run(10)
+    assert center.job(stuck).state is JobState.STARTING
+    assert center.job(short).state is JobState.RUNNING, "three devices are idle and no start is in sight"
 
 
 class _NeverTold(Working):
@@ -128,7 +145,7 @@ def test_an_array_whose_need_failed_fails_at_once_with_all_that_waits_for_it(tmp
 
 
 def test_a_full_queue_refuses_more_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "QUEUED_MAX", 20)
+    monkeypatch.setattr(queue_limits, "ORG_MAX", 20)
     center = Center(tmp_path)
     array = center.submit(array={"size": 15})
     with pytest.raises(TooMany):

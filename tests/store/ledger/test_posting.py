@@ -13,6 +13,7 @@ from tests.store.ledger.books import (
     PROJECT,
     at,
     books_are_right,
+    cpu_span,
     has,
     opened,
     shanghai_us,
@@ -30,12 +31,13 @@ from pearlstreet.ledger.book import post, post_one
 from pearlstreet.ledger.budgets import Budget, set_budget, spent
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.model import Draft, Entry, TxKind, Unit
-from pearlstreet.ledger.posting import post_due_spans
+from pearlstreet.ledger.posting import post_due_spans, post_spans
 from pearlstreet.ledger.prices import current_prices, parse_prices, prices, publish_prices, write_prices
+from pearlstreet.ledger.spans import append_span
 from pearlstreet.ledger.statement import cost_of
 from pearlstreet.ledger.tables import IS_DUE, spans
 from pearlstreet.store import outbox
-from pearlstreet.store.core import Store
+from pearlstreet.store.core import Store, Tx
 
 SECOND = US_PER_S
 
@@ -58,6 +60,27 @@ def test_posting_is_done_once_even_when_asked_for_twice(store: Store) -> None:
     assert post_due_spans(books) == 10
     assert post_due_spans(books) == 0
     assert has(books).balance == yuan("-0.2")
+
+
+def test_posting_for_one_tenant_or_attempt_leaves_the_rest_due(store: Store) -> None:
+    books = opened(store)
+    places = {"att_1": ORG, "att_2": ORG, "att_3": OTHER}
+
+    def use_all(tx: Tx) -> None:
+        for attempt, org_id in places.items():
+            append_span(
+                tx, cpu_span(books, 0, external_id=attempt, org_id=org_id, reference=f"job_{attempt}")
+            )
+
+    books.write(use_all)
+    assert books.write(lambda tx: post_spans(tx, external_id="att_2")) == 1
+    assert (has(books).balance, has(books, OTHER).balance) == (yuan("-0.02"), yuan("0"))
+    assert books.write(lambda tx: post_spans(tx, org_id=OTHER)) == 1
+    assert (has(books).balance, has(books, OTHER).balance) == (yuan("-0.02"), yuan("-0.02"))
+    assert books.write(lambda tx: post_spans(tx, external_id="att_1", org_id=OTHER)) == 0
+    assert post_due_spans(books) == 1, "what was left is still due"
+    assert has(books).balance == yuan("-0.04")
+    books_are_right(books)
 
 
 def test_the_loop_posts_what_is_due(store: Store) -> None:

@@ -24,7 +24,7 @@ from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.blobs import Blob
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
-from pearlstreet.compute.jobs.uploads import record_upload
+from pearlstreet.compute.jobs.uploads import UploadPlace, record_upload
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.prices import parse_prices, publish_prices
@@ -85,7 +85,9 @@ def fill(center: Center) -> None:
     center.clock.advance(40 * 86_400)
     issue_invoice(store, SYSTEM, org_id, "2023-11")
     blob = Blob("ab" * 32, 5)
-    record_upload(store, SYSTEM, org_id, "data.csv", blob)
+    project_id = orgs.get_project(store, SYSTEM, org_id).id
+    place = UploadPlace(org_id, project_id, None, blob.size_bytes)
+    record_upload(store, SYSTEM, center.runtime, place, "data.csv", blob)
     top_up(store, SYSTEM, org_id, parse_yuan("20000"), memo="waits for a second person")
     first = center.submit(per_task=NODE, simulate="3000s", time_limit="2h", name="runs on")
     center.submit(per_task=CARD, depends_on=[{"job": first, "condition": "ended"}], name="waits")

@@ -40,11 +40,12 @@ from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
 from pearlstreet.store.sealing import Sealer, SealingKey
 from pearlstreet.store.tables import metadata, state_events
-from pearlstreet.tenancy import sessions, users
+from pearlstreet.tenancy import members, sessions
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.orgs import get_org
 from pearlstreet.tenancy.secrets import reveal_for_job
 from pearlstreet.tenancy.tables import projects
+from pearlstreet.tenancy.tables import users as user_rows
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -143,7 +144,49 @@ def test_the_center_goes_on_with_it(database: Database, version: str, tmp_path: 
     assert left == []
     report = store.read(prove)
     assert report.is_right, f"{report.row}: {report.problem}"
-    assert users.list_members(store, SYSTEM, ORG)
+    assert members.list_members(store, SYSTEM, ORG)
+
+
+def test_requests_without_an_organisation_go_where_they_went_before(database: Database) -> None:
+    """To the only open organisation of their sender; with none or several they were refused, and still are."""
+    old.load(database, "0006")
+
+    def fill(connection: sa.Connection) -> None:
+        for number, (slug, state) in enumerate((("one", "active"), ("two", "suspended"), ("shut", "closed"))):
+            connection.exec_driver_sql(
+                "INSERT INTO orgs (id, slug, name, state, settings, created_us)"
+                f" VALUES ('org_{slug}', '{slug}', '', '{state}', '{{}}', {number})"
+            )
+        for name, of in (
+            ("a", "one"),
+            ("b", "two"),
+            ("c", "shut"),
+            ("d", "one two"),
+            ("e", "one shut"),
+            ("f", ""),
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO users (id, name, display_name, state, created_us)"
+                f" VALUES ('usr_{name}', '{name}', '', 'active', 0)"
+            )
+            for number, org in enumerate(of.split()):
+                connection.exec_driver_sql(
+                    "INSERT INTO memberships (user_id, org_id, role, created_us)"
+                    f" VALUES ('usr_{name}', 'org_{org}', 'member', {number})"
+                )
+
+    database.write(fill)
+    migrations.migrate(database)
+    rows = opened(database).read(lambda tx: tx.rows(sa.select(user_rows).where(user_rows.c.created_us == 0)))
+    found = {row["name"]: (row["default_org_id"], row["origin_org_id"]) for row in rows}
+    assert found == {
+        "a": ("org_one", "org_one"),
+        "b": ("org_two", "org_two"),
+        "c": (None, "org_shut"),
+        "d": (None, "org_one"),
+        "e": ("org_one", "org_one"),
+        "f": (None, None),
+    }
 
 
 def test_a_server_copies_an_older_database_before_it_upgrades_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How SIGTERM reaches a job: everybody who should save something hears it, and nobody is cut off while saving."""
+"""How SIGTERM reaches a job: every process gets it once, and none is cut off while it saves its work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.fakes.engines import value_of
 from tests.unit.engines_local.kit import Bench, processes_with, until
 
 from pearlstreet.compute.engines.local.supervisor import files
-from pearlstreet.compute.engines.protocol import EndReason
+from pearlstreet.compute.engines.protocol import EndReason, Limits
 
 SAVES = """
 import os, signal, sys, time
@@ -41,6 +41,64 @@ def test_a_program_started_by_a_shell_saves_its_work(walled: Bench) -> None:
     script = 'python3 -c "$PROGRAM"; echo after'
     attempt_id = stop_when_ready(walled, script, variables={"PROGRAM": SAVES})
     assert saved(walled, attempt_id)
+    assert "after" not in walled.log(attempt_id)
+
+
+def test_a_shell_loop_starts_no_later_line(walled: Bench) -> None:
+    script = 'echo ready; for turn in $(seq 1 2000); do echo "turn $turn"; sleep 0.2; done; echo after'
+    attempt_id = stop_when_ready(walled, script)
+    lines = walled.log(attempt_id).splitlines()
+    assert "after" not in lines and len(lines) < 100, "the loop raced through its remaining turns"
+
+
+def test_the_time_limit_ends_a_shell_loop_too(bench: Bench) -> None:
+    script = "for turn in $(seq 1 2000); do echo turn; sleep 0.1; done; echo after"
+    report, log = bench.run(script, limits=Limits(time_s=0.5, grace_s=20))
+    assert report.end_reason is EndReason.TIME_LIMIT
+    assert "after" not in log and log.count("turn") < 100
+
+
+COUNTS = """
+import os, signal, sys, time
+heard = 0
+def count(number, frame):
+    global heard
+    heard += 1
+signal.signal(signal.SIGTERM, count)
+print('ready', os.environ['NAME'], flush=True)
+ends = time.monotonic() + 60
+while time.monotonic() < ends and not heard:
+    time.sleep(0.05)
+time.sleep(0.6)
+open(os.environ['PEARL_OUTPUTS'] + '/' + os.environ['NAME'], 'w').write(str(heard))
+"""
+
+
+def test_every_process_hears_it_exactly_once_and_the_job_ends_with_the_last(walled: Bench) -> None:
+    """The shell between them ends at once; its children, and one that left its session, are still waited for."""
+    script = """
+NAME=near python3 -c "$PROGRAM" &
+NAME=session setsid python3 -c "$PROGRAM" &
+NAME=foreground python3 -c "$PROGRAM"
+echo after
+"""
+    attempt_id = walled.start(script, variables={"PROGRAM": COUNTS})
+    until(lambda: walled.log(attempt_id).count("ready") == 3)
+    value_of(walled.engine.stop(attempt_id, grace_s=20))
+    assert walled.ended(attempt_id).end_reason is EndReason.STOPPED
+    outputs = walled.attempt_folder(attempt_id) / "outputs"
+    assert {path.name: path.read_text() for path in outputs.iterdir()} == {
+        "near": "1", "session": "1", "foreground": "1",
+    }  # fmt: skip
+    assert "after" not in walled.log(attempt_id)
+
+
+def test_a_process_that_ignores_it_is_killed_after_the_grace(walled: Bench) -> None:
+    attempt_id = walled.start("(trap '' TERM; sleep 0.1; echo ready; sleep 300) & wait")
+    until(lambda: "ready" in walled.log(attempt_id))
+    value_of(walled.engine.stop(attempt_id, grace_s=0.5))
+    assert walled.ended(attempt_id).end_reason is EndReason.STOPPED
+    assert not processes_with(f"PEARL_ATTEMPT_ID={attempt_id}".encode())
 
 
 def test_a_shell_that_waits_in_the_foreground_runs_its_trap(bench: Bench) -> None:

@@ -313,7 +313,9 @@ def test_forgetting_deletes_anything_and_only_that(bench: Bench, tmp_path: Path)
     """)
     report, log = bench.python(program)
     assert report.exit_code == 0, log
-    assert bench.engine.list_outputs(report.attempt_id) == Done([])
+    listed = value_of(bench.engine.list_outputs(report.attempt_id))
+    # a server that is not root cannot look into what its job has shut, and says so
+    assert [file.path for file in listed if file.problem is None] == []
     value_of(bench.engine.forget(report.attempt_id))
     assert not bench.attempt_folder(report.attempt_id).exists()
     assert list((tmp_path / "engine" / "trash").iterdir()) == []

@@ -1,4 +1,4 @@
-"""The pure parts: variables, devices, whose SIGTERM, figures a job reports, places in the control groups."""
+"""The pure parts: variables, devices, figures a job reports, places in the control groups."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.compute.engines.local import devices, hostcgroups
+from pearlstreet.compute.engines.local import devices, hostcgroups, reading
 from pearlstreet.compute.engines.local.folders import seen_at
 from pearlstreet.compute.engines.local.plan import tenant_user
 from pearlstreet.compute.engines.local.policy import TENANT_UIDS, Walls
-from pearlstreet.compute.engines.local.supervisor import usage
+from pearlstreet.compute.engines.local.supervisor import disk, files, usage
 from pearlstreet.compute.engines.local.supervisor.cgroup import Group, counters
+from pearlstreet.compute.engines.local.supervisor.disk import DiskCount, DiskWalk, files_limit
+from pearlstreet.compute.engines.local.supervisor.watch import Watch
 from pearlstreet.compute.engines.local.variables import relocated, task_variables
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
@@ -128,14 +130,6 @@ def process(pid: int, parent: int, comm: str) -> usage.Process:
     return usage.Process(pid, comm, fields)
 
 
-def test_shells_that_wait_and_the_sandbox_are_not_told_to_end() -> None:
-    far = 2**22  # beyond any process id, so that none of them is looked up in /proc by mistake
-    members = [process(far, 1, "bwrap"), process(far + 1, far, "bwrap"), process(far + 2, far + 1, "sh"),
-               process(far + 3, far + 2, "python3"), process(far + 4, far + 3, "bash")]  # fmt: skip
-    assert [item.pid - far for item in usage.to_terminate(members)] == [3, 4]
-    assert [item.pid - far for item in usage.to_terminate(members[:3])] == [2]
-
-
 def test_the_tree_of_a_process_is_all_beneath_it() -> None:
     everything = [
         process(1, 0, "init"),
@@ -158,9 +152,87 @@ def test_disk_use_counts_each_file_once_and_follows_nothing(tmp_path: Path) -> N
     (inside / "sub" / "file").write_bytes(b"x" * (1 << 20))
     os.link(inside / "sub" / "file", inside / "again")
     (inside / "link").symlink_to(outside)
-    assert 1 << 20 <= usage.disk_bytes([str(inside)], 1 << 30) < 2 << 20
+    assert 1 << 20 <= counted(inside).counted_bytes < 2 << 20
     os.chmod(inside / "sub", 0)
-    assert usage.disk_bytes([str(inside)], 1 << 30) >= 1 << 20
+    assert counted(inside).counted_bytes >= 1 << 20
+
+
+def counted(
+    folder: Path, *, outputs: bool = False, bytes_max: int = 1 << 50, files_max: int = 1000
+) -> DiskCount:
+    walk = DiskWalk(bytes_max, files_max)
+    walk.add([str(folder)], outputs=outputs)
+    return walk.count
+
+
+def test_outputs_count_as_large_as_they_appear_and_each_name_counts(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "full").write_bytes(b"x" * (1 << 20))
+    os.link(tmp_path / "full", tmp_path / "again")
+    assert counted(tmp_path).counted_bytes < 2 << 20
+    outputs = counted(tmp_path, outputs=True)
+    assert outputs.counted_bytes >= (1 << 40) + (2 << 20)
+    assert (outputs.sparse_path, outputs.sparse_bytes) == ("sparse", 1 << 40)
+
+
+def test_a_file_with_names_in_work_and_outputs_counts_once(tmp_path: Path) -> None:
+    for name in ("work", "outputs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "work" / "model").write_bytes(b"x" * (1 << 20))
+    os.link(tmp_path / "work" / "model", tmp_path / "outputs" / "model")
+    walk = DiskWalk(1 << 40, 1000)
+    walk.add([str(tmp_path / "outputs")], outputs=True)
+    walk.add([str(tmp_path / "work")])
+    assert 1 << 20 <= walk.count.counted_bytes < 2 << 20
+
+
+def test_counting_ends_soon_after_the_limit_on_files(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / str(number)).touch()
+    assert counted(tmp_path, files_max=50).files == 51
+    assert files_limit(1 << 20) == 100_000
+    assert files_limit(50 << 30) == (50 << 30) // 16_384
+
+
+def test_more_files_than_the_limit_are_a_broken_disk_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "FILES_MIN", 10)
+    (tmp_path / "tmp").mkdir()
+    watch = Watch(str(tmp_path), {"owned": [], "cgroup": None, "disk_bytes": 1 << 16}, [], files.WallClock())
+    for number in range(12):
+        watch.check_disk()
+        assert (watch.disk_over is None) == (number <= 10)
+        (tmp_path / "tmp" / str(number)).touch()
+    assert watch.disk_over is not None
+    assert watch.disk_over["params"] == {"most": 10, "limit": "6.104e-05"}
+
+
+def test_a_listing_of_outputs_ends_at_its_bound_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    for number in range(20):
+        (outputs / f"{number:02}").touch()
+    monkeypatch.setattr(reading, "MOST_OUTPUTS", 8)
+    *files, last = reading.list_outputs(tmp_path)
+    assert len(files) == 8
+    assert last.stands_for_more
+    assert "more than 8" in str(last.problem)
+
+
+def test_outputs_that_cannot_be_named_or_are_too_deep_are_listed_with_their_problem(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    deep = outputs.joinpath(*["d"] * 66)
+    deep.mkdir(parents=True)
+    (outputs / "good").touch()
+    Path(os.fsdecode(os.fsencode(outputs) + b"/bad\xff")).touch()
+    found = {file.path: str(file.problem or "") for file in reading.list_outputs(tmp_path)}
+    assert found.pop("good") == ""
+    assert "not UTF-8" in found.pop("bad\\xff")
+    assert "nested" in next(iter(found.values()))
 
 
 MOUNTS_V1 = "".join(f"3{n} 1 0:2{n} / {{top}}/{name} rw - cgroup cgroup rw,{name}\n"

@@ -13,8 +13,10 @@ from pearlstreet.compute.engines.local.seccomp import (
     AUDIT_ARCHS,
     NAMESPACE_FLAGS,
     SOCKET_FAMILIES,
+    ipc_numbers,
     numbers,
     program,
+    scheduling_numbers,
     steps,
 )
 
@@ -23,13 +25,21 @@ MACHINES = sorted(AUDIT_ARCHS)
 LOOKED_INTO = {"clone", "clone3", "ioctl", "prlimit64", "socket"}
 
 
-def verdict(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
+def verdict(
+    machine: str,
+    number: int,
+    *arguments: int,
+    arch: int | None = None,
+    shared: bool = False,
+    tcp_only: bool = False,
+) -> int:
     """What the kernel would do: ALLOW, or the error number."""
     data = struct.pack("<iIQ", number, AUDIT_ARCHS[machine] if arch is None else arch, 0)
     data += struct.pack("<6Q", *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
     place, held = 0, 0
+    program_steps = steps(machine, shared_user=shared, shared_ipc=shared, tcp_only=tcp_only)
     for _ in range(1000):
-        step = steps(machine)[place]
+        step = program_steps[place]
         place += 1
         if step.code == 0x20:
             held = struct.unpack_from("<I", data, step.value)[0]
@@ -78,6 +88,48 @@ def test_limits_may_be_set_of_oneself_only(machine: str, pid: int) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+def test_without_network_only_sockets_remain_that_landlock_restricts(machine: str) -> None:
+    number = numbers(machine)["socket"]
+
+    def ask(family: int, kind: int, protocol: int = 0) -> int:
+        return verdict(machine, number, family, kind, protocol, tcp_only=True)
+
+    stream, datagram, raw, closing = 1, 2, 3, 0o2000000
+    for family in (2, 10):
+        assert ask(family, stream) == ask(family, stream | closing) == ask(family, stream, 6) == ALLOW
+        assert (
+            ask(family, datagram)
+            == ask(family, datagram | closing, 17)
+            == ask(family, raw, 1)
+            == errno.EACCES
+        )
+        assert ask(family, stream, 262) == ask(family, stream, 132) == errno.EACCES, "MPTCP, SCTP"
+    assert ask(1, datagram) == ask(16, raw) == ALLOW
+    assert ask(17, raw) == ask(40, stream) == errno.EAFNOSUPPORT
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(pid=st.integers(0, 1 << 22))
+def test_where_jobs_share_a_user_only_oneself_is_scheduled_otherwise(machine: str, pid: int) -> None:
+    known = scheduling_numbers(machine)
+    wanted = errno.EPERM if pid else ALLOW
+    for name in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
+        assert verdict(machine, known[name], pid, shared=True) == wanted, name
+    for name, of_a_process, of_a_group, of_a_user in (("setpriority", 0, 1, 2), ("ioprio_set", 1, 2, 3)):
+        assert verdict(machine, known[name], of_a_process, pid, shared=True) == wanted, name
+        assert verdict(machine, known[name], of_a_group, pid, shared=True) == wanted, name
+        assert verdict(machine, known[name], of_a_user, pid, shared=True) == errno.EPERM, name
+    assert all(verdict(machine, number, 0, pid) == ALLOW for number in known.values())
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_where_jobs_share_an_ipc_namespace_they_get_nothing_of_it(machine: str) -> None:
+    for name, number in ipc_numbers(machine).items():
+        assert verdict(machine, number, shared=True) == errno.EPERM, name
+        assert verdict(machine, number) == ALLOW, name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_input_cannot_be_put_into_a_terminal(machine: str) -> None:
     ioctl = numbers(machine)["ioctl"]
     assert verdict(machine, ioctl, 0, 0x5412) == errno.EPERM
@@ -95,4 +147,5 @@ def test_the_calls_of_other_modes_are_not_there() -> None:
 def test_a_machine_whose_numbers_are_unknown_gets_none() -> None:
     assert program("s390x") == b""
     assert len(program("x86_64")) % 8 == 0
-    assert all(step.if_true < 256 and step.if_false < 256 for step in steps("x86_64"))
+    strictest = steps("x86_64", shared_user=True, shared_ipc=True)
+    assert all(step.if_true < 256 and step.if_false < 256 for step in strictest)

@@ -221,13 +221,13 @@ def test_a_shown_folder_does_not_show_what_is_hidden_in_it(tmp_path: Path) -> No
     bench.clean_up()
 
 
-def test_mounts_are_read_only_unless_they_are_not(bench: Bench, tmp_path: Path) -> None:
+def test_mounts_are_read_only_unless_they_are_not(sealed: Bench, tmp_path: Path) -> None:
     for name in ("kept", "open"):
         (tmp_path / name).mkdir()
         (tmp_path / name).chmod(0o755)
         (tmp_path / name / "data").write_text("the data\n")
     mounts = (Mount(str(tmp_path / "kept"), "/in"), Mount(str(tmp_path / "open"), "/out", writable=True))
-    _, log = bench.run("cat /in/data; echo x > /in/new || echo refused; echo y > /out/new", mounts=mounts)
+    _, log = sealed.run("cat /in/data; echo x > /in/new || echo refused; echo y > /out/new", mounts=mounts)
     assert "the data" in log and "refused" in log
     assert not (tmp_path / "kept" / "new").exists()
     assert (tmp_path / "open" / "new").read_text() == "y\n"

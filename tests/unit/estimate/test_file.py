@@ -181,6 +181,32 @@ def test_a_short_row_is_named() -> None:
     assert answer.predictions
 
 
+@pytest.mark.parametrize("line", ['b,"unclosed\n', 'b,"closed"x,1\n', "\xff\xfe,b\n"])
+def test_an_unreadable_line_is_named_and_the_rows_after_it_are_answered(line: str) -> None:
+    rows = table(TRAINING | {"id": "first"}, TRAINING | {"id": "last"}).splitlines(keepends=True)
+    content = "".join([*rows[:2], line, *rows[2:]]).encode("latin-1")
+    answer = predict(content)
+    assert {found.id for found in answer.predictions} == {"first", "last"}
+    assert [problem.line for problem in answer.wrong] == [3]
+
+
+def test_a_cell_may_span_lines() -> None:
+    rows = table(TRAINING | {"model": "two\nlines"}, TRAINING | {"id": "last"})
+    answer = predict(rows)
+    assert not answer.wrong and {found.id for found in answer.predictions} == {"a", "last"}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("Pre-Training", "pretrain"), ("fine_tuning", "full"), ("Full Fine-Tuning", "full"), ("PEFT", "lora"),
+     ("LoRA", "lora"), ("instruction tuning", "sft"), ("time-to-train", "pretrain-to-target")],
+)  # fmt: skip
+def test_training_modes_go_by_the_fields_other_names(said: str, meant: str) -> None:
+    by_synonym = predict(table(TRAINING | {"training_mode": said}))
+    by_name = predict(table(TRAINING | {"training_mode": meant}))
+    assert metrics(by_synonym) == metrics(by_name) != {}
+
+
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm() -> None:
     plain = table(TRAINING)
     assert (

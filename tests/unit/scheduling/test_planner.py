@@ -151,7 +151,7 @@ def test_a_sick_device_is_left_out() -> None:
     assert reason(answer, "b").code is Code.CAPACITY
 
 
-def test_priority_goes_before_fair_share_and_fair_share_before_submit_time() -> None:
+def test_fair_share_goes_before_priority_and_submit_time_unless_set_across_accounts() -> None:
     nodes = [node("n", 1)]
     waiting = [
         job("heavy", cards(1), submitted_us=1),
@@ -163,7 +163,27 @@ def test_priority_goes_before_fair_share_and_fair_share_before_submit_time() -> 
         "heavy"
     ]
     urgent = [replace(waiting[0], priority=1), waiting[1]]
-    assert started(run(nodes=nodes, waiting=urgent, accounts=accounts)) == ["heavy"]
+    assert started(run(nodes=nodes, waiting=urgent, accounts=accounts)) == ["light"]
+    across = PlannerConfig(order="priority-fair-share")
+    assert started(run(across, nodes=nodes, waiting=urgent, accounts=accounts)) == ["heavy"]
+    assert started(run(across, nodes=nodes, waiting=waiting, accounts=accounts)) == ["light"]
+
+
+def test_priority_orders_a_projects_own_jobs() -> None:
+    waiting = [job("early", cards(1), submitted_us=1), job("urgent", cards(1), submitted_us=2, priority=1)]
+    other = job("other", cards(1), "blue", submitted_us=3)
+    assert started(run(nodes=[node("n", 2)], waiting=[*waiting, other])) == ["urgent", "other"]
+
+
+def test_a_priority_stops_jobs_of_other_projects_only_across_accounts() -> None:
+    foreign = holds("foreign", "n", range(8), "blue", preemptible=True)
+    urgent = [job("urgent", cards(8), priority=100)]
+    assert run(nodes=[node("n")], running=[foreign], waiting=urgent).preemptions == ()
+    across = PlannerConfig(preemption="priority-across-accounts")
+    assert (
+        run(across, nodes=[node("n")], running=[foreign], waiting=urgent).preemptions[0].attempt_id
+        == "foreign"
+    )
 
 
 def test_a_deadline_orders_a_projects_own_jobs_and_buys_nothing_of_others() -> None:

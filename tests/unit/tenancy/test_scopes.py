@@ -34,8 +34,10 @@ INSIDE: Mapping[str, set[OrgRole]] = {
     "secrets:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "secrets:write": {OrgRole.OWNER, OrgRole.MEMBER},
     "notices:own": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
+    "membership:own": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "notices:write": {OrgRole.OWNER},
     "export:read": {OrgRole.OWNER},
+    "retention:write": {OrgRole.OWNER},
     "audit:read": {OrgRole.OWNER},
 }
 CENTER: Mapping[str, set[OperatorRole]] = {
@@ -49,6 +51,7 @@ CENTER: Mapping[str, set[OperatorRole]] = {
     "users:read": {OperatorRole.SYSTEM, OperatorRole.SECURITY},
     "users:write": {OperatorRole.SECURITY},
     "projects:read": {OperatorRole.SYSTEM, OperatorRole.SECURITY},
+    "retention:write": {OperatorRole.SYSTEM},
     "orgs:read": set(OperatorRole),
     "orgs:write": {OperatorRole.SYSTEM},
     "credit:read": {OperatorRole.SYSTEM, OperatorRole.AUDIT},
@@ -64,6 +67,7 @@ CENTER: Mapping[str, set[OperatorRole]] = {
     "energy:write": {OperatorRole.SYSTEM},
     "decisions:read": {OperatorRole.SYSTEM, OperatorRole.AUDIT},
     "notices:own": set(OperatorRole),
+    "membership:own": set(OperatorRole),
     "notices:write": {OperatorRole.SYSTEM},
     "audit:read": {OperatorRole.AUDIT},
     "audit:verify": {OperatorRole.AUDIT},
@@ -146,6 +150,7 @@ def test_a_suspended_organisation_can_only_be_read() -> None:
     held = {scope for scope in SCOPES if owner.may(scope, HOME)}
     assert held == {scope for scope in ORG_ROLES[OrgRole.OWNER] if scope.endswith(":read")} | {
         "keys:own",
+        "membership:own",
         "notices:own",
     }
     with pytest.raises(Forbidden, match="suspended"):

@@ -9,8 +9,11 @@ from pathlib import PurePosixPath
 from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, NodeReport, TaskOrder
+from pearlstreet.compute.hardware.isolation import shortfall
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
+TOO_WEAK = "isolation"
+"""Code of the refusal by a node that isolates jobs less than the order demands: another node may take it."""
 _TOLERANCE = 1e-6
 """Shares are sums of decimal fractions: 0.1 + 0.2 must still fit into 0.3."""
 
@@ -27,8 +30,8 @@ def stays_inside(path: str) -> bool:
 
 
 def refusal(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
-    """Why an order can never be started on `nodes` (by name), or None."""
-    return _bad_form(order) or _bad_paths(order) or _does_not_fit(order, nodes)
+    """Why an order cannot be started on `nodes` (by name), or None."""
+    return _bad_form(order) or _bad_paths(order) or _does_not_fit(order, nodes) or _too_weak(order, nodes)
 
 
 def _bad_form(order: AttemptOrder) -> Refused | None:
@@ -84,6 +87,14 @@ def _does_not_fit(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refus
         refused = _bad_devices(task, node, shares)
         if refused is not None:
             return refused
+    return None
+
+
+def _too_weak(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
+    for task in order.tasks:
+        reason = shortfall(task.node, nodes[task.node].isolation, order.minimum_isolation)
+        if reason is not None:
+            return Refused(TOO_WEAK, reason)
     return None
 
 

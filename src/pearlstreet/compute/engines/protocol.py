@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.base.text import Text
+from pearlstreet.compute.hardware.isolation import Isolation as Isolation
 from pearlstreet.compute.hardware.model import DeviceReport as DeviceReport
 from pearlstreet.compute.hardware.model import NodeReport as NodeReport
 
@@ -129,6 +130,8 @@ class AttemptOrder:
     """`none`: loopback among the tasks of the attempt only."""
     limits: Limits = Limits()
     purpose: Literal["job", "environment", "source"] = "job"
+    minimum_isolation: Isolation = "none"
+    """Refused on nodes that isolate jobs less, with the code `isolation`."""
     simulate_s: float | None = None
     """How long a simulated engine pretends to run; others ignore it."""
 
@@ -195,6 +198,11 @@ class OutputFile:
 
     path: str
     size_bytes: int
+    """Apparent size: a sparse file is as large as it reads."""
+    problem: Text | None = None
+    """Why it can never be read by its path; None: it can be read."""
+    stands_for_more: bool = False
+    """It stands for everything beyond the bound of the listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +270,21 @@ class Engine(Protocol):
         ...
 
     def list_outputs(self, attempt_id: str) -> Outcome[Sequence[OutputFile]]:
-        """Regular files under the outputs folder; links and special files are left out."""
+        """Regular files under the outputs folder; links and special files are left out.
+
+        Bounded in time and memory: what lies beyond a bound is one entry with a `problem`, never left out silently.
+        """
         ...
 
     def read_output(self, attempt_id: str, path: str, *, offset: int, limit: int) -> Outcome[bytes]:
         """Bytes of one output file, opened without following links."""
+        ...
+
+    def delete_work(self, attempt_id: str) -> Outcome[None]:
+        """Delete the files of an ended attempt and keep its report, logs and metrics. Its outputs are empty afterwards.
+
+        Cheap to repeat. Done for unknown attempts; Retry while it still runs.
+        """
         ...
 
     def forget(self, attempt_id: str) -> Outcome[None]:

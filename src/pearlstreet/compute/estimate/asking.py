@@ -117,6 +117,7 @@ def estimate_training(
     k = known or constants()
     found = effects.features(run, run.hardware.chip)
     factor, deviation = k.training.of(found, effects.where(run))
+    deviation = math.hypot(deviation, run.hardware.peak_deviation)
     factor, deviation = learnt.correct(run.hardware.accelerator, run.recipe, factor, deviation)
     outside = _outside(run, k, found)
     counted = run.architecture.forward_flops is None
@@ -273,6 +274,7 @@ def estimate_serving(
     k = known or constants()
     found = serving_fitting.features(ask, scenario)
     factor, deviation = k.serving.of(found)
+    deviation = math.hypot(deviation, ask.hardware.peak_deviation)
     factor, deviation = learnt.correct(ask.hardware.accelerator, "", -factor, deviation)
     factor = -factor
     ways = serve(ask, k.serving_physics)

@@ -21,6 +21,7 @@ WORDS: Mapping[str, Text] = {
     "memory": text("the memory of the accelerator"),
     "network": text("the network between nodes"),
     "params": text("the parameter count"),
+    "peak": text("the peak of the accelerator, inferred from its nearest relatives"),
     "power": text("the power of the accelerator"),
     "seq_len": text("the sequence length"),
     "sequence": text("the sequence length"),

@@ -12,13 +12,11 @@ from pearlstreet.base.units import format_short
 from pearlstreet.compute.estimate import devices
 from pearlstreet.compute.estimate.model import (
     FAMILIES,
-    MODES,
     PRECISIONS,
     RECOMPUTES,
     Architecture,
     Family,
     Hardware,
-    Mode,
     Partial,
     Recompute,
     Serving,
@@ -26,8 +24,11 @@ from pearlstreet.compute.estimate.model import (
 )
 from pearlstreet.compute.estimate.reading import TYPICAL_BATCH_TOKENS, TYPICAL_SAMPLES
 from pearlstreet.compute.estimate.shapes import architecture, known, plain, suggest
+from pearlstreet.compute.estimate.training_modes import MODE_OF, read_purpose
 from pearlstreet.compute.hardware.catalogue import Catalogue
 
+TRAINED = ("pretrain", "full", "lora", "sft")
+"""Purposes that a person may ask for; others are measurements."""
 MOST = 1e20
 MOST_DEVICES = 1_000_000
 
@@ -115,7 +116,8 @@ def training(
             "tensor": layout.tensor, "pipeline": layout.pipeline, "data": layout.data, "micro_batch": layout.micro_batch,
         }
     )  # fmt: skip
-    checks.one_of("mode", mode, MODES[:3])
+    purpose = read_purpose(mode)
+    checks.one_of("mode", purpose if purpose in TRAINED else mode, TRAINED)
     if recompute is not None:
         checks.one_of("recompute", recompute, RECOMPUTES)
     if tokens is not None and samples is not None:
@@ -144,13 +146,12 @@ def training(
     ]
     length = sequence or (512 if shape.family == "encoder" else 4096)
     batch = batch_tokens or _batch(shape, length, hardware.count)
-    chosen: Mode = mode  # type: ignore[assignment]
     level: Recompute | None = recompute  # type: ignore[assignment]
     return Training(
         architecture=shape,
         hardware=hardware,
         precision=precision,
-        mode=chosen,
+        mode=MODE_OF.get(purpose or "", "pretrain"),
         sequence=length,
         batch=max(1.0, batch / length),
         tokens=None if tokens is None else tokens * epochs,
@@ -168,7 +169,7 @@ def training(
             sequence_parallel=layout.sequence_parallel,
         ),
         recipe=recipe,
-        purpose={"lora": "lora", "full": "sft"}.get(mode, "pretrain"),
+        purpose={"lora": "lora", "full": "sft", "sft": "sft"}.get(purpose or "", "pretrain"),
         assumed=tuple(assumed),
     )
 
@@ -293,10 +294,10 @@ def _hardware(machines: Machines, precision: str, book: Catalogue, checks: _Chec
     if entry is None or len(checks.problems) > before:
         return None
     found = devices.device(
-        entry, precision, machines.count, per_node=machines.per_node, network_gbs=machines.network_gbs
+        entry, precision, machines.count, book, per_node=machines.per_node, network_gbs=machines.network_gbs
     )
     if found is None:
-        checks.wrong("accelerator", text("The catalogue knows no peak of {name}", name=entry.id))
+        checks.wrong("accelerator", text("The catalogue knows no figure of {name}", name=entry.id))
     return found
 
 

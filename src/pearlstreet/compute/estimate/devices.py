@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pearlstreet.compute.estimate.model import PEAKS, Hardware
+from pearlstreet.compute.estimate.relatives import infer_peak
 from pearlstreet.compute.hardware.catalogue import Accelerator, Catalogue
 
 GIB = float(1 << 30)
@@ -37,16 +38,21 @@ def device(
     entry: Accelerator,
     precision: str,
     count: int,
+    book: Catalogue,
     *,
     per_node: int | None = None,
     interconnect: str = "",
     network_gbs: float | None = None,
 ) -> Hardware | None:
-    """The hardware; None when the catalogue knows no peak that an estimate could stand on."""
-    peak = _peak(entry, precision)
-    if peak is None:
-        return None
+    """The hardware, a peak that no data sheet gives inferred from relatives; None when the catalogue knows no figure of it."""
     assumed: list[str] = []
+    peak, peak_deviation = _peak(entry, precision), 0.0
+    if peak is None:
+        inferred = infer_peak(entry, precision, book)
+        if inferred is None:
+            return None
+        peak, peak_deviation = inferred.tflops * 1e12 / entry.dies, inferred.deviation
+        assumed.append("peak")
     attention = _peak(entry, "bf16") or peak
     domain = per_node or _domain(entry, interconnect)
     memory = entry.device_memory_gib
@@ -91,6 +97,7 @@ def device(
         release=float(entry.release[:4] or 2020),
         vendor=entry.vendor,
         assumed=tuple(assumed),
+        peak_deviation=peak_deviation,
     )
 
 

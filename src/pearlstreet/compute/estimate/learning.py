@@ -99,7 +99,7 @@ def bench_of(measured: DeviceBench, book: Catalogue, precision: str = "bf16") ->
     """A node's benchmark beside what the catalogue lets expect of the device; None where either says nothing."""
     entry = devices.find(measured.model, book)
     rate = measured.rates.get(precision)
-    expected = None if entry is None else devices.device(entry, precision, 1)
+    expected = None if entry is None else devices.device(entry, precision, 1, book)
     if rate is None or expected is None:
         return None
     return Bench(expected.accelerator, rate, expected.peak * expected.achievable * devices.REFERENCE / 1e12)

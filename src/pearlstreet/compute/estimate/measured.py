@@ -23,13 +23,13 @@ from pearlstreet.compute.estimate import (
 )
 from pearlstreet.compute.estimate.constants import Constants
 from pearlstreet.compute.estimate.memory_points import DEFAULT
-from pearlstreet.compute.estimate.model import Training
+from pearlstreet.compute.estimate.model import Hardware, Training
 from pearlstreet.compute.estimate.samples import sample_seconds
 from pearlstreet.compute.estimate.serving import serve
 from pearlstreet.compute.estimate.table import Cells, read_table
 from pearlstreet.compute.hardware.catalogue import Catalogue
 
-Q = TypeVar("Q")
+Q = TypeVar("Q", reading.Question, serving_rows.ServingQuestion)
 Z80 = 1.2816
 """80 % of a normal distribution lie within so many standard deviations."""
 
@@ -91,9 +91,14 @@ def _rows(
     found = []
     for row, cells in zip(whole, read_table(content).rows, strict=True):
         question, value = ask(cells, book), seen(row)
-        if question is not None and value is not None and row.get("score_exclude", "no") == "no":
+        scored = row.get("score_exclude", "no") == "no"
+        if question is not None and value is not None and scored and not _hardware(question).peak_deviation:
             found.append(Measured(question, value, group(row)))
     return found
+
+
+def _hardware(question: reading.Question | serving_rows.ServingQuestion) -> Hardware:
+    return question.run.hardware if isinstance(question, reading.Question) else question.ask.hardware
 
 
 def _run_seen(row: dict[str, str]) -> float | None:

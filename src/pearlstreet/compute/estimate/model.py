@@ -10,7 +10,6 @@ Family = Literal["dense-transformer", "moe", "encoder", "vision", "diffusion", "
 Mode = Literal["pretrain", "full", "lora", "inference"]
 Recompute = Literal["none", "selective", "full"]
 FAMILIES: tuple[Family, ...] = ("dense-transformer", "moe", "encoder", "vision", "diffusion", "other")
-MODES: tuple[Mode, ...] = ("pretrain", "full", "lora", "inference")
 RECOMPUTES: tuple[Recompute, ...] = ("none", "selective", "full")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp8-mx", "int8", "fp4", "fp4-nv", "mxfp4", "fp16/int8")
 PEAKS: Mapping[str, tuple[str, ...]] = {
@@ -93,6 +92,8 @@ class Hardware:
     vendor: str
     assumed: tuple[str, ...] = ()
     """What the catalogue does not know and was assumed."""
+    peak_deviation: float = 0.0
+    """Standard deviation of the logarithm of the peak; above zero where it was inferred from relatives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from pearlstreet.compute.estimate.model import (
     Architecture,
     Family,
     Hardware,
-    Mode,
     Partial,
     Recompute,
     Training,
 )
 from pearlstreet.compute.estimate.shapes import architecture
 from pearlstreet.compute.estimate.table import Cells
+from pearlstreet.compute.estimate.training_modes import MODE_OF, PURPOSES, read_purpose
 from pearlstreet.compute.hardware.catalogue import Catalogue
 
 TYPICAL_BATCH_TOKENS = ((1e9, 0.5e6), (2e10, 2e6), (1e11, 4e6), (1e15, 8e6))
@@ -29,7 +29,6 @@ RECOMPUTED_FROM = 5e9
 """Parameters from which iteration times without a word on recomputation are taken to recompute everything."""
 TYPICAL_SAMPLES = 32.0
 """Samples a device and step where only samples count."""
-PURPOSES = ("benchmark", "pretrain", "pretrain-to-target", "lora", "sft", "full", "inference")
 _NUMBER = {
     "context": re.compile(r"\bCP\s*=?\s*(\d+)"),
     "expert": re.compile(r"\bEP\s*=?\s*(\d+)"),
@@ -61,9 +60,9 @@ def hardware(row: Cells, book: Catalogue, precision: str, count: int) -> Hardwar
             text("Did you mean {names}?", names=", ".join(near)) if near else None,
         )
         return None
-    found = devices.device(entry, precision, count, interconnect=row.word("interconnect"))
+    found = devices.device(entry, precision, count, book, interconnect=row.word("interconnect"))
     if found is None:
-        row.wrong("accelerator", text("The catalogue knows no peak of {name}", name=entry.id))
+        row.wrong("accelerator", text("The catalogue knows no figure of {name}", name=entry.id))
     return found
 
 
@@ -129,11 +128,11 @@ def training(row: Cells, book: Catalogue) -> Question | None:
     """A row of training_runs; None when it cannot be asked, with the reasons in its problems."""
     gflops = row.number_of("fwd_gflops_per_sample")
     shape = shape_of(row, forward_flops=None if gflops is None else gflops * 1e9)
-    purpose = row.word("training_mode") or "pretrain"
-    if purpose not in PURPOSES:
+    purpose = read_purpose(row.word("training_mode") or "pretrain")
+    if purpose is None:
         row.wrong(
             "training_mode",
-            text("{value} is no known mode", value=repr(purpose)),
+            text("{value} is no known mode", value=repr(row.word("training_mode"))),
             text("Known are {names}", names=", ".join(PURPOSES)),
         )
     count = row.whole("accel_count")
@@ -144,7 +143,7 @@ def training(row: Cells, book: Catalogue) -> Question | None:
         count = count if count > 1 else TYPICAL_CARDS if shape is None or shape.params > 1e9 else 8
     device = hardware(row, book, precision_of(row, "bf16"), count)
     check_layout(row, given, count)
-    if shape is None or device is None or row.problems:
+    if shape is None or device is None or purpose is None or row.problems:
         return None
     sequence = row.whole_or("seq_len", 0)
     if not sequence:
@@ -154,7 +153,6 @@ def training(row: Cells, book: Catalogue) -> Question | None:
     if tokens is None:
         tokens = _typical_batch(shape, sequence, count)
         assumed.append("global_batch_tokens")
-    mode: Mode = "lora" if purpose == "lora" else "full" if purpose in ("sft", "full") else "pretrain"
     billions, millions = row.number_of("tokens_b"), row.number_of("samples_m")
     return Question(
         row,
@@ -162,7 +160,7 @@ def training(row: Cells, book: Catalogue) -> Question | None:
             architecture=shape,
             hardware=device,
             precision=precision_of(row, "bf16"),
-            mode=mode,
+            mode=MODE_OF.get(purpose, "pretrain"),
             sequence=sequence,
             batch=max(1.0, tokens / sequence),
             tokens=None if billions is None else billions * 1e9,

@@ -50,7 +50,7 @@ class Answer:
 UNKNOWN = frozenset(
     (
         "The catalogue has no accelerator called {name}",
-        "The catalogue knows no peak of {name}",
+        "The catalogue knows no figure of {name}",
         "Nothing says how large the model is",
         "Without output_len there are no tokens to predict",
     )
@@ -140,7 +140,7 @@ def step_deviation(run: Training, known: Constants) -> float:
     """Measured steps are of one chip; another one is less sure by what chips were found to differ."""
     other = 0.0 if run.hardware.chip == STEPS_MEASURED_ON else PRIORS["chip"]
     larger = 0.15 if run.architecture.params > 2e11 else 0.0
-    return math.hypot(known.step_deviation, other, larger)
+    return math.hypot(known.step_deviation, other, larger, run.hardware.peak_deviation)
 
 
 def _memory(row: Cells, book: Catalogue, known: Constants) -> dict[str, Band]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
@@ -198,49 +198,71 @@ class Table:
 
 
 def read_table(content: bytes | str, kind: Kind | None = None) -> Table:
-    """The file's rows. Raises InvalidInput when it is no CSV, or has not the columns of any kind."""
+    """The file's rows, each with what is wrong in it. Raises InvalidInput when the header is no CSV or fits no kind of file."""
     if len(content) > MAX_BYTES:
         raise InvalidInput(text("The file is larger than {most} MiB", most=MAX_BYTES >> 20))
     if isinstance(content, bytes):
-        try:
-            content = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(
-                text("The file is not UTF-8 text: byte {at} is none", at=error.start),
-                hint=text("Save it as CSV in UTF-8"),
-            ) from error
-    reader = csv.reader(io.StringIO(content.removeprefix("\ufeff"), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        found = kind or _kind(header)
-        _check_header(header, found)
-        kept = [(at, name) for at, name in enumerate(header) if name in READ[found]]
-        return Table(found, tuple(_rows(reader, header, kept)))
-    except csv.Error as error:
+        content = content.decode("utf-8-sig", "replace")
+    records = _records(content.removeprefix("\ufeff"))
+    line, header, problem = next(records, (1, [], None))
+    header = [name.strip() for name in header]
+    if problem is not None or any(REPLACED in name for name in header):
         raise InvalidInput(
-            text("Line {line} is not CSV: {reason}", line=reader.line_num, reason=str(error))
-        ) from error
+            text("Line {line} is not CSV: {reason}", line=line, reason=problem or "UTF-8"),
+            hint=text("Save it as CSV in UTF-8"),
+        )
+    found = kind or _kind(header)
+    _check_header(header, found)
+    kept = [(at, name) for at, name in enumerate(header) if name in READ[found]]
+    return Table(found, tuple(_rows(records, header, kept)))
+
+
+REPLACED = "\ufffd"
+"""What stands for bytes that are no UTF-8."""
+MAX_RECORD_LINES = 1_000
+"""Lines that one quoted cell may span: a quote that is never closed must not swallow the rest of the file."""
+
+
+def _records(content: str) -> Iterator[tuple[int, list[str], str | None]]:
+    """(last line, cells, what is wrong) of each record; a line that is no CSV is a record by itself."""
+    lines = list(io.StringIO(content, newline=""))
+    at = 0
+    while at < len(lines):
+        window = range(at, min(at + MAX_RECORD_LINES, len(lines)))
+        reader = csv.reader((lines[number] for number in window), strict=True)
+        try:
+            cells, problem = next(reader), None
+            at += reader.line_num
+        except csv.Error as error:
+            cells, problem = [], str(error)
+            at += 1
+        yield at, cells, problem
 
 
 def _rows(
-    reader: Any,
+    records: Iterator[tuple[int, list[str], str | None]],
     header: list[str],
     kept: list[tuple[int, str]],
 ) -> list[Cells]:
     rows: list[Cells] = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
+    for line, cells, problem in records:
+        if problem is None and not any(cell.strip() for cell in cells):
             continue
         if len(rows) >= MAX_ROWS:
             raise InvalidInput(text("The file has more than {most} rows", most=MAX_ROWS))
-        row = Cells(len(rows), reader.line_num, {})
-        if len(cells) != len(header):
+        row = Cells(len(rows), line, {})
+        if problem is not None:
+            row.wrong(header[0], text("The line is not CSV: {reason}", reason=problem))
+        elif len(cells) != len(header):
             row.wrong(
                 header[min(len(cells), len(header) - 1)],
                 text("The row has {found} cells, the header {wanted}", found=len(cells), wanted=len(header)),
             )
         else:
             row.values = {name: cells[at].strip() for at, name in kept}
+            for name, value in row.values.items():
+                if REPLACED in value:
+                    row.wrong(name, text("The cell is not UTF-8 text"), text("Save it as CSV in UTF-8"))
         rows.append(row)
     return rows
 

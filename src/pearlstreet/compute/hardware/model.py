@@ -45,3 +45,7 @@ class NodeReport:
     pod: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Model of CPU, kernel, drivers: for people to read."""
+    isolation: str = ""
+    """How strongly jobs are isolated from each other (`hardware/isolation.py`); empty: its engine did not say."""
+    isolation_gaps: tuple[Text, ...] = ()
+    """What that isolation leaves open on this machine: for operators to read."""

@@ -23,11 +23,11 @@ from pearlstreet.compute.jobs.limits import time_left_s
 from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobState, StopReason
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
+from pearlstreet.compute.jobs.planning_window import IN_MAX, AccountId
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
 from pearlstreet.compute.jobs.windows.rows import load_reservations
-from pearlstreet.compute.pool.inventory import Node, all_nodes
-from pearlstreet.compute.pool.tables import nodes
+from pearlstreet.compute.pool.inventory import Node, nodes_named
 from pearlstreet.compute.scheduling.plan import Placement, Plan, Wait
 from pearlstreet.compute.scheduling.rows import Quota, Reservation, node_row
 from pearlstreet.ledger.funds import available
@@ -44,16 +44,16 @@ _PLACEMENTS = sa.select(attempts.c.id, attempts.c.placement).where(
     attempts.c.id.in_(sa.bindparam("ids", expanding=True))
 )
 _ALLOCATED = sa.select(allocations).where(allocations.c.node.in_(sa.bindparam("nodes", expanding=True)))
-_CHANGED = sa.select(nodes.c.name, nodes.c.changed_us).where(
-    nodes.c.name.in_(sa.bindparam("nodes", expanding=True))
-)
 _SET_REASON = sa.update(jobs).where(
     jobs.c.id == sa.bindparam("of_job"), jobs.c.state == JobState.QUEUED.value
 )
-IN_MAX = 500
-"""Ids in one IN list."""
+_STATES = sa.select(jobs.c.id).where(
+    jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.state == JobState.QUEUED.value
+)
 REASONS_MAX = 500
 """Changed reasons written in one cycle."""
+CLEARED_MAX = 5_000
+"""Reasons of jobs that left the planner's window, cleared in one cycle."""
 LEASE_S = 30.0
 LOOP = "plan_jobs"
 log = structlog.get_logger("planner")
@@ -84,19 +84,29 @@ class Applier:
     held: dict[str, Sequence[tuple[str, int, int]]] = field(default_factory=dict)
     """Live attempt → (node, cpu_milli, memory_mib) of its tasks: a placement never changes, so it is parsed once."""
     token: str = ""
-    short: dict[str, int] = field(default_factory=dict)
-    """Job → micro-yuan its hold needed and its organisation did not have: not planned again before it has."""
-    broken: dict[str, int] = field(default_factory=dict)
-    """Job whose placement could not be written → when it is tried again."""
+    short: dict[str, tuple[AccountId, int]] = field(default_factory=dict)
+    """Job → its account, and micro-yuan its hold needed and its organisation did not have: not planned again before it has."""
+    broken: dict[str, tuple[AccountId, int]] = field(default_factory=dict)
+    """Job whose placement could not be written → its account, and when it is tried again."""
 
-    def held_back(self, tx: Tx, waiting: Mapping[str, str]) -> set[str]:
-        """Which of the waiting jobs (with their organisations) are not to be planned now: each would keep devices from
-        jobs that can have them."""
-        self.short = {job: micro for job, micro in self.short.items() if job in waiting}
-        self.broken = {job: due_us for job, due_us in self.broken.items() if job in waiting}
-        has = {org: available(tx, org).micro for org in {waiting[job] for job in self.short}}
-        unpaid = {job for job, micro in self.short.items() if has[waiting[job]] < micro}
-        return unpaid | {job for job, due_us in self.broken.items() if due_us > tx.now_us}
+    def held_back(self, tx: Tx) -> dict[str, AccountId]:
+        """Jobs that are not to be planned now, with their accounts: each would keep devices from jobs that can have them."""
+        waiting = self._still_queued(tx, [*self.short, *self.broken])
+        self.short = {job: needed for job, needed in self.short.items() if job in waiting}
+        self.broken = {job: again for job, again in self.broken.items() if job in waiting}
+        has = {org: available(tx, org).micro for org in {account[0] for account, _ in self.short.values()}}
+        unpaid = {job: account for job, (account, micro) in self.short.items() if has[account[0]] < micro}
+        return unpaid | {job: account for job, (account, due_us) in self.broken.items() if due_us > tx.now_us}
+
+    def _still_queued(self, tx: Tx, job_ids: Sequence[str]) -> set[str]:
+        parts = [job_ids[start : start + IN_MAX] for start in range(0, len(job_ids), IN_MAX)]
+        return {row["id"] for part in parts for row in tx.execute(_STATES, {"ids": part}).mappings()}
+
+    def clear_reasons(self, store: Store, job_ids: Sequence[str]) -> None:
+        """Take the reasons out of the rows of jobs that the planner looks at no more; `why` tells that by itself."""
+        for start in range(0, min(len(job_ids), CLEARED_MAX), REASONS_MAX):
+            part = job_ids[start : start + REASONS_MAX]
+            store.write(partial(_clear_reasons, part))
 
     def write(self, store: Store, answer: Plan, background: Background) -> int:
         """Write placements, preemptions and changed reasons; returns how many placements were dropped."""
@@ -135,13 +145,16 @@ class Applier:
 
     def _failed(self, job_id: str, error: Exception, tx: Tx) -> None:
         failures, _ = note_failure(tx, LOOP, job_id, error, gives_up=False)
-        self.broken[job_id] = tx.now_us + int(backoff_s(failures) * US_PER_S)
+        row = tx.first(sa.select(jobs.c.org_id, jobs.c.project_id).where(jobs.c.id == job_id))
+        if row is not None:
+            again_us = tx.now_us + int(backoff_s(failures) * US_PER_S)
+            self.broken[job_id] = ((row["org_id"], row["project_id"]), again_us)
 
     def _placements(self, part: Sequence[Placement], background: Background, tx: Tx) -> int:
         if not self._leads(tx) or not _stands(tx, background):
             return len(part)
         names = {task.node for placement in part for task in placement.tasks}
-        space = Space.of(tx, _present(tx, names, background.nodes), self._held(tx))
+        space = Space.of(tx, nodes_named(tx, names), self._held(tx))
         rows = {
             row["id"]: row
             for row in tx.execute(_JOBS, {"ids": [placement.job_id for placement in part]}).mappings()
@@ -185,7 +198,7 @@ class Applier:
         try:
             hold_id = place_hold(tx, row["org_id"], amount, attempt_id)
         except PaymentRequired as error:
-            self.short[row["id"]] = amount.micro
+            self.short[row["id"]] = ((row["org_id"], row["project_id"]), amount.micro)
             _set_reason(tx, row["id"], "balance", error.message.to_json())
             return False
         attempt = _attempt(
@@ -403,18 +416,16 @@ def _may_resize(tx: Tx, attempt: Row, ask: Mapping[str, Any], tasks: int, window
     )
 
 
-def _present(tx: Tx, names: set[str], known: Mapping[str, Node]) -> list[Node]:
-    """The nodes as their rows say now; those that did not change since the cycle read them are not parsed again."""
-    rows = tx.execute(_CHANGED, {"nodes": sorted(names)}).all()
-    if all(row.name in known and known[row.name].changed_us == row.changed_us for row in rows):
-        return [known[row.name] for row in rows]
-    return [node for node in all_nodes(tx) if node.report.name in names]
-
-
 def _reasons(waits: Sequence[Wait], tx: Tx) -> None:
     for wait in waits:
         reason = text("{why}. {unblock}.", why=wait.reason.message, unblock=wait.reason.unblock)
         _set_reason(tx, wait.job_id, wait.reason.code.value, reason.to_json())
+
+
+def _clear_reasons(job_ids: Sequence[str], tx: Tx) -> None:
+    none = {"reason_code": None, "reason": sa.null()}
+    here = jobs.c.id.in_(job_ids) & (jobs.c.state == JobState.QUEUED.value)
+    tx.execute(sa.update(jobs).where(here).values(**none))
 
 
 def _set_reason(tx: Tx, job_id: str, code: str, reason: Row) -> None:

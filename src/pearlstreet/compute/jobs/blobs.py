@@ -17,6 +17,9 @@ from pearlstreet.base.units import format_bytes
 CHUNK = 1 << 20
 FREE_BYTES_MIN = 256 << 20
 """Uploads are refused when less than this would stay free: the database's own disk must never fill up."""
+HOLE_BYTES_MIN = 4096
+"""Chunks of zeros of at least a block become holes: what was sparse takes no more room here than where it came from."""
+_ZEROS = bytes(CHUNK)
 _NAME = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -57,7 +60,11 @@ class Blobs:
                         )
                     self._check_space()
                     digest.update(chunk)
-                    file.write(chunk)
+                    if _is_hole(chunk):
+                        file.seek(len(chunk), os.SEEK_CUR)
+                    else:
+                        file.write(chunk)
+                file.truncate(size)
                 file.flush()
                 os.fsync(file.fileno())
             self._publish(temporary, digest.hexdigest())
@@ -99,3 +106,8 @@ class Blobs:
                 hint=text("Free space on the data folder's disk, then repeat the command"),
                 retry_after_s=60,
             )
+
+
+def _is_hole(chunk: bytes) -> bool:
+    """Whether a chunk is all zeros and worth a hole. Compares memory: counting bytes would cost as much as the digest."""
+    return HOLE_BYTES_MIN <= len(chunk) <= CHUNK and chunk[0] == 0 and chunk == _ZEROS[: len(chunk)]

@@ -12,12 +12,17 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError, Unavailable
 from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.base.units import GIB, format_bytes
 from pearlstreet.compute.engines.protocol import Engine, OutputFile
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.blobs import CHUNK, Blob, Blobs
-from pearlstreet.compute.jobs.model import AttemptState
-from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.model import AttemptState, JobState
+from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
+from pearlstreet.compute.jobs.spec.model import JobLimits
 from pearlstreet.compute.jobs.spec.patterns import is_kept
+from pearlstreet.compute.jobs.storage.levels import change_level
+from pearlstreet.compute.jobs.storage.quota import StorageLimit, storage_limits, tightest
+from pearlstreet.compute.jobs.storage.retention_rules import expiry_us
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
@@ -30,6 +35,11 @@ LANES, WORKERS = 4, 4
 has nothing large."""
 RETRY_S = 5.0
 DISK_RETRY_S = 60.0
+ROOM_RETRY_S = 60.0
+STORAGE_FULL = "storage_full"
+"""Reason code of a job that has finished and waits for room for its outputs."""
+WAITING_MAX = 4
+"""Jobs of one organisation that may wait for room, each with its outputs on the machine's disk; more are refused."""
 GIVE_UP_S = 86_400.0
 """A job is not kept from its end longer than this by an engine that does not answer or a disk that is full."""
 
@@ -40,6 +50,10 @@ class _Kept:
     problem: Text | None = None
     again_s: float | None = None
     """Not all was there to be read: everything is tried again after this."""
+    is_refused: bool = False
+    """A limit kept outputs from being kept: the job cannot have succeeded."""
+    lacks_room: bool = False
+    """It is the storage quota, beyond which even the allowance of one disk limit is used up."""
 
 
 def collect_loop(runtime: Runtime) -> Loop:
@@ -48,10 +62,11 @@ def collect_loop(runtime: Runtime) -> Loop:
         name="collect_outputs",
         table=attempts,
         conditions=(attempts.c.state == AttemptState.COLLECTING.value,),
-        load=_load,
+        account=attempts.c.org_id,
+        load=partial(_load, runtime.settings),
         decide=lambda row, now_us: row,
         act=partial(_collect, runtime),
-        apply=_apply,
+        apply=partial(_apply, runtime.settings),
         hints=(lifecycle.COLLECT,),
         interval_s=2.0,
         lease_s=1800,
@@ -61,7 +76,7 @@ def collect_loop(runtime: Runtime) -> Loop:
     )
 
 
-def _load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
+def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
     parent = jobs.alias("parent")
     query = (
         sa.select(attempts, sa.func.coalesce(jobs.c.spec, parent.c.spec).label("spec"))
@@ -69,7 +84,12 @@ def _load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
         .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
         .where(attempts.c.id.in_(ids))
     )
-    return {row["id"]: dict(row) for row in tx.rows(query)}
+    return {row["id"]: {**row, "room": _room(tx, settings, row)} for row in tx.rows(query)}
+
+
+def _room(tx: Tx, settings: JobsSettings, attempt: Row) -> StorageLimit | None:
+    """The storage limit that leaves least room for the outputs of a job; None: there is none."""
+    return tightest(storage_limits(tx, settings, attempt["org_id"], attempt["project_id"]))
 
 
 def _collect(runtime: Runtime, row: Row) -> _Kept:
@@ -79,20 +99,47 @@ def _collect(runtime: Runtime, row: Row) -> _Kept:
         return _Kept(problem=listed.reason)
     if not isinstance(listed, Done):
         return _Kept(problem=listed.reason, again_s=RETRY_S)
-    blobs, left = Blobs(runtime.folders.blobs), runtime.settings.artefacts_bytes_max
+    wanted, room = _wanted(listed.value, row["spec"]), row["room"]
+    most = outputs_bytes_max(runtime.settings, row["spec"])
+    size = min(sum(file.size_bytes for file in wanted), most)
+    if room is not None and size > room.left + most:
+        return _Kept(problem=_no_room(room, size), again_s=ROOM_RETRY_S, is_refused=True, lacks_room=True)
+    return _keep_files(runtime, engine, row, wanted)
+
+
+def _no_room(room: StorageLimit, size: int) -> Text:
+    return text(
+        "{owner} stores {used} of at most {limit}, so {size} of outputs do not fit; delete what is not needed",
+        owner=room.owner,
+        used=format_bytes(room.used),
+        limit=format_bytes(room.limit),
+        size=format_bytes(size),
+    )
+
+
+def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> _Kept:
+    """Copy outputs into blobs until a limit is reached; what is beyond it is named, never left out silently."""
+    blobs, limit = Blobs(runtime.folders.blobs), outputs_bytes_max(runtime.settings, row["spec"])
+    left = limit
     kept: list[tuple[str, Blob]] = []
     lost: list[tuple[str, Text]] = []
-    wanted = _wanted(listed.value, row["spec"])
-    for file in wanted[:FILES_MAX]:
-        if len(file.path) > PATH_MAX:
-            lost.append((file.path[:80], text("its path is longer than {most} characters", most=PATH_MAX)))
+    refused: list[tuple[str, Text]] = []
+    for file in wanted:
+        if (problem := file.problem or _path_problem(file)) is not None:
+            (refused if file.stands_for_more else lost).append((file.path[:80], problem))
+            continue
+        if len(kept) >= FILES_MAX:
+            refused.append((file.path, text("at most {most} files are kept", most=FILES_MAX)))
+            continue
+        if file.size_bytes > left:
+            refused.append((file.path, _too_large(file, limit)))
             continue
         try:
             blob = blobs.keep(
                 _chunks(runtime, engine, row["id"], file), f"{row['id']}-{len(kept)}", limit_bytes=left
             )
-        except _Unreadable as refused:
-            lost.append((file.path, refused.reason))
+        except _Unreadable as error:
+            lost.append((file.path, error.reason))
             continue
         except _Interrupted as stop:
             return _Kept(tuple(kept), stop.reason, RETRY_S)
@@ -103,11 +150,31 @@ def _collect(runtime: Runtime, row: Row) -> _Kept:
             continue
         kept.append((file.path, blob))
         left -= blob.size_bytes
-    lost += [(file.path, text("at most {most} are kept", most=FILES_MAX)) for file in wanted[FILES_MAX:]]
-    return _Kept(tuple(kept), _told(lost))
+    return _Kept(tuple(kept), _summary(refused + lost), is_refused=bool(refused))
 
 
-def _told(lost: Sequence[tuple[str, Text]]) -> Text | None:
+def outputs_bytes_max(settings: JobsSettings, spec: Row | None) -> int:
+    """Bytes of outputs that are kept of one attempt: its disk limit, and no more than the center's own limit."""
+    limits = (spec or {}).get("limits") or {}
+    disk_gib = float(limits.get("disk_gib", JobLimits().disk_gib))
+    return min(int(disk_gib * GIB), settings.artefacts_bytes_max)
+
+
+def _path_problem(file: OutputFile) -> Text | None:
+    if len(file.path) > PATH_MAX:
+        return text("its path is longer than {most} characters", most=PATH_MAX)
+    return None
+
+
+def _too_large(file: OutputFile, limit: int) -> Text:
+    return text(
+        "its apparent size is {size}; of one job {limit} of outputs are kept",
+        size=format_bytes(file.size_bytes),
+        limit=format_bytes(limit),
+    )
+
+
+def _summary(lost: Sequence[tuple[str, Text]]) -> Text | None:
     if not lost:
         return None
     path, reason = lost[0]
@@ -121,7 +188,7 @@ def _told(lost: Sequence[tuple[str, Text]]) -> Text | None:
 
 def _wanted(files: Sequence[OutputFile], spec: Row | None) -> list[OutputFile]:
     patterns = tuple((spec or {}).get("outputs") or ())
-    return [file for file in files if is_kept(patterns, file.path)]
+    return [file for file in files if file.problem is not None or is_kept(patterns, file.path)]
 
 
 class _Unreadable(Exception):
@@ -154,10 +221,19 @@ def _chunks(runtime: Runtime, engine: Engine, attempt_id: str, file: OutputFile)
         yield answer.value
 
 
-def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, kept: _Kept) -> int | None:
+def _apply(
+    settings: JobsSettings, tx: Tx, row_id: str, token: str, context: Row, decision: Row, kept: _Kept
+) -> int | None:
     ended_us = context["ended_us"] or tx.now_us
-    if kept.again_s is not None and tx.now_us < ended_us + int(GIVE_UP_S * US_PER_S):
+    waits = kept.again_s is not None and tx.now_us < ended_us + int(GIVE_UP_S * US_PER_S)
+    if kept.lacks_room and kept.problem is not None:
+        waits = waits and _may_wait(tx, context, kept.problem)
+    elif _was_filled(tx, settings, context, kept):
+        return tx.now_us
+    if waits and kept.again_s is not None:
         return tx.now_us + int(kept.again_s * US_PER_S)
+    wish = (context["spec"] or {}).get("outputs_kept_days")
+    expires_us = expiry_us(tx, settings, context["org_id"], context["project_id"], wish)
     rows = [
         {
             "id": tx.new_id("art"),
@@ -168,17 +244,44 @@ def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, kept: _
             "size_bytes": blob.size_bytes,
             "sha256": blob.sha256,
             "at_us": tx.now_us,
+            "expires_us": expires_us,
         }
         for path, blob in kept.files
     ]
     if rows:
         tx.execute(sa.insert(artefacts), rows)
+        size = sum(blob.size_bytes for _, blob in kept.files)
+        change_level(tx, context["org_id"], context["project_id"], size)
     if kept.problem is not None:
-        told = kept.problem
+        message = kept.problem
         if context["message"] is not None:
-            told = text("{first}; {then}", first=from_json(context["message"]), then=told)
-        tx.execute(sa.update(attempts).where(attempts.c.id == row_id).values(message=told.to_json()))
+            message = text("{first}; {then}", first=from_json(context["message"]), then=message)
+        tx.execute(sa.update(attempts).where(attempts.c.id == row_id).values(message=message.to_json()))
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == row_id))
     if attempt is not None:
-        lifecycle.end_collected(tx, attempt)
+        lifecycle.end_collected(tx, attempt, outputs_refused=kept.is_refused)
     return None
+
+
+def _was_filled(tx: Tx, settings: JobsSettings, context: Row, kept: _Kept) -> bool:
+    """Whether others took the room while these files were copied: then it is decided anew."""
+    room = _room(tx, settings, context)
+    if room is None or kept.again_s is not None or not kept.files:
+        return False
+    size = sum(blob.size_bytes for _, blob in kept.files)
+    return size > room.left + outputs_bytes_max(settings, context["spec"])
+
+
+def _may_wait(tx: Tx, context: Row, problem: Text) -> bool:
+    """Whether a job may wait for room, which it then says as its reason."""
+    is_waiting = (
+        (jobs.c.org_id == context["org_id"])
+        & (jobs.c.state == JobState.FINISHING.value)
+        & (jobs.c.reason_code == STORAGE_FULL)
+        & (jobs.c.id != context["job_id"])
+    )
+    if (tx.scalar(sa.select(sa.func.count()).select_from(jobs).where(is_waiting)) or 0) >= WAITING_MAX:
+        return False
+    reason = {"reason_code": STORAGE_FULL, "reason": problem.to_json()}
+    tx.execute(sa.update(jobs).where(jobs.c.id == context["job_id"]).values(**reason))
+    return True

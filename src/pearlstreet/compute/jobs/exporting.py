@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.model import Ask
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.reach import visible_rows
 from pearlstreet.tenancy.tables import orgs, projects
 
 _parent = jobs.alias("parent")
@@ -82,10 +82,7 @@ def _statement(
         .where(jobs.c.started_us.is_not(None), jobs.c.ended_us.is_not(None), jobs.c.array_size.is_(None))
         .order_by(jobs.c.id)
     )  # fmt: skip
-    if org is not None:
-        found = found.where(jobs.c.org_id == find_org(tx, actor, org, "jobs:read").id)
-    elif (mine := actor.orgs_with("jobs:read")) is not None:
-        found = found.where(jobs.c.org_id.in_(sorted(mine)))
+    found = found.where(visible_rows(tx, actor, "jobs:read", jobs, org=org))
     if since_us is not None:
         found = found.where(jobs.c.submitted_us >= since_us)
     if until_us is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import Engine, LogChunk, MetricSample
 from pearlstreet.compute.jobs.model import ENDED, AttemptState, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import find_job, latest_attempt
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -68,6 +69,90 @@ def read_log(
     return LogChunk(
         chunk.data, chunk.next_offset, chunk.dropped_bytes, chunk.ended or (settled and not chunk.data)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """Where a follower of a task's log stands. Whoever makes one has checked that the job may be read."""
+
+    job_id: str
+    attempt_id: str | None
+    """None: the job had no attempt yet."""
+    rank: int
+    offset: int
+
+
+def read_positions(
+    store: Store, runtime: Runtime, positions: Sequence[LogPosition], limit: int
+) -> Sequence[tuple[LogPosition, LogChunk]]:
+    """Read on at many positions with one look at the database; each with where it now stands.
+
+    A position without an attempt takes the job's newest. An engine that does not answer gives nothing new.
+    """
+    states = store.read(lambda tx: _log_states(tx, positions))
+    return [_read_position(runtime, states, position, limit) for position in positions]
+
+
+@dataclass(frozen=True, slots=True)
+class _LogStates:
+    over: frozenset[str]
+    """Jobs that have ended, or are gone."""
+    newest: Mapping[str, str]
+    """Job → its newest attempt, of those asked without one."""
+    engines: Mapping[str, tuple[str, bool]]
+    """Attempt → (its engine, whether it has ended)."""
+
+
+def _log_states(tx: Tx, positions: Sequence[LogPosition]) -> _LogStates:
+    wanted = sorted({position.job_id for position in positions})
+    waiting = sorted({position.job_id for position in positions if position.attempt_id is None})
+    known = {
+        row["id"]: row["state"]
+        for part in _parts(wanted)
+        for row in tx.rows(sa.select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(part)))
+    }
+    over = {job for job in wanted if job not in known or JobState(known[job]) in ENDED}
+    newest = {
+        row["job_id"]: row["id"]
+        for part in _parts(waiting)
+        for row in tx.rows(
+            sa.select(attempts.c.job_id, attempts.c.id)
+            .where(attempts.c.job_id.in_(part))
+            .order_by(attempts.c.number)
+        )
+    }
+    ids = {position.attempt_id for position in positions if position.attempt_id is not None}
+    engines = {
+        row["id"]: (row["engine"], row["state"] == AttemptState.ENDED.value)
+        for part in _parts(sorted({*ids, *newest.values()}))
+        for row in tx.rows(
+            sa.select(attempts.c.id, attempts.c.engine, attempts.c.state).where(attempts.c.id.in_(part))
+        )
+    }
+    return _LogStates(frozenset(over), newest, engines)
+
+
+def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + 500] for start in range(0, len(ids), 500))
+
+
+def _read_position(
+    runtime: Runtime, states: _LogStates, position: LogPosition, limit: int
+) -> tuple[LogPosition, LogChunk]:
+    attempt_id = position.attempt_id or states.newest.get(position.job_id)
+    nothing = LogChunk(b"", position.offset, ended=position.job_id in states.over)
+    if attempt_id is None:
+        return position, nothing
+    position = replace(position, attempt_id=attempt_id)
+    engine, settled = states.engines.get(attempt_id, ("", True))
+    if engine not in runtime.engines:
+        return position, LogChunk(b"", position.offset, ended=True)
+    answer = runtime.engines[engine].read_log(attempt_id, position.rank, offset=position.offset, limit=limit)
+    if not isinstance(answer, Done):
+        return position, LogChunk(b"", position.offset, ended=settled)
+    chunk = answer.value
+    ended = chunk.ended or (settled and not chunk.data)
+    return replace(position, offset=chunk.next_offset), replace(chunk, ended=ended)
 
 
 def read_metrics(

@@ -15,7 +15,7 @@ from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.reach import visible_rows
 
 ROWS_MAX = 20_000
 """Of one kind, newest first: a busier center's chart begins later."""
@@ -108,10 +108,7 @@ def hourly_now(store: Store, actor: Actor, *, org: str | None = None) -> int:
 
 
 def _visible(tx: Tx, actor: Actor, org: str | None, table: sa.Table) -> list[sa.ColumnElement[bool]]:
-    if org is not None:
-        return [table.c.org_id == find_org(tx, actor, org, "jobs:read").id]
-    orgs = actor.orgs_with("jobs:read")
-    return [] if orgs is None else [table.c.org_id.in_(sorted(orgs))]
+    return [visible_rows(tx, actor, "jobs:read", table, org=org)]
 
 
 def _attempts(tx: Tx, visible: Sequence[sa.ColumnElement[bool]], since_us: int) -> Sequence[Row]:

@@ -44,9 +44,6 @@ WATCH = "watch"
 COLLECT = "collect"
 NODES = "nodes"
 """An engine lost work: its machines may be gone, and are looked at before more is sent to them."""
-STARTING_MAX_S = 3600.0
-"""An engine that has an attempt, of a job or of a build, but never gets it to run (files are put in place meanwhile) has so
-long. Then it is stopped and planned, or built, anew."""
 
 # Built once: to build a statement costs far more than to run it.
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
@@ -71,6 +68,8 @@ def _count(source: str, target: str) -> sa.Update:
 ENGINE_FAILURES_MAX = 5
 """Attempts lost to the platform after which a job fails instead of going back to the queue once more."""
 
+OUTPUTS_REFUSED = "outputs_refused"
+"""Reason code of a job whose command succeeded, but whose outputs are beyond a limit."""
 
 Ended = tuple[str, JobState]
 """A job that has just ended, and how."""
@@ -266,18 +265,23 @@ def _why_stopped(row: Row, attempt: Row) -> Text | None:
     return from_json(row["reason"]) if attempt["stop_reason"] is not None and row["reason"] else None
 
 
-def end_collected(tx: Tx, attempt: Row) -> None:
-    """Results are kept: the attempt is over and its job moves on."""
+def end_collected(tx: Tx, attempt: Row, *, outputs_refused: bool = False) -> None:
+    """Results are kept: the attempt is over and its job moves on. `outputs_refused`: a limit kept some from being kept."""
     transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.COLLECTING, AttemptEvent.END)
     tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(due_us=None))
     message = from_json(attempt["message"]) if attempt["message"] else None
-    finish_job(tx, job_row(tx, attempt["job_id"]), attempt, message)
+    row = job_row(tx, attempt["job_id"])
+    finish_job(tx, row, attempt, message, outputs_refused=outputs_refused)
 
 
-def finish_job(tx: Tx, row: Row, attempt: Row, message: Text | None) -> None:
+def finish_job(
+    tx: Tx, row: Row, attempt: Row, message: Text | None, *, outputs_refused: bool = False
+) -> None:
     """Where an ended attempt leads its job: success, failure, cancelled, or back to the queue."""
     ours = attempt["end_reason"] in (None, EndReason.ENGINE_LOST.value)
     verdict = decide_end(row, attempt, lost=_lost(tx, row["id"]) if ours else 0)
+    if outputs_refused and verdict.event is JobEvent.SUCCEED:
+        verdict = Verdict(JobEvent.FAIL, OUTPUTS_REFUSED)  # jobs that need its outputs must not start
     message = message or _why_stopped(row, attempt)
     if verdict.event is JobEvent.REQUEUE:
         counted = {"failures": row["failures"] + 1} if verdict.counts else {}

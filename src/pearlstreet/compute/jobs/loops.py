@@ -8,6 +8,7 @@ from pearlstreet.compute.jobs.metering import meter_loop
 from pearlstreet.compute.jobs.planning import plan_loop
 from pearlstreet.compute.jobs.preparing import prepare_loop
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.storage.loop import storage_loop
 from pearlstreet.compute.jobs.sweeping import inventory_loop, sweep_loop
 from pearlstreet.compute.jobs.watching import start_loop, stop_loop, watch_loop
 from pearlstreet.compute.jobs.whatif.loop import what_if_loop
@@ -26,6 +27,7 @@ def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
         stop_loop(runtime),
         collect_loop(runtime),
         meter_loop(runtime),
+        storage_loop(),
         deadline_loop(runtime),
         window_loop(runtime),
         what_if_loop(runtime),

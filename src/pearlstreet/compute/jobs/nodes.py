@@ -13,6 +13,7 @@ from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.reach import visible_rows
 
 
 @dataclass(slots=True)
@@ -50,9 +51,10 @@ def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
 
 def find_jobs(store: Store, actor: Actor, ids: Sequence[str]) -> Sequence[JobView]:
     """Those of the jobs that the actor may see, newest first."""
-    visible = actor.orgs_with("jobs:read")
     columns = [column for column in jobs.c if column.name != "spec"]
     found = sa.select(*columns).where(jobs.c.id.in_(ids)).order_by(jobs.c.id.desc())
-    if visible is not None:
-        found = found.where(jobs.c.org_id.in_(sorted(visible)))
-    return [job_view(row) for row in store.read(lambda tx: tx.rows(found))]
+
+    def query(tx: Tx) -> Sequence[JobView]:
+        return [job_view(row) for row in tx.rows(found.where(visible_rows(tx, actor, "jobs:read", jobs)))]
+
+    return store.read(query)

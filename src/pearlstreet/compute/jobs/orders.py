@@ -73,6 +73,7 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
             grace_s=spec.limits.grace_s,
         ),
         simulate_s=_simulated_s(tx, attempt, ask),
+        minimum_isolation=runtime.settings.minimum_isolation,
     )
 
 

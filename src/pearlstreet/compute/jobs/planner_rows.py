@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs.limits import time_left_s
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, StopReason
+from pearlstreet.compute.jobs.queue_limits import QUEUED_JOBS
+from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
 from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
@@ -61,6 +64,8 @@ class LiveAttempts:
     """
 
     known: dict[str, RunningAttempt] = field(default_factory=dict)
+    _limit_us: dict[str, int] = field(default_factory=dict)
+    """Attempt → its time limit on the clock."""
 
     def load(self, tx: Tx, predict: Predict = lambda *_: None) -> list[RunningAttempt]:
         """All of them, as of now; what is new with a prediction."""
@@ -70,17 +75,19 @@ class LiveAttempts:
         for row_id in resized - told:
             self.known.pop(row_id, None)  # its placement says since when it was stopped how it goes on
         self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
+        self._limit_us = {row_id: self._limit_us[row_id] for row_id in self.known}
         unknown = [row.id for row in rows if row.id not in self.known]
         for start in range(0, len(unknown), CHUNK):
             for whole in tx.execute(_WHOLE, {"ids": unknown[start : start + CHUNK]}).mappings():
-                self.known[whole["id"]] = _running(whole, predict)
+                self.known[whole["id"]] = one = _running(whole, predict)
+                self._limit_us[one.id] = (one.expected_end_us or 0) - one.started_us
         for row in rows:
             kept, started_us = self.known[row.id], row.started_us or row.placed_us
             ending = row.stop_reason is not None
-            if kept.started_us != started_us or kept.ending != ending:
-                lasts_us = (kept.expected_end_us or 0) - kept.started_us
+            end_us = self._limit_us[row.id] + _expected_start_us(row, tx.now_us)
+            if (kept.started_us, kept.expected_end_us, kept.ending) != (started_us, end_us, ending):
                 self.known[row.id] = replace(
-                    kept, started_us=started_us, expected_end_us=started_us + lasts_us, ending=ending
+                    kept, started_us=started_us, expected_end_us=end_us, ending=ending
                 )
         return [*self.known.values(), *self._kept(tx, predict)]
 
@@ -92,6 +99,17 @@ class LiveAttempts:
             rows = tx.execute(_WHOLE, {"ids": ids[start : start + CHUNK]}).mappings()
             found += (_running(whole, predict) for whole in rows)
         return [replace(one, tasks=()) for one in found if one.resumes_tasks]
+
+
+def _expected_start_us(row: Any, now_us: int) -> int:
+    """Return when an attempt started or, while it has not, when it is expected to: after as long again as it has waited.
+
+    The time limit counts from the start. Counted from the placement, an attempt that its engine is slow to start looked
+    overdue, its devices about to be free, and nothing was backfilled onto idle devices beside it for up to an hour.
+    """
+    if row.started_us is not None:
+        return int(row.started_us)
+    return int(now_us + max(0, now_us - row.placed_us))
 
 
 def user_of(owner: str) -> str:
@@ -197,7 +215,7 @@ def with_devices_in_use(rows: Sequence[NodeRow], running: Iterable[RunningAttemp
 
 
 def load_quotas(tx: Tx) -> list[Quota]:
-    """Limits as the planner knows them."""
+    """Limits as the planner knows them; those on queued jobs hold at submit."""
     return [
         Quota(
             org=row["org_id"],
@@ -207,5 +225,5 @@ def load_quotas(tx: Tx) -> list[Quota]:
             maximum=row["maximum"],
             borrow=row["borrow"],
         )
-        for row in tx.rows(sa.select(quotas))
+        for row in tx.rows(sa.select(quotas).where(quotas.c.resource.not_in((QUEUED_JOBS, STORAGE))))
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.asking import device_hours
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
-from pearlstreet.compute.jobs.model import Ask, JobState
+from pearlstreet.compute.jobs.model import Ask
 from pearlstreet.compute.jobs.planner_rows import (
     LiveAttempts,
     Resumes,
@@ -26,6 +26,7 @@ from pearlstreet.compute.jobs.planner_rows import (
     user_of,
     with_devices_in_use,
 )
+from pearlstreet.compute.jobs.planning_window import PlanningWindow, load_window, with_reasons
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -49,25 +50,7 @@ from pearlstreet.compute.scheduling.site import Site
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
-from pearlstreet.tenancy.model import Standing
-from pearlstreet.tenancy.tables import orgs
 
-WAITING_MAX = 20_000
-"""Waiting jobs looked at in one cycle, by priority and age; the rest keep their last reason."""
-_SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
-"""Their jobs wait; what runs goes on."""
-_COLUMNS = (
-    jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
-    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.queue,
-    jobs.c.served_device_us, jobs.c.attempts,
-)  # fmt: skip
-_WAITING = (
-    sa.select(*_COLUMNS)
-    .where(jobs.c.state == JobState.QUEUED.value, jobs.c.blocked == 0, jobs.c.array_size.is_(None))
-    .where(jobs.c.not_before_us <= sa.bindparam("now_us"), jobs.c.org_id.not_in(_SUSPENDED))
-    .order_by(jobs.c.priority.desc(), jobs.c.submitted_us)
-    .limit(WAITING_MAX)
-)
 log = structlog.get_logger("planner")
 
 
@@ -89,6 +72,9 @@ class _State:
     """What one cycle read."""
 
     nodes: list[Node]
+    window: PlanningWindow
+    outdated: Collection[str]
+    """Jobs that wait outside the window with a reason of the time when they were inside it."""
     waiting: list[WaitingJob]
     running: list[RunningAttempt]
     codes: Mapping[str, str | None]
@@ -128,13 +114,14 @@ class LivePlanner:
         began_s = store.clock.monotonic_s()
         state = store.read(self._load)
         self.revision += 1
+        self.applier.clear_reasons(store, sorted(state.outdated))
         snapshot = self._snapshot(store, state)
         if not state.waiting and not _may_grow(state):
-            self.runtime.board.post(snapshot, {})
+            self.runtime.board.post(snapshot, {}, state.window)
             return False
         answer = plan(snapshot, state.policy.planner, tells=True)
         self.site = snapshot.site
-        self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits})
+        self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits}, state.window)
         nodes = {node.report.name: node for node in state.nodes}
         background = Background(self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations)
         self.runtime.decisions.take(store, snapshot, state.policy.planner, answer, state.policy.number)
@@ -150,11 +137,16 @@ class LivePlanner:
 
     def _load(self, tx: Tx) -> _State:
         self.ended.learn(tx)
-        waiting, codes = self._load_waiting(tx)
+        held_back = self.applier.held_back(tx)
+        window = load_window(tx, held_back)
+        outdated = self._outdated(tx, window) - held_back.keys()
+        waiting, codes = self._load_waiting(tx, window)
         nodes = all_nodes(tx)
         rates = rates_by_model(nodes, latest_benchmarks(tx))
         return _State(
             nodes=nodes,
+            window=window,
+            outdated=outdated,
             waiting=waiting,
             running=self.live.load(tx, self.ended.predict),
             codes=codes,
@@ -168,19 +160,23 @@ class LivePlanner:
             prices=_prices(tx, rates),
         )
 
-    def _load_waiting(self, tx: Tx) -> tuple[list[WaitingJob], dict[str, str | None]]:
-        found = tx.execute(_WAITING, {"now_us": tx.now_us}).all()
+    def _outdated(self, tx: Tx, window: PlanningWindow) -> set[str]:
+        """Jobs that were in the window in the cycle before, or before a restart, and carry a reason from then."""
+        before = None if self.revision == 0 else self.queue.keys() - window.ids
+        return {job_id for job_id in with_reasons(tx, before) if job_id not in window.ids}
+
+    def _load_waiting(self, tx: Tx, window: PlanningWindow) -> tuple[list[WaitingJob], dict[str, str | None]]:
+        found = window.rows
         self._learn_asks(tx, {row.array_id or row.id for row in found})
         waiting: list[WaitingJob] = []
         codes: dict[str, str | None] = {}
-        held_back = self.applier.held_back(tx, {row.id: row.org_id for row in found})
         kept = self.queue if self.generation == self.ended.generation else {}
         self.queue, self.generation = {}, self.ended.generation
         guesses: dict[tuple[object, ...], Prediction | None] = {}
         resumes = load_resumes(tx, self._elastic(found))
         for row in found:
             ask = self.asks.get(row.array_id or row.id)
-            if ask is None or row.id in held_back:
+            if ask is None:
                 continue
             codes[row.id] = row.reason_code
             job = kept.get(row.id)

@@ -9,6 +9,7 @@ from pearlstreet.base.outcome import Done
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.hardware.normalise import Capacity, NormalisedRate
 from pearlstreet.compute.jobs.capacity import cpu_pflops, pool_capacity, rates_by_model
+from pearlstreet.compute.jobs.isolation import read_nodes
 from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.pool import inventory
@@ -53,7 +54,7 @@ def look(store: Store, actor: Actor, runtime: Runtime) -> PoolView:
     benchmarks, uses = store.read(lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx)))
     live: dict[str, NodeReport] = {}
     for engine in runtime.engines.values():
-        seen = engine.nodes()
+        seen = read_nodes(engine, runtime.settings.minimum_isolation)
         live |= {report.name: report for report in seen.value} if isinstance(seen, Done) else {}
     shown = [inventory.with_readings(node, live.get(node.report.name)) for node in found]
     return PoolView(

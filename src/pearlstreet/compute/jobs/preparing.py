@@ -23,6 +23,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError, Unavailable
 from pearlstreet.base.outcome import Done, Refused, Unknown
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.orders import TOO_WEAK
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
@@ -36,7 +37,7 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.environments.spec import EnvironmentSpec, build_command, environment_of
-from pearlstreet.compute.jobs.lifecycle import STARTING_MAX_S
+from pearlstreet.compute.jobs.isolation import read_nodes
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.sources import fetch_command
 from pearlstreet.compute.jobs.spec.model import GitSource, JobSpec
@@ -136,12 +137,15 @@ def ready_folders(tx: Tx, runtime: Runtime, ids: Mapping[str, str]) -> dict[str,
 
 def prepare_loop(runtime: Runtime) -> Loop:
     """Builds environments and fetches sources."""
+    late_us = runtime.settings.starting_max_s * US_PER_S
     return RowLoop[Row, Row, "_Step"](
         name="prepare",
         table=preparations,
         conditions=(preparations.c.state.in_((WANTED, BUILDING)),),
+        # What is being built is looked at every time: its slot is free for the others only once its end was seen.
+        account=sa.case((preparations.c.state == BUILDING, preparations.c.id), else_=preparations.c.org_id),
         load=partial(_load, runtime.settings.preparations_at_once),
-        decide=lambda row, now_us: {**row, "late": now_us - row["at_us"] > STARTING_MAX_S * US_PER_S},
+        decide=lambda row, now_us: {**row, "late": now_us - row["at_us"] > late_us},
         act=partial(_act, runtime),
         apply=_apply,
         hints=(PREPARE,),
@@ -196,7 +200,7 @@ def _act(runtime: Runtime, row: Row) -> _Step:
 
 
 def _start(runtime: Runtime, engine: Engine, row: Row) -> _Step:
-    nodes = engine.nodes()
+    nodes = read_nodes(engine, runtime.settings.minimum_isolation)
     healthy = [node for node in nodes.value if node.healthy] if isinstance(nodes, Done) else []
     if not healthy:
         return _Step(WANTED)
@@ -207,7 +211,7 @@ def _start(runtime: Runtime, engine: Engine, row: Row) -> _Step:
     except PearlError as error:
         return _Step(FAILED, error.message)
     outcome = engine.start(order)
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, Refused) and outcome.code != TOO_WEAK:
         return _Step(FAILED, outcome.reason)
     return _Step(BUILDING if isinstance(outcome, Done | Unknown) else WANTED)
 
@@ -251,6 +255,7 @@ def _order(runtime: Runtime, row: Row, node: NodeReport) -> AttemptOrder:
         network="internet",
         limits=Limits(time_s=BUILD_LIMIT_S, disk_gib=30.0),
         purpose="environment" if row["kind"] == "environment" else "source",
+        minimum_isolation=runtime.settings.minimum_isolation,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,13 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import GIB
 from pearlstreet.compute.jobs.fairness import half_life_s, load_accounts
 from pearlstreet.compute.jobs.lifecycle import PLAN
+from pearlstreet.compute.jobs.queue_limits import CENTER_MAX, QUEUED_JOBS, RESERVE, count_queued
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.storage.levels import stored_bytes
+from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.compute.jobs.tables import quotas, shares
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
 from pearlstreet.compute.scheduling.model import Snapshot
@@ -24,6 +28,7 @@ from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org, find_project
+from pearlstreet.tenancy.reach import visible_rows
 
 MOST = 1e9
 WEIGHT_MOST = 1e6
@@ -31,7 +36,10 @@ WEIGHT_MOST = 1e6
 
 @dataclass(frozen=True, slots=True)
 class QuotaWish:
-    """A limit on one resource: `pflops`, `cards`, `cpus` or `cards:<model words>`."""
+    """A limit on one resource: `pflops`, `cards`, `cpus`, `cards:<model words>`, `queued_jobs` or `storage` (GiB).
+
+    Of waiting jobs and storage there is a maximum only.
+    """
 
     resource: str
     guaranteed: float | None = None
@@ -95,8 +103,8 @@ def list_quotas(store: Store, actor: Actor, org: str | None = None) -> Sequence[
 
     def query(tx: Tx) -> Sequence[QuotaRow]:
         found = sa.select(quotas).order_by(quotas.c.org_id, quotas.c.project_id, quotas.c.resource)
-        condition = _visible(tx, actor, org, quotas)
-        return [_quota(row) for row in tx.rows(found if condition is None else found.where(condition))]
+        visible = visible_rows(tx, actor, "quotas:read", quotas, org=org)
+        return [_quota(row) for row in tx.rows(found.where(visible))]
 
     return store.read(query)
 
@@ -109,7 +117,7 @@ def delete_quota(store: Store, actor: Actor, quota_id: str) -> QuotaRow:
         row = tx.first(sa.select(quotas).where(quotas.c.id == quota_id))
         if row is None:
             raise NotFound(absent)
-        actor.require("quotas:write", row["org_id"], missing=absent)
+        actor.require("quotas:write", row["org_id"], row["project_id"] or None, missing=absent)
         tx.execute(sa.delete(quotas).where(quotas.c.id == quota_id))
         details = {"resource": row["resource"]}
         audit.record(
@@ -161,24 +169,29 @@ def list_shares(store: Store, actor: Actor, org: str | None = None) -> Sequence[
 
     def query(tx: Tx) -> Sequence[ShareRow]:
         found = sa.select(shares).order_by(shares.c.org_id, shares.c.project_id)
-        condition = _visible(tx, actor, org, shares)
-        rows = tx.rows(found if condition is None else found.where(condition))
+        rows = tx.rows(found.where(visible_rows(tx, actor, "quotas:read", shares, org=org)))
         return [ShareRow(row["org_id"], row["project_id"] or None, row["weight"]) for row in rows]
 
     return store.read(query)
 
 
 def check_quota(wish: QuotaWish) -> None:
-    """PURE: raise InvalidInput unless the planner can keep to it."""
+    """PURE: raise InvalidInput unless the planner, or for waiting jobs the submit, can keep to it."""
+    if wish.resource == QUEUED_JOBS:
+        _check_queued_jobs(wish)
+        return
     problems = []
     kind, colon, pattern = wish.resource.partition(":")
-    if (
+    if wish.resource == STORAGE:
+        if wish.guaranteed is not None:
+            problems.append(Problem("guaranteed", text("Storage has a maximum only, in GiB")))
+    elif (
         kind not in QUOTA_KINDS
         or (colon and (kind != "cards" or not tokens(pattern)))
         or len(wish.resource) > 80
     ):
         message = text(
-            "A quota is on pflops, cards, cpus or cards:<model>, not on {resource}",
+            "A quota is on pflops, cards, cpus, cards:<model>, queued_jobs or storage, not on {resource}",
             resource=wish.resource[:80],
         )
         problems.append(Problem("resource", message, hint=text("Such as cards:H100 for one model")))
@@ -189,6 +202,19 @@ def check_quota(wish: QuotaWish) -> None:
         problems.append(Problem("maximum", text("Give guaranteed, maximum, or both")))
     elif wish.guaranteed is not None and wish.maximum is not None and wish.guaranteed > wish.maximum:
         problems.append(Problem("maximum", text("The maximum is less than what is guaranteed")))
+    if problems:
+        raise InvalidInput(text("The quota is not usable"), problems=problems)
+
+
+def _check_queued_jobs(wish: QuotaWish) -> None:
+    problems = []
+    if wish.guaranteed is not None:
+        message = text("Waiting jobs have no guarantee, only a maximum")
+        hint = text("{reserve} of each organisation can always wait", reserve=RESERVE)
+        problems.append(Problem("guaranteed", message, hint=hint))
+    most = wish.maximum
+    if most is None or not (math.isfinite(most) and 0 <= most <= CENTER_MAX and most == int(most)):
+        problems.append(Problem("maximum", text("It is a whole number from 0 to {most}", most=CENTER_MAX)))
     if problems:
         raise InvalidInput(text("The quota is not usable"), problems=problems)
 
@@ -205,8 +231,24 @@ def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = N
     """Quotas of an organisation, or of all the actor may see, with their use as the planner last saw it."""
     found = list_quotas(store, actor, org)
     snapshot = runtime.board.snapshot()
-    used = in_use(snapshot) if snapshot is not None else {}
+    used: dict[tuple[str, str, str], float] = dict(in_use(snapshot)) if snapshot is not None else {}
+    limited = [row for row in found if row.wish.resource == QUEUED_JOBS]
+    if limited:
+        used |= store.read(lambda tx: _queued(tx, {row.org_id for row in limited}))
+    stored = [row for row in found if row.wish.resource == STORAGE]
+    for row in stored:
+        count = store.read(lambda tx, row=row: stored_bytes(tx, row.org_id, row.project_id))  # type: ignore[misc]
+        used[row.org_id, row.project_id or "", STORAGE] = count / GIB
     return [QuotaUse(row, used.get((row.org_id, row.project_id or "", row.wish.resource))) for row in found]
+
+
+def _queued(tx: Tx, org_ids: Collection[str]) -> dict[tuple[str, str, str], float]:
+    """(organisation, project or "", queued_jobs) → jobs that wait."""
+    found: dict[tuple[str, str, str], float] = {(org, "", QUEUED_JOBS): 0.0 for org in org_ids}
+    for row in tx.rows(count_queued(org_ids)):
+        found[row["org_id"], row["project_id"], QUEUED_JOBS] = float(row["waiting"])
+        found[row["org_id"], "", QUEUED_JOBS] += row["waiting"]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,13 +347,6 @@ def _place(tx: Tx, actor: Actor, org: str, project: str | None, scope: str) -> t
         return find_org(tx, actor, org, scope).id, ""
     found = find_project(tx, actor, org, project, scope)
     return found.org_id, found.id
-
-
-def _visible(tx: Tx, actor: Actor, org: str | None, table: sa.Table) -> sa.ColumnElement[bool] | None:
-    if org is not None:
-        return table.c.org_id == find_org(tx, actor, org, "quotas:read").id
-    visible = actor.orgs_with("quotas:read")
-    return None if visible is None else table.c.org_id.in_(sorted(visible))
 
 
 def _note_share(tx: Tx, actor: Actor, org_id: str, project_id: str, weight: float) -> None:

@@ -49,9 +49,9 @@ def quote_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobS
 
     def query(tx: Tx) -> Quote:
         project = find_project(tx, actor, org, spec.project, "jobs:write")
-        check_uploads(tx, project.org_id, spec)
+        check_uploads(tx, actor, project.org_id, spec)
         if spec.secrets:
-            check_for_job(tx, project.org_id, project.id, spec.secrets.values())
+            check_for_job(tx, actor, project, spec.secrets.values())
         check_dependencies(tx, actor, project, spec.depends_on)
         hourly = most_expensive_hour(runtime.board.snapshot(), current_prices(tx), draft.ask)
         count = spec.array.count if spec.array else 1

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.hardware.isolation import Isolation
 from pearlstreet.compute.jobs.decisions.log import DecisionLog, DecisionSettings
+from pearlstreet.compute.jobs.planning_window import PlanningWindow
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.policy.rows import Reader
+from pearlstreet.compute.jobs.queue_limits import QueueCounts
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
@@ -34,14 +37,23 @@ class JobsSettings:
     """Nobody is stopped for maintenance sooner than this after being told."""
     start_timeout_s: float = 60
     """An attempt not started by then is withdrawn and planned again."""
+    starting_max_s: float = 3600
+    """Time that an engine may take to get an attempt, of a job or of a build, to run (it puts files in place meanwhile).
+    Then the attempt is stopped and the job is planned, or the environment built, anew."""
     meter_interval_s: float = 60
     """Running attempts get a usage span this often."""
     watch_interval_s: float = 0.2
     plan_interval_s: float = 5
     kept_s: float = 30 * 86_400
-    """Logs and work folders of ended attempts stay this long."""
+    """Logs and figures of ended attempts stay this long; their work folders go at the next sweep."""
     upload_bytes_max: int = 20 << 30
     artefacts_bytes_max: int = 20 << 30
+    minimum_isolation: Isolation = "none"
+    """Nodes that isolate jobs less take none."""
+    org_storage_bytes_max: int = 0
+    """Bytes that an organisation without a quota on storage may store; 0: no limit."""
+    outputs_kept_days: int = 0
+    """Days for which outputs are kept where no rule says otherwise; 0: for ever."""
     network_allowed: bool = False
     """Whether jobs may ask for `network: internet`."""
     git_private_allowed: bool = False
@@ -61,17 +73,20 @@ class Board:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _waits: Mapping[str, Wait] = field(default_factory=dict)
     _snapshot: Snapshot | None = None
+    _window: PlanningWindow = field(default_factory=PlanningWindow)
     _pool: bytes = b""
     _possible: set[tuple[Request, int]] = field(default_factory=set)
-    queued: int = 0
-    """Jobs in the queue, as counted at `counted_us`, and what was submitted since."""
-    counted_us: int = 0
+    queue_counts: QueueCounts = field(default_factory=QueueCounts)
+    """How many jobs wait, for the limits at submit."""
 
-    def post(self, snapshot: Snapshot, waits: Mapping[str, Wait]) -> None:
-        """Put up the answers of a cycle."""
+    def post(
+        self, snapshot: Snapshot, waits: Mapping[str, Wait], window: PlanningWindow | None = None
+    ) -> None:
+        """Put up the answers of a cycle, and which jobs it looked at (None: as before)."""
         pool = _pool_digest(snapshot)
         with self._lock:
             self._snapshot, self._waits = snapshot, waits
+            self._window = self._window if window is None else window
             if pool != self._pool:
                 self._pool, self._possible = pool, set()
 
@@ -88,6 +103,10 @@ class Board:
     def wait_of(self, job_id: str) -> Wait | None:
         """Why a job waits, as of the last cycle."""
         return self._waits.get(job_id)
+
+    def window(self) -> PlanningWindow:
+        """Which waiting jobs the last cycle looked at."""
+        return self._window
 
     def snapshot(self) -> Snapshot | None:
         """What the last cycle saw."""

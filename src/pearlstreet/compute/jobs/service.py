@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem, TooMany
+from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour, refuse_impossible
+from pearlstreet.compute.jobs.isolation import refuse_without_isolation
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobEvent, JobState, JobView, StopReason
 from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
-from pearlstreet.compute.jobs.runtime import Board, Runtime
+from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec.model import Dependency, JobSpec
 from pearlstreet.compute.jobs.spec.write import to_json
+from pearlstreet.compute.jobs.storage.quota import refuse_over_quota
+from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
 from pearlstreet.compute.jobs.tables import attempts, jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
 from pearlstreet.ledger.funds import check_affordable
@@ -27,11 +30,6 @@ from pearlstreet.store.transitions import note
 from pearlstreet.tenancy.model import Actor, Project
 from pearlstreet.tenancy.orgs import find_project
 from pearlstreet.tenancy.secrets import check_for_job
-
-QUEUED_MAX = 200_000
-"""Queued jobs of the whole center: beyond, submits are refused rather than slowing everyone."""
-COUNTED_US = 1_000_000
-"""They are counted once in so long."""
 
 _INSERT = sa.insert(jobs)
 _WHOLE_ONLY = ("id", "name", "spec", "ask", "preparations")
@@ -82,15 +80,19 @@ def write_job(
 ) -> JobView:
     """The transaction of `submit_job`."""
     spec, ask = draft.spec, draft.ask
+    refuse_without_isolation(tx, runtime.settings.minimum_isolation)
     project = find_project(tx, actor, org, spec.project, "jobs:write")
     queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
-    _check_room(tx, runtime.board, spec.array.count if spec.array else 1)
+    more, counts = spec.array.count if spec.array else 1, runtime.board.queue_counts
+    counts.check(tx, project.org_id, project.id, more)
     version = current_prices(tx) if quoted is None else prices(tx, quoted.price_version_id)
     rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
     check_affordable(tx, project.org_id, rate)
-    check_uploads(tx, project.org_id, spec)
+    refuse_over_quota(tx, runtime.settings, project.org_id, project.id, 0)
+    refuse_longer_wish(tx, runtime.settings, project.org_id, project.id, spec.outputs_kept_days)
+    check_uploads(tx, actor, project.org_id, spec)
     if spec.secrets:
-        check_for_job(tx, project.org_id, project.id, spec.secrets.values())
+        check_for_job(tx, actor, project, spec.secrets.values())
     job_id = tx.new_id("job")
     wanted = want_preparations(tx, runtime, project.org_id, spec)
     waiting_on = check_dependencies(tx, actor, project, spec.depends_on)
@@ -125,25 +127,12 @@ def write_job(
         _write_array(tx, row, spec)
     else:
         tx.execute(_INSERT, row)
-    note(tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.label))
+    note(tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.login))
+    counts.add(project.org_id, project.id, more)
     tx.hint(lifecycle.PLAN)
     return job_view(
         row | ({"array_size": spec.array.count, "n_queued": spec.array.count} if spec.array else {})
     )
-
-
-def _check_room(tx: Tx, board: Board, more: int) -> None:
-    if tx.now_us - board.counted_us > COUNTED_US:
-        queued = sa.select(jobs.c.id).where(jobs.c.state == JobState.QUEUED.value).limit(QUEUED_MAX)
-        board.queued = int(tx.scalar(sa.select(sa.func.count()).select_from(queued.subquery())) or 0)
-        board.counted_us = tx.now_us
-    if board.queued + more > QUEUED_MAX:
-        raise TooMany(
-            text("The center's queue is full: it holds {most} jobs", most=QUEUED_MAX),
-            hint=text("Submit again when some have ended"),
-            retry_after_s=60,
-        )
-    board.queued += more
 
 
 def _write_array(tx: Tx, row: Row, spec: JobSpec) -> None:
@@ -189,15 +178,16 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
         raise InvalidInput(text("The job asks for what this center does not offer"), problems=problems)
 
 
-def check_uploads(tx: Tx, org_id: str, spec: JobSpec) -> None:
-    """Raises NotFound for an upload that is not the organisation's."""
+def check_uploads(tx: Tx, actor: Actor, org_id: str, spec: JobSpec) -> None:
+    """Raises NotFound for an upload that is not the organisation's, or not of the project the key is tied to."""
     wanted = {item.upload for item in spec.files} | {item.upload for item in spec.inputs.values()}
     wanted.discard(None)
     if not wanted:
         return
-    found = tx.execute(
-        sa.select(uploads.c.id).where(uploads.c.org_id == org_id, uploads.c.id.in_(wanted))
-    ).scalars()
+    here = sa.select(uploads.c.id).where(uploads.c.org_id == org_id, uploads.c.id.in_(wanted))
+    if actor.project_id is not None:
+        here = here.where(uploads.c.project_id == actor.project_id)
+    found = tx.execute(here).scalars()
     missing = sorted(str(item) for item in wanted - set(found))
     if missing:
         raise NotFound(text("There is no upload {upload}", upload=missing[0]))
@@ -235,7 +225,7 @@ def cancel_job(store: Store, actor: Actor, job_id: str) -> JobView:
 
     def command(tx: Tx) -> JobView:
         row = find_job(tx, actor, job_id, "jobs:cancel")
-        reason = text("Cancelled by {actor}", actor=actor.label)
+        reason = text("Cancelled by {actor}", actor=actor.login)
         if row["array_size"] is not None:
             tx.execute(sa.delete(waits).where(waits.c.job_id == row["id"]))
             lifecycle.cancel_queued_elements(tx, row["id"], reason)

@@ -12,17 +12,19 @@ import structlog
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptReport, Engine, TaskState
+from pearlstreet.compute.jobs.isolation import read_nodes
 from pearlstreet.compute.jobs.lifecycle import NODES
 from pearlstreet.compute.jobs.model import AttemptState
 from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.retention import drop_orphans, drop_prepared
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.storage.files import drop_expired, warn_of_expiry
 from pearlstreet.compute.jobs.tables import attempts, preparations
 from pearlstreet.compute.pool.inventory import all_nodes, node_to_json, record_nodes
 from pearlstreet.store import idempotency
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
-from pearlstreet.tenancy import sessions
+from pearlstreet.tenancy import invitation_records, sessions
 
 LOOP = "sweep"
 SOME = 500
@@ -40,7 +42,7 @@ def inventory_loop(runtime: Runtime) -> Loop:
 def take_inventory(runtime: Runtime, store: Store) -> bool:
     """Look at every engine once; writes only when something but a reading changed."""
     for name, engine in runtime.engines.items():
-        seen = engine.nodes()
+        seen = read_nodes(engine, runtime.settings.minimum_isolation)
         if not isinstance(seen, Done):
             log.warning("engine does not answer", engine=name, reason=str(seen.reason))
             continue
@@ -78,6 +80,8 @@ class Sweeper:
                 self._look(store, engine, reports[start : start + SOME])
         self.turn += 1
         self.guard.run(store, "prepared", partial(drop_prepared, self.runtime, store))
+        self.guard.run(store, "expired outputs", partial(drop_expired, store))
+        self.guard.run(store, "outputs that expire soon", partial(warn_of_expiry, store))
         self.guard.run(store, "blobs", partial(drop_orphans, self.runtime, store, self.turn))
         store.write(_forget)
         return False
@@ -121,8 +125,11 @@ def _judge(
     ended_us = known.ended_us if known is not None else report.ended_us
     if (ended_us or 0) < store.clock.now_us() - int(runtime.settings.kept_s * US_PER_S):
         engine.forget(report.attempt_id)
+    else:
+        engine.delete_work(report.attempt_id)  # its outputs are kept as artefacts, and nothing reads the rest
 
 
 def _forget(tx: Tx) -> None:
     idempotency.forget_old(tx)
     sessions.forget_old(tx)
+    invitation_records.forget_old(tx)

@@ -45,9 +45,48 @@ jobs = sa.Table(
     sa.Column("queue", sa.String(40), nullable=False, server_default="default"),
     sa.Column("served_device_us", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("quote_id", sa.String(40), nullable=True),
-    sa.Index("ix_jobs_queue", "state", "blocked", "priority", "submitted_us"),
+    sa.Index("ix_jobs_state", "state", "submitted_us"),
     sa.Index("ix_jobs_org", "org_id", "id"),
-    sa.Index("ix_jobs_array", "array_id", "array_index"),
+)
+_ELEMENT = jobs.c.array_id.is_not(None)
+sa.Index(
+    "ix_jobs_array",
+    jobs.c.array_id,
+    jobs.c.state,
+    jobs.c.array_index,
+    sqlite_where=_ELEMENT,
+    postgresql_where=_ELEMENT,
+)
+_QUEUED = jobs.c.state == "queued"
+sa.Index(
+    "ix_jobs_waiting",
+    jobs.c.org_id,
+    jobs.c.project_id,
+    jobs.c.blocked,
+    jobs.c.priority.desc(),
+    jobs.c.submitted_us,
+    jobs.c.array_index,
+    jobs.c.not_before_us,
+    jobs.c.array_size,
+    jobs.c.array_max_running,
+    jobs.c.state,
+    sqlite_where=_QUEUED,
+    postgresql_where=_QUEUED,
+)
+"""The queue of each account in its order: what a cycle plans is counted and read from it alone.
+
+The state stands last: PostgreSQL drops a condition that the index implies, and would read all of it for each account. SQLite
+reads the index alone only if it has every column.
+"""
+_LIMITED_ARRAY = sa.and_(
+    jobs.c.array_size.is_not(None), jobs.c.array_max_running.is_not(None), jobs.c.n_queued > 0
+)
+sa.Index(
+    "ix_jobs_limited_arrays",
+    jobs.c.org_id,
+    jobs.c.project_id,
+    sqlite_where=_LIMITED_ARRAY,
+    postgresql_where=_LIMITED_ARRAY,
 )
 
 attempts = sa.Table(
@@ -121,6 +160,7 @@ preparations = sa.Table(
     sa.Column("result", sa.Text, nullable=True),
     sa.Column("message", sa.JSON, nullable=True),
     sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=True),
     *lease_columns(),
     sa.UniqueConstraint("org_id", "kind", "digest"),
 )
@@ -130,6 +170,8 @@ uploads = sa.Table(
     metadata,
     id_column(),
     sa.Column("org_id", sa.String(40), nullable=False, index=True),
+    # Brought with a key that is tied to this project; NULL: for all of the organisation.
+    sa.Column("project_id", sa.String(40), nullable=True),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
@@ -148,8 +190,41 @@ artefacts = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=True),
+    sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("attempt_id", "path"),
+    sa.Index("ix_artefacts_expires", "expires_us"),
 )
+"""Files that jobs left. `expires_us` null: kept for ever; `pinned`: kept whatever it says."""
+
+storage_levels = sa.Table(
+    "storage_levels",
+    metadata,
+    sa.Column("org_id", sa.String(40), primary_key=True),
+    sa.Column("project_id", sa.String(40), primary_key=True),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+    sa.Column("byte_us", sa.Text, nullable=False),
+    sa.Column("changed_us", sa.BigInteger, nullable=False),
+    sa.Column("metered_us", sa.BigInteger, nullable=False),
+    sa.Column("stream", sa.Integer, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("price_version_id", sa.String(40), nullable=False),
+    sa.Index("ix_storage_levels_metered", "metered_us"),
+)
+"""What a project stores: artefacts and uploads with their apparent sizes, each as often as it is named.
+
+`byte_us` (a whole number beyond 64 bits): byte-microseconds from `metered_us` to `changed_us`, both µs since 1970.
+`stream`, `sequence`, `price_version_id`: key and prices of the next usage span.
+"""
+
+retention_rules = sa.Table(
+    "retention_rules",
+    metadata,
+    sa.Column("org_id", sa.String(40), primary_key=True),
+    sa.Column("project_id", sa.String(40), primary_key=True),
+    sa.Column("days", sa.Integer, nullable=False),
+)
+"""Days for which outputs of an organisation (project_id "") or project are kept; 0: for ever."""
 
 quotas = sa.Table(
     "quotas",

@@ -11,16 +11,20 @@ from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
 from pearlstreet.compute.jobs.noticing import notices
+from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
 from pearlstreet.compute.scheduling.explain import explain
+from pearlstreet.compute.scheduling.plan import Code
+from pearlstreet.compute.scheduling.reasons import array_limit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import loop_failures, state_events
 from pearlstreet.tenancy.model import Actor, Standing
-from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.tenancy.reach import visible_rows
 from pearlstreet.tenancy.tables import orgs
 
 _COUNTS = ("queued", "active", "succeeded", "failed", "cancelled")
@@ -32,7 +36,7 @@ def find_job(tx: Tx, actor: Actor, job_id: str, scope: str = "jobs:read") -> Row
     row = tx.first(sa.select(jobs).where(jobs.c.id == job_id))
     if row is None:
         raise NotFound(absent)
-    actor.require(scope, row["org_id"], missing=absent)
+    actor.require(scope, row["org_id"], row["project_id"], missing=absent)
     return row
 
 
@@ -74,13 +78,7 @@ def list_jobs(
 
 
 def _conditions(tx: Tx, actor: Actor, wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = []
-    if wanted.org is not None:
-        found.append(jobs.c.org_id == find_org(tx, actor, wanted.org, "jobs:read").id)
-    else:
-        visible = actor.orgs_with("jobs:read")
-        if visible is not None:
-            found.append(jobs.c.org_id.in_(sorted(visible)))
+    found = [visible_rows(tx, actor, "jobs:read", jobs, org=wanted.org)]
     if wanted.array_id is not None:
         found.append(jobs.c.array_id == find_job(tx, actor, wanted.array_id)["id"])
     else:
@@ -197,10 +195,12 @@ def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
     absent = text("There is no artefact {artefact}", artefact=artefact_id[:80])
 
     def query(tx: Tx) -> Row:
-        row = tx.first(sa.select(artefacts).where(artefacts.c.id == artefact_id))
+        of_job = artefacts.join(jobs, jobs.c.id == artefacts.c.job_id)
+        wanted = sa.select(artefacts, jobs.c.project_id).select_from(of_job)
+        row = tx.first(wanted.where(artefacts.c.id == artefact_id))
         if row is None:
             raise NotFound(absent)
-        actor.require("jobs:read", row["org_id"], missing=absent)
+        actor.require("jobs:read", row["org_id"], row["project_id"], missing=absent)
         return row
 
     return store.read(query)
@@ -263,13 +263,23 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
             row["reason_code"] or state.value,
             here=_here(attempt["placement"], here) if attempt else None,
         )
+    minimum = runtime.settings.minimum_isolation
+    below, all_below = isolation.nodes_below(tx, minimum)
+    if all_below:
+        return Why(isolation.no_node_left(below, minimum), isolation.CODE, unblock=isolation.RESTORE)
     if row["blocked"]:
         return _why_blocked(tx, row)
     if row["not_before_us"] > tx.now_us:
         return Why(text("It is not to start before the time it names"), "not_before")
     if tx.scalar(sa.select(orgs.c.state).where(orgs.c.id == row["org_id"])) != Standing.ACTIVE.value:
         return Why(text("It waits because its organisation is suspended"), "suspended")
-    return _why_queued(runtime, row, tx.now_us, kept)
+    found = _why_outside(tx, runtime.board.window(), row) or _why_queued(runtime, row, tx.now_us, kept)
+    if not below or found.code not in (Code.CAPACITY.value, Code.IMPOSSIBLE.value):
+        return found
+    sentence = text(
+        "{why} {isolation}.", why=found.sentence, isolation=isolation.some_left_out(below, minimum)
+    )
+    return replace(found, sentence=sentence)
 
 
 def _here(placement: Row, why: Text | None) -> Here:
@@ -316,6 +326,49 @@ def _why_blocked(tx: Tx, row: Row) -> Why:
     return Why(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
 
 
+def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> Why | None:
+    """Why the planner did not look at it: its array runs as many as may, or its project has more jobs than places."""
+    if not window.leaves_out(row):
+        return None
+    if row["array_max_running"] is not None:
+        array = tx.first(sa.select(jobs).where(jobs.c.id == row["array_id"]))
+        reason = array_limit(row["array_max_running"])
+        if array is not None and array["n_active"] >= row["array_max_running"]:
+            return Why(
+                text("{why}. {unblock}.", why=reason.message, unblock=reason.unblock),
+                reason.code.value,
+                unblock=reason.unblock,
+                details=tuple(reason.to_json().get("details", ())),
+            )
+    places = window.limits.get((row["org_id"], row["project_id"]))
+    if places is None:
+        return _why_behind_elements(tx, row) if row["array_max_running"] is not None else None
+    unblock = text("It is looked at once jobs ahead of it have started or ended")
+    sentence = text(
+        "{ahead} jobs of its project are ahead of it, and the planner looks at the first {places} of them in each cycle. "
+        "{unblock}.",
+        ahead=count_ahead(tx, row),
+        places=places,
+        unblock=unblock,
+    )
+    return Why(sentence, "not_considered", waiting=window.waiting, unblock=unblock)
+
+
+def _why_behind_elements(tx: Tx, row: Row) -> Why | None:
+    """Return why an element waits whose array may run more, but whose elements before it wait themselves."""
+    before = (jobs.c.array_id == row["array_id"]) & (jobs.c.array_index < row["array_index"])
+    queued = before & (jobs.c.state == JobState.QUEUED.value)
+    first = tx.scalar(sa.select(jobs.c.id).where(queued).order_by(jobs.c.array_index).limit(1))
+    if first is None:
+        return None
+    sentence = text(
+        "At most {limit} elements of its array run at once, and elements before it wait, the first being {job}",
+        limit=row["array_max_running"],
+        job=first,
+    )
+    return Why(sentence, Code.ARRAY_LIMIT.value, unblock=text("It is planned once they have started"))
+
+
 def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> Why:
     wait = runtime.board.wait_of(row["id"])
     snapshot = runtime.board.snapshot()
@@ -325,7 +378,8 @@ def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> W
         return Why(
             kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"
         )
-    reason, sentence = wait.reason, explain(wait.reason, wait.position, snapshot.waiting.count, now_us)
+    waiting = max(runtime.board.window().waiting, snapshot.waiting.count)
+    reason, sentence = wait.reason, explain(wait.reason, wait.position, waiting, now_us)
     deadline_us = (row["ask"] or {}).get("deadline_us")
     if deadline_us is not None and is_at_risk(runtime, row, deadline_us):
         sentence = text("{why} {deadline}.", why=sentence, deadline=words(AT_RISK, deadline_us))
@@ -333,7 +387,7 @@ def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> W
         sentence,
         reason.code.value,
         position=wait.position,
-        waiting=snapshot.waiting.count,
+        waiting=waiting,
         unblock=reason.unblock,
         details=tuple(reason.to_json().get("details", ())),
         start=(reason.start.earliest_us, reason.start.likely_us, reason.start.latest_us)

@@ -17,9 +17,9 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.orders import TOO_WEAK
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, EndReason, TaskState
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.lifecycle import STARTING_MAX_S
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.jobs.orders import build_order
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -48,6 +48,7 @@ def start_loop(runtime: Runtime) -> Loop:
         name="start_attempts",
         table=attempts,
         conditions=(attempts.c.state == AttemptState.PLACED.value, attempts.c.stop_reason.is_(None)),
+        account=attempts.c.org_id,
         load=partial(_load_starts, runtime),
         decide=lambda context, now_us: _Start(context["engine"], context["order"]),
         act=partial(_start, runtime),
@@ -106,6 +107,11 @@ def _apply_start(
             return _due_after(tx, row_id)
         case Retry(after_s, _):
             return tx.now_us + int(after_s * US_PER_S)
+        case Refused(code, reason) if code == TOO_WEAK:
+            # not the job's doing, and not counted against it: the node takes none until its isolation is back
+            lifecycle.ask_stop(tx, attempt, StopReason.WITHDRAWN, reason)
+            tx.hint(lifecycle.NODES)
+            return _due_after(tx, row_id)
         case Refused(code, reason):
             lifecycle.close_attempt(
                 tx,
@@ -184,7 +190,7 @@ def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] |
         return partial(_withdraw, row["id"])
     if not isinstance(outcome, Done):
         return None
-    if _never_starts(row, outcome.value, now_us):
+    if _never_starts(row, outcome.value, now_us, runtime):
         return partial(_withdraw, row["id"])
     if not _differs(row, outcome.value, now_us, runtime):
         return None
@@ -212,9 +218,9 @@ def _withdraw(attempt_id: str, tx: Tx) -> None:
         )
 
 
-def _never_starts(row: Row, report: AttemptReport | None, now_us: int) -> bool:
+def _never_starts(row: Row, report: AttemptReport | None, now_us: int, runtime: Runtime) -> bool:
     starting = report is not None and report.state is TaskState.STARTING
-    late = now_us - row["placed_us"] > STARTING_MAX_S * US_PER_S
+    late = now_us - row["placed_us"] > runtime.settings.starting_max_s * US_PER_S
     return starting and late and row["state"] == AttemptState.STARTING.value and row["stop_reason"] is None
 
 
@@ -293,6 +299,7 @@ def stop_loop(runtime: Runtime) -> Loop:
         name="stop_attempts",
         table=attempts,
         conditions=(attempts.c.stop_reason.is_not(None), attempts.c.state.in_(LIVE_ATTEMPT)),
+        account=attempts.c.org_id,
         load=_load_stops,
         decide=lambda row, now_us: _Stop(row["engine"], row["id"], row["grace_s"]),
         act=lambda stop: runtime.engines[stop.engine].stop(stop.attempt_id, grace_s=stop.grace_s),

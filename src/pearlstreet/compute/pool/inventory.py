@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,6 +30,7 @@ _ALL = sa.select(
     nodes.c.changed_us,
     sa.cast(nodes.c.report, sa.Text).label("written"),
 ).order_by(nodes.c.name)
+_NAMED = _ALL.where(nodes.c.name.in_(sa.bindparam("names", expanding=True)))
 _READINGS = ("temperature_c", "utilization_percent", "memory_used_gib", "power_w")
 
 
@@ -102,17 +103,23 @@ def _add_node(tx: Tx, engine: str, name: str, values: Row) -> bool:
 
 def all_nodes(tx: Tx) -> list[Node]:
     """Every machine the pool has ever had, by name."""
-    return [
-        Node(
-            report=_read_report(row.written),
-            engine=row.engine,
-            present=row.present,
-            drained=row.drained,
-            drain_reason=row.drain_reason,
-            changed_us=row.changed_us,
-        )
-        for row in tx.execute(_ALL)
-    ]
+    return [_node_of(row) for row in tx.execute(_ALL)]
+
+
+def nodes_named(tx: Tx, names: Collection[str]) -> list[Node]:
+    """The machines of these names, as their rows are now, by name; one that the pool has forgotten is left out."""
+    return [_node_of(row) for row in tx.execute(_NAMED, {"names": sorted(names)})]
+
+
+def _node_of(row: Any) -> Node:
+    return Node(
+        report=_read_report(row.written),
+        engine=row.engine,
+        present=row.present,
+        drained=row.drained,
+        drain_reason=row.drain_reason,
+        changed_us=row.changed_us,
+    )
 
 
 @lru_cache(maxsize=10_000)
@@ -242,6 +249,7 @@ def node_to_json(report: NodeReport) -> dict[str, Any]:
     value = {name: getattr(report, name) for name in report.__slots__ if name != "devices"}
     value["health_reason"] = report.health_reason.to_json() if report.health_reason else None
     value["facts"] = dict(report.facts)
+    value["isolation_gaps"] = [gap.to_json() for gap in report.isolation_gaps]
     value["disk_gib"] = round(report.disk_gib, -1)  # free space moves all the time; tens of GiB matter
     value["devices"] = [
         {
@@ -257,7 +265,8 @@ def node_to_json(report: NodeReport) -> dict[str, Any]:
 def node_from_json(value: Mapping[str, Any]) -> NodeReport:
     """The report `node_to_json` wrote."""
     devices = tuple(DeviceReport(**_with_reason(device)) for device in value["devices"])
-    return NodeReport(**{**_with_reason(value), "devices": devices})
+    gaps = tuple(from_json(gap) for gap in value.get("isolation_gaps", ()))
+    return NodeReport(**{**_with_reason(value), "devices": devices, "isolation_gaps": gaps})
 
 
 def _with_reason(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -472,7 +472,7 @@ class Replay:
             return True
         if config.preemption == "none" or not running.count or not running.column(2, 0).any():
             return False
-        if config.preemption != "priority" or self._guarantees:
+        if config.preemption not in ("priority", "priority-across-accounts") or self._guarantees:
             return True
         return int(self.state.waiting.column(0, 2).max()) > int(running.column(0, 1).min())
 

@@ -34,8 +34,8 @@ class PlannerConfig:
     """`easy`: the first blocked job gets a reservation; `conservative`: the first `reserve_depth` do; `greedy`: none;
     `strict`: nobody passes a blocked job."""
     preemption: str = "priority"
-    """Whom a job may displace: `none`, those of strictly lower `priority` and borrowers, or whoever stands behind it in
-    the order's ranking (`rank`)."""
+    """Whom a job may displace: `none`, those of strictly lower `priority` in its project and borrowers, the same in any
+    account (`priority-across-accounts`), or whoever stands behind it in the order's ranking (`rank`)."""
     elasticity: str = "none"
     """Of gangs that say between how many tasks they can run: `none`, `shrink` (start with fewer, cut for a blocked job),
     `grow` (widen into idle devices, give that back) or `grow-shrink` (both)."""

@@ -558,7 +558,7 @@ class _Cycle(Resizing):
             return int((running.ending | self.leaving).sum())
         ranks = self.places[1] if self.preemption.ranks else None
         rank = int(self.places[0][row]) if self.preemption.ranks else 0
-        claim = Claim(key[2], key[6], tasks, self.quotas.any_guarantee, rank)
+        claim = Claim(key[2], key[3], key[6], tasks, self.quotas.any_guarantee, rank)
         may = self.preemption.candidates(self.snapshot, self.lane.config, self.quotas, claim, ranks)
         if not (may.able & ~self.leaving).any():
             return 0

@@ -72,8 +72,8 @@ class QuotaState:
         width = len(self._snapshot.models)
         model = nodes.device_model[running.device_node, running.device_position]
         cell = running.device_attempt.astype(np.int64) * width + model
-        cards = np.bincount(cell, weights=running.device_card_bp, minlength=running.count * width)
-        cards = cards.astype(np.int64).reshape(running.count, width)
+        sums = np.bincount(cell, weights=running.device_card_bp, minlength=running.count * width)
+        cards = sums.astype(np.int64).reshape(running.count, width)
         for q in range(self._count):
             project, kind = int(quotas.project[q]), int(quotas.kind[q])
             mine = running.project == project if project >= 0 else running.org == quotas.org[q]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.base.text import text
+from pearlstreet.base.text import Text, text
 from pearlstreet.compute.scheduling.backfill.conservative import CONSERVATIVE
 from pearlstreet.compute.scheduling.backfill.easy import EASY
 from pearlstreet.compute.scheduling.backfill.greedy import GREEDY
@@ -44,6 +44,7 @@ ORDERS: Mapping[str, Order] = MappingProxyType(
         "gittins": Gittins(),
         "las": Las(),
         "priority": Priority(),
+        "priority-fair-share": FairShare(across_accounts=True),
         "shortest": Shortest(),
     }
 )
@@ -66,11 +67,43 @@ BACKFILLS: Mapping[str, Backfill] = MappingProxyType(
     {"conservative": CONSERVATIVE, "easy": EASY, "greedy": GREEDY, "strict": STRICT}
 )
 PREEMPTIONS: Mapping[str, Preemption | None] = MappingProxyType(
-    {"none": None, "priority": ByPriority(), "rank": ByRank()}
+    {
+        "none": None,
+        "priority": ByPriority(),
+        "priority-across-accounts": ByPriority(across_accounts=True),
+        "rank": ByRank(),
+    }
 )
 ELASTICITIES: Mapping[str, Elasticity | None] = MappingProxyType(
     {"none": None, "shrink": Shrink(), "grow": Grow(), "grow-shrink": GrowShrink()}
 )
+
+LABELS: Mapping[str, Mapping[str, Text]] = MappingProxyType(
+    {
+        "order": {
+            "deadline": text("by priority across accounts, then deadline"),
+            "fair-share": text("fair between accounts; priority counts inside a project"),
+            "fifo": text("first come, first served, whoever's the job"),
+            "gittins": text("by priority across accounts, then who likely ends soon"),
+            "las": text("by priority across accounts, then least attained service"),
+            "priority": text("by priority across accounts"),
+            "priority-fair-share": text("by priority across accounts, then fair between accounts"),
+            "shortest": text("by priority across accounts, then shortest remaining work"),
+        },
+        "preemption": {
+            "none": text("nobody is stopped for another job"),
+            "priority": text("a higher priority stops jobs of its own project; guarantees stop borrowers"),
+            "priority-across-accounts": text("a higher priority stops jobs of any account"),
+            "rank": text("whoever is earlier in the order stops whoever is later, in any account"),
+        },
+    }
+)
+"""What a policy means for other accounts, where that differs between policies of a kind."""
+
+
+def labels(kind: str) -> Mapping[str, Text]:
+    """The labels of the policies of a kind; none where all treat accounts alike."""
+    return LABELS.get(kind, {})
 
 
 def kinds() -> Mapping[str, tuple[str, ...]]:

@@ -268,7 +268,7 @@ class Resizing:
         ready = self.timeline.room_at(soon)
         if any(fits(ready, need, key[1]) for need in needs):
             return int((running.ending | self.leaving).sum())
-        claim = Claim(key[2], key[6], key[1], guaranteed)
+        claim = Claim(key[2], key[3], key[6], key[1], guaranteed)
         slack = self.elasticity.slack(self.snapshot, config, self.quotas, claim)
         if slack is None:
             return 0

@@ -10,7 +10,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from pearlstreet.compute.engines.local import bubblewrap, hostcgroups, seccomp
 from pearlstreet.compute.engines.local.clearing import delete_tree, end_leftovers
 from pearlstreet.compute.engines.local.folders import Folders
 from pearlstreet.compute.engines.local.launching import launch
-from pearlstreet.compute.engines.local.plan import make_plan
+from pearlstreet.compute.engines.local.plan import make_plan, offline_filter
 from pearlstreet.compute.engines.local.policy import (
     SMALL_TENANT_UIDS,
-    STRENGTH,
     TENANT_UIDS,
     SandboxPolicy,
     Walls,
@@ -31,10 +30,12 @@ from pearlstreet.compute.engines.local.policy import (
 )
 from pearlstreet.compute.engines.local.supervisor import files, linux
 from pearlstreet.compute.engines.protocol import AttemptOrder, Limits, TaskOrder
+from pearlstreet.compute.hardware.isolation import ISOLATIONS, Isolation, is_enough
 from pearlstreet.compute.hardware.model import NodeReport
 
 TRIAL_WITHIN_S = 10.0
 SIGNALS_SINCE_ABI = 6
+TCP_SINCE_ABI = 4
 TRIAL_MEMORY_GIB = 0.0625
 
 
@@ -49,13 +50,44 @@ class HostFacts:
     uid_map: str
 
 
+Basis = tuple[object, ...]
+"""What the choice of walls rests on, as values that compare."""
+USER_NAMESPACE_SETTINGS = (
+    *(f"/proc/sys/user/max_{kind}_namespaces" for kind in ("user", "mnt", "pid", "net", "ipc", "uts")),
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+)
+"""Where a host's administrator switches off what bubblewrap needs; the last two exist on Debian and Ubuntu only."""
+
+
+def look_at_basis() -> Basis:
+    """What the strongest walls depend on: bubblewrap itself, and whether namespaces are allowed.
+
+    Takes about 0.1 ms, so that every start of an attempt can look; what it cannot see shows when a sandbox fails.
+    """
+    bwrap = shutil.which("bwrap")
+    found: list[object] = [bwrap]
+    with contextlib.suppress(OSError):
+        program = Path(bwrap or "").stat()
+        found += [program.st_dev, program.st_ino, program.st_mtime_ns, program.st_mode, program.st_uid]
+    for name in USER_NAMESPACE_SETTINGS:
+        try:
+            found.append(Path(name).read_bytes())
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
 @functools.cache
-def detect(policy: SandboxPolicy, root: Path) -> Walls:
-    """The walls for jobs beneath `root`. Raises ConfigurationError when they are weaker than the policy's minimum."""
+def detect(policy: SandboxPolicy, root: Path, basis: Basis) -> Walls:
+    """The strongest walls for jobs beneath `root`. Raises ConfigurationError when the policy's own sandbox does not work.
+
+    `basis`: what `look_at_basis` says now; a call with another one tries anew.
+    """
     host = _host(policy)
     for walls in _candidates(policy, host, root):
         if policy.sandbox in ("auto", walls.sandbox) and _works(walls, policy, root):
-            return _judged(walls, policy)
+            return dataclasses.replace(walls, notices=tuple(_notices(walls, policy)))
     raise ConfigurationError(
         text("This host cannot run jobs behind the wall {wall}", wall=policy.sandbox),
         hint=text("Install bubblewrap and allow user namespaces, or choose a weaker sandbox in the settings"),
@@ -79,27 +111,52 @@ def _host(policy: SandboxPolicy) -> HostFacts:
 
 def _candidates(policy: SandboxPolicy, host: HostFacts, root: Path) -> Iterator[Walls]:
     """Strongest first; the last one always works."""
-    filters = [seccomp.program(platform.machine())] if policy.seccomp else []
     groups = [host.cgroups, hostcgroups.Found()] if host.cgroups.version else [hostcgroups.Found()]
     uids = _tenant_uids(host.uid_map) if host.root and policy.drop_root else None
-    for sandbox in reversed(STRENGTH):
+    for sandbox in reversed(ISOLATIONS):
         if (sandbox == "bubblewrap" and not host.bwrap) or (sandbox == "landlock" and not host.landlock_abi):
             continue
         reachable = sandbox == "bubblewrap" or _open_to_all([root, *map(Path, python_prefixes())])
         for found in groups:
-            for own_network in (True, False):
-                for bpf in dict.fromkeys([*filters, b""]):
-                    yield Walls(
-                        sandbox=sandbox,
-                        bwrap=host.bwrap,
-                        landlock_abi=host.landlock_abi,
-                        own_network=own_network,
-                        seccomp=bpf,
-                        cgroup_version=found.version,
-                        cgroup_parents=found.parents,
-                        supervisor_groups=found.trackers if Path("/run/systemd/system").is_dir() else (),
-                        tenant_uids=uids if reachable else None,
-                    )
+            for own_network, own_memory in _NAMESPACES[sandbox]:
+                walls = Walls(
+                    sandbox=sandbox,
+                    bwrap=host.bwrap,
+                    landlock_abi=host.landlock_abi,
+                    own_network=own_network,
+                    own_memory=own_memory,
+                    cgroup_version=found.version,
+                    cgroup_parents=found.parents,
+                    supervisor_groups=found.trackers if Path("/run/systemd/system").is_dir() else (),
+                    tenant_uids=uids if reachable else None,
+                )
+                for bpf in dict.fromkeys([_filter_for(walls) if policy.seccomp else b"", b""]):
+                    offline = _filter_for(walls, tcp_only=True) if bpf and _needs_offline(walls) else b""
+                    yield dataclasses.replace(walls, seccomp=bpf, seccomp_offline=offline)
+
+
+_NAMESPACES: Mapping[Isolation, tuple[tuple[bool, bool], ...]] = {
+    "bubblewrap": ((True, True), (False, True)),
+    "landlock": ((True, True), (True, False), (False, True), (False, False)),
+    "none": ((True, False), (False, False)),
+}
+"""By sandbox: whether an attempt has a network, and whether it has memory, of its own; the strongest first."""
+
+
+def _needs_offline(walls: Walls) -> bool:
+    """Whether jobs without network are kept from it by Landlock, which knows TCP only (from ABI 4 on)."""
+    return walls.sandbox == "landlock" and walls.landlock_abi >= TCP_SINCE_ABI and not walls.own_network
+
+
+def _filter_for(walls: Walls, *, tcp_only: bool = False) -> bytes:
+    """The system call filter; behind Landlock it also closes what namespaces and user ids leave open there."""
+    alone = walls.sandbox != "landlock"  # bubblewrap makes namespaces; without a sandbox everything is open
+    return seccomp.program(
+        platform.machine(),
+        shared_user=not alone and walls.tenant_uids is None,
+        shared_ipc=not alone and not walls.own_memory,
+        tcp_only=tcp_only,
+    )
 
 
 def _tenant_uids(uid_map: str) -> tuple[int, int] | None:
@@ -172,14 +229,15 @@ def write_stubs(folder: Path) -> None:
 
 
 def write_seccomp(root: Path, walls: Walls) -> str | None:
-    """The filter as a file for supervisors to read."""
+    """The filter as a file for supervisors to read, and beside it the one for jobs without network."""
     if not walls.seccomp:
         return None
     path = root / "seccomp.bpf"
-    if not path.exists() or path.read_bytes() != walls.seccomp:
-        partial = root / f".seccomp.{os.getpid()}.{time.monotonic_ns():x}"
-        partial.write_bytes(walls.seccomp)
-        partial.rename(path)
+    for place, program in ((path, walls.seccomp), (root / offline_filter(path.name), walls.seccomp_offline)):
+        if program and (not place.exists() or place.read_bytes() != program):
+            partial = root / f".seccomp.{os.getpid()}.{time.monotonic_ns():x}"
+            partial.write_bytes(program)
+            partial.rename(place)
     return str(path)
 
 
@@ -197,19 +255,19 @@ def make_attempt_folder(folders: Folders, attempt_id: str, walls: Walls) -> None
             place.chmod(mode)
 
 
-def _judged(walls: Walls, policy: SandboxPolicy) -> Walls:
-    if STRENGTH.index(walls.sandbox) < STRENGTH.index(policy.minimum):
+def refuse_weaker(walls: Walls, minimum: Isolation) -> None:
+    """Raises ConfigurationError when the walls are weaker than `minimum`."""
+    if not is_enough(walls.sandbox, minimum):
         raise ConfigurationError(
             text(
                 "Jobs would run behind {wall} only; the settings want {minimum}",
                 wall=walls.name(),
-                minimum=policy.minimum,
+                minimum=minimum,
             ),
             hint=text(
                 "Install bubblewrap and allow user namespaces, or choose a weaker sandbox in the settings"
             ),
         )
-    return dataclasses.replace(walls, notices=tuple(_notices(walls, policy)))
 
 
 def _notices(walls: Walls, policy: SandboxPolicy) -> Iterator[Text]:
@@ -226,7 +284,17 @@ def _notices(walls: Walls, policy: SandboxPolicy) -> Iterator[Text]:
         )
         if walls.landlock_abi < SIGNALS_SINCE_ABI:
             yield text("The kernel's Landlock is too old to keep jobs from ending processes of the same user")
-    if not walls.own_network:
+        if not walls.own_memory:
+            yield text(
+                "Jobs of all tenants share /dev/shm, because no namespaces can be made: a job that knows the name of "
+                "another's shared memory can read and change it. Names cannot be listed"
+            )
+        if walls.tenant_uids is None and not walls.seccomp:
+            yield text(
+                "Jobs of all tenants share a user id and no system calls are filtered: they can change the priority "
+                "and the affinity of each other's processes"
+            )
+    if not walls.own_network and not walls.seccomp_offline:
         yield text(
             "Jobs without network still reach this machine's loopback: no network namespace can be made"
         )

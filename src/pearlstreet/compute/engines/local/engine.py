@@ -14,18 +14,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pearlstreet.base.clock import US_PER_S, Clock
+from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.local import clearing, reading, reports
-from pearlstreet.compute.engines.local.detect import detect, make_attempt_folder, write_seccomp, write_stubs
+from pearlstreet.compute.engines.local.detect import (
+    Basis,
+    detect,
+    look_at_basis,
+    make_attempt_folder,
+    refuse_weaker,
+    write_seccomp,
+    write_stubs,
+)
 from pearlstreet.compute.engines.local.folders import Folders
 from pearlstreet.compute.engines.local.launching import ForkServer, Launch, last_words, launch
 from pearlstreet.compute.engines.local.plan import make_plan, misfit
-from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
+from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy, Walls
 from pearlstreet.compute.engines.local.sampling import DeviceSampler
 from pearlstreet.compute.engines.local.supervisor import files
-from pearlstreet.compute.engines.orders import plain_id, refusal
+from pearlstreet.compute.engines.orders import TOO_WEAK, plain_id, refusal
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
@@ -37,6 +46,7 @@ from pearlstreet.compute.engines.protocol import (
     OutputFile,
     TaskState,
 )
+from pearlstreet.compute.hardware.isolation import shortfall
 from pearlstreet.compute.hardware.node import probe_node
 
 T = TypeVar("T")
@@ -48,6 +58,8 @@ DISK_RETRY_S = 30.0
 LAUNCH_RETRY_S = 5.0
 ALIVE_RETRY_S = 2.0
 GONE_WITHIN_S = 2.0
+WORK_FOLDERS = ("work", "outputs", "tmp", "home", files.SHARED_MEMORY)
+"""Folders of an attempt that only the attempt and the collection of its outputs use."""
 ENDED_KEPT = 10_000
 """Reports of ended attempts kept in memory (about 1 KB each); those of others are read from disk again when asked for."""
 
@@ -72,7 +84,9 @@ class LocalEngine:
         self._folders = Folders(root.absolute())
         self._clock, self._probe, self._policy = clock, probe, policy
         self._node_name, self._reserve = node_name, reserve
-        self._walls = detect(policy, self._folders.root)
+        self._basis = look_at_basis()
+        self._walls = detect(policy, self._folders.root, self._basis)
+        refuse_weaker(self._walls, policy.minimum)
         for folder in (self._folders.root, self._folders.attempts):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_stubs(self._folders.stubs)
@@ -85,6 +99,8 @@ class LocalEngine:
         self._ended: dict[str, AttemptReport] = {}
         self._node: tuple[float, NodeReport] | None = None
         self._probing = threading.Lock()
+        self._choosing = threading.Lock()
+        self._sandbox_failed = False
 
     @property
     def name(self) -> str:
@@ -111,6 +127,8 @@ class LocalEngine:
         node = replace(
             seen,
             name=self._node_name or seen.name,
+            isolation=self._current_walls().sandbox,
+            isolation_gaps=self._walls.notices,
             cpus=max(seen.cpus - kept.cpus, 0.0),
             memory_gib=max(seen.memory_gib - kept.memory_gib, 0.0),
             disk_gib=max(seen.disk_gib - kept.disk_gib, 0.0),
@@ -118,6 +136,30 @@ class LocalEngine:
         self._node = (now_s, node)
         self._sampler.take(node, self._clock.now_us())
         return node
+
+    def _current_walls(self) -> Walls:
+        """The strongest walls now: chosen anew when what they rest on has changed, or a sandbox has failed."""
+        with self._choosing:
+            basis = look_at_basis()
+            if basis != self._basis or self._sandbox_failed:
+                if self._sandbox_failed:
+                    basis = (*basis, self._clock.now_us())
+                self._basis, self._sandbox_failed = look_at_basis(), False
+                self._walls = self._choose_walls(basis)
+                self._seccomp = write_seccomp(self._folders.root, self._walls)
+            return self._walls
+
+    def _choose_walls(self, basis: Basis) -> Walls:
+        try:
+            return detect(self._policy, self._folders.root, basis)
+        except ConfigurationError as error:
+            return Walls("none", notices=(error.message,))  # `_weaker` lets nothing start behind these
+
+    def _weaker(self, walls: Walls) -> Refused | None:
+        """Why nothing may start behind these walls by the policy, or None."""
+        wanted = self._policy.minimum if self._policy.sandbox == "auto" else self._policy.sandbox
+        reason = shortfall(self._node_now().name, walls.sandbox, wanted)
+        return Refused(TOO_WEAK, reason) if reason is not None else None
 
     # -- start
 
@@ -129,22 +171,23 @@ class LocalEngine:
                 known = self._plan(order.attempt_id)
                 if known is not None:
                     return self._go_on(known)
-                node = self._node_now()
-                refused = refusal(order, {node.name: node}) or misfit(order)
+                walls = self._current_walls()
+                node = replace(self._node_now(), isolation=walls.sandbox)
+                refused = refusal(order, {node.name: node}) or misfit(order) or self._weaker(walls)
                 if refused is not None:
                     return refused
-                return self._begin(order, node)
+                return self._begin(order, node, walls)
             except OSError as error:
                 return self._broken(order.attempt_id, error)
 
-    def _begin(self, order: AttemptOrder, node: NodeReport) -> Outcome[AttemptReport]:
+    def _begin(self, order: AttemptOrder, node: NodeReport, walls: Walls) -> Outcome[AttemptReport]:
         free = shutil.disk_usage(self._folders.root).free
         if free < self._policy.min_free_gib * GIB:
             return Retry(DISK_RETRY_S, _disk_full())
-        plan = make_plan(order, node, self._walls, self._policy, self._folders, self._seccomp)
+        plan = make_plan(order, node, walls, self._policy, self._folders, self._seccomp)
         folder = self._folders.attempt(order.attempt_id)
         try:
-            make_attempt_folder(self._folders, order.attempt_id, self._walls)
+            make_attempt_folder(self._folders, order.attempt_id, walls)
             files.write_json(str(folder), files.ORDER, plan)
             files.sync_folder(str(self._folders.attempts))
         except OSError as error:
@@ -258,6 +301,8 @@ class LocalEngine:
 
     def _remember(self, plan: dict[str, Any], state: dict[str, Any]) -> AttemptReport:
         report = reports.from_state(plan, state)
+        if report.end_reason is EndReason.START_FAILED and plan["sandbox"] == "bubblewrap":
+            self._sandbox_failed = True  # perhaps the host allows it no longer: the next look tries
         self._sampler.leave(plan["attempt_id"])
         with self._guard:
             self._ended[plan["attempt_id"]] = report
@@ -397,6 +442,22 @@ class LocalEngine:
             return Retry(LAUNCH_RETRY_S, _unreadable(error))
 
     # -- forget
+
+    def delete_work(self, attempt_id: str) -> Outcome[None]:
+        folder = self._folders.attempt(attempt_id)
+        if not plain_id(attempt_id) or not any((folder / name).exists() for name in WORK_FOLDERS):
+            return Done(None)
+        with self._alone(attempt_id):
+            try:
+                plan = self._plan(attempt_id)
+                if plan is not None and self._look(plan).state is not TaskState.EXITED:
+                    return Retry(ALIVE_RETRY_S, text("Attempt {id} is still running", id=attempt_id))
+                for name in WORK_FOLDERS:
+                    with contextlib.suppress(FileNotFoundError):
+                        clearing.delete_tree(folder / name, self._folders.trash)
+            except OSError as error:
+                return Retry(LAUNCH_RETRY_S, _unreadable(error))
+        return Done(None)
 
     def forget(self, attempt_id: str) -> Outcome[None]:
         if not plain_id(attempt_id):

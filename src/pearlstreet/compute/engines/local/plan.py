@@ -73,6 +73,11 @@ def tenant_user(walls: Walls, tenant_id: str, nodes: Sequence[str]) -> dict[str,
     return {"uid": uid, "gid": uid, "groups": sorted(groups)}
 
 
+def offline_filter(path: str) -> str:
+    """Where the filter for jobs without network lies, beside the one for the others."""
+    return f"{path}.offline"
+
+
 def make_plan(
     order: AttemptOrder,
     node: NodeReport,
@@ -85,6 +90,7 @@ def make_plan(
     folder = folders.attempt(order.attempt_id)
     inside = walls.sandbox == "bubblewrap"
     own_network = order.network == "none" and walls.own_network
+    offline = order.network == "none" and bool(walls.seccomp_offline)
     port = OWN_NETWORK_PORT if own_network else free_port()
     nodes = {task.rank: _present(devices.nodes_of(task.devices, node.devices)) for task in order.tasks}
     user = tenant_user(walls, order.tenant_id, [path for found in nodes.values() for path in found])
@@ -107,7 +113,9 @@ def make_plan(
         "bwrap": walls.bwrap,
         "landlock_abi": walls.landlock_abi,
         "own_network": own_network,
-        "seccomp": seccomp,
+        "own_memory": walls.own_memory,
+        "unlisted": [] if walls.own_memory else ["/dev/shm"],  # noqa: S108
+        "seccomp": offline_filter(seccomp) if seccomp and offline else seccomp,
         "user": user,
         "owned": [mount.source for mount in order.mounts if mount.writable],
         "cgroup": {"version": walls.cgroup_version, "parents": dict(walls.cgroup_parents)}
@@ -122,7 +130,8 @@ def make_plan(
         + (["/sys"] if every_node else [])
         + [mount.source for mount in order.mounts if not mount.writable],
         "writable": [str(folder / name) for name in ("work", "outputs", "home", "tmp", "user-metrics")]
-        + ["/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", *every_node]  # noqa: S108
+        + (["/dev/shm"] if walls.own_memory else [])  # noqa: S108
+        + ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", *every_node]
         + [mount.source for mount in order.mounts if mount.writable],
         "stages": [
             {"source": item.source, "target": item.target, "kind": item.kind} for item in order.stages

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from pearlstreet.base.text import Text
+from pearlstreet.compute.hardware.isolation import Isolation
 
-Sandbox = Literal["bubblewrap", "landlock", "none"]
-STRENGTH: tuple[Sandbox, ...] = ("none", "landlock", "bubblewrap")
 TENANT_UIDS = (0x7000_0000, 0x0FFF_FFF0)
 """First and number of the user ids tenants' jobs run under when the server is root; systemd leaves this range free."""
 SMALL_TENANT_UIDS = (20_000, 40_000)
@@ -23,8 +22,8 @@ class SandboxPolicy:
     """What the operator wants. The defaults take the strongest walls this host allows."""
 
     sandbox: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
-    minimum: Sandbox = "none"
-    """Refuse to start the engine with anything weaker."""
+    minimum: Isolation = "none"
+    """Refuse to start the engine, and any attempt, with anything weaker."""
     cgroups: Literal["auto", "off"] = "auto"
     seccomp: bool = True
     drop_root: bool = True
@@ -50,12 +49,16 @@ class Reserve:
 class Walls:
     """What was found to work on this host."""
 
-    sandbox: Sandbox
+    sandbox: Isolation
     bwrap: str = ""
     landlock_abi: int = 0
     own_network: bool = False
+    own_memory: bool = False
+    """Each attempt has a /dev/shm and an IPC namespace of its own."""
     seccomp: bytes = field(default=b"", repr=False)
     """BPF program; empty: none."""
+    seccomp_offline: bytes = field(default=b"", repr=False)
+    """The same for jobs without network where no network namespace can be made; empty: it is not needed."""
     cgroup_version: int = 0
     cgroup_parents: Mapping[str, str] = field(default_factory=dict)
     supervisor_groups: tuple[str, ...] = ()

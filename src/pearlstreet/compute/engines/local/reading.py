@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pearlstreet.base.text import text
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.local.supervisor.logs import list_segments
 from pearlstreet.compute.engines.orders import stays_inside
@@ -72,29 +73,66 @@ def _time_of(line: bytes) -> int:
 
 
 def list_outputs(folder: Path) -> list[OutputFile]:
-    """Ordinary files beneath the outputs folder, by path."""
-    found: list[OutputFile] = []
-    top = os.open(folder / "outputs", _FOLDER)
+    """Ordinary files beneath the outputs folder, by path; what cannot be listed stands there with its problem."""
+    listing = _Listing()
     try:
-        _list(top, "", 0, found)
+        top = os.open(folder / "outputs", _FOLDER)
+    except FileNotFoundError:
+        return []  # deleted after they were collected
+    try:
+        listing.read(top, "", 0)
     finally:
         os.close(top)
-    return sorted(found, key=lambda file: file.path)
+    return sorted(listing.files, key=lambda file: file.path) + listing.beyond()
 
 
-def _list(folder: int, prefix: str, depth: int, found: list[OutputFile]) -> None:
-    with os.scandir(folder) as entries:
-        seen = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-    for name, stats in seen:
-        if len(found) >= MOST_OUTPUTS:
-            return
+class _Listing:
+    """A walk over outputs that ends at a bound, whatever a job made there."""
+
+    def __init__(self) -> None:
+        self.files: list[OutputFile] = []
+        self._seen = 0
+        self._stopped_at: str | None = None
+
+    def beyond(self) -> list[OutputFile]:
+        """One entry that says where the walk ended, if it did not see everything."""
+        if self._stopped_at is None:
+            return []
+        most = text("the outputs folder has more than {most} files, folders and links", most=MOST_OUTPUTS)
+        return [OutputFile(self._stopped_at, 0, most, stands_for_more=True)]
+
+    def read(self, folder: int, prefix: str, depth: int) -> None:
+        """List `folder`, which is open, and those in it. Names are taken one by one: a folder may hold millions."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path = prefix + _as_text(entry.name)
+                self._seen += 1
+                if self._seen > MOST_OUTPUTS:
+                    self._stopped_at = self._stopped_at or path
+                    return
+                with contextlib.suppress(FileNotFoundError):
+                    self._add(folder, entry.name, path, entry.stat(follow_symlinks=False), depth)
+
+    def _add(self, folder: int, name: str, path: str, stats: os.stat_result, depth: int) -> None:
         if stat.S_ISREG(stats.st_mode):
-            with contextlib.suppress(UnicodeEncodeError):
-                name.encode()  # a name that is no text cannot be asked for again
-                found.append(OutputFile(prefix + name, stats.st_size))
-        elif stat.S_ISDIR(stats.st_mode) and depth < MOST_DEPTH:
-            with contextlib.suppress(OSError), _opened(name, folder) as inner:
-                _list(inner, f"{prefix}{name}/", depth + 1, found)
+            problem = None if path.endswith(name) else text("its name is not UTF-8")
+            self.files.append(OutputFile(path, stats.st_size, problem))
+        elif stat.S_ISDIR(stats.st_mode) and depth >= MOST_DEPTH:
+            problem = text("it is a folder nested more than {most} deep", most=MOST_DEPTH)
+            self.files.append(OutputFile(path, 0, problem))
+        elif stat.S_ISDIR(stats.st_mode):
+            try:
+                with _opened(name, folder) as inner:
+                    self.read(inner, f"{path}/", depth + 1)
+            except OSError as error:
+                self.files.append(
+                    OutputFile(path, 0, text("{problem}", problem=error.strerror or str(error)))
+                )
+
+
+def _as_text(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 are written as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 Everything is allowed but: debugging and reading other processes, kernel keys, mounts, namespaces, BPF, performance
 events, userfaultfd, io_uring, modules, kexec, clocks, handles of files, terminals' input stack, limits of other processes,
-and sockets other than Unix, IPv4, IPv6 and netlink. Numbers: the kernel's asm/unistd_64.h and asm-generic/unistd.h.
+and sockets other than Unix, IPv4, IPv6 and netlink. Where jobs share a user id, setting the priority, scheduling or affinity
+of other processes is refused too; where they share an IPC namespace, System V IPC and POSIX message queues are.
+Numbers: the kernel's asm/unistd_64.h and asm-generic/unistd.h.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ X32_BIT = 0x40000000
 NAMESPACE_FLAGS = 0x7E02_0080
 """CLONE_NEWNS, NEWTIME, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
 SOCKET_FAMILIES = (1, 2, 10, 16)
+INTERNET_FAMILIES = (2, 10)
+STREAM_TYPES = (1, 1 | 0o4000, 1 | 0o2000000, 1 | 0o2004000)
+"""SOCK_STREAM, with and without SOCK_NONBLOCK and SOCK_CLOEXEC."""
+IPPROTO_TCP = 6
 TERMINAL_REQUESTS = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX put characters into a terminal's input."""
 
@@ -52,10 +58,29 @@ _GENERIC = {
     "request_key": 218, "setdomainname": 162, "sethostname": 161, "setns": 268, "settimeofday": 170, "socket": 198,
     "swapoff": 225, "swapon": 224, "syslog": 116, "umount2": 39, "unshare": 97, "userfaultfd": 282, "vhangup": 58,
 }  # fmt: skip
+_SETS_OTHERS = {
+    "x86_64": {"ioprio_set": 251, "sched_setaffinity": 203, "sched_setattr": 314, "sched_setparam": 142,
+               "sched_setscheduler": 144, "setpriority": 141},
+    "generic": {"ioprio_set": 30, "sched_setaffinity": 122, "sched_setattr": 274, "sched_setparam": 118,
+                "sched_setscheduler": 119, "setpriority": 140},
+}  # fmt: skip
+"""Calls that change how another process of the same user is scheduled."""
+_WHICH_AND_WHO = frozenset({"ioprio_set", "setpriority"})
+"""Of those, the calls whose first argument says what the second one names; the others begin with a process id."""
+_USER_OF = {"ioprio_set": 3, "setpriority": 2}
+"""IOPRIO_WHO_USER and PRIO_USER: every process of a user."""
+_IPC = {
+    "x86_64": {"mq_open": 240, "mq_unlink": 241, "msgctl": 71, "msgget": 68, "msgrcv": 70, "msgsnd": 69, "semctl": 66,
+               "semget": 64, "semop": 65, "semtimedop": 220, "shmat": 30, "shmctl": 31, "shmdt": 67, "shmget": 29},
+    "generic": {"mq_open": 180, "mq_unlink": 181, "msgctl": 187, "msgget": 186, "msgrcv": 188, "msgsnd": 189,
+                "semctl": 191, "semget": 190, "semop": 193, "semtimedop": 192, "shmat": 196, "shmctl": 195,
+                "shmdt": 197, "shmget": 194},
+}  # fmt: skip
+"""System V shared memory, semaphores and queues, and POSIX message queues: found by whoever has the same user id."""
 _INSPECTED = frozenset({"clone", "clone3", "ioctl", "prlimit64", "socket"})
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCH, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_NUMBER, _ARCH, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 """Offsets in struct seccomp_data; of arguments the low half on little-endian machines, all that we name."""
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
@@ -79,8 +104,24 @@ def numbers(machine: str) -> dict[str, int]:
     return {**_COMMON, **(_X86_64 if machine == "x86_64" else _GENERIC)}
 
 
-def steps(machine: str) -> list[Step]:
-    """The filter for `machine` (platform.machine()); [] where its numbers are not known."""
+def scheduling_numbers(machine: str) -> dict[str, int]:
+    """System call → number for what is refused on other processes where jobs share a user id."""
+    return _SETS_OTHERS["x86_64" if machine == "x86_64" else "generic"]
+
+
+def ipc_numbers(machine: str) -> dict[str, int]:
+    """System call → number for what is refused where jobs share an IPC namespace."""
+    return _IPC["x86_64" if machine == "x86_64" else "generic"]
+
+
+def steps(
+    machine: str, *, shared_user: bool = False, shared_ipc: bool = False, tcp_only: bool = False
+) -> list[Step]:
+    """The filter for `machine` (platform.machine()); [] where its numbers are not known.
+
+    `shared_user`: jobs of other tenants run under the same user id and see each other's processes.
+    `shared_ipc`: they are in the same IPC namespace. `tcp_only`: of IPv4 and IPv6 only TCP, which Landlock then restricts.
+    """
     arch = AUDIT_ARCHS.get(machine)
     if arch is None:
         return []
@@ -107,13 +148,20 @@ def steps(machine: str) -> list[Step]:
         known["prlimit64"],
         [Step(_LOAD, _FIRST_ARGUMENT), Step(_EQUAL, 0, 1, 0), _fail(errno.EPERM)],
     )
-    program += _when(known["socket"], _socket_families())
+    program += _when(known["socket"], _tcp_only() if tcp_only else _socket_families())
+    for number in ipc_numbers(machine).values() if shared_ipc else ():
+        program += [Step(_EQUAL, number, 0, 1), _fail(errno.EPERM)]
+    for name, number in scheduling_numbers(machine).items() if shared_user else ():
+        program += _when(number, _of_itself_only(name))
     return [*program, Step(_RETURN, _ALLOW)]
 
 
-def program(machine: str) -> bytes:
+def program(
+    machine: str, *, shared_user: bool = False, shared_ipc: bool = False, tcp_only: bool = False
+) -> bytes:
     """The filter as bytes for bubblewrap or prctl; b"" where there is none for `machine`."""
-    return b"".join(step.packed() for step in steps(machine))
+    filter_steps = steps(machine, shared_user=shared_user, shared_ipc=shared_ipc, tcp_only=tcp_only)
+    return b"".join(step.packed() for step in filter_steps)
 
 
 def _fail(number: int) -> Step:
@@ -125,11 +173,40 @@ def _when(number: int, body: list[Step]) -> list[Step]:
     return [Step(_EQUAL, number, 0, len(body) + 1), *body, Step(_RETURN, _ALLOW)]
 
 
+def _of_itself_only(name: str) -> list[Step]:
+    """0 is the caller, or its process group; a filter cannot know which other ids are the caller's own."""
+    if name not in _WHICH_AND_WHO:
+        return [Step(_LOAD, _FIRST_ARGUMENT), Step(_EQUAL, 0, 1, 0), _fail(errno.EPERM)]
+    return [
+        Step(_LOAD, _FIRST_ARGUMENT),
+        Step(_EQUAL, _USER_OF[name], 0, 1),
+        _fail(errno.EPERM),
+        Step(_LOAD, _SECOND_ARGUMENT),
+        Step(_EQUAL, 0, 1, 0),
+        _fail(errno.EPERM),
+    ]
+
+
 def _terminal_requests() -> list[Step]:
     body = [Step(_LOAD, _SECOND_ARGUMENT)]
     for request in TERMINAL_REQUESTS:
         body += [Step(_EQUAL, request, 0, 1), _fail(errno.EPERM)]
     return body
+
+
+def _tcp_only() -> list[Step]:
+    """Unix and netlink sockets, and TCP; not MPTCP, which Landlock does not restrict, SCTP, datagrams or raw packets."""
+    allow = Step(_RETURN, _ALLOW)
+    body = [Step(_LOAD, _FIRST_ARGUMENT)]
+    for family in sorted(set(SOCKET_FAMILIES) - set(INTERNET_FAMILIES)):
+        body += [Step(_EQUAL, family, 0, 1), allow]
+    body += [Step(_EQUAL, INTERNET_FAMILIES[0], 2, 0), Step(_EQUAL, INTERNET_FAMILIES[1], 1, 0)]
+    body += [_fail(errno.EAFNOSUPPORT), Step(_LOAD, _THIRD_ARGUMENT)]
+    body += [Step(_EQUAL, 0, 2, 0), Step(_EQUAL, IPPROTO_TCP, 1, 0), _fail(errno.EACCES)]
+    body.append(Step(_LOAD, _SECOND_ARGUMENT))
+    for kind in STREAM_TYPES:
+        body += [Step(_EQUAL, kind, 0, 1), allow]
+    return [*body, _fail(errno.EACCES)]
 
 
 def _socket_families() -> list[Step]:

@@ -85,6 +85,12 @@ class Cluster:
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         return self._start(order, lambda course: course)
 
+    def set_isolation(self, node: str, level: str) -> None:
+        """Pretend from now on that a node isolates jobs like this."""
+        with self._lock:
+            self._machines.set_isolation(node, level)
+            self._node_reports = None
+
     def start_partly(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         """Start only the first half of a gang (a fault)."""
         half = len(order.tasks) // 2

@@ -154,6 +154,9 @@ class SimulatedEngine:
             lambda: self.cluster.read_output(attempt_id, path, offset=offset, limit=limit),
         )
 
+    def delete_work(self, attempt_id: str) -> Outcome[None]:
+        return Done(None)  # a pretended attempt leaves no files
+
     def forget(self, attempt_id: str) -> Outcome[None]:
         return self._call("forget", attempt_id, lambda: self.cluster.forget(attempt_id))
 

@@ -14,6 +14,7 @@ from pearlstreet.compute.engines.simulated.dice import Dice
 from pearlstreet.compute.engines.simulated.layout import IDLE_POWER_SHARE
 from pearlstreet.compute.engines.simulated.memory import WHOLE_NODE, Attempt
 from pearlstreet.compute.engines.simulated.story import DeviceTraits
+from pearlstreet.compute.hardware.isolation import SIMULATED
 
 _Place = tuple[str, int]
 
@@ -22,10 +23,15 @@ class Machines:
     """The nodes of a cluster. A node's report is made anew only when what runs or is broken on it changes."""
 
     def __init__(self, nodes: Sequence[NodeReport], dice: Dice) -> None:
-        self.by_name = {node.name: node for node in nodes}
+        self.by_name = {node.name: replace(node, isolation=node.isolation or SIMULATED) for node in nodes}
         self.traits: Mapping[_Place, DeviceTraits] = dict(_traits(nodes))
         self._dice = dice
         self._cache: dict[str, tuple[object, NodeReport]] = {}
+
+    def set_isolation(self, name: str, level: str) -> None:
+        """Pretend that a node isolates jobs like this."""
+        self.by_name[name] = replace(self.by_name[name], isolation=level)
+        self._cache.pop(name, None)
 
     def look(self, live: Collection[Attempt], broken: Collection[_Place], now_us: int) -> list[NodeReport]:
         """Every node as it is now, in order."""

@@ -124,13 +124,15 @@ def list_queues(store: Store, actor: Actor, runtime: Runtime) -> Sequence[QueueV
     def query(tx: Tx) -> Sequence[QueueView]:
         policy = runtime.policy.current(tx)
         full = sees_everything(actor)
-        mine = set(actor.orgs)
+        own = actor.project_id
         return [
             _view(policy, name, access, full=full)
             for name, access in sorted(
                 policy.queues.items(), key=lambda item: (item[0] != policy.default_queue, item[0])
             )
-            if full or not access.allowed or mine & {org for org, _ in access.allowed}
+            if full
+            or not access.allowed
+            or any(org in actor.orgs and own in (None, project or own) for org, project in access.allowed)
         ]
 
     return store.read(query)

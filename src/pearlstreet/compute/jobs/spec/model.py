@@ -144,6 +144,8 @@ class JobSpec:
     inputs: dict[str, InputItem] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     """Patterns under $PEARL_OUTPUTS that are kept; empty: everything."""
+    outputs_kept_days: int | None = None
+    """Days for which outputs are kept, 0: for ever; None: as its project keeps them."""
     variables: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     """Environment variable → name of a stored secret."""

@@ -306,7 +306,7 @@ LIMITS = Section(
     (
         Field(
             "disk_gib", NumberKind(0.01, 65_536, gib=True), "Disk", "磁盘",
-            "What the work folder may hold.", "工作目录的容量上限。",
+            "What its files may take, outputs with their apparent size.", "其文件可占用的空间上限，输出按表观大小计算。",
             unit="GiB", example=20,
         ),
         Field(

@@ -35,7 +35,17 @@ LONGEST_S = 900.0
 LOOK_S = 0.5
 log = structlog.get_logger("what-if")
 _HALF = sa.select(what_ifs.c.id).where(what_ifs.c.state == RUNNING).limit(1)
-_OLDEST = sa.select(what_ifs).where(what_ifs.c.state == WAITING).order_by(what_ifs.c.id).limit(1)
+_answered = what_ifs.alias("answered")
+_LAST_ANSWERED = (
+    sa.select(sa.func.coalesce(sa.func.max(_answered.c.ended_us), 0))
+    .where(_answered.c.org_id.is_not_distinct_from(what_ifs.c.org_id))
+    .correlate(what_ifs)
+    .scalar_subquery()
+)
+_NEXT = (
+    sa.select(what_ifs).where(what_ifs.c.state == WAITING).order_by(_LAST_ANSWERED, what_ifs.c.id).limit(1)
+)
+"""Organisations take turns: an answer may take 15 minutes, and one of them may have asked 20 questions."""
 
 
 def what_if_loop(runtime: Runtime) -> Loop:
@@ -52,12 +62,12 @@ class Answerer:
     began: bool = False
 
     def step(self, store: Store) -> bool:
-        """Answer the oldest question. Returns whether there may be another."""
+        """Answer the oldest question of whose turn it is. Returns whether there may be another."""
         if not self.began:
             if store.read(lambda tx: tx.first(_HALF)) is not None:
                 store.write(_begin_anew)
             self.began = True
-        row = store.read(lambda tx: tx.first(_OLDEST))
+        row = store.read(lambda tx: tx.first(_NEXT))
         if row is None or self.runtime.stopping.is_set():
             return False
         if not store.write(partial(_move, row["id"], WAITING, {"state": RUNNING})):

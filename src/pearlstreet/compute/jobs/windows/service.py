@@ -105,7 +105,7 @@ def list_windows(
         if before is not None:
             wanted = wanted.where(windows.c.id < before)
         if not (actor.everything or actor.operator_roles):
-            mine = windows.c.org_id.in_(sorted(actor.orgs))
+            mine = windows.c.org_id.in_(sorted(actor.orgs) if actor.project_id is None else ())
             wanted = wanted.where(sa.or_(windows.c.kind == WindowKind.MAINTENANCE.value, mine))
         return [from_row(row) for row in tx.rows(wanted)]
 

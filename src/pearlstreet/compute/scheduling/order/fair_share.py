@@ -1,10 +1,12 @@
-"""Strict priority, then fair share: whoever has had least of its dominant resource, by weight, goes first.
+"""Fair share: the account that has had least of its dominant resource, by weight, goes first.
 
 Dominant share follows Ghodsi et al., "Dominant Resource Fairness" (NSDI 2011), with accelerators in normalised compute
 so that a T4 never counts as an A100. Past use fades with a half-life (P. Kay, J. Lauder, "A fair share scheduler",
 CACM 31(1), 1988). Jobs of one cycle are ordered by start tags as in start-time fair queuing (Goyal, Vin, Cheng,
 SIGCOMM 1996): a job's tag is its account's share once all its earlier jobs run, so no account takes a whole cycle.
-Organisations compete first, projects inside each organisation second.
+Organisations compete first, projects inside each organisation second. Priority orders the jobs of one project only: every
+tenant chooses it freely, so it must not buy a place ahead of others. `priority-fair-share` is the same with priority above
+all accounts, for centers of one owner.
 """
 
 from __future__ import annotations
@@ -72,10 +74,14 @@ def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64
 
 
 class FairShare(Still):
-    """By priority, organisation's tag, project's tag, deadline, submit time.
+    """By organisation's tag, project's tag, then inside a project by priority, deadline, submit time.
 
-    A deadline moves a job ahead of its own project's only (and of equals): it buys nothing at another's cost.
+    Priority and deadline move a job ahead of its own project's only (and of equals): they buy nothing at another's cost.
+    `across_accounts`: priority comes before the tags, whoever's the job is.
     """
+
+    def __init__(self, *, across_accounts: bool = False) -> None:
+        self._across = across_accounts
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, accounts = snapshot.waiting, snapshot.accounts
@@ -90,9 +96,10 @@ class FairShare(Still):
         project_tag = _tags(
             waiting.project.astype(np.int64), inside, project_share, accounts.project_weight, demand
         )
-        inside = ranked((down, project_tag, *ties), waiting.ids)
+        first = (down,) if self._across else ()
+        inside = ranked((*first, project_tag, down, *ties), waiting.ids)
         org_tag = _tags(waiting.org.astype(np.int64), inside, org_share, accounts.org_weight, demand)
-        return Keys((down, org_tag, project_tag, *ties))
+        return Keys((*first, org_tag, project_tag, down, *ties))
 
 
 def decayed(usage: Usage, elapsed_s: float, half_life_s: float) -> Usage:

@@ -63,10 +63,10 @@ class Index:
         size_of[batch] = size[lives]
         bins = np.clip(np.searchsorted(_EDGES, seen.run_us, side="right") - 1, 0, _BINS - 1)
         done, cut = ~lives, lives & (seen.run_us > 0)
+        total = _counts(size, bins, done | cut).sum(axis=1)
         ends, stays = (
             _blend(_counts(own, bins, some, len(batches) + 1)[:-1], _counts(size, bins, some), size_of, total)
-            for some, total in ((done, done | cut), (cut, done | cut))
-            for total in (_counts(size, bins, total).sum(axis=1),)
+            for some in (done, cut)
         )
         self.batch = batch
         self.alive = survival(ends + _PRIOR, stays)

@@ -1,5 +1,8 @@
-"""By priority: a strictly higher one may stop preemptible attempts that ran their minimum; a job within its account's
-guarantee may also stop attempts that borrow.
+"""By priority: a strictly higher one may stop preemptible attempts of its own project that ran their minimum; a job within
+its account's guarantee may also stop attempts that borrow.
+
+Every tenant chooses priorities freely, so `priority` counts them inside a project only. `priority-across-accounts` lets a
+job stop whoever has a lower one, for centers whose owner sets the priorities.
 
 The cost of a victim is the normalised work since it started, lowest priority first, as in Borg (A. Verma et al.,
 "Large-scale cluster management at Google with Borg", EuroSys 2015) where production displaces batch, and in the reclaim of
@@ -20,9 +23,12 @@ _US = 1_000_000
 
 
 class ByPriority:
-    """Strictly lower priority, and borrowers."""
+    """Strictly lower priority, of the same project or `across_accounts` of anybody; and borrowers."""
 
     ranks = False
+
+    def __init__(self, *, across_accounts: bool = False) -> None:
+        self._across = across_accounts
 
     def candidates(
         self, snapshot: Snapshot, config: PlannerConfig, quotas: QuotaState, claim: Claim, ranks: I64 | None
@@ -31,6 +37,8 @@ class ByPriority:
         ran_us = snapshot.now_us - running.started_us
         able = running.preemptible & ~running.ending & (ran_us >= round(config.min_run_s * _US))
         lower = running.priority < claim.priority
+        if not self._across:
+            lower = lower & (running.project == claim.project)
         if quotas.any_guarantee:
             borrows = quotas.borrowers(able)
             own = running.org == claim.org
@@ -43,12 +51,16 @@ class ByPriority:
     ) -> bool:
         """A borrower is stopped only while its account is still beyond its guarantee."""
         running = snapshot.running
-        own_lower = running.priority[attempt] < claim.priority and (
-            not quotas.any_guarantee or running.org[attempt] == claim.org
+        mine = self._across or int(running.project[attempt]) == claim.project
+        own_lower = (
+            mine
+            and running.priority[attempt] < claim.priority
+            and (not quotas.any_guarantee or running.org[attempt] == claim.org)
         )
         return bool(own_lower) or quotas.borrows(attempt, bool(running.gflops[attempt]), used)
 
     def why(self, snapshot: Snapshot, claim: Claim, attempt: int) -> Text:
-        if int(snapshot.running.priority[attempt]) < claim.priority:
+        own = self._across or int(snapshot.running.project[attempt]) == claim.project
+        if own and int(snapshot.running.priority[attempt]) < claim.priority:
             return text("Stopped for a job of higher priority; it goes back to the queue")
         return text("Stopped to give back borrowed capacity; it goes back to the queue")

@@ -16,6 +16,7 @@ class Claim:
     """The job that needs room."""
 
     org: int
+    project: int
     priority: int
     tasks: int
     reclaims: bool

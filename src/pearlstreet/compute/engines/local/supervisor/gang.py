@@ -12,6 +12,7 @@ from . import files, linux, usage
 from .files import text
 from .launch import Launcher
 from .task import Task
+from .termination import Termination
 from .watch import Watch
 
 TYPE_CHECKING = False
@@ -23,6 +24,8 @@ PRESS_S = 0.05
 """Between two looks for processes that have not been told to end."""
 HEARTBEAT_S = 5.0
 DRAIN_BYTES = 4 << 20
+TOLD_TO_END = ("stopped", "time_limit", "engine_lost")
+"""Reasons for which a running job is ended from outside: it lasts until its last process has ended, within the grace."""
 LAST_WORDS_S = 1.0
 """How long to wait for the end of a pipe that somebody outside the sandbox's reach keeps open."""
 
@@ -42,6 +45,7 @@ class Gang:
         self._kill_at_s: float | None = None
         self._ending_s = 0.0
         self._next_press_s = 0.0
+        self._termination = Termination()
         self._tasks: list[Task] = []
         self._poll = select.poll()
         self._poll.register(wake["handle"], select.POLLIN)
@@ -68,9 +72,18 @@ class Gang:
             running()
             self._sync_state()
         self._watch = Watch(self._folder, self._plan, self._tasks, self._clock)
-        while any(task.pid is not None and task.status is None for task in self._tasks):
+        while self._has_running_task() or self._have_leftovers_grace():
             self._turn()
         self._finish()
+
+    def _has_running_task(self) -> bool:
+        return any(task.pid is not None and task.status is None for task in self._tasks)
+
+    def _have_leftovers_grace(self) -> bool:
+        """Whether processes that outlived their task's command were told to end and still have time to."""
+        if self._reason not in TOLD_TO_END or self._kill_at_s is None:
+            return False
+        return time.monotonic() < self._kill_at_s and bool(self._leftovers())
 
     # -- beginning
 
@@ -233,20 +246,25 @@ class Gang:
         self._kill_at_s = kill_at_s if self._kill_at_s is None else min(self._kill_at_s, kill_at_s)
 
     def _press_on(self) -> None:
-        """SIGTERM to whoever has not had it, SIGKILL once the grace is over."""
+        """SIGTERM to every process that has not had it, SIGKILL to all once the grace is over."""
         now_s = time.monotonic()
         if self._kill_at_s is None or now_s < self._next_press_s:
             return
         self._next_press_s = now_s + PRESS_S
         kill = now_s >= self._kill_at_s
         everything = usage.processes()
+        members: list[usage.Process] = []
         for task in self._tasks:
             if task.status is None:
-                members = task.members(everything)
+                its_members = task.members(everything)
+                members += its_members
                 if kill:
-                    task.kill(members)
+                    task.kill(its_members)
                 else:
-                    task.terminate(members)
+                    task.hold_sandbox(its_members)
+        if not kill:
+            known = {process.pid for process in members}
+            self._termination.tell(members + [item for item in self._leftovers() if item.pid not in known])
 
     def kill_everything(self) -> None:
         """When this program itself fails: nothing may outlive it."""
@@ -279,15 +297,20 @@ class Gang:
         """Whatever of the job is left outside its own process tree (no namespace of processes: weaker walls)."""
         for _ in range(100):
             self._reap_strangers()
-            left = [] if self._is_childless() else self._descendants()
-            for task in self._tasks:
-                if task.group is not None:
-                    left += usage.processes(task.group.members())
+            left = self._leftovers()
             if not left:
                 return
             for task in self._tasks:
                 task.kill(left)
             time.sleep(0.01)
+
+    def _leftovers(self) -> list[usage.Process]:
+        """Processes of the job, in or outside the process trees of its tasks; one may be named twice."""
+        left = [] if self._is_childless() else self._descendants()
+        for task in self._tasks:
+            if task.group is not None:
+                left += usage.processes(task.group.members())
+        return left
 
     def _is_childless(self) -> bool:
         """Then nothing of ours is left further down either: orphans fall to us. Far cheaper than a walk over /proc."""

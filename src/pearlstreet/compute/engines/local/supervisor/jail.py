@@ -72,7 +72,13 @@ def _confine(plan: dict[str, Any], task: dict[str, Any]) -> None:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if plan["sandbox"] == "landlock":
         ports = task["tcp_ports"]
-        landlock.restrict(plan["landlock_abi"], plan["readable"], plan["writable"], tcp_ports=ports)
+        landlock.restrict(
+            plan["landlock_abi"],
+            plan["readable"],
+            plan["writable"],
+            unlisted=plan.get("unlisted", []),
+            tcp_ports=ports,
+        )
     if plan["seccomp"] is not None:
         linux.set_seccomp(plan["seccomp_program"])
 

@@ -32,16 +32,18 @@ def ruleset_attributes(abi: int, *, restrict_tcp: bool) -> bytes:
     return struct.pack("QQQ", file_rights(abi), net, scope)[:length]
 
 
-def restrict(abi: int, read: list[str], write: list[str], *, tcp_ports: list[int] | None) -> None:
+def restrict(
+    abi: int, read: list[str], write: list[str], *, unlisted: list[str], tcp_ports: list[int] | None
+) -> None:
     """Keep this process and its children to these paths (missing ones are left out); needs no_new_privs.
 
-    `tcp_ports`: the only ports that may be bound and connected to; None leaves the network alone. Raises OSError.
+    `unlisted`: folders whose files may be read and written by those who know their names. `tcp_ports`: the only ports that may be bound and connected to; None leaves the network alone. Raises OSError.
     """
     restrict_tcp = tcp_ports is not None and abi >= 4
     attributes = ctypes.create_string_buffer(ruleset_attributes(abi, restrict_tcp=restrict_tcp))
     ruleset = linux.syscall(linux.LANDLOCK_CREATE, attributes, len(attributes) - 1, 0)
     every = file_rights(abi)
-    for paths, rights in ((read, READ), (write, every)):
+    for paths, rights in ((read, READ), (write, every), (unlisted, every & ~READ_DIR)):
         for path in paths:
             _allow(ruleset, path, rights & every)
     for port in tcp_ports or [] if restrict_tcp else []:

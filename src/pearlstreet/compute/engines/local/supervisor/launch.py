@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 
@@ -67,7 +66,7 @@ class Launcher:
             self._plan["user_namespace"] = linux.own_network()
         if self._plan["shared_memory_bytes"]:
             self._share_memory(f"{self._folder}/{files.SHARED_MEMORY}")
-        if self._plan["sandbox"] == "landlock":
+        if self._plan["sandbox"] == "landlock" and self._plan.get("own_memory", True):
             self._keep_memory_apart()
         if self._plan["seccomp"] is not None:
             with open(self._plan["seccomp"], "rb") as file:
@@ -79,13 +78,12 @@ class Launcher:
             self._reachable = bind_reachable(list(dict.fromkeys(paths)), [self._folder])
 
     def _keep_memory_apart(self) -> None:
-        """Landlock knows no memory: without this, what jobs leave in it is there for every other tenant's."""
+        """Landlock knows no memory: without this, what jobs leave in it is there for every other tenant's. Raises OSError."""
         from .sources import own_memory
 
         size_bytes = sum(task["limits"]["memory_bytes"] for task in self._plan["tasks"])
-        with contextlib.suppress(OSError):  # a host that allows no namespaces: docs/security/model.md says so
-            alone = own_memory(size_bytes)
-            self._plan["user_namespace"] = alone or self._plan.get("user_namespace", False)
+        alone = own_memory(size_bytes)
+        self._plan["user_namespace"] = alone or self._plan.get("user_namespace", False)
 
     def _share_memory(self, path: str) -> None:
         """One /dev/shm for all tasks of the attempt; on disk, counted as such, where no memory can be mounted."""

@@ -9,6 +9,7 @@ import signal
 from . import jail, usage
 from .cgroup import Group
 from .logs import LogWriter, Redactor
+from .termination import SANDBOX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +39,8 @@ class Task:
         self.memory_bytes = 0
         self.out_of_memory = False
         self.too_many = False
-        self.terminated: set[tuple[int, int, str]] = set()
-        self.asked: set[tuple[int, int]] = set()
-        self.tidying: set[int] = set()
+        self.is_held = False
+        """Whether the outer process of its bubblewrap is stopped, so that the sandbox lasts as long as what runs in it."""
         self.log = LogWriter(f"{folder}/logs", self.rank, plan["log_bytes"])
         self.redactor = Redactor([secret.encode("utf-8", "surrogateescape") for secret in plan["secrets"]])
         self.user_metrics = usage.UserMetrics(f"{folder}/user-metrics/{self.rank}.jsonl")
@@ -138,22 +138,20 @@ class Task:
             return usage.processes(self.group.members())
         return usage.tree(self.pid, everything if everything is not None else usage.processes())
 
-    def terminate(self, members: list[usage.Process]) -> None:
-        """SIGTERM, once to each process; what a process starts in answer to its own SIGTERM is left to it."""
-        first = not self.terminated
-        parents = {process.pid: process.parent for process in members}
-        for process in usage.to_terminate(members):
-            # a process between fork and exec may have lost the signal: under its new name it gets another
-            name = (process.pid, process.start_ticks, process.comm)
-            known = first or (process.pid, process.start_ticks) in self.asked
-            if name in self.terminated or (not known and usage.descends(process.pid, parents, self.tidying)):
-                continue
-            self.terminated.add(name)
-            self.asked.add((process.pid, process.start_ticks))
-            if usage.catches_term(process.pid):
-                self.tidying.add(process.pid)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process.pid, signal.SIGTERM)
+    def hold_sandbox(self, members: list[usage.Process]) -> None:
+        """Keep the sandbox until its last process has ended: bubblewrap takes it down as soon as the command has.
+
+        Its outer process is stopped and thereby does not see the command's end; the inner one, which is process 1 of the
+        sandbox, waits for all. Called again until the sandbox is empty, which lets bubblewrap report the command's end.
+        """
+        if self.plan["sandbox"] != "bubblewrap" or self.pidfd is None:
+            return
+        is_empty = all(process.comm == SANDBOX for process in members)
+        if is_empty is not self.is_held:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGCONT if is_empty else signal.SIGSTOP)
+        self.is_held = not is_empty
 
     def kill(self, members: list[usage.Process]) -> None:
         """SIGKILL to all of it."""

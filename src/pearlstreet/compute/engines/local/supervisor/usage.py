@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh", "busybox"})
 USER_LINE_BYTES = 16 << 10
 USER_READ_BYTES = 256 << 10
 USER_VALUES = 64
@@ -79,21 +77,6 @@ def tree(top: int, everything: list[Process]) -> list[Process]:
     return found
 
 
-def to_terminate(members: list[Process]) -> list[Process]:
-    """Who gets SIGTERM, parents first: all but the sandbox's own processes and shells that wait for what they started.
-
-    Such a shell would end at once and take down with it the program that is about to save its work; one that set a trap
-    knows what it does.
-    """
-    parents = {process.parent for process in members}
-    return [
-        process
-        for process in sorted(members, key=lambda item: (item.start_ticks, item.pid))
-        if process.comm != "bwrap"
-        and not (process.comm in SHELLS and process.pid in parents and not catches_term(process.pid))
-    ]
-
-
 def descends(pid: int, parents: dict[int, int], ancestors: set[int]) -> bool:
     """Whether one of `ancestors` is above `pid`."""
     for _ in range(len(parents)):
@@ -111,46 +94,6 @@ def catches_term(pid: int) -> bool:
     except OSError:
         return False
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
-
-
-def disk_bytes(folders: list[str], stop_at: int) -> int:
-    """Bytes allocated beneath `folders`; links are not followed, counting ends soon after `stop_at`.
-
-    A tree nested so deeply that it cannot be counted counts as over the limit.
-    """
-    total = 0
-    several_names: set[int] = set()
-    waiting = list(folders)
-    while waiting and total <= stop_at:
-        path = waiting.pop()
-        try:
-            with _entries(path) as entries:
-                for entry in entries:
-                    found = entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(f"{path}/{entry.name}")
-                    elif found.st_nlink > 1:
-                        if found.st_ino in several_names:
-                            continue
-                        several_names.add(found.st_ino)
-                    total += found.st_blocks * 512
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return stop_at + 1
-    return total
-
-
-def _entries(path: str) -> Any:
-    """Like os.scandir, but also of a folder whose owner, the job, took away the right to read it."""
-    try:
-        return os.scandir(path)
-    except PermissionError:
-        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.chmod(f"/proc/self/fd/{handle}", 0o700)
-        finally:
-            os.close(handle)
-        return os.scandir(path)
 
 
 def deleted_bytes(pids: list[int], device: int) -> int:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-from . import files, usage
+from . import disk, files, usage
 from .files import text
 from .logs import list_segments
 from .task import Task
@@ -35,11 +35,11 @@ class Watch:
 
     def __init__(self, folder: str, plan: dict[str, Any], tasks: list[Task], clock: files.WallClock) -> None:
         self._folder, self._plan, self._tasks, self._clock = folder, plan, tasks, clock
-        self._folders = [f"{folder}/{name}" for name in ("work", "outputs", "tmp", "home", "user-metrics")]
+        self._folders = [f"{folder}/{name}" for name in ("work", "tmp", "home", "user-metrics")]
         if plan.get("shared_on_disk"):
             self._folders.append(f"{folder}/{files.SHARED_MEMORY}")
         self._mounts: list[str] = plan["owned"]
-        self._before_bytes = usage.disk_bytes(self._mounts, NEVER_TOO_MUCH)
+        self._before = self._count_mounts(NEVER_TOO_MUCH, NEVER_TOO_MUCH)
         self._metrics = usage.MetricsFile(f"{folder}/{files.METRICS}")
         self._device = os.stat(folder).st_dev
         self.disk_over: dict[str, object] | None = None
@@ -118,23 +118,49 @@ class Watch:
             return
         pids = [process.pid for task in self._tasks if task.status is None for process in task.members()]
         before = self.disk_bytes
-        mounted = usage.disk_bytes(self._mounts, limit + self._before_bytes) - self._before_bytes
-        named = usage.disk_bytes(self._folders, limit) + max(mounted, 0)
-        self.disk_bytes = named + usage.deleted_bytes(pids, self._device)
+        named, mounted = self._count_folders(limit)
+        deleted = usage.deleted_bytes(pids, self._device)
+        mounted_bytes = max(mounted.counted_bytes - self._before.counted_bytes, 0)
+        self.disk_bytes = named.counted_bytes + mounted_bytes + deleted
         self._free_bytes = free
         self._next_disk_s = now_s + max(DISK_S, DISK_SHARE * (time.monotonic() - now_s))
-        if self.disk_bytes > limit:
+        files_max = disk.files_limit(limit)
+        if named.files + max(mounted.files - self._before.files, 0) > files_max:
             self.disk_over = text(
-                "The attempt wrote more than its disk limit of {limit} GiB", limit=f"{limit / 2**30:.4g}"
+                "The attempt made more than {most} files, which is its limit with {limit} GiB of disk",
+                most=files_max,
+                limit=f"{limit / 2**30:.4g}",
             )
+        elif self.disk_bytes > limit or named.is_too_deep or mounted.is_too_deep:
+            allocated = named.allocated_bytes + mounted_bytes + deleted
+            self.disk_over = disk_message(named, allocated, limit)
         elif free < HOST_FLOOR_BYTES and self.disk_bytes - before > USED_SINCE_BYTES:
             self.disk_over = text("The disk of the machine is full, and this attempt went on filling it")
+
+    def check_disk(self) -> None:
+        """Count now, whenever the next count is due."""
+        self._disk(time.monotonic(), now=True)
+
+    def _count_folders(self, limit: int) -> tuple[disk.DiskCount, disk.DiskCount]:
+        """Count the attempt's own folders, and what the mounts that it may write hold now."""
+        files_max = disk.files_limit(limit)
+        walk = disk.DiskWalk(limit, files_max)
+        walk.add([f"{self._folder}/outputs"], outputs=True)
+        walk.add(self._folders)
+        return walk.count, self._count_mounts(
+            limit + self._before.counted_bytes, files_max + self._before.files
+        )
+
+    def _count_mounts(self, bytes_max: int, files_max: int) -> disk.DiskCount:
+        walk = disk.DiskWalk(bytes_max, files_max)
+        walk.add(self._mounts)
+        return walk.count
 
     def last_look(self) -> None:
         """After the end: the last figures, and whether the disk limit was broken in the last moment."""
         self._user_metrics()
         if any(task.started_us is not None for task in self._tasks):
-            self._disk(time.monotonic(), now=True)
+            self.check_disk()
             now_us = self._clock.now_us()
             for task in self._tasks:
                 values = {
@@ -157,3 +183,17 @@ class Watch:
                 reason = said.decode("utf-8", "replace").removeprefix("bwrap: ")
                 return text("The command could not be started: {reason}", reason=reason)
         return None
+
+
+def disk_message(named: disk.DiskCount, allocated: int, limit: int) -> dict[str, object]:
+    """Say which output is too large where only apparent sizes are beyond the limit; otherwise that too much was written."""
+    limit_gib = f"{limit / 2**30:.4g}"
+    if named.sparse_path and allocated <= limit and not named.is_too_deep:
+        return text(
+            "The output {path} has an apparent size of {size} GiB; with it the outputs are larger than the disk limit of "
+            "{limit} GiB",
+            path=ascii(named.sparse_path[:200]),
+            size=f"{named.sparse_bytes / 2**30:.4g}",
+            limit=limit_gib,
+        )
+    return text("The attempt wrote more than its disk limit of {limit} GiB", limit=limit_gib)

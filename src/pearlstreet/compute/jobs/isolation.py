@@ -1,0 +1,82 @@
+"""The center's minimum isolation: nodes below it take no jobs, jobs that wait for it say so, submits are refused without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pearlstreet.base.errors import Conflict
+from pearlstreet.base.outcome import Done, Outcome
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.hardware.isolation import Isolation, is_enough, shortfall, strongest
+from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.pool.inventory import Node, all_nodes
+from pearlstreet.store.core import Tx
+
+CODE = "isolation"
+"""Reason code of jobs that no node may run."""
+RESTORE = text("Its operators must restore the isolation of a node; pearl nodes says what is missing")
+
+
+def read_nodes(engine: Engine, minimum: Isolation) -> Outcome[Sequence[NodeReport]]:
+    """An engine's nodes; those that isolate jobs less than `minimum` are unhealthy and say why."""
+    seen = engine.nodes()
+    return Done([demand_isolation(node, minimum) for node in seen.value]) if isinstance(seen, Done) else seen
+
+
+def demand_isolation(node: NodeReport, minimum: Isolation) -> NodeReport:
+    """The report, unhealthy if the node isolates jobs less than `minimum`."""
+    reason = shortfall(node.name, node.isolation, minimum)
+    if reason is None or not node.healthy:
+        return node
+    return replace(node, healthy=False, health_reason=reason)
+
+
+def nodes_below(tx: Tx, minimum: Isolation) -> tuple[list[Node], bool]:
+    """The present nodes that isolate jobs less than `minimum`, and whether these are all there are."""
+    if minimum == "none":
+        return [], False
+    present = [node for node in all_nodes(tx) if node.present]
+    below = [node for node in present if not is_enough(node.report.isolation, minimum)]
+    return below, bool(below) and len(below) == len(present)
+
+
+def no_node_left(below: Sequence[Node], minimum: Isolation) -> Text:
+    """That no node may run any job."""
+    best = strongest([node.report.isolation for node in below])
+    if best == "none":
+        return text(
+            "This center demands that jobs are isolated by {minimum}, and no node isolates them",
+            minimum=minimum,
+        )
+    return text(
+        "This center demands that jobs are isolated by {minimum}; its nodes isolate them by {level} at most",
+        minimum=minimum,
+        level=best,
+    )
+
+
+def some_left_out(below: Sequence[Node], minimum: Isolation) -> Text:
+    """That some nodes may run no job."""
+    names = ", ".join(node.report.name for node in below[:3]) + (", …" if len(below) > 3 else "")
+    if len(below) == 1:
+        return text(
+            "Node {names} takes no jobs: it isolates them less than {minimum}", names=names, minimum=minimum
+        )
+    return text(
+        "{count} nodes take no jobs, because they isolate them less than {minimum}: {names}",
+        count=len(below),
+        minimum=minimum,
+        names=names,
+    )
+
+
+def refuse_without_isolation(tx: Tx, minimum: Isolation) -> None:
+    """Refuse a submit while no node isolates jobs as strongly as the center demands. Raises Conflict."""
+    below, all_below = nodes_below(tx, minimum)
+    if all_below:
+        raise Conflict(
+            no_node_left(below, minimum),
+            hint=RESTORE,
+        )

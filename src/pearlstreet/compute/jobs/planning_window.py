@@ -1,0 +1,275 @@
+"""Which waiting jobs the planner loads in one cycle: an equal number of every organisation, then of each of its projects.
+
+A cycle plans at most `WAITING_MAX` jobs. Were they the first by priority and submit time in the whole center, 20,000
+jobs of one tenant would keep every other tenant's jobs out of sight before fair share could rank them. So the places are
+dealt round-robin to organisations, inside an organisation to its projects, and only inside a project by priority and
+submit time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.store.core import Tx
+from pearlstreet.tenancy.model import Standing
+from pearlstreet.tenancy.tables import orgs, projects
+
+WAITING_MAX = 20_000
+"""Waiting jobs that one cycle of the planner looks at."""
+IN_MAX = 500
+"""Ids in one IN list."""
+ARRAYS_MAX = 100
+"""Arrays whose elements are read in one statement (SQLite joins at most 500 selects)."""
+
+AccountId = tuple[str, str]
+"""Organisation and project."""
+
+# The state is written into the statement: only then do both databases see that the partial index on queued jobs serves it.
+QUEUED = jobs.c.state == sa.literal_column("'queued'")
+_NOW = sa.bindparam("now_us", type_=sa.BigInteger)
+_READY = (QUEUED, jobs.c.blocked == 0, jobs.c.not_before_us <= _NOW)
+_PLAIN = (*_READY, jobs.c.array_size.is_(None), jobs.c.array_max_running.is_(None))
+_COLUMNS = (
+    jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
+    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.queue,
+    jobs.c.served_device_us, jobs.c.attempts,
+)  # fmt: skip
+_SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
+"""Their jobs wait; what runs goes on."""
+
+
+def count_by_project(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str, str, int]]:
+    """The query for how many jobs of each project fulfil the conditions, which the index on queued jobs must serve."""
+    own = (jobs.c.org_id == projects.c.org_id, jobs.c.project_id == projects.c.id)
+    count = sa.select(sa.func.count()).where(*own, *conditions).correlate(projects).scalar_subquery()
+    return sa.select(projects.c.org_id, projects.c.id.label("project_id"), count.label("waiting"))
+
+
+_COUNTS = count_by_project(*_PLAIN)
+_IN_ORDER = (jobs.c.priority.desc(), jobs.c.submitted_us, jobs.c.array_index)
+_OF_ACCOUNT = (
+    sa.select(*_COLUMNS)
+    .where(*_PLAIN, jobs.c.org_id == sa.bindparam("of_org"), jobs.c.project_id == sa.bindparam("of_project"))
+    .order_by(*_IN_ORDER)
+    .limit(sa.bindparam("most"))
+)
+_accounts = (
+    sa.func.unnest(
+        sa.cast(sa.bindparam("orgs"), postgresql.ARRAY(sa.String)),
+        sa.cast(sa.bindparam("projects"), postgresql.ARRAY(sa.String)),
+        sa.cast(sa.bindparam("limits"), postgresql.ARRAY(sa.BigInteger)),
+    )
+    .table_valued(
+        sa.column("org", sa.String), sa.column("project", sa.String), sa.column("most", sa.BigInteger)
+    )
+    .render_derived("account")
+)
+_first = (
+    sa.select(*_COLUMNS)
+    .where(*_PLAIN, jobs.c.org_id == _accounts.c.org, jobs.c.project_id == _accounts.c.project)
+    .order_by(*_IN_ORDER)
+    .limit(_accounts.c.most)
+    .lateral("first_jobs")
+)
+_OF_ACCOUNTS = sa.select(_first).select_from(_accounts.join(_first, sa.true()))
+"""The same of many accounts at once, for PostgreSQL: hundreds of round trips would cost more than the rows."""
+_element = jobs.alias("element")
+_LIMITED_ARRAYS = (
+    sa.select(
+        jobs.c.id,
+        jobs.c.org_id,
+        jobs.c.project_id,
+        jobs.c.n_queued,
+        (jobs.c.array_max_running - jobs.c.n_active).label("free"),
+        sa.select(sa.func.min(_element.c.array_index))
+        .where(_element.c.array_id == jobs.c.id, _element.c.state == sa.literal_column("'queued'"))
+        .correlate(jobs)
+        .scalar_subquery()
+        .label("first"),
+    )
+    .where(jobs.c.array_size.is_not(None), jobs.c.array_max_running.is_not(None))
+    .where(jobs.c.n_queued > sa.literal_column("0"))
+    .where(jobs.c.blocked == 0, jobs.c.not_before_us <= _NOW)
+    .order_by(jobs.c.priority.desc(), jobs.c.submitted_us, jobs.c.id)
+)
+"""Arrays that say how many of their elements may run at once: of 10,000 elements only as many as may start count."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanningWindow:
+    """The waiting jobs of one cycle, and which accounts have more than were loaded."""
+
+    rows: Sequence[Any] = ()
+    """Rows of `jobs`, those held back left out."""
+    ids: frozenset[str] = frozenset()
+    """All that were looked at, those held back included."""
+    limits: Mapping[AccountId, int] = field(default_factory=dict)
+    """Account with more waiting jobs than places → its places."""
+    waiting: int = 0
+    """Jobs that could be planned by now, loaded or not; elements beyond their array's limit included."""
+    at_us: int = 0
+    """When they were read."""
+
+    def leaves_out(self, row: Mapping[Any, Any]) -> bool:
+        """Whether a queued job was there when the window was filled and got no place in it."""
+        return row["id"] not in self.ids and row["submitted_us"] <= self.at_us
+
+
+@dataclass(slots=True)
+class _LimitedArray:
+    """An array with a limit on how many of its elements run at once."""
+
+    id: str
+    account: AccountId
+    first: int
+    """The smallest index that waits."""
+    free: int
+    """Elements that may start now."""
+
+
+def deal_places(counts: Mapping[AccountId, int], most: int) -> dict[AccountId, int]:
+    """PURE: how many of `most` places each account gets: dealt one by one to organisations, inside them to projects.
+
+    Nobody gets more places than it has jobs; what one leaves over goes to the others.
+    """
+    by_org: dict[str, dict[AccountId, int]] = defaultdict(dict)
+    for account, count in counts.items():
+        by_org[account[0]][account] = count
+    of_org = _deal({org: sum(mine.values()) for org, mine in by_org.items()}, most)
+    places: dict[AccountId, int] = {}
+    for org, mine in by_org.items():
+        places |= _deal(mine, of_org[org])
+    return places
+
+
+def _deal(wanted: Mapping[Any, int], most: int) -> dict[Any, int]:
+    """Round-robin: everybody gets the same number, or all that was wanted; those with the fewest jobs are served whole."""
+    dealt, left = {}, most
+    smallest_first = sorted(wanted, key=lambda name: (wanted[name], name))
+    for number, name in enumerate(smallest_first):
+        dealt[name] = min(wanted[name], -(-left // (len(smallest_first) - number)))
+        left -= dealt[name]
+    return dealt
+
+
+def load_window(tx: Tx, held_back: Mapping[str, AccountId], most: int = WAITING_MAX) -> PlanningWindow:
+    """Read the waiting jobs that this cycle plans. `held_back`: jobs (with account) that take no place."""
+    suspended = set(tx.execute(_SUSPENDED).scalars())
+    now = {"now_us": tx.now_us}
+    plain = {
+        (row.org_id, row.project_id): row.waiting
+        for row in tx.execute(_COUNTS, now)
+        if row.waiting and row.org_id not in suspended
+    }
+    arrays, queued = _limited_arrays(tx, suspended)
+    held = Counter(held_back.values())
+    counts = Counter({account: max(0, count - held[account]) for account, count in plain.items()})
+    for account, limited in arrays.items():
+        counts[account] += sum(array.free for array in limited)
+    places = deal_places(counts, most)
+    rows: list[Any] = []
+    seen: set[str] = set()
+    wanted = {account: granted + held[account] for account, granted in places.items() if account in plain}
+    first = _first_jobs(tx, {account: most for account, most in wanted.items() if most})
+    for account, granted in places.items():
+        found = first.get(account, [])
+        if account in arrays:
+            found = sorted([*found, *_elements(tx, arrays[account], granted)], key=_in_order)
+        seen.update(row.id for row in found)
+        free = [row for row in found if row.id not in held_back]
+        rows += free[:granted]
+        seen.difference_update(row.id for row in free[granted:])
+    rows.sort(key=lambda row: (row.submitted_us, row.id))
+    limits = {account: granted for account, granted in places.items() if granted < counts[account]}
+    return PlanningWindow(rows, frozenset(seen), limits, sum(plain.values()) + queued, tx.now_us)
+
+
+def _limited_arrays(
+    tx: Tx, suspended: Collection[str]
+) -> tuple[Mapping[AccountId, list[_LimitedArray]], int]:
+    """Limited arrays that may start elements, those of an account in its order; and how many elements wait in all."""
+    found: dict[AccountId, list[_LimitedArray]] = defaultdict(list)
+    queued = 0
+    for row in tx.execute(_LIMITED_ARRAYS, {"now_us": tx.now_us}):
+        if row.org_id in suspended or row.first is None:
+            continue
+        queued += row.n_queued
+        free = min(row.free, row.n_queued)
+        if free > 0:
+            account = (row.org_id, row.project_id)
+            found[account].append(_LimitedArray(row.id, account, row.first, free))
+    return found, queued
+
+
+def _first_jobs(tx: Tx, wanted: Mapping[AccountId, int]) -> Mapping[AccountId, list[Any]]:
+    """The first jobs of each account, as many as are wanted, by priority and submit time; no limited arrays."""
+    if tx.connection.dialect.name == "sqlite":  # a statement is a call there
+        return {
+            (org, project): list(
+                tx.execute(
+                    _OF_ACCOUNT, {"of_org": org, "of_project": project, "most": most, "now_us": tx.now_us}
+                )
+            )
+            for (org, project), most in wanted.items()
+        }
+    found: dict[AccountId, list[Any]] = defaultdict(list)
+    orgs_and_projects = {
+        "orgs": [org for org, _ in wanted],
+        "projects": [project for _, project in wanted],
+        "limits": list(wanted.values()),
+    }
+    for row in tx.execute(_OF_ACCOUNTS, {**orgs_and_projects, "now_us": tx.now_us}):
+        found[row.org_id, row.project_id].append(row)
+    return {account: sorted(rows, key=_in_order) for account, rows in found.items()}
+
+
+def _in_order(row: Any) -> tuple[int, int, int]:
+    return -row.priority, row.submitted_us, row.array_index or 0
+
+
+def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Any]:
+    """Of each array in turn the elements with the lowest indices, no more than may start, up to `most` in all."""
+    parts: list[sa.Select[Any]] = []
+    for array in arrays:
+        if most <= 0:
+            break
+        bound = array.first + min(array.free, most)
+        parts.append(
+            sa.select(*_COLUMNS).where(jobs.c.array_id == array.id, QUEUED, jobs.c.array_index < bound)
+        )
+        most -= array.free
+    found: list[Any] = []
+    for start in range(0, len(parts), ARRAYS_MAX):
+        found += tx.execute(sa.union_all(*parts[start : start + ARRAYS_MAX]))
+    return found
+
+
+def count_ahead(tx: Tx, row: Mapping[Any, Any]) -> int:
+    """How many waiting jobs of its project come before a job: of higher priority, or submitted earlier."""
+    earlier = jobs.c.submitted_us < row["submitted_us"]
+    if row["array_index"] is not None:
+        in_array = (jobs.c.array_id == row["array_id"]) & (jobs.c.array_index < row["array_index"])
+        earlier |= (jobs.c.submitted_us == row["submitted_us"]) & in_array
+    ahead = (jobs.c.priority > row["priority"]) | ((jobs.c.priority == row["priority"]) & earlier)
+    of_account = (jobs.c.org_id == row["org_id"], jobs.c.project_id == row["project_id"])
+    found = sa.select(sa.func.count()).where(*_READY, jobs.c.array_size.is_(None), *of_account, ahead)
+    return int(tx.execute(found, {"now_us": tx.now_us}).scalar_one())
+
+
+def with_reasons(tx: Tx, job_ids: Collection[str] | None = None) -> set[str]:
+    """Which of the jobs (None: of all) wait to be planned and have a reason in their row."""
+    with_reason = sa.select(jobs.c.id).where(
+        QUEUED, jobs.c.blocked == 0, jobs.c.array_size.is_(None), jobs.c.reason_code.is_not(None)
+    )
+    if job_ids is None:
+        return set(tx.execute(with_reason).scalars())
+    ids = sorted(job_ids)
+    parts = [ids[start : start + IN_MAX] for start in range(0, len(ids), IN_MAX)]
+    return {found for part in parts for found in tx.execute(with_reason.where(jobs.c.id.in_(part))).scalars()}

@@ -1,0 +1,134 @@
+"""How many jobs may wait: of the center, of each organisation, of each project.
+
+The center's limit keeps the queue from slowing everybody. It must not let one tenant's full queue refuse another's first
+job: so an organisation has a limit beneath it, and the first `RESERVE` jobs of each organisation do not count against it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import TooMany
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.jobs.planning_window import QUEUED, count_by_project
+from pearlstreet.compute.jobs.tables import jobs, quotas
+from pearlstreet.store.core import Tx
+from pearlstreet.tenancy.tables import projects
+
+QUEUED_JOBS = "queued_jobs"
+"""The resource of a quota that limits waiting jobs; only its maximum counts."""
+CENTER_MAX = 200_000
+"""Queued jobs of the whole center, each organisation's reserve not counted."""
+ORG_MAX = 100_000
+"""Queued jobs of an organisation without a quota on `queued_jobs`."""
+RESERVE = 1_000
+"""Queued jobs of each organisation that the center's limit never refuses."""
+FRESH_US = 1_000_000
+"""A refusal rests on counts and limits no older than this."""
+RECOUNT_US = 60_000_000
+"""Between two counts while nothing is refused: until then starts and ends only make the counts too high."""
+RETRY_S = 60
+
+_COUNT = count_by_project(QUEUED, jobs.c.array_size.is_(None))
+_LIMITS = sa.select(quotas.c.org_id, quotas.c.project_id, quotas.c.maximum).where(
+    quotas.c.resource == QUEUED_JOBS
+)
+
+
+def count_queued(org_ids: Collection[str]) -> sa.Select[tuple[str, str, int]]:
+    """The query for waiting jobs of some organisations, by project."""
+    return _COUNT.where(projects.c.org_id.in_(sorted(org_ids)))
+
+
+@dataclass(slots=True)
+class QueueCounts:
+    """How many jobs wait, as counted at `counted_us`, and what was submitted since: never too few for long.
+
+    Only the store's writer thread touches it.
+    """
+
+    by_project: Counter[str] = field(default_factory=Counter)
+    by_org: Counter[str] = field(default_factory=Counter)
+    shared: int = 0
+    """Jobs beyond their organisation's reserve: these fill the center's queue."""
+    limits: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(organisation, project or "") → the maximum that its quota sets."""
+    counted_us: int = 0
+    limits_us: int = 0
+
+    def check(self, tx: Tx, org_id: str, project_id: str, more: int) -> None:
+        """Raise TooMany, naming the limit, when `more` jobs do not fit any more."""
+        if tx.now_us - self.limits_us > FRESH_US:
+            self.limits = {
+                (row["org_id"], row["project_id"]): int(row["maximum"]) for row in tx.rows(_LIMITS)
+            }
+            self.limits_us = tx.now_us
+        if tx.now_us - self.counted_us > RECOUNT_US:
+            self._count(tx)
+        refusal = self._refusal(org_id, project_id, more)
+        if refusal is not None and tx.now_us - self.counted_us > FRESH_US:
+            self._count(tx)
+            refusal = self._refusal(org_id, project_id, more)
+        if refusal is not None:
+            message, hint = refusal
+            raise TooMany(message, hint=hint, retry_after_s=RETRY_S)
+
+    def add(self, org_id: str, project_id: str, more: int) -> None:
+        """Count jobs that were queued just now."""
+        self.shared += self._beyond_reserve(org_id, more)
+        self.by_project[project_id] += more
+        self.by_org[org_id] += more
+
+    def _beyond_reserve(self, org_id: str, more: int) -> int:
+        """How many of `more` jobs of an organisation would count against the center's limit."""
+        before = self.by_org[org_id]
+        return max(0, before + more - RESERVE) - max(0, before - RESERVE)
+
+    def _count(self, tx: Tx) -> None:
+        self.by_project, self.by_org, self.shared = Counter(), Counter(), 0
+        for row in tx.rows(_COUNT):
+            self.add(row["org_id"], row["project_id"], row["waiting"])
+        self.counted_us = tx.now_us
+
+    def _refusal(self, org_id: str, project_id: str, more: int) -> tuple[Text, Text] | None:
+        """What is full, and what can be done about it."""
+        mine, of_project = self.by_org[org_id], self.by_project[project_id]
+        most = self.limits.get((org_id, project_id))
+        if most is not None and of_project + more > most:
+            message = text(
+                "The project's queue is full: {count} of at most {most} jobs wait, and this adds {more}",
+                count=of_project,
+                most=most,
+                more=more,
+            )
+            return message, _ASK_OPERATORS
+        most = self.limits.get((org_id, ""), ORG_MAX)
+        if mine + more > most:
+            message = text(
+                "The organisation's queue is full: {count} of at most {most} jobs wait, and this adds {more}",
+                count=mine,
+                most=most,
+                more=more,
+            )
+            return message, _ASK_OPERATORS
+        beyond = self._beyond_reserve(org_id, more)
+        if beyond and self.shared + beyond > CENTER_MAX:
+            message = text(
+                "The center's queue is full: it holds {most} jobs beside {reserve} of each organisation, of which yours has "
+                "{count}",
+                most=CENTER_MAX,
+                reserve=RESERVE,
+                count=mine,
+            )
+            return message, text("Submit again when some have ended; nobody can raise this limit")
+        return None
+
+
+_ASK_OPERATORS = text(
+    "Submit again when some have ended, or ask the center's operators to raise the quota on {resource}",
+    resource=QUEUED_JOBS,
+)

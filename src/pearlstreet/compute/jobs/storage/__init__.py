@@ -1,0 +1,1 @@
+"""What is stored for tenants: how much, its limits, its price, and how long it stays."""

@@ -1,0 +1,148 @@
+"""How much each project stores, and its usage spans: one an hour, whose amount is the mean level of that hour.
+
+The level changes in the transaction that adds or deletes files. Its integral over time is kept exactly in byte-microseconds;
+what a span's whole bytes leave of it goes into the next one, so no splitting of time changes what is billed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import check
+from pearlstreet.compute.jobs.tables import storage_levels
+from pearlstreet.ledger.model import Span, Unit
+from pearlstreet.ledger.prices import current_prices
+from pearlstreet.ledger.spans import append_span
+from pearlstreet.store.core import Row, Tx
+
+SOURCE = "storage"
+RESOURCE = "storage"
+INTERVAL_US = 3600 * US_PER_S
+"""Length of a span: an hour, as object stores meter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean level of a stretch of time, in whole bytes, and what they leave of the integral."""
+
+    stored_bytes: int
+    rest_byte_us: int
+    """Less than the length of the stretch, in byte-microseconds."""
+
+
+def mean_level(byte_us: int, length_us: int) -> Mean:
+    """PURE: the level that, held for `length_us`, comes to `byte_us`, rounded down."""
+    check(byte_us >= 0 and length_us > 0, "a level has a time and is not below zero")
+    return Mean(*divmod(byte_us, length_us))
+
+
+def change_level(tx: Tx, org_id: str, project_id: str, more_bytes: int) -> None:
+    """Note that a project stores more (or, below 0, fewer) bytes from now on. Part of the transaction that makes it so."""
+    if more_bytes == 0:
+        return
+    row = _level_row(tx, org_id, project_id)
+    if row is None and more_bytes < 0:
+        return  # an organisation that is being closed: its last use is settled, and its files are being erased
+    if row is None:
+        tx.execute(
+            sa.insert(storage_levels).values(
+                org_id=org_id,
+                project_id=project_id,
+                stored_bytes=more_bytes,
+                byte_us="0",
+                changed_us=tx.now_us,
+                metered_us=tx.now_us,
+                stream=0,
+                sequence=0,
+                price_version_id=current_prices(tx).id,
+            )
+        )
+        return
+    if tx.now_us - row["metered_us"] >= INTERVAL_US:
+        meter_level(tx, row)  # so that a mean is not taken over more than an hour in which the level changed
+        row = _level_row(tx, org_id, project_id)
+        assert row is not None
+    after = row["stored_bytes"] + more_bytes
+    check(after >= 0, "no more is deleted than is stored", project=project_id)
+    changed_us = max(row["changed_us"], tx.now_us)  # a clock that was set back must not count a time twice
+    _write(tx, row, stored_bytes=after, byte_us=str(_integral(row, tx.now_us)), changed_us=changed_us)
+
+
+def meter_level(tx: Tx, row: Row) -> None:
+    """Append the span from where metering stands to now. A time in which nothing was stored has none."""
+    length_us = tx.now_us - row["metered_us"]
+    if length_us <= 0:
+        return
+    mean = mean_level(_integral(row, tx.now_us), length_us)
+    values: dict[str, Any] = {"changed_us": max(row["changed_us"], tx.now_us), "metered_us": tx.now_us}
+    is_empty = not (mean.stored_bytes or row["stored_bytes"])
+    values["byte_us"] = "0" if is_empty else str(mean.rest_byte_us)
+    version_id = current_prices(tx).id
+    goes_on = False
+    if mean.stored_bytes:
+        append_span(tx, _span(row, mean.stored_bytes, tx.now_us))
+        goes_on = version_id == row["price_version_id"]
+        values["sequence"] = row["sequence"] + 1
+    if not goes_on and (mean.stored_bytes or row["sequence"]):
+        values |= {
+            "stream": row["stream"] + 1,
+            "sequence": 0,
+        }  # spans of a stream leave no gap and share their prices
+    _write(tx, row, price_version_id=version_id, **values)
+
+
+def meter_org(tx: Tx, org_id: str) -> None:
+    """Meter all projects of an organisation up to now."""
+    for row in tx.rows(sa.select(storage_levels).where(storage_levels.c.org_id == org_id)):
+        meter_level(tx, row)
+
+
+def end_metering(tx: Tx, org_id: str) -> None:
+    """Meter an organisation for the last time, before its final invoice: what is erased after that costs nothing."""
+    meter_org(tx, org_id)
+    tx.execute(sa.delete(storage_levels).where(storage_levels.c.org_id == org_id))
+
+
+def stored_bytes(tx: Tx, org_id: str, project_id: str | None = None) -> int:
+    """Bytes that an organisation, or one project of it, stores now."""
+    query = sa.select(sa.func.sum(storage_levels.c.stored_bytes)).where(storage_levels.c.org_id == org_id)
+    if project_id is not None:
+        query = query.where(storage_levels.c.project_id == project_id)
+    return int(tx.scalar(query) or 0)
+
+
+def _span(row: Row, amount: int, until_us: int) -> Span:
+    return Span(
+        source=SOURCE,
+        external_id=f"{row['project_id']}.{row['stream']}",
+        resource=RESOURCE,
+        sequence=row["sequence"],
+        org_id=row["org_id"],
+        project_id=row["project_id"],
+        reference=row["project_id"],
+        start_us=row["metered_us"],
+        end_us=until_us,
+        unit=Unit.STORAGE_BYTES,
+        amount=amount,
+        price_version_id=row["price_version_id"],
+    )
+
+
+def _integral(row: Row, now_us: int) -> int:
+    """Byte-microseconds since the end of the last span."""
+    since_us: int = row["stored_bytes"] * max(now_us - row["changed_us"], 0)
+    return int(row["byte_us"]) + since_us
+
+
+def _level_row(tx: Tx, org_id: str, project_id: str) -> Row | None:
+    here = (storage_levels.c.org_id == org_id) & (storage_levels.c.project_id == project_id)
+    return tx.first(sa.select(storage_levels).where(here))
+
+
+def _write(tx: Tx, row: Row, **values: Any) -> None:
+    here = (storage_levels.c.org_id == row["org_id"]) & (storage_levels.c.project_id == row["project_id"])
+    tx.execute(sa.update(storage_levels).where(here).values(**values))

@@ -1,0 +1,90 @@
+"""How much an organisation and a project may store: a quota on `storage`, or the center's default for organisations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pearlstreet.base.errors import Conflict
+from pearlstreet.base.text import text
+from pearlstreet.base.units import GIB, format_bytes
+from pearlstreet.compute.jobs.runtime import JobsSettings
+from pearlstreet.compute.jobs.storage.levels import stored_bytes
+from pearlstreet.compute.jobs.tables import quotas
+from pearlstreet.store.core import Tx
+from pearlstreet.tenancy.tables import orgs, projects
+
+STORAGE = "storage"
+"""Resource of a quota whose maximum is in GiB. The planner does not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageLimit:
+    """One limit and what is stored under it, in bytes."""
+
+    owner: str
+    """Slug of the organisation, or org/project."""
+    used: int
+    limit: int
+
+    @property
+    def left(self) -> int:
+        """Bytes that still fit; below 0 when more is stored than may be."""
+        return self.limit - self.used
+
+
+def storage_limits(tx: Tx, settings: JobsSettings, org_id: str, project_id: str) -> Sequence[StorageLimit]:
+    """The limits that hold for a file of a project: its own, its organisation's. None: nothing is limited."""
+    query = sa.select(quotas.c.project_id, quotas.c.maximum).where(
+        quotas.c.org_id == org_id,
+        quotas.c.project_id.in_(("", project_id)),
+        quotas.c.resource == STORAGE,
+        quotas.c.maximum.is_not(None),
+    )
+    maxima = {row["project_id"]: int(row["maximum"] * GIB) for row in tx.rows(query)}
+    if "" not in maxima and settings.org_storage_bytes_max:
+        maxima[""] = settings.org_storage_bytes_max
+    if not maxima:
+        return ()
+    org = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == org_id))
+    project = tx.scalar(sa.select(projects.c.slug).where(projects.c.id == project_id))
+    return [
+        StorageLimit(
+            f"{org}/{project}" if place else str(org), stored_bytes(tx, org_id, place or None), limit
+        )
+        for place, limit in sorted(maxima.items())
+    ]
+
+
+def tightest(limits: Sequence[StorageLimit]) -> StorageLimit | None:
+    """The limit that leaves least room."""
+    return min(limits, key=lambda limit: limit.left, default=None)
+
+
+def refuse_over_quota(tx: Tx, settings: JobsSettings, org_id: str, project_id: str, more_bytes: int) -> None:
+    """Raise Conflict when `more_bytes` do not fit; with 0 when nothing fits any more."""
+    limit = tightest(storage_limits(tx, settings, org_id, project_id))
+    if limit is None or more_bytes < limit.left or (more_bytes and more_bytes == limit.left):
+        return
+    message = text(
+        "{owner} stores {used} of at most {limit}; nothing more fits",
+        owner=limit.owner,
+        used=format_bytes(limit.used),
+        limit=format_bytes(limit.limit),
+    )
+    if more_bytes:
+        message = text(
+            "{owner} stores {used} of at most {limit}; {size} more do not fit",
+            owner=limit.owner,
+            used=format_bytes(limit.used),
+            limit=format_bytes(limit.limit),
+            size=format_bytes(more_bytes),
+        )
+    raise Conflict(
+        message,
+        hint=text(
+            "Delete outputs and uploads that are not needed (pearl storage), or ask the operator for more"
+        ),
+    )
