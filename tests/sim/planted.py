@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
 
-from pearlstreet.base.outcome import Refused, Unknown
+from pearlstreet.base.outcome import Done, Refused, Unknown
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs import applying, lifecycle, metering, watching
-from pearlstreet.compute.jobs.tables import allocations
-from pearlstreet.ledger import posting
+from pearlstreet.compute.jobs import (
+    applying,
+    asking,
+    collecting,
+    lifecycle,
+    metering,
+    orders,
+    service,
+    views,
+    watching,
+)
+from pearlstreet.compute.jobs.tables import allocations, jobs
+from pearlstreet.ledger import book, posting, refunds, statement
+from pearlstreet.ledger.tables import funds
+from pearlstreet.store import leases
 from pearlstreet.store.idempotency import OnceClaim
 
 
@@ -87,6 +101,105 @@ def cancel_forgotten() -> AbstractContextManager[None]:
     return _put(lifecycle, "decide_end", decide_end)
 
 
+def lease_not_looked_at() -> AbstractContextManager[None]:
+    """A loop writes what it decided although another has leased the row meanwhile."""
+    return _put(leases, "holds", lambda tx, table, row_id, token: True)
+
+
+def planner_without_its_lease() -> AbstractContextManager[None]:
+    """A server writes plans while another has the planner's lease."""
+    return _put(applying.Applier, "_leads", lambda applier, tx: True)
+
+
+def gang_one_short() -> AbstractContextManager[None]:
+    """The order for a gang lacks its last task."""
+    before = orders.build_order
+
+    def build_order(tx: Any, runtime: Any, attempt: Any) -> Any:
+        order = before(tx, runtime, attempt)
+        return replace(order, tasks=order.tasks[:-1]) if len(order.tasks) > 1 else order
+
+    return _put(watching, "build_order", build_order)
+
+
+def gang_placed_one_short() -> AbstractContextManager[None]:
+    """The request of a gang is read with one task less than was submitted."""
+    before = asking.ask_of
+
+    def ask_of(*given: Any, **named: Any) -> Any:
+        ask = before(*given, **named)
+        return replace(ask, tasks=ask.tasks - 1) if ask.tasks > 1 and not ask.max_tasks else ask
+
+    return _put(service, "ask_of", ask_of)
+
+
+def refunded_twice() -> AbstractContextManager[None]:
+    """A refund moves its money a second time."""
+    before = book.post
+
+    def post(tx: Any, drafts: Any) -> Any:
+        posted = before(tx, drafts)
+        before(tx, [replace(draft, reference=f"again/{draft.reference}") for draft in drafts])
+        return posted
+
+    return _put(refunds, "post", post)
+
+
+def refund_of_more_than_was_charged() -> AbstractContextManager[None]:
+    """A refund gives back twice its charge."""
+    before: Any = refunds._draft
+
+    def double(row: Any, reason: Any) -> Any:
+        return before({**row, "amount_micro": 2 * row["amount_micro"]}, reason)
+
+    return _put(refunds, "_draft", double)
+
+
+class _NeverStops:
+    """An engine that is not told to stop."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def stop(self, attempt_id: str, *, grace_s: float) -> Done[None]:
+        return Done(None)
+
+
+def given_up_without_a_stop() -> AbstractContextManager[None]:
+    """An attempt that its engine does not know is given up without a stop: a request on its way starts it late."""
+    before: Any = watching._compare
+
+    def compare(runtime: Any, store: Any, row: Any) -> Any:
+        engines = {name: _NeverStops(engine) for name, engine in runtime.engines.items()}
+        return before(SimpleNamespace(engines=engines, settings=runtime.settings), store, row)
+
+    return _put(watching, "_compare", compare)
+
+
+def statement_of_everybody() -> AbstractContextManager[None]:
+    """The account statement forgets its tenant filter."""
+    before = statement.read_statement
+
+    def read_statement(tx: Any, org_id: str, *rest: Any) -> Any:
+        orgs = tx.execute(sa.select(funds.c.org_id)).scalars().all()
+        return [line for org in orgs for line in before(tx, org, *rest)]
+
+    return _put(statement, "read_statement", read_statement)
+
+
+def jobs_of_everybody() -> AbstractContextManager[None]:
+    """The list of jobs forgets its tenant filter."""
+    return _put(views, "_conditions", lambda tx, actor, wanted: [jobs.c.array_id.is_(None)])
+
+
+def stored_but_not_counted() -> AbstractContextManager[None]:
+    """Outputs are kept and the storage level does not rise."""
+    return _put(collecting, "change_level", lambda tx, org_id, project_id, more_bytes: None)
+
+
 BUGS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     bug.__name__: bug
     for bug in (
@@ -98,5 +211,15 @@ BUGS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
         metered_past_the_end,
         unknown_taken_for_refused,
         cancel_forgotten,
+        lease_not_looked_at,
+        planner_without_its_lease,
+        gang_one_short,
+        gang_placed_one_short,
+        refunded_twice,
+        refund_of_more_than_was_charged,
+        given_up_without_a_stop,
+        statement_of_everybody,
+        jobs_of_everybody,
+        stored_but_not_counted,
     )
 }

@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from pearlstreet.compute.jobs import service
+from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
+from pearlstreet.compute.jobs.spec.parse import parse_json
+from pearlstreet.sim import run
+from pearlstreet.sim.convergence import converge
+from pearlstreet.sim.ends import Crash
 from pearlstreet.sim.faults.registry import BY_NAME, KINDS
 from pearlstreet.sim.run import run_seed
 from pearlstreet.sim.trace import Trace
+from pearlstreet.sim.world import World
+from pearlstreet.tenancy.model import SYSTEM
 
 SEEDS = (12, 19)
 
@@ -56,3 +66,55 @@ def test_a_replay_shows_what_happened_in_a_step() -> None:
 
 def test_kinds_of_fault_have_names_of_their_own() -> None:
     assert len(BY_NAME) == len(KINDS) >= 25
+
+
+def test_a_crash_of_a_server_that_took_over_ends_where_it_happened(tmp_path: Path) -> None:
+    """A tenant talks to one server, which stands still; another takes over, answers the rest, and dies of that."""
+    world = World(1, tmp_path)
+    first = world.door
+
+    def ask_twice() -> None:
+        assert world.take_over(first)
+        raise Crash(world.door.name, "after a commit")
+
+    world.on(first, ask_twice)
+    assert [server.name for server in world.servers] == [world.door.name]
+    assert world.door.name not in (first.name, "s2")
+
+
+def test_a_crash_goes_up_to_where_its_server_began_the_work(tmp_path: Path) -> None:
+    world = World(1, tmp_path)
+    first = world.door
+    assert world.contend()
+    reached = []
+
+    def inner() -> None:
+        raise Crash(first.name, "before a commit")
+
+    def outer() -> None:
+        world.on(world.servers[1], inner)
+        reached.append("the rest of a step whose process is dead")
+
+    world.on(first, outer)
+    assert not reached
+    assert len(world.servers) == 2 and first not in world.servers
+
+
+def test_a_shared_memory_folder_that_cannot_be_written_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with run._folder() as folder:
+        assert not folder.is_relative_to(run.FAST)
+
+
+def test_an_array_that_waits_for_a_quota_rests_with_all_its_elements(tmp_path: Path) -> None:
+    """Elements beyond the array's own limit are not planned: `why` tells of the limit, their rows of nothing."""
+    world = World(1, tmp_path)
+    world.scenario = replace(world.scenario, forgives=False)
+    tenant, store = world.people.tenants[0], world.door.store
+    set_quota(store, SYSTEM, tenant.slug, QuotaWish("cards", maximum=0.0))
+    spec = {"name": "sweep", "command": ["true"], "array": {"size": 3, "max_running": 1}, "simulate": "3s"}
+    spec |= {"per_task": {"accelerator": "any", "count": 1}, "time_limit": "60s"}
+    service.submit_job(store, SYSTEM, world.door.runtime, tenant.slug, parse_json(spec))
+    assert converge(world) <= 3

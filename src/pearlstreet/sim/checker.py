@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pearlstreet.base.outcome import Done
+from pearlstreet.compute.engines.simulated.course import report
 from pearlstreet.compute.jobs.model import ATTEMPT_STATES, JOB_STATES, LIVE_ATTEMPT
+from pearlstreet.sim.charge_rules import ChargeRules
 from pearlstreet.sim.ends import must
+from pearlstreet.sim.start_rules import StartRules
 
 if TYPE_CHECKING:
     from pearlstreet.sim.world import World
@@ -51,12 +55,13 @@ class Checker:
         self._world = world
         self._raw = world.memory.raw
         self._changes = -1
-        self._event = self._span = self._tx = self._charge = 0
+        self._event = self._span = self._tx = 0
+        self._charges = ChargeRules(self._raw)
+        self.starts = StartRules(world)
         self.states: dict[str, str] = {}
         self._promised: set[str] = set()
         self._live: dict[str, Live] = {}
         self._spans: dict[int, tuple[int, int]] = {}
-        self._billed: dict[int, tuple[int, str]] = {}
         self._accounts: dict[str, int] = defaultdict(int)
         self._held: dict[str, int] = {}
         totals: dict[str, tuple[int, int]] = {}
@@ -69,10 +74,11 @@ class Checker:
             for device in node.devices
         }
 
-    def promised_job(self, job_id: str) -> None:
-        """A submit was acknowledged: the job is there, and stays."""
+    def promised_job(self, job_id: str, body: Mapping[str, Any]) -> None:
+        """A submit was acknowledged: the job is there, and stays as `body` says."""
         must(self._one("SELECT id FROM jobs WHERE id = ?", job_id), "what was acknowledged is there", job_id)
         self._promised.add(job_id)
+        self.starts.acknowledged(job_id, body)
 
     def after_commit(self, who: str) -> None:
         """Look at what one transaction changed."""
@@ -126,7 +132,9 @@ class Checker:
             if kind == "att":
                 if event == "place":
                     placed.append(entity)
-                    self._live[entity] = self._attempt(entity)
+                    self._live[entity] = live = self._attempt(entity)
+                    nodes = [node for node, _, _ in live.tasks]
+                    self.starts.placed(who, live.array_id or live.job_id, entity, nodes)
                 elif after not in LIVE_ATTEMPT:
                     self._live.pop(entity, None)
         return placed
@@ -222,20 +230,8 @@ class Checker:
             self._tx = max(self._tx, seq)
         for account, balance in self._rows("SELECT id, balance_micro FROM ledger_accounts"):
             must(balance == self._accounts[account], "a balance is its postings", account)
-        self._charges()
+        self._charges.check()
         self._funds()
-
-    def _charges(self) -> None:
-        query = (
-            "SELECT seq, stream_id, first_sequence, last_sequence, month || rule_resource || rule_kind"
-            " FROM ledger_charges WHERE seq > ? AND refunds_id IS NULL ORDER BY seq"
-        )
-        for seq, stream, first, last, part in self._rows(query, self._charge):
-            self._charge = seq
-            billed, by = self._billed.get(stream, (-1, ""))
-            new = first > billed or (first == billed and part != by)
-            must(new, "use is charged once", f"stream {stream}: {first}–{last} after {billed}")
-            self._billed[stream] = (last, part)
 
     def _funds(self) -> None:
         query = (
@@ -293,10 +289,12 @@ class Checker:
         jobs: dict[str, str] = {}
         compute: dict[tuple[str, int], float] = defaultdict(float)
         memory: dict[tuple[str, int], float] = defaultdict(float)
-        for kept, _ in self._world.engine.cluster.living():
+        cluster = self._world.engine.cluster
+        for kept, course in cluster.living():
             job = self._world.wire.jobs.get(kept.attempt_id)
             if job is None:
                 continue
+            self.starts.running(report(kept, course, cluster.now_us()), self.states.get(kept.attempt_id))
             must(
                 job not in jobs, "a job runs once at a time", f"{job}: {kept.attempt_id} and {jobs.get(job)}"
             )

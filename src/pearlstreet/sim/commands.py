@@ -27,7 +27,7 @@ def run(
         float | None, typer.Option(help="Begin no further seed after so long (default 90)")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Run so many seeds")] = None,
-    first: Annotated[int, typer.Option(help="The first seed")] = 1,
+    first: Annotated[int | None, typer.Option(help="The first seed (default: drawn anew each time)")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes side by side (default: one a core, at most 2)")
     ] = None,
@@ -35,10 +35,15 @@ def run(
 ) -> None:
     """Run seeds: each is a center of its own that meets faults, heals and must come to rest."""
     from pearlstreet.base.clock import SystemClock
-    from pearlstreet.sim.swarm import Report, run_swarm, usual_workers
+    from pearlstreet.base.rng import SystemRng
+    from pearlstreet.sim.swarm import Report, draw_first, run_swarm, usual_workers
 
     if seconds is None and seeds is None:
         seconds = 90.0
+    if first is None:
+        first = draw_first(SystemRng())
+    if not as_json:
+        err.print(say("The first seed is {first}", first=first), style="dim", markup=False)
     told = [0]
 
     def tell(report: Report, outcome: Any) -> None:
@@ -67,6 +72,7 @@ def run(
         show_json(_as_json(report))
     else:
         _show(report)
+        done("Again: pearl sim run --first {first} --seeds {seeds}", first=report.first, seeds=report.seeds)
     if report.failures:
         raise SystemExit(1)
 
@@ -138,7 +144,8 @@ def _show(report: Any) -> None:
     from pearlstreet.sim.faults.registry import BY_NAME
 
     per_s = report.total / max(report.seconds, 0.001)
-    rows = [(name, BY_NAME[name].does, count) for name, count in report.faults.most_common()]
+    struck = [*report.faults.most_common(), *((name, 0) for name in report.missing)]
+    rows = [(name, BY_NAME[name].does, count) for name, count in struck]
     table(("Fault", "What happens", "Struck"), rows, right=(2,))
     out.print()
     done(
@@ -163,6 +170,7 @@ def _show(report: Any) -> None:
 
 def _as_json(report: Any) -> dict[str, Any]:
     return {
+        "first": report.first,
         "seeds": report.seeds,
         "steps": report.steps,
         "jobs": report.jobs,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pearlstreet.compute.jobs.views import why
+from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.ledger.proof import prove
 from pearlstreet.sim.ends import must
 from pearlstreet.store import audit
+from pearlstreet.tenancy.model import SYSTEM
 
 if TYPE_CHECKING:
     from pearlstreet.sim.world import World
@@ -18,6 +21,7 @@ CYCLE_S = 240.0
 ROUNDS_MAX = 20
 WAITS_FOR_PEOPLE = frozenset({"quota", "balance"})
 """Reasons that no cycle can remove; somebody must."""
+ARRAY_LIMIT = Code.ARRAY_LIMIT.value
 NEVER = "impossible"
 """It was submitted to a server that did not know the pool yet, which cannot run it: the reason says so."""
 
@@ -69,11 +73,25 @@ def _rests(world: World, row: Any, waiting: dict[str, Any]) -> bool:
     job_id, state, code, blocked = row
     if state != "queued":
         return False
+    if not blocked and code is None:
+        return _waits_for_its_array(world, job_id, waiting)
     if not blocked:
         return code == NEVER or (code in WAITS_FOR_PEOPLE and not world.scenario.forgives)
     query = "SELECT on_id FROM waits WHERE job_id = ? OR job_id = (SELECT array_id FROM jobs WHERE id = ?)"
     on = world.memory.raw.execute(query, (job_id, job_id)).fetchall()
     return bool(on) and all(_waits(world, one, waiting) for (one,) in on)
+
+
+def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Any]) -> bool:
+    """Whether an element may not start beside others of its array, is told so, and one of those rests.
+
+    Only as many elements as may run at once are planned: the rows of the others carry no reason, `why` tells it.
+    """
+    told = why(world.door.store, SYSTEM, world.door.runtime, job_id)
+    query = "SELECT id FROM jobs WHERE array_id = (SELECT array_id FROM jobs WHERE id = ?)"
+    others = [one for (one,) in world.memory.raw.execute(query, (job_id,)) if one in waiting]
+    planned = [waiting[one] for one in others if waiting[one][2] is not None]
+    return told.code == ARRAY_LIMIT and any(_rests(world, one, waiting) for one in planned)
 
 
 def _waits(world: World, on_id: str, waiting: dict[str, Any]) -> bool:
@@ -91,6 +109,7 @@ def _judge(world: World) -> None:
     must(not held, "holds of what has ended are settled", held)
     _promises(world)
     _use(world)
+    _storage(world)
     counts = rows(
         "SELECT id, state, array_size, n_queued, n_active, n_succeeded, n_failed, n_cancelled"
         " FROM jobs WHERE array_size IS NOT NULL"
@@ -124,7 +143,7 @@ def _use(world: World) -> None:
     streams: dict[str, list[Any]] = {}
     query = (
         "SELECT t.external_id, min(s.start_us), max(s.end_us) FROM ledger_spans s"
-        " JOIN ledger_streams t ON t.id = s.stream_id GROUP BY t.id"
+        " JOIN ledger_streams t ON t.id = s.stream_id WHERE t.source = 'compute' GROUP BY t.id"
     )
     for attempt, begun, ended in rows(query):
         streams.setdefault(attempt, []).append((begun, ended))
@@ -141,6 +160,25 @@ def _use(world: World) -> None:
                 f"{attempt}: {span}, {(begun, ended)}",
             )
     must(not streams, "what is metered ran", sorted(streams))
+
+
+def _storage(world: World) -> None:
+    """What an organisation's files take is its storage level, and no time of a project's storage is metered twice."""
+    rows = world.memory.raw.execute
+    kept = dict(rows("SELECT org_id, sum(size_bytes) FROM artefacts GROUP BY org_id").fetchall())
+    query = (
+        "SELECT org_id, sum(stored_bytes) FROM storage_levels GROUP BY org_id HAVING sum(stored_bytes) > 0"
+    )
+    levels = dict(rows(query).fetchall())
+    must(levels == kept, "what is stored is the storage level", f"{levels}, {kept}")
+    query = (
+        "SELECT t.project_id, s.start_us, s.end_us FROM ledger_spans s JOIN ledger_streams t ON t.id = s.stream_id"
+        " WHERE t.source = 'storage' ORDER BY t.project_id, s.start_us"
+    )
+    until_us: dict[str, int] = {}
+    for project, start_us, end_us in rows(query):
+        must(start_us >= until_us.get(project, 0), "storage is metered once", f"{project}: {start_us}")
+        until_us[project] = end_us
 
 
 def _counts(usage: str) -> bool:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
+from pearlstreet.sim.ends import must
 from pearlstreet.store.database import Database
 from pearlstreet.store.driver_errors import translated
 from pearlstreet.store.tables import metadata
@@ -61,6 +62,7 @@ class WorldDatabase(Database):
         super().__init__("sqlite://")
         # An engine of its own over the same connection: caches by engine begin empty, compiled statements stay.
         self.engine = self._readers = shared.engine.execution_options()
+        self._raw = shared.raw
         self._sites = sites
 
     def write(self, run: Callable[[Connection], T]) -> T:
@@ -74,7 +76,12 @@ class WorldDatabase(Database):
     def read(self, run: Callable[[Connection], T]) -> T:
         with translated():
             self._sites.before_read()
-        return super().read(run)
+        changes = self._raw.total_changes
+        with translated(reading=True), self.engine.connect() as connection:
+            result = run(connection)
+        # Instead of PRAGMA query_only around each read, which has every statement of the connection prepared anew.
+        must(self._raw.total_changes == changes, "a read writes nothing", "rows changed during a read")
+        return result
 
     def close(self) -> None:
         """The connection is everybody's."""

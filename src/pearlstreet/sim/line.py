@@ -38,6 +38,8 @@ class Wire:
     """Attempt → its job, by the orders."""
     lied: set[str] = field(default_factory=set)
     """Attempts of which something untrue was told."""
+    forgotten: set[str] = field(default_factory=set)
+    """Attempts whose traces the machines have lost or were asked to drop: a late request would start them."""
     delayed: list[tuple[float, str, str, Callable[[], Outcome[Any]]]] = field(default_factory=list)
     """(when it arrives, what it is, its attempt, how it is done)."""
 
@@ -77,9 +79,12 @@ class Line:
         return self._call("nodes", "", self._engine.nodes)
 
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
+        trait = "build"
         if order.purpose == "job":
+            trait = "gang" if len(order.tasks) > 1 else "job"
             self._world.wire.jobs[order.attempt_id] = order.job_id
-        return self._call("start", order.attempt_id, lambda: self._engine.start(order), order)
+            self._world.checker.starts.ordered(order)
+        return self._call("start", order.attempt_id, lambda: self._engine.start(order), order, trait)
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
         answer = self._call("probe", attempt_id, lambda: self._engine.probe(attempt_id))
@@ -119,16 +124,22 @@ class Line:
 
         return self._call("read_output", attempt_id, act)
 
+    def delete_work(self, attempt_id: str) -> Outcome[None]:
+        return self._call("delete_work", attempt_id, lambda: self._engine.delete_work(attempt_id))
+
     def forget(self, attempt_id: str) -> Outcome[None]:
+        self._world.wire.forgotten.add(attempt_id)
         return self._call("forget", attempt_id, lambda: self._engine.forget(attempt_id))
 
     def close(self) -> None:
         """The machines run on."""
 
-    def _call(self, method: str, key: str, act: Callable[[], Outcome[T]], subject: Any = None) -> Outcome[T]:
+    def _call(
+        self, method: str, key: str, act: Callable[[], Outcome[T]], subject: Any = None, trait: str = ""
+    ) -> Outcome[T]:
         world = self._world
         world.meanwhile(self._server)
-        kind = world.faults.draw(Site.ENGINE, method)
+        kind = world.faults.draw(Site.ENGINE, method, trait)
         if kind is None:
             answer = act()
         else:

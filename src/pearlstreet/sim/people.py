@@ -24,7 +24,7 @@ from pearlstreet.compute.jobs.follow import read_log
 from pearlstreet.compute.jobs.model import ENDED
 from pearlstreet.compute.jobs.quotas import QuotaWish, delete_quota, list_quotas, set_quota, set_share
 from pearlstreet.compute.jobs.spec.parse import parse_json
-from pearlstreet.compute.jobs.views import get_job, timeline
+from pearlstreet.compute.jobs.views import JobFilter, get_job, list_jobs, timeline
 from pearlstreet.compute.pool import inventory
 from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.funds import balance, set_credit_limit
@@ -319,7 +319,7 @@ class People:
         must(before == answer, "a repeated request has one answer", f"{request.key}: {before} and {answer}")
         if request.what == "submit":
             tenant.jobs[answer] = request.body["name"]
-            self.world.checker.promised_job(answer)
+            self.world.checker.promised_job(answer, request.body)
         else:
             tenant.top_ups.add(answer)
 
@@ -373,7 +373,28 @@ class People:
             timeline(server.store, actor, job)
             read_log(server.store, actor, server.runtime, job, None, 0, self.chance.whole(0, 200), 4096)
         if self.chance.happens(0.3):
-            statement(server.store, actor, tenant.org_id)
+            self._reads_only_its_own(tenant, actor, server)
+
+    def _reads_only_its_own(self, tenant: Tenant, actor: Actor, server: Server) -> None:
+        """What a tenant is shown is its own, and what is another's is not there for it."""
+        rows = self.world.memory.raw.execute
+        for line in statement(server.store, actor, tenant.org_id):
+            of = rows("SELECT org_id FROM ledger_transactions WHERE id = ?", (line.tx_id,)).fetchone()
+            must(
+                of == (tenant.org_id,), "a tenant reads only its own", f"{tenant.slug}: {line.tx_id} of {of}"
+            )
+        for view in list_jobs(server.store, actor, JobFilter()):
+            must(view.org_id == tenant.org_id, "a tenant reads only its own", f"{tenant.slug}: {view.id}")
+        others = [job for one in self.tenants if one is not tenant for job in one.jobs]
+        if others:
+            self._must_not_see(tenant, actor, server, self.chance.pick(others))
+
+    def _must_not_see(self, tenant: Tenant, actor: Actor, server: Server, job: str) -> None:
+        try:
+            get_job(server.store, actor, job)
+        except NotFound:
+            return
+        must(False, "a tenant reads only its own", f"{tenant.slug}: {job}")
 
     def _weigh(self, tenant: Tenant) -> None:
         set_share(self.world.door.store, SYSTEM, tenant.slug, self.chance.pick((0.5, 1.0, 3.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from pearlstreet.sim.trace import Trace
 from pearlstreet.sim.world import World
 from pearlstreet.store.transitions import StaleWrite
 
-FAST = Path("/dev/shm")  # noqa: S108  where files cost no disk
+FAST = Path("/dev/shm")  # noqa: S108  where files cost no disk; elsewhere than there when it cannot be written
 FAILED = frozenset({"row failed", "placement failed", "step failed"})
 """What the product logs when something of it fails."""
 
@@ -89,7 +90,7 @@ def _live(world: World, until: int | None) -> int | None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    place = str(FAST) if FAST.is_dir() else None
+    place = str(FAST) if FAST.is_dir() and os.access(FAST, os.W_OK | os.X_OK) else None
     with tempfile.TemporaryDirectory(prefix="pearl-sim-", dir=place) as folder:
         yield Path(folder)
 

@@ -68,7 +68,8 @@ def draw_scenario(seed: int) -> Scenario:
 
 
 def _elastic(scenario: Scenario) -> JobsSettings:
-    """The settings with a policy that resizes, in most worlds; of its own chance, so that all else is drawn as before."""
+    """The settings with a policy that resizes, in most worlds, and how long a start may take; of its own chance, so that
+    all else is drawn as before."""
     chance, settings = Chance(scenario.seed, "elastic"), scenario.settings
     planner = replace(
         settings.policy.planner,
@@ -77,7 +78,9 @@ def _elastic(scenario: Scenario) -> JobsSettings:
         restart_s=0.5,
         restart_gang_s=0.5,
     )
-    return replace(settings, policy=replace(settings.policy, planner=planner))
+    policy = replace(settings.policy, planner=planner)
+    # With the usual hour an attempt that never starts holds its devices for 15 of the 20 cycles to rest.
+    return replace(settings, policy=policy, starting_max_s=chance.pick((60.0, 400.0)))
 
 
 def _settings(chance: Chance) -> JobsSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -22,7 +22,7 @@ from pearlstreet.sim.ends import Violation
 from pearlstreet.sim.faults.kind import Moment, Site
 from pearlstreet.sim.line import Line
 from pearlstreet.store import leases
-from pearlstreet.store.core import Store
+from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.store.tables import state_events
 
@@ -55,9 +55,7 @@ class Server:
         self.runtime = Runtime({line.name: line}, world.folders, world.scenario.settings)
         self.store.write(lambda tx: resume(tx, self.runtime))
         take_inventory(self.runtime, self.store)
-        self.loops: list[Loop] = [
-            _in_one_thread(loop) for loop in (*job_loops(self.runtime), *ledger_loops())
-        ]
+        self.loops: list[Loop] = [self._watched(loop) for loop in (*job_loops(self.runtime), *ledger_loops())]
         self._due_s = {loop.name: 0.0 for loop in self.loops}
         for loop in self.loops:
             for topic in loop.hints:
@@ -86,6 +84,19 @@ class Server:
             raise Violation("a loop fails only when its store does", f"{loop.name}: {error!r}") from error
         finally:
             self.busy.discard(loop.name)
+
+    def _watched(self, loop: Loop) -> Loop:
+        """A loop over rows that works on one after another (threads would take turns as they like), each write looked at."""
+        if not isinstance(loop, RowLoop):
+            return loop
+        starts, name, table, apply = self.world.checker.starts, loop.name, loop.table.name, loop.apply
+
+        def looked_at(tx: Tx, row_id: str, token: str, *rest: Any) -> Any:
+            starts.applied(name, table, row_id, token)
+            return apply(tx, row_id, token, *rest)
+
+        watched: Loop = replace(loop, workers=1, apply=looked_at)
+        return watched
 
     def _hinted(self, loop: str) -> None:
         kind = self.world.faults.draw(Site.HINT)
@@ -120,14 +131,6 @@ class _Sites:
         kind = world.faults.draw(site)
         if kind is not None:
             world.faults.strike(kind, Moment(world, self._server))
-
-
-def _in_one_thread(loop: Loop) -> Loop:
-    """A loop over rows that works on one after another: threads would take turns as they like."""
-    if not isinstance(loop, RowLoop):
-        return loop
-    made: Loop = replace(loop, workers=1)
-    return made
 
 
 Work = Callable[[], object]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import Counter
@@ -10,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 
 from pearlstreet.base.clock import Clock
+from pearlstreet.base.rng import Rng
 from pearlstreet.sim.faults.registry import KINDS
 from pearlstreet.sim.run import Outcome, run_seed
 
@@ -21,6 +23,8 @@ AHEAD = 2
 class Report:
     """What a swarm has found so far."""
 
+    first: int = 0
+    """The first seed; the others follow it, one by one."""
     seeds: int = 0
     steps: int = 0
     jobs: int = 0
@@ -63,7 +67,7 @@ def run_swarm(
     tell: Callable[[Report, Outcome], None],
 ) -> Report:
     """Run seeds from `first` on until `seeds` are done or `seconds` are over; `tell` hears of each as it ends."""
-    report, began_s = Report(), clock.monotonic_s()
+    report, began_s = Report(first), clock.monotonic_s()
     for outcome in _outcomes(clock, first, seeds, seconds, workers):
         report.add(outcome)
         report.seconds = clock.monotonic_s() - began_s
@@ -84,7 +88,7 @@ def _outcomes(
 
     if workers <= 1:
         while more():
-            yield run_seed(following)
+            yield _run_seed(following)
             following += 1
         return
     # Fresh processes: a forked one would share the database in memory of this one.
@@ -93,13 +97,28 @@ def _outcomes(
         running: set[Future[Outcome]] = set()
         while running or more():
             while more() and len(running) < workers * AHEAD:
-                running.add(pool.submit(run_seed, following))
+                running.add(pool.submit(_run_seed, following))
                 following += 1
             done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from sorted((future.result() for future in done), key=lambda outcome: outcome.seed)
             if not more():
                 for future in [one for one in running if one.cancel()]:
                     running.discard(future)
+
+
+def _run_seed(seed: int) -> Outcome:
+    """Run a seed; collect garbage after it instead of in its middle, which took 12 % of its time."""
+    gc.disable()
+    try:
+        return run_seed(seed)
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+def draw_first(rng: Rng) -> int:
+    """Draw a first seed at random, from 0 to 10⁹ - 1: what a fixed one would show was shown the first time."""
+    return int(rng.uniform() * 1_000_000_000)
 
 
 def usual_workers() -> int:

@@ -107,15 +107,16 @@ class World:
 
     def on(self, server: Server, work: Callable[[], object]) -> None:
         """Do something in a server's process. When it dies of that, another takes its place."""
-        outermost = server.name not in self._inside
         self._inside.append(server.name)
         try:
             work()
         except Crash as crash:
-            if not (outermost and crash.server == server.name):
+            # Who died may be another than `server`: one that took over while this one stood still answers what people
+            # ask next. Its crash ends here, unless work of its own is under way further out.
+            if crash.server in self._inside[:-1]:
                 raise
-            self.note(server.name, "died")
-            self._replace(server)
+            self.note(crash.server, "died")
+            self._replace(crash.server)
         finally:
             self._inside.pop()
 
@@ -203,11 +204,11 @@ class World:
             if not self._repairs_s and isinstance(self.engine.cluster.repair(), Done):
                 self.note("machines", "repaired")
 
-    def _replace(self, server: Server) -> None:
+    def _replace(self, name: str) -> None:
         """A server that died starts again, unless another has taken over."""
-        if server in self.servers:
-            alone = len(self.servers) == 1
-            self.servers[self.servers.index(server)] = self._boot(alone=alone)
+        names = [server.name for server in self.servers]
+        if name in names:
+            self.servers[names.index(name)] = self._boot(alone=len(names) == 1)
 
     def _boot(self, *, alone: bool) -> Server:
         self._named += 1

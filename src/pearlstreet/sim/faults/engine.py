@@ -153,15 +153,17 @@ def stuck_start(moment: Moment) -> None:
         )
 
 
-def stuck_stop(moment: Moment) -> None:
-    """An attempt that was asked to stop takes very long to die."""
+def stuck_stop(moment: Moment) -> Outcome[Any]:
+    """An attempt that is asked to stop takes very long to die."""
+    answer = moment.call()
     wait_us = int(moment.world.luck.between(30, 200) * US_PER_S)
-    for attempt in _living(moment, lambda course, now_us: course.stop_asked and course.starts_us <= now_us):
-        _bend(
-            moment,
-            attempt,
-            lambda course, now_us: replace(course, ends_us=max(course.ends_us, now_us) + wait_us),
-        )
+
+    def late(course: Course, now_us: int) -> Course:
+        return replace(course, ends_us=max(course.ends_us, now_us) + wait_us)
+
+    if moment.key in _all_living(moment, lambda course, now_us: course.starts_us <= now_us):
+        _bend(moment, moment.key, late)
+    return answer
 
 
 def device_fails(moment: Moment) -> None:
@@ -185,15 +187,20 @@ def engine_forgets(moment: Moment) -> None:
     """The engine loses every trace of an attempt, running or not."""
     for attempt in _living(moment, lambda course, now_us: True):
         moment.world.engine.cluster.vanish(attempt)
+        moment.world.wire.forgotten.add(attempt)
         moment.struck = True
 
 
 def _living(moment: Moment, wanted: Callable[[Course, int], bool]) -> list[str]:
     """One attempt on the machines that is as wanted, or none."""
+    found = _all_living(moment, wanted)
+    return [moment.world.luck.pick(found)] if found else []
+
+
+def _all_living(moment: Moment, wanted: Callable[[Course, int], bool]) -> list[str]:
     cluster = moment.world.engine.cluster
     now_us = cluster.now_us()
-    found = [kept.attempt_id for kept, course in cluster.living() if wanted(course, now_us)]
-    return [moment.world.luck.pick(found)] if found else []
+    return [kept.attempt_id for kept, course in cluster.living() if wanted(course, now_us)]
 
 
 def _running(moment: Moment) -> list[str]:

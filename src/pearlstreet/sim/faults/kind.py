@@ -62,3 +62,9 @@ class Kind:
     methods: frozenset[str] = frozenset()
     """Calls of the engine it can strike; empty: all."""
     weight: float = 1.0
+    traits: frozenset[str] = frozenset()
+    """What a start must be of, so that it can take effect: `build`, `job`, `gang`; empty: anything."""
+
+    def fits(self, method: str, trait: str) -> bool:
+        """Whether it could take effect at this visit."""
+        return (not self.methods or method in self.methods) and (not self.traits or trait in self.traits)

@@ -19,7 +19,7 @@ class Faults:
         self._kinds: dict[Site, list[Kind]] = defaultdict(list)
         for kind in kinds:
             self._kinds[kind.site].append(kind)
-        self._fitting: dict[tuple[Site, str], list[tuple[Kind, float]]] = {}
+        self._fitting: dict[tuple[Site, str, str], list[tuple[Kind, float]]] = {}
         self._calm = 0
         self.counts: Counter[str] = Counter()
         self.over = False
@@ -38,14 +38,14 @@ class Faults:
         """Whether none can strike now."""
         return self.over or self._calm > 0
 
-    def draw(self, site: Site, method: str = "") -> Kind | None:
-        """The kind that strikes at this visit, if any."""
+    def draw(self, site: Site, method: str = "", trait: str = "") -> Kind | None:
+        """The kind that strikes at this visit, if any. `trait`: what is started, a `build`, a `job` or a `gang`."""
         if self.asleep or not self._chance.happens(self._rates[site]):
             return None
-        fitting = self._fitting.get((site, method))
+        fitting = self._fitting.get((site, method, trait))
         if fitting is None:
-            found = [kind for kind in self._kinds[site] if not kind.methods or method in kind.methods]
-            fitting = self._fitting[site, method] = [(kind, kind.weight) for kind in found]
+            found = [kind for kind in self._kinds[site] if kind.fits(method, trait)]
+            fitting = self._fitting[site, method, trait] = [(kind, kind.weight) for kind in found]
         return self._chance.weighted(fitting) if fitting else None
 
     def strike(self, kind: Kind, moment: Moment) -> Any:

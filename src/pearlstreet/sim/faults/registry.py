@@ -9,12 +9,20 @@ from pearlstreet.sim.faults.kind import Kind, Site
 _ACTS = frozenset({"start", "stop", "forget"})
 _ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})
 _START, _PROBE, _SCAN, _NODES = (frozenset({name}) for name in ("start", "probe", "scan", "nodes"))
+_READ_LOG, _READ_OUTPUT = frozenset({"read_log"}), frozenset({"read_output"})
 _CALLS = _ACTS | _PROBE | {"list_outputs", "read_output"}
 _STARTED = frozenset({"start", "stop"})
 
 
-def _line(name: str, strike: engine.Strike, methods: frozenset[str], does: str, weight: float = 1.0) -> Kind:
-    return Kind(name, Site.ENGINE, strike, does, methods, weight)
+def _line(
+    name: str,
+    strike: engine.Strike,
+    methods: frozenset[str],
+    does: str,
+    weight: float = 1.0,
+    traits: str = "",
+) -> Kind:
+    return Kind(name, Site.ENGINE, strike, does, methods, weight, frozenset(traits.split()))
 
 
 _own = engine.asked_of_engine
@@ -27,7 +35,7 @@ KINDS: tuple[Kind, ...] = (
     _line("done_twice", _own(Fault.DONE_TWICE, engine.always), _ACTS, "a request arrives twice"),
     _line("request_delayed", engine.request_delayed, _STARTED, "a request arrives after later ones"),
     _line("engine_slow", _own(Fault.SLOW, engine.always, 8.0), _ACTS | _ASKS, "a call takes long", 0.4),
-    _line("engine_refuses", _own(Fault.REFUSES, engine.refused), _START, "a good order is refused", 0.5),
+    _line("engine_refuses", _own(Fault.REFUSES, engine.refused), _START, "a good order is refused"),
     _line("engine_errors", _own(Fault.ERRORS, engine.retry, 1.0), _ACTS | _ASKS, "a call fails"),
     _line("wrong_state", _own(Fault.WRONG_STATE, engine.not_the_truth), _PROBE, "a report says starting"),
     _line(
@@ -38,24 +46,25 @@ KINDS: tuple[Kind, ...] = (
     _line(
         "orphan_appears", _own(Fault.ORPHAN_APPEARS, engine.always), _SCAN, "something nobody ordered runs", 3
     ),
-    _line("partial_gang", _own(Fault.PARTIAL_GANG, engine.half_a_gang), _START, "half a gang starts"),
+    _line(
+        "partial_gang", _own(Fault.PARTIAL_GANG, engine.half_a_gang), _START, "half a gang starts", 8, "gang"
+    ),
     _line(
         "scan_truncated", _own(Fault.SCAN_TRUNCATED, engine.fewer_than_there_are), _SCAN, "a list is cut", 3
     ),
     _line("scan_stale", _own(Fault.SCAN_STALE, engine.fewer_than_there_are), _SCAN, "a list is old", 3),
-    _line("log_repeats", _own(Fault.LOG_REPEATS, engine.always), frozenset({"read_log"}), "log bytes repeat"),
-    _line("log_missing", engine.log_missing, frozenset({"read_log"}), "a log is gone"),
+    _line("log_repeats", _own(Fault.LOG_REPEATS, engine.always), _READ_LOG, "log bytes repeat", 4),
+    _line("log_missing", engine.log_missing, _READ_LOG, "a log is gone", 4),
     _line("outputs_unlisted", engine.outputs_unlisted, frozenset({"list_outputs"}), "outputs are not listed"),
     _line(
         "outputs_unreadable",
         engine.outputs_unreadable,
-        frozenset({"read_output"}),
+        _READ_OUTPUT,
         "an output cannot be read",
+        8,
     ),
-    _line(
-        "artefact_store_full", engine.artefact_store_full, frozenset({"read_output"}), "no room for artefacts"
-    ),
-    _line("prepare_fails", engine.prepare_fails, _START, "a preparation fails", 0.5),
+    _line("artefact_store_full", engine.artefact_store_full, _READ_OUTPUT, "no room for artefacts", 8),
+    _line("prepare_fails", engine.prepare_fails, _START, "a preparation fails", 20, "build"),
     _line(
         "node_flaps", _own(Fault.NODE_FLAPS, engine.fewer_than_there_are), _NODES, "a node is missing once"
     ),
@@ -72,14 +81,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("task_killed", Site.WORLD, engine.task_killed, "a task is killed for memory"),
     Kind("task_exits", Site.WORLD, engine.task_exits, "a task ends by itself"),
     Kind("stuck_start", Site.WORLD, engine.stuck_start, "an attempt never gets to run"),
-    Kind("stuck_stop", Site.WORLD, engine.stuck_stop, "an attempt does not die"),
+    _line("stuck_stop", engine.stuck_stop, frozenset({"stop"}), "an attempt does not die", 3),
     # The server's process
     Kind(
         "crash_before_commit", Site.BEFORE_COMMIT, process.crash_before_commit, "the server dies uncommitted"
     ),
     Kind("crash_after_commit", Site.AFTER_COMMIT, process.crash_after_commit, "the server dies unanswered"),
-    _line("crash_before_act", process.crash_before_act, _ACTS, "the server dies before it acts", 0.5),
-    _line("crash_after_act", process.crash_after_act, _ACTS, "the server dies before it writes", 0.5),
+    _line("crash_before_act", process.crash_before_act, _ACTS, "the server dies before it acts"),
+    _line("crash_after_act", process.crash_after_act, _ACTS, "the server dies before it writes"),
     _line("paused", process.paused, _CALLS, "the server stands still after a call, another takes over", 2),
     Kind("paused_before_write", Site.BEFORE_WRITE, process.paused_before_write, "it does so before a write"),
     Kind("plan_outdated", Site.BEFORE_WRITE, people.plan_outdated, "limits change under a plan", weight=3),
@@ -98,7 +107,14 @@ KINDS: tuple[Kind, ...] = (
     # People
     Kind("sent_twice", Site.CLIENT, people.sent_twice, "a request is repeated under its key"),
     Kind("body_changed", Site.CLIENT, people.body_changed, "a key comes with another body", weight=0.5),
-    _line("cancel_in_flight", people.cancel_in_flight, _START, "a job is cancelled while it starts"),
+    _line(
+        "cancel_in_flight",
+        people.cancel_in_flight,
+        _START,
+        "a job is cancelled while it starts",
+        1,
+        "job gang",
+    ),
     Kind("key_revoked", Site.WORLD, people.key_revoked, "a key is revoked"),
     Kind("quota_cut", Site.WORLD, people.quota_cut, "a quota is cut"),
     Kind("balance_gone", Site.WORLD, people.balance_gone, "the money is gone"),

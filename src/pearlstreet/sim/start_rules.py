@@ -1,0 +1,80 @@
+"""What must hold of starts: a gang is whole, what is over never starts, and who lost a lease writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
+from pearlstreet.sim.ends import must
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.world import World
+
+OVER = frozenset({"collecting", "ended"})
+PLANNER = "planner"
+"""The named lease under which plans are written."""
+
+
+class StartRules:
+    """The rules of one world's starts, by what tenants submitted and by the machines' own truth."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._raw = world.memory.raw
+        self._promised: dict[str, tuple[int, int]] = {}
+        """Acknowledged job or array → fewest and most tasks that each of its attempts may have."""
+        self._sizes: dict[str, dict[str, int]] = {}
+        """Job or array → attempt → tasks it was placed with."""
+        self._nodes: dict[str, Sequence[str]] = {}
+        """Attempt → the node of each task it was placed with."""
+        self._planners: dict[str, str] = {}
+        """Token of the planner's lease → the server that wrote plans under it."""
+
+    def acknowledged(self, job_id: str, body: Mapping[str, Any]) -> None:
+        """A tenant was promised this job."""
+        tasks = int(body.get("tasks", 1))
+        elastic = body.get("elastic")
+        low, high = (elastic["min_tasks"], elastic["max_tasks"]) if elastic else (tasks, tasks)
+        self._promised[job_id] = (low, high)
+        for attempt, size in self._sizes.get(job_id, {}).items():
+            self._has_its_tasks(job_id, attempt, size)
+
+    def placed(self, who: str, job_id: str, attempt: str, nodes: Sequence[str]) -> None:
+        """An attempt was placed by a server; `job_id`: of an element, its array."""
+        self._nodes[attempt] = nodes
+        self._sizes.setdefault(job_id, {})[attempt] = len(nodes)
+        self._has_its_tasks(job_id, attempt, len(nodes))
+        row = self._raw.execute("SELECT token FROM named_leases WHERE name = ?", (PLANNER,)).fetchone()
+        must(row is not None, "a plan is written under the planner's lease", f"{who}: nobody has it")
+        holder = self._planners.setdefault(row[0], who)
+        must(holder == who, "a plan is written under the planner's lease", f"{who}: {holder} has it")
+
+    def _has_its_tasks(self, job_id: str, attempt: str, size: int) -> None:
+        low, high = self._promised.get(job_id, (size, size))
+        must(low <= size <= high, "a gang has the tasks that it was promised", f"{attempt}: {size}")
+
+    def ordered(self, order: AttemptOrder) -> None:
+        """A server asks the machines for a start: for every task that was placed, where it was placed."""
+        placed = self._nodes.get(order.attempt_id, ())
+        nodes = [task.node for task in order.tasks]
+        must(nodes == list(placed), "a gang starts whole", f"{order.attempt_id}: {nodes} of {list(placed)}")
+
+    def running(self, report: AttemptReport, state: str | None) -> None:
+        """What the machines say of an attempt that lives, beside the state its row has."""
+        attempt = report.attempt_id
+        must(
+            state not in OVER or attempt in self._world.wire.forgotten,
+            "what is over does not run",
+            f"{attempt} is {state} and {report.state}",
+        )
+        whole = report.state is not TaskState.STARTING or state != "running"
+        must(whole or attempt in self._world.wire.lied, "a gang runs whole", f"{attempt} lacks tasks")
+
+    def applied(self, loop: str, table: str, row_id: str, token: str) -> None:
+        """A loop writes what it decided about a row that it leased under `token`."""
+        # The names of tables come from the product's own metadata.
+        query = f"SELECT lease_token FROM {table} WHERE id = ?"  # noqa: S608
+        row = self._raw.execute(query, (row_id,)).fetchone()
+        held = row is not None and row[0] == token
+        must(held, "who lost a lease writes nothing", f"{loop}: {row_id} is leased by another, or by nobody")
