@@ -16,8 +16,15 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from pearlstreet.api.app import all_routes, create_api
-from pearlstreet.api.door import Door, RouteFacts
-from pearlstreet.tenancy.scopes import EVERYONE, OPERATOR_ROLES, ORG_ROLES, OperatorRole, OrgRole
+from pearlstreet.api.door import Door, RouteFacts, Tied
+from pearlstreet.tenancy.scopes import (
+    EVERYONE,
+    OPERATOR_ROLES,
+    ORG_ROLES,
+    PROJECT_SCOPES,
+    OperatorRole,
+    OrgRole,
+)
 from tests.api.world import JOB, World, a_world
 
 ROUTES = [route for route in all_routes() if not route.public]
@@ -40,6 +47,12 @@ ROLES = {
     "security": OPERATOR_ROLES[OperatorRole.SECURITY],
     "audit": OPERATOR_ROLES[OperatorRole.AUDIT],
 }
+TIES = {
+    "tied to acme": {"org": "acme"},
+    "tied to default": {"org": "acme", "project": "default"},
+    "tied to rival": {"org": "acme", "project": "rival"},
+}
+"""Keys of the owner of acme, by what they are tied to. Everything in the matrix is of acme's project default."""
 OPERATORS = ("system", "security", "audit")
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/password"): {"current": "x", "new": "y"},
@@ -50,6 +63,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/keys"): {"org": "acme"},
     ("POST", "/orgs"): {"slug": "gamma"},
     ("PATCH", "/orgs/{org}"): {"name": "stolen"},
+    ("PUT", "/orgs/{org}/members/{user}"): {"role": "viewer"},
+    ("POST", "/orgs/{org}/invitations"): {"user": "stranger"},
+    ("POST", "/invitations/claim"): {"code": "stolen"},
+    ("PUT", "/me/default-org"): {"org": "acme"},
     ("POST", "/orgs/{org}/projects"): {"slug": "stolen"},
     ("PUT", "/orgs/{org}/secrets/{name}"): {"value": "stolen"},
     ("PUT", "/orgs/{org}/credit-limit"): {"credit_limit": "1"},
@@ -61,6 +78,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/nodes/{node}/drain"): {},
     ("POST", "/nodes/{node}/benchmarks"): {"result": {}},
     ("PUT", "/quotas"): {"org": "acme", "resource": "cards", "maximum": 1},
+    ("PUT", "/storage/retention"): {"org": "acme", "days": 30},
+    ("PUT", "/artefacts/{artefact}"): {"pinned": True},
     ("PUT", "/shares"): {"org": "acme", "weight": 2},
     ("PATCH", "/scheduling/policy"): {"settings": {"depth": 500}},
     ("POST", "/scheduling/policy/rollback"): {"number": 0},
@@ -149,7 +168,10 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         assert world.post(f"/quotes/{quote['id']}/accept", json={"offer": "1"}).status_code == 201
         series = world.post("/energy/series", "system", json=BODIES["POST", "/energy/series"]).json()
         key = world.post("/keys", json={"label": "acme's"}).json()
-        upload = world.post("/uploads?name=a.txt", content=b"hello").json()
+        assert world.post("/orgs/acme/projects", json={"slug": "rival"}).status_code == 201
+        for name, tie in TIES.items():
+            world.keys[name] = world.post("/keys", json={"label": name, **tie}).json()["key"]
+        upload = world.post("/uploads?name=a.txt", "tied to default", content=b"hello").json()
         quota = world.send("PUT", "/quotas", "system", json=BODIES["PUT", "/quotas"]).json()
         top_up = world.post("/orgs/acme/credit", "system", json={"amount": "20000"}).json()
         assert world.send("PUT", "/orgs/acme/secrets/TOKEN", json={"value": "x"}).status_code == 200
@@ -157,6 +179,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         token = world.post(f"/users/{user}/password-link", "security").json()["token"]
         password = {"name": "owner", "password": "correct horse battery"}
         world.post("/set-password", None, json={"token": token, "password": password["password"]})
+        world.post("/users", "security", json={"name": "guest"})
+        invitation = world.post("/orgs/acme/invitations", json={"user": "guest"}).json()["id"]
         hooks = {
             at: world.post(f"{at}/webhooks", role, json={"url": "https://93.184.216.34/x"}).json()["id"]
             for at, role in (("/orgs/acme", "owner"), ("/center", "system"))
@@ -176,6 +200,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "job": job,
                 "key": key["id"],
                 "session": session,
+                "invitation": invitation,
                 "upload": upload["id"],
                 "artefact": "art_00000000000000000000000000",
                 "quota": quota["id"],
@@ -329,6 +354,96 @@ def test_another_tenants_things_do_not_exist(acme: Acme, route: RouteFacts) -> N
     held = route.scope is None or (route.scope in ROLES["owner"] and not route.at_center)
     assert answer.status_code == (404 if held else 403), answer.text
     assert "stolen" not in answer.text
+
+
+OF_THE_PROJECT = frozenset(re.findall(r"\{(\w+)\}", "{job}{upload}{quote}{key}{artefact}"))
+"""Path parameters that name something of one project."""
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_a_key_tied_to_another_project_gets_nowhere(acme: Acme, route: RouteFacts) -> None:
+    """Every route, asked about the project default by a key of the project rival, with the owner's rights."""
+    answer = acme.call(route, "tied to rival")
+    named = set(re.findall(r"\{(\w+)\}", route.path))
+    if route.tie is not Tied.PROJECT:
+        assert answer.status_code == 403, answer.text
+        assert "tied to the project acme/rival" in answer.text
+    elif named & OF_THE_PROJECT or named >= {"org", "project"}:
+        assert answer.status_code == 404, answer.text
+    else:
+        expected = {
+            # A secret's name that the organisation has taken is taken, and says so.
+            ("PUT", "/orgs/{org}/secrets/{name}"): (409,),
+            # The body asks for a key of the whole organisation.
+            ("POST", "/keys"): (403,),
+        }.get((route.method, _needs(route)), (200, 201, 202, 404))
+        assert answer.status_code in expected, answer.text
+    for thing in ("job", "upload", "key", "quota", "user", "webhook", "session", "top_up"):
+        if f"{{{thing}}}" not in route.path and not route.path.endswith("/me"):
+            assert f'"id":"{acme.ids[thing]}"' not in answer.text, thing
+    if answer.status_code == 200 and route.method == "GET":
+        assert acme.ids["job"] not in answer.text and acme.ids["upload"] not in answer.text
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.tie is not Tied.ORG], ids=_name)
+def test_a_route_answers_the_ties_that_it_names(acme: Acme, route: RouteFacts) -> None:
+    if route.method != "GET":
+        return
+    own, whole = acme.call(route, "tied to default"), acme.call(route, "tied to acme")
+    if route.tie is Tied.NONE:
+        assert own.status_code == whole.status_code == 403, (own.text, whole.text)
+        assert "tied to acme" in whole.text
+    elif "{artefact}" not in route.path:
+        foreign = "{key}" in route.path or "{name}" in route.path
+        assert own.status_code in ((404,) if foreign else (200,)), own.text
+        assert whole.status_code in ((404,) if "{key}" in route.path else (200,)), whole.text
+        assert route.scope is None or route.scope in PROJECT_SCOPES
+
+
+def test_a_route_that_does_not_say_it_refuses_keys_of_projects(acme: Acme) -> None:
+    door = Door("/planets", "planted")
+    door.get("", scope="jobs:read")(lambda: None)
+    assert door.registry[0].tie is Tied.ORG
+    answer = acme.world.get("/orgs/acme/balance", "tied to default")
+    assert answer.status_code == 403
+    assert answer.json()["hint"] == "Use a key of the organisation, or sign in"
+
+
+def test_what_a_project_key_makes_is_of_its_project(acme: Acme) -> None:
+    world, rival = acme.world, "tied to rival"
+    me = world.get("/me", rival).json()
+    assert me["tie"]["place"] == "acme/rival" and set(me["scopes"]) <= PROJECT_SCOPES
+    project = me["tie"]["project_id"]
+    upload = world.post("/uploads?name=b.txt", rival, content=b"hello").json()["id"]
+    spec = {**JOB, "inputs": {"DATA": {"upload": upload}}}
+    job = world.post("/jobs", rival, json=spec).json()
+    assert job["project_id"] == project
+    quote = world.post("/quotes", rival, json=BODIES["POST", "/quotes"]).json()
+    assert world.send("PUT", "/orgs/acme/secrets/RIVAL", rival, json={"value": "x"}).status_code == 200
+    for path, own, foreign in (
+        ("/jobs", job["id"], acme.ids["job"]),
+        ("/quotes", quote["id"], acme.ids["quote"]),
+        ("/uploads", upload, acme.ids["upload"]),
+    ):
+        for query in ("", "?org=acme"):
+            listed = {item["id"] for item in world.get(path + query, rival).json()["items"]}
+            assert own in listed and foreign not in listed, path
+            assert {own, foreign} <= {item["id"] for item in world.get(path + query).json()["items"]}
+    listed = world.get("/orgs/acme/secrets", rival).json()["items"]
+    assert [item["name"] for item in listed] == ["RIVAL"]
+    assert [item["slug"] for item in world.get("/orgs/acme/projects", rival).json()["items"]] == ["rival"]
+    for change in (
+        {"project": "default"},
+        {"depends_on": [acme.ids["job"]]},
+        {"inputs": {"DATA": {"upload": acme.ids["upload"]}}},
+        {"secrets": ["TOKEN"]},
+    ):
+        answer = world.post("/jobs", rival, json={**JOB, **change})
+        assert answer.status_code in (404, 422), (change, answer.text)
+    assert world.get(f"/uploads/{upload}", "tied to default").status_code == 404
+    assert world.get(f"/uploads/{upload}", "owner").status_code == 200
+    assert world.post(f"/jobs/{job['id']}/cancel", "tied to default").status_code == 404
+    assert world.post(f"/jobs/{job['id']}/cancel", rival).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/uploads", "/quotas", "/shares", "/audit"])

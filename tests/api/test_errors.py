@@ -33,7 +33,7 @@ def test_errors_are_in_the_readers_language(world: World) -> None:
     ("body", "line", "column"),
     [
         (b'{"slug":\n  x}', 2, 3),
-        (b'{"slug": "a",}', 1, 14),
+        (b'{"slug": "a" "b"}', 1, 14),
         (b"", None, None),
         (b'{"slug": "\xff"}', None, None),
     ],

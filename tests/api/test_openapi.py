@@ -162,7 +162,7 @@ def test_answers_of_commands_are_what_it_says(world: World, document: dict[str, 
         (
             "PUT",
             "/api/v1/orgs/{org}/members/{user}",
-            "/orgs/beta/members/documented",
+            "/orgs/acme/members/documented",
             "security",
             {"role": "viewer"},
         ),

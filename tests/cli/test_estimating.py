@@ -38,9 +38,17 @@ def test_a_bad_row_is_named_and_the_others_are_written_unless_strict(pearl: Pear
     assert refused.code != 0
     assert not out.exists()
     partly = pearl("estimate", "file", str(runs), "--out", str(out))
-    assert partly.code == 1
+    assert partly.code == 0
     assert "line 3, micro_batch" in partly.err
     assert len(out.read_text().splitlines()) == 2
+
+
+def test_a_file_without_a_readable_row_fails(pearl: Pearl, tmp_path: Path) -> None:
+    runs = tmp_path / "runs.csv"
+    runs.write_text(HEAD + BAD)
+    refused = pearl("estimate", "file", str(runs))
+    assert refused.code != 0
+    assert "micro_batch" in refused.err
 
 
 def test_one_question_is_answered_as_a_table_and_as_json(pearl: Pearl) -> None:

@@ -145,3 +145,12 @@ def test_the_history_of_a_center_replayed_on_the_center_itself(ada: Pearl, tmp_p
     assert found[0]["cases"][0]["measures"] == found[1]["cases"][0]["measures"]
     assert found[0]["cases"][0]["measures"]["times"]["jobs"] == len(printed.splitlines())
     assert found[0]["cases"][0]["cluster"]["cards"] == 32
+
+
+def test_the_simulator_begins_at_fresh_seeds_and_says_which(pearl: Pearl) -> None:
+    first, second, known = (
+        json.loads(pearl("sim", "run", "--seeds", "0", "--workers", "1", "--json", *given).out)["first"]
+        for given in ((), (), ("--first", "27"))
+    )
+    assert first != second
+    assert known == 27

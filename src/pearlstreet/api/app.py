@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
+import json
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from starlette.routing import compile_path
 
 from pearlstreet.api import problem
-from pearlstreet.api.door import Door, RouteFacts
+from pearlstreet.api.door import Door, RouteFacts, in_thread
+from pearlstreet.api.log_streams import LogStreams
 from pearlstreet.api.middleware import Around, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
 from pearlstreet.api.openapi import document
@@ -27,9 +31,11 @@ from pearlstreet.api.routes import (
     decisions,
     energy,
     incidents,
+    invitations,
     invoices,
     jobs,
     keys,
+    members,
     nodes,
     notices,
     orgs,
@@ -38,6 +44,7 @@ from pearlstreet.api.routes import (
     quotes,
     scheduling,
     session,
+    storage,
     system,
     trace,
     uploads,
@@ -56,7 +63,10 @@ DOORS: tuple[Door, ...] = (
     keys.door,
     users.door,
     orgs.door,
-    users.members_door,
+    members.door,
+    members.own_door,
+    invitations.door,
+    invitations.own_door,
     closing.door,
     costs.door,
     trace.door,
@@ -64,6 +74,7 @@ DOORS: tuple[Door, ...] = (
     uploads.artefacts_door,
     nodes.door,
     quotas.door,
+    storage.door,
     scheduling.door,
     windows.door,
     decisions.door,
@@ -99,13 +110,15 @@ def create_api(center: Center) -> FastAPI:
         title="Pearlstreet",
         version=center.version,
         description="Jobs, accelerators, tenants and money of an AI computing center.",
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         responses=ERRORS,
         redirect_slashes=False,
     )
     app.state.center = center
+    app.state.log_streams = LogStreams(center)
+    app.state.health = system.HealthCheck(center.store)
     problem.install(app, _methods_at)
     numbers = request_numbers(center.store.clock, center.store.rng)
     limiter = Limiter(center.rates, center.store.clock, PREFIX)
@@ -114,6 +127,7 @@ def create_api(center: Center) -> FastAPI:
         app.include_router(door.router, prefix=PREFIX)
     app.include_router(system.root.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_route(f"{PREFIX}/openapi.json", _openapi_route(app), include_in_schema=False)
     return app
 
 
@@ -134,6 +148,22 @@ def _methods_at(path: str) -> list[str]:
     found = [(free, method) for pattern, method, free in _paths() if pattern.match(path)]
     least = min((free for free, _ in found), default=0)
     return sorted({method for free, method in found if free == least})
+
+
+def _openapi_route(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
+    """Answers with the OpenAPI document. Anybody may ask: it is made once, off the event loop, since that takes a second."""
+    making: asyncio.Task[bytes] | None = None
+
+    def make() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    async def openapi(request: Request) -> Response:
+        nonlocal making
+        if making is None:
+            making = asyncio.get_running_loop().create_task(in_thread(make))
+        return Response(await asyncio.shield(making), media_type="application/json")
+
+    return openapi
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

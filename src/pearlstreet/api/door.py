@@ -1,7 +1,9 @@
 """How every route works: who asks, which scope it needs, run one command or query off the event loop, render once.
 
 A route says when it is made who may call it: `scope=…` (with `at_center=True`: as an operator only), `signed_in=True`
-(any valid credential) or `public=True`. Who asks is settled before the body is looked at. Every POST, PUT, PATCH and DELETE honours Idempotency-Key.
+(any valid credential) or `public=True`. It also says how far a tied key gets: `tie=Tied.PROJECT` where it keeps to the
+project of the key that asks; nothing for a route about an organisation, which refuses a key tied to a project;
+`tie=Tied.NONE` where it is about a person, which refuses every tied key. Who asks is settled before the body is looked at. Every POST, PUT, PATCH and DELETE honours Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -26,7 +29,7 @@ from pearlstreet.center import Center
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
 from pearlstreet.tenancy.authentication import authenticate, remembered
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, project_only
 from pearlstreet.tenancy.scopes import SCOPES
 
 T = TypeVar("T")
@@ -35,10 +38,23 @@ _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _ACCESS = "x-access"
 """In the OpenAPI document: `public`, `signed in`, or the scope."""
 _AT_CENTER = "x-at-center"
+_TIE = "x-tie"
+"""In the OpenAPI document: which tied keys the route answers."""
 
 
 Quick = Callable[[Request], Awaitable[Response]]
 """Answers a hot route from the plain request, without the framework reading parameters into their types."""
+
+
+class Tied(StrEnum):
+    """Which keys a route answers, by their tie; keys without one are answered by every route."""
+
+    PROJECT = "project"
+    """Keys of organisations and of projects: what is read and done is of the key's project, or no tenant's."""
+    ORG = "organisation"
+    """Keys of organisations. What a route that says nothing is."""
+    NONE = "none"
+    """No tied key: it is about a person or outlives the key."""
 
 
 class Decorator(Protocol):
@@ -60,6 +76,8 @@ class RouteFacts:
     at_center: bool
     """The scope must be held at the center as a whole: by an operator, not by a member of an organisation."""
     what: str = ""
+    tie: Tied = Tied.ORG
+    """Which tied keys it answers."""
 
 
 class Guarded(APIRoute):
@@ -71,12 +89,14 @@ class Guarded(APIRoute):
         access = str(extra.get(_ACCESS, ""))
         scope = access if access in SCOPES else None
         at_center = bool(extra.get(_AT_CENTER, False))
+        tie = Tied(extra.get(_TIE, Tied.ORG))
         takes_body = self.body_field is not None
         quick: Quick | None = getattr(self.endpoint, "quick", None)
 
         async def guarded(request: Request) -> Response:
             if access != "public":
                 actor = await _who(request)
+                _check_tie(actor, tie)
                 if scope is not None:
                     _check_scope(actor, scope, at_center)
                 request.state.actor = actor
@@ -126,6 +146,7 @@ class Door:
         public: bool = False,
         signed_in: bool = False,
         at_center: bool = False,
+        tie: Tied = Tied.ORG,
         quick: Quick | None = None,
         **options: Any,
     ) -> Decorator:
@@ -139,12 +160,14 @@ class Door:
             extra["security"] = []
         if at_center:
             extra[_AT_CENTER] = True
+        if not public:
+            extra[_TIE] = tie.value
         mount: Decorator = self.router.api_route(path, methods=[method], openapi_extra=extra, **options)
 
         def decorate(handler: F) -> F:
             handler.quick = quick  # type: ignore[attr-defined]
             what = (handler.__doc__ or "").strip().split("\n")[0]
-            self.registry.append(RouteFacts(method, self._prefix + path, scope, public, at_center, what))
+            self.registry.append(RouteFacts(method, self._prefix + path, scope, public, at_center, what, tie))
             return mount(handler)
 
         return decorate
@@ -175,6 +198,16 @@ async def _who(request: Request) -> Actor:
     if kept is not None:
         return kept
     return await in_thread(lambda: authenticate(store, credential, peer=peer))
+
+
+def _check_tie(actor: Actor, tie: Tied) -> None:
+    if actor.project_id is not None and tie is not Tied.PROJECT:
+        raise project_only(actor)
+    if actor.tie is not None and tie is Tied.NONE:
+        raise Forbidden(
+            text("This key is tied to {place} and cannot do that", place=actor.tie.name),
+            hint=text("It is about a person, or outlives the key: sign in, or use a key that is not tied"),
+        )
 
 
 def _check_scope(actor: Actor, scope: str, at_center: bool) -> None:

@@ -20,7 +20,9 @@ from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.ids import encode
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
+from pearlstreet.http.request_body import check_encoding
 
+SIGN_IN_BODY_BYTES = 64 << 10
 REQUESTS = Counter(
     "pearl_api_requests_total", "Answers by method, route and status", ["method", "route", "status"]
 )
@@ -81,22 +83,30 @@ class Around:
         try:
             if taken is not None and taken.wait_s > 0:
                 await respond(Request(scope), taken.refusal)(scope, receive, send_with_headers)
+            elif (refusal := self._refusal(scope)) is not None:
+                await respond(Request(scope), refusal)(scope, receive, send_with_headers)
             elif scope["path"] in self._unlimited:
                 await self._app(scope, receive, send_with_headers)
-            elif (refusal := _refusal(scope)) is not None:
-                await respond(Request(scope), refusal)(scope, receive, send_with_headers)
             else:
-                await self._app(scope, _Limited(receive, BODY_LIMIT_BYTES), send_with_headers)
+                await self._app(scope, _Limited(receive, self._body_limit(scope)), send_with_headers)
         finally:
             _measure(scope, answered["status"], time.perf_counter() - began)
 
+    def _body_limit(self, scope: Scope) -> int:
+        """Bytes of a body: few before anybody has said who they are."""
+        return SIGN_IN_BODY_BYTES if self._limiter.is_sign_in(scope["path"]) else BODY_LIMIT_BYTES
 
-def _refusal(scope: Scope) -> PearlError | None:
-    """What is wrong with a request whatever it is for."""
-    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        message = text("The request contains a NUL character")
-        return InvalidInput(message, problems=[Problem("url", message)])
-    return too_large() if _declared(scope) > BODY_LIMIT_BYTES else None
+    def _refusal(self, scope: Scope) -> PearlError | None:
+        """What is wrong with a request whatever it is for."""
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            message = text("The request contains a NUL character")
+            return InvalidInput(message, problems=[Problem("url", message)])
+        encoded = check_encoding(scope)
+        if encoded is not None:
+            return encoded
+        limit = self._body_limit(scope)
+        too_long = _declared(scope) > limit and scope["path"] not in self._unlimited
+        return too_large(limit) if too_long else None
 
 
 class _Limited:
@@ -104,14 +114,14 @@ class _Limited:
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
-        self._left = limit
+        self._limit = self._left = limit
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise too_large()
+                raise too_large(self._limit)
         return message
 
 

@@ -7,7 +7,6 @@ comes through there. One process answers for a center, so one process counts.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import text
 from pearlstreet.center import Rates
+from pearlstreet.http.addresses import address_key
 
 BURST_S = 10.0
 """A burst is what comes together in so many seconds."""
@@ -101,15 +101,20 @@ class Limiter:
         per_s = rates.sign_ins_per_minute / 60
         self._sign_in = Buckets("sign-in", per_s, rates.sign_ins_per_minute) if per_s else None
 
+    def is_sign_in(self, path: str) -> bool:
+        """Whether somebody proves at this path who they are."""
+        return path.startswith(self._prefix) and path.removeprefix(self._prefix).split("/")[0] in SIGN_IN
+
     def take(self, scope: Scope) -> Taken | None:
         """Count a request; what the tightest of its buckets says. None: nothing limits it."""
         path = str(scope["path"])
         if not path.startswith(self._prefix):
             return None
         now_s = self._clock.monotonic_s()
-        address = _address(scope)
+        client = scope.get("client")
+        address = address_key(str(client[0]) if client else "-")
         found: list[Taken] = []
-        if self._sign_in is not None and path.removeprefix(self._prefix).split("/")[0] in SIGN_IN:
+        if self._sign_in is not None and self.is_sign_in(path):
             found.append(self._sign_in.take(address, now_s))
         if self._address is not None:
             found.append(self._address.take(address, now_s))
@@ -125,19 +130,6 @@ def _buckets(name: str, per_s: float) -> Buckets | None:
 
 def _tightest(found: Sequence[Taken]) -> Taken | None:
     return max(found, key=lambda taken: (taken.wait_s, -taken.left), default=None)
-
-
-def _address(scope: Scope) -> bytes:
-    """Who calls: an IPv4 address, or the network an IPv6 address is one of 2^64 of."""
-    client = scope.get("client")
-    host = str(client[0]) if client else "-"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.encode()
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return address.packed[:8]
-    return (getattr(address, "ipv4_mapped", None) or address).packed
 
 
 def _credential(scope: Scope) -> bytes | None:

@@ -89,12 +89,19 @@ def language_of(request: Request) -> str:
 
 
 def org_of(actor: Actor, org: str | None) -> str:
-    """The organisation a request is for. Raises InvalidInput when it is not clear."""
+    """Return the organisation a request is for: the named one, or the caller's default one.
+
+    Raises InvalidInput when there is no default: what somebody merely belongs to is never taken instead.
+    """
     if org is not None:
         return org
-    if len(actor.orgs) == 1:
-        return next(iter(actor.orgs))
-    message = text("Say which organisation: you belong to {count}", count=len(actor.orgs))
-    raise InvalidInput(
-        message, problems=[Problem("org", message, hint=text("Add ?org=SLUG, or --org SLUG in the CLI"))]
+    if actor.default_org is not None:
+        return actor.default_org
+    names = ", ".join(sorted(actor.org_slugs.values()))
+    message = (
+        text("Say which organisation: you have no default one, and belong to {names}", names=names)
+        if names
+        else text("Say which organisation: you belong to none")
     )
+    hint = text("Add ?org=SLUG, or --org SLUG in the CLI; choose your default one with: pearl orgs use SLUG")
+    raise InvalidInput(message, problems=[Problem("org", message, hint=hint)])

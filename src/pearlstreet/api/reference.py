@@ -6,27 +6,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pearlstreet.api.app import DOORS, PREFIX
-from pearlstreet.api.door import Door, RouteFacts
+from pearlstreet.api.door import Door, RouteFacts, Tied
 from pearlstreet.api.paging import LIMIT_MAX
 from pearlstreet.api.problem import TITLES, MethodNotAllowed
 from pearlstreet.api.reading import BODY_LIMIT_BYTES
 from pearlstreet.api.routes import system
 from pearlstreet.base import errors
 from pearlstreet.base.errors import PearlError
-from pearlstreet.tenancy.scopes import OPERATOR_ROLES, ORG_ROLES, SCOPES
+from pearlstreet.tenancy.scopes import OPERATOR_ROLES, ORG_ROLES, PROJECT_SCOPES, SCOPES
 
 _NOUNS = {
     "center": ("The center", "中心"),
     "session": ("Signing in", "登录"),
     "keys": ("API keys", "API 密钥"),
-    "users": ("Users and members", "用户与成员"),
+    "users": ("Accounts", "账户"),
+    "members": ("Members and invitations", "成员与邀请"),
     "organisations": ("Organisations, projects, secrets", "组织、项目、密钥变量"),
     "jobs": ("Jobs", "作业"),
     "files": ("Uploads and artefacts", "上传与产物"),
     "nodes": ("Nodes and accelerators", "节点与加速器"),
     "quotas": ("Quotas and fair share", "配额与公平份额"),
+    "storage": ("Storage", "存储"),
     "scheduling": ("Scheduling", "调度"),
     "quotes": ("Quotes and calibration", "报价与校准"),
     "energy": ("Energy and carbon", "能耗与碳排放"),
@@ -60,8 +63,8 @@ Made by `python -m pearlstreet.api.reference api` from the routes themselves; a 
 serves its OpenAPI 3.1 document, with every body and answer, at `{PREFIX}/openapi.json`.
 
 - **Who asks**: `Authorization: Bearer KEY`, with an API key (`pearl_…`, see `pearl keys`) or a session (`POST
-  {PREFIX}/sign-in`). A key can be narrowed to scopes and to one organisation. What belongs to another tenant answers
-  404, as if it were not there.
+  {PREFIX}/sign-in`). A key can be narrowed to scopes, and tied to one organisation or to one project of it. What belongs to
+  another tenant answers 404, as if it were not there.
 - **Errors** are problem documents (RFC 9457) in English or Simplified Chinese, as `Accept-Language` asks:
   [errors](errors.md).
 - **Doing it once**: POST, PUT, PATCH and DELETE honour `Idempotency-Key` (1–255 visible ASCII characters, kept for 24
@@ -71,7 +74,8 @@ serves its OpenAPI 3.1 document, with every body and answer, at `{PREFIX}/openap
   body has at most {BODY_LIMIT_BYTES >> 20} MiB, except an upload's.
 - **Organisation**: where it is not in the address, `?org=SLUG`; it may be left out by who belongs to one only.
 
-"Who" names the scope that is needed; with † it must be held at the center as a whole, by an operator.
+"Who" names the scope that is needed; with † it must be held at the center as a whole, by an operator. Keys tied to a project
+are answered where ‡ stands, about their project only; keys tied to an organisation everywhere but where § stands.
 """
 _ERRORS_HEAD = """\
 # Errors 错误
@@ -119,10 +123,7 @@ def api_page() -> str:
 def _nouns() -> Iterator[str]:
     by_tag: dict[str, list[RouteFacts]] = {tag: [] for tag in _NOUNS}
     for door, prefix in [(door, PREFIX) for door in DOORS] + [(system.root, "")]:
-        by_tag[_tag(door)] += [
-            RouteFacts(fact.method, prefix + fact.path, fact.scope, fact.public, fact.at_center, fact.what)
-            for fact in door.registry
-        ]
+        by_tag[_tag(door)] += [replace(fact, path=prefix + fact.path) for fact in door.registry]
     for tag, routes in by_tag.items():
         yield f"## {' '.join(_NOUNS[tag])}\n"
         yield "| method | path | who | what |\n|---|---|---|---|"
@@ -138,18 +139,21 @@ def _tag(door: Door) -> str:
 def _who(route: RouteFacts) -> str:
     if route.public:
         return "anybody"
-    if route.scope is None:
-        return "signed in"
-    return f"`{route.scope}`{' †' if route.at_center else ''}"
+    who = "signed in" if route.scope is None else f"`{route.scope}`"
+    return f"{who}{' †' if route.at_center else ''}{_TIES[route.tie]}"
+
+
+_TIES = {Tied.PROJECT: " ‡", Tied.ORG: "", Tied.NONE: " §"}
 
 
 def _scopes() -> Iterator[str]:
     yield "## Scopes and roles 权限与角色\n"
-    yield "| scope | allows | in an organisation | at the center |\n|---|---|---|---|"
+    yield "| scope | allows | in an organisation | in a project's key | at the center |\n|---|---|---|---|---|"
     for scope, allows in SCOPES.items():
         inside = ", ".join(role.value for role, given in ORG_ROLES.items() if scope in given)
         center = ", ".join(role.value for role, given in OPERATOR_ROLES.items() if scope in given)
-        yield f"| `{scope}` | {allows} | {inside} | {center} |"
+        tied = "yes" if scope in PROJECT_SCOPES else ""
+        yield f"| `{scope}` | {allows} | {inside} | {tied} | {center} |"
 
 
 def errors_page() -> str:

@@ -119,8 +119,8 @@ def _make_tenant(data: Path, url: str) -> tuple[str, str]:
     with Client(url, _operator(data, url, "system"), language=language()) as system:
         _unless_there(lambda: system.request("POST", "/orgs", {"slug": ORG, "name": "Demo tenant"}))
     with Client(url, _operator(data, url, "security"), language=language()) as security:
-        _unless_there(lambda: security.request("POST", "/users", {"name": USER}))
-        security.request("PUT", f"/orgs/{ORG}/members/{USER}", {"role": "owner"})
+        account = {"name": USER, "org": ORG, "role": "owner"}
+        _unless_there(lambda: security.request("POST", "/users", account))
         key, password = _key_for(security, url, USER, ORG)
     done("Organisation {org} and its owner {user} are made", org=ORG, user=USER)
     return key, password

@@ -20,11 +20,12 @@ from pearlstreet.ledger.site import read_site, set_buyer
 from pearlstreet.ledger.spans import append_span
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store, Tx
+from pearlstreet.tenancy.members import list_members
 from pearlstreet.tenancy.model import SYSTEM, Actor, Organisation, Project
 from pearlstreet.tenancy.orgs import get_org, list_projects
 from pearlstreet.tenancy.scopes import OrgRole
 from pearlstreet.tenancy.secrets import set_secret
-from pearlstreet.tenancy.users import create_user, list_members
+from pearlstreet.tenancy.users import create_user
 
 MEMBERS = (
     ("owner", OrgRole.OWNER),

@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -23,6 +24,10 @@ from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.http.addresses import TrustedProxies
+from pearlstreet.http.descriptors import permitted_connections, raise_descriptor_limit
+from pearlstreet.http.limits import HttpLimits
+from pearlstreet.http.server import GuardedServer
 from pearlstreet.store.loop import LoopRunner
 from pearlstreet.tenancy.bootstrap import FirstKeys, bootstrap
 
@@ -31,6 +36,8 @@ SWITCH_INTERVAL_S = 0.001
 would wait that long for the next one while requests are parsed."""
 COLLECT_AFTER = (20_000, 20, 1_000)
 """New objects, and generations, after which the collector looks again (Python's default: 700, 10, 10)."""
+BACKLOG = 4_096
+"""Connections the kernel keeps for the next turn (Linux's own limit, somaxconn)."""
 log = structlog.get_logger("server")
 
 
@@ -42,13 +49,14 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
     os.umask(0o077)  # whatever the caller's: nobody else may read the center's files
     configure_logs(settings.data / "log")
     check_tls(settings)
+    limits = http_limits(settings)
     listening = bind(settings)
     assembled = assemble(settings)
     store = assembled.center.store
     take_inventory(assembled.center.runtime, store)
     _keep_moving()
     runner = LoopRunner(store, assembled.loops)
-    server = uvicorn.Server(_config(settings, assembled))
+    server = GuardedServer(_config(settings, assembled), limits, trusted_proxies(settings), store.clock)
     runner.start()
     write_state(settings.data / STATE, settings)
     for notice in assembled.center.notices:
@@ -64,6 +72,23 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
         store.close()
         (settings.data / STATE).unlink(missing_ok=True)
         assembled.lock.close()
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """The limits of the settings, with no more connections than the system gives descriptors for."""
+    limits = settings.http_limits
+    descriptors = raise_descriptor_limit()
+    permitted = permitted_connections(limits.connections, descriptors)
+    if permitted < limits.connections:
+        log.warning(
+            "fewer connections", wanted=limits.connections, permitted=permitted, descriptors=descriptors
+        )
+    return replace(limits, connections=permitted)
+
+
+def trusted_proxies(settings: Settings) -> TrustedProxies:
+    """The proxies whose word about clients is believed."""
+    return TrustedProxies(settings.proxies if settings.behind_proxy else "")
 
 
 def check_tls(settings: Settings) -> None:
@@ -106,13 +131,17 @@ def bind(settings: Settings) -> socket.socket:
             ),
             hint=text("Another program may use the port; choose one with --port"),
         ) from None
-    listening.listen(1024)
+    listening.listen(BACKLOG)
     return listening
 
 
 def _config(settings: Settings, assembled: Assembled) -> uvicorn.Config:
     return uvicorn.Config(
-        create_web(assembled.center, https_only_days=settings.https_only_days),
+        create_web(
+            assembled.center,
+            https_only_days=settings.https_only_days,
+            requests_per_address=settings.http_connections_per_address if settings.behind_proxy else 0,
+        ),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -123,7 +152,7 @@ def _config(settings: Settings, assembled: Assembled) -> uvicorn.Config:
         ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
         ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
         timeout_graceful_shutdown=5,
-        timeout_keep_alive=75,
+        ws="none",
     )
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
+from pearlstreet.compute.hardware.isolation import ISOLATIONS, Isolation, is_isolation
+from pearlstreet.http.limits import HttpLimits
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
@@ -31,16 +33,31 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "hold_window_s": (1, 366 * 86_400),
     "meter_interval_s": (0.1, 3_600),
     "start_timeout_s": (1, 86_400),
+    "starting_max_s": (1, 86_400),
     "kept_days": (0, 36_500),
     "decision_log_mib": (1, 1_000_000),
     "decision_log_days": (0.01, 36_500),
     "upload_gib_max": (0, 1_000_000),
+    "org_storage_gib": (0, 1_000_000_000),
+    "outputs_kept_days": (0, 36_500),
     "reserve_cpus": (0, 100_000),
     "reserve_memory_gib": (0, 1_000_000),
     "rate_key_per_s": (0, 1_000_000),
     "rate_address_per_s": (0, 1_000_000),
     "rate_sign_ins_per_minute": (0, 1_000_000),
     "https_only_days": (0, 3_650),
+    "http_connections": (16, 1_000_000),
+    "http_connections_per_address": (1, 1_000_000),
+    "http_streams": (1, 1_000_000),
+    "http_streams_per_address": (1, 1_000_000),
+    "http_streams_per_user": (1, 1_000_000),
+    "http_header_bytes": (4_096, 65_536),
+    "http_header_fields": (20, 1_000),
+    "http_header_s": (1, 3_600),
+    "http_transfer_bytes_per_s": (1, 1_000_000_000),
+    "http_transfer_grace_s": (1, 3_600),
+    "http_keep_alive_s": (1, 3_600),
+    "http_handshake_s": (1, 3_600),
 }
 """The least and the most a number may be."""
 
@@ -91,8 +108,14 @@ class Settings:
     hold_window_s: float = 24 * 3600.0
     meter_interval_s: float = 60.0
     start_timeout_s: float = 60.0
+    starting_max_s: float = 3600.0
+    """Time that an engine may take to get an attempt to run before it is planned again."""
     kept_days: float = 30.0
     upload_gib_max: float = 20.0
+    org_storage_gib: float = 1_000.0
+    """What an organisation without a quota on storage may store; 0: no limit."""
+    outputs_kept_days: int = 0
+    """Days for which outputs of jobs are kept where no rule says otherwise; 0: for ever."""
     scheduling: Mapping[str, Any] = field(default_factory=dict)
     """The scheduling policy until somebody sets another one (docs/guides/scheduling-policy.md)."""
     decision_log: str = "sampled"
@@ -104,8 +127,10 @@ class Settings:
     reserve_memory_gib: float = 1.0
     copy_before_upgrade: bool = True
     """Copy an older program's database into the folder `backups` before it is upgraded."""
+    minimum_isolation: str = "none"
+    """How strongly jobs must be isolated from each other: none, landlock or bubblewrap. Weaker nodes take no jobs."""
     require_sandbox: bool = False
-    """Refuse to start when this host cannot separate jobs from each other."""
+    """The older way to say minimum_isolation = "landlock"; the stronger of the two holds."""
     uv: Mapping[str, str] = field(default_factory=dict)
     """Variables uv gets when it builds environments, such as UV_INDEX_URL."""
     oidc: Mapping[str, Any] = field(default_factory=dict)
@@ -118,6 +143,28 @@ class Settings:
     """The same of one address (of IPv6: one network)."""
     rate_sign_ins_per_minute: float = 120.0
     """Attempts to sign in from one address, a minute's worth at once; 0: no limit."""
+    http_connections: int = 4_096
+    """Open connections in all; fewer where the system gives fewer descriptors."""
+    http_connections_per_address: int = 1_024
+    """Open connections of one address (of IPv6: one /64 network); behind a proxy: its requests at the same time."""
+    http_streams: int = 2_000
+    """Event streams and followed logs in all."""
+    http_streams_per_address: int = 512
+    http_streams_per_user: int = 256
+    """Event streams and followed logs of one user or key."""
+    http_header_bytes: int = 65_536
+    """Bytes of a request line and its header fields."""
+    http_header_fields: int = 100
+    http_header_s: float = 20.0
+    """Seconds to send a request's header."""
+    http_transfer_bytes_per_s: float = 500.0
+    """Minimum rate of a request body, and of a response's reader."""
+    http_transfer_grace_s: float = 20.0
+    """Seconds that a transfer may lag behind that rate."""
+    http_keep_alive_s: float = 75.0
+    """Seconds an idle connection is kept."""
+    http_handshake_s: float = 10.0
+    """Seconds for a TLS handshake."""
     https_only_days: float = 180.0
     """How long a browser that came by HTTPS is told never to come without it (HSTS); 0: not told."""
     webhooks_private_allowed: bool = False
@@ -127,6 +174,20 @@ class Settings:
     def database_url(self) -> str:
         """The URL the store opens."""
         return self.database or f"sqlite:///{self.data / 'pearl.db'}"
+
+    @property
+    def isolation(self) -> Isolation:
+        """The minimum isolation that holds."""
+        minimum = self.minimum_isolation if is_isolation(self.minimum_isolation) else ISOLATIONS[-1]
+        return "landlock" if self.require_sandbox and minimum == "none" else minimum
+
+    @property
+    def http_limits(self) -> HttpLimits:
+        """What one client may cost the server."""
+        names = (item.name for item in dataclasses.fields(HttpLimits))
+        return HttpLimits(
+            **{name: getattr(self, f"http_{name}") for name in names if hasattr(self, f"http_{name}")}
+        )
 
     @property
     def url(self) -> str:
@@ -220,6 +281,11 @@ def check_settings(settings: Settings) -> None:
             hint=text("Give --tls-cert and --tls-key, or --behind-proxy when a trusted proxy does TLS"),
         )
     check_proxies(settings.proxies)
+    if not is_isolation(settings.minimum_isolation):
+        raise ConfigurationError(
+            text("minimum_isolation cannot be {value}", value=repr(settings.minimum_isolation)),
+            hint=text("It is one of: {names}", names=", ".join(ISOLATIONS)),
+        )
     for name, (least, most) in RANGES.items():
         value = getattr(settings, name)
         if not least <= value <= most:

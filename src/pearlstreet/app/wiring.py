@@ -29,6 +29,7 @@ from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.resuming import resume
 from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
 from pearlstreet.energy.measuring import measure_loop
+from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.quotes.calibrating import calibration_loop
@@ -93,14 +94,18 @@ def open_store(
     """
     clock = SystemClock()
     store = Store(Database(settings.database_url), clock=clock, rng=SystemRng())
-    if alone:
-        keep_alone(store.database, clock)
-    upgrade(settings, store, tell)
-    newest_us = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
-    clock.not_before(newest_us or 0)
-    key = given_key if given_key is not None else os.environ.get("PEARL_SECRET_KEY")
-    unlocked = unlock(store, settings.data / "secret.key", key)
-    _remember_database(unlocked.database, settings.data)
+    try:
+        if alone:
+            keep_alone(store.database, clock)
+        upgrade(settings, store, tell)
+        newest_us = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
+        clock.not_before(newest_us or 0)
+        key = given_key if given_key is not None else os.environ.get("PEARL_SECRET_KEY")
+        unlocked = unlock(store, settings.data / "secret.key", key)
+        _remember_database(unlocked.database, settings.data)
+    except BaseException:
+        store.close()  # a refusal must leave no connection open: Python 3.13 warns of each
+        raise
     return unlocked
 
 
@@ -158,6 +163,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         notices=notices,
         channels=channels,
         rates=Rates(settings.rate_key_per_s, settings.rate_address_per_s, settings.rate_sign_ins_per_minute),
+        streams=StreamLimiter(settings.http_limits),
         started_us=store.clock.now_us(),
     )
     loops = (
@@ -202,9 +208,7 @@ def _local_engine(settings: Settings, store: Store) -> Engine:
     from pearlstreet.compute.hardware.node import probe_node
 
     host = LocalHost()
-    policy = SandboxPolicy(
-        minimum="landlock" if settings.require_sandbox else "none", hidden=(str(settings.data),)
-    )
+    policy = SandboxPolicy(minimum=settings.isolation, hidden=(str(settings.data),))
     return LocalEngine(
         settings.data / "local",
         clock=store.clock,
@@ -223,8 +227,12 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         hold_window_s=settings.hold_window_s,
         meter_interval_s=settings.meter_interval_s,
         start_timeout_s=settings.start_timeout_s,
+        starting_max_s=settings.starting_max_s,
         kept_s=settings.kept_days * 86_400,
         upload_bytes_max=int(settings.upload_gib_max * (1 << 30)),
+        minimum_isolation=settings.isolation,
+        org_storage_bytes_max=int(settings.org_storage_gib * (1 << 30)),
+        outputs_kept_days=settings.outputs_kept_days,
         network_allowed=settings.network_allowed,
         git_private_allowed=settings.git_private_allowed,
         uv_variables=uv_variables(settings, os.environ),

@@ -85,8 +85,6 @@ def file_of_runs(
             ) from error
         done("{count} predictions for {rows} rows in {file}",
              count=len(answer.predictions), rows=answer.rows, file=out)  # fmt: skip
-    if answer.wrong:
-        raise typer.Exit(1)
 
 
 @estimate.command("train")
@@ -111,7 +109,7 @@ def train(
     sequence: Annotated[int | None, typer.Option(help="Tokens of a sequence")] = None,
     batch_tokens: Annotated[str | None, typer.Option(help="Tokens of a step, e.g. 4M")] = None,
     precision: Precision = "bf16",
-    mode: Annotated[str, typer.Option(help="pretrain, full or lora")] = "pretrain",
+    mode: Annotated[str, typer.Option(help="pretrain, full, sft or lora")] = "pretrain",
     per_node: PerNode = None,
     network: Network = None,
     tensor: Tensor = None,

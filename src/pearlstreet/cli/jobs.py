@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pearlstreet.client import Client
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
-Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's)")]
+Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's, else yours)")]
 OTHER_COLUMNS = 84
 """What the list of jobs needs for everything but the reason."""
 JobArg = Annotated[str, typer.Argument(help="Job id", metavar="JOB")]
@@ -407,6 +407,12 @@ def _alternatives(chosen: dict[str, Any]) -> None:
     table(("Node", "Score", "Worse by", "Why not"), rows, right=(1, 2))
 
 
+def _deleted_on(row: Mapping[str, Any]) -> str:
+    if row["pinned"]:
+        return say("never: pinned")
+    return say("never") if row["expires_at"] is None else str(row["expires_at"])[:10]
+
+
 def artefacts(
     job_id: JobArg,
     to: Annotated[Path | None, typer.Option("--to", help="Download everything into this folder")] = None,
@@ -423,7 +429,7 @@ def artefacts(
         show_lines(rows)
         return
     table(
-        ("File", "Size", "SHA-256"),
-        [(r["path"], format_bytes(r["size_bytes"]), r["sha256"][:16]) for r in rows],
+        ("File", "Size", "Deleted on", "SHA-256"),
+        [(r["path"], format_bytes(r["size_bytes"]), _deleted_on(r), r["sha256"][:16]) for r in rows],
         right=(1,),
     )

@@ -30,6 +30,7 @@ HOMES: Homes = {
     "pearlstreet.cli.people": (
         "login", "logout", "whoami", "passwd", "keys", "users", "orgs", "projects", "secrets",
     ),
+    "pearlstreet.cli.members": ("invitations",),
     "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts"),
     "pearlstreet.cli.metrics": ("metrics",),
     "pearlstreet.cli.simulate": ("simulate",),
@@ -39,6 +40,7 @@ HOMES: Homes = {
     "pearlstreet.cli.money": ("balance", "statement", "invoice", "proof", "books", "credit", "prices"),
     "pearlstreet.cli.billing": ("billing", "budgets"),
     "pearlstreet.cli.notices": ("notices", "webhooks"),
+    "pearlstreet.cli.storage": ("storage",),
     "pearlstreet.cli.operate": ("quotas", "shares", "fair-share", "audit"),
     "pearlstreet.cli.scheduling": ("policy", "queues", "windows", "decisions"),
     "pearlstreet.cli.what_if": ("what-if",),

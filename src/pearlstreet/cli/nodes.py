@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 nodes = typer.Typer(help="Machines: list, drain, undrain.", invoke_without_command=True)
 bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
+NAMES_SHOWN = 5
 NodeArg = Annotated[str, typer.Argument(help="Node", metavar="NODE")]
 
 
@@ -43,13 +44,15 @@ def list_nodes(
         return
     rows = found["items"]
     table(
-        ("Node", "State", "Cores", "Memory GiB", "Disk GiB", "Accelerators", "Used", "Rack"),
+        ("Node", "State", "Cores", "Memory GiB", "Disk GiB", "Accelerators", "Used", "Isolation", "Rack"),
         [_node(row) for row in rows],
         right=(2, 3, 4, 6),
     )
     for row in rows:
         if row["health_reason"] or row["drain_reason"]:
             warn(f"{row['name']}: {row['health_reason'] or row['drain_reason']}")
+    for gap, names in _gaps(rows).items():
+        warn(f"{', '.join(names)}: {gap}")
     if devices:
         _show_devices(rows)
     _show_capacity(found["capacity"])
@@ -59,6 +62,19 @@ def list_nodes(
                 "Some accelerators were found by probes that nobody has run on that hardware yet (untested on hardware)"
             )
         )
+
+
+def _gaps(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What isolation leaves open → the nodes where it does; the first ones only, as there may be hundreds."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for gap in row["isolation_gaps"] if row["present"] else ():
+            names = found.setdefault(gap, [])
+            if len(names) < NAMES_SHOWN:
+                names.append(row["name"])
+            elif len(names) == NAMES_SHOWN:
+                names.append("…")
+    return found
 
 
 def _node(row: dict[str, Any]) -> tuple[object, ...]:
@@ -76,7 +92,17 @@ def _node(row: dict[str, Any]) -> tuple[object, ...]:
         state = name if holds and state == "ready" else state
     cpus = f"{row['cpus_given']:g}/{row['cpus']:g}"
     memory = f"{row['memory_given_gib']:.0f}/{row['memory_gib']:.0f}"
-    return row["name"], state, cpus, memory, f"{row['disk_gib']:.0f}", shown, used, row["rack"]
+    return (
+        row["name"],
+        state,
+        cpus,
+        memory,
+        f"{row['disk_gib']:.0f}",
+        shown,
+        used,
+        row["isolation"],
+        row["rack"],
+    )
 
 
 def _show_devices(rows: list[dict[str, Any]]) -> None:

@@ -9,8 +9,9 @@ import typer
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
+from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import confirm, done, show_json, show_lines, table, time_cell, who
-from pearlstreet.cli.people import Json, Org, Yes, org_of
+from pearlstreet.cli.people import Json, Yes
 from pearlstreet.cli.profile import client
 
 audit = typer.Typer(help="The audit log: search, verify.", no_args_is_help=True)
@@ -96,7 +97,9 @@ def list_quotas(org: Org = None, as_json: Json = False) -> None:
 
 @quotas.command("set")
 def set_quota(
-    resource: Annotated[str, typer.Argument(help="pflops, cards, cpus, or cards:MODEL")],
+    resource: Annotated[
+        str, typer.Argument(help="pflops, cards, cpus, cards:MODEL, queued_jobs, or storage (GiB)")
+    ],
     org: Org = None,
     project: Annotated[str | None, typer.Option(help="Only this project")] = None,
     guaranteed: Annotated[float | None, typer.Option(help="Can always be had")] = None,

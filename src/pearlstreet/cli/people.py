@@ -12,6 +12,8 @@ import typer
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_bytes
+from pearlstreet.cli.current_org import Org, org_of
+from pearlstreet.cli.members import add_to_orgs
 from pearlstreet.cli.output import (
     confirm,
     done,
@@ -28,7 +30,6 @@ from pearlstreet.cli.output import (
 from pearlstreet.cli.profile import Profile, active, client, connect, forget_profile, save_profile
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
-Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's)")]
 UserArg = Annotated[str, typer.Argument(help="Account, by name or id", metavar="USER")]
 OrgArg = Annotated[str, typer.Argument(help="Organisation, by slug or id", metavar="ORG")]
 Slug = Annotated[str, typer.Argument(help="Short name for addresses and options", metavar="SLUG")]
@@ -41,7 +42,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
 
 keys = typer.Typer(help="API keys: list, create, revoke.", no_args_is_help=True)
 users = typer.Typer(help="Accounts: list, create, suspend, roles.", no_args_is_help=True)
-orgs = typer.Typer(help="Organisations: list, create, suspend, members.", no_args_is_help=True)
+orgs = typer.Typer(help="Organisations: list, create, members, invite, leave.", no_args_is_help=True)
 projects = typer.Typer(help="Projects: list, create.", no_args_is_help=True)
 secrets = typer.Typer(help="Secrets that jobs get as variables: list, set, delete.", no_args_is_help=True)
 
@@ -58,17 +59,6 @@ def register(app: typer.Typer) -> None:
         ("secrets", secrets),
     ):
         app.add_typer(group, name=name)
-
-
-def org_of(given: str | None) -> str:
-    """The organisation a command is for: the option, the profile, or the only one. Raises InvalidInput."""
-    if given or active().org:
-        return str(given or active().org)
-    with client() as center:
-        mine = center.session.me()["orgs"]
-    if len(mine) == 1:
-        return str(mine[0]["slug"])
-    raise InvalidInput(text("Say which organisation: --org SLUG"), hint=text("pearl orgs list shows them"))
 
 
 def login(
@@ -109,9 +99,8 @@ def login(
         key = secret_input("API key: ")
     with connect(address, key.strip(), authority) as center:
         me = center.session.me()
-    mine = [item["slug"] for item in me["orgs"]]
-    chosen = org or (mine[0] if len(mine) == 1 else None)
-    file = save_profile(profile, Profile(address, key.strip(), chosen, authority))
+    # Only what was asked for is kept: without it the center's record of the person's default organisation counts.
+    file = save_profile(profile, Profile(address, key.strip(), org, authority))
     done("Signed in to {url} as {name}; kept in {file}", url=address, name=me["user"]["name"], file=str(file))
 
 
@@ -167,8 +156,10 @@ def whoami(as_json: Json = False) -> None:
         {
             "Center": active().url,
             "Name": me["user"]["name"],
+            "Default organisation": me["default_org"],
             "Organisations": ", ".join(f"{item['slug']} ({say(item['role'])})" for item in me["orgs"]),
             "Duty": ", ".join(say(role) for role in me["operator_roles"]),
+            "Key works in": "" if me["tie"] is None else me["tie"]["place"],
             "Scopes": ", ".join(me["scopes"]),
         }
     )
@@ -201,11 +192,12 @@ def list_keys(
         show_lines(rows)
         return
     table(
-        ("Key", "Label", "Expires", "Last used", "State"),
+        ("Key", "Label", "Works in", "Expires", "Last used", "State"),
         [
             (
                 r["id"],
                 r["label"],
+                r["place"] or "-",
                 r["expires"][:10],
                 (r["last_used"] or "-")[:10],
                 "revoked" if r["revoked"] else "live",
@@ -219,13 +211,21 @@ def list_keys(
 def create_key(
     label: Annotated[str, typer.Argument(help="What it is for")],
     scope: Annotated[list[str] | None, typer.Option(help="Only these scopes (default: all of yours)")] = None,
-    org: Org = None,
-    days: Annotated[float | None, typer.Option(help="Days it lives (default 90)")] = None,
+    org: Annotated[str | None, typer.Option(help="Works in this organisation only")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="Works in this project only (of --org, or the profile's)")
+    ] = None,
+    days: Annotated[
+        float | None,
+        typer.Option(help="Days it lives (default 90, or as long as the key that you use)"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key. It is shown once."""
+    if project is not None:
+        org = org_of(org)
     with client() as center:
-        made = center.keys.create(label, scopes=scope, org=org, life_days=days)
+        made = center.keys.create(label, scopes=scope, org=org, project=project, life_days=days)
     if as_json:
         show_json(made)
         return
@@ -376,7 +376,7 @@ def resume_org(org: OrgArg, reason: Reason = "") -> None:
 @orgs.command("export")
 def export_org(
     org: Annotated[
-        str | None, typer.Argument(help="Organisation (default: the profile's)", metavar="ORG")
+        str | None, typer.Argument(help="Organisation (default: the profile's, else yours)", metavar="ORG")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="File to write (default: ORG-export.tar.gz)")] = None,
 ) -> None:
@@ -417,32 +417,7 @@ def close_org(
         err.print(say("Fetch its archive: pearl orgs export {org}", org=org), style="dim", markup=False)
 
 
-@orgs.command("members")
-def members(org: Org = None, as_json: Json = False) -> None:
-    """List who belongs to an organisation."""
-    with client() as center:
-        rows = center.orgs.members(org_of(org))
-    if as_json:
-        show_lines(rows)
-        return
-    table(("User", "Name", "Role"), [(r["user_id"], r["user"], r["role"]) for r in rows])
-
-
-@orgs.command("invite")
-def invite(user: UserArg, role: Role = "member", org: Org = None) -> None:
-    """Give an account a role in an organisation, or change it."""
-    with client() as center:
-        center.orgs.set_member(org_of(org), user, role)
-    done("{user} is {role} now", user=user, role=role)
-
-
-@orgs.command("remove")
-def remove(user: UserArg, org: Org = None, yes: Yes = False) -> None:
-    """Take an account's role away; the account stays."""
-    confirm("Remove {user}?", yes, user=user)
-    with client() as center:
-        center.orgs.remove_member(org_of(org), user)
-    done("{user} is no member any more", user=user)
+add_to_orgs(orgs)
 
 
 @projects.command("list")

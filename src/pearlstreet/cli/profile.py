@@ -93,6 +93,17 @@ def forget_profile(name: str | None) -> tuple[Path, bool]:
     return _write(current, kept | {chosen: without}), True
 
 
+def forget_org() -> None:
+    """Drop the organisation of the profile in use, so that the person's default one counts."""
+    saved = read_profiles()
+    current = str(saved.get("current", {}).get("name", "default"))
+    chosen = os.environ.get("PEARL_PROFILE") or current
+    kept: dict[str, dict[str, str]] = saved.get("profile", {})
+    if "org" in kept.get(chosen, {}):
+        without = {key: value for key, value in kept[chosen].items() if key != "org"}
+        _write(current, kept | {chosen: without})
+
+
 def _write(current: str, profiles: Mapping[str, Mapping[str, str]]) -> Path:
     lines = ["[current]", f"name = {json.dumps(current)}"]
     for label, values in profiles.items():

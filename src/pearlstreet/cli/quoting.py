@@ -54,7 +54,7 @@ def ask(
     forward_gflops: Annotated[
         float | None, typer.Option(help="10⁹ operations of one sample's forward pass, where samples count")
     ] = None,
-    mode: Annotated[str, typer.Option(help="pretrain, full or lora")] = "pretrain",
+    mode: Annotated[str, typer.Option(help="pretrain, full, sft or lora")] = "pretrain",
     tokens: Annotated[str | None, typer.Option(help="Tokens to train on, e.g. 300B")] = None,
     samples: Annotated[str | None, typer.Option(help="Samples to train on, e.g. 1.2M")] = None,
     epochs: Annotated[float, typer.Option(help="Passes over them")] = 1.0,

@@ -100,6 +100,9 @@ def show_policy(as_json: Json = False) -> None:
             for name, value in found["settings"].items()
         ],
     )
+    for kind, labels in found["labels"].items():
+        out.title(kind)
+        facts(labels)
 
 
 @policy.command("set")

@@ -28,7 +28,9 @@ def export(
         Path | None,
         typer.Option("--out", help="File to write, JSON lines or .csv (default: standard output)"),
     ] = None,
-    org: Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's)")] = None,
+    org: Annotated[
+        str | None, typer.Option("--org", help="Organisation (default: the profile's, else yours)")
+    ] = None,
     everybody: Annotated[
         bool, typer.Option("--all", help="Of all tenants, under pseudonyms (operators)")
     ] = False,

@@ -25,9 +25,10 @@ from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
 from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
-from pearlstreet.client.people import Keys, Orgs, Projects, Secrets, Session, Users
+from pearlstreet.client.people import Invitations, Keys, Orgs, Projects, Secrets, Session, Users
 from pearlstreet.client.quotes import Calibration, Quotes
 from pearlstreet.client.scheduling import Decisions, Policy, Queues, WhatIfs, Windows
+from pearlstreet.client.storage import Storage
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -159,6 +160,7 @@ class Files(Noun):
         *,
         name: str | None = None,
         org: str | None = None,
+        project: str | None = None,
         progress: Callable[[int], None] = lambda sent_bytes: None,
     ) -> Answer:
         """Send a file; a specification then names it by the answer's id. `progress` is told bytes sent so far."""
@@ -169,7 +171,7 @@ class Files(Noun):
                     yield chunk
                     progress(file.tell())
 
-        params = {"name": name or path.name, "org": org}
+        params = {"name": name or path.name, "org": org, "project": project}
         headers = {"content-type": "application/octet-stream"}
         answer = self._transport.request(
             "POST", f"{PREFIX}/uploads", content=chunks, params=params, headers=headers
@@ -274,6 +276,7 @@ class Client:
         self.keys = Keys(self._transport)
         self.users = Users(self._transport)
         self.orgs = Orgs(self._transport)
+        self.invitations = Invitations(self._transport)
         self.projects = Projects(self._transport)
         self.secrets = Secrets(self._transport)
         self.credit = Credit(self._transport)
@@ -282,6 +285,7 @@ class Client:
         self.prices = Prices(self._transport)
         self.ledger = Ledger(self._transport)
         self.quotas = Quotas(self._transport)
+        self.storage = Storage(self._transport)
         self.shares = Shares(self._transport)
         self.audit = Audit(self._transport)
         self.trace = Trace(self._transport)

@@ -40,6 +40,11 @@ class Session(Noun):
         found: Answer = self._send("POST", "/set-password", {"token": token, "password": password})
         return found
 
+    def set_default_org(self, org: str | None) -> Answer:
+        """Choose the organisation for one's requests that name none; None: such requests are refused."""
+        found: Answer = self._send("PUT", "/me/default-org", {"org": org})
+        return found
+
     def list(self) -> Answers:
         """One's own live sessions."""
         found: Answers = self._get("/sessions")["items"]
@@ -60,10 +65,15 @@ class Keys(Noun):
         *,
         scopes: Sequence[str] | None = None,
         org: str | None = None,
+        project: str | None = None,
         life_days: float | None = None,
     ) -> Answer:
-        """Make a key for oneself; the answer's `key` is shown this once. `scopes` None: all of one's own."""
-        body = given(label=label, scopes=scopes, org=org, life_days=life_days)
+        """Make a key for oneself; the answer's `key` is shown this once. `scopes` None: all of one's own.
+
+        `org` ties it to an organisation, `project` beside it to one of its projects. `life_days` None: 90, or what is left
+        of the key that asks.
+        """
+        body = given(label=label, scopes=scopes, org=org, project=project, life_days=life_days)
         found: Answer = self._send("POST", "/keys", body)
         return found
 
@@ -199,18 +209,63 @@ class Orgs(Noun):
         return found
 
     def members(self, org: str) -> Answers:
-        """Who belongs to the organisation."""
+        """Members of the organisation."""
         found: Answers = self._get(at("orgs", org, "members"))["items"]
         return found
 
     def set_member(self, org: str, user: str, role: str) -> Answer:
-        """Give an existing account a role in the organisation, or change it."""
+        """Change a member's role; somebody who is no member is invited instead."""
         found: Answer = self._send("PUT", at("orgs", org, "members", user), {"role": role})
         return found
 
     def remove_member(self, org: str, user: str) -> Answer:
-        """Take an account's role in the organisation away; the account stays."""
+        """End a membership; the account and running jobs stay."""
         found: Answer = self._send("DELETE", at("orgs", org, "members", user))
+        return found
+
+    def leave(self, org: str) -> Answer:
+        """Leave an organisation; one's keys that are tied to it are revoked."""
+        found: Answer = self._send("POST", at("orgs", org, "leave"))
+        return found
+
+    def invite(self, org: str, user: str, role: str | None = None) -> Answer:
+        """Invite somebody by login name or e-mail address; they become a member when they accept."""
+        found: Answer = self._send("POST", at("orgs", org, "invitations"), given(user=user, role=role))
+        return found
+
+    def invitations(self, org: str, *, ended: bool = False) -> Answers:
+        """Pending invitations of the organisation; `ended`: also those that are over."""
+        found: Answers = self._get(at("orgs", org, "invitations"), ended=ended or None)["items"]
+        return found
+
+    def withdraw_invitation(self, org: str, invitation: str) -> Answer:
+        """Take a pending invitation back."""
+        found: Answer = self._send("DELETE", at("orgs", org, "invitations", invitation))
+        return found
+
+
+class Invitations(Noun):
+    """Invitations that one has received."""
+
+    def list(self) -> Answers:
+        """Those that one can answer, newest first."""
+        found: Answers = self._get("/invitations")["items"]
+        return found
+
+    def claim(self, code: str) -> Answer:
+        """Make an invitation that came by mail one's own, to answer it."""
+        found: Answer = self._send("POST", "/invitations/claim", {"code": code})
+        return found
+
+    def accept(self, invitation: str, *, as_default: bool = False) -> Answer:
+        """Become a member; `as_default`: also choose it as one's default organisation."""
+        path = at("invitations", invitation, "accept")
+        found: Answer = self._send("POST", path, {"as_default": as_default})
+        return found
+
+    def decline(self, invitation: str) -> Answer:
+        """Refuse an invitation."""
+        found: Answer = self._send("POST", at("invitations", invitation, "decline"))
         return found
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import Out
 from pearlstreet.quotes import calibrating
 from pearlstreet.quotes.calibrating import Factor
@@ -55,7 +55,7 @@ def factor_out(factor: Factor) -> dict[str, Any]:
     }
 
 
-@door.get("", scope="nodes:read", responses={200: {"model": CalibrationOut}})
+@door.get("", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": CalibrationOut}})
 async def show(request: Request, actor: Actor = Asker) -> Response:
     """Factors of devices, and of one's own recipes."""
     store = center_of(request).store

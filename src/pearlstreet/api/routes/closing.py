@@ -12,7 +12,7 @@ from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, que
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, yuan_of
 from pearlstreet.closing import service
 from pearlstreet.closing.model import Closing, Phase
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, login_of
 
 door = Door("/orgs", "organisations")
 
@@ -57,7 +57,7 @@ def closing_out(found: Closing) -> dict[str, Any]:
         "org_id": found.org_id,
         "slug": found.slug,
         "phase": found.phase,
-        "asked_by": found.asked_by,
+        "asked_by": login_of(found.asked_by),
         "asked": time_of(found.asked_us),
         "reason": found.reason,
         "cancel_jobs": found.cancel_jobs,

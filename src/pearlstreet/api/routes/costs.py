@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from pearlstreet.api.door import Asker, Door, center_of, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, query
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.used_energy import EnergyOut, energy_out
@@ -40,7 +40,7 @@ class CostOut(Out):
     energy: EnergyOut
 
 
-@door.get("/{job}/cost", scope="jobs:read", responses={200: {"model": CostOut}})
+@door.get("/{job}/cost", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CostOut}})
 async def cost(request: Request, job: str, actor: Actor = Asker) -> Response:
     """What a job, or all elements of an array, has been charged so far."""
     store, language = center_of(request).store, language_of(request)
@@ -115,7 +115,7 @@ def _span(use: Use, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/{job}/usage", scope="jobs:read", responses={200: {"model": Spans}})
+@door.get("/{job}/usage", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Spans}})
 async def usage(request: Request, job: str, actor: Actor = Asker) -> Response:
     """The usage spans of a job or of one element of an array."""
     store, language = center_of(request).store, language_of(request)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
 from pearlstreet.api.reading import language_of
@@ -22,7 +22,7 @@ from pearlstreet.ledger.model import Balance, TxKind
 from pearlstreet.ledger.statement import Line, statement
 from pearlstreet.ledger.topups import TopUp, TopUpState
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.tenancy.orgs import find_org, find_project
 
 door = Door("/orgs/{org}", "credit")
@@ -141,7 +141,7 @@ def _line(line: Line, language: str, energy: EnergyUse | None) -> dict[str, Any]
         "memo": words(line.memo, language),
         "amount": yuan_of(line.amount),
         "balance": yuan_of(line.balance),
-        "actor": line.actor,
+        "actor": login_of(line.actor),
         "use": use,
         "energy": energy_out(energy, language),
     }
@@ -217,9 +217,9 @@ def _top_up(found: TopUp) -> dict[str, Any]:
         "amount": yuan_of(found.amount),
         "memo": found.memo,
         "state": found.state,
-        "requested_by": found.requested_by,
+        "requested_by": login_of(found.requested_by),
         "requested": time_of(found.requested_us),
-        "decided_by": found.decided_by,
+        "decided_by": None if found.decided_by is None else login_of(found.decided_by),
         "decided": time_of(found.decided_us),
         "transaction_id": found.tx_id,
     }
@@ -387,11 +387,16 @@ async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = 
     return await command(request, actor, work, _budget)
 
 
-@door.get("/budgets", scope="credit:read", responses={200: {"model": Budgets}})
+@door.get("/budgets", tie=Tied.PROJECT, scope="credit:read", responses={200: {"model": Budgets}})
 async def list_budgets(request: Request, org: str, actor: Actor = Asker) -> Response:
     """Budgets of the organisation and its projects."""
     store = center_of(request).store
+
+    def work() -> Sequence[budgets.Budget]:
+        owner = store.read(lambda tx: find_org(tx, actor, org, "credit:read", actor.project_id))
+        return budgets.list_budgets(store, actor, owner.id)
+
     return await query(
-        lambda: budgets.list_budgets(store, actor, org_id_of(store, actor, org, "credit:read")),
+        work,
         lambda rows: {"items": [_budget(row) for row in rows]},
     )

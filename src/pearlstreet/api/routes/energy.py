@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, in_thread, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
@@ -217,7 +217,7 @@ def _carbon_out(found: Carbon) -> dict[str, Any]:
     return shown | _origin(found.origin)
 
 
-@door.get("", scope="energy:read", responses={200: {"model": SiteOut}})
+@door.get("", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SiteOut}})
 async def site(request: Request, actor: Actor = Asker) -> Response:
     """The facts that hold now: PUE, tariff, carbon factor, each with source and date."""
     store, full = center_of(request).store, bool(actor.operator_roles)
@@ -230,7 +230,7 @@ async def site(request: Request, actor: Actor = Asker) -> Response:
     return await query(work, lambda found: found)
 
 
-@door.get("/facts", scope="energy:read", responses={200: {"model": Page[FactsOut]}})
+@door.get("/facts", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": Page[FactsOut]}})
 async def versions(
     request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -373,7 +373,7 @@ class PresetsOut(Out):
     tariff_hours: list[BandsOut]
 
 
-@door.get("/presets", scope="energy:read", responses={200: {"model": PresetsOut}})
+@door.get("/presets", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": PresetsOut}})
 async def presets(request: Request, actor: Actor = Asker) -> Response:
     """Published carbon factors and hours of tariffs to start from, each with source and date."""
     chinese = language_of(request) == "zh-CN"
@@ -453,7 +453,7 @@ def _series(found: Series) -> dict[str, Any]:
     }
 
 
-@door.get("/series", scope="energy:read", responses={200: {"model": SeriesList}})
+@door.get("/series", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SeriesList}})
 async def series(request: Request, actor: Actor = Asker) -> Response:
     """Imported series: carbon factors and prices by the hour."""
     store = center_of(request).store
@@ -492,7 +492,9 @@ class HoursOut(Out):
     items: list[HourOut]
 
 
-@door.get("/series/{series}/hours", scope="energy:read", responses={200: {"model": HoursOut}})
+@door.get(
+    "/series/{series}/hours", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": HoursOut}}
+)
 async def hours(
     request: Request,
     series: str,
@@ -541,7 +543,7 @@ class JobEnergyOut(Out):
     attempts: list[AttemptEnergyOut]
 
 
-@door.get("/jobs/{job}", scope="jobs:read", responses={200: {"model": JobEnergyOut}})
+@door.get("/jobs/{job}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": JobEnergyOut}})
 async def job(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Energy and carbon of a job so far, from its attempts, and what the figures stand on."""
     store, language = center_of(request).store, language_of(request)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse
 
-from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query, transaction
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, in_thread, peer_of, query, transaction
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of, read_json
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import from_json
-from pearlstreet.compute.engines.protocol import LogChunk
 from pearlstreet.compute.jobs import follow, service, views
 from pearlstreet.compute.jobs.model import JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
 from pearlstreet.compute.jobs.spec.write import json_schema
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.http.stream_limiter import LimitedStream
+from pearlstreet.tenancy.model import Actor, login_of
 
 door = Door("/jobs", "jobs")
-FOLLOW_PAUSE_S = 0.25
 CHUNK = 1 << 18
 SMALL_BYTES = 16 << 10
 """A JSON specification up to this size is read on the event loop; a larger one, and YAML, in a thread."""
@@ -181,7 +179,7 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
         "name": view.name,
         "org_id": view.org_id,
         "project_id": view.project_id,
-        "owner": view.owner,
+        "owner": login_of(view.owner),
         "state": view.state.value,
         "reason_code": view.reason_code,
         "reason": words(view.reason, language),
@@ -234,6 +232,7 @@ async def _job_quickly(request: Request) -> Response:
 
 @door.post(
     "",
+    tie=Tied.PROJECT,
     scope="jobs:write",
     quick=_submit_quickly,
     status_code=201,
@@ -272,7 +271,7 @@ def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.Draft:
     return service.draft_job(runtime, spec)
 
 
-@door.get("", scope="jobs:read", responses={200: {"model": Page[JobOut]}})
+@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[JobOut]}})
 async def jobs(
     request: Request,
     actor: Actor = Asker,
@@ -296,6 +295,7 @@ async def jobs(
 
 @door.get(
     "/{job}",
+    tie=Tied.PROJECT,
     scope="jobs:read",
     quick=_job_quickly,
     responses={200: {"model": JobOut}},
@@ -306,7 +306,7 @@ async def job(request: Request, job: str, actor: Actor = Asker) -> Response:
     return await query(lambda: views.get_job(store, actor, job), lambda view: job_out(view, language))
 
 
-@door.post("/{job}/cancel", scope="jobs:cancel", responses={200: {"model": JobOut}})
+@door.post("/{job}/cancel", tie=Tied.PROJECT, scope="jobs:cancel", responses={200: {"model": JobOut}})
 async def cancel(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Cancel a job, or every element of an array."""
     language = language_of(request)
@@ -318,7 +318,7 @@ async def cancel(request: Request, job: str, actor: Actor = Asker) -> Response:
     )
 
 
-@door.get("/{job}/why", scope="jobs:read", responses={200: {"model": WhyOut}})
+@door.get("/{job}/why", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": WhyOut}})
 async def why(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Why it waits, with its position and what would unblock it; or why it runs where it does."""
     center, language = center_of(request), language_of(request)
@@ -359,7 +359,7 @@ def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:
     return {**item, "message": from_json(item["message"]).render(language)}
 
 
-@door.get("/{job}/timeline", scope="jobs:read", responses={200: {"model": Timeline}})
+@door.get("/{job}/timeline", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Timeline}})
 async def timeline(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Every change of state with its reason."""
     store, language = center_of(request).store, language_of(request)
@@ -380,7 +380,7 @@ async def timeline(request: Request, job: str, actor: Actor = Asker) -> Response
     )
 
 
-@door.get("/{job}/attempts", scope="jobs:read", responses={200: {"model": Attempts}})
+@door.get("/{job}/attempts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Attempts}})
 async def attempts(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Every attempt: where it was placed and why, how it ended."""
     store, language = center_of(request).store, language_of(request)
@@ -413,7 +413,7 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/{job}/logs", scope="jobs:read", response_class=PlainTextResponse)
+@door.get("/{job}/logs", tie=Tied.PROJECT, scope="jobs:read", response_class=PlainTextResponse)
 async def logs(
     request: Request,
     job: str,
@@ -432,33 +432,27 @@ async def logs(
         part = await in_thread(partial(read, offset, 1 << 22))
         headers = {"x-next-offset": str(part.next_offset), "x-ended": str(part.ended).lower()}
         return Response(part.data, media_type="text/plain; charset=utf-8", headers=headers)
-    newest = partial(follow.newest_attempt, center.store, actor, job)
-    pinned = attempt
-
-    async def read_on(at: int) -> LogChunk:
-        """The next part of one and the same attempt: offsets count in its log only."""
-        nonlocal pinned
-        pinned = pinned or await in_thread(newest)
+    ticket = center.streams.open(actor.user_id or actor.label, peer_of(request))
+    try:
+        pinned = attempt or await in_thread(partial(follow.newest_attempt, center.store, actor, job))
         one = partial(follow.read_log, center.store, actor, center.runtime, job, pinned, rank)
-        return await in_thread(partial(one, at, CHUNK))
-
-    first = await read_on(offset)
+        first = await in_thread(partial(one, offset, CHUNK))
+    except BaseException:
+        center.streams.close(ticket)
+        raise
+    # Offsets count in the log of one attempt, so the followed one stays the same.
+    position = follow.LogPosition(job, pinned, rank, first.next_offset)
 
     async def stream() -> AsyncIterator[bytes]:
-        part, at = first, offset
-        while True:
-            if part.data:
-                yield part.data
-            at = part.next_offset
-            if part.ended:
-                return
-            if not part.data:
-                await asyncio.sleep(FOLLOW_PAUSE_S)
-                if await request.is_disconnected():
-                    return
-            part = await read_on(at)
+        if first.data:
+            yield first.data
+        if not first.ended:
+            async for data in request.app.state.log_streams.follow(position):
+                yield data
 
-    return StreamingResponse(stream(), media_type="text/plain; charset=utf-8")
+    return LimitedStream(
+        stream(), limiter=center.streams, ticket=ticket, media_type="text/plain; charset=utf-8"
+    )
 
 
 class SampleOut(Out):
@@ -476,7 +470,7 @@ class Samples(Out):
     items: list[SampleOut]
 
 
-@door.get("/{job}/metrics", scope="jobs:read", responses={200: {"model": Samples}})
+@door.get("/{job}/metrics", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Samples}})
 async def metrics(
     request: Request,
     job: str,
@@ -506,6 +500,9 @@ class ArtefactOut(Out):
     size_bytes: int
     sha256: str
     at: Time
+    expires_at: Time | None
+    """When it is deleted; null: never."""
+    pinned: bool
 
 
 class Artefacts(Out):
@@ -514,7 +511,7 @@ class Artefacts(Out):
     items: list[ArtefactOut]
 
 
-@door.get("/{job}/artefacts", scope="jobs:read", responses={200: {"model": Artefacts}})
+@door.get("/{job}/artefacts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Artefacts}})
 async def artefacts(request: Request, job: str, actor: Actor = Asker) -> Response:
     """What a job left in its outputs folder."""
     store = center_of(request).store
@@ -529,6 +526,8 @@ async def artefacts(request: Request, job: str, actor: Actor = Asker) -> Respons
                     "size_bytes": row["size_bytes"],
                     "sha256": row["sha256"],
                     "at": time_of(row["at_us"]),
+                    "expires_at": None if row["pinned"] else time_of(row["expires_us"]),
+                    "pinned": row["pinned"],
                 }
                 for row in rows
             ]

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.tenancy import keys as service
-from pearlstreet.tenancy.keys import DEFAULT_LIFE_DAYS, IssuedKey
+from pearlstreet.tenancy.keys import IssuedKey
 from pearlstreet.tenancy.model import Actor, ApiKey
 
 door = Door("/keys", "keys")
 
 
 class KeyOut(Out):
-    """What is known of a key: never its secret."""
+    """What is known of a key: never its secret. `place`: where it works, such as `acme` or `acme/research`."""
 
     id: str
     user_id: str
     org_id: str | None
+    project_id: str | None
+    place: str | None
     label: str
     scopes: list[str]
     created: Time
@@ -39,12 +43,15 @@ class IssuedKeyOut(KeyOut):
 
 
 class KeyIn(In):
-    """A new key. `scopes` null: all of the maker's."""
+    """A new key. `scopes` null: all of the maker's. `life_days` null: 90, or what is left of the key that asks."""
 
     label: str = Field("", max_length=200)
     scopes: list[str] | None = Field(None, max_length=100)
     org: str | None = Field(None, max_length=80, description="Works in this organisation only")
-    life_days: float = DEFAULT_LIFE_DAYS
+    project: str | None = Field(
+        None, max_length=80, description="Works in this project of the organisation only"
+    )
+    life_days: float | None = None
 
 
 def key_out(key: ApiKey) -> dict[str, Any]:
@@ -53,6 +60,8 @@ def key_out(key: ApiKey) -> dict[str, Any]:
         "id": key.id,
         "user_id": key.user_id,
         "org_id": key.org_id,
+        "project_id": key.project_id,
+        "place": key.place or None,
         "label": key.label,
         "scopes": sorted(key.scopes),
         "created": time_of(key.created_us),
@@ -63,25 +72,41 @@ def key_out(key: ApiKey) -> dict[str, Any]:
     }
 
 
+def _rendered_for(actor: Actor) -> Callable[[ApiKey], dict[str, Any]]:
+    """Render keys without the parent of a fellow member's key: it may be tied to nothing, and so is that person's own."""
+
+    def render(key: ApiKey) -> dict[str, Any]:
+        shows_parent = key.user_id == actor.user_id or actor.may("keys:read")
+        return key_out(key if shows_parent else replace(key, parent_id=None))
+
+    return render
+
+
 def _issued(found: IssuedKey) -> dict[str, Any]:
     return key_out(found.key) | {"key": found.credential}
 
 
-@door.post("", scope="keys:own", status_code=201, responses={201: {"model": IssuedKeyOut}})
+@door.post("", tie=Tied.PROJECT, scope="keys:own", status_code=201, responses={201: {"model": IssuedKeyOut}})
 async def create(request: Request, body: KeyIn, actor: Actor = Asker) -> Response:
     """Make a key for oneself; it is shown once."""
     return await command(
         request,
         actor,
         lambda store: service.create_key(
-            store, actor, body.label, scopes=body.scopes, org=body.org, life_days=body.life_days
+            store,
+            actor,
+            body.label,
+            scopes=body.scopes,
+            org=body.org,
+            project=body.project,
+            life_days=body.life_days,
         ),
         _issued,
         status=201,
     )
 
 
-@door.get("", scope="keys:own", responses={200: {"model": Page[KeyOut]}})
+@door.get("", tie=Tied.PROJECT, scope="keys:own", responses={200: {"model": Page[KeyOut]}})
 async def keys(
     request: Request,
     actor: Actor = Asker,
@@ -93,18 +118,20 @@ async def keys(
     store, after = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: service.list_keys(store, actor, everyone=everyone, after=after, limit=limit + 1),
-        lambda rows: page(rows, limit, lambda row: row.id, key_out),
+        lambda rows: page(rows, limit, lambda row: row.id, _rendered_for(actor)),
     )
 
 
-@door.get("/{key}", signed_in=True, responses={200: {"model": KeyOut}})
+@door.get("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
 async def one(request: Request, key: str, actor: Actor = Asker) -> Response:
     """What is known of a key."""
     store = center_of(request).store
-    return await query(lambda: service.get_key(store, actor, key), key_out)
+    return await query(lambda: service.get_key(store, actor, key), _rendered_for(actor))
 
 
-@door.delete("/{key}", signed_in=True, responses={200: {"model": KeyOut}})
+@door.delete("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
 async def revoke(request: Request, key: str, actor: Actor = Asker) -> Response:
     """End a key at once, and every key it made."""
-    return await command(request, actor, lambda store: service.revoke_key(store, actor, key), key_out)
+    return await command(
+        request, actor, lambda store: service.revoke_key(store, actor, key), _rendered_for(actor)
+    )

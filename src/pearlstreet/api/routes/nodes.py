@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.reading import language_of
 from pearlstreet.compute.hardware.catalogue import catalogue
@@ -60,6 +60,10 @@ class NodeOut(Out):
     disk_gib: float
     rack: str
     pod: str
+    isolation: str
+    """How strongly jobs are isolated from each other: bubblewrap, landlock, none, or simulated."""
+    isolation_gaps: list[str]
+    """What that isolation leaves open on this machine."""
     facts: dict[str, str]
     devices: list[DeviceOut]
     changed: Time
@@ -88,7 +92,7 @@ class Nodes(Out):
     capacity: CapacityOut
 
 
-@door.get("/nodes", scope="nodes:read", responses={200: {"model": Nodes}})
+@door.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
 async def nodes(request: Request, actor: Actor = Asker) -> Response:
     """Every machine with its devices, use and health; capacity in cards and PFLOPS."""
     return await query(lambda: _look(request, actor), lambda body: body)
@@ -166,6 +170,8 @@ def _node_out(
         "disk_gib": report.disk_gib,
         "rack": report.rack,
         "pod": report.pod,
+        "isolation": report.isolation or "none",
+        "isolation_gaps": [gap.render(language) for gap in report.isolation_gaps],
         "facts": dict(report.facts),
         "devices": devices,
         "changed": time_of(node.changed_us),
@@ -274,7 +280,7 @@ class Accelerators(Out):
     items: list[AcceleratorOut]
 
 
-@door.get("/accelerators", scope="nodes:read", responses={200: {"model": Accelerators}})
+@door.get("/accelerators", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Accelerators}})
 async def accelerators(
     request: Request,
     name: Annotated[str | None, Query(max_length=80, description="Only those this names")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
@@ -55,7 +55,7 @@ def _notice(found: Notice, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("", scope="notices:own", responses={200: {"model": Page[NoticeOut]}})
+@door.get("", tie=Tied.NONE, scope="notices:own", responses={200: {"model": Page[NoticeOut]}})
 async def notices(
     request: Request,
     actor: Actor = Asker,
@@ -77,7 +77,7 @@ class UnreadOut(Out):
     count: int
 
 
-@door.get("/unread", scope="notices:own", responses={200: {"model": UnreadOut}})
+@door.get("/unread", tie=Tied.NONE, scope="notices:own", responses={200: {"model": UnreadOut}})
 async def unread(request: Request, actor: Actor = Asker) -> Response:
     """How many of one's own notices are not read."""
     store = center_of(request).store
@@ -97,7 +97,7 @@ class ChangedOut(Out):
     changed: int
 
 
-@door.post("/read", scope="notices:own", responses={200: {"model": ChangedOut}})
+@door.post("/read", tie=Tied.NONE, scope="notices:own", responses={200: {"model": ChangedOut}})
 async def mark_read(request: Request, body: ReadIn, actor: Actor = Asker) -> Response:
     """Mark one's own notices as read, or as not read."""
     return await command(
@@ -114,7 +114,7 @@ class TestOut(Out):
     sent: bool
 
 
-@door.post("/test", scope="notices:own", status_code=202, responses={202: {"model": TestOut}})
+@door.post("/test", tie=Tied.NONE, scope="notices:own", status_code=202, responses={202: {"model": TestOut}})
 async def send_test(request: Request, actor: Actor = Asker) -> Response:
     """Tell oneself something, the way that every notice goes."""
     return await command(
@@ -251,6 +251,6 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], **access: An
         return await command(request, actor, work, lambda found: _preferences(found, mail))
 
 
-_preference_routes(door, _mine, scope="notices:own")
+_preference_routes(door, _mine, tie=Tied.NONE, scope="notices:own")
 _preference_routes(orgs_door, _orgs, scope="notices:write")
 _preference_routes(center_door, _centers, scope="notices:write", at_center=True)

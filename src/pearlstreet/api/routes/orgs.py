@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.users import ReasonIn, Removed
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy import secrets
-from pearlstreet.tenancy.model import Actor, Organisation, Project, Standing
+from pearlstreet.tenancy.model import Actor, Organisation, Project, Standing, login_of
 from pearlstreet.tenancy.secrets import VALUE_MAX_BYTES, SecretName
 
 door = Door("/orgs", "organisations")
@@ -131,7 +131,9 @@ async def create_project(request: Request, org: str, body: OrgIn, actor: Actor =
     )
 
 
-@door.get("/{org}/projects", scope="projects:read", responses={200: {"model": Page[ProjectOut]}})
+@door.get(
+    "/{org}/projects", tie=Tied.PROJECT, scope="projects:read", responses={200: {"model": Page[ProjectOut]}}
+)
 async def projects(
     request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -143,7 +145,12 @@ async def projects(
     )
 
 
-@door.get("/{org}/projects/{project}", scope="projects:read", responses={200: {"model": ProjectOut}})
+@door.get(
+    "/{org}/projects/{project}",
+    tie=Tied.PROJECT,
+    scope="projects:read",
+    responses={200: {"model": ProjectOut}},
+)
 async def project(request: Request, org: str, project: str, actor: Actor = Asker) -> Response:
     """One project, by id or slug."""
     store = center_of(request).store
@@ -186,11 +193,11 @@ def secret_out(found: SecretName) -> dict[str, Any]:
         "project_id": found.project_id,
         "name": found.name,
         "updated": time_of(found.updated_us),
-        "updated_by": found.updated_by,
+        "updated_by": login_of(found.updated_by),
     }
 
 
-@door.get("/{org}/secrets", scope="secrets:read", responses={200: {"model": Secrets}})
+@door.get("/{org}/secrets", tie=Tied.PROJECT, scope="secrets:read", responses={200: {"model": Secrets}})
 async def list_secrets(request: Request, org: str, actor: Actor = Asker) -> Response:
     """Names, never values, of the organisation's secrets."""
     store = center_of(request).store
@@ -200,7 +207,9 @@ async def list_secrets(request: Request, org: str, actor: Actor = Asker) -> Resp
     )
 
 
-@door.put("/{org}/secrets/{name}", scope="secrets:write", responses={200: {"model": SecretOut}})
+@door.put(
+    "/{org}/secrets/{name}", tie=Tied.PROJECT, scope="secrets:write", responses={200: {"model": SecretOut}}
+)
 async def set_secret(
     request: Request, org: str, name: str, body: SecretIn, actor: Actor = Asker, project: OfProject = None
 ) -> Response:
@@ -213,7 +222,9 @@ async def set_secret(
     )
 
 
-@door.delete("/{org}/secrets/{name}", scope="secrets:write", responses={200: {"model": Removed}})
+@door.delete(
+    "/{org}/secrets/{name}", tie=Tied.PROJECT, scope="secrets:write", responses={200: {"model": Removed}}
+)
 async def delete_secret(
     request: Request, org: str, name: str, actor: Actor = Asker, project: OfProject = None
 ) -> Response:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, answer, center_of, command, encode, in_thread, query
+from pearlstreet.api.door import Asker, Door, Tied, answer, center_of, command, encode, in_thread, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.reading import language_of, read_json
 from pearlstreet.api.validation import validated
@@ -97,7 +97,7 @@ def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, 
     }
 
 
-@door.get("", scope="prices:read", responses={200: {"model": PriceLists}})
+@door.get("", tie=Tied.PROJECT, scope="prices:read", responses={200: {"model": PriceLists}})
 async def lists(request: Request, actor: Actor = Asker) -> Response:
     """Every price list, newest first."""
     store, language = center_of(request).store, language_of(request)
@@ -109,6 +109,7 @@ async def lists(request: Request, actor: Actor = Asker) -> Response:
 
 @door.get(
     "/current",
+    tie=Tied.PROJECT,
     scope="prices:read",
     responses={200: {"model": PricesOut, "content": {"application/toml": {}}}},
 )

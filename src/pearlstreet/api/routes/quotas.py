@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, words
 from pearlstreet.api.reading import Org, language_of
 from pearlstreet.compute.jobs import quotas as service
@@ -24,7 +24,7 @@ class QuotaIn(In):
 
     org: str = Field(max_length=80)
     project: str | None = Field(None, max_length=80)
-    resource: str = Field(max_length=80, examples=["cards", "pflops", "cpus", "cards:H100"])
+    resource: str = Field(max_length=80, examples=["cards", "pflops", "cpus", "cards:H100", "queued_jobs"])
     guaranteed: float | None = None
     maximum: float | None = None
     borrow: bool = True
@@ -61,7 +61,7 @@ def quota_out(row: QuotaRow) -> dict[str, Any]:
     }
 
 
-@door.get("/quotas", scope="quotas:read", responses={200: {"model": Quotas}})
+@door.get("/quotas", tie=Tied.PROJECT, scope="quotas:read", responses={200: {"model": Quotas}})
 async def list_quotas(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
     """Quotas of an organisation, or of all that one may see."""
     store = center_of(request).store

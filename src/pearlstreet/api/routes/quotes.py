@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of
@@ -33,7 +33,7 @@ from pearlstreet.quotes.model import (
 from pearlstreet.quotes.scenarios import Changes, Rule, Scenario
 from pearlstreet.quotes.service import Accepted
 from pearlstreet.quotes.storing import workload_json
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, login_of
 
 door = Door("/quotes", "quotes")
 Word = Annotated[str, Field(max_length=120)]
@@ -63,7 +63,7 @@ class WorkloadIn(In):
                        "custom: you measured it elsewhere; history: your own finished jobs of a name")  # fmt: skip
     model: ModelIn | None = None
     precision: Word = "bf16"
-    mode: Word = Field("pretrain", description="pretrain, full or lora")
+    mode: Word = Field("pretrain", description="pretrain, full, sft or lora")
     tokens: Some | None = None
     samples: Some | None = None
     epochs: Some = 1.0
@@ -406,7 +406,7 @@ def quote_out(quote: Quote, language: str) -> dict[str, Any]:
         "id": quote.id,
         "org_id": quote.org_id,
         "project_id": quote.project_id,
-        "owner": quote.owner,
+        "owner": login_of(quote.owner),
         "created": time_of(quote.created_us),
         "valid_until": time_of(quote.valid_until_us),
         "state": quote.state.value,
@@ -495,7 +495,7 @@ def question_of(body: QuestionIn) -> Question:
     return Question(work, body.job, wanted, body.project)
 
 
-@door.post("", scope="jobs:write", status_code=201, responses={201: {"model": QuoteOut}})
+@door.post("", tie=Tied.PROJECT, scope="jobs:write", status_code=201, responses={201: {"model": QuoteOut}})
 async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org = None) -> Response:
     """Ask for offers. They are valid for a day; nothing is submitted."""
     center, language = center_of(request), language_of(request)
@@ -509,7 +509,7 @@ async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org
     )
 
 
-@door.get("", scope="jobs:read", responses={200: {"model": Page[QuoteOut]}})
+@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[QuoteOut]}})
 async def list_quotes(
     request: Request,
     actor: Actor = Asker,
@@ -529,7 +529,7 @@ async def list_quotes(
     )
 
 
-@door.get("/scenarios", signed_in=True, responses={200: {"model": Rules}})
+@door.get("/scenarios", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Rules}})
 async def list_scenarios(request: Request) -> Response:
     """Rules of thumb that can be worked out."""
     language = language_of(request)
@@ -538,7 +538,9 @@ async def list_scenarios(request: Request) -> Response:
     )
 
 
-@door.get("/scenarios/{scenario}", scope="nodes:read", responses={200: {"model": ScenarioOut}})
+@door.get(
+    "/scenarios/{scenario}", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": ScenarioOut}}
+)
 async def scenario(
     request: Request,
     scenario: str,
@@ -556,7 +558,7 @@ async def scenario(
     )
 
 
-@door.get("/{quote}", scope="jobs:read", responses={200: {"model": QuoteOut}})
+@door.get("/{quote}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": QuoteOut}})
 async def quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
     """One quote."""
     store, language = center_of(request).store, language_of(request)
@@ -565,7 +567,7 @@ async def quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
     )
 
 
-@door.delete("/{quote}", scope="jobs:write", responses={200: {"model": QuoteOut}})
+@door.delete("/{quote}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": QuoteOut}})
 async def withdraw(request: Request, quote: str, actor: Actor = Asker) -> Response:
     """Withdraw an open quote, so that nobody accepts it."""
     language = language_of(request)
@@ -577,7 +579,13 @@ async def withdraw(request: Request, quote: str, actor: Actor = Asker) -> Respon
     )
 
 
-@door.post("/{quote}/accept", scope="jobs:write", status_code=201, responses={201: {"model": AcceptedOut}})
+@door.post(
+    "/{quote}/accept",
+    tie=Tied.PROJECT,
+    scope="jobs:write",
+    status_code=201,
+    responses={201: {"model": AcceptedOut}},
+)
 async def accept(request: Request, quote: str, body: AcceptIn, actor: Actor = Asker) -> Response:
     """Submit exactly what an offer says, at the quote's prices."""
     center, language = center_of(request), language_of(request)
@@ -590,7 +598,9 @@ async def accept(request: Request, quote: str, body: AcceptIn, actor: Actor = As
     )
 
 
-@door.get("/{quote}/comparison", scope="jobs:read", responses={200: {"model": ComparisonOut}})
+@door.get(
+    "/{quote}/comparison", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": ComparisonOut}}
+)
 async def comparison(request: Request, quote: str, actor: Actor = Asker) -> Response:
     """What was quoted beside what the job took."""
     store, language = center_of(request).store, language_of(request)

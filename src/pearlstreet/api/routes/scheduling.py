@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
+from pearlstreet.api.reading import language_of
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish, Version
-from pearlstreet.compute.scheduling.registry import kinds
+from pearlstreet.compute.scheduling.registry import kinds, labels
 from pearlstreet.tenancy.model import Actor
 
 door = Door("/scheduling", "scheduling")
@@ -38,6 +39,8 @@ class PolicyShown(PolicyOut):
     """The policy that rules, and the names that its settings take."""
 
     choices: dict[str, list[str]]
+    labels: dict[str, dict[str, str]]
+    """Setting → name → what it means for other accounts, in the language asked for."""
 
 
 class PolicyIn(In):
@@ -74,17 +77,23 @@ def policy_out(policy: Policy, *, full: bool) -> dict[str, Any]:
     }
 
 
-def _shown(policy: Policy, actor: Actor) -> dict[str, Any]:
+def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, Any]:
     names = {kind: list(found) for kind, found in kinds().items()}
-    return policy_out(policy, full=service.sees_everything(actor)) | {"choices": names}
+    told = {
+        kind: {name: label.render(language) for name, label in labels(kind).items()}
+        for kind in names
+        if labels(kind)
+    }
+    return policy_out(policy, full=service.sees_everything(actor)) | {"choices": names, "labels": told}
 
 
-@door.get("/policy", scope="scheduling:read", responses={200: {"model": PolicyShown}})
+@door.get("/policy", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": PolicyShown}})
 async def policy(request: Request, actor: Actor = Asker) -> Response:
     """How the planner orders, places, backfills, preempts and resizes."""
     center = center_of(request)
     return await query(
-        lambda: service.show_policy(center.store, actor, center.runtime), lambda found: _shown(found, actor)
+        lambda: service.show_policy(center.store, actor, center.runtime),
+        lambda found: _shown(found, actor, language_of(request)),
     )
 
 
@@ -98,7 +107,7 @@ async def set_policy(request: Request, body: PolicyIn, actor: Actor = Asker) -> 
         lambda s: service.set_policy(
             s, actor, runtime, body.settings, default_queue=body.default_queue, note=body.note
         ),
-        lambda found: _shown(found, actor),
+        lambda found: _shown(found, actor, language_of(request)),
     )
 
 
@@ -134,7 +143,7 @@ async def rollback(request: Request, body: RollbackIn, actor: Actor = Asker) -> 
         request,
         actor,
         lambda s: service.roll_back(s, actor, runtime, body.number, note=body.note),
-        lambda found: _shown(found, actor),
+        lambda found: _shown(found, actor, language_of(request)),
     )
 
 
@@ -188,7 +197,7 @@ def queue_out(view: QueueView) -> dict[str, Any]:
     }
 
 
-@door.get("/queues", scope="scheduling:read", responses={200: {"model": Queues}})
+@door.get("/queues", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Queues}})
 async def queues(request: Request, actor: Actor = Asker) -> Response:
     """Queues that jobs may name; tenants see those that are open to them."""
     center = center_of(request)

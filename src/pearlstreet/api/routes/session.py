@@ -7,14 +7,25 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, answer, center_of, command, encode, in_thread, peer_of, query
+from pearlstreet.api.door import (
+    Asker,
+    Door,
+    Tied,
+    answer,
+    center_of,
+    command,
+    encode,
+    in_thread,
+    peer_of,
+    query,
+)
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.routes.users import UserOut, user_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy import federation, sessions, terminal, users
-from pearlstreet.tenancy.model import Actor, Membership, Session, User
+from pearlstreet.tenancy import federation, members, sessions, terminal, users
+from pearlstreet.tenancy.model import Actor, Membership, Session, VisibleUser
 from pearlstreet.tenancy.oidc_client import OidcClient
 from pearlstreet.tenancy.passwords import MAX_LENGTH
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
@@ -90,7 +101,7 @@ class Ended(Out):
     ended: str | None
 
 
-@door.post("/sign-out", signed_in=True, responses={200: {"model": Ended}})
+@door.post("/sign-out", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Ended}})
 async def sign_out(request: Request, actor: Actor = Asker) -> Response:
     """End this session; an API key is not ended by it."""
     return await command(
@@ -105,7 +116,7 @@ class PasswordIn(In):
     new: str = Field(max_length=4 * MAX_LENGTH)
 
 
-@door.post("/password", signed_in=True, responses={200: {"model": UserOut}})
+@door.post("/password", tie=Tied.NONE, signed_in=True, responses={200: {"model": UserOut}})
 async def change_password(request: Request, body: PasswordIn, actor: Actor = Asker) -> Response:
     """Change one's own password; other sessions end."""
     peer = peer_of(request)
@@ -141,28 +152,40 @@ class MemberOfOut(Out):
     suspended: bool
 
 
+class TieOut(Out):
+    """The one organisation, or the one project of it, in which the key works."""
+
+    org_id: str
+    project_id: str | None
+    place: str
+
+
 class MeOut(Out):
-    """Who asks, and what they may do."""
+    """Who asks, and what they may do. `tie` null: wherever the user does."""
 
     user: UserOut
     orgs: list[MemberOfOut]
+    default_org: str | None = Field(description="Slug of the organisation for requests that name none")
     operator_roles: list[OperatorRole]
     scopes: list[str]
     key_id: str | None
     session_id: str | None
+    tie: TieOut | None
 
 
-@door.get("/me", signed_in=True, responses={200: {"model": MeOut}})
+@door.get("/me", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": MeOut}})
 async def me(request: Request, actor: Actor = Asker) -> Response:
     """Who I am: user, organisations with roles, operator roles, scopes."""
     store = center_of(request).store
     return await query(
-        lambda: (users.get_user(store, actor, actor.user_id), users.list_memberships(store, actor)),
+        lambda: (users.get_user(store, actor, actor.user_id), members.list_memberships(store, actor)),
         lambda found: _me(actor, *found),
     )
 
 
-def _me(actor: Actor, user: User, memberships: Any) -> dict[str, Any]:
+def _me(actor: Actor, user: VisibleUser, memberships: Any) -> dict[str, Any]:
+    tie = actor.tie
+
     def one(found: Membership) -> dict[str, Any]:
         suspended = found.org_id in actor.suspended
         return {"org_id": found.org_id, "slug": found.org_slug, "role": found.role, "suspended": suspended}
@@ -170,10 +193,14 @@ def _me(actor: Actor, user: User, memberships: Any) -> dict[str, Any]:
     return {
         "user": user_out(user),
         "orgs": [one(item) for item in memberships],
+        "default_org": actor.org_slugs.get(actor.default_org or ""),
         "operator_roles": sorted(actor.operator_roles),
         "scopes": sorted(actor.all_scopes()),
         "key_id": actor.key_id,
         "session_id": actor.session_id,
+        "tie": None
+        if tie is None
+        else {"org_id": tie.org_id, "project_id": tie.project_id, "place": tie.name},
     }
 
 
@@ -194,7 +221,7 @@ class Sessions(Out):
     items: list[SessionOut]
 
 
-@door.get("/sessions", signed_in=True, responses={200: {"model": Sessions}})
+@door.get("/sessions", tie=Tied.NONE, signed_in=True, responses={200: {"model": Sessions}})
 async def list_sessions(request: Request, actor: Actor = Asker) -> Response:
     """One's own live sessions."""
     store = center_of(request).store
@@ -214,7 +241,7 @@ async def list_sessions(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.delete("/sessions/{session}", signed_in=True, responses={200: {"model": Ended}})
+@door.delete("/sessions/{session}", tie=Tied.NONE, signed_in=True, responses={200: {"model": Ended}})
 async def end_session(request: Request, session: str, actor: Actor = Asker) -> Response:
     """End a session: one's own, or as security anybody's."""
     return await command(
@@ -311,7 +338,7 @@ def _identity(found: federation.LinkedIdentity) -> dict[str, Any]:
     return {"issuer": found.issuer, "subject": found.subject, "user_id": found.user_id}
 
 
-@door.get("/users/{user}/identities", signed_in=True, responses={200: {"model": Identities}})
+@door.get("/users/{user}/identities", tie=Tied.NONE, signed_in=True, responses={200: {"model": Identities}})
 async def identities(request: Request, user: str, actor: Actor = Asker) -> Response:
     """Identities of an account at sign-in providers: one's own, or as security anybody's."""
     store = center_of(request).store

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from pearlstreet.api.door import Asker, Door, center_of, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, query
 from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.credit import From, To
@@ -47,7 +47,7 @@ def _row(past: Past) -> dict[str, Any]:
     return {**past_json(past), "submitted": time_of(past.submitted_us)}
 
 
-@door.get("", scope="jobs:read", responses={200: {"model": Page[PastOut]}})
+@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[PastOut]}})
 async def history(
     request: Request,
     caller: Actor = Asker,

@@ -13,21 +13,25 @@ import anyio
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query
-from pearlstreet.api.models import Out, Time, time_of
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, in_thread, query
+from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, org_of
 from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
 from pearlstreet.compute.jobs.blobs import Blob, Blobs
+from pearlstreet.compute.jobs.storage import files as stored_files
 from pearlstreet.compute.jobs.views import find_artefact
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, login_of
 
 door = Door("/uploads", "files")
 artefacts_door = Door("/artefacts", "files")
 WAITING_CHUNKS = 16
 HAND_OVER_S = 0.002
 UPLOADS_AT_ONCE = 64
+SIZE_DIGITS_MAX = 18
+"""Longer lengths are left to the limit that counts bytes as they come."""
+OfProject = Annotated[str | None, Query(max_length=80, description="Project, by slug or id")]
 
 
 class UploadOut(Out):
@@ -39,17 +43,20 @@ class UploadOut(Out):
     sha256: str
     owner: str
     at: Time
+    project_id: str | None
 
 
 def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
     """An upload as JSON."""
-    return {name: row[name] for name in ("id", "name", "size_bytes", "sha256", "owner")} | {
-        "at": time_of(row["at_us"])
+    return {name: row[name] for name in ("id", "name", "size_bytes", "sha256", "project_id")} | {
+        "owner": login_of(row["owner"]),
+        "at": time_of(row["at_us"]),
     }
 
 
 @door.post(
     "",
+    tie=Tied.PROJECT,
     scope="jobs:write",
     status_code=201,
     responses={201: {"model": UploadOut}},
@@ -65,17 +72,22 @@ async def upload(
     name: Annotated[str, Query(max_length=255, description="File name, without folders")],
     actor: Actor = Asker,
     org: Org = None,
+    project: OfProject = None,
 ) -> Response:
     """Send a file as the request's body; a job then names it by the id in the answer."""
     center = center_of(request)
     service.check_name(name)
     target = org_of(actor, org)
-    org_id = await in_thread(lambda: service.check_may_upload(center.store, actor, target))
-    blob = await _receive(request)
+    size = request.headers.get("content-length", "")
+    said = int(size) if size.isdigit() and len(size) < SIZE_DIGITS_MAX else None
+    place = await in_thread(
+        lambda: service.find_place(center.store, actor, center.runtime, target, project, said)
+    )
+    blob = await _receive(request, place)
     return await command(
         request,
         actor,
-        lambda store: service.record_upload(store, actor, org_id, name, blob),
+        lambda store: service.record_upload(store, actor, center.runtime, place, name, blob),
         upload_out,
         status=201,
         body=blob.sha256.encode(),
@@ -95,7 +107,7 @@ class _BrokenOff(Exception):
     """The sender went away before the end."""
 
 
-async def _receive(request: Request) -> Blob:
+async def _receive(request: Request, place: service.UploadPlace) -> Blob:
     """Pass the body on to the thread that writes it, a bounded number of chunks ahead."""
     center = center_of(request)
     waiting: queue.Queue[bytes | _BrokenOff | None] = queue.Queue(WAITING_CHUNKS)
@@ -107,7 +119,7 @@ async def _receive(request: Request) -> Blob:
             yield chunk
 
     name = new_id("tmp", center.store.clock, center.store.rng)
-    keep = partial(service.keep_bytes, center.runtime, chunks(), name)
+    keep = partial(service.keep_bytes, center.runtime, chunks(), name, place)
     writing = asyncio.ensure_future(in_thread(keep, _slots(request)))
 
     async def hand_over(item: bytes | _BrokenOff | None) -> None:
@@ -132,7 +144,7 @@ async def _receive(request: Request) -> Blob:
     return await writing
 
 
-@door.get("", scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
+@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
 async def uploads(
     request: Request, actor: Actor = Asker, org: Org = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -144,11 +156,19 @@ async def uploads(
     )
 
 
-@door.get("/{upload}", scope="jobs:read", responses={200: {"model": UploadOut}})
+@door.get("/{upload}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": UploadOut}})
 async def one(request: Request, upload: str, actor: Actor = Asker) -> Response:
     """One upload."""
     store = center_of(request).store
     return await query(lambda: service.find_upload(store, actor, upload), upload_out)
+
+
+@door.delete("/{upload}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": UploadOut}})
+async def delete(request: Request, upload: str, actor: Actor = Asker) -> Response:
+    """Delete an upload for good; refused while a job that has not ended names it."""
+    return await command(
+        request, actor, lambda store: stored_files.delete_upload(store, actor, upload), upload_out
+    )
 
 
 class BytesResponse(StreamingResponse):
@@ -157,7 +177,7 @@ class BytesResponse(StreamingResponse):
     media_type = "application/octet-stream"
 
 
-@artefacts_door.get("/{artefact}", scope="jobs:read", response_class=BytesResponse)
+@artefacts_door.get("/{artefact}", tie=Tied.PROJECT, scope="jobs:read", response_class=BytesResponse)
 async def download(request: Request, artefact: str, actor: Actor = Asker) -> Response:
     """An artefact's bytes; always as a download, never shown by a browser."""
     center = center_of(request)
@@ -171,3 +191,48 @@ async def download(request: Request, artefact: str, actor: Actor = Asker) -> Res
         "x-sha256": row["sha256"],
     }
     return BytesResponse(blobs.read(row["sha256"]), headers=headers)
+
+
+class PinIn(In):
+    """Whether an output is kept whatever the retention says."""
+
+    pinned: bool
+
+
+class StoredArtefactOut(Out):
+    """An output; `expires_at` null: it is kept for ever."""
+
+    id: str
+    job_id: str
+    path: str
+    size_bytes: int
+    pinned: bool
+    expires_at: Time | None
+
+
+def _artefact_out(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("id", "job_id", "path", "size_bytes", "pinned")
+    return {name: row[name] for name in names} | {"expires_at": time_of(row["expires_us"])}
+
+
+@artefacts_door.put(
+    "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
+)
+async def pin(request: Request, artefact: str, body: PinIn, actor: Actor = Asker) -> Response:
+    """Keep an output whatever the retention says, or no longer."""
+    return await command(
+        request,
+        actor,
+        lambda store: stored_files.pin_artefact(store, actor, artefact, pinned=body.pinned),
+        _artefact_out,
+    )
+
+
+@artefacts_door.delete(
+    "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
+)
+async def delete_artefact(request: Request, artefact: str, actor: Actor = Asker) -> Response:
+    """Delete an output for good; refused for a pinned one."""
+    return await command(
+        request, actor, lambda store: stored_files.delete_artefact(store, actor, artefact), _artefact_out
+    )

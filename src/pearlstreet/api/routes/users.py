@@ -1,4 +1,4 @@
-"""Users, and members of organisations."""
+"""Accounts."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.tenancy import users as service
-from pearlstreet.tenancy.model import Actor, Membership, Standing, User
+from pearlstreet.tenancy.model import Actor, Standing, User, VisibleUser
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 from pearlstreet.tenancy.users import Invited
 
 door = Door("/users", "users")
-members_door = Door("/orgs/{org}/members", "users")
 
 
 class UserOut(Out):
-    """An account."""
+    """An account. Of a fellow member only id, name and display name are shown; the rest is null."""
 
     id: str
     name: str
     display_name: str
     email: str | None
-    state: Standing
+    state: Standing | None
     operator_role: OperatorRole | None
-    created: Time
+    created: Time | None
 
 
-def user_out(user: User) -> dict[str, Any]:
+def user_out(user: User | VisibleUser) -> dict[str, Any]:
     """A user as JSON."""
     return {
         "id": user.id,
@@ -55,6 +54,12 @@ class UserIn(In):
     operator_role: OperatorRole | None = None
 
 
+class Removed(Out):
+    """What is gone."""
+
+    removed: str
+
+
 class InvitedOut(Out):
     """An account and the one-time token that sets its password within 72 hours; shown this once."""
 
@@ -66,7 +71,7 @@ def _invited(found: Invited) -> dict[str, Any]:
     return {"user": user_out(found.user), "token": found.token}
 
 
-@door.post("", scope="users:write", status_code=201, responses={201: {"model": InvitedOut}})
+@door.post("", tie=Tied.NONE, scope="users:write", status_code=201, responses={201: {"model": InvitedOut}})
 async def create(request: Request, body: UserIn, actor: Actor = Asker) -> Response:
     """Make an account; the answer holds the one-time token to set its password with."""
     return await command(
@@ -160,69 +165,4 @@ async def password_link(request: Request, user: str, actor: Actor = Asker) -> Re
     """A fresh one-time token to set the account's password with; earlier ones end."""
     return await command(
         request, actor, lambda s: service.issue_password_link(s, actor, user), _invited, status=201
-    )
-
-
-class MemberOut(Out):
-    """A user's role in an organisation."""
-
-    user_id: str
-    user: str
-    org_id: str
-    org: str
-    role: OrgRole
-
-
-class Members(Out):
-    """Who belongs to an organisation, by login name."""
-
-    items: list[MemberOut]
-
-
-class RoleIn(In):
-    """A role in an organisation."""
-
-    role: OrgRole = OrgRole.MEMBER
-
-
-def _member(found: Membership) -> dict[str, Any]:
-    return {
-        "user_id": found.user_id,
-        "user": found.user_name,
-        "org_id": found.org_id,
-        "org": found.org_slug,
-        "role": found.role,
-    }
-
-
-@members_door.get("", scope="users:read", responses={200: {"model": Members}})
-async def members(request: Request, org: str, actor: Actor = Asker) -> Response:
-    """Who belongs to the organisation."""
-    store = center_of(request).store
-    return await query(
-        lambda: service.list_members(store, actor, org),
-        lambda rows: {"items": [_member(row) for row in rows]},
-    )
-
-
-@members_door.put("/{user}", scope="users:write", responses={200: {"model": MemberOut}})
-async def put_member(
-    request: Request, org: str, user: str, body: RoleIn | None = None, actor: Actor = Asker
-) -> Response:
-    """Give an existing account a role in the organisation, or change it."""
-    role = body.role if body else OrgRole.MEMBER
-    return await command(request, actor, lambda s: service.invite_member(s, actor, org, user, role), _member)
-
-
-class Removed(Out):
-    """What is gone."""
-
-    removed: str
-
-
-@members_door.delete("/{user}", scope="users:write", responses={200: {"model": Removed}})
-async def remove_member(request: Request, org: str, user: str, actor: Actor = Asker) -> Response:
-    """Take an account's role in the organisation away; the account stays."""
-    return await command(
-        request, actor, lambda s: service.remove_member(s, actor, org, user), lambda _: {"removed": user}
     )

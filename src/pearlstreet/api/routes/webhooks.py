@@ -14,7 +14,7 @@ from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
 from pearlstreet.base.urls import URL_MAX
 from pearlstreet.store.core import Store
-from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.tenancy.notices import hooks as service
 from pearlstreet.tenancy.notices.hooks import Delivery, NewWebhook, Webhook
 from pearlstreet.tenancy.notices.owners import CENTER
@@ -82,7 +82,7 @@ def _webhook(found: Webhook, language: str) -> dict[str, Any]:
         "kinds": list(found.kinds),
         "state": found.state,
         "created": time_of(found.created_us),
-        "created_by": found.created_by,
+        "created_by": login_of(found.created_by),
         "failures": found.failures,
         "failing_since": time_of(found.failing_since_us),
         "last_error": words(found.last_error, language),

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of, words
-from pearlstreet.api.reading import Org, language_of
+from pearlstreet.api.reading import Org, language_of, org_of
 from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import Question, WhatIf
 from pearlstreet.tenancy.model import Actor
@@ -138,7 +138,7 @@ async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org
         tuple(body.queues),
         tuple(body.windows),
     )
-    of = org if org is not None or actor.operator_roles else _only(actor)
+    of = org if org is not None or actor.operator_roles else org_of(actor, None)
     return await command(
         request,
         actor,
@@ -146,11 +146,6 @@ async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org
         lambda found: what_if_out(found, language),
         status=201,
     )
-
-
-def _only(actor: Actor) -> str | None:
-    """The organisation of who has one."""
-    return next(iter(actor.orgs)) if len(actor.orgs) == 1 else None
 
 
 @door.get("/{what_if}", scope="jobs:read", responses={200: {"model": WholeWhatIfOut}})

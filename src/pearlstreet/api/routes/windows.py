@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.compute.jobs.windows import service
@@ -76,7 +76,7 @@ def window_out(window: Window, *, full: bool) -> dict[str, Any]:
     }
 
 
-@door.get("/windows", scope="scheduling:read", responses={200: {"model": Page[WindowOut]}})
+@door.get("/windows", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Page[WindowOut]}})
 async def windows(
     request: Request,
     actor: Actor = Asker,

@@ -1,0 +1,150 @@
+"""Invitations: an organisation's own, and those that one has received."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.routes.members import MemberOut, member_out
+from pearlstreet.tenancy import invitations as service
+from pearlstreet.tenancy.model import Actor, Invitation, InvitationState
+from pearlstreet.tenancy.scopes import OrgRole
+
+door = Door("/orgs/{org}/invitations", "members")
+own_door = Door("/invitations", "members")
+
+
+class InvitationOut(Out):
+    """An offer of a role. `invitee`: the login name or e-mail address as it was written."""
+
+    id: str
+    org: str
+    invitee: str
+    role: OrgRole
+    state: InvitationState
+    invited_by: str
+    created: Time
+    expires: Time
+    ended: Time | None
+
+
+class Invitations(Out):
+    """Invitations, newest first."""
+
+    items: list[InvitationOut]
+
+
+class InvitationIn(In):
+    """Whom to invite, by login name or e-mail address, and with which role."""
+
+    user: str = Field(max_length=320)
+    role: OrgRole = OrgRole.MEMBER
+
+
+class AcceptIn(In):
+    """How to accept."""
+
+    as_default: bool = Field(False, description="Also choose it as one's default organisation")
+
+
+class CodeIn(In):
+    """The code that was sent by mail."""
+
+    code: str = Field(max_length=200)
+
+
+def invitation_out(found: Invitation) -> dict[str, Any]:
+    """An invitation as JSON."""
+    return {
+        "id": found.id,
+        "org": found.org_slug,
+        "invitee": found.invitee,
+        "role": found.role,
+        "state": found.state,
+        "invited_by": found.invited_by,
+        "created": time_of(found.created_us),
+        "expires": time_of(found.expires_us),
+        "ended": time_of(found.ended_us),
+    }
+
+
+def _items(rows: Any) -> dict[str, Any]:
+    return {"items": [invitation_out(row) for row in rows]}
+
+
+@door.post("", tie=Tied.NONE, scope="users:write", status_code=201, responses={201: {"model": InvitationOut}})
+async def invite(request: Request, org: str, body: InvitationIn, actor: Actor = Asker) -> Response:
+    """Offer somebody a role for 14 days; they become a member when they accept."""
+    has_mail = center_of(request).channels.mailer is not None
+    return await command(
+        request,
+        actor,
+        lambda s: service.invite(s, actor, org, body.user, body.role, has_mail=has_mail),
+        invitation_out,
+        status=201,
+    )
+
+
+@door.get("", scope="users:write", responses={200: {"model": Invitations}})
+async def invitations(
+    request: Request,
+    org: str,
+    actor: Actor = Asker,
+    ended: Annotated[bool, Query(description="Also those that are over, of the last 90 days")] = False,
+) -> Response:
+    """List the organisation's pending invitations."""
+    store = center_of(request).store
+    return await query(lambda: service.list_invitations(store, actor, org, ended=ended), _items)
+
+
+@door.delete("/{invitation}", scope="users:write", responses={200: {"model": InvitationOut}})
+async def withdraw(request: Request, org: str, invitation: str, actor: Actor = Asker) -> Response:
+    """Take a pending invitation back."""
+    return await command(
+        request, actor, lambda s: service.withdraw_invitation(s, actor, org, invitation), invitation_out
+    )
+
+
+@own_door.get("", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Invitations}})
+async def own_invitations(request: Request, actor: Actor = Asker) -> Response:
+    """List the invitations that one can answer."""
+    store = center_of(request).store
+    return await query(lambda: service.list_own_invitations(store, actor), _items)
+
+
+@own_door.post("/claim", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}})
+async def claim(request: Request, body: CodeIn, actor: Actor = Asker) -> Response:
+    """Make an invitation that came by mail one's own, to answer it; this accepts nothing yet."""
+    return await command(
+        request, actor, lambda s: service.claim_invitation(s, actor, body.code), invitation_out
+    )
+
+
+@own_door.post(
+    "/{invitation}/accept", tie=Tied.NONE, scope="membership:own", responses={200: {"model": MemberOut}}
+)
+async def accept(
+    request: Request, invitation: str, body: AcceptIn | None = None, actor: Actor = Asker
+) -> Response:
+    """Become a member with the role that was offered."""
+    as_default = body.as_default if body else False
+    return await command(
+        request,
+        actor,
+        lambda s: service.accept_invitation(s, actor, invitation, as_default=as_default),
+        member_out,
+    )
+
+
+@own_door.post(
+    "/{invitation}/decline", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}}
+)
+async def decline(request: Request, invitation: str, actor: Actor = Asker) -> Response:
+    """Refuse an invitation."""
+    return await command(
+        request, actor, lambda s: service.decline_invitation(s, actor, invitation), invitation_out
+    )

@@ -1,0 +1,118 @@
+"""Members of organisations, leaving, and where one's requests go by default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.routes.users import Removed
+from pearlstreet.tenancy import members as service
+from pearlstreet.tenancy.model import Actor, Membership
+from pearlstreet.tenancy.scopes import OrgRole
+
+door = Door("/orgs/{org}", "members")
+own_door = Door("/me", "members")
+
+
+class MemberOut(Out):
+    """A user's role in an organisation, and all that the organisation sees of the user."""
+
+    user_id: str
+    user: str
+    display_name: str
+    org_id: str
+    org: str
+    role: OrgRole
+    joined: Time
+
+
+class Members(Out):
+    """Members of an organisation, by login name."""
+
+    items: list[MemberOut]
+
+
+class RoleIn(In):
+    """A role in an organisation."""
+
+    role: OrgRole
+
+
+class Left(Out):
+    """The organisation that was left."""
+
+    left: str
+
+
+class DefaultOrgIn(In):
+    """The organisation for requests that name none, by slug or id; null: such requests are refused."""
+
+    org: str | None = Field(max_length=80)
+
+
+class DefaultOrgOut(Out):
+    """The organisation for requests that name none, by slug."""
+
+    default_org: str | None
+
+
+def member_out(found: Membership) -> dict[str, Any]:
+    """A membership as JSON."""
+    return {
+        "user_id": found.user_id,
+        "user": found.user_name,
+        "display_name": found.display_name,
+        "org_id": found.org_id,
+        "org": found.org_slug,
+        "role": found.role,
+        "joined": time_of(found.joined_us),
+    }
+
+
+@door.get("/members", scope="users:read", responses={200: {"model": Members}})
+async def members(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """List the members of the organisation."""
+    store = center_of(request).store
+    return await query(
+        lambda: service.list_members(store, actor, org),
+        lambda rows: {"items": [member_out(row) for row in rows]},
+    )
+
+
+@door.put("/members/{user}", tie=Tied.NONE, scope="users:write", responses={200: {"model": MemberOut}})
+async def set_role(request: Request, org: str, user: str, body: RoleIn, actor: Actor = Asker) -> Response:
+    """Change a member's role; somebody who is no member is invited instead."""
+    return await command(
+        request, actor, lambda s: service.set_role(s, actor, org, user, body.role), member_out
+    )
+
+
+@door.delete("/members/{user}", scope="users:write", responses={200: {"model": Removed}})
+async def remove_member(request: Request, org: str, user: str, actor: Actor = Asker) -> Response:
+    """End a membership: keys tied to the organisation are revoked; the account and running jobs stay."""
+    return await command(
+        request, actor, lambda s: service.remove_member(s, actor, org, user), lambda _: {"removed": user}
+    )
+
+
+@door.post("/leave", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Left}})
+async def leave(request: Request, org: str, actor: Actor = Asker) -> Response:
+    """Leave the organisation: one's keys tied to it are revoked; jobs run on, they are the organisation's."""
+    return await command(request, actor, lambda s: service.leave_org(s, actor, org), lambda _: {"left": org})
+
+
+@own_door.put(
+    "/default-org", tie=Tied.NONE, scope="membership:own", responses={200: {"model": DefaultOrgOut}}
+)
+async def set_default_org(request: Request, body: DefaultOrgIn, actor: Actor = Asker) -> Response:
+    """Choose the organisation for one's requests that name none."""
+    return await command(
+        request,
+        actor,
+        lambda s: service.set_default_org(s, actor, body.org),
+        lambda slug: {"default_org": slug},
+    )

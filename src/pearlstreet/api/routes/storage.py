@@ -1,0 +1,107 @@
+"""What is stored, and how long outputs are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from pearlstreet.api.door import Asker, Door, center_of, command, query
+from pearlstreet.api.models import In, Out
+from pearlstreet.api.reading import Org, org_of
+from pearlstreet.compute.jobs.storage import overview, retention_rules
+from pearlstreet.compute.jobs.storage.overview import ProjectStorage
+from pearlstreet.compute.jobs.storage.retention_rules import DAYS_MAX, RetentionRule
+from pearlstreet.tenancy.model import Actor
+
+door = Door("/storage", "storage")
+OfProject = Annotated[str | None, Query(max_length=80, description="Project, by slug or id")]
+OrgNeeded = Annotated[str, Query(max_length=80, description="Organisation, by slug or id")]
+
+
+class ProjectStorageOut(Out):
+    """Storage of one project. `left_bytes` null: no limit; `kept_days` 0: for ever; `month_cost` in yuan."""
+
+    org_id: str
+    project_id: str
+    project: str
+    stored_bytes: int
+    left_bytes: int | None
+    kept_days: int
+    month_cost: str
+
+
+class StorageOut(Out):
+    """Storage by project."""
+
+    items: list[ProjectStorageOut]
+
+
+class RetentionIn(In):
+    """How long outputs are kept that are made from now on."""
+
+    org: str = Field(max_length=80)
+    project: str | None = Field(None, max_length=80)
+    days: int = Field(ge=0, le=DAYS_MAX, description="0: for ever")
+
+
+class RetentionOut(Out):
+    """A rule; `days` 0: for ever."""
+
+    org_id: str
+    project_id: str | None
+    days: int
+
+
+def _storage(row: ProjectStorage) -> dict[str, Any]:
+    return {
+        "org_id": row.org_id,
+        "project_id": row.project_id,
+        "project": row.project,
+        "stored_bytes": row.stored_bytes,
+        "left_bytes": row.left_bytes,
+        "kept_days": row.kept_days,
+        "month_cost": str(row.month_cost),
+    }
+
+
+def _rule(row: RetentionRule) -> dict[str, Any]:
+    return {"org_id": row.org_id, "project_id": row.project_id, "days": row.days}
+
+
+@door.get("", scope="quotas:read", responses={200: {"model": StorageOut}})
+async def storage(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+    """What each project of an organisation stores, what still fits, for how long outputs are kept."""
+    center, target = center_of(request), org_of(actor, org)
+    return await query(
+        lambda: overview.storage_of(center.store, actor, center.runtime, target),
+        lambda rows: {"items": [_storage(row) for row in rows]},
+    )
+
+
+@door.put("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
+async def set_retention(request: Request, body: RetentionIn, actor: Actor = Asker) -> Response:
+    """Set for how long an organisation or project keeps outputs that are made from now on."""
+    runtime = center_of(request).runtime
+    return await command(
+        request,
+        actor,
+        lambda store: retention_rules.set_retention(
+            store, actor, runtime, body.org, body.days, project=body.project
+        ),
+        _rule,
+    )
+
+
+@door.delete("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
+async def delete_retention(
+    request: Request, org: OrgNeeded, actor: Actor = Asker, project: OfProject = None
+) -> Response:
+    """Take a rule away: that of the organisation, or of the center, holds again."""
+    return await command(
+        request,
+        actor,
+        lambda store: retention_rules.delete_retention(store, actor, org, project=project),
+        _rule,
+    )
