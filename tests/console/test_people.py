@@ -96,7 +96,7 @@ def test_a_secret_goes_in_and_never_comes_back(console: Console) -> None:
 
 def test_a_key_is_shown_once_and_does_what_was_chosen(console: Console) -> None:
     owner = console.visitor("owner")
-    form = {"label": HOSTILE, "which": "some", "scope": ["jobs:read"], "life_days": "7", "of_org": "acme"}
+    form = {"label": HOSTILE, "which": "some", "scope": ["jobs:read"], "life_days": "7", "place": "acme"}
     made = owner.post("/keys", "create", form)
     assert made.status_code == 200 and HOSTILE not in made.text
     key = next(one for one in re.findall(r"pearl_[0-9a-z]+_[0-9a-z]+", made.text))

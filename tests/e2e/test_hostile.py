@@ -58,7 +58,10 @@ def visited(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
         center.call("POST", "/orgs/acme/projects", json={"slug": "odd", "name": EVIL})
         center.call("POST", "/keys", json={"org": "acme", "label": EVIL[:90]})
         center.call(
-            "POST", "/users", json={"name": "odd", "org": "acme", "role": "viewer", "display_name": EVIL[:90]}
+            "POST",
+            "/users",
+            "security",
+            json={"name": "odd", "org": "acme", "role": "viewer", "display_name": EVIL[:90]},
         )
         center.call("PUT", "/orgs/acme/billing", json={"name": EVIL})
         node = center.call("GET", "/nodes", "system")["items"][0]["name"]

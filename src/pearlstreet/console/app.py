@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pearlstreet.base.errors import PearlError
+from pearlstreet.base.text import pick_language
 from pearlstreet.center import Center
 from pearlstreet.console import statics
 from pearlstreet.console.door import Door
@@ -17,6 +18,7 @@ from pearlstreet.console.measuring import measured
 from pearlstreet.console.menu import MENU
 from pearlstreet.console.registry import PAGES
 from pearlstreet.console.rendering import Renderer
+from pearlstreet.http.stream_limiter import LimitedStream
 
 
 def create_console(center: Center) -> Starlette:
@@ -27,15 +29,17 @@ def create_console(center: Center) -> Starlette:
     async def live(request: Request) -> Response:
         try:
             actor = await door.who(request)
-        except PearlError as error:
-            return Response(str(error.message), status_code=error.status, media_type="text/plain")
-        if pulse.is_full():
-            return Response(
-                "Too many open pages", status_code=503, headers={"retry-after": "30"}, media_type="text/plain"
+            ticket = center.streams.open(
+                actor.user_id or actor.label, request.client.host if request.client else "-"
             )
-        stream = pulse.listen(actor.orgs_with("jobs:read"))
-        return StreamingResponse(
-            stream,
+        except PearlError as error:
+            wait = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+            words = error.message.render(pick_language(request.headers.get("accept-language")))
+            return Response(words, status_code=error.status, headers=wait, media_type="text/plain")
+        return LimitedStream(
+            pulse.listen(actor.orgs_with("jobs:read")),
+            limiter=center.streams,
+            ticket=ticket,
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )

@@ -86,12 +86,10 @@ class Ask:
 
     @property
     def org(self) -> str | None:
-        """The organisation to show or act in: the chosen one, or the only one there is."""
-        if self.chosen_org is not None:
+        """Slug of the organisation to show or act in: the chosen one, else the visitor's default one."""
+        if self.chosen_org is not None or self.is_operator():
             return self.chosen_org
-        if self.is_operator() or not self.memberships:
-            return None
-        return self.memberships[0].org_slug
+        return self.actor.org_slugs.get(self.actor.default_org or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,12 @@ from pearlstreet.console import cookies
 from pearlstreet.console.asking import NOBODY, Answer, Ask, Data, Download, File, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.rendering import Renderer
+from pearlstreet.http.request_body import check_encoding
 from pearlstreet.store.core import Store
 from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
 from pearlstreet.tenancy.authentication import authenticate
+from pearlstreet.tenancy.members import list_memberships
 from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.users import list_memberships
 
 T = TypeVar("T")
 FORM_BYTES_MAX = 1 << 20
@@ -185,7 +186,7 @@ class Door:
         cookies.check_origin(request.headers, request.url.netloc)
         form = await _form(request, page)
         try:
-            ask = _with_form(ask, form, await _files(form))
+            ask = _about_its_page(_with_form(ask, form, await _files(form)), str(form.get("page_org", "")))
         finally:
             await form.close()
         if ask.credential:
@@ -280,6 +281,9 @@ def _chosen(ask: Ask, roles: frozenset[object], memberships: tuple[object, ...])
 
 
 async def _form(request: Request, page: Page) -> FormData:
+    encoded = check_encoding(request.scope)
+    if encoded is not None:
+        raise encoded
     limit = max(FORM_BYTES_MAX, page.upload_bytes_max)
     declared = request.headers.get("content-length", "")
     if not (declared.isascii() and declared.isdigit() and len(declared) < 16):
@@ -310,11 +314,25 @@ def _with_form(ask: Ask, form: FormData, files: dict[str, File]) -> Ask:
         raise InvalidInput(text("The form contains a NUL character"))
     plain = dict(pairs)
     lists = {name: [v for v in form.getlist(name) if isinstance(v, str)] for name in form}
-    hidden = ("token", "do", "once")
+    hidden = ("token", "do", "once", "page_org")
     shown = {name: value for name, value in plain.items() if name not in hidden}
     return replace(
         ask, form=shown, lists=dict(ask.lists) | lists, files=files, once=plain.get("once", "")[:80]
     )
+
+
+def _about_its_page(ask: Ask, org: str) -> Ask:
+    """Let a form act in the organisation that its page showed, whatever was chosen in another tab since.
+
+    Raises Conflict for somebody who no longer belongs there: nothing may go to another organisation instead.
+    """
+    if not org or ask.is_operator():
+        return ask
+    if org not in {member.org_slug for member in ask.memberships}:
+        raise Conflict(
+            text("You are no member of {org} any more", org=org[:80]), hint=text("Open the page again")
+        )
+    return replace(ask, chosen_org=org)
 
 
 def _download(answer: Download) -> Response:

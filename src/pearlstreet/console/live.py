@@ -24,7 +24,6 @@ from pearlstreet.store.tables import state_events
 POLL_S = 0.3
 BEAT_S = 20.0
 """An idle stream says something this often, so that proxies keep it open and a dead peer is noticed."""
-STREAMS_MAX = 2_000
 EVENTS_MAX = 2_000
 """More than this between two looks wakes everybody."""
 log = structlog.get_logger("live")
@@ -45,10 +44,6 @@ class Pulse:
         self._store = store
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
-
-    def is_full(self) -> bool:
-        """Whether no further page can listen."""
-        return len(self._listeners) >= STREAMS_MAX
 
     async def listen(self, orgs: frozenset[str] | None) -> AsyncIterator[bytes]:
         """The event stream of one page."""

@@ -26,6 +26,7 @@ MENU: tuple[NavGroup, ...] = (
             NavItem("/keys", text("API keys"), "key", "k"),
             NavItem("/users", text("Users"), "user", "u"),
             NavItem("/notices", text("Notices"), "bell", "i"),
+            NavItem("/memberships", text("My organisations"), "building", "2"),
             NavItem("/account", text("My account"), "user", "y"),
         ),
     ),

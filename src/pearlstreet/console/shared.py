@@ -119,6 +119,7 @@ def rights(actor: Actor) -> Hashable:
         actor.scopes,
         actor.suspended,
         actor.everything,
+        actor.tie,
     )
 
 

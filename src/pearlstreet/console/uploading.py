@@ -17,11 +17,13 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 def keep_file(ask: Ask, org: str, file: File) -> str:
     """Keep a file for an organisation and answer its line in the form. Raises InvalidInput, Forbidden, TooLarge."""
-    org_id = uploads.check_may_upload(ask.store, ask.actor, org)
+    runtime, project = ask.center.runtime, ask.value("project") or None
+    size = len(file.content)
+    place = uploads.find_place(ask.store, ask.actor, runtime, org, project, size)
     name = uploads.check_name(file.name)
     temporary = new_id("tmp", ask.store.clock, ask.store.rng)
-    blob = uploads.keep_bytes(ask.center.runtime, [file.content], temporary)
-    row = uploads.record_upload(ask.store, ask.actor, org_id, name, blob)
+    blob = uploads.keep_bytes(runtime, [file.content], temporary, place)
+    row = uploads.record_upload(ask.store, ask.actor, runtime, place, name, blob)
     if name.endswith(ARCHIVES):
         return f'{{"upload": "{row["id"]}", "kind": "archive"}}  # {name}'
     return f"{row['id']}  # {name}"

@@ -14,6 +14,7 @@ from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.asking import Answer, Ask, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.pages.whose import choose_org
 from pearlstreet.console.shared import current, rights, shared
 from pearlstreet.ledger.budgets import list_budgets
 from pearlstreet.ledger.funds import balance
@@ -72,6 +73,8 @@ def _of_center(ask: Ask) -> dict[str, Any]:
 
 def tenants(ask: Ask) -> View:
     """My jobs, my balance, what to do next: the same for all who have the same rights there."""
+    if (choice := choose_org(ask)) is not None:
+        return choice
     if ask.org is None:
         return View("home_nobody.html")
     key = ("tenant", ask.org, rights(ask.actor), ask.language)

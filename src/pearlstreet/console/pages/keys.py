@@ -12,7 +12,7 @@ from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import SHOWN_MAX
 from pearlstreet.tenancy import keys
 from pearlstreet.tenancy.model import ApiKey
-from pearlstreet.tenancy.orgs import list_orgs
+from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.scopes import SCOPES
 from pearlstreet.tenancy.users import list_users
 
@@ -21,11 +21,10 @@ LIVES_DAYS = (7, 30, 90, 180, 366)
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key with what people call its owner and place."""
+    """A key with its owner's name and its state."""
 
     key: ApiKey
     owner: str
-    org: str
     state: str
 
 
@@ -43,7 +42,7 @@ def show(ask: Ask) -> Answer:
                 (scope, ask.say(text(SCOPES[scope]))) for scope in SCOPES if scope in ask.actor.all_scopes()
             ],
             "lives": [(days, ask.say(text("{days} days", days=days))) for days in LIVES_DAYS],
-            "org_choices": [(member.org_slug, member.org_slug) for member in ask.memberships],
+            "places": _places(ask),
             "chosen": set(ask.lists.get("scope", ())),
         },
     )
@@ -52,12 +51,14 @@ def show(ask: Ask) -> Answer:
 def create(ask: Ask) -> Answer:
     """A new key, shown once."""
     only = ask.value("which") == "some"
+    org, _, project = ask.value("place").partition("/")
     made = keys.create_key(
         once(ask),
         ask.actor,
         ask.value("label"),
         scopes=list(ask.lists.get("scope", ())) if only else None,
-        org=ask.value("of_org") or None,
+        org=org or None,
+        project=project or None,
         life_days=_days(ask),
     )
     return View("key_made.html", {"made": made, "url": ask.center.public_url or ask.origin})
@@ -78,6 +79,20 @@ def _days(ask: Ask) -> int:
     return int(found)
 
 
+def _places(ask: Ask) -> list[tuple[str, str]]:
+    """Where a key can be tied to: each organisation, then its projects."""
+    found = []
+    for member in ask.memberships:
+        found.append((member.org_slug, member.org_slug))
+        if ask.actor.may("projects:read", member.org_id):
+            of_org = list_projects(ask.store, ask.actor, member.org_id, limit=SHOWN_MAX)
+            found += [
+                (f"{member.org_slug}/{project.slug}", f"{member.org_slug}/{project.slug}")
+                for project in of_org
+            ]
+    return found
+
+
 def _rows(ask: Ask, everyone: bool) -> list[KeyRow]:
     """Newest first, those that work before those that do not."""
     now = ask.store.clock.now_us()
@@ -85,14 +100,10 @@ def _rows(ask: Ask, everyone: bool) -> list[KeyRow]:
     names = (
         {user.id: user.name for user in list_users(ask.store, ask.actor, limit=SHOWN_MAX)} if everyone else {}
     )
-    orgs = {member.org_id: member.org_slug for member in ask.memberships}
-    if everyone and ask.is_operator():
-        orgs = {org.id: org.slug for org in list_orgs(ask.store, ask.actor, limit=SHOWN_MAX)}
     rows = [
         KeyRow(
             key,
             names.get(key.user_id, key.user_id),
-            orgs.get(key.org_id or "", key.org_id or ""),
             "revoked" if key.revoked_us else "expired" if key.expires_us <= now else "active",
         )
         for key in reversed(found)

@@ -1,4 +1,4 @@
-"""Who belongs to an organisation: add somebody, change a role, remove."""
+"""Members of an organisation: create an account, invite, change a role, remove."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.whose import choose_org, org_of
-from pearlstreet.tenancy import users
+from pearlstreet.tenancy import invitations, members, users
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 
 R = TypeVar("R", OrgRole, OperatorRole)
@@ -22,13 +22,16 @@ def show(ask: Ask) -> Answer:
     if (choice := choose_org(ask)) is not None:
         return choice
     org = org_of(ask)
+    may_write = ask.actor.may("users:write", org.id)
     return View(
         "members.html",
         {
             "org": org,
-            "members": users.list_members(ask.store, ask.actor, org.id),
+            "members": members.list_members(ask.store, ask.actor, org.id),
+            "invitations": invitations.list_invitations(ask.store, ask.actor, org.id) if may_write else (),
             "roles": [role.value for role in OrgRole],
-            "may_write": ask.actor.may("users:write", org.id),
+            "may_write": may_write,
+            "has_mail": ask.center.channels.mailer is not None,
         },
     )
 
@@ -48,22 +51,33 @@ def add(ask: Ask) -> Answer:
 
 
 def invite(ask: Ask) -> Answer:
-    """A role for an account that exists."""
-    made = users.invite_member(once(ask), ask.actor, org_of(ask).id, ask.value("user"), role_of(ask, OrgRole))
-    return Go(ask.here, text("{user} is a member now", user=made.user_name))
+    """Offer a role to somebody who has an account."""
+    made = invitations.invite(
+        once(ask),
+        ask.actor,
+        org_of(ask).id,
+        ask.value("user"),
+        role_of(ask, OrgRole),
+        has_mail=ask.center.channels.mailer is not None,
+    )
+    return Go(ask.here, text("{user} is invited", user=made.invitee))
+
+
+def withdraw(ask: Ask) -> Answer:
+    """Take an invitation back."""
+    found = invitations.withdraw_invitation(ask.store, ask.actor, org_of(ask).id, ask.value("invitation"))
+    return Go(ask.here, text("The invitation of {user} is withdrawn", user=found.invitee))
 
 
 def set_role(ask: Ask) -> Answer:
     """Another role."""
-    made = users.invite_member(
-        ask.store, ask.actor, org_of(ask).id, ask.value("member"), role_of(ask, OrgRole)
-    )
+    made = members.set_role(ask.store, ask.actor, org_of(ask).id, ask.value("member"), role_of(ask, OrgRole))
     return Go(ask.here, text("The role of {user} is changed", user=made.user_name))
 
 
 def remove(ask: Ask) -> Answer:
-    """Take the role away; the account stays."""
-    users.remove_member(ask.store, ask.actor, org_of(ask).id, ask.value("member"))
+    """End the membership; the account stays."""
+    members.remove_member(ask.store, ask.actor, org_of(ask).id, ask.value("member"))
     return Go(ask.here, text("{user} is no member any more", user=ask.value("name")))
 
 
@@ -82,6 +96,6 @@ PAGES = (
         text("Members"),
         show,
         scope="users:read",
-        actions={"add": add, "invite": invite, "role": set_role, "remove": remove},
+        actions={"add": add, "invite": invite, "withdraw": withdraw, "role": set_role, "remove": remove},
     ),
 )

@@ -101,6 +101,7 @@ def show_one(ask: Ask) -> Answer:
             "others": len(use.all_jobs) - len(seen),
             "org_slugs": org_slugs(ask) if several else {},
             "benchmarks": list_benchmarks(ask.store, ask.actor, name),
+            "minimum_isolation": ask.center.runtime.settings.minimum_isolation,
             "may_write": ask.actor.may("nodes:write"),
         },
     )

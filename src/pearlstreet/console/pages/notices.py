@@ -22,6 +22,8 @@ PLACES = {
     "invoice": "/billing/invoices/{month}",
     "webhook": "/notices/webhooks",
     "key": "/keys",
+    "invitation": "/memberships",
+    "member": "/memberships",
     "credit": "/credit",
     "node": "/nodes/{node}",
     "incident": "/incidents",

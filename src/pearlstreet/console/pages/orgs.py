@@ -18,8 +18,8 @@ from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import spent_this_month
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy.directory import search_orgs
+from pearlstreet.tenancy.members import list_members
 from pearlstreet.tenancy.model import LEFT, Organisation, Standing
-from pearlstreet.tenancy.users import list_members
 
 STATES = tuple(state.value for state in Standing)
 RECENT = 10

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_list
+from pearlstreet.compute.scheduling.registry import labels
 from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.typed import number_in, text_in, wrong
@@ -56,9 +57,12 @@ def plain(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
-def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Choices that are their own words: names of policies and queues are the same in every language."""
-    return [(name, name) for name in names]
+def pairs(
+    names: Sequence[str], labels: Mapping[str, Text] | None = None, say: Callable[[Text], str] = str
+) -> list[tuple[str, str]]:
+    """Choices by name, which is the same in every language, with what they mean where there is a label."""
+    words = {name: say(label) for name, label in (labels or {}).items()}
+    return [(name, f"{name}: {words[name]}" if name in words else name) for name in names]
 
 
 def brief(value: Any) -> str:
@@ -82,6 +86,7 @@ def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
                 "about": about,
                 "value": plain(getattr(values, name)),
                 "choices": choices(name),
+                "labels": labels(name),
             }
         )
     return found

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.storage.overview import ProjectStorage, storage_of
+from pearlstreet.compute.jobs.storage.retention_rules import set_retention
 from pearlstreet.console.asking import Answer, Ask, Go, View
 from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
 from pearlstreet.console.pages.whose import SHOWN_MAX, choose_org, org_of
+from pearlstreet.console.typed import number_in, wrong
 from pearlstreet.ledger.overview import spending_by_month
 from pearlstreet.tenancy.orgs import create_project, list_projects
 
@@ -26,9 +31,34 @@ def show(ask: Ask) -> Answer:
             "org": org,
             "projects": list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX),
             "spent": spent,
+            "storage": _storage(ask, org.id),
+            "may_keep": ask.actor.may("retention:write", org.id),
             "may_write": ask.actor.may("projects:write", org.id),
         },
     )
+
+
+def _storage(ask: Ask, org_id: str) -> Mapping[str, ProjectStorage]:
+    """Project → what it stores; empty for a reader who may not see quotas."""
+    if not ask.actor.may("quotas:read", org_id):
+        return {}
+    return {one.project_id: one for one in storage_of(ask.store, ask.actor, ask.center.runtime, org_id)}
+
+
+def keep(ask: Ask) -> Answer:
+    """Set how long outputs are kept."""
+    days = number_in(ask, "days")
+    if days is None or days != int(days):
+        raise wrong("days", text("Give a whole number of days"))
+    set_retention(
+        ask.store,
+        ask.actor,
+        ask.center.runtime,
+        org_of(ask).id,
+        int(days),
+        project=ask.value("kept_project") or None,
+    )
+    return Go(ask.here, text("How long outputs are kept is set"))
 
 
 def add(ask: Ask) -> Answer:
@@ -37,4 +67,6 @@ def add(ask: Ask) -> Answer:
     return Go(ask.here, text("Project {project} is made", project=made.slug))
 
 
-PAGES = (Page("/projects", text("Projects"), show, scope="projects:read", actions={"add": add}),)
+PAGES = (
+    Page("/projects", text("Projects"), show, scope="projects:read", actions={"add": add, "keep": keep}),
+)

@@ -10,6 +10,7 @@ from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
+from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.console.asking import Answer, Ask, Go, View
 from pearlstreet.console.page import Page
 from pearlstreet.console.paging import cut, page_number
@@ -76,7 +77,14 @@ def _resources(ask: Ask) -> Sequence[str]:
         for device in node.report.devices
     }
     families = {known.family.upper() for model in models if (known := catalogue().get(model)) is not None}
-    return ("cards", "pflops", "cpus", *(f"cards:{family}" for family in sorted(families)))
+    return (
+        "cards",
+        "pflops",
+        "cpus",
+        "queued_jobs",
+        STORAGE,
+        *(f"cards:{family}" for family in sorted(families)),
+    )
 
 
 def set_quota(ask: Ask) -> Answer:
