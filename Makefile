@@ -6,11 +6,13 @@ JOBS ?= 3
 CYCLES ?= 100
 SECONDS ?= 90
 WORKERS ?= 2
-FIRST ?= 1
 N ?= 100000
 OPS ?= 1000000
 CASES ?= 100000
 SEED ?= 1
+MINUTES ?= 10
+SAMPLE ?= 300
+PART ?=
 BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
@@ -18,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security ledger-scale browser e2e screenshots judges bench engines lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines fresh lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +77,8 @@ planner: setup ## The planner's laws on so many random centers and queues each (
 prop: setup ## Property tests with many more examples
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough tests/property tests/unit tests/store/test_audit.py
 
-sim: setup ## Simulate centers under faults (SECONDS=90, WORKERS=2, FIRST=1 for the first seed)
-	$(BIN)/pearl sim run --seconds $(SECONDS) --workers $(WORKERS) --first $(FIRST)
+sim: setup ## Simulate centers under faults, from fresh seeds on (SECONDS=90, WORKERS=2; FIRST=… begins at that seed)
+	$(BIN)/pearl sim run --seconds $(SECONDS) --workers $(WORKERS) $(if $(FIRST),--first $(FIRST))
 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100; ARGS=... is passed to pytest)
 	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py $(ARGS)
@@ -84,8 +86,15 @@ crash: setup ## Kill the server, and PostgreSQL, at random moments under load (C
 fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1 WORKERS=2)
 	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) PEARL_FUZZ_WORKERS=$(WORKERS) $(PYTEST) -m "slow or not slow" tests/fuzz $(ARGS)
 
-security: setup ## Every file name, address, attempt to leave the sandbox, and search for secrets
+security: setup ## Every file name, address, attempt to leave the sandbox, attack on the server, and search for secrets
 	PEARL_SECURITY_ALL=1 $(PYTEST) -m "slow or not slow" tests/security
+	$(BIN)/python -m tests.security.http_siege
+
+soak: setup ## One tenant submits without rest beside 200 followed logs: the other's starts, memory, descriptors (MINUTES=10)
+	$(BIN)/python -m tests.scale.soak --minutes $(MINUTES)
+
+mutants: setup ## Plant small wrong changes and see whether tests notice (PART=leases SEED=1 SAMPLE=300 WORKERS=2; resumes)
+	$(BIN)/python -m tests.mutation $(PART) --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS)
 
 ledger-scale: setup ## Random operations on the books with everything going wrong (OPS=1000000 SEED=1)
 	$(BIN)/python -m tests.scale.ledger --ops $(OPS) --seed $(SEED)
@@ -98,6 +107,9 @@ bench: setup ## Benchmarks: each prints a ratio against a named peer or bound
 
 engines: ## Install PostgreSQL, Slurm, Chromium, bubblewrap, Node.js from Debian (as root)
 	@sh scripts/engines.sh
+
+fresh: ## Run the README's commands on a fresh Debian 13 as an ordinary user (as root; STEPS, SUITE, PYTHON, CACHE)
+	@sh scripts/fresh.sh
 
 lock: setup ## Write the hash-locked requirements anew from pyproject.toml
 	@sh scripts/lock.sh

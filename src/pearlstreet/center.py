@@ -11,6 +11,8 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.http.limits import HttpLimits
+from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -55,6 +57,8 @@ class Center:
     notices: tuple[Any, ...] = ()
     """What operators must know, as Text."""
     rates: Rates = field(default_factory=Rates)
+    streams: StreamLimiter = field(default_factory=lambda: StreamLimiter(HttpLimits()))
+    """Open event streams and followed logs."""
     channels: Channels = field(default_factory=Channels)
     """The ways out for notices."""
     backing_up: threading.Lock = field(default_factory=threading.Lock)

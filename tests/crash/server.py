@@ -131,8 +131,7 @@ class Server:
         """An organisation with a balance; its owner's key becomes `keys["tenant"]`."""
         with self.http(self.keys["system"]) as system, self.http(self.keys["security"]) as security:
             _right(system.post("/orgs", json={"slug": ORG, "name": "Acme"}))
-            made = _right(security.post("/users", json={"name": "ann"}))
-            _right(security.put(f"/orgs/{ORG}/members/ann", json={"role": "owner"}))
+            made = _right(security.post("/users", json={"name": "ann", "org": ORG, "role": "owner"}))
             _right(system.post(f"/orgs/{ORG}/credit", json={"amount": yuan, "memo": "first"}))
         password = "correct horse battery staple"
         with self.http() as anyone:

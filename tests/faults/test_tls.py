@@ -19,6 +19,7 @@ from pearlstreet.app.settings import Settings
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.client import Client, Unreachable
 from tests.crash.server import Server
+from tests.fakes.receivers import key_extensions
 
 
 def _certificate(folder: Path, name: str, *, host: str | None = None, by: Any = None) -> Any:
@@ -40,6 +41,8 @@ def _certificate(folder: Path, name: str, *, host: str | None = None, by: Any = 
     if host is not None:
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
         builder = builder.add_extension(names, critical=False)
+    for extension in key_extensions(key.public_key(), signer.public_key(), authority=host is None):
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.KeyUsage))
     made = builder.sign(signer, hashes.SHA256())
     (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     private = key.private_bytes(

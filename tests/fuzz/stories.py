@@ -269,12 +269,40 @@ def _limits(it: Teller) -> None:
     it.ask("DELETE /shares", "system", query=acme)
     project = it.ask("POST /orgs/{org}/projects", "owner", body={"slug": f"story-{it.number}"}, **acme)
     it.ask("GET /orgs/{org}/projects/{project}", "owner", project=project["id"], **acme)
-    person = it.ask("POST /users", "security", body={"name": f"guest-{it.number}"})["user"]["id"]
-    it.ask("PUT /orgs/{org}/members/{user}", "owner", user=person, body={"role": "viewer"}, **acme)
-    it.ask("DELETE /orgs/{org}/members/{user}", "owner", user=person, **acme)
     queue = f"story-{it.number}"
     it.ask("PUT /scheduling/queues/{queue}", "system", queue=queue, body={"rank": 5})
     it.ask("DELETE /scheduling/queues/{queue}", "system", queue=queue)
+
+
+def _joining(it: Teller) -> None:
+    """Invited, accepted, promoted, left; invited again, declined; withdrawn; removed."""
+    acme, password = {"org": "acme"}, "correct horse battery staple"
+
+    def person(name: str) -> str:
+        made = it.ask("POST /users", "security", body={"name": name})
+        it.ask("POST /set-password", "anonymous", body={"token": made["token"], "password": password})
+        return str(it.ask("POST /sign-in", "anonymous", body={"name": name, "password": password})["token"])
+
+    def invited(name: str) -> str:
+        body = {"user": name, "role": "viewer"}
+        return str(it.ask("POST /orgs/{org}/invitations", "owner", body=body, **acme)["id"])
+
+    first, second = f"guest-{it.number}", f"other-{it.number}"
+    one, two = person(first), person(second)
+    offer = invited(first)
+    it.ask("GET /orgs/{org}/invitations", "owner", **acme)
+    it.ask("GET /invitations", "owner", credential=one)
+    yes = {"as_default": True}
+    it.ask("POST /invitations/{invitation}/accept", "owner", credential=one, invitation=offer, body=yes)
+    it.ask("PUT /orgs/{org}/members/{user}", "owner", user=first, body={"role": "member"}, **acme)
+    it.ask("PUT /me/default-org", "owner", credential=one, body={"org": "acme"})
+    it.ask("POST /orgs/{org}/leave", "owner", credential=one, **acme)
+    offer = invited(second)
+    it.ask("POST /invitations/{invitation}/accept", "owner", credential=two, invitation=offer)
+    it.ask("DELETE /orgs/{org}/members/{user}", "owner", user=second, **acme)
+    it.ask("DELETE /orgs/{org}/invitations/{invitation}", "owner", invitation=invited(second), **acme)
+    offer = invited(first)
+    it.ask("POST /invitations/{invitation}/decline", "owner", credential=one, invitation=offer)
 
 
 def _lost_node(it: Teller) -> None:
@@ -289,5 +317,5 @@ def _lost_node(it: Teller) -> None:
 
 STORIES: tuple[Callable[[Teller], None], ...] = (
     _signing_in, _credit, _prices, _invoice, _secrets, _windows, _quotes, _decisions, _webhooks, _energy, _what_ifs,
-    _limits, _lost_node,
+    _limits, _joining, _lost_node,
 )  # fmt: skip

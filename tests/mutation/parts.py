@@ -1,0 +1,84 @@
+"""Which files are mutated together, and which tests see them: the core whole, of every other package a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = Path("src/pearlstreet")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files that are mutated, and tests that are asked about them."""
+
+    name: str
+    files: tuple[str, ...]
+    """Files and folders under src/pearlstreet; of folders every file beneath."""
+    tests: tuple[str, ...]
+    """Files and folders under tests."""
+    whole: bool = False
+    """Every mutant counts; otherwise a sample."""
+
+    def paths(self) -> list[Path]:
+        """Every source file, relative to the root of the repository."""
+        found: list[Path] = []
+        for name in self.files:
+            path = ROOT / SOURCE / name
+            found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        return [path.relative_to(ROOT) for path in dict.fromkeys(found) if "migrations" not in path.parts]
+
+
+PARTS: Sequence[Part] = (
+    Part(
+        "credentials",
+        ("tenancy/credentials.py", "tenancy/keys.py", "tenancy/authentication.py", "tenancy/sessions.py"),
+        ("unit/tenancy", "store/tenancy", "api/test_access.py"),
+        whole=True,
+    ),
+    Part(
+        "authorisation",
+        ("tenancy/model.py", "api/door.py", "console/door.py"),
+        (
+            "unit/tenancy",
+            "unit/api",
+            "store/tenancy",
+            "api/test_access.py",
+            "api/test_errors.py",
+            "api/test_once.py",
+            "console/test_door.py",
+        ),
+        whole=True,
+    ),
+    Part(
+        "leases",
+        ("store/leases.py", "store/loop.py"),
+        ("store/test_leases.py", "store/test_loop.py", "api/test_incidents.py"),
+        whole=True,
+    ),
+    Part("posting", ("ledger/posting.py", "ledger/spans.py"), ("unit/ledger", "store/ledger"), whole=True),
+    Part("base", ("base",), ("unit/base",)),
+    Part("store", ("store",), ("unit/store", "store/test_*.py")),
+    Part("tenancy", ("tenancy",), ("unit/tenancy", "store/tenancy")),
+    Part("ledger", ("ledger",), ("unit/ledger", "store/ledger")),
+    Part("hardware", ("compute/hardware",), ("unit/hardware",)),
+    Part("estimate", ("compute/estimate",), ("unit/estimate",)),
+    Part("pool", ("compute/pool",), ("unit/pool", "unit/scheduling")),
+    Part("scheduling", ("compute/scheduling",), ("unit/scheduling", "property/test_laws.py")),
+    Part("replay", ("compute/replay",), ("unit/replay",)),
+    Part("engines", ("compute/engines",), ("unit/engines_local", "unit/engines_simulated", "conformance")),
+    Part("jobs", ("compute/jobs",), ("unit/jobs", "unit/jobs_spec", "store/jobs")),
+    Part("charts", ("charts",), ("unit", "console")),
+    Part("energy", ("energy",), ("unit/energy", "store/energy")),
+    Part("quotes", ("quotes",), ("unit/quotes", "store/quotes")),
+    Part("closing", ("closing",), ("store/closing",)),
+    Part("client", ("client",), ("unit/client",)),
+    Part("http", ("http",), ("unit/http",)),
+    Part("api", ("api",), ("unit/api", "api")),
+    Part("console", ("console",), ("console",)),
+    Part("cli", ("cli",), ("unit/cli", "cli/test_help.py", "cli/test_misuse.py")),
+    Part("app", ("app",), ("unit/app", "api")),
+)
+"""The first are the core: a wrong line there opens a tenant's things or changes money."""

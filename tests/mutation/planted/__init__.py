@@ -1,0 +1,1 @@
+"""A small program for the test of the mutation tool."""
