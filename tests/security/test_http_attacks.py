@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pearlstreet.http.request_guard import IDLE_S
 from tests.crash.server import Server
 from tests.security.http_attackers import ATTACKS
 from tests.security.http_siege import ask_health, besiege, refused
@@ -167,6 +168,7 @@ def test_loops_and_database_open_what_they_need_beside_every_connection(tmp_path
                 held.append(kept)
                 kept.sendall(GET + b"\r\n")
                 kept.recv(4096)
+        time.sleep(2 * IDLE_S)  # only what has waited so long makes room
         job = server.submit(
             name="works", command=["sh", "-c", "echo out"], per_task={"cpus": 1, "memory_gib": 0.5}
         )

@@ -75,6 +75,10 @@ def test_refuses() -> None:
     engine, _ = faulty(FaultRule(Fault.REFUSES))
     assert isinstance(engine.start(make_order("att_2", devices=0)), Refused)
     assert state(engine, "att_2") is None
+    assert state(engine, "att_1") is TaskState.RUNNING
+    assert isinstance(engine.start(make_order("att_1", devices=0)), Done), (
+        "what runs is not refused when asked again"
+    )
 
 
 def test_errors_come_in_bursts() -> None:

@@ -100,7 +100,9 @@ class SimulatedEngine:
                 return self.cluster.start_partly(order)
             return self.cluster.start(order)
 
-        if self._strike(Fault.REFUSES, "start", order.attempt_id):
+        # An engine tells of an attempt that it knows, also where it would refuse the order today.
+        is_new = self.cluster.probe(order.attempt_id) == Done(None)
+        if is_new and self._strike(Fault.REFUSES, "start", order.attempt_id):
             return Refused("refused_by_fault", text("The simulated engine refuses, as it was told to"))
         return self._call("start", order.attempt_id, act)
 

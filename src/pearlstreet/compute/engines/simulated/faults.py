@@ -59,7 +59,7 @@ FAULTS: Mapping[Fault, FaultKind] = {
     Fault.DONE_TWICE: FaultKind(_ACTS, "The request arrives twice; the second answer is the one heard."),
     Fault.SLOW: FaultKind(_ACTS | _ASKS, "The call takes long.", 5.0, "seconds it takes"),
     Fault.REFUSES: FaultKind(
-        frozenset({"start"}), "The order is refused for no good reason: nothing is started."
+        frozenset({"start"}), "An order not heard before is refused for no good reason: nothing is started."
     ),
     Fault.ERRORS: FaultKind(
         _ACTS | _ASKS, "A burst of calls fails with Retry: nothing is done.", 5.0, "calls in a burst"
