@@ -140,6 +140,26 @@ def test_a_worker_whose_lease_was_taken_writes_nothing(world: tuple[Store, Virtu
     assert _failures(store) == []
 
 
+def test_a_worker_that_stood_still_past_its_leases_begins_nothing(world: tuple[Store, VirtualClock]) -> None:
+    store, clock = world
+    store.write(lambda tx: add(tx, "a", due_us=0))
+    store.write(lambda tx: add(tx, "b", due_us=0))
+    done: list[int] = []
+
+    def stands_still(value: int) -> int:
+        done.append(value)
+        clock.advance(200)
+        return value + 1
+
+    _loop(stands_still, workers=1).step(store)
+    assert done == [0], "the other row's lease was over, too"
+    assert sorted(thing(store, row)["value"] for row in "ab") == [0, 1]
+    for _ in range(2):
+        _loop().step(store)
+    assert [thing(store, row)["value"] for row in "ab"] == [1, 1]
+    assert _failures(store) == []
+
+
 def test_a_row_changed_meanwhile_is_looked_at_again_at_once(world: tuple[Store, VirtualClock]) -> None:
     store, _ = world
     store.write(lambda tx: add(tx, "a", due_us=0))

@@ -120,6 +120,7 @@ class RowLoop(Generic[C, D, O]):
             chosen = store.read(self._choose)
             if not chosen:
                 return False
+            until_us = store.clock.now_us() + int(self.lease_s * US_PER_S)
             token, ids = store.write(
                 lambda tx: leases.lease_rows(
                     tx, self.table, *self.conditions, limit=self.batch, lease_s=self.lease_s, chosen=chosen
@@ -128,12 +129,12 @@ class RowLoop(Generic[C, D, O]):
             accounts = Tally(chosen[row_id] for row_id in ids)
             self._at_work.begin(accounts)
         try:
-            self._work(store, token, ids)
+            self._work(store, token, ids, until_us)
         finally:
             self._at_work.end(accounts)
         return len(chosen) == self.batch
 
-    def _work(self, store: Store, token: str, ids: Sequence[str]) -> None:
+    def _work(self, store: Store, token: str, ids: Sequence[str], until_us: int) -> None:
         found = self._load(store, token, ids)
         contexts = {
             row_id: found[row_id] for row_id in ids if row_id in found
@@ -141,10 +142,10 @@ class RowLoop(Generic[C, D, O]):
         now_us = store.clock.now_us()
         if len(contexts) <= 1 or self.workers == 1:
             for row_id, context in contexts.items():
-                self._handle(store, row_id, token, context, now_us)
+                self._handle(store, row_id, token, context, now_us, until_us)
         else:
             with ThreadPoolExecutor(self.workers, thread_name_prefix=self.name) as pool:
-                handle = partial(self._handle, store, now_us=now_us)
+                handle = partial(self._handle, store, now_us=now_us, until_us=until_us)
                 list(pool.map(lambda item: handle(item[0], token, item[1]), contexts.items()))
 
     def _choose(self, tx: Tx) -> Mapping[str, str]:
@@ -195,8 +196,10 @@ class RowLoop(Generic[C, D, O]):
     def _load_one(self, row_id: str, tx: Tx) -> Mapping[str, C]:
         return self.load(tx, [row_id])
 
-    def _handle(self, store: Store, row_id: str, token: str, context: C, now_us: int) -> None:
+    def _handle(self, store: Store, row_id: str, token: str, context: C, now_us: int, until_us: int) -> None:
         try:
+            if store.clock.now_us() >= until_us:  # we stood still: what we would do now may be long over
+                raise StaleWrite(row_id)
             decision = self.decide(context, now_us)
             outcome = self.act(decision) if decision is not None else None
             store.write(lambda tx: self._apply(tx, row_id, token, context, decision, outcome))

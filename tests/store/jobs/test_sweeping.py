@@ -11,6 +11,7 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder, TaskState
+from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.sweeping import Sweeper
 from pearlstreet.store.database import Database
 
@@ -39,6 +40,19 @@ def test_orphans_are_stopped_and_what_is_wanted_runs_on(tmp_path: Path) -> None:
     left = center.simulated.scan()
     assert isinstance(left, Done)
     assert "att_orphan" not in {report.attempt_id for report in left.value}
+
+
+def test_a_start_that_comes_late_finds_its_attempt_even_where_nothing_is_kept(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x2xH100-80G", settings=JobsSettings(kept_s=0))
+    job = center.submit(simulate="1s")
+    center.finish(job, within_s=60)
+    attempt = center.attempts(job)[0]["id"]
+    for passed_s, remembered in ((300, True), (400, False)):
+        center.clock.advance(passed_s)
+        Sweeper(center.runtime).sweep(center.store)
+        answer = center.simulated.probe(attempt)
+        assert isinstance(answer, Done)
+        assert (answer.value is not None) is remembered
 
 
 def test_many_old_attempts_cost_few_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

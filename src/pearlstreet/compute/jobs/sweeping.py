@@ -29,6 +29,9 @@ from pearlstreet.tenancy import invitation_records, sessions
 LOOP = "sweep"
 SOME = 500
 """Attempts looked up at once."""
+FORGET_AFTER_LEAST_S = 600.0
+"""Engines remember an attempt so long after its end, whatever `kept_days` says: a request to start it that was held up on its
+way for less (five leases of the start loop) finds it ended and does not run it again."""
 log = structlog.get_logger("sweep")
 
 
@@ -123,7 +126,8 @@ def _judge(
         engine.stop(report.attempt_id, grace_s=5)
         return
     ended_us = known.ended_us if known is not None else report.ended_us
-    if (ended_us or 0) < store.clock.now_us() - int(runtime.settings.kept_s * US_PER_S):
+    kept_s = max(runtime.settings.kept_s, FORGET_AFTER_LEAST_S)
+    if (ended_us or 0) < store.clock.now_us() - int(kept_s * US_PER_S):
         engine.forget(report.attempt_id)
     else:
         engine.delete_work(report.attempt_id)  # its outputs are kept as artefacts, and nothing reads the rest
