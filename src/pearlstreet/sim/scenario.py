@@ -79,7 +79,7 @@ def _elastic(scenario: Scenario) -> JobsSettings:
         restart_gang_s=0.5,
     )
     policy = replace(settings.policy, planner=planner)
-    # With the usual hour an attempt that never starts holds its devices for 15 of the 20 cycles to rest.
+    # With the usual hour an attempt that never starts holds its devices for 15 of the 20 idle cycles to rest.
     return replace(settings, policy=policy, starting_max_s=chance.pick((60.0, 400.0)))
 
 

@@ -109,7 +109,7 @@ def _nothing_is_lost(store: Store, version: str) -> None:
         assert not missing, (name, sorted(missing, key=repr)[:2])
 
 
-@pytest.mark.parametrize("version", old.VERSIONS)
+@pytest.mark.parametrize("version", [old.VERSIONS[0], old.VERSIONS[-1]])
 def test_the_center_goes_on_with_it(database: Database, version: str, tmp_path: Path) -> None:
     """What waited runs, what ran is found lost (its machines are others now) and runs again, new work comes."""
     old.load(database, version)
