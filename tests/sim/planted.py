@@ -185,7 +185,7 @@ def statement_of_everybody() -> AbstractContextManager[None]:
 
     def read_statement(tx: Any, org_id: str, *rest: Any) -> Any:
         orgs = tx.execute(sa.select(funds.c.org_id)).scalars().all()
-        return [line for org in orgs for line in before(tx, org, *rest)]
+        return [proxy for org in orgs for proxy in before(tx, org, *rest)]
 
     return _put(statement, "read_statement", read_statement)
 

@@ -15,8 +15,8 @@ from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.sim import run
 from pearlstreet.sim.convergence import converge
-from pearlstreet.sim.ends import Crash
 from pearlstreet.sim.faults.registry import BY_NAME, KINDS
+from pearlstreet.sim.promises import Crash
 from pearlstreet.sim.run import run_seed
 from pearlstreet.sim.trace import Trace
 from pearlstreet.sim.world import World
@@ -85,7 +85,7 @@ def test_a_crash_of_a_server_that_took_over_ends_where_it_happened(tmp_path: Pat
 def test_a_crash_goes_up_to_where_its_server_began_the_work(tmp_path: Path) -> None:
     world = World(1, tmp_path)
     first = world.door
-    assert world.contend()
+    assert world.start_second_server()
     reached = []
 
     def inner() -> None:
@@ -112,7 +112,7 @@ def test_an_array_that_waits_for_a_quota_rests_with_all_its_elements(tmp_path: P
     """Elements beyond the array's own limit are not planned: `why` tells of the limit, their rows of nothing."""
     world = World(1, tmp_path)
     world.scenario = replace(world.scenario, forgives=False)
-    tenant, store = world.people.tenants[0], world.door.store
+    tenant, store = world.clients.tenants[0], world.door.store
     set_quota(store, SYSTEM, tenant.slug, QuotaWish("cards", maximum=0.0))
     spec = {"name": "sweep", "command": ["true"], "array": {"size": 3, "max_running": 1}, "simulate": "3s"}
     spec |= {"per_task": {"accelerator": "any", "count": 1}, "time_limit": "60s"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pearlstreet.sim.ends import must
+from pearlstreet.sim.promises import must
 
 _NEW = (
     "SELECT c.seq, c.id, c.stream_id, c.org_id, c.month, c.first_sequence, c.last_sequence,"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pearlstreet.base.outcome import Done
-from pearlstreet.compute.engines.simulated.course import report
+from pearlstreet.compute.engines.simulated.attempt_timeline import report
 from pearlstreet.compute.jobs.model import ATTEMPT_STATES, JOB_STATES, LIVE_ATTEMPT
 from pearlstreet.sim.charge_rules import ChargeRules
-from pearlstreet.sim.ends import must
+from pearlstreet.sim.promises import must
 from pearlstreet.sim.start_rules import StartRules
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class Checker:
     def _really_ran(self, attempt: str, start_us: int, end_us: int) -> None:
         """What is metered ran, as far as the machines remember and the center was not lied to."""
         truth = self._world.engine.cluster.probe(attempt)
-        if self._world.time.was_set_back or attempt in self._world.wire.lied:
+        if self._world.time.was_set_back or attempt in self._world.in_flight.misreported:
             return
         if not isinstance(truth, Done) or truth.value is None:
             return
@@ -290,11 +290,11 @@ class Checker:
         compute: dict[tuple[str, int], float] = defaultdict(float)
         memory: dict[tuple[str, int], float] = defaultdict(float)
         cluster = self._world.engine.cluster
-        for kept, course in cluster.living():
-            job = self._world.wire.jobs.get(kept.attempt_id)
+        for kept, timeline in cluster.living():
+            job = self._world.in_flight.jobs.get(kept.attempt_id)
             if job is None:
                 continue
-            self.starts.running(report(kept, course, cluster.now_us()), self.states.get(kept.attempt_id))
+            self.starts.running(report(kept, timeline, cluster.now_us()), self.states.get(kept.attempt_id))
             must(
                 job not in jobs, "a job runs once at a time", f"{job}: {kept.attempt_id} and {jobs.get(job)}"
             )

@@ -44,13 +44,13 @@ def run(
         first = draw_first(SystemRng())
     if not as_json:
         err.print(say("The first seed is {first}", first=first), style="dim", markup=False)
-    told = [0]
+    last_shown_s = [0]
 
     def tell(report: Report, outcome: Any) -> None:
         if outcome.failure is not None:
             _tell_failure(outcome)
-        if not as_json and report.seconds >= told[0] + 5:
-            told[0] = int(report.seconds)
+        if not as_json and report.seconds >= last_shown_s[0] + 5:
+            last_shown_s[0] = int(report.seconds)
             rate = f"{report.total / report.seconds:.0f}"
             words = say(
                 "{seeds} seeds, {faults} faults, {rate} a second",
@@ -144,8 +144,8 @@ def _show(report: Any) -> None:
     from pearlstreet.sim.faults.registry import BY_NAME
 
     per_s = report.total / max(report.seconds, 0.001)
-    struck = [*report.faults.most_common(), *((name, 0) for name in report.missing)]
-    rows = [(name, BY_NAME[name].does, count) for name, count in struck]
+    took_effect = [*report.faults.most_common(), *((name, 0) for name in report.missing)]
+    rows = [(name, BY_NAME[name].does, count) for name, count in took_effect]
     table(("Fault", "What happens", "Struck"), rows, right=(2,))
     out.print()
     done(
@@ -163,7 +163,7 @@ def _show(report: Any) -> None:
     if report.cycles:
         done("Every world that healed came to rest within {cycles} cycles", cycles=max(report.cycles))
     if report.missing:
-        warn(text("Kinds that never struck: {kinds}", kinds=", ".join(report.missing)))
+        warn(text("Kinds that never took effect: {kinds}", kinds=", ".join(report.missing)))
     if report.failures:
         warn(text("{count} seeds broke a promise", count=len(report.failures)))
 

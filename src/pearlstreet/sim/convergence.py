@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pearlstreet.compute.jobs.views import why
 from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.ledger.proof import prove
-from pearlstreet.sim.ends import must
+from pearlstreet.sim.promises import must
 from pearlstreet.store import audit
 from pearlstreet.tenancy.model import SYSTEM
 
@@ -101,11 +101,11 @@ def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Any]) -> 
 
     Only as many elements as may run at once are planned: the rows of the others carry no reason, `why` tells it.
     """
-    told = why(world.door.store, SYSTEM, world.door.runtime, job_id)
+    answer = why(world.door.store, SYSTEM, world.door.runtime, job_id)
     query = "SELECT id FROM jobs WHERE array_id = (SELECT array_id FROM jobs WHERE id = ?)"
     others = [one for (one,) in world.memory.raw.execute(query, (job_id,)) if one in waiting]
     planned = [waiting[one] for one in others if waiting[one][2] is not None]
-    return told.code == ARRAY_LIMIT and any(_rests(world, one, waiting) for one in planned)
+    return answer.code == ARRAY_LIMIT and any(_rests(world, one, waiting) for one in planned)
 
 
 def _waits(world: World, on_id: str, waiting: dict[str, Any]) -> bool:
@@ -141,7 +141,7 @@ def _promises(world: World) -> None:
     rows = world.memory.raw.execute
     states = dict(rows("SELECT id, state FROM jobs").fetchall())
     top_ups = {row[0] for row in rows("SELECT id FROM ledger_top_ups WHERE state = 'posted'")}
-    for tenant in world.people.tenants:
+    for tenant in world.clients.tenants:
         lost = [job for job in tenant.jobs if job not in states]
         must(not lost, "what was acknowledged is there", lost)
         must(tenant.top_ups <= top_ups, "money that was acknowledged is there", tenant.top_ups - top_ups)

@@ -1,4 +1,4 @@
-"""The store's real database in memory, with places where a fault can strike: before a write, at its commit, after it."""
+"""The store's real database in memory, with injection points before a write, at its commit and after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
-from pearlstreet.sim.ends import must
+from pearlstreet.sim.promises import must
 from pearlstreet.store.database import Database
 from pearlstreet.store.driver_errors import translated
 from pearlstreet.store.tables import metadata
@@ -19,7 +19,7 @@ from pearlstreet.store.tables import metadata
 T = TypeVar("T")
 
 
-class Sites(Protocol):
+class InjectionPoints(Protocol):
     """What happens around the transactions of one server."""
 
     def before_write(self) -> None: ...
@@ -58,12 +58,12 @@ def memory() -> Memory:
 class WorldDatabase(Database):
     """One server's view of the database. What a server remembers beside it hangs on this object, and dies with it."""
 
-    def __init__(self, shared: Memory, sites: Sites) -> None:
+    def __init__(self, shared: Memory, points: InjectionPoints) -> None:
         super().__init__("sqlite://")
         # An engine of its own over the same connection: caches by engine begin empty, compiled statements stay.
         self.engine = self._readers = shared.engine.execution_options()
         self._raw = shared.raw
-        self._sites = sites
+        self._sites = points
 
     def write(self, run: Callable[[Connection], T]) -> T:
         with translated():

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from pearlstreet.base.errors import Unavailable
-from pearlstreet.sim.ends import Crash, Violation
+from pearlstreet.sim.promises import Crash, Violation
 from pearlstreet.sim.trace import Trace
 from pearlstreet.sim.world import World
 from pearlstreet.store.transitions import StaleWrite
@@ -74,7 +74,7 @@ def run_seed(seed: int, trace: Trace | None = None, *, until: int | None = None)
             digest=trace.digest(),
             faults=dict(sorted(world.faults.counts.items())),
             cycles=cycles,
-            jobs=sum(len(tenant.jobs) for tenant in world.people.tenants),
+            jobs=sum(len(tenant.jobs) for tenant in world.clients.tenants),
             cpu_s=time.process_time() - began_s,
             failure=failure,
         )

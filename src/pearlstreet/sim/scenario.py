@@ -9,7 +9,7 @@ from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.sim.chance import Chance
-from pearlstreet.sim.faults.kind import Kind, Site
+from pearlstreet.sim.faults.kind import InjectionPoint, Kind
 from pearlstreet.sim.faults.registry import KINDS
 
 CLUSTERS = ("1x4xH100-80G", "2x4xH100-80G", "2x2xH100-80G,1x4xAscend910B", "3x2xA100-80G")
@@ -31,7 +31,7 @@ class Scenario:
     steps: int
     settings: JobsSettings
     kinds: tuple[Kind, ...]
-    rates: Mapping[Site, float]
+    rates: Mapping[InjectionPoint, float]
     race: float
     """How often something else happens in the middle of a step."""
     forgives: bool
@@ -52,14 +52,14 @@ def draw_scenario(seed: int) -> Scenario:
         settings=_settings(chance),
         kinds=tuple(chance.some(KINDS, SHARE_OF_KINDS)),
         rates={
-            Site.ENGINE: 0.12 * fierce,
-            Site.BEFORE_WRITE: 0.04 * fierce,
-            Site.BEFORE_COMMIT: 0.03 * fierce,
-            Site.AFTER_COMMIT: 0.03 * fierce,
-            Site.BEFORE_READ: 0.01 * fierce,
-            Site.HINT: 0.15 * fierce,
-            Site.CLIENT: 0.3 * fierce,
-            Site.WORLD: 0.6 * min(1.0, fierce),
+            InjectionPoint.ENGINE: 0.12 * fierce,
+            InjectionPoint.BEFORE_WRITE: 0.04 * fierce,
+            InjectionPoint.BEFORE_COMMIT: 0.03 * fierce,
+            InjectionPoint.AFTER_COMMIT: 0.03 * fierce,
+            InjectionPoint.BEFORE_READ: 0.01 * fierce,
+            InjectionPoint.HINT: 0.15 * fierce,
+            InjectionPoint.CLIENT: 0.3 * fierce,
+            InjectionPoint.WORLD: 0.6 * min(1.0, fierce),
         },
         race=chance.pick((0.0, 0.02, 0.06)),
         forgives=chance.happens(0.5),

@@ -18,9 +18,9 @@ from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.sim.clock import WorldClock
 from pearlstreet.sim.database import WorldDatabase
-from pearlstreet.sim.ends import Violation
-from pearlstreet.sim.faults.kind import Moment, Site
-from pearlstreet.sim.line import Line
+from pearlstreet.sim.engine_proxy import FaultyEngine
+from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
+from pearlstreet.sim.promises import Violation
 from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import Loop, RowLoop
@@ -44,15 +44,15 @@ class Server:
         self.busy: set[str] = set()
         """Loops in the middle of a step."""
         clock = WorldClock(world.time)
-        database = WorldDatabase(world.memory, _Sites(self))
+        database = WorldDatabase(world.memory, _InjectionPoints(self))
         self.store = Store(database, clock=clock, rng=world.rng, sealer=world.sealer)
         newest_us = self.store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
         clock.not_before(newest_us or 0)
         if alone:
             self.store.write(leases.free_all)
         self.store.write(ensure_default_prices)
-        line = Line(world, self)
-        self.runtime = Runtime({line.name: line}, world.folders, world.scenario.settings)
+        proxy = FaultyEngine(world, self)
+        self.runtime = Runtime({proxy.name: proxy}, world.folders, world.scenario.settings)
         self.store.write(lambda tx: resume(tx, self.runtime))
         take_inventory(self.runtime, self.store)
         self.loops: list[Loop] = [self._watched(loop) for loop in (*job_loops(self.runtime), *ledger_loops())]
@@ -99,38 +99,38 @@ class Server:
         return watched
 
     def _hinted(self, loop: str) -> None:
-        kind = self.world.faults.draw(Site.HINT)
+        kind = self.world.faults.draw(InjectionPoint.HINT)
         if kind is not None:
-            self.world.faults.strike(kind, Moment(self.world, self, loop))
+            self.world.faults.inject(kind, FaultContext(self.world, self, loop))
             return
         self._due_s[loop] = 0.0
 
 
-class _Sites:
+class _InjectionPoints:
     """The places around a server's transactions."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def before_write(self) -> None:
-        self._server.world.meanwhile(self._server)
-        self._strike(Site.BEFORE_WRITE)
+        self._server.world.interleave(self._server)
+        self._inject(InjectionPoint.BEFORE_WRITE)
 
     def before_commit(self) -> None:
-        self._strike(Site.BEFORE_COMMIT)
+        self._inject(InjectionPoint.BEFORE_COMMIT)
 
     def after_commit(self) -> None:
         self._server.world.checker.after_commit(self._server.name)
-        self._strike(Site.AFTER_COMMIT)
+        self._inject(InjectionPoint.AFTER_COMMIT)
 
     def before_read(self) -> None:
-        self._strike(Site.BEFORE_READ)
+        self._inject(InjectionPoint.BEFORE_READ)
 
-    def _strike(self, site: Site) -> None:
+    def _inject(self, point: InjectionPoint) -> None:
         world = self._server.world
-        kind = world.faults.draw(site)
+        kind = world.faults.draw(point)
         if kind is not None:
-            world.faults.strike(kind, Moment(world, self._server))
+            world.faults.inject(kind, FaultContext(world, self._server))
 
 
 Work = Callable[[], object]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
-from pearlstreet.sim.ends import must
+from pearlstreet.sim.promises import must
 
 if TYPE_CHECKING:
     from pearlstreet.sim.world import World
@@ -64,12 +64,16 @@ class StartRules:
         """What the machines say of an attempt that lives, beside the state its row has."""
         attempt = report.attempt_id
         must(
-            state not in OVER or attempt in self._world.wire.forgotten,
+            state not in OVER or attempt in self._world.in_flight.forgotten,
             "what is over does not run",
             f"{attempt} is {state} and {report.state}",
         )
         whole = report.state is not TaskState.STARTING or state != "running"
-        must(whole or attempt in self._world.wire.lied, "a gang runs whole", f"{attempt} lacks tasks")
+        must(
+            whole or attempt in self._world.in_flight.misreported,
+            "a gang runs whole",
+            f"{attempt} lacks tasks",
+        )
 
     def applied(self, loop: str, table: str, row_id: str, token: str) -> None:
         """A loop writes what it decided about a row that it leased under `token`."""

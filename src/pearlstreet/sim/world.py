@@ -16,14 +16,14 @@ from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes
 from pearlstreet.compute.jobs.runtime import Folders
 from pearlstreet.sim.chance import Chance, stream
 from pearlstreet.sim.checker import Checker
+from pearlstreet.sim.clients import Clients
 from pearlstreet.sim.clock import WorldClock, WorldTime
 from pearlstreet.sim.convergence import converge
 from pearlstreet.sim.database import memory
-from pearlstreet.sim.ends import Crash
-from pearlstreet.sim.faults.kind import Moment, Site
+from pearlstreet.sim.engine_proxy import InFlight
+from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
 from pearlstreet.sim.faults.player import Faults
-from pearlstreet.sim.line import Wire
-from pearlstreet.sim.people import People
+from pearlstreet.sim.promises import Crash
 from pearlstreet.sim.scenario import draw_scenario
 from pearlstreet.sim.server import Server
 from pearlstreet.sim.trace import Trace
@@ -58,7 +58,7 @@ class World:
             rng=stream(seed, "engine"),
             habits=Habits(),
         )
-        self.wire = Wire()
+        self.in_flight = InFlight()
         self.faults = Faults(Chance(seed, "faults"), self.scenario.kinds, self.scenario.rates)
         self.checker = Checker(self)
         self._clock = WorldClock(self.time)
@@ -70,8 +70,8 @@ class World:
         self.servers: list[Server] = []
         with self.faults.calm():
             self.servers.append(self._boot(alone=True))
-            self.people = People(self)
-            self.people.move_in()
+            self.clients = Clients(self)
+            self.clients.create_tenants()
 
     @property
     def door(self) -> Server:
@@ -90,7 +90,7 @@ class World:
         self.time.advance(self._chance.pick((0.1, 0.5, 1.0, 1.0, 2.0, 5.0)))
         self._arrivals()
         if self._chance.happens(0.6):
-            self.on(self.door, self.people.act)
+            self.on(self.door, self.clients.act)
         self._trouble()
         if self._contends_until == self.number and len(self.servers) > 1:
             self.note(self.servers[0].name, "is killed")
@@ -120,7 +120,7 @@ class World:
         finally:
             self._inside.pop()
 
-    def meanwhile(self, server: Server) -> None:
+    def interleave(self, server: Server) -> None:
         """Perhaps something else happens now, in the middle of what this server does."""
         if self._depth or self.faults.asleep or not self._chance.happens(self.scenario.race):
             return
@@ -133,7 +133,7 @@ class World:
             elif what == "fault":
                 self._trouble()
             else:
-                self.on(self.door, self.people.act)
+                self.on(self.door, self.clients.act)
         finally:
             self._depth -= 1
 
@@ -157,7 +157,7 @@ class World:
             self._depth -= 1
         return True
 
-    def contend(self) -> bool:
+    def start_second_server(self) -> bool:
         """A second server works on the same database for some steps, leases being all that is between the two."""
         if self._depth or len(self.servers) > 1:
             return False
@@ -179,8 +179,8 @@ class World:
         self.time.advance(200)
         self._arrivals()
         self.servers = [self._boot(alone=True)]
-        self.people.make_up()
-        self.people.settle()
+        self.clients.reconcile_answers()
+        self.clients.settle()
 
     def note(self, who: str, what: str) -> None:
         """A line of the trace."""
@@ -188,16 +188,16 @@ class World:
 
     def _trouble(self) -> None:
         """Perhaps something goes wrong in the world."""
-        kind = self.faults.draw(Site.WORLD)
+        kind = self.faults.draw(InjectionPoint.WORLD)
         if kind is not None:
-            self.on(self.door, lambda: self.faults.strike(kind, Moment(self, self.door)))
+            self.on(self.door, lambda: self.faults.inject(kind, FaultContext(self, self.door)))
 
     def _step_of(self, server: Server, loop: Loop) -> None:
         self.on(server, lambda: server.step(loop))
 
     def _arrivals(self) -> None:
         now_s = self.time.elapsed_ns() / 1e9
-        for method, key, answer in self.wire.arrived(now_s):
+        for method, key, answer in self.in_flight.arrived(now_s):
             self.note("wire", f"{method} {key} arrives: {type(answer).__name__}")
         if any(at_s <= now_s for at_s in self._repairs_s):
             self._repairs_s = [at_s for at_s in self._repairs_s if at_s > now_s]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tests.store.jobs.fakes import Working
 from tests.store.jobs.harness import Center
 
-from pearlstreet.compute.engines.simulated.course import NEVER_US
+from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import preparations
@@ -45,7 +45,7 @@ def test_a_build_that_never_begins_is_given_to_the_engine_anew(tmp_path: Path) -
     center.step()
     (build,) = engine.orders
     center.simulated.cluster.change(
-        build.attempt_id, lambda course, _: replace(course, starts_us=NEVER_US, ends_us=NEVER_US + 1)
+        build.attempt_id, lambda timeline, _: replace(timeline, starts_us=NEVER_US, ends_us=NEVER_US + 1)
     )
     center.run(25)
     assert center.job(job).state is JobState.QUEUED and len(engine.orders) == 1

@@ -13,7 +13,7 @@ from pearlstreet.base.errors import BugError, Conflict, InvalidInput, NotFound, 
 from pearlstreet.base.outcome import Outcome, Retry
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
-from pearlstreet.compute.engines.simulated.course import NEVER_US
+from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US
 from pearlstreet.compute.jobs import queue_limits
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.follow import read_log, read_metrics
@@ -56,7 +56,7 @@ def test_jobs_are_backfilled_beside_an_attempt_that_does_not_get_to_run(tmp_path
     center.step()
     center.simulated.cluster.change(
         center.attempts(stuck)[0]["id"],
-        lambda course, _: replace(course, starts_us=NEVER_US, ends_us=NEVER_US + 1),
+        lambda timeline, _: replace(timeline, starts_us=NEVER_US, ends_us=NEVER_US + 1),
     )
     center.clock.advance(1500)  # its time limit does not count before it runs
     center.submit(per_task={**card, "count": 4}, priority=50)

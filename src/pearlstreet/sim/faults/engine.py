@@ -1,4 +1,4 @@
-"""Faults on the line to the engine and of its machines. Where the simulated engine has the fault itself, it is asked."""
+"""Faults of the connection to the engine and of its machines. Faults that the simulated engine implements are delegated to it."""
 
 from __future__ import annotations
 
@@ -12,213 +12,223 @@ from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, TaskState
 from pearlstreet.compute.engines.simulated import Fault, FaultPlan, FaultRule
-from pearlstreet.compute.engines.simulated.course import NEVER_US, Course
-from pearlstreet.sim.faults.kind import Moment
+from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US, AttemptTimeline
+from pearlstreet.sim.faults.kind import FaultContext
 
-Strike = Callable[[Moment], Outcome[Any]]
+Injection = Callable[[FaultContext], Outcome[Any]]
 _STEPS = (TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
 
 
-def asked_of_engine(fault: Fault, took: Callable[[Moment, Any], bool], amount: float | None = None) -> Strike:
+def asked_of_engine(
+    fault: Fault, took: Callable[[FaultContext, Any], bool], amount: float | None = None
+) -> Injection:
     """The engine's own fault, for this one call. `took` says by its answer whether anything went wrong."""
 
-    def strike(moment: Moment) -> Outcome[Any]:
-        engine = moment.world.engine
+    def inject(context: FaultContext) -> Outcome[Any]:
+        engine = context.world.engine
         engine.set_faults(
-            FaultPlan((FaultRule(fault, times=1, methods=frozenset({moment.method}), amount=amount),))
+            FaultPlan((FaultRule(fault, times=1, methods=frozenset({context.method}), amount=amount),))
         )
         try:
-            answer = moment.call()
+            answer = context.call()
         finally:
             engine.set_faults(None)
-        moment.struck = took(moment, answer)
+        context.took_effect = took(context, answer)
         return answer
 
-    return strike
+    return inject
 
 
-def unknown(moment: Moment, answer: Any) -> bool:
+def unknown(context: FaultContext, answer: Any) -> bool:
     """The answer was lost."""
     return isinstance(answer, Unknown)
 
 
-def retry(moment: Moment, answer: Any) -> bool:
+def retry(context: FaultContext, answer: Any) -> bool:
     """The call failed."""
     return isinstance(answer, Retry)
 
 
-def refused(moment: Moment, answer: Any) -> bool:
+def refused(context: FaultContext, answer: Any) -> bool:
     """The order was refused for no good reason."""
     return isinstance(answer, Refused) and answer.code == "refused_by_fault"
 
 
-def always(moment: Moment, answer: Any) -> bool:
+def always(context: FaultContext, answer: Any) -> bool:
     """It cannot fail to take effect."""
     return True
 
 
-def not_the_truth(moment: Moment, answer: Any) -> bool:
+def not_the_truth(context: FaultContext, answer: Any) -> bool:
     """A probe's answer is not what the machines say."""
-    truth = moment.world.engine.cluster.probe(moment.key)
+    truth = context.world.engine.cluster.probe(context.key)
     return isinstance(answer, Done) and isinstance(truth, Done) and answer.value != truth.value
 
 
-def fewer_than_there_are(moment: Moment, answer: Any) -> bool:
+def fewer_than_there_are(context: FaultContext, answer: Any) -> bool:
     """A list lacks something."""
-    cluster = moment.world.engine.cluster
-    truth: Any = cluster.scan() if moment.method == "scan" else cluster.nodes()
+    cluster = context.world.engine.cluster
+    truth: Any = cluster.scan() if context.method == "scan" else cluster.nodes()
     if not isinstance(answer, Done) or not isinstance(truth, Done):
         return False
-    if moment.method == "scan":
+    if context.method == "scan":
         return len(answer.value) < len(truth.value)
     return sum(len(node.devices) + 1 for node in answer.value) < sum(len(n.devices) + 1 for n in truth.value)
 
 
-def half_a_gang(moment: Moment, answer: Any) -> bool:
+def half_a_gang(context: FaultContext, answer: Any) -> bool:
     """A gang was started, and only half of it runs."""
-    return isinstance(answer, Done) and len(moment.subject.tasks) > 1
+    return isinstance(answer, Done) and len(context.subject.tasks) > 1
 
 
-def request_delayed(moment: Moment) -> Outcome[Any]:
+def request_delayed(context: FaultContext) -> Outcome[Any]:
     """The request is on its way for a while: it arrives when others have long been answered."""
-    assert moment.act is not None
-    due_s = moment.world.time.elapsed_ns() / 1e9 + moment.world.luck.between(1, 120)
-    moment.world.wire.delay(due_s, moment.method, moment.key, moment.act)
-    moment.struck = True
+    assert context.act is not None
+    due_s = context.world.time.elapsed_ns() / 1e9 + context.world.luck.between(1, 120)
+    context.world.in_flight.delay(due_s, context.method, context.key, context.act)
+    context.took_effect = True
     return Unknown(text("The engine gave no answer"))
 
 
-def report_reordered(moment: Moment) -> Outcome[Any]:
+def report_reordered(context: FaultContext) -> Outcome[Any]:
     """A report that was overtaken by later ones arrives now."""
-    answer = moment.call()
-    told: list[AttemptReport] = moment.world.wire.told.get(moment.key, [])
-    if not isinstance(answer, Done) or answer.value is None or not told:
+    answer = context.call()
+    reports: list[AttemptReport] = context.world.in_flight.reports.get(context.key, [])
+    if not isinstance(answer, Done) or answer.value is None or not reports:
         return answer
-    old = moment.world.luck.pick(told)
-    moment.struck = _STEPS.index(old.state) < _STEPS.index(answer.value.state)
+    old = context.world.luck.pick(reports)
+    context.took_effect = _STEPS.index(old.state) < _STEPS.index(answer.value.state)
     return Done(old)
 
 
-def log_missing(moment: Moment) -> Outcome[Any]:
+def log_missing(context: FaultContext) -> Outcome[Any]:
     """What an attempt wrote is not there."""
-    moment.struck = True
-    return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=moment.key))
+    context.took_effect = True
+    return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=context.key))
 
 
-def outputs_unlisted(moment: Moment) -> Outcome[Any]:
+def outputs_unlisted(context: FaultContext) -> Outcome[Any]:
     """The engine does not say what an attempt left."""
-    moment.struck = True
+    context.took_effect = True
     return Retry(5.0, text("The engine gave no answer"))
 
 
-def outputs_unreadable(moment: Moment) -> Outcome[Any]:
+def outputs_unreadable(context: FaultContext) -> Outcome[Any]:
     """A file that an attempt left cannot be read."""
-    moment.struck = True
+    context.took_effect = True
     return Refused("no_such_output", text("The engine gave no answer"))
 
 
-def artefact_store_full(moment: Moment) -> Outcome[Any]:
+def artefact_store_full(context: FaultContext) -> Outcome[Any]:
     """No room is left where artefacts are kept: the write of what is read here fails."""
-    moment.struck = True
+    context.took_effect = True
     raise OSError(28, "No space left on device")
 
 
-def prepare_fails(moment: Moment) -> Outcome[Any]:
+def prepare_fails(context: FaultContext) -> Outcome[Any]:
     """A source cannot be fetched."""
-    answer = moment.call()
-    if moment.subject.purpose == "job" or not isinstance(answer, Done):
+    answer = context.call()
+    if context.subject.purpose == "job" or not isinstance(answer, Done):
         return answer
-    _bend(moment, moment.key, lambda course, now_us: _exits(course, now_us + US_PER_S, 1))
+    _bend(context, context.key, lambda timeline, now_us: _exits(timeline, now_us + US_PER_S, 1))
     return answer
 
 
-def task_killed(moment: Moment) -> None:
+def task_killed(context: FaultContext) -> None:
     """A task needs more memory than it was given."""
-    for attempt in _running(moment):
-        _bend(moment, attempt, _out_of_memory)
+    for attempt in _running(context):
+        _bend(context, attempt, _out_of_memory)
 
 
-def task_exits(moment: Moment) -> None:
+def task_exits(context: FaultContext) -> None:
     """A task ends by itself, long before its time."""
-    code = moment.world.luck.pick((0, 1, 1, 137))
-    for attempt in _running(moment):
-        _bend(moment, attempt, lambda course, now_us: _exits(course, now_us, code))
+    code = context.world.luck.pick((0, 1, 1, 137))
+    for attempt in _running(context):
+        _bend(context, attempt, lambda timeline, now_us: _exits(timeline, now_us, code))
 
 
-def stuck_start(moment: Moment) -> None:
+def stuck_start(context: FaultContext) -> None:
     """The machines took an attempt and never get to run it."""
-    for attempt in _living(moment, lambda course, now_us: now_us < course.starts_us):
+    for attempt in _living(context, lambda timeline, now_us: now_us < timeline.starts_us):
         _bend(
-            moment, attempt, lambda course, now_us: replace(course, starts_us=NEVER_US, ends_us=NEVER_US + 1)
+            context,
+            attempt,
+            lambda timeline, now_us: replace(timeline, starts_us=NEVER_US, ends_us=NEVER_US + 1),
         )
 
 
-def stuck_stop(moment: Moment) -> Outcome[Any]:
+def stuck_stop(context: FaultContext) -> Outcome[Any]:
     """An attempt that is asked to stop takes very long to die."""
-    answer = moment.call()
-    wait_us = int(moment.world.luck.between(30, 200) * US_PER_S)
+    answer = context.call()
+    wait_us = int(context.world.luck.between(30, 200) * US_PER_S)
 
-    def late(course: Course, now_us: int) -> Course:
-        return replace(course, ends_us=max(course.ends_us, now_us) + wait_us)
+    def late(timeline: AttemptTimeline, now_us: int) -> AttemptTimeline:
+        return replace(timeline, ends_us=max(timeline.ends_us, now_us) + wait_us)
 
-    if moment.key in _all_living(moment, lambda course, now_us: course.starts_us <= now_us):
-        _bend(moment, moment.key, late)
+    if context.key in _all_living(context, lambda timeline, now_us: timeline.starts_us <= now_us):
+        _bend(context, context.key, late)
     return answer
 
 
-def device_fails(moment: Moment) -> None:
+def device_fails(context: FaultContext) -> None:
     """A device breaks; what ran on it is lost."""
-    node = moment.world.luck.pick(moment.world.nodes)
+    node = context.world.luck.pick(context.world.nodes)
     if node.devices:
-        index = moment.world.luck.pick(node.devices).index
-        moment.world.engine.cluster.break_device(node.name, index)
-        moment.world.repair_later(moment.world.luck.between(5, 60))
-        moment.struck = True
+        index = context.world.luck.pick(node.devices).index
+        context.world.engine.cluster.break_device(node.name, index)
+        context.world.repair_later(context.world.luck.between(5, 60))
+        context.took_effect = True
 
 
-def node_gone(moment: Moment) -> None:
+def node_gone(context: FaultContext) -> None:
     """A machine fails with all that runs on it."""
-    moment.world.engine.cluster.break_node(moment.world.luck.pick(moment.world.nodes).name)
-    moment.world.repair_later(moment.world.luck.between(5, 60))
-    moment.struck = True
+    context.world.engine.cluster.break_node(context.world.luck.pick(context.world.nodes).name)
+    context.world.repair_later(context.world.luck.between(5, 60))
+    context.took_effect = True
 
 
-def engine_forgets(moment: Moment) -> None:
+def engine_forgets(context: FaultContext) -> None:
     """The engine loses every trace of an attempt, running or not."""
-    for attempt in _living(moment, lambda course, now_us: True):
-        moment.world.engine.cluster.vanish(attempt)
-        moment.world.wire.forgotten.add(attempt)
-        moment.struck = True
+    for attempt in _living(context, lambda timeline, now_us: True):
+        context.world.engine.cluster.vanish(attempt)
+        context.world.in_flight.forgotten.add(attempt)
+        context.took_effect = True
 
 
-def _living(moment: Moment, wanted: Callable[[Course, int], bool]) -> list[str]:
+def _living(context: FaultContext, wanted: Callable[[AttemptTimeline, int], bool]) -> list[str]:
     """One attempt on the machines that is as wanted, or none."""
-    found = _all_living(moment, wanted)
-    return [moment.world.luck.pick(found)] if found else []
+    found = _all_living(context, wanted)
+    return [context.world.luck.pick(found)] if found else []
 
 
-def _all_living(moment: Moment, wanted: Callable[[Course, int], bool]) -> list[str]:
-    cluster = moment.world.engine.cluster
+def _all_living(context: FaultContext, wanted: Callable[[AttemptTimeline, int], bool]) -> list[str]:
+    cluster = context.world.engine.cluster
     now_us = cluster.now_us()
-    return [kept.attempt_id for kept, course in cluster.living() if wanted(course, now_us)]
+    return [kept.attempt_id for kept, timeline in cluster.living() if wanted(timeline, now_us)]
 
 
-def _running(moment: Moment) -> list[str]:
-    return _living(moment, lambda course, now_us: course.starts_us <= now_us)
+def _running(context: FaultContext) -> list[str]:
+    return _living(context, lambda timeline, now_us: timeline.starts_us <= now_us)
 
 
-def _bend(moment: Moment, attempt: str, bend: Callable[[Course, int], Course]) -> None:
-    moment.key = attempt
-    moment.struck = isinstance(moment.world.engine.cluster.change(attempt, bend), Done)
+def _bend(
+    context: FaultContext, attempt: str, bend: Callable[[AttemptTimeline, int], AttemptTimeline]
+) -> None:
+    context.key = attempt
+    context.took_effect = isinstance(context.world.engine.cluster.change(attempt, bend), Done)
 
 
-def _exits(course: Course, at_us: int, code: int) -> Course:
+def _exits(timeline: AttemptTimeline, at_us: int, code: int) -> AttemptTimeline:
     return replace(
-        course, ends_us=max(at_us, course.accepted_us), reason=EndReason.EXITED, exit_code=code, signal=None
+        timeline,
+        ends_us=max(at_us, timeline.accepted_us),
+        reason=EndReason.EXITED,
+        exit_code=code,
+        signal=None,
     )
 
 
-def _out_of_memory(course: Course, now_us: int) -> Course:
+def _out_of_memory(timeline: AttemptTimeline, now_us: int) -> AttemptTimeline:
     return replace(
-        course, ends_us=now_us, reason=EndReason.MEMORY_LIMIT, exit_code=None, signal=int(signal.SIGKILL)
+        timeline, ends_us=now_us, reason=EndReason.MEMORY_LIMIT, exit_code=None, signal=int(signal.SIGKILL)
     )

@@ -1,4 +1,4 @@
-"""What a kind of fault is, and the places at which it can strike."""
+"""Fault kinds and the points of a simulated center where faults are injected."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from pearlstreet.sim.world import World
 
 
-class Site(StrEnum):
-    """Where a fault can strike."""
+class InjectionPoint(StrEnum):
+    """Where a fault can be injected."""
 
     ENGINE = "engine"
-    """A call of the engine. The strike answers in its place."""
+    """A call of the engine. The fault answers in its place."""
     BEFORE_WRITE = "before_write"
     BEFORE_COMMIT = "before_commit"
     AFTER_COMMIT = "after_commit"
     BEFORE_READ = "before_read"
     HINT = "hint"
-    """A hint is about to wake a loop. The strike says whether it is lost."""
+    """A hint is about to wake a loop. The fault says whether the hint is lost."""
     CLIENT = "client"
     """A tenant is about to send a request that it may repeat."""
     WORLD = "world"
@@ -32,8 +32,8 @@ class Site(StrEnum):
 
 
 @dataclass(slots=True)
-class Moment:
-    """One visit to a site. `struck` is set by a strike that really took effect: only those are counted."""
+class FaultContext:
+    """One visit to an injection point. A fault sets `took_effect` if it changed anything; only those are counted."""
 
     world: World
     server: Server
@@ -43,7 +43,7 @@ class Moment:
     act: Callable[[], Outcome[Any]] | None = None
     subject: Any = None
     """The order of a start, the topic of a hint."""
-    struck: bool = field(default=False)
+    took_effect: bool = field(default=False)
 
     def call(self) -> Outcome[Any]:
         """The engine's own answer."""
@@ -56,11 +56,11 @@ class Kind:
     """One kind of fault."""
 
     name: str
-    site: Site
-    strike: Callable[[Moment], Any]
+    point: InjectionPoint
+    inject: Callable[[FaultContext], Any]
     does: str
     methods: frozenset[str] = frozenset()
-    """Calls of the engine it can strike; empty: all."""
+    """Engine methods it can be injected into; empty: all."""
     weight: float = 1.0
     traits: frozenset[str] = frozenset()
     """What a start must be of, so that it can take effect: `build`, `job`, `gang`; empty: anything."""

@@ -8,25 +8,25 @@ from contextlib import contextmanager
 from typing import Any
 
 from pearlstreet.sim.chance import Chance
-from pearlstreet.sim.faults.kind import Kind, Moment, Site
+from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint, Kind
 
 
 class Faults:
     """The faults of one world."""
 
-    def __init__(self, chance: Chance, kinds: Sequence[Kind], rates: Mapping[Site, float]) -> None:
+    def __init__(self, chance: Chance, kinds: Sequence[Kind], rates: Mapping[InjectionPoint, float]) -> None:
         self._chance, self._rates = chance, rates
-        self._kinds: dict[Site, list[Kind]] = defaultdict(list)
+        self._kinds: dict[InjectionPoint, list[Kind]] = defaultdict(list)
         for kind in kinds:
-            self._kinds[kind.site].append(kind)
-        self._fitting: dict[tuple[Site, str, str], list[tuple[Kind, float]]] = {}
+            self._kinds[kind.point].append(kind)
+        self._fitting: dict[tuple[InjectionPoint, str, str], list[tuple[Kind, float]]] = {}
         self._calm = 0
         self.counts: Counter[str] = Counter()
         self.over = False
 
     @contextmanager
     def calm(self) -> Iterator[None]:
-        """No fault strikes meanwhile."""
+        """Inject no fault inside this context."""
         self._calm += 1
         try:
             yield
@@ -35,27 +35,27 @@ class Faults:
 
     @property
     def asleep(self) -> bool:
-        """Whether none can strike now."""
+        """Whether no fault can be injected now."""
         return self.over or self._calm > 0
 
-    def draw(self, site: Site, method: str = "", trait: str = "") -> Kind | None:
-        """The kind that strikes at this visit, if any. `trait`: what is started, a `build`, a `job` or a `gang`."""
-        if self.asleep or not self._chance.happens(self._rates[site]):
+    def draw(self, point: InjectionPoint, method: str = "", trait: str = "") -> Kind | None:
+        """Return the fault kind to inject at this visit, if any. `trait`: what is started, a `build`, a `job` or a `gang`."""
+        if self.asleep or not self._chance.happens(self._rates[point]):
             return None
-        fitting = self._fitting.get((site, method, trait))
+        fitting = self._fitting.get((point, method, trait))
         if fitting is None:
-            found = [kind for kind in self._kinds[site] if kind.fits(method, trait)]
-            fitting = self._fitting[site, method, trait] = [(kind, kind.weight) for kind in found]
+            found = [kind for kind in self._kinds[point] if kind.fits(method, trait)]
+            fitting = self._fitting[point, method, trait] = [(kind, kind.weight) for kind in found]
         return self._chance.weighted(fitting) if fitting else None
 
-    def strike(self, kind: Kind, moment: Moment) -> Any:
+    def inject(self, kind: Kind, context: FaultContext) -> Any:
         """Let it happen; counted when it took effect, also when it ends the work under way."""
         with self.calm():
             try:
-                return kind.strike(moment)
+                return kind.inject(context)
             finally:
-                if moment.struck:
+                if context.took_effect:
                     self.counts[kind.name] += 1
-                    moment.world.note(
-                        moment.server.name, f"fault {kind.name} {moment.method} {moment.key}".rstrip()
+                    context.world.note(
+                        context.server.name, f"fault {kind.name} {context.method} {context.key}".rstrip()
                     )

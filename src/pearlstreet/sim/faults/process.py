@@ -7,108 +7,108 @@ from typing import Any
 
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.sim.database import broken
-from pearlstreet.sim.ends import Crash
-from pearlstreet.sim.faults.kind import Moment
+from pearlstreet.sim.faults.kind import FaultContext
+from pearlstreet.sim.promises import Crash
 
 
-def crash_before_commit(moment: Moment) -> None:
+def crash_before_commit(context: FaultContext) -> None:
     """The process dies with everything of a transaction written and nothing committed."""
-    moment.struck = True
-    raise Crash(moment.server.name, "before a commit")
+    context.took_effect = True
+    raise Crash(context.server.name, "before a commit")
 
 
-def crash_after_commit(moment: Moment) -> None:
+def crash_after_commit(context: FaultContext) -> None:
     """The process dies when the transaction is safe and nobody has been told."""
-    moment.struck = True
-    raise Crash(moment.server.name, "after a commit")
+    context.took_effect = True
+    raise Crash(context.server.name, "after a commit")
 
 
-def crash_before_act(moment: Moment) -> Outcome[Any]:
+def crash_before_act(context: FaultContext) -> Outcome[Any]:
     """The process dies with a row leased, before the engine is asked."""
-    moment.struck = True
-    raise Crash(moment.server.name, f"before {moment.method}")
+    context.took_effect = True
+    raise Crash(context.server.name, f"before {context.method}")
 
 
-def crash_after_act(moment: Moment) -> Outcome[Any]:
+def crash_after_act(context: FaultContext) -> Outcome[Any]:
     """The process dies when the engine has done its part and nothing is written yet."""
-    moment.call()
-    moment.struck = True
-    raise Crash(moment.server.name, f"after {moment.method}")
+    context.call()
+    context.took_effect = True
+    raise Crash(context.server.name, f"after {context.method}")
 
 
-def disk_full(moment: Moment) -> None:
+def disk_full(context: FaultContext) -> None:
     """The disk of the database is full."""
-    moment.struck = True
+    context.took_effect = True
     raise broken(sqlite3.SQLITE_FULL, "database or disk is full")
 
 
-def disk_fails(moment: Moment) -> None:
+def disk_fails(context: FaultContext) -> None:
     """The disk of the database fails."""
-    moment.struck = True
+    context.took_effect = True
     raise broken(sqlite3.SQLITE_IOERR, "disk I/O error")
 
 
-def write_conflict(moment: Moment) -> None:
+def write_conflict(context: FaultContext) -> None:
     """Another process holds the database for too long: the write is rolled back."""
-    moment.struck = True
+    context.took_effect = True
     raise broken(sqlite3.SQLITE_BUSY, "database is locked")
 
 
-def commit_untold(moment: Moment) -> None:
+def commit_untold(context: FaultContext) -> None:
     """The commit is kept, and the answer says that it failed."""
-    moment.struck = True
+    context.took_effect = True
     raise broken(sqlite3.SQLITE_IOERR, "disk I/O error")
 
 
-def read_fails(moment: Moment) -> None:
+def read_fails(context: FaultContext) -> None:
     """A query is not answered."""
-    moment.struck = True
+    context.took_effect = True
     raise broken(sqlite3.SQLITE_BUSY, "database is locked")
 
 
-def hint_lost(moment: Moment) -> None:
+def hint_lost(context: FaultContext) -> None:
     """A loop is not woken."""
-    moment.struck = True
+    context.took_effect = True
 
 
-def hint_storm(moment: Moment) -> None:
+def hint_storm(context: FaultContext) -> None:
     """Every loop is woken for nothing, again and again."""
-    moment.server.wake_all()
-    moment.struck = True
+    context.server.wake_all()
+    context.took_effect = True
 
 
-def clock_jumps(moment: Moment) -> None:
+def clock_jumps(context: FaultContext) -> None:
     """The wall clock is set ahead: by seconds, or by hours after the machine slept."""
-    moment.world.time.set_wall(moment.world.luck.pick((2.0, 30.0, 130.0, 3700.0, 20_000.0)))
-    moment.struck = True
+    context.world.time.set_wall(context.world.luck.pick((2.0, 30.0, 130.0, 3700.0, 20_000.0)))
+    context.took_effect = True
 
 
-def clock_steps_back(moment: Moment) -> None:
+def clock_steps_back(context: FaultContext) -> None:
     """The wall clock is set back."""
-    moment.world.time.set_wall(-moment.world.luck.pick((0.5, 10.0, 130.0, 4000.0)))
-    moment.struck = True
+    context.world.time.set_wall(-context.world.luck.pick((0.5, 10.0, 130.0, 4000.0)))
+    context.took_effect = True
 
 
-def paused(moment: Moment) -> Outcome[Any]:
+def paused(context: FaultContext) -> Outcome[Any]:
     """The process stands still between acting and writing, past its leases; another server takes over meanwhile."""
-    answer = moment.call()
-    moment.struck = moment.world.take_over(moment.server)
+    answer = context.call()
+    context.took_effect = context.world.take_over(context.server)
     return answer
 
 
-def paused_before_write(moment: Moment) -> None:
+def paused_before_write(context: FaultContext) -> None:
     """The process stands still with a decision made and not yet written; another server takes over meanwhile."""
-    moment.struck = moment.world.take_over(moment.server)
+    context.took_effect = context.world.take_over(context.server)
 
 
-def lease_lost(moment: Moment) -> Outcome[Any]:
+def lease_lost(context: FaultContext) -> Outcome[Any]:
     """A call takes longer than the lease of its row."""
-    answer = moment.call()
-    moment.world.time.advance(moment.world.luck.between(121, 200))
-    moment.struck = True
+    answer = context.call()
+    context.world.time.advance(context.world.luck.between(121, 200))
+    context.took_effect = True
     return answer
 
 
-def second_server(moment: Moment) -> None:
+def second_server(context: FaultContext) -> None:
     """Another server works on the same database for a while."""
-    moment.struck = moment.world.contend()
+    context.took_effect = context.world.start_second_server()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.compute.engines.simulated import Fault
-from pearlstreet.sim.faults import engine, people, process
-from pearlstreet.sim.faults.kind import Kind, Site
+from pearlstreet.sim.faults import clients, engine, process
+from pearlstreet.sim.faults.kind import InjectionPoint, Kind
 
 _ACTS = frozenset({"start", "stop", "forget"})
 _ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})
@@ -16,13 +16,13 @@ _STARTED = frozenset({"start", "stop"})
 
 def _line(
     name: str,
-    strike: engine.Strike,
+    inject: engine.Injection,
     methods: frozenset[str],
     does: str,
     weight: float = 1.0,
     traits: str = "",
 ) -> Kind:
-    return Kind(name, Site.ENGINE, strike, does, methods, weight, frozenset(traits.split()))
+    return Kind(name, InjectionPoint.ENGINE, inject, does, methods, weight, frozenset(traits.split()))
 
 
 _own = engine.asked_of_engine
@@ -75,55 +75,88 @@ KINDS: tuple[Kind, ...] = (
         "devices are missing",
     ),
     # The machines
-    Kind("device_fails", Site.WORLD, engine.device_fails, "a device breaks"),
-    Kind("node_gone", Site.WORLD, engine.node_gone, "a machine fails"),
-    Kind("engine_forgets", Site.WORLD, engine.engine_forgets, "an attempt is gone without trace"),
-    Kind("task_killed", Site.WORLD, engine.task_killed, "a task is killed for memory"),
-    Kind("task_exits", Site.WORLD, engine.task_exits, "a task ends by itself"),
-    Kind("stuck_start", Site.WORLD, engine.stuck_start, "an attempt never gets to run"),
+    Kind("device_fails", InjectionPoint.WORLD, engine.device_fails, "a device breaks"),
+    Kind("node_gone", InjectionPoint.WORLD, engine.node_gone, "a machine fails"),
+    Kind("engine_forgets", InjectionPoint.WORLD, engine.engine_forgets, "an attempt is gone without trace"),
+    Kind("task_killed", InjectionPoint.WORLD, engine.task_killed, "a task is killed for memory"),
+    Kind("task_exits", InjectionPoint.WORLD, engine.task_exits, "a task ends by itself"),
+    Kind("stuck_start", InjectionPoint.WORLD, engine.stuck_start, "an attempt never gets to run"),
     _line("stuck_stop", engine.stuck_stop, frozenset({"stop"}), "an attempt does not die", 3),
     # The server's process
     Kind(
-        "crash_before_commit", Site.BEFORE_COMMIT, process.crash_before_commit, "the server dies uncommitted"
+        "crash_before_commit",
+        InjectionPoint.BEFORE_COMMIT,
+        process.crash_before_commit,
+        "the server dies uncommitted",
     ),
-    Kind("crash_after_commit", Site.AFTER_COMMIT, process.crash_after_commit, "the server dies unanswered"),
+    Kind(
+        "crash_after_commit",
+        InjectionPoint.AFTER_COMMIT,
+        process.crash_after_commit,
+        "the server dies unanswered",
+    ),
     _line("crash_before_act", process.crash_before_act, _ACTS, "the server dies before it acts"),
     _line("crash_after_act", process.crash_after_act, _ACTS, "the server dies before it writes"),
     _line("paused", process.paused, _CALLS, "the server stands still after a call, another takes over", 2),
-    Kind("paused_before_write", Site.BEFORE_WRITE, process.paused_before_write, "it does so before a write"),
-    Kind("plan_outdated", Site.BEFORE_WRITE, people.plan_outdated, "limits change under a plan", weight=3),
+    Kind(
+        "paused_before_write",
+        InjectionPoint.BEFORE_WRITE,
+        process.paused_before_write,
+        "it does so before a write",
+    ),
+    Kind(
+        "plan_outdated",
+        InjectionPoint.BEFORE_WRITE,
+        clients.plan_outdated,
+        "limits change under a plan",
+        weight=3,
+    ),
     _line("lease_lost", process.lease_lost, _CALLS, "a call outlasts its lease", 0.5),
-    Kind("second_server", Site.WORLD, process.second_server, "two servers contend"),
+    Kind("second_server", InjectionPoint.WORLD, process.second_server, "two servers contend"),
     # Its store, hints and clock
-    Kind("disk_full", Site.BEFORE_COMMIT, process.disk_full, "the database's disk is full"),
-    Kind("disk_fails", Site.BEFORE_COMMIT, process.disk_fails, "the database's disk fails"),
-    Kind("write_conflict", Site.BEFORE_WRITE, process.write_conflict, "a write meets another"),
-    Kind("commit_untold", Site.AFTER_COMMIT, process.commit_untold, "a kept commit is called failed"),
-    Kind("read_fails", Site.BEFORE_READ, process.read_fails, "a query fails"),
-    Kind("hint_lost", Site.HINT, process.hint_lost, "a loop is not woken"),
-    Kind("hint_storm", Site.WORLD, process.hint_storm, "every loop is woken for nothing"),
-    Kind("clock_jumps", Site.WORLD, process.clock_jumps, "the wall clock is set ahead", weight=0.5),
-    Kind("clock_steps_back", Site.WORLD, process.clock_steps_back, "the wall clock is set back", weight=0.5),
+    Kind("disk_full", InjectionPoint.BEFORE_COMMIT, process.disk_full, "the database's disk is full"),
+    Kind("disk_fails", InjectionPoint.BEFORE_COMMIT, process.disk_fails, "the database's disk fails"),
+    Kind("write_conflict", InjectionPoint.BEFORE_WRITE, process.write_conflict, "a write meets another"),
+    Kind(
+        "commit_untold", InjectionPoint.AFTER_COMMIT, process.commit_untold, "a kept commit is called failed"
+    ),
+    Kind("read_fails", InjectionPoint.BEFORE_READ, process.read_fails, "a query fails"),
+    Kind("hint_lost", InjectionPoint.HINT, process.hint_lost, "a loop is not woken"),
+    Kind("hint_storm", InjectionPoint.WORLD, process.hint_storm, "every loop is woken for nothing"),
+    Kind("clock_jumps", InjectionPoint.WORLD, process.clock_jumps, "the wall clock is set ahead", weight=0.5),
+    Kind(
+        "clock_steps_back",
+        InjectionPoint.WORLD,
+        process.clock_steps_back,
+        "the wall clock is set back",
+        weight=0.5,
+    ),
     # People
-    Kind("sent_twice", Site.CLIENT, people.sent_twice, "a request is repeated under its key"),
-    Kind("body_changed", Site.CLIENT, people.body_changed, "a key comes with another body", weight=0.5),
+    Kind("sent_twice", InjectionPoint.CLIENT, clients.sent_twice, "a request is repeated under its key"),
+    Kind(
+        "body_changed",
+        InjectionPoint.CLIENT,
+        clients.body_changed,
+        "a key comes with another body",
+        weight=0.5,
+    ),
     _line(
         "cancel_in_flight",
-        people.cancel_in_flight,
+        clients.cancel_in_flight,
         _START,
         "a job is cancelled while it starts",
         1,
         "job gang",
     ),
-    Kind("key_revoked", Site.WORLD, people.key_revoked, "a key is revoked"),
-    Kind("quota_cut", Site.WORLD, people.quota_cut, "a quota is cut"),
-    Kind("balance_gone", Site.WORLD, people.balance_gone, "the money is gone"),
-    Kind("price_change", Site.WORLD, people.price_change, "prices change", weight=0.5),
-    Kind("budget_hit", Site.WORLD, people.budget_hit, "a budget is reached", weight=0.5),
-    Kind("urgent_job", Site.WORLD, people.urgent_job, "a guarantee is claimed from borrowers"),
-    Kind("burst", Site.WORLD, people.burst, "a tenant submits a burst", weight=0.5),
-    Kind("node_drained", Site.WORLD, people.node_drained, "a node is drained"),
-    Kind("org_suspended", Site.WORLD, people.org_suspended, "a tenant is suspended", weight=0.5),
+    Kind("key_revoked", InjectionPoint.WORLD, clients.key_revoked, "a key is revoked"),
+    Kind("quota_cut", InjectionPoint.WORLD, clients.quota_cut, "a quota is cut"),
+    Kind("balance_gone", InjectionPoint.WORLD, clients.balance_gone, "the money is gone"),
+    Kind("price_change", InjectionPoint.WORLD, clients.price_change, "prices change", weight=0.5),
+    Kind("budget_hit", InjectionPoint.WORLD, clients.budget_hit, "a budget is reached", weight=0.5),
+    Kind("urgent_job", InjectionPoint.WORLD, clients.urgent_job, "a guarantee is claimed from borrowers"),
+    Kind("burst", InjectionPoint.WORLD, clients.burst, "a tenant submits a burst", weight=0.5),
+    Kind("node_drained", InjectionPoint.WORLD, clients.node_drained, "a node is drained"),
+    Kind("org_suspended", InjectionPoint.WORLD, clients.org_suspended, "a tenant is suspended", weight=0.5),
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}

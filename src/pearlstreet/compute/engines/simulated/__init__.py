@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pearlstreet.compute.engines.simulated.course import EXIT_CODE_VARIABLE, Habits
+from pearlstreet.compute.engines.simulated.attempt_timeline import EXIT_CODE_VARIABLE, Habits
 from pearlstreet.compute.engines.simulated.engine import SimulatedEngine
 from pearlstreet.compute.engines.simulated.faults import FAULTS, Fault, FaultPlan, FaultRule, parse_faults
 from pearlstreet.compute.engines.simulated.layout import nodes_from

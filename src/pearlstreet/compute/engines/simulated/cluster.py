@@ -21,10 +21,10 @@ from pearlstreet.compute.engines.protocol import (
     OutputFile,
     TaskState,
 )
-from pearlstreet.compute.engines.simulated import course as courses
-from pearlstreet.compute.engines.simulated import machines, story
-from pearlstreet.compute.engines.simulated.course import Course, Habits, Kept
-from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated import attempt_timeline as courses
+from pearlstreet.compute.engines.simulated import machines, synthetic_output
+from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Habits, Kept
+from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 from pearlstreet.compute.engines.simulated.memory import LATER_S, WHOLE_NODE, Attempt, Memory
 
 NODES_CACHED_US = 1_000_000
@@ -49,8 +49,8 @@ class Cluster:
         self._habits = habits or Habits()
         self._lock = threading.RLock()
         self._memory = Memory(rng.token_bytes(16), state_path)
-        self.dice = Dice(self._memory.seed)
-        self._machines = machines.Machines(nodes, self.dice)
+        self.random = KeyedRandom(self._memory.seed)
+        self._machines = machines.Machines(nodes, self.random)
         self._node_reports: tuple[int, tuple[NodeReport, ...]] | None = None
 
     @property
@@ -83,7 +83,7 @@ class Cluster:
             return Done(self._node_reports[1])
 
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
-        return self._start(order, lambda course: course)
+        return self._start(order, lambda timeline: timeline)
 
     def set_isolation(self, node: str, level: str) -> None:
         """Pretend from now on that a node isolates jobs like this."""
@@ -94,7 +94,7 @@ class Cluster:
     def start_partly(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         """Start only the first half of a gang (a fault)."""
         half = len(order.tasks) // 2
-        return self._start(order, lambda course: courses.stick(course, half))
+        return self._start(order, lambda timeline: courses.stick(timeline, half))
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
         with self._lock:
@@ -117,7 +117,7 @@ class Cluster:
             attempt = self._memory.attempts.get(attempt_id)
             if attempt is not None:
                 now_us = self.now_us()
-                bent = courses.stop(attempt.course, attempt_id, self.dice, now_us, grace_s, self._scale)
+                bent = courses.stop(attempt.timeline, attempt_id, self.random, now_us, grace_s, self._scale)
                 done = self._memory.bend(attempt, bent)
             elif attempt_id in self._memory.withdrawn:
                 done = Done(None)
@@ -134,7 +134,9 @@ class Cluster:
         if not 0 <= rank < len(attempt.kept.tasks):
             return Refused("unknown_task", text("Attempt {id} has no task {rank}", id=attempt_id, rank=rank))
         return Done(
-            story.read_log(attempt.kept, attempt.course, rank, self.dice, now_us, offset=offset, limit=limit)
+            synthetic_output.read_log(
+                attempt.kept, attempt.timeline, rank, self.random, now_us, offset=offset, limit=limit
+            )
         )
 
     def read_metrics(self, attempt_id: str, *, since_us: int) -> Outcome[Sequence[MetricSample]]:
@@ -144,8 +146,8 @@ class Cluster:
         if attempt is None:
             return _unknown_attempt(attempt_id)
         return Done(
-            story.read_metrics(
-                attempt.kept, attempt.course, self._machines.traits, self.dice, now_us, since_us=since_us
+            synthetic_output.read_metrics(
+                attempt.kept, attempt.timeline, self._machines.traits, self.random, now_us, since_us=since_us
             )
         )
 
@@ -199,19 +201,21 @@ class Cluster:
 
         return self._break(node, WHOLE_NODE, uses, text("Node {node} failed", node=node))
 
-    def change(self, attempt_id: str, bend: Callable[[Course, int], Course]) -> Outcome[None]:
+    def change(
+        self, attempt_id: str, bend: Callable[[AttemptTimeline, int], AttemptTimeline]
+    ) -> Outcome[None]:
         """Give an attempt whose work goes on another course, made from its own and the present moment (a fault)."""
         with self._lock:
             attempt = self._memory.live.get(attempt_id)
             if attempt is None:
                 return Done(None)
-            return self._memory.bend(attempt, bend(attempt.course, self.now_us()))
+            return self._memory.bend(attempt, bend(attempt.timeline, self.now_us()))
 
-    def living(self) -> list[tuple[Kept, Course]]:
+    def living(self) -> list[tuple[Kept, AttemptTimeline]]:
         """Attempts whose work is not over, with nothing in between that could lie: for whoever checks the center."""
         with self._lock:
             now_us = self.now_us()
-            return [(a.kept, a.course) for a in self._memory.live.values() if now_us < a.course.ends_us]
+            return [(a.kept, a.timeline) for a in self._memory.live.values() if now_us < a.timeline.ends_us]
 
     def repair(self) -> Outcome[None]:
         """Every broken device and node works again."""
@@ -230,7 +234,9 @@ class Cluster:
             broken = self._memory.break_part(node, index)
             return self._lose(uses, why) if isinstance(broken, Done) else broken
 
-    def _start(self, order: AttemptOrder, bend: Callable[[Course], Course]) -> Outcome[AttemptReport]:
+    def _start(
+        self, order: AttemptOrder, bend: Callable[[AttemptTimeline], AttemptTimeline]
+    ) -> Outcome[AttemptReport]:
         with self._lock:
             now_us = self.now_us()
             attempt = self._memory.attempts.get(order.attempt_id)
@@ -238,8 +244,8 @@ class Cluster:
                 refused = self._refusal(order)
                 if refused is not None:
                     return refused
-                course = bend(courses.plan(order, self.dice, self._habits, now_us, self._scale))
-                added = self._memory.add(courses.keep(order), course)
+                timeline = bend(courses.plan(order, self.random, self._habits, now_us, self._scale))
+                added = self._memory.add(courses.keep(order), timeline)
                 if not isinstance(added, Done):
                     return added
                 attempt = self._memory.attempts[order.attempt_id]
@@ -264,7 +270,7 @@ class Cluster:
     def _lose(self, hit: Callable[[Attempt], bool], why: Text) -> Outcome[None]:
         now_us = self.now_us()
         for attempt in [attempt for attempt in self._memory.live.values() if hit(attempt)]:
-            bent = self._memory.bend(attempt, courses.lose(attempt.course, now_us, why))
+            bent = self._memory.bend(attempt, courses.lose(attempt.timeline, now_us, why))
             if not isinstance(bent, Done):
                 return bent
         return self._memory.durable(None)

@@ -25,10 +25,10 @@ from pearlstreet.compute.engines.protocol import (
     TaskReport,
     TaskState,
 )
+from pearlstreet.compute.engines.simulated.attempt_timeline import Habits
 from pearlstreet.compute.engines.simulated.cluster import Cluster
-from pearlstreet.compute.engines.simulated.course import Habits
-from pearlstreet.compute.engines.simulated.dice import Dice
 from pearlstreet.compute.engines.simulated.faults import Fault, FaultBook, FaultPlan, FaultRule
+from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 T = TypeVar("T")
 _RETRY_S = 1.0
@@ -65,7 +65,7 @@ class SimulatedEngine:
             nodes, clock=clock, rng=rng, time_scale=time_scale, habits=habits, state_path=state_path
         )
         self._clock = clock
-        self._dice = Dice(self.cluster.dice.seed + b"faults")
+        self._dice = KeyedRandom(self.cluster.random.seed + b"faults")
         self._burst_left = 0
         self._orphans = 0
         self._told: dict[str, TaskState] = {}
@@ -96,13 +96,13 @@ class SimulatedEngine:
 
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         def act() -> Outcome[AttemptReport]:
-            if len(order.tasks) > 1 and self._strike(Fault.PARTIAL_GANG, "start", order.attempt_id):
+            if len(order.tasks) > 1 and self._draw_fault(Fault.PARTIAL_GANG, "start", order.attempt_id):
                 return self.cluster.start_partly(order)
             return self.cluster.start(order)
 
         # An engine tells of an attempt that it knows, also where it would refuse the order today.
         is_new = self.cluster.probe(order.attempt_id) == Done(None)
-        if is_new and self._strike(Fault.REFUSES, "start", order.attempt_id):
+        if is_new and self._draw_fault(Fault.REFUSES, "start", order.attempt_id):
             return Refused("refused_by_fault", text("The simulated engine refuses, as it was told to"))
         return self._call("start", order.attempt_id, act)
 
@@ -113,9 +113,9 @@ class SimulatedEngine:
         return answer
 
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
-        if self._strike(Fault.ORPHAN_APPEARS, "scan"):
+        if self._draw_fault(Fault.ORPHAN_APPEARS, "scan"):
             self._start_orphan()
-        if self._strike(Fault.SCAN_STALE, "scan"):
+        if self._draw_fault(Fault.SCAN_STALE, "scan"):
             return Done(self._last_scan)
         answer = self._call("scan", "", self.cluster.scan)
         if not isinstance(answer, Done):
@@ -123,7 +123,7 @@ class SimulatedEngine:
         reports = answer.value
         if self._faults.has(*_LYING):
             reports = [seen for report in reports if (seen := self._distort("scan", report)) is not None]
-        if self._strike(Fault.SCAN_TRUNCATED, "scan"):
+        if self._draw_fault(Fault.SCAN_TRUNCATED, "scan"):
             reports = reports[: len(reports) // 2]
         self._last_scan = reports
         return Done(reports)
@@ -132,7 +132,7 @@ class SimulatedEngine:
         return self._call("stop", attempt_id, lambda: self.cluster.stop(attempt_id, grace_s=grace_s))
 
     def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
-        rule = self._strike(Fault.LOG_REPEATS, "read_log", attempt_id)
+        rule = self._draw_fault(Fault.LOG_REPEATS, "read_log", attempt_id)
         if rule is not None:
             offset = max(0, offset - int(rule.size))
         return self._call(
@@ -165,7 +165,7 @@ class SimulatedEngine:
     def close(self) -> None:
         self.cluster.close()
 
-    def _strike(self, fault: Fault, method: str, key: str = "") -> FaultRule | None:
+    def _draw_fault(self, fault: Fault, method: str, key: str = "") -> FaultRule | None:
         if not self._faults.plan.rules:
             return None
         return self._faults.strikes(fault, method, key, self.cluster.now_us())
@@ -174,34 +174,34 @@ class SimulatedEngine:
         """One request over the line to the cluster, with what can happen to it on the way."""
         if not self._faults.plan.rules:
             return act()
-        if (slow := self._strike(Fault.SLOW, method, key)) is not None:
+        if (slow := self._draw_fault(Fault.SLOW, method, key)) is not None:
             self._clock.sleep(slow.size)
-        if self._burst_left <= 0 and (burst := self._strike(Fault.ERRORS, method, key)) is not None:
+        if self._burst_left <= 0 and (burst := self._draw_fault(Fault.ERRORS, method, key)) is not None:
             self._burst_left = int(burst.size)
         if self._burst_left > 0:
             self._burst_left -= 1
             return Retry(_RETRY_S, text("The simulated engine fails, as it was told to"))
-        if self._strike(Fault.REQUEST_LOST, method, key):
+        if self._draw_fault(Fault.REQUEST_LOST, method, key):
             return Unknown(text("The engine gave no answer"))
         answer = act()
-        if self._strike(Fault.DONE_TWICE, method, key):
+        if self._draw_fault(Fault.DONE_TWICE, method, key):
             answer = act()
-        if self._strike(Fault.ACK_LOST, method, key):
+        if self._draw_fault(Fault.ACK_LOST, method, key):
             return Unknown(text("The engine gave no answer"))
         return answer
 
     def _distort(self, method: str, report: AttemptReport) -> AttemptReport | None:
         attempt = report.attempt_id
-        if self._strike(Fault.ATTEMPT_VANISHES, method, attempt):
+        if self._draw_fault(Fault.ATTEMPT_VANISHES, method, attempt):
             self.cluster.vanish(attempt)
             return None
         told = self._told.get(attempt, TaskState.STARTING)
         self._told[attempt] = max(told, report.state, key=_STEPS.index)
-        if self._strike(Fault.WRONG_STATE, method, attempt):
+        if self._draw_fault(Fault.WRONG_STATE, method, attempt):
             return _claim(report, TaskState.STARTING)
-        if told is not TaskState.STARTING and self._strike(Fault.STATE_BACKWARDS, method, attempt):
+        if told is not TaskState.STARTING and self._draw_fault(Fault.STATE_BACKWARDS, method, attempt):
             return _claim(report, _STEPS[_STEPS.index(told) - 1])
-        rule = self._strike(Fault.CLOCK_OFF, method, attempt)
+        rule = self._draw_fault(Fault.CLOCK_OFF, method, attempt)
         return _shift(report, int(rule.size * US_PER_S)) if rule else report
 
     def _faulty_nodes(self, fault: Fault) -> list[NodeReport]:
@@ -210,12 +210,12 @@ class SimulatedEngine:
         answer = self.cluster.nodes()
         check(isinstance(answer, Done), "the cluster always knows its nodes")
         nodes = answer.value if isinstance(answer, Done) else ()
-        return [node for node in nodes if self._strike(fault, "nodes", node.name)]
+        return [node for node in nodes if self._draw_fault(fault, "nodes", node.name)]
 
     def _faulty_view(self, node: NodeReport) -> NodeReport | None:
-        if self._strike(Fault.NODE_FLAPS, "nodes", node.name):
+        if self._draw_fault(Fault.NODE_FLAPS, "nodes", node.name):
             return None
-        rule = self._strike(Fault.DEVICES_SHRINK, "nodes", node.name)
+        rule = self._draw_fault(Fault.DEVICES_SHRINK, "nodes", node.name)
         if rule is None:
             return node
         return replace(node, devices=node.devices[: max(0, len(node.devices) - int(rule.size))])

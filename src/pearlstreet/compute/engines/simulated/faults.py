@@ -11,7 +11,7 @@ from enum import StrEnum
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
-from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 
 class Fault(StrEnum):
@@ -155,9 +155,9 @@ def parse_faults(spec: str) -> FaultPlan:
 class FaultBook:
     """Decides call by call whether a fault strikes; the same plan, seed and calls give the same faults."""
 
-    def __init__(self, plan: FaultPlan, dice: Dice, now_us: int) -> None:
+    def __init__(self, plan: FaultPlan, random: KeyedRandom, now_us: int) -> None:
         self.plan = plan
-        self._dice = dice
+        self._dice = random
         self._set_us = now_us
         self._lock = threading.Lock()
         self._seen: Counter[int] = Counter()

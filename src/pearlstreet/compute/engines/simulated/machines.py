@@ -9,11 +9,11 @@ from dataclasses import replace
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines import orders
 from pearlstreet.compute.engines.protocol import DeviceReport, NodeReport
-from pearlstreet.compute.engines.simulated import story
-from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated import synthetic_output
+from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 from pearlstreet.compute.engines.simulated.layout import IDLE_POWER_SHARE
 from pearlstreet.compute.engines.simulated.memory import WHOLE_NODE, Attempt
-from pearlstreet.compute.engines.simulated.story import DeviceTraits
+from pearlstreet.compute.engines.simulated.synthetic_output import DeviceTraits
 from pearlstreet.compute.hardware.isolation import SIMULATED
 
 _Place = tuple[str, int]
@@ -22,10 +22,10 @@ _Place = tuple[str, int]
 class Machines:
     """The nodes of a cluster. A node's report is made anew only when what runs or is broken on it changes."""
 
-    def __init__(self, nodes: Sequence[NodeReport], dice: Dice) -> None:
+    def __init__(self, nodes: Sequence[NodeReport], random: KeyedRandom) -> None:
         self.by_name = {node.name: replace(node, isolation=node.isolation or SIMULATED) for node in nodes}
         self.traits: Mapping[_Place, DeviceTraits] = dict(_traits(nodes))
-        self._dice = dice
+        self._dice = random
         self._cache: dict[str, tuple[object, NodeReport]] = {}
 
     def set_isolation(self, name: str, level: str) -> None:
@@ -37,7 +37,7 @@ class Machines:
         """Every node as it is now, in order."""
         running: dict[str, list[tuple[Attempt, int]]] = defaultdict(list)
         for attempt in live:
-            if attempt.course.starts_us <= now_us < attempt.course.ends_us:
+            if attempt.timeline.starts_us <= now_us < attempt.timeline.ends_us:
                 for task in attempt.kept.tasks:
                     running[task.node].append((attempt, task.rank))
         failed: dict[str, set[int]] = defaultdict(set)
@@ -71,7 +71,7 @@ class Machines:
         use: dict[int, tuple[float, float]] = {}
         for attempt, rank in running:
             task = attempt.kept.tasks[rank]
-            percent = story.device_use_percent(self._dice, attempt.kept.attempt_id, rank)
+            percent = synthetic_output.device_use_percent(self._dice, attempt.kept.attempt_id, rank)
             for grant in task.devices:
                 trait = self.traits.get((task.node, grant.index))
                 if trait is not None:
@@ -88,7 +88,7 @@ def double_grants(attempts: Collection[Attempt], traits: Mapping[_Place, DeviceT
     """Devices of which attempts together held more than the whole at some moment."""
     moments: dict[_Place, list[tuple[int, float, str]]] = defaultdict(list)
     for attempt in attempts:
-        begin_us, end_us = attempt.course.accepted_us, attempt.course.ends_us
+        begin_us, end_us = attempt.timeline.accepted_us, attempt.timeline.ends_us
         for task in attempt.kept.tasks:
             for grant in task.devices:
                 trait = traits.get((task.node, grant.index))
@@ -122,7 +122,7 @@ def _busy_device(device: DeviceReport, use: tuple[float, float] | None) -> Devic
     return replace(
         device,
         utilization_percent=round(percent, 1),
-        memory_used_gib=round(device.memory_gib * share * story.DEVICE_MEMORY_SHARE, 2),
+        memory_used_gib=round(device.memory_gib * share * synthetic_output.DEVICE_MEMORY_SHARE, 2),
         temperature_c=round(34 + 0.4 * percent, 1),
         power_w=power_w,
     )

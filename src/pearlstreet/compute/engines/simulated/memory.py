@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pearlstreet.base.outcome import Done, Outcome, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.protocol import AttemptReport
-from pearlstreet.compute.engines.simulated import course as courses
-from pearlstreet.compute.engines.simulated.course import Course, Kept
+from pearlstreet.compute.engines.simulated import attempt_timeline as courses
+from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Kept
 from pearlstreet.compute.engines.simulated.journal import VERSION, Journal
 
 COMPACT_SLACK_LINES = 2000
@@ -23,19 +23,19 @@ T = TypeVar("T")
 class Attempt:
     """One attempt the cluster remembers, and the last report made of it."""
 
-    __slots__ = ("course", "kept", "report", "valid_until_us")
+    __slots__ = ("kept", "report", "timeline", "valid_until_us")
 
-    def __init__(self, kept: Kept, course: Course) -> None:
+    def __init__(self, kept: Kept, timeline: AttemptTimeline) -> None:
         self.kept = kept
-        self.course = course
+        self.timeline = timeline
         self.report: AttemptReport | None = None
         self.valid_until_us = -1
 
     def report_at(self, now_us: int) -> AttemptReport:
         """As seen at `now_us`; made anew only when something in it has changed."""
         if self.report is None or now_us >= self.valid_until_us:
-            self.report = courses.report(self.kept, self.course, now_us)
-            self.valid_until_us = courses.valid_until_us(self.course, now_us)
+            self.report = courses.report(self.kept, self.timeline, now_us)
+            self.valid_until_us = courses.valid_until_us(self.timeline, now_us)
         return self.report
 
 
@@ -60,23 +60,23 @@ class Memory:
         if self._journal is not None:
             self._restore(self._journal)
 
-    def add(self, kept: Kept, course: Course) -> Outcome[None]:
+    def add(self, kept: Kept, timeline: AttemptTimeline) -> Outcome[None]:
         """Take up a new attempt. On file, but only `durable` makes it safe from power loss."""
 
         def take() -> None:
-            self.attempts[kept.attempt_id] = self.live[kept.attempt_id] = Attempt(kept, course)
+            self.attempts[kept.attempt_id] = self.live[kept.attempt_id] = Attempt(kept, timeline)
 
-        return self._write({"op": "start", **courses.to_json(kept, course)}, take)
+        return self._write({"op": "start", **courses.to_json(kept, timeline)}, take)
 
-    def bend(self, attempt: Attempt, course: Course) -> Outcome[None]:
+    def bend(self, attempt: Attempt, timeline: AttemptTimeline) -> Outcome[None]:
         """Give an attempt another course."""
 
         def take() -> None:
-            attempt.course, attempt.report = course, None
+            attempt.timeline, attempt.report = timeline, None
 
-        if course == attempt.course:
+        if timeline == attempt.timeline:
             return Done(None)
-        record = {"op": "bend", "id": attempt.kept.attempt_id, "course": courses.course_to_json(course)}
+        record = {"op": "bend", "id": attempt.kept.attempt_id, "course": courses.timeline_to_json(timeline)}
         return self._write(record, take)
 
     def withdraw(self, attempt_id: str) -> Outcome[None]:
@@ -107,7 +107,7 @@ class Memory:
 
     def note_ended(self, attempts: list[Attempt], now_us: int) -> None:
         """Keep the moment at which ends were first told, lest a clock that is set back un-ends them after a restart."""
-        over = [attempt for attempt in attempts if now_us >= attempt.course.ends_us]
+        over = [attempt for attempt in attempts if now_us >= attempt.timeline.ends_us]
         told = [attempt for attempt in over if self.live.pop(attempt.kept.attempt_id, None) is not None]
         if told:
             self._write({"op": "now", "us": now_us}, lambda: None)
@@ -146,18 +146,18 @@ class Memory:
         self.live = {
             name: attempt
             for name, attempt in self.attempts.items()
-            if self.newest_us < attempt.course.ends_us
+            if self.newest_us < attempt.timeline.ends_us
         }
         self._compact_if_due()
 
     def _replay(self, record: Mapping[str, Any]) -> None:
         match record["op"]:
             case "start":
-                kept, course = courses.from_json(record)
-                self.attempts[kept.attempt_id] = Attempt(kept, course)
-                self.newest_us = max(self.newest_us, course.accepted_us)
+                kept, timeline = courses.from_json(record)
+                self.attempts[kept.attempt_id] = Attempt(kept, timeline)
+                self.newest_us = max(self.newest_us, timeline.accepted_us)
             case "bend":
-                self.attempts[record["id"]].course = courses.course_from_json(record["course"])
+                self.attempts[record["id"]].timeline = courses.timeline_from_json(record["course"])
             case "withdraw":
                 self.withdrawn.add(record["id"])
             case "forget":
@@ -185,7 +185,7 @@ class Memory:
         yield {"op": "seed", "version": VERSION, "seed": self.seed.hex()}
         yield {"op": "now", "us": self.newest_us}
         for attempt in self.attempts.values():
-            yield {"op": "start", **courses.to_json(attempt.kept, attempt.course)}
+            yield {"op": "start", **courses.to_json(attempt.kept, attempt.timeline)}
         for name in sorted(self.withdrawn):
             yield {"op": "withdraw", "id": name}
         for node, index in sorted(self.broken):

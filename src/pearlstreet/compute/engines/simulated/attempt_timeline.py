@@ -20,7 +20,7 @@ from pearlstreet.compute.engines.protocol import (
     TaskReport,
     TaskState,
 )
-from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 EXIT_CODE_VARIABLE = "PEARL_SIMULATE_EXIT_CODE"
 EXIT_CODE_VARIABLES = (EXIT_CODE_VARIABLE, "SIMULATE_EXIT_CODE")
@@ -60,7 +60,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class AttemptTimeline:
     """When an attempt starts and ends, and how. Moments are the clock's, in microseconds."""
 
     accepted_us: int
@@ -84,17 +84,19 @@ def keep(order: AttemptOrder) -> Kept:
     return Kept(order.attempt_id, order.tasks, order.limits.log_bytes)
 
 
-def plan(order: AttemptOrder, dice: Dice, habits: Habits, now_us: int, scale: float) -> Course:
+def plan(
+    order: AttemptOrder, random: KeyedRandom, habits: Habits, now_us: int, scale: float
+) -> AttemptTimeline:
     """The course of an attempt accepted now; every length is divided by `scale`."""
     attempt = order.attempt_id
-    length_s = _length_s(order, dice, habits)
+    length_s = _length_s(order, random, habits)
     code = _exit_code(order)
-    if code is None and order.purpose == "job" and dice.uniform(attempt, "fails") < habits.failure_share:
-        code = 1 if dice.uniform(attempt, "code") < 0.8 else 137
-        length_s *= dice.between(0.05, 1.0, attempt, "fails at")
-    starts_us = now_us + _us(dice.between(*habits.start_latency_s, attempt, "latency"), scale)
-    rank = int(dice.uniform(attempt, "rank") * len(order.tasks)) if code else 0
-    course = Course(
+    if code is None and order.purpose == "job" and random.uniform(attempt, "fails") < habits.failure_share:
+        code = 1 if random.uniform(attempt, "code") < 0.8 else 137
+        length_s *= random.between(0.05, 1.0, attempt, "fails at")
+    starts_us = now_us + _us(random.between(*habits.start_latency_s, attempt, "latency"), scale)
+    rank = int(random.uniform(attempt, "rank") * len(order.tasks)) if code else 0
+    timeline = AttemptTimeline(
         accepted_us=now_us,
         starts_us=starts_us,
         planned_us=_us(length_s, scale),
@@ -106,75 +108,81 @@ def plan(order: AttemptOrder, dice: Dice, habits: Habits, now_us: int, scale: fl
     limit_s = order.limits.time_s
     if limit_s is not None and length_s > limit_s:
         return replace(
-            _terminated(course, starts_us + _us(limit_s, scale), order.limits.grace_s, attempt, dice, scale),
+            _terminated(
+                timeline, starts_us + _us(limit_s, scale), order.limits.grace_s, attempt, random, scale
+            ),
             reason=EndReason.TIME_LIMIT,
         )
-    return course
+    return timeline
 
 
-def stop(course: Course, attempt_id: str, dice: Dice, now_us: int, grace_s: float, scale: float) -> Course:
+def stop(
+    timeline: AttemptTimeline, attempt_id: str, random: KeyedRandom, now_us: int, grace_s: float, scale: float
+) -> AttemptTimeline:
     """The course after somebody asks, now, for an end within `grace_s`. A later request can only bring it forward."""
-    if now_us >= course.ends_us:
-        return course
-    if now_us < course.starts_us:
+    if now_us >= timeline.ends_us:
+        return timeline
+    if now_us < timeline.starts_us:
         return replace(
-            course, ends_us=now_us, reason=EndReason.STOPPED, exit_code=None, signal=None, stop_asked=True
+            timeline, ends_us=now_us, reason=EndReason.STOPPED, exit_code=None, signal=None, stop_asked=True
         )
-    bent = _terminated(course, now_us, grace_s, attempt_id, dice, scale)
-    if bent.ends_us >= course.ends_us:
-        bent = course
+    bent = _terminated(timeline, now_us, grace_s, attempt_id, random, scale)
+    if bent.ends_us >= timeline.ends_us:
+        bent = timeline
     return replace(bent, reason=EndReason.STOPPED, stop_asked=True)
 
 
-def lose(course: Course, now_us: int, why: Text) -> Course:
+def lose(timeline: AttemptTimeline, now_us: int, why: Text) -> AttemptTimeline:
     """The course after a machine or device failed now: not the user's doing."""
-    if now_us >= course.ends_us:
-        return course
+    if now_us >= timeline.ends_us:
+        return timeline
     return replace(
-        course, ends_us=now_us, reason=EndReason.ENGINE_LOST, exit_code=None, signal=None, message=why
+        timeline, ends_us=now_us, reason=EndReason.ENGINE_LOST, exit_code=None, signal=None, message=why
     )
 
 
-def stick(course: Course, ranks: int) -> Course:
+def stick(timeline: AttemptTimeline, ranks: int) -> AttemptTimeline:
     """The course of a gang of which only `ranks` tasks ever start: it waits for the others until it is stopped."""
-    return replace(course, runs_ranks=ranks, ends_us=NEVER_US)
+    return replace(timeline, runs_ranks=ranks, ends_us=NEVER_US)
 
 
-def report(kept: Kept, course: Course, now_us: int) -> AttemptReport:
+def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
     """The attempt as seen at `now_us`."""
-    ended = now_us >= course.ends_us
-    tasks = tuple(_task(task, course, now_us) for task in kept.tasks)
+    ended = now_us >= timeline.ends_us
+    tasks = tuple(_task(task, timeline, now_us) for task in kept.tasks)
     if ended:
         state = TaskState.EXITED
     elif all(task.state is TaskState.RUNNING for task in tasks):
         state = TaskState.RUNNING
     else:
         state = TaskState.STARTING
-    started = course.starts_us if now_us >= course.starts_us and course.starts_us < course.ends_us else None
+    started = (
+        timeline.starts_us if now_us >= timeline.starts_us and timeline.starts_us < timeline.ends_us else None
+    )
     return AttemptReport(
         attempt_id=kept.attempt_id,
         state=state,
         tasks=tasks,
-        started_us=started if course.runs_ranks is None else None,
-        ended_us=course.ends_us if ended else None,
-        end_reason=course.reason if ended else None,
-        exit_code=_attempt_code(course) if ended else None,
-        message=course.message if ended else None,
+        started_us=started if timeline.runs_ranks is None else None,
+        ended_us=timeline.ends_us if ended else None,
+        end_reason=timeline.reason if ended else None,
+        exit_code=_attempt_code(timeline) if ended else None,
+        message=timeline.message if ended else None,
         wall="simulated",
     )
 
 
-def valid_until_us(course: Course, now_us: int) -> int:
+def valid_until_us(timeline: AttemptTimeline, now_us: int) -> int:
     """Until when a report made at `now_us` stays true."""
-    if now_us >= course.ends_us:
+    if now_us >= timeline.ends_us:
         return NEVER_US
-    if now_us < course.starts_us:
-        return min(course.starts_us, course.ends_us)
-    step = (now_us - course.starts_us) // READING_EVERY_US + 1
-    return min(course.starts_us + step * READING_EVERY_US, course.ends_us)
+    if now_us < timeline.starts_us:
+        return min(timeline.starts_us, timeline.ends_us)
+    step = (now_us - timeline.starts_us) // READING_EVERY_US + 1
+    return min(timeline.starts_us + step * READING_EVERY_US, timeline.ends_us)
 
 
-def to_json(kept: Kept, course: Course) -> dict[str, Any]:
+def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, Any]:
     """For the journal."""
     return {
         "id": kept.attempt_id,
@@ -189,95 +197,95 @@ def to_json(kept: Kept, course: Course) -> dict[str, Any]:
             for t in kept.tasks
         ],
         "log_bytes": kept.log_bytes,
-        "course": course_to_json(course),
+        "course": timeline_to_json(timeline),
     }
 
 
-def from_json(value: Mapping[str, Any]) -> tuple[Kept, Course]:
+def from_json(value: Mapping[str, Any]) -> tuple[Kept, AttemptTimeline]:
     """What `to_json` wrote."""
     tasks = tuple(
         TaskOrder(rank, node, cpus, memory_gib, tuple(DeviceGrant(*grant) for grant in grants))
         for rank, node, cpus, memory_gib, grants in value["tasks"]
     )
     kept = Kept(value["id"], tasks, value["log_bytes"])
-    return kept, course_from_json(value["course"])
+    return kept, timeline_from_json(value["course"])
 
 
-def course_to_json(course: Course) -> dict[str, Any]:
+def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
     """For the journal: only what differs from the defaults."""
     value: dict[str, Any] = {
-        "at": [course.accepted_us, course.starts_us, course.planned_us, course.ends_us],
-        "reason": course.reason.value,
+        "at": [timeline.accepted_us, timeline.starts_us, timeline.planned_us, timeline.ends_us],
+        "reason": timeline.reason.value,
     }
     for name, usual in (("exit_code", 0), ("signal", None), ("failing_rank", 0), ("runs_ranks", None)):
-        if getattr(course, name) != usual:
-            value[name] = getattr(course, name)
-    if course.stop_asked:
+        if getattr(timeline, name) != usual:
+            value[name] = getattr(timeline, name)
+    if timeline.stop_asked:
         value["stop_asked"] = True
-    if course.message is not None:
-        value["message"] = course.message.to_json()
+    if timeline.message is not None:
+        value["message"] = timeline.message.to_json()
     return value
 
 
-def course_from_json(value: Mapping[str, Any]) -> Course:
-    """What `course_to_json` wrote."""
+def timeline_from_json(value: Mapping[str, Any]) -> AttemptTimeline:
+    """What `timeline_to_json` wrote."""
     rest = {name: item for name, item in value.items() if name not in ("at", "reason", "message")}
     message = texts.from_json(value["message"]) if "message" in value else None
     accepted_us, starts_us, planned_us, ends_us = value["at"]
-    return Course(
+    return AttemptTimeline(
         accepted_us, starts_us, planned_us, ends_us, EndReason(value["reason"]), message=message, **rest
     )
 
 
-def _task(order: TaskOrder, course: Course, now_us: int) -> TaskReport:
-    ever_starts = course.starts_us < course.ends_us and (
-        course.runs_ranks is None or order.rank < course.runs_ranks
+def _task(order: TaskOrder, timeline: AttemptTimeline, now_us: int) -> TaskReport:
+    ever_starts = timeline.starts_us < timeline.ends_us and (
+        timeline.runs_ranks is None or order.rank < timeline.runs_ranks
     )
-    ended = now_us >= course.ends_us
-    if not ever_starts or now_us < course.starts_us:
+    ended = now_us >= timeline.ends_us
+    if not ever_starts or now_us < timeline.starts_us:
         if ended:
-            return TaskReport(order.rank, TaskState.EXITED, ended_us=course.ends_us)
+            return TaskReport(order.rank, TaskState.EXITED, ended_us=timeline.ends_us)
         return TaskReport(order.rank, TaskState.STARTING)
-    until_us = course.ends_us
+    until_us = timeline.ends_us
     if not ended:
-        until_us = course.starts_us + (now_us - course.starts_us) // READING_EVERY_US * READING_EVERY_US
-    cpu_s = round(order.cpus * CPU_LOAD * (until_us - course.starts_us) / US_PER_S, 3)
-    code, signal_ = _task_end(order.rank, course) if ended else (None, None)
+        until_us = timeline.starts_us + (now_us - timeline.starts_us) // READING_EVERY_US * READING_EVERY_US
+    cpu_s = round(order.cpus * CPU_LOAD * (until_us - timeline.starts_us) / US_PER_S, 3)
+    code, signal_ = _task_end(order.rank, timeline) if ended else (None, None)
     return TaskReport(
         rank=order.rank,
         state=TaskState.EXITED if ended else TaskState.RUNNING,
         exit_code=code,
         signal=signal_,
-        started_us=course.starts_us,
-        ended_us=course.ends_us if ended else None,
+        started_us=timeline.starts_us,
+        ended_us=timeline.ends_us if ended else None,
         cpu_s=cpu_s,
         memory_peak_gib=round(order.memory_gib * MEMORY_SHARE, 3),
     )
 
 
-def _task_end(rank: int, course: Course) -> tuple[int | None, int | None]:
+def _task_end(rank: int, timeline: AttemptTimeline) -> tuple[int | None, int | None]:
     """Exit code as a shell gives it (128 + signal), and the signal."""
-    code = _attempt_code(course)
-    if course.exit_code and rank != course.failing_rank:
+    code = _attempt_code(timeline)
+    if timeline.exit_code and rank != timeline.failing_rank:
         code = 128 + signal.SIGTERM
     by_signal = code is not None and 128 < code <= 128 + signal.NSIG
     return code, code - 128 if code is not None and by_signal else None
 
 
-def _attempt_code(course: Course) -> int | None:
-    return 128 + course.signal if course.signal else course.exit_code
+def _attempt_code(timeline: AttemptTimeline) -> int | None:
+    return 128 + timeline.signal if timeline.signal else timeline.exit_code
 
 
 def _terminated(
-    course: Course, at_us: int, grace_s: float, attempt_id: str, dice: Dice, scale: float
-) -> Course:
+    timeline: AttemptTimeline, at_us: int, grace_s: float, attempt_id: str, random: KeyedRandom, scale: float
+) -> AttemptTimeline:
     """SIGTERM at `at_us`, SIGKILL `grace_s` later; a few programs ignore the first."""
-    reaction_s = dice.between(0.05, 1.5, attempt_id, "reaction")
-    if dice.uniform(attempt_id, "ignores") < IGNORES_SIGTERM_SHARE:
+    reaction_s = random.between(0.05, 1.5, attempt_id, "reaction")
+    if random.uniform(attempt_id, "ignores") < IGNORES_SIGTERM_SHARE:
         reaction_s = math.inf
     killed = reaction_s > grace_s
     return replace(
-        course,
+        timeline,
         ends_us=at_us + _us(min(reaction_s, max(0.0, grace_s)), scale),
         exit_code=None,
         signal=int(signal.SIGKILL if killed else signal.SIGTERM),
@@ -285,12 +293,12 @@ def _terminated(
     )
 
 
-def _length_s(order: AttemptOrder, dice: Dice, habits: Habits) -> float:
+def _length_s(order: AttemptOrder, random: KeyedRandom, habits: Habits) -> float:
     if order.simulate_s is not None:
         return max(SHORTEST_S, order.simulate_s)
     if order.purpose != "job":
         return PREPARATION_S
-    drawn = habits.median_s * math.exp(habits.spread * dice.normal(order.attempt_id, "length"))
+    drawn = habits.median_s * math.exp(habits.spread * random.normal(order.attempt_id, "length"))
     return min(max(drawn, habits.shortest_s), habits.longest_s)
 
 

@@ -8,7 +8,7 @@ from statistics import NormalDist
 _NORMAL = NormalDist()
 
 
-class Dice:
+class KeyedRandom:
     """Replayable draws: the same seed and key always give the same answer, in any thread and after any restart."""
 
     def __init__(self, seed: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The line between a server and the machines: every call of the engine passes here, and faults strike here."""
+"""Engine proxy with fault injection: every call that a simulated server makes to its engine passes through here."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from pearlstreet.compute.engines.protocol import (
     NodeReport,
     OutputFile,
 )
-from pearlstreet.sim.faults.kind import Moment, Site
+from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
 
 if TYPE_CHECKING:
     from pearlstreet.sim.server import Server
     from pearlstreet.sim.world import World
 
 T = TypeVar("T")
-TOLD_MAX = 4
+REPORTS_KEPT = 4
 OUTPUT = "result.txt"
 
 
 @dataclass(slots=True)
-class Wire:
-    """What is on its way between servers and machines, and outlives any server."""
+class InFlight:
+    """Requests and reports in flight between servers and machines; they outlive any server."""
 
-    told: dict[str, list[AttemptReport]] = field(default_factory=dict)
-    """Attempt → reports of it, each of another state than the one before."""
+    reports: dict[str, list[AttemptReport]] = field(default_factory=dict)
+    """Latest reports by attempt id, consecutive ones with different states."""
     jobs: dict[str, str] = field(default_factory=dict)
-    """Attempt → its job, by the orders."""
-    lied: set[str] = field(default_factory=set)
-    """Attempts of which something untrue was told."""
+    """Job id by attempt id, from the start orders."""
+    misreported: set[str] = field(default_factory=set)
+    """Ids of attempts about which a fault reported something untrue."""
     forgotten: set[str] = field(default_factory=set)
-    """Attempts whose traces the machines have lost or were asked to drop: a late request would start them."""
+    """Ids of attempts that the machines no longer remember; a late start request would run them again."""
     delayed: list[tuple[float, str, str, Callable[[], Outcome[Any]]]] = field(default_factory=list)
-    """(when it arrives, what it is, its attempt, how it is done)."""
+    """Delayed requests: (arrival in s, method, attempt id, call that delivers it)."""
 
     def delay(self, due_s: float, method: str, key: str, act: Callable[[], Outcome[Any]]) -> None:
-        """Have a request arrive later."""
+        """Deliver a request at `due_s` instead of now."""
         self.delayed.append((due_s, method, key, act))
 
     def arrived(self, now_s: float) -> list[tuple[str, str, Outcome[Any]]]:
-        """Do what has arrived by now."""
+        """Deliver the requests that are due and return (method, attempt id, answer) of each."""
         due = sorted((item for item in self.delayed if item[0] <= now_s), key=lambda item: item[0])
         self.delayed = [item for item in self.delayed if item[0] > now_s]
         return [(method, key, act()) for _, method, key, act in due]
 
-    def heard(self, report: AttemptReport) -> None:
-        """Keep a report, so that it can arrive again."""
-        told = self.told.setdefault(report.attempt_id, [])
-        if not told or told[-1].state is not report.state:
-            told.append(report)
-            del told[:-TOLD_MAX]
+    def remember_report(self, report: AttemptReport) -> None:
+        """Keep a report so that a fault can deliver it again."""
+        reports = self.reports.setdefault(report.attempt_id, [])
+        if not reports or reports[-1].state is not report.state:
+            reports.append(report)
+            del reports[:-REPORTS_KEPT]
 
 
-class Line:
-    """The engine as one server sees it."""
+class FaultyEngine:
+    """The engine as one server sees it: the simulated engine behind injected faults."""
 
     def __init__(self, world: World, server: Server) -> None:
         self._world, self._server = world, server
@@ -82,14 +82,14 @@ class Line:
         trait = "build"
         if order.purpose == "job":
             trait = "gang" if len(order.tasks) > 1 else "job"
-            self._world.wire.jobs[order.attempt_id] = order.job_id
+            self._world.in_flight.jobs[order.attempt_id] = order.job_id
             self._world.checker.starts.ordered(order)
         return self._call("start", order.attempt_id, lambda: self._engine.start(order), order, trait)
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
         answer = self._call("probe", attempt_id, lambda: self._engine.probe(attempt_id))
         if isinstance(answer, Done) and answer.value is not None:
-            self._world.wire.heard(answer.value)
+            self._world.in_flight.remember_report(answer.value)
         return answer
 
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
@@ -128,7 +128,7 @@ class Line:
         return self._call("delete_work", attempt_id, lambda: self._engine.delete_work(attempt_id))
 
     def forget(self, attempt_id: str) -> Outcome[None]:
-        self._world.wire.forgotten.add(attempt_id)
+        self._world.in_flight.forgotten.add(attempt_id)
         return self._call("forget", attempt_id, lambda: self._engine.forget(attempt_id))
 
     def close(self) -> None:
@@ -138,21 +138,21 @@ class Line:
         self, method: str, key: str, act: Callable[[], Outcome[T]], subject: Any = None, trait: str = ""
     ) -> Outcome[T]:
         world = self._world
-        world.meanwhile(self._server)
-        kind = world.faults.draw(Site.ENGINE, method, trait)
+        world.interleave(self._server)
+        kind = world.faults.draw(InjectionPoint.ENGINE, method, trait)
         if kind is None:
             answer = act()
         else:
-            moment = Moment(world, self._server, method, key, act, subject)
-            answer = world.faults.strike(kind, moment)
-            if method == "probe" and moment.struck:
-                world.wire.lied.add(key)
+            context = FaultContext(world, self._server, method, key, act, subject)
+            answer = world.faults.inject(kind, context)
+            if method == "probe" and context.took_effect:
+                world.in_flight.misreported.add(key)
         if method in ("start", "stop", "forget"):
             world.note(self._server.name, f"{method} {key}: {type(answer).__name__}")
-        world.meanwhile(self._server)
+        world.interleave(self._server)
         return answer
 
 
 def leaves_output(attempt_id: str) -> bool:
-    """A few attempts leave a file."""
+    """Whether the attempt leaves an output file: 100 of 256 do, decided by the id."""
     return hashlib.blake2b(attempt_id.encode(), digest_size=1).digest()[0] < 100

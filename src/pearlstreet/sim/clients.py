@@ -33,9 +33,9 @@ from pearlstreet.ledger.pricing import PriceRule
 from pearlstreet.ledger.statement import statement
 from pearlstreet.ledger.topups import correct, top_up
 from pearlstreet.sim.chance import Chance
-from pearlstreet.sim.ends import Crash, must
-from pearlstreet.sim.faults.kind import Moment, Site
+from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
 from pearlstreet.sim.jobs import draw_job
+from pearlstreet.sim.promises import Crash, must
 from pearlstreet.store.core import Store
 from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
 from pearlstreet.tenancy import keys, orgs, users
@@ -95,7 +95,7 @@ class Tenant:
         return [job for job in self.jobs if job not in self.ended]
 
 
-class People:
+class Clients:
     """Everybody outside the server."""
 
     def __init__(self, world: World) -> None:
@@ -104,7 +104,7 @@ class People:
         self._number = 0
         self.tenants: list[Tenant] = []
 
-    def move_in(self) -> None:
+    def create_tenants(self) -> None:
         """Make the tenants, with money."""
         store = self.world.door.store
         for slug in SLUGS[: self.world.scenario.tenants]:
@@ -156,7 +156,7 @@ class People:
 
     def cancel_attempt(self, attempt_id: str) -> bool:
         """Cancel the job of an attempt through the door, whoever's it is."""
-        job = self.world.wire.jobs.get(attempt_id, "")
+        job = self.world.in_flight.jobs.get(attempt_id, "")
         tenant = next((one for one in self.tenants if job in one.jobs), None)
         if tenant is None:
             return False
@@ -221,7 +221,7 @@ class People:
             return self._tolerant(lambda: orgs.suspend_org(store, SYSTEM, tenant.slug))
         return self._tolerant(lambda: orgs.resume_org(store, SYSTEM, tenant.slug))
 
-    def make_up(self) -> None:
+    def reconcile_answers(self) -> None:
         """Undo what people did to each other; with `forgives`, quotas and money too."""
         store = self.world.door.store
         for node in self.world.nodes:
@@ -276,9 +276,9 @@ class People:
     def _send(self, tenant: Tenant, request: Request, *, as_center: bool = False) -> None:
         """Send a request under its key; what is answered is remembered, and an answer that is lost, too."""
         world, server = self.world, self.world.door
-        kind = world.faults.draw(Site.CLIENT)
+        kind = world.faults.draw(InjectionPoint.CLIENT)
         if kind is not None:
-            world.faults.strike(kind, Moment(world, server, request.what, subject=request))
+            world.faults.inject(kind, FaultContext(world, server, request.what, subject=request))
         try:
             answer = self._sent(tenant, request, request.body, as_center)
         except (Crash, Unavailable):
@@ -378,10 +378,10 @@ class People:
     def _reads_only_its_own(self, tenant: Tenant, actor: Actor, server: Server) -> None:
         """What a tenant is shown is its own, and what is another's is not there for it."""
         rows = self.world.memory.raw.execute
-        for line in statement(server.store, actor, tenant.org_id):
-            of = rows("SELECT org_id FROM ledger_transactions WHERE id = ?", (line.tx_id,)).fetchone()
+        for proxy in statement(server.store, actor, tenant.org_id):
+            of = rows("SELECT org_id FROM ledger_transactions WHERE id = ?", (proxy.tx_id,)).fetchone()
             must(
-                of == (tenant.org_id,), "a tenant reads only its own", f"{tenant.slug}: {line.tx_id} of {of}"
+                of == (tenant.org_id,), "a tenant reads only its own", f"{tenant.slug}: {proxy.tx_id} of {of}"
             )
         for view in list_jobs(server.store, actor, JobFilter()):
             must(view.org_id == tenant.org_id, "a tenant reads only its own", f"{tenant.slug}: {view.id}")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.engines.protocol import EndReason, LogChunk, MetricSample, TaskOrder
-from pearlstreet.compute.engines.simulated.course import (
+from pearlstreet.compute.engines.simulated.attempt_timeline import (
     CPU_LOAD,
     MEMORY_SHARE,
     SHORTEST_S,
-    Course,
+    AttemptTimeline,
     Kept,
 )
-from pearlstreet.compute.engines.simulated.dice import Dice
+from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 SAMPLES_AT_MOST = 2000
 """One answer of metrics; the caller reads on from the last sample."""
@@ -41,11 +41,18 @@ class DeviceTraits:
 
 
 def read_log(
-    kept: Kept, course: Course, rank: int, dice: Dice, now_us: int, *, offset: int, limit: int
+    kept: Kept,
+    timeline: AttemptTimeline,
+    rank: int,
+    random: KeyedRandom,
+    now_us: int,
+    *,
+    offset: int,
+    limit: int,
 ) -> LogChunk:
     """Bytes of a task's log as of `now_us`; offsets count every byte ever written."""
-    written = _Log(kept, course, rank, dice, now_us)
-    ended = now_us >= course.ends_us
+    written = _Log(kept, timeline, rank, random, now_us)
+    ended = now_us >= timeline.ends_us
     dropped = 0
     offset = max(0, offset)
     if written.total > kept.log_bytes:
@@ -61,47 +68,51 @@ def read_log(
 
 def read_metrics(
     kept: Kept,
-    course: Course,
+    timeline: AttemptTimeline,
     traits: Mapping[tuple[str, int], DeviceTraits],
-    dice: Dice,
+    random: KeyedRandom,
     now_us: int,
     *,
     since_us: int,
 ) -> list[MetricSample]:
     """Samples after `since_us` up to `now_us`, oldest first, at most SAMPLES_AT_MOST."""
-    if course.starts_us >= course.ends_us or course.runs_ranks is not None:
+    if timeline.starts_us >= timeline.ends_us or timeline.runs_ranks is not None:
         return []
-    every_us = max(US_PER_S, min(10 * US_PER_S, course.planned_us // 20))
-    until_us = min(now_us, course.ends_us)
-    at_us = course.starts_us + max(0, (since_us - course.starts_us) // every_us + 1) * every_us
-    if since_us < course.starts_us:
-        at_us = course.starts_us
+    every_us = max(US_PER_S, min(10 * US_PER_S, timeline.planned_us // 20))
+    until_us = min(now_us, timeline.ends_us)
+    at_us = timeline.starts_us + max(0, (since_us - timeline.starts_us) // every_us + 1) * every_us
+    if since_us < timeline.starts_us:
+        at_us = timeline.starts_us
     samples: list[MetricSample] = []
     while at_us <= until_us and len(samples) < SAMPLES_AT_MOST:
-        samples.extend(_use(kept, task, traits, dice, at_us) for task in kept.tasks)
-        samples.append(MetricSample(at_us, 0, "user", _progress(kept, course, dice, at_us)))
+        samples.extend(_use(kept, task, traits, random, at_us) for task in kept.tasks)
+        samples.append(MetricSample(at_us, 0, "user", _progress(kept, timeline, random, at_us)))
         at_us += every_us
     return samples
 
 
-def device_use_percent(dice: Dice, attempt_id: str, rank: int, moment: object = "") -> float:
+def device_use_percent(random: KeyedRandom, attempt_id: str, rank: int, moment: object = "") -> float:
     """How busy an attempt keeps its devices: a level of its own, with a little noise from moment to moment."""
-    level = dice.between(70.0, 96.0, attempt_id, "level")
-    return round(level + dice.between(-3.0, 3.0, attempt_id, rank, moment), 1)
+    level = random.between(70.0, 96.0, attempt_id, "level")
+    return round(level + random.between(-3.0, 3.0, attempt_id, rank, moment), 1)
 
 
 class _Log:
     """One task's log as of a moment: a head, step lines of one length, and a last line once it has ended."""
 
-    def __init__(self, kept: Kept, course: Course, rank: int, dice: Dice, now_us: int) -> None:
-        self._kept, self._course, self._rank, self._dice = kept, course, rank, dice
-        runs = course.starts_us < course.ends_us and (course.runs_ranks is None or rank < course.runs_ranks)
-        started = runs and now_us >= course.starts_us
-        self._every_us = max(US_PER_S // 10, min(30 * US_PER_S, course.planned_us // 200))
+    def __init__(
+        self, kept: Kept, timeline: AttemptTimeline, rank: int, random: KeyedRandom, now_us: int
+    ) -> None:
+        self._kept, self._course, self._rank, self._dice = kept, timeline, rank, random
+        runs = timeline.starts_us < timeline.ends_us and (
+            timeline.runs_ranks is None or rank < timeline.runs_ranks
+        )
+        started = runs and now_us >= timeline.starts_us
+        self._every_us = max(US_PER_S // 10, min(30 * US_PER_S, timeline.planned_us // 200))
         self._head = self._head_bytes() if started else b""
-        until_us = min(now_us, course.ends_us)
-        self._lines = (until_us - course.starts_us) // self._every_us if started else 0
-        self._last = self._last_bytes() if started and now_us >= course.ends_us else b""
+        until_us = min(now_us, timeline.ends_us)
+        self._lines = (until_us - timeline.starts_us) // self._every_us if started else 0
+        self._last = self._last_bytes() if started and now_us >= timeline.ends_us else b""
         self._steps_end = len(self._head) + self._lines * _STEP_BYTES
         self.total = self._steps_end + len(self._last)
 
@@ -140,23 +151,23 @@ class _Log:
         ).encode()
 
     def _last_bytes(self) -> bytes:
-        course = self._course
-        if course.signal == signal.SIGKILL or course.reason is EndReason.ENGINE_LOST:
+        timeline = self._course
+        if timeline.signal == signal.SIGKILL or timeline.reason is EndReason.ENGINE_LOST:
             return b""
-        if course.signal or (course.exit_code and self._rank != course.failing_rank):
+        if timeline.signal or (timeline.exit_code and self._rank != timeline.failing_rank):
             return b"SIGTERM received: checkpoint written, stopping\n"
-        if course.exit_code:
+        if timeline.exit_code:
             which = int(self._dice.uniform(self._kept.attempt_id, "failure") * len(_FAILURES))
             return f"{_FAILURES[which]}\n".encode()
-        seconds = (course.ends_us - course.starts_us) / US_PER_S
+        seconds = (timeline.ends_us - timeline.starts_us) / US_PER_S
         return f"finished after {seconds:.1f} s\n".encode()
 
 
-def _progress(kept: Kept, course: Course, dice: Dice, at_us: int) -> dict[str, float]:
-    done = (at_us - course.starts_us) / max(course.planned_us, int(SHORTEST_S * US_PER_S))
-    noise = dice.between(-0.02, 0.02, kept.attempt_id, "noise", at_us)
+def _progress(kept: Kept, timeline: AttemptTimeline, random: KeyedRandom, at_us: int) -> dict[str, float]:
+    done = (at_us - timeline.starts_us) / max(timeline.planned_us, int(SHORTEST_S * US_PER_S))
+    noise = random.between(-0.02, 0.02, kept.attempt_id, "noise", at_us)
     devices = sum(max(1, len(task.devices)) for task in kept.tasks)
-    rate = dice.between(40.0, 400.0, kept.attempt_id, "rate") * min(devices, 2000)
+    rate = random.between(40.0, 400.0, kept.attempt_id, "rate") * min(devices, 2000)
     return {
         "step": float(round(done * 1000)),
         "loss": round(1.6 + 9.0 / (1 + 25 * max(0.0, done)) + noise, 4),
@@ -165,20 +176,28 @@ def _progress(kept: Kept, course: Course, dice: Dice, at_us: int) -> dict[str, f
 
 
 def _use(
-    kept: Kept, task: TaskOrder, traits: Mapping[tuple[str, int], DeviceTraits], dice: Dice, at_us: int
+    kept: Kept,
+    task: TaskOrder,
+    traits: Mapping[tuple[str, int], DeviceTraits],
+    random: KeyedRandom,
+    at_us: int,
 ) -> MetricSample:
     values = {
         "cpu_percent": round(task.cpus * CPU_LOAD * 100, 1),
         "memory_gib": round(task.memory_gib * MEMORY_SHARE, 3),
     }
-    values.update(_device_values(kept, task, traits, dice, at_us))
+    values.update(_device_values(kept, task, traits, random, at_us))
     return MetricSample(at_us, task.rank, "use", values)
 
 
 def _device_values(
-    kept: Kept, task: TaskOrder, traits: Mapping[tuple[str, int], DeviceTraits], dice: Dice, at_us: int
+    kept: Kept,
+    task: TaskOrder,
+    traits: Mapping[tuple[str, int], DeviceTraits],
+    random: KeyedRandom,
+    at_us: int,
 ) -> Iterator[tuple[str, float]]:
-    use = device_use_percent(dice, kept.attempt_id, task.rank, at_us)
+    use = device_use_percent(random, kept.attempt_id, task.rank, at_us)
     for grant in task.devices:
         trait = traits.get((task.node, grant.index))
         if trait is None:
