@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -493,6 +494,99 @@ def test_a_row_that_takes_long_does_not_hold_up_those_that_come_later(
     finally:
         over.set()
     assert done.acquire(timeout=30)
+
+
+class GatedLanes:
+    """A loop of two lanes whose steps begin and end when the test says."""
+
+    name, interval_s, hints, lanes = "gated", 3600.0, ("new",), 2
+
+    def __init__(self) -> None:
+        self.begun: queue.Queue[threading.Event] = queue.Queue()
+
+    def step(self, store: Store) -> bool:
+        gate = threading.Event()
+        self.begun.put(gate)
+        assert gate.wait(60)
+        return False
+
+
+def test_a_hint_that_one_lane_took_up_is_not_lost_to_another(
+    sqlite_store: Store, running: list[LoopRunner]
+) -> None:
+    store, gated = with_things(sqlite_store), GatedLanes()
+    runner = LoopRunner(store, [gated])
+    running.append(runner)
+    runner.start()
+    first, second = gated.begun.get(timeout=30), gated.begun.get(timeout=30)
+    gates = [second]
+    try:
+        first.set()
+        store.write(lambda tx: tx.hint("new"))
+        gates.append(gated.begun.get(timeout=30))  # it may work for long on what it found
+        second.set()
+        gates.append(gated.begun.get(timeout=30))  # the hint came after the second lane had read
+    finally:
+        for gate in gates:
+            gate.set()
+
+
+@dataclass
+class CountedSteps:
+    """The loop, with a signal for each step that found nothing more to do."""
+
+    loop: RowLoop[Row, int, int]
+    at_rest: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def __post_init__(self) -> None:
+        self.name, self.interval_s = self.loop.name, self.loop.interval_s
+        self.hints, self.lanes = self.loop.hints, self.loop.lanes
+
+    def step(self, store: Store) -> bool:
+        more = self.loop.step(store)
+        if not more:
+            self.at_rest.release()
+        return more
+
+
+def test_rows_left_alone_because_their_account_fills_the_lanes_are_taken_when_one_of_them_ends(
+    sqlite_store: Store, running: list[LoopRunner]
+) -> None:
+    store = with_things(sqlite_store)
+    begun, done = threading.Semaphore(0), threading.Semaphore(0)
+    gates = {1: threading.Event(), 2: threading.Event()}
+
+    def act(value: int) -> int:
+        begun.release()
+        assert value not in gates or gates[value].wait(60)
+        return value
+
+    def apply(tx: Tx, row_id: str, token: str, row: Row, decision: int, outcome: int) -> int | None:
+        done.release()
+        return None
+
+    counted = CountedSteps(_loop(act, apply=apply, lanes=3, batch=2, hints=("new",), interval_s=3600))
+    runner = LoopRunner(store, [counted])
+    running.append(runner)
+    runner.start()
+    try:
+        for _ in range(3):
+            assert counted.at_rest.acquire(timeout=30)
+        for value in gates:
+            store.write(
+                lambda tx, value=value: (add(tx, f"slow{value}", value=value, due_us=0), tx.hint("new"))
+            )
+            assert begun.acquire(timeout=30)
+        while counted.at_rest.acquire(timeout=0.2):  # whoever woke beside the two sleeps again
+            pass
+        store.write(lambda tx: (add(tx, "small", value=3, due_us=0), tx.hint("new")))
+        assert counted.at_rest.acquire(timeout=30), "the third lane leaves the account's row alone"
+        gates[1].set()
+        for _ in range(2):
+            assert done.acquire(timeout=30), "the lane that ended takes it"
+    finally:
+        for gate in gates.values():
+            gate.set()
 
 
 def test_a_busy_loop_rests_as_long_as_it_ran(sqlite_store: Store) -> None:

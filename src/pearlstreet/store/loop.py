@@ -70,21 +70,31 @@ class AccountsAtWork:
     """Account → rows in work."""
     lanes: Tally[str] = field(default_factory=Tally)
     """Account → lanes that work on some of its rows."""
+    withheld: set[str] = field(default_factory=set)
+    """Accounts whose rows a lane left alone because other lanes work on theirs: due rows of them may be waiting."""
 
     def begin(self, accounts: Mapping[str, int]) -> None:
         """A lane took rows (account → how many). The caller holds the lock."""
         self.rows += Tally(accounts)
         self.lanes += Tally(dict.fromkeys(accounts, 1))
 
-    def end(self, accounts: Mapping[str, int]) -> None:
-        """The lane is done with them."""
+    def end(self, accounts: Mapping[str, int]) -> bool:
+        """The lane is done with them; True when another lane left rows of one of them alone meanwhile.
+
+        That lane sleeps and its hint is spent, so the rows are for the lane that ended to take.
+        """
         with self.lock:
             self.rows -= Tally(accounts)
             self.lanes -= Tally(dict.fromkeys(accounts, 1))
+            freed = self.withheld & accounts.keys()
+            self.withheld -= freed
+            return bool(freed)
 
-    def in_lanes(self, count: int) -> list[str]:
-        """Accounts with rows in at least so many lanes."""
-        return [account for account, lanes in self.lanes.items() if lanes >= count]
+    def withhold(self, count: int) -> Sequence[str]:
+        """Accounts with rows in at least `count` lanes, which get no further lane. The caller holds the lock."""
+        full = [account for account, lanes in self.lanes.items() if lanes >= count]
+        self.withheld.update(full)
+        return full
 
 
 @dataclass(frozen=True)
@@ -128,11 +138,12 @@ class RowLoop(Generic[C, D, O]):
             )
             accounts = Tally(chosen[row_id] for row_id in ids)
             self._at_work.begin(accounts)
+        withheld = False
         try:
             self._work(store, token, ids, until_us)
         finally:
-            self._at_work.end(accounts)
-        return len(chosen) == self.batch
+            withheld = self._at_work.end(accounts)
+        return withheld or len(chosen) == self.batch
 
     def _work(self, store: Store, token: str, ids: Sequence[str], until_us: int) -> None:
         found = self._load(store, token, ids)
@@ -153,7 +164,7 @@ class RowLoop(Generic[C, D, O]):
         any_due = sa.select(self.table.c.id).where(*leases.due(tx, self.table), *self.conditions).limit(1)
         if tx.scalar(any_due) is None:
             return {}
-        full = self._at_work.in_lanes(self.lanes - 1) if self.lanes > 1 else ()
+        full = self._at_work.withhold(self.lanes - 1) if self.lanes > 1 else ()
         return leases.choose_rows(
             tx,
             self.table,
@@ -388,16 +399,18 @@ class LoopRunner:
     def __init__(self, store: Store, loops: Sequence[Loop]) -> None:
         self._store = store
         self._stopping = threading.Event()
-        self._wakes = {loop.name: threading.Event() for loop in loops}
+        # An event for each lane: one that all share would be cleared by a lane that begins a step just before another
+        # one, whose step did not see the new rows, goes to sleep.
+        self._wakes = {loop.name: [threading.Event() for _ in range(_lanes(loop))] for loop in loops}
         self._loops = loops
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start every loop."""
         for loop in self._loops:
-            for topic in loop.hints:
-                self._store.hints.listen(topic, self._wakes[loop.name].set)
-            for lane in range(getattr(loop, "lanes", 1)):
+            for lane, wake in enumerate(self._wakes[loop.name]):
+                for topic in loop.hints:
+                    self._store.hints.listen(topic, wake.set)
                 name = f"loop-{loop.name}" + (f"-{lane}" if lane else "")
                 thread = threading.Thread(target=self._run, args=(loop, lane), name=name, daemon=True)
                 self._threads.append(thread)
@@ -406,14 +419,15 @@ class LoopRunner:
     def stop(self, timeout_s: float = 20) -> None:
         """Let every loop finish its step, then end."""
         self._stopping.set()
-        for wake in self._wakes.values():
-            wake.set()
+        for wakes in self._wakes.values():
+            for wake in wakes:
+                wake.set()
         ends_at = self._store.clock.monotonic_s() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, ends_at - self._store.clock.monotonic_s()))
 
     def _run(self, loop: Loop, lane: int) -> None:
-        wake = self._wakes[loop.name]
+        wake = self._wakes[loop.name][lane]
         failures = 0
         while not self._stopping.is_set():
             wake.clear()
@@ -433,3 +447,8 @@ class LoopRunner:
                 self._stopping.wait(min(rest_s, REST_MAX_S))
             if not more:
                 wake.wait(loop.interval_s * (lane + 1))
+
+
+def _lanes(loop: Loop) -> int:
+    """How many steps of the loop the runner lets go on at once."""
+    return int(getattr(loop, "lanes", 1))
