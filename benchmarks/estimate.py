@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.estimate import measured
-from pearlstreet.compute.estimate.asking import estimate_training
 from pearlstreet.compute.estimate.devices import device, find
+from pearlstreet.compute.estimate.estimators import estimate_training
 from pearlstreet.compute.estimate.model import Training
 from pearlstreet.compute.estimate.shapes import architecture
 from pearlstreet.compute.hardware.catalogue import catalogue

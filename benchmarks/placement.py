@@ -21,10 +21,10 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling import kernels
+from pearlstreet.compute.scheduling.capacity import ALL, request_needs
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.desk import Desk, Seat
+from pearlstreet.compute.scheduling.online_placer import Desk, Seat
 from pearlstreet.compute.scheduling.placement.fragmentation import Fragmentation
-from pearlstreet.compute.scheduling.room import ALL, request_needs
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
 
 MODELS = (("h100-80g", 81_920, 0.99), ("a100-80g", 81_920, 0.31), ("910b-64g", 65_536, 0.32))

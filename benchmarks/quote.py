@@ -16,7 +16,7 @@ from statistics import median
 
 from pearlstreet.compute.engines.simulated import nodes_from
 from pearlstreet.compute.estimate import building
-from pearlstreet.compute.estimate.asking import Band, estimate_training
+from pearlstreet.compute.estimate.estimators import Band, estimate_training
 from pearlstreet.compute.estimate.learning import NOTHING
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.spec.model import JobSpec
@@ -34,11 +34,11 @@ from pearlstreet.compute.scheduling.rows import (
 )
 from pearlstreet.ledger.pricing import PriceRule, PriceVersion
 from pearlstreet.quotes.candidates import candidates
-from pearlstreet.quotes.completing import read_draft
 from pearlstreet.quotes.estimating import Background, Unfit, estimate
 from pearlstreet.quotes.model import Energy, Start, Wanted, Workload
+from pearlstreet.quotes.offer_spec import read_draft
 from pearlstreet.quotes.offers import Terms, make_offers
-from pearlstreet.quotes.starting import Asker, expected_start
+from pearlstreet.quotes.start_estimate import Asker, expected_start
 
 NOW_US = 1_700_000_000_000_000
 PRICES = PriceVersion("price", 1, 0, "UTC", "", (

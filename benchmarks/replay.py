@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pearlstreet.cli.side_by_side import chosen
+from pearlstreet.cli.parallel_replay import chosen
 from pearlstreet.compute.replay.cases import Case, play
 from pearlstreet.compute.replay.clusters import Cluster, one_pool, plain_node, read_cluster
 from pearlstreet.compute.replay.measures import measure

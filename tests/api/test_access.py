@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from pearlstreet.api.app import all_routes, create_api
-from pearlstreet.api.door import Door, RouteFacts, Tied
+from pearlstreet.api.routing import Door, RouteFacts, Tied
 from pearlstreet.tenancy.scopes import (
     EVERYONE,
     OPERATOR_ROLES,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pearlstreet.console.shared import PIECES_MAX, current, rights, shared
+from pearlstreet.console.fragment_cache import PIECES_MAX, current, rights, shared
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
@@ -77,7 +77,7 @@ def test_a_current_piece_is_made_again_after_anything_was_done(sqlite_store: Sto
 
 def test_all_who_ask_at_once_wait_for_one_maker(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pearlstreet.console.shared.CURRENT_S", 3600.0
+        "pearlstreet.console.fragment_cache.CURRENT_S", 3600.0
     )  # who is late on a busy machine is no other
     begun, go, found = threading.Event(), threading.Event(), list[str]()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pearlstreet.app.keeping import restore_backup
+from pearlstreet.app.backup_commands import restore_backup
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.money import parse_yuan

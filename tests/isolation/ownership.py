@@ -11,11 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
-from pearlstreet.closing.erasing import ERASED
-from pearlstreet.closing.tables import closings
 from pearlstreet.compute.jobs.tables import attempts, windows
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.ledger import tables as books
+from pearlstreet.offboarding.erasure import ERASED
+from pearlstreet.offboarding.tables import closings
 from pearlstreet.store.tables import audit, idempotency, loop_failures, metadata
 from pearlstreet.tenancy import tables as people
 from pearlstreet.tenancy.notices import tables as notices

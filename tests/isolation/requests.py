@@ -14,7 +14,7 @@ import httpx
 import pypdf
 
 from pearlstreet.api.app import PREFIX, all_routes
-from pearlstreet.api.door import RouteFacts
+from pearlstreet.api.routing import RouteFacts
 from tests.isolation.tenants import Tenant
 
 READS = [route for route in all_routes() if route.method == "GET" and not route.public]

@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.closing.tables import closings
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.storage.levels import change_level
@@ -21,6 +20,7 @@ from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.ledger.spans import append_span
+from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes.calibrating import recipe_key
 from pearlstreet.quotes.tables import lessons
 from pearlstreet.store.core import Tx

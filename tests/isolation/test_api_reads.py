@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pearlstreet.api.door import RouteFacts
+from pearlstreet.api.routing import RouteFacts
 from pearlstreet.tenancy.scopes import ORG_ROLES, OrgRole
 from tests.isolation.requests import READS, Request, requests_of, text_of
 from tests.isolation.world import Isolation, leaked

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pearlstreet.api.door import RouteFacts
+from pearlstreet.api.routing import RouteFacts
 from pearlstreet.app import wiring
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.web import create_web

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pearlstreet.api.door import RouteFacts
+from pearlstreet.api.routing import RouteFacts
 from pearlstreet.app.web import create_web
 from pearlstreet.console.page import Page
 from pearlstreet.console.registry import PAGES

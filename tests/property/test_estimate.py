@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.unit.estimate.test_file import KINDS, table
 
 from pearlstreet.compute.estimate import building
-from pearlstreet.compute.estimate.asking import estimate_serving, estimate_training
 from pearlstreet.compute.estimate.constants import constants
+from pearlstreet.compute.estimate.estimators import estimate_serving, estimate_training
 from pearlstreet.compute.estimate.layouts import enumerate_layouts
 from pearlstreet.compute.estimate.memory import memory
 from pearlstreet.compute.estimate.memory_points import DEFAULT

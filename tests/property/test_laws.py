@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping
 
 import pytest
-from tests.property import test_desk, test_elasticity, test_neighbours, test_planner, test_waiting
+from tests.property import test_online_placer, test_elasticity, test_neighbours, test_planner, test_waiting
 from tests.property.dice import Law, Thrown
 from tests.property.machines import CASES
 
 LAWS: Mapping[str, Law] = {
     **test_planner.LAWS,
     **test_waiting.LAWS,
-    **test_desk.LAWS,
+    **test_online_placer.LAWS,
     **test_neighbours.LAWS,
     **test_elasticity.LAWS,
 }

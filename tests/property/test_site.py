@@ -16,7 +16,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import DeviceUse, RunningAttempt, TaskUse, WaitingJob
-from pearlstreet.compute.scheduling.site import Site
+from pearlstreet.compute.scheduling.topology_cache import Site
 
 
 def started(placement: Placement, job: WaitingJob, now_us: int) -> RunningAttempt:

@@ -14,7 +14,6 @@ from fastapi import FastAPI, Request, Response
 from starlette.routing import compile_path
 
 from pearlstreet.api import problem
-from pearlstreet.api.door import Door, RouteFacts, in_thread
 from pearlstreet.api.log_streams import LogStreams
 from pearlstreet.api.middleware import Around, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
@@ -53,6 +52,7 @@ from pearlstreet.api.routes import (
     what_ifs,
     windows,
 )
+from pearlstreet.api.routing import Door, RouteFacts, in_thread
 from pearlstreet.center import Center
 
 PREFIX = "/api/v1"

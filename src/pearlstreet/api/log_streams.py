@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from pearlstreet.api.door import in_thread
+from pearlstreet.api.routing import in_thread
 from pearlstreet.center import Center
 from pearlstreet.compute.engines.protocol import LogChunk
 from pearlstreet.compute.jobs.follow import LogPosition, read_positions

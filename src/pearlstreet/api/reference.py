@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pearlstreet.api.app import DOORS, PREFIX
-from pearlstreet.api.door import Door, RouteFacts, Tied
 from pearlstreet.api.paging import LIMIT_MAX
 from pearlstreet.api.problem import TITLES, MethodNotAllowed
 from pearlstreet.api.reading import BODY_LIMIT_BYTES
 from pearlstreet.api.routes import system
+from pearlstreet.api.routing import Door, RouteFacts, Tied
 from pearlstreet.base import errors
 from pearlstreet.base.errors import PearlError
 from pearlstreet.tenancy.scopes import OPERATOR_ROLES, ORG_ROLES, PROJECT_SCOPES, SCOPES

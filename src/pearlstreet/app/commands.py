@@ -93,8 +93,8 @@ def up(
 
 
 def _serve(settings: Any, busy: bool, as_json: bool) -> None:
+    from pearlstreet.app.demo_load import keep_busy
     from pearlstreet.app.serve import serve
-    from pearlstreet.app.world import keep_busy
 
     report = os.environ.pop("PEARL_READY_FD", None)
 
@@ -268,7 +268,7 @@ def backup(
     with_key: Annotated[bool, typer.Option("--with-key", help="Put the encryption key in as well")] = False,
 ) -> None:
     """Copy a center (running or not) into one checked file."""
-    from pearlstreet.app.keeping import make_backup
+    from pearlstreet.app.backup_commands import make_backup
     from pearlstreet.app.settings import load_settings
 
     report = make_backup(load_settings(data, {}), file, with_key=with_key)
@@ -285,7 +285,7 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the data folder")] = False,
 ) -> None:
     """Bring a center back from a backup and prove its books on the copy."""
-    from pearlstreet.app.keeping import restore_backup
+    from pearlstreet.app.backup_commands import restore_backup
     from pearlstreet.app.settings import load_settings
 
     settings = load_settings(data, {})

@@ -143,7 +143,7 @@ def _operator(data: Path, url: str, duty: str) -> str:
     if duty in keys and _works(url, keys[duty], "/me"):
         return keys[duty]
     if duty == "security":
-        from pearlstreet.app.keeping import recover_security
+        from pearlstreet.app.backup_commands import recover_security
 
         key = recover_security(data)
     else:

@@ -9,7 +9,7 @@ from pearlstreet.cli.main import HOMES, Homes, make_app, run, wanted
 
 ROOMS: Homes = {
     "pearlstreet.app.commands": ("up", "down", "backup", "restore", "demo"),
-    "pearlstreet.app.offline": ("offline",),
+    "pearlstreet.app.recovery_commands": ("offline",),
     "pearlstreet.sim.commands": ("sim",),
 }
 """By name: a command loads its own module alone, and nothing may import the simulator."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pearlstreet.closing import tables as closing_tables
 from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
 from pearlstreet.energy import tables as energy_tables
 from pearlstreet.ledger import tables as ledger_tables
+from pearlstreet.offboarding import tables as closing_tables
 from pearlstreet.quotes import tables as quote_tables
 from pearlstreet.store import tables as store_tables
 from pearlstreet.tenancy import tables as tenancy_tables

@@ -23,7 +23,6 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center, Rates
-from pearlstreet.closing.loop import closing_loop
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.resuming import resume
@@ -32,12 +31,13 @@ from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
+from pearlstreet.offboarding.loop import closing_loop
 from pearlstreet.quotes.calibrating import calibration_loop
 from pearlstreet.store import leases
-from pearlstreet.store.alone import keep_alone
 from pearlstreet.store.backup import copy_database
 from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
+from pearlstreet.store.instance_lock import keep_alone
 from pearlstreet.store.keyring import unlock
 from pearlstreet.store.loop import Loop
 from pearlstreet.store.migrations import head, migrate, outdated

@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from pearlstreet.base.units import format_bytes
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, show_json, show_lines, table, time_cell
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 backups = typer.Typer(help="Backups that the center makes itself: list, make.", no_args_is_help=True)

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import done, facts, show_json, show_lines, table
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 billing = typer.Typer(help="Names and rules on invoices: buyer, seller, credit limit.", no_args_is_help=True)

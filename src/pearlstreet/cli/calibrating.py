@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import confirm, done, show_lines, table
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 calibration = typer.Typer(

@@ -13,8 +13,8 @@ from pearlstreet.base.days import format_days, parse_day, split_runs
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_figure, format_runs
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, facts, out, say, show_json, table, time_cell, warn, who
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 energy = typer.Typer(

@@ -11,11 +11,11 @@ from pearlstreet.base.amounts import amount
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_range
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, facts, say, show_json, table, warn
-from pearlstreet.cli.people import Json
 
 if TYPE_CHECKING:
-    from pearlstreet.compute.estimate.asking import Band, Layout, ServingEstimate, TrainingEstimate
+    from pearlstreet.compute.estimate.estimators import Band, Layout, ServingEstimate, TrainingEstimate
 
 estimate = typer.Typer(
     help="How long a run takes and what it needs, before it runs; no center is needed.", no_args_is_help=True
@@ -120,7 +120,7 @@ def train(
 ) -> None:
     """Estimate a training run: time, memory, energy, and the best ways to lay it out."""
     from pearlstreet.compute.estimate import building
-    from pearlstreet.compute.estimate.asking import estimate_training
+    from pearlstreet.compute.estimate.estimators import estimate_training
     from pearlstreet.compute.estimate.model import Partial
     from pearlstreet.compute.hardware.catalogue import catalogue
 
@@ -177,7 +177,7 @@ def serve(
 ) -> None:
     """Estimate how fast a language model serves: tokens a second, time to the first token and between tokens."""
     from pearlstreet.compute.estimate import building
-    from pearlstreet.compute.estimate.asking import estimate_serving
+    from pearlstreet.compute.estimate.estimators import estimate_serving
     from pearlstreet.compute.hardware.catalogue import catalogue
 
     ask = building.serving(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, show_lines, table, time_cell
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 incidents = typer.Typer(help="What the center fails on: list, retry.", no_args_is_help=True)

@@ -17,8 +17,8 @@ from pearlstreet.base.clock import SystemClock, to_rfc3339
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import text
 from pearlstreet.cli.helping import speak
-from pearlstreet.cli.misuse import explained
 from pearlstreet.cli.output import show_error
+from pearlstreet.cli.usage_errors import explained
 
 MISUSED: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -27,7 +27,7 @@ MISUSED: type[Exception] = next(
 Homes = Mapping[str, tuple[str, ...]]
 """Module → the commands and groups that its `register` adds."""
 HOMES: Homes = {
-    "pearlstreet.cli.people": (
+    "pearlstreet.cli.accounts": (
         "login", "logout", "whoami", "passwd", "keys", "users", "orgs", "projects", "secrets",
     ),
     "pearlstreet.cli.members": ("invitations",),

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.jobs import JobArg
 from pearlstreet.cli.output import done, show_lines, table
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 BLOCKS = "▁▂▃▄▅▆▇█"

@@ -12,10 +12,10 @@ import typer
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.energy import amount
 from pearlstreet.cli.output import done, facts, show_json, show_lines, table, time_cell, warn, who
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 credit = typer.Typer(help="Top-ups: add, list, approve, reject.", no_args_is_help=True)

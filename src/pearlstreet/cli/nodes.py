@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.output import confirm, done, err, facts, out, say, show_json, show_lines, table, warn
-from pearlstreet.cli.people import Json, Yes
 from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import typer
 
 from pearlstreet.base.errors import Conflict, InvalidInput, Problem
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import (
     confirm,
@@ -25,7 +26,6 @@ from pearlstreet.cli.output import (
     time_cell,
     warn,
 )
-from pearlstreet.cli.people import Json, Yes
 from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import typer
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import confirm, done, show_json, show_lines, table, time_cell, who
-from pearlstreet.cli.people import Json, Yes
 from pearlstreet.cli.profile import client
 
 audit = typer.Typer(help="The audit log: search, verify.", no_args_is_help=True)

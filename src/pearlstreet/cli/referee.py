@@ -16,7 +16,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.replay.online import Arrival, OnlinePool
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.desk import Desk
+from pearlstreet.compute.scheduling.online_placer import Desk
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
 

@@ -9,6 +9,7 @@ import typer
 
 from pearlstreet.base.errors import Conflict, InvalidInput, Problem
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.output import (
     confirm,
     done,
@@ -21,7 +22,6 @@ from pearlstreet.cli.output import (
     time_cell,
     who,
 )
-from pearlstreet.cli.people import Json, Yes
 from pearlstreet.cli.profile import client
 
 policy = typer.Typer(help="The scheduling policy: show, set, history, rollback.", no_args_is_help=True)

@@ -14,8 +14,8 @@ import typer
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, err, language, out, show_error, show_json, table, warn
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 from pearlstreet.cli.what_if import LESS, QUEUE, QUOTA, WINDOW
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pearlstreet.compute.replay.cases import Case, Played
     from pearlstreet.compute.replay.clusters import Cluster
     from pearlstreet.compute.replay.compare import Compared, Comparison
-    from pearlstreet.compute.replay.supposing import Supposed
+    from pearlstreet.compute.replay.scenario_overrides import Supposed
     from pearlstreet.compute.replay.trace import Trace
 
 CENTER = "center"
@@ -93,9 +93,9 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Replay a trace under one or several policies, and compare."""
-    from pearlstreet.cli.side_by_side import chosen
+    from pearlstreet.cli.parallel_replay import chosen
     from pearlstreet.compute.replay.compare import compare
-    from pearlstreet.compute.replay.supposing import Supposed
+    from pearlstreet.compute.replay.scenario_overrides import Supposed
 
     clusters = [read_cluster(said, device) for said in cluster]
     if less:
@@ -180,11 +180,11 @@ def _cases(
     supposed: Supposed,
     jobs: Trace,
 ) -> Iterator[Case]:
-    from pearlstreet.compute.replay.asking import parse_policy
     from pearlstreet.compute.replay.cases import ISOLATED, ONE_POOL, Case
+    from pearlstreet.compute.replay.constraints import NO_TERMS
+    from pearlstreet.compute.replay.policy_args import parse_policy
+    from pearlstreet.compute.replay.scenario_overrides import suppose
     from pearlstreet.compute.replay.settings import ReplaySettings
-    from pearlstreet.compute.replay.supposing import suppose
-    from pearlstreet.compute.replay.terms import NO_TERMS
     from pearlstreet.compute.scheduling.config import PlannerConfig
 
     _check(supposed, clusters, jobs)
@@ -209,7 +209,7 @@ def _cases(
 
 def _check(supposed: Supposed, clusters: Sequence[Cluster], jobs: Trace) -> None:
     """Raise InvalidInput for names of nodes and accounts that are neither in the clusters nor in the trace."""
-    from pearlstreet.compute.replay.supposing import check_nodes, owners
+    from pearlstreet.compute.replay.scenario_overrides import check_nodes, owners
 
     nodes = [node for one in clusters for node in one.nodes]
     for said in supposed.windows:
@@ -225,7 +225,7 @@ def _check(supposed: Supposed, clusters: Sequence[Cluster], jobs: Trace) -> None
 
 def _without(cluster: Cluster, less: str) -> Cluster:
     from pearlstreet.compute.replay.clusters import Cluster
-    from pearlstreet.compute.replay.supposing import without
+    from pearlstreet.compute.replay.scenario_overrides import without
 
     left = {node.name for node in without(cluster.nodes, less)}
     parts = {

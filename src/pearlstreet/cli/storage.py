@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from pearlstreet.base.units import format_bytes
+from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import confirm, done, say, show_lines, table
-from pearlstreet.cli.people import Json, Yes
 from pearlstreet.cli.profile import client
 
 storage = typer.Typer(help="Storage: what is stored, for how long, delete.", no_args_is_help=True)

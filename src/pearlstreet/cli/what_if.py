@@ -9,8 +9,8 @@ import typer
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
+from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, language, out, say, show_json, show_lines, table, time_cell
-from pearlstreet.cli.people import Json
 from pearlstreet.cli.profile import client
 
 OPEN = frozenset({"waiting", "running"})

@@ -19,13 +19,13 @@ import httpx
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
+from pearlstreet.client.accounts import Invitations, Keys, Orgs, Projects, Secrets, Session, Users
 from pearlstreet.client.energy import Energy
 from pearlstreet.client.history import Trace
 from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
 from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
-from pearlstreet.client.people import Invitations, Keys, Orgs, Projects, Secrets, Session, Users
 from pearlstreet.client.quotes import Calibration, Quotes
 from pearlstreet.client.scheduling import Decisions, Policy, Queues, WhatIfs, Windows
 from pearlstreet.client.storage import Storage

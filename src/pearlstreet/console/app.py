@@ -12,12 +12,12 @@ from pearlstreet.base.errors import PearlError
 from pearlstreet.base.text import pick_language
 from pearlstreet.center import Center
 from pearlstreet.console import statics
-from pearlstreet.console.door import Door
 from pearlstreet.console.live import Pulse
 from pearlstreet.console.measuring import measured
 from pearlstreet.console.menu import MENU
 from pearlstreet.console.registry import PAGES
 from pearlstreet.console.rendering import Renderer
+from pearlstreet.console.routing import Door
 from pearlstreet.http.stream_limiter import LimitedStream
 
 

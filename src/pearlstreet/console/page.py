@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pearlstreet.base.text import Text
-from pearlstreet.console.asking import Answer, Ask
+from pearlstreet.console.page_request import Answer, Ask
 from pearlstreet.tenancy.scopes import SCOPES
 
 Show = Callable[[Ask], Answer]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pearlstreet.console.asking import PER_PAGE, Ask
+from pearlstreet.console.page_request import PER_PAGE, Ask
 
 T = TypeVar("T")
 

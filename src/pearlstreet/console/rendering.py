@@ -15,9 +15,9 @@ from pearlstreet.base.money import MICRO, Money, format_yuan
 from pearlstreet.base.text import Text
 from pearlstreet.base.units import format_bytes, format_duration
 from pearlstreet.console import cookies
-from pearlstreet.console.asking import Ask, View
 from pearlstreet.console.labels import ENDS, LABELS, TONES
 from pearlstreet.console.page import NavGroup, Page
+from pearlstreet.console.page_request import Ask, View
 from pearlstreet.console.statics import statics
 from pearlstreet.tenancy.notices.inbox import count_unread
 

@@ -9,8 +9,8 @@ from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.ids import new_id
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs import uploads
-from pearlstreet.console.asking import Ask, Data, File
-from pearlstreet.console.pages.whose import org_of
+from pearlstreet.console.page_request import Ask, Data, File
+from pearlstreet.console.pages.org_scope import org_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.engines.protocol import MetricSample
-from pearlstreet.compute.estimate.asking import NODE_POWER
+from pearlstreet.compute.estimate.estimators import NODE_POWER
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.ledger.model import CARD_BP
 

@@ -33,7 +33,7 @@ from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.pool.inventory import CHANGED
 from pearlstreet.compute.pool.tables import benchmarks
 from pearlstreet.quotes.model import Offer, State
-from pearlstreet.quotes.storing import offer_from_json
+from pearlstreet.quotes.serialization import offer_from_json
 from pearlstreet.quotes.tables import lessons, quotes
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx

@@ -11,16 +11,16 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.metering import Usage, work_s
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.ledger.statement import cost_of
 from pearlstreet.quotes.calibrating import is_too_fast, taken_device_s
+from pearlstreet.quotes.footprint import Taken, taken_energy
 from pearlstreet.quotes.model import Offer, Quote
 from pearlstreet.quotes.service import TEACHING, find_quote, quote_of
-from pearlstreet.quotes.siting import Taken, taken_energy
 from pearlstreet.quotes.tables import lessons
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor

@@ -10,7 +10,8 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import HOUR_S, format_short
 from pearlstreet.compute.estimate import building, devices
-from pearlstreet.compute.estimate.asking import (
+from pearlstreet.compute.estimate.assumptions import assumptions
+from pearlstreet.compute.estimate.estimators import (
     Band,
     Layout,
     ServingEstimate,
@@ -18,7 +19,6 @@ from pearlstreet.compute.estimate.asking import (
     estimate_serving,
     estimate_training,
 )
-from pearlstreet.compute.estimate.assumptions import assumptions
 from pearlstreet.compute.estimate.learning import Calibration
 from pearlstreet.compute.estimate.model import Partial, Serving, Training
 from pearlstreet.compute.hardware.catalogue import Catalogue

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.metering import work_s
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.quotes.model import State
-from pearlstreet.quotes.storing import offer_from_json
+from pearlstreet.quotes.serialization import offer_from_json
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor

@@ -10,7 +10,7 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import HOUR_S
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.metering import Usage
 from pearlstreet.compute.jobs.spec.model import JobSpec
@@ -18,7 +18,6 @@ from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
 from pearlstreet.quotes.candidates import Candidate
-from pearlstreet.quotes.completing import LONGEST_LIMIT_S, Draft, complete, per_task_of, time_limit_s
 from pearlstreet.quotes.estimating import Unfit, Work
 from pearlstreet.quotes.model import (
     CHEAPEST,
@@ -35,6 +34,7 @@ from pearlstreet.quotes.model import (
     Start,
     Workload,
 )
+from pearlstreet.quotes.offer_spec import LONGEST_LIMIT_S, Draft, complete, per_task_of, time_limit_s
 
 MOST = 6
 """Offers of a quote."""

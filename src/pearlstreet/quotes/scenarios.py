@@ -16,9 +16,9 @@ from pearlstreet.ledger.prices import current_prices
 from pearlstreet.quotes.calibrating import read_calibration
 from pearlstreet.quotes.candidates import CPUS_A_CARD, MEMORY_GIB_A_CARD, MOST_CARDS, Candidate
 from pearlstreet.quotes.estimating import Background, Unfit, Work, check_workload, estimate
+from pearlstreet.quotes.footprint import Site
 from pearlstreet.quotes.model import Kind, Offer, Workload
 from pearlstreet.quotes.offers import Terms, make_offers, refuse_nothing
-from pearlstreet.quotes.siting import Site
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.model import JobView
 from pearlstreet.compute.jobs.planner_rows import load_quotas, user_of
@@ -34,14 +34,14 @@ from pearlstreet.ledger.prices import current_prices
 from pearlstreet.ledger.pricing import PriceVersion
 from pearlstreet.quotes.calibrating import read_calibration, recipe_key
 from pearlstreet.quotes.candidates import Candidate, at_work, candidates, is_allowed
-from pearlstreet.quotes.completing import LONGEST_LIMIT_S, Draft, per_task_of, read_draft
 from pearlstreet.quotes.estimating import Background, Past, Unfit, Work, check_workload, estimate
+from pearlstreet.quotes.footprint import Site
 from pearlstreet.quotes.history import read_past
 from pearlstreet.quotes.model import Kind, Offer, Question, Quote, Start, State, Wanted
+from pearlstreet.quotes.offer_spec import LONGEST_LIMIT_S, Draft, per_task_of, read_draft
 from pearlstreet.quotes.offers import Terms, make_offers, refuse_nothing
-from pearlstreet.quotes.siting import Site
-from pearlstreet.quotes.starting import Asker, expected_start
-from pearlstreet.quotes.storing import offer_from_json, offer_json, question_from_json, question_json
+from pearlstreet.quotes.serialization import offer_from_json, offer_json, question_from_json, question_json
+from pearlstreet.quotes.start_estimate import Asker, expected_start
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pearlstreet.compute.engines.protocol import MetricSample
-from pearlstreet.compute.estimate.asking import NODE_POWER
+from pearlstreet.compute.estimate.estimators import NODE_POWER
 from pearlstreet.energy.use import Basis, measured_j, rated_w, watts
 
 S = 1_000_000

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pearlstreet.compute.estimate import effects, fitting, measured
-from pearlstreet.compute.estimate.alike import Place
 from pearlstreet.compute.estimate.constants import constants, dump, parse
+from pearlstreet.compute.estimate.gaussian_process import Place
 
 ROWS = 12
 

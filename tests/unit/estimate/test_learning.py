@@ -8,7 +8,7 @@ import pytest
 from tests.unit.estimate.questions import training
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.estimate.asking import estimate_training
+from pearlstreet.compute.estimate.estimators import estimate_training
 from pearlstreet.compute.estimate.learning import NOTHING, Bench, Calibration, Finished, bench_of, calibrate
 from pearlstreet.compute.hardware.bench.result import DeviceBench, Measurement
 from pearlstreet.compute.hardware.catalogue import catalogue

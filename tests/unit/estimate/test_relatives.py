@@ -9,7 +9,7 @@ import pytest
 from tests.unit.estimate.questions import serving, training
 
 from pearlstreet.compute.estimate import relatives
-from pearlstreet.compute.estimate.asking import Z80, estimate_serving, estimate_training
+from pearlstreet.compute.estimate.estimators import Z80, estimate_serving, estimate_training
 from pearlstreet.compute.hardware.catalogue import Accelerator, Catalogue, catalogue
 
 

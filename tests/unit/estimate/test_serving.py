@@ -8,7 +8,7 @@ import pytest
 from tests.unit.estimate.questions import serving
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.estimate.asking import estimate_serving
+from pearlstreet.compute.estimate.estimators import estimate_serving
 
 
 def test_a_card_serves_a_small_model_about_as_fast_as_published() -> None:

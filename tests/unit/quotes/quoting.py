@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.compute.engines.simulated import nodes_from
-from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.estimate.building import Model
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.estimate.learning import NOTHING
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.spec.model import JobSpec
@@ -13,9 +13,9 @@ from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.rows import node_row
 from pearlstreet.ledger.pricing import PriceRule, PriceVersion
 from pearlstreet.quotes.candidates import Candidate, candidates
-from pearlstreet.quotes.completing import Draft, read_draft
 from pearlstreet.quotes.estimating import Background, Unfit, Work, estimate
 from pearlstreet.quotes.model import Energy, Offer, Start, Wanted, Workload
+from pearlstreet.quotes.offer_spec import Draft, read_draft
 from pearlstreet.quotes.offers import Terms, make_offers
 
 NOW_US = 1_700_000_000_000_000

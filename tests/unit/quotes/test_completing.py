@@ -6,12 +6,12 @@ import pytest
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_stored
 from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.quotes.candidates import Candidate
-from pearlstreet.quotes.completing import complete, read_draft, time_limit_s
+from pearlstreet.quotes.offer_spec import complete, read_draft, time_limit_s
 
 EIGHT = Candidate("h100-sxm-80g", 2, 8, 8, True, 16.0, 128.0, 0.6)
 LAYOUT = {"tensor": 2, "data": 8, "recompute": "none"}

@@ -11,8 +11,8 @@ from tests.unit.quotes.quoting import NOW_US, PRICES, TUNING, estimated, no_fact
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
-from pearlstreet.compute.estimate.asking import Band
 from pearlstreet.compute.estimate.building import Model
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_stored
@@ -20,7 +20,7 @@ from pearlstreet.quotes.candidates import candidates
 from pearlstreet.quotes.estimating import Unfit
 from pearlstreet.quotes.model import NAMES, Energy, Kind, Question, Start, Wanted, Workload
 from pearlstreet.quotes.offers import MOST, MOST_PLANNED, beats, make_offers, refuse_nothing
-from pearlstreet.quotes.storing import (
+from pearlstreet.quotes.serialization import (
     offer_from_json,
     offer_json,
     question_from_json,

@@ -9,9 +9,16 @@ import pytest
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.compute.replay.cases import Case, play
 from pearlstreet.compute.replay.clusters import Cluster, one_pool, plain_node
+from pearlstreet.compute.replay.constraints import NO_TERMS, Held, Terms
 from pearlstreet.compute.replay.reading.shapes import whole_devices
-from pearlstreet.compute.replay.supposing import Supposed, held, parse_quota, suppose, with_queue, without
-from pearlstreet.compute.replay.terms import NO_TERMS, Held, Terms
+from pearlstreet.compute.replay.scenario_overrides import (
+    Supposed,
+    held,
+    parse_quota,
+    suppose,
+    with_queue,
+    without,
+)
 from pearlstreet.compute.replay.trace import Job, make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy
 from pearlstreet.compute.scheduling.rows import Account, Quota, Reservation

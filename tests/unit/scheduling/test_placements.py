@@ -11,8 +11,8 @@ from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.builder import SnapshotBuilder, build
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
-from pearlstreet.compute.scheduling.desk import Desk
 from pearlstreet.compute.scheduling.model import snapshot_from_json
+from pearlstreet.compute.scheduling.online_placer import Desk
 from pearlstreet.compute.scheduling.rows import (
     DeviceRow,
     DeviceUse,

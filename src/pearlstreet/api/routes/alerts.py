@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Yuan, read_yuan, yuan_of
+from pearlstreet.api.routing import Asker, Door, center_of, command, query
 from pearlstreet.base.money import Money
 from pearlstreet.ledger import alerts
 from pearlstreet.store.core import Store

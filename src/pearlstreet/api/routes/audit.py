@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from pearlstreet.api.door import Asker, Door, center_of, in_thread, query
 from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.routes.credit import From, To
+from pearlstreet.api.routing import Asker, Door, center_of, in_thread, query
 from pearlstreet.ledger.beancount import export_journal
 from pearlstreet.ledger.proof import ProofReport, proof
 from pearlstreet.store.audit import AuditReport

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import Out, Time, time_of
+from pearlstreet.api.routing import Asker, Door, center_of, command, query
 from pearlstreet.center import BackupFile, list_backups, make_backup
 from pearlstreet.tenancy.model import Actor
 

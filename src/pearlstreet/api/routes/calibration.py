@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import Out
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.quotes import calibrating
 from pearlstreet.quotes.calibrating import Factor
 from pearlstreet.tenancy.model import Actor

@@ -8,10 +8,10 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, in_thread, query
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, yuan_of
-from pearlstreet.closing import service
-from pearlstreet.closing.model import Closing, Phase
+from pearlstreet.api.routing import Asker, Door, center_of, command, in_thread, query
+from pearlstreet.offboarding import service
+from pearlstreet.offboarding.model import Closing, Phase
 from pearlstreet.tenancy.model import Actor, login_of
 
 door = Door("/orgs", "organisations")

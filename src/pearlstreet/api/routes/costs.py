@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, query
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, query
 from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
 from pearlstreet.energy.jobs import JobEnergy, job_energy

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.energy.books import statement_energy
 from pearlstreet.ledger import budgets, funds, topups

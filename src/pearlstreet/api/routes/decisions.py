@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from pearlstreet.api.door import Asker, Door, center_of, query
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.routing import Asker, Door, center_of, query
 from pearlstreet.compute.jobs.decisions import service
 from pearlstreet.compute.jobs.decisions.record import Decision, Header, Replayed
 from pearlstreet.tenancy.model import Actor

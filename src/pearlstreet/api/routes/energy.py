@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, in_thread, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, in_thread, query
 from pearlstreet.api.used_energy import EnergyOut, energy_out
 from pearlstreet.base.errors import Gathered, InvalidInput, Problem
 from pearlstreet.base.money import Money

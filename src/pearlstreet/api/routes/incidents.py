@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.routing import Asker, Door, center_of, command, query
 from pearlstreet.tenancy.incidents import Incident, list_incidents, retry_incidents
 from pearlstreet.tenancy.model import Actor
 

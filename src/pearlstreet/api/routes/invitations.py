@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.routes.members import MemberOut, member_out
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.tenancy import invitations as service
 from pearlstreet.tenancy.model import Actor, Invitation, InvitationState
 from pearlstreet.tenancy.scopes import OrgRole

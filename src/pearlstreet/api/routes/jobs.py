@@ -10,10 +10,20 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, in_thread, peer_of, query, transaction
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of, read_json
+from pearlstreet.api.routing import (
+    Asker,
+    Door,
+    Tied,
+    center_of,
+    command,
+    in_thread,
+    peer_of,
+    query,
+    transaction,
+)
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import from_json
 from pearlstreet.compute.jobs import follow, service, views

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.tenancy import keys as service
 from pearlstreet.tenancy.keys import IssuedKey
 from pearlstreet.tenancy.model import Actor, ApiKey

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.nodes import NodeUse
 from pearlstreet.compute.jobs.pool_view import look

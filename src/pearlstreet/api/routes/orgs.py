@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.users import ReasonIn, Removed
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy import secrets
 from pearlstreet.tenancy.model import Actor, Organisation, Project, Standing, login_of

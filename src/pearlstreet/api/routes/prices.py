@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, answer, center_of, command, encode, in_thread, query
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.reading import language_of, read_json
+from pearlstreet.api.routing import Asker, Door, Tied, answer, center_of, command, encode, in_thread, query
 from pearlstreet.api.validation import validated
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, words
 from pearlstreet.api.reading import Org, language_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.quotas import QuotaRow, QuotaWish, ShareRow, Standing
 from pearlstreet.tenancy.model import Actor

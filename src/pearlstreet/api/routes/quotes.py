@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of
 from pearlstreet.api.routes.jobs import JobOut, job_out
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.estimate.building import Model
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.quotes import comparing, scenarios, service
 from pearlstreet.quotes.comparing import Comparison
 from pearlstreet.quotes.model import (
@@ -31,8 +31,8 @@ from pearlstreet.quotes.model import (
     Workload,
 )
 from pearlstreet.quotes.scenarios import Changes, Rule, Scenario
+from pearlstreet.quotes.serialization import workload_json
 from pearlstreet.quotes.service import Accepted
-from pearlstreet.quotes.storing import workload_json
 from pearlstreet.tenancy.model import Actor, login_of
 
 door = Door("/quotes", "quotes")

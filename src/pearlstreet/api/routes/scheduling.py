@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish, Version

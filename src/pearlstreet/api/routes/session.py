@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import (
+from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.routes.users import UserOut, user_out
+from pearlstreet.api.routing import (
     Asker,
     Door,
     Tied,
@@ -19,8 +21,6 @@ from pearlstreet.api.door import (
     peer_of,
     query,
 )
-from pearlstreet.api.models import In, Out, Time, time_of
-from pearlstreet.api.routes.users import UserOut, user_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.store.core import Store

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out
 from pearlstreet.api.reading import Org, org_of
+from pearlstreet.api.routing import Asker, Door, center_of, command, query
 from pearlstreet.compute.jobs.storage import overview, retention_rules
 from pearlstreet.compute.jobs.storage.overview import ProjectStorage
 from pearlstreet.compute.jobs.storage.retention_rules import DAYS_MAX, RetentionRule

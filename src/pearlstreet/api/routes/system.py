@@ -11,10 +11,10 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic_core import to_json
 
-from pearlstreet.api.door import Asker, Door, center_of, in_thread
 from pearlstreet.api.exposition import exposition
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.routing import Asker, Door, center_of, in_thread
 from pearlstreet.base.errors import PearlError
 from pearlstreet.compute.jobs.census import census
 from pearlstreet.store.core import Store

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, query
 from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.credit import From, To
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, query
 from pearlstreet.compute.jobs.exporting import Past, history_of_jobs, past_json
 from pearlstreet.tenancy.model import Actor
 

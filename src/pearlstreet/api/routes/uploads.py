@@ -13,10 +13,10 @@ import anyio
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, in_thread, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, org_of
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, in_thread, query
 from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
 from pearlstreet.compute.jobs.blobs import Blob, Blobs

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.tenancy import users as service
 from pearlstreet.tenancy.model import Actor, Standing, User, VisibleUser
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from fastapi import Depends, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
+from pearlstreet.api.routing import Asker, Door, center_of, command, query
 from pearlstreet.base.urls import URL_MAX
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor, login_of

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.reading import Org, language_of, org_of
+from pearlstreet.api.routing import Asker, Door, center_of, command, query
 from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import Question, WhatIf
 from pearlstreet.tenancy.model import Actor

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from pearlstreet.api.door import Asker, Door, Tied, center_of, command, query
 from pearlstreet.api.models import In, Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
+from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.jobs.windows import service
 from pearlstreet.compute.jobs.windows.model import Window, WindowKind, WindowWish
 from pearlstreet.tenancy.model import Actor

@@ -9,8 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from pearlstreet.compute.estimate.alike import KINDS, LENGTHS, Knot, Place
 from pearlstreet.compute.estimate.effects import Effects
+from pearlstreet.compute.estimate.gaussian_process import KINDS, LENGTHS, Knot, Place
 
 
 @dataclass(frozen=True, slots=True)

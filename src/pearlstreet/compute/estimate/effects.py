@@ -2,7 +2,7 @@
 
 A factor is fitted with a prior of "no difference" (a normal one on the logarithm), so that few rows move it little, and
 a kind nobody has measured has the factor one and a wide band. This is partial pooling (Gelman and Hill 2007, ch. 12).
-What runs of that size and kind have in common beyond it is learnt beside the factors (alike.py).
+What runs of that size and kind have in common beyond it is learnt beside the factors (gaussian_process.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pearlstreet.compute.estimate import alike
-from pearlstreet.compute.estimate.alike import Place
+from pearlstreet.compute.estimate import gaussian_process
+from pearlstreet.compute.estimate.gaussian_process import Place
 from pearlstreet.compute.estimate.model import Training
 
 PRIORS: Mapping[str, float] = {
@@ -72,7 +72,7 @@ def features(run: Training, chip: str) -> dict[str, float]:
 
 def where(run: Training) -> Place:
     """Where a run lies among those that were measured."""
-    return alike.place(run, stack(run))
+    return gaussian_process.place(run, stack(run))
 
 
 def stack(run: Training) -> str:
@@ -96,7 +96,7 @@ class Effects:
     noise: float = 0.2
     band: float = 1.0
     """Stretches the deviations so that 80 % of rows left out while fitting lie between P10 and P90."""
-    knots: tuple[alike.Knot, ...] = ()
+    knots: tuple[gaussian_process.Knot, ...] = ()
     """Where runs were measured, for what those alike tell beside the factors."""
 
     def of(self, found: Mapping[str, float], at: Place | None = None) -> tuple[float, float]:
@@ -109,7 +109,7 @@ class Effects:
             mean += value * self.mean.get(name, 0.0)
             variance += (value * self.deviation.get(name, PRIORS[name.split("=")[0]])) ** 2
         if at is not None:
-            more, deviation = alike.surface(self.knots, at)
+            more, deviation = gaussian_process.surface(self.knots, at)
             mean, variance = mean + more, variance + deviation**2
         return mean, math.sqrt(variance) * self.band
 
@@ -141,7 +141,7 @@ def fit(
     near = [one.near() for one in places]
     shared = (design * prior**2) @ design.T
     if near:
-        shared = shared + alike.SPREAD**2 * alike.likeness(near, near)
+        shared = shared + gaussian_process.SPREAD**2 * gaussian_process.likeness(near, near)
     once = np.ones(len(rows))
     for _ in range(8):
         pull = np.linalg.solve(shared + np.diag(noise**2 / once), residuals)
@@ -166,11 +166,13 @@ def _sweeps(rows: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[
     return found
 
 
-def _knots(near: Sequence[Place], pull: NDArray[np.float64], groups: Sequence[str]) -> tuple[alike.Knot, ...]:
+def _knots(
+    near: Sequence[Place], pull: NDArray[np.float64], groups: Sequence[str]
+) -> tuple[gaussian_process.Knot, ...]:
     """One knot for all rows of a place."""
     weights: dict[Place, float] = {}
     sweeps: dict[Place, set[str]] = {}
     for one, value, group in zip(near, pull.tolist(), groups, strict=True) if near else ():
-        weights[one] = weights.get(one, 0.0) + alike.SPREAD**2 * value
+        weights[one] = weights.get(one, 0.0) + gaussian_process.SPREAD**2 * value
         sweeps.setdefault(one, set()).add(group)
-    return tuple(alike.Knot(one, weight, len(sweeps[one])) for one, weight in weights.items())
+    return tuple(gaussian_process.Knot(one, weight, len(sweeps[one])) for one, weight in weights.items())

@@ -46,7 +46,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     node_row,
 )
-from pearlstreet.compute.scheduling.site import Site
+from pearlstreet.compute.scheduling.topology_cache import Site
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop

@@ -12,7 +12,7 @@ from pearlstreet.compute.jobs.model import Ask
 from pearlstreet.compute.jobs.runtime import Board, Runtime
 from pearlstreet.compute.jobs.service import check_dependencies, check_uploads, draft_job
 from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.scheduling.room import Room, request_needs
+from pearlstreet.compute.scheduling.capacity import Room, request_needs
 from pearlstreet.compute.scheduling.timeline import fits
 from pearlstreet.ledger.funds import available
 from pearlstreet.ledger.prices import current_prices

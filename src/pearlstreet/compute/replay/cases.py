@@ -11,11 +11,11 @@ import numpy as np
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.compute.replay.clusters import POOL, Cluster
+from pearlstreet.compute.replay.constraints import NO_TERMS, Terms
 from pearlstreet.compute.replay.engine import Replay
 from pearlstreet.compute.replay.outcome import Outcome
 from pearlstreet.compute.replay.rates import rates_of
 from pearlstreet.compute.replay.settings import ReplaySettings
-from pearlstreet.compute.replay.terms import NO_TERMS, Terms
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import NodeRow, Quota

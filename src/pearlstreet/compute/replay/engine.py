@@ -14,13 +14,13 @@ import numpy as np
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.replay.constraints import NO_TERMS, Terms
 from pearlstreet.compute.replay.fitting import Fitting
 from pearlstreet.compute.replay.fragments import Fragments
 from pearlstreet.compute.replay.learning import Learning
 from pearlstreet.compute.replay.outcome import Levels, Outcome, Place, Runs
 from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.replay.state import State
-from pearlstreet.compute.replay.terms import NO_TERMS, Terms
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.scheduling.capacity import Need, request_needs
 from pearlstreet.compute.scheduling.model import I64, Bools
-from pearlstreet.compute.scheduling.room import Need, request_needs
 
 Shape = tuple[int, int]
 """Number of the request, tasks."""

@@ -11,8 +11,8 @@ import numpy as np
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.replay.fitting import Fitting
 from pearlstreet.compute.replay.state import State
+from pearlstreet.compute.scheduling.capacity import Need
 from pearlstreet.compute.scheduling.model import I64
-from pearlstreet.compute.scheduling.room import Need
 
 _COVER = 0.95
 """The most frequent requests that make up so much of the trace stand for all."""

@@ -14,8 +14,8 @@ from typing import cast
 import numpy as np
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.replay.constraints import Terms
 from pearlstreet.compute.replay.state import State
-from pearlstreet.compute.replay.terms import Terms
 from pearlstreet.compute.replay.trace import Trace, make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan

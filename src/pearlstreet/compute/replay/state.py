@@ -13,7 +13,7 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.replay.columns import Columns
-from pearlstreet.compute.replay.terms import NO_TERMS, Terms
+from pearlstreet.compute.replay.constraints import NO_TERMS, Terms
 from pearlstreet.compute.replay.trace import Trace
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.model import (
@@ -29,7 +29,7 @@ from pearlstreet.compute.scheduling.model import (
 )
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request
-from pearlstreet.compute.scheduling.site import site_of
+from pearlstreet.compute.scheduling.topology_cache import site_of
 
 _NONE = -1
 _LATELY = 10_000

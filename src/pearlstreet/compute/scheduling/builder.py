@@ -35,7 +35,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     match_models,
 )
-from pearlstreet.compute.scheduling.site import Site
+from pearlstreet.compute.scheduling.topology_cache import Site
 
 GFLOPS_PER_PFLOPS = 1_000_000
 QUOTA_KINDS = ("pflops", "cards", "cpus")

@@ -16,12 +16,13 @@ import numpy as np
 
 from pearlstreet.base.text import Text
 from pearlstreet.compute.scheduling import reasons
+from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, Chunk, Need, Room, needs_of
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.kinds import Key, Kinds, Run
+from pearlstreet.compute.scheduling.job_classes import Key, Kinds, Run
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.measures import waited
-from pearlstreet.compute.scheduling.placement.choose import Chooser
 from pearlstreet.compute.scheduling.placement.protocol import Choice
+from pearlstreet.compute.scheduling.placement.selector import Chooser
 from pearlstreet.compute.scheduling.plan import Plan, Reason, StartEstimate
 from pearlstreet.compute.scheduling.plan import Preemption as Stop
 from pearlstreet.compute.scheduling.preemption.protocol import Claim
@@ -31,7 +32,6 @@ from pearlstreet.compute.scheduling.quota import QuotaState
 from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
 from pearlstreet.compute.scheduling.report import Given, placements
 from pearlstreet.compute.scheduling.resizing import Resizing
-from pearlstreet.compute.scheduling.room import ALL, PLENTY, Chunk, Need, Room, needs_of
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 from pearlstreet.compute.scheduling.waits import Lazy, Waits
 from pearlstreet.compute.scheduling.windows import Windows

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pearlstreet.compute.scheduling import reasons
+from pearlstreet.compute.scheduling.capacity import Need, Room, request_needs
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Reason
-from pearlstreet.compute.scheduling.room import Need, Room, request_needs
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.compute.scheduling.timeline import fits
 

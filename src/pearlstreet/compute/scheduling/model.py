@@ -18,7 +18,7 @@ from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.rows import Request
 
 if TYPE_CHECKING:
-    from pearlstreet.compute.scheduling.site import Site
+    from pearlstreet.compute.scheduling.topology_cache import Site
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]

@@ -15,8 +15,8 @@ import numpy as np
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.builder import GFLOPS_PER_PFLOPS
+from pearlstreet.compute.scheduling.capacity import PLENTY, Need
 from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
-from pearlstreet.compute.scheduling.room import PLENTY, Need
 
 _PFLOPS, _CARDS, _CPUS = 0, 1, 2
 _UNIT = (GFLOPS_PER_PFLOPS, FULL_BP, 1000)

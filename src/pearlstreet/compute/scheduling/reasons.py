@@ -8,10 +8,10 @@ import numpy as np
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.pool.slices import MIB_PER_GIB
+from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, Need, Room
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.plan import Code, Detail, Reason, StartEstimate
 from pearlstreet.compute.scheduling.quota import Binding, quota_text
-from pearlstreet.compute.scheduling.room import ALL, PLENTY, Need, Room
 from pearlstreet.compute.scheduling.rows import Request
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.scheduling.capacity import Chunk, Need, Room
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice
 from pearlstreet.compute.scheduling.plan import (
@@ -20,7 +21,6 @@ from pearlstreet.compute.scheduling.plan import (
     Placement,
     TaskPlace,
 )
-from pearlstreet.compute.scheduling.room import Chunk, Need, Room
 
 
 @dataclass(frozen=True, slots=True)

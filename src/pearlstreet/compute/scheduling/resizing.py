@@ -11,21 +11,21 @@ import numpy as np
 
 from pearlstreet.compute.scheduling import reasons
 from pearlstreet.compute.scheduling.backfill.protocol import Backfill
+from pearlstreet.compute.scheduling.capacity import ALL, Chunk, Need, Room
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.elasticity import growth
 from pearlstreet.compute.scheduling.elasticity.cuts import Trial, find_cuts, resume_order, seat
 from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
-from pearlstreet.compute.scheduling.kinds import Key, Kinds, Run
+from pearlstreet.compute.scheduling.job_classes import Key, Kinds, Run
 from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
-from pearlstreet.compute.scheduling.placement.choose import Chooser, Placed
+from pearlstreet.compute.scheduling.placement.selector import Chooser, Placed
 from pearlstreet.compute.scheduling.plan import Resize, StartEstimate
 from pearlstreet.compute.scheduling.preemption.protocol import Claim, Preemption
 from pearlstreet.compute.scheduling.queues import Lane
 from pearlstreet.compute.scheduling.quota import QuotaState
 from pearlstreet.compute.scheduling.registry import BACKFILLS, ELASTICITIES, PLACEMENTS, PREEMPTIONS
 from pearlstreet.compute.scheduling.report import Given
-from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 from pearlstreet.compute.scheduling.waits import Lazy
 from pearlstreet.compute.scheduling.windows import Windows

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.scheduling.model import I32, I64, Snapshot
-from pearlstreet.compute.scheduling.site import site_of
+from pearlstreet.compute.scheduling.topology_cache import site_of
 
 U64 = NDArray[np.uint64]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pearlstreet.compute.scheduling.capacity import ALL, Chunk, Need, Room
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, UNKNOWN_US, Bools, Snapshot
-from pearlstreet.compute.scheduling.placement.choose import Chooser
 from pearlstreet.compute.scheduling.placement.protocol import Scorer
-from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room
+from pearlstreet.compute.scheduling.placement.selector import Chooser
 
 _US = 1_000_000
 

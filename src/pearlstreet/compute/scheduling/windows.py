@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pearlstreet.compute.scheduling.capacity import Room
 from pearlstreet.compute.scheduling.model import Bools, Snapshot
-from pearlstreet.compute.scheduling.room import Room
 
 
 class Windows:

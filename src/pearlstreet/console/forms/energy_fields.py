@@ -11,8 +11,8 @@ from pearlstreet.base.errors import Gathered
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_runs
-from pearlstreet.console.asking import Ask
-from pearlstreet.console.typed import moment_in, number_in, text_in, wrong, yuan_in
+from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong, yuan_in
+from pearlstreet.console.page_request import Ask
 from pearlstreet.energy.checking import read_run
 from pearlstreet.energy.documents import CALENDAR
 from pearlstreet.energy.model import (

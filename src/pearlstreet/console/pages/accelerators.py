@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import PRECISIONS, Accelerator, catalogue
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, View
 from pearlstreet.console.paging import cut, page_number
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
-from pearlstreet.console.asking import Answer, Ask, Go, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.tenancy import federation, sessions
 from pearlstreet.tenancy.users import get_user
 

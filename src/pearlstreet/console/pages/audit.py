@@ -8,9 +8,9 @@ from typing import Any
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Download, View
+from pearlstreet.console.form_parsing import moment_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import moment_in
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Download, View
 from pearlstreet.ledger.proof import proof
 from pearlstreet.ledger.site import read_site
 from pearlstreet.tenancy import audit_log

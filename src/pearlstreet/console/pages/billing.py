@@ -9,10 +9,10 @@ from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.compute.jobs.history import hourly_now
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.pages.org_scope import choose_org, org_of
+from pearlstreet.console.routing import once
 from pearlstreet.ledger import budgets, site
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.model import Party

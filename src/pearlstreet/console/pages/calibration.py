@@ -6,9 +6,9 @@ from typing import Any
 
 from pearlstreet.base.text import text
 from pearlstreet.charts.ranges import ratios
-from pearlstreet.console import quoted
-from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console import offer_view
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.quotes.calibrating import (
     SCOPE_READ,
@@ -64,8 +64,8 @@ def _finished(one: FinishedQuote) -> dict[str, Any]:
     return {
         "quote": one,
         "machines": f"{one.count} × {one.accelerator}",
-        "quoted": quoted.band(one.quoted_s, "s"),
-        "actual": quoted.amount_of(one.actual_s, "s"),
+        "quoted": offer_view.band(one.quoted_s, "s"),
+        "actual": offer_view.amount_of(one.actual_s, "s"),
         "error": f"{100 * (one.actual_s / one.quoted_s.median - 1):+.1f} %",
         "inside": one.quoted_s.p10 <= one.actual_s <= one.quoted_s.p90,
     }
@@ -73,7 +73,7 @@ def _finished(one: FinishedQuote) -> dict[str, Any]:
 
 def _range(one: FinishedQuote) -> Any:
     name = f"{one.job_name} · {one.count} × {one.accelerator}"
-    return quoted.as_share(name, one.quoted_s, one.actual_s, quoted.amount_of(one.actual_s, "s"))
+    return offer_view.as_share(name, one.quoted_s, one.actual_s, offer_view.amount_of(one.actual_s, "s"))
 
 
 def reset(ask: Ask) -> Answer:

@@ -8,10 +8,10 @@ from typing import TypeVar
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console.form_parsing import text_in, wrong, yuan_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import text_in, wrong, yuan_in
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.routing import once
 from pearlstreet.ledger import funds, topups
 from pearlstreet.ledger.center_funds import charged_by_month, list_funds
 from pearlstreet.ledger.site import read_site

@@ -6,8 +6,8 @@ from typing import Any
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.decisions import service
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, View
 from pearlstreet.console.pages.policy import brief
 
 

@@ -14,11 +14,11 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_runs
 from pearlstreet.charts.lines import Series as Line
 from pearlstreet.charts.lines import lines
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.forms.energy_fields import field_of, read_form, write_form, write_periods
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import text_in, wrong
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.routing import once
 from pearlstreet.energy import service
 from pearlstreet.energy.model import HOUR_US, SeriesKind, SiteFacts, TimeOfUse
 from pearlstreet.energy.presets import bands_presets, carbon_presets

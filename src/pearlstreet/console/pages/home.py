@@ -12,10 +12,10 @@ from pearlstreet.compute.jobs.history import count_jobs, history, hourly_now
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
-from pearlstreet.console.asking import Answer, Ask, View
+from pearlstreet.console.fragment_cache import current, rights, shared
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import choose_org
-from pearlstreet.console.shared import current, rights, shared
+from pearlstreet.console.page_request import Answer, Ask, View
+from pearlstreet.console.pages.org_scope import choose_org
 from pearlstreet.ledger.budgets import list_budgets
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import center_money, spent_this_month

@@ -6,9 +6,9 @@ import json
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Answer, Ask, Download, View
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.console.page_request import Answer, Ask, Download, View
+from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.energy.invoices import draft_invoice
 from pearlstreet.ledger.invoices import service
 from pearlstreet.ledger.invoices.page import page

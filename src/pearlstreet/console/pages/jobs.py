@@ -16,8 +16,8 @@ from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.scheduling.explain import WHY_NOT
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Data, Download, Go, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Data, Download, Go, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.energy.jobs import job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import SHOWN_MAX
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.pages.org_scope import SHOWN_MAX
+from pearlstreet.console.routing import once
 from pearlstreet.tenancy import keys
 from pearlstreet.tenancy.model import ApiKey
 from pearlstreet.tenancy.orgs import list_projects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from pearlstreet.console.asking import Ask, View
+from pearlstreet.console.page_request import Ask, View
 from pearlstreet.tenancy.users import Invited
 
 

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.console.pages.links import show_link
-from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.console.pages.org_scope import choose_org, org_of
+from pearlstreet.console.routing import once
 from pearlstreet.tenancy import invitations, members, users
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Answer, Ask, Go, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.tenancy import invitations, members
 
 PATH = "/memberships"

@@ -17,8 +17,8 @@ from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.pool import inventory
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.paging import cut, page_number
 

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.tenancy.notices import inbox, preferences
 from pearlstreet.tenancy.notices.inbox import Notice
 from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Channel, Kind, what_of

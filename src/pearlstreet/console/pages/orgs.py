@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from pearlstreet.base.text import text
-from pearlstreet.closing.service import close_org, export_org, get_closing
 from pearlstreet.compute.jobs.history import count_jobs, hourly_now
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Download, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import text_in, wrong
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Download, Go, View
+from pearlstreet.console.routing import once
 from pearlstreet.ledger.center_funds import balances
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import spent_this_month
+from pearlstreet.offboarding.service import close_org, export_org, get_closing
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy.directory import search_orgs
 from pearlstreet.tenancy.members import list_members

@@ -9,9 +9,9 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_list
 from pearlstreet.compute.scheduling.registry import labels
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import number_in, text_in, wrong
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 
 LABELS: Mapping[str, tuple[Text, Text]] = {
     "order": (text("Order"), text("Whose turn it is")),

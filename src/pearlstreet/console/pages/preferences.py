@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
-from pearlstreet.console.asking import Answer, Ask, Go
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go
 
 
 def show(ask: Ask) -> Answer:

@@ -7,10 +7,10 @@ from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console.form_parsing import moment_in, text_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import moment_in, text_in
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.routing import once
 from pearlstreet.ledger import prices as service
 from pearlstreet.ledger.invoices.model import resource_label
 from pearlstreet.ledger.price_changes import PriceChange, price_changes

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.storage.overview import ProjectStorage, storage_of
 from pearlstreet.compute.jobs.storage.retention_rules import set_retention
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import SHOWN_MAX, choose_org, org_of
-from pearlstreet.console.typed import number_in, wrong
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
+from pearlstreet.console.routing import once
 from pearlstreet.ledger.overview import spending_by_month
 from pearlstreet.tenancy.orgs import create_project, list_projects
 

@@ -10,10 +10,10 @@ from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, choices
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish
 from pearlstreet.compute.scheduling.config import QueuePolicy
-from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.console.pages.policy import described, pairs, plain, rows
-from pearlstreet.console.typed import number_in, text_in, wrong
 from pearlstreet.tenancy.directory import org_names, project_names
 
 

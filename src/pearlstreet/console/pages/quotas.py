@@ -11,10 +11,10 @@ from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
 from pearlstreet.compute.jobs.storage.quota import STORAGE
-from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.console.paging import cut, page_number
-from pearlstreet.console.typed import number_in, wrong
 from pearlstreet.tenancy.directory import org_names, project_names
 from pearlstreet.tenancy.orgs import list_orgs
 

@@ -16,13 +16,13 @@ from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.console import uploading
-from pearlstreet.console.asking import Answer, Ask, Data, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.forms import quote_fields
 from pearlstreet.console.forms.job_fields import common, more
 from pearlstreet.console.forms.job_text import read
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import SHOWN_MAX, org_of
+from pearlstreet.console.page_request import Answer, Ask, Data, Go, View
+from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
+from pearlstreet.console.routing import once
 from pearlstreet.quotes.history import past_names
 from pearlstreet.quotes.model import Kind, Question
 from pearlstreet.quotes.service import Checked, ask_quote, check_question, get_quote

@@ -8,9 +8,9 @@ from pearlstreet.base.amounts import amount, short_amount
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_rough
-from pearlstreet.console import quoted
-from pearlstreet.console.asking import Answer, Ask, View
+from pearlstreet.console import offer_view
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, View
 from pearlstreet.quotes.scenarios import Changes, Scenario, run_scenario
 
 
@@ -32,19 +32,21 @@ def show(ask: Ask) -> Answer:
 
 
 def _view(ask: Ask, found: Scenario) -> View:
-    rows = quoted.shown(ask, found.offers, window_s=0.0)
+    rows = offer_view.shown(ask, found.offers, window_s=0.0)
     return View(
         "quote_scenario.html",
         {
             "found": found,
             "title": ask.say(found.rule.title),
             "offers": rows,
-            "days": {one.offer.id: quoted.parted(quoted.in_days(one.offer.elapsed_s)) for one in rows},
+            "days": {
+                one.offer.id: offer_view.parted(offer_view.in_days(one.offer.elapsed_s)) for one in rows
+            },
             "short": short_amount,
             "figure": format_rough,
-            "in_powers": quoted.in_powers,
-            "assumed": [(ask.say(one), ids) for one, ids in quoted.assumed_of(found.offers)],
-            "common": [ask.say(one) for one in quoted.said_of_all(found.offers)],
+            "in_powers": offer_view.in_powers,
+            "assumed": [(ask.say(one), ids) for one, ids in offer_view.assumed_of(found.offers)],
+            "common": [ask.say(one) for one in offer_view.said_of_all(found.offers)],
         },
         200 if ask.error is None else ask.error.status,
     )

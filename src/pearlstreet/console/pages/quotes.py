@@ -7,11 +7,11 @@ from typing import Any
 from pearlstreet.base.errors import Conflict, InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.ranges import ratios
-from pearlstreet.console import quoted
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console import offer_view
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.pages.home import org_slugs
+from pearlstreet.console.routing import once
 from pearlstreet.quotes.comparing import compare_quote
 from pearlstreet.quotes.model import Quote, State
 from pearlstreet.quotes.service import accept_quote, get_quote, list_quotes, withdraw_quote
@@ -40,8 +40,8 @@ def show(ask: Ask) -> Answer:
             "states": [state.value for state in State],
             "chosen": {state.value for state in states},
             "org_slugs": org_slugs(ask) if several else {},
-            "summary": lambda quote: ask.say(quoted.summary(quote.question.workload)),
-            "best_price": quoted.best_price,
+            "summary": lambda quote: ask.say(offer_view.summary(quote.question.workload)),
+            "best_price": offer_view.best_price,
             "may_ask": "jobs:write" in ask.actor.all_scopes(),
         },
     )
@@ -56,12 +56,12 @@ def show_one(ask: Ask) -> Answer:
         "quote.html",
         {
             "quote": quote,
-            "title": ask.say(quoted.summary(quote.question.workload)),
-            "offers": quoted.shown(ask, quote.offers, window_s=window_s),
-            "is_steady": bool(quote.offers) and all(quoted.is_steady(offer) for offer in quote.offers),
-            "is_log": quoted.is_log(quote.offers),
-            "common": [ask.say(one) for one in quoted.said_of_all(quote.offers)],
-            "assumed": [(ask.say(one), ids) for one, ids in quoted.assumed_of(quote.offers)],
+            "title": ask.say(offer_view.summary(quote.question.workload)),
+            "offers": offer_view.shown(ask, quote.offers, window_s=window_s),
+            "is_steady": bool(quote.offers) and all(offer_view.is_steady(offer) for offer in quote.offers),
+            "is_log": offer_view.is_log(quote.offers),
+            "common": [ask.say(one) for one in offer_view.said_of_all(quote.offers)],
+            "assumed": [(ask.say(one), ids) for one, ids in offer_view.assumed_of(quote.offers)],
             "has_carbon": any(offer.energy and offer.energy.carbon_kg for offer in quote.offers),
             "may_accept": may_write and quote.can_be_accepted,
             "may_write": may_write,
@@ -81,12 +81,12 @@ def _compared(ask: Ask, quote: Quote) -> dict[str, Any] | None:
         found = compare_quote(ask.store, ask.actor, quote.id)
     except Conflict:
         return None  # its job is not kept any more
-    ranges = quoted.compared_ranges(ask, found.rows)
+    ranges = offer_view.compared_ranges(ask, found.rows)
     return {
         "job": found.job,
         "offer": found.offer,
-        "machines": quoted.machines(found.offer),
-        "rows": quoted.compared_rows(ask, found.rows),
+        "machines": offer_view.machines(found.offer),
+        "rows": offer_view.compared_rows(ask, found.rows),
         "is_over": found.is_over,
         "taught": found.taught,
         "notes": [ask.say(note) for note in found.notes],

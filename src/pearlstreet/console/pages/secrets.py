@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import SHOWN_MAX, choose_org, org_of
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
+from pearlstreet.console.routing import once
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import delete_secret, list_secrets, set_secret
 

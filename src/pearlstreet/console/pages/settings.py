@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 from pearlstreet.base.text import text
 from pearlstreet.center import list_backups, make_backup
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
+from pearlstreet.console.form_parsing import number_in, wrong, yuan_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import number_in, wrong, yuan_in
+from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.routing import once
 from pearlstreet.ledger.model import Party, Site
 from pearlstreet.ledger.site import read_site, set_site
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, View
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import choose_org, org_of
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, View
+from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.energy.books import short, statement_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.model import TxKind

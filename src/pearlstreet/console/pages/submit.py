@@ -20,12 +20,12 @@ from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
 from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.console import uploading
-from pearlstreet.console.asking import Answer, Ask, Data, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
 from pearlstreet.console.page import Page
-from pearlstreet.console.pages.whose import SHOWN_MAX, org_of
+from pearlstreet.console.page_request import Answer, Ask, Data, Go, View
+from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
+from pearlstreet.console.routing import once
 from pearlstreet.store.core import Replayed
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import list_secrets

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.members import role_of
+from pearlstreet.console.routing import once
 from pearlstreet.tenancy import federation, sessions, users
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 

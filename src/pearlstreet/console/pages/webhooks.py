@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 from pearlstreet.base.errors import Forbidden
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Answer, Ask, Go, View
-from pearlstreet.console.door import once
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 from pearlstreet.console.pages.notices import owners
+from pearlstreet.console.routing import once
 from pearlstreet.tenancy.notices import hooks, preferences
 from pearlstreet.tenancy.notices.kinds import what_of
 

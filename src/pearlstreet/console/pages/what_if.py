@@ -12,9 +12,9 @@ from pearlstreet.compute.jobs.policy.service import list_queues
 from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import OPEN, Question, WhatIf
 from pearlstreet.compute.scheduling.registry import kinds
-from pearlstreet.console.asking import Answer, Ask, Go, View
+from pearlstreet.console.form_parsing import number_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import number_in
+from pearlstreet.console.page_request import Answer, Ask, Go, View
 
 POLICIES = 2
 FIELDS = {"policies": "order_1", "quotas": "quota_of", "queues": "queue_name", "windows": "window_kind"}

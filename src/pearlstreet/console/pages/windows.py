@@ -5,9 +5,9 @@ from __future__ import annotations
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.windows import service
 from pearlstreet.compute.jobs.windows.model import WindowKind, WindowWish
-from pearlstreet.console.asking import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.typed import moment_in, number_in, text_in, wrong
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.ledger.site import read_site
 from pearlstreet.tenancy.directory import org_names
 from pearlstreet.tenancy.orgs import list_orgs

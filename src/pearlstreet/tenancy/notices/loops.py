@@ -5,9 +5,9 @@ from __future__ import annotations
 from pearlstreet.base.clock import Clock
 from pearlstreet.store import outbox
 from pearlstreet.store.loop import CycleLoop, Loop
+from pearlstreet.tenancy.notices.expiry_reminders import watch
 from pearlstreet.tenancy.notices.routing import route
 from pearlstreet.tenancy.notices.sending import Channels, sending_loop
-from pearlstreet.tenancy.notices.watching import watch
 
 
 def notice_loops(channels: Channels, clock: Clock) -> tuple[Loop, ...]:

@@ -18,7 +18,7 @@ from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import note
 from pearlstreet.tenancy.model import Actor
-from pearlstreet.tenancy.notices import told
+from pearlstreet.tenancy.notices import dedup
 from pearlstreet.tenancy.notices.tables import told as told_table
 from pearlstreet.tenancy.orgs import DEFAULT_PROJECT
 from pearlstreet.tenancy.tables import projects
@@ -138,7 +138,7 @@ def _warn(tx: Tx) -> None:
             .limit(BATCH)
         )
         for row in tx.rows(query):
-            if told.first_time(tx, f"outputs.expiring {row['job_id']} {days}"):
+            if dedup.first_time(tx, f"outputs.expiring {row['job_id']} {days}"):
                 _emit(tx, row["job_id"], int(row["files"]), int(row["first_us"]))
 
 

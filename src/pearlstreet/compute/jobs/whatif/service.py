@@ -14,9 +14,8 @@ from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.simulated.layout import nodes_from
 from pearlstreet.compute.jobs.tables import what_ifs
 from pearlstreet.compute.pool.inventory import all_nodes
-from pearlstreet.compute.replay.asking import parse_policy
-from pearlstreet.compute.replay.settings import ReplaySettings
-from pearlstreet.compute.replay.supposing import (
+from pearlstreet.compute.replay.policy_args import parse_policy
+from pearlstreet.compute.replay.scenario_overrides import (
     Supposed,
     check_nodes,
     held,
@@ -26,6 +25,7 @@ from pearlstreet.compute.replay.supposing import (
     with_queue,
     without,
 )
+from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import NodeRow, node_row
 from pearlstreet.store.core import Row, Store, Tx
@@ -65,7 +65,7 @@ class Question:
     less: str = ""
     """Nodes taken away from them, by name or as `2x8xH100`."""
     quotas: tuple[str, ...] = ()
-    """Limits set otherwise; how all three are written: `compute/replay/supposing.py`."""
+    """Limits set otherwise; how all three are written: `compute/replay/scenario_overrides.py`."""
     queues: tuple[str, ...] = ()
     windows: tuple[str, ...] = ()
 

@@ -12,7 +12,7 @@ from pearlstreet.compute.jobs.planner_rows import load_quotas
 from pearlstreet.compute.jobs.tables import windows
 from pearlstreet.compute.jobs.whatif.service import place_of
 from pearlstreet.compute.jobs.windows.model import from_row
-from pearlstreet.compute.replay.supposing import Supposed, owners
+from pearlstreet.compute.replay.scenario_overrides import Supposed, owners
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.model import SYSTEM
 

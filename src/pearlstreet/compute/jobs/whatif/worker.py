@@ -14,16 +14,16 @@ from typing import Any
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.replay.asking import Asked, parse_policy
 from pearlstreet.compute.replay.cases import ONE_POOL, Case
 from pearlstreet.compute.replay.clusters import Cluster, from_center, one_pool
 from pearlstreet.compute.replay.compare import compare
+from pearlstreet.compute.replay.constraints import Held, Terms
+from pearlstreet.compute.replay.policy_args import Asked, parse_policy
 from pearlstreet.compute.replay.reading.history import read_json
 from pearlstreet.compute.replay.reading.rows import Findings
 from pearlstreet.compute.replay.report import Words, figure_rows
+from pearlstreet.compute.replay.scenario_overrides import Supposed, suppose, without
 from pearlstreet.compute.replay.settings import ReplaySettings
-from pearlstreet.compute.replay.supposing import Supposed, suppose, without
-from pearlstreet.compute.replay.terms import Held, Terms
 from pearlstreet.compute.replay.trace import make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig, config_from_json
 from pearlstreet.compute.scheduling.rows import Account, Quota, Reservation

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from pearlstreet.compute.scheduling.capacity import Need, Room
 from pearlstreet.compute.scheduling.elasticity.measures import running_tasks
 from pearlstreet.compute.scheduling.elasticity.protocol import Slack
 from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
-from pearlstreet.compute.scheduling.placement.choose import Chooser, Placed
 from pearlstreet.compute.scheduling.placement.protocol import Scorer
-from pearlstreet.compute.scheduling.room import Need, Room
+from pearlstreet.compute.scheduling.placement.selector import Chooser, Placed
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 
 _ALONE, _TOGETHER = 6, 24

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pearlstreet.compute.scheduling.capacity import ALL, Need, Room
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.elasticity.measures import (
     asked_tasks,
@@ -17,7 +18,6 @@ from pearlstreet.compute.scheduling.elasticity.measures import (
 from pearlstreet.compute.scheduling.model import Bools, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
 from pearlstreet.compute.scheduling.preemption.rank import restart_us
-from pearlstreet.compute.scheduling.room import ALL, Need, Room
 from pearlstreet.compute.scheduling.timeline import Timeline
 
 _MOST = 16

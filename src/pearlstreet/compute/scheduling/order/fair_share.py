@@ -20,7 +20,7 @@ from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import by_deadline, ranked
 from pearlstreet.compute.scheduling.rows import Usage
-from pearlstreet.compute.scheduling.site import site_of
+from pearlstreet.compute.scheduling.topology_cache import site_of
 
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 

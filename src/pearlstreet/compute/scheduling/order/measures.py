@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.site import site_of
+from pearlstreet.compute.scheduling.topology_cache import site_of
 
 
 def waiting_devices(snapshot: Snapshot) -> I64:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
 from pearlstreet.compute.scheduling.model import F64, I64
 from pearlstreet.compute.scheduling.placement.measures import left_over
-from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 
 def score(room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:

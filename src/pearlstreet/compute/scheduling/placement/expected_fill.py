@@ -27,6 +27,7 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling import kernels
+from pearlstreet.compute.scheduling.capacity import ALL, Need, Room, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill import arrays
@@ -40,7 +41,6 @@ from pearlstreet.compute.scheduling.placement.fill.state import (
     free_of,
 )
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice, Spot
-from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
 _RUNNERS = 3
 """Different totals behind the lowest that a choice tells."""

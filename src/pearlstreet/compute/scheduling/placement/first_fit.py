@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
-from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 
 class FirstFit:

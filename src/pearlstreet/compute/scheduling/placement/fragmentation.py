@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill.arrays import States, choices, states_of
 from pearlstreet.compute.scheduling.placement.fill.demand import CPU, WHOLE, demand_of
 from pearlstreet.compute.scheduling.placement.fill.state import free_of
 from pearlstreet.compute.scheduling.placement.measures import left_over
-from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 _POPULAR = 0.95
 """The shapes asked for most, that together make up so much of the workload, stand for all of it."""

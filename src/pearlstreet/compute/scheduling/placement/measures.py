@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
 from pearlstreet.compute.scheduling.model import F64
-from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 
 def left_over(room: Room, need: Need, rows: Rows, lasting: bool) -> F64:

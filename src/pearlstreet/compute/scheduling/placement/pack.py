@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.capacity import PLENTY, Need, Room, Rows
 from pearlstreet.compute.scheduling.model import F64, I64
-from pearlstreet.compute.scheduling.room import PLENTY, Need, Room, Rows
 
 _OPENING = 1e6
 _DEVICES = 1e3

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
-from pearlstreet.compute.scheduling.room import Need, Room, Rows
 
 
 class Scorer(Protocol):

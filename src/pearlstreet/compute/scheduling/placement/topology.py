@@ -3,7 +3,7 @@
 Devices of one task share a link domain where one can hold them, the fullest that does; a task that needs no whole domain
 does not break one. What stays free is then free in large contiguous pieces, in the spirit of HiveD (Zhao et al., "HiveD:
 Sharing a GPU Cluster for Deep Learning with Guarantees", OSDI 2020), whose buddy cells split the smallest that fits. Tasks
-of a gang go to one node, one rack or one POD, by every policy (choose.py).
+of a gang go to one node, one rack or one POD, by every policy (selector.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.capacity import ALL, Need, Room, Rows
 from pearlstreet.compute.scheduling.model import F64, I32, I64, Bools
 from pearlstreet.compute.scheduling.placement import pack
-from pearlstreet.compute.scheduling.room import ALL, Need, Room, Rows
 
 _STEP = 64.0
 """More than a node has devices; four levels fit exactly into a float."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pearlstreet.compute.scheduling.capacity import ALL, Need
 from pearlstreet.compute.scheduling.model import I64, Bools, Running, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
 from pearlstreet.compute.scheduling.preemption.protocol import Candidates, Claim, Preemption
 from pearlstreet.compute.scheduling.quota import QuotaState
-from pearlstreet.compute.scheduling.room import ALL, Need
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 
 _PRUNE_LIMIT = 256

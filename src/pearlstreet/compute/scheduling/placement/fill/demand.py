@@ -15,8 +15,8 @@ import numpy as np
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.rows import Request, match_models
-from pearlstreet.compute.scheduling.site import site_of
 from pearlstreet.compute.scheduling.ties import mixed
+from pearlstreet.compute.scheduling.topology_cache import site_of
 
 STREAMS = 16
 _LENGTH = (48, 128)

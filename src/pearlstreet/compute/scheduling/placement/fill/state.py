@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pearlstreet.compute.scheduling.capacity import ALL, Room
 from pearlstreet.compute.scheduling.model import I32, I64, Bools
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE
-from pearlstreet.compute.scheduling.room import ALL, Room
 
 I16 = NDArray[np.int16]
 

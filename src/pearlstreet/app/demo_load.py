@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from pearlstreet.app import furnishing
+from pearlstreet.app import demo_data
 from pearlstreet.app.example_facts import state_facts
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import Assembled
@@ -93,11 +93,11 @@ class World:
                     create_project(self._store, SYSTEM, slug, project)
                 self._pay(org.id)
                 model = self._models[0] if self._models else None
-                furnishing.furnish(self._store, slug, size=size, model=model)
+                demo_data.furnish(self._store, slug, size=size, model=model)
                 if size == len(TENANTS):
-                    furnishing.ask_for_credit(self._store, slug)
-                    furnishing.drain_one(self._store)
-            self._people[slug] = furnishing.members_of(self._store, slug)
+                    demo_data.ask_for_credit(self._store, slug)
+                    demo_data.drain_one(self._store)
+            self._people[slug] = demo_data.members_of(self._store, slug)
 
     def _pay_all(self) -> None:
         for slug, _, _ in TENANTS:

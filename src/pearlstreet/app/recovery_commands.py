@@ -53,7 +53,7 @@ def recover(data: Data = None, yes: Yes = False) -> None:
 @offline.command("rotate-key")
 def rotate_key(data: Data = None, yes: Yes = False) -> None:
     """Change the encryption key and seal every secret anew. Keep a copy of the new key file."""
-    from pearlstreet.app.keeping import KEY
+    from pearlstreet.app.backup_commands import KEY
     from pearlstreet.app.settings import load_settings
     from pearlstreet.app.wiring import open_store
     from pearlstreet.store.keyring import rotate

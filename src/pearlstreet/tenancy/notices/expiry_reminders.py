@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Store, Tx
-from pearlstreet.tenancy.notices import deliveries, inbox, told
+from pearlstreet.tenancy.notices import dedup, deliveries, inbox
 from pearlstreet.tenancy.tables import api_keys
 
 DAY_US = 86_400 * US_PER_S
@@ -31,7 +31,7 @@ def _keys(tx: Tx) -> None:
             api_keys.c.expires_us - api_keys.c.created_us > 2 * days * DAY_US,
         )
         for row in tx.rows(sa.select(api_keys).where(*ending).order_by(api_keys.c.id)):
-            if told.first_time(tx, f"key.expiring {row['id']} {days}"):
+            if dedup.first_time(tx, f"key.expiring {row['id']} {days}"):
                 payload = {
                     "user": row["user_id"],
                     "key": row["id"],
@@ -44,4 +44,4 @@ def _keys(tx: Tx) -> None:
 def _prune(tx: Tx) -> None:
     inbox.forget_old(tx)
     deliveries.forget_old(tx)
-    told.forget_old(tx)
+    dedup.forget_old(tx)

@@ -16,11 +16,11 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import NotFound, Unavailable
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.text import text
-from pearlstreet.closing.tables import closings
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.ledger import tables as books
+from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes import tables as offered
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import idempotency, outbox, state_events

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.store.closing.conftest import CANARY, OWN, PASSWORD, SHARED, Tenants, actor_of
+from tests.store.offboarding.conftest import CANARY, OWN, PASSWORD, SHARED, Tenants, actor_of
 
 import pearlstreet.app.tables  # noqa: F401  registers every room's tables
 from pearlstreet.base.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from pearlstreet.closing import service
-from pearlstreet.closing.erasing import ERASED, KEPT
-from pearlstreet.closing.model import Closing, Phase
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.statement import read_statement
+from pearlstreet.offboarding import service
+from pearlstreet.offboarding.erasure import ERASED, KEPT
+from pearlstreet.offboarding.model import Closing, Phase
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store
 from pearlstreet.store.tables import metadata

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.estimate.asking import Band
+from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.scheduling.config import PlannerConfig

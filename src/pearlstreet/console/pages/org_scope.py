@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.text import text
-from pearlstreet.console.asking import Ask, View
+from pearlstreet.console.page_request import Ask, View
 from pearlstreet.tenancy.model import Organisation
 from pearlstreet.tenancy.orgs import get_org, list_orgs
 

@@ -8,7 +8,7 @@ import pytest
 
 from pearlstreet.app.web import create_web
 from pearlstreet.console import cookies
-from pearlstreet.console.asking import Ask
+from pearlstreet.console.page_request import Ask
 from pearlstreet.console.registry import PAGES
 from pearlstreet.tenancy.scopes import ORG_ROLES, OrgRole
 from tests.api.world import Browser

@@ -28,8 +28,8 @@ from pearlstreet.base.errors import (
 from pearlstreet.base.text import pick_language, text
 from pearlstreet.center import Center
 from pearlstreet.console import cookies
-from pearlstreet.console.asking import NOBODY, Answer, Ask, Data, Download, File, Go, View
 from pearlstreet.console.page import Page
+from pearlstreet.console.page_request import NOBODY, Answer, Ask, Data, Download, File, Go, View
 from pearlstreet.console.rendering import Renderer
 from pearlstreet.http.request_body import check_encoding
 from pearlstreet.store.core import Store

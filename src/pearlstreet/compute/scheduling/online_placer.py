@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.capacity import Chunk, Need, Room, request_needs
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.placement.choose import Chooser
+from pearlstreet.compute.scheduling.placement.selector import Chooser
 from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
-from pearlstreet.compute.scheduling.room import Chunk, Need, Room, request_needs
 from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request
 
 

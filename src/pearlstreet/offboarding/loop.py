@@ -14,11 +14,6 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
-from pearlstreet.closing import erasing
-from pearlstreet.closing.archive import write_archive
-from pearlstreet.closing.model import Closing, Phase
-from pearlstreet.closing.service import FOLDER, TOPIC, alive, kept_archives, open_closings
-from pearlstreet.closing.tables import closings
 from pearlstreet.compute.jobs.model import AttemptState
 from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -27,6 +22,11 @@ from pearlstreet.compute.jobs.storage.levels import end_metering
 from pearlstreet.compute.jobs.tables import attempts, jobs, preparations
 from pearlstreet.energy.invoices import issue_final
 from pearlstreet.ledger.funds import read_balance
+from pearlstreet.offboarding import erasure
+from pearlstreet.offboarding.archive import write_archive
+from pearlstreet.offboarding.model import Closing, Phase
+from pearlstreet.offboarding.service import FOLDER, TOPIC, alive, kept_archives, open_closings
+from pearlstreet.offboarding.tables import closings
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
@@ -49,7 +49,7 @@ class Closer:
     """Moves every open closing on as far as it goes."""
 
     runtime: Runtime
-    fresh_s: float = erasing.FRESH_S
+    fresh_s: float = erasure.FRESH_S
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
 
     def cycle(self, store: Store) -> bool:
@@ -139,10 +139,10 @@ class Closer:
 
     def _erase(self, store: Store, closing: Closing) -> bool:
         """Files first, as the rows say which; then the rows, and with them the tenant is closed."""
-        erasing.erase_files(store, self.runtime, closing.org_id, fresh_s=self.fresh_s)
+        erasure.erase_files(store, self.runtime, closing.org_id, fresh_s=self.fresh_s)
 
         def command(tx: Tx) -> None:
-            erasing.erase_rows(tx, closing.org_id)
+            erasure.erase_rows(tx, closing.org_id)
             _to(tx, closing.org_id, Phase.ERASING, Phase.CLOSED, closed_us=tx.now_us)
             transition(tx, orgs, closing.org_id, ORG_STATES, Standing.CLOSING, StandingEvent.ERASE)
             ended = closing.org_id

@@ -8,7 +8,7 @@ from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import Text, text
-from pearlstreet.console.asking import Ask
+from pearlstreet.console.page_request import Ask
 from pearlstreet.ledger.months import zone_of
 
 

@@ -8,9 +8,9 @@ from typing import cast
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.scheduling.capacity import ALL, Chunk, Need, Room, Rows
 from pearlstreet.compute.scheduling.model import F64, I64
 from pearlstreet.compute.scheduling.placement.protocol import Choice, Scorer, Seeker, Spot
-from pearlstreet.compute.scheduling.room import ALL, Chunk, Need, Room, Rows
 
 Placed = tuple[Need, Chunk]
 _RUNNERS = 3

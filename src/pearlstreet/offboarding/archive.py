@@ -16,7 +16,6 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import from_json
-from pearlstreet.closing.packing import CHUNK, Packer
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, quotas, shares, uploads
@@ -25,6 +24,7 @@ from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.pdf import to_pdf
 from pearlstreet.ledger.site import read_buyer
 from pearlstreet.ledger.tables import budgets, charges, invoices, spans, streams, top_ups, transactions
+from pearlstreet.offboarding.packing import CHUNK, Packer
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import audit, state_events

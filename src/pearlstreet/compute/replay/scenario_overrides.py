@@ -21,7 +21,7 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import parse_duration_s
 from pearlstreet.compute.hardware.catalogue.cluster import read_part
-from pearlstreet.compute.replay.terms import FOREVER_US, Held, Terms
+from pearlstreet.compute.replay.constraints import FOREVER_US, Held, Terms
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy
 from pearlstreet.compute.scheduling.registry import check_config

@@ -14,8 +14,8 @@ from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import I32, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.need import PLENTY, Need
 from pearlstreet.compute.scheduling.rows import Request
-from pearlstreet.compute.scheduling.site import Site, site_of
 from pearlstreet.compute.scheduling.ties import Ties
+from pearlstreet.compute.scheduling.topology_cache import Site, site_of
 
 _NOTHING: I64 = np.zeros(0, dtype=np.int64)
 

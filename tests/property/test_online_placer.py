@@ -15,8 +15,8 @@ from tests.property.planner_world import MODELS, PFLOPS, node_row, request_of
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling import kernels
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.desk import Desk, Seat
-from pearlstreet.compute.scheduling.placement.choose import Chooser
+from pearlstreet.compute.scheduling.online_placer import Desk, Seat
+from pearlstreet.compute.scheduling.placement.selector import Chooser
 from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import NodeRow, Request, match_models
 

@@ -12,7 +12,6 @@ from tests.joining import join
 from tests.store.jobs import harness
 
 from pearlstreet.base.money import Money, parse_yuan
-from pearlstreet.closing.loop import Closer
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.tables import artefacts
 from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
@@ -20,6 +19,7 @@ from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.site import set_buyer
 from pearlstreet.ledger.topups import top_up
+from pearlstreet.offboarding.loop import Closer
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy import keys, orgs, secrets, users
 from pearlstreet.tenancy.authentication import authenticate

@@ -7,7 +7,7 @@ from tests.unit.estimate.questions import training
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.compute.estimate import building
-from pearlstreet.compute.estimate.asking import estimate_training
+from pearlstreet.compute.estimate.estimators import estimate_training
 from pearlstreet.compute.estimate.model import Partial
 from pearlstreet.compute.hardware.catalogue import catalogue
 

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
-from pearlstreet.closing.archive import write_archive
-from pearlstreet.closing.model import Archive, Closing, Phase
-from pearlstreet.closing.packing import in_parts
-from pearlstreet.closing.tables import closings
 from pearlstreet.compute.jobs.model import ENDED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.offboarding.archive import write_archive
+from pearlstreet.offboarding.model import Archive, Closing, Phase
+from pearlstreet.offboarding.packing import in_parts
+from pearlstreet.offboarding.tables import closings
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import transition
