@@ -31,11 +31,13 @@ class BackupFile:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How many requests are answered; 0 is no limit. Ten seconds' worth may come at once."""
+    """How many requests are answered and accounts made; 0 is no limit. Ten seconds' worth of requests may come at once."""
 
     key_per_s: float = 500.0
     address_per_s: float = 1_000.0
     sign_ins_per_minute: float = 120.0
+    org_accounts_per_day: int = 100
+    """Accounts that owners of one organisation make in 24 h."""
 
 
 @dataclass(frozen=True)

@@ -28,3 +28,26 @@ def test_a_limit_of_nothing_limits_nothing(tmp_path: Path) -> None:
     off = {"rate_key_per_s": 0.0, "rate_address_per_s": 0.0, "rate_sign_ins_per_minute": 0.0}
     with a_world(tmp_path, **off) as world:
         assert "ratelimit" not in world.get("/me").headers
+
+
+def test_owners_who_make_many_accounts_are_told_when_to_go_on(tmp_path: Path) -> None:
+    with a_world(tmp_path, rate_org_accounts_per_day=5) as world:
+        here = len(world.get("/orgs/acme/members").json()["items"])
+        for number in range(here, 5):
+            assert world.post("/users", json={"name": f"new{number}", "org": "acme"}).status_code == 201
+        refused = world.post("/users", json={"name": "one-more", "org": "acme"})
+        assert refused.status_code == 429 and "acme got 5 new accounts" in refused.json()["detail"]
+        assert 0 < int(refused.headers["retry-after"]) <= 86_401
+        assert world.post("/users", "security", json={"name": "one-more", "org": "acme"}).status_code == 201
+
+
+def test_a_narrow_key_gives_no_role_beyond_its_own_scopes(tmp_path: Path) -> None:
+    with a_world(tmp_path) as world:
+        made = world.post("/keys", json={"label": "hr", "scopes": ["users:write", "users:read"]}).json()
+        world.keys["hr"] = made["key"]
+        for answer in (
+            world.post("/users", "hr", json={"name": "mallory", "org": "acme", "role": "owner"}),
+            world.post("/orgs/acme/invitations", "hr", json={"user": "stranger", "role": "owner"}),
+        ):
+            assert answer.status_code == 403 and "which the key does not carry" in answer.json()["detail"]
+        assert world.get("/users/mallory", "security").status_code == 404

@@ -45,6 +45,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "rate_key_per_s": (0, 1_000_000),
     "rate_address_per_s": (0, 1_000_000),
     "rate_sign_ins_per_minute": (0, 1_000_000),
+    "rate_org_accounts_per_day": (0, 1_000_000),
     "https_only_days": (0, 3_650),
     "http_connections": (16, 1_000_000),
     "http_connections_per_address": (1, 1_000_000),
@@ -143,6 +144,8 @@ class Settings:
     """The same of one address (of IPv6: one network)."""
     rate_sign_ins_per_minute: float = 120.0
     """Attempts to sign in from one address, a minute's worth at once; 0: no limit."""
+    rate_org_accounts_per_day: int = 100
+    """Accounts that the owners of one organisation may make in 24 hours; 0: no limit. Operators are not limited."""
     http_connections: int = 4_096
     """Open connections in all; fewer where the system gives fewer descriptors."""
     http_connections_per_address: int = 1_024

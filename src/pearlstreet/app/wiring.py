@@ -162,7 +162,12 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         backups=backup_lister(settings.data),
         notices=notices,
         channels=channels,
-        rates=Rates(settings.rate_key_per_s, settings.rate_address_per_s, settings.rate_sign_ins_per_minute),
+        rates=Rates(
+            settings.rate_key_per_s,
+            settings.rate_address_per_s,
+            settings.rate_sign_ins_per_minute,
+            settings.rate_org_accounts_per_day,
+        ),
         streams=StreamLimiter(settings.http_limits),
         started_us=store.clock.now_us(),
     )

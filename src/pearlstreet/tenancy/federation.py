@@ -19,7 +19,8 @@ from pearlstreet.base.text import text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx, must_be_sealed
 from pearlstreet.tenancy import sessions
-from pearlstreet.tenancy.members import insert_member
+from pearlstreet.tenancy.grants import require_account
+from pearlstreet.tenancy.members import insert_member, read_memberships
 from pearlstreet.tenancy.model import SYSTEM, Actor, Standing, User
 from pearlstreet.tenancy.names import EMAIL, LOGIN
 from pearlstreet.tenancy.oidc import Identity, OidcProvider
@@ -139,6 +140,8 @@ def link_identity(store: Store, actor: Actor, user: str, issuer: str, subject: s
     found = get_user(store, actor, user)
 
     def command(tx: Tx) -> LinkedIdentity:
+        account = as_user(tx.rows(sa.select(users).where(users.c.id == found.id))[0])
+        require_account(actor, account, read_memberships(tx, account.id))
         if _linked(tx, issuer, subject) is not None:
             raise Conflict(text("This identity belongs to an account already"))
         _insert(tx, actor, issuer, subject, found.id)

@@ -18,6 +18,7 @@ from pearlstreet.base.text import text
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy import credentials
+from pearlstreet.tenancy.grants import require_role
 from pearlstreet.tenancy.invitation_records import (
     end_invitation,
     is_open,
@@ -85,7 +86,8 @@ def invite(
 
     An invitation that is pending with the same role is returned as it is; another role replaces it.
     `has_mail` says whether the center sends mail. Raises NotFound for an unknown login name, Conflict for a member or an
-    operator account, TooMany beyond the limits, Unavailable for an address where no mail is sent.
+    operator account, TooMany beyond the limits, Unavailable for an address where no mail is sent,
+    Forbidden for a role beyond the scopes of the key that asks.
     """
     by_mail = "@" in invitee
     if by_mail:
@@ -98,6 +100,7 @@ def invite(
 
     def command(tx: Tx) -> Invitation:
         owner = find_org(tx, actor, org, "users:write")
+        require_role(actor, owner.id, role)
         user = None if by_mail else _find_invitee(tx, owner, invitee)
         pending = read_invitation(
             tx, invitations.c.org_id == owner.id, invitations.c.invitee == invitee, is_open(tx)

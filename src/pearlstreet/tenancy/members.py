@@ -13,6 +13,7 @@ from pearlstreet.base.text import text
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.authentication import changed
+from pearlstreet.tenancy.grants import require_role
 from pearlstreet.tenancy.invitation_records import withdraw_invitations_of
 from pearlstreet.tenancy.keys import revoke_with_descendants
 from pearlstreet.tenancy.model import Actor, Membership, Standing
@@ -61,11 +62,15 @@ def read_memberships(tx: Tx, user_id: str) -> Sequence[Membership]:
 
 
 def set_role(store: Store, actor: Actor, org: str, user: str, role: OrgRole) -> Membership:
-    """Change a member's role. Raises NotFound for somebody who is no member, Conflict for the last owner."""
+    """Change a member's role. Raises NotFound for somebody who is no member, Conflict for the last owner.
+
+    A key gives nothing that it does not carry itself: Forbidden.
+    """
 
     def command(tx: Tx) -> Membership:
         owner = find_org(tx, actor, org, "users:write")
         before = _find_member(tx, owner.id, owner.slug, user)
+        require_role(actor, owner.id, role, before.role)
         _keep_an_owner(tx, before, role)
         tx.execute(sa.update(memberships).where(*_one(before.user_id, owner.id)).values(role=role))
         if role is not OrgRole.OWNER:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.errors import Conflict, Forbidden, NotFound
+from pearlstreet.base.errors import Conflict, Forbidden, NotFound, TooMany
 from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import text
 from pearlstreet.store import audit
@@ -17,11 +17,13 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.transitions import note, transition
 from pearlstreet.tenancy import credentials
 from pearlstreet.tenancy.authentication import changed
+from pearlstreet.tenancy.grants import require_account, require_duty, require_role
 from pearlstreet.tenancy.members import insert_member, operator_conflict, read_memberships
 from pearlstreet.tenancy.model import (
     USER_STATES,
     Actor,
     Membership,
+    Organisation,
     Standing,
     StandingEvent,
     User,
@@ -33,6 +35,7 @@ from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 from pearlstreet.tenancy.tables import memberships, password_links, sessions, users
 
 LINK_LIFE_US = 72 * 3600 * US_PER_S
+DAY_US = 86_400 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,27 @@ def create_user(
     org: str | None = None,
     role: OrgRole = OrgRole.MEMBER,
     operator_role: OperatorRole | None = None,
+    per_day_max: int = 0,
 ) -> Invited:
-    """Make an account: a member of `org`, an operator, or (security only) neither yet. Raises Conflict if taken."""
+    """Make an account: a member of `org`, an operator, or (security only) neither yet.
+
+    `per_day_max`: how many accounts `org` may get in 24 h before its owners have to wait (0: no limit). Raises Conflict for
+    a name that is taken, Forbidden for rights beyond the key's own, TooMany.
+    """
     name, email = check_login(name), check_email(email)
     display_name = check_label(display_name or name, "display_name", 200)
     if org is None or operator_role is not None:
         actor.require("users:write")
 
     def command(tx: Tx) -> Invited:
-        org_id = find_org(tx, actor, org, "users:write").id if org is not None else None
+        owner = find_org(tx, actor, org, "users:write") if org is not None else None
+        org_id = owner.id if owner is not None else None
         if org_id is not None and operator_role is not None:
             raise operator_conflict()
+        require_duty(actor, operator_role)
+        if owner is not None:
+            require_role(actor, owner.id, role)
+            _check_rate(tx, actor, owner, per_day_max)
         made = insert_user(tx, actor, name, display_name, email, operator_role, org_id=org_id)
         if org_id is not None:
             insert_member(tx, actor, made.id, org_id, role)
@@ -149,6 +162,8 @@ def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole 
     def command(tx: Tx) -> User:
         found = _visible(tx, actor, user)
         _not_oneself(actor, found)
+        if role is not None:
+            require_duty(actor, role)
         if role is not None and found.operator_role not in (None, role):
             raise Conflict(
                 text(
@@ -190,6 +205,7 @@ def issue_password_link(store: Store, actor: Actor, user: str) -> Invited:
 
     def command(tx: Tx) -> Invited:
         found = _visible(tx, actor, user)
+        require_account(actor, found, read_memberships(tx, found.id))
         audit.record(tx, actor=actor.label, action="user.password_link", target=found.id)
         return Invited(found, new_link(tx, found.id))
 
@@ -232,6 +248,8 @@ def _move(store: Store, actor: Actor, user: str, event: StandingEvent, reason: s
     def command(tx: Tx) -> User:
         found = _visible(tx, actor, user)
         _not_oneself(actor, found)
+        if event is StandingEvent.RESUME:
+            require_account(actor, found, read_memberships(tx, found.id))
         why = text("{reason}", reason=reason) if reason else None
         transition(tx, users, found.id, USER_STATES, found.state, event, reason=why)
         if event is not StandingEvent.RESUME:
@@ -248,6 +266,28 @@ def _move(store: Store, actor: Actor, user: str, event: StandingEvent, reason: s
         return _find(tx, found.id)
 
     return store.write(command)
+
+
+def _check_rate(tx: Tx, actor: Actor, owner: Organisation, per_day_max: int) -> None:
+    """Raise TooMany when the organisation got its accounts of 24 h already. Operators are not limited."""
+    if not per_day_max or actor.may("users:write"):
+        return
+    recent = (users.c.origin_org_id == owner.id) & (users.c.created_us > tx.now_us - DAY_US)
+    row = tx.first(
+        sa.select(sa.func.count().label("count"), sa.func.min(users.c.created_us).label("oldest_us")).where(
+            recent
+        )
+    )
+    if row is not None and row["count"] >= per_day_max:
+        raise TooMany(
+            text(
+                "{org} got {count} new accounts in 24 hours, the most there may be",
+                org=owner.slug,
+                count=row["count"],
+            ),
+            hint=text("Invite people who have an account already, or ask an operator of the center"),
+            retry_after_s=max(1, (row["oldest_us"] + DAY_US - tx.now_us) // US_PER_S + 1),
+        )
 
 
 def _not_oneself(actor: Actor, found: User) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound
+from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany
 from pearlstreet.tenancy import invitations, members, orgs, users
 from pearlstreet.tenancy.model import SYSTEM, Standing
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
@@ -162,3 +164,20 @@ def test_settings_merge_and_titles_change(center: Center) -> None:
     changed = orgs.change_settings(center.store, center.system, "acme", {"a": None, "c": [3]})
     assert changed.settings == {"b": 2, "c": [3]}
     assert orgs.rename_org(center.store, center.system, "acme", " Acme 研究所 ").name == "Acme 研究所"
+
+
+def test_owners_make_a_limited_number_of_accounts_a_day_and_operators_any_number(center: Center) -> None:
+    for slug in ("acme", "beta"):
+        center.org(slug)
+    olga, ben = center.person("olga", "acme", OrgRole.OWNER), center.person("ben", "beta", OrgRole.OWNER)
+    create = partial(users.create_user, center.store, per_day_max=3)
+    for number in range(2):
+        create(olga, f"a{number}", org="acme")
+    with pytest.raises(TooMany, match="acme got 3 new accounts in 24 hours") as refused:
+        create(olga, "one-more", org="acme")
+    assert 0 < (refused.value.retry_after_s or 0) <= 86_401
+    create(center.security, "by-an-operator", org="acme")
+    create(ben, "of-another", org="beta")
+    users.create_user(center.store, olga, "without-limit", org="acme", per_day_max=0)
+    center.clock.advance((refused.value.retry_after_s or 0) + 1)
+    create(center.sign_in("olga"), "next-day", org="acme")

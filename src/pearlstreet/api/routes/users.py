@@ -86,6 +86,7 @@ async def create(request: Request, body: UserIn, actor: Actor = Asker) -> Respon
             org=body.org,
             role=body.role,
             operator_role=body.operator_role,
+            per_day_max=center_of(request).rates.org_accounts_per_day,
         ),
         _invited,
         status=201,

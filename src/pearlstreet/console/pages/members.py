@@ -46,6 +46,7 @@ def add(ask: Ask) -> Answer:
         email=ask.value("email") or None,
         org=org_of(ask).id,
         role=role_of(ask, OrgRole),
+        per_day_max=ask.center.rates.org_accounts_per_day,
     )
     return show_link(ask, invited, ask.here)
 

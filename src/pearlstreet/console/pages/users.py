@@ -71,6 +71,7 @@ def create(ask: Ask) -> Answer:
         org=org or None,
         role=role_of(ask, OrgRole) if org else OrgRole.MEMBER,
         operator_role=role_of(ask, OperatorRole, "duty") if duty else None,
+        per_day_max=ask.center.rates.org_accounts_per_day,
     )
     return show_link(ask, invited, "/users")
 
