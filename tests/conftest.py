@@ -19,6 +19,7 @@ from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
 from pearlstreet.store.sealing import Sealer, SealingKey
 from pearlstreet.store.tables import metadata
+from tests import loopback
 from tests.engines_present import postgres_url
 
 # Examples are not timed: the machine may be busy. `make prop` asks for the thorough profile.
@@ -35,6 +36,8 @@ structlog.configure(
     ]
 )
 
+loopback.install()
+
 KEY = SealingKey(bytes(range(32)))
 LONG = ("faults", "cli", "property", "sim", "store")
 """Folders of long tests, the longest first."""
@@ -49,6 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONG.index(folder) if folder in LONG else len(LONG)
 
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True)
+def _on_loopback() -> Iterator[None]:
+    """No test reaches another machine."""
+    with loopback.stays_here():
+        yield
 
 
 def _load_tables() -> None:

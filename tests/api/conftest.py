@@ -12,5 +12,5 @@ from tests.api.world import World, a_world
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A whole center behind its HTTP door."""
-    with a_world(tmp_path_factory.mktemp("center")) as made:
+    with a_world(tmp_path_factory.mktemp("center"), webhooks_private_allowed=True) as made:
         yield made

@@ -175,7 +175,7 @@ def _add_limits(world: World, tenant: Tenant) -> None:
 
 def _add_notices(world: World, tenant: Tenant) -> None:
     owner, at, marker = tenant.keys["owner"], f"/orgs/{tenant.slug}", tenant.marker
-    address = f"https://93.184.216.34/{marker}-hook"
+    address = f"https://127.0.0.1:9/{marker}-hook"
     hook = _ask(world, "POST", f"{at}/webhooks", owner, {"url": address})["id"]
     delivery = _ask(world, "POST", f"{at}/webhooks/{hook}/test", owner)["id"]
     tenant.ids |= {"webhook": [hook], "delivery": [delivery]}

@@ -108,7 +108,9 @@ def _is_whole(text: str, said: str) -> bool:
 def an_isolation_world(data: Path) -> Iterator[Isolation]:
     """A centre with two filled tenants; its loops stand still from here on."""
     # Rates are no part of this: thousands of requests come from one address.
-    with a_world(data, rate_key_per_s=100_000, rate_address_per_s=100_000) as world:
+    with a_world(
+        data, rate_key_per_s=100_000, rate_address_per_s=100_000, webhooks_private_allowed=True
+    ) as world:
         alder, birch = fill_tenant(world, "alder", 31), fill_tenant(world, "birch", 27)
         world.center.runtime.decisions.flush()
         for tenant in (alder, birch):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 import pytest
-from tests.property import test_online_placer, test_elasticity, test_neighbours, test_planner, test_waiting
+from tests.property import test_elasticity, test_neighbours, test_online_placer, test_planner, test_waiting
 from tests.property.dice import Law, Thrown
 from tests.property.machines import CASES
 
