@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tests.store.things import add, ids, on_virtual_time, with_things
 
 from pearlstreet.base.errors import BugError, Conflict, IdempotencyMismatch, InvalidInput
+from pearlstreet.store import idempotency as kept
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint, forget_old
 from pearlstreet.store.tables import idempotency
@@ -126,3 +127,33 @@ def test_a_request_that_writes_twice_is_told(store: Store) -> None:
 def test_an_impossible_key_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="255"):
         _claim(key)
+
+
+def test_only_the_newest_answers_of_one_caller_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clock = on_virtual_time(store)
+    monkeypatch.setattr(kept, "ANSWERS_MAX", 3)
+    for number in range(5):
+        store.once(_claim(f"k{number}", scope=f"ada key_{number % 2}")).write(_make)
+        store.once(_claim(f"p{number}", scope=f"public 192.0.2.{number}")).write(_make)
+        clock.advance(1)
+    store.once(_claim("other", scope="bob key_1")).write(_make)
+    assert store.write(forget_old) == 2
+    rows = store.read(lambda tx: tx.rows(sa.select(idempotency.c.key)))
+    assert {row["key"] for row in rows} == {"k2", "k3", "k4", "other", *(f"p{n}" for n in range(5))}
+    assert store.write(forget_old) == 0
+
+
+def test_large_answers_of_one_caller_are_dropped_sooner(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clock = on_virtual_time(store)
+    for number in range(4):
+        store.once(_claim(f"k{number}", scope="ada key_1")).write(_make)
+        clock.advance(1)
+    size = store.read(lambda tx: tx.scalar(sa.select(sa.func.length(idempotency.c.body)).limit(1)))
+    monkeypatch.setattr(kept, "BYTES_MAX", 2 * size)
+    assert store.write(forget_old) == 2
+    with pytest.raises(Replayed):
+        store.once(_claim("k3", scope="ada key_1")).write(_make)

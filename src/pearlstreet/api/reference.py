@@ -68,7 +68,7 @@ serves its OpenAPI 3.1 document, with every body and answer, at `{PREFIX}/openap
 - **Errors** are problem documents (RFC 9457) in English or Simplified Chinese, as `Accept-Language` asks:
   [errors](errors.md).
 - **Doing it once**: POST, PUT, PATCH and DELETE honour `Idempotency-Key` (1–255 visible ASCII characters, kept for 24
-  hours). A repetition gets the first answer again with `Idempotent-Replayed: true`.
+  hours, at most the newest 100,000 of one account). A repetition gets the first answer again with `Idempotent-Replayed: true`.
 - **Lists** end with `next_cursor`; give it back as `cursor` for the next page. `limit` is at most {LIMIT_MAX}.
 - **Values**: times are RFC 3339 in UTC; money is text in yuan, exact to the micro-yuan; unknown fields are refused. A
   body has at most {BODY_LIMIT_BYTES >> 20} MiB, except an upload's.

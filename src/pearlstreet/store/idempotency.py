@@ -1,5 +1,7 @@
 """Idempotency-Key: repeating a write with the same key and body gives the first answer again, for 24 hours.
 
+Of one caller at most the newest `ANSWERS_MAX` answers and `BYTES_MAX` bytes are kept.
+
 The answer is kept in the same transaction as the command's rows, so there is no moment in which one is there without
 the other. Failed commands keep nothing: repeating them tries again. Kept answers are sealed, as some hold a secret.
 """
@@ -7,7 +9,7 @@ the other. Failed commands keep nothing: repeating them tries again. Kept answer
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +26,10 @@ __all__ = ["OnceClaim", "Replayed", "fingerprint", "forget_old"]
 T = TypeVar("T")
 KEPT_US = 24 * 3600 * US_PER_S
 KEY_MAX = 255
+ANSWERS_MAX = 100_000
+"""Kept answers of one caller; the oldest beyond it are dropped."""
+BYTES_MAX = 256 << 20
+"""Bytes of the kept answers of one caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +96,32 @@ def fingerprint(method: str, path: str, body: bytes) -> str:
 
 
 def forget_old(tx: Tx) -> int:
-    """Delete answers kept longer than 24 h; returns how many."""
-    return tx.execute(sa.delete(idempotency).where(idempotency.c.at_us <= tx.now_us - KEPT_US)).rowcount
+    """Delete answers kept longer than 24 h, and the oldest of callers who have too many; returns how many."""
+    gone = tx.execute(sa.delete(idempotency).where(idempotency.c.at_us <= tx.now_us - KEPT_US)).rowcount
+    return gone + sum(_shrink(tx, scopes) for scopes in _full_callers(tx))
+
+
+def _full_callers(tx: Tx) -> Iterable[Sequence[str]]:
+    """The scopes of each caller whose answers are too many or too large: all keys and sessions of one login count as one."""
+    size = sa.func.coalesce(sa.func.sum(sa.func.length(idempotency.c.body)), 0)
+    totals = sa.select(idempotency.c.scope, sa.func.count().label("count"), size.label("bytes"))
+    callers: dict[str, list[Row]] = {}
+    for row in tx.rows(totals.group_by(idempotency.c.scope)):
+        login = row["scope"].partition(" ")[0]
+        # Strangers share a word, but none may push out another's answers.
+        callers.setdefault(row["scope"] if login == "public" else login, []).append(row)
+    for rows in callers.values():
+        if sum(row["count"] for row in rows) > ANSWERS_MAX or sum(row["bytes"] for row in rows) > BYTES_MAX:
+            yield [row["scope"] for row in rows]
+
+
+def _shrink(tx: Tx, scopes: Sequence[str]) -> int:
+    """Delete the oldest answers of these scopes beyond the limits; returns how many."""
+    own = idempotency.c.scope.in_(scopes)
+    newest = sa.select(idempotency.c.at_us, sa.func.length(idempotency.c.body).label("size")).where(own)
+    count = size = 0
+    for row in tx.execute(newest.order_by(idempotency.c.at_us.desc())):
+        count, size = count + 1, size + row.size
+        if count > ANSWERS_MAX or size > BYTES_MAX:
+            return tx.execute(sa.delete(idempotency).where(own, idempotency.c.at_us <= row.at_us)).rowcount
+    return 0

@@ -20,7 +20,7 @@ from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound
 from pearlstreet.base.urls import check_outgoing
 from pearlstreet.store import keyring, outbox
 from pearlstreet.tenancy import outgoing
-from pearlstreet.tenancy.notices import hooks, inbox
+from pearlstreet.tenancy.notices import deliveries, hooks, inbox
 from pearlstreet.tenancy.notices.owners import CENTER
 from pearlstreet.tenancy.notices.sending import PAUSES_S, Channels
 from pearlstreet.tenancy.notices.tables import webhooks
@@ -58,6 +58,22 @@ def test_events_are_posted_signed_and_once(center: Center, receiver: Receiver) -
     assert body["title"] == "Job train has failed"
     found = hooks.list_deliveries(center.store, owner, "acme", made.webhook.id)
     assert [(item.kind, item.state, item.tries) for item in found] == [("job.failed", "delivered", 1)]
+
+
+def test_only_the_newest_ended_deliveries_of_a_webhook_are_kept(
+    center: Center, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org = center.org("acme")
+    owner = center.person("olga", "acme", OrgRole.OWNER)
+    made = hooks.add_webhook(center.store, owner, INNER, "acme", receiver.url, ["job.failed"])
+    for number in range(4):
+        emit(center.store, "job.ended", failed("ada", f"j{number}"), org.id)
+        step(center)
+    before = hooks.list_deliveries(center.store, owner, "acme", made.webhook.id)
+    assert len(before) == 4
+    monkeypatch.setattr(deliveries, "ENDED_MAX", 3)
+    center.store.write(deliveries.forget_old)
+    assert hooks.list_deliveries(center.store, owner, "acme", made.webhook.id) == before[:3]
 
 
 def test_the_secret_is_shown_once_and_kept_sealed_also_over_a_change_of_the_key(

@@ -15,6 +15,7 @@ from pearlstreet.compute.jobs.planning_window import PlanningWindow
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.policy.rows import Reader
 from pearlstreet.compute.jobs.queue_limits import QueueCounts
+from pearlstreet.compute.jobs.spec_volume import SpecVolume
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
@@ -78,6 +79,8 @@ class Board:
     _possible: set[tuple[Request, int]] = field(default_factory=set)
     queue_counts: QueueCounts = field(default_factory=QueueCounts)
     """How many jobs wait, for the limits at submit."""
+    spec_volume: SpecVolume = field(default_factory=SpecVolume)
+    """Bytes of specifications that organisations may still submit."""
 
     def post(
         self, snapshot: Snapshot, waits: Mapping[str, Wait], window: PlanningWindow | None = None

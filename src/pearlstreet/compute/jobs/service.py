@@ -18,6 +18,7 @@ from pearlstreet.compute.jobs.preparing import want_preparations
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec.model import Dependency, JobSpec
 from pearlstreet.compute.jobs.spec.write import to_json
+from pearlstreet.compute.jobs.spec_volume import stored_bytes
 from pearlstreet.compute.jobs.storage.quota import refuse_over_quota
 from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
 from pearlstreet.compute.jobs.tables import attempts, jobs, uploads, waits
@@ -43,6 +44,8 @@ class Draft:
     spec: JobSpec
     stored: Row
     ask: Ask
+    stored_bytes: int = 0
+    """Bytes of `stored` in the database."""
 
 
 def draft_job(runtime: Runtime, spec: JobSpec) -> Draft:
@@ -54,7 +57,8 @@ def draft_job(runtime: Runtime, spec: JobSpec) -> Draft:
     if seen is not None and not board.knows_possible(request, ask.fewest):
         refuse_impossible(seen, ask)
         board.learn_possible(seen, request, ask.fewest)
-    return Draft(spec, to_json(spec), ask)
+    stored = to_json(spec)
+    return Draft(spec, stored, ask, stored_bytes(stored))
 
 
 def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobSpec) -> JobView:
@@ -85,6 +89,7 @@ def write_job(
     queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
     more, counts = spec.array.count if spec.array else 1, runtime.board.queue_counts
     counts.check(tx, project.org_id, project.id, more)
+    runtime.board.spec_volume.take(project.org_id, draft.stored_bytes, tx.now_us)
     version = current_prices(tx) if quoted is None else prices(tx, quoted.price_version_id)
     rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
     check_affordable(tx, project.org_id, rate)

@@ -24,6 +24,8 @@ MAILS_PER_HOUR = 60
 WAITING_MAX = 10_000
 """Of one webhook: beyond it events are dropped until its receiver answers again."""
 KEPT_US = 7 * 86_400 * US_PER_S
+ENDED_MAX = 10_000
+"""Ended deliveries kept of one webhook; the oldest beyond it are dropped."""
 
 
 class State(StrEnum):
@@ -131,5 +133,12 @@ def give_up(tx: Tx, target_id: str) -> None:
 
 
 def forget_old(tx: Tx) -> None:
-    """Drop what ended long ago."""
+    """Drop what ended long ago, and the oldest that ended where a receiver has too many."""
     tx.execute(sa.delete(deliveries).where(deliveries.c.ended_us < tx.now_us - KEPT_US))
+    ended, target = deliveries.c.ended_us.is_not(None), deliveries.c.target_id
+    full = sa.select(target).where(ended, deliveries.c.channel == WEBHOOK).group_by(target)
+    for target_id in tx.execute(full.having(sa.func.count() > ENDED_MAX)).scalars().all():
+        own = ended & (target == target_id)
+        newest = sa.select(deliveries.c.id).where(own).order_by(deliveries.c.id.desc())
+        last = tx.scalar(newest.offset(ENDED_MAX - 1).limit(1))
+        tx.execute(sa.delete(deliveries).where(own, deliveries.c.id < last))
