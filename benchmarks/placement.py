@@ -23,7 +23,7 @@ from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling import kernels
 from pearlstreet.compute.scheduling.capacity import ALL, request_needs
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.online_placer import Desk, Seat
+from pearlstreet.compute.scheduling.online_placer import OnlinePlacer, Seat
 from pearlstreet.compute.scheduling.placement.fragmentation import Fragmentation
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
 
@@ -74,18 +74,18 @@ class Stream:
 Held = list[tuple[Request, Seat]]
 
 
-def make_desk(count: int, workload: dict[Request, int], placement: str) -> Desk:
+def make_placer(count: int, workload: dict[Request, int], placement: str) -> OnlinePlacer:
     config = PlannerConfig(placement=placement)
-    return Desk(make_nodes(count), config, workload=workload, pflops_of=PFLOPS.__getitem__)
+    return OnlinePlacer(make_nodes(count), config, workload=workload, pflops_of=PFLOPS.__getitem__)
 
 
-def filled(desk: Desk, stream: Stream) -> Held:
+def filled(placer: OnlinePlacer, stream: Stream) -> Held:
     """Place until the center is nearly full, or much is refused."""
     held: Held = []
     used, misses = 0.0, 0
-    while used < FULL * 8 * desk.room.count and misses < 200:
+    while used < FULL * 8 * placer.capacity.count and misses < 200:
         request = stream()
-        seat = desk.place(request)
+        seat = placer.place(request)
         misses += seat is None
         if seat is not None:
             held.append((request, seat))
@@ -93,12 +93,12 @@ def filled(desk: Desk, stream: Stream) -> Held:
     return held
 
 
-def copied(small: Desk, held: Held, large: Desk) -> Held:
+def copied(small: OnlinePlacer, held: Held, large: OnlinePlacer) -> Held:
     """The small center's state as often as it goes into the large one."""
-    size, times = small.room.count, large.room.count // small.room.count
+    size, times = small.capacity.count, large.capacity.count // small.capacity.count
     for name in ("cpu", "memory", "device_memory", "device_compute"):
-        part = getattr(small.room, name)
-        getattr(large.room, name)[: size * times] = np.concatenate([part] * times)
+        part = getattr(small.capacity, name)
+        getattr(large.capacity, name)[: size * times] = np.concatenate([part] * times)
     return [
         (request, replace(seat, chunk=replace(seat.chunk, node=seat.chunk.node + size * i)))
         for i in range(times)
@@ -106,26 +106,26 @@ def copied(small: Desk, held: Held, large: Desk) -> Held:
     ]
 
 
-def ours(count: int, decisions: int, placement: str) -> tuple[dict[str, object], Desk, Stream]:
+def ours(count: int, decisions: int, placement: str) -> tuple[dict[str, object], OnlinePlacer, Stream]:
     """Fill, then replace tasks one by one; only the placing is timed, by the wall and by the processor."""
     rng = random.Random(1)
     workload = make_workload(rng)
     stream = Stream(workload, rng)
-    desk = make_desk(count, workload, placement)
+    placer = make_placer(count, workload, placement)
     if count <= 5000:
-        held = filled(desk, stream)
+        held = filled(placer, stream)
     else:
-        small = make_desk(COPIED, workload, placement)
-        held = copied(small, filled(small, stream), desk)
+        small = make_placer(COPIED, workload, placement)
+        held = copied(small, filled(small, stream), placer)
         for request in workload:  # so that no first question of a shape is among the timed
-            seat = desk.place(request)
+            seat = placer.place(request)
             held += [(request, seat)] if seat else []
     spent, busy = [], []
     for _ in range(decisions):
-        desk.release(held.pop(rng.randrange(len(held)))[1])
+        placer.release(held.pop(rng.randrange(len(held)))[1])
         request = stream()
         started, used = time.perf_counter(), time.thread_time()
-        seat = desk.place(request)
+        seat = placer.place(request)
         spent.append(time.perf_counter() - started)
         busy.append(time.thread_time() - used)
         held += [(request, seat)] if seat else []
@@ -139,19 +139,19 @@ def ours(count: int, decisions: int, placement: str) -> tuple[dict[str, object],
         "decisions_per_busy_s": round(decisions / sum(busy)),
         "held": len(held),
     }
-    return row, desk, stream
+    return row, placer, stream
 
 
-def peer(desk: Desk, stream: Stream, decisions: int) -> float:
+def peer(placer: OnlinePlacer, stream: Stream, decisions: int) -> float:
     """Seconds a decision of the fragmentation gradient, every node scored anew, on the same full center."""
-    snapshot, room = desk.snapshot, desk.room
+    snapshot, capacity = placer.snapshot, placer.capacity
     scorer = Fragmentation(snapshot, PlannerConfig())
     started = time.perf_counter()
     for _ in range(decisions):
         best = np.inf
         for need in request_needs(snapshot, stream()):
-            fit = room.fit(need, ALL, False)
-            score = np.where(fit > 0, scorer.score(room, need, ALL, fit, False)[0], np.inf)
+            fit = capacity.fit(need, ALL, False)
+            score = np.where(fit > 0, scorer.score(capacity, need, ALL, fit, False)[0], np.inf)
             best = min(best, float(score.min()))
     return (time.perf_counter() - started) / decisions
 
@@ -169,8 +169,8 @@ def main() -> None:
     with kernels.using(options.kernels):
         ours(20, 50, options.placement)  # loads what is compiled
         for count in map(int, options.nodes.split(",")):
-            row, desk, stream = ours(count, options.decisions, options.placement)
-            each = peer(desk, stream, 3 if smoke or count > 10_000 else 10)
+            row, placer, stream = ours(count, options.decisions, options.placement)
+            each = peer(placer, stream, 3 if smoke or count > 10_000 else 10)
             row["peer"] = "fragmentation gradient, straight NumPy"
             row["peer_decisions_per_s"] = round(1 / each, 1)
             row["ratio"] = round(float(str(row["decisions_per_s"])) * each, 1)

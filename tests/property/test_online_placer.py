@@ -15,8 +15,8 @@ from tests.property.planner_world import MODELS, PFLOPS, node_row, request_of
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling import kernels
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.online_placer import Desk, Seat
-from pearlstreet.compute.scheduling.placement.selector import Chooser
+from pearlstreet.compute.scheduling.online_placer import OnlinePlacer, Seat
+from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import NodeRow, Request, match_models
 
@@ -45,22 +45,22 @@ def day_of(dice: Dice) -> Day:
 days = drawn(day_of)
 
 
-def make_desk(day: Day, placement: str) -> Desk:
+def make_placer(day: Day, placement: str) -> OnlinePlacer:
     history = dict.fromkeys(day.history, 3)
     config = PlannerConfig(placement=placement)
-    return Desk(day.nodes, config, workload=history, pflops_of=PFLOPS.__getitem__)
+    return OnlinePlacer(day.nodes, config, workload=history, pflops_of=PFLOPS.__getitem__)
 
 
 def played(day: Day, placement: str) -> list[Seat | None]:
-    desk = make_desk(day, placement)
+    placer = make_placer(day, placement)
     seats: list[Seat | None] = []
     for item in day.asked:
         if isinstance(item, Request):
-            seats.append(desk.place(item))
+            seats.append(placer.place(item))
             continue
         ended = seats[item] if item < len(seats) else None
         if ended is not None:
-            desk.release(ended)
+            placer.release(ended)
             seats[item] = None
         seats.append(None)
     return seats
@@ -93,11 +93,11 @@ def held(nodes: dict[str, Node], request: Request, seat: Seat, sign: int) -> Non
 
 def check_day(day: Day, placement: str) -> None:
     """Never more than there is, and never a refusal while some node has room."""
-    desk, nodes = make_desk(day, placement), make_nodes(list(day.nodes), [])
+    placer, nodes = make_placer(day, placement), make_nodes(list(day.nodes), [])
     seats: list[tuple[Request, Seat] | None] = []
     for item in day.asked:
         if isinstance(item, Request):
-            seat = desk.place(item)
+            seat = placer.place(item)
             if seat is None:
                 free = [(n, m) for n in nodes.values() for m in allowed(item) if times(n, item, m, 1)]
                 assert not free, (item, free)
@@ -107,7 +107,7 @@ def check_day(day: Day, placement: str) -> None:
             continue
         ended = seats[item] if item < len(seats) else None
         if ended is not None:
-            desk.release(ended[1])
+            placer.release(ended[1])
             held(nodes, *ended, 1)
             seats[item] = None
         seats.append(None)
@@ -142,14 +142,14 @@ def test_remembered_scores_decide_as_fresh_ones_do(day: Day, placement: str) -> 
 
 def check_memory(day: Day, placement: str) -> None:
     """A desk that forgets everything but what is free before each question answers the same."""
-    desk, forgetful = make_desk(day, placement), make_desk(day, placement)
-    desk.place(Request(cpu_milli=1))
+    placer, forgetful = make_placer(day, placement), make_placer(day, placement)
+    placer.place(Request(cpu_milli=1))
     forgetful.place(Request(cpu_milli=1))
     seats: list[Seat | None] = []
     for item in day.asked:
         if isinstance(item, Request):
-            forgetful._chooser = Chooser(forgetful.room, forgetful._make().scorer)
-            seat = desk.place(item)
+            forgetful._selector = NodeSelector(forgetful.capacity, forgetful._make().scorer)
+            seat = placer.place(item)
             assert forgetful.place(item) == seat
             seats.append(seat)
 

@@ -16,7 +16,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import DeviceUse, RunningAttempt, TaskUse, WaitingJob
-from pearlstreet.compute.scheduling.topology_cache import Site
+from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
 
 def started(placement: Placement, job: WaitingJob, now_us: int) -> RunningAttempt:
@@ -71,7 +71,7 @@ def days_are_the_same(world: World, config: PlannerConfig, steps: list[tuple[int
             else replace(row, schedulable=not row.schedulable)
         )
         now_us += 60_000_000
-    assert isinstance(site, Site) or not steps
+    assert isinstance(site, TopologyCache) or not steps
 
 
 steps = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=4)

@@ -16,7 +16,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.replay.online import Arrival, OnlinePool
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.online_placer import Desk
+from pearlstreet.compute.scheduling.online_placer import OnlinePlacer
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
 
@@ -132,12 +132,12 @@ def placed(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str
     for row in _list(head, "history"):
         request = shapes.request(row, head[0])
         history[request] = history.get(request, 0) + _whole(row, "count", head[0])
-    desk = Desk(nodes, config, workload=history)
+    placer = OnlinePlacer(nodes, config, workload=history)
     known: dict[tuple[Any, ...], Request] = {}
     for line, pod in rows:
         key = tuple(pod.get(name) for name in _FIELDS)
         request = known.get(key) or known.setdefault(key, shapes.request(pod, line))
-        seat = desk.place(request)
+        seat = placer.place(request)
         node, devices = (None, ()) if seat is None else (seat.node, seat.devices)
         yield json.dumps({"node": node, "gpus": devices})
 

@@ -38,7 +38,7 @@ def answer(
     held: dict[str, int] | None = None,
     placement: str = "expected-fill",
     tasks: int = 1,
-    tells: bool = True,
+    explains: bool = True,
     jobs: int = 1,
 ) -> Plan:
     """Jobs of one card a task; `held`: cards in use by node."""
@@ -48,7 +48,7 @@ def answer(
     ]
     waiting = [WaitingJob(f"j{i}", "o", "p", ONE, tasks=tasks) for i in range(jobs)]
     seen = build(now_us=10**12, nodes=nodes, running=running, waiting=waiting, workload=WORKLOAD)
-    return plan(seen, PlannerConfig(placement=placement), tells=tells)
+    return plan(seen, PlannerConfig(placement=placement), explains=explains)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -105,7 +105,7 @@ def test_every_policy_tells_nodes_that_are_there_and_no_better(placement: str) -
 def test_telling_changes_no_decision() -> None:
     nodes = [node(f"n{i}", cores=64 + 16 * i) for i in range(6)]
     for tasks, jobs in ((1, 5), (4, 2)):
-        silent = answer(nodes, tasks=tasks, jobs=jobs, tells=False)
+        silent = answer(nodes, tasks=tasks, jobs=jobs, explains=False)
         assert silent == answer(nodes, tasks=tasks, jobs=jobs)
         assert all(one.chosen is None for one in silent.placements)
 

@@ -12,7 +12,7 @@ from pearlstreet.compute.scheduling.builder import SnapshotBuilder, build
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import snapshot_from_json
-from pearlstreet.compute.scheduling.online_placer import Desk
+from pearlstreet.compute.scheduling.online_placer import OnlinePlacer
 from pearlstreet.compute.scheduling.rows import (
     DeviceRow,
     DeviceUse,
@@ -138,12 +138,12 @@ def test_a_gang_stays_together_whatever_the_policy_scores() -> None:
 
 
 def test_without_any_record_it_packs() -> None:
-    desk = Desk([node("a", 4), node("b", 4)], PlannerConfig(placement="expected-fill"))
+    placer = OnlinePlacer([node("a", 4), node("b", 4)], PlannerConfig(placement="expected-fill"))
     part = Request(("x",), 0, ShareRequest(0, 2500))
-    first = desk.place(part)
+    first = placer.place(part)
     assert first is not None
     for _ in range(3):
-        seat = desk.place(part)
+        seat = placer.place(part)
         assert seat is not None
         assert (seat.node, seat.devices) == (first.node, first.devices)
 

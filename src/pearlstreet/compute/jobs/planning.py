@@ -46,7 +46,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     node_row,
 )
-from pearlstreet.compute.scheduling.topology_cache import Site
+from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
@@ -106,7 +106,7 @@ class LivePlanner:
     generation: int = 0
     """Of the predictions that the rows in `queue` carry."""
     demand: Demand = field(default_factory=Demand)
-    site: Site | None = None
+    topology_cache: TopologyCache | None = None
     """What the planner worked out about the machines, for the next cycle."""
 
     def cycle(self, store: Store) -> bool:
@@ -119,8 +119,8 @@ class LivePlanner:
         if not state.waiting and not _may_grow(state):
             self.runtime.board.post(snapshot, {}, state.window)
             return False
-        answer = plan(snapshot, state.policy.planner, tells=True)
-        self.site = snapshot.site
+        answer = plan(snapshot, state.policy.planner, explains=True)
+        self.topology_cache = snapshot.topology_cache
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits}, state.window)
         nodes = {node.report.name: node for node in state.nodes}
         background = Background(self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations)
@@ -232,7 +232,7 @@ class LivePlanner:
         builder.set_services(state.services)
         builder.set_workload(state.workload)
         builder.set_prices(state.prices)
-        return builder.build(store.clock.now_us(), self.revision, self.site)
+        return builder.build(store.clock.now_us(), self.revision, self.topology_cache)
 
 
 def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from pearlstreet.compute.jobs.model import Ask
 from pearlstreet.compute.jobs.runtime import Board, Runtime
 from pearlstreet.compute.jobs.service import check_dependencies, check_uploads, draft_job
 from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.scheduling.capacity import Room, request_needs
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, request_needs
 from pearlstreet.compute.scheduling.timeline import fits
 from pearlstreet.ledger.funds import available
 from pearlstreet.ledger.prices import current_prices
@@ -66,8 +66,8 @@ def _has_room(board: Board, ask: Ask) -> bool | None:
     seen = board.snapshot()
     if seen is None or not seen.nodes.count:
         return None
-    room = Room(seen)
-    return any(fits(room, need, ask.tasks) for need in request_needs(seen, ask.request()))
+    capacity = FreeCapacity(seen)
+    return any(fits(capacity, need, ask.tasks) for need in request_needs(seen, ask.request()))
 
 
 def _waiting(board: Board) -> int | None:

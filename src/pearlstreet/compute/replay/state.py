@@ -29,7 +29,7 @@ from pearlstreet.compute.scheduling.model import (
 )
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request
-from pearlstreet.compute.scheduling.topology_cache import site_of
+from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 _NONE = -1
 _LATELY = 10_000
@@ -60,7 +60,7 @@ class State:
         self.held = replace(self.empty.reservations, ids=tuple(one.window.id for one in rows))
         self._known = np.array([one.known_us for one in rows], dtype=np.int64)
         self._held_seen: tuple[bytes, Reservations] = b"", no_reservations()
-        self._site = site_of(self.empty)
+        self._topology_cache = topology_cache_of(self.empty)
         self.trace, self.nodes = trace, self.empty.nodes
         self.know_users(trace.users)
         self.queues = tuple(name for name in trace.queues if name)
@@ -258,7 +258,7 @@ class State:
             reservations=self._held_now(now_us),
             services=self.services,
             workload=self.workload,
-            site=self._site,
+            topology_cache=self._topology_cache,
         )
 
     def _held_now(self, now_us: int) -> Reservations:

@@ -35,7 +35,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     match_models,
 )
-from pearlstreet.compute.scheduling.topology_cache import Site
+from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
 GFLOPS_PER_PFLOPS = 1_000_000
 QUOTA_KINDS = ("pflops", "cards", "cpus")
@@ -140,8 +140,8 @@ class SnapshotBuilder:
         """Replace the prices of a device-hour by model, in micro-yuan. All models need one, or they count for nothing."""
         self._prices = dict(micro_an_hour)
 
-    def build(self, now_us: int, revision: int = 0, site: Site | None = None) -> Snapshot:
-        """The snapshot of what it knows now. `site`: of the snapshot before, kept while the machines are the same."""
+    def build(self, now_us: int, revision: int = 0, topology_cache: TopologyCache | None = None) -> Snapshot:
+        """The snapshot of what it knows now. `topology_cache`: of the snapshot before, kept while the machines are the same."""
         models, nodes = _nodes(self._nodes)
         orgs, projects = _Index(), _Index()
         for account in self._accounts:
@@ -149,8 +149,8 @@ class SnapshotBuilder:
         arrays, requests = _Index(), _Index()
         gflops = np.array([round(self._pflops_of(m) * GFLOPS_PER_PFLOPS) for m in models], dtype=np.int64)
         users, queues = _Index(), _Index()
-        if site is not None:
-            gflops, nodes = site.carried(models, gflops, nodes)
+        if topology_cache is not None:
+            gflops, nodes = topology_cache.carried(models, gflops, nodes)
         names = _Names(orgs, projects, arrays, requests, users, queues)
         running = _running(list(self._running.values()), nodes, gflops, names)
         waiting = _waiting(list(self._waiting.values()), names)
@@ -177,7 +177,7 @@ class SnapshotBuilder:
             model_price_micro=tuple(self._prices[m] for m in models)
             if set(models) <= self._prices.keys()
             else (),
-            site=site,
+            topology_cache=topology_cache,
         )
 
 

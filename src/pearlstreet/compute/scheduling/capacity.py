@@ -15,11 +15,11 @@ from pearlstreet.compute.scheduling.model import I32, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.need import PLENTY, Need
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.compute.scheduling.ties import Ties
-from pearlstreet.compute.scheduling.topology_cache import Site, site_of
+from pearlstreet.compute.scheduling.topology_cache import TopologyCache, topology_cache_of
 
 _NOTHING: I64 = np.zeros(0, dtype=np.int64)
 
-__all__ = ["ALL", "PLENTY", "Chunk", "Need", "Room", "Rows", "needs_of", "request_needs"]
+__all__ = ["ALL", "PLENTY", "Chunk", "Need", "FreeCapacity", "Rows", "needs_of", "request_needs"]
 
 Rows = I64 | slice
 ALL = slice(None)
@@ -35,12 +35,12 @@ class Chunk:
     compute: tuple[int, ...]
 
 
-class Room:
+class FreeCapacity:
     """Free amounts by node and device, and what reservations leave of them to jobs that run past their start."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         nodes = snapshot.nodes
-        self.site: Site = site_of(snapshot)
+        self.topology_cache: TopologyCache = topology_cache_of(snapshot)
         self.count = nodes.count
         self._ties = Ties(snapshot)
         self.schedulable: Bools = nodes.schedulable
@@ -49,7 +49,7 @@ class Room:
         self.link: I32 = nodes.device_link
         self.model: I32 = nodes.device_model
         self.device_total: I64 = nodes.device_memory_total
-        self.usable: Bools = nodes.device_healthy & self.site.present & self.schedulable[:, None]
+        self.usable: Bools = nodes.device_healthy & self.topology_cache.present & self.schedulable[:, None]
         self.cpu_total: I64 = nodes.cpu_total
         self.memory_total: I64 = nodes.memory_total
         self.cpu: I64 = nodes.cpu_free.copy()
@@ -85,40 +85,40 @@ class Room:
     @property
     def has_device(self) -> Bools:
         """Nodes with any accelerator."""
-        return self.site.has_device
+        return self.topology_cache.has_device
 
-    def with_free(self, cpu: I64, memory: I64, device_memory: I64, device_compute: I64) -> Room:
+    def with_free(self, cpu: I64, memory: I64, device_memory: I64, device_compute: I64) -> FreeCapacity:
         """The same nodes with other free amounts and no reservations: a question about another moment."""
-        other = object.__new__(Room)
+        other = object.__new__(FreeCapacity)
         other.__dict__.update(self.__dict__)
         other.cpu, other.memory = cpu, memory
         other.device_memory, other.device_compute = device_memory, device_compute
         other.reserved, other.touched, other.whole_center = False, [], False
         return other
 
-    def seen(self, usable: Bools, schedulable: Bools) -> Room:
+    def seen(self, usable: Bools, schedulable: Bools) -> FreeCapacity:
         """The same room, amounts and all, to somebody who may not take every node or device."""
-        other = object.__new__(Room)
+        other = object.__new__(FreeCapacity)
         other.__dict__.update(self.__dict__)
         other.usable, other.schedulable, other.whole_center = usable, schedulable, False
         return other
 
-    def follow(self, whole: Room) -> None:
+    def follow(self, whole: FreeCapacity) -> None:
         """Take over the caps of the room that this one is a sight of."""
         self.reserved = whole.reserved
         self.cap_cpu, self.cap_memory = whole.cap_cpu, whole.cap_memory
         self.cap_device_memory, self.cap_device_compute = whole.cap_device_memory, whole.cap_device_compute
 
-    def emptied(self) -> Room:
+    def emptied(self) -> FreeCapacity:
         """The same nodes with nothing in use, every node and device in service."""
         other = self.with_free(
             self.cpu_total.copy(),
             self.memory_total.copy(),
             self.device_total.copy(),
-            self.site.full_compute.copy(),
+            self.topology_cache.full_compute.copy(),
         )
         other.schedulable = np.ones(self.count, dtype=np.bool_)
-        other.usable = self.site.present
+        other.usable = self.topology_cache.present
         return other
 
     def take(self, chunk: Chunk, need: Need, *, lasting: bool) -> None:
@@ -195,9 +195,9 @@ class Room:
 
 def needs_of(snapshot: Snapshot, request_index: int) -> tuple[Need, ...]:
     """The request on each model that it allows, weakest model first, so that strong ones stay for who names them."""
-    return site_of(snapshot).needs(snapshot.requests[request_index], request_index)
+    return topology_cache_of(snapshot).needs(snapshot.requests[request_index], request_index)
 
 
 def request_needs(snapshot: Snapshot, request: Request, key: int = -1) -> tuple[Need, ...]:
     """As `needs_of`, for a request that need not be in the snapshot. Sizes of equal models are taken as equal."""
-    return site_of(snapshot).needs(request, key)
+    return topology_cache_of(snapshot).needs(request, key)

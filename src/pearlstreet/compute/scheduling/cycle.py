@@ -16,13 +16,13 @@ import numpy as np
 
 from pearlstreet.base.text import Text
 from pearlstreet.compute.scheduling import reasons
-from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, Chunk, Need, Room, needs_of
+from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, Chunk, FreeCapacity, Need, needs_of
 from pearlstreet.compute.scheduling.config import PlannerConfig
-from pearlstreet.compute.scheduling.job_classes import Key, Kinds, Run
+from pearlstreet.compute.scheduling.job_classes import JobClass, JobClasses, Run
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.measures import waited
 from pearlstreet.compute.scheduling.placement.protocol import Choice
-from pearlstreet.compute.scheduling.placement.selector import Chooser
+from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.plan import Plan, Reason, StartEstimate
 from pearlstreet.compute.scheduling.plan import Preemption as Stop
 from pearlstreet.compute.scheduling.preemption.protocol import Claim
@@ -43,34 +43,34 @@ _OPEN, _LATER, _DONE = 0, 1, 2
 """A kind may be tried; is left to the second pass; waits, whatever row of it comes."""
 
 
-def plan(snapshot: Snapshot, config: PlannerConfig, *, tells: bool = False) -> Plan:
+def plan(snapshot: Snapshot, config: PlannerConfig, *, explains: bool = False) -> Plan:
     """What starts now and where, whom to preempt, and why every other waiting job waits. Pure and deterministic.
 
     `tells`: placements also say what the choice of their node was made among.
     """
     check_config(config)
-    return _Cycle(snapshot, config, tells).run()
+    return _Cycle(snapshot, config, explains).run()
 
 
 class _Cycle(Resizing):
     """The state of one cycle; every decision is in `_try`."""
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig, tells: bool = False) -> None:
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig, explains: bool = False) -> None:
         super().__init__()
-        self.snapshot, self.config, self.tells = snapshot, config, tells
+        self.snapshot, self.config, self.explains = snapshot, config, explains
         self.choices: list[Choice | None] = []
         """Of what was placed last."""
-        self.room = Room(snapshot)
-        self.kinds = Kinds(snapshot.waiting)
-        self.keys: dict[int, Key] = {}
+        self.capacity = FreeCapacity(snapshot)
+        self.classes = JobClasses(snapshot.waiting)
+        self.class_values: dict[int, JobClass] = {}
         self.needs: dict[int, tuple[Need, ...]] = {}
-        self.windows = Windows(snapshot, self.room)
-        self.sight = self.room
+        self.windows = Windows(snapshot, self.capacity)
+        self.visible = self.capacity
         self.bars: tuple[int, ...] = ()
-        self.choosers: dict[tuple[str, tuple[int, ...]], Chooser] = {}
-        self.state = [_OPEN] * self.kinds.count
+        self.selectors: dict[tuple[str, tuple[int, ...]], NodeSelector] = {}
+        self.state = [_OPEN] * self.classes.count
         self.reasons: list[Lazy] = []
-        self.why_kind = np.full(self.kinds.count, -1, dtype=np.int64)
+        self.why_class = np.full(self.classes.count, -1, dtype=np.int64)
         self.why_row = np.full(snapshot.waiting.count, -1, dtype=np.int64)
         self.given: list[Given] = []
         self.stops: list[Stop] = []
@@ -80,7 +80,7 @@ class _Cycle(Resizing):
         """Numbers of the reasons of jobs that would fit, but must not."""
         self.impossible: dict[tuple[int, int], bool] = {}
         self.head: int | None = None
-        self.unheld: tuple[tuple[Need, ...], int, int, Room] | None = None
+        self.unheld: tuple[tuple[Need, ...], int, int, FreeCapacity] | None = None
         self.reserved_us = self.reservations = 0
         self.considered = self.preempt_tries = self.estimates = 0
 
@@ -90,14 +90,14 @@ class _Cycle(Resizing):
 
     @cached_property
     def timeline(self) -> Timeline:
-        line = Timeline(self.snapshot, self.room, self.config)
+        line = Timeline(self.snapshot, self.capacity, self.config)
         for item in self.given:
             line.placed(item.need, item.chunks, int(self.snapshot.waiting.limit_us[item.row]))
         return line
 
     @cached_property
-    def empty(self) -> Room:
-        return self.room.emptied()
+    def empty(self) -> FreeCapacity:
+        return self.capacity.emptied()
 
     @cached_property
     def elements(self) -> list[int]:
@@ -130,14 +130,14 @@ class _Cycle(Resizing):
             self._passes(self._due(lane.rows[~np.isin(lane.rows, resumed)] if resumed else lane.rows))
         if self._grows():
             self._grow()
-        for chooser in self.choosers.values():
-            chooser.rest()
+        for selector in self.selectors.values():
+            selector.end_cycle()
         order = np.concatenate(orders) if len(orders) > 1 else orders[0]
         position = np.empty(len(order), dtype=np.int64)
         position[order] = np.arange(1, len(order) + 1)
         return Plan(
             revision=snapshot.revision,
-            placements=placements(snapshot, self.room, self.given, position) if self.given else (),
+            placements=placements(snapshot, self.capacity, self.given, position) if self.given else (),
             preemptions=tuple(self.stops),
             resizes=tuple(self.resizes),
             waits=self._waits(order),
@@ -160,27 +160,27 @@ class _Cycle(Resizing):
         """First whoever stays within a guarantee, then whoever must borrow; at most `depth` searches each."""
         if not len(order):
             return
-        kinds = self.kinds.of[order]
-        edges = [0, *((kinds[1:] != kinds[:-1]).nonzero()[0] + 1).tolist(), len(order)]
+        classes = self.classes.of[order]
+        edges = [0, *((classes[1:] != classes[:-1]).nonzero()[0] + 1).tolist(), len(order)]
         rows = order.tolist()
         deferred: list[Run] = []
         start_of = self.considered
-        for kind, a, b in zip(kinds[edges[:-1]].tolist(), edges[:-1], edges[1:], strict=True):
-            state = self.state[kind]
+        for class_index, a, b in zip(classes[edges[:-1]].tolist(), edges[:-1], edges[1:], strict=True):
+            state = self.state[class_index]
             if state == _DONE:
                 continue
             if self.considered - start_of >= self.config.depth:
                 self._too_deep(order[a:])
                 break
-            run = Run(kind, self._key(kind), rows[a:b])
+            run = Run(class_index, self._job_class(class_index), rows[a:b])
             left = run.rows if state == _LATER else self._try(run, guaranteed=True)
             if left:
-                deferred.append(Run(kind, run.key, left))
+                deferred.append(Run(class_index, run.job_class, left))
         for run in deferred:
-            if self.state[run.kind] == _LATER:
-                self.state[run.kind] = _OPEN
+            if self.state[run.class_index] == _LATER:
+                self.state[run.class_index] = _OPEN
         for run in deferred:
-            if self.state[run.kind] == _DONE:
+            if self.state[run.class_index] == _DONE:
                 continue
             if self.considered - start_of >= 2 * self.config.depth:
                 self._wait(run.rows, self._reason(reasons.depth(self.config.depth)))
@@ -190,7 +190,7 @@ class _Cycle(Resizing):
     def _too_deep(self, rows: I64) -> None:
         """The rest keeps what is known of its kind, or a cheap reason."""
         done = np.array([state == _DONE for state in self.state], dtype=np.bool_)
-        self.why_row[rows[~done[self.kinds.of[rows]]]] = self._reason(reasons.depth(self.config.depth))
+        self.why_row[rows[~done[self.classes.of[rows]]]] = self._reason(reasons.depth(self.config.depth))
 
     def _waits(self, order: I64) -> Waits:
         rows = order
@@ -202,7 +202,7 @@ class _Cycle(Resizing):
         return Waits(
             self.snapshot.waiting.ids,
             rows,
-            np.where(own >= 0, own, self.why_kind[self.kinds.of[rows]]),
+            np.where(own >= 0, own, self.why_class[self.classes.of[rows]]),
             self.reasons,
         )
 
@@ -213,24 +213,26 @@ class _Cycle(Resizing):
     def _wait(self, rows: list[int], reason: int) -> None:
         self.why_row[rows] = reason
 
-    def _park(self, kind: int, reason: int) -> list[int]:
+    def _park(self, class_index: int, reason: int) -> list[int]:
         """The reason holds for every job of the kind that has none of its own, until the cycle ends."""
-        self.state[kind] = _DONE
-        self.why_kind[kind] = reason
+        self.state[class_index] = _DONE
+        self.why_class[class_index] = reason
         return []
 
-    def _key(self, kind: int) -> Key:
-        found = self.keys.get(kind)
+    def _job_class(self, class_index: int) -> JobClass:
+        found = self.class_values.get(class_index)
         if found is None:
-            found = self.keys[kind] = self.kinds.key(kind)
+            found = self.class_values[class_index] = self.classes.shared_values(class_index)
         return found
 
-    def _chooser(self) -> Chooser:
+    def _selector(self) -> NodeSelector:
         name = self.lane.config.placement
-        found = self.choosers.get((name, self.bars))
+        found = self.selectors.get((name, self.bars))
         if found is None:
             scorer = PLACEMENTS[name](self.snapshot, self.lane.config)
-            found = self.choosers[name, self.bars] = Chooser(self.sight, scorer, tells=self.tells)
+            found = self.selectors[name, self.bars] = NodeSelector(
+                self.visible, scorer, explains=self.explains
+            )
         return found
 
     def _look(self, org: int, project: int, limit_us: int) -> None:
@@ -238,54 +240,56 @@ class _Cycle(Resizing):
         if not self.windows.any:
             return
         self.bars = self.windows.bars(org, project, limit_us)
-        self.sight = self.windows.room(self.bars)
-        self.timeline.sight = self.sight
+        self.visible = self.windows.capacity(self.bars)
+        self.timeline.visible = self.visible
 
     def _try(self, run: Run, *, guaranteed: bool) -> list[int]:
         """Place what can be placed of `run`; give the rest a reason, or hand it back to try as a borrower."""
         if self.head is not None and (not self.backfill.passing or self._must_not_pass(run, self.head)):
-            return self._park(run.kind, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head])))
-        request, tasks, org, project, array, array_limit, _, limit_us, *_ = run.key
+            return self._park(
+                run.class_index, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head]))
+            )
+        request, tasks, org, project, array, array_limit, _, limit_us, *_ = run.job_class
         needs = self._needs(request)
         self._look(org, project, limit_us)
-        room_left = array_limit - self.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
+        elements_left = array_limit - self.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
         rows, limited, tried = run.rows, False, False
         starved: list[Need] = []
-        chooser = self._chooser()
-        for group in (needs,) if chooser.scorer.joint else tuple((need,) for need in needs):
+        selector = self._selector()
+        for group in (needs,) if selector.scorer.joint else tuple((need,) for need in needs):
             while rows:
                 allowed = self._allowed(org, project, group, tasks, guaranteed)
                 limited = limited or min(allowed, default=PLENTY) < len(rows)
                 able = tuple(need for need, most in zip(group, allowed, strict=True) if most > 0)
-                wanted = min([len(rows), max(room_left, 0), *(most for most in allowed if most > 0)])
+                wanted = min([len(rows), max(elements_left, 0), *(most for most in allowed if most > 0)])
                 if not able or wanted == 0:
                     break
-                placed, searched = self._place(chooser, able, tasks, wanted, limit_us)
+                placed, searched = self._place(selector, able, tasks, wanted, limit_us)
                 tried = tried or searched
                 self._record(run, rows[: len(placed)], placed, guaranteed)
-                rows, room_left = rows[len(placed) :], room_left - len(placed)
+                rows, elements_left = rows[len(placed) :], elements_left - len(placed)
                 if len(placed) < wanted:
                     starved += able
                     break
         self.considered += tried
-        fewest = run.key[8] if self.elasticity is not None else 0
+        fewest = run.job_class.min_tasks if self.elasticity is not None else 0
         if rows and 0 < fewest < tasks:
             before = len(rows)
-            rows = self._start_smaller(run, needs, rows, min(room_left, len(rows)), guaranteed)
-            room_left -= before - len(rows)
+            rows = self._start_smaller(run, needs, rows, min(elements_left, len(rows)), guaranteed)
+            elements_left -= before - len(rows)
         if not rows:
             return []
-        if room_left <= 0:
-            self.excused.add(run.kind)
-            return self._park(run.kind, self._reason(reasons.array_limit(array_limit)))
+        if elements_left <= 0:
+            self.excused.add(run.class_index)
+            return self._park(run.class_index, self._reason(reasons.array_limit(array_limit)))
         if limited and guaranteed:
-            self.state[run.kind] = _LATER
+            self.state[run.class_index] = _LATER
             return rows
         if limited and not starved:
-            self.excused.add(run.kind)
-            return self._park(run.kind, self._quota_reason(run.key, needs))
+            self.excused.add(run.class_index)
+            return self._park(run.class_index, self._quota_reason(run.job_class, needs))
         if 0 < fewest < tasks:
-            run = replace(run, key=(request, fewest, *run.key[2:]))
+            run = replace(run, job_class=run.job_class._replace(tasks=fewest))
         return self._blocked(run, tuple(starved), rows, guaranteed)
 
     def _allowed(
@@ -294,7 +298,7 @@ class _Cycle(Resizing):
         """How many jobs each need's quotas leave room for."""
         if not self.snapshot.quotas.labels:
             return [PLENTY] * len(group)
-        ask = self.quotas.room_guaranteed if guaranteed else self.quotas.room
+        ask = self.quotas.room_guaranteed if guaranteed else self.quotas.capacity
         return [ask(org, project, need, tasks) for need in group]
 
     def _needs(self, request: int) -> tuple[Need, ...]:
@@ -308,30 +312,32 @@ class _Cycle(Resizing):
         return not (limit_us > 0 and self.snapshot.now_us + limit_us <= self.reserved_us)
 
     def _place(
-        self, chooser: Chooser, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
+        self, selector: NodeSelector, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
     ) -> tuple[list[tuple[Need, list[Chunk]]], bool]:
         """Up to `wanted` jobs, and whether it was searched at all (False: known to be full)."""
-        needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
+        needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.capacity.reserved)
         if needs and self.unheld is not None:
-            if not any(int(chooser.fit(need).sum()) >= tasks for need in needs):
+            if not any(int(selector.fit(need).sum()) >= tasks for need in needs):
                 self.full.update((need.key, tasks, False, self.bars) for need in needs)
                 return [], True
             self._reserve_first()
-            needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.room.reserved)
+            needs = self._unfilled(needs, tasks, self._lasting(limit_us) and self.capacity.reserved)
         if not needs:
             return [], False
         lasting = self._lasting(limit_us)
         placed: list[tuple[Need, list[Chunk]]] = []
         self.choices = []
         if tasks == 1:
-            placed += [(need, [chunk]) for need, chunk in chooser.singles(needs, wanted, lasting)]
-            self.choices = chooser.choices
+            placed += [(need, [chunk]) for need, chunk in selector.singles(needs, wanted, lasting)]
+            self.choices = selector.choices
         else:
-            while len(placed) < wanted and (gang := chooser.gang(needs, tasks, lasting)):
+            while len(placed) < wanted and (gang := selector.gang(needs, tasks, lasting)):
                 placed.append((gang[0][0], [chunk for _, chunk in gang]))
-                self.choices.append(chooser.choices[0] if chooser.choices else None)
+                self.choices.append(selector.choices[0] if selector.choices else None)
         if len(placed) < wanted:
-            self.full.update((need.key, tasks, lasting and self.room.reserved, self.bars) for need in needs)
+            self.full.update(
+                (need.key, tasks, lasting and self.capacity.reserved, self.bars) for need in needs
+            )
         return placed, True
 
     def _unfilled(self, needs: tuple[Need, ...], tasks: int, held: bool) -> tuple[Need, ...]:
@@ -346,7 +352,7 @@ class _Cycle(Resizing):
     def _record(
         self, run: Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
     ) -> None:
-        _, _, org, project, array, _, _, limit_us, *_ = run.key
+        _, _, org, project, array, _, _, limit_us, *_ = run.job_class
         counted = bool(self.snapshot.quotas.labels)
         line = self.__dict__.get("timeline")
         for number, (row, (need, chunks)) in enumerate(zip(rows, placed, strict=True)):
@@ -362,17 +368,17 @@ class _Cycle(Resizing):
         if array >= 0:
             self.elements[array] += len(placed)
 
-    def _quota_reason(self, key: Key, needs: tuple[Need, ...]) -> int:
-        _, tasks, org, project, *_ = key
+    def _quota_reason(self, job_class: JobClass, needs: tuple[Need, ...]) -> int:
+        _, tasks, org, project, *_ = job_class
         bindings = (self.quotas.binding(org, project, need, tasks) for need in needs)
         return self._reason(reasons.quota(next((b for b in bindings if b is not None), None)))
 
     def _blocked(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """No room: say why; make room by preemption where that is right; reserve for the first such jobs."""
-        request, tasks, limit_us = run.key[0], run.key[1], run.key[7]
+        request, tasks, limit_us = run.job_class.request, run.job_class.tasks, run.job_class.limit_us
         if self._never(request, tasks):
-            self.excused.add(run.kind)
-            return self._park(run.kind, self._reason(self._impossible(request, tasks)))
+            self.excused.add(run.class_index)
+            return self._park(run.class_index, self._reason(self._impossible(request, tasks)))
         same = (needs, tasks, self._lasting(limit_us), self.bars)
         known = self.shortage.get(same)
         passing = known is not None and known in self.passing
@@ -381,7 +387,11 @@ class _Cycle(Resizing):
             free = StartEstimate(self.snapshot.now_us, end_us, end_us)
             known = self.shortage[same] = self._reason(reasons.window(name, free))
             self.passing.add(known)
-        elif known is None and self.room.reserved and any(fits(self.sight, need, tasks) for need in needs):
+        elif (
+            known is None
+            and self.capacity.reserved
+            and any(fits(self.visible, need, tasks) for need in needs)
+        ):
             head = self.snapshot.waiting.ids[self.head] if self.head is not None else self.resumes
             known = self.shortage[same] = self._reason(reasons.reserved(head, None))
             self.passing.add(known)
@@ -389,11 +399,11 @@ class _Cycle(Resizing):
         if passing:
             self.unserved |= {need.model for need in needs}
         else:
-            rows = self._make_room(run, needs, rows, guaranteed)
+            rows = self._free_by_preemption(run, needs, rows, guaranteed)
         depth = self.backfill.depth(self.lane.config)
         more = depth > 1 and self.reservations < depth and not passing
         if known is not None and not more:
-            return self._park(run.kind, known)
+            return self._park(run.class_index, known)
         if not rows:
             return []
         short = self._capacity(request, needs, tasks)
@@ -404,7 +414,7 @@ class _Cycle(Resizing):
             known = self.shortage[same] = self._reason(short)
         if more and self.reservations < depth:
             return []  # the next of the kind gets a reservation of its own
-        return self._park(run.kind, known)
+        return self._park(run.class_index, known)
 
     def _must_not_pass(self, run: Run, head: int) -> bool:
         """Who waited too long is passed by nobody that could take what it needs.
@@ -416,11 +426,11 @@ class _Cycle(Resizing):
         if bound_us <= 0 or self.waited[head] < bound_us:
             return False
         wanted = {need.model for need in self._needs(int(self.snapshot.waiting.request[head]))}
-        return any(need.model in wanted for need in self._needs(run.key[0]))
+        return any(need.model in wanted for need in self._needs(run.job_class.request))
 
     def _fits_but_for_windows(self, need: Need, tasks: int) -> bool:
         """Whether only what windows hold is missing."""
-        return fits(self.room, need, tasks) and not fits(self.sight, need, tasks)
+        return fits(self.capacity, need, tasks) and not fits(self.visible, need, tasks)
 
     def _promise(self, needs: tuple[Need, ...], tasks: int, row: int) -> Callable[[], StartEstimate | None]:
         """Reserve for a blocked job if the policy does; returns how to find its start estimate."""
@@ -431,16 +441,16 @@ class _Cycle(Resizing):
             self.reservations += 1
             if self.unheld is not None:
                 self._reserve_first()
-            self.unheld = (needs, tasks, row, self.sight)
+            self.unheld = (needs, tasks, row, self.visible)
             return lambda: self._started(row)
         if first or self.estimates < _ESTIMATES:
             self.estimates += not first
-            sight = self.sight
-            return lambda: self._estimated(needs, tasks, sight)
+            visible = self.visible
+            return lambda: self._estimated(needs, tasks, visible)
         return lambda: None
 
-    def _estimated(self, needs: tuple[Need, ...], tasks: int, sight: Room) -> StartEstimate | None:
-        self.timeline.sight = sight
+    def _estimated(self, needs: tuple[Need, ...], tasks: int, visible: FreeCapacity) -> StartEstimate | None:
+        self.timeline.visible = visible
         return self._estimate(self.timeline.earliest(needs, tasks))
 
     def _started(self, row: int) -> StartEstimate | None:
@@ -457,18 +467,18 @@ class _Cycle(Resizing):
         """Make the reservation that was put off until somebody could be in its way."""
         if self.unheld is None:
             return
-        (needs, tasks, row, sight), self.unheld = self.unheld, None
-        mine, self.timeline.sight = self.timeline.sight, sight
+        (needs, tasks, row, visible), self.unheld = self.unheld, None
+        mine, self.timeline.visible = self.timeline.visible, visible
         found = self.timeline.earliest(needs, tasks)
         self.promised[row] = self._estimate(found)
         if found is not None:
             self._hold(found[0], found[1], tasks)
-        self.timeline.sight = mine
+        self.timeline.visible = mine
 
     def _capacity(self, request: int, needs: tuple[Need, ...], tasks: int) -> Callable[[], Reason]:
-        snapshot, room = self.snapshot, self.sight
-        return lambda: reasons.capacity(
-            reasons.details(snapshot, room, snapshot.requests[request], needs, tasks), None
+        snapshot, capacity = self.snapshot, self.visible
+        return lambda: reasons.no_capacity(
+            reasons.details(snapshot, capacity, snapshot.requests[request], needs, tasks), None
         )
 
     def _never(self, request: int, tasks: int) -> bool:
@@ -480,9 +490,9 @@ class _Cycle(Resizing):
 
     def _ever(self, need: Need, tasks: int) -> bool:
         """Whether the empty center holds all tasks."""
-        fit = self.room.site.ever.get(need)
+        fit = self.capacity.topology_cache.ever.get(need)
         if fit is None:
-            fit = self.room.site.ever[need] = self.empty.fit(need, ALL, False)
+            fit = self.capacity.topology_cache.ever[need] = self.empty.fit(need, ALL, False)
         return int(fit.sum()) >= tasks
 
     def _impossible(self, request: int, tasks: int) -> Callable[[], Reason]:
@@ -511,29 +521,31 @@ class _Cycle(Resizing):
         future = self.timeline.room_without(self.timeline.over_by(at_us)) if surely else None
         if future is None or not fits(future, need, tasks):
             future = self.timeline.room_at(at_us)
-        self.timeline.reserve(future, need, tasks, self._chooser().scorer)
+        self.timeline.reserve(future, need, tasks, self._selector().scorer)
         self._held(at_us)
 
     def _held(self, at_us: int) -> None:
         """Something is held from that moment on: look anew at what jobs that run past it may take."""
         self.reserved_us = min(self.reserved_us or at_us, at_us)
         self.windows.follow()
-        for chooser in self.choosers.values():
-            chooser.forget()
+        for selector in self.selectors.values():
+            selector.forget()
         self.full = {memo for memo in self.full if not memo[2]}
 
-    def _make_room(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+    def _free_by_preemption(
+        self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool
+    ) -> list[int]:
         """Cut or stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
         if self.snapshot.running.max_tasks.any():
             rows = self._cut_for(run, needs, rows, guaranteed)
         if not rows or not guaranteed or self.preemption is None or not self.snapshot.running.count:
             return rows
-        config, tasks, now = self.lane.config, run.key[1], self.snapshot.now_us
+        config, tasks, now = self.lane.config, run.job_class.tasks, self.snapshot.now_us
         soon = now + round(config.grace_s * _US)
         left = list(rows)
         while left and self.preempt_tries < config.preempt_depth and len(self.stops) < config.preempt_limit:
             self.preempt_tries += 1
-            count = self._victims(run.key, needs, left[0], soon)
+            count = self._victims(run.job_class, needs, left[0], soon)
             if count == 0:
                 break
             if self.unheld is not None:
@@ -548,17 +560,19 @@ class _Cycle(Resizing):
             left = left[1:]
         return left
 
-    def _victims(self, key: Key, needs: tuple[Need, ...], row: int, soon: int) -> int:
+    def _victims(self, job_class: JobClass, needs: tuple[Need, ...], row: int, soon: int) -> int:
         """How many attempts are ending or were now told to end for this job; 0 when that would not do."""
         if self.preemption is None:
             return 0
-        tasks, running = key[1], self.snapshot.running
+        tasks, running = job_class.tasks, self.snapshot.running
         if self.timeline.any_by(soon) and self._ready(needs, tasks, soon):
             # without any that ends for it, what runs ends by itself just as soon
             return int((running.ending | self.leaving).sum())
         ranks = self.places[1] if self.preemption.ranks else None
         rank = int(self.places[0][row]) if self.preemption.ranks else 0
-        claim = Claim(key[2], key[3], key[6], tasks, self.quotas.any_guarantee, rank)
+        claim = Claim(
+            job_class.org, job_class.project, job_class.priority, tasks, self.quotas.any_guarantee, rank
+        )
         may = self.preemption.candidates(self.snapshot, self.lane.config, self.quotas, claim, ranks)
         if not (may.able & ~self.leaving).any():
             return 0

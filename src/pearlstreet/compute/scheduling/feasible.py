@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pearlstreet.compute.scheduling import reasons
-from pearlstreet.compute.scheduling.capacity import Need, Room, request_needs
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, request_needs
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Reason
 from pearlstreet.compute.scheduling.rows import Request
@@ -14,11 +14,11 @@ from pearlstreet.compute.scheduling.timeline import fits
 
 def feasible(snapshot: Snapshot, request: Request, tasks: int = 1) -> Reason | None:
     """None when an empty center could run it; else an IMPOSSIBLE reason that names the nearest thing there is."""
-    return check(snapshot, Room(snapshot).emptied(), request, request_needs(snapshot, request), tasks)
+    return check(snapshot, FreeCapacity(snapshot).emptied(), request, request_needs(snapshot, request), tasks)
 
 
 def check(
-    snapshot: Snapshot, empty: Room, request: Request, needs: Sequence[Need], tasks: int
+    snapshot: Snapshot, empty: FreeCapacity, request: Request, needs: Sequence[Need], tasks: int
 ) -> Reason | None:
     """As `feasible`, with an emptied room that the caller keeps."""
     if any(fits(empty, need, tasks) for need in needs):

@@ -1,57 +1,67 @@
-"""Which waiting jobs are equal in all that decides whether and where they start: such jobs are searched for once."""
+"""Groups waiting jobs that start under the same conditions, so that the planner searches nodes once for all of a group."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from pearlstreet.compute.scheduling.model import I32, I64, Waiting
 
-Key = tuple[int, ...]
-"""request, tasks, org, project, array, array limit, priority, limit, fewest tasks, queue, most tasks."""
+
+class JobClass(NamedTuple):
+    """Values that jobs of one class share: they decide whether and where a job starts."""
+
+    request: int
+    """Index of the resource request in the snapshot."""
+    tasks: int
+    org: int
+    project: int
+    array: int
+    """Index of the job array; -1: the job is in none."""
+    array_limit: int
+    """Elements of the array that may run at once; -1: no limit."""
+    priority: int
+    limit_us: int
+    """Time limit in µs; 0: none."""
+    min_tasks: int
+    """Fewest tasks an elastic job may start with; 0: the job is not elastic."""
+    queue: int
+    max_tasks: int
+    """Most tasks an elastic job may grow to; 0: the job is not elastic."""
+
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio, the usual multiplicative hash
 _SHIFT = np.uint64(29)
 
 
 def columns(waiting: Waiting) -> tuple[I64 | I32, ...]:
-    """What must be equal, column by column."""
-    return (
-        waiting.request,
-        waiting.tasks,
-        waiting.org,
-        waiting.project,
-        waiting.array,
-        waiting.array_limit,
-        waiting.priority,
-        waiting.limit_us,
-        waiting.min_tasks,
-        waiting.queue,
-        waiting.max_tasks,
-    )
+    """Return the columns that must be equal in two jobs of one class, in the order of JobClass."""
+    return tuple(getattr(waiting, name) for name in JobClass._fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Waiting jobs of one kind that follow each other in the order."""
+    """Waiting jobs of one class that are adjacent in the order."""
 
-    kind: int
-    key: Key
+    class_index: int
+    job_class: JobClass
     rows: list[int]
+    """Rows of the jobs in the snapshot's table of waiting jobs."""
 
 
-class Kinds:
-    """Number of the kind of each row, and what the rows of a kind have in common."""
+class JobClasses:
+    """Classes of waiting jobs: the class index of each row (`of`), and the values that the rows of a class share."""
 
     def __init__(self, waiting: Waiting) -> None:
         self._table: I64 = np.array(columns(waiting), dtype=np.int64)
         self.of, self._first = _grouped(self._table)
         self.count = len(self._first)
 
-    def key(self, kind: int) -> Key:
-        """The common values of a kind."""
-        return tuple(self._table[:, self._first[kind]].tolist())
+    def shared_values(self, class_index: int) -> JobClass:
+        """Return the values that all rows of a class share."""
+        return JobClass(*self._table[:, self._first[class_index]].tolist())
 
 
 def _grouped(table: I64) -> tuple[I64, I64]:

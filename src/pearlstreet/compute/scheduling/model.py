@@ -18,7 +18,7 @@ from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.rows import Request
 
 if TYPE_CHECKING:
-    from pearlstreet.compute.scheduling.topology_cache import Site
+    from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -271,7 +271,7 @@ class Snapshot:
     """What was asked for lately: each different request of a task and how often. Empty: no record."""
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
-    site: Site | None = None
+    topology_cache: TopologyCache | None = None
     """What was worked out about its machines, for whoever plans on; no part of the value."""
     notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """What was worked out from all of it and is asked for again; no part of the value."""

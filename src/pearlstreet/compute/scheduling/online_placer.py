@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pearlstreet.compute.scheduling.builder import build
-from pearlstreet.compute.scheduling.capacity import Chunk, Need, Room, request_needs
+from pearlstreet.compute.scheduling.capacity import Chunk, FreeCapacity, Need, request_needs
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.placement.selector import Chooser
+from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
 from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request
 
@@ -29,7 +29,7 @@ class Seat:
     chunk: Chunk
 
 
-class Desk:
+class OnlinePlacer:
     """Decides for one request at a time. Without a workload it learns one from what it is asked.
 
     It then looks at its demand anew whenever it has been asked twice as often as when it last did.
@@ -49,11 +49,11 @@ class Desk:
         self._learns = not self.snapshot.workload
         self._asked: Counter[Request] = Counter()
         self._needs: dict[Request, tuple[Need, ...]] = {}
-        self.room = Room(self.snapshot)
-        self._chooser = self._make()
+        self.capacity = FreeCapacity(self.snapshot)
+        self._selector = self._make()
 
-    def _make(self) -> Chooser:
-        return Chooser(self.room, PLACEMENTS[self._config.placement](self.snapshot, self._config))
+    def _make(self) -> NodeSelector:
+        return NodeSelector(self.capacity, PLACEMENTS[self._config.placement](self.snapshot, self._config))
 
     def place(self, request: Request) -> Seat | None:
         """Give the task its place; None when no node has room."""
@@ -62,8 +62,8 @@ class Desk:
         needs = self._needs.get(request)
         if needs is None:
             needs = self._needs[request] = request_needs(self.snapshot, request, len(self._needs))
-        for group in (needs,) if self._chooser.scorer.joint else tuple((need,) for need in needs):
-            for need, chunk in self._chooser.singles(group, 1, False):
+        for group in (needs,) if self._selector.scorer.joint else tuple((need,) for need in needs):
+            for need, chunk in self._selector.singles(group, 1, False):
                 index = self.snapshot.nodes.device_index[chunk.node]
                 devices = tuple(int(index[position]) for position in chunk.positions)
                 return Seat(self.snapshot.nodes.names[chunk.node], devices, need, chunk)
@@ -71,7 +71,7 @@ class Desk:
 
     def release(self, seat: Seat) -> None:
         """Take the task's place back."""
-        self.room.give_back(seat.chunk, seat.need)
+        self.capacity.give_back(seat.chunk, seat.need)
 
     def _learn(self, request: Request) -> None:
         self._asked[request] += 1
@@ -79,4 +79,4 @@ class Desk:
         if asked & (asked - 1) == 0:
             found = sorted(self._asked.items(), key=lambda row: (-row[1], repr(row[0])))
             self.snapshot = replace(self.snapshot, workload=tuple(found))
-            self._chooser = self._make()
+            self._selector = self._make()

@@ -112,7 +112,7 @@ class QuotaState:
 
     def room_guaranteed(self, org: int, project: int, need: Need, tasks: int) -> int:
         """How many such jobs fit into guarantee and ceiling."""
-        allowed, guaranteed = self.room(org, project, need, tasks), False
+        allowed, guaranteed = self.capacity(org, project, need, tasks), False
         for q in self.rows(org, project):
             demand = self._demand(q, need, tasks)
             if demand and self._guaranteed[q] >= 0:
@@ -120,7 +120,7 @@ class QuotaState:
                 allowed = min(allowed, max(self._guaranteed[q] - self.used[q], 0) // demand)
         return allowed if guaranteed or not self._covered_elsewhere(need) else 0
 
-    def room(self, org: int, project: int, need: Need, tasks: int) -> int:
+    def capacity(self, org: int, project: int, need: Need, tasks: int) -> int:
         """How many such jobs fit under the ceilings."""
         allowed = PLENTY
         for q in self.rows(org, project):

@@ -8,7 +8,7 @@ import numpy as np
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.pool.slices import MIB_PER_GIB
-from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, Need, Room
+from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, FreeCapacity, Need
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.plan import Code, Detail, Reason, StartEstimate
 from pearlstreet.compute.scheduling.quota import Binding, quota_text
@@ -34,29 +34,29 @@ def asked(request: Request) -> Text:
     )
 
 
-def _best_node(snapshot: Snapshot, room: Room, amounts: I64) -> tuple[int, str]:
+def _best_node(snapshot: Snapshot, capacity: FreeCapacity, amounts: I64) -> tuple[int, str]:
     """The largest amount on one node and that node's name."""
     if not len(amounts) or int(amounts.max()) <= 0:
         return 0, "-"
     largest = np.flatnonzero(amounts == amounts.max())
-    best = int(largest[np.argmin(room.tie[largest])])
+    best = int(largest[np.argmin(capacity.tie[largest])])
     return int(amounts[best]), snapshot.nodes.names[best]
 
 
 def details(
-    snapshot: Snapshot, room: Room, request: Request, needs: Sequence[Need], tasks: int
+    snapshot: Snapshot, capacity: FreeCapacity, request: Request, needs: Sequence[Need], tasks: int
 ) -> tuple[Detail, ...]:
-    """Every constraint that `room` does not meet, with the nearest there is; the most telling first."""
+    """Every constraint that `capacity` does not meet, with the nearest there is; the most telling first."""
     found: list[Detail] = []
     if request.wants_device and not needs:
         return (_no_model(snapshot, request),)
     if request.wants_device:
-        device = _device_detail(snapshot, room, request, needs)
+        device = _device_detail(snapshot, capacity, request, needs)
         if device is not None:
             return (device,)
-    found += _host_details(snapshot, room, request, needs)
+    found += _host_details(snapshot, capacity, request, needs)
     if not found and tasks > 1:
-        fit = max(int(np.minimum(room.fit(need, ALL, False), tasks).sum()) for need in needs)
+        fit = max(int(np.minimum(capacity.fit(need, ALL, False), tasks).sum()) for need in needs)
         found.append(
             Detail(
                 "tasks",
@@ -81,11 +81,13 @@ def _no_model(snapshot: Snapshot, request: Request) -> Detail:
     )
 
 
-def _device_detail(snapshot: Snapshot, room: Room, request: Request, needs: Sequence[Need]) -> Detail | None:
+def _device_detail(
+    snapshot: Snapshot, capacity: FreeCapacity, request: Request, needs: Sequence[Need]
+) -> Detail | None:
     """The device constraint, when no node meets it."""
     if request.count:
-        counts = [room.whole(need.model, ALL, False).sum(axis=1) for need in needs]
-        largest, node = max((_best_node(snapshot, room, c) for c in counts), key=lambda found: found[0])
+        counts = [capacity.whole(need.model, ALL, False).sum(axis=1) for need in needs]
+        largest, node = max((_best_node(snapshot, capacity, c) for c in counts), key=lambda found: found[0])
         if largest >= request.count:
             return None
         message = (
@@ -99,11 +101,11 @@ def _device_detail(snapshot: Snapshot, room: Room, request: Request, needs: Sequ
             else text("{asked} on one node; none is free", asked=asked(request))
         )
         return Detail("devices", request.count, largest, message)
-    if any(int(room.copies(need, ALL, False).sum()) for need in needs):
+    if any(int(capacity.copies(need, ALL, False).sum()) for need in needs):
         return None
-    usable = room.usable & np.isin(room.model, [need.model for need in needs])
-    memory = int(np.where(usable, room.device_memory, 0).max(initial=0))
-    compute = int(np.where(usable, room.device_compute, 0).max(initial=0))
+    usable = capacity.usable & np.isin(capacity.model, [need.model for need in needs])
+    memory = int(np.where(usable, capacity.device_memory, 0).max(initial=0))
+    compute = int(np.where(usable, capacity.device_compute, 0).max(initial=0))
     message = text(
         "{asked}; single devices have up to {gib:g} GiB and up to {percent:g} %",
         asked=asked(request),
@@ -113,20 +115,22 @@ def _device_detail(snapshot: Snapshot, room: Room, request: Request, needs: Sequ
     return Detail("share", needs[0].share_memory, min(memory, PLENTY), message)
 
 
-def _host_details(snapshot: Snapshot, room: Room, request: Request, needs: Sequence[Need]) -> list[Detail]:
+def _host_details(
+    snapshot: Snapshot, capacity: FreeCapacity, request: Request, needs: Sequence[Need]
+) -> list[Detail]:
     """CPU and memory, on nodes that have the devices."""
-    with_devices = np.zeros(room.count, dtype=np.bool_)
+    with_devices = np.zeros(capacity.count, dtype=np.bool_)
     for need in needs:
         bare = Need(need.key, 0, 0, need.model, need.count, need.share_memory, need.share_compute, 0, 0)
-        with_devices |= room.fit(bare, ALL, False) > 0
+        with_devices |= capacity.fit(bare, ALL, False) > 0
     found = []
-    if any(int(room.fit(need, ALL, False).max(initial=0)) for need in needs):
+    if any(int(capacity.fit(need, ALL, False).max(initial=0)) for need in needs):
         return []
     for name, needed, free, unit in (
-        ("cpu", request.cpu_milli, room.cpu, 1000),
-        ("memory", request.memory_mib, room.memory, MIB_PER_GIB),
+        ("cpu", request.cpu_milli, capacity.cpu, 1000),
+        ("memory", request.memory_mib, capacity.memory, MIB_PER_GIB),
     ):
-        largest, node = _best_node(snapshot, room, np.where(with_devices, free, 0))
+        largest, node = _best_node(snapshot, capacity, np.where(with_devices, free, 0))
         if largest < needed:
             amounts = {"needed": needed / unit, "largest": largest / unit, "node": node}
             message = (
@@ -153,7 +157,7 @@ def impossible(found: tuple[Detail, ...]) -> Reason:
     )
 
 
-def capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reason:
+def no_capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reason:
     """What it needs is in use."""
     detail: Text = found[0].message if found else text("what it needs is in use")
     unblock = {

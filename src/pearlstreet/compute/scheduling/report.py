@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.scheduling.capacity import Chunk, Need, Room
+from pearlstreet.compute.scheduling.capacity import Chunk, FreeCapacity, Need
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice
 from pearlstreet.compute.scheduling.plan import (
@@ -38,17 +38,17 @@ class Given:
 
 
 def placements(
-    snapshot: Snapshot, room: Room, given: Sequence[Given], position: I64
+    snapshot: Snapshot, capacity: FreeCapacity, given: Sequence[Given], position: I64
 ) -> tuple[Placement, ...]:
     """One placement a job, in the order they were decided."""
     used = sorted({chunk.node for item in given for chunk in item.chunks})
     at = {node: number for number, node in enumerate(used)}
     rows = np.array(used, dtype=np.int64)
-    left = room.whole(-1, rows, False).sum(axis=1).tolist()
-    total = room.site.devices[rows].tolist()
+    left = capacity.whole(-1, rows, False).sum(axis=1).tolist()
+    total = capacity.topology_cache.devices[rows].tolist()
     index = snapshot.nodes.device_index[rows].tolist()
     place_of = snapshot.nodes.names
-    rack, pod = room.rack[rows].tolist(), room.pod[rows].tolist()
+    rack, pod = capacity.rack[rows].tolist(), capacity.pod[rows].tolist()
     result = []
     for item in given:
         need = item.need

@@ -11,15 +11,15 @@ import numpy as np
 
 from pearlstreet.compute.scheduling import reasons
 from pearlstreet.compute.scheduling.backfill.protocol import Backfill
-from pearlstreet.compute.scheduling.capacity import ALL, Chunk, Need, Room
+from pearlstreet.compute.scheduling.capacity import ALL, Chunk, FreeCapacity, Need
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.elasticity import growth
-from pearlstreet.compute.scheduling.elasticity.cuts import Trial, find_cuts, resume_order, seat
+from pearlstreet.compute.scheduling.elasticity.cuts import WhatIf, find_cuts, place_gang, resume_order
 from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
-from pearlstreet.compute.scheduling.job_classes import Key, Kinds, Run
+from pearlstreet.compute.scheduling.job_classes import JobClass, JobClasses, Run
 from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
-from pearlstreet.compute.scheduling.placement.selector import Chooser, Placed
+from pearlstreet.compute.scheduling.placement.selector import NodeSelector, Placed
 from pearlstreet.compute.scheduling.plan import Resize, StartEstimate
 from pearlstreet.compute.scheduling.preemption.protocol import Claim, Preemption
 from pearlstreet.compute.scheduling.queues import Lane
@@ -41,15 +41,15 @@ class Resizing:
 
     snapshot: Snapshot
     config: PlannerConfig
-    room: Room
-    kinds: Kinds
+    capacity: FreeCapacity
+    classes: JobClasses
     windows: Windows
     given: list[Given]
     lane: Lane
     backfill: Backfill
     preemption: Preemption | None
     elasticity: Elasticity | None
-    unheld: tuple[tuple[Need, ...], int, int, Room] | None
+    unheld: tuple[tuple[Need, ...], int, int, FreeCapacity] | None
     head: int | None
     reservations: int
     preempt_tries: int
@@ -82,7 +82,7 @@ class Resizing:
     def leaving(self) -> Bools:
         raise NotImplementedError
 
-    def _key(self, kind: int) -> Key:
+    def _job_class(self, class_index: int) -> JobClass:
         raise NotImplementedError
 
     def _needs(self, request: int) -> tuple[Need, ...]:
@@ -91,7 +91,7 @@ class Resizing:
     def _look(self, org: int, project: int, limit_us: int) -> None:
         raise NotImplementedError
 
-    def _chooser(self) -> Chooser:
+    def _selector(self) -> NodeSelector:
         raise NotImplementedError
 
     def _lasting(self, limit_us: int) -> bool:
@@ -103,7 +103,7 @@ class Resizing:
         raise NotImplementedError
 
     def _place(
-        self, chooser: Chooser, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
+        self, selector: NodeSelector, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
     ) -> tuple[list[tuple[Need, list[Chunk]]], bool]:
         raise NotImplementedError
 
@@ -134,14 +134,14 @@ class Resizing:
         self.elasticity = ELASTICITIES[lane.config.elasticity]
         self.head, self.reservations = None, 0
 
-    def _sight_of(self, attempt: int) -> Room:
+    def _visible_to(self, attempt: int) -> FreeCapacity:
         """The room as a running attempt's job may take it when it starts anew."""
         if not self.windows.any:
-            return self.room
+            return self.capacity
         running = self.snapshot.running
         limit_us = max(int(running.expected_end_us[attempt] - running.started_us[attempt]), 0)
         org, project = int(running.org[attempt]), int(running.project[attempt])
-        return self.windows.room(self.windows.bars(org, project, limit_us))
+        return self.windows.capacity(self.windows.bars(org, project, limit_us))
 
     def _needs_of(self, attempt: int) -> tuple[Need, ...]:
         return self._needs(int(self.snapshot.running.request[attempt]))
@@ -155,17 +155,19 @@ class Resizing:
         rows = np.flatnonzero(waiting.resumes_tasks > 0)
         ids = [waiting.ids[row] for row in rows.tolist()]
         for row in rows[ranked((waiting.submitted_us[rows],), ids)].tolist() if len(rows) else ():
-            kind = int(self.kinds.of[row])
-            key = self._key(kind)
+            class_index = int(self.classes.of[row])
+            shared = self._job_class(class_index)
             config = replace(self._config_of(int(waiting.queue[row])), placement=RESUMED)
             self._enter(Lane(config, _NOBODY))
-            self._look(key[2], key[3], key[7])
+            self._look(shared.org, shared.project, shared.limit_us)
             most = int(waiting.resumes_tasks[row])
-            run = Run(kind, (key[0], most + 1, *key[2:8], min(key[8] or most, most), *key[9:]), [row])
-            room_left = key[5] - self.elements[key[4]] if key[4] >= 0 and key[5] >= 0 else 1
-            needs = self._needs(key[0])
-            within = max(self._allowed(key[2], key[3], needs, 1, True), default=0) >= most
-            self._start_smaller(run, needs, [row], room_left, within)
+            fewest = min(shared.min_tasks or most, most)
+            run = Run(class_index, shared._replace(tasks=most + 1, min_tasks=fewest), [row])
+            is_limited = shared.array >= 0 and shared.array_limit >= 0
+            elements_left = shared.array_limit - self.elements[shared.array] if is_limited else 1
+            needs = self._needs(shared.request)
+            within = max(self._allowed(shared.org, shared.project, needs, 1, True), default=0) >= most
+            self._start_smaller(run, needs, [row], elements_left, within)
         going = np.flatnonzero(running.ending & (running.resumes_tasks > 0))
         if len(going) and waiting.count:
             self._enter(Lane(self.config, _NOBODY))
@@ -178,17 +180,17 @@ class Resizing:
 
     def _keep_place(self, attempt: int, tasks: int, soon: int) -> None:
         """Hold, from `soon` on, where an attempt that is being stopped will go on."""
-        running, mine = self.snapshot.running, self.timeline.sight
+        running, mine = self.snapshot.running, self.timeline.visible
         if running.request[attempt] >= 0:
-            self.timeline.sight = self._sight_of(attempt)
-            room, needs = self.timeline.room_at(soon), self._needs_of(attempt)
-            fit = [min(int(np.minimum(room.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
+            self.timeline.visible = self._visible_to(attempt)
+            capacity, needs = self.timeline.room_at(soon), self._needs_of(attempt)
+            fit = [min(int(np.minimum(capacity.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
             most = max(fit, default=0)
             if most >= max(int(running.min_tasks[attempt]), 1):
                 scorer = PLACEMENTS[RESUMED](self.snapshot, self.lane.config)
-                self._keep(soon, seat(Chooser(room, scorer), needs, most, False))
+                self._keep(soon, place_gang(NodeSelector(capacity, scorer), needs, most, False))
                 self.resumes = running.job_ids[attempt]
-        self.timeline.sight = mine
+        self.timeline.visible = mine
 
     def _keep(self, soon: int, placed: Sequence[Placed]) -> None:
         """Hold places of one job from `soon` on."""
@@ -202,39 +204,39 @@ class Resizing:
         self._held(soon)
 
     def _start_smaller(
-        self, run: Run, needs: tuple[Need, ...], rows: list[int], room_left: int, guaranteed: bool
+        self, run: Run, needs: tuple[Need, ...], rows: list[int], elements_left: int, guaranteed: bool
     ) -> list[int]:
         """Start elastic jobs with as many tasks as fit, fewer than they asked for; returns those that found no place."""
-        _, tasks, org, project, _, _, _, limit_us, fewest, *_ = run.key
-        chooser, tries = self._chooser(), 0
-        while rows and room_left > 0 and tries < 2:
+        _, tasks, org, project, _, _, _, limit_us, fewest, *_ = run.job_class
+        selector, tries = self._selector(), 0
+        while rows and elements_left > 0 and tries < 2:
             allowed = [min(most, tasks - 1) for most in self._allowed(org, project, needs, 1, guaranteed)]
             lasting = self._lasting(limit_us)
             sizes = [
-                min(int(np.minimum(chooser.sheet(need, lasting).fit, tasks).sum()), most)
+                min(int(np.minimum(selector.table(need, lasting).fit, tasks).sum()), most)
                 for need, most in zip(needs, allowed, strict=True)
             ]
             size = max(sizes, default=0)
             if size < fewest:
                 break
             able = tuple(need for need, most in zip(needs, sizes, strict=True) if most == size)
-            joint = able if chooser.scorer.joint else able[:1]
-            placed, _ = self._place(chooser, joint, size, 1, limit_us)
+            joint = able if selector.scorer.joint else able[:1]
+            placed, _ = self._place(selector, joint, size, 1, limit_us)
             self._record(run, rows[: len(placed)], placed, guaranteed)
-            rows, room_left = rows[len(placed) :], room_left - len(placed)
+            rows, elements_left = rows[len(placed) :], elements_left - len(placed)
             tries = 0 if placed else tries + 1  # a reservation that was put off may have been made
         return rows
 
     def _cut_for(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Cut running elastic jobs for the first of `rows`; returns the rows that got nothing this way."""
-        models, config, tasks = {need.model for need in needs}, self.lane.config, run.key[1]
+        models, config, tasks = {need.model for need in needs}, self.lane.config, run.job_class.tasks
         blocked = self.unserved | self.moving if self.elasticity is not None else models
         now = self.snapshot.now_us
         soon = now + round(config.grace_s * _US)
         left = list(rows)
         while left and models.isdisjoint(blocked) and self.preempt_tries < config.preempt_depth:
             self.preempt_tries += 1
-            count = self._cuts(run.key, needs, left[0], soon, guaranteed)
+            count = self._cuts(run.job_class, needs, left[0], soon, guaranteed)
             if count:
                 ready = self.timeline.room_at(soon)
                 need = next((need for need in needs if fits(ready, need, tasks)), None)
@@ -259,27 +261,29 @@ class Resizing:
         running = self.snapshot.running
         return np.asarray((running.max_tasks > 0) & (running.request >= 0))
 
-    def _cuts(self, key: Key, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool) -> int:
+    def _cuts(
+        self, job_class: JobClass, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool
+    ) -> int:
         """How many elastic jobs are cut, or are being cut already, so that this one fits soon; 0 when that would not do."""
         assert self.elasticity is not None
         running, config = self.snapshot.running, self.lane.config
         if self.unheld is not None:
             self._reserve_first()
         ready = self.timeline.room_at(soon)
-        if any(fits(ready, need, key[1]) for need in needs):
+        if any(fits(ready, need, job_class.tasks) for need in needs):
             return int((running.ending | self.leaving).sum())
-        claim = Claim(key[2], key[3], key[6], key[1], guaranteed)
+        claim = Claim(job_class.org, job_class.project, job_class.priority, job_class.tasks, guaranteed)
         slack = self.elasticity.slack(self.snapshot, config, self.quotas, claim)
         if slack is None:
             return 0
-        trial = Trial(
-            self.snapshot, self.timeline, lambda: PLACEMENTS[RESUMED](self.snapshot, config), needs, key[1],
-            self.leaving, self._needs_of, self._sight_of,
+        what_if = WhatIf(
+            self.snapshot, self.timeline, lambda: PLACEMENTS[RESUMED](self.snapshot, config), needs, job_class.tasks,
+            self.leaving, self._needs_of, self._visible_to,
         )  # fmt: skip
-        cuts = find_cuts(self.snapshot, trial, slack, self._holding(needs) & ~self._moves(), self.leaving)
+        cuts = find_cuts(self.snapshot, what_if, slack, self._holding(needs) & ~self._moves(), self.leaving)
         if not cuts:
             return 0
-        places = trial.places(cuts)
+        places = what_if.places(cuts)
         self.moving |= {need.model for a in cuts for need in (*needs, *self._needs_of(a))}
         self._resize(cuts, soon, self.snapshot.waiting.ids[row])
         for _, placed in places or ():
@@ -361,7 +365,7 @@ class Resizing:
         left[[item.row for item in self.given]] = False
         left &= waiting.not_before_us <= self.snapshot.now_us
         if self.excused:
-            left &= ~np.isin(self.kinds.of, list(self.excused))
+            left &= ~np.isin(self.classes.of, list(self.excused))
         requests = np.unique(waiting.request[left]).tolist()
         return {need.model for request in requests for need in self._needs(request)}
 
@@ -373,20 +377,20 @@ class Resizing:
         )
         self._enter(Lane(self._config_of(int(waiting.queue[item.row])), _NOBODY))
         self._look(org, project, limit_us)
-        chooser = self._chooser()
-        free = min(int(np.minimum(chooser.sheet(need, True).fit, most).sum()), most)
+        selector = self._selector()
+        free = min(int(np.minimum(selector.table(need, True).fit, most).sum()), most)
         more = min(-(-free // sharing), most - now, *self._allowed(org, project, (need,), 1, False))
-        anew = not self.room.reserved and "timeline" not in self.__dict__
+        anew = not self.capacity.reserved and "timeline" not in self.__dict__
         if more <= 0:
             return item
         if anew:  # all together they stand nearer to each other than the new ones beside the old
             for chunk in item.chunks:
-                self.room.give_back(chunk, need)
+                self.capacity.give_back(chunk, need)
         size = now + more if anew else more
-        chunks = tuple(chunk for _, chunk in chooser.gang((need,), size, True))
+        chunks = tuple(chunk for _, chunk in selector.gang((need,), size, True))
         if not chunks:  # it never is: as many fit
             for chunk in item.chunks if anew else ():
-                self.room.take(chunk, need, lasting=True)
+                self.capacity.take(chunk, need, lasting=True)
             return item
         if not anew:
             self.timeline.placed(need, chunks, limit_us)
@@ -413,9 +417,9 @@ class Resizing:
                 min(top if {-1, need.model}.isdisjoint(wanted) else asked, now + more)
                 for need, more in zip(needs, self._allowed(org, project, needs, 1, False), strict=True)
             ]
-            sight = self._sight_of(a)
+            visible = self._visible_to(a)
             found = (
-                growth.widest(self.timeline, sight, needs, a, now, allowed) if max(allowed) > now else None
+                growth.widest(self.timeline, visible, needs, a, now, allowed) if max(allowed) > now else None
             )
             if found is None:
                 continue

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.scheduling.model import I32, I64, Snapshot
-from pearlstreet.compute.scheduling.topology_cache import site_of
+from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 U64 = NDArray[np.uint64]
 
@@ -79,18 +79,18 @@ def node_hash(snapshot: Snapshot) -> U64:
 
 def _fixed(snapshot: Snapshot) -> tuple[U64, U64]:
     """The part of the hashes that rests on what the machines are, and the salts of the columns that may change."""
-    site, nodes = site_of(snapshot), snapshot.nodes
-    known: tuple[U64, U64] | None = site.hashes
+    topology_cache, nodes = topology_cache_of(snapshot), snapshot.nodes
+    known: tuple[U64, U64] | None = topology_cache.hashes
     if known is None:
         width = nodes.width
         salt = np.arange(1, 7 + 3 * width, dtype=np.uint64) * _GOLDEN
-        model = site.model64 * 64 + nodes.device_link
+        model = topology_cache.model64 * 64 + nodes.device_link
         total = np.stack([nodes.cpu_total, nodes.memory_total], axis=1)
         table = np.concatenate([total, model], axis=1, dtype=np.int64).view(np.uint64)
         still = np.r_[2, 4, 6 : 6 + width]
         other = np.r_[0, 1, 3, 5, 6 + width : 6 + 3 * width]
         known = mixed(table + salt[still]).sum(axis=1, dtype=np.uint64), salt[other]
-        site.hashes = known
+        topology_cache.hashes = known
     return known
 
 

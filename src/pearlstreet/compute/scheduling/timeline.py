@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.capacity import ALL, Chunk, Need, Room
+from pearlstreet.compute.scheduling.capacity import ALL, Chunk, FreeCapacity, Need
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, UNKNOWN_US, Bools, Snapshot
 from pearlstreet.compute.scheduling.placement.protocol import Scorer
-from pearlstreet.compute.scheduling.placement.selector import Chooser
+from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 
 _US = 1_000_000
 
 
-def fits(room: Room, need: Need, tasks: int) -> bool:
+def fits(capacity: FreeCapacity, need: Need, tasks: int) -> bool:
     """Whether the room holds all tasks at once, reservations aside."""
-    return int(room.fit(need, ALL, False).sum()) >= tasks
+    return int(capacity.fit(need, ALL, False).sum()) >= tasks
 
 
 class Timeline:
     """Expected ends and what each end gives back. `guess`: the end rests on an assumed run time."""
 
-    def __init__(self, snapshot: Snapshot, room: Room, config: PlannerConfig) -> None:
+    def __init__(self, snapshot: Snapshot, capacity: FreeCapacity, config: PlannerConfig) -> None:
         running, now = snapshot.running, snapshot.now_us
-        self._room, self._now = room, now
+        self._room, self._now = capacity, now
         self._assumed_us = round(config.assumed_run_s * _US)
         grace_us = round(config.grace_s * _US)
         start, end = running.started_us, running.expected_end_us
@@ -43,11 +43,11 @@ class Timeline:
         self._running = running
         self._opened = False
         self._new: list[tuple[int, bool, Need, Sequence[Chunk]]] = []
-        self.sight = room
+        self.visible = capacity
         """Whose nodes and devices count in what is asked next: the whole room, or what a job may take of it."""
-        width = room.model.shape
-        self.held_cpu = np.zeros(room.count, dtype=np.int64)
-        self.held_memory = np.zeros(room.count, dtype=np.int64)
+        width = capacity.model.shape
+        self.held_cpu = np.zeros(capacity.count, dtype=np.int64)
+        self.held_memory = np.zeros(capacity.count, dtype=np.int64)
         self.held_device_memory = np.zeros(width, dtype=np.int64)
         self.held_device_compute = np.zeros(width, dtype=np.int64)
 
@@ -112,15 +112,15 @@ class Timeline:
         self._fold()
         return len(self.end)
 
-    def room_without(self, gone: Bools, *, less_held: bool = True) -> Room:
+    def room_without(self, gone: Bools, *, less_held: bool = True) -> FreeCapacity:
         """The room once the attempts of `gone` have ended, less what reservations hold."""
         self._fold()
-        room = self._room
+        capacity = self._room
         free = [
-            room.cpu.copy(),
-            room.memory.copy(),
-            room.device_memory.flatten(),
-            room.device_compute.flatten(),
+            capacity.cpu.copy(),
+            capacity.memory.copy(),
+            capacity.device_memory.flatten(),
+            capacity.device_compute.flatten(),
         ]
         if gone.any():
             node, cpu, memory = self._task[:, gone[self._task_attempt]]
@@ -129,14 +129,19 @@ class Timeline:
                 free, (node, node, flat, flat), (cpu, memory, device_memory, device_compute), strict=True
             ):
                 np.add.at(amounts, at, back)
-        site = room.site
-        most = (room.cpu_total, room.memory_total, site.device_total, site.full_compute)
+        topology_cache = capacity.topology_cache
+        most = (
+            capacity.cpu_total,
+            capacity.memory_total,
+            topology_cache.device_total,
+            topology_cache.full_compute,
+        )
         after = [np.minimum(a.reshape(b.shape), b) for a, b in zip(free, most, strict=True)]
-        if less_held and room.reserved:
+        if less_held and capacity.reserved:
             held = (self.held_cpu, self.held_memory, self.held_device_memory, self.held_device_compute)
             after = [free - taken for free, taken in zip(after, held, strict=True)]
-        later = room.with_free(*after)
-        later.usable, later.schedulable = self.sight.usable, self.sight.schedulable
+        later = capacity.with_free(*after)
+        later.usable, later.schedulable = self.visible.usable, self.visible.schedulable
         return later
 
     def any_by(self, at_us: int) -> bool:
@@ -148,7 +153,7 @@ class Timeline:
         self._fold()
         return np.asarray((self.end <= at_us) & ~self.guess)
 
-    def room_at(self, at_us: int) -> Room:
+    def room_at(self, at_us: int) -> FreeCapacity:
         """The room at a moment, if nothing new starts."""
         self._fold()
         return self.room_without(self.end <= at_us)
@@ -171,31 +176,33 @@ class Timeline:
         return None if need is None else (at_us, need, bool(self.guess[self.end <= at_us].any()))
 
     def _which(self, at_us: int, needs: Sequence[Need], tasks: int) -> Need | None:
-        room = self.room_at(at_us)
-        return next((need for need in needs if fits(room, need, tasks)), None)
+        capacity = self.room_at(at_us)
+        return next((need for need in needs if fits(capacity, need, tasks)), None)
 
-    def reserve(self, future: Room, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
+    def reserve(self, future: FreeCapacity, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
         """Hold the nodes that the job will take in a room of the future: jobs that run until then may only use what it leaves."""
-        chunks = [chunk for _, chunk in Chooser(future, scorer).gang((need,), tasks, False)]
+        chunks = [chunk for _, chunk in NodeSelector(future, scorer).gang((need,), tasks, False)]
         self.hold(future, need, chunks)
         return tuple(chunks)
 
-    def hold(self, future: Room, need: Need, chunks: Sequence[Chunk]) -> None:
+    def hold(self, future: FreeCapacity, need: Need, chunks: Sequence[Chunk]) -> None:
         """Hold places that were taken out of a room of the future."""
-        room = self._room
-        room.reserve()
+        capacity = self._room
+        capacity.reserve()
         for chunk in chunks:
             n = chunk.node
             self.held_cpu[n] += need.cpu
             self.held_memory[n] += need.memory
             # `future` has the job taken out of it: what is left there is what may last
-            room.cap_cpu[n] = min(room.cap_cpu[n], future.cpu[n])
-            room.cap_memory[n] = min(room.cap_memory[n], future.memory[n])
+            capacity.cap_cpu[n] = min(capacity.cap_cpu[n], future.cpu[n])
+            capacity.cap_memory[n] = min(capacity.cap_memory[n], future.memory[n])
             for d, mib, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True):
                 self.held_device_memory[n, d] += mib
                 self.held_device_compute[n, d] += compute
-                room.cap_device_memory[n, d] = min(room.cap_device_memory[n, d], future.device_memory[n, d])
-                room.cap_device_compute[n, d] = min(
-                    room.cap_device_compute[n, d], future.device_compute[n, d]
+                capacity.cap_device_memory[n, d] = min(
+                    capacity.cap_device_memory[n, d], future.device_memory[n, d]
                 )
-            room.touched.append(n)
+                capacity.cap_device_compute[n, d] = min(
+                    capacity.cap_device_compute[n, d], future.device_compute[n, d]
+                )
+            capacity.touched.append(n)

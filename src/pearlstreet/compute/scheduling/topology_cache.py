@@ -25,7 +25,7 @@ _REQUESTS_MAX = 20_000
 _SHELF_MAX = 4
 
 
-class Site:
+class TopologyCache:
     """Machines of one center: totals and models; what is free or out of service is no part of it."""
 
     def __init__(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> None:
@@ -96,7 +96,7 @@ class Site:
         return np.asarray(self.present.sum(axis=1))
 
     @cached_property
-    def capacity(self) -> F64:
+    def pool_capacity(self) -> F64:
         """Normalised PFLOPS, cores and GiB of the whole center; never 0."""
         cards = np.bincount(self.model[self.present], minlength=len(self.models))
         totals = np.array(
@@ -177,7 +177,7 @@ class Site:
             for i, request in enumerate(requests):
                 gflops = min((need.gflops for need in self.needs(request, i)), default=0)
                 rows[i] = (gflops / _GFLOPS, request.cpu_milli / _MILLI, request.memory_mib / _MIB)
-            rows /= self.capacity
+            rows /= self.pool_capacity
             asked.demands = rows
         return asked.demands
 
@@ -208,10 +208,10 @@ class _Asked:
         return np.array([max(request.count, 1) for request in self.requests], dtype=np.int64)
 
 
-def site_of(snapshot: Snapshot) -> Site:
+def topology_cache_of(snapshot: Snapshot) -> TopologyCache:
     """The snapshot's site, made when it has none."""
-    site = snapshot.site
-    if site is None or not site.of(snapshot):
-        site = Site(snapshot.models, snapshot.model_gflops, snapshot.nodes)
-        object.__setattr__(snapshot, "site", site)  # a memory, no part of the value
-    return site
+    topology_cache = snapshot.topology_cache
+    if topology_cache is None or not topology_cache.of(snapshot):
+        topology_cache = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
+        object.__setattr__(snapshot, "topology_cache", topology_cache)  # a memory, no part of the value
+    return topology_cache

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.capacity import Room
+from pearlstreet.compute.scheduling.capacity import FreeCapacity
 from pearlstreet.compute.scheduling.model import Bools, Snapshot
 
 
 class Windows:
     """Which windows are in the way of whom, and the rooms that leave them out."""
 
-    def __init__(self, snapshot: Snapshot, room: Room) -> None:
-        self._snapshot, self._room = snapshot, room
-        self._rooms: dict[tuple[int, ...], Room] = {}
+    def __init__(self, snapshot: Snapshot, capacity: FreeCapacity) -> None:
+        self._snapshot, self._room = snapshot, capacity
+        self._rooms: dict[tuple[int, ...], FreeCapacity] = {}
 
     @property
     def any(self) -> bool:
@@ -31,7 +31,7 @@ class Windows:
         ahead = (held.end_us > now) & ((held.start_us < now + limit_us) if limit_us > 0 else True)
         return tuple(np.flatnonzero(ahead & ~mine).tolist())
 
-    def room(self, bars: tuple[int, ...]) -> Room:
+    def capacity(self, bars: tuple[int, ...]) -> FreeCapacity:
         """The room without what those windows hold; the same free amounts as the whole one."""
         if not bars:
             return self._room
@@ -52,8 +52,8 @@ class Windows:
 
     def follow(self) -> None:
         """Reservations for jobs were made or changed in the whole room: they count in the others, too."""
-        for room in self._rooms.values():
-            room.follow(self._room)
+        for capacity in self._rooms.values():
+            capacity.follow(self._room)
 
     def last(self, bars: tuple[int, ...]) -> tuple[str, int]:
         """The window that ends last, by name and end."""

@@ -10,29 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.capacity import Need, Room
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need
 from pearlstreet.compute.scheduling.elasticity.measures import running_tasks
 from pearlstreet.compute.scheduling.elasticity.protocol import Slack
 from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.ties import ranked
 from pearlstreet.compute.scheduling.placement.protocol import Scorer
-from pearlstreet.compute.scheduling.placement.selector import Chooser, Placed
+from pearlstreet.compute.scheduling.placement.selector import NodeSelector, Placed
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 
 _ALONE, _TOGETHER = 6, 24
 """Attempts of which each is tried alone, and that are cut together: bounds of one search."""
 
 
-def seat(chooser: Chooser, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
+def place_gang(selector: NodeSelector, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
     """Places for all tasks of one job, taken out of the room, or none."""
-    for group in (needs,) if chooser.scorer.joint else tuple((need,) for need in needs):
-        found = chooser.singles(group, 1, lasting) if tasks == 1 else chooser.gang(group, tasks, lasting)
+    for group in (needs,) if selector.scorer.joint else tuple((need,) for need in needs):
+        found = selector.singles(group, 1, lasting) if tasks == 1 else selector.gang(group, tasks, lasting)
         if found:
             return found
     return []
 
 
-class Trial:
+class WhatIf:
     """Tries cuts for one claim."""
 
     def __init__(
@@ -44,12 +44,12 @@ class Trial:
         tasks: int,
         leaving: Bools,
         needs_of: Callable[[int], tuple[Need, ...]],
-        sight_of: Callable[[int], Room],
+        sight_of: Callable[[int], FreeCapacity],
     ) -> None:
         """`needs_of` a running attempt's request; `sight_of`: the room as it may take it."""
         self._snapshot, self._timeline, self._scorer = snapshot, timeline, scorer
         self._needs, self._tasks = needs, tasks
-        self._needs_of, self._sight_of = needs_of, sight_of
+        self._needs_of, self._visible_to = needs_of, sight_of
         running = snapshot.running
         self._gone = np.zeros(timeline.count, dtype=np.bool_)
         self._gone[: running.count] = running.ending | leaving
@@ -63,18 +63,18 @@ class Trial:
         """Where each of these attempts goes on, in the order in which they do; None: the claim would not fit."""
         gone = self._gone.copy()
         gone[list(cuts)] = True
-        room = self._timeline.room_without(gone)
-        if not any(fits(room, need, self._tasks) for need in self._needs):
+        capacity = self._timeline.room_without(gone)
+        if not any(fits(capacity, need, self._tasks) for need in self._needs):
             return None
         scorer, found = self._scorer(), []
         for attempt in resume_order(self._snapshot, list(cuts)):
-            mine = self._sight_of(attempt)
-            sight = room.seen(mine.usable, mine.schedulable)
-            placed = seat(Chooser(sight, scorer), self._needs_of(attempt), cuts[attempt], False)
+            mine = self._visible_to(attempt)
+            visible = capacity.seen(mine.usable, mine.schedulable)
+            placed = place_gang(NodeSelector(visible, scorer), self._needs_of(attempt), cuts[attempt], False)
             if not placed:
                 return None
             found.append((attempt, placed))
-        return found if any(fits(room, need, self._tasks) for need in self._needs) else None
+        return found if any(fits(capacity, need, self._tasks) for need in self._needs) else None
 
     def most(self, cuts: Mapping[int, int], attempt: int, low: int) -> int:
         """The most tasks that the attempt can keep, at least `low`, with which the claim still fits."""
@@ -95,31 +95,31 @@ def resume_order(snapshot: Snapshot, attempts: Sequence[int]) -> list[int]:
 
 
 def find_cuts(
-    snapshot: Snapshot, trial: Trial, slack: Slack, models: Bools, leaving: Bools
+    snapshot: Snapshot, what_if: WhatIf, slack: Slack, models: Bools, leaving: Bools
 ) -> dict[int, int]:
     """Attempt → its new number of tasks; empty when no permitted cuts make room. `models`: who holds what is wanted."""
     for floor in slack.floors:
-        able = slack.able & ~leaving & models & (floor < trial.now)
+        able = slack.able & ~leaving & models & (floor < what_if.now)
         rows = np.flatnonzero(able)
         if not len(rows):
             continue
         ids = [snapshot.running.ids[row] for row in rows.tolist()]
         order = rows[ranked((slack.cost[rows],), ids)][:_TOGETHER].tolist()
-        if not trial.works({a: int(floor[a]) for a in order}):
+        if not what_if.works({a: int(floor[a]) for a in order}):
             continue
-        found = _alone(snapshot, trial, slack, floor, order) or _together(trial, floor, order)
+        found = _alone(snapshot, what_if, slack, floor, order) or _together(what_if, floor, order)
         if found:
             return found
     return {}
 
 
-def _alone(snapshot: Snapshot, trial: Trial, slack: Slack, floor: I64, order: list[int]) -> dict[int, int]:
+def _alone(snapshot: Snapshot, what_if: WhatIf, slack: Slack, floor: I64, order: list[int]) -> dict[int, int]:
     """One attempt that is enough: rather one that gives whole nodes, then the cheapest, then the least cut."""
     best: tuple[tuple[bool, float, int], int, int] | None = None
     for a in order[:_ALONE]:
-        if trial.works({a: int(floor[a])}):
-            keeps = trial.most({}, a, int(floor[a]))
-            key = (keeps % _a_node(snapshot, a) != 0, float(slack.cost[a]), int(trial.now[a]) - keeps)
+        if what_if.works({a: int(floor[a])}):
+            keeps = what_if.most({}, a, int(floor[a]))
+            key = (keeps % _a_node(snapshot, a) != 0, float(slack.cost[a]), int(what_if.now[a]) - keeps)
             if best is None or key < best[0]:
                 best = key, a, keeps
     return {} if best is None else {best[1]: best[2]}
@@ -131,19 +131,19 @@ def _a_node(snapshot: Snapshot, attempt: int) -> int:
     return int(np.unique(running.task_node[running.task_attempt == attempt], return_counts=True)[1].max())
 
 
-def _together(trial: Trial, floor: I64, order: list[int]) -> dict[int, int]:
+def _together(what_if: WhatIf, floor: I64, order: list[int]) -> dict[int, int]:
     """One after the other until it fits; then each, the dearest first, gets back all that is not needed."""
     cuts: dict[int, int] = {}
     for a in order:
         cuts[a] = int(floor[a])
-        if trial.works(cuts):
+        if what_if.works(cuts):
             break
     else:
         return {}
     for a in list(reversed(cuts)):
         rest = {other: tasks for other, tasks in cuts.items() if other != a}
-        if rest and trial.works(rest):
+        if rest and what_if.works(rest):
             cuts = rest
         else:
-            cuts = {**rest, a: trial.most(rest, a, int(floor[a]))}
+            cuts = {**rest, a: what_if.most(rest, a, int(floor[a]))}
     return cuts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.capacity import ALL, Need, Room
+from pearlstreet.compute.scheduling.capacity import ALL, FreeCapacity, Need
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.elasticity.measures import (
     asked_tasks,
@@ -59,16 +59,21 @@ def pays(snapshot: Snapshot, config: PlannerConfig, attempt: int, now: int, task
 
 
 def widest(
-    timeline: Timeline, sight: Room, needs: Sequence[Need], attempt: int, now: int, allowed: Sequence[int]
+    timeline: Timeline,
+    visible: FreeCapacity,
+    needs: Sequence[Need],
+    attempt: int,
+    now: int,
+    allowed: Sequence[int],
 ) -> tuple[int, Need] | None:
     """The most tasks the attempt could have, at most `allowed` of each need, if it alone gave back what it holds."""
     gone = np.zeros(timeline.count, dtype=np.bool_)
     gone[attempt] = True
     later = timeline.room_without(gone)
-    room = later.seen(sight.usable, sight.schedulable)
+    capacity = later.seen(visible.usable, visible.schedulable)
     best: tuple[int, Need] | None = None
     for need, most in zip(needs, allowed, strict=True):
-        fit = min(int(np.minimum(room.fit(need, ALL, False), max(most, 0)).sum()), most)
+        fit = min(int(np.minimum(capacity.fit(need, ALL, False), max(most, 0)).sum()), most)
         if fit > now and (best is None or fit > best[0]):
             best = fit, need
     return best

@@ -20,19 +20,19 @@ from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import by_deadline, ranked
 from pearlstreet.compute.scheduling.rows import Usage
-from pearlstreet.compute.scheduling.topology_cache import site_of
+from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 
 
-def capacity(snapshot: Snapshot) -> F64:
+def pool_capacity(snapshot: Snapshot) -> F64:
     """Normalised PFLOPS, cores and GiB of the whole center; never 0."""
-    return site_of(snapshot).capacity
+    return topology_cache_of(snapshot).pool_capacity
 
 
 def demands(snapshot: Snapshot) -> F64:
     """[W, 3] share of the center that each waiting job takes while it runs, by resource."""
-    rows = site_of(snapshot).demands(snapshot.requests)
+    rows = topology_cache_of(snapshot).demands(snapshot.requests)
     waiting = snapshot.waiting
     return rows[waiting.request] * waiting.tasks[:, None] if waiting.count else np.zeros((0, 3))
 
@@ -40,7 +40,7 @@ def demands(snapshot: Snapshot) -> F64:
 def held(snapshot: Snapshot, half_life_s: float) -> F64:
     """[P, 3] share of the center by project: decayed use over the window's mean length, plus what runs now."""
     window_h = half_life_s / math.log(2) / 3600
-    total = capacity(snapshot)
+    total = pool_capacity(snapshot)
     share = snapshot.accounts.usage / window_h / total
     holds = holdings(snapshot)
     for resource in range(share.shape[1]):  # one by one and in order: the sums are the same on every path
@@ -52,7 +52,7 @@ def holdings(snapshot: Snapshot) -> F64:
     """[R, 3] share of the center that each running attempt holds, by resource."""
     running = snapshot.running
     now = np.stack([running.gflops / _GFLOPS, running.cpu / _MILLI, running.memory / _MIB], axis=1)
-    return np.asarray(now / capacity(snapshot))
+    return np.asarray(now / pool_capacity(snapshot))
 
 
 def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64:

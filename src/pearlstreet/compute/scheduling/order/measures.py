@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.scheduling.model import I64, Snapshot
-from pearlstreet.compute.scheduling.topology_cache import site_of
+from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 
 def waiting_devices(snapshot: Snapshot) -> I64:
     """Devices of each waiting job; a part of one, or none, counts as one."""
-    each = site_of(snapshot).asked(snapshot.requests).devices
+    each = topology_cache_of(snapshot).asked(snapshot.requests).devices
     waiting = snapshot.waiting
     return each[waiting.request] * waiting.tasks if waiting.count else np.zeros(0, dtype=np.int64)
 

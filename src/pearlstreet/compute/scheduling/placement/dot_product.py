@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.model import F64, I64
 from pearlstreet.compute.scheduling.placement.measures import left_over
 
 
-def score(room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
     """Cores and cards, each by what the largest node has of them."""
-    most_cpu = max(int(room.cpu_total.max(initial=1)), 1)
-    most_cards = max(int((room.model >= 0).sum(axis=1).max(initial=1)), 1)
-    cpu = room.free_cpu(rows, lasting) / most_cpu * (need.cpu / most_cpu)
+    most_cpu = max(int(capacity.cpu_total.max(initial=1)), 1)
+    most_cards = max(int((capacity.model >= 0).sum(axis=1).max(initial=1)), 1)
+    cpu = capacity.free_cpu(rows, lasting) / most_cpu * (need.cpu / most_cpu)
     cards = need.card_bp / FULL_BP / most_cards
-    dot = cpu + left_over(room, need, rows, lasting) / most_cards * cards if need.model >= 0 else cpu
+    dot = cpu + left_over(capacity, need, rows, lasting) / most_cards * cards if need.model >= 0 else cpu
     return np.asarray(dot, dtype=np.float64), np.minimum(fit, 1)

@@ -27,7 +27,7 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling import kernels
-from pearlstreet.compute.scheduling.capacity import ALL, Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import ALL, FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill import arrays
@@ -35,7 +35,7 @@ from pearlstreet.compute.scheduling.placement.fill.demand import Demand, demand_
 from pearlstreet.compute.scheduling.placement.fill.state import (
     NEVER,
     STEP,
-    Ask,
+    FillRequest,
     Free,
     Notes,
     free_of,
@@ -54,30 +54,36 @@ _ASKS_BYTES = 256 << 20
 class _Board:
     """What is known of one room: its nodes' worth, and of each request asked about, its loss on each node."""
 
-    def __init__(self, room: Room, demand: Demand) -> None:
-        self.room, self.demand = room, demand
-        count, groups = room.count, len(demand.tables.group_count)
-        self.free = free_of(room)
+    def __init__(self, capacity: FreeCapacity, demand: Demand) -> None:
+        self.capacity, self.demand = capacity, demand
+        count, groups = capacity.count, len(demand.tables.group_count)
+        self.free = free_of(capacity)
         zero = np.zeros(count, dtype=np.int64)
         self.notes = Notes(zero.copy(), zero.copy(), zero.copy(), np.zeros((count, groups), dtype=np.int16))
         self.held: Free | None = None
-        self.asks: OrderedDict[tuple[tuple[Need, ...], bool], Ask] = OrderedDict()
+        self.asks: OrderedDict[tuple[tuple[Need, ...], bool], FillRequest] = OrderedDict()
         self.seen = 0
         self.held_seen = 0
         self.unseen: list[int] = []
         self.fits: OrderedDict[Need, tuple[I64, I64]] = OrderedDict()
         self._equal: I64 = np.zeros(count, dtype=np.int64)
-        self.asked: tuple[Ask, I64] | None = None
+        self.asked: tuple[FillRequest, I64] | None = None
         """What was searched for last, and at which bid prices."""
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
         self._priced_at, self._price = -1, self.left
         self._note(np.arange(count))
 
-    def move(self, room: Room) -> None:
+    def move(self, capacity: FreeCapacity) -> None:
         """Go on with the next cycle's room of the same machines: only nodes that differ are looked at again."""
-        old, self.room, self.seen, self.held, self.held_seen = self.free, room, len(room.touched), None, 0
-        self.free = new = free_of(room)
+        old, self.capacity, self.seen, self.held, self.held_seen = (
+            self.free,
+            capacity,
+            len(capacity.touched),
+            None,
+            0,
+        )
+        self.free = new = free_of(capacity)
         other = (old.cpu != new.cpu) | (old.memory != new.memory) | (old.schedulable != new.schedulable)
         changed = {*self.unseen, *other.nonzero()[0].tolist()}
         other = (old.device_memory != new.device_memory) | (old.device_compute != new.device_compute)
@@ -91,13 +97,13 @@ class _Board:
         if changed:
             self._renote(np.array(sorted(changed), dtype=np.int64))
 
-    def rest(self) -> None:
+    def end_cycle(self) -> None:
         """The cycle is over: what was taken since the last look is seen when the next begins."""
-        self.unseen = sorted(set(self.room.touched[self.seen :]))
+        self.unseen = sorted(set(self.capacity.touched[self.seen :]))
 
     def sync(self) -> None:
         """Look again at the nodes that changed."""
-        touched = self.room.touched
+        touched = self.capacity.touched
         if self.seen < len(touched):
             rows = np.array(sorted(set(touched[self.seen :])), dtype=np.int64)
             self.seen = len(touched)
@@ -105,7 +111,7 @@ class _Board:
 
     def _renote(self, rows: I64) -> None:
         self.left -= self.notes.slots[rows].sum(axis=0)
-        self.space -= int(self.notes.room[rows].sum())
+        self.space -= int(self.notes.capacity[rows].sum())
         self._note(rows)
 
     def _note(self, rows: I64) -> None:
@@ -113,13 +119,13 @@ class _Board:
         kernel, memo = _kernel(len(rows), self.demand)
         kernel.note(rows, self.free, tables, memo, self.notes)
         self.left += self.notes.slots[rows].sum(axis=0)
-        self.space += int(self.notes.room[rows].sum())
+        self.space += int(self.notes.capacity[rows].sum())
 
     def view(self, lasting: bool) -> Free:
         """What may be given: all that is free, or for a job that may outlast a reservation what that leaves."""
         if not lasting:
             return self.free
-        room, touched = self.room, self.room.touched
+        capacity, touched = self.capacity, self.capacity.touched
         rows: Rows = ALL if self.held is None else np.array(touched[self.held_seen :], dtype=np.int64)
         self.held_seen = len(touched)
         if self.held is None:
@@ -128,19 +134,22 @@ class _Board:
                 cpu=part.cpu.copy(), memory=part.memory.copy(),
                 device_memory=part.device_memory.copy(), device_compute=part.device_compute.copy(),
             )  # fmt: skip
-        self.held.cpu[rows], self.held.memory[rows] = room.free_cpu(rows, True), room.free_memory(rows, True)
-        self.held.device_memory[rows], self.held.device_compute[rows] = room.free_devices(rows, True)
+        self.held.cpu[rows], self.held.memory[rows] = (
+            capacity.free_cpu(rows, True),
+            capacity.free_memory(rows, True),
+        )
+        self.held.device_memory[rows], self.held.device_compute[rows] = capacity.free_devices(rows, True)
         return self.held
 
-    def ask(self, needs: tuple[Need, ...], lasting: bool) -> Ask:
+    def ask(self, needs: tuple[Need, ...], lasting: bool) -> FillRequest:
         """The request's entries, made anew when it was not asked about lately."""
         key = needs, lasting
         found = self.asks.get(key)
         if found is not None:
             self.asks.move_to_end(key)
             return found
-        count, groups = self.room.count, len(self.demand.tables.group_count)
-        found = Ask(
+        count, groups = self.capacity.count, len(self.demand.tables.group_count)
+        found = FillRequest(
             needs[0].cpu, needs[0].memory, needs[0].count,
             np.array([need.model for need in needs], dtype=np.int64),
             np.array([need.share_memory for need in needs], dtype=np.int64),
@@ -166,12 +175,12 @@ class _Board:
         if known is None:
             if len(self.fits) >= _FITS_MAX:
                 self.fits.popitem(last=False)
-            known = self.fits[need] = self.room.fit(need, ALL, False), self.notes.version.copy()
+            known = self.fits[need] = self.capacity.fit(need, ALL, False), self.notes.version.copy()
             return known[0]
         fit, stamp = known
         stale = (stamp != self.notes.version).nonzero()[0]
         if len(stale):
-            fit[stale], stamp[stale] = self.room.fit(need, stale, False), self.notes.version[stale]
+            fit[stale], stamp[stale] = self.capacity.fit(need, stale, False), self.notes.version[stale]
         return fit
 
     def _volume(self, need: Need) -> int:
@@ -180,8 +189,8 @@ class _Board:
             return 0
         part = FULL_BP * need.count
         if need.is_share:
-            mine = self.room.model == need.model
-            total = int(self.room.device_total[mine].max(initial=1))
+            mine = self.capacity.model == need.model
+            total = int(self.capacity.device_total[mine].max(initial=1))
             part = min(need.share_compute, need.share_memory * FULL_BP // max(total, 1))
         return part * int(self.demand.tables.weight[need.model])
 
@@ -213,9 +222,9 @@ def _kernel(nodes: int, demand: Demand) -> tuple[Any, Any]:
     """The kernels for so many states to be looked at, and where they keep values of states met before."""
     tables = demand.tables
     if kernels.worthwhile((nodes + _CALL_NODES * (nodes > 0)) * tables.streams * tables.length):
-        from pearlstreet.compute.scheduling.placement.fill import compiled
+        from pearlstreet.compute.scheduling.placement.fill import numba_search
 
-        return compiled, demand.memo
+        return numba_search, demand.memo
     return arrays, demand.known
 
 
@@ -226,40 +235,40 @@ class ExpectedFill:
 
     def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
         self._demand = demand_of(snapshot)
-        self._boards: WeakKeyDictionary[Room, _Board] = WeakKeyDictionary()
+        self._boards: WeakKeyDictionary[FreeCapacity, _Board] = WeakKeyDictionary()
         self._units: dict[int, int] = {}
 
-    def _board(self, room: Room) -> _Board:
-        board = self._boards.get(room)
+    def _board(self, capacity: FreeCapacity) -> _Board:
+        board = self._boards.get(capacity)
         if board is None:
-            board = self._boards[room] = self._kept(room) or _Board(room, self._demand)
+            board = self._boards[capacity] = self._kept(capacity) or _Board(capacity, self._demand)
         board.sync()
         return board
 
-    def _kept(self, room: Room) -> _Board | None:
+    def _kept(self, capacity: FreeCapacity) -> _Board | None:
         """The board of the cycle before, if that knew the same demand."""
-        board: _Board | None = room.site.take(self._demand) if room.whole_center else None
+        board: _Board | None = capacity.topology_cache.take(self._demand) if capacity.whole_center else None
         if board is not None:
-            board.move(room)
+            board.move(capacity)
         return board
 
-    def fit(self, room: Room, need: Need) -> I64:
+    def fit(self, capacity: FreeCapacity, need: Need) -> I64:
         """How many tasks each node can take now, reservations aside."""
-        return self._board(room).fit(need)
+        return self._board(capacity).fit(need)
 
-    def rest(self) -> None:
+    def end_cycle(self) -> None:
         """The cycle is over: leave what is known of its room to the next."""
-        for room, board in list(self._boards.items()):
-            if room.whole_center:
-                board.rest()
-                del self._boards[room]
-                room.site.put(self._demand, board)
+        for capacity, board in list(self._boards.items()):
+            if capacity.whole_center:
+                board.end_cycle()
+                del self._boards[capacity]
+                capacity.topology_cache.put(self._demand, board)
 
-    def best(self, room: Room, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
+    def best(self, capacity: FreeCapacity, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
         """The best place for one task, on whichever of the models costs least."""
         if not needs:
             return None
-        board = self._board(room)
+        board = self._board(capacity)
         view, ask, tables = board.view(lasting), board.ask(needs, lasting), self._demand.tables
         kernel, memo = _kernel(int((ask.stamp != board.notes.version).sum()), self._demand)
         price = board.price()
@@ -267,13 +276,13 @@ class ExpectedFill:
         board.asked = ask, price
         if equal == 0:
             return None
-        node = ask.equal[0] if equal == 1 else room.first(ask.equal[:equal])
+        node = ask.equal[0] if equal == 1 else capacity.first(ask.equal[:equal])
         device = int(ask.device[node])
         return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None, int(equal) - 1)
 
-    def choice(self, room: Room, spot: Spot) -> Choice:
+    def choice(self, capacity: FreeCapacity, spot: Spot) -> Choice:
         """What the last search saw beside its spot: nodes that a bound ruled out were not looked at."""
-        board = self._boards[room]
+        board = self._boards[capacity]
         assert board.asked is not None
         ask, price = board.asked
         rows = np.flatnonzero((ask.stamp == board.notes.version) & (ask.loss != NEVER))
@@ -300,10 +309,12 @@ class ExpectedFill:
             unit = self._units[model] = max(tables.streams * weight * FULL_BP, 1)
         return unit
 
-    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    def score(
+        self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
+    ) -> tuple[F64, I64]:
         """What one task costs on each node; asked again after each, since each changes the node's worth."""
-        board = self._board(room)
-        numbers = np.arange(room.count) if isinstance(rows, slice) else rows
+        board = self._board(capacity)
+        numbers = np.arange(capacity.count) if isinstance(rows, slice) else rows
         view, ask = board.view(lasting), board.ask((need,), lasting)
         tables = self._demand.tables
         stale = int((ask.stamp[numbers] != board.notes.version[numbers]).sum())
@@ -312,10 +323,10 @@ class ExpectedFill:
         total = arrays.totals(numbers, ask, board.price())
         return np.where(total == NEVER, np.inf, total.astype(np.float64)), np.minimum(fit, 1)
 
-    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+    def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
         """The device whose cut costs the node least."""
-        lasting = lasting and room.reserved
+        lasting = lasting and capacity.reserved
         row = np.array([node], dtype=np.int64)
-        self.score(room, need, row, row, lasting)
-        device = int(self._board(room).ask((need,), lasting).device[node])
+        self.score(capacity, need, row, row, lasting)
+        device = int(self._board(capacity).ask((need,), lasting).device[node])
         return device if device >= 0 else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 
@@ -30,16 +30,18 @@ class FirstFit:
         self._place[self._closed] = 2 * self._next
         self._seen: dict[int, int] = {}
 
-    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    def score(
+        self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
+    ) -> tuple[F64, I64]:
         """Its place among the opened nodes; all that were never opened stand alike behind them."""
-        seen = self._seen.get(id(room), 0)
-        for node in room.touched[seen:]:
+        seen = self._seen.get(id(capacity), 0)
+        for node in capacity.touched[seen:]:
             if self._closed[node]:
                 self._closed[node] = False
                 self._place[node] = self._next
                 self._next += 1
-        self._seen[id(room)] = len(room.touched)
+        self._seen[id(capacity)] = len(capacity.touched)
         return self._place[rows].astype(np.float64), fit
 
-    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+    def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
         return None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill.arrays import States, choices, states_of
@@ -73,16 +73,16 @@ class Fragmentation:
             total += chance * np.where(fits, everything - (free * can).sum(axis=1), everything)
         return total
 
-    def _best(self, room: Room, need: Need, rows: Rows, lasting: bool) -> tuple[F64, I64]:
+    def _best(self, capacity: FreeCapacity, need: Need, rows: Rows, lasting: bool) -> tuple[F64, I64]:
         """Of each row: the least growth of fragments, and the device cut for it (-1: none)."""
-        numbers = np.arange(room.count) if isinstance(rows, slice) else rows
-        held = lasting and room.reserved
-        free = free_of(room)
+        numbers = np.arange(capacity.count) if isinstance(rows, slice) else rows
+        held = lasting and capacity.reserved
+        free = free_of(capacity)
         one = _One(
             need.cpu, need.memory, need.count, np.array([need.model]),
             np.array([need.share_memory]), np.array([need.share_compute]),
         )  # fmt: skip
-        ways = choices(numbers, free, free_of(room, True) if held else free, one)
+        ways = choices(numbers, free, free_of(capacity, True) if held else free, one)
         growth, device = np.full(len(numbers), np.inf), np.full(len(numbers), -1)
         if len(ways.row):
             used = np.unique(ways.row)
@@ -94,12 +94,14 @@ class Fragmentation:
             growth[ways.row[best]], device[ways.row[best]] = change[best], ways.device[best]
         return growth, device
 
-    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    def score(
+        self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
+    ) -> tuple[F64, I64]:
         """How much the node's fragments grow; of equals the node with the least left, best fit."""
-        growth = self._best(room, need, rows, lasting)[0]
-        return growth + left_over(room, need, rows, lasting) * _TIE, np.minimum(fit, 1)
+        growth = self._best(capacity, need, rows, lasting)[0]
+        return growth + left_over(capacity, need, rows, lasting) * _TIE, np.minimum(fit, 1)
 
-    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+    def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
         """The device whose cut leaves the fewest fragments."""
-        device = int(self._best(room, need, np.array([node]), lasting)[1][0])
+        device = int(self._best(capacity, need, np.array([node]), lasting)[1][0])
         return device if device >= 0 else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.model import F64
 
 
-def left_over(room: Room, need: Need, rows: Rows, lasting: bool) -> F64:
+def left_over(capacity: FreeCapacity, need: Need, rows: Rows, lasting: bool) -> F64:
     """Free cards of a node for a task with a device, free cores for one without."""
     if need.model < 0:
-        return np.asarray(room.free_cpu(rows, lasting) / 1000.0)
-    _, compute = room.free_devices(rows, lasting)
-    return np.asarray(np.where(room.usable[rows], compute, 0).sum(axis=1) / FULL_BP)
+        return np.asarray(capacity.free_cpu(rows, lasting) / 1000.0)
+    _, compute = capacity.free_devices(rows, lasting)
+    return np.asarray(np.where(capacity.usable[rows], compute, 0).sum(axis=1) / FULL_BP)

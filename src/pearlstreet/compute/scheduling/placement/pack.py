@@ -10,24 +10,24 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.capacity import PLENTY, Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import PLENTY, FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.model import F64, I64
 
 _OPENING = 1e6
 _DEVICES = 1e3
 
 
-def score(room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
     """Lower: fewer whole devices left, fewer cores left; opening a whole device for a fraction costs most."""
-    cores = room.free_cpu(rows, lasting) / np.maximum(room.cpu_total[rows], 1)
-    whole = room.whole(-1, rows, lasting).sum(axis=1)
+    cores = capacity.free_cpu(rows, lasting) / np.maximum(capacity.cpu_total[rows], 1)
+    whole = capacity.whole(-1, rows, lasting).sum(axis=1)
     if need.model < 0:
-        idle = np.where(room.has_device[rows], _DEVICES * (1 + whole), 0.0)
+        idle = np.where(capacity.has_device[rows], _DEVICES * (1 + whole), 0.0)
         return idle + cores, fit
     if not need.is_share:
         return whole * _DEVICES + cores, fit
-    copies = room.copies(need, rows, lasting)
-    memory, compute = room.free_devices(rows, lasting)
+    copies = capacity.copies(need, rows, lasting)
+    memory, compute = capacity.free_devices(rows, lasting)
     cut = np.where(compute < FULL_BP, copies, 0)
     # the device `choose.pick` would take: one that is cut, with the least compute and then memory left
     tightest = np.where(cut > 0, compute * (1 << 24) + memory, PLENTY).argmin(axis=1)[:, None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement import pack
@@ -55,10 +55,12 @@ class PerYuan:
         relative = cost / least if np.isfinite(least) and least > 0 else np.ones(len(cost))
         return np.asarray(np.round(np.minimum(relative, _MOST) * _PARTS) / _PARTS)
 
-    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    def score(
+        self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
+    ) -> tuple[F64, I64]:
         """Cost first, then packing."""
-        packed, batch = pack.score(room, need, rows, fit, lasting)
+        packed, batch = pack.score(capacity, need, rows, fit, lasting)
         return (packed if need.model < 0 else packed + self._cost(need) * _LEVEL), batch
 
-    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+    def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from pearlstreet.compute.scheduling.capacity import Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 
@@ -19,11 +19,13 @@ class Scorer(Protocol):
         """Whether the models a request allows are compared with each other; else the weakest that fits is taken."""
         ...
 
-    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+    def score(
+        self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
+    ) -> tuple[F64, I64]:
         """For each node of `rows`: its score, and how many equal tasks it may take before being scored again."""
         ...
 
-    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+    def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
         """The position that a share is cut from; None: the tightest device."""
         ...
 
@@ -58,18 +60,18 @@ NO_MORE = 1 << 62
 
 
 @runtime_checkable
-class Seeker(Protocol):
+class IncrementalScorer(Protocol):
     """A scorer that finds the best node of all by itself, because scores of untouched nodes change as well."""
 
-    def best(self, room: Room, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
+    def best(self, capacity: FreeCapacity, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
         """The best place for one task, None when there is no room."""
         ...
 
-    def fit(self, room: Room, need: Need) -> I64:
+    def fit(self, capacity: FreeCapacity, need: Need) -> I64:
         """How many tasks each node can take now, reservations aside."""
         ...
 
-    def choice(self, room: Room, spot: Spot) -> Choice:
+    def choice(self, capacity: FreeCapacity, spot: Spot) -> Choice:
         """What the search that just found that spot saw beside it."""
         ...
 
@@ -77,7 +79,7 @@ class Seeker(Protocol):
         """A choice among its plain scores, with what they mean."""
         ...
 
-    def rest(self) -> None:
+    def end_cycle(self) -> None:
         """The cycle is over: what was learnt of its room may be left for the next."""
         ...
 
@@ -85,7 +87,7 @@ class Seeker(Protocol):
 Placement = Callable[[Snapshot, PlannerConfig], Scorer]
 """Makes the scorer of one cycle."""
 
-Score = Callable[[Room, Need, Rows, I64, bool], tuple[F64, I64]]
+Score = Callable[[FreeCapacity, Need, Rows, I64, bool], tuple[F64, I64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,12 @@ class Plain:
     function: Score
     joint: bool = False
 
-    def score(self, room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
-        return self.function(room, need, rows, fit, lasting)
+    def score(
+        self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
+    ) -> tuple[F64, I64]:
+        return self.function(capacity, need, rows, fit, lasting)
 
-    def device(self, room: Room, need: Need, node: int, lasting: bool) -> int | None:
+    def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
         return None
 
 

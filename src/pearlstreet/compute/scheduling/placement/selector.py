@@ -8,9 +8,9 @@ from typing import cast
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.capacity import ALL, Chunk, Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import ALL, Chunk, FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.model import F64, I64
-from pearlstreet.compute.scheduling.placement.protocol import Choice, Scorer, Seeker, Spot
+from pearlstreet.compute.scheduling.placement.protocol import Choice, IncrementalScorer, Scorer, Spot
 
 Placed = tuple[Need, Chunk]
 _RUNNERS = 3
@@ -18,7 +18,7 @@ _RUNNERS = 3
 
 
 @dataclass(slots=True)
-class _Sheet:
+class _ScoreTable:
     """Fit and score of every node for one need, brought up to date where the room was touched."""
 
     fit: I64
@@ -27,69 +27,75 @@ class _Sheet:
     seen: int
 
 
-class Chooser:
+class NodeSelector:
     """Finds nodes and devices in one room with one scorer; remembers fits between questions.
 
     Each question names the needs a request may be met by, the weakest model first. A scorer that is joint is asked with
     all of them, any other with one at a time.
     """
 
-    def __init__(self, room: Room, scorer: Scorer, *, tells: bool = False) -> None:
-        """`tells`: keep what each choice was made among, in `choices`."""
-        self.room = room
-        self.tells = tells
+    def __init__(self, capacity: FreeCapacity, scorer: Scorer, *, explains: bool = False) -> None:
+        """`explains`: keep what each choice was made among, in `choices`."""
+        self.capacity = capacity
+        self.explains = explains
         self.choices: list[Choice | None] = []
         """Of the single tasks or the gang that were placed last, in their order; None where it was not one node's choice."""
         self.scorer = scorer
         # a protocol's isinstance looks at every attribute each time; a cycle makes a chooser
-        self._seeker = cast(Seeker, scorer) if hasattr(scorer, "best") else None
-        self._sheets: dict[tuple[Need, bool], _Sheet] = {}
+        self._incremental = cast(IncrementalScorer, scorer) if hasattr(scorer, "best") else None
+        self._tables: dict[tuple[Need, bool], _ScoreTable] = {}
 
-    def rest(self) -> None:
+    def end_cycle(self) -> None:
         """The cycle is over."""
-        if self._seeker is not None:
-            self._seeker.rest()
+        if self._incremental is not None:
+            self._incremental.end_cycle()
 
     def forget(self) -> None:
         """Drop what it remembers: a reservation changed what lasting jobs may take."""
-        self._sheets = {key: sheet for key, sheet in self._sheets.items() if not key[1]}
+        self._tables = {key: table for key, table in self._tables.items() if not key[1]}
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
-        if self._seeker is not None and not lasting:
-            fit = self._seeker.fit(self.room, need)[rows].copy()
+        if self._incremental is not None and not lasting:
+            fit = self._incremental.fit(self.capacity, need)[rows].copy()
         else:
-            fit = self.room.fit(need, rows, lasting)
-        if self._seeker is not None or not fit.any():  # a seeker's scores change where nothing was touched
+            fit = self.capacity.fit(need, rows, lasting)
+        if (
+            self._incremental is not None or not fit.any()
+        ):  # a seeker's scores change where nothing was touched
             return fit, np.full(len(fit), np.inf), fit.copy()
-        score, batch = self.scorer.score(self.room, need, rows, fit, lasting)
+        score, batch = self.scorer.score(self.capacity, need, rows, fit, lasting)
         return fit, np.where(fit > 0, score, np.inf), batch
 
     def fit(self, need: Need) -> I64:
         """How many tasks each node can take now, reservations aside. Good until something is taken."""
-        return self._seeker.fit(self.room, need) if self._seeker is not None else self.sheet(need, False).fit
+        return (
+            self._incremental.fit(self.capacity, need)
+            if self._incremental is not None
+            else self.table(need, False).fit
+        )
 
-    def sheet(self, need: Need, lasting: bool) -> _Sheet:
+    def table(self, need: Need, lasting: bool) -> _ScoreTable:
         """Fit, score and batch of every node."""
-        lasting = lasting and self.room.reserved
-        touched = self.room.touched
-        sheet = self._sheets.get((need, lasting))
-        if sheet is None:
-            sheet = _Sheet(*self._compute(need, ALL, lasting), seen=len(touched))
-            self._sheets[(need, lasting)] = sheet
-        elif sheet.seen < len(touched):
-            rows = np.array(sorted(set(touched[sheet.seen :])), dtype=np.int64)
-            sheet.fit[rows], sheet.score[rows], sheet.batch[rows] = self._compute(need, rows, lasting)
-            sheet.seen = len(touched)
-        return sheet
+        lasting = lasting and self.capacity.reserved
+        touched = self.capacity.touched
+        table = self._tables.get((need, lasting))
+        if table is None:
+            table = _ScoreTable(*self._compute(need, ALL, lasting), seen=len(touched))
+            self._tables[(need, lasting)] = table
+        elif table.seen < len(touched):
+            rows = np.array(sorted(set(touched[table.seen :])), dtype=np.int64)
+            table.fit[rows], table.score[rows], table.batch[rows] = self._compute(need, rows, lasting)
+            table.seen = len(touched)
+        return table
 
     def singles(self, needs: tuple[Need, ...], wanted: int, lasting: bool) -> list[Placed]:
         """Up to `wanted` single tasks, each where the policy likes it best; takes them out of the room."""
         taken: list[Placed] = []
         self.choices = []
         while len(taken) < wanted:
-            spot = self._best(needs, lasting) if len(needs) > 1 or self._seeker is not None else None
+            spot = self._best(needs, lasting) if len(needs) > 1 or self._incremental is not None else None
             if spot is not None:
-                if self.tells:
+                if self.explains:
                     self.choices.append(self._choice(spot, lasting))
                 taken += self._take_at(spot, lasting)
                 continue
@@ -97,43 +103,43 @@ class Chooser:
             if not more:
                 break
             taken += more
-            if self.tells:
+            if self.explains:
                 self.choices += [None] * (len(taken) - len(self.choices))
         return taken
 
     def _choice(self, spot: Spot, lasting: bool) -> Choice:
         """What was seen on the way to a spot; nothing is taken yet."""
-        if self._seeker is not None:
-            return self._seeker.choice(self.room, spot)
-        return runners(self.sheet(spot.need, lasting).score, spot.node)
+        if self._incremental is not None:
+            return self._incremental.choice(self.capacity, spot)
+        return runners_up(self.table(spot.need, lasting).score, spot.node)
 
     def _single(self, needs: tuple[Need, ...]) -> bool:
-        return len(needs) == 1 and self._seeker is None
+        return len(needs) == 1 and self._incremental is None
 
     def _sweep(self, need: Need, wanted: int, lasting: bool) -> list[Placed]:
-        sheet = self.sheet(need, lasting)
-        if not sheet.fit.any():
+        table = self.table(need, lasting)
+        if not table.fit.any():
             return []
         if wanted == 1:
-            node = _lowest(sheet, self.room)
+            node = _lowest(table, self.capacity)
             picks = [] if node is None else [(node, 1)]
-            if self.tells and node is not None:
-                self.choices.append(runners(sheet.score, node))
+            if self.explains and node is not None:
+                self.choices.append(runners_up(table.score, node))
         else:
-            picks = _sweep(sheet, self.room.tie, wanted)
+            picks = _sweep(table, self.capacity.tie, wanted)
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
     def _best(self, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
         """The best place on any of the models."""
-        lasting = lasting and self.room.reserved
-        if self._seeker is not None:
-            return self._seeker.best(self.room, needs, lasting)
+        lasting = lasting and self.capacity.reserved
+        if self._incremental is not None:
+            return self._incremental.best(self.capacity, needs, lasting)
         best: tuple[float, int, Spot] | None = None
         for need in needs:
-            sheet = self.sheet(need, lasting)
-            node = _lowest(sheet, self.room)
+            table = self.table(need, lasting)
+            node = _lowest(table, self.capacity)
             if node is not None:
-                key = float(sheet.score[node]), int(self.room.tie[node])
+                key = float(table.score[node]), int(self.capacity.tie[node])
                 if best is None or key < best[:2]:
                     best = (*key, Spot(node, need, None))
         return None if best is None else best[2]
@@ -146,47 +152,47 @@ class Chooser:
         best: tuple[tuple[int, float], Need, list[tuple[int, int]]] | None = None
         self.choices = []
         for need in needs:
-            sheet = self.sheet(need, lasting)
-            if self._seeker is not None:
-                self._rescore(sheet, need, tasks, lasting)
-            level, picks = near(self.room, sheet.fit, sheet.score, tasks)
+            table = self.table(need, lasting)
+            if self._incremental is not None:
+                self._rescore(table, need, tasks, lasting)
+            level, picks = nearest_nodes(self.capacity, table.fit, table.score, tasks)
             if picks:
-                total = sum(float(sheet.score[node]) * count for node, count in picks)
+                total = sum(float(table.score[node]) * count for node, count in picks)
                 if best is None or (level, total) < best[0]:
                     best = (level, total), need, picks
         if best is None:
             return []
         (level, _), need, picks = best
-        if self.tells and level == 0:
-            sheet = self.sheet(need, lasting)
-            choice = runners(np.where(sheet.fit >= tasks, sheet.score, np.inf), picks[0][0])
-            self.choices = [choice if self._seeker is None else self._seeker.told(need, choice)]
+        if self.explains and level == 0:
+            table = self.table(need, lasting)
+            choice = runners_up(np.where(table.fit >= tasks, table.score, np.inf), picks[0][0])
+            self.choices = [choice if self._incremental is None else self._incremental.told(need, choice)]
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
-    def _rescore(self, sheet: _Sheet, need: Need, tasks: int, lasting: bool) -> None:
+    def _rescore(self, table: _ScoreTable, need: Need, tasks: int, lasting: bool) -> None:
         """Score the nodes that have room, if they have enough of it together."""
-        rows = (sheet.fit > 0).nonzero()[0]
-        if int(np.minimum(sheet.fit[rows], tasks).sum()) >= tasks:
-            held = lasting and self.room.reserved
-            sheet.score[rows] = self.scorer.score(self.room, need, rows, sheet.fit[rows], held)[0]
+        rows = (table.fit > 0).nonzero()[0]
+        if int(np.minimum(table.fit[rows], tasks).sum()) >= tasks:
+            held = lasting and self.capacity.reserved
+            table.score[rows] = self.scorer.score(self.capacity, need, rows, table.fit[rows], held)[0]
 
     def _take_at(self, spot: Spot, lasting: bool) -> list[Placed]:
-        chunk = pick(self.room, spot.node, spot.need, lasting, spot.device)
-        self.room.take(chunk, spot.need, lasting=lasting)
+        chunk = pick(self.capacity, spot.node, spot.need, lasting, spot.device)
+        self.capacity.take(chunk, spot.need, lasting=lasting)
         return [(spot.need, chunk)]
 
     def take(self, node: int, count: int, need: Need, lasting: bool) -> list[Placed]:
         """`count` tasks on one node, devices chosen; the caller knows that they fit."""
         placed = []
         for _ in range(count):
-            device = self.scorer.device(self.room, need, node, lasting) if need.is_share else None
-            chunk = pick(self.room, node, need, lasting, device)
-            self.room.take(chunk, need, lasting=lasting)
+            device = self.scorer.device(self.capacity, need, node, lasting) if need.is_share else None
+            chunk = pick(self.capacity, node, need, lasting, device)
+            self.capacity.take(chunk, need, lasting=lasting)
             placed.append((need, chunk))
         return placed
 
 
-def runners(score: F64, node: int) -> Choice:
+def runners_up(score: F64, node: int) -> Choice:
     """What the choice of a node by plain scores was made among."""
     scores, nodes = [float(score[node])], [node]
     equal = int((score == scores[0]).sum()) - 1
@@ -201,34 +207,36 @@ def runners(score: F64, node: int) -> Choice:
     return Choice(scores, nodes, equal)
 
 
-def _lowest(sheet: _Sheet, room: Room) -> int | None:
+def _lowest(table: _ScoreTable, capacity: FreeCapacity) -> int | None:
     """The node of the lowest score; None when nothing fits anywhere."""
-    score = sheet.score
+    score = table.score
     if not len(score):
         return None
     least = score.min()
     if least == np.inf:
         return None
     equal = (score == least).nonzero()[0]
-    return int(equal[0]) if len(equal) == 1 else room.first(equal)
+    return int(equal[0]) if len(equal) == 1 else capacity.first(equal)
 
 
-def _sweep(sheet: _Sheet, tie: I64, wanted: int) -> list[tuple[int, int]]:
+def _sweep(table: _ScoreTable, tie: I64, wanted: int) -> list[tuple[int, int]]:
     """Nodes in the order of their score and how many tasks each takes, at most `wanted` in all.
 
     Ends after the first node that has room left beyond its batch: scored again, it may still be the best.
     """
-    able = (sheet.fit > 0).nonzero()[0]
-    order = able[np.lexsort((tie[able], sheet.score[able]))]
-    amount = np.minimum(sheet.batch[order], wanted)
+    able = (table.fit > 0).nonzero()[0]
+    order = able[np.lexsort((tie[able], table.score[able]))]
+    amount = np.minimum(table.batch[order], wanted)
     before = np.cumsum(amount) - amount
-    partial = (sheet.batch[order] < sheet.fit[order]).nonzero()[0]
+    partial = (table.batch[order] < table.fit[order]).nonzero()[0]
     last = min(int(np.searchsorted(before, wanted)), int(partial[0]) + 1 if len(partial) else len(order))
     counts = np.minimum(amount[:last], wanted - before[:last])
     return list(zip(order[:last].tolist(), counts.tolist(), strict=True))
 
 
-def near(room: Room, fit: I64, score: F64, tasks: int) -> tuple[int, list[tuple[int, int]]]:
+def nearest_nodes(
+    capacity: FreeCapacity, fit: I64, score: F64, tasks: int
+) -> tuple[int, list[tuple[int, int]]]:
     """Nodes for a gang: one node if one can hold it, else one rack, else one POD, else the fewest nodes anywhere.
 
     Also says which it was, 0 to 3. No nodes when it does not fit.
@@ -236,12 +244,12 @@ def near(room: Room, fit: I64, score: F64, tasks: int) -> tuple[int, list[tuple[
     fit = np.minimum(fit, tasks)
     if not len(fit) or int(fit.sum()) < tasks:
         return 3, []
-    tie = room.tie
+    tie = capacity.tie
     alone = (fit >= tasks).nonzero()[0]
     if len(alone):
         return 0, [(int(alone[np.lexsort((tie[alone], score[alone]))[0]]), tasks)]
     inside = (fit > 0).nonzero()[0]
-    for level, group in ((1, room.rack), (2, room.pod)):
+    for level, group in ((1, capacity.rack), (2, capacity.pod)):
         known = inside[group[inside] >= 0]
         if not len(known):
             continue
@@ -270,24 +278,24 @@ def _fewest(rows: I64, fit: I64, score: F64, tie: I64, tasks: int) -> list[tuple
     return picks
 
 
-def pick(room: Room, node: int, need: Need, lasting: bool, device: int | None = None) -> Chunk:
+def pick(capacity: FreeCapacity, node: int, need: Need, lasting: bool, device: int | None = None) -> Chunk:
     """Devices of `node` for one task: whole ones from the tightest link group, a share on `device` or the tightest."""
     if need.model < 0:
         return Chunk(node, (), (), ())
     if need.is_share:
-        best = tightest(room, node, need, lasting) if device is None else device
+        best = tightest(capacity, node, need, lasting) if device is None else device
         return Chunk(node, (best,), (need.share_memory,), (need.share_compute,))
-    free = np.flatnonzero(room.whole(need.model, np.array([node]), lasting)[0])
-    chosen = _from_links(free.tolist(), room.link[node].tolist(), need.count)
-    memory = room.device_total[node]
+    free = np.flatnonzero(capacity.whole(need.model, np.array([node]), lasting)[0])
+    chosen = _from_links(free.tolist(), capacity.link[node].tolist(), need.count)
+    memory = capacity.device_total[node]
     return Chunk(node, tuple(chosen), tuple(int(memory[d]) for d in chosen), (FULL_BP,) * need.count)
 
 
-def tightest(room: Room, node: int, need: Need, lasting: bool) -> int:
+def tightest(capacity: FreeCapacity, node: int, need: Need, lasting: bool) -> int:
     """The device with the least compute, then memory, left once the share is cut from it."""
     row = np.array([node])
-    copies = room.copies(need, row, lasting)[0]
-    memory, compute = room.free_devices(row, lasting)
+    copies = capacity.copies(need, row, lasting)[0]
+    memory, compute = capacity.free_devices(row, lasting)
     able = (copies > 0).nonzero()[0]
     left_over = np.minimum(compute[0][able] - need.share_compute, FULL_BP) * (1 << 24)
     return int(able[np.argmin(left_over + memory[0][able])])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.capacity import ALL, Need, Room, Rows
+from pearlstreet.compute.scheduling.capacity import ALL, FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.model import F64, I32, I64, Bools
 from pearlstreet.compute.scheduling.placement import pack
 
@@ -19,19 +19,19 @@ _STEP = 64.0
 """More than a node has devices; four levels fit exactly into a float."""
 
 
-def score(room: Room, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
+def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
     """Lower: fewer link domains used, fewer devices left in them, in the node, the rack, the POD."""
-    if need.model < 0 or not room.model.size:
-        return pack.score(room, need, rows, fit, lasting)
-    idle = room.whole(need.model, rows, lasting)
+    if need.model < 0 or not capacity.model.size:
+        return pack.score(capacity, need, rows, fit, lasting)
+    idle = capacity.whole(need.model, rows, lasting)
     count = max(need.count, 1)
-    spanned, left = _domains(idle, room.link[rows], count)
+    spanned, left = _domains(idle, capacity.link[rows], count)
     if need.is_share:  # a device that is cut already breaks nothing
-        _, compute = room.free_devices(rows, lasting)
-        cut = ((room.copies(need, rows, lasting) > 0) & (compute < FULL_BP)).any(axis=1)
+        _, compute = capacity.free_devices(rows, lasting)
+        cut = ((capacity.copies(need, rows, lasting) > 0) & (compute < FULL_BP)).any(axis=1)
         spanned, left = np.where(cut, 0, spanned), np.where(cut, 0, left)
-    every = room.whole(-1, ALL, lasting).sum(axis=1)
-    around = [_share(_around(group, every)[rows], room.count) for group in (room.rack, room.pod)]
+    every = capacity.whole(-1, ALL, lasting).sum(axis=1)
+    around = [_share(_around(group, every)[rows], capacity.count) for group in (capacity.rack, capacity.pod)]
     near = (spanned * _STEP + left) * _STEP + np.minimum(idle.sum(axis=1), _STEP - 1)
     return (near + around[0]) + around[1] / _STEP, np.minimum(fit, 1)
 

@@ -9,7 +9,7 @@ import numpy as np
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.placement.fill.demand import CPU, SHARE, Tables
-from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Ask, Asked, Free, Notes
+from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Asked, FillRequest, Free, Notes
 
 _BATCH = 2048
 """States that are played at once."""
@@ -156,7 +156,7 @@ def note(rows: I64, free: Free, tables: Tables, known: Known, notes: Notes) -> N
     """Bring value, free room and slots of `rows` up to date."""
     s = states_of(free, rows)
     notes.version[rows] += 1
-    notes.room[rows] = room_of(s, tables.weight)
+    notes.capacity[rows] = room_of(s, tables.weight)
     notes.value[rows] = value(s, tables, known)
     notes.slots[rows] = slots(s, tables)
 
@@ -215,7 +215,9 @@ def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
     return Choices(at, which, device, compute, memory, after)
 
 
-def renew(rows: I64, free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: Ask) -> None:
+def renew(
+    rows: I64, free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: FillRequest
+) -> None:
     """Bring the request's entries of `rows` up to date."""
     rows = rows[ask.stamp[rows] != notes.version[rows]]
     if not len(rows):
@@ -248,14 +250,16 @@ def _second(node: I64, free: Free, after: States, device: I64, bare: bool) -> I6
     return np.asarray((opened * 64 + np.minimum(idle, 63)) * 64 + np.clip(cores, 0, 63))
 
 
-def totals(rows: I64, ask: Ask, price: I64) -> I64:
+def totals(rows: I64, ask: FillRequest, price: I64) -> I64:
     """What each node costs in all; NEVER where the request does not fit."""
     bid = (ask.spent[rows] * price).max(axis=1, initial=0)
     cost = (ask.loss[rows] + bid) * STEP + ask.second[rows]
     return np.asarray(np.where(ask.loss[rows] == NEVER, NEVER, cost))
 
 
-def search(free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: Ask, price: I64) -> int:
+def search(
+    free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: FillRequest, price: I64
+) -> int:
     """How many nodes have the lowest total, listed in `ask.equal`."""
     every = np.arange(len(ask.loss))
     renew(every, free, view, tables, known, notes, ask)

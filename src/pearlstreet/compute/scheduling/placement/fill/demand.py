@@ -16,7 +16,7 @@ from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.rows import Request, match_models
 from pearlstreet.compute.scheduling.ties import mixed
-from pearlstreet.compute.scheduling.topology_cache import site_of
+from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 STREAMS = 16
 _LENGTH = (48, 128)
@@ -88,8 +88,8 @@ _LAST: dict[str, tuple[Weighted, _Around, Demand]] = {}
 
 def demand_of(snapshot: Snapshot) -> Demand:
     """The demand the center has seen lately; without any record, what is asked for most in its queue."""
-    site = site_of(snapshot)
-    around: _Around = site.models, site.rates, site.fleet
+    topology_cache = topology_cache_of(snapshot)
+    around: _Around = topology_cache.models, topology_cache.rates, topology_cache.fleet
     if not snapshot.workload:
         return _demand(_queue(snapshot), *around)
     # a record stays the same tuple from cycle to cycle: that is seen sooner than by its contents

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pearlstreet.compute.scheduling.capacity import ALL, Room
+from pearlstreet.compute.scheduling.capacity import ALL, FreeCapacity
 from pearlstreet.compute.scheduling.model import I32, I64, Bools
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE
 
@@ -33,12 +33,12 @@ class Free(NamedTuple):
     schedulable: Bools
 
 
-def free_of(room: Room, lasting: bool = False) -> Free:
+def free_of(capacity: FreeCapacity, lasting: bool = False) -> Free:
     """What a room has free, the room's own arrays; for a job that may outlast a reservation, what that leaves."""
-    devices = room.free_devices(ALL, lasting)
+    devices = capacity.free_devices(ALL, lasting)
     return Free(
-        room.free_cpu(ALL, lasting), room.free_memory(ALL, lasting), room.cpu_total, *devices,
-        room.device_total, room.site.model64, room.usable, room.schedulable,
+        capacity.free_cpu(ALL, lasting), capacity.free_memory(ALL, lasting), capacity.cpu_total, *devices,
+        capacity.device_total, capacity.topology_cache.model64, capacity.usable, capacity.schedulable,
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ class Notes(NamedTuple):
     version: I64
     """Changes whenever the node does."""
     value: I64
-    room: I64
+    capacity: I64
     """Weighted basis points free on its devices."""
     slots: I16
     """[N, G] tasks of each large shape that it could take."""
@@ -71,7 +71,7 @@ class Asked(Protocol):
     def share_compute(self) -> I64: ...
 
 
-class Ask(NamedTuple):
+class FillRequest(NamedTuple):
     """One request on every node. Entries hold while `stamp` is the node's version."""
 
     cpu: int

@@ -12,7 +12,7 @@ import numpy as np
 from pearlstreet.compute.scheduling.kernels import inner_jit, jit
 from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.placement.fill.demand import Tables
-from pearlstreet.compute.scheduling.placement.fill.state import I16, NEVER, STEP, Ask, Free, Notes
+from pearlstreet.compute.scheduling.placement.fill.state import I16, NEVER, STEP, FillRequest, Free, Notes
 
 _FULL = 10_000
 
@@ -252,7 +252,7 @@ def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None
         memory, compute, model = free.device_memory[n], free.device_compute[n], free.model[n]
         total, usable = free.device_total[n], free.usable[n]
         notes.version[n] += 1
-        notes.room[n] = _room_of(memory, compute, model, total, usable, tables.weight)
+        notes.capacity[n] = _room_of(memory, compute, model, total, usable, tables.weight)
         notes.value[n] = value(
             free.cpu[n], free.memory[n], memory, compute, model, total, usable, tables, memo
         )
@@ -267,7 +267,7 @@ def _copy(source: I64, target: I64) -> None:
 
 
 @inner_jit
-def _holds(n: int, d: int, j: int, view: Free, ask: Ask) -> bool:
+def _holds(n: int, d: int, j: int, view: Free, ask: FillRequest) -> bool:
     """Whether a device has room for the share."""
     if not view.usable[n, d] or view.model[n, d] != ask.models[j]:
         return False
@@ -276,7 +276,9 @@ def _holds(n: int, d: int, j: int, view: Free, ask: Ask) -> bool:
 
 
 @inner_jit
-def _consider(n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask) -> None:
+def _consider(
+    n: int, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: FillRequest
+) -> None:
     """Work out the loss of the request on one node, with its best model and device."""
     ask.stamp[n] = notes.version[n]
     ask.loss[n] = NEVER
@@ -371,7 +373,9 @@ def _second(n: int, cpu: int, free: Free, memory: I64, compute: I64, device: int
 
 
 @jit
-def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask) -> None:
+def renew(
+    rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: FillRequest
+) -> None:
     """Bring the request's entries of `rows` up to date."""
     for i in range(len(rows)):
         if ask.stamp[rows[i]] != notes.version[rows[i]]:
@@ -379,7 +383,7 @@ def renew(rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: N
 
 
 @inner_jit
-def _total(n: int, ask: Ask, price: I64) -> int:
+def _total(n: int, ask: FillRequest, price: I64) -> int:
     cost = 0
     for g in range(len(price)):
         cost = max(cost, ask.spent[n, g] * price[g])
@@ -388,7 +392,9 @@ def _total(n: int, ask: Ask, price: I64) -> int:
 
 
 @jit
-def search(free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: Ask, price: I64) -> int:
+def search(
+    free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: FillRequest, price: I64
+) -> int:
     """How many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
 
     A node's value falls at least to what is left free at most, so its loss is bounded without playing the streams.
@@ -406,7 +412,7 @@ def search(free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask:
     for n in range(count):
         if ask.stamp[n] == notes.version[n]:
             continue
-        bound = (notes.value[n] - tables.streams * (notes.room[n] - ask.volume)) * STEP
+        bound = (notes.value[n] - tables.streams * (notes.capacity[n] - ask.volume)) * STEP
         if bound > least:
             continue
         _consider(n, free, view, tables, memo, notes, ask)
