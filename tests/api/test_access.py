@@ -26,6 +26,7 @@ from pearlstreet.tenancy.scopes import (
     OrgRole,
 )
 from tests.api.world import JOB, World, a_world
+from tests.months import present_month
 
 ROUTES = [route for route in all_routes() if not route.public]
 PUBLIC = {
@@ -205,7 +206,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "artefact": "art_00000000000000000000000000",
                 "quota": quota["id"],
                 "top_up": top_up["id"],
-                "month": "2026-01",
+                "month": present_month(),
                 "node": "h100-0001",
                 "queue": "default",
                 "what_if": question["id"],

@@ -59,6 +59,10 @@ def test_use_is_charged_and_shown_on_the_invoice(world: World) -> None:
     assert "发票" in written.text or "账单" in written.text
     for wrong in ("2026-13", "july", "0000-01", "2026-1"):
         assert world.get(f"/orgs/acme/invoices/{wrong}?draft=true").status_code == 422, wrong
+    for never, why in (("2190-01", "has not begun yet"), ("2019-12", "acme has been a tenant since")):
+        for draft_or_not in ("true", "false"):
+            answer = world.get(f"/orgs/acme/invoices/{never}?draft={draft_or_not}")
+            assert answer.status_code == 404 and why in answer.json()["detail"]
     proof = world.get("/ledger/proof", "audit").json()
     assert proof["is_right"], proof
     journal = world.get("/ledger/beancount", "audit")

@@ -11,6 +11,7 @@ import pytest
 from pearlstreet.api.app import all_routes
 from pearlstreet.base.clock import to_rfc3339
 from tests.api.world import JOB, World
+from tests.months import present_month
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
         hook = world.post(f"{at}/webhooks", role, json={"url": "https://127.0.0.1:9/x"}).json()["id"]
         sent = world.post(f"{at}/webhooks/{hook}/test", role).json()["id"]
         hooks[at] = {"webhook": hook, "delivery": sent}
-    ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": "2026-01",
+    ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": present_month(),
            "user": world.get("/me").json()["user"]["id"],
            "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days",
            "series": series.json()["series"]["id"]}  # fmt: skip

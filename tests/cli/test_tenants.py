@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tests.cli.center import PASSWORD, Center, Pearl, command, until
+from tests.months import present_month
 
 
 def test_who_one_is(ada: Pearl) -> None:
@@ -124,12 +125,15 @@ def test_prices_are_shown_changed_and_published(center: Center, ada: Pearl, tmp_
 
 
 def test_invoices_as_text_json_and_pdf(ada: Pearl, tmp_path: Path) -> None:
-    assert "Draft invoice" in ada.right("invoice", "2026-11").out
-    assert ada.right("invoice", "2026-11", "--json").value["number"] is None
-    ada.right("invoice", "2026-11", "--pdf", str(tmp_path / "i.pdf"))
+    assert "Draft invoice" in ada.right("invoice", present_month()).out
+    assert ada.right("invoice", present_month(), "--json").value["number"] is None
+    ada.right("invoice", present_month(), "--pdf", str(tmp_path / "i.pdf"))
     assert (tmp_path / "i.pdf").read_bytes().startswith(b"%PDF")
     assert "is not a month" in ada("invoice", "2026-13").err
-    assert ada("invoice", "2026-11", "--issue").code == 1, "only operators issue"
+    for never, why in (("2190-01", "has not begun yet"), ("2019-12", "has been a tenant since")):
+        answer = ada("invoice", never)
+        assert answer.code == 1 and why in answer.err
+    assert ada("invoice", present_month(), "--issue").code == 1, "only operators issue"
 
 
 def test_the_books_and_the_audit_log_are_proved(center: Center, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pearlstreet.api.app import all_routes
 from tests.cli.center import Center, a_center, until
+from tests.months import present_month
 
 GIVEN = {
     "password": "canary-password-5c1e77",
@@ -235,7 +236,7 @@ def test_pdf_pages_hold_none(used: Used) -> None:
     """Text in a PDF is packed: look inside."""
     with httpx.Client(base_url=f"{used.center.url}/api/v1", timeout=60) as client:
         answer = client.get(
-            "/orgs/acme/invoices/2026-11",
+            f"/orgs/acme/invoices/{present_month()}",
             params={"format": "pdf", "draft": "true"},
             headers={"authorization": f"Bearer {used.center.keys['system']}"},
         )

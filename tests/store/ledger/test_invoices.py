@@ -36,6 +36,7 @@ from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.site import set_buyer, set_site
 from pearlstreet.ledger.spans import refund_attempt
 from pearlstreet.store.core import Store
+from pearlstreet.tenancy.tables import orgs
 
 NOVEMBER, DECEMBER = "2026-11", "2026-12"
 HOUR_US = 3_600_000_000
@@ -67,7 +68,25 @@ def test_a_draft_shows_the_month_so_far(store: Store) -> None:
         ("Refund: CPU", "-0.24"),
     ]
     assert (draft.used, draft.total) == (yuan("358.04"), yuan("358.04"))
-    assert draft_invoice(books, MEMBER, ORG, DECEMBER, energy=None).lines == ()
+    assert draft_invoice(at(books, OVER), MEMBER, ORG, DECEMBER, energy=None).lines == ()
+
+
+def test_a_month_that_has_not_begun_has_no_invoice(store: Store) -> None:
+    books = busy(store)
+    for ask, actor in ((draft_invoice, MEMBER), (issue_invoice, CLERK)):
+        with pytest.raises(NotFound, match=r"2026-12 has not begun yet") as refused:
+            ask(books, actor, ORG, DECEMBER, energy=None)
+        assert "pearl invoice 2026-11" in str(refused.value.hint)
+
+
+def test_a_month_before_the_organisation_has_no_invoice_unless_it_was_charged(store: Store) -> None:
+    books = busy(store)
+    books.write(lambda tx: tx.execute(orgs.update().where(orgs.c.id == ORG).values(created_us=OVER)))
+    later = at(books, OVER + HOUR_US)
+    assert draft_invoice(later, MEMBER, ORG, NOVEMBER, energy=None).lines, "its use was charged to it"
+    for ask, actor in ((draft_invoice, MEMBER), (issue_invoice, CLERK)):
+        with pytest.raises(NotFound, match=r"has been a tenant since 2026-11.* no invoice of 2026-10"):
+            ask(later, actor, ORG, "2026-10", energy=None)
 
 
 def test_net_and_tax_make_the_total_exactly(sqlite_store: Store) -> None:
@@ -103,7 +122,7 @@ def test_what_comes_late_is_on_the_next_one(store: Store) -> None:
     issue_invoice(at(books, OVER), CLERK, ORG, NOVEMBER, energy=None)
     use(at(books, OVER), 100, external_id="att_late")
     post_due_spans(books)
-    draft = draft_invoice(books, MEMBER, ORG, DECEMBER, energy=None)
+    draft = draft_invoice(at(books, OVER), MEMBER, ORG, DECEMBER, energy=None)
     assert draft.total == yuan("2")
     issue_invoice(at(books, shanghai_us(2027, 1, 1)), CLERK, ORG, DECEMBER, energy=None)
     books_are_right(books)

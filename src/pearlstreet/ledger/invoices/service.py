@@ -25,12 +25,14 @@ from pearlstreet.ledger.tables import charges, invoices, streams
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.tables import orgs
 
 
 def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None) -> Invoice:
     """What the invoice of `month` (2026-11) would say if it were issued now; the issued one when it was.
 
-    `energy`: reckons what the use on it drew; doors get it from `energy.invoices`. Raises InvalidInput for what is not a month.
+    `energy`: reckons what the use on it drew; doors get it from `energy.invoices`. Raises InvalidInput for what is not a month, NotFound
+    for a month that has not begun or is before the organisation's first.
     """
     actor.require("credit:read", org_id)
 
@@ -38,7 +40,11 @@ def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy
         issued = tx.scalar(
             sa.select(invoices.c.document).where(invoices.c.org_id == org_id, invoices.c.month == month)
         )
-        return Invoice.from_json(issued) if issued else _draft(tx, org_id, month, energy)[0]
+        if issued:
+            return Invoice.from_json(issued)
+        _check_begun(tx, month)
+        _check_tenant(tx, org_id, month)
+        return _draft(tx, org_id, month, energy)[0]
 
     return store.read(query)
 
@@ -46,7 +52,7 @@ def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy
 def issue_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None) -> Invoice:
     """Issue a month's invoice: numbered, with its tax booked, never changed after. Repeating answers the same.
 
-    Raises Conflict before the month is over or when there is nothing to invoice. What is charged to the month later
+    Raises Conflict before the month is over or when there is nothing to invoice, NotFound like `draft_invoice`. What is charged to the month later
     is put on the next invoice.
     """
     actor.require("credit:write")
@@ -103,12 +109,16 @@ def _issue(
     tx: Tx, actor: Actor, org_id: str, month: str, energy: EnergyOf | None, *, final: bool = False
 ) -> Invoice:
     site = read_site(tx)
+    if not final:
+        _check_begun(tx, month)
     if not final and month_named(month, site.time_zone).end_us > tx.now_us:
         raise Conflict(
             text("{month} is not over yet", month=month),
             hint=text("A draft can be seen at any time: pearl invoice {month}", month=month),
         )
     post_spans(tx, org_id=org_id)
+    if not final:
+        _check_tenant(tx, org_id, month)
     draft, charge_ids = _draft(tx, org_id, month, energy)
     if not charge_ids:
         raise Conflict(text("There is nothing to invoice for {month}", month=month))
@@ -146,6 +156,37 @@ def _issue(
     told = {"invoice": made.id, "number": made.number, "month": month, "total": str(made.total)}
     outbox.emit(tx, "invoice.issued", told, org_id=org_id)
     return made
+
+
+def _check_begun(tx: Tx, month: str) -> None:
+    """Raise NotFound for a month that has not begun."""
+    zone = read_site(tx).time_zone
+    present = month_at(tx.now_us, zone)
+    if month_named(month, zone).start_us >= present.end_us:
+        raise NotFound(
+            text("{month} has not begun yet, so it has no invoice", month=month),
+            hint=text("What the present month comes to so far: pearl invoice {month}", month=present.name),
+        )
+
+
+def _check_tenant(tx: Tx, org_id: str, month: str) -> None:
+    """Raise NotFound for a month before the organisation's first: that of its creation, or of its first charge."""
+    zone = read_site(tx).time_zone
+    org = tx.first(sa.select(orgs.c.slug, orgs.c.created_us).where(orgs.c.id == org_id))
+    if org is None or month_named(month, zone).end_us > org["created_us"]:
+        return
+    created = month_at(org["created_us"], zone).name
+    charged = tx.scalar(sa.select(sa.func.min(charges.c.month)).where(charges.c.org_id == org_id))
+    first = min(created, charged or created)
+    if month < first:
+        raise NotFound(
+            text(
+                "{org} has been a tenant since {first}, so there is no invoice of {month}",
+                org=org["slug"],
+                first=first,
+                month=month,
+            )
+        )
 
 
 def _draft(tx: Tx, org_id: str, month: str, energy: EnergyOf | None) -> tuple[Invoice, Sequence[str]]:
