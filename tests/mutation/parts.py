@@ -35,7 +35,13 @@ PARTS: Sequence[Part] = (
     Part(
         "credentials",
         ("tenancy/credentials.py", "tenancy/keys.py", "tenancy/authentication.py", "tenancy/sessions.py"),
-        ("unit/tenancy", "store/tenancy", "api/test_access.py"),
+        (
+            "unit/tenancy",
+            "store/tenancy",
+            "property/test_altered_credentials.py",
+            "property/test_keys.py",
+            "api/test_access.py",
+        ),
         whole=True,
     ),
     Part(
