@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pearlstreet.compute.jobs.storage.upload_reservations import RUNNING_MAX
 from pearlstreet.http.request_guard import IDLE_S
 from tests.crash.server import Server
 from tests.security.http_attackers import ATTACKS
@@ -123,6 +124,30 @@ def test_an_upload_in_many_chunks_arrives_whole(server: Server) -> None:
     with server.tenant() as http:
         kept = http.post("/uploads", params={"name": "data.bin"}, content=parts)
         assert kept.status_code == 201 and kept.json()["size_bytes"] == len(content)
+
+
+def test_running_uploads_of_one_tenant_are_bounded_and_end_with_their_senders(server: Server) -> None:
+    begin = (
+        "POST /api/v1/uploads?name=slow.bin HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n"
+        f"authorization: Bearer {server.keys['tenant']}\r\n\r\n0123456789"
+    )
+    senders = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(RUNNING_MAX)]
+    with server.tenant() as http:
+
+        def one_more(expected: int) -> None:
+            until = time.monotonic() + 30
+            while http.post("/uploads?name=a.txt", content=b"x").status_code != expected:
+                assert time.monotonic() < until, expected
+                time.sleep(0.1)
+
+        try:
+            for sender in senders:
+                sender.sendall(begin.encode())
+            one_more(429)
+        finally:
+            for sender in senders:
+                sender.close()
+        one_more(201)
 
 
 def test_streams_of_one_user_are_bounded(server: Server) -> None:

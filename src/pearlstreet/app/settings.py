@@ -39,6 +39,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "decision_log_days": (0.01, 36_500),
     "upload_gib_max": (0, 1_000_000),
     "org_storage_gib": (0, 1_000_000_000),
+    "project_uploads_max": (0, 1_000_000_000),
     "outputs_kept_days": (0, 36_500),
     "reserve_cpus": (0, 100_000),
     "reserve_memory_gib": (0, 1_000_000),
@@ -115,6 +116,8 @@ class Settings:
     upload_gib_max: float = 20.0
     org_storage_gib: float = 1_000.0
     """What an organisation without a quota on storage may store; 0: no limit."""
+    project_uploads_max: int = 10_000
+    """Uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0
     """Days for which outputs of jobs are kept where no rule says otherwise; 0: for ever."""
     scheduling: Mapping[str, Any] = field(default_factory=dict)

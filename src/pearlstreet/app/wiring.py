@@ -237,6 +237,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         upload_bytes_max=int(settings.upload_gib_max * (1 << 30)),
         minimum_isolation=settings.isolation,
         org_storage_bytes_max=int(settings.org_storage_gib * (1 << 30)),
+        project_uploads_max=settings.project_uploads_max,
         outputs_kept_days=settings.outputs_kept_days,
         network_allowed=settings.network_allowed,
         git_private_allowed=settings.git_private_allowed,

@@ -18,12 +18,12 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 def keep_file(ask: Ask, org: str, file: File) -> str:
     """Keep a file for an organisation and answer its line in the form. Raises InvalidInput, Forbidden, TooLarge."""
     runtime, project = ask.center.runtime, ask.value("project") or None
-    size = len(file.content)
-    place = uploads.find_place(ask.store, ask.actor, runtime, org, project, size)
-    name = uploads.check_name(file.name)
-    temporary = new_id("tmp", ask.store.clock, ask.store.rng)
-    blob = uploads.keep_bytes(runtime, [file.content], temporary, place)
-    row = uploads.record_upload(ask.store, ask.actor, runtime, place, name, blob)
+    size, name = len(file.content), uploads.check_name(file.name)
+    with runtime.uploads.begin() as reservation:
+        place = uploads.find_place(ask.store, ask.actor, runtime, org, project, size, reservation)
+        temporary = new_id("tmp", ask.store.clock, ask.store.rng)
+        blob = uploads.keep_bytes(ask.store, runtime, [file.content], temporary, place, reservation)
+        row = uploads.record_upload(ask.store, ask.actor, runtime, place, name, blob)
     if name.endswith(ARCHIVES):
         return f'{{"upload": "{row["id"]}", "kind": "archive"}}  # {name}'
     return f"{row['id']}  # {name}"

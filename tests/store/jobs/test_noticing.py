@@ -26,9 +26,10 @@ def test_inputs_that_cannot_be_mounted_are_told_of(tmp_path: Path, wall: str, to
     center = Center(tmp_path, wrap=Working)
     engine: Any = center.runtime.engines["simulated"]
     engine.distort = lambda report: replace(report, wall=wall)
-    place = find_place(center.store, SYSTEM, center.runtime, center.org.id, None, None)
-    blob = keep_bytes(center.runtime, [b"the labels"], "labels.csv", place)
-    upload = record_upload(center.store, SYSTEM, center.runtime, place, "labels.csv", blob)["id"]
+    with center.runtime.uploads.begin() as own:
+        place = find_place(center.store, SYSTEM, center.runtime, center.org.id, None, None, own)
+        blob = keep_bytes(center.store, center.runtime, [b"the labels"], "labels.csv", place, own)
+        upload = record_upload(center.store, SYSTEM, center.runtime, place, "labels.csv", blob)["id"]
     inputs = {"LABELS": {"upload": upload, "mount": "/data/labels.csv"}, "OTHER": {"upload": upload}}
     job = center.submit(inputs=inputs)
     center.run(5)

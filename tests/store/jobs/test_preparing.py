@@ -159,10 +159,11 @@ def test_what_nobody_used_for_long_is_deleted_and_what_is_needed_stays(tmp_path:
 
 def test_blobs_nothing_names_are_deleted_after_a_day(tmp_path: Path) -> None:
     center, _ = _center(tmp_path)
-    place = find_place(center.store, SYSTEM, center.runtime, center.org.id, None, None)
-    kept = keep_bytes(center.runtime, [b"kept"], "one", place)
-    stray = keep_bytes(center.runtime, [b"stray"], "two", place)
-    record_upload(center.store, SYSTEM, center.runtime, place, "a.txt", kept)
+    with center.runtime.uploads.begin() as own:
+        place = find_place(center.store, SYSTEM, center.runtime, center.org.id, None, None, own)
+        kept = keep_bytes(center.store, center.runtime, [b"kept"], "one", place, own)
+        stray = keep_bytes(center.store, center.runtime, [b"stray"], "two", place, own)
+        record_upload(center.store, SYSTEM, center.runtime, place, "a.txt", kept)
     blobs = center.runtime.folders.blobs
 
     def sweep() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,15 +14,17 @@ from tests.store.jobs.fakes import Working
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, PaymentRequired
+from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, PaymentRequired, TooLarge, TooMany
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs import collecting, uploads
+from pearlstreet.compute.jobs.blobs import Blob
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.quotas import QuotaWish, quota_uses, set_quota
 from pearlstreet.compute.jobs.retention import drop_orphans
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import files, retention_rules
 from pearlstreet.compute.jobs.storage.levels import change_level, end_metering, stored_bytes
+from pearlstreet.compute.jobs.storage.upload_reservations import RUNNING_MAX, Reservation
 from pearlstreet.compute.jobs.views import artefacts_of
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.prices import parse_prices, publish_prices
@@ -29,7 +33,7 @@ from pearlstreet.ledger.tables import charges, spans, streams
 from pearlstreet.store.core import Row
 from pearlstreet.store.tables import outbox, state_events
 from pearlstreet.tenancy.model import SYSTEM
-from pearlstreet.tenancy.orgs import create_project, get_project
+from pearlstreet.tenancy.orgs import create_org, create_project, get_project
 
 MIB = 1 << 20
 HOUR_S = 3600.0
@@ -62,9 +66,14 @@ def _center(folder: Path, **settings: object) -> tuple[Center, Working]:
 
 
 def _upload(center: Center, size: int, project: str | None = None) -> str:
-    place = uploads.find_place(center.store, SYSTEM, center.runtime, ORG, project, size)
-    blob = uploads.keep_bytes(center.runtime, iter([bytes(size)]), f"t{size}", place)
-    return str(uploads.record_upload(center.store, SYSTEM, center.runtime, place, "a.bin", blob)["id"])
+    with center.runtime.uploads.begin() as own:
+        place = uploads.find_place(center.store, SYSTEM, center.runtime, ORG, project, size, own)
+        blob = uploads.keep_bytes(center.store, center.runtime, iter([bytes(size)]), f"t{size}", place, own)
+        return str(uploads.record_upload(center.store, SYSTEM, center.runtime, place, "a.bin", blob)["id"])
+
+
+def _keep(center: Center, place: uploads.UploadPlace, own: Reservation, chunks: Iterator[bytes]) -> Blob:
+    return uploads.keep_bytes(center.store, center.runtime, chunks, "one", place, own)
 
 
 def _stored(center: Center, project: str | None = None) -> int:
@@ -208,12 +217,80 @@ def test_an_upload_over_the_quota_is_refused_with_who_and_how_much(tmp_path: Pat
 
 def test_an_upload_whose_length_was_not_told_ends_at_the_quota(tmp_path: Path) -> None:
     center, _ = _center(tmp_path, org_storage_bytes_max=MIB)
-    place = uploads.find_place(center.store, SYSTEM, center.runtime, ORG, None, None)
-    assert place.bytes_max == MIB
-    first = uploads.keep_bytes(center.runtime, iter([bytes(MIB)]), "one", place)
+    with center.runtime.uploads.begin() as own:
+        place = uploads.find_place(center.store, SYSTEM, center.runtime, ORG, None, None, own)
+        with pytest.raises(Conflict, match=r"acme stores 0 B of at most 1.0 MiB; 1.1 MiB more do not fit"):
+            _keep(center, place, own, itertools.repeat(bytes(MIB // 10)))
+        first = _keep(center, place, own, iter([bytes(MIB)]))
     uploads.record_upload(center.store, SYSTEM, center.runtime, place, "one", first)
     with pytest.raises(Conflict):
         uploads.record_upload(center.store, SYSTEM, center.runtime, place, "two", first)
+
+
+def test_running_uploads_never_pass_the_quota_together(tmp_path: Path) -> None:
+    """What was said is reserved, and what arrives unsaid; an upload that breaks off gives its share back."""
+    center, _ = _center(tmp_path)
+    set_quota(center.store, SYSTEM, ORG, QuotaWish("storage", maximum=3 / 1024))
+    create_project(center.store, SYSTEM, ORG, "vision")
+    running = center.runtime.uploads
+    with running.begin() as said:
+        uploads.find_place(center.store, SYSTEM, center.runtime, ORG, "vision", 2 * MIB, said)
+        with pytest.raises(Conflict, match=r"running uploads need 2.0 MiB of the rest"):
+            _upload(center, 2 * MIB)
+        with running.begin() as unsaid:
+            place = uploads.find_place(center.store, SYSTEM, center.runtime, ORG, None, None, unsaid)
+            with pytest.raises(Conflict, match=r"running uploads need 2.0 MiB of the rest"):
+                _keep(center, place, unsaid, iter([bytes(MIB), b"x"]))
+            with pytest.raises(Conflict, match=r"running uploads need 3.0 MiB of the rest"):
+                _upload(center, 1)
+    _upload(center, 3 * MIB)
+    assert _stored(center) == 3 * MIB
+
+
+def test_running_uploads_of_other_tenants_and_projects_do_not_count(tmp_path: Path) -> None:
+    center, _ = _center(tmp_path, org_storage_bytes_max=3 * MIB)
+    create_org(center.store, SYSTEM, "other")
+    create_project(center.store, SYSTEM, ORG, "vision")
+    set_quota(center.store, SYSTEM, ORG, QuotaWish("storage", maximum=1 / 1024), project="vision")
+    with center.runtime.uploads.begin() as foreign, center.runtime.uploads.begin() as sibling:
+        uploads.find_place(center.store, SYSTEM, center.runtime, "other", None, 3 * MIB, foreign)
+        uploads.find_place(center.store, SYSTEM, center.runtime, ORG, None, 2 * MIB, sibling)
+        _upload(center, MIB, "vision")
+
+
+def test_an_organisation_sends_so_many_files_at_once_and_others_still_send(tmp_path: Path) -> None:
+    center, _ = _center(tmp_path)
+    create_org(center.store, SYSTEM, "other")
+    with ExitStack() as stack:
+        for _ in range(RUNNING_MAX):
+            own = stack.enter_context(center.runtime.uploads.begin())
+            uploads.find_place(center.store, SYSTEM, center.runtime, ORG, None, 0, own)
+        with pytest.raises(TooMany, match="already sends 32 files"):
+            _upload(center, 1)
+        other = stack.enter_context(center.runtime.uploads.begin())
+        uploads.find_place(center.store, SYSTEM, center.runtime, "other", None, 1, other)
+    _upload(center, 1)
+
+
+def test_a_project_keeps_so_many_uploads_however_small(tmp_path: Path) -> None:
+    center, _ = _center(tmp_path, project_uploads_max=2)
+    create_project(center.store, SYSTEM, ORG, "vision")
+    kept = [_upload(center, 0), _upload(center, 0, "default")]
+    for project in (None, "default"):
+        with pytest.raises(Conflict, match="A project keeps at most 2 uploads"):
+            _upload(center, 0, project)
+    _upload(center, 0, "vision")
+    files.delete_upload(center.store, SYSTEM, kept[0])
+    _upload(center, 0)
+
+
+def test_a_file_beyond_the_limit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    center, _ = _center(tmp_path, upload_bytes_max=MIB)
+    with (
+        center.runtime.uploads.begin() as own,
+        pytest.raises(TooLarge, match=r"The file is larger than 1.0 MiB"),
+    ):
+        uploads.find_place(center.store, SYSTEM, center.runtime, ORG, None, MIB + 1, own)
 
 
 def test_a_projects_quota_leaves_other_projects_alone(tmp_path: Path) -> None:

@@ -105,10 +105,11 @@ def _fill(made: Tenants) -> None:
 def _add_files(made: Tenants, other_id: str) -> None:
     store, runtime = made.center.store, made.center.runtime
     for org_id, content in ((made.center.org.id, SHARED), (made.center.org.id, OWN), (other_id, SHARED)):
-        place = find_place(store, SYSTEM, runtime, org_id, None, None)
-        blob = keep_bytes(runtime, iter([content]), f"t{org_id}{len(content)}", place)
         name = f"{CANARY}.txt" if org_id != other_id else "x.txt"
-        record_upload(store, SYSTEM, runtime, place, name, blob)
+        with runtime.uploads.begin() as own:
+            place = find_place(store, SYSTEM, runtime, org_id, None, None, own)
+            blob = keep_bytes(store, runtime, iter([content]), f"t{org_id}{len(content)}", place, own)
+            record_upload(store, SYSTEM, runtime, place, name, blob)
     blob = Blobs(runtime.folders.blobs).keep(iter([OWN]), "one", limit_bytes=1000)
     row = {"id": "art_1", "org_id": made.center.org.id, "job_id": "job_1", "attempt_id": "att_1"}
     row |= {"path": f"out/{CANARY}.txt", "size_bytes": blob.size_bytes, "sha256": blob.sha256, "at_us": 1}

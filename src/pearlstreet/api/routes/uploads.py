@@ -21,6 +21,7 @@ from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
 from pearlstreet.compute.jobs.blobs import Blob, Blobs
 from pearlstreet.compute.jobs.storage import files as stored_files
+from pearlstreet.compute.jobs.storage.upload_reservations import Reservation
 from pearlstreet.compute.jobs.views import find_artefact
 from pearlstreet.tenancy.model import Actor, login_of
 
@@ -80,18 +81,21 @@ async def upload(
     target = org_of(actor, org)
     size = request.headers.get("content-length", "")
     said = int(size) if size.isdigit() and len(size) < SIZE_DIGITS_MAX else None
-    place = await in_thread(
-        lambda: service.find_place(center.store, actor, center.runtime, target, project, said)
-    )
-    blob = await _receive(request, place)
-    return await command(
-        request,
-        actor,
-        lambda store: service.record_upload(store, actor, center.runtime, place, name, blob),
-        upload_out,
-        status=201,
-        body=blob.sha256.encode(),
-    )
+    with center.runtime.uploads.begin() as reservation:
+        place = await in_thread(
+            lambda: service.find_place(
+                center.store, actor, center.runtime, target, project, said, reservation
+            )
+        )
+        blob = await _receive(request, place, reservation)
+        return await command(
+            request,
+            actor,
+            lambda store: service.record_upload(store, actor, center.runtime, place, name, blob),
+            upload_out,
+            status=201,
+            body=blob.sha256.encode(),
+        )
 
 
 def _slots(request: Request) -> anyio.CapacityLimiter:
@@ -107,7 +111,7 @@ class _BrokenOff(Exception):
     """The sender went away before the end."""
 
 
-async def _receive(request: Request, place: service.UploadPlace) -> Blob:
+async def _receive(request: Request, place: service.UploadPlace, reservation: Reservation) -> Blob:
     """Pass the body on to the thread that writes it, a bounded number of chunks ahead."""
     center = center_of(request)
     waiting: queue.Queue[bytes | _BrokenOff | None] = queue.Queue(WAITING_CHUNKS)
@@ -119,7 +123,7 @@ async def _receive(request: Request, place: service.UploadPlace) -> Blob:
             yield chunk
 
     name = new_id("tmp", center.store.clock, center.store.rng)
-    keep = partial(service.keep_bytes, center.runtime, chunks(), name, place)
+    keep = partial(service.keep_bytes, center.store, center.runtime, chunks(), name, place, reservation)
     writing = asyncio.ensure_future(in_thread(keep, _slots(request)))
 
     async def hand_over(item: bytes | _BrokenOff | None) -> None:

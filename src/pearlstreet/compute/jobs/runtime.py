@@ -16,6 +16,7 @@ from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.policy.rows import Reader
 from pearlstreet.compute.jobs.queue_limits import QueueCounts
 from pearlstreet.compute.jobs.spec_volume import SpecVolume
+from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservations
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
@@ -53,6 +54,8 @@ class JobsSettings:
     """Nodes that isolate jobs less take none."""
     org_storage_bytes_max: int = 0
     """Bytes that an organisation without a quota on storage may store; 0: no limit."""
+    project_uploads_max: int = 10_000
+    """Uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0
     """Days for which outputs are kept where no rule says otherwise; 0: for ever."""
     network_allowed: bool = False
@@ -177,6 +180,8 @@ class Runtime:
     board: Board = field(default_factory=Board)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the server ends: what takes long breaks off, to be done again after the next start."""
+    uploads: UploadReservations = field(default_factory=UploadReservations)
+    """What running uploads have reserved of quotas."""
     policy: Reader = field(default_factory=Reader)
     """Reads the scheduling policy that rules."""
     decisions: DecisionLog = field(init=False)

@@ -1,31 +1,37 @@
-"""Files tenants bring: kept as blobs, named by an upload id, seen only by their organisation."""
+"""Files tenants bring: kept as blobs, named by an upload id, seen only by their organisation.
+
+An upload reserves of the quotas what its sender says it sends, or what has arrived; the reservation ends with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import InvalidInput, NotFound, PaymentRequired, Problem
+from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, PaymentRequired, Problem, TooLarge
 from pearlstreet.base.money import Money
 from pearlstreet.base.paths import path_problem
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.jobs.blobs import Blob, Blobs
-from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.storage.levels import change_level
-from pearlstreet.compute.jobs.storage.quota import refuse_over_quota, storage_limits, tightest
+from pearlstreet.compute.jobs.storage.quota import refuse_beyond, refuse_over_quota, storage_limits, tightest
+from pearlstreet.compute.jobs.storage.upload_reservations import STEP_BYTES, Reservation
 from pearlstreet.compute.jobs.tables import uploads
 from pearlstreet.ledger.funds import available
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import DEFAULT_PROJECT, find_project, refuse_closed
 from pearlstreet.tenancy.reach import visible_rows
+from pearlstreet.tenancy.tables import projects
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPlace:
-    """Where an upload goes, and how many bytes fit there."""
+    """Where an upload goes, and how many bytes it may have."""
 
     org_id: str
     project_id: str
@@ -36,24 +42,40 @@ class UploadPlace:
 
 
 def find_place(
-    store: Store, actor: Actor, runtime: Runtime, org: str, project: str | None, size_bytes: int | None
+    store: Store,
+    actor: Actor,
+    runtime: Runtime,
+    org: str,
+    project: str | None,
+    size_bytes: int | None,
+    reservation: Reservation,
 ) -> UploadPlace:
-    """Check before any byte is read. `size_bytes`: what the sender says it sends.
+    """Check before any byte is read, and reserve `size_bytes`: what the sender says it sends.
 
-    Raises NotFound, Forbidden, Conflict when it does not fit, PaymentRequired when the organisation owes more than it may.
+    Raises NotFound, Forbidden, TooLarge, Conflict when it does not fit, TooMany beside too many running uploads,
+    PaymentRequired when the organisation owes more than it may.
     """
+    most = runtime.settings.upload_bytes_max
+    if size_bytes is not None and size_bytes > most:
+        raise TooLarge(text("The file is larger than {limit}", limit=format_bytes(most)))
 
     def query(tx: Tx) -> UploadPlace:
         named = project or actor.project_id
         found = find_project(tx, actor, org, named or DEFAULT_PROJECT, "jobs:write")
-        refuse_over_quota(tx, runtime.settings, found.org_id, found.id, size_bytes or 0)
+        runtime.uploads.refuse_many(found.org_id)
+        reserved = runtime.uploads.beside(reservation, found.org_id)
+        limit = tightest(storage_limits(tx, runtime.settings, found.org_id, found.id, reserved))
+        refuse_beyond(limit, size_bytes or 0)
         _refuse_debtor(tx, found.org_id, org)
-        limit = tightest(storage_limits(tx, runtime.settings, found.org_id, found.id))
-        most = runtime.settings.upload_bytes_max
-        left = most if limit is None else min(most, limit.left)
-        return UploadPlace(found.org_id, found.id, found.id if named else None, left)
+        return UploadPlace(found.org_id, found.id, found.id if named else None, most)
 
-    return store.read(query)
+    with runtime.uploads.lock:
+        place = store.read(query)
+        reservation.org_id, reservation.project_id = place.org_id, place.project_id
+        reservation.size_bytes = size_bytes or 0
+        running = runtime.uploads.running(place.org_id, place.project_id)
+    store.read(lambda tx: _refuse_many_kept(tx, runtime.settings, place, running))
+    return place
 
 
 def check_name(name: str) -> str:
@@ -80,9 +102,65 @@ def _refuse_debtor(tx: Tx, org_id: str, org: str) -> None:
         )
 
 
-def keep_bytes(runtime: Runtime, chunks: Iterable[bytes], name: str, place: UploadPlace) -> Blob:
-    """Keep a stream as a blob. Raises TooLarge, Unavailable; then nothing is kept."""
-    return Blobs(runtime.folders.blobs).keep(chunks, name, limit_bytes=place.bytes_max)
+def _refuse_many_kept(tx: Tx, settings: JobsSettings, place: UploadPlace, running: int) -> None:
+    """Limit the number of a project's uploads, `running` ones included: empty files count nothing against a quota."""
+    most = settings.project_uploads_max
+    if not most:
+        return
+    is_default = (projects.c.id == place.project_id) & (projects.c.slug == DEFAULT_PROJECT)
+    of_project = uploads.c.project_id == place.project_id
+    if tx.scalar(sa.select(projects.c.id).where(is_default)) is not None:
+        of_project |= uploads.c.project_id.is_(None)
+    query = (
+        sa.select(sa.func.count()).select_from(uploads).where(uploads.c.org_id == place.org_id, of_project)
+    )
+    if (tx.scalar(query) or 0) + running > most:
+        raise Conflict(
+            text("A project keeps at most {most} uploads", most=most),
+            hint=text(
+                "Delete uploads that are not needed (pearl storage), or send many files as one archive"
+            ),
+        )
+
+
+def keep_bytes(
+    store: Store,
+    runtime: Runtime,
+    chunks: Iterable[bytes],
+    name: str,
+    place: UploadPlace,
+    reservation: Reservation,
+) -> Blob:
+    """Keep a stream as a blob. Raises TooLarge, Conflict beyond a quota, Unavailable; then nothing is kept."""
+    arriving = _reserve_arriving(store, runtime, chunks, place, reservation)
+    return Blobs(runtime.folders.blobs).keep(arriving, name, limit_bytes=place.bytes_max)
+
+
+def _reserve_arriving(
+    store: Store, runtime: Runtime, chunks: Iterable[bytes], place: UploadPlace, reservation: Reservation
+) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if reservation.size_bytes < size <= place.bytes_max:
+            _extend(store, runtime, place, reservation, size)
+        yield chunk
+
+
+def _extend(
+    store: Store, runtime: Runtime, place: UploadPlace, reservation: Reservation, size_bytes: int
+) -> None:
+    """Reserve what has arrived and a step ahead. Raises Conflict when that much does not fit."""
+    with runtime.uploads.lock:
+        reserved = runtime.uploads.beside(reservation, place.org_id)
+        limit = store.read(
+            lambda tx: tightest(
+                storage_limits(tx, runtime.settings, place.org_id, place.project_id, reserved)
+            )
+        )
+        refuse_beyond(limit, size_bytes)
+        ahead = min(size_bytes + STEP_BYTES, place.bytes_max)
+        reservation.size_bytes = ahead if limit is None else min(ahead, limit.left)
 
 
 def record_upload(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -28,15 +28,30 @@ class StorageLimit:
     """Slug of the organisation, or org/project."""
     used: int
     limit: int
+    reserved: int = 0
+    """Bytes that running uploads will need."""
 
     @property
     def left(self) -> int:
         """Bytes that still fit; below 0 when more is stored than may be."""
-        return self.limit - self.used
+        return self.limit - self.used - self.reserved
 
 
-def storage_limits(tx: Tx, settings: JobsSettings, org_id: str, project_id: str) -> Sequence[StorageLimit]:
-    """The limits that hold for a file of a project: its own, its organisation's. None: nothing is limited."""
+def _nothing(project_id: str | None) -> int:
+    return 0
+
+
+def storage_limits(
+    tx: Tx,
+    settings: JobsSettings,
+    org_id: str,
+    project_id: str,
+    reserved: Callable[[str | None], int] = _nothing,
+) -> Sequence[StorageLimit]:
+    """The limits that hold for a file of a project: its own, its organisation's. None: nothing is limited.
+
+    `reserved`: bytes that running uploads of a project, or (None) of the organisation, will need.
+    """
     query = sa.select(quotas.c.project_id, quotas.c.maximum).where(
         quotas.c.org_id == org_id,
         quotas.c.project_id.in_(("", project_id)),
@@ -52,7 +67,10 @@ def storage_limits(tx: Tx, settings: JobsSettings, org_id: str, project_id: str)
     project = tx.scalar(sa.select(projects.c.slug).where(projects.c.id == project_id))
     return [
         StorageLimit(
-            f"{org}/{project}" if place else str(org), stored_bytes(tx, org_id, place or None), limit
+            f"{org}/{project}" if place else str(org),
+            stored_bytes(tx, org_id, place or None),
+            limit,
+            reserved(place or None),
         )
         for place, limit in sorted(maxima.items())
     ]
@@ -65,9 +83,16 @@ def tightest(limits: Sequence[StorageLimit]) -> StorageLimit | None:
 
 def refuse_over_quota(tx: Tx, settings: JobsSettings, org_id: str, project_id: str, more_bytes: int) -> None:
     """Raise Conflict when `more_bytes` do not fit; with 0 when nothing fits any more."""
-    limit = tightest(storage_limits(tx, settings, org_id, project_id))
+    refuse_beyond(tightest(storage_limits(tx, settings, org_id, project_id)), more_bytes)
+
+
+def refuse_beyond(limit: StorageLimit | None, more_bytes: int) -> None:
+    """Raise Conflict when `more_bytes` do not fit beneath a limit; with 0 when nothing fits any more."""
     if limit is None or more_bytes < limit.left or (more_bytes and more_bytes == limit.left):
         return
+    hint = text(
+        "Delete outputs and uploads that are not needed (pearl storage), or ask the operator for more"
+    )
     message = text(
         "{owner} stores {used} of at most {limit}; nothing more fits",
         owner=limit.owner,
@@ -82,9 +107,13 @@ def refuse_over_quota(tx: Tx, settings: JobsSettings, org_id: str, project_id: s
             limit=format_bytes(limit.limit),
             size=format_bytes(more_bytes),
         )
-    raise Conflict(
-        message,
-        hint=text(
-            "Delete outputs and uploads that are not needed (pearl storage), or ask the operator for more"
-        ),
-    )
+    if limit.reserved and more_bytes <= limit.left + limit.reserved:
+        message = text(
+            "{owner} stores {used} of at most {limit}, and running uploads need {reserved} of the rest",
+            owner=limit.owner,
+            used=format_bytes(limit.used),
+            limit=format_bytes(limit.limit),
+            reserved=format_bytes(limit.reserved),
+        )
+        hint = text("Wait until the running uploads have ended, or send less at once")
+    raise Conflict(message, hint=hint)
