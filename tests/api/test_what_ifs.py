@@ -152,3 +152,30 @@ def test_what_cannot_be_supposed_is_refused_at_its_field(world: World) -> None:
     many = {"policies": ["fifo", "las", "gittins"], "less": "1x8xH100", "quotas": ["acme:cards,maximum=1"]}
     assert fields(many) == {"policies"}
     assert fields({"windows": ["maintenance,nodes=h100-0001"] * 9}) == {"windows"}
+
+
+def test_running_and_waiting_jobs_are_replayed_beside_what_really_happened(world: World) -> None:
+    whole = {"accelerator": "H100", "count": 8, "cpus": 1, "memory_gib": 1}
+    open_ones = [world.submit(per_task=whole, simulate="10h", time_limit="20h") for _ in range(3)]
+    try:
+        for job in open_ones[:2]:
+            world.until(job, "running")
+        later = world.submit(per_task=whole, not_before="2100-01-01T00:00:00Z")
+        made = world.post("/what-ifs", json={"days": 7, "policies": ["fifo"], "extra": "1x8xH100-80G"}).json()
+        result = _answered(world, made["id"])["result"]
+        actual = result["actual"]
+        assert (actual["running"], actual["waiting"]) == (2, 1) and actual["ended"] >= 3
+        assert result["jobs"] == actual["ended"] + 3, "the one that wants to start in 2100 is left out"
+        assert 0 < actual["use"] <= 1
+        for language in ("en", "zh-CN"):
+            names = [name for name, _ in actual["figures"][language]]
+            assert all([name for name, _ in column] == names for column in result["figures"][language])
+        shown = dict(actual["figures"]["en"])
+        assert shown["Jobs that ended"] == str(actual["ended"]) and shown["Makespan"] == "–"
+        assert shown["Use of cards until the question was asked"].endswith(" %")
+        assert result["differs"], "with more nodes the waiting job does not wait"
+        same = world.post("/what-ifs", json={"days": 7, "policies": ["name=twin"]}).json()
+        assert not _answered(world, same["id"])["result"]["differs"]
+    finally:
+        for job in [*open_ones, later]:
+            world.post(f"/jobs/{job}/cancel")

@@ -152,6 +152,9 @@ def test_what_another_policy_would_have_done(center: Center, ada: Pearl, tmp_pat
     shown = ada.right("what-if", "show", found["id"], COLUMNS="80").out
     assert "(2) fifo" in shown
     assert "Average time in queue" in " ".join(shown.split())
+    assert "Replayed against actual" in " ".join(shown.split())
+    same = ada.right("what-if", "ask", "--days", "1", "--policy", "name=twin", COLUMNS="200").out
+    assert "Nothing differs" in same
     assert found["id"] in ada.right("what-if", "list").out
     windows = ("--window", "maintenance,nodes=h100-0001,for=1h", "--quota", "acme:cards,maximum=8")
     held = ada.right("what-if", "ask", "--less", "h100-0002", *windows, "--json").value

@@ -114,6 +114,12 @@ def test_a_what_if_is_asked_shown_and_stopped(console: Console) -> None:
     assert console.visitor("stranger").get(page).status_code == 404
     owner.post(page, "stop")
     assert "stopped" in words(owner.get(page))
+    page = owner.post("/what-if", "ask", {"days": "7", "order_1": "fifo"}).headers["location"]
+    for loop in console.world.loops:
+        if loop.name == "what_ifs":
+            loop.step(console.world.center.store)
+    shown = words(owner.get(page))
+    assert "Replayed against actual" in shown and "Nothing differs" in shown
     supposed = {
         "days": "7",
         "less": "h100-0002",

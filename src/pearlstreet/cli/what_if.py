@@ -140,10 +140,37 @@ def _compare(result: dict[str, Any]) -> None:
     for number, case in enumerate(cases, 1):
         out.print(f"({number}) {case['name']}, {say('{count} cards', count=case['cards'])}", markup=False)
     out.print()
+    actual = result.get("actual")  # answers of older versions have none
+    if actual:
+        out.print(_against(actual), markup=False)
+        out.print()
+        figures = [actual["figures"].get(language()) or actual["figures"]["en"], *figures]
     names = [name for name, _ in figures[0]]
-    numbers = range(1, len(cases) + 1)
+    heads = [say("actual")] * bool(actual) + [f"({number})" for number in range(1, len(cases) + 1)]
     table(
-        ("Figure", *(f"({number})" for number in numbers)),
+        ("Figure", *heads),
         [(name, *(rows[row][1] for rows in figures)) for row, name in enumerate(names)],
-        right=tuple(numbers),
+        right=tuple(range(1, len(heads) + 1)),
+    )
+    if len(cases) > 1 and not result.get("differs", True):
+        out.print()
+        out.print(
+            say("Nothing differs: what is supposed would have changed no job's waiting, stops or end."),
+            markup=False,
+        )
+
+
+def _against(actual: dict[str, Any]) -> str:
+    """What was replayed, and against what it is held."""
+    counts = {name: f"{actual[name]:,}" for name in ("ended", "running", "waiting")}
+    found = say(
+        "Replayed against actual; when it was asked, jobs that had ended: {ended}, running: {running}, waiting: {waiting}.",
+        **counts,
+    )
+    return (
+        found
+        + " "
+        + say(
+            "A running job is replayed with the time it had run, a waiting one with the median run time of its user's past jobs."
+        )
     )

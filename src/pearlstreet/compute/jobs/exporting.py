@@ -43,6 +43,10 @@ class Past:
     queue: str
     ran_on: str
     """Model of the accelerators it last had; empty without any."""
+    started_us: int | None = None
+    """When it first started; None: it waits."""
+    ended_us: int | None = None
+    """None: it waits or runs."""
 
 
 def history_of_jobs(
@@ -67,19 +71,51 @@ def history_of_jobs(
     return store.read(query)
 
 
+def recent_jobs(
+    store: Store, actor: Actor, *, org: str | None, since_us: int, after: str | None, limit: int
+) -> Sequence[Past]:
+    """Jobs submitted since then that ran and ended, run, or wait for devices, oldest first; with pseudonyms.
+
+    The duration of one that runs is what it has run so far, that of one that waits what earlier attempts ran. Jobs that wait
+    for others or for their start time are left out.
+    """
+
+    def query(tx: Tx) -> Sequence[Past]:
+        statement = _statement(tx, actor, org, since_us, None, after, _ran_or_wants_devices(tx))
+        rows = tx.rows(statement.limit(limit))
+        ran = _run_s(tx, [row["id"] for row in rows], now_us=tx.now_us)
+        return [_past(tx, row, ran.get(row["id"], (0.0, "")), hidden=True) for row in rows]
+
+    return store.read(query)
+
+
+def _ran_or_wants_devices(tx: Tx) -> sa.ColumnElement[bool]:
+    open_ones = jobs.c.ended_us.is_(None) & (
+        jobs.c.started_us.is_not(None) | ((jobs.c.blocked == 0) & (jobs.c.not_before_us <= tx.now_us))
+    )
+    return open_ones | (jobs.c.started_us.is_not(None) & jobs.c.ended_us.is_not(None))
+
+
 def _statement(
-    tx: Tx, actor: Actor, org: str | None, since_us: int | None, until_us: int | None, after: str | None
+    tx: Tx,
+    actor: Actor,
+    org: str | None,
+    since_us: int | None,
+    until_us: int | None,
+    after: str | None,
+    which: sa.ColumnElement[bool] | None = None,
 ) -> sa.Select[tuple[object, ...]]:
     found = (
         sa.select(
             jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.owner, jobs.c.submitted_us, jobs.c.state,
-            jobs.c.priority, jobs.c.queue, orgs.c.slug.label("org"), projects.c.slug.label("project"),
+            jobs.c.priority, jobs.c.queue, jobs.c.started_us, jobs.c.ended_us, orgs.c.slug.label("org"), projects.c.slug.label("project"),
             sa.func.coalesce(jobs.c.ask, _parent.c.ask).label("ask"),
         )
         .join(orgs, orgs.c.id == jobs.c.org_id)
         .join(projects, projects.c.id == jobs.c.project_id)
         .join(_parent, _parent.c.id == jobs.c.array_id, isouter=True)
-        .where(jobs.c.started_us.is_not(None), jobs.c.ended_us.is_not(None), jobs.c.array_size.is_(None))
+        .where(jobs.c.array_size.is_(None))
+        .where(jobs.c.started_us.is_not(None) & jobs.c.ended_us.is_not(None) if which is None else which)
         .order_by(jobs.c.id)
     )  # fmt: skip
     found = found.where(visible_rows(tx, actor, "jobs:read", jobs, org=org))
@@ -90,19 +126,18 @@ def _statement(
     return found if after is None else found.where(jobs.c.id > after)
 
 
-def _run_s(tx: Tx, ids: Sequence[str]) -> Mapping[str, tuple[float, str]]:
-    """Job → how long its attempts ran, and on which model last."""
+def _run_s(tx: Tx, ids: Sequence[str], *, now_us: int | None = None) -> Mapping[str, tuple[float, str]]:
+    """Job → how long its attempts ran, and on which model last; `now_us`: those that still run count until then."""
     found: dict[str, tuple[float, str]] = {}
     statement = (
         sa.select(attempts.c.job_id, attempts.c.started_us, attempts.c.ended_us, attempts.c.placement)
-        .where(
-            attempts.c.job_id.in_(ids), attempts.c.started_us.is_not(None), attempts.c.ended_us.is_not(None)
-        )
+        .where(attempts.c.job_id.in_(ids), attempts.c.started_us.is_not(None))
+        .where(sa.true() if now_us is not None else attempts.c.ended_us.is_not(None))
         .order_by(attempts.c.id)
     )
     for row in tx.rows(statement):
         before, _ = found.get(row["job_id"], (0.0, ""))
-        ran_s = max(row["ended_us"] - row["started_us"], 0) / US_PER_S
+        ran_s = max((row["ended_us"] or now_us or 0) - row["started_us"], 0) / US_PER_S
         found[row["job_id"]] = (before + ran_s, str(row["placement"].get("model") or ""))
     return found
 
@@ -125,6 +160,8 @@ def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> Past:
         priority=row["priority"],
         queue=row["queue"],
         ran_on=ran[1],
+        started_us=row["started_us"],
+        ended_us=row["ended_us"],
     )
 
 

@@ -140,6 +140,8 @@ def show_one(ask: Ask) -> Answer:
             "is_open": found.state in OPEN,
             "cases": found.result["cases"] if found.result else (),
             "rows": _figures(ask, found),
+            "actual": found.result.get("actual") if found.result else None,
+            "differs": found.result is None or found.result.get("differs", True),
             "charts": _charts(ask, found),
         },
     )
@@ -150,7 +152,9 @@ def _figures(ask: Ask, found: WhatIf) -> list[tuple[str, list[str]]]:
     if not found.result:
         return []
     shown = found.result["figures"]
-    columns = shown.get(ask.language) or shown["en"]
+    columns = list(shown.get(ask.language) or shown["en"])
+    if actual := found.result.get("actual"):  # answers of older versions have none
+        columns.insert(0, actual["figures"].get(ask.language) or actual["figures"]["en"])
     return [(name, [column[i][1] for column in columns]) for i, (name, _) in enumerate(columns[0])]
 
 

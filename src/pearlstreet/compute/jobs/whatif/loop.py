@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +20,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.simulated.layout import nodes_from
 from pearlstreet.compute.hardware.model import NodeReport
-from pearlstreet.compute.jobs.exporting import history_of_jobs, past_json
+from pearlstreet.compute.jobs.exporting import Past, past_json, recent_jobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import what_ifs
 from pearlstreet.compute.jobs.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING, question_of
@@ -31,6 +33,8 @@ from pearlstreet.tenancy.model import SYSTEM
 JOBS_MAX = 50_000
 """Played at most, the newest of them."""
 PAGE = 5_000
+UNKNOWN_RUN_S = 3_600.0
+"""Run time of a waiting job when no job has ended yet."""
 LONGEST_S = 900.0
 LOOK_S = 0.5
 log = structlog.get_logger("what-if")
@@ -99,6 +103,7 @@ class Answerer:
                 named(tx, asked.supposed),
             )
         )
+        center_cards = sum(len(report.devices) for report in reports)
         if asked.cluster:  # other machines than the center's: what was held of those says nothing about them
             reports, terms = nodes_from(asked.cluster), {**terms, "held": []}
         return {
@@ -109,6 +114,8 @@ class Answerer:
             "less": asked.less,
             "policies": asked.policies,
             "since_s": since_us / US_PER_S,
+            "asked_s": store.clock.now_us() / US_PER_S,
+            "center_cards": center_cards,
             "terms": terms,
             "supposed": asdict(asked.supposed),
             "names": names,
@@ -117,16 +124,13 @@ class Answerer:
         }
 
     def _jobs(self, store: Store, row: Row, since_us: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        after: str | None = None
+        found: list[Past] = []
         while True:
-            part = history_of_jobs(
-                store, SYSTEM, org=row["org_id"], since_us=since_us, after=after, limit=PAGE
-            )
-            found += [{**past_json(one), "submitted": one.submitted_us / US_PER_S} for one in part]
+            after = found[-1].job if found else None
+            part = recent_jobs(store, SYSTEM, org=row["org_id"], since_us=since_us, after=after, limit=PAGE)
+            found += part
             if len(part) < PAGE:
-                return found[-JOBS_MAX:]
-            after = part[-1].job
+                return jobs_to_play(found[-JOBS_MAX:])
 
     def _play(self, store: Store, question_id: str, file: Path) -> dict[str, Any] | None:
         """The values to write; None when the server ends or somebody stopped it."""
@@ -167,6 +171,38 @@ class Answerer:
         if "problem" in last:
             return {"message": from_json(last["problem"])}
         return {"message": text("It took more memory or time than a question may; ask of fewer days")}
+
+
+def jobs_to_play(found: Sequence[Past]) -> list[dict[str, Any]]:
+    """The jobs as the worker reads them, with what really became of each.
+
+    How long a waiting job will run nobody knows: it gets the median of its user's jobs that ended, else of all, at most its
+    time limit. A running one gets what it has run, so that nothing is supposed about the time after the question.
+    """
+    ended: dict[str, list[float]] = {}
+    for past in found:
+        if past.ended_us is not None:
+            for user in (past.user, ""):
+                ended.setdefault(user, []).append(past.duration_s)
+    usual = {user: median(durations) for user, durations in ended.items()}
+
+    def duration_s(past: Past) -> float:
+        if past.started_us is not None:
+            return max(past.duration_s, 1.0) if past.ended_us is None else past.duration_s
+        guess = usual.get(past.user, usual.get("", UNKNOWN_RUN_S))
+        return max(min(guess, past.ask.time_limit_s or guess), 1.0)
+
+    return [
+        {
+            **past_json(past),
+            "duration_s": duration_s(past),
+            "submitted": past.submitted_us / US_PER_S,
+            "ran_s": past.duration_s,
+            "started": past.started_us and past.started_us / US_PER_S,
+            "ended": past.ended_us and past.ended_us / US_PER_S,
+        }
+        for past in found
+    ]
 
 
 def _node(report: NodeReport, prefix: str = "") -> dict[str, Any]:

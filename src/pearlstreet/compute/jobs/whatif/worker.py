@@ -9,14 +9,17 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.replay.cases import ONE_POOL, Case
+from pearlstreet.compute.jobs.whatif.actual import actual_of, actual_rows, differs, use_row, use_until
+from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.replay.cases import ONE_POOL, Case, Played
 from pearlstreet.compute.replay.clusters import Cluster, from_center, one_pool
-from pearlstreet.compute.replay.compare import compare
+from pearlstreet.compute.replay.compare import Compared, compare
 from pearlstreet.compute.replay.constraints import Held, Terms
 from pearlstreet.compute.replay.policy_args import Asked, parse_policy
 from pearlstreet.compute.replay.reading.history import read_json
@@ -67,12 +70,24 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             told = now
             _write({"progress": min(now / 100, 1.0)})
 
-    comparison, _ = compare("history", trace, cases, tell)
+    comparison, played = compare("history", trace, cases, tell)
+    until_s = question["asked_s"] - trace.origin_s
+    actual = actual_of(
+        question["jobs"], _cards_of(question["jobs"], played), cards=question["center_cards"], span_s=until_s
+    )
     shown = {
-        language: [[list(row) for row in figure_rows(case, Words(language))] for case in comparison.cases]
+        language: [_figures(case, until_s, Words(language)) for case in comparison.cases]
         for language in LANGUAGES
     }
     return {
+        "actual": actual.to_json()
+        | {
+            "figures": {
+                language: actual_rows(actual, [name for name, _ in columns[0]], Words(language))
+                for language, columns in shown.items()
+            }
+        },
+        "differs": differs(comparison.cases),
         "jobs": trace.count,
         "left_out": findings.bad,
         "cases": [
@@ -86,6 +101,22 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         ],
         "figures": shown,
     }
+
+
+def _figures(case: Compared, until_s: float, t: Words) -> list[list[str]]:
+    """Name and value of each figure of a case, the use that compares with what really was included."""
+    rows = [*figure_rows(case, t), use_row(use_until(case.curves, until_s), t)]
+    return [list(row) for row in rows]
+
+
+def _cards_of(jobs: list[dict[str, Any]], played: Sequence[Played]) -> dict[str, float]:
+    """Job → cards that it holds: what it asks for, or for a part of one what its replay held."""
+    held = {
+        job: float(cards_bp) / FULL_BP
+        for outcome in (played[0].outcomes if played else ())
+        for job, cards_bp in zip(outcome.trace.ids, outcome.cards_bp, strict=True)
+    }
+    return {job["job"]: job["count"] * job["tasks"] or held.get(job["job"], 0.0) for job in jobs}
 
 
 def _cases(question: dict[str, Any], origin_s: float) -> list[Case]:
