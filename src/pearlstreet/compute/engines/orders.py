@@ -1,4 +1,4 @@
-"""What any engine refuses before it starts anything: orders that cannot be right on the machines it owns. Pure."""
+"""Checks that every engine makes before it starts an order: form, paths, capacity and isolation. Pure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pearlstreet.compute.hardware.isolation import shortfall
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
 TOO_WEAK = "isolation"
-"""Code of the refusal by a node that isolates jobs less than the order demands: another node may take it."""
+"""Refusal code of a node that isolates jobs less than the order requires; another node may accept the order."""
 _TOLERANCE = 1e-6
-"""Shares are sums of decimal fractions: 0.1 + 0.2 must still fit into 0.3."""
+"""Tolerance for sums of decimal fractions: 0.1 + 0.2 must still fit into 0.3."""
 
 
 def plain_id(attempt_id: str) -> bool:
-    """Whether an attempt's id can be the name of a folder, a control group, a job elsewhere."""
+    """Whether an attempt's id is safe as the name of a folder, a control group or a job of another system."""
     return _SAFE_ID.fullmatch(attempt_id) is not None
 
 
 def stays_inside(path: str) -> bool:
-    """Whether a relative path names the folder it is joined to (`.`) or something beneath it; looks at no disk."""
+    """Whether a relative path stays inside the folder that it is joined to (`.` included). Does not access the disk."""
     pure = PurePosixPath(path)
     return path != "" and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
 
 
 def refusal(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
-    """Why an order cannot be started on `nodes` (by name), or None."""
+    """Return why an order cannot be started on `nodes` (by name), or None if it can."""
     return _bad_form(order) or _bad_paths(order) or _does_not_fit(order, nodes) or _too_weak(order, nodes)
 
 
@@ -126,9 +126,9 @@ def _bad_devices(task: TaskOrder, node: NodeReport, shares: dict[tuple[str, int]
 
 
 def device_share(grant: DeviceGrant, memory_gib: float) -> float:
-    """How much of a device of `memory_gib` a grant takes, 0–1 (more than 1: it does not fit).
+    """Return the share of a device of `memory_gib` that a grant takes, 0–1 (more than 1: it does not fit).
 
-    The larger of its shares of memory and of compute; a grant that names neither takes the whole device.
+    The share is the larger of its memory and compute shares; a grant that names neither takes the whole device.
     """
     parts = []
     if grant.memory_gib is not None:

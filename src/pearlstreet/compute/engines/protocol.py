@@ -1,8 +1,8 @@
-"""What every engine promises: start, probe, stop and scan attempts on machines it owns.
+"""The contract of every engine: start, probe, stop and scan attempts on the machines that it owns.
 
-Engines know nothing of the store, tenants' money or queues. Every call carries our attempt id, so that a repeat is
-recognised: `start` of a known attempt is Done, `stop` of an unknown one is Done. An engine that cannot tell whether a
-call took effect answers Unknown and the caller probes.
+Engines do not import the store, the ledger or the queues. Every call carries the center's attempt id, so an engine
+recognises a repeated call: `start` of a known attempt returns Done, and so does `stop` of an unknown one. An engine that
+cannot tell whether a call took effect returns Unknown, and the caller probes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pearlstreet.compute.hardware.model import NodeReport as NodeReport
 
 
 class TaskState(StrEnum):
-    """Where one task of an attempt is, as its engine sees it."""
+    """State of one task of an attempt, as its engine reports it."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -28,19 +28,19 @@ class TaskState(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Why an attempt is over."""
+    """Reason why an attempt ended."""
 
     EXITED = "exited"
-    """Every task ended by itself, or one ended non-zero and the rest were ended with it."""
+    """Every task ended by itself, or one ended with a non-zero code and the engine ended the others."""
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     DISK_LIMIT = "disk_limit"
     STOPPED = "stopped"
-    """Somebody called `stop`."""
+    """The center called `stop`."""
     START_FAILED = "start_failed"
     """The command could not be executed at all."""
     ENGINE_LOST = "engine_lost"
-    """The machine, its supervisor or the device failed: not the user's doing."""
+    """The machine, the supervisor or a device failed; the user did not cause it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class DeviceGrant:
 
     index: int
     memory_gib: float | None = None
-    """None: the whole device."""
+    """Memory share in GiB; None: the whole device."""
     compute_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskOrder:
-    """One member of the gang: which node, and how much of it."""
+    """One task of the gang: its node and the resources that it gets there."""
 
     rank: int
     node: str
@@ -66,19 +66,19 @@ class TaskOrder:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Something put into the work folder before the command starts."""
+    """A file, archive or folder that the engine copies into the work folder before the command starts."""
 
     source: str
-    """Absolute path on the control machine's (or the shared) file system."""
+    """Absolute path on the file system of the server's machine, or on a shared one."""
     target: str
-    """Relative path under the work folder; already checked to stay inside it."""
+    """Path relative to the work folder; the engine refuses one that leads out of it."""
     kind: Literal["file", "archive", "folder"] = "file"
-    """`archive`: a tar file, unpacked at `target`."""
+    """Kind of source; an `archive` is a tar file, unpacked at `target`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A folder of the host shown inside the sandbox at the same or another absolute path."""
+    """A folder of the host that appears inside the sandbox at the absolute path `target`."""
 
     source: str
     target: str
@@ -87,29 +87,29 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Something beneath the work folder shown at an absolute path too, read-only, where the walls can."""
+    """A path in the work folder that also appears, read-only, at an absolute path, if the sandbox supports it."""
 
     path: str
-    """Relative to the work folder; put there by a `Stage`."""
+    """Path relative to the work folder; a `Stage` puts the file or folder there."""
     target: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an attempt may use before it is ended; CPU and memory limits are per task (`TaskOrder`)."""
+    """Limits of one attempt; the engine ends an attempt that exceeds one. `TaskOrder` limits CPU and memory per task."""
 
     time_s: float | None = None
     pids: int = 4096
     disk_gib: float = 50.0
     log_bytes: int = 64 << 20
-    """Kept per task; beyond it the middle is dropped and the log says how much."""
+    """Log bytes kept per task; the engine drops the middle of a longer log and counts the dropped bytes."""
     grace_s: float = 30.0
-    """Between SIGTERM and SIGKILL."""
+    """Time between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrder:
-    """Everything an engine needs to run one attempt. Serialisable; holds secrets: engines keep it mode 600."""
+    """Everything that an engine needs to run one attempt. Serialisable. It holds secrets: engines store it with mode 600."""
 
     attempt_id: str
     job_id: str
@@ -118,32 +118,32 @@ class AttemptOrder:
     tasks: tuple[TaskOrder, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
     path_variables: Mapping[str, str] = field(default_factory=dict)
-    """Variable → path relative to the work folder; tasks get it absolute, as they see it."""
+    """Variable → path relative to the work folder; tasks get the absolute path that is valid inside the sandbox."""
     secret_names: frozenset[str] = frozenset()
-    """Names in `variables` whose values never reach logs or reports."""
+    """Names of the `variables` whose values must not appear in logs or reports."""
     stages: tuple[Stage, ...] = ()
     mounts: tuple[Mount, ...] = ()
     bindings: tuple[Binding, ...] = ()
     image: str | None = None
-    """Container image, for engines that take one."""
+    """Container image; only engines with the capability `images` accept one."""
     network: Literal["none", "internet"] = "none"
-    """`none`: loopback among the tasks of the attempt only."""
+    """Network access; with `none` the attempt's tasks reach each other over loopback and nothing else."""
     limits: Limits = Limits()
     purpose: Literal["job", "environment", "source"] = "job"
     minimum_isolation: Isolation = "none"
-    """Refused on nodes that isolate jobs less, with the code `isolation`."""
+    """Weakest isolation accepted; nodes with a weaker one refuse the order with the code `isolation`."""
     simulate_s: float | None = None
-    """How long a simulated engine pretends to run; others ignore it."""
+    """Run time that a simulated engine pretends, in seconds; other engines ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """One task of an attempt as its engine sees it."""
+    """Report of one task of an attempt by its engine."""
 
     rank: int
     state: TaskState
     exit_code: int | None = None
-    """As a shell gives it: 128 + N for a task that signal N ended."""
+    """Exit code as a shell gives it: 128 + N for a task that signal N ended."""
     signal: int | None = None
     started_us: int | None = None
     ended_us: int | None = None
@@ -153,38 +153,38 @@ class TaskReport:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
-    """One attempt as its engine sees it."""
+    """Report of one attempt by its engine."""
 
     attempt_id: str
     state: TaskState
-    """RUNNING once every task runs; EXITED once every task has ended."""
+    """State of the attempt: RUNNING once every task runs, EXITED once every task has ended."""
     tasks: tuple[TaskReport, ...]
     started_us: int | None = None
     ended_us: int | None = None
     end_reason: EndReason | None = None
     exit_code: int | None = None
-    """Of the first task that failed, else 0."""
+    """Exit code of the first task that failed; 0 if none failed; None if a task never ran."""
     message: Text | None = None
     wall: str = ""
-    """What separates it from other tenants, e.g. `bubblewrap+cgroup-v1+seccomp` or `rlimits`."""
+    """Isolation from other tenants, such as `bubblewrap+cgroup-v1+seccomp` or `rlimits`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Bytes of one task's log (stdout and stderr as they came)."""
+    """Bytes of one task's log: stdout and stderr in the order they were written."""
 
     data: bytes
     next_offset: int
-    """Where to read on. Offsets count every byte the task wrote, also dropped ones."""
+    """Offset of the next read. Offsets count every byte that the task wrote, including dropped ones."""
     dropped_bytes: int = 0
-    """Bytes before `data` that the size limit dropped since the asked offset."""
+    """Number of bytes between the requested offset and `data` that the size limit dropped."""
     ended: bool = False
-    """Nothing will follow `next_offset`."""
+    """Whether the log is complete: no byte will follow `next_offset`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSample:
-    """Use of one task at one moment (`kind="use"`), or what the job itself wrote to $PEARL_METRICS (`"user"`)."""
+    """Resource use of one task at one moment (`kind="use"`), or values that the job wrote to $PEARL_METRICS (`"user"`)."""
 
     at_us: int
     rank: int
@@ -194,37 +194,37 @@ class MetricSample:
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A file the attempt left in its outputs folder ($PEARL_OUTPUTS)."""
+    """A file that the attempt left in its outputs folder ($PEARL_OUTPUTS)."""
 
     path: str
     size_bytes: int
-    """Apparent size: a sparse file is as large as it reads."""
+    """Apparent size, which for a sparse file is larger than its space on disk."""
     problem: Text | None = None
-    """Why it can never be read by its path; None: it can be read."""
+    """Reason why the file can never be read by its path; None: it can be read."""
     stands_for_more: bool = False
-    """It stands for everything beyond the bound of the listing."""
+    """Whether this entry represents all files beyond the bound of the listing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do, so that the planner and the door refuse early and say why."""
+    """Capabilities of an engine; the planner and the API refuse jobs beyond them early, with the reason."""
 
     runs_code: bool = True
-    """False: a simulation; environments need not be built and outputs are empty."""
+    """Whether commands really run. False for a simulation: no environment is built and outputs are empty."""
     pace: float = 1.0
-    """How many times faster than the clock its work goes by: other than 1 only in simulations."""
+    """Speed-up of the work against the clock; other than 1 only in simulations."""
     images: bool = False
     fractions: bool = False
-    """Shares of a device are enforced (not merely counted)."""
+    """Whether shares of a device are enforced and not merely counted."""
     multi_node: bool = False
     wall: str = ""
-    """The strongest separation it can give on this host."""
+    """Strongest isolation that the engine can give on this host."""
     notices: tuple[Text, ...] = ()
-    """What the operator must know, loudly, e.g. that jobs run without a sandbox."""
+    """Warnings that the operator must see, such as that jobs run without a sandbox."""
 
 
 class Engine(Protocol):
-    """An engine owns machines. Every method may be called from any thread and returns within seconds."""
+    """An engine that owns machines. Any thread may call any method; each returns within seconds."""
 
     @property
     def name(self) -> str:
@@ -232,65 +232,65 @@ class Engine(Protocol):
         ...
 
     def capabilities(self) -> Capabilities:
-        """What it can do on this host; constant while it runs."""
+        """Return the engine's capabilities on this host; they stay constant while it runs."""
         ...
 
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
-        """Every machine it owns, as probed just now (cheap: cached for a second or so)."""
+        """Return a fresh report of every machine that the engine owns (cached for about a second)."""
         ...
 
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
-        """Start all tasks of an attempt or none. Idempotent by attempt id. Must be on disk before it answers Done.
+        """Start all tasks of an attempt or none. Idempotent by attempt id.
 
-        Done says what is known now: perhaps already EXITED, with `STOPPED` when a stop came first.
+        Done means that the order is on disk. Its report may already be EXITED, with `STOPPED` if a stop came first.
         """
         ...
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
-        """What became of an attempt; Done(None) when this engine has certainly never started it."""
+        """Return the report of an attempt; Done(None) if this engine has certainly never started it."""
         ...
 
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
-        """Every attempt it remembers; equals the sum of probes."""
+        """Return the reports of all attempts that the engine remembers, the same as probing each."""
         ...
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
-        """Ask the tasks to end, kill them after `grace_s`. Returns at once. Done for unknown or ended attempts.
+        """Send SIGTERM to the tasks and SIGKILL after `grace_s`. Returns at once; Done for unknown or ended attempts.
 
-        A stopped attempt that was never started must never start afterwards.
+        An attempt that was stopped before its start must never start afterwards.
         """
         ...
 
     def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
-        """Bytes of a task's log from `offset` on, at most `limit`."""
+        """Return at most `limit` bytes of a task's log, from `offset` on."""
         ...
 
     def read_metrics(self, attempt_id: str, *, since_us: int) -> Outcome[Sequence[MetricSample]]:
-        """Samples after `since_us`, oldest first."""
+        """Return the samples after `since_us`, oldest first."""
         ...
 
     def list_outputs(self, attempt_id: str) -> Outcome[Sequence[OutputFile]]:
-        """Regular files under the outputs folder; links and special files are left out.
+        """Return the regular files under the outputs folder, without links and special files.
 
-        Bounded in time and memory: what lies beyond a bound is one entry with a `problem`, never left out silently.
+        The listing is bounded in time and memory: one last entry with a `problem` represents all files beyond the bound.
         """
         ...
 
     def read_output(self, attempt_id: str, path: str, *, offset: int, limit: int) -> Outcome[bytes]:
-        """Bytes of one output file, opened without following links."""
+        """Return at most `limit` bytes of one output file from `offset` on; links are not followed."""
         ...
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
-        """Delete the files of an ended attempt and keep its report, logs and metrics. Its outputs are empty afterwards.
+        """Delete the files of an ended attempt but keep its report, logs and metrics. Its outputs are empty afterwards.
 
-        Cheap to repeat. Done for unknown attempts; Retry while it still runs.
+        Repeating the call is cheap. Done for unknown attempts; Retry while the attempt runs.
         """
         ...
 
     def forget(self, attempt_id: str) -> Outcome[None]:
-        """Delete what it keeps of an ended attempt (work folder, logs). Retry while it still runs."""
+        """Delete all records of an ended attempt: report, work folder, logs. Retry while the attempt runs."""
         ...
 
     def close(self) -> None:
-        """Let go of threads and handles; attempts go on running."""
+        """Release threads and handles; attempts continue to run."""
         ...

@@ -1,4 +1,4 @@
-"""Every kind of engine there is. A new engine is one module and one line here; the conformance suite walks this list."""
+"""Registry of engine kinds. A new engine is one module and one line here; the conformance suite tests every entry."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pearlstreet.base.text import Text, text
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """One kind of engine: its name in configuration, what it is, and where its class lives."""
+    """One kind of engine: its name in the configuration, a summary, and the location of its class."""
 
     name: str
     summary: Text
     factory: str
-    """`module:Class`. Named, not imported: the parts of an engine nobody uses need not load."""
+    """Class as `module:Class`; a name instead of an import, so that unused engines are not loaded."""
 
     def load(self) -> type[Any]:
-        """The class. Its parameters are its own (folders, clusters, addresses); the app's wiring fills them in."""
+        """Return the class. Each engine has parameters of its own (folders, clusters), which app.wiring fills in."""
         module, _, attribute = self.factory.partition(":")
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-        return found
+        engine: type[Any] = getattr(importlib.import_module(module), attribute)
+        return engine
 
 
 ENGINES: tuple[EngineKind, ...] = (
@@ -41,7 +41,7 @@ ENGINES: tuple[EngineKind, ...] = (
 
 
 def engine_kind(name: str) -> EngineKind:
-    """The kind called `name`. Raises ConfigurationError with the known names."""
+    """Return the engine kind named `name`. Raises ConfigurationError that lists the known names."""
     for kind in ENGINES:
         if kind.name == name:
             return kind

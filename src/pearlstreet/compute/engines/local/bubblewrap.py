@@ -1,4 +1,4 @@
-"""The sandbox of a task in bubblewrap's words: what of the host it sees, and nothing else."""
+"""bubblewrap options for the sandbox of a task: namespaces and the paths of the host that are visible inside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pearlstreet.compute.engines.local.supervisor.files import SHARED_MEMORY
 from pearlstreet.compute.engines.protocol import Binding, Mount
 
 Argument = str | dict[str, str]
-"""A word, or {"path": a path of the host}: the supervisor opens the latter before it gives up root."""
+"""One option: a string, or {"path": a path of the host} that the supervisor opens before it drops root."""
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC = (
@@ -19,7 +19,7 @@ ETC = (
     "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types", "/etc/pki", "/etc/protocols",
     "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
 )  # fmt: skip
-"""Nothing here names people, keys or other machines."""
+"""Paths of the host's /etc visible in the sandbox; none contains accounts, keys or names of other machines."""
 NAMES = (
     "/etc/group",
     "/etc/host.conf",
@@ -28,7 +28,7 @@ NAMES = (
     "/etc/passwd",
     "/etc/resolv.conf",
 )
-"""What Landlock lets through of the host in their place: it can hide files, not replace them."""
+"""Files of the host that jobs behind Landlock read instead of STUBS: Landlock can hide files but not replace them."""
 STUBS = {
     "passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\npearl:x:1000:1000:pearl:/pearl/home:/bin/sh\n"
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
@@ -36,9 +36,9 @@ STUBS = {
     "hosts": "127.0.0.1 localhost pearl\n::1 localhost ip6-localhost ip6-loopback\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
-"""What jobs see as /etc instead of the host's accounts and names."""
+"""Files in the /etc of jobs, instead of the host's accounts and host names."""
 INTERNET_HOSTS = "hosts-internet"
-"""The stub and the host's own names: on the host's network a job needs them."""
+"""Name of the /etc/hosts with the host's own entries, for jobs on the host's network."""
 USER_INSIDE = "1000"
 
 
@@ -56,9 +56,9 @@ def arguments(
     device_nodes: Sequence[str],
     shared_memory_bytes: int | None,
 ) -> list[Argument]:
-    """The options of one task; the command and its variables are added by the supervisor.
+    """Return the options for one task; the supervisor adds the command and its environment variables.
 
-    `shared_memory_bytes`: of a /dev/shm of its own; None: the one that all tasks of the attempt share.
+    `shared_memory_bytes`: size of a private /dev/shm; None: all tasks of the attempt share one.
     """
     found: list[Argument] = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
     found += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
@@ -101,7 +101,7 @@ def arguments(
 
 
 def _system(path: str) -> list[Argument]:
-    """/bin may be a folder or a link into /usr."""
+    """Return the options that show a system folder; /bin, for one, may be a folder or a link into /usr."""
     if os.path.islink(path):  # noqa: PTH114
         return ["--symlink", os.readlink(path), path]  # noqa: PTH115
     return _read_only(path)
@@ -112,7 +112,7 @@ def _read_only(path: str) -> list[Argument]:
 
 
 def _nested(hidden: Iterable[str], shown: Sequence[str]) -> list[str]:
-    """Those of `hidden` that lie beneath a folder that is shown."""
+    """Return the folders of `hidden` that lie inside a folder of `shown`."""
     real = [os.path.realpath(path) for path in shown]
     return [
         path

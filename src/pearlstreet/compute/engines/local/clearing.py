@@ -1,4 +1,4 @@
-"""Ends what an attempt's dead supervisor left running, and deletes what an attempt left on disk."""
+"""Clean-up after an attempt: kill processes whose supervisor died, and delete files and control groups."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from pearlstreet.compute.engines.local.supervisor.cgroup import Group
 
 KILL_WITHIN_S = 2.0
 TRIALS_LAST_S = 120.0
+"""Age after which the folder of a trial attempt counts as abandoned."""
 
 
 def end_leftovers(plan: Mapping[str, Any]) -> None:
     """Kill every process of an attempt whose supervisor is dead, and remove its control groups."""
     remove_groups(plan)
     if plan["sandbox"] == "bubblewrap":
-        return  # the kernel ended the namespace with its parent
+        return  # the kernel ended the sandbox's process namespace together with the supervisor
     deadline = time.monotonic() + KILL_WITHIN_S
     while (left := marked_processes(plan["attempt_id"])) and time.monotonic() < deadline:
         for pid in left:
@@ -33,30 +34,33 @@ def end_leftovers(plan: Mapping[str, Any]) -> None:
 
 
 def remove_groups(plan: Mapping[str, Any]) -> None:
-    """Delete the attempt's control groups, if they are still there, with everything in them."""
+    """Delete the attempt's control groups, if they still exist, and kill the processes in them."""
     groups = plan["cgroup"]
     for task in plan["tasks"] if groups else ():
         Group(groups["version"], groups["parents"], task["group"]).remove(KILL_WITHIN_S)
 
 
 def marked_processes(attempt_id: str) -> list[int]:
-    """Processes that carry an attempt's id in their environment: where no group or namespace holds them together."""
+    """Return the ids of living processes that have the attempt's id in their environment.
+
+    For hosts where neither a control group nor a process namespace lists the processes of an attempt.
+    """
     mark = b"PEARL_ATTEMPT_ID=" + attempt_id.encode()
-    found = []
+    pids = []
     for name in (path.name for path in Path("/proc").iterdir()):
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):
                 variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
                 status = files.stat_fields(int(name))
                 if mark in variables and status is not None and status[1][0] not in "ZX":
-                    found.append(int(name))
-    return found
+                    pids.append(int(name))
+    return pids
 
 
 def delete_tree(folder: Path, trash: Path) -> None:
-    """Delete `folder` with everything in it, by way of `trash` on the same file system. Raises OSError.
+    """Delete `folder` and its content by moving it into `trash` on the same file system. Raises OSError.
 
-    Folders within are moved up into the trash one by one, so that no depth, no link and no right taken away matters.
+    Inner folders are moved into the trash one by one, so that deep nesting, links and missing permissions do no harm.
     """
     trash.mkdir(mode=0o700, exist_ok=True)
     number = time.monotonic_ns()
@@ -68,8 +72,8 @@ def delete_tree(folder: Path, trash: Path) -> None:
         if not os.access(current, os.R_OK | os.W_OK | os.X_OK):
             current.chmod(0o700)
         with os.scandir(current) as entries:
-            found = [(Path(entry.path), entry.stat(follow_symlinks=False).st_mode) for entry in entries]
-        for path, mode in found:
+            content = [(Path(entry.path), entry.stat(follow_symlinks=False).st_mode) for entry in entries]
+        for path, mode in content:
             if not stat.S_ISDIR(mode):
                 path.unlink()
                 continue
@@ -83,7 +87,7 @@ def delete_tree(folder: Path, trash: Path) -> None:
 
 
 def empty_trash(folders: Folders) -> None:
-    """Delete what an interrupted `delete_tree` or trial left."""
+    """Delete the files that an interrupted `delete_tree` or trial attempt left."""
     long_ago_s = time.time() - TRIALS_LAST_S
     left = [path for path in folders.root.glob("trial-*") if path.lstat().st_mtime < long_ago_s]
     if folders.trash.is_dir():

@@ -1,4 +1,4 @@
-"""Finds the strongest walls this host allows, by running a trial attempt behind each candidate."""
+"""Detection of the strongest isolation that works on this host, by a trial attempt for each candidate."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ from pearlstreet.compute.hardware.model import NodeReport
 
 TRIAL_WITHIN_S = 10.0
 SIGNALS_SINCE_ABI = 6
+"""First Landlock ABI that restricts signals."""
 TCP_SINCE_ABI = 4
+"""First Landlock ABI that restricts TCP."""
 TRIAL_MEMORY_GIB = 0.0625
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What can be known of the host without trying it."""
+    """Facts about the host that need no trial."""
 
     bwrap: str
     landlock_abi: int
@@ -51,66 +53,67 @@ class HostFacts:
 
 
 Basis = tuple[object, ...]
-"""What the choice of walls rests on, as values that compare."""
+"""Facts on which the choice of isolation depends, as values that can be compared."""
 USER_NAMESPACE_SETTINGS = (
     *(f"/proc/sys/user/max_{kind}_namespaces" for kind in ("user", "mnt", "pid", "net", "ipc", "uts")),
     "/proc/sys/kernel/unprivileged_userns_clone",
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
 )
-"""Where a host's administrator switches off what bubblewrap needs; the last two exist on Debian and Ubuntu only."""
+"""Settings by which an administrator disables namespaces for bubblewrap; the last two exist on Debian and Ubuntu only."""
 
 
 def look_at_basis() -> Basis:
-    """What the strongest walls depend on: bubblewrap itself, and whether namespaces are allowed.
+    """Return the facts on which the strongest isolation depends: the bubblewrap program and the namespace settings.
 
-    Takes about 0.1 ms, so that every start of an attempt can look; what it cannot see shows when a sandbox fails.
+    This takes about 0.1 ms, so every start of an attempt checks it. Other changes show when a sandbox fails.
     """
     bwrap = shutil.which("bwrap")
-    found: list[object] = [bwrap]
+    basis: list[object] = [bwrap]
     with contextlib.suppress(OSError):
         program = Path(bwrap or "").stat()
-        found += [program.st_dev, program.st_ino, program.st_mtime_ns, program.st_mode, program.st_uid]
+        basis += [program.st_dev, program.st_ino, program.st_mtime_ns, program.st_mode, program.st_uid]
     for name in USER_NAMESPACE_SETTINGS:
         try:
-            found.append(Path(name).read_bytes())
+            basis.append(Path(name).read_bytes())
         except OSError:
-            found.append(None)
-    return tuple(found)
+            basis.append(None)
+    return tuple(basis)
 
 
 @functools.cache
 def detect(policy: SandboxPolicy, root: Path, basis: Basis) -> Walls:
-    """The strongest walls for jobs beneath `root`. Raises ConfigurationError when the policy's own sandbox does not work.
+    """Return the strongest isolation for jobs beneath `root` that works and that the policy allows.
 
-    `basis`: what `look_at_basis` says now; a call with another one tries anew.
+    `basis`: the current result of `look_at_basis`; a changed one causes a new detection. Raises ConfigurationError if
+    the sandbox that the policy names does not work.
     """
     host = _host(policy)
     for walls in _candidates(policy, host, root):
         if policy.sandbox in ("auto", walls.sandbox) and _works(walls, policy, root):
             return dataclasses.replace(walls, notices=tuple(_notices(walls, policy)))
     raise ConfigurationError(
-        text("This host cannot run jobs behind the wall {wall}", wall=policy.sandbox),
+        text("This host cannot isolate jobs with {wall}", wall=policy.sandbox),
         hint=text("Install bubblewrap and allow user namespaces, or choose a weaker sandbox in the settings"),
     )
 
 
 def _host(policy: SandboxPolicy) -> HostFacts:
-    found = hostcgroups.Found()
+    groups = hostcgroups.Found()
     if policy.cgroups == "auto":
-        found = hostcgroups.find(
+        groups = hostcgroups.find(
             Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
         )
     return HostFacts(
         bwrap=shutil.which("bwrap") or "",
         landlock_abi=linux.landlock_abi(),
-        cgroups=found,
+        cgroups=groups,
         root=os.geteuid() == 0,
         uid_map=Path("/proc/self/uid_map").read_text(),
     )
 
 
 def _candidates(policy: SandboxPolicy, host: HostFacts, root: Path) -> Iterator[Walls]:
-    """Strongest first; the last one always works."""
+    """Yield candidates, strongest first; the last one always works."""
     groups = [host.cgroups, hostcgroups.Found()] if host.cgroups.version else [hostcgroups.Found()]
     uids = _tenant_uids(host.uid_map) if host.root and policy.drop_root else None
     for sandbox in reversed(ISOLATIONS):
@@ -140,17 +143,19 @@ _NAMESPACES: Mapping[Isolation, tuple[tuple[bool, bool], ...]] = {
     "landlock": ((True, True), (True, False), (False, True), (False, False)),
     "none": ((True, False), (False, False)),
 }
-"""By sandbox: whether an attempt has a network, and whether it has memory, of its own; the strongest first."""
+"""Sandbox → candidates (private network namespace, private shared memory), strongest first."""
 
 
 def _needs_offline(walls: Walls) -> bool:
-    """Whether jobs without network are kept from it by Landlock, which knows TCP only (from ABI 4 on)."""
+    """Whether Landlock must block the network of jobs without one; it restricts TCP only, from ABI 4 on."""
     return walls.sandbox == "landlock" and walls.landlock_abi >= TCP_SINCE_ABI and not walls.own_network
 
 
 def _filter_for(walls: Walls, *, tcp_only: bool = False) -> bytes:
-    """The system call filter; behind Landlock it also closes what namespaces and user ids leave open there."""
-    alone = walls.sandbox != "landlock"  # bubblewrap makes namespaces; without a sandbox everything is open
+    """Return the system call filter; for Landlock it also blocks calls that namespaces or user ids would block."""
+    alone = (
+        walls.sandbox != "landlock"
+    )  # bubblewrap has namespaces; without a sandbox these calls stay allowed
     return seccomp.program(
         platform.machine(),
         shared_user=not alone and walls.tenant_uids is None,
@@ -160,7 +165,7 @@ def _filter_for(walls: Walls, *, tcp_only: bool = False) -> bytes:
 
 
 def _tenant_uids(uid_map: str) -> tuple[int, int] | None:
-    """A range of user ids that exists here."""
+    """Return first and number of a range of user ids that exists in this user namespace, or None."""
     ranges = [tuple(int(part) for part in line.split()) for line in uid_map.splitlines()]
     for first, count in (TENANT_UIDS, SMALL_TENANT_UIDS):
         if any(start <= first and first + count <= start + length for start, _, length in ranges):
@@ -169,13 +174,13 @@ def _tenant_uids(uid_map: str) -> tuple[int, int] | None:
 
 
 def _open_to_all(paths: list[Path]) -> bool:
-    """Whether any user may pass through the folders that lead to `paths`."""
+    """Whether every user may traverse the folders that lead to `paths`."""
     parents = {parent for path in paths for parent in path.resolve().parents}
     return all(parent.stat().st_mode & 0o001 for parent in parents if parent.exists())
 
 
 def _works(walls: Walls, policy: SandboxPolicy, root: Path) -> bool:
-    """Run `true` behind the walls, as any attempt would."""
+    """Whether a trial attempt that runs `true` under `walls` succeeds."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     folders = Folders(Path(tempfile.mkdtemp(prefix="trial-", dir=root)))
     node = NodeReport("trial", 1.0, 1.0, 1.0)
@@ -214,7 +219,7 @@ def _wait(folder: Path) -> dict[str, object] | None:
 
 
 def write_stubs(folder: Path) -> None:
-    """The few files of /etc that jobs see."""
+    """Write the files that replace the host's in the /etc of jobs."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     hosts = bubblewrap.STUBS["hosts"]
     with contextlib.suppress(OSError):
@@ -229,7 +234,7 @@ def write_stubs(folder: Path) -> None:
 
 
 def write_seccomp(root: Path, walls: Walls) -> str | None:
-    """The filter as a file for supervisors to read, and beside it the one for jobs without network."""
+    """Write the system call filters as files for supervisors; return the path of the general one, None without filter."""
     if not walls.seccomp:
         return None
     path = root / "seccomp.bpf"
@@ -242,7 +247,7 @@ def write_seccomp(root: Path, walls: Walls) -> str | None:
 
 
 def make_attempt_folder(folders: Folders, attempt_id: str, walls: Walls) -> None:
-    """The empty folders of an attempt. Raises OSError."""
+    """Create the empty folders of an attempt. Raises OSError."""
     mode = 0o711 if walls.tenant_uids and walls.sandbox != "bubblewrap" else 0o700
     for path in (folders.root, folders.attempts, folders.attempt(attempt_id)):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -256,11 +261,11 @@ def make_attempt_folder(folders: Folders, attempt_id: str, walls: Walls) -> None
 
 
 def refuse_weaker(walls: Walls, minimum: Isolation) -> None:
-    """Raises ConfigurationError when the walls are weaker than `minimum`."""
+    """Raise ConfigurationError if `walls` are weaker than `minimum`."""
     if not is_enough(walls.sandbox, minimum):
         raise ConfigurationError(
             text(
-                "Jobs would run behind {wall} only; the settings want {minimum}",
+                "This host can isolate jobs with {wall} only; the settings require {minimum}",
                 wall=walls.name(),
                 minimum=minimum,
             ),
@@ -271,7 +276,7 @@ def refuse_weaker(walls: Walls, minimum: Isolation) -> None:
 
 
 def _notices(walls: Walls, policy: SandboxPolicy) -> Iterator[Text]:
-    """What the operator must know."""
+    """Yield the warnings that the operator must see."""
     if walls.sandbox == "none":
         yield text(
             "JOBS RUN WITHOUT A SANDBOX: they can read what this server's user can read and see other jobs. "

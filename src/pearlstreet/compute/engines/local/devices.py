@@ -1,7 +1,6 @@
-"""What each vendor's runtime needs to see its devices, and only those it was given. Pure but for device nodes' names.
+"""Environment variables and device nodes that show a task its devices and no others, for each vendor. Pure.
 
-Known from the vendors' manuals; of these only NVIDIA's names have been run on hardware by many, the rest are untested
-here until somebody with such a machine has.
+The names come from the vendors' manuals. Only NVIDIA's are widely used; the others have not been tested on hardware.
 """
 
 from __future__ import annotations
@@ -13,20 +12,22 @@ from pearlstreet.compute.engines.protocol import DeviceGrant
 from pearlstreet.compute.hardware.model import DeviceReport
 
 VENDOR_STEP = 100
-"""On a machine of two vendors the second's devices are numbered from here on: `index % VENDOR_STEP` is its own number."""
+"""Offset of device indices per vendor on a machine with several: `index % VENDOR_STEP` is the vendor's own number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One vendor's variable and device nodes; `{n}` is the device's own number."""
+    """One vendor's environment variable and device nodes; `{n}` stands for the vendor's number of a device."""
 
     variable: str
     none: str = ""
-    """The value that shows no device."""
+    """Value of the variable that hides all devices."""
     own: tuple[str, ...] = ()
+    """Device nodes of one device."""
     shared: tuple[str, ...] = ()
+    """Device nodes that all devices of the vendor share."""
     by_uuid: tuple[str, ...] = ()
-    """Prefixes of device ids the variable takes instead of numbers, which are safe against renumbering."""
+    """Prefixes of device ids that the variable accepts instead of numbers; ids survive a renumbering of devices."""
     libraries: tuple[str, ...] = ()
     """Folders of the vendor's runtime outside /usr."""
 
@@ -61,12 +62,12 @@ VENDORS: Mapping[str, Vendor] = {
     "metax": Vendor("CUDA_VISIBLE_DEVICES", own=("/dev/dri/renderD{render}",), shared=("/dev/mxcd",)),
 }
 _ALWAYS = ("nvidia", "amd", "huawei")
-"""Vendors whose variable is set even without a device: a program outside a sandbox must not find somebody else's."""
+"""Vendors whose variable is set even for a task without devices, so that a task outside a sandbox sees no device."""
 
 
 def variables(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) -> dict[str, str]:
-    """The vendors' variables for a task that was given `grants` of `devices`."""
-    found = {VENDORS[name].variable: VENDORS[name].none for name in _ALWAYS}
+    """Return the vendors' environment variables for a task that has `grants` of `devices`."""
+    values = {VENDORS[name].variable: VENDORS[name].none for name in _ALWAYS}
     given: dict[str, list[str]] = {}
     for device in _granted(grants, devices):
         vendor = VENDORS.get(device.vendor.lower())
@@ -74,25 +75,25 @@ def variables(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) ->
             by_uuid = device.uuid.startswith(vendor.by_uuid) if vendor.by_uuid else False
             name = device.uuid if by_uuid else str(device.index % VENDOR_STEP)
             given.setdefault(vendor.variable, []).append(name)
-    found |= {variable: ",".join(names) for variable, names in given.items()}
-    found["PEARL_DEVICES"] = ",".join(str(grant.index) for grant in grants)
-    return found
+    values |= {variable: ",".join(names) for variable, names in given.items()}
+    values["PEARL_DEVICES"] = ",".join(str(grant.index) for grant in grants)
+    return values
 
 
 def nodes_of(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) -> list[str]:
-    """Device nodes a task may open; not all need exist."""
-    found: dict[str, None] = {}
+    """Return the device nodes that a task may open; some may not exist."""
+    paths: dict[str, None] = {}
     for device in _granted(grants, devices):
         vendor = VENDORS.get(device.vendor.lower())
         if vendor is not None:
             number = device.index % VENDOR_STEP
             names = [name.format(n=number, render=128 + number) for name in vendor.own]
-            found |= dict.fromkeys((*names, *vendor.shared))
-    return list(found)
+            paths |= dict.fromkeys((*names, *vendor.shared))
+    return list(paths)
 
 
 def libraries_of(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) -> list[str]:
-    """Folders of vendors' runtimes a task needs to read; not all need exist."""
+    """Return the folders of vendors' runtimes that a task must be able to read; some may not exist."""
     vendors = [VENDORS.get(device.vendor.lower()) for device in _granted(grants, devices)]
     return list(dict.fromkeys(path for vendor in vendors if vendor is not None for path in vendor.libraries))
 

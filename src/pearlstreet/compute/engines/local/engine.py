@@ -1,4 +1,4 @@
-"""The local engine: this machine's own, every attempt under a supervisor that outlives the server."""
+"""The local engine: runs attempts on this machine, each under a supervisor that outlives the server."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ from pearlstreet.compute.hardware.node import probe_node
 T = TypeVar("T")
 NOTHING = Reserve()
 STRONGEST = SandboxPolicy()
-NODES_FOR_S = 1.5
-"""How long one probing of the machine serves."""
+NODE_CACHE_TTL_S = 1.5
+"""Time for which a report of the machine is reused."""
 DISK_RETRY_S = 30.0
 LAUNCH_RETRY_S = 5.0
 ALIVE_RETRY_S = 2.0
 GONE_WITHIN_S = 2.0
 WORK_FOLDERS = ("work", "outputs", "tmp", "home", files.SHARED_MEMORY)
-"""Folders of an attempt that only the attempt and the collection of its outputs use."""
+"""Folders of an attempt that are needed only until its outputs are collected."""
 ENDED_KEPT = 10_000
-"""Reports of ended attempts kept in memory (about 1 KB each); those of others are read from disk again when asked for."""
+"""Number of reports of ended attempts cached in memory (about 1 KB each); others are read from disk on request."""
 
 
 class LocalEngine:
-    """Runs attempts on this machine; implements `Engine`. Several objects over one folder may follow each other.
+    """Runs attempts on this machine; implements `Engine`. A new object over the same folder finds the attempts of the last.
 
-    `probe` tells what the machine has, `reserve` is kept from jobs. Raises ConfigurationError when the host cannot give
-    the walls the policy demands.
+    `probe` reports the machine's resources; `reserve` is withheld from jobs. Raises ConfigurationError if the host
+    cannot give the isolation that the policy demands.
     """
 
     def __init__(
@@ -115,10 +115,9 @@ class LocalEngine:
     def _node_now(self) -> NodeReport:
         now_s = self._clock.monotonic_s()
         cached = self._node
-        if cached is not None and (now_s - cached[0] < NODES_FOR_S or self._probing.locked()):
-            return cached[
-                1
-            ]  # one caller at a time waits for a slow driver, the others get what was seen last
+        if cached is not None and (now_s - cached[0] < NODE_CACHE_TTL_S or self._probing.locked()):
+            # A driver may be slow: one caller at a time waits for it, the others get the cached report.
+            return cached[1]
         with self._probing:
             return self._node[1] if self._node is not cached and self._node else self._probe_node(now_s)
 
@@ -138,7 +137,7 @@ class LocalEngine:
         return node
 
     def _current_walls(self) -> Walls:
-        """The strongest walls now: chosen anew when what they rest on has changed, or a sandbox has failed."""
+        """Return the strongest isolation now; detect it again if its basis has changed or a sandbox has failed."""
         with self._choosing:
             basis = look_at_basis()
             if basis != self._basis or self._sandbox_failed:
@@ -153,10 +152,10 @@ class LocalEngine:
         try:
             return detect(self._policy, self._folders.root, basis)
         except ConfigurationError as error:
-            return Walls("none", notices=(error.message,))  # `_weaker` lets nothing start behind these
+            return Walls("none", notices=(error.message,))  # `_weaker` then refuses every start
 
     def _weaker(self, walls: Walls) -> Refused | None:
-        """Why nothing may start behind these walls by the policy, or None."""
+        """Return the refusal if `walls` are weaker than the policy demands, else None."""
         wanted = self._policy.minimum if self._policy.sandbox == "auto" else self._policy.sandbox
         reason = shortfall(self._node_now().name, walls.sandbox, wanted)
         return Refused(TOO_WEAK, reason) if reason is not None else None
@@ -165,8 +164,8 @@ class LocalEngine:
 
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         if not plain_id(order.attempt_id):
-            return refusal(order, {}) or Refused("bad_id", text("The attempt's id is no plain name"))
-        with self._alone(order.attempt_id):
+            return refusal(order, {}) or Refused("bad_id", text("The attempt's id is not a plain name"))
+        with self._attempt_lock(order.attempt_id):
             try:
                 known = self._plan(order.attempt_id)
                 if known is not None:
@@ -198,7 +197,7 @@ class LocalEngine:
         return self._go_on(plan)
 
     def _undo(self, attempt_id: str) -> None:
-        """Leave nothing half made; a stop that came before must stay."""
+        """Delete the files of an incomplete start, except a stop request that came earlier."""
         folder = self._folders.attempt(attempt_id)
         for path in folder.glob("*"):
             if path.name != files.STOP:
@@ -208,7 +207,7 @@ class LocalEngine:
             folder.rmdir()
 
     def _go_on(self, plan: dict[str, Any]) -> Outcome[AttemptReport]:
-        """The order is on disk: see that a supervisor has it, unless one had it already or a stop came first."""
+        """Start a supervisor for an order on disk, unless one has taken it already or a stop came first."""
         attempt_id = plan["attempt_id"]
         folder = self._folders.attempt(attempt_id)
         if not self._begun(plan, folder):
@@ -216,9 +215,7 @@ class LocalEngine:
                 return Done(self._never_begun(plan))
             launched = launch(folder, self._forks)
             if launched is Launch.SILENT:
-                return Unknown(
-                    text("The supervisor of attempt {id} has not said anything yet", id=attempt_id)
-                )
+                return Unknown(text("The supervisor of attempt {id} has not reported yet", id=attempt_id))
             if launched is Launch.NEVER and not (folder / files.LAUNCHED).exists():
                 reason = last_words(folder)
                 self._undo_launch(attempt_id)
@@ -230,7 +227,7 @@ class LocalEngine:
         self._undo(attempt_id)
 
     def _never_begun(self, plan: dict[str, Any]) -> AttemptReport:
-        """Stopped before a supervisor had it: its end is written here, so that it is told the same ever after."""
+        """Return the report of an attempt stopped before its start, and write its end so that it never changes."""
         folder = str(self._folders.attempt(plan["attempt_id"]))
         state = files.read_json(folder, files.STATE)
         if state is None:
@@ -262,7 +259,7 @@ class LocalEngine:
                 cached = self._ended.get(attempt_id)
                 plan = None if cached is not None else self._plan(attempt_id)
                 if cached is not None or plan is not None:
-                    # a walk over more than fit must not push each one out just before it is looked at again
+                    # With more ended attempts than the cache holds, caching each would evict it before its next use.
                     keep = len(self._ended) < ENDED_KEPT
                     found.append(cached if plan is None else self._look(plan, keep=keep))
         except OSError as error:
@@ -275,15 +272,14 @@ class LocalEngine:
         return files.read_json(str(self._folders.attempt(attempt_id)), files.ORDER)
 
     def _look(self, plan: dict[str, Any], *, keep: bool = True) -> AttemptReport:
-        """`keep`: an end may push the oldest one out of memory."""
+        """Return the report of an attempt. `keep`: cache an ended one, which may evict the oldest from the cache."""
         attempt_id = plan["attempt_id"]
         cached = self._ended.get(attempt_id)
         if cached is not None:
             return cached
         folder = self._folders.attempt(attempt_id)
-        alive = files.is_locked(
-            str(folder / files.LOCK)
-        )  # before the state: it is written before the lock is let go
+        # Check the lock before reading the state: a supervisor writes its last state before it releases the lock.
+        alive = files.is_locked(str(folder / files.LOCK))
         state = files.read_json(str(folder), files.STATE)
         if state is not None and state["state"] == TaskState.EXITED:
             self._sampler.leave(attempt_id)
@@ -296,13 +292,13 @@ class LocalEngine:
         return reports.from_state(plan, state)
 
     def _begun(self, plan: dict[str, Any], folder: Path) -> bool:
-        """Whether a supervisor has, or before the last power cut may have had, the attempt."""
+        """Whether a supervisor took over the attempt, or may have done so before the machine's last boot."""
         return plan["boot_id"] != files.boot_id() or (folder / files.LAUNCHED).exists()
 
     def _remember(self, plan: dict[str, Any], state: dict[str, Any]) -> AttemptReport:
         report = reports.from_state(plan, state)
         if report.end_reason is EndReason.START_FAILED and plan["sandbox"] == "bubblewrap":
-            self._sandbox_failed = True  # perhaps the host allows it no longer: the next look tries
+            self._sandbox_failed = True  # the host may no longer allow it: detect the sandbox again
         self._sampler.leave(plan["attempt_id"])
         with self._guard:
             self._ended[plan["attempt_id"]] = report
@@ -311,12 +307,12 @@ class LocalEngine:
         return report
 
     def _revive(self, plan: dict[str, Any]) -> None:
-        """A server died between writing the order and starting its supervisor: do it now, unless somebody is at it."""
+        """Start the supervisor of an order that a server wrote before it died, unless a thread is starting it now."""
         with self._guard:
             if plan["attempt_id"] in self._busy:
                 return
         folder = self._folders.attempt(plan["attempt_id"])
-        with self._alone(plan["attempt_id"]):
+        with self._attempt_lock(plan["attempt_id"]):
             if not self._begun(plan, folder) and (folder / files.ORDER).exists():
                 if (folder / files.STOP).exists():
                     self._never_begun(plan)
@@ -324,7 +320,7 @@ class LocalEngine:
                     launch(folder, self._forks)
 
     def _lost(self, plan: dict[str, Any]) -> AttemptReport:
-        """The supervisor is dead and left no end: end what it left, and write the end in its place."""
+        """Kill the processes of an attempt whose supervisor died, and write its end in the supervisor's place."""
         folder = str(self._folders.attempt(plan["attempt_id"]))
         lock = files.hold_lock(f"{folder}/{files.LOCK}", 0.0)
         state = files.read_json(folder, files.STATE)
@@ -338,7 +334,7 @@ class LocalEngine:
                 ended_us = min(max(seen_us, begun_us), max(self._clock.now_us(), begun_us))
                 message = self._why_lost(plan, folder)
                 state = reports.ended_state(state, EndReason.ENGINE_LOST, ended_us=ended_us, message=message)
-                self._write_making_room(plan["attempt_id"], files.STATE, state)
+                self._write_or_free_ballast(plan["attempt_id"], files.STATE, state)
             return self._remember(plan, state)
         finally:
             os.close(lock)
@@ -355,7 +351,7 @@ class LocalEngine:
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         if not plain_id(attempt_id) or attempt_id in self._ended:
-            return Done(None)  # nothing of that name can ever start, or it is over
+            return Done(None)  # an attempt of this name can never start, or it has ended
         folder = self._folders.attempt(attempt_id)
         try:
             plan = self._plan(attempt_id)
@@ -366,7 +362,7 @@ class LocalEngine:
             grace_s = max(grace_s, 0.0)
             if before is None or before["grace_s"] > grace_s:
                 stop = {"grace_s": grace_s, "at_us": self._clock.now_us()}
-                self._write_making_room(attempt_id, files.STOP, stop)
+                self._write_or_free_ballast(attempt_id, files.STOP, stop)
                 files.sync_folder(str(self._folders.attempts))
             self._wake(folder)
         except OSError as error:
@@ -375,8 +371,8 @@ class LocalEngine:
             return Unknown(_unreadable(error))
         return Done(None)
 
-    def _write_making_room(self, attempt_id: str, name: str, value: object) -> None:
-        """Write into an attempt's folder; on a full disk its ballast gives the room."""
+    def _write_or_free_ballast(self, attempt_id: str, name: str, value: object) -> None:
+        """Write a file into an attempt's folder; on a full disk delete its ballast file first to free space."""
         folder = self._folders.attempt(attempt_id)
         try:
             files.write_json(str(folder), name, value)
@@ -387,7 +383,7 @@ class LocalEngine:
             files.write_json(str(folder), name, value)
 
     def _wake(self, folder: Path) -> None:
-        """Tell the supervisor to look at the stop file now; it looks by itself a little later anyway."""
+        """Signal the supervisor to read the stop file now; without the signal it reads it a little later."""
         launched = files.read_json(str(folder), files.LAUNCHED)
         if launched is None or launched["boot_id"] != files.boot_id():
             return
@@ -447,7 +443,7 @@ class LocalEngine:
         folder = self._folders.attempt(attempt_id)
         if not plain_id(attempt_id) or not any((folder / name).exists() for name in WORK_FOLDERS):
             return Done(None)
-        with self._alone(attempt_id):
+        with self._attempt_lock(attempt_id):
             try:
                 plan = self._plan(attempt_id)
                 if plan is not None and self._look(plan).state is not TaskState.EXITED:
@@ -463,7 +459,7 @@ class LocalEngine:
         if not plain_id(attempt_id):
             return Done(None)
         folder = self._folders.attempt(attempt_id)
-        with self._alone(attempt_id):
+        with self._attempt_lock(attempt_id):
             try:
                 plan = self._plan(attempt_id)
                 if plan is not None and self._look(plan).state is not TaskState.EXITED:
@@ -482,7 +478,7 @@ class LocalEngine:
         return Done(None)
 
     def _supervisor_gone(self, folder: Path) -> bool:
-        """It writes the end a moment before it goes itself."""
+        """Wait up to GONE_WITHIN_S for the supervisor to exit; it writes the attempt's end shortly before."""
         deadline_s = self._clock.monotonic_s() + GONE_WITHIN_S
         while files.is_locked(str(folder / files.LOCK)):
             if self._clock.monotonic_s() > deadline_s:
@@ -491,14 +487,14 @@ class LocalEngine:
         return True
 
     def close(self) -> None:
-        """Supervisors belong to nobody and go on; the fork server ends."""
+        """End the fork server; supervisors are detached and continue."""
         self._forks.close()
 
     # -- one at a time
 
     @contextlib.contextmanager
-    def _alone(self, attempt_id: str) -> Iterator[None]:
-        """One start, revival or forgetting of an attempt at a time."""
+    def _attempt_lock(self, attempt_id: str) -> Iterator[None]:
+        """Hold the lock of one attempt: only one thread at a time starts, revives, clears or forgets it."""
         with self._guard:
             lock, users = self._busy.get(attempt_id, (threading.Lock(), 0))
             self._busy[attempt_id] = (lock, users + 1)
@@ -514,7 +510,7 @@ class LocalEngine:
                     self._busy[attempt_id] = (lock, users - 1)
 
     def _broken(self, attempt_id: str, error: OSError) -> Outcome[AttemptReport]:
-        """What a failing disk means for a start."""
+        """Return the outcome of a start that failed with `error`."""
         if (self._folders.attempt(attempt_id) / files.ORDER).exists():
             return Unknown(_unreadable(error))
         if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, *files.FULL):

@@ -1,4 +1,4 @@
-"""Where an attempt lives on disk, and where its tasks see it."""
+"""Paths of an attempt's folders, on the host and inside the sandbox."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ METRICS_INSIDE = "/pearl/metrics.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The folders of one engine."""
+    """The folders of one local engine."""
 
     root: Path
 
     @property
     def attempts(self) -> Path:
-        """One folder for each attempt."""
+        """The folder that holds one folder for each attempt."""
         return self.root / "attempts"
 
     @property
     def trash(self) -> Path:
-        """What is being deleted."""
+        """The folder for files that are being deleted."""
         return self.root / "trash"
 
     @property
     def stubs(self) -> Path:
-        """The few files of /etc that jobs see instead of the host's."""
+        """The folder of the files that replace the host's in the /etc of jobs."""
         return self.root / "etc"
 
     def attempt(self, attempt_id: str) -> Path:
-        """The folder of one attempt; the id is checked to be a plain name."""
+        """Return the folder of one attempt. The caller has checked the id with `plain_id`."""
         return self.attempts / attempt_id
 
 
 def seen_at(folder: Path, rank: int, *, inside: bool) -> Mapping[str, str]:
-    """Where tasks find work, outputs, home, tmp and metrics: `inside` a sandbox, or on the host itself."""
+    """Return the paths of work, outputs, home, tmp and metrics for a task, `inside` a sandbox or on the host."""
     if inside:
         return {**INSIDE, "metrics": METRICS_INSIDE}
     return {

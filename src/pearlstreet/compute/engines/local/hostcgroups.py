@@ -1,4 +1,4 @@
-"""Finding a place in the host's control groups where we may make our own."""
+"""Search for a control group of the host under which the engine may create its own."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ NEEDED_V1 = ("memory", "cpu", "cpuacct", "pids")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where groups can be made. Version 0: nowhere."""
+    """Control groups under which the engine can create its own; version 0: there is none."""
 
     version: int = 0
     parents: Mapping[str, str] = field(default_factory=dict)
+    """Controller → folder under which the engine creates its groups."""
     trackers: tuple[str, ...] = ()
-    """Trees a service manager follows processes by."""
+    """Groups in the hierarchies by which a service manager tracks processes."""
 
 
 def find(mountinfo: str, own: str) -> Found:
-    """A place for our groups, made if it can be. `mountinfo`, `own`: /proc/self/mountinfo and /proc/self/cgroup."""
+    """Return a parent for the engine's groups and create it if needed.
+
+    `mountinfo`, `own`: content of /proc/self/mountinfo and /proc/self/cgroup.
+    """
     mounts = _mounts(mountinfo)
     paths = _own_paths(own)
     unified = mounts.get("unified")
@@ -34,44 +38,44 @@ def find(mountinfo: str, own: str) -> Found:
     parents = {}
     for controller in (*NEEDED_V1, "unified"):
         mount = mounts.get(controller)
-        if mount is not None and (found := _make_first(mount, paths.get(controller, "/"))):
-            parents[controller] = found
+        if mount is not None and (folder := _make_first(mount, paths.get(controller, "/"))):
+            parents[controller] = folder
     if "memory" not in parents or "pids" not in parents:
         return Found()
     trackers = [parents["unified"]] if "unified" in parents else []
-    if (systemd := mounts.get("name=systemd")) and (found := _make_first(systemd, "/")):
-        trackers.append(found)
+    if (systemd := mounts.get("name=systemd")) and (folder := _make_first(systemd, "/")):
+        trackers.append(folder)
     return Found(1, parents, tuple(trackers))
 
 
 def _mounts(mountinfo: str) -> dict[str, str]:
-    """Controller ("unified" for version 2) → where it is mounted."""
-    found: dict[str, str] = {}
+    """Return controller ("unified" for version 2) → mount point."""
+    mounts: dict[str, str] = {}
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
         kind, _, options = [*right.split(" ", 2), "", ""][:3]
         place = left.split()[4] if len(left.split()) > 4 else ""
         if kind == "cgroup2":
-            found["unified"] = place
+            mounts["unified"] = place
         elif kind == "cgroup":
             for option in options.split(","):
-                found.setdefault(option, place)
-    return found
+                mounts.setdefault(option, place)
+    return mounts
 
 
 def _own_paths(own: str) -> dict[str, str]:
-    """Controller → the group this process is in."""
-    found = {}
+    """Return controller → control group of this process."""
+    groups = {}
     for line in own.splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         for controller in controllers.split(",") if number != "0" else ["unified"]:
-            found[controller] = path
-    return found
+            groups[controller] = path
+    return groups
 
 
 def _make_first(mount: str, own: str) -> str | None:
-    """Version 1: a folder of ours at the top, else in our own group."""
+    """Return a group for the engine at the top of a version 1 hierarchy, else in the server's own group."""
     for base in dict.fromkeys((mount, f"{mount}{own}".rstrip("/"))):
         place = f"{base}/{NAME}"
         with contextlib.suppress(OSError):
@@ -82,14 +86,17 @@ def _make_first(mount: str, own: str) -> str | None:
 
 
 def bases_v2(mount: str, own: str, *, root: bool) -> list[str]:
-    """Groups of version 2 that may hold ours, best first: the top for root, else those above our own, nearest first."""
+    """Return version 2 groups that may hold the engine's, best first.
+
+    Root begins at the top; other users try the groups above the server's own, nearest first.
+    """
     parts = [part for part in own.split("/") if part]
     above = ["/".join([mount, *parts[:length]]) for length in range(len(parts) - 1, -1, -1)]
     return list(dict.fromkeys([mount, *above] if root else above or [mount]))
 
 
 def _place_v2(mount: str, own: str) -> str | None:
-    """Version 2: beneath the nearest group above us that holds no processes itself (or is the top) and gives memory."""
+    """Return a group for the engine in the nearest version 2 group that delegates the memory controller, else None."""
     for base in bases_v2(mount, own, root=os.geteuid() == 0):
         place = f"{base}/{NAME}"
         if "memory" not in _read(f"{base}/cgroup.controllers").split() or not os.access(
@@ -106,10 +113,10 @@ def _place_v2(mount: str, own: str) -> str | None:
 
 
 def _enable(folder: str) -> None:
-    """Give memory, pids and, where there is one, cpu to the groups beneath."""
-    there = set(_read(f"{folder}/cgroup.controllers").split())
+    """Delegate the controllers memory, pids and, if available, cpu to the groups beneath."""
+    available = set(_read(f"{folder}/cgroup.controllers").split())
     for controller in ("memory", "pids", "cpu"):
-        if controller in there:
+        if controller in available:
             Path(folder, "cgroup.subtree_control").write_text(f"+{controller}")
 
 

@@ -1,7 +1,7 @@
-"""Starts the supervisor of an attempt as a process that belongs to nobody, and waits for its word that it has begun.
+"""Starts the supervisor of an attempt as a detached process and waits for its acknowledgement.
 
-The engine's fork server copies itself, which costs a tenth of a fresh interpreter; where it is dead or dumb, a fresh
-interpreter does it. Whoever comes second to an attempt goes away by itself, so trying both is safe.
+The engine's fork server forks itself, which takes a tenth of the time of a fresh interpreter. If it is dead or does not
+answer, a fresh interpreter is started. Trying both is safe: a second supervisor of an attempt exits by itself.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from pearlstreet.compute.engines.local.supervisor import files
 
 ENTRY = Path(__file__).parent / "supervisor" / "entry.py"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-"""The server's own variables hold secrets a supervisor has no need of."""
+"""Environment of supervisors. They do not inherit the server's, which holds secrets."""
 ACKNOWLEDGE_WITHIN_S = 10.0
 RUNNING_WITHIN_S = 0.25
-"""A little more patience often saves the caller a probe."""
+"""Time to wait, after the acknowledgement, for the tasks to run; it often saves the caller a probe."""
 
 
 class Launch(StrEnum):
-    """What is known of a supervisor that was asked to start."""
+    """Result of starting a supervisor."""
 
     BEGUN = "begun"
-    """It has taken the attempt for good, or another one has."""
+    """A supervisor, this one or another, has taken over the attempt."""
     NEVER = "never"
-    """No process was started, or it ended before it took the attempt."""
+    """No process was started, or it ended before it took over the attempt."""
     SILENT = "silent"
+    """A process was started but has not acknowledged within ACKNOWLEDGE_WITHIN_S."""
 
 
 class ForkServer:
-    """An engine's end of its fork server, which is started when it is first needed and again when it has died."""
+    """Client of the engine's fork server; starts the server on first use and again after it died."""
 
     def __init__(self, root: Path) -> None:
         self._log = root / "forkserver.log"
@@ -47,7 +48,7 @@ class ForkServer:
         self._socket: socket.socket | None = None
 
     def fork(self, folder: Path, ack: int, log: int) -> None:
-        """Ask for a supervisor. Raises OSError when nobody was there to ask."""
+        """Request a supervisor for the attempt in `folder`. Raises OSError if the fork server cannot be reached."""
         with self._guard:
             try:
                 if self._socket is None:
@@ -73,12 +74,12 @@ class ForkServer:
         return ours
 
     def close(self) -> None:
-        """Let it end; supervisors are not touched. What it was asked for a moment ago it may still do."""
+        """End the fork server; supervisors continue. It may still carry out a request of a moment ago."""
         with self._guard:
             self._hang_up()
 
     def __del__(self) -> None:
-        self._hang_up()  # an engine that was dropped without a close leaves no process behind
+        self._hang_up()  # an engine that is garbage-collected without `close` leaves no process behind
 
     def _hang_up(self) -> None:
         if self._socket is not None:
@@ -87,17 +88,17 @@ class ForkServer:
 
 
 Begin = Callable[[Path, int, int], None]
-"""(folder, the end of the pipe for its word, the handle of its log): start a process."""
+"""Start a supervisor process, given (attempt folder, write end of the acknowledgement pipe, log descriptor)."""
 
 
 def launch(folder: Path, forks: ForkServer | None = None) -> Launch:
-    """Start a supervisor for the attempt in `folder`. At most one ever gets to run its tasks."""
+    """Start a supervisor for the attempt in `folder`. At most one supervisor ever runs its tasks."""
     if forks is not None:
-        told = _begin(folder, forks.fork)
-        if told is Launch.SILENT:
-            forks.close()  # it hangs, or its machine is very slow: the next attempt gets another one
-        if told is not Launch.NEVER:
-            return told
+        result = _begin(folder, forks.fork)
+        if result is Launch.SILENT:
+            forks.close()  # it hangs, or the machine is very slow: the next attempt starts another fork server
+        if result is not Launch.NEVER:
+            return result
     return _begin(folder, _fresh)
 
 
@@ -128,7 +129,7 @@ def _fresh(folder: Path, write: int, log: int) -> None:
 
 
 def _interpreter(arguments: list[str], handle: int, log: int) -> None:
-    """Start a Python that belongs to nobody, keeping `handle`. Raises OSError, TimeoutExpired."""
+    """Start a detached Python that inherits `handle`. Raises OSError, TimeoutExpired."""
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(ENTRY), *arguments],
         stdin=subprocess.DEVNULL,
@@ -145,10 +146,10 @@ def _interpreter(arguments: list[str], handle: int, log: int) -> None:
 def _listen(folder: Path, read: int) -> Launch:
     deadline = time.monotonic() + ACKNOWLEDGE_WITHIN_S
     heard = b""
-    word = select.poll()  # a busy server's handles have numbers that select() cannot take
-    word.register(read, select.POLLIN)
+    poller = select.poll()  # select() fails for descriptors of 1,024 and more, which a busy server has
+    poller.register(read, select.POLLIN)
     while True:
-        if not word.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
             return Launch.BEGUN if heard else Launch.SILENT
         data = os.read(read, 8)
         heard += data
@@ -159,7 +160,7 @@ def _listen(folder: Path, read: int) -> Launch:
 
 
 def last_words(folder: Path) -> str:
-    """The last line a supervisor left in its own log."""
+    """Return the last line of a supervisor's own log, "" if there is none."""
     with contextlib.suppress(OSError):
         lines = (folder / files.SUPERVISOR_LOG).read_text("utf-8", "replace").strip().splitlines()
         return lines[-1][:300] if lines else ""

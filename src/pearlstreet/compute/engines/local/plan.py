@@ -1,4 +1,4 @@
-"""From an order to the plan its supervisor carries out: everything decided, nothing left to look up."""
+"""Translation of an order into the plan that its supervisor executes; the supervisor decides nothing itself."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder
 from pearlstreet.compute.hardware.model import NodeReport
 
 OWN_NETWORK_PORT = 29500
-"""The convention of distributed training; alone in its network an attempt needs no other."""
+"""MASTER_PORT of an attempt with a network namespace of its own: the usual port of distributed training."""
 VARIABLE_BYTES = 131_071
-"""The kernel's limit for one argument or variable (MAX_ARG_STRLEN), less its end."""
+"""Limit for one argument or variable: the kernel's MAX_ARG_STRLEN less the terminating NUL."""
 ALL_BYTES = 1_500_000
-"""All arguments and variables together, beneath the kernel's quarter of an 8 MiB stack."""
+"""Limit for all arguments and variables together; the kernel allows a quarter of an 8 MiB stack."""
 MOST_WORDS = 2000
-"""bubblewrap takes 9,000 options, three for each variable."""
+"""Limit for the number of arguments and variables: bubblewrap takes 9,000 options, three for each variable."""
 OVERHEAD_PIDS = 8
+"""Processes of the sandbox itself, added to the limit of a task."""
 ADDRESS_SPACE = (4, 8 * GIB)
-"""Where no control group limits memory: so many times the limit and so much more may be reserved."""
+"""Address space limit where no control group limits memory: this multiple of the memory limit plus this many bytes."""
 LEAST_MEMORY_BYTES = 16 << 20
+"""Smallest memory limit of a task."""
 
 
 def misfit(order: AttemptOrder) -> Refused | None:
-    """Why this engine in particular cannot run an order, or None."""
+    """Return why the local engine cannot run an order that other engines may run, or None."""
     if order.image is not None:
         return Refused("no_images", text("The local engine runs no container images"))
     try:
@@ -63,7 +65,7 @@ def misfit(order: AttemptOrder) -> Refused | None:
 
 
 def tenant_user(walls: Walls, tenant_id: str, nodes: Sequence[str]) -> dict[str, Any] | None:
-    """The user a tenant's jobs run as, with the groups of the device nodes it may open; None: the server's own."""
+    """Return user id, group id and device groups for a tenant's jobs; None: they run as the server's user."""
     if walls.tenant_uids is None:
         return None
     first, count = walls.tenant_uids
@@ -74,7 +76,7 @@ def tenant_user(walls: Walls, tenant_id: str, nodes: Sequence[str]) -> dict[str,
 
 
 def offline_filter(path: str) -> str:
-    """Where the filter for jobs without network lies, beside the one for the others."""
+    """Return the path of the seccomp filter for jobs without network, beside the filter for other jobs."""
     return f"{path}.offline"
 
 
@@ -86,7 +88,7 @@ def make_plan(
     folders: Folders,
     seccomp: str | None,
 ) -> dict[str, Any]:
-    """What the supervisor of `order` does, as JSON."""
+    """Return the plan for the supervisor of `order`, as JSON."""
     folder = folders.attempt(order.attempt_id)
     inside = walls.sandbox == "bubblewrap"
     own_network = order.network == "none" and walls.own_network
@@ -206,13 +208,13 @@ def _rlimits(order: AttemptOrder, walls: Walls, memory_bytes: int, has_devices: 
     if walls.cgroup_version:
         return found
     found["pids"] = order.limits.pids + OVERHEAD_PIDS
-    if not has_devices:  # a driver reserves far more addresses than it ever uses
+    if not has_devices:  # device drivers reserve far more address space than they use
         found["RLIMIT_AS"] = memory_bytes * ADDRESS_SPACE[0] + ADDRESS_SPACE[1]
     return found
 
 
 def _short(root: Path) -> str:
-    """Two engines on one machine must not meet in the control groups."""
+    """Return a short hash of the engine's folder, so that engines on one machine use different control groups."""
     return hashlib.blake2b(str(root.resolve()).encode(), digest_size=6).hexdigest()
 
 
@@ -221,7 +223,7 @@ def _present(paths: Sequence[str]) -> list[str]:
 
 
 def free_port() -> int:
-    """A port that is free on loopback just now."""
+    """Return a port that is free on loopback now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Reads what an attempt left behind: logs, samples, outputs. Whatever a job put there is never trusted or followed."""
+"""Reads the logs, samples and outputs of an attempt. Content from jobs is not trusted and links are not followed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def read_log(folder: Path, rank: int, offset: int, limit: int, *, over: bool) -> LogChunk:
-    """Bytes of a log from `offset` on. `over`: the attempt had ended before this call."""
+    """Return at most `limit` bytes of a log from `offset` on. `over`: the attempt had ended before this call."""
     segments = list_segments(str(folder / "logs"), rank)
     end = max((start + size for start, size, _ in segments), default=0)
     dropped = 0
@@ -35,7 +35,7 @@ def read_log(folder: Path, rank: int, offset: int, limit: int, *, over: bool) ->
         try:
             data = _read_at(path, offset - start, limit)
         except FileNotFoundError:
-            continue  # dropped a moment ago; the next one tells how much
+            continue  # the supervisor has just dropped this segment; the next segment's offset tells its size
         following = offset + len(data)
         return LogChunk(data, following, dropped, ended=over and following >= end)
     return LogChunk(b"", offset, dropped, ended=over)
@@ -48,7 +48,7 @@ def _read_at(path: str, offset: int, limit: int) -> bytes:
 
 
 def read_metrics(folder: Path, since_us: int) -> list[MetricSample]:
-    """Samples after `since_us`, oldest first: of processes by the supervisor, of devices by the server."""
+    """Return the samples after `since_us`, oldest first: the supervisor's of processes and the server's of devices."""
     both = (_read_samples(folder / name, since_us) for name in (files.METRICS, files.DEVICE_METRICS))
     return list(heapq.merge(*both, key=lambda sample: sample.at_us))
 
@@ -59,12 +59,12 @@ def _read_samples(path: Path, since_us: int) -> list[MetricSample]:
     except FileNotFoundError:
         return []
     first = bisect.bisect_right(lines, since_us, key=_time_of)
-    found = []
+    samples = []
     for line in lines[first:]:
         with contextlib.suppress(ValueError):
             at_us, rank, kind, values = json.loads(line)
-            found.append(MetricSample(at_us, rank, kind, values))
-    return found
+            samples.append(MetricSample(at_us, rank, kind, values))
+    return samples
 
 
 def _time_of(line: bytes) -> int:
@@ -73,12 +73,12 @@ def _time_of(line: bytes) -> int:
 
 
 def list_outputs(folder: Path) -> list[OutputFile]:
-    """Ordinary files beneath the outputs folder, by path; what cannot be listed stands there with its problem."""
+    """Return the regular files beneath the outputs folder, sorted by path; unreadable entries carry their problem."""
     listing = _Listing()
     try:
         top = os.open(folder / "outputs", _FOLDER)
     except FileNotFoundError:
-        return []  # deleted after they were collected
+        return []  # the folder was deleted after the outputs were collected
     try:
         listing.read(top, "", 0)
     finally:
@@ -87,7 +87,7 @@ def list_outputs(folder: Path) -> list[OutputFile]:
 
 
 class _Listing:
-    """A walk over outputs that ends at a bound, whatever a job made there."""
+    """Walk over an outputs folder, limited to MOST_OUTPUTS entries and MOST_DEPTH levels."""
 
     def __init__(self) -> None:
         self.files: list[OutputFile] = []
@@ -95,14 +95,14 @@ class _Listing:
         self._stopped_at: str | None = None
 
     def beyond(self) -> list[OutputFile]:
-        """One entry that says where the walk ended, if it did not see everything."""
+        """Return one entry that represents all files beyond the bound, or [] if the walk was complete."""
         if self._stopped_at is None:
             return []
         most = text("the outputs folder has more than {most} files, folders and links", most=MOST_OUTPUTS)
         return [OutputFile(self._stopped_at, 0, most, stands_for_more=True)]
 
     def read(self, folder: int, prefix: str, depth: int) -> None:
-        """List `folder`, which is open, and those in it. Names are taken one by one: a folder may hold millions."""
+        """List the open folder `folder` and its subfolders, one name at a time because a folder may hold millions."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = prefix + _as_text(entry.name)
@@ -131,7 +131,7 @@ class _Listing:
 
 
 def _as_text(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 are written as escapes."""
+    """Return a file name as text in which bytes that are not UTF-8 are escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -145,7 +145,7 @@ def _opened(name: str, folder: int) -> Iterator[int]:
 
 
 def read_output(folder: Path, path: str, offset: int, limit: int) -> bytes | None:
-    """Bytes of one output file; None when there is no such ordinary file."""
+    """Return at most `limit` bytes of one output file; None if there is no such regular file."""
     if not stays_inside(path):
         return None
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""From the state file of an attempt to the report of the protocol. Pure."""
+"""Translation of an attempt's state file into an `AttemptReport`. Pure."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, TaskR
 
 
 def starting(plan: Mapping[str, Any]) -> AttemptReport:
-    """An attempt whose supervisor has written nothing yet."""
+    """Return the report of an attempt whose supervisor has not written a state yet."""
     tasks = tuple(TaskReport(rank, TaskState.STARTING) for rank in range(plan["ranks"]))
     return AttemptReport(plan["attempt_id"], TaskState.STARTING, tasks, wall=plan["wall"])
 
 
 def from_state(plan: Mapping[str, Any], state: Mapping[str, Any] | None) -> AttemptReport:
-    """What `state` (the state file, None before there is one) says."""
+    """Return the report of `state`, the content of the state file, or None if it does not exist yet."""
     if state is None:
         return starting(plan)
-    told = {task["rank"]: task for task in state["tasks"]}
-    over = TaskState(state["state"])
+    tasks = {task["rank"]: task for task in state["tasks"]}
+    attempt_state = TaskState(state["state"])
     reason = state["end_reason"]
     return AttemptReport(
         attempt_id=plan["attempt_id"],
-        state=over,
-        tasks=tuple(_task(rank, told.get(rank), over) for rank in range(plan["ranks"])),
+        state=attempt_state,
+        tasks=tuple(_task(rank, tasks.get(rank), attempt_state) for rank in range(plan["ranks"])),
         started_us=state["started_us"],
         ended_us=state["ended_us"],
         end_reason=EndReason(reason) if reason else None,
@@ -36,26 +36,26 @@ def from_state(plan: Mapping[str, Any], state: Mapping[str, Any] | None) -> Atte
     )
 
 
-def _task(rank: int, told: Mapping[str, Any] | None, attempt: TaskState) -> TaskReport:
-    if told is None:
+def _task(rank: int, task: Mapping[str, Any] | None, attempt: TaskState) -> TaskReport:
+    if task is None:
         never = TaskState.EXITED if attempt is TaskState.EXITED else TaskState.STARTING
         return TaskReport(rank, never)
     return TaskReport(
         rank=rank,
-        state=TaskState(told["state"]),
-        exit_code=told["exit_code"],
-        signal=told["signal"],
-        started_us=told["started_us"],
-        ended_us=told["ended_us"],
-        cpu_s=told["cpu_s"],
-        memory_peak_gib=round(told["memory_peak_bytes"] / GIB, 6),
+        state=TaskState(task["state"]),
+        exit_code=task["exit_code"],
+        signal=task["signal"],
+        started_us=task["started_us"],
+        ended_us=task["ended_us"],
+        cpu_s=task["cpu_s"],
+        memory_peak_gib=round(task["memory_peak_bytes"] / GIB, 6),
     )
 
 
 def ended_state(
     state: Mapping[str, Any] | None, reason: EndReason, *, ended_us: int, message: Text | None
 ) -> dict[str, Any]:
-    """The last state of an attempt that cannot write it itself: its supervisor died, or was never to begin."""
+    """Return the last state of an attempt whose supervisor died or was never started."""
     tasks = [dict(task) for task in state["tasks"]] if state is not None else []
     for task in tasks:
         if task["state"] != TaskState.EXITED:

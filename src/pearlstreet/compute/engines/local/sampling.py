@@ -1,5 +1,6 @@
-"""What the devices of running attempts do, sampled whenever the machine is probed. Drivers are asked by the server alone:
-a supervisor has neither their libraries nor a way to live through their hanging.
+"""Sampling of the devices of running attempts, each time the engine probes the machine.
+
+Only the server queries drivers: a supervisor lacks their libraries, and a driver that hangs would block it.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
 
 @dataclass(slots=True)
 class _Watched:
-    """One live attempt that was given devices."""
+    """One running attempt that has devices."""
 
     ranks: Mapping[int, tuple[int, ...]]
     """Rank → indices of its devices."""
     next_us: int = 0
+    """Time of the next sample."""
     pace_us: int = int(SAMPLE_S * US_PER_S)
+    """Time between two samples."""
     samples: int = 0
 
 
 class DeviceSampler:
-    """Writes samples of devices beside those that supervisors write of processes."""
+    """Writes device samples into a file of each attempt, beside the supervisor's samples of processes."""
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
@@ -38,22 +41,22 @@ class DeviceSampler:
         self._watched: dict[str, _Watched] = {}
 
     def watch(self, plan: Mapping[str, Any]) -> None:
-        """An attempt that lives; nothing happens for one without devices."""
+        """Sample the devices of a running attempt from now on; no effect for one without devices."""
         ranks = {task["rank"]: tuple(task["devices"]) for task in plan["tasks"] if task.get("devices")}
         if ranks:
             with self._guard:
                 self._watched.setdefault(plan["attempt_id"], _Watched(ranks))
 
     def leave(self, attempt_id: str) -> None:
-        """It is over."""
+        """Stop sampling an attempt that has ended."""
         with self._guard:
             self._watched.pop(attempt_id, None)
 
     def take(self, node: NodeReport, now_us: int) -> None:
-        """Note what the machine was just seen to do. Never raises: a missing sample harms nobody."""
+        """Write a sample of `node` for each attempt that is due. Never raises: a missing sample does no harm."""
         by_index = {device.index: device for device in node.devices}
         with self._guard:
-            due = [(name, one) for name, one in self._watched.items() if one.next_us <= now_us]
+            due = [(name, watched) for name, watched in self._watched.items() if watched.next_us <= now_us]
             for attempt_id, watched in due:
                 self._write(attempt_id, "".join(_lines(watched, by_index, now_us)))
                 watched.samples += 1
@@ -89,13 +92,13 @@ def _lines(watched: _Watched, by_index: Mapping[int, DeviceReport], now_us: int)
 
 
 def _values(device: DeviceReport) -> Iterator[tuple[str, float]]:
-    """What its driver tells; some tell less."""
-    told = {
+    """Yield name and value of each figure that the device's driver reports."""
+    figures = {
         "utilization_percent": device.utilization_percent,
         "memory_gib": device.memory_used_gib,
         "power_w": device.power_w,
         "temperature_c": device.temperature_c,
     }
-    for name, value in told.items():
+    for name, value in figures.items():
         if value is not None:
             yield name, round(value, 4)

@@ -1,9 +1,10 @@
-"""A seccomp filter in BPF: what no job needs and escapes have been built from. Pure.
+"""A seccomp filter in BPF that blocks system calls which jobs do not need and sandbox escapes have used. Pure.
 
-Everything is allowed but: debugging and reading other processes, kernel keys, mounts, namespaces, BPF, performance
-events, userfaultfd, io_uring, modules, kexec, clocks, handles of files, terminals' input stack, limits of other processes,
-and sockets other than Unix, IPv4, IPv6 and netlink. Where jobs share a user id, setting the priority, scheduling or affinity
-of other processes is refused too; where they share an IPC namespace, System V IPC and POSIX message queues are.
+The filter allows all calls except: debugging and reading other processes, kernel keys, mounts, namespaces, BPF,
+performance events, userfaultfd, io_uring, modules, kexec, setting clocks, file handles, writing into a terminal's input,
+limits of other processes, and sockets other than Unix, IPv4, IPv6 and netlink. If jobs share a user id, it also refuses to
+set the priority, scheduling or affinity of other processes; if they share an IPC namespace, System V IPC and POSIX
+message queues.
 Numbers: the kernel's asm/unistd_64.h and asm-generic/unistd.h.
 """
 
@@ -19,17 +20,17 @@ AUDIT_ARCHS = {
     "riscv64": 0xC00000F3,
     "loongarch64": 0xC0000102,
 }
-"""linux/audit.h."""
+"""Architecture → its number in linux/audit.h."""
 X32_BIT = 0x40000000
 NAMESPACE_FLAGS = 0x7E02_0080
-"""CLONE_NEWNS, NEWTIME, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
+"""Flags CLONE_NEWNS, NEWTIME, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 SOCKET_FAMILIES = (1, 2, 10, 16)
 INTERNET_FAMILIES = (2, 10)
 STREAM_TYPES = (1, 1 | 0o4000, 1 | 0o2000000, 1 | 0o2004000)
-"""SOCK_STREAM, with and without SOCK_NONBLOCK and SOCK_CLOEXEC."""
+"""Values of SOCK_STREAM with and without SOCK_NONBLOCK and SOCK_CLOEXEC."""
 IPPROTO_TCP = 6
 TERMINAL_REQUESTS = (0x5412, 0x541C)
-"""TIOCSTI and TIOCLINUX put characters into a terminal's input."""
+"""Requests TIOCSTI and TIOCLINUX, which put characters into a terminal's input."""
 
 _COMMON = {
     "clone3": 435, "fsconfig": 431, "fsmount": 432, "fsopen": 430, "fspick": 433, "io_uring_enter": 426,
@@ -64,11 +65,11 @@ _SETS_OTHERS = {
     "generic": {"ioprio_set": 30, "sched_setaffinity": 122, "sched_setattr": 274, "sched_setparam": 118,
                 "sched_setscheduler": 119, "setpriority": 140},
 }  # fmt: skip
-"""Calls that change how another process of the same user is scheduled."""
+"""Architecture → calls that can change the scheduling of another process of the same user."""
 _WHICH_AND_WHO = frozenset({"ioprio_set", "setpriority"})
-"""Of those, the calls whose first argument says what the second one names; the others begin with a process id."""
+"""Scheduling calls whose first argument is the kind of the second one; the others take a process id first."""
 _USER_OF = {"ioprio_set": 3, "setpriority": 2}
-"""IOPRIO_WHO_USER and PRIO_USER: every process of a user."""
+"""Values IOPRIO_WHO_USER and PRIO_USER of the first argument, which address every process of a user."""
 _IPC = {
     "x86_64": {"mq_open": 240, "mq_unlink": 241, "msgctl": 71, "msgget": 68, "msgrcv": 70, "msgsnd": 69, "semctl": 66,
                "semget": 64, "semop": 65, "semtimedop": 220, "shmat": 30, "shmctl": 31, "shmdt": 67, "shmget": 29},
@@ -76,18 +77,18 @@ _IPC = {
                 "semctl": 191, "semget": 190, "semop": 193, "semtimedop": 192, "shmat": 196, "shmctl": 195,
                 "shmdt": 197, "shmget": 194},
 }  # fmt: skip
-"""System V shared memory, semaphores and queues, and POSIX message queues: found by whoever has the same user id."""
+"""Architecture → calls of System V IPC and POSIX message queues, which every process of the same user id can open."""
 _INSPECTED = frozenset({"clone", "clone3", "ioctl", "prlimit64", "socket"})
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
-"""Offsets in struct seccomp_data; of arguments the low half on little-endian machines, all that we name."""
+"""Offsets in struct seccomp_data; those of arguments address the low 32 bits on little-endian machines."""
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One BPF instruction; jumps count the instructions to leave out."""
+    """One BPF instruction; jumps give the number of instructions to skip."""
 
     code: int
     value: int
@@ -95,29 +96,29 @@ class Step:
     if_false: int = 0
 
     def packed(self) -> bytes:
-        """struct sock_filter."""
+        """Return the instruction as a struct sock_filter."""
         return struct.pack("=HBBI", self.code, self.if_true, self.if_false, self.value)
 
 
 def numbers(machine: str) -> dict[str, int]:
-    """System call → number for what the filter names."""
+    """Return system call → number for the calls that the filter always checks."""
     return {**_COMMON, **(_X86_64 if machine == "x86_64" else _GENERIC)}
 
 
 def scheduling_numbers(machine: str) -> dict[str, int]:
-    """System call → number for what is refused on other processes where jobs share a user id."""
+    """Return system call → number for the calls refused on other processes if jobs share a user id."""
     return _SETS_OTHERS["x86_64" if machine == "x86_64" else "generic"]
 
 
 def ipc_numbers(machine: str) -> dict[str, int]:
-    """System call → number for what is refused where jobs share an IPC namespace."""
+    """Return system call → number for the calls refused if jobs share an IPC namespace."""
     return _IPC["x86_64" if machine == "x86_64" else "generic"]
 
 
 def steps(
     machine: str, *, shared_user: bool = False, shared_ipc: bool = False, tcp_only: bool = False
 ) -> list[Step]:
-    """The filter for `machine` (platform.machine()); [] where its numbers are not known.
+    """Return the filter for `machine` (platform.machine()); [] if its system call numbers are not known.
 
     `shared_user`: jobs of other tenants run under the same user id and see each other's processes.
     `shared_ipc`: they are in the same IPC namespace. `tcp_only`: of IPv4 and IPv6 only TCP, which Landlock then restricts.
@@ -129,12 +130,12 @@ def steps(
     program = [
         Step(_LOAD, _ARCH),
         Step(_EQUAL, arch, 1, 0),
-        _fail(errno.ENOSYS),  # the 32-bit calls of the same kernel have other numbers
+        _fail(errno.ENOSYS),  # refuse 32-bit calls, whose numbers differ
         Step(_LOAD, _NUMBER),
     ]
     if machine == "x86_64":
         program += [Step(_AT_LEAST, X32_BIT, 0, 1), _fail(errno.ENOSYS)]
-    # glibc falls back from clone3, whose flags lie in memory no filter can read, to clone, whose flags are seen
+    # A filter cannot read clone3's flags, which lie in memory. After ENOSYS glibc uses clone, whose flags it can read.
     program += [Step(_EQUAL, known["clone3"], 0, 1), _fail(errno.ENOSYS)]
     for name in sorted(set(known) - _INSPECTED):
         program += [Step(_EQUAL, known[name], 0, 1), _fail(errno.EPERM)]
@@ -143,7 +144,7 @@ def steps(
         [Step(_LOAD, _FIRST_ARGUMENT), Step(_ANY_BIT, NAMESPACE_FLAGS, 0, 1), _fail(errno.EPERM)],
     )
     program += _when(known["ioctl"], _terminal_requests())
-    # of whatever user, so also of the server and of its supervisors where they share one; 0 is the caller itself
+    # prlimit64 with another pid could change the limits of the server and its supervisors; 0 is the caller itself.
     program += _when(
         known["prlimit64"],
         [Step(_LOAD, _FIRST_ARGUMENT), Step(_EQUAL, 0, 1, 0), _fail(errno.EPERM)],
@@ -159,7 +160,7 @@ def steps(
 def program(
     machine: str, *, shared_user: bool = False, shared_ipc: bool = False, tcp_only: bool = False
 ) -> bytes:
-    """The filter as bytes for bubblewrap or prctl; b"" where there is none for `machine`."""
+    """Return the filter as bytes for bubblewrap or prctl; b"" if there is none for `machine`."""
     filter_steps = steps(machine, shared_user=shared_user, shared_ipc=shared_ipc, tcp_only=tcp_only)
     return b"".join(step.packed() for step in filter_steps)
 
@@ -169,12 +170,12 @@ def _fail(number: int) -> Step:
 
 
 def _when(number: int, body: list[Step]) -> list[Step]:
-    """`body`, then allow, for one system call."""
+    """Return instructions that run `body` for one system call and then allow it."""
     return [Step(_EQUAL, number, 0, len(body) + 1), *body, Step(_RETURN, _ALLOW)]
 
 
 def _of_itself_only(name: str) -> list[Step]:
-    """0 is the caller, or its process group; a filter cannot know which other ids are the caller's own."""
+    """Return instructions that allow a call only with id 0 (the caller); a filter cannot tell whose other ids are."""
     if name not in _WHICH_AND_WHO:
         return [Step(_LOAD, _FIRST_ARGUMENT), Step(_EQUAL, 0, 1, 0), _fail(errno.EPERM)]
     return [
@@ -195,7 +196,10 @@ def _terminal_requests() -> list[Step]:
 
 
 def _tcp_only() -> list[Step]:
-    """Unix and netlink sockets, and TCP; not MPTCP, which Landlock does not restrict, SCTP, datagrams or raw packets."""
+    """Return instructions that allow Unix and netlink sockets and TCP.
+
+    They refuse MPTCP, which Landlock does not restrict, SCTP, datagrams and raw packets.
+    """
     allow = Step(_RETURN, _ALLOW)
     body = [Step(_LOAD, _FIRST_ARGUMENT)]
     for family in sorted(set(SOCKET_FAMILIES) - set(INTERNET_FAMILIES)):

@@ -1,4 +1,4 @@
-"""The environment of a task. Pure."""
+"""Environment variables of a task. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def task_variables(
     port: int,
     inside: bool,
 ) -> dict[str, str]:
-    """What a task finds in its environment. `seen`: `folders.seen_at`; `inside`: mounts are where the order wants them.
+    """Return the environment variables of a task.
 
-    The order's own variables win over defaults, never over what the engine alone can know.
+    `seen`: result of `folders.seen_at`; `inside`: whether a sandbox shows mounts at the paths that the order names. The
+    order's variables override defaults but not the variables that only the engine knows, such as RANK.
     """
     threads = str(max(1, int(task.cpus)))
-    found = {
+    values = {
         "PATH": SYSTEM_PATH,
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": threads,
@@ -39,11 +40,11 @@ def task_variables(
     given = dict(order.variables)
     if not inside:
         given = {name: relocated(value, order.mounts) for name, value in given.items()}
-    found |= given
-    found["PATH"] = _with_python(found["PATH"])
-    found |= {name: f"{seen['work']}/{path}" for name, path in order.path_variables.items()}
+    values |= given
+    values["PATH"] = _with_python(values["PATH"])
+    values |= {name: f"{seen['work']}/{path}" for name, path in order.path_variables.items()}
     size = str(len(order.tasks))
-    found |= {
+    values |= {
         "PEARL_JOB_ID": order.job_id,
         "PEARL_ATTEMPT_ID": order.attempt_id,
         "PEARL_NODE": node.name,
@@ -61,13 +62,13 @@ def task_variables(
         "MASTER_PORT": str(port),
         **devices.variables(task.devices, node.devices),
     }
-    return found
+    return values
 
 
 def relocated(value: str, mounts: Sequence[Mount]) -> str:
-    """`value` (a path, or a list of paths with colons) with mounts' targets replaced by their sources.
+    """Return `value` (a path, or several joined by colons) with the targets of mounts replaced by their sources.
 
-    Without a sandbox nothing can be shown at another place than it is.
+    Without a sandbox a folder cannot appear at another path.
     """
     return ":".join(_relocated_one(part, mounts) for part in value.split(":"))
 
@@ -80,7 +81,7 @@ def _relocated_one(path: str, mounts: Sequence[Mount]) -> str:
 
 
 def _with_python(path: str) -> str:
-    """The interpreter we run on is the last resort of a program that needs one."""
+    """Return PATH with the server's Python at its end, for programs that find no other Python."""
     parts = path.split(":")
     return ":".join(
         [*parts, *(f"{prefix}/bin" for prefix in python_prefixes() if f"{prefix}/bin" not in parts)]

@@ -1,4 +1,4 @@
-"""An engine with any hardware and no code: for looking around, what-if questions and tests."""
+"""The simulated engine has any hardware and runs no code; it serves for demos, what-if questions and tests."""
 
 from __future__ import annotations
 

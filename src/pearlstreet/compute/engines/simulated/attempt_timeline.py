@@ -1,4 +1,4 @@
-"""The course of a simulated attempt: decided when it starts, bent by stops and failures, read at any moment. Pure."""
+"""Timeline of a simulated attempt: drawn when it is accepted, changed by stops and failures, read at any time. Pure."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 EXIT_CODE_VARIABLE = "PEARL_SIMULATE_EXIT_CODE"
 EXIT_CODE_VARIABLES = (EXIT_CODE_VARIABLE, "SIMULATE_EXIT_CODE")
-"""An order that sets one of them to 0–255 ends with that code; jobs may set only the second, as PEARL_… are ours."""
+"""Variables that set the exit code (0–255) of a simulated job; jobs may set only the second, as PEARL_… are reserved."""
 NEVER_US = 1 << 62
 CPU_LOAD = 0.85
 MEMORY_SHARE = 0.6
-"""Of what it was given, how much a simulated task uses."""
+"""Share of its memory limit that a simulated task uses."""
 READING_EVERY_US = 10 * US_PER_S
-"""Use in reports of running attempts moves on in steps, so that a scan of many need not be computed anew."""
+"""Step in which the reported use of running attempts changes, so that scans can reuse cached reports."""
 IGNORES_SIGTERM_SHARE = 0.05
 SHORTEST_S = 0.001
 PREPARATION_S = 2.0
-"""Resolving an environment or fetching a source, neither of which happens here."""
+"""Pretended time to resolve an environment or fetch a source, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How simulated jobs behave where their order does not say. Lengths are log-normal: most short, a few very long."""
+    """Behaviour of simulated jobs whose order does not set it. Run times are log-normal: most short, a few very long."""
 
     median_s: float = 1200.0
     spread: float = 1.4
-    """Standard deviation of the logarithm of the length."""
+    """Standard deviation of the logarithm of the run time."""
     shortest_s: float = 30.0
     longest_s: float = 86_400.0
     failure_share: float = 0.0
@@ -52,7 +52,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the engine keeps of an order: no command, no variables, hence no secrets."""
+    """Part of an order that the engine keeps: no command and no variables, hence no secrets."""
 
     attempt_id: str
     tasks: tuple[TaskOrder, ...]
@@ -61,33 +61,33 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class AttemptTimeline:
-    """When an attempt starts and ends, and how. Moments are the clock's, in microseconds."""
+    """Start and end of an attempt, with exit code and reason. Times are in microseconds of the engine's clock."""
 
     accepted_us: int
     starts_us: int
     planned_us: int
-    """Length if nothing interferes: the pace of its log."""
+    """Run time without stops and failures; progress in the log is relative to it."""
     ends_us: int
     reason: EndReason
     exit_code: int | None = 0
     signal: int | None = None
     failing_rank: int = 0
-    """The task that ends with `exit_code`; when that is not 0, the others are ended with it."""
+    """Rank of the task that ends with `exit_code`; if that is not 0, the other tasks are terminated."""
     runs_ranks: int | None = None
-    """Only so many of its tasks ever start (a fault); None: all."""
+    """Number of tasks that ever start (a fault); None: all."""
     stop_asked: bool = False
     message: Text | None = None
 
 
 def keep(order: AttemptOrder) -> Kept:
-    """What of an order is remembered."""
+    """Return the part of an order that the engine keeps."""
     return Kept(order.attempt_id, order.tasks, order.limits.log_bytes)
 
 
 def plan(
     order: AttemptOrder, random: KeyedRandom, habits: Habits, now_us: int, scale: float
 ) -> AttemptTimeline:
-    """The course of an attempt accepted now; every length is divided by `scale`."""
+    """Draw the timeline of an attempt accepted now; every duration is divided by `scale`."""
     attempt = order.attempt_id
     length_s = _length_s(order, random, habits)
     code = _exit_code(order)
@@ -119,21 +119,21 @@ def plan(
 def stop(
     timeline: AttemptTimeline, attempt_id: str, random: KeyedRandom, now_us: int, grace_s: float, scale: float
 ) -> AttemptTimeline:
-    """The course after somebody asks, now, for an end within `grace_s`. A later request can only bring it forward."""
+    """Return the timeline after a stop request now with `grace_s`. A repeated request can only make the end earlier."""
     if now_us >= timeline.ends_us:
         return timeline
     if now_us < timeline.starts_us:
         return replace(
             timeline, ends_us=now_us, reason=EndReason.STOPPED, exit_code=None, signal=None, stop_asked=True
         )
-    bent = _terminated(timeline, now_us, grace_s, attempt_id, random, scale)
-    if bent.ends_us >= timeline.ends_us:
-        bent = timeline
-    return replace(bent, reason=EndReason.STOPPED, stop_asked=True)
+    stopped = _terminated(timeline, now_us, grace_s, attempt_id, random, scale)
+    if stopped.ends_us >= timeline.ends_us:
+        stopped = timeline
+    return replace(stopped, reason=EndReason.STOPPED, stop_asked=True)
 
 
 def lose(timeline: AttemptTimeline, now_us: int, why: Text) -> AttemptTimeline:
-    """The course after a machine or device failed now: not the user's doing."""
+    """Return the timeline after a machine or device failed now, with the reason ENGINE_LOST."""
     if now_us >= timeline.ends_us:
         return timeline
     return replace(
@@ -142,12 +142,12 @@ def lose(timeline: AttemptTimeline, now_us: int, why: Text) -> AttemptTimeline:
 
 
 def stick(timeline: AttemptTimeline, ranks: int) -> AttemptTimeline:
-    """The course of a gang of which only `ranks` tasks ever start: it waits for the others until it is stopped."""
+    """Return the timeline of a gang of which only `ranks` tasks start, which waits for the others until it is stopped."""
     return replace(timeline, runs_ranks=ranks, ends_us=NEVER_US)
 
 
 def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
-    """The attempt as seen at `now_us`."""
+    """Return the report of the attempt at `now_us`."""
     ended = now_us >= timeline.ends_us
     tasks = tuple(_task(task, timeline, now_us) for task in kept.tasks)
     if ended:
@@ -173,7 +173,7 @@ def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
 
 
 def valid_until_us(timeline: AttemptTimeline, now_us: int) -> int:
-    """Until when a report made at `now_us` stays true."""
+    """Return the time until which a report of `now_us` stays valid."""
     if now_us >= timeline.ends_us:
         return NEVER_US
     if now_us < timeline.starts_us:
@@ -183,7 +183,7 @@ def valid_until_us(timeline: AttemptTimeline, now_us: int) -> int:
 
 
 def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, Any]:
-    """For the journal."""
+    """Return the attempt as a journal record."""
     return {
         "id": kept.attempt_id,
         "tasks": [
@@ -202,7 +202,7 @@ def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, Any]:
 
 
 def from_json(value: Mapping[str, Any]) -> tuple[Kept, AttemptTimeline]:
-    """What `to_json` wrote."""
+    """Read the attempt from a record that `to_json` wrote."""
     tasks = tuple(
         TaskOrder(rank, node, cpus, memory_gib, tuple(DeviceGrant(*grant) for grant in grants))
         for rank, node, cpus, memory_gib, grants in value["tasks"]
@@ -212,7 +212,7 @@ def from_json(value: Mapping[str, Any]) -> tuple[Kept, AttemptTimeline]:
 
 
 def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
-    """For the journal: only what differs from the defaults."""
+    """Return the timeline as a journal record with the values that differ from the defaults."""
     value: dict[str, Any] = {
         "at": [timeline.accepted_us, timeline.starts_us, timeline.planned_us, timeline.ends_us],
         "reason": timeline.reason.value,
@@ -228,7 +228,7 @@ def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
 
 
 def timeline_from_json(value: Mapping[str, Any]) -> AttemptTimeline:
-    """What `timeline_to_json` wrote."""
+    """Read the timeline from a record that `timeline_to_json` wrote."""
     rest = {name: item for name, item in value.items() if name not in ("at", "reason", "message")}
     message = texts.from_json(value["message"]) if "message" in value else None
     accepted_us, starts_us, planned_us, ends_us = value["at"]
@@ -264,7 +264,7 @@ def _task(order: TaskOrder, timeline: AttemptTimeline, now_us: int) -> TaskRepor
 
 
 def _task_end(rank: int, timeline: AttemptTimeline) -> tuple[int | None, int | None]:
-    """Exit code as a shell gives it (128 + signal), and the signal."""
+    """Return a task's exit code as a shell gives it (128 + signal), and the signal."""
     code = _attempt_code(timeline)
     if timeline.exit_code and rank != timeline.failing_rank:
         code = 128 + signal.SIGTERM
@@ -279,7 +279,7 @@ def _attempt_code(timeline: AttemptTimeline) -> int | None:
 def _terminated(
     timeline: AttemptTimeline, at_us: int, grace_s: float, attempt_id: str, random: KeyedRandom, scale: float
 ) -> AttemptTimeline:
-    """SIGTERM at `at_us`, SIGKILL `grace_s` later; a few programs ignore the first."""
+    """Return the timeline with SIGTERM at `at_us` and SIGKILL `grace_s` later; a few programs ignore SIGTERM."""
     reaction_s = random.between(0.05, 1.5, attempt_id, "reaction")
     if random.uniform(attempt_id, "ignores") < IGNORES_SIGTERM_SHARE:
         reaction_s = math.inf

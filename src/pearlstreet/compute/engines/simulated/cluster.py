@@ -1,4 +1,4 @@
-"""The simulated machines themselves: they always tell the truth. Faults are a layer above (`engine.py`)."""
+"""The simulated machines, which always report the truth. Faults are a layer above (`engine.py`)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from pearlstreet.compute.engines.protocol import (
     OutputFile,
     TaskState,
 )
-from pearlstreet.compute.engines.simulated import attempt_timeline as courses
-from pearlstreet.compute.engines.simulated import machines, synthetic_output
+from pearlstreet.compute.engines.simulated import attempt_timeline, machines, synthetic_output
 from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Habits, Kept
 from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 from pearlstreet.compute.engines.simulated.memory import LATER_S, WHOLE_NODE, Attempt, Memory
@@ -31,7 +30,7 @@ NODES_CACHED_US = 1_000_000
 
 
 class Cluster:
-    """Simulated machines: nothing runs; what would be running is computed from the clock when somebody asks."""
+    """Simulated machines. No code runs: each call computes the state of attempts from the clock."""
 
     def __init__(
         self,
@@ -58,7 +57,7 @@ class Cluster:
         return "simulated"
 
     def now_us(self) -> int:
-        """The clock's time, never less than any moment already told or recorded, also across restarts."""
+        """Return the clock's time, never earlier than a time already reported or recorded, even across restarts."""
         with self._lock:
             self._memory.newest_us = max(self._memory.newest_us, self._clock.now_us())
             return self._memory.newest_us
@@ -86,7 +85,7 @@ class Cluster:
         return self._start(order, lambda timeline: timeline)
 
     def set_isolation(self, node: str, level: str) -> None:
-        """Pretend from now on that a node isolates jobs like this."""
+        """Make a node report this isolation level from now on."""
         with self._lock:
             self._machines.set_isolation(node, level)
             self._node_reports = None
@@ -94,7 +93,7 @@ class Cluster:
     def start_partly(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         """Start only the first half of a gang (a fault)."""
         half = len(order.tasks) // 2
-        return self._start(order, lambda timeline: courses.stick(timeline, half))
+        return self._start(order, lambda timeline: attempt_timeline.stick(timeline, half))
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
         with self._lock:
@@ -117,8 +116,10 @@ class Cluster:
             attempt = self._memory.attempts.get(attempt_id)
             if attempt is not None:
                 now_us = self.now_us()
-                bent = courses.stop(attempt.timeline, attempt_id, self.random, now_us, grace_s, self._scale)
-                done = self._memory.bend(attempt, bent)
+                stopped = attempt_timeline.stop(
+                    attempt.timeline, attempt_id, self.random, now_us, grace_s, self._scale
+                )
+                done = self._memory.set_timeline(attempt, stopped)
             elif attempt_id in self._memory.withdrawn:
                 done = Done(None)
             else:
@@ -183,7 +184,7 @@ class Cluster:
             return self._memory.drop(attempt_id)
 
     def break_device(self, node: str, index: int) -> Outcome[None]:
-        """A device fails for good: attempts that use it are lost, the node reports it unhealthy."""
+        """Break a device: attempts that use it are lost, and the node reports it as unhealthy."""
 
         def uses(attempt: Attempt) -> bool:
             return any(
@@ -194,7 +195,7 @@ class Cluster:
         return self._break(node, index, uses, _device_failed(node, index))
 
     def break_node(self, node: str) -> Outcome[None]:
-        """A whole machine fails: attempts with a task on it are lost."""
+        """Break a whole machine: attempts with a task on it are lost."""
 
         def uses(attempt: Attempt) -> bool:
             return any(task.node == node for task in attempt.kept.tasks)
@@ -202,29 +203,29 @@ class Cluster:
         return self._break(node, WHOLE_NODE, uses, text("Node {node} failed", node=node))
 
     def change(
-        self, attempt_id: str, bend: Callable[[AttemptTimeline, int], AttemptTimeline]
+        self, attempt_id: str, alter: Callable[[AttemptTimeline, int], AttemptTimeline]
     ) -> Outcome[None]:
-        """Give an attempt whose work goes on another course, made from its own and the present moment (a fault)."""
+        """Replace the timeline of a running attempt by `alter(timeline, now_us)` (a fault)."""
         with self._lock:
             attempt = self._memory.live.get(attempt_id)
             if attempt is None:
                 return Done(None)
-            return self._memory.bend(attempt, bend(attempt.timeline, self.now_us()))
+            return self._memory.set_timeline(attempt, alter(attempt.timeline, self.now_us()))
 
     def living(self) -> list[tuple[Kept, AttemptTimeline]]:
-        """Attempts whose work is not over, with nothing in between that could lie: for whoever checks the center."""
+        """Return the attempts that have not ended, unaffected by faults, for checks of the center."""
         with self._lock:
             now_us = self.now_us()
             return [(a.kept, a.timeline) for a in self._memory.live.values() if now_us < a.timeline.ends_us]
 
     def repair(self) -> Outcome[None]:
-        """Every broken device and node works again."""
+        """Repair every broken device and node."""
         with self._lock:
             self._node_reports = None
             return self._memory.repair()
 
     def double_grants(self) -> list[str]:
-        """Devices of which attempts together held more than the whole at some moment; empty on a sound history."""
+        """Return the devices that were ever allocated beyond their capacity; empty if the scheduler was correct."""
         with self._lock:
             return list(machines.double_grants(self._memory.attempts.values(), self._machines.traits))
 
@@ -235,7 +236,7 @@ class Cluster:
             return self._lose(uses, why) if isinstance(broken, Done) else broken
 
     def _start(
-        self, order: AttemptOrder, bend: Callable[[AttemptTimeline], AttemptTimeline]
+        self, order: AttemptOrder, alter: Callable[[AttemptTimeline], AttemptTimeline]
     ) -> Outcome[AttemptReport]:
         with self._lock:
             now_us = self.now_us()
@@ -244,8 +245,8 @@ class Cluster:
                 refused = self._refusal(order)
                 if refused is not None:
                     return refused
-                timeline = bend(courses.plan(order, self.random, self._habits, now_us, self._scale))
-                added = self._memory.add(courses.keep(order), timeline)
+                timeline = alter(attempt_timeline.plan(order, self.random, self._habits, now_us, self._scale))
+                added = self._memory.add(attempt_timeline.keep(order), timeline)
                 if not isinstance(added, Done):
                     return added
                 attempt = self._memory.attempts[order.attempt_id]
@@ -270,9 +271,9 @@ class Cluster:
     def _lose(self, hit: Callable[[Attempt], bool], why: Text) -> Outcome[None]:
         now_us = self.now_us()
         for attempt in [attempt for attempt in self._memory.live.values() if hit(attempt)]:
-            bent = self._memory.bend(attempt, courses.lose(attempt.timeline, now_us, why))
-            if not isinstance(bent, Done):
-                return bent
+            changed = self._memory.set_timeline(attempt, attempt_timeline.lose(attempt.timeline, now_us, why))
+            if not isinstance(changed, Done):
+                return changed
         return self._memory.durable(None)
 
 

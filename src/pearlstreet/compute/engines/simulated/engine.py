@@ -1,4 +1,4 @@
-"""The simulated engine: a truthful cluster behind a line on which faults can be asked for."""
+"""The simulated engine: a simulated cluster with fault injection in front of it."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _LYING = (
 
 
 class SimulatedEngine:
-    """Any hardware in virtual or real time; implements `Engine`.
+    """Simulation of any hardware in virtual or real time; implements `Engine`.
 
-    `time_scale` makes the cluster run so many times faster than the clock: every length (run, limit, grace) is divided
-    by it. With `state_path` what was started survives the process: attempts run on while no server is there.
+    The cluster runs `time_scale` times faster than the clock: every duration (run, limit, grace) is divided by it. With
+    `state_path` attempts survive the process and continue while no server runs.
     """
 
     def __init__(
@@ -65,21 +65,21 @@ class SimulatedEngine:
             nodes, clock=clock, rng=rng, time_scale=time_scale, habits=habits, state_path=state_path
         )
         self._clock = clock
-        self._dice = KeyedRandom(self.cluster.random.seed + b"faults")
+        self._random = KeyedRandom(self.cluster.random.seed + b"faults")
         self._burst_left = 0
         self._orphans = 0
-        self._told: dict[str, TaskState] = {}
+        self._reported: dict[str, TaskState] = {}
         self._last_scan: Sequence[AttemptReport] = ()
-        self._faults = FaultBook(faults or FaultPlan(), self._dice, self.cluster.now_us())
+        self._faults = FaultBook(faults or FaultPlan(), self._random, self.cluster.now_us())
 
     @property
     def name(self) -> str:
         return self.cluster.name
 
     def set_faults(self, plan: FaultPlan | None) -> None:
-        """Put other faults in force from now on; None: none. What broke for good stays so until `cluster.repair()`."""
+        """Replace the active faults; None: no faults. Broken parts stay broken until `cluster.repair()`."""
         self._burst_left = 0
-        self._faults = FaultBook(plan or FaultPlan(), self._dice, self.cluster.now_us())
+        self._faults = FaultBook(plan or FaultPlan(), self._random, self.cluster.now_us())
 
     def capabilities(self) -> Capabilities:
         return self.cluster.capabilities()
@@ -87,7 +87,7 @@ class SimulatedEngine:
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         for node in self._faulty_nodes(Fault.DEVICE_FAILS):
             if node.devices:
-                which = int(self._dice.uniform("device", node.name) * len(node.devices))
+                which = int(self._random.uniform("device", node.name) * len(node.devices))
                 self.cluster.break_device(node.name, node.devices[which].index)
         answer = self._call("nodes", "", self.cluster.nodes)
         if not isinstance(answer, Done) or not self._faults.has(Fault.NODE_FLAPS, Fault.DEVICES_SHRINK):
@@ -100,7 +100,7 @@ class SimulatedEngine:
                 return self.cluster.start_partly(order)
             return self.cluster.start(order)
 
-        # An engine tells of an attempt that it knows, also where it would refuse the order today.
+        # An engine reports an attempt that it knows even if it would refuse the order now.
         is_new = self.cluster.probe(order.attempt_id) == Done(None)
         if is_new and self._draw_fault(Fault.REFUSES, "start", order.attempt_id):
             return Refused("refused_by_fault", text("The simulated engine refuses, as it was told to"))
@@ -157,7 +157,7 @@ class SimulatedEngine:
         )
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
-        return Done(None)  # a pretended attempt leaves no files
+        return Done(None)  # a simulated attempt leaves no files
 
     def forget(self, attempt_id: str) -> Outcome[None]:
         return self._call("forget", attempt_id, lambda: self.cluster.forget(attempt_id))
@@ -168,10 +168,10 @@ class SimulatedEngine:
     def _draw_fault(self, fault: Fault, method: str, key: str = "") -> FaultRule | None:
         if not self._faults.plan.rules:
             return None
-        return self._faults.strikes(fault, method, key, self.cluster.now_us())
+        return self._faults.draw(fault, method, key, self.cluster.now_us())
 
     def _call(self, method: str, key: str, act: Callable[[], Outcome[T]]) -> Outcome[T]:
-        """One request over the line to the cluster, with what can happen to it on the way."""
+        """Send one request to the cluster and inject faults of the connection."""
         if not self._faults.plan.rules:
             return act()
         if (slow := self._draw_fault(Fault.SLOW, method, key)) is not None:
@@ -195,12 +195,12 @@ class SimulatedEngine:
         if self._draw_fault(Fault.ATTEMPT_VANISHES, method, attempt):
             self.cluster.vanish(attempt)
             return None
-        told = self._told.get(attempt, TaskState.STARTING)
-        self._told[attempt] = max(told, report.state, key=_STEPS.index)
+        reported = self._reported.get(attempt, TaskState.STARTING)
+        self._reported[attempt] = max(reported, report.state, key=_STEPS.index)
         if self._draw_fault(Fault.WRONG_STATE, method, attempt):
             return _claim(report, TaskState.STARTING)
-        if told is not TaskState.STARTING and self._draw_fault(Fault.STATE_BACKWARDS, method, attempt):
-            return _claim(report, _STEPS[_STEPS.index(told) - 1])
+        if reported is not TaskState.STARTING and self._draw_fault(Fault.STATE_BACKWARDS, method, attempt):
+            return _claim(report, _STEPS[_STEPS.index(reported) - 1])
         rule = self._draw_fault(Fault.CLOCK_OFF, method, attempt)
         return _shift(report, int(rule.size * US_PER_S)) if rule else report
 
@@ -225,15 +225,15 @@ class SimulatedEngine:
         if not isinstance(answer, Done) or not answer.value:
             return
         self._orphans += 1
-        number = f"{int(self._dice.uniform('orphan', self._orphans, self.cluster.now_us()) * 2**50):013x}"
-        node = answer.value[int(self._dice.uniform("orphan on", number) * len(answer.value))]
+        number = f"{int(self._random.uniform('orphan', self._orphans, self.cluster.now_us()) * 2**50):013x}"
+        node = answer.value[int(self._random.uniform("orphan on", number) * len(answer.value))]
         task = TaskOrder(0, node.name, 1, 1, tuple(DeviceGrant(device.index) for device in node.devices[:1]))
         order = AttemptOrder(f"att_0rphan{number}", "job_unknown", "org_unknown", ("orphan",), (task,))
         self.cluster.start(order)
 
 
 def _claim(report: AttemptReport, state: TaskState) -> AttemptReport:
-    """The same attempt as it would look in an earlier state."""
+    """Return the report as it would be in an earlier state."""
     starting = state is TaskState.STARTING
     tasks = tuple(
         TaskReport(task.rank, state, started_us=None if starting else task.started_us)

@@ -1,4 +1,4 @@
-"""Faults a simulated cluster can be asked for: what each does, and the rules that say when one strikes. Data and draws."""
+"""Faults of the simulated cluster: the effect of each kind, and the rules that decide when one is injected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 
 class Fault(StrEnum):
-    """Everything that can be made to go wrong."""
+    """Kind of fault that the simulated engine can inject."""
 
     REQUEST_LOST = "request_lost"
     ACK_LOST = "ack_lost"
@@ -39,7 +39,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One line of the table: which calls it can strike, what then happens, and what its `amount` means."""
+    """One row of the table: the calls into which the fault can be injected, its effect and the meaning of `amount`."""
 
     methods: frozenset[str]
     effect: str
@@ -56,10 +56,10 @@ FAULTS: Mapping[Fault, FaultKind] = {
         _ACTS | _ASKS, "The request never arrives: nothing is done, the answer is Unknown."
     ),
     Fault.ACK_LOST: FaultKind(_ACTS, "It is done, but the answer gets lost: Unknown."),
-    Fault.DONE_TWICE: FaultKind(_ACTS, "The request arrives twice; the second answer is the one heard."),
+    Fault.DONE_TWICE: FaultKind(_ACTS, "The request arrives twice; the caller gets the second answer."),
     Fault.SLOW: FaultKind(_ACTS | _ASKS, "The call takes long.", 5.0, "seconds it takes"),
     Fault.REFUSES: FaultKind(
-        frozenset({"start"}), "An order not heard before is refused for no good reason: nothing is started."
+        frozenset({"start"}), "A new order is refused without a reason: nothing is started."
     ),
     Fault.ERRORS: FaultKind(
         _ACTS | _ASKS, "A burst of calls fails with Retry: nothing is done.", 5.0, "calls in a burst"
@@ -70,7 +70,7 @@ FAULTS: Mapping[Fault, FaultKind] = {
     ),
     Fault.ATTEMPT_VANISHES: FaultKind(_REPORTS, "The attempt is gone for good, as if never started."),
     Fault.ORPHAN_APPEARS: FaultKind(
-        frozenset({"scan"}), "An attempt nobody ordered runs on one of the nodes."
+        frozenset({"scan"}), "An attempt that was never ordered runs on one of the nodes."
     ),
     Fault.PARTIAL_GANG: FaultKind(
         frozenset({"start"}), "Half of the tasks start; the attempt waits for the rest until it is stopped."
@@ -100,38 +100,38 @@ FAULTS: Mapping[Fault, FaultKind] = {
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
-    """When one kind of fault strikes. A call it can strike and that matches `only` counts; the rest is not seen."""
+    """When one kind of fault is injected. Only calls that match `methods` and `only` count."""
 
     fault: Fault
     probability: float = 1.0
     after: int = 0
-    """The first so many matching calls pass unharmed."""
+    """Number of matching calls without a fault before the first."""
     times: int | None = None
-    """It strikes at most so often; None: for ever."""
+    """Maximum number of injections; None: unlimited."""
     only: frozenset[str] = frozenset()
-    """Attempt ids or node names it is limited to; empty: all."""
+    """Attempt ids or node names to which the rule applies; empty: all."""
     methods: frozenset[str] = frozenset()
-    """Methods of the engine it is limited to; empty: all its kind can strike."""
+    """Engine methods to which the rule applies; empty: all methods of its kind."""
     between_s: tuple[float, float] | None = None
-    """Seconds since the faults were set within which it is awake; None: always."""
+    """Interval, in seconds since the faults were set, in which the rule is active; None: always."""
     amount: float | None = None
-    """What the kind's `amount_means` says; None: the kind's own."""
+    """Amount with the meaning `amount_means` of the kind; None: the kind's default."""
 
     @property
     def size(self) -> float:
-        """Its amount, or its kind's."""
+        """The rule's amount, or the default of its kind."""
         return FAULTS[self.fault].amount if self.amount is None else self.amount
 
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """The rules in force; the first that strikes of a kind decides."""
+    """Active rules; of several for one kind, the first that injects a fault applies."""
 
     rules: tuple[FaultRule, ...] = ()
 
 
 def parse_faults(spec: str) -> FaultPlan:
-    """`ack_lost:0.1,node_flaps` → rules with a probability each (1 when left out). Raises InvalidInput."""
+    """Parse `ack_lost:0.1,node_flaps` into rules with a probability each (default 1). Raises InvalidInput."""
     rules = []
     for part in filter(None, (part.strip() for part in spec.split(","))):
         name, _, chance = part.partition(":")
@@ -153,35 +153,35 @@ def parse_faults(spec: str) -> FaultPlan:
 
 
 class FaultBook:
-    """Decides call by call whether a fault strikes; the same plan, seed and calls give the same faults."""
+    """Decides for each call whether a fault is injected; the same plan, seed and calls give the same faults."""
 
     def __init__(self, plan: FaultPlan, random: KeyedRandom, now_us: int) -> None:
         self.plan = plan
-        self._dice = random
+        self._random = random
         self._set_us = now_us
         self._lock = threading.Lock()
         self._seen: Counter[int] = Counter()
         self._struck: Counter[int] = Counter()
         self._by_key: Counter[tuple[int, str]] = Counter()
 
-    def strikes(self, fault: Fault, method: str, key: str, now_us: int) -> FaultRule | None:
-        """The rule that strikes this call (about attempt or node `key`), or None."""
+    def draw(self, fault: Fault, method: str, key: str, now_us: int) -> FaultRule | None:
+        """Return the rule that injects `fault` into this call about attempt or node `key`, or None."""
         if not self.plan.rules or method not in FAULTS[fault].methods:
             return None
         for number, rule in enumerate(self.plan.rules):
             if (
                 rule.fault is fault
-                and self._awake(rule, method, key, now_us)
+                and self._is_active(rule, method, key, now_us)
                 and self._count(number, rule, key)
             ):
                 return rule
         return None
 
     def has(self, *faults: Fault) -> bool:
-        """Whether any rule is about one of these."""
+        """Whether a rule for one of these faults is active."""
         return any(rule.fault in faults for rule in self.plan.rules)
 
-    def _awake(self, rule: FaultRule, method: str, key: str, now_us: int) -> bool:
+    def _is_active(self, rule: FaultRule, method: str, key: str, now_us: int) -> bool:
         if (rule.only and key not in rule.only) or (rule.methods and method not in rule.methods):
             return False
         if rule.between_s is None:
@@ -197,7 +197,7 @@ class FaultBook:
                 rule.times is not None and self._struck[number] >= rule.times
             ):
                 return False
-            draw = self._dice.uniform("fault", number, rule.fault, key, self._by_key[number, key])
+            draw = self._random.uniform("fault", number, rule.fault, key, self._by_key[number, key])
             if draw >= rule.probability:
                 return False
             self._struck[number] += 1

@@ -1,4 +1,4 @@
-"""What the simulated cluster must not forget when the server dies: an append-only file of JSON lines, synced to disk."""
+"""Journal of the simulated cluster: an append-only file of JSON lines that survives a crash of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSION = 1
 
 
 class Journal:
-    """An append-only file that one engine at a time holds open. Threads may append; one sync serves all before it."""
+    """Append-only file that one engine at a time may open. Threads may append; one sync covers all earlier appends."""
 
     def __init__(self, path: Path) -> None:
         """Raises ConfigurationError when another engine holds it."""
@@ -32,13 +32,13 @@ class Journal:
 
     @property
     def lines(self) -> int:
-        """Lines in the file now."""
+        """The number of lines in the file."""
         return self._lines
 
     def load(self) -> list[Mapping[str, Any]]:
-        """Every record, oldest first. A last line that a crash cut off was never acknowledged: it is removed.
+        """Return all records, oldest first, and remove an incomplete last line, which was never acknowledged.
 
-        Raises ConfigurationError when any other line cannot be read.
+        Raises ConfigurationError if any other line cannot be read.
         """
         content = self._path.read_bytes()
         end = content.rfind(b"\n") + 1
@@ -76,7 +76,7 @@ class Journal:
             self._written += 1
 
     def sync(self) -> None:
-        """Everything appended so far is on disk when this returns. Raises OSError."""
+        """Sync all appended records to disk. Raises OSError."""
         wanted = self._written
         with self._sync_lock:
             if self._synced >= wanted:
@@ -86,9 +86,9 @@ class Journal:
             self._synced = reached
 
     def rewrite(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Replace the whole content at once: the old or the new file survives a crash, never a mixture.
+        """Replace the whole content atomically: after a crash either the old or the new file exists.
 
-        Raises OSError with the old file still in use.
+        Raises OSError; the old file then stays in use.
         """
         with self._sync_lock, self._write_lock:
             fresh = self._path.with_name(self._path.name + ".new")
@@ -109,7 +109,7 @@ class Journal:
             self._descriptor, self._lines, self._synced = descriptor, lines, self._written
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._sync_lock, self._write_lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""Draws that depend on a seed and on what they are for, never on the order of calls, so that any run can be replayed."""
+"""Random numbers that depend on a seed and a key, not on the order of calls, so that any run can be replayed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NORMAL = NormalDist()
 
 
 class KeyedRandom:
-    """Replayable draws: the same seed and key always give the same answer, in any thread and after any restart."""
+    """Replayable random numbers: the same seed and key always give the same value, in any thread and after a restart."""
 
     def __init__(self, seed: bytes) -> None:
         self.seed = seed

@@ -1,4 +1,4 @@
-"""The machines of a simulated cluster: made from one line such as `4x8xH100-80G`, in racks and pods."""
+"""Layout of a simulated cluster: nodes in racks and pods, from a specification such as `4x8xH100-80G`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
 
 CPUS_PER_DEVICE = 16.0
 MEMORY_GIB_PER_DEVICE = 128.0
-"""128 CPUs and 1,024 GiB for a node of eight."""
+"""Memory of a node per device; a node of eight devices has 128 CPUs and 1,024 GiB."""
 CPU_NODE = (64.0, 256.0)
-"""CPUs and GiB of a node without accelerators."""
+"""CPUs and memory in GiB of a node without accelerators."""
 DISK_GIB = 7_000.0
 LINK_GROUP = 8
 NODES_PER_RACK = 4
 RACKS_PER_POD = 8
 IDLE_POWER_SHARE = 0.15
-"""Of its rated power, what a simulated device draws when nothing runs on it."""
+"""Share of its rated power that an idle simulated device draws."""
 
 
 def nodes_from(spec: str) -> list[NodeReport]:
-    """The machines of NODESxDEVICESxMODEL parts joined by commas. Raises InvalidInput naming what is wrong."""
+    """Return the nodes of a specification: NODESxDEVICESxMODEL parts joined by commas. Raises InvalidInput."""
     nodes: list[NodeReport] = []
     numbers: Counter[str] = Counter()
     for group in parse_cluster(spec):

@@ -1,4 +1,4 @@
-"""How simulated machines look from outside: devices busy with what runs on them, broken ones, doubly granted ones."""
+"""Reports of the simulated machines: device use by running attempts, broken devices, double allocations."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _Place = tuple[str, int]
 
 
 class Machines:
-    """The nodes of a cluster. A node's report is made anew only when what runs or is broken on it changes."""
+    """The nodes of a cluster. A node's report is cached until its running attempts or broken parts change."""
 
     def __init__(self, nodes: Sequence[NodeReport], random: KeyedRandom) -> None:
         self.by_name = {node.name: replace(node, isolation=node.isolation or SIMULATED) for node in nodes}
         self.traits: Mapping[_Place, DeviceTraits] = dict(_traits(nodes))
-        self._dice = random
+        self._random = random
         self._cache: dict[str, tuple[object, NodeReport]] = {}
 
     def set_isolation(self, name: str, level: str) -> None:
-        """Pretend that a node isolates jobs like this."""
+        """Make a node report this isolation level."""
         self.by_name[name] = replace(self.by_name[name], isolation=level)
         self._cache.pop(name, None)
 
     def look(self, live: Collection[Attempt], broken: Collection[_Place], now_us: int) -> list[NodeReport]:
-        """Every node as it is now, in order."""
+        """Return the report of every node at `now_us`, in order."""
         running: dict[str, list[tuple[Attempt, int]]] = defaultdict(list)
         for attempt in live:
             if attempt.timeline.starts_us <= now_us < attempt.timeline.ends_us:
@@ -67,11 +67,11 @@ class Machines:
         return report
 
     def _use(self, running: list[tuple[Attempt, int]]) -> dict[int, tuple[float, float]]:
-        """Device index → share in use (0–1) and use in percent."""
+        """Return device index → (allocated share 0–1, utilization in percent)."""
         use: dict[int, tuple[float, float]] = {}
         for attempt, rank in running:
             task = attempt.kept.tasks[rank]
-            percent = synthetic_output.device_use_percent(self._dice, attempt.kept.attempt_id, rank)
+            percent = synthetic_output.device_use_percent(self._random, attempt.kept.attempt_id, rank)
             for grant in task.devices:
                 trait = self.traits.get((task.node, grant.index))
                 if trait is not None:
@@ -85,7 +85,7 @@ class Machines:
 
 
 def double_grants(attempts: Collection[Attempt], traits: Mapping[_Place, DeviceTraits]) -> Iterator[str]:
-    """Devices of which attempts together held more than the whole at some moment."""
+    """Yield a description of each device that attempts together held beyond its capacity at some time."""
     moments: dict[_Place, list[tuple[int, float, str]]] = defaultdict(list)
     for attempt in attempts:
         begin_us, end_us = attempt.timeline.accepted_us, attempt.timeline.ends_us

@@ -1,4 +1,4 @@
-"""What the simulated cluster remembers, in memory and, when it has a file, on disk first."""
+"""State of the simulated cluster, in memory and, if it has a file, in a journal that is written first."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 from pearlstreet.base.outcome import Done, Outcome, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.protocol import AttemptReport
-from pearlstreet.compute.engines.simulated import attempt_timeline as courses
+from pearlstreet.compute.engines.simulated import attempt_timeline
 from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Kept
 from pearlstreet.compute.engines.simulated.journal import VERSION, Journal
 
 COMPACT_SLACK_LINES = 2000
 LATER_S = 5.0
 WHOLE_NODE = -1
-"""In place of a device's index: the machine itself."""
+"""Value in place of a device index that stands for the whole machine."""
 T = TypeVar("T")
 
 
 class Attempt:
-    """One attempt the cluster remembers, and the last report made of it."""
+    """One attempt of the cluster, with its last report as a cache."""
 
     __slots__ = ("kept", "report", "timeline", "valid_until_us")
 
@@ -32,17 +32,17 @@ class Attempt:
         self.valid_until_us = -1
 
     def report_at(self, now_us: int) -> AttemptReport:
-        """As seen at `now_us`; made anew only when something in it has changed."""
+        """Return the report at `now_us`; computed again only after its content has changed."""
         if self.report is None or now_us >= self.valid_until_us:
-            self.report = courses.report(self.kept, self.timeline, now_us)
-            self.valid_until_us = courses.valid_until_us(self.timeline, now_us)
+            self.report = attempt_timeline.report(self.kept, self.timeline, now_us)
+            self.valid_until_us = attempt_timeline.valid_until_us(self.timeline, now_us)
         return self.report
 
 
 class Memory:
-    """Attempts, withdrawn ids and broken parts. Every change is journalled before it is taken up.
+    """Attempts, withdrawn ids and broken parts. Every change is written to the journal before it is applied.
 
-    The caller holds its own lock around every method but `durable`.
+    The caller holds a lock around every method except `durable`.
     """
 
     def __init__(self, seed: bytes, path: Path | None) -> None:
@@ -50,41 +50,46 @@ class Memory:
         self.seed = seed
         self.attempts: dict[str, Attempt] = {}
         self.live: dict[str, Attempt] = {}
-        """Those not yet told to have ended."""
+        """Attempts whose end has not been reported yet."""
         self.withdrawn: set[str] = set()
-        """Stopped before they were ever started."""
+        """Ids of attempts that were stopped before their start."""
         self.broken: set[tuple[str, int]] = set()
+        """Broken parts as (node, device index or WHOLE_NODE)."""
         self.newest_us = 0
-        """No moment told may be earlier: a clock set back does not undo what was seen."""
+        """Latest time reported; later reports are never earlier, even if the clock is set back."""
         self._journal = Journal(path) if path else None
         if self._journal is not None:
             self._restore(self._journal)
 
     def add(self, kept: Kept, timeline: AttemptTimeline) -> Outcome[None]:
-        """Take up a new attempt. On file, but only `durable` makes it safe from power loss."""
+        """Add a new attempt. It is written to the journal; only `durable` makes it survive a power failure."""
 
         def take() -> None:
             self.attempts[kept.attempt_id] = self.live[kept.attempt_id] = Attempt(kept, timeline)
 
-        return self._write({"op": "start", **courses.to_json(kept, timeline)}, take)
+        return self._write({"op": "start", **attempt_timeline.to_json(kept, timeline)}, take)
 
-    def bend(self, attempt: Attempt, timeline: AttemptTimeline) -> Outcome[None]:
-        """Give an attempt another course."""
+    def set_timeline(self, attempt: Attempt, timeline: AttemptTimeline) -> Outcome[None]:
+        """Replace the timeline of an attempt."""
 
         def take() -> None:
             attempt.timeline, attempt.report = timeline, None
 
         if timeline == attempt.timeline:
             return Done(None)
-        record = {"op": "bend", "id": attempt.kept.attempt_id, "course": courses.timeline_to_json(timeline)}
+        record = {
+            "op": "bend",
+            "id": attempt.kept.attempt_id,
+            "course": attempt_timeline.timeline_to_json(timeline),
+        }
         return self._write(record, take)
 
     def withdraw(self, attempt_id: str) -> Outcome[None]:
-        """Never start this attempt."""
+        """Record that this attempt must never start."""
         return self._write({"op": "withdraw", "id": attempt_id}, lambda: self.withdrawn.add(attempt_id))
 
     def drop(self, attempt_id: str) -> Outcome[None]:
-        """Lose every trace of an attempt."""
+        """Delete every record of an attempt."""
 
         def take() -> None:
             self.attempts.pop(attempt_id, None)
@@ -96,24 +101,26 @@ class Memory:
         return done
 
     def break_part(self, node: str, index: int) -> Outcome[None]:
-        """A device (or WHOLE_NODE) does not work from now on."""
+        """Record that a device (or WHOLE_NODE) is broken."""
         return self._write(
             {"op": "break", "node": node, "index": index}, lambda: self.broken.add((node, index))
         )
 
     def repair(self) -> Outcome[None]:
-        """Everything works again."""
+        """Record that no device or node is broken any more."""
         return self._write({"op": "repair"}, self.broken.clear)
 
     def note_ended(self, attempts: list[Attempt], now_us: int) -> None:
-        """Keep the moment at which ends were first told, lest a clock that is set back un-ends them after a restart."""
+        """Record the time at which ends are first reported, so that a clock set back does not undo them after a restart."""
         over = [attempt for attempt in attempts if now_us >= attempt.timeline.ends_us]
-        told = [attempt for attempt in over if self.live.pop(attempt.kept.attempt_id, None) is not None]
-        if told:
+        newly_ended = [
+            attempt for attempt in over if self.live.pop(attempt.kept.attempt_id, None) is not None
+        ]
+        if newly_ended:
             self._write({"op": "now", "us": now_us}, lambda: None)
 
     def durable(self, value: T) -> Outcome[T]:
-        """`value`, once everything written so far is safe from power loss."""
+        """Return `value` after syncing the journal, so that all earlier records survive a power failure."""
         if self._journal is not None:
             try:
                 self._journal.sync()
@@ -122,7 +129,7 @@ class Memory:
         return Done(value)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the journal."""
         if self._journal is not None:
             self._journal.close()
 
@@ -153,11 +160,11 @@ class Memory:
     def _replay(self, record: Mapping[str, Any]) -> None:
         match record["op"]:
             case "start":
-                kept, timeline = courses.from_json(record)
+                kept, timeline = attempt_timeline.from_json(record)
                 self.attempts[kept.attempt_id] = Attempt(kept, timeline)
                 self.newest_us = max(self.newest_us, timeline.accepted_us)
             case "bend":
-                self.attempts[record["id"]].timeline = courses.timeline_from_json(record["course"])
+                self.attempts[record["id"]].timeline = attempt_timeline.timeline_from_json(record["course"])
             case "withdraw":
                 self.withdrawn.add(record["id"])
             case "forget":
@@ -171,7 +178,7 @@ class Memory:
                 self.newest_us = max(self.newest_us, record["us"])
 
     def _compact_if_due(self) -> None:
-        """Rewrite a file that is mostly history; when the disk has no room for that, it just goes on growing."""
+        """Rewrite a journal that is mostly history; if the disk is full, it stays as it is and grows on."""
         journal = self._journal
         needed = len(self.attempts) + len(self.withdrawn)
         if journal is None or journal.lines <= 3 * needed + COMPACT_SLACK_LINES:
@@ -185,7 +192,7 @@ class Memory:
         yield {"op": "seed", "version": VERSION, "seed": self.seed.hex()}
         yield {"op": "now", "us": self.newest_us}
         for attempt in self.attempts.values():
-            yield {"op": "start", **courses.to_json(attempt.kept, attempt.timeline)}
+            yield {"op": "start", **attempt_timeline.to_json(attempt.kept, attempt.timeline)}
         for name in sorted(self.withdrawn):
             yield {"op": "withdraw", "id": name}
         for node, index in sorted(self.broken):

@@ -1,4 +1,4 @@
-"""What a simulated attempt tells about itself: log lines and metrics, computed from its course at any moment. Pure."""
+"""Synthetic log lines and metrics of a simulated attempt, computed from its timeline at any time. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pearlstreet.compute.engines.simulated.attempt_timeline import (
 from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 
 SAMPLES_AT_MOST = 2000
-"""One answer of metrics; the caller reads on from the last sample."""
+"""Limit on the samples of one answer; the caller continues from the last sample."""
 _STEP_LINE = "step {step:8d}/{steps:8d}  loss {loss:8.4f}  {rate:9.1f} samples/s  device {use:5.1f} %\n"
 _STEP_BYTES = len(_STEP_LINE.format(step=0, steps=0, loss=0.0, rate=0.0, use=0.0))
-"""Every step line is as long as any other, so that any offset is found without writing what comes before it."""
+"""Length of a step line; all have the same, so that any offset can be computed without the lines before it."""
 _STEPS_A_LINE = 10
 DEVICE_MEMORY_SHARE = 0.8
 _FAILURES = (
@@ -34,7 +34,7 @@ _FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class DeviceTraits:
-    """What of a device its readings depend on."""
+    """Properties of a device on which its readings depend."""
 
     memory_gib: float
     full_power_w: float | None
@@ -50,7 +50,7 @@ def read_log(
     offset: int,
     limit: int,
 ) -> LogChunk:
-    """Bytes of a task's log as of `now_us`; offsets count every byte ever written."""
+    """Return bytes of a task's log at `now_us`; offsets count every byte ever written."""
     written = _Log(kept, timeline, rank, random, now_us)
     ended = now_us >= timeline.ends_us
     dropped = 0
@@ -75,7 +75,7 @@ def read_metrics(
     *,
     since_us: int,
 ) -> list[MetricSample]:
-    """Samples after `since_us` up to `now_us`, oldest first, at most SAMPLES_AT_MOST."""
+    """Return the samples after `since_us` up to `now_us`, oldest first, about SAMPLES_AT_MOST at most."""
     if timeline.starts_us >= timeline.ends_us or timeline.runs_ranks is not None:
         return []
     every_us = max(US_PER_S, min(10 * US_PER_S, timeline.planned_us // 20))
@@ -92,18 +92,18 @@ def read_metrics(
 
 
 def device_use_percent(random: KeyedRandom, attempt_id: str, rank: int, moment: object = "") -> float:
-    """How busy an attempt keeps its devices: a level of its own, with a little noise from moment to moment."""
+    """Return an attempt's device utilization in percent: a constant level with a little noise over time."""
     level = random.between(70.0, 96.0, attempt_id, "level")
     return round(level + random.between(-3.0, 3.0, attempt_id, rank, moment), 1)
 
 
 class _Log:
-    """One task's log as of a moment: a head, step lines of one length, and a last line once it has ended."""
+    """One task's log at a moment: a head, step lines of equal length, and a last line once the task has ended."""
 
     def __init__(
         self, kept: Kept, timeline: AttemptTimeline, rank: int, random: KeyedRandom, now_us: int
     ) -> None:
-        self._kept, self._course, self._rank, self._dice = kept, timeline, rank, random
+        self._kept, self._timeline, self._rank, self._random = kept, timeline, rank, random
         runs = timeline.starts_us < timeline.ends_us and (
             timeline.runs_ranks is None or rank < timeline.runs_ranks
         )
@@ -139,25 +139,25 @@ class _Log:
         ).encode()
 
     def _step_bytes(self, line: int) -> bytes:
-        at_us = self._course.starts_us + (line + 1) * self._every_us
-        values = _progress(self._kept, self._course, self._dice, at_us)
-        total = max(1, self._course.planned_us // self._every_us) * _STEPS_A_LINE
+        at_us = self._timeline.starts_us + (line + 1) * self._every_us
+        values = _progress(self._kept, self._timeline, self._random, at_us)
+        total = max(1, self._timeline.planned_us // self._every_us) * _STEPS_A_LINE
         return _STEP_LINE.format(
             step=(line + 1) * _STEPS_A_LINE,
             steps=total,
             loss=values["loss"],
             rate=values["throughput"],
-            use=device_use_percent(self._dice, self._kept.attempt_id, self._rank, at_us),
+            use=device_use_percent(self._random, self._kept.attempt_id, self._rank, at_us),
         ).encode()
 
     def _last_bytes(self) -> bytes:
-        timeline = self._course
+        timeline = self._timeline
         if timeline.signal == signal.SIGKILL or timeline.reason is EndReason.ENGINE_LOST:
             return b""
         if timeline.signal or (timeline.exit_code and self._rank != timeline.failing_rank):
             return b"SIGTERM received: checkpoint written, stopping\n"
         if timeline.exit_code:
-            which = int(self._dice.uniform(self._kept.attempt_id, "failure") * len(_FAILURES))
+            which = int(self._random.uniform(self._kept.attempt_id, "failure") * len(_FAILURES))
             return f"{_FAILURES[which]}\n".encode()
         seconds = (timeline.ends_us - timeline.starts_us) / US_PER_S
         return f"finished after {seconds:.1f} s\n".encode()

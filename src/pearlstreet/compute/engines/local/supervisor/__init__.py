@@ -1,4 +1,4 @@
-"""The process that watches one attempt. Standard library only: it is run by file path, in isolated mode, so as to start fast.
+"""The process that supervises one attempt. It runs by file path in isolated mode and imports the standard library only.
 
-What is only good for type checkers (typing) or costs more than it brings (pathlib, subprocess) is not imported.
+To start fast it does not import modules for type checkers (typing) or slow ones (pathlib, subprocess).
 """

@@ -1,7 +1,7 @@
-"""Control groups of version 1 or 2: one group per task holds its limits, counts its use and ends it as a whole.
+"""Control groups of version 1 or 2: one group per task limits it, counts its use and kills all its processes.
 
-`parents` maps a controller to the folder under which our groups are made: on version 2 all of them to one folder.
-"unified" is a version 2 tree without controllers beside version 1: it is entered for `cgroup.kill` alone.
+`parents` maps a controller to the folder under which the engine's groups are; on version 2 all map to one folder.
+"unified" is a version 2 hierarchy without controllers beside version 1, used only for `cgroup.kill`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REMOVE_WITHIN_S = 2.0
 
 
 def write(path: str, value: object) -> None:
-    """One setting. Raises OSError."""
+    """Write one setting of a control group. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(handle, str(value).encode())
@@ -26,7 +26,7 @@ def write(path: str, value: object) -> None:
 
 
 def read(path: str) -> str:
-    """One setting or counter; "" when it is not there."""
+    """Return one setting or counter of a control group; "" if it does not exist."""
     try:
         with open(path) as file:
             return file.read()
@@ -35,13 +35,13 @@ def read(path: str) -> str:
 
 
 def counters(raw: str) -> dict[str, int]:
-    """`name number` lines."""
+    """Return name → number from lines of the form `name number`."""
     pairs = (line.split() for line in raw.splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
 class Group:
-    """The group of one task, the same name under every controller's parent."""
+    """The control group of one task, with the same name under every controller's parent."""
 
     def __init__(self, version: int, parents: dict[str, str], name: str) -> None:
         self.version = version
@@ -52,7 +52,7 @@ class Group:
         return list(dict.fromkeys(self._folders.values()))
 
     def create(self, *, memory_bytes: int, cpus: float, pids: int) -> None:
-        """Make it with its limits. Raises OSError; what was made until then is `remove`d by the caller."""
+        """Create the group with its limits. Raises OSError; the caller must then `remove` the part already created."""
         for folder in self.folders():
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o755)
@@ -75,7 +75,7 @@ class Group:
             write(f"{folder}/{name}", value)
 
     def _try(self, controller: str, name: str, value: object) -> None:
-        """A setting not every kernel has (swap, quota)."""
+        """Write a setting that some kernels lack (swap, quota) and ignore errors."""
         with contextlib.suppress(OSError):
             self._set(controller, name, value)
 
@@ -85,14 +85,14 @@ class Group:
             write(f"{folder}/cgroup.procs", 0)
 
     def members(self) -> list[int]:
-        """The processes in it."""
+        """Return the ids of the group's processes."""
         pids: set[int] = set()
         for folder in self.folders():
             pids.update(int(line) for line in read(f"{folder}/cgroup.procs").split() if line != "0")
         return sorted(pids)
 
     def memory_bytes(self) -> int:
-        """What its processes hold now, without what the page cache could give back."""
+        """Return the memory that the group's processes hold now, without the page cache."""
         folder = self._folders.get("memory")
         if folder is None:
             return 0
@@ -102,20 +102,20 @@ class Group:
         return stat.get("total_rss", 0) + stat.get("total_shmem", 0)
 
     def cpu_s(self) -> float:
-        """Processor time used so far."""
+        """Return the processor time that the group has used so far."""
         if self.version == 2:
             return counters(read(f"{self._folders.get('cpu', '')}/cpu.stat")).get("usage_usec", 0) / 1e6
         raw = read(f"{self._folders.get('cpuacct', '')}/cpuacct.usage").strip()
         return int(raw) / 1e9 if raw.isdigit() else 0.0
 
     def oom_kills(self) -> int:
-        """How often the kernel killed a process of the group for its memory."""
+        """Return how often the kernel's out-of-memory killer killed a process of the group."""
         folder = self._folders.get("memory", "")
         file = "memory.events" if self.version == 2 else "memory.oom_control"
         return counters(read(f"{folder}/{file}")).get("oom_kill", 0)
 
     def kill(self) -> None:
-        """SIGKILL to everything in it."""
+        """Send SIGKILL to every process of the group."""
         for folder in self.folders():
             with contextlib.suppress(OSError):
                 write(f"{folder}/cgroup.kill", 1)
@@ -124,7 +124,7 @@ class Group:
                 os.kill(pid, signal.SIGKILL)
 
     def remove(self, within_s: float = REMOVE_WITHIN_S) -> bool:
-        """Kill what is left and delete the group. False when something in it would not die in time."""
+        """Kill remaining processes and delete the group. Return False if a process did not end within `within_s`."""
         deadline = time.monotonic() + within_s
         left = [folder for folder in self.folders() if os.path.isdir(folder)]
         while left:

@@ -1,4 +1,4 @@
-"""Counts what an attempt holds on disk: bytes and files. Standard library only: the supervisor runs this."""
+"""Counts the bytes and files of an attempt on disk. Imports the standard library only, because the supervisor runs it."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ if TYPE_CHECKING:
     from typing import Any
 
 BYTES_PER_FILE = 16_384
-"""Bytes of the disk limit for each file that may be made: ext4 makes one inode for so many bytes (mke2fs.conf, inode_ratio)."""
+"""Bytes of the disk limit per permitted file: the inode_ratio of ext4 (mke2fs.conf)."""
 FILES_MIN = 100_000
-"""Files that every attempt may make, however small its disk limit: packages and caches have many small ones."""
+"""Number of files permitted to every attempt whatever its disk limit; packages and caches have many small ones."""
 BLOCK_BYTES = 512
-"""Unit of st_blocks (stat(2))."""
+"""Unit of st_blocks (stat(2)) in bytes."""
 
 
 def files_limit(disk_bytes: int) -> int:
-    """How many files, folders and links an attempt with this disk limit may have."""
+    """Return the number of files, folders and links that an attempt with this disk limit may have."""
     return max(FILES_MIN, disk_bytes // BYTES_PER_FILE)
 
 
 class DiskCount:
-    """What a walk over folders found. Counting ends soon after a limit is passed, so totals beyond it are lower bounds."""
+    """Totals of a walk over folders. The walk ends soon after a limit is passed, so larger totals are lower bounds."""
 
     __slots__ = ("allocated_bytes", "counted_bytes", "files", "is_too_deep", "sparse_bytes", "sparse_path")
 
     def __init__(self) -> None:
         self.counted_bytes = 0
-        """Bytes that count: allocated ones, and of each output file its apparent size where that is larger."""
+        """Bytes that count against the limit: the allocated ones, but for an output file its apparent size if larger."""
         self.allocated_bytes = 0
         self.files = 0
-        """Files, folders and links."""
+        """Number of files, folders and links."""
         self.is_too_deep = False
-        """A folder is nested so deeply that it cannot be opened."""
+        """Whether a folder is nested so deeply that it cannot be opened."""
         self.sparse_path = ""
-        """Path, from the outputs folder, of the output with the most bytes that are not allocated; empty: none has any."""
+        """Path in the outputs folder of the file with the most unallocated bytes; empty: every byte is allocated."""
         self.sparse_bytes = 0
         """Apparent size of that output."""
 
 
 class DiskWalk:
-    """Walks folders and counts; never follows links."""
+    """Walk over folders that counts files and bytes and does not follow links."""
 
     def __init__(self, bytes_max: int, files_max: int) -> None:
         self.count = DiskCount()
@@ -57,9 +57,9 @@ class DiskWalk:
         return self.count.counted_bytes > self._bytes_max or self.count.files > self._files_max
 
     def add(self, folders: list[str], *, outputs: bool = False) -> None:
-        """Count everything beneath `folders`. `outputs`: files there are kept, each name as large as it appears.
+        """Count the content of `folders`. `outputs`: count each file name at its apparent size, as it is collected.
 
-        Walk outputs first: a file that also has a name elsewhere then counts only there.
+        Add the outputs first, so that a file which also has a hard link elsewhere counts once, as an output.
         """
         waiting = [(folder, "") for folder in folders]
         while waiting:
@@ -67,13 +67,13 @@ class DiskWalk:
             try:
                 with open_folder(folder) as entries:
                     for entry in entries:
-                        found = _stat(entry)
-                        if found is None:
+                        stats = _stat(entry)
+                        if stats is None:
                             continue
                         path = f"{prefix}{entry.name}"
-                        if stat.S_ISDIR(found.st_mode):
+                        if stat.S_ISDIR(stats.st_mode):
                             waiting.append((f"{folder}/{entry.name}", f"{path}/"))
-                        self._add_entry(found, path, outputs)
+                        self._add_entry(stats, path, outputs)
                         if self.is_over:
                             return
             except OSError as error:
@@ -81,35 +81,35 @@ class DiskWalk:
                     self.count.is_too_deep = True
                     return
 
-    def _add_entry(self, found: os.stat_result, path: str, outputs: bool) -> None:
-        count, allocated = self.count, found.st_blocks * BLOCK_BYTES
+    def _add_entry(self, stats: os.stat_result, path: str, outputs: bool) -> None:
+        count, allocated = self.count, stats.st_blocks * BLOCK_BYTES
         count.files += 1
         is_first_name = True
-        if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
-            is_first_name = found.st_ino not in self._seen
-            self._seen.add(found.st_ino)
+        if stats.st_nlink > 1 and not stat.S_ISDIR(stats.st_mode):
+            is_first_name = stats.st_ino not in self._seen
+            self._seen.add(stats.st_ino)
         if is_first_name:
             count.allocated_bytes += allocated
-        if not outputs or not stat.S_ISREG(found.st_mode):
+        if not outputs or not stat.S_ISREG(stats.st_mode):
             count.counted_bytes += allocated if is_first_name else 0
             return
-        count.counted_bytes += max(allocated, found.st_size)
-        missing = found.st_size - (allocated if is_first_name else 0)
+        count.counted_bytes += max(allocated, stats.st_size)
+        missing = stats.st_size - (allocated if is_first_name else 0)
         if missing > self._most_missing:
-            self._most_missing, count.sparse_path, count.sparse_bytes = missing, path, found.st_size
+            self._most_missing, count.sparse_path, count.sparse_bytes = missing, path, stats.st_size
 
 
 def _stat(entry: Any) -> os.stat_result | None:
-    """None for a name that went away since it was listed: the rest of its folder still counts."""
+    """Return the status of a directory entry, None if it was deleted after the listing; other entries still count."""
     try:
-        found: os.stat_result = entry.stat(follow_symlinks=False)
+        stats: os.stat_result = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return found
+    return stats
 
 
 def open_folder(path: str) -> Any:
-    """Like os.scandir, but also of a folder whose owner, the job, took away the right to read it."""
+    """Open a folder like os.scandir, and grant the read permission first if the job has removed it."""
     try:
         return os.scandir(path)
     except PermissionError:

@@ -1,6 +1,7 @@
-"""`python -I -S entry.py ATTEMPT_FOLDER ACK_FD`: lets its caller go, then supervises the attempt until it is over.
+"""Entry point of supervisors: forks, so that the caller can continue, and supervises one attempt until its end.
 
-`python -I -S entry.py --fork-server SOCKET_FD`: the same for every attempt it is asked for, until the socket is closed.
+`python -I -S entry.py ATTEMPT_FOLDER ACK_FD` supervises one attempt; `python -I -S entry.py --fork-server SOCKET_FD` forks
+a supervisor for each request on the socket until it is closed.
 """
 
 from __future__ import annotations

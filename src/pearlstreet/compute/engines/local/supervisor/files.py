@@ -1,4 +1,4 @@
-"""What both sides of an attempt's folder agree on: atomic files, the lock that tells alive from dead, identities."""
+"""File formats that engine and supervisor share: atomic JSON files, the supervisor's lock, process identities."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ SUPERVISOR_LOG = "supervisor.log"
 SHARED_MEMORY = "shm"
 FOLDERS = ("work", "outputs", "tmp", "home", "logs", "user-metrics")
 BALLAST_BYTES = 256 << 10
-"""Given back to a full disk so that the end of the attempt can still be written down."""
+"""Size of the ballast file, which is deleted on a full disk so that the attempt's end can be written."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _FLOCK = "hhxxxxqqixxxx"
-"""struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
+"""Format of struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
 
 
 def text(template: str, /, **params: object) -> dict[str, object]:
-    """The JSON form of a `base.text.Text`, which this process cannot import."""
+    """Return the JSON form of a `base.text.Text`, which this process cannot import."""
     return {"template": template, "params": params}
 
 
 def write_json(folder: str, name: str, value: object, *, sync: bool = True, fresh: bool = False) -> None:
-    """Put `value` at folder/name in one step. `fresh`: raise FileExistsError where the name is taken."""
+    """Write `value` atomically as folder/name. `fresh`: raise FileExistsError if the file exists."""
     final = f"{folder}/{name}"
     partial = f"{folder}/.{name}.{os.getpid()}.{time.monotonic_ns():x}"
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -66,7 +66,7 @@ def write_json(folder: str, name: str, value: object, *, sync: bool = True, fres
 
 
 def sync_folder(folder: str) -> None:
-    """Make the names in `folder` survive a power cut."""
+    """Sync a folder, so that the names of its files survive a power failure."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -75,7 +75,7 @@ def sync_folder(folder: str) -> None:
 
 
 def read_json(folder: str, name: str) -> dict[str, Any] | None:
-    """What `write_json` put there, or None. Anything unreadable counts as absent: it was never finished."""
+    """Return the object that `write_json` wrote, or None if it is missing or not valid JSON (never completed)."""
     try:
         with open(f"{folder}/{name}", "rb") as file:
             value = json.loads(file.read())
@@ -85,7 +85,10 @@ def read_json(folder: str, name: str) -> dict[str, Any] | None:
 
 
 def hold_lock(path: str, wait_s: float) -> int | None:
-    """Take the write lock on `path`; None when somebody else keeps it. It ends with the last copy of the handle."""
+    """Take the write lock on `path` and return its descriptor; None if another process holds it for `wait_s`.
+
+    The lock ends when the last copy of the descriptor is closed.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait_s
     while True:
@@ -101,27 +104,27 @@ def hold_lock(path: str, wait_s: float) -> int | None:
 
 
 def is_locked(path: str) -> bool:
-    """Whether a living process holds the lock. Only asks: taking it, even briefly, could turn a supervisor away."""
+    """Whether a process holds the lock. Does not take the lock, which could make a starting supervisor give up."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked))
+        request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_OFD_GETLK, request))
     finally:
         os.close(handle)
     return bool(answer[0] != fcntl.F_UNLCK)
 
 
 def boot_id() -> str:
-    """Changes with every start of the machine."""
+    """Return the machine's boot id, which changes with every boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
 
 
 def stat_fields(pid: int) -> tuple[str, list[str]] | None:
-    """The name of a process and the fields of /proc/PID/stat from its state on; None when it is gone."""
+    """Return the name of a process and the fields of /proc/PID/stat from its state on; None if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             raw = file.read().decode("utf-8", "replace")
@@ -132,25 +135,25 @@ def stat_fields(pid: int) -> tuple[str, list[str]] | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with its pid and the boot id this names it for good."""
-    found = stat_fields(pid)
-    return None if found is None else int(found[1][19])
+    """Return when a process started, in clock ticks since boot; with pid and boot id this identifies it uniquely."""
+    process = stat_fields(pid)
+    return None if process is None else int(process[1][19])
 
 
 def identity() -> dict[str, object]:
-    """Who this process is."""
+    """Return the identity of this process: pid, start time in clock ticks, boot id."""
     return {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id()}
 
 
 class WallClock:
-    """Microseconds since 1970 UTC that never step back: the monotonic clock, pushed ahead by the wall clock."""
+    """Clock in microseconds since 1970 UTC that never steps back but follows the wall clock forward."""
 
     def __init__(self, wall_ns: Any = time.time_ns, monotonic_ns: Any = time.monotonic_ns) -> None:
         self._wall_ns, self._monotonic_ns = wall_ns, monotonic_ns
         self._last_us, self._last_ns = wall_ns() // 1000, monotonic_ns()
 
     def now_us(self) -> int:
-        """Now."""
+        """Return the time now, in microseconds since 1970 UTC."""
         elapsed_us = (self._monotonic_ns() - self._last_ns) // 1000
         self._last_ns += elapsed_us * 1000
         self._last_us = max(self._last_us + elapsed_us, self._wall_ns() // 1000)

@@ -1,7 +1,7 @@
-"""Makes supervisors by forking: an interpreter that has imported everything once, and then only copies itself.
+"""Fork server: an interpreter that has imported all modules once and forks a supervisor for each request.
 
-It knows nothing but folders: no order, no secret, no attempt that runs. Killing it harms no supervisor, and while it is
-dead the engine starts an interpreter for each attempt. It ends when the server's end of the socket is closed.
+It receives attempt folders only: no orders and no secrets. If it dies, running supervisors continue and the engine starts
+an interpreter for each attempt. It exits when the server closes its end of the socket.
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ if TYPE_CHECKING:
 REQUEST_BYTES = 8192
 HANDLES = struct.Struct("2i")
 NAME = b"pearl-attempt"
-"""How a supervisor is called in lists of processes (at most 15 bytes)."""
+"""Name of supervisors in process lists (at most 15 bytes)."""
 
 
 def serve(handle: int) -> None:
-    """Fork a supervisor for each message on the socket: a folder, with the ends of its pipe and of its log."""
-    asked = _socket.socket(fileno=handle)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    """Fork a supervisor for each message: an attempt folder with descriptors of acknowledgement pipe and log."""
+    requests = _socket.socket(fileno=handle)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps ended supervisors
     gc.collect()
-    gc.freeze()  # so that no collection in a copy writes to the pages it shares with us
+    gc.freeze()  # a garbage collection in a supervisor then does not write to (and so copy) shared pages
     while True:
-        folder, handles = _receive(asked)
+        folder, handles = _receive(requests)
         if not folder:
             return
         try:
             if len(handles) == 2 and _fork() == 0:
-                asked.close()
+                requests.close()
                 _supervise(folder.decode("utf-8", "surrogateescape"), *handles)
         finally:
-            for item in handles:  # a pipe that is closed unused says that nothing was started
+            for (
+                item
+            ) in handles:  # to the engine a pipe closed without a byte means that no supervisor started
                 os.close(item)
 
 
-def _receive(asked: _socket.socket) -> tuple[bytes, tuple[int, ...]]:
+def _receive(requests: _socket.socket) -> tuple[bytes, tuple[int, ...]]:
     flags = _socket.MSG_CMSG_CLOEXEC
-    folder, extra, _, _ = asked.recvmsg(REQUEST_BYTES, _socket.CMSG_SPACE(HANDLES.size), flags)
+    folder, extra, _, _ = requests.recvmsg(REQUEST_BYTES, _socket.CMSG_SPACE(HANDLES.size), flags)
     if not extra or len(extra[0][2]) != HANDLES.size:
         return folder, ()
     return folder, HANDLES.unpack(extra[0][2])
@@ -62,7 +64,7 @@ def _fork() -> int:
 
 
 def _supervise(folder: str, ack: int, log: int) -> NoReturn:
-    """In the copy: become the supervisor of one attempt, and never return."""
+    """Run the supervisor of one attempt in a forked process; never return."""
     code = 1
     try:
         os.setsid()
@@ -73,7 +75,7 @@ def _supervise(folder: str, ack: int, log: int) -> NoReturn:
         linux.prctl(linux.PR_SET_NAME, NAME)
         main(folder, ack)
         code = 0
-    except BaseException:  # noqa: BLE001  # into supervisor.log
+    except BaseException:  # noqa: BLE001  # the traceback goes to supervisor.log
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()

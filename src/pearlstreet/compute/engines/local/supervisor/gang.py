@@ -1,4 +1,4 @@
-"""The life of one attempt: put in place, started as a whole, watched, ended as a whole, written down."""
+"""Life cycle of one attempt: stage its files, start all tasks, watch them, end them together, write the report."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 TICK_S = 0.25
 PRESS_S = 0.05
-"""Between two looks for processes that have not been told to end."""
+"""Time between two searches for processes that have not received SIGTERM yet."""
 HEARTBEAT_S = 5.0
 DRAIN_BYTES = 4 << 20
 TOLD_TO_END = ("stopped", "time_limit", "engine_lost")
-"""Reasons for which a running job is ended from outside: it lasts until its last process has ended, within the grace."""
+"""Reasons for which the supervisor ends a running job; the job then lasts until its last process ends, within the grace."""
 LAST_WORDS_S = 1.0
-"""How long to wait for the end of a pipe that somebody outside the sandbox's reach keeps open."""
+"""Time to wait for the end of an output pipe that a process outside the sandbox keeps open."""
 
 
 class Gang:
@@ -62,7 +62,7 @@ class Gang:
                 os.close(handle)
 
     def run(self, running: Callable[[], None]) -> None:
-        """To the end. `running` is called once all tasks run."""
+        """Run the attempt to its end. `running` is called once all tasks run."""
         self._look_for_stop()
         if self._reason is None:
             self._start()
@@ -80,7 +80,7 @@ class Gang:
         return any(task.pid is not None and task.status is None for task in self._tasks)
 
     def _have_leftovers_grace(self) -> bool:
-        """Whether processes that outlived their task's command were told to end and still have time to."""
+        """Whether processes that outlived their task's command still run and their grace is not over."""
         if self._reason not in TOLD_TO_END or self._kill_at_s is None:
             return False
         return time.monotonic() < self._kill_at_s and bool(self._leftovers())
@@ -124,7 +124,7 @@ class Gang:
             task.started_us, task.state = self._started_us, "running"
 
     def _stop_asked(self) -> bool:
-        """Asked between files while they are put in place."""
+        """Whether the attempt must stop; called between files during staging."""
         self._look_for_stop()
         return self._reason is not None
 
@@ -139,7 +139,7 @@ class Gang:
             self._poll.register(task.pipe, select.POLLIN)
 
     def _fail(self, reason: str, message: dict[str, object] | None) -> None:
-        """Over before it ran."""
+        """End the attempt before it ran."""
         self._end(reason, message, 0.0)
 
     # -- middle
@@ -181,13 +181,13 @@ class Gang:
         self._write(sync=False)
 
     def _reap_strangers(self) -> None:
-        """Orphans that fell to us; a task's own end is left for `_reap`."""
-        ours = {task.pid for task in self._tasks}
+        """Reap orphans that became children of the supervisor; `_reap` collects the tasks themselves."""
+        task_pids = {task.pid for task in self._tasks}
         with contextlib.suppress(ChildProcessError):
-            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if found.si_pid in ours:
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in task_pids:
                     return
-                os.waitpid(found.si_pid, 0)
+                os.waitpid(ended.si_pid, 0)
 
     def _look_for_stop(self) -> None:
         stop = files.read_json(self._folder, files.STOP)
@@ -236,7 +236,7 @@ class Gang:
     # -- end
 
     def _end(self, reason: str, message: dict[str, object] | None, grace_s: float) -> None:
-        """From now on everything is being ended; a limit that is broken meanwhile takes over as the reason."""
+        """Begin to end all tasks. If one exceeds a memory or disk limit meanwhile, that becomes the reason."""
         if self._reason is not None and reason not in ("memory_limit", "disk_limit"):
             return
         if self._reason is None or self._reason == "exited":
@@ -246,7 +246,7 @@ class Gang:
         self._kill_at_s = kill_at_s if self._kill_at_s is None else min(self._kill_at_s, kill_at_s)
 
     def _press_on(self) -> None:
-        """SIGTERM to every process that has not had it, SIGKILL to all once the grace is over."""
+        """Send SIGTERM to each process that has not received it, and SIGKILL to all once the grace is over."""
         now_s = time.monotonic()
         if self._kill_at_s is None or now_s < self._next_press_s:
             return
@@ -267,7 +267,7 @@ class Gang:
             self._termination.tell(members + [item for item in self._leftovers() if item.pid not in known])
 
     def kill_everything(self) -> None:
-        """When this program itself fails: nothing may outlive it."""
+        """Kill all processes of the attempt because the supervisor itself fails."""
         for task in self._tasks:
             with contextlib.suppress(OSError):
                 task.kill(task.members())
@@ -294,7 +294,7 @@ class Gang:
                 task.group.remove()
 
     def _end_strangers(self) -> None:
-        """Whatever of the job is left outside its own process tree (no namespace of processes: weaker walls)."""
+        """Kill the job's remaining processes, which without a process namespace may be outside its process tree."""
         for _ in range(100):
             self._reap_strangers()
             left = self._leftovers()
@@ -305,7 +305,7 @@ class Gang:
             time.sleep(0.01)
 
     def _leftovers(self) -> list[usage.Process]:
-        """Processes of the job, in or outside the process trees of its tasks; one may be named twice."""
+        """Return the job's processes inside and outside the process trees of its tasks, some perhaps twice."""
         left = [] if self._is_childless() else self._descendants()
         for task in self._tasks:
             if task.group is not None:
@@ -313,7 +313,10 @@ class Gang:
         return left
 
     def _is_childless(self) -> bool:
-        """Then nothing of ours is left further down either: orphans fall to us. Far cheaper than a walk over /proc."""
+        """Whether the supervisor has no child processes, which is much cheaper to check than a walk over /proc.
+
+        It then has no descendants either, because orphans become its children.
+        """
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -324,7 +327,7 @@ class Gang:
         return [item for item in usage.tree(os.getpid(), usage.processes()) if item.pid != os.getpid()]
 
     def _judge(self) -> None:
-        """What the attempt ended of, once everything is known."""
+        """Set the final end reason and message of the attempt."""
         if self._watch.disk_over is not None and self._reason in (None, "exited"):
             self._reason, self._message = "disk_limit", self._watch.disk_over
         if self._reason in (None, "exited"):
@@ -344,7 +347,7 @@ class Gang:
         }
 
     def _exit_code(self) -> int | None:
-        """Of the first task that failed; 0 when all ended well, None when some never ran."""
+        """Return the exit code of the first task that failed; 0 if all succeeded, None if a task never ran."""
         codes = [task.exit_code() for task in sorted(self._tasks, key=lambda item: item.ended_us or 0)]
         failed = [code for code in codes if code]
         return failed[0] if failed else 0 if codes and None not in codes else None
@@ -363,7 +366,7 @@ class Gang:
             files.sync_folder(self._folder)
 
     def _write_for_good(self) -> None:
-        """The end must be written, however full the disk is."""
+        """Write the last state; on a full disk retry until it succeeds."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self._folder}/{files.BALLAST}")
         while True:

@@ -1,4 +1,4 @@
-"""What happens in a task's process between fork and exec: who it is, what it may use, where it may go."""
+"""Restrictions on a task's process between fork and exec: user, resource limits, sandbox."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 NICE = 5
 OOM_SCORE = 600
-"""When the whole machine runs out of memory, jobs go before what watches them."""
+"""Value of oom_score_adj: if the whole machine runs out of memory, the kernel kills jobs before their supervisors."""
 
 
 def enter(plan: dict[str, Any], task: dict[str, Any], supervisor_pid: int) -> None:
-    """Everything but the exec. Raises OSError."""
+    """Apply all restrictions of a task to the calling process. Raises OSError."""
     os.setsid()
     os.umask(0o022)
     os.nice(NICE)
@@ -29,7 +29,7 @@ def enter(plan: dict[str, Any], task: dict[str, Any], supervisor_pid: int) -> No
     user = plan["user"]
     for name, value in task["rlimits"].items():
         if name == "pids":
-            alone = plan.get("user_namespace")  # the kernel counts within it
+            alone = plan.get("user_namespace")  # the kernel counts processes per user namespace
             others = 0 if alone else _processes_of(os.getuid() if user is None else user["uid"])
             _limit(resource.RLIMIT_NPROC, value + others)
         else:
@@ -48,7 +48,7 @@ def enter(plan: dict[str, Any], task: dict[str, Any], supervisor_pid: int) -> No
 
 
 def _processes_of(uid: int) -> int:
-    """How many threads and processes a user has: the kernel counts all of them against the limit of each."""
+    """Return the number of a user's threads, all of which the kernel counts against RLIMIT_NPROC."""
     count = 0
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -66,7 +66,7 @@ def _limit(which: int, value: int) -> None:
 
 
 def _confine(plan: dict[str, Any], task: dict[str, Any]) -> None:
-    """The walls that need no bubblewrap."""
+    """Apply the isolation that does not need bubblewrap: capabilities, Landlock, seccomp."""
     os.chdir(plan["work"])
     linux.drop_capabilities() if os.geteuid() == 0 else None
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
@@ -84,7 +84,7 @@ def _confine(plan: dict[str, Any], task: dict[str, Any]) -> None:
 
 
 def execute(command: list[bytes], variables: dict[bytes, bytes]) -> NoReturn:
-    """Become the command, found on its own PATH. Raises OSError."""
+    """Replace the process with the command, searched on the PATH of `variables`. Raises OSError."""
     if b"/" in command[0]:
         os.execve(command[0], command, variables)
     failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))

@@ -1,4 +1,4 @@
-"""Landlock: file, network and signal limits a process puts on itself, where bubblewrap cannot run."""
+"""Landlock: restrictions on files, network and signals that a process sets for itself, if bubblewrap cannot run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import linux
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
 RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many of the file rights, from bit 0 on, an ABI knows; 16 from ABI 5 on."""
+"""Landlock ABI → number of file rights that it knows, from bit 0 on; 16 from ABI 5 on."""
 READ = EXECUTE | READ_FILE | READ_DIR
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 BIND_TCP, CONNECT_TCP = 1, 2
@@ -20,12 +20,12 @@ SCOPE_ABSTRACT_UNIX, SCOPE_SIGNAL = 1, 2
 
 
 def file_rights(abi: int) -> int:
-    """Every file right the kernel can withhold."""
+    """Return all file rights that the kernel's Landlock ABI can restrict, as a bit mask."""
     return (1 << RIGHTS_BY_ABI.get(abi, 16)) - 1
 
 
 def ruleset_attributes(abi: int, *, restrict_tcp: bool) -> bytes:
-    """struct landlock_ruleset_attr, as long as this kernel knows it."""
+    """Return a struct landlock_ruleset_attr with the length that this ABI knows."""
     net = BIND_TCP | CONNECT_TCP if restrict_tcp else 0
     scope = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL
     length = 8 if abi < 4 else 16 if abi < 6 else 24
@@ -35,9 +35,10 @@ def ruleset_attributes(abi: int, *, restrict_tcp: bool) -> bytes:
 def restrict(
     abi: int, read: list[str], write: list[str], *, unlisted: list[str], tcp_ports: list[int] | None
 ) -> None:
-    """Keep this process and its children to these paths (missing ones are left out); needs no_new_privs.
+    """Restrict this process and its children to the given paths; requires no_new_privs. Missing paths are skipped.
 
-    `unlisted`: folders whose files may be read and written by those who know their names. `tcp_ports`: the only ports that may be bound and connected to; None leaves the network alone. Raises OSError.
+    `unlisted`: folders whose files can be read and written by name but not listed. `tcp_ports`: the only ports that may be
+    bound and connected to; None does not restrict the network. Raises OSError.
     """
     restrict_tcp = tcp_ports is not None and abi >= 4
     attributes = ctypes.create_string_buffer(ruleset_attributes(abi, restrict_tcp=restrict_tcp))

@@ -1,4 +1,4 @@
-"""From the plan to programs that can be executed: files put in place, walls put up, arguments made."""
+"""Preparation of an attempt's tasks from the plan: stage files, set up namespaces, build command lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Failed(Exception):
-    """The attempt is over before it ran."""
+    """Raised if the attempt ends before it ran, with an end reason and a message."""
 
     def __init__(self, reason: str, message: dict[str, object] | None) -> None:
         self.reason, self.message = reason, message
@@ -23,7 +23,7 @@ class Failed(Exception):
 
 
 class Launcher:
-    """What all tasks of an attempt share before they start."""
+    """Preparation that all tasks of an attempt share."""
 
     Failed = Failed
 
@@ -32,7 +32,7 @@ class Launcher:
         self._reachable: dict[str, str] = {}
 
     def stage(self, interrupted: Callable[[], bool]) -> None:
-        """Hand the folders to their user and put the stages in place, unless `interrupted`. Raises Failed, OSError."""
+        """Give the folders to the tenant's user and copy the stages, unless `interrupted`. Raises Failed, OSError."""
         user = self._plan["user"]
         owner = (user["uid"], user["gid"]) if user is not None else None
         if owner is not None:
@@ -61,7 +61,7 @@ class Launcher:
             stager.close()
 
     def open_walls(self) -> None:
-        """Namespaces of the attempt as a whole. Raises OSError."""
+        """Set up the namespaces and filters that all tasks of the attempt share. Raises OSError."""
         if self._plan["own_network"]:
             self._plan["user_namespace"] = linux.own_network()
         if self._plan["shared_memory_bytes"]:
@@ -78,7 +78,7 @@ class Launcher:
             self._reachable = bind_reachable(list(dict.fromkeys(paths)), [self._folder])
 
     def _keep_memory_apart(self) -> None:
-        """Landlock knows no memory: without this, what jobs leave in it is there for every other tenant's. Raises OSError."""
+        """Create a private /dev/shm and IPC namespace, which Landlock does not restrict. Raises OSError."""
         from .sources import own_memory
 
         size_bytes = sum(task["limits"]["memory_bytes"] for task in self._plan["tasks"])
@@ -86,7 +86,7 @@ class Launcher:
         self._plan["user_namespace"] = alone or self._plan.get("user_namespace", False)
 
     def _share_memory(self, path: str) -> None:
-        """One /dev/shm for all tasks of the attempt; on disk, counted as such, where no memory can be mounted."""
+        """Create one /dev/shm for all tasks; if no tmpfs can be mounted, it is on disk and counts as disk use."""
         from .sources import share_memory
 
         os.mkdir(path, 0o700)
@@ -98,7 +98,7 @@ class Launcher:
             self._plan["shared_on_disk"] = True
 
     def program(self, task: dict[str, Any]) -> tuple[list[bytes], dict[bytes, bytes], list[int]]:
-        """The command to execute, its environment, and the handles it inherits."""
+        """Return the command to execute, its environment and the descriptors that it inherits."""
         command = [encode(part) for part in self._plan["command"]]
         variables = {encode(name): encode(value) for name, value in task["variables"].items()}
         if self._plan["sandbox"] != "bubblewrap":
@@ -113,7 +113,7 @@ class Launcher:
             arguments += [b"--seccomp", str(program).encode()]
         options = memory_file(b"".join(item + b"\0" for item in arguments))
         keep.append(options)
-        # the variables travel with the options: on a command line every user of the host could read them
+        # The variables are passed with the options in a memory file: every user of the host can read command lines.
         bwrap = [encode(self._plan["bwrap"]), b"--args", str(options).encode(), b"--", *command]
         return bwrap, {b"PATH": b"/usr/local/bin:/usr/bin:/bin"}, keep
 
@@ -125,12 +125,12 @@ class Launcher:
 
 
 def encode(value: str) -> bytes:
-    """As it goes to the kernel."""
+    """Encode a string for system calls."""
     return value.encode("utf-8", "surrogateescape")
 
 
 def memory_file(data: bytes) -> int:
-    """A handle from which `data` can be read once."""
+    """Return a descriptor from which `data` can be read once."""
     handle = os.memfd_create("pearl", os.MFD_CLOEXEC)
     while data:
         data = data[os.write(handle, data) :]

@@ -1,4 +1,4 @@
-"""System calls Python has no name for: namespaces, mounts, seccomp, Landlock, signals to children of a dead parent."""
+"""Linux system calls that Python lacks: namespaces, mounts, seccomp, Landlock, prctl."""
 
 from __future__ import annotations
 
@@ -38,32 +38,35 @@ def _call(function: Any, *arguments: Any) -> int:
 
 
 def syscall(number: int, *arguments: Any) -> int:
-    """Raises OSError."""
+    """Make a system call by its number and return its result. Raises OSError."""
     wide = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
     return _call(_libc.syscall, ctypes.c_long(number), *wide)
 
 
 def prctl(option: int, first: Any = 0, second: Any = 0) -> None:
-    """Raises OSError."""
+    """Call prctl(2). Raises OSError."""
     zero = ctypes.c_ulong(0)
     arguments = [ctypes.c_ulong(item) if isinstance(item, int) else item for item in (first, second)]
     _call(_libc.prctl, ctypes.c_int(option), *arguments, zero, zero)
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones. Raises OSError."""
+    """Move this process into new namespaces (CLONE_ flags). Raises OSError."""
     _call(_libc.unshare, ctypes.c_int(flags))
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    """Raises OSError."""
+    """Mount a file system. Raises OSError."""
     encoded = [item.encode() if item is not None else None for item in (source, target, kind)]
     data = options.encode() if options else None
     _call(_libc.mount, *encoded, ctypes.c_ulong(flags), data)
 
 
 def user_namespace(flags: int) -> None:
-    """Namespaces of our own (CLONE_ flags) without the right to make them, in which we stay who we are. Raises OSError."""
+    """Create namespaces (CLONE_ flags) inside a new user namespace that keeps our user and group id. Raises OSError.
+
+    This needs no privilege.
+    """
     uid, gid = os.getuid(), os.getgid()
     unshare(CLONE_NEWUSER | flags)
     maps = (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"))
@@ -73,9 +76,9 @@ def user_namespace(flags: int) -> None:
 
 
 def own_network() -> bool:
-    """A network of our own in which only loopback is up, for this process and all it starts from now on.
+    """Create a network namespace in which only loopback is up, for this process and its future children.
 
-    Without the right to make one directly, a user namespace in which we stay who we are gives it: True then.
+    Without the privilege it is created inside a user namespace that keeps our user id; the result is then True.
     Raises OSError.
     """
     alone = False
@@ -92,14 +95,14 @@ def own_network() -> bool:
 
 
 def set_seccomp(program: bytes) -> None:
-    """Install a BPF program for good; needs no_new_privs or CAP_SYS_ADMIN. Raises OSError."""
+    """Install a seccomp filter, which cannot be removed; requires no_new_privs or CAP_SYS_ADMIN. Raises OSError."""
     code = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.create_string_buffer(head, len(head)))
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, also for programs executed later. Raises OSError."""
+    """Drop all capabilities of this process and of programs that it executes later. Raises OSError."""
     for capability in range(LAST_CAPABILITY + 1):
         try:
             prctl(PR_CAPBSET_DROP, capability)
@@ -110,7 +113,7 @@ def drop_capabilities() -> None:
 
 
 def landlock_abi() -> int:
-    """The version of Landlock the kernel has switched on; 0: none."""
+    """Return the Landlock ABI version of the kernel; 0: Landlock is not available."""
     try:
         return syscall(LANDLOCK_CREATE, None, 0, 1)
     except OSError:

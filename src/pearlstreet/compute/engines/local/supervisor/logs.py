@@ -1,7 +1,7 @@
-"""A task's log on disk: the head is kept, the tail is kept, the middle of a flood is dropped and counted.
+"""A task's log on disk: beginning and end are kept; the middle of a log beyond the size limit is dropped and counted.
 
-Files are named `RANK-OFFSET.log`, where OFFSET is how many bytes the task had written before the file's first. A gap
-between two files is what was dropped.
+Files are named `RANK-OFFSET.log`, where OFFSET is the position of the file's first byte in the task's output. A gap
+between two files means dropped bytes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import os
 from .files import FULL
 
 SEGMENTS = 8
-"""The kept tail is at least (SEGMENTS - 1) / SEGMENTS of half the limit."""
+"""Number of files that hold the end of the log; at least (SEGMENTS - 1) / SEGMENTS of half the limit is kept."""
 LEAST_SEGMENT_BYTES = 4096
 PIECE_BYTES = 1024
 LEAST_SECRET_BYTES = 4
-"""Shorter values are no secrets, and blanking them would spoil the log."""
+"""Shortest secret that is redacted; redacting shorter values would make the log unreadable."""
 
 
 def segment_name(rank: int, offset: int) -> str:
-    """`0-00000000000000000000.log`."""
+    """Return the name of a log file, such as `0-00000000000000000000.log`."""
     return f"{rank}-{offset:020d}.log"
 
 
 def list_segments(folder: str, rank: int) -> list[tuple[int, int, str]]:
-    """(offset, size, path) of the kept parts of a log, in order."""
-    found = []
+    """Return (offset, size, path) of the kept parts of a log, in order."""
+    segments = []
     prefix = f"{rank}-"
     try:
         entries = list(os.scandir(folder))
@@ -36,12 +36,12 @@ def list_segments(folder: str, rank: int) -> list[tuple[int, int, str]]:
         if entry.name.startswith(prefix) and entry.name.endswith(".log"):
             with contextlib.suppress(FileNotFoundError):
                 size = entry.stat(follow_symlinks=False).st_size
-                found.append((int(entry.name[len(prefix) : -4]), size, entry.path))
-    return sorted(found)
+                segments.append((int(entry.name[len(prefix) : -4]), size, entry.path))
+    return sorted(segments)
 
 
 class LogWriter:
-    """Appends what a task writes. Never raises for a full disk: what does not fit counts as dropped."""
+    """Writer of a task's log. A full disk raises nothing: bytes that do not fit count as dropped."""
 
     def __init__(self, folder: str, rank: int, limit_bytes: int) -> None:
         self.offset = 0
@@ -49,17 +49,17 @@ class LogWriter:
         self._head_bytes = max(limit_bytes // 2, LEAST_SEGMENT_BYTES)
         self._segment_bytes = max(limit_bytes // 2 // SEGMENTS, LEAST_SEGMENT_BYTES)
         self._handle: int | None = None
-        self._room = 0
+        self._free_bytes = 0
         self._tail: list[str] = []
 
     def append(self, data: bytes) -> None:
-        """Write `data` behind what is there."""
+        """Append `data` to the log."""
         view = memoryview(data)
         while view:
             try:
                 if self._handle is None:
                     self._open()
-                written = os.write(self._handle or 0, view[: self._room])
+                written = os.write(self._handle or 0, view[: self._free_bytes])
             except OSError as error:
                 if error.errno not in FULL:
                     raise
@@ -68,8 +68,8 @@ class LogWriter:
                 return
             view = view[written:]
             self.offset += written
-            self._room -= written
-            if self._room <= 0:
+            self._free_bytes -= written
+            if self._free_bytes <= 0:
                 self._close()
 
     def _open(self) -> None:
@@ -77,9 +77,9 @@ class LogWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._handle = os.open(path, flags, 0o600)
         if self.offset < self._head_bytes:
-            self._room = self._head_bytes - self.offset
+            self._free_bytes = self._head_bytes - self.offset
             return
-        self._room = self._segment_bytes
+        self._free_bytes = self._segment_bytes
         self._tail.append(path)
         while len(self._tail) > SEGMENTS:
             with contextlib.suppress(FileNotFoundError):
@@ -91,7 +91,7 @@ class LogWriter:
             self._handle = None
 
     def finish(self) -> None:
-        """Put the last bytes on disk for good."""
+        """Sync the last bytes to disk and close the log."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
                 os.fsync(self._handle)
@@ -99,7 +99,7 @@ class LogWriter:
 
 
 def pieces_of(secrets: list[bytes]) -> set[bytes]:
-    """What to look for: every line of every secret, long lines in parts, so that the search stays cheap."""
+    """Return the byte strings to redact: every line of every secret, long lines in parts so that search stays cheap."""
     pieces: set[bytes] = set()
     for secret in secrets:
         for line in secret.splitlines():
@@ -109,14 +109,14 @@ def pieces_of(secrets: list[bytes]) -> set[bytes]:
 
 
 class Redactor:
-    """Blanks secret values in a stream with as many asterisks, so that offsets stay true."""
+    """Redaction of secrets in a stream, by as many asterisks, so that offsets do not change."""
 
     def __init__(self, secrets: list[bytes]) -> None:
         self._pieces = sorted(pieces_of(secrets), key=len, reverse=True)
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What may be written now; the beginning of a possible secret at the very end is held back."""
+        """Return the redacted bytes that may be written now; a possible beginning of a secret at the end is held back."""
         if not self._pieces:
             return data
         data = self._held + data
@@ -128,7 +128,7 @@ class Redactor:
 
     @staticmethod
     def _begun(data: bytes, piece: bytes) -> int:
-        """How many of the last bytes may be the beginning of `piece`."""
+        """Return the number of bytes at the end of `data` that may be the beginning of `piece`."""
         tail = data[-(len(piece) - 1) :]
         place = tail.find(piece[:1])
         while place >= 0:
@@ -138,6 +138,6 @@ class Redactor:
         return 0
 
     def rest(self) -> bytes:
-        """What was held back, at the end of the stream."""
+        """Return the bytes held back, at the end of the stream."""
         held, self._held = self._held, b""
         return held

@@ -1,4 +1,4 @@
-"""From the order on disk to the last state on disk, whatever becomes of the server meanwhile."""
+"""Main function of a supervisor: runs the attempt in a folder to its end, independent of the server."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ LOCK_WAIT_S = 5.0
 
 
 def main(folder: str, ack: int) -> None:
-    """Supervise the attempt in `folder`; a byte on `ack` says that it is ours, a second one that it runs or is over."""
+    """Supervise the attempt in `folder` until its end.
+
+    The first byte written to `ack` means that this supervisor has taken over; the second, that the tasks run or have ended.
+    """
     os.set_inheritable(ack, False)
     os.chdir("/")
     os.umask(0o077)
     lock = files.hold_lock(f"{folder}/{files.LOCK}", LOCK_WAIT_S)
     if lock is None:
-        return  # another one watches it
+        return  # another supervisor has the attempt
     try:
-        # not synced: after a power cut the machine's boot id is another one, and nothing of the order is begun
+        # Not synced: after a power failure the boot id has changed, and the engine does not start the order again.
         files.write_json(folder, files.LAUNCHED, files.identity(), fresh=True, sync=False)
     except FileExistsError:
-        return  # one before us began and died: never a second time
+        return  # an earlier supervisor started the attempt and died; it must not start twice
     with contextlib.suppress(OSError):
         os.write(ack, b"L")
     order = files.read_json(folder, files.ORDER)
@@ -43,12 +46,12 @@ def main(folder: str, ack: int) -> None:
         gang.run(lambda: _acknowledge(ack))
     except BaseException:
         gang.kill_everything()
-        raise  # into supervisor.log; the engine finds the lock free and the end missing
+        raise  # the traceback goes to supervisor.log; the engine sees the free lock and the missing end
     _acknowledge(ack)
 
 
 def _leave_service(groups: list[str]) -> None:
-    """A service manager ends what is in the server's group when the server restarts: so be elsewhere."""
+    """Move to other control groups: a service manager kills the server's group when it restarts the server."""
     for parent in groups:
         folder = f"{parent}/supervisors"
         with contextlib.suppress(OSError):
@@ -65,7 +68,10 @@ def _acknowledge(ack: int) -> None:
 
 
 def _catch_signals() -> dict[str, Any]:
-    """SIGUSR1: look at the stop file. SIGTERM: the machine goes down. `handle` becomes readable for either."""
+    """Install signal handlers and return their state; its `handle` becomes readable after each signal.
+
+    SIGUSR1 means that there is a stop file; SIGTERM means that the machine shuts down.
+    """
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     wake: dict[str, Any] = {"handle": read, "shutdown": False}
 

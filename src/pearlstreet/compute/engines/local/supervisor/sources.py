@@ -1,9 +1,7 @@
-"""Mounts the supervisor makes for its tasks, in a mount namespace of its own: nothing of them is seen outside.
+"""Mounts that the supervisor makes for its tasks in a mount namespace of its own, invisible outside.
 
-Memory that the tasks of a gang share. And the host's folders, reachable for bubblewrap once it has given up root.
-
-The attempt's folder and often the interpreter lie beneath folders only root may enter: the supervisor binds each of them to
-a short path everybody may enter.
+They are the shared memory of a gang's tasks, and host folders for bubblewrap after it has dropped root: the attempt's folder
+and often the interpreter are beneath folders that only root may enter, so each is bind-mounted at a path that all may enter.
 """
 
 from __future__ import annotations
@@ -21,14 +19,14 @@ PLACES = ("/mnt", "/media", "/srv", "/opt", "/tmp")  # noqa: S108  # hidden from
 
 
 def paths_in(arguments: list[Any]) -> list[str]:
-    """The host paths among bubblewrap's arguments, each once."""
+    """Return the host paths in bubblewrap's arguments, each once."""
     return list(dict.fromkeys(item["path"] for item in arguments if isinstance(item, dict)))
 
 
 def share_memory(path: str, size_bytes: int) -> bool:
-    """A file system in memory at `path`. It goes with the last process that sees it, however that ends.
+    """Mount a tmpfs at `path`, which disappears with the last process of its mount namespace.
 
-    True: a user namespace of our own was needed. Raises OSError.
+    Return whether a new user namespace was needed. Raises OSError.
     """
     alone = False
     try:
@@ -43,7 +41,7 @@ def share_memory(path: str, size_bytes: int) -> bool:
 
 
 def own_memory(size_bytes: int) -> bool:
-    """A /dev/shm, and System V memory and queues, of our own. True: a user namespace of our own was needed. Raises OSError."""
+    """Create a private /dev/shm and IPC namespace. Return whether a new user namespace was needed. Raises OSError."""
     alone = False
     try:
         linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
@@ -57,10 +55,10 @@ def own_memory(size_bytes: int) -> bool:
 
 
 def bind_reachable(paths: list[str], keep: list[str]) -> dict[str, str]:
-    """A reachable path for each of `paths`. `keep`: folders that must stay visible. Raises OSError."""
+    """Return a path that every user may enter for each of `paths`. `keep`: folders to keep visible. Raises OSError."""
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
-    # opened here: a mount of another namespace cannot be bound; and before anything is hidden
+    # Open the paths in the new namespace, because mounts of another cannot be bound, and before a tmpfs hides any.
     handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths}
     place = next(
         item

@@ -1,4 +1,4 @@
-"""Puts files, folders and archives into the work folder. No link is ever followed, nothing lands outside."""
+"""Copies files, folders and archives into the work folder. It follows no links and writes nothing outside."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class StageError(Exception):
-    """A stage that cannot be put in place. Its argument is the message."""
+    """Raised if a stage cannot be copied; its argument is the message."""
 
 
 class Interrupted(Exception):
-    """The attempt was stopped while its files were being put in place."""
+    """Raised if the attempt is stopped during staging."""
 
 
 class Stager:
-    """Writes beneath one folder, by handles of folders opened without following links."""
+    """Writer of files beneath one folder, through folder descriptors opened without following links."""
 
     def __init__(
         self, work: str, owner: tuple[int, int] | None, budget_bytes: int, interrupted: Callable[[], bool]
@@ -37,11 +37,11 @@ class Stager:
         self._interrupted = interrupted
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         os.close(self._root)
 
     def put(self, stage: dict[str, Any]) -> None:
-        """One stage of the order. Raises StageError for what its sender must change, OSError for a broken disk."""
+        """Copy one stage of the order. Raises StageError if the order is at fault, OSError if the disk is."""
         source, parts = stage["source"], split(stage["target"])
         if stage["kind"] == "archive":
             self._put_archive(source, parts)
@@ -50,14 +50,14 @@ class Stager:
         else:
             handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
             with open(handle, "rb") as file:
-                found = os.fstat(handle)
-                if not stat.S_ISREG(found.st_mode):
+                stats = os.fstat(handle)
+                if not stat.S_ISREG(stats.st_mode):
                     raise StageError(text("{path} is not an ordinary file", path=stage["target"]))
-                self._put_file(parts, file, found.st_mode)
+                self._put_file(parts, file, stats.st_mode)
 
     @contextlib.contextmanager
     def _folder(self, parts: list[str]) -> Iterator[int]:
-        """A handle of the folder `parts` beneath the root, made where missing."""
+        """Open the folder `parts` beneath the root and create missing folders."""
         handle = os.dup(self._root)
         try:
             for part in parts:
@@ -102,7 +102,7 @@ class Stager:
                     out.write(piece)
 
     def _clear(self, parts: list[str], folder: int) -> None:
-        """Later stages win over earlier ones, except where a file would replace a folder."""
+        """Delete the file of an earlier stage at `parts`; a file must not replace a folder (StageError)."""
         try:
             os.unlink(parts[-1], dir_fd=folder)
         except FileNotFoundError:
@@ -127,8 +127,8 @@ class Stager:
 
     def _copy_entries(self, folder: int, parts: list[str]) -> None:
         with os.scandir(folder) as entries:
-            found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
-        for name, mode in found:
+            content = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
+        for name, mode in content:
             place = [*parts, name]
             if stat.S_ISLNK(mode):
                 self._put_link(place, os.readlink(name, dir_fd=folder))
@@ -147,7 +147,7 @@ class Stager:
                     self._put_file(place, file, mode)
 
     def _put_archive(self, source: str, parts: list[str]) -> None:
-        import tarfile  # costs as much as the rest of this program: only for those who need it
+        import tarfile  # importing it takes as long as the rest of the supervisor, so only if there is an archive
 
         with self._folder(parts):
             pass
@@ -158,7 +158,9 @@ class Stager:
                     self._put_member(archive, member, parts)
         except (StageError, Interrupted):
             raise
-        except Exception as error:  # every packing brings errors of its own: gzip's is even an OSError
+        except (
+            Exception
+        ) as error:  # each compression has its own exceptions; gzip's is an OSError without errno
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise StageError(
@@ -191,9 +193,9 @@ class Stager:
 
 
 def split(path: str, *, climb: bool = False) -> list[str]:
-    """The parts of a relative path that stays inside. `climb`: `..` may be used as long as it stays inside.
+    """Return the parts of a relative path that stays inside its folder. `climb`: allow `..` within it.
 
-    Raises StageError.
+    Raises StageError if the path leads outside.
     """
     parts: list[str] = []
     for part in path.split("/"):

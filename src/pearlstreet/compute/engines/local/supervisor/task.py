@@ -1,4 +1,4 @@
-"""One task: its process, its pipe, its control group."""
+"""One task of an attempt: its process, output pipe and control group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPORT_BYTES = 64
 
 
 class Task:
-    """A member of the gang, from fork to reaped."""
+    """One task of the gang, from before its fork until its exit status is collected."""
 
     def __init__(self, plan: dict[str, Any], task: dict[str, Any], folder: str) -> None:
         self.rank: int = task["rank"]
@@ -40,7 +40,7 @@ class Task:
         self.out_of_memory = False
         self.too_many = False
         self.is_held = False
-        """Whether the outer process of its bubblewrap is stopped, so that the sandbox lasts as long as what runs in it."""
+        """Whether bubblewrap's outer process is stopped (SIGSTOP), which keeps the sandbox until its last process ends."""
         self.log = LogWriter(f"{folder}/logs", self.rank, plan["log_bytes"])
         self.redactor = Redactor([secret.encode("utf-8", "surrogateescape") for secret in plan["secrets"]])
         self.user_metrics = usage.UserMetrics(f"{folder}/user-metrics/{self.rank}.jsonl")
@@ -49,7 +49,7 @@ class Task:
         self._last_cpu: tuple[float, float] | None = None
 
     def prepare(self) -> None:
-        """Make its control group and give it its files. Raises OSError."""
+        """Create the task's control group and give its user the metrics file. Raises OSError."""
         user = self.plan["user"]
         if user is not None:
             self.user_metrics.own(user["uid"], user["gid"])
@@ -58,7 +58,7 @@ class Task:
             self.group.create(memory_bytes=limits["memory_bytes"], cpus=limits["cpus"], pids=limits["pids"])
 
     def spawn(self, command: list[bytes], variables: dict[bytes, bytes], keep: list[int]) -> None:
-        """Fork and exec; `keep`: handles the new program inherits. `failed_errno` is set when it could not be executed."""
+        """Start the command; set `failed_errno` if it cannot be executed. `keep`: descriptors that it inherits."""
         import fcntl
 
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
@@ -102,14 +102,14 @@ class Task:
             jail.execute(command, variables)
         except OSError as error:
             os.write(report, str(error.errno or 0).encode())
-        except BaseException as error:  # noqa: BLE001  # nothing may run on in a copy of the supervisor
+        except BaseException as error:  # noqa: BLE001  # the forked copy of the supervisor must not continue
             os.write(2, f"The task could not be prepared: {error!r}\n".encode())
             os.write(report, b"0")
         finally:
             os._exit(127)
 
     def drain(self, most_bytes: int) -> bool:
-        """Move output from the pipe to the log. False at its end."""
+        """Move output from the pipe to the log. Return False at the end of the pipe."""
         while most_bytes > 0 and self.pipe is not None:
             try:
                 data = os.read(self.pipe, 1 << 16)
@@ -123,7 +123,7 @@ class Task:
         return self.pipe is not None
 
     def close_pipe(self) -> None:
-        """Nothing more is read from it."""
+        """Close the output pipe and finish the log."""
         if self.pipe is not None:
             os.close(self.pipe)
             self.pipe = None
@@ -131,7 +131,7 @@ class Task:
             self.log.finish()
 
     def members(self, everything: list[usage.Process] | None = None) -> list[usage.Process]:
-        """Its living processes."""
+        """Return the task's living processes."""
         if self.pid is None:
             return []
         if self.group is not None:
@@ -139,10 +139,10 @@ class Task:
         return usage.tree(self.pid, everything if everything is not None else usage.processes())
 
     def hold_sandbox(self, members: list[usage.Process]) -> None:
-        """Keep the sandbox until its last process has ended: bubblewrap takes it down as soon as the command has.
+        """Keep the sandbox until its last process has ended; bubblewrap removes it as soon as the command ends.
 
-        Its outer process is stopped and thereby does not see the command's end; the inner one, which is process 1 of the
-        sandbox, waits for all. Called again until the sandbox is empty, which lets bubblewrap report the command's end.
+        SIGSTOP keeps bubblewrap's outer process from noticing the command's end, while the inner one, process 1 of the
+        sandbox, waits for all processes. Called until the sandbox is empty; then bubblewrap reports the command's end.
         """
         if self.plan["sandbox"] != "bubblewrap" or self.pidfd is None:
             return
@@ -154,7 +154,7 @@ class Task:
         self.is_held = not is_empty
 
     def kill(self, members: list[usage.Process]) -> None:
-        """SIGKILL to all of it."""
+        """Send SIGKILL to all processes of the task."""
         if self.group is not None:
             self.group.kill()
         if self.pidfd is not None and self.status is None:
@@ -165,7 +165,7 @@ class Task:
                 os.kill(process.pid, signal.SIGKILL)
 
     def measure(self, members: list[usage.Process], now_s: float) -> dict[str, float]:
-        """Its use since the last call, kept as peaks too."""
+        """Return CPU percent since the last call and memory in GiB, and update peaks and limit flags."""
         if self.group is not None:
             cpu_s, self.memory_bytes = self.group.cpu_s(), self.group.memory_bytes()
             self.out_of_memory = self.out_of_memory or self.group.oom_kills() > 0
@@ -173,7 +173,9 @@ class Task:
             cpu_s = sum(process.cpu_s for process in members)
             self.memory_bytes = sum(process.rss_bytes for process in members)
             limit = self.order["limits"]["memory_bytes"]
-            if self.memory_bytes > limit:  # what processes share counts once, but is dear to find out
+            if (
+                self.memory_bytes > limit
+            ):  # count shared pages once; reading them is slow, so only near the limit
                 self.memory_bytes = sum(usage.proportional_bytes(process) for process in members)
             self.out_of_memory = self.out_of_memory or self.memory_bytes > limit
             self.too_many = len(members) > self.order["limits"]["pids"]
@@ -186,7 +188,7 @@ class Task:
         return {"cpu_percent": round(percent, 1), "memory_gib": round(self.memory_bytes / 2**30, 4)}
 
     def reap(self, now_us: int) -> None:
-        """Collect its exit status; the process is known to have ended."""
+        """Collect the exit status of the process, which has ended."""
         if self.pid is None:
             return
         _, self.status, used = os.wait4(self.pid, 0)
@@ -203,7 +205,7 @@ class Task:
             self.pidfd = None
 
     def exit_code(self) -> int | None:
-        """As a shell gives it: 128 + N for a program that signal N ended."""
+        """Return the exit code as a shell gives it, 128 + N after signal N; None while the task runs."""
         if self.failed_errno is not None:
             return 127 if self.failed_errno in (2, 20) else 126
         if self.status is None:
@@ -212,7 +214,7 @@ class Task:
         return 128 - code if code < 0 else code
 
     def report(self) -> dict[str, Any]:
-        """Its line in the state file."""
+        """Return the task's entry in the state file."""
         code = self.exit_code()
         number = code - 128 if code is not None and 128 < code <= 128 + signal.NSIG else None
         return {

@@ -1,4 +1,4 @@
-"""SIGTERM for every process of an attempt, each exactly once."""
+"""Sends SIGTERM to every process of an attempt exactly once."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import time
 from . import usage
 
 SANDBOX = "bwrap"
-"""Name of bubblewrap's own processes, which are told nothing: they end with what runs in them."""
+"""Name of bubblewrap's own processes, which get no SIGTERM: they end with the processes of the sandbox."""
 FORK_EXEC_S = 0.1
-"""A process this young may have been between fork and exec when its signal came, where handlers of its parent swallow it."""
+"""Age up to which a process may still be between fork and exec, where its parent's handler would swallow a SIGTERM."""
 
 Identity = tuple[int, int]
-"""Process id and start time: ids are used again."""
+"""Process id and start time in clock ticks; an id alone may be reused."""
 
 
 class Termination:
-    """Remembers which processes of an attempt were told to end.
+    """Record of the processes of an attempt that received SIGTERM.
 
-    What a process starts while it answers its own SIGTERM (a copy of a checkpoint, say) is left to it.
+    A process that a SIGTERM handler starts, such as a copy of a checkpoint, gets none: its parent is responsible for it.
     """
 
     def __init__(self) -> None:
         self._told: dict[Identity, str] = {}
-        """Name of the program that was told."""
+        """Process → name of its program when it received SIGTERM."""
         self._handling: set[int] = set()
-        """Processes with a handler for SIGTERM."""
+        """Ids of processes with a handler for SIGTERM."""
         self._began_ticks: int | None = None
 
     def tell(self, members: list[usage.Process]) -> None:
-        """Send SIGTERM to those of `members` that have not had it, parents before children.
+        """Send SIGTERM to the processes of `members` that have not received it, parents before children.
 
-        Parents first: a shell whose child ended before it would start its next line.
+        A shell whose child ended first would start the next line of its script.
         """
         first = self._began_ticks is None
         if self._began_ticks is None:

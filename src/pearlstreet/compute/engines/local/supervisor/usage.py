@@ -1,4 +1,4 @@
-"""What an attempt uses: processes of a tree, disk, samples of both, and the figures the job itself reports."""
+"""Resource use of an attempt: its processes, deleted files, the file of samples, and metrics that the job reports."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ USER_VALUES = 64
 METRICS_BYTES = 16 << 20
 SAMPLE_S = 2.0
 SAMPLES_PER_PACE = 1000
-"""After as many samples the pace halves: a long run stays bounded and keeps its beginning."""
+"""Number of samples after which the sampling interval doubles, so that the file of a long run stays bounded."""
 
 
 class Process:
-    """One process as /proc shows it."""
+    """One process, read from /proc."""
 
     __slots__ = ("comm", "cpu_s", "parent", "pid", "rss_bytes", "start_ticks", "state")
 
@@ -38,21 +38,21 @@ class Process:
 
 
 def processes(pids: list[int] | None = None) -> list[Process]:
-    """Those of `pids` that live, or every process there is."""
+    """Return the living processes among `pids`, or all processes of the machine."""
     wanted = pids if pids is not None else [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    found = []
+    living = []
     for pid in wanted:
         try:
             fields = stat_fields(pid)
         except OSError:
             continue
         if fields is not None and fields[1][0] not in "ZX":
-            found.append(Process(pid, *fields))
-    return found
+            living.append(Process(pid, *fields))
+    return living
 
 
 def proportional_bytes(process: Process) -> int:
-    """Memory of a process with shared pages divided among their users; where that is not told, all it holds."""
+    """Return a process's memory with shared pages divided among their users (PSS), or its RSS if PSS is unavailable."""
     try:
         with open(f"/proc/{process.pid}/smaps_rollup") as file:
             for line in file:
@@ -64,21 +64,21 @@ def proportional_bytes(process: Process) -> int:
 
 
 def tree(top: int, everything: list[Process]) -> list[Process]:
-    """`top` and all beneath it."""
+    """Return the process `top` and all its descendants."""
     children: dict[int, list[Process]] = {}
     for process in everything:
         children.setdefault(process.parent, []).append(process)
-    found = [process for process in everything if process.pid == top]
+    processes = [process for process in everything if process.pid == top]
     waiting = [top]
     while waiting:
         for process in children.get(waiting.pop(), ()):
-            found.append(process)
+            processes.append(process)
             waiting.append(process.pid)
-    return found
+    return processes
 
 
 def descends(pid: int, parents: dict[int, int], ancestors: set[int]) -> bool:
-    """Whether one of `ancestors` is above `pid`."""
+    """Whether process `pid` descends from one of `ancestors`."""
     for _ in range(len(parents)):
         pid = parents.get(pid, 0)
         if pid in ancestors:
@@ -87,7 +87,7 @@ def descends(pid: int, parents: dict[int, int], ancestors: set[int]) -> bool:
 
 
 def catches_term(pid: int) -> bool:
-    """Whether a process set a handler for SIGTERM."""
+    """Whether a process has a handler for SIGTERM."""
     try:
         with open(f"/proc/{pid}/status") as file:
             caught = next((line.split()[1] for line in file if line.startswith("SigCgt:")), "0")
@@ -97,7 +97,7 @@ def catches_term(pid: int) -> bool:
 
 
 def deleted_bytes(pids: list[int], device: int) -> int:
-    """Bytes on file system `device` of files that have no name any more but are still open."""
+    """Return the bytes on file system `device` of deleted files that are still open."""
     sizes: dict[int, int] = {}
     for pid in pids:
         try:
@@ -106,23 +106,23 @@ def deleted_bytes(pids: list[int], device: int) -> int:
             continue
         for name in names:
             try:
-                found = os.stat(f"/proc/{pid}/fd/{name}")
+                stats = os.stat(f"/proc/{pid}/fd/{name}")
             except OSError:
                 continue
-            if stat.S_ISREG(found.st_mode) and found.st_nlink == 0 and found.st_dev == device:
-                sizes[found.st_ino] = found.st_blocks * 512
+            if stat.S_ISREG(stats.st_mode) and stats.st_nlink == 0 and stats.st_dev == device:
+                sizes[stats.st_ino] = stats.st_blocks * 512
     return sum(sizes.values())
 
 
 class MetricsFile:
-    """The bounded file of samples, one JSON line each."""
+    """File of samples, one JSON line each, of at most METRICS_BYTES."""
 
     def __init__(self, path: str) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._left_bytes = METRICS_BYTES
 
     def add(self, at_us: int, rank: int, kind: str, values: dict[str, float]) -> None:
-        """Append one sample; beyond the limit, or on a full disk, it is dropped."""
+        """Append one sample; drop it beyond the size limit or on a full disk."""
         line = json.dumps([at_us, rank, kind, values], separators=(",", ":")).encode() + b"\n"
         self._left_bytes -= len(line)
         if self._left_bytes < 0:
@@ -135,7 +135,7 @@ class MetricsFile:
 
 
 class UserMetrics:
-    """Follows the file a job writes its own figures to. The job may write anything at all there."""
+    """Reader of the file to which a job writes its own metrics. The content is not trusted."""
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -143,11 +143,11 @@ class UserMetrics:
         self._rest = b""
 
     def own(self, uid: int, gid: int) -> None:
-        """Let the job write it."""
+        """Give the file to the job's user."""
         os.fchown(self._handle, uid, gid)
 
     def read(self) -> list[dict[str, float]]:
-        """The complete lines since the last call."""
+        """Return the values of each complete line since the last call."""
         data = self._rest + os.read(self._handle, USER_READ_BYTES)
         lines = data.split(b"\n")
         self._rest = lines.pop()
@@ -157,7 +157,7 @@ class UserMetrics:
 
 
 def parse_user_line(line: bytes) -> dict[str, float]:
-    """The finite numbers of a JSON object with plain names; {} for anything else."""
+    """Return the finite numbers with printable names in a JSON object; {} for any other line."""
     if len(line) > USER_LINE_BYTES:
         return {}
     try:
@@ -166,10 +166,10 @@ def parse_user_line(line: bytes) -> dict[str, float]:
         return {}
     if not isinstance(value, dict):
         return {}
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, item in value.items():
         if isinstance(item, bool) or not isinstance(item, int | float) or not name.isprintable():
             continue
-        if 0 < len(name) <= 100 and -1e300 < item < 1e300 and len(found) < USER_VALUES:
-            found[name] = float(item)
-    return found
+        if 0 < len(name) <= 100 and -1e300 < item < 1e300 and len(numbers) < USER_VALUES:
+            numbers[name] = float(item)
+    return numbers

@@ -1,4 +1,4 @@
-"""Looks at what a running attempt uses: samples, the disk limit, the figures the job reports itself."""
+"""Measurement of a running attempt: samples of its use, the disk limit, metrics that the job reports."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .task import Task
 
 LOOK_S = 0.5
 LOOK_UNMETERED_S = 0.1
-"""Without control groups the memory limit is only as sharp as this."""
+"""Interval of measurements without control groups; memory is checked against the limit only this often."""
 DISK_S = 2.0
 DISK_SHARE = 20
-"""Counting files may take one part in so many of the supervisor's time."""
+"""Counting files may take at most 1/DISK_SHARE of the supervisor's time."""
 HOST_FLOOR_BYTES = 256 << 20
-"""Below this much free space on the host, an attempt that still grows is ended."""
+"""Free space on the host below which an attempt that still grows is ended."""
 NEVER_TOO_MUCH = 1 << 62
 USED_SINCE_BYTES = 64 << 20
 SANDBOX_SAYS = re.compile(
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Everything measured about one attempt."""
+    """Measurements of one attempt."""
 
     def __init__(self, folder: str, plan: dict[str, Any], tasks: list[Task], clock: files.WallClock) -> None:
         self._folder, self._plan, self._tasks, self._clock = folder, plan, tasks, clock
@@ -54,11 +54,11 @@ class Watch:
         self._samples = 0
 
     def next_s(self) -> float:
-        """When to look again, monotonic."""
+        """Return the monotonic time of the next measurement."""
         return self._next_look_s
 
     def heartbeat_due(self, every_s: float) -> bool:
-        """Whether to say again that we live."""
+        """Whether the supervisor must update its heartbeat again."""
         now_s = time.monotonic()
         if now_s < self._next_beat_s:
             return False
@@ -66,7 +66,7 @@ class Watch:
         return True
 
     def look(self) -> None:
-        """Measure what is due."""
+        """Take the measurements that are due."""
         now_s = time.monotonic()
         self._next_look_s = now_s + self._look_s
         sample = now_s >= self._next_sample_s
@@ -86,7 +86,7 @@ class Watch:
         self._disk(now_s)
 
     def _glance(self, task: Task) -> dict[str, float]:
-        """Between samples only the kernel's word on memory is asked for."""
+        """Between samples, read only the kernel's count of out-of-memory kills."""
         if task.group is not None and task.group.oom_kills() > 0:
             task.out_of_memory = True
         return {}
@@ -106,11 +106,11 @@ class Watch:
                 self._metrics.add(self._clock.now_us(), task.rank, "user", values)
 
     def _free(self) -> int:
-        found = os.statvfs(self._folder)
-        return found.f_bavail * found.f_frsize
+        stats = os.statvfs(self._folder)
+        return stats.f_bavail * stats.f_frsize
 
     def _disk(self, now_s: float, *, now: bool = False) -> None:
-        """Count when it is time, or at once when the host's free space falls fast."""
+        """Count disk use if it is due or if the host's free space falls fast, and check the limits."""
         limit = self._plan["disk_bytes"]
         free = self._free()
         fell = self._free_bytes - free > max(limit // 10, USED_SINCE_BYTES // 4) or free < HOST_FLOOR_BYTES
@@ -138,11 +138,11 @@ class Watch:
             self.disk_over = text("The disk of the machine is full, and this attempt went on filling it")
 
     def check_disk(self) -> None:
-        """Count now, whenever the next count is due."""
+        """Count disk use now, even if the next count is not due."""
         self._disk(time.monotonic(), now=True)
 
     def _count_folders(self, limit: int) -> tuple[disk.DiskCount, disk.DiskCount]:
-        """Count the attempt's own folders, and what the mounts that it may write hold now."""
+        """Return the counts of the attempt's own folders and of the mounts that it may write."""
         files_max = disk.files_limit(limit)
         walk = disk.DiskWalk(limit, files_max)
         walk.add([f"{self._folder}/outputs"], outputs=True)
@@ -157,7 +157,7 @@ class Watch:
         return walk.count
 
     def last_look(self) -> None:
-        """After the end: the last figures, and whether the disk limit was broken in the last moment."""
+        """Take the last measurements after the attempt's end, including a check of the disk limit."""
         self._user_metrics()
         if any(task.started_us is not None for task in self._tasks):
             self.check_disk()
@@ -170,7 +170,7 @@ class Watch:
                 self._metrics.add(now_us, task.rank, "use", self._with_disk(values))
 
     def sandbox_refusal(self) -> dict[str, object] | None:
-        """What bubblewrap said when it could not even execute the command; None when the command ran."""
+        """Return bubblewrap's error if it could not execute the command; None if the command ran."""
         if self._plan["sandbox"] != "bubblewrap":
             return None
         for task in self._tasks:
@@ -186,7 +186,7 @@ class Watch:
 
 
 def disk_message(named: disk.DiskCount, allocated: int, limit: int) -> dict[str, object]:
-    """Say which output is too large where only apparent sizes are beyond the limit; otherwise that too much was written."""
+    """Return the message for an exceeded disk limit; it names the output whose apparent size alone exceeds the limit."""
     limit_gib = f"{limit / 2**30:.4g}"
     if named.sparse_path and allocated <= limit and not named.is_too_deep:
         return text(
