@@ -86,69 +86,85 @@ class Settings:
     """One center's settings."""
 
     data: Path
-    """Everything the center keeps; readable by its user only."""
+    """Data folder with everything the center keeps; readable by its user only."""
     listen: str = "127.0.0.1"
+    """Address the server listens on; beyond loopback it needs TLS or a trusted proxy."""
     port: int = DEFAULT_PORT
+    """TCP port the server listens on."""
     tls_cert: Path | None = None
+    """File of the TLS certificate chain (PEM); needs `tls_key`."""
     tls_key: Path | None = None
+    """File of the certificate's private key (PEM); needs `tls_cert`."""
     behind_proxy: bool = False
     """A trusted proxy in front does TLS and sets X-Forwarded-For; the only other way to leave loopback."""
     proxies: str = "127.0.0.1,::1"
-    """With behind_proxy: addresses or networks of the proxies whose X-Forwarded-For is believed, with commas."""
+    """With `behind_proxy`: addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is trusted."""
     database: str = ""
-    """Empty: SQLite in the data folder; else postgresql://user@host/name."""
+    """Database URL such as postgresql://user@host/name; empty: SQLite in the data folder."""
     public_url: str = ""
-    """Where browsers reach the center, such as https://pearl.example.com; empty: as each request says."""
+    """URL at which browsers reach the center, such as https://pearl.example.com; empty: as each request says."""
     name: str = "pearlstreet"
+    """Name of the center, shown in the console, by `pearl` and in notices."""
     simulate: str = ""
-    """Pretend hardware such as 4x8xH100-80G; empty: this machine."""
+    """Simulated hardware such as 4x8xH100-80G (nodes x devices x model), separated by commas; empty: this machine."""
     simulate_speed: float = 1.0
+    """Simulated seconds that pass in one real second."""
     simulate_faults: str = ""
-    """Faults of the simulated engine, e.g. ack_lost:0.1,node_flaps."""
+    """Faults of the simulated engine, such as ack_lost:0.1,node_flaps."""
     network_allowed: bool = False
+    """Jobs may ask for the network (`network: internet` in a specification)."""
     git_private_allowed: bool = False
+    """Sources of jobs may be git repositories at addresses of the inner network."""
     hold_window_s: float = 24 * 3600.0
+    """Seconds of use, at most, that a hold on the balance covers; it is extended while an attempt runs."""
     meter_interval_s: float = 60.0
+    """Seconds between two usage spans of a running attempt."""
     start_timeout_s: float = 60.0
+    """Seconds after which an attempt that its engine has not begun to start is withdrawn and planned again."""
     starting_max_s: float = 3600.0
-    """Time that an engine may take to get an attempt to run before it is planned again."""
+    """Seconds that an engine may take to get an attempt to run before it is planned again."""
     kept_days: float = 30.0
+    """Days for which logs and metrics of ended attempts, and environments that no job uses, are kept."""
     upload_gib_max: float = 20.0
+    """Size of the largest upload in GiB."""
     org_storage_gib: float = 1_000.0
-    """What an organisation without a quota on storage may store; 0: no limit."""
+    """Storage of an organisation without a quota on storage, in GiB; 0: no limit."""
     project_uploads_max: int = 10_000
     """Uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0
     """Days for which outputs of jobs are kept where no rule says otherwise; 0: for ever."""
     scheduling: Mapping[str, Any] = field(default_factory=dict)
-    """The scheduling policy until somebody sets another one (docs/guides/scheduling-policy.md)."""
+    """Scheduling policy that holds until an operator sets another one at run time."""
     decision_log: str = "sampled"
-    """Which decisions of the planner are kept: off, sampled (one a minute), on (every one that did something)."""
+    """Which decisions of the planner are kept: `off`, `sampled` (one a minute) or `on` (every one that did something)."""
     decision_log_mib: float = 256.0
+    """Size in MiB up to which decisions are kept; the oldest are deleted first."""
     decision_log_days: float = 14.0
+    """Days for which decisions are kept."""
     reserve_cpus: float = 0.0
-    """Cores of this machine that jobs never get."""
+    """CPU cores of this machine that jobs never get."""
     reserve_memory_gib: float = 1.0
+    """Memory of this machine in GiB that jobs never get."""
     copy_before_upgrade: bool = True
     """Copy an older program's database into the folder `backups` before it is upgraded."""
     minimum_isolation: str = "none"
-    """How strongly jobs must be isolated from each other: none, landlock or bubblewrap. Weaker nodes take no jobs."""
+    """Minimum isolation between jobs: `none`, `landlock` or `bubblewrap`. Weaker nodes take no jobs."""
     require_sandbox: bool = False
-    """The older way to say minimum_isolation = "landlock"; the stronger of the two holds."""
+    """Older form of `minimum_isolation = "landlock"`; the stronger of the two holds."""
     uv: Mapping[str, str] = field(default_factory=dict)
-    """Variables uv gets when it builds environments, such as UV_INDEX_URL."""
+    """Environment variables of uv when it builds environments, such as `UV_INDEX_URL`."""
     oidc: Mapping[str, Any] = field(default_factory=dict)
-    """Sign-in providers: a table each (docs/guides/sign-in.md)."""
+    """Sign-in providers, a table each: `[oidc.NAME]`."""
     mail: Mapping[str, Any] = field(default_factory=dict)
-    """The mail server for notices (docs/guides/notices.md); PEARL_MAIL_PASSWORD gives its password."""
+    """Mail server for notices."""
     rate_key_per_s: float = 500.0
-    """Requests a second that one key may make, ten seconds' worth at once; 0: no limit."""
+    """Requests a second of one key, in bursts of up to ten seconds' worth; 0: no limit."""
     rate_address_per_s: float = 1_000.0
-    """The same of one address (of IPv6: one network)."""
+    """Requests a second of one address (of IPv6: one /64 network), in bursts of up to ten seconds' worth; 0: no limit."""
     rate_sign_ins_per_minute: float = 120.0
-    """Attempts to sign in from one address, a minute's worth at once; 0: no limit."""
+    """Sign-in attempts a minute from one address, in bursts of up to a minute's worth; 0: no limit."""
     rate_org_accounts_per_day: int = 100
-    """Accounts that the owners of one organisation may make in 24 hours; 0: no limit. Operators are not limited."""
+    """Accounts that the owners of one organisation may create in 24 hours; 0: no limit. Operators are not limited."""
     http_connections: int = 4_096
     """Open connections in all; fewer where the system gives fewer descriptors."""
     http_connections_per_address: int = 1_024
@@ -156,25 +172,27 @@ class Settings:
     http_streams: int = 2_000
     """Event streams and followed logs in all."""
     http_streams_per_address: int = 512
+    """Event streams and followed logs of one address."""
     http_streams_per_user: int = 256
     """Event streams and followed logs of one user or key."""
     http_header_bytes: int = 65_536
     """Bytes of a request line and its header fields."""
     http_header_fields: int = 100
+    """Number of header fields of a request."""
     http_header_s: float = 20.0
     """Seconds to send a request's header."""
     http_transfer_bytes_per_s: float = 500.0
-    """Minimum rate of a request body, and of a response's reader."""
+    """Minimum rate, in bytes a second, of a request body and of a response's reader."""
     http_transfer_grace_s: float = 20.0
-    """Seconds that a transfer may lag behind that rate."""
+    """Seconds that a transfer may lag behind `http_transfer_bytes_per_s`."""
     http_keep_alive_s: float = 75.0
     """Seconds an idle connection is kept."""
     http_handshake_s: float = 10.0
     """Seconds for a TLS handshake."""
     https_only_days: float = 180.0
-    """How long a browser that came by HTTPS is told never to come without it (HSTS); 0: not told."""
+    """Days for which browsers that came by HTTPS must not come without it (HSTS); 0: no such header."""
     webhooks_private_allowed: bool = False
-    """Webhooks may go to addresses of the inner network, and over plain HTTP."""
+    """Webhooks may be sent to addresses of the inner network, and over plain HTTP."""
 
     @property
     def database_url(self) -> str:

@@ -16,7 +16,18 @@ from pearlstreet.tenancy.scopes import OrgRole
 
 _TEXTS = ("issuer", "client_id", "client_secret", "client_secret_file", "org", "role")
 _LISTS = ("algorithms", "scopes")
-KEYS = (*_TEXTS, *_LISTS, "private")
+KEYS: Mapping[str, str] = {
+    "issuer": "URL of the provider (HTTPS unless `private`); required.",
+    "client_id": "Client id that the provider gave the center; required.",
+    "client_secret": "Client secret; none: a public client (PKCE alone).",
+    "client_secret_file": "File that holds the client secret, instead of `client_secret`.",
+    "org": "Organisation that new accounts join; none: only linked identities sign in.",
+    "role": "Role of new accounts in `org`: `owner`, `member` or `viewer`; default `member`.",
+    "algorithms": 'Signature algorithms accepted; default `["RS256", "ES256"]`.',
+    "scopes": 'Scopes requested; default `["openid", "profile", "email"]`.',
+    "private": "The provider is on the inner network, and plain HTTP is allowed; default `false`.",
+}
+"""Keys of a table [oidc.NAME], each with its description."""
 
 
 def clients_from_settings(settings: Mapping[str, object], clock: Clock) -> dict[str, OidcClient]:

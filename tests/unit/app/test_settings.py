@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from pearlstreet.app.settings import Settings, default_data_dir, load_settings
+from pearlstreet.app.settings_reference import settings_page
+from pearlstreet.base.attribute_docs import attribute_docs
 from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.tenancy.notices.mail import KEYS as mail_keys
+from pearlstreet.tenancy.notices.mail import mail_from_settings
+from pearlstreet.tenancy.oidc_settings import KEYS as oidc_keys
+from pearlstreet.tenancy.oidc_settings import provider_from_settings
 
 
 def _load(folder: Path, toml: str = "", **variables: str) -> Settings:
@@ -68,3 +75,34 @@ def test_the_database_of_a_folder_is_remembered_until_told_otherwise(tmp_path: P
     assert load_settings(tmp_path, {}, {}).database_url == "postgresql://pearl@db/pearl"
     moved = {"PEARL_DATABASE": "postgresql://pearl@other/pearl"}
     assert load_settings(tmp_path, {}, moved).database_url == "postgresql://pearl@other/pearl"
+
+
+def test_the_reference_page_lists_every_setting_with_its_description() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
+    assert page.read_text(encoding="utf-8") == settings_page(), (
+        "run: python -m pearlstreet.app.settings_reference > docs/reference/settings.md"
+    )
+    undescribed = [name for name, words in attribute_docs(Settings).items() if not words]
+    assert not undescribed
+    for item in dataclasses.fields(Settings):
+        if item.name != "data":  # the folder of the file itself
+            assert f"`{item.name}`" in settings_page() or f"[{item.name}" in settings_page()
+
+
+def test_the_example_of_the_reference_page_can_be_loaded(tmp_path: Path) -> None:
+    example = settings_page().split("```toml\n")[1].split("```")[0]
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    loaded = _load(tmp_path, example.replace("/etc/pearl", str(tmp_path)))
+    assert loaded.kept_days == 14
+    assert mail_from_settings(loaded.mail, None) is not None
+
+
+def test_every_described_key_of_the_tables_can_be_set(tmp_path: Path) -> None:
+    mail = {"host": "mail.example.com", "port": 25, "from": "a@example.com", "user": "u", "password": "p"}
+    assert set(mail) | {"password_file", "security", "ca_file"} == set(mail_keys)
+    provider = {"issuer": "https://id.example.com", "client_id": "c", "org": "acme", "role": "viewer"}
+    lists = {"algorithms": ["ES256"], "scopes": ["openid"], "private": False, "client_secret": "s"}
+    assert set(provider) | set(lists) | {"client_secret_file"} == set(oidc_keys)
+    assert mail_from_settings(mail, None) is not None
+    assert provider_from_settings("lab", provider | lists).client_secret == "s"

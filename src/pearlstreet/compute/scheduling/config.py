@@ -29,7 +29,9 @@ class PlannerConfig:
     """One center's planner settings; every name is looked up in `registry`."""
 
     order: str = "fair-share"
+    """Order in which waiting jobs are planned."""
     placement: str = "expected-fill"
+    """Rule that chooses among the nodes a job fits on."""
     backfill: str = "easy"
     """`easy`: the first blocked job gets a reservation; `conservative`: the first `reserve_depth` do; `greedy`: none;
     `strict`: nobody passes a blocked job."""

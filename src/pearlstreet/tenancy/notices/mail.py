@@ -24,7 +24,17 @@ TIMEOUT_S = 20.0
 SECURITIES = ("starttls", "tls", "none")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-KEYS = ("host", "port", "from", "user", "password", "password_file", "security", "ca_file")
+KEYS: Mapping[str, str] = {
+    "host": "Host name of the mail server; required.",
+    "port": "Port of the mail server; default 587 (`starttls`), 465 (`tls`) or 25 (`none`).",
+    "from": "Address that notices are sent from; required.",
+    "user": "User name at the mail server; none: no login.",
+    "password": "Password of the user; `PEARL_MAIL_PASSWORD` takes precedence.",
+    "password_file": "File that holds the password.",
+    "security": "`starttls` (default), `tls`, or `none` for a mail server on this machine.",
+    "ca_file": "Certificate authority file (PEM) of the mail server; default: the system's.",
+}
+"""Keys of the table [mail], each with its description."""
 
 
 @dataclass(frozen=True, slots=True)
