@@ -71,20 +71,20 @@ def test_kinds_of_fault_have_names_of_their_own() -> None:
 def test_a_crash_of_a_server_that_took_over_ends_where_it_happened(tmp_path: Path) -> None:
     """A tenant talks to one server, which stands still; another takes over, answers the rest, and dies of that."""
     world = World(1, tmp_path)
-    first = world.door
+    first = world.active_server
 
     def ask_twice() -> None:
         assert world.take_over(first)
-        raise Crash(world.door.name, "after a commit")
+        raise Crash(world.active_server.name, "after a commit")
 
     world.on(first, ask_twice)
-    assert [server.name for server in world.servers] == [world.door.name]
-    assert world.door.name not in (first.name, "s2")
+    assert [server.name for server in world.servers] == [world.active_server.name]
+    assert world.active_server.name not in (first.name, "s2")
 
 
 def test_a_crash_goes_up_to_where_its_server_began_the_work(tmp_path: Path) -> None:
     world = World(1, tmp_path)
-    first = world.door
+    first = world.active_server
     assert world.start_second_server()
     reached = []
 
@@ -112,9 +112,9 @@ def test_an_array_that_waits_for_a_quota_rests_with_all_its_elements(tmp_path: P
     """Elements beyond the array's own limit are not planned: `why` tells of the limit, their rows of nothing."""
     world = World(1, tmp_path)
     world.scenario = replace(world.scenario, forgives=False)
-    tenant, store = world.clients.tenants[0], world.door.store
+    tenant, store = world.clients.tenants[0], world.active_server.store
     set_quota(store, SYSTEM, tenant.slug, QuotaWish("cards", maximum=0.0))
     spec = {"name": "sweep", "command": ["true"], "array": {"size": 3, "max_running": 1}, "simulate": "3s"}
     spec |= {"per_task": {"accelerator": "any", "count": 1}, "time_limit": "60s"}
-    service.submit_job(store, SYSTEM, world.door.runtime, tenant.slug, parse_json(spec))
+    service.submit_job(store, SYSTEM, world.active_server.runtime, tenant.slug, parse_json(spec))
     assert converge(world) <= 3

@@ -1,1 +1,1 @@
-"""The simulator: a whole center under a virtual clock, driven by one seed, with faults. Nothing imports this room."""
+"""The simulator runs a whole center with injected faults on a virtual clock from one seed. No package imports it."""

@@ -1,4 +1,4 @@
-"""Draws from a seed. Each part of a world has a stream of its own, so that one more draw here moves nothing there."""
+"""Random streams of a seed. Each part of a world has its own, so that a further draw in one changes no other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Chance:
-    """Replayable draws of the stream `name` of a seed."""
+    """Replayable random numbers of the stream `name` of a seed."""
 
     def __init__(self, seed: int, name: str) -> None:
         self.rng = stream(seed, name)
@@ -22,7 +22,7 @@ class Chance:
         return self.rng.uniform()
 
     def happens(self, probability: float) -> bool:
-        """True with this probability."""
+        """Return True with the given probability."""
         return self.rng.uniform() < probability
 
     def between(self, low: float, high: float) -> float:
@@ -34,11 +34,11 @@ class Chance:
         return low + int((high - low + 1) * self.rng.uniform())
 
     def pick(self, choices: Sequence[T]) -> T:
-        """One of them."""
+        """Return one of `choices`, each with the same probability."""
         return choices[int(len(choices) * self.rng.uniform())]
 
     def weighted(self, choices: Sequence[tuple[T, float]]) -> T:
-        """One of them, the more likely the heavier."""
+        """Return one of `choices`, given as (choice, weight), with a probability proportional to its weight."""
         at = self.rng.uniform() * sum(weight for _, weight in choices)
         for choice, weight in choices:
             at -= weight
@@ -47,16 +47,16 @@ class Chance:
         return choices[-1][0]
 
     def some(self, choices: Sequence[T], probability: float) -> list[T]:
-        """Each of them with this probability."""
+        """Return a subset of `choices` that contains each with the given probability."""
         return [choice for choice in choices if self.happens(probability)]
 
     def shuffled(self, choices: Sequence[T]) -> list[T]:
-        """All of them in another order."""
+        """Return all `choices` in random order."""
         left = list(choices)
         return [left.pop(int(len(left) * self.rng.uniform())) for _ in range(len(left))]
 
 
 def stream(seed: int, name: str) -> SeededRng:
-    """Randomness of the stream `name` of a seed."""
+    """Return the random number generator of the stream `name` of a seed."""
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     return SeededRng(int.from_bytes(digest, "big"))

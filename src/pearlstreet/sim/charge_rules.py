@@ -1,4 +1,4 @@
-"""What must hold of charges and refunds: use is charged once, a charge is refunded once, and money moves as its rows say."""
+"""Invariants of charges and refunds: use is charged once, a charge is refunded once, postings match their rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Charge:
 
 
 class ChargeRules:
-    """The rules of one world's charges, looked at row by row as they are written."""
+    """Invariants of one world's charges, checked for each new row."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -39,7 +39,7 @@ class ChargeRules:
         self._refunded: set[str] = set()
 
     def check(self) -> None:
-        """Look at what is new. Raises Violation."""
+        """Check the rows written since the last call. Raises Violation."""
         moved = {"charge": 0, "refund": 0}
         for row in self._raw.execute(_NEW, (self._seq,)).fetchall():
             self._seq = row[0]

@@ -1,6 +1,6 @@
-"""What must hold after every commit and every step. It reads beside the product, row by row, only what is new.
+"""Invariants checked after every commit and every step. The checker reads the database itself and only new rows.
 
-Nothing here shares code with what it checks but the state tables.
+It shares no code with the product except the state tables.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TERMINAL = frozenset(str(state) for state in JOB_STATES.terminal)
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """An attempt that holds resources."""
+    """A live attempt and the resources that it holds."""
 
     job_id: str
     array_id: str | None
@@ -40,16 +40,16 @@ class Live:
     card_bp: int
     cpu_milli: int
     tasks: tuple[tuple[str, int, int], ...]
-    """(node, cpu_milli, memory_mib) of each."""
+    """Tasks as (node, cpu_milli, memory_mib)."""
     has_devices: bool
 
     def takes(self, resource: str) -> float:
-        """How much it counts for under a quota on `cards` or `cpus`."""
+        """Return the amount that counts against a quota on `cards` or `cpus`."""
         return self.card_bp / FULL_BP if resource == "cards" else self.cpu_milli / 1000
 
 
 class Checker:
-    """The invariants of one world."""
+    """Checks the invariants of one world."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -75,13 +75,13 @@ class Checker:
         }
 
     def promised_job(self, job_id: str, body: Mapping[str, Any]) -> None:
-        """A submit was acknowledged: the job is there, and stays as `body` says."""
+        """Check that an acknowledged job exists, and record that it must stay as `body` says."""
         must(self._one("SELECT id FROM jobs WHERE id = ?", job_id), "what was acknowledged is there", job_id)
         self._promised.add(job_id)
         self.starts.acknowledged(job_id, body)
 
     def after_commit(self, who: str) -> None:
-        """Look at what one transaction changed."""
+        """Check the changes of one transaction by the server `who`."""
         if self._raw.total_changes == self._changes:
             return
         self._changes = self._raw.total_changes
@@ -94,7 +94,7 @@ class Checker:
         self._use()
 
     def after_step(self) -> None:
-        """Look at the machines, and at whole tables that are small."""
+        """Check the machines and the small tables."""
         self._machines()
         for job_id, state in self._rows("SELECT id, state FROM jobs"):
             known = self.states.get(job_id, "queued")
@@ -109,7 +109,7 @@ class Checker:
         must(not given_up, "no row is given up", given_up)
 
     def _events(self, who: str) -> list[str]:
-        """New moves, against the state tables; the attempts that were placed."""
+        """Check new state transitions against the state tables, and return the ids of attempts that were placed."""
         query = (
             "SELECT seq, entity_id, from_state, to_state, event FROM state_events WHERE seq > ? ORDER BY seq"
         )
@@ -163,7 +163,7 @@ class Checker:
         )
 
     def _devices(self) -> None:
-        """No device above its capacity, none held by what does not live; no node above its cores and memory."""
+        """Check that no device or node is allocated beyond its capacity, and that only live attempts hold devices."""
         query = (
             "SELECT node, device, sum(compute_share), sum(memory_share), count(whole), count(*)"
             " FROM allocations GROUP BY node, device"
@@ -193,25 +193,27 @@ class Checker:
             must(cpu[node] <= has_cpu and memory_mib[node] <= has_mib, "a node gives what it has", node)
 
     def _quotas(self, placed: list[str]) -> None:
-        """What was just placed is within the limits of now, as far as it takes of what they limit."""
+        """Check that the attempts just placed keep the quotas of the resources that they use, and array limits."""
         query = "SELECT resource, maximum FROM quotas WHERE org_id = ? AND project_id = '' AND maximum IS NOT NULL"
         fresh = [self._live[attempt] for attempt in placed if attempt in self._live]
         for org_id in sorted({live.org_id for live in fresh}):
-            mine = [live for live in self._live.values() if live.org_id == org_id]
+            of_org = [live for live in self._live.values() if live.org_id == org_id]
             for resource, maximum in self._rows(query, org_id):
-                used = sum(live.takes(resource) for live in mine)
+                used = sum(live.takes(resource) for live in of_org)
                 takes = any(live.takes(resource) for live in fresh if live.org_id == org_id)
                 within = used <= maximum + 1e-6 or not takes
                 must(within, "quotas are not exceeded", f"{org_id}: {used} {resource} of {maximum}")
         for array_id in sorted({live.array_id for live in fresh if live.array_id is not None}):
-            mine = [live for live in self._live.values() if live.array_id == array_id]
-            most = mine[0].array_max
+            elements = [live for live in self._live.values() if live.array_id == array_id]
+            limit = elements[0].array_max
             must(
-                most is None or len(mine) <= most, "an array runs so many at once", f"{array_id}: {len(mine)}"
+                limit is None or len(elements) <= limit,
+                "an array runs so many at once",
+                f"{array_id}: {len(elements)}",
             )
 
     def _places(self, placed: list[str]) -> None:
-        """Nothing new is put on a machine that is gone, ill or drained."""
+        """Check that no attempt was just placed on a node that is absent, unhealthy or drained."""
         query = "SELECT name FROM nodes WHERE present AND healthy AND NOT drained"
         fit = {name for (name,) in self._rows(query)}
         for attempt in placed:
@@ -219,7 +221,7 @@ class Checker:
             must(used <= fit, "work is placed where it may run", f"{attempt}: {sorted(used - fit)}")
 
     def _books(self) -> None:
-        """Postings sum to zero and balances are their sums; use is charged once; holds are paid for."""
+        """Check postings, balances, charges and holds."""
         sums: dict[int, int] = defaultdict(int)
         query = "SELECT tx_seq, account_id, amount_micro FROM ledger_entries WHERE tx_seq > ?"
         for seq, account, amount in self._rows(query, self._tx):
@@ -260,7 +262,7 @@ class Checker:
             self._held[org_id] = ever
 
     def _use(self) -> None:
-        """Spans of a stream neither overlap nor gap, and lie within what the machines did."""
+        """Check that metered spans of a stream follow each other without gap and lie within the attempt's run."""
         query = (
             "SELECT s.id, s.stream_id, s.sequence, s.start_us, s.end_us, t.external_id FROM ledger_spans s"
             " JOIN ledger_streams t ON t.id = s.stream_id WHERE s.id > ? ORDER BY s.id"
@@ -274,7 +276,7 @@ class Checker:
             self._really_ran(attempt, start_us, end_us)
 
     def _really_ran(self, attempt: str, start_us: int, end_us: int) -> None:
-        """What is metered ran, as far as the machines remember and the center was not lied to."""
+        """Check a metered span against the machines, unless they forgot the attempt or a fault falsified its reports."""
         truth = self._world.engine.cluster.probe(attempt)
         if self._world.time.was_set_back or attempt in self._world.in_flight.misreported:
             return
@@ -285,7 +287,7 @@ class Checker:
         must(ran, "only what ran is metered", f"{attempt}: {start_us}–{end_us}, it ran {began_us}–{ended_us}")
 
     def _machines(self) -> None:
-        """The machines' own truth: at most one live execution of a job, and no device beyond its whole."""
+        """Check on the machines that a job runs at most once and that no device runs more than its capacity."""
         jobs: dict[str, str] = {}
         compute: dict[tuple[str, int], float] = defaultdict(float)
         memory: dict[tuple[str, int], float] = defaultdict(float)
@@ -310,8 +312,8 @@ class Checker:
             must(fits, "no device runs more than it can", f"{place}: {percent} %, {memory[place]} GiB")
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        found: list[Any] = self._raw.execute(query, values).fetchall()
-        return found
+        rows: list[Any] = self._raw.execute(query, values).fetchall()
+        return rows
 
     def _one(self, query: str, *values: Any) -> Any:
         return self._raw.execute(query, values).fetchone()

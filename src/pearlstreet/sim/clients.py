@@ -1,4 +1,4 @@
-"""The people of a world: tenants who submit, cancel, read, repeat and pay, and the operators, with what was promised them."""
+"""Clients of a world: tenants and operators, their requests, and the answers that the center must not contradict."""
 
 from __future__ import annotations
 
@@ -49,29 +49,29 @@ if TYPE_CHECKING:
 
 SLUGS = ("acme", "harbor", "river")
 REFUSALS = (Conflict, PaymentRequired, TooMany, Forbidden, NotFound)
-"""Answers a tenant must live with."""
+"""Errors that are a correct answer to a tenant."""
 PAID_IN = "300"
 
 
 @dataclass(slots=True)
 class Request:
-    """Something a tenant wants done once, however often it is sent."""
+    """A request that must take effect once, however often it is sent."""
 
     what: str
     key: str
     body: Any
     do: Callable[[Store, Actor, Server, Tenant, Any], str]
     sender: str = ""
-    """Whom it was first sent as: an Idempotency-Key is one caller's."""
+    """Actor label of the first sending; an Idempotency-Key belongs to one actor."""
     again: bool = False
-    """It arrives a second time."""
+    """Whether to send it a second time (a fault)."""
     changed: bool = False
-    """Its key comes with another body."""
+    """Whether to send its key again with another body (a fault)."""
 
 
 @dataclass(slots=True)
 class Tenant:
-    """One organisation's owner, and everything the center has acknowledged to them."""
+    """The owner of one organisation, and everything that the center acknowledged to them."""
 
     slug: str
     org_id: str
@@ -81,22 +81,22 @@ class Tenant:
     jobs: dict[str, str] = field(default_factory=dict)
     """Acknowledged job → its name."""
     ended: dict[str, str] = field(default_factory=dict)
-    """Job → the end that was shown."""
+    """Job → end state that was shown."""
     cancelled: set[str] = field(default_factory=set)
-    """Jobs whose cancel was acknowledged while they lived."""
+    """Jobs whose cancel was acknowledged before they ended."""
     top_ups: set[str] = field(default_factory=set)
     unsure: list[Request] = field(default_factory=list)
     """Requests whose answers were lost."""
     answers: dict[str, str] = field(default_factory=dict)
-    """Key → what it was answered with."""
+    """Idempotency-Key → answer."""
 
     def open_jobs(self) -> list[str]:
-        """Those whose end was not shown yet."""
+        """Return the jobs whose end has not been shown yet."""
         return [job for job in self.jobs if job not in self.ended]
 
 
 class Clients:
-    """Everybody outside the server."""
+    """All users of the center: tenants and operators."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -105,8 +105,8 @@ class Clients:
         self.tenants: list[Tenant] = []
 
     def create_tenants(self) -> None:
-        """Make the tenants, with money."""
-        store = self.world.door.store
+        """Create the tenants, each with credit."""
+        store = self.world.active_server.store
         for slug in SLUGS[: self.world.scenario.tenants]:
             org = orgs.create_org(store, SYSTEM, slug)
             user = users.create_user(store, SYSTEM, f"{slug}-owner", org=slug, role=OrgRole.OWNER).user
@@ -115,7 +115,7 @@ class Clients:
             top_up(store, SYSTEM, org.id, parse_yuan(PAID_IN))
 
     def act(self) -> None:
-        """Somebody does something usual."""
+        """Let a random tenant do something usual."""
         tenant = self.chance.pick(self.tenants)
         work = self.chance.weighted(
             (
@@ -125,13 +125,13 @@ class Clients:
                 (self._repeat, 12.0),
                 (self._pay, 5.0),
                 (self._next_key, 1.0),
-                (self._weigh, 1.0),
+                (self._change_share, 1.0),
             )
         )
         self._tolerant(lambda: work(tenant))
 
     def submit_burst(self) -> bool:
-        """Many jobs at once."""
+        """Submit four jobs at once; return whether a job was accepted."""
         tenant = self.chance.pick(self.tenants)
         before = len(tenant.jobs)
         for _ in range(4):
@@ -139,7 +139,7 @@ class Clients:
         return len(tenant.jobs) > before
 
     def submit_urgent(self) -> bool:
-        """A job of high priority that is not preemptible and wants a whole node."""
+        """Submit a job of high priority that is not preemptible and needs a whole node; return whether it was accepted."""
         tenant = self.chance.pick(self.tenants)
         before = len(tenant.jobs)
         width = max(len(node.devices) for node in self.world.nodes)
@@ -155,22 +155,22 @@ class Clients:
         return len(tenant.jobs) > before
 
     def cancel_attempt(self, attempt_id: str) -> bool:
-        """Cancel the job of an attempt through the door, whoever's it is."""
+        """Cancel the job of an attempt as its tenant; return whether that was acknowledged."""
         job = self.world.in_flight.jobs.get(attempt_id, "")
-        tenant = next((one for one in self.tenants if job in one.jobs), None)
+        tenant = next((tenant for tenant in self.tenants if job in tenant.jobs), None)
         if tenant is None:
             return False
         self._tolerant(lambda: self._cancel_job(tenant, job))
         return job in tenant.cancelled
 
     def revoke_key(self) -> bool:
-        """The center ends a tenant's key; they find out when they next use it."""
+        """Revoke a tenant's API key; the tenant learns of it at its next use."""
         tenant = self.chance.pick(self.tenants)
-        return self._tolerant(lambda: keys.revoke_key(self.world.door.store, SYSTEM, tenant.key_id))
+        return self._tolerant(lambda: keys.revoke_key(self.world.active_server.store, SYSTEM, tenant.key_id))
 
     def cut_quota(self) -> bool:
-        """Less at once than there is, perhaps less than is in use; sometimes the limit is taken away."""
-        store, tenant = self.world.door.store, self.chance.pick(self.tenants)
+        """Set a small quota, perhaps below the present use, or delete one; return whether that worked."""
+        store, tenant = self.world.active_server.store, self.chance.pick(self.tenants)
         known = list_quotas(store, SYSTEM, tenant.slug)
         if known and self.chance.happens(0.4):
             return self._tolerant(lambda: delete_quota(store, SYSTEM, known[0].id))
@@ -181,7 +181,7 @@ class Clients:
 
     def take_money(self) -> bool:
         """Correct a tenant's balance down to almost nothing."""
-        store, tenant = self.world.door.store, self.chance.pick(self.tenants)
+        store, tenant = self.world.active_server.store, self.chance.pick(self.tenants)
         has = balance(store, SYSTEM, tenant.org_id)
         rest = Money(int(has.balance.micro * 0.9) // 10_000 * 10_000)
         if rest.micro <= 0:
@@ -192,8 +192,8 @@ class Clients:
         )
 
     def change_prices(self) -> bool:
-        """Publish another price list."""
-        store = self.world.door.store
+        """Publish another price list; return whether that worked."""
+        store = self.world.active_server.store
         factor = self.chance.pick((0.5, 2.0, 10.0))
         newest = list_prices(store, SYSTEM)[0]
         rules = [PriceRule(r.resource, r.kind, int(r.micro * factor) or 1, r.per) for r in newest.rules]
@@ -202,28 +202,28 @@ class Clients:
         return self._tolerant(lambda: publish_prices(store, SYSTEM, rules))
 
     def set_budget(self) -> bool:
-        """A budget that is reached at once, or soon."""
-        store, tenant = self.world.door.store, self.chance.pick(self.tenants)
+        """Set a budget that is reached at once or soon; return whether that worked."""
+        store, tenant = self.world.active_server.store, self.chance.pick(self.tenants)
         subject = Budget(tenant.org_id, tenant.org_id, parse_yuan(self.chance.pick(("0.01", "1"))))
         return self._tolerant(lambda: set_budget(store, SYSTEM, subject))
 
     def drain(self) -> bool:
-        """Drain a node, or use it again."""
-        store, node = self.world.door.store, self.chance.pick(self.world.nodes).name
+        """Drain or undrain a node; return whether that worked."""
+        store, node = self.world.active_server.store, self.chance.pick(self.world.nodes).name
         if self.chance.happens(0.4):
             return self._tolerant(lambda: inventory.drain(store, SYSTEM, node, "inspection"))
         return self._tolerant(lambda: inventory.undrain(store, SYSTEM, node))
 
     def suspend(self) -> bool:
-        """Suspend a tenant, or let it go on."""
-        store, tenant = self.world.door.store, self.chance.pick(self.tenants)
+        """Suspend or resume a tenant; return whether that worked."""
+        store, tenant = self.world.active_server.store, self.chance.pick(self.tenants)
         if orgs.get_org(store, SYSTEM, tenant.slug).state is Standing.ACTIVE and self.chance.happens(0.4):
             return self._tolerant(lambda: orgs.suspend_org(store, SYSTEM, tenant.slug))
         return self._tolerant(lambda: orgs.resume_org(store, SYSTEM, tenant.slug))
 
-    def reconcile_answers(self) -> None:
-        """Undo what people did to each other; with `forgives`, quotas and money too."""
-        store = self.world.door.store
+    def undo_changes(self) -> None:
+        """Undo drains and suspensions; if the scenario `forgives`, delete quotas and raise credit limits too."""
+        store = self.world.active_server.store
         for node in self.world.nodes:
             inventory.undrain(store, SYSTEM, node.name)
         for tenant in self.tenants:
@@ -234,8 +234,8 @@ class Clients:
                     delete_quota(store, SYSTEM, quota.id)
                 set_credit_limit(store, SYSTEM, tenant.org_id, parse_yuan("1000000"))
 
-    def settle(self) -> None:
-        """Every request whose answer was lost is sent again under its key: it must be answered."""
+    def resend_unanswered(self) -> None:
+        """Send each request whose answer was lost again under its key, and check that it is answered."""
         for tenant in self.tenants:
             while tenant.unsure:
                 before = len(tenant.unsure)
@@ -243,11 +243,11 @@ class Clients:
                 must(
                     len(tenant.unsure) < before,
                     "a repeated request is answered",
-                    [one.key for one in tenant.unsure],
+                    [request.key for request in tenant.unsure],
                 )
 
     def _tolerant(self, work: Callable[[], object]) -> bool:
-        """Do it; whether it was done. A crash goes on up."""
+        """Do `work` and return whether the center accepted it. A Crash is not caught."""
         try:
             work()
         except (*REFUSALS, Unavailable, Unauthenticated):
@@ -274,8 +274,8 @@ class Clients:
             self._send(tenant, request, as_center=request.what == "top-up")
 
     def _send(self, tenant: Tenant, request: Request, *, as_center: bool = False) -> None:
-        """Send a request under its key; what is answered is remembered, and an answer that is lost, too."""
-        world, server = self.world, self.world.door
+        """Send a request under its key, and remember the answer or that the answer was lost."""
+        world, server = self.world, self.world.active_server
         kind = world.faults.draw(InjectionPoint.CLIENT)
         if kind is not None:
             world.faults.inject(kind, FaultContext(world, server, request.what, subject=request))
@@ -302,7 +302,7 @@ class Clients:
         must(False, "a key stands for one request", f"{request.key} answered another body with {answer}")
 
     def _sent(self, tenant: Tenant, request: Request, body: Any, as_center: bool) -> str:
-        server = self.world.door
+        server = self.world.active_server
         actor = SYSTEM if as_center else self._actor(tenant, server)
         request.sender = request.sender or actor.label
         if request.sender != actor.label:
@@ -331,14 +331,14 @@ class Clients:
             return authenticate(server.store, tenant.credential)
 
     def _next_key(self, tenant: Tenant) -> None:
-        """A fresh key. What was sent under the old one cannot be repeated any more."""
+        """Give the tenant a new API key. Requests sent under the old key cannot be repeated."""
         issued = self._issue(tenant.user_id)
-        keys.revoke_key(self.world.door.store, SYSTEM, tenant.key_id)
+        keys.revoke_key(self.world.active_server.store, SYSTEM, tenant.key_id)
         tenant.credential, tenant.key_id = issued.credential, issued.key.id
 
     def _issue(self, user_id: str) -> keys.IssuedKey:
         scopes = ("jobs:read", "jobs:write", "jobs:cancel", "projects:read", "credit:read", "orgs:read")
-        return keys.create_key(self.world.door.store, SYSTEM, "sim", scopes=scopes, for_user=user_id)
+        return keys.create_key(self.world.active_server.store, SYSTEM, "sim", scopes=scopes, for_user=user_id)
 
     def _cancel(self, tenant: Tenant) -> None:
         jobs = tenant.open_jobs()
@@ -346,7 +346,7 @@ class Clients:
             self._cancel_job(tenant, self.chance.pick(jobs))
 
     def _cancel_job(self, tenant: Tenant, job: str) -> None:
-        server = self.world.door
+        server = self.world.active_server
         actor = self._actor(tenant, server)
         seen = service.cancel_job(server.store, actor, job)
         if seen.state.value not in ("succeeded", "failed") and seen.array_size is None:
@@ -354,8 +354,8 @@ class Clients:
         self.world.note(tenant.slug, f"cancel {job}: {seen.state}")
 
     def _read(self, tenant: Tenant) -> None:
-        """Look at jobs, at their logs and at the money, and hold the center to what it showed before."""
-        server = self.world.door
+        """Read jobs, logs and the statement, and check that the center does not contradict earlier answers."""
+        server = self.world.active_server
         actor = self._actor(tenant, server)
         jobs = list(tenant.jobs)
         for job in jobs[-2:] + ([self.chance.pick(jobs)] if jobs else []):
@@ -376,16 +376,16 @@ class Clients:
             self._reads_only_its_own(tenant, actor, server)
 
     def _reads_only_its_own(self, tenant: Tenant, actor: Actor, server: Server) -> None:
-        """What a tenant is shown is its own, and what is another's is not there for it."""
+        """Check that a tenant sees its own jobs and postings only."""
         rows = self.world.memory.raw.execute
-        for proxy in statement(server.store, actor, tenant.org_id):
-            of = rows("SELECT org_id FROM ledger_transactions WHERE id = ?", (proxy.tx_id,)).fetchone()
+        for entry in statement(server.store, actor, tenant.org_id):
+            of = rows("SELECT org_id FROM ledger_transactions WHERE id = ?", (entry.tx_id,)).fetchone()
             must(
-                of == (tenant.org_id,), "a tenant reads only its own", f"{tenant.slug}: {proxy.tx_id} of {of}"
+                of == (tenant.org_id,), "a tenant reads only its own", f"{tenant.slug}: {entry.tx_id} of {of}"
             )
         for view in list_jobs(server.store, actor, JobFilter()):
             must(view.org_id == tenant.org_id, "a tenant reads only its own", f"{tenant.slug}: {view.id}")
-        others = [job for one in self.tenants if one is not tenant for job in one.jobs]
+        others = [job for other in self.tenants if other is not tenant for job in other.jobs]
         if others:
             self._must_not_see(tenant, actor, server, self.chance.pick(others))
 
@@ -396,8 +396,8 @@ class Clients:
             return
         must(False, "a tenant reads only its own", f"{tenant.slug}: {job}")
 
-    def _weigh(self, tenant: Tenant) -> None:
-        set_share(self.world.door.store, SYSTEM, tenant.slug, self.chance.pick((0.5, 1.0, 3.0)))
+    def _change_share(self, tenant: Tenant) -> None:
+        set_share(self.world.active_server.store, SYSTEM, tenant.slug, self.chance.pick((0.5, 1.0, 3.0)))
 
     def _next(self) -> int:
         self._number += 1
@@ -408,7 +408,7 @@ def _submit(store: Store, actor: Actor, server: Server, tenant: Tenant, body: An
     try:
         return service.submit_job(store, actor, server.runtime, tenant.slug, parse_json(body)).id
     except InvalidInput as error:
-        raise Conflict(error.message) from error  # the pool has shrunk: it could never run
+        raise Conflict(error.message) from error  # after devices failed, the job could never run
 
 
 def _pay(store: Store, actor: Actor, server: Server, tenant: Tenant, amount: Any) -> str:
@@ -416,5 +416,5 @@ def _pay(store: Store, actor: Actor, server: Server, tenant: Tenant, amount: Any
 
 
 def _id_of(answer: Any) -> bytes:
-    """What is kept under a key."""
+    """Return the body that the center stores under an Idempotency-Key."""
     return str(answer.id).encode()

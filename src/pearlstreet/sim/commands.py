@@ -1,4 +1,4 @@
-"""`pearl sim`: run the simulator, replay a seed. `app.pearl` loads this module by its name: no room imports this one."""
+"""The commands `pearl sim run` and `pearl sim replay`. `app.pearl` loads this module by name; no package imports it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sim = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to `app`."""
     app.add_typer(sim, name="sim")
 
 
@@ -122,7 +122,7 @@ def replay(
 
 
 def failure_step(outcome: Any) -> int:
-    """The step at which a seed failed."""
+    """Return the step at which a seed failed."""
     return int(outcome.failure.step)
 
 

@@ -1,4 +1,4 @@
-"""When faults stop, every world comes to rest: all jobs ended, or waiting for a reason that holds. And what is left is right."""
+"""Convergence check: after the faults stop, every job ends or waits for a valid reason, and the final state is correct."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
     from pearlstreet.sim.world import World
 
 IDLE_CYCLES_MAX = 20
-"""Cycles to rest in which no job ends. Those in which one does are not counted: a long queue of jobs that each need the whole
-center takes a cycle a job."""
+"""Limit on cycles in which no job ends. Others are not counted, because jobs that each need the whole center end one per
+cycle."""
 CYCLES_MAX = 500
 CYCLE_S = 240.0
-"""Time that passes in a cycle: longer than any job, any retry and most leases."""
+"""Time that elapses in a cycle: longer than any job, any retry and most leases."""
 ROUNDS_MAX = 20
 WAITS_FOR_PEOPLE = frozenset({"quota", "balance"})
-"""Reasons that no cycle can remove; somebody must."""
+"""Reason codes that only a user or operator can resolve."""
 ARRAY_LIMIT = Code.ARRAY_LIMIT.value
 NEVER = "impossible"
-"""It was submitted to a server that did not know the pool yet, which cannot run it: the reason says so."""
+"""Reason code of a job that no node can run; the server that accepted it did not know the nodes yet."""
 
 
 def converge(world: World) -> int:
-    """Heal, run whole cycles until the world rests, judge what is left. Returns how many it took."""
+    """Stop the faults, run cycles until the world rests, check its final state. Return the number of cycles.
+
+    Raises Violation.
+    """
     world.heal()
     ended, idle = _ended(world), 0
     for cycle in range(1, CYCLES_MAX + 1):
@@ -51,24 +54,24 @@ def converge(world: World) -> int:
 
 
 def _ended(world: World) -> int:
-    """Jobs that are over, elements of arrays among them."""
+    """Return the number of ended jobs, including elements of arrays."""
     query = "SELECT count(*) FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled')"
     return int(world.memory.raw.execute(query).fetchone()[0])
 
 
 def _cycle(world: World) -> None:
-    """Every loop once, then those that this woke, until none is."""
-    world.door.wake_all()
+    """Run every loop once, then the loops that were woken, until none is due."""
+    world.active_server.wake_all()
     for _ in range(ROUNDS_MAX):
-        due = world.door.due()
+        due = world.active_server.due()
         if not due:
             return
         for loop in due:
-            world.door.step(loop)
+            world.active_server.step(loop)
 
 
 def _unrest(world: World) -> list[Any]:
-    """What still moves, or waits for no good reason."""
+    """Return the rows that still change or wait without a valid reason."""
     rows = world.memory.raw.execute
     active = rows(
         "SELECT id, state, reason_code, blocked FROM jobs WHERE array_size IS NULL"
@@ -93,30 +96,30 @@ def _rests(world: World, row: Any, waiting: dict[str, Any]) -> bool:
         return code == NEVER or (code in WAITS_FOR_PEOPLE and not world.scenario.forgives)
     query = "SELECT on_id FROM waits WHERE job_id = ? OR job_id = (SELECT array_id FROM jobs WHERE id = ?)"
     on = world.memory.raw.execute(query, (job_id, job_id)).fetchall()
-    return bool(on) and all(_waits(world, one, waiting) for (one,) in on)
+    return bool(on) and all(_waits(world, on_id, waiting) for (on_id,) in on)
 
 
 def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Any]) -> bool:
-    """Whether an element may not start beside others of its array, is told so, and one of those rests.
+    """Whether an element waits for its array's limit, `why` says so, and another element of the array rests.
 
-    Only as many elements as may run at once are planned: the rows of the others carry no reason, `why` tells it.
+    The planner plans only as many elements as may run at once; the rows of the others have no reason, only `why` does.
     """
-    answer = why(world.door.store, SYSTEM, world.door.runtime, job_id)
+    answer = why(world.active_server.store, SYSTEM, world.active_server.runtime, job_id)
     query = "SELECT id FROM jobs WHERE array_id = (SELECT array_id FROM jobs WHERE id = ?)"
-    others = [one for (one,) in world.memory.raw.execute(query, (job_id,)) if one in waiting]
-    planned = [waiting[one] for one in others if waiting[one][2] is not None]
-    return answer.code == ARRAY_LIMIT and any(_rests(world, one, waiting) for one in planned)
+    others = [other for (other,) in world.memory.raw.execute(query, (job_id,)) if other in waiting]
+    planned = [waiting[other] for other in others if waiting[other][2] is not None]
+    return answer.code == ARRAY_LIMIT and any(_rests(world, row, waiting) for row in planned)
 
 
 def _waits(world: World, on_id: str, waiting: dict[str, Any]) -> bool:
-    """Whether what is waited for waits itself."""
+    """Whether the job or array `on_id`, on which another job waits, itself waits for a valid reason."""
     elements = world.memory.raw.execute("SELECT id FROM jobs WHERE array_id = ?", (on_id,)).fetchall()
-    ids = [one for (one,) in elements] or [on_id]
-    return any(one in waiting and _rests(world, waiting[one], waiting) for one in ids)
+    ids = [element for (element,) in elements] or [on_id]
+    return any(job_id in waiting and _rests(world, waiting[job_id], waiting) for job_id in ids)
 
 
 def _judge(world: World) -> None:
-    """What must be right when everything is over."""
+    """Check the final state of a world at rest. Raises Violation."""
     rows = world.memory.raw.execute
     must(not rows("SELECT * FROM allocations").fetchall(), "nothing holds devices at rest", "allocations")
     held = rows("SELECT id, reference FROM ledger_holds WHERE settled_us IS NULL").fetchall()
@@ -130,7 +133,7 @@ def _judge(world: World) -> None:
     ).fetchall()
     for row in counts:
         must(sum(row[3:]) == row[2] and row[4] == 0, "an array counts its elements", row)
-    store = world.door.store
+    store = world.active_server.store
     report = store.read(prove)
     must(report.is_right, "the books prove", f"{report.row}: {report.problem}")
     log = store.read(audit.verify)
@@ -152,7 +155,7 @@ def _promises(world: World) -> None:
 
 
 def _use(world: World) -> None:
-    """Every attempt that ran is metered from its start to its end, and no other is."""
+    """Check that every attempt that ran is metered from its start to its end, and no other is."""
     rows = world.memory.raw.execute
     streams: dict[str, list[Any]] = {}
     query = (
@@ -162,12 +165,12 @@ def _use(world: World) -> None:
     for attempt, begun, ended in rows(query):
         streams.setdefault(attempt, []).append((begun, ended))
     for attempt, begun, ended, usage in rows("SELECT id, started_us, ended_us, usage FROM attempts"):
-        found = streams.pop(attempt, [])
+        spans = streams.pop(attempt, [])
         if begun is None or begun == ended:
-            must(not found, "what did not run is not metered", attempt)
+            must(not spans, "what did not run is not metered", attempt)
             continue
-        must(found or not _counts(usage), "what ran is metered", attempt)
-        for span in found:
+        must(spans or not _counts(usage), "what ran is metered", attempt)
+        for span in spans:
             must(
                 span == (begun, ended),
                 "use is metered from start to end",
@@ -177,7 +180,7 @@ def _use(world: World) -> None:
 
 
 def _storage(world: World) -> None:
-    """What an organisation's files take is its storage level, and no time of a project's storage is metered twice."""
+    """Check that storage levels equal the sizes of kept files and that no time of a project is metered twice."""
     rows = world.memory.raw.execute
     kept = dict(rows("SELECT org_id, sum(size_bytes) FROM artefacts GROUP BY org_id").fetchall())
     query = (

@@ -1,4 +1,4 @@
-"""The store's real database in memory, with injection points before a write, at its commit and after it."""
+"""The store's real database, in memory, with injection points before a write, before and after its commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class InjectionPoints(Protocol):
-    """What happens around the transactions of one server."""
+    """Callbacks around the transactions of one server."""
 
     def before_write(self) -> None: ...
 
@@ -32,67 +32,67 @@ class InjectionPoints(Protocol):
 
 
 class Memory:
-    """One SQLite database in memory, made once a process and filled anew from an image for each world."""
+    """One SQLite database in memory, created once per process and reset from an image for each world."""
 
     def __init__(self) -> None:
-        made = Database("sqlite://")
-        metadata.create_all(made.engine)
-        self.engine = made.engine
+        database = Database("sqlite://")
+        metadata.create_all(database.engine)
+        self.engine = database.engine
         with self.engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
         self.raw = raw
-        """The driver's own connection: the checker reads through it, beside the product."""
+        """The driver's own connection, through which the checker reads independently of the product."""
         self._image: bytes = self.raw.serialize()
 
     def empty(self) -> None:
-        """Back to a center that never ran."""
+        """Reset the database to that of a new center."""
         self.raw.deserialize(self._image)
 
 
 @cache
 def memory() -> Memory:
-    """This process's."""
+    """Return the database of this process."""
     return Memory()
 
 
 class WorldDatabase(Database):
-    """One server's view of the database. What a server remembers beside it hangs on this object, and dies with it."""
+    """One server's view of the database. Caches of the server hang on this object and end with it in a crash."""
 
     def __init__(self, shared: Memory, points: InjectionPoints) -> None:
         super().__init__("sqlite://")
-        # An engine of its own over the same connection: caches by engine begin empty, compiled statements stay.
+        # A separate engine on the same connection: caches per engine start empty, compiled statements are kept.
         self.engine = self._readers = shared.engine.execution_options()
         self._raw = shared.raw
-        self._sites = points
+        self._points = points
 
     def write(self, run: Callable[[Connection], T]) -> T:
         with translated():
-            self._sites.before_write()
+            self._points.before_write()
         result = super().write(run)
         with translated():
-            self._sites.after_commit()
+            self._points.after_commit()
         return result
 
     def read(self, run: Callable[[Connection], T]) -> T:
         with translated():
-            self._sites.before_read()
+            self._points.before_read()
         changes = self._raw.total_changes
         with translated(reading=True), self.engine.connect() as connection:
             result = run(connection)
-        # Instead of PRAGMA query_only around each read, which has every statement of the connection prepared anew.
+        # PRAGMA query_only around each read would check this too, but makes SQLite prepare every statement again.
         must(self._raw.total_changes == changes, "a read writes nothing", "rows changed during a read")
         return result
 
     def close(self) -> None:
-        """The connection is everybody's."""
+        """Do nothing: all servers share the connection."""
 
     def _commit(self, connection: Connection) -> None:
-        self._sites.before_commit()
+        self._points.before_commit()
         super()._commit(connection)
 
 
 def broken(code: int, words: str) -> sa.exc.OperationalError:
-    """What the driver raises when SQLite answers `code`."""
+    """Return the error that the driver raises for SQLite's result `code`."""
     problem: Any = sqlite3.OperationalError(words)
     problem.sqlite_errorcode = code
     return sa.exc.OperationalError("COMMIT", {}, problem)

@@ -132,7 +132,7 @@ class FaultyEngine:
         return self._call("forget", attempt_id, lambda: self._engine.forget(attempt_id))
 
     def close(self) -> None:
-        """The machines run on."""
+        """Do nothing: the machines continue without a server."""
 
     def _call(
         self, method: str, key: str, act: Callable[[], Outcome[T]], subject: Any = None, trait: str = ""

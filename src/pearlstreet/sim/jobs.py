@@ -1,4 +1,4 @@
-"""Specifications that tenants of a world draw: every shape a job can have."""
+"""Random job specifications of every shape, for the tenants of a world."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = ("numpy==1.26.4", "rich==13.9.4")
 
 
 def draw_job(chance: Chance, world: World, earlier: Sequence[str]) -> dict[str, Any]:
-    """A specification without name and command; `earlier`: jobs it may depend on."""
+    """Draw a specification without name and command. `earlier`: ids of jobs on which it may depend."""
     shape = chance.weighted(SHAPES)
     length_s = chance.pick((0.5, 3.0, 10.0, 25.0, 60.0))
     spec: dict[str, Any] = {

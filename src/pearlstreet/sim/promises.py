@@ -1,10 +1,10 @@
-"""How a step of a world can end early. BaseExceptions: the product's own nets for errors must not catch them."""
+"""Exceptions that end a step of a world early; BaseExceptions, so that the product's error handling cannot catch them."""
 
 from __future__ import annotations
 
 
 class Crash(BaseException):
-    """A server died here. Caught where its process began the work."""
+    """A server died here. `World.on` catches it, where the server's work began."""
 
     def __init__(self, server: str, where: str) -> None:
         super().__init__(f"{server} died {where}")
@@ -12,7 +12,7 @@ class Crash(BaseException):
 
 
 class Violation(BaseException):
-    """A promise of the center was seen broken: the end of the run."""
+    """An invariant of the center was violated; this ends the run."""
 
     def __init__(self, rule: str, details: str) -> None:
         super().__init__(f"{rule}: {details}")

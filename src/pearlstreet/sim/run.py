@@ -1,4 +1,4 @@
-"""One seed from its beginning to its rest, and what came of it."""
+"""Run of one seed until its world rests, and its outcome."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pearlstreet.sim.trace import Trace
 from pearlstreet.sim.world import World
 from pearlstreet.store.transitions import StaleWrite
 
-FAST = Path("/dev/shm")  # noqa: S108  where files cost no disk; elsewhere than there when it cannot be written
+FAST = Path("/dev/shm")  # noqa: S108  folder in memory; if it is not writable, the default temporary folder is used
 FAILED = frozenset({"row failed", "placement failed", "step failed"})
-"""What the product logs when something of it fails."""
+"""Log events by which the product reports a failure of its own."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A promise that was broken, and where."""
+    """A violated invariant and the step at which it was found."""
 
     step: int
     rule: str
@@ -37,24 +37,24 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed came to."""
+    """Outcome of one seed."""
 
     seed: int
     steps: int
     digest: str
-    """Of the trace: the same for the same seed and program."""
+    """Hash of the trace: the same for the same seed and program."""
     faults: Mapping[str, int] = field(default_factory=dict)
-    """Kind → how often it took effect."""
+    """Fault kind → number of injections that took effect."""
     cycles: int | None = None
-    """How many it took to come to rest."""
+    """Number of cycles until the world rested."""
     jobs: int = 0
     cpu_s: float = 0.0
-    """Time of a processor it took: what a busy machine does not change."""
+    """Processor time used, which does not depend on the machine's other load."""
     failure: Failure | None = None
 
 
 def run_seed(seed: int, trace: Trace | None = None, *, until: int | None = None) -> Outcome:
-    """Run a seed, `until` a step or to its end. Never raises what the world finds."""
+    """Run a seed to its end or `until` a step. A violation or crash is in the outcome and not raised."""
     trace, began_s = trace or Trace(), time.process_time()
     with _folder() as folder, only_real_trouble():
         world = World(seed, folder, trace)
@@ -65,7 +65,7 @@ def run_seed(seed: int, trace: Trace | None = None, *, until: int | None = None)
             failure = Failure(world.number, found.rule, found.details)
         except Crash as crash:
             failure = Failure(world.number, "the simulator keeps crashes in", str(crash))
-        except Exception as error:  # noqa: BLE001  a finding like any other: the seed replays it
+        except Exception as error:  # noqa: BLE001  an unforeseen error is a finding too, which the seed replays
             words = "".join(traceback.format_exception(error)[-3:])
             failure = Failure(world.number, "nothing fails unforeseen", f"{error!r}\n{words}")
         return Outcome(
@@ -97,7 +97,7 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def only_real_trouble() -> Iterator[None]:
-    """No log lines; but what the product reports as failed, without a fault behind it, ends the world."""
+    """Suppress log lines, but raise Violation if the product logs a failure that no injected fault caused."""
     before = structlog.get_config()
     structlog.configure(
         processors=[_judge],

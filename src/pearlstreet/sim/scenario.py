@@ -1,4 +1,4 @@
-"""What a seed makes of a world before anything happens: its size, its settings, which faults it meets and how often."""
+"""Scenario of a world, drawn from its seed: size, settings, kinds and rates of faults."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from pearlstreet.sim.faults.registry import KINDS
 
 CLUSTERS = ("1x4xH100-80G", "2x4xH100-80G", "2x2xH100-80G,1x4xAscend910B", "3x2xA100-80G")
 SHARE_OF_KINDS = 0.7
-"""Each kind is met by so many worlds: fewer at once let those that are there reach further."""
+"""Share of worlds in which each kind of fault occurs; with fewer kinds at once, each leads further."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One world's make-up."""
+    """Scenario of one world."""
 
     seed: int
     cluster: str
     runs_code: bool
-    """Whether the engine says that it runs code: environments are prepared and outputs collected."""
+    """Whether the engine reports that it runs code; environments are then prepared and outputs collected."""
     tenants: int
     waiting_max: int
-    """Jobs a tenant has open at once."""
+    """Maximum number of open jobs per tenant."""
     steps: int
     settings: JobsSettings
     kinds: tuple[Kind, ...]
     rates: Mapping[InjectionPoint, float]
     race: float
-    """How often something else happens in the middle of a step."""
+    """Probability that another event happens in the middle of a step."""
     forgives: bool
-    """Whether healing gives back what people took: quotas, money."""
+    """Whether quotas are deleted and credit is raised after the faults stop."""
 
 
 def draw_scenario(seed: int) -> Scenario:
-    """The scenario of a seed."""
+    """Draw the scenario of a seed."""
     chance = Chance(seed, "scenario")
-    fierce = chance.pick((0.5, 1.0, 1.0, 1.8))
+    intensity = chance.pick((0.5, 1.0, 1.0, 1.8))
     scenario = Scenario(
         seed=seed,
         cluster=chance.pick(CLUSTERS),
@@ -52,14 +52,14 @@ def draw_scenario(seed: int) -> Scenario:
         settings=_settings(chance),
         kinds=tuple(chance.some(KINDS, SHARE_OF_KINDS)),
         rates={
-            InjectionPoint.ENGINE: 0.12 * fierce,
-            InjectionPoint.BEFORE_WRITE: 0.04 * fierce,
-            InjectionPoint.BEFORE_COMMIT: 0.03 * fierce,
-            InjectionPoint.AFTER_COMMIT: 0.03 * fierce,
-            InjectionPoint.BEFORE_READ: 0.01 * fierce,
-            InjectionPoint.HINT: 0.15 * fierce,
-            InjectionPoint.CLIENT: 0.3 * fierce,
-            InjectionPoint.WORLD: 0.6 * min(1.0, fierce),
+            InjectionPoint.ENGINE: 0.12 * intensity,
+            InjectionPoint.BEFORE_WRITE: 0.04 * intensity,
+            InjectionPoint.BEFORE_COMMIT: 0.03 * intensity,
+            InjectionPoint.AFTER_COMMIT: 0.03 * intensity,
+            InjectionPoint.BEFORE_READ: 0.01 * intensity,
+            InjectionPoint.HINT: 0.15 * intensity,
+            InjectionPoint.CLIENT: 0.3 * intensity,
+            InjectionPoint.WORLD: 0.6 * min(1.0, intensity),
         },
         race=chance.pick((0.0, 0.02, 0.06)),
         forgives=chance.happens(0.5),
@@ -68,8 +68,7 @@ def draw_scenario(seed: int) -> Scenario:
 
 
 def _elastic(scenario: Scenario) -> JobsSettings:
-    """The settings with a policy that resizes, in most worlds, and how long a start may take; of its own chance, so that
-    all else is drawn as before."""
+    """Draw elasticity settings and the start time limit from a stream of their own, which changes no other draw."""
     chance, settings = Chance(scenario.seed, "elastic"), scenario.settings
     planner = replace(
         settings.policy.planner,
@@ -79,7 +78,7 @@ def _elastic(scenario: Scenario) -> JobsSettings:
         restart_gang_s=0.5,
     )
     policy = replace(settings.policy, planner=planner)
-    # With the usual hour an attempt that never starts holds its devices for 15 of the 20 idle cycles to rest.
+    # With the default of an hour, an attempt that never starts would hold its devices for 15 of the 20 idle cycles.
     return replace(settings, policy=policy, starting_max_s=chance.pick((60.0, 400.0)))
 
 

@@ -1,4 +1,4 @@
-"""One server process of a world: its store, services, loops and everything it remembers. A crash drops it whole."""
+"""One server process of a world: its store, services, loops and caches, all of which a crash discards."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from pearlstreet.sim.world import World
 
 AGAIN_S = 1.0
-"""A loop whose step failed runs again after this."""
+"""Time after which a loop whose step failed runs again."""
 
 
 class Server:
-    """Boots as `app.wiring` and `app.serve` do. `alone`: it frees every lease, as the one server of its database."""
+    """A server, set up as by `app.wiring` and `app.serve`. `alone`: the only server of its database frees all leases."""
 
     def __init__(self, world: World, name: str, *, alone: bool) -> None:
         self.name = name
         self.world = world
         self.doomed = False
-        """Paused, and another has taken over: it dies when it has written what it had in hand."""
+        """Whether another server has taken over while this one was paused; it dies after its pending write."""
         self.busy: set[str] = set()
-        """Loops in the middle of a step."""
+        """Names of the loops in the middle of a step."""
         clock = WorldClock(world.time)
         database = WorldDatabase(world.memory, _InjectionPoints(self))
         self.store = Store(database, clock=clock, rng=world.rng, sealer=world.sealer)
@@ -62,16 +62,16 @@ class Server:
                 self.store.hints.listen(topic, partial(self._hinted, loop.name))
 
     def due(self) -> list[Loop]:
-        """Loops whose time has come, or that were woken."""
+        """Return the loops whose interval has elapsed or that were woken."""
         now_s = self.world.time.elapsed_ns() / 1e9
         return [loop for loop in self.loops if self._due_s[loop.name] <= now_s and loop.name not in self.busy]
 
     def wake_all(self) -> None:
-        """Every loop is due."""
+        """Make every loop due."""
         self._due_s = dict.fromkeys(self._due_s, 0.0)
 
     def step(self, loop: Loop) -> None:
-        """One step of a loop, as its thread would do it. Raises Violation when it fails for no reason of a fault."""
+        """Run one step of a loop, as its thread would. Raises Violation if it fails without an injected fault."""
         world = self.world
         self.busy.add(loop.name)
         self._due_s[loop.name] = world.time.elapsed_ns() / 1e9 + loop.interval_s
@@ -86,7 +86,7 @@ class Server:
             self.busy.discard(loop.name)
 
     def _watched(self, loop: Loop) -> Loop:
-        """A loop over rows that works on one after another (threads would take turns as they like), each write looked at."""
+        """Return a row loop with one worker, for a deterministic order, and a check before each write."""
         if not isinstance(loop, RowLoop):
             return loop
         starts, name, table, apply = self.world.checker.starts, loop.name, loop.table.name, loop.apply
@@ -107,7 +107,7 @@ class Server:
 
 
 class _InjectionPoints:
-    """The places around a server's transactions."""
+    """Injection points around a server's transactions."""
 
     def __init__(self, server: Server) -> None:
         self._server = server

@@ -1,4 +1,4 @@
-"""What must hold of starts: a gang is whole, what is over never starts, and who lost a lease writes nothing."""
+"""Invariants of starts: gangs start whole, ended attempts never start, a server without the lease writes nothing."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 OVER = frozenset({"collecting", "ended"})
 PLANNER = "planner"
-"""The named lease under which plans are written."""
+"""Name of the lease under which a server writes plans."""
 
 
 class StartRules:
-    """The rules of one world's starts, by what tenants submitted and by the machines' own truth."""
+    """Invariants of one world's starts, checked against the submitted jobs and the machines."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._raw = world.memory.raw
         self._promised: dict[str, tuple[int, int]] = {}
-        """Acknowledged job or array → fewest and most tasks that each of its attempts may have."""
+        """Acknowledged job or array → minimum and maximum number of tasks of each attempt."""
         self._sizes: dict[str, dict[str, int]] = {}
-        """Job or array → attempt → tasks it was placed with."""
+        """Job or array → attempt → number of tasks placed."""
         self._nodes: dict[str, Sequence[str]] = {}
-        """Attempt → the node of each task it was placed with."""
+        """Attempt → node of each placed task."""
         self._planners: dict[str, str] = {}
-        """Token of the planner's lease → the server that wrote plans under it."""
+        """Token of the planner's lease → server that wrote plans under it."""
 
     def acknowledged(self, job_id: str, body: Mapping[str, Any]) -> None:
-        """A tenant was promised this job."""
+        """Record a job that was acknowledged to a tenant, with the number of tasks in `body`."""
         tasks = int(body.get("tasks", 1))
         elastic = body.get("elastic")
         low, high = (elastic["min_tasks"], elastic["max_tasks"]) if elastic else (tasks, tasks)
@@ -41,7 +41,7 @@ class StartRules:
             self._has_its_tasks(job_id, attempt, size)
 
     def placed(self, who: str, job_id: str, attempt: str, nodes: Sequence[str]) -> None:
-        """An attempt was placed by a server; `job_id`: of an element, its array."""
+        """Check the placement of an attempt by the server `who`. `job_id`: the job or, for an element, its array."""
         self._nodes[attempt] = nodes
         self._sizes.setdefault(job_id, {})[attempt] = len(nodes)
         self._has_its_tasks(job_id, attempt, len(nodes))
@@ -55,13 +55,13 @@ class StartRules:
         must(low <= size <= high, "a gang has the tasks that it was promised", f"{attempt}: {size}")
 
     def ordered(self, order: AttemptOrder) -> None:
-        """A server asks the machines for a start: for every task that was placed, where it was placed."""
+        """Check that a start order contains every task that was placed, on the node where it was placed."""
         placed = self._nodes.get(order.attempt_id, ())
         nodes = [task.node for task in order.tasks]
         must(nodes == list(placed), "a gang starts whole", f"{order.attempt_id}: {nodes} of {list(placed)}")
 
     def running(self, report: AttemptReport, state: str | None) -> None:
-        """What the machines say of an attempt that lives, beside the state its row has."""
+        """Check the machines' report of a living attempt against the state of its row."""
         attempt = report.attempt_id
         must(
             state not in OVER or attempt in self._world.in_flight.forgotten,
@@ -76,7 +76,7 @@ class StartRules:
         )
 
     def applied(self, loop: str, table: str, row_id: str, token: str) -> None:
-        """A loop writes what it decided about a row that it leased under `token`."""
+        """Check that a loop that writes a row still holds the row's lease `token`."""
         # The names of tables come from the product's own metadata.
         query = f"SELECT lease_token FROM {table} WHERE id = ?"  # noqa: S608
         row = self._raw.execute(query, (row_id,)).fetchone()

@@ -1,4 +1,4 @@
-"""Many seeds, in processes side by side, for a time or up to a number."""
+"""Runs many seeds in parallel processes, for a time or up to a number of seeds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pearlstreet.sim.faults.registry import KINDS
 from pearlstreet.sim.run import Outcome, run_seed
 
 AHEAD = 2
-"""Seeds waiting for each process."""
+"""Number of seeds queued per process."""
 
 
 @dataclass
 class Report:
-    """What a swarm has found so far."""
+    """Totals over the seeds run so far."""
 
     first: int = 0
-    """The first seed; the others follow it, one by one."""
+    """First seed; the others are the numbers after it."""
     seeds: int = 0
     steps: int = 0
     jobs: int = 0
@@ -36,16 +36,16 @@ class Report:
 
     @property
     def total(self) -> int:
-        """Faults that took effect."""
+        """Number of faults that took effect."""
         return sum(self.faults.values())
 
     @property
     def missing(self) -> list[str]:
-        """Kinds that never took effect."""
+        """Names of the fault kinds that never took effect."""
         return [kind.name for kind in KINDS if not self.faults[kind.name]]
 
     def add(self, outcome: Outcome) -> None:
-        """Count one seed."""
+        """Add the outcome of one seed."""
         self.seeds += 1
         self.steps += outcome.steps
         self.jobs += outcome.jobs
@@ -66,7 +66,7 @@ def run_swarm(
     workers: int,
     tell: Callable[[Report, Outcome], None],
 ) -> Report:
-    """Run seeds from `first` on until `seeds` are done or `seconds` are over; `tell` hears of each as it ends."""
+    """Run seeds from `first` on until `seeds` are done or `seconds` have passed; call `tell` after each."""
     report, began_s = Report(first), clock.monotonic_s()
     for outcome in _outcomes(clock, first, seeds, seconds, workers):
         report.add(outcome)
@@ -91,7 +91,7 @@ def _outcomes(
             yield _run_seed(following)
             following += 1
         return
-    # Fresh processes: a forked one would share the database in memory of this one.
+    # Spawned processes: a forked one would share the in-memory database of this process.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         running: set[Future[Outcome]] = set()
@@ -102,12 +102,12 @@ def _outcomes(
             done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from sorted((future.result() for future in done), key=lambda outcome: outcome.seed)
             if not more():
-                for future in [one for one in running if one.cancel()]:
+                for future in [future for future in running if future.cancel()]:
                     running.discard(future)
 
 
 def _run_seed(seed: int) -> Outcome:
-    """Run a seed; collect garbage after it instead of in its middle, which took 12 % of its time."""
+    """Run a seed without garbage collection, which took 12 % of the time, and collect garbage after it."""
     gc.disable()
     try:
         return run_seed(seed)
@@ -117,10 +117,10 @@ def _run_seed(seed: int) -> Outcome:
 
 
 def draw_first(rng: Rng) -> int:
-    """Draw a first seed at random, from 0 to 10⁹ - 1: what a fixed one would show was shown the first time."""
+    """Draw a first seed from 0 to 10⁹ - 1, so that each run tests new seeds."""
     return int(rng.uniform() * 1_000_000_000)
 
 
 def usual_workers() -> int:
-    """A process for each core, two at most."""
+    """Return the default number of processes: one per core, at most two."""
     return min(2, os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""What happened in a world, line by line, under one running hash: the same seed must give the same hash."""
+"""Trace of a world's events with a running hash; the same seed must give the same hash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = 4000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the trace."""
+    """One event of the trace."""
 
     step: int
     at_us: int
@@ -21,7 +21,7 @@ class Event:
 
 
 class Trace:
-    """The last lines, and the hash of all."""
+    """The last events, and the hash of all."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
@@ -29,15 +29,15 @@ class Trace:
         self.count = 0
 
     def note(self, step: int, at_us: int, who: str, what: str) -> None:
-        """Add a line."""
+        """Add an event."""
         self._hash.update(f"{step} {at_us} {who} {what}\n".encode())
         self._events.append(Event(step, at_us, who, what))
         self.count += 1
 
     def digest(self) -> str:
-        """Of every line so far."""
+        """Return the hash of all events so far."""
         return self._hash.hexdigest()
 
     def of_steps(self, first: int, last: int) -> Iterator[Event]:
-        """The lines of some steps, as far as they are kept."""
+        """Return the events of the steps from `first` to `last` that are still kept."""
         return (event for event in self._events if first <= event.step <= last)

@@ -1,8 +1,8 @@
-"""One world: machines, servers, people, faults and the checker under one clock and one seed, step by step.
+"""One world: machines, servers, clients, faults and the checker, on one clock and one seed, step by step.
 
-A step: some time passes, requests that were on their way arrive, somebody does something, perhaps something goes wrong,
-and every loop that is due runs. `meanwhile` lets other things happen in the middle of a loop's step, between two of its
-transactions or around its call of the engine, which is all that threads could do to it.
+In each step time advances, delayed requests arrive, a client acts, a fault may be injected, and every due loop runs.
+`interleave` lets other events happen in the middle of a loop's step, between two of its transactions or around its call of
+the engine. Threads could interleave at no other points.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pearlstreet.sim.clock import WorldClock, WorldTime
 from pearlstreet.sim.convergence import converge
 from pearlstreet.sim.database import memory
 from pearlstreet.sim.engine_proxy import InFlight
+from pearlstreet.sim.faults.injector import FaultInjector
 from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
-from pearlstreet.sim.faults.player import Faults
 from pearlstreet.sim.promises import Crash
 from pearlstreet.sim.scenario import draw_scenario
 from pearlstreet.sim.server import Server
@@ -31,11 +31,11 @@ from pearlstreet.store.loop import Loop
 from pearlstreet.store.sealing import Sealer, SealingKey
 
 CONTENDS_STEPS = 12
-"""How long a second server works beside the first."""
+"""Number of steps for which a second server works beside the first."""
 
 
 class World:
-    """What a seed makes. `run` lets it live and must see it come to rest."""
+    """The simulated world of one seed."""
 
     def __init__(self, seed: int, folder: Path, trace: Trace | None = None) -> None:
         self.seed = seed
@@ -59,7 +59,7 @@ class World:
             habits=Habits(),
         )
         self.in_flight = InFlight()
-        self.faults = Faults(Chance(seed, "faults"), self.scenario.kinds, self.scenario.rates)
+        self.faults = FaultInjector(Chance(seed, "faults"), self.scenario.kinds, self.scenario.rates)
         self.checker = Checker(self)
         self._clock = WorldClock(self.time)
         self._depth = 0
@@ -68,29 +68,29 @@ class World:
         self._inside: list[str] = []
         self._named = 0
         self.servers: list[Server] = []
-        with self.faults.calm():
+        with self.faults.suspended():
             self.servers.append(self._boot(alone=True))
             self.clients = Clients(self)
             self.clients.create_tenants()
 
     @property
-    def door(self) -> Server:
-        """The server that people talk to."""
+    def active_server(self) -> Server:
+        """The server that clients use."""
         return self.servers[-1]
 
     def run(self) -> int:
-        """All of it: live, heal, come to rest; in how many cycles. Raises Violation."""
+        """Run all steps and then until the world rests. Return the number of cycles to rest. Raises Violation."""
         for _ in range(self.scenario.steps):
             self.step()
         return converge(self)
 
     def step(self) -> None:
-        """One step. Raises Violation."""
+        """Run one step. Raises Violation."""
         self.number += 1
         self.time.advance(self._chance.pick((0.1, 0.5, 1.0, 1.0, 2.0, 5.0)))
         self._arrivals()
         if self._chance.happens(0.6):
-            self.on(self.door, self.clients.act)
+            self.on(self.active_server, self.clients.act)
         self._trouble()
         if self._contends_until == self.number and len(self.servers) > 1:
             self.note(self.servers[0].name, "is killed")
@@ -100,19 +100,19 @@ class World:
         self.checker.after_step()
 
     def round(self, server: Server) -> None:
-        """Every loop of a server that is due, in any order."""
+        """Run every due loop of a server, in random order."""
         for loop in self._chance.shuffled(server.due()):
             if server in self.servers:
                 self.on(server, lambda loop=loop: server.step(loop))  # type: ignore[misc]
 
     def on(self, server: Server, work: Callable[[], object]) -> None:
-        """Do something in a server's process. When it dies of that, another takes its place."""
+        """Do `work` in a server's process, and replace the server if it dies."""
         self._inside.append(server.name)
         try:
             work()
         except Crash as crash:
-            # Who died may be another than `server`: one that took over while this one stood still answers what people
-            # ask next. Its crash ends here, unless work of its own is under way further out.
+            # The dead server may not be `server`: one that took over while `server` was paused answers the clients.
+            # Its crash ends here, unless its own work is in progress in an outer call.
             if crash.server in self._inside[:-1]:
                 raise
             self.note(crash.server, "died")
@@ -121,24 +121,24 @@ class World:
             self._inside.pop()
 
     def interleave(self, server: Server) -> None:
-        """Perhaps something else happens now, in the middle of what this server does."""
-        if self._depth or self.faults.asleep or not self._chance.happens(self.scenario.race):
+        """With some probability, let another event happen in the middle of this server's work."""
+        if self._depth or self.faults.is_suspended or not self._chance.happens(self.scenario.race):
             return
         self._depth += 1
         try:
-            others = [(one, loop) for one in self.servers for loop in one.due()]
+            others = [(other, loop) for other in self.servers for loop in other.due()]
             what = self._chance.pick(("loop", "loop", "people", "fault"))
             if what == "loop" and others:
                 self._step_of(*self._chance.pick(others))
             elif what == "fault":
                 self._trouble()
             else:
-                self.on(self.door, self.clients.act)
+                self.on(self.active_server, self.clients.act)
         finally:
             self._depth -= 1
 
     def take_over(self, server: Server) -> bool:
-        """Another server starts and works while this one stands still. False: not now."""
+        """Pause `server` while another takes over and works. Return False if that is not possible now."""
         if self._depth or server not in self.servers or server.doomed:
             return False
         self._depth += 1
@@ -149,8 +149,8 @@ class World:
             for _ in range(self.luck.whole(1, 3)):
                 self.time.advance(self.luck.between(1, 60))
                 self._arrivals()
-                with self.faults.calm():
-                    self.round(self.door)
+                with self.faults.suspended():
+                    self.round(self.active_server)
             self.time.advance(self.luck.between(0, 60))
             self.note(server.name, "goes on")
         finally:
@@ -158,7 +158,7 @@ class World:
         return True
 
     def start_second_server(self) -> bool:
-        """A second server works on the same database for some steps, leases being all that is between the two."""
+        """Start a second server on the same database for some steps; only leases separate the two. False: not now."""
         if self._depth or len(self.servers) > 1:
             return False
         self.servers.append(self._boot(alone=False))
@@ -166,11 +166,11 @@ class World:
         return True
 
     def repair_later(self, after_s: float) -> None:
-        """What broke is repaired then."""
+        """Repair all broken parts after `after_s`."""
         self._repairs_s.append(self.time.elapsed_ns() / 1e9 + after_s)
 
     def heal(self) -> None:
-        """No more faults; machines are repaired, requests on their way arrive, one server is left, people make up."""
+        """Stop the faults, repair the machines, deliver delayed requests, keep one server, undo operators' changes."""
         self.faults.over = True
         self.note("world", "heals")
         self.engine.set_faults(None)
@@ -179,18 +179,20 @@ class World:
         self.time.advance(200)
         self._arrivals()
         self.servers = [self._boot(alone=True)]
-        self.clients.reconcile_answers()
-        self.clients.settle()
+        self.clients.undo_changes()
+        self.clients.resend_unanswered()
 
     def note(self, who: str, what: str) -> None:
-        """A line of the trace."""
+        """Add an event to the trace."""
         self.trace.note(self.number, self._clock.now_us(), who, what)
 
     def _trouble(self) -> None:
-        """Perhaps something goes wrong in the world."""
+        """With some probability, inject a fault between two steps."""
         kind = self.faults.draw(InjectionPoint.WORLD)
         if kind is not None:
-            self.on(self.door, lambda: self.faults.inject(kind, FaultContext(self, self.door)))
+            self.on(
+                self.active_server, lambda: self.faults.inject(kind, FaultContext(self, self.active_server))
+            )
 
     def _step_of(self, server: Server, loop: Loop) -> None:
         self.on(server, lambda: server.step(loop))
@@ -205,7 +207,7 @@ class World:
                 self.note("machines", "repaired")
 
     def _replace(self, name: str) -> None:
-        """A server that died starts again, unless another has taken over."""
+        """Restart a server that died, unless another has taken over."""
         names = [server.name for server in self.servers]
         if name in names:
             self.servers[names.index(name)] = self._boot(alone=len(names) == 1)
@@ -213,5 +215,5 @@ class World:
     def _boot(self, *, alone: bool) -> Server:
         self._named += 1
         with ExitStack() as stack:
-            stack.enter_context(self.faults.calm())
+            stack.enter_context(self.faults.suspended())
             return Server(self, f"s{self._named}", alone=alone)

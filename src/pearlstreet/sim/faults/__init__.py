@@ -1,1 +1,1 @@
-"""Everything that can go wrong in a world: one function a kind, one line a kind in `registry`."""
+"""Faults of a world: one function and one line in `registry` per kind."""

@@ -1,4 +1,4 @@
-"""What people do at the worst moment: repeat, revoke, spend, cut, drain, rush."""
+"""Faults by clients and operators: repeated requests, revoked keys, cut quotas, drained nodes, bursts."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def sent_twice(context: FaultContext) -> None:
 
 
 def body_changed(context: FaultContext) -> None:
-    """A key is used again with another body."""
+    """An Idempotency-Key is used again with another body."""
     context.subject.changed = True
     context.took_effect = True
 
 
 def key_revoked(context: FaultContext) -> None:
-    """A tenant's key is revoked; it works on with the next one only when the first is refused."""
+    """A tenant's API key is revoked; the tenant gets a new one after the first refusal."""
     context.took_effect = context.world.clients.revoke_key()
 
 
 def quota_cut(context: FaultContext) -> None:
-    """A tenant may have less at once than it has."""
+    """A tenant's quota is set, perhaps below its present use."""
     context.took_effect = context.world.clients.cut_quota()
 
 
 def balance_gone(context: FaultContext) -> None:
-    """A tenant's money is gone."""
+    """A tenant's credit is gone."""
     context.took_effect = context.world.clients.take_money()
 
 
@@ -41,27 +41,27 @@ def price_change(context: FaultContext) -> None:
 
 
 def budget_hit(context: FaultContext) -> None:
-    """A budget is set below what was spent."""
+    """A budget is set that is reached at once or soon."""
     context.took_effect = context.world.clients.set_budget()
 
 
 def urgent_job(context: FaultContext) -> None:
-    """An account with a guarantee claims what others borrow."""
+    """A tenant submits an urgent job that needs a whole node."""
     context.took_effect = context.world.clients.submit_urgent()
 
 
 def burst(context: FaultContext) -> None:
-    """A tenant submits ten times as much as usual."""
+    """A tenant submits four jobs at once."""
     context.took_effect = context.world.clients.submit_burst()
 
 
 def node_drained(context: FaultContext) -> None:
-    """A node is drained under its jobs."""
+    """A node is drained while jobs run on it."""
     context.took_effect = context.world.clients.drain()
 
 
 def plan_outdated(context: FaultContext) -> None:
-    """What a plan was made from changes before it is written."""
+    """A quota or node changes after a plan was made from it and before the plan is written."""
     if "plan_jobs" in context.server.busy:
         clients = context.world.clients
         context.took_effect = context.world.luck.pick((clients.cut_quota, clients.drain))()
@@ -73,7 +73,7 @@ def org_suspended(context: FaultContext) -> None:
 
 
 def cancel_in_flight(context: FaultContext) -> Outcome[Any]:
-    """A job is cancelled between the engine's start and the note of it."""
+    """A job is cancelled after the engine started it and before the start is recorded."""
     answer = context.call()
     context.took_effect = context.world.clients.cancel_attempt(context.key)
     return answer

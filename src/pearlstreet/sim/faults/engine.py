@@ -1,4 +1,4 @@
-"""Faults of the connection to the engine and of its machines. Faults that the simulated engine implements are delegated to it."""
+"""Faults of the engine's machines and of the connection to it. Some are implemented by the simulated engine itself."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ Injection = Callable[[FaultContext], Outcome[Any]]
 _STEPS = (TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
 
 
-def asked_of_engine(
+def engine_fault(
     fault: Fault, took: Callable[[FaultContext, Any], bool], amount: float | None = None
 ) -> Injection:
-    """The engine's own fault, for this one call. `took` says by its answer whether anything went wrong."""
+    """Return an injection of one of the engine's own faults into one call.
+
+    `took`: whether the fault took effect, judged by the call's answer.
+    """
 
     def inject(context: FaultContext) -> Outcome[Any]:
         engine = context.world.engine
@@ -40,33 +43,33 @@ def asked_of_engine(
 
 
 def unknown(context: FaultContext, answer: Any) -> bool:
-    """The answer was lost."""
+    """Whether the answer was lost."""
     return isinstance(answer, Unknown)
 
 
 def retry(context: FaultContext, answer: Any) -> bool:
-    """The call failed."""
+    """Whether the call failed."""
     return isinstance(answer, Retry)
 
 
 def refused(context: FaultContext, answer: Any) -> bool:
-    """The order was refused for no good reason."""
+    """Whether the order was refused by the injected fault."""
     return isinstance(answer, Refused) and answer.code == "refused_by_fault"
 
 
 def always(context: FaultContext, answer: Any) -> bool:
-    """It cannot fail to take effect."""
+    """Return True: the fault always takes effect."""
     return True
 
 
 def not_the_truth(context: FaultContext, answer: Any) -> bool:
-    """A probe's answer is not what the machines say."""
+    """Whether a probe's answer differs from the machines' state."""
     truth = context.world.engine.cluster.probe(context.key)
     return isinstance(answer, Done) and isinstance(truth, Done) and answer.value != truth.value
 
 
 def fewer_than_there_are(context: FaultContext, answer: Any) -> bool:
-    """A list lacks something."""
+    """Whether a list lacks an attempt, a node or a device."""
     cluster = context.world.engine.cluster
     truth: Any = cluster.scan() if context.method == "scan" else cluster.nodes()
     if not isinstance(answer, Done) or not isinstance(truth, Done):
@@ -77,12 +80,12 @@ def fewer_than_there_are(context: FaultContext, answer: Any) -> bool:
 
 
 def half_a_gang(context: FaultContext, answer: Any) -> bool:
-    """A gang was started, and only half of it runs."""
+    """Whether a gang was started, of which only half runs."""
     return isinstance(answer, Done) and len(context.subject.tasks) > 1
 
 
 def request_delayed(context: FaultContext) -> Outcome[Any]:
-    """The request is on its way for a while: it arrives when others have long been answered."""
+    """The request arrives 1 to 120 s later, after later ones."""
     assert context.act is not None
     due_s = context.world.time.elapsed_ns() / 1e9 + context.world.luck.between(1, 120)
     context.world.in_flight.delay(due_s, context.method, context.key, context.act)
@@ -91,7 +94,7 @@ def request_delayed(context: FaultContext) -> Outcome[Any]:
 
 
 def report_reordered(context: FaultContext) -> Outcome[Any]:
-    """A report that was overtaken by later ones arrives now."""
+    """An older report arrives after newer ones."""
     answer = context.call()
     reports: list[AttemptReport] = context.world.in_flight.reports.get(context.key, [])
     if not isinstance(answer, Done) or answer.value is None or not reports:
@@ -102,25 +105,25 @@ def report_reordered(context: FaultContext) -> Outcome[Any]:
 
 
 def log_missing(context: FaultContext) -> Outcome[Any]:
-    """What an attempt wrote is not there."""
+    """The log of an attempt is missing."""
     context.took_effect = True
     return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=context.key))
 
 
 def outputs_unlisted(context: FaultContext) -> Outcome[Any]:
-    """The engine does not say what an attempt left."""
+    """The engine fails to list an attempt's outputs."""
     context.took_effect = True
     return Retry(5.0, text("The engine gave no answer"))
 
 
 def outputs_unreadable(context: FaultContext) -> Outcome[Any]:
-    """A file that an attempt left cannot be read."""
+    """An output file of an attempt cannot be read."""
     context.took_effect = True
     return Refused("no_such_output", text("The engine gave no answer"))
 
 
 def artefact_store_full(context: FaultContext) -> Outcome[Any]:
-    """No room is left where artefacts are kept: the write of what is read here fails."""
+    """The disk of the artefact store is full: writing the output that is read here fails."""
     context.took_effect = True
     raise OSError(28, "No space left on device")
 
@@ -130,27 +133,27 @@ def prepare_fails(context: FaultContext) -> Outcome[Any]:
     answer = context.call()
     if context.subject.purpose == "job" or not isinstance(answer, Done):
         return answer
-    _bend(context, context.key, lambda timeline, now_us: _exits(timeline, now_us + US_PER_S, 1))
+    _change_timeline(context, context.key, lambda timeline, now_us: _exits(timeline, now_us + US_PER_S, 1))
     return answer
 
 
 def task_killed(context: FaultContext) -> None:
-    """A task needs more memory than it was given."""
+    """A task exceeds its memory limit and is killed."""
     for attempt in _running(context):
-        _bend(context, attempt, _out_of_memory)
+        _change_timeline(context, attempt, _out_of_memory)
 
 
 def task_exits(context: FaultContext) -> None:
-    """A task ends by itself, long before its time."""
+    """A task ends by itself, earlier than its timeline says."""
     code = context.world.luck.pick((0, 1, 1, 137))
     for attempt in _running(context):
-        _bend(context, attempt, lambda timeline, now_us: _exits(timeline, now_us, code))
+        _change_timeline(context, attempt, lambda timeline, now_us: _exits(timeline, now_us, code))
 
 
 def stuck_start(context: FaultContext) -> None:
-    """The machines took an attempt and never get to run it."""
+    """The engine accepts an attempt and never runs it."""
     for attempt in _living(context, lambda timeline, now_us: now_us < timeline.starts_us):
-        _bend(
+        _change_timeline(
             context,
             attempt,
             lambda timeline, now_us: replace(timeline, starts_us=NEVER_US, ends_us=NEVER_US + 1),
@@ -158,7 +161,7 @@ def stuck_start(context: FaultContext) -> None:
 
 
 def stuck_stop(context: FaultContext) -> Outcome[Any]:
-    """An attempt that is asked to stop takes very long to die."""
+    """An attempt takes 30 to 200 s longer to end after a stop request."""
     answer = context.call()
     wait_us = int(context.world.luck.between(30, 200) * US_PER_S)
 
@@ -166,12 +169,12 @@ def stuck_stop(context: FaultContext) -> Outcome[Any]:
         return replace(timeline, ends_us=max(timeline.ends_us, now_us) + wait_us)
 
     if context.key in _all_living(context, lambda timeline, now_us: timeline.starts_us <= now_us):
-        _bend(context, context.key, late)
+        _change_timeline(context, context.key, late)
     return answer
 
 
 def device_fails(context: FaultContext) -> None:
-    """A device breaks; what ran on it is lost."""
+    """A device breaks; attempts on it are lost."""
     node = context.world.luck.pick(context.world.nodes)
     if node.devices:
         index = context.world.luck.pick(node.devices).index
@@ -181,14 +184,14 @@ def device_fails(context: FaultContext) -> None:
 
 
 def node_gone(context: FaultContext) -> None:
-    """A machine fails with all that runs on it."""
+    """A machine fails; attempts on it are lost."""
     context.world.engine.cluster.break_node(context.world.luck.pick(context.world.nodes).name)
     context.world.repair_later(context.world.luck.between(5, 60))
     context.took_effect = True
 
 
 def engine_forgets(context: FaultContext) -> None:
-    """The engine loses every trace of an attempt, running or not."""
+    """The engine loses all records of an attempt, running or not."""
     for attempt in _living(context, lambda timeline, now_us: True):
         context.world.engine.cluster.vanish(attempt)
         context.world.in_flight.forgotten.add(attempt)
@@ -196,9 +199,9 @@ def engine_forgets(context: FaultContext) -> None:
 
 
 def _living(context: FaultContext, wanted: Callable[[AttemptTimeline, int], bool]) -> list[str]:
-    """One attempt on the machines that is as wanted, or none."""
-    found = _all_living(context, wanted)
-    return [context.world.luck.pick(found)] if found else []
+    """Return a list with one random living attempt that satisfies `wanted`, or [] if there is none."""
+    attempts = _all_living(context, wanted)
+    return [context.world.luck.pick(attempts)] if attempts else []
 
 
 def _all_living(context: FaultContext, wanted: Callable[[AttemptTimeline, int], bool]) -> list[str]:
@@ -211,11 +214,11 @@ def _running(context: FaultContext) -> list[str]:
     return _living(context, lambda timeline, now_us: timeline.starts_us <= now_us)
 
 
-def _bend(
-    context: FaultContext, attempt: str, bend: Callable[[AttemptTimeline, int], AttemptTimeline]
+def _change_timeline(
+    context: FaultContext, attempt: str, alter: Callable[[AttemptTimeline, int], AttemptTimeline]
 ) -> None:
     context.key = attempt
-    context.took_effect = isinstance(context.world.engine.cluster.change(attempt, bend), Done)
+    context.took_effect = isinstance(context.world.engine.cluster.change(attempt, alter), Done)
 
 
 def _exits(timeline: AttemptTimeline, at_us: int, code: int) -> AttemptTimeline:

@@ -18,35 +18,35 @@ class InjectionPoint(StrEnum):
     """Where a fault can be injected."""
 
     ENGINE = "engine"
-    """A call of the engine. The fault answers in its place."""
+    """During a call of the engine; the fault returns the answer in its place."""
     BEFORE_WRITE = "before_write"
     BEFORE_COMMIT = "before_commit"
     AFTER_COMMIT = "after_commit"
     BEFORE_READ = "before_read"
     HINT = "hint"
-    """A hint is about to wake a loop. The fault says whether the hint is lost."""
+    """Before a hint wakes a loop; with a fault the hint does not."""
     CLIENT = "client"
-    """A tenant is about to send a request that it may repeat."""
+    """Before a tenant sends a request that it may repeat."""
     WORLD = "world"
     """Between two steps."""
 
 
 @dataclass(slots=True)
 class FaultContext:
-    """One visit to an injection point. A fault sets `took_effect` if it changed anything; only those are counted."""
+    """One visit to an injection point. A fault sets `took_effect` if it changed anything; only then is it counted."""
 
     world: World
     server: Server
     method: str = ""
     key: str = ""
-    """The attempt an engine's call is about."""
+    """Id of the attempt that an engine call is about."""
     act: Callable[[], Outcome[Any]] | None = None
     subject: Any = None
-    """The order of a start, the topic of a hint."""
+    """Order of a start, or request of a client."""
     took_effect: bool = field(default=False)
 
     def call(self) -> Outcome[Any]:
-        """The engine's own answer."""
+        """Make the engine call and return its answer."""
         assert self.act is not None
         return self.act()
 
@@ -60,11 +60,11 @@ class Kind:
     inject: Callable[[FaultContext], Any]
     does: str
     methods: frozenset[str] = frozenset()
-    """Engine methods it can be injected into; empty: all."""
+    """Engine methods into which it can be injected; empty: all."""
     weight: float = 1.0
     traits: frozenset[str] = frozenset()
-    """What a start must be of, so that it can take effect: `build`, `job`, `gang`; empty: anything."""
+    """Kinds of start in which it can take effect: `build`, `job`, `gang`; empty: all."""
 
     def fits(self, method: str, trait: str) -> bool:
-        """Whether it could take effect at this visit."""
+        """Whether the fault can take effect at this visit."""
         return (not self.methods or method in self.methods) and (not self.traits or trait in self.traits)

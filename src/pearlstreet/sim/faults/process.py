@@ -12,25 +12,25 @@ from pearlstreet.sim.promises import Crash
 
 
 def crash_before_commit(context: FaultContext) -> None:
-    """The process dies with everything of a transaction written and nothing committed."""
+    """The process dies after all writes of a transaction and before its commit."""
     context.took_effect = True
     raise Crash(context.server.name, "before a commit")
 
 
 def crash_after_commit(context: FaultContext) -> None:
-    """The process dies when the transaction is safe and nobody has been told."""
+    """The process dies after a commit and before its caller gets the answer."""
     context.took_effect = True
     raise Crash(context.server.name, "after a commit")
 
 
 def crash_before_act(context: FaultContext) -> Outcome[Any]:
-    """The process dies with a row leased, before the engine is asked."""
+    """The process dies with a row leased, before it calls the engine."""
     context.took_effect = True
     raise Crash(context.server.name, f"before {context.method}")
 
 
 def crash_after_act(context: FaultContext) -> Outcome[Any]:
-    """The process dies when the engine has done its part and nothing is written yet."""
+    """The process dies after the engine's call and before it writes the result."""
     context.call()
     context.took_effect = True
     raise Crash(context.server.name, f"after {context.method}")
@@ -49,19 +49,19 @@ def disk_fails(context: FaultContext) -> None:
 
 
 def write_conflict(context: FaultContext) -> None:
-    """Another process holds the database for too long: the write is rolled back."""
+    """Another process locks the database for too long, and the write is rolled back."""
     context.took_effect = True
     raise broken(sqlite3.SQLITE_BUSY, "database is locked")
 
 
 def commit_untold(context: FaultContext) -> None:
-    """The commit is kept, and the answer says that it failed."""
+    """The commit succeeds, but its caller gets an error."""
     context.took_effect = True
     raise broken(sqlite3.SQLITE_IOERR, "disk I/O error")
 
 
 def read_fails(context: FaultContext) -> None:
-    """A query is not answered."""
+    """A query fails."""
     context.took_effect = True
     raise broken(sqlite3.SQLITE_BUSY, "database is locked")
 
@@ -72,13 +72,13 @@ def hint_lost(context: FaultContext) -> None:
 
 
 def hint_storm(context: FaultContext) -> None:
-    """Every loop is woken for nothing, again and again."""
+    """Every loop is woken without a reason."""
     context.server.wake_all()
     context.took_effect = True
 
 
 def clock_jumps(context: FaultContext) -> None:
-    """The wall clock is set ahead: by seconds, or by hours after the machine slept."""
+    """The wall clock is set ahead by seconds or, as after a suspended machine, by hours."""
     context.world.time.set_wall(context.world.luck.pick((2.0, 30.0, 130.0, 3700.0, 20_000.0)))
     context.took_effect = True
 
@@ -90,14 +90,14 @@ def clock_steps_back(context: FaultContext) -> None:
 
 
 def paused(context: FaultContext) -> Outcome[Any]:
-    """The process stands still between acting and writing, past its leases; another server takes over meanwhile."""
+    """The process is paused between a call and its write until its leases expire; another server takes over."""
     answer = context.call()
     context.took_effect = context.world.take_over(context.server)
     return answer
 
 
 def paused_before_write(context: FaultContext) -> None:
-    """The process stands still with a decision made and not yet written; another server takes over meanwhile."""
+    """The process is paused before the write of a decision; another server takes over."""
     context.took_effect = context.world.take_over(context.server)
 
 

@@ -1,4 +1,4 @@
-"""Every kind of fault: one line each. A world's seed picks which of them it meets."""
+"""Registry of all fault kinds, one entry each. A world's seed selects the kinds that occur in it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _line(
     return Kind(name, InjectionPoint.ENGINE, inject, does, methods, weight, frozenset(traits.split()))
 
 
-_own = engine.asked_of_engine
+_own = engine.engine_fault
 
 KINDS: tuple[Kind, ...] = (
-    # The line to the engine
+    # The connection to the engine
     _line("request_lost", _own(Fault.REQUEST_LOST, engine.unknown), _ACTS, "a request never arrives"),
     _line("report_lost", _own(Fault.REQUEST_LOST, engine.unknown), _ASKS, "a question is not answered"),
     _line("ack_lost", _own(Fault.ACK_LOST, engine.unknown), _ACTS, "it is done, the answer is lost"),
@@ -44,7 +44,11 @@ KINDS: tuple[Kind, ...] = (
     _line("clock_behind", _own(Fault.CLOCK_OFF, engine.not_the_truth, -600.0), _PROBE, "reported times lag"),
     _line("report_reordered", engine.report_reordered, _PROBE, "an older report comes last"),
     _line(
-        "orphan_appears", _own(Fault.ORPHAN_APPEARS, engine.always), _SCAN, "something nobody ordered runs", 3
+        "orphan_appears",
+        _own(Fault.ORPHAN_APPEARS, engine.always),
+        _SCAN,
+        "an attempt that was never ordered runs",
+        3,
     ),
     _line(
         "partial_gang", _own(Fault.PARTIAL_GANG, engine.half_a_gang), _START, "half a gang starts", 8, "gang"
@@ -80,8 +84,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("engine_forgets", InjectionPoint.WORLD, engine.engine_forgets, "an attempt is gone without trace"),
     Kind("task_killed", InjectionPoint.WORLD, engine.task_killed, "a task is killed for memory"),
     Kind("task_exits", InjectionPoint.WORLD, engine.task_exits, "a task ends by itself"),
-    Kind("stuck_start", InjectionPoint.WORLD, engine.stuck_start, "an attempt never gets to run"),
-    _line("stuck_stop", engine.stuck_stop, frozenset({"stop"}), "an attempt does not die", 3),
+    Kind("stuck_start", InjectionPoint.WORLD, engine.stuck_start, "an attempt never starts to run"),
+    _line("stuck_stop", engine.stuck_stop, frozenset({"stop"}), "an attempt takes long to stop", 3),
     # The server's process
     Kind(
         "crash_before_commit",
@@ -102,7 +106,7 @@ KINDS: tuple[Kind, ...] = (
         "paused_before_write",
         InjectionPoint.BEFORE_WRITE,
         process.paused_before_write,
-        "it does so before a write",
+        "the server stands still before a write, another takes over",
     ),
     Kind(
         "plan_outdated",

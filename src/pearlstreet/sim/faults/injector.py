@@ -1,4 +1,4 @@
-"""Draws faults and counts those that really took effect."""
+"""Fault injector: draws faults and counts those that took effect."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pearlstreet.sim.chance import Chance
 from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint, Kind
 
 
-class Faults:
-    """The faults of one world."""
+class FaultInjector:
+    """Injects the faults of one world."""
 
     def __init__(self, chance: Chance, kinds: Sequence[Kind], rates: Mapping[InjectionPoint, float]) -> None:
         self._chance, self._rates = chance, rates
@@ -20,37 +20,37 @@ class Faults:
         for kind in kinds:
             self._kinds[kind.point].append(kind)
         self._fitting: dict[tuple[InjectionPoint, str, str], list[tuple[Kind, float]]] = {}
-        self._calm = 0
+        self._suspended = 0
         self.counts: Counter[str] = Counter()
         self.over = False
 
     @contextmanager
-    def calm(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Inject no fault inside this context."""
-        self._calm += 1
+        self._suspended += 1
         try:
             yield
         finally:
-            self._calm -= 1
+            self._suspended -= 1
 
     @property
-    def asleep(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether no fault can be injected now."""
-        return self.over or self._calm > 0
+        return self.over or self._suspended > 0
 
     def draw(self, point: InjectionPoint, method: str = "", trait: str = "") -> Kind | None:
-        """Return the fault kind to inject at this visit, if any. `trait`: what is started, a `build`, a `job` or a `gang`."""
-        if self.asleep or not self._chance.happens(self._rates[point]):
+        """Return the fault kind to inject at this visit, or None. `trait`: kind of start (`build`, `job`, `gang`)."""
+        if self.is_suspended or not self._chance.happens(self._rates[point]):
             return None
         fitting = self._fitting.get((point, method, trait))
         if fitting is None:
-            found = [kind for kind in self._kinds[point] if kind.fits(method, trait)]
-            fitting = self._fitting[point, method, trait] = [(kind, kind.weight) for kind in found]
+            kinds = [kind for kind in self._kinds[point] if kind.fits(method, trait)]
+            fitting = self._fitting[point, method, trait] = [(kind, kind.weight) for kind in kinds]
         return self._chance.weighted(fitting) if fitting else None
 
     def inject(self, kind: Kind, context: FaultContext) -> Any:
-        """Let it happen; counted when it took effect, also when it ends the work under way."""
-        with self.calm():
+        """Inject a fault and count it if it took effect, even if it raises."""
+        with self.suspended():
             try:
                 return kind.inject(context)
             finally:
