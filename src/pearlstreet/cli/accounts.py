@@ -448,8 +448,8 @@ def list_secrets(org: Org = None, as_json: Json = False) -> None:
         show_lines(rows)
         return
     table(
-        ("Name", "Project", "Updated (UTC)"),
-        [(r["name"], r["project_id"], time_cell(r["updated"])) for r in rows],
+        ("Name", "Of", "Updated (UTC)"),
+        [(r["name"], r["owner"], time_cell(r["updated"])) for r in rows],
     )
 
 

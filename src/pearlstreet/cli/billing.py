@@ -116,7 +116,7 @@ def list_budgets(org: Org = None, as_json: Json = False) -> None:
         return
     table(
         ("Of", "Yuan per month", "Alerts at %"),
-        [(r["project_id"] or r["org_id"], r["monthly"], ", ".join(map(str, r["thresholds"]))) for r in rows],
+        [(r["owner"], r["monthly"], ", ".join(map(str, r["thresholds"]))) for r in rows],
         right=(1,),
     )
 

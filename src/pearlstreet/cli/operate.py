@@ -87,7 +87,7 @@ def list_quotas(org: Org = None, as_json: Json = False) -> None:
                 r["guaranteed"],
                 r["maximum"],
                 r["borrow"],
-                r["project_id"] or r["org_id"],
+                r["owner"],
             )
             for r in rows
         ],
@@ -141,9 +141,9 @@ def list_shares(org: Org = None, as_json: Json = False) -> None:
         show_lines(rows)
         return
     table(
-        ("Organisation", "Project", "Weight"),
-        [(r["org_id"], r["project_id"], r["weight"]) for r in rows],
-        right=(2,),
+        ("Of", "Weight"),
+        [(r["owner"], r["weight"]) for r in rows],
+        right=(1,),
     )
 
 
@@ -180,7 +180,7 @@ def fair_share(as_json: Json = False) -> None:
     table(
         ("Rank", "Project", "Share %", "Weight", "Why"),
         [
-            (r["rank"], r["project_id"], f"{100 * r['share']:.2f}", f"{r['weight']:g}", r["why"])
+            (r["rank"], r["owner"], f"{100 * r['share']:.2f}", f"{r['weight']:g}", r["why"])
             for r in found["items"]
         ],
         right=(0, 2, 3),

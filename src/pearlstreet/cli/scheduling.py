@@ -240,7 +240,7 @@ def list_windows(
                 time_cell(r["from"]),
                 time_cell(r["ended"] or r["until"]),
                 _held(r),
-                r["org_id"],
+                r["owner"],
                 r["reason"],
             )
             for r in rows

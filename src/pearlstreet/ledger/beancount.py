@@ -6,7 +6,7 @@ Each balance is asserted with a tolerance of zero: beancount would else accept a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from pearlstreet.ledger.site import read_site
 from pearlstreet.ledger.tables import accounts, entries, transactions
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
+from pearlstreet.tenancy.tables import orgs
 
 TITLE = "Pearlstreet"
 
@@ -40,26 +41,38 @@ def export_beancount(tx: Tx) -> Iterator[str]:
     if first is None:
         return
     standing = tx.rows(sa.select(accounts).order_by(accounts.c.id))
+    names = _journal_names(tx, [row["id"] for row in standing])
     for row in standing:
-        yield f"\n{_day(first, zone)} open {journal_name(row['id'])} {row['currency']}"
+        yield f"\n{_day(first, zone)} open {names[row['id']]} {row['currency']}"
+        if org_id := chart.org_of(row["id"]):
+            yield f"\n  org-id: {_quoted(org_id)}"
     yield "\n"
-    yield from _transactions(tx, zone)
+    yield from _transactions(tx, zone, names)
     for row in standing:
         amount = _exact(row["balance_micro"])
-        yield f"\n{_day(last, zone, later=1)} balance {journal_name(row['id'])}  {amount} ~ 0 {row['currency']}"
+        yield f"\n{_day(last, zone, later=1)} balance {names[row['id']]}  {amount} ~ 0 {row['currency']}"
     yield "\n"
 
 
-def journal_name(account: str) -> str:
-    """`wallet/org_01k…` → `Liabilities:Wallet:Org-01K…`."""
-    found = chart.chapter_of(account)
+def journal_name(account: str, slug: str | None = None) -> str:
+    """Return an account's name in the journal: `wallet/org_01k…` of `river-lab` → `Liabilities:Wallet:River-lab`.
+
+    `slug`: name of the account's organisation, if it has one.
+    """
+    chapter = chart.chapter_of(account)
     if account in chart.CHAPTERS:
-        return found.journal
-    name = account.split("/", 1)[1].replace("_", "-")
-    return f"{found.journal}:{name[:1].upper()}{name[1:]}"
+        return chapter.journal
+    name = (slug or account.split("/", 1)[1]).replace("_", "-")
+    return f"{chapter.journal}:{name[:1].upper()}{name[1:]}"
 
 
-def _transactions(tx: Tx, zone: str) -> Iterator[str]:
+def _journal_names(tx: Tx, account_ids: Sequence[str]) -> Mapping[str, str]:
+    """Return the journal names of accounts by id. Slugs are unique, so two accounts never share a name."""
+    slugs = {row["id"]: row["slug"] for row in tx.rows(sa.select(orgs.c.id, orgs.c.slug))}
+    return {account: journal_name(account, slugs.get(chart.org_of(account) or "")) for account in account_ids}
+
+
+def _transactions(tx: Tx, zone: str, names: Mapping[str, str]) -> Iterator[str]:
     query = (
         sa.select(transactions, entries.c.account_id, entries.c.currency, entries.c.amount_micro)
         .join_from(transactions, entries, entries.c.tx_seq == transactions.c.seq)
@@ -72,7 +85,7 @@ def _transactions(tx: Tx, zone: str) -> Iterator[str]:
             memo = _quoted(str(from_json(row["memo"])))
             yield f"\n{_day(row['at_us'], zone)} * {memo}\n"
             yield f"  id: {_quoted(row['id'])}\n  reference: {_quoted(row['reference'])}\n"
-        yield f"  {journal_name(row['account_id'])}  {_exact(row['amount_micro'])} {row['currency']}\n"
+        yield f"  {names[row['account_id']]}  {_exact(row['amount_micro'])} {row['currency']}\n"
 
 
 def _exact(micro: int) -> str:

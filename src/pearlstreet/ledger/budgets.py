@@ -36,6 +36,11 @@ class Budget:
     monthly: Money
     thresholds: tuple[int, ...] = THRESHOLDS
 
+    @property
+    def project_id(self) -> str | None:
+        """Id of the project; None: the budget is the whole organisation's."""
+        return None if self.subject_id == self.org_id else self.subject_id
+
 
 def set_budget(store: Store, actor: Actor, budget: Budget) -> Budget:
     """Set or replace a budget. Raises InvalidInput."""

@@ -24,6 +24,34 @@ def project_names(store: Store, actor: Actor, ids: Iterable[str]) -> Mapping[str
     return _slugs(store, actor, projects, projects.c.org_id, ids)
 
 
+def owner_names(
+    store: Store, owners: Iterable[tuple[str | None, str | None]]
+) -> Mapping[tuple[str | None, str | None], str]:
+    """Return the names of (organisation id, project id) pairs: `acme`, or `acme/vision` for a project.
+
+    For rows that the caller was already allowed to read: nothing is filtered here. An id without a row stands for itself,
+    and a pair without an organisation has the empty name.
+    """
+    wanted = set(owners)
+
+    def read(tx: Tx) -> Mapping[str, str]:
+        slugs: dict[str, str] = {}
+        for table, ids in (
+            (orgs, {org for org, _ in wanted if org}),
+            (projects, {project for _, project in wanted if project}),
+        ):
+            ordered = sorted(ids)
+            for start in range(0, len(ordered), TOGETHER):
+                part = table.c.id.in_(ordered[start : start + TOGETHER])
+                slugs |= {
+                    row["id"]: row["slug"] for row in tx.rows(sa.select(table.c.id, table.c.slug).where(part))
+                }
+        return slugs
+
+    slugs = store.read(read) if wanted else {}
+    return {pair: "/".join(slugs.get(part, part) for part in pair if part) for pair in wanted}
+
+
 def _slugs(
     store: Store, actor: Actor, table: sa.Table, owner: sa.ColumnElement[str], ids: Iterable[str]
 ) -> Mapping[str, str]:

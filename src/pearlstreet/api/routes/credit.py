@@ -10,6 +10,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, words, yuan_of
+from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
@@ -334,8 +335,11 @@ class BudgetIn(In):
 
 
 class BudgetOut(Out):
-    """A budget and what was spent of it this month."""
+    """A monthly budget of an organisation or a project."""
 
+    owner: str
+    """Name of the organisation (`acme`) or project (`acme/vision`)."""
+    owner_id: str
     org_id: str
     project_id: str | None
     monthly: Yuan
@@ -368,7 +372,7 @@ def _subject(store: Store, actor: Actor, org: str, project: str | None) -> _Subj
 def _budget(found: budgets.Budget) -> Mapping[str, Any]:
     return {
         "org_id": found.org_id,
-        "project_id": found.subject_id if found.subject_id != found.org_id else None,
+        "project_id": found.project_id,
         "monthly": yuan_of(found.monthly),
         "thresholds": list(found.thresholds),
     }
@@ -384,7 +388,9 @@ async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = 
         wanted = budgets.Budget(subject.id, subject.org_id, monthly, tuple(body.thresholds))
         return budgets.set_budget(store, actor, wanted)
 
-    return await command(request, actor, work, _budget)
+    return await command(
+        request, actor, work, lambda found: with_owner(center_of(request).store, found, _budget)
+    )
 
 
 @door.get("/budgets", tie=Tied.PROJECT, scope="credit:read", responses={200: {"model": Budgets}})
@@ -398,5 +404,5 @@ async def list_budgets(request: Request, org: str, actor: Actor = Asker) -> Resp
 
     return await query(
         work,
-        lambda rows: {"items": [_budget(row) for row in rows]},
+        lambda rows: {"items": with_owners(store, rows, _budget)},
     )

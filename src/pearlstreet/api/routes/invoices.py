@@ -61,6 +61,8 @@ class InvoiceOut(Out):
 
     id: str | None
     number: str | None
+    org: str
+    """Name (slug) of the organisation."""
     org_id: str
     month: str
     time_zone: str
@@ -94,6 +96,7 @@ def invoice_out(found: Invoice, language: str) -> dict[str, Any]:
     return {
         "id": found.id,
         "number": found.number,
+        "org": found.org,
         "org_id": found.org_id,
         "month": found.month,
         "time_zone": found.zone,

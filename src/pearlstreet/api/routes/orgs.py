@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.users import ReasonIn, Removed
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
@@ -161,6 +162,9 @@ class SecretOut(Out):
     """What can be seen of a secret: never its value."""
 
     id: str
+    owner: str
+    """Name of the organisation (`acme`) or project (`acme/vision`)."""
+    owner_id: str
     org_id: str
     project_id: str | None
     name: str
@@ -203,7 +207,7 @@ async def list_secrets(request: Request, org: str, actor: Actor = Asker) -> Resp
     store = center_of(request).store
     return await query(
         lambda: secrets.list_secrets(store, actor, org),
-        lambda rows: {"items": [secret_out(row) for row in rows]},
+        lambda rows: {"items": with_owners(store, rows, secret_out)},
     )
 
 
@@ -218,7 +222,7 @@ async def set_secret(
         request,
         actor,
         lambda s: secrets.set_secret(s, actor, org, name, body.value, project=project),
-        secret_out,
+        lambda found: with_owner(center_of(request).store, found, secret_out),
     )
 
 

@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, words
+from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.reading import Org, language_of
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.jobs import quotas as service
@@ -34,6 +35,9 @@ class QuotaOut(Out):
     """A quota."""
 
     id: str
+    owner: str
+    """Name of the organisation (`acme`) or project (`acme/vision`)."""
+    owner_id: str
     org_id: str
     project_id: str | None
     resource: str
@@ -67,7 +71,7 @@ async def list_quotas(request: Request, actor: Actor = Asker, org: Org = None) -
     store = center_of(request).store
     return await query(
         lambda: service.list_quotas(store, actor, org),
-        lambda rows: {"items": [quota_out(row) for row in rows]},
+        lambda rows: {"items": with_owners(store, rows, quota_out)},
     )
 
 
@@ -76,14 +80,22 @@ async def set_quota(request: Request, body: QuotaIn, actor: Actor = Asker) -> Re
     """Set or replace the quota of an organisation or project on a resource."""
     wish = QuotaWish(body.resource, body.guaranteed, body.maximum, body.borrow)
     return await command(
-        request, actor, lambda s: service.set_quota(s, actor, body.org, wish, project=body.project), quota_out
+        request,
+        actor,
+        lambda s: service.set_quota(s, actor, body.org, wish, project=body.project),
+        lambda row: with_owner(center_of(request).store, row, quota_out),
     )
 
 
 @door.delete("/quotas/{quota}", scope="quotas:write", responses={200: {"model": QuotaOut}})
 async def delete_quota(request: Request, quota: str, actor: Actor = Asker) -> Response:
     """Take a quota away."""
-    return await command(request, actor, lambda s: service.delete_quota(s, actor, quota), quota_out)
+    return await command(
+        request,
+        actor,
+        lambda s: service.delete_quota(s, actor, quota),
+        lambda row: with_owner(center_of(request).store, row, quota_out),
+    )
 
 
 class ShareIn(In):
@@ -97,6 +109,9 @@ class ShareIn(In):
 class ShareOut(Out):
     """A weight."""
 
+    owner: str
+    """Name of the organisation (`acme`) or project (`acme/vision`)."""
+    owner_id: str
     org_id: str
     project_id: str | None
     weight: float
@@ -119,7 +134,7 @@ async def list_shares(request: Request, actor: Actor = Asker, org: Org = None) -
     store = center_of(request).store
     return await query(
         lambda: service.list_shares(store, actor, org),
-        lambda rows: {"items": [share_out(row) for row in rows]},
+        lambda rows: {"items": with_owners(store, rows, share_out)},
     )
 
 
@@ -130,7 +145,7 @@ async def set_share(request: Request, body: ShareIn, actor: Actor = Asker) -> Re
         request,
         actor,
         lambda s: service.set_share(s, actor, body.org, body.weight, project=body.project),
-        share_out,
+        lambda row: with_owner(center_of(request).store, row, share_out),
     )
 
 
@@ -140,7 +155,10 @@ async def delete_share(
 ) -> Response:
     """Back to the weight 1."""
     return await command(
-        request, actor, lambda s: service.delete_share(s, actor, org, project=project), share_out
+        request,
+        actor,
+        lambda s: service.delete_share(s, actor, org, project=project),
+        lambda row: with_owner(center_of(request).store, row, share_out),
     )
 
 
@@ -148,6 +166,9 @@ class StandingOut(Out):
     """Where a project stands; the smallest rank is served first. Shares are of the whole center, over the weight."""
 
     rank: int
+    owner: str
+    """Name of the organisation (`acme`) or project (`acme/vision`)."""
+    owner_id: str
     org_id: str
     project_id: str
     org_weight: float
@@ -187,5 +208,8 @@ async def fair_share(request: Request, actor: Actor = Asker) -> Response:
     center, language = center_of(request), language_of(request)
     return await query(
         lambda: service.fair_share(center.store, actor, center.runtime),
-        lambda found: {"half_life_s": found[0], "items": [_standing(row, language) for row in found[1]]},
+        lambda found: {
+            "half_life_s": found[0],
+            "items": with_owners(center.store, found[1], lambda row: _standing(row, language)),
+        },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -12,9 +13,14 @@ from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
 from pearlstreet.compute.jobs.windows import service
 from pearlstreet.compute.jobs.windows.model import Window, WindowKind, WindowWish
+from pearlstreet.store.core import Store
+from pearlstreet.tenancy.directory import owner_names
 from pearlstreet.tenancy.model import Actor
 
 door = Door("/scheduling", "scheduling")
+
+Owners = Mapping[tuple[str | None, str | None], str]
+"""Names by (organisation id, None)."""
 
 
 class HeldOut(Out):
@@ -32,6 +38,9 @@ class WindowOut(Out):
     held: list[HeldOut]
     model: str | None
     cards: int | None
+    owner: str | None
+    """Name of the organisation that a reservation is for; null for maintenance."""
+    owner_id: str | None
     org_id: str | None
     from_: Time = Field(alias="from")
     until: Time
@@ -55,8 +64,8 @@ class WindowIn(In):
     reason: str = Field(max_length=500)
 
 
-def window_out(window: Window, *, full: bool) -> dict[str, Any]:
-    """A window as JSON. `full`: for who may know who made it."""
+def window_out(window: Window, owners: Owners, *, full: bool) -> dict[str, Any]:
+    """Return a window as JSON. `owners`: names by (organisation id, None); `full`: with who made it."""
     return {
         "id": window.id,
         "kind": window.kind.value,
@@ -66,6 +75,8 @@ def window_out(window: Window, *, full: bool) -> dict[str, Any]:
         ],
         "model": window.model,
         "cards": window.cards,
+        "owner": owners[window.org_id, None] or None,
+        "owner_id": window.org_id,
         "org_id": window.org_id,
         "from": time_of(window.from_us),
         "until": time_of(window.until_us),
@@ -74,6 +85,15 @@ def window_out(window: Window, *, full: bool) -> dict[str, Any]:
         "made_by": window.made_by if full else None,
         "ended": time_of(window.ended_us),
     }
+
+
+def _owners(store: Store, rows: Sequence[Window]) -> Owners:
+    return owner_names(store, ((row.org_id, None) for row in rows))
+
+
+def _page(store: Store, rows: Sequence[Window], limit: int, *, full: bool) -> dict[str, Any]:
+    owners = _owners(store, rows)
+    return page(rows, limit, lambda row: row.id, lambda row: window_out(row, owners, full=full))
 
 
 @door.get("/windows", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Page[WindowOut]}})
@@ -89,7 +109,7 @@ async def windows(
     full = bool(actor.operator_roles)
     return await query(
         lambda: service.list_windows(store, actor, over=over, before=before, limit=limit + 1),
-        lambda rows: page(rows, limit, lambda row: row.id, lambda row: window_out(row, full=full)),
+        lambda rows: _page(store, rows, limit, full=full),
     )
 
 
@@ -116,7 +136,7 @@ async def make_window(request: Request, body: WindowIn, actor: Actor = Asker) ->
         request,
         actor,
         lambda s: service.make_window(s, actor, wish),
-        lambda made: window_out(made, full=True),
+        lambda made: window_out(made, _owners(center_of(request).store, [made]), full=True),
         status=201,
     )
 
@@ -130,5 +150,5 @@ async def end_window(request: Request, window: str, actor: Actor = Asker) -> Res
         request,
         actor,
         lambda s: service.end_window(s, actor, window),
-        lambda found: window_out(found, full=True),
+        lambda found: window_out(found, _owners(center_of(request).store, [found]), full=True),
     )

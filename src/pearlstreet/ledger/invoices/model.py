@@ -71,6 +71,8 @@ class Invoice:
     issued_us: int | None
     energy: EnergyUse | None = None
     """None: an invoice of before energy stood on invoices."""
+    org: str = ""
+    """Name (slug) of the organisation; empty in stored documents of versions that kept only its id."""
 
     @property
     def used(self) -> Money:
@@ -84,6 +86,7 @@ class Invoice:
                 name: getattr(self, name)
                 for name in ("id", "number", "org_id", "month", "start_us", "end_us", "zone")
             },
+            "org": self.org,
             "currency": "CNY",
             "seller": asdict(self.seller),
             "buyer": asdict(self.buyer),
@@ -111,6 +114,7 @@ class Invoice:
             buyer=Party(**value["buyer"]),
             lines=tuple(_line_from(line) for line in value["lines"]),
             energy=EnergyUse.from_json(value["energy"]) if value.get("energy") else None,
+            org=value.get("org", ""),
         )
 
 

@@ -45,7 +45,7 @@ def page(invoice: Invoice, language: str) -> Page:
     facts = [
         (say(text("Number")), invoice.number or say(text("draft, not issued"))),
         (say(text("Month")), f"{invoice.month} ({invoice.zone})"),
-        (say(text("Organisation")), invoice.org_id),
+        (say(text("Organisation")), invoice.org or invoice.org_id),
     ]
     if invoice.issued_us is not None:
         facts.append((say(text("Issued")), _day(invoice.issued_us, invoice.zone)))

@@ -41,7 +41,7 @@ def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy
             sa.select(invoices.c.document).where(invoices.c.org_id == org_id, invoices.c.month == month)
         )
         if issued:
-            return Invoice.from_json(issued)
+            return _named(tx, Invoice.from_json(issued))
         _check_begun(tx, month)
         _check_tenant(tx, org_id, month)
         return _draft(tx, org_id, month, energy)[0]
@@ -61,7 +61,7 @@ def issue_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy
         mine = (invoices.c.org_id == org_id) & (invoices.c.month == month)
         issued = tx.scalar(sa.select(invoices.c.document).where(mine))
         if issued is not None:
-            return Invoice.from_json(issued)
+            return _named(tx, Invoice.from_json(issued))
         return _issue(tx, actor, org_id, month, energy)
 
     return store.write(command)
@@ -75,7 +75,7 @@ def get_invoice(store: Store, actor: Actor, invoice_id: str) -> Invoice:
     if row is None:
         raise NotFound(missing)
     actor.require("credit:read", row["org_id"], missing=missing)
-    return Invoice.from_json(row["document"])
+    return store.read(lambda tx: _named(tx, Invoice.from_json(row["document"])))
 
 
 def list_invoices(
@@ -87,7 +87,19 @@ def list_invoices(
     if before_month is not None:
         query = query.where(invoices.c.month < before_month)
     query = query.order_by(invoices.c.month.desc()).limit(limit)
-    return [Invoice.from_json(row["document"]) for row in store.read(lambda tx: tx.rows(query))]
+
+    def read(tx: Tx) -> Sequence[Invoice]:
+        return [_named(tx, Invoice.from_json(row["document"])) for row in tx.rows(query)]
+
+    return store.read(read)
+
+
+def _named(tx: Tx, invoice: Invoice) -> Invoice:
+    """Return the invoice with its organisation's name, which documents of older versions lack."""
+    if invoice.org:
+        return invoice
+    slug = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == invoice.org_id))
+    return replace(invoice, org=slug or "")
 
 
 def issue_final(tx: Tx, actor: Actor, org_id: str, *, energy: EnergyOf | None) -> Sequence[Invoice]:
@@ -218,7 +230,7 @@ def _draft(tx: Tx, org_id: str, month: str, energy: EnergyOf | None) -> tuple[In
     made = build(org_id, wanted, site, read_buyer(tx, org_id), charged, _carried(tx, org_id))
     if energy is not None:
         made = replace(made, energy=energy(tx, stretches(tx, open_ones)))
-    return made, ids
+    return _named(tx, made), ids
 
 
 def _carried(tx: Tx, org_id: str) -> Money:
