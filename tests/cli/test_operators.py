@@ -88,6 +88,9 @@ def test_what_does_not_fit_waits_with_a_reason(ada: Pearl) -> None:
         why = until(lambda: (found := ada.right("why", second["id"], "--json").value)["position"] and found)
         assert why["position"] == 1
         assert "1 × H100 on one node" in why["sentence"]
+        first_line, *others = ada.right("why", second["id"], COLUMNS="400").out.splitlines()
+        assert "1 × H100 on one node" in first_line
+        assert all(line.strip() not in first_line for line in others), "nothing is said twice"
     finally:
         ada.right("cancel", first["id"], second["id"])
 

@@ -366,7 +366,8 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
         return
     out.print(found["sentence"], markup=False)
     for detail in found["details"]:
-        out.print(f"  {detail['message']}", markup=False, style="dim")
+        if detail["message"] not in found["sentence"]:
+            out.print(f"  {detail['message']}", markup=False, style="dim")
     here = found["here"]
     if here is not None:
         nodes = ", ".join(here["nodes"][:5]) + (" …" if len(here["nodes"]) > 5 else "")

@@ -9,23 +9,27 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
+from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.jobs import isolation
+from pearlstreet.compute.jobs.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
 from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
+from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.scheduling.explain import explain
-from pearlstreet.compute.scheduling.plan import Code
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.plan import Code, Reason
 from pearlstreet.compute.scheduling.reasons import array_limit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import loop_failures, state_events
 from pearlstreet.tenancy.model import Actor, Standing
 from pearlstreet.tenancy.reach import visible_rows
-from pearlstreet.tenancy.tables import orgs
+from pearlstreet.tenancy.tables import orgs, projects
 
 _COUNTS = ("queued", "active", "succeeded", "failed", "cancelled")
 
@@ -270,10 +274,12 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
     if row["blocked"]:
         return _why_blocked(tx, row)
     if row["not_before_us"] > tx.now_us:
-        return Why(text("It is not to start before the time it names"), "not_before")
+        at_us = row["not_before_us"]
+        sentence = text("It is not to start before {time}, as its not_before says", time=to_rfc3339(at_us))
+        return Why(sentence, "not_before", start=(at_us, at_us, at_us))
     if tx.scalar(sa.select(orgs.c.state).where(orgs.c.id == row["org_id"])) != Standing.ACTIVE.value:
         return Why(text("It waits because its organisation is suspended"), "suspended")
-    found = _why_outside(tx, runtime.board.window(), row) or _why_queued(runtime, row, tx.now_us, kept)
+    found = _why_outside(tx, runtime.board.window(), row) or _why_queued(tx, runtime, row, kept)
     if not below or found.code not in (Code.CAPACITY.value, Code.IMPOSSIBLE.value):
         return found
     sentence = text(
@@ -326,6 +332,32 @@ def _why_blocked(tx: Tx, row: Row) -> Why:
     return Why(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
 
 
+def _out_of_service(tx: Tx, snapshot: Snapshot, row: Row) -> Blocked | None:
+    """Whether nodes that are drained or unhealthy keep it waiting."""
+    stored = row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"]))
+    ask = Ask.from_json(stored)
+    return find_blocked(
+        snapshot, {node.report.name: node for node in all_nodes(tx)}, ask.request(), ask.fewest
+    )
+
+
+def _with_names(tx: Tx, reason: Reason) -> Reason:
+    """The reason with the slugs of the organisation and project that a limit belongs to."""
+    org_id, _, project_id = str(reason.message.params.get("owner", "")).partition("/")
+    slug = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == org_id)) if org_id else None
+    if slug is None:
+        return reason
+    if project_id:
+        project = tx.scalar(sa.select(projects.c.slug).where(projects.c.id == project_id))
+        slug = f"{slug}/{project or project_id}"
+    message = replace(reason.message, params={**reason.message.params, "owner": slug})
+    details = tuple(
+        replace(detail, message=message) if detail.message == reason.message else detail
+        for detail in reason.details
+    )
+    return replace(reason, message=message, details=details)
+
+
 def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> Why | None:
     """Why the planner did not look at it: its array runs as many as may, or its project has more jobs than places."""
     if not window.leaves_out(row):
@@ -369,7 +401,7 @@ def _why_behind_elements(tx: Tx, row: Row) -> Why | None:
     return Why(sentence, Code.ARRAY_LIMIT.value, unblock=text("It is planned once they have started"))
 
 
-def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> Why:
+def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> Why:
     wait = runtime.board.wait_of(row["id"])
     snapshot = runtime.board.snapshot()
     if row["reason_code"] == "balance" and kept is not None:
@@ -379,7 +411,16 @@ def _why_queued(runtime: Runtime, row: Row, now_us: int, kept: Text | None) -> W
             kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"
         )
     waiting = max(runtime.board.window().waiting, snapshot.waiting.count)
-    reason, sentence = wait.reason, explain(wait.reason, wait.position, waiting, now_us)
+    reason = _with_names(tx, wait.reason)
+    blocked = _out_of_service(tx, snapshot, row) if reason.code is Code.CAPACITY else None
+    if blocked is not None and blocked.is_all:
+        reason = replace(
+            reason, message=blocked.message, unblock=UNBLOCK, details=(blocked.detail,), start=None
+        )
+    sentence = explain(reason, wait.position, waiting, tx.now_us)
+    if blocked is not None and not blocked.is_all:
+        reason = replace(reason, details=(*reason.details, blocked.detail))
+        sentence = text("{why} {more}.", why=sentence, more=blocked.message)
     deadline_us = (row["ask"] or {}).get("deadline_us")
     if deadline_us is not None and is_at_risk(runtime, row, deadline_us):
         sentence = text("{why} {deadline}.", why=sentence, deadline=words(AT_RISK, deadline_us))

@@ -1,0 +1,77 @@
+"""Why a job waits: what really blocks it is named, with numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.world import World, a_world
+
+WHOLE = {"accelerator": "H100", "count": 8, "cpus": 1, "memory_gib": 1}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("center")) as made:
+        yield made
+
+
+def _why(world: World, job: str, **headers: str) -> dict[str, Any]:
+    world.step()
+    world.step()
+    found: dict[str, Any] = world.get(f"/jobs/{job}/why", headers=headers).json()
+    return found
+
+
+def _end(world: World, *jobs: str) -> None:
+    for job in jobs:
+        world.post(f"/jobs/{job}/cancel")
+        world.until(job, "cancelled", "succeeded", "failed")
+
+
+def test_nodes_that_are_drained_are_named(world: World) -> None:
+    nodes = [node["name"] for node in world.get("/nodes", "system").json()["items"]]
+    for node in nodes:
+        assert world.post(f"/nodes/{node}/drain", "system", json={}).status_code == 200
+    job = world.submit(per_task=WHOLE, simulate="10h")
+    found = _why(world, job)
+    assert found["sentence"].startswith("All 2 matching nodes are drained. Number 1 of 1 in line.")
+    assert (
+        found["code"] == "capacity"
+        and found["unblock"] == "It starts once enough of them are back in service"
+    )
+    assert [detail["constraint"] for detail in found["details"]] == ["out_of_service"]
+    assert "均已排空" in _why(world, job, **{"accept-language": "zh"})["sentence"]
+    assert world.post(f"/nodes/{nodes[0]}/undrain", "system").status_code == 200
+    world.until(job, "running")
+    second = world.submit(per_task=WHOLE, simulate="10h")
+    found = _why(world, second)
+    assert "It would fit now if nodes were back in service (drained: 1, unhealthy: 0)" in found["sentence"]
+    assert "Not enough is free" in found["sentence"]
+    assert world.post(f"/nodes/{nodes[1]}/undrain", "system").status_code == 200
+    world.until(second, "running")
+    third = world.submit(per_task=WHOLE, simulate="10h")
+    assert "service" not in _why(world, third)["sentence"], "it waits for what runs"
+    _end(world, job, second, third)
+
+
+def test_a_limit_is_told_with_its_numbers_and_the_name_of_its_owner(world: World) -> None:
+    wish = {"org": "acme", "resource": "cards", "maximum": 4}
+    quota = world.send("PUT", "/quotas", "system", json=wish).json()
+    job = world.submit(per_task=WHOLE, simulate="1s")
+    found = _why(world, job)
+    assert found["sentence"].startswith("acme may use 4 ") and "this needs 8" in found["sentence"]
+    assert "org_" not in found["sentence"] + str(found["details"])
+    world.send("DELETE", f"/quotas/{quota['id']}", "system")
+    _end(world, job)
+
+
+def test_a_start_time_is_named(world: World) -> None:
+    job = world.submit(not_before="2100-01-02T03:04:05Z")
+    found = _why(world, job)
+    assert "2100-01-02T03:04:05" in found["sentence"] and found["start_likely"].startswith(
+        "2100-01-02T03:04:05"
+    )
+    _end(world, job)
