@@ -49,7 +49,7 @@ lint: setup ## Style and common mistakes
 types: setup ## Strict typing
 	$(BIN)/mypy
 
-imports: setup ## Rooms import only rooms beneath them
+imports: setup ## Check that packages import only packages of lower layers
 	$(BIN)/lint-imports
 
 unit: setup ## The tests alone, without lint and types (ARGS=... is passed to pytest)
@@ -64,10 +64,11 @@ e2e: setup ## Every page of the console as every role, in both languages and the
 screenshots: setup ## Take the pictures of docs/images/console anew (ARGS="quote energy" for some)
 	$(BIN)/python -m tests.e2e.screenshots $(ARGS)
 
-tidy: setup ## House rules: banned calls, translations, file names, links
+tidy: setup ## Project rules: banned calls and words, translations, file names, links; lists of names to be read
 	$(PYTEST) tests/tidy
+	@$(BIN)/python -m tests.tidy.report
 
-fmt: setup ## Rewrite the code in the house style
+fmt: setup ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix src tests benchmarks recipes scripts
 	$(BIN)/ruff format src tests benchmarks recipes scripts
 

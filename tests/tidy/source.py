@@ -1,4 +1,4 @@
-"""The project's files as the house rules look at them."""
+"""The project's files as the tidy checks read them."""
 
 from __future__ import annotations
 
