@@ -87,3 +87,19 @@ def test_the_log_of_an_unknown_attempt_is_refused(rig: Rig) -> None:
 def test_the_log_of_an_unknown_task_is_refused(rig: Rig, rank: int) -> None:
     attempt_id = rig.start()
     assert isinstance(rig.engine.read_log(attempt_id, rank, offset=0, limit=10), Refused)
+
+
+def test_a_log_that_was_trimmed_is_as_long_and_says_what_is_missing(logged: tuple[Rig, str, bytes]) -> None:
+    """An engine that keeps logs tells their size; deleting them frees it, and reading counts what is gone."""
+    rig, attempt_id, whole = logged
+    size = value_of(rig.engine.log_sizes()).get(attempt_id, 0)
+    assert size in (0, len(whole))
+    for freed in (size, 0):
+        assert value_of(rig.engine.trim_log(attempt_id, size_bytes=1)) == freed
+        assert value_of(rig.engine.log_sizes()).get(attempt_id, 0) == 0
+    chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=0, limit=len(whole)))
+    assert (len(chunk.data) + chunk.dropped_bytes, chunk.next_offset) == (len(whole), len(whole))
+    assert chunk.dropped_bytes == size and chunk.ended
+    rig.restart()
+    assert value_of(rig.engine.read_log(attempt_id, 0, offset=0, limit=len(whole))) == chunk
+    assert value_of(rig.engine.trim_log("att_unknown", size_bytes=1)) == 0

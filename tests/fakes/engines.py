@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -78,6 +78,12 @@ class Wrapped:
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self.inner.delete_work(attempt_id)
+
+    def log_sizes(self) -> Outcome[Mapping[str, int]]:
+        return self.inner.log_sizes()
+
+    def trim_log(self, attempt_id: str, *, size_bytes: int) -> Outcome[int]:
+        return self.inner.trim_log(attempt_id, size_bytes=size_bytes)
 
     def forget(self, attempt_id: str) -> Outcome[None]:
         return self._count("forget", lambda: self.inner.forget(attempt_id))

@@ -40,6 +40,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "upload_gib_max": (0, 1_000_000),
     "org_storage_gib": (0, 1_000_000_000),
     "project_uploads_max": (0, 1_000_000_000),
+    "log_mib_max": (0, 1_000_000),
+    "org_log_gib": (0, 1_000_000_000),
     "outputs_kept_days": (0, 36_500),
     "reserve_cpus": (0, 100_000),
     "reserve_memory_gib": (0, 1_000_000),
@@ -129,8 +131,12 @@ class Settings:
     """Size of the largest upload in GiB."""
     org_storage_gib: float = 1_000.0
     """Storage of an organisation without a quota on storage, in GiB; 0: no limit."""
+    log_mib_max: float = 1_024.0
+    """Largest log of a task, in MiB, that a job may ask for (`limits.log_mib`); 0: no limit."""
+    org_log_gib: float = 50.0
+    """Logs of an organisation, in GiB; beyond it the oldest parts are deleted. 0: no limit."""
     project_uploads_max: int = 10_000
-    """Uploads that a project keeps, whatever their size; 0: no limit."""
+    """Number of uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0
     """Days for which outputs of jobs are kept where no rule says otherwise; 0: for ever."""
     scheduling: Mapping[str, Any] = field(default_factory=dict)

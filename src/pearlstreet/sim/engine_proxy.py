@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -126,6 +126,12 @@ class FaultyEngine:
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self._call("delete_work", attempt_id, lambda: self._engine.delete_work(attempt_id))
+
+    def log_sizes(self) -> Outcome[Mapping[str, int]]:
+        return self._engine.log_sizes()
+
+    def trim_log(self, attempt_id: str, *, size_bytes: int) -> Outcome[int]:
+        return self._engine.trim_log(attempt_id, size_bytes=size_bytes)
 
     def forget(self, attempt_id: str) -> Outcome[None]:
         self._world.in_flight.forgotten.add(attempt_id)

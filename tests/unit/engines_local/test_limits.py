@@ -160,3 +160,22 @@ def test_limits_are_kept_while_no_server_is_there(bench: Bench) -> None:
     state = bench.attempt_folder(attempt_id) / "state.json"
     until(lambda: '"time_limit"' in state.read_text())
     assert bench.restart() and bench.ended(attempt_id).end_reason is EndReason.TIME_LIMIT
+
+
+def test_the_log_of_a_running_attempt_gives_room_and_goes_on(bench: Bench) -> None:
+    """The oldest parts go while the task writes; what it writes afterwards is read behind a counted gap."""
+    line = "x" * 200
+    script = f'i=0; while [ $i -lt 6000 ]; do echo "{line}"; i=$((i+1)); done; sleep 1; echo last'
+    attempt_id = bench.start(script, limits=Limits(time_s=60, log_bytes=1 << 20))
+    until(lambda: value_of(bench.engine.log_sizes()).get(attempt_id, 0) > 900 << 10)
+    assert value_of(bench.engine.trim_log(attempt_id, size_bytes=700 << 10)) >= 700 << 10
+    assert bench.ended(attempt_id).exit_code == 0
+    chunk = value_of(bench.engine.read_log(attempt_id, 0, offset=0, limit=1 << 20))
+    assert chunk.dropped_bytes >= 700 << 10
+    data, written = chunk.data, 6000 * 201 + len("last\n")
+    while not chunk.ended:
+        chunk = value_of(bench.engine.read_log(attempt_id, 0, offset=chunk.next_offset, limit=1 << 20))
+        data += chunk.data
+    assert data.endswith(b"last\n") and chunk.next_offset == written
+    value_of(bench.engine.trim_log(attempt_id, size_bytes=1 << 30))
+    assert value_of(bench.engine.log_sizes())[attempt_id] == 0

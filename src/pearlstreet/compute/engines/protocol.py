@@ -287,6 +287,17 @@ class Engine(Protocol):
         """
         ...
 
+    def log_sizes(self) -> Outcome[Mapping[str, int]]:
+        """Attempt id → bytes that its logs take on disk, of attempts that run and that have ended."""
+        ...
+
+    def trim_log(self, attempt_id: str, *, size_bytes: int) -> Outcome[int]:
+        """Delete the oldest parts of an attempt's logs, `size_bytes` or a little more; how many bytes that freed.
+
+        Reading counts them as dropped. The part that is being written stays. Done(0) for unknown attempts.
+        """
+        ...
+
     def forget(self, attempt_id: str) -> Outcome[None]:
         """Delete all records of an ended attempt: report, work folder, logs. Retry while the attempt runs."""
         ...

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import Conflict, NotFound, Unavailable
 from pearlstreet.base.outcome import Done, Outcome, Refused
 from pearlstreet.base.text import text
+from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.engines.protocol import Engine, LogChunk, MetricSample
 from pearlstreet.compute.jobs.model import ENDED, AttemptState, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -66,9 +67,16 @@ def read_log(
     if isinstance(answer, Refused):
         return LogChunk(b"", offset, ended=settled)
     chunk = _value(answer)
-    return LogChunk(
-        chunk.data, chunk.next_offset, chunk.dropped_bytes, chunk.ended or (settled and not chunk.data)
-    )
+    return _with_notice(replace(chunk, ended=chunk.ended or (settled and not chunk.data)))
+
+
+def _with_notice(chunk: LogChunk) -> LogChunk:
+    """Say where a part of the log is missing. Positions are those of the log, which the notice is no part of."""
+    if not chunk.dropped_bytes:
+        return chunk
+    size = format_bytes(chunk.dropped_bytes)
+    notice = f"\n[pearl: {size} of this log were not kept · 此处有 {size} 日志未保留]\n".encode()
+    return replace(chunk, data=notice + chunk.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +160,7 @@ def _read_position(
         return position, LogChunk(b"", position.offset, ended=settled)
     chunk = answer.value
     ended = chunk.ended or (settled and not chunk.data)
-    return replace(position, offset=chunk.next_offset), replace(chunk, ended=ended)
+    return replace(position, offset=chunk.next_offset), _with_notice(replace(chunk, ended=ended))
 
 
 def read_metrics(

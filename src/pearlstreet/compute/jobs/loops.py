@@ -8,6 +8,7 @@ from pearlstreet.compute.jobs.metering import meter_loop
 from pearlstreet.compute.jobs.planning import plan_loop
 from pearlstreet.compute.jobs.preparing import prepare_loop
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
 from pearlstreet.compute.jobs.storage.loop import storage_loop
 from pearlstreet.compute.jobs.sweeping import inventory_loop, sweep_loop
 from pearlstreet.compute.jobs.watching import start_loop, stop_loop, watch_loop
@@ -28,6 +29,7 @@ def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
         collect_loop(runtime),
         meter_loop(runtime),
         storage_loop(),
+        log_limit_loop(runtime),
         deadline_loop(runtime),
         window_loop(runtime),
         what_if_loop(runtime),

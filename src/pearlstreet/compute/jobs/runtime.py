@@ -54,6 +54,10 @@ class JobsSettings:
     """Nodes that isolate jobs less take none."""
     org_storage_bytes_max: int = 0
     """Bytes that an organisation without a quota on storage may store; 0: no limit."""
+    log_bytes_max: int = 0
+    """The largest log that a job may ask to be kept of each of its tasks; 0: no limit."""
+    org_log_bytes_max: int = 0
+    """Bytes of logs that are kept of an organisation; beyond it the oldest go. 0: no limit."""
     project_uploads_max: int = 10_000
     """Uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
@@ -172,6 +173,11 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
         message = text("This center does not let jobs reach the network")
         hint = text("Bring data as inputs and packages as the environment")
         problems.append(Problem("network", message, hint=hint))
+    log_bytes_max = runtime.settings.log_bytes_max
+    if log_bytes_max and spec.limits.log_mib * (1 << 20) > log_bytes_max:
+        message = text("This center keeps at most {limit} of a task's log", limit=format_bytes(log_bytes_max))
+        hint = text("Ask for less, or write what must be kept to a file in $PEARL_OUTPUTS")
+        problems.append(Problem("limits.log_mib", message, hint=hint))
     for name, item in [(f"files[{i}]", f) for i, f in enumerate(spec.files)] + [
         (f"inputs.{key}", value) for key, value in spec.inputs.items()
     ]:

@@ -14,6 +14,7 @@ from typing import Any
 from pearlstreet.compute.engines.local.folders import Folders
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.local.supervisor.cgroup import Group
+from pearlstreet.compute.engines.local.supervisor.logs import list_segments, segment_name
 
 KILL_WITHIN_S = 2.0
 TRIALS_LAST_S = 120.0
@@ -55,6 +56,40 @@ def marked_processes(attempt_id: str) -> list[int]:
                 if mark in variables and status is not None and status[1][0] not in "ZX":
                     pids.append(int(name))
     return pids
+
+
+def log_bytes(folder: Path) -> int:
+    """Bytes of an attempt's logs."""
+    size = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder / "logs") as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                size += entry.stat(follow_symlinks=False).st_size
+    return size
+
+
+def trim_log(folder: Path, tasks: int, size_bytes: int, *, over: bool) -> int:
+    """Delete the oldest parts of an attempt's logs until `size_bytes` are freed; how many were.
+
+    The last part of each task's log is being written and stays; `over`: of an ended attempt an empty file takes its
+    place, so that the log is still known to have been that long.
+    """
+    deletable = []
+    for rank in range(tasks):
+        parts = list_segments(str(folder / "logs"), rank)
+        if over and parts and parts[-1][1]:
+            end = parts[-1][0] + parts[-1][1]
+            parts.append((end, 0, str(folder / "logs" / segment_name(rank, end))))
+            Path(parts[-1][2]).touch(mode=0o600)
+        deletable += parts[:-1]
+    freed = 0
+    for _, size, path in sorted(deletable):
+        if freed >= size_bytes:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).unlink()
+            freed += size
+    return freed
 
 
 def delete_tree(folder: Path, trash: Path) -> None:

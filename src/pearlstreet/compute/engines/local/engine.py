@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,6 +97,8 @@ class LocalEngine:
         self._guard = threading.Lock()
         self._busy: dict[str, tuple[threading.Lock, int]] = {}
         self._ended: dict[str, AttemptReport] = {}
+        self._ended_log_bytes: dict[str, int] = {}
+        """Sizes of logs that change no more, so that thousands of folders are not looked through again and again."""
         self._node: tuple[float, NodeReport] | None = None
         self._probing = threading.Lock()
         self._choosing = threading.Lock()
@@ -454,6 +456,39 @@ class LocalEngine:
             except OSError as error:
                 return Retry(LAUNCH_RETRY_S, _unreadable(error))
         return Done(None)
+
+    def log_sizes(self) -> Outcome[Mapping[str, int]]:
+        sizes: dict[str, int] = {}
+        try:
+            for attempt_id in (path.name for path in self._folders.attempts.iterdir()):
+                size = self._ended_log_bytes.get(attempt_id)
+                if size is None:
+                    ended = (
+                        attempt_id in self._ended
+                    )  # before the look: what ends after it is looked at again
+                    size = clearing.log_bytes(self._folders.attempt(attempt_id))
+                    if ended:
+                        self._ended_log_bytes[attempt_id] = size
+                sizes[attempt_id] = size
+        except OSError as error:
+            return Retry(LAUNCH_RETRY_S, _unreadable(error))
+        for attempt_id in self._ended_log_bytes.keys() - sizes.keys():
+            self._ended_log_bytes.pop(attempt_id, None)
+        return Done(sizes)
+
+    def trim_log(self, attempt_id: str, *, size_bytes: int) -> Outcome[int]:
+        found = self.probe(attempt_id)
+        if not isinstance(found, Done):
+            return found
+        if found.value is None:
+            return Done(0)
+        try:
+            folder, over = self._folders.attempt(attempt_id), found.value.state is TaskState.EXITED
+            freed = clearing.trim_log(folder, len(found.value.tasks), size_bytes, over=over)
+        except OSError as error:
+            return Retry(LAUNCH_RETRY_S, _unreadable(error))
+        self._ended_log_bytes.pop(attempt_id, None)
+        return Done(freed)
 
     def forget(self, attempt_id: str) -> Outcome[None]:
         if not plain_id(attempt_id):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -158,6 +158,12 @@ class SimulatedEngine:
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return Done(None)  # a simulated attempt leaves no files
+
+    def log_sizes(self) -> Outcome[Mapping[str, int]]:
+        return Done({})  # pretended logs are made when they are read
+
+    def trim_log(self, attempt_id: str, *, size_bytes: int) -> Outcome[int]:
+        return Done(0)
 
     def forget(self, attempt_id: str) -> Outcome[None]:
         return self._call("forget", attempt_id, lambda: self.cluster.forget(attempt_id))

@@ -12,8 +12,10 @@ import os
 from .files import FULL
 
 SEGMENTS = 8
-"""Number of files that hold the end of the log; at least (SEGMENTS - 1) / SEGMENTS of half the limit is kept."""
+"""Least number of files that hold the end of the log; at least (SEGMENTS - 1) / SEGMENTS of half the limit is kept."""
 LEAST_SEGMENT_BYTES = 4096
+SEGMENT_BYTES_MAX = 8 << 20
+"""Size of the largest log file: the file that is being written cannot be deleted to free space."""
 PIECE_BYTES = 1024
 LEAST_SECRET_BYTES = 4
 """Shortest secret that is redacted; redacting shorter values would make the log unreadable."""
@@ -47,7 +49,8 @@ class LogWriter:
         self.offset = 0
         self._folder, self._rank = folder, rank
         self._head_bytes = max(limit_bytes // 2, LEAST_SEGMENT_BYTES)
-        self._segment_bytes = max(limit_bytes // 2 // SEGMENTS, LEAST_SEGMENT_BYTES)
+        self._segment_bytes = max(min(limit_bytes // 2 // SEGMENTS, SEGMENT_BYTES_MAX), LEAST_SEGMENT_BYTES)
+        self._segments = max(limit_bytes // 2 // self._segment_bytes, SEGMENTS)
         self._handle: int | None = None
         self._free_bytes = 0
         self._tail: list[str] = []
@@ -77,11 +80,11 @@ class LogWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._handle = os.open(path, flags, 0o600)
         if self.offset < self._head_bytes:
-            self._free_bytes = self._head_bytes - self.offset
+            self._free_bytes = min(self._head_bytes - self.offset, SEGMENT_BYTES_MAX)
             return
         self._free_bytes = self._segment_bytes
         self._tail.append(path)
-        while len(self._tail) > SEGMENTS:
+        while len(self._tail) > self._segments:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._tail.pop(0))
 
