@@ -162,7 +162,7 @@ def test_limits_are_kept_while_no_server_is_there(bench: Bench) -> None:
     assert bench.restart() and bench.ended(attempt_id).end_reason is EndReason.TIME_LIMIT
 
 
-def test_the_log_of_a_running_attempt_gives_room_and_goes_on(bench: Bench) -> None:
+def test_the_log_of_a_running_attempt_gives_space_and_goes_on(bench: Bench) -> None:
     """The oldest parts go while the task writes; what it writes afterwards is read behind a counted gap."""
     line = "x" * 200
     script = f'i=0; while [ $i -lt 6000 ]; do echo "{line}"; i=$((i+1)); done; sleep 1; echo last'
