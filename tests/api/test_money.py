@@ -142,6 +142,8 @@ def test_shares_and_who_is_ahead(world: World) -> None:
     acme, beta = (world.get(f"/orgs/{slug}", "system").json()["id"] for slug in ("acme", "beta"))
     assert ranks[beta] < ranks[acme], ahead
     assert all(row["why"] for row in ahead["items"])
+    busy = max((row for row in ahead["items"] if row["org_id"] == acme), key=lambda row: row["share"])
+    assert f"it holds {100 * busy['share']:.3g} %" in busy["why"] and "its organisation holds" in busy["why"]
     seen = {row["org_id"] for row in world.get("/fair-share").json()["items"]}
     assert seen == {acme}
     assert world.send("DELETE", "/shares?org=beta", "system").json()["weight"] == 1.0

@@ -50,9 +50,9 @@ def find_blocked(
     snapshot: Snapshot, nodes: Mapping[str, Node], request: Request, tasks: int
 ) -> Blocked | None:
     """Say which matching nodes are out of service, if they keep `tasks` tasks from starting; else None."""
-    room = FreeCapacity(snapshot)
-    empty = room.emptied()
-    in_service = empty.seen(room.usable, room.schedulable)
+    capacity = FreeCapacity(snapshot)
+    empty = capacity.emptied()
+    in_service = empty.seen(capacity.usable, capacity.schedulable)
     needs = request_needs(snapshot, request)
     held = _most(in_service, needs)
     if int(held.sum()) < tasks:
@@ -61,9 +61,9 @@ def find_blocked(
             return None
         message = _nothing_left(snapshot, in_service, request, matching, int(held.sum()), tasks)
         return Blocked(message, Detail(OUT_OF_SERVICE, tasks, int(held.sum()), message), is_all=True)
-    if (room.usable == empty.usable).all() and room.schedulable.all():
+    if (capacity.usable == empty.usable).all() and capacity.schedulable.all():
         return None
-    back = room.seen(empty.usable, empty.schedulable)
+    back = capacity.seen(empty.usable, empty.schedulable)
     fit = _most(back, needs)
     if int(fit.sum()) < tasks:
         return None

@@ -20,7 +20,7 @@ from pearlstreet.compute.jobs.storage.levels import stored_bytes
 from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.compute.jobs.tables import quotas, shares
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
-from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.model import F64, Snapshot
 from pearlstreet.compute.scheduling.order.fair_share import held
 from pearlstreet.compute.scheduling.quota import in_use
 from pearlstreet.compute.scheduling.rows import tokens
@@ -265,7 +265,7 @@ class Standing:
     share: float
     """The same of the project."""
     dominant: str
-    """The resource it holds most of: `pflops`, `cpu` or `memory`."""
+    """The resource the project holds most of: `pflops`, `cpu` or `memory`."""
     recent: Mapping[str, float]
     """Use of the past, faded with the half-life: PFLOPS·h, CPU·h, memory GiB·h."""
     why: Text
@@ -310,7 +310,7 @@ def standings(
     for rank, p in enumerate(ordered, start=1):
         o = int(accounts.project_org[p])
         org_id, project_id = str(accounts.orgs[o]), str(accounts.projects[p])
-        dominant = _RESOURCES[int(by_org[o].argmax())]
+        dominant = _RESOURCES[int(by_project[p].argmax())]
         found.append(
             Standing(
                 rank=rank,
@@ -322,21 +322,36 @@ def standings(
                 share=float(tag[p]),
                 dominant=dominant,
                 recent=recent.get((org_id, project_id), none),
-                why=_why(by_org[o], dominant, float(accounts.org_weight[o])),
+                why=_why(by_project[p], accounts.project_weight[p], by_org[o], accounts.org_weight[o]),
             )
         )
     return found
 
 
-def _why(org_share: np.ndarray[tuple[int], np.dtype[np.float64]], dominant: str, weight: float) -> Text:
-    if not org_share.any():
-        return text("It has used nothing lately, so it goes first")
-    return text(
-        "With recent and present use it holds {percent} % of the center's {resource}, at weight {weight}",
-        percent=round(100 * float(org_share.max()), 2),
-        resource=_LABELS[dominant],
-        weight=weight,
+def _why(project: F64, weight: float, org: F64, org_weight: float) -> Text:
+    """Why a project stands where it does: what it holds itself, and what its organisation holds, which counts first."""
+    if not org.any():
+        return text("Its organisation has used nothing lately, so it goes first")
+    of_org = text(
+        "its organisation holds {percent} % of the center's {resource}, at weight {weight}",
+        **_largest(org, org_weight),
     )
+    if not project.any():
+        return text("It has used nothing lately; {organisation}", organisation=of_org)
+    return text(
+        "With recent and present use it holds {percent} % of the center's {resource}, at weight {weight}; {organisation}",
+        **_largest(project, weight),
+        organisation=of_org,
+    )
+
+
+def _largest(share: F64, weight: float) -> dict[str, object]:
+    """Of the resource that the most of is held: how much, which, and at which weight."""
+    return {
+        "percent": f"{100 * float(share.max()):.3g}",
+        "resource": _LABELS[_RESOURCES[int(share.argmax())]],
+        "weight": f"{float(weight):g}",
+    }
 
 
 _LABELS = {"pflops": text("compute (PFLOPS)"), "cpu": text("CPU cores"), "memory": text("memory")}
