@@ -102,7 +102,13 @@ def test_arrays_show_how_far_they_are(ada: Pearl, tmp_path: Path) -> None:
     )
     answer = ada("run", str(tmp_path / "sweep.yaml"), "--follow")
     assert answer.code == 0, answer
+    assert "elements: 3 (" in answer.err and "for each while it runs" in answer.err
     assert "sweep[3/3]" in ada.right("jobs").out
+    (tmp_path / "long.yaml").write_text("command: x\narray: {size: 3}\nsimulate: 1h\ntime_limit: 2h\n")
+    array = ada.right("run", str(tmp_path / "long.yaml"), "--json").value["id"]
+    assert "Price per hour of each element" in ada.right("job", array).out
+    told = " ".join(ada.right("cancel", array).err.split())
+    assert f"Elements of {array}: cancelled" in told or f"{array} is over; cancelled elements: 3" in told
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def _words(center: Client, job: dict[str, Any]) -> str:
             "{over} of {size} elements have ended, {running} run",
             over=over,
             size=job["array_size"],
-            running=counts.get("running", 0),
+            running=counts["active"],
         )
     if job["state"] in NOT_YET:
         sentence: str = center.jobs.why(job["id"])["sentence"]

@@ -99,14 +99,25 @@ def run(
         if as_json and not follow:
             show_json(made)
             return
-        done(
-            "Submitted {job} ({price} yuan per hour while it runs)",
-            job=made["id"],
-            price=made["price_per_hour"],
-        )
+        if made["array_size"] is None:
+            done(
+                "Submitted {job} ({price} yuan per hour while it runs)",
+                job=made["id"],
+                price=made["price_per_hour"],
+            )
+        else:
+            done(
+                "Submitted {job}; elements: {size} ({price} yuan per hour for each while it runs)",
+                job=made["id"],
+                size=made["array_size"],
+                price=made["price_per_hour"],
+            )
         if follow:
             raise typer.Exit(_follow(center, made["id"], as_json))
-        err.print(say("Follow it: pearl logs -f {job}", job=made["id"]), style="dim")
+        if made["array_size"] is None:
+            err.print(say("Follow it: pearl logs -f {job}", job=made["id"]), style="dim")
+        else:
+            err.print(say("See its elements: pearl jobs --array {job}", job=made["id"]), style="dim")
 
 
 def _variables(pairs: list[str] | None) -> dict[str, str] | None:
@@ -282,7 +293,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         "Queue": found["queue"],
         **({"Quote": found["quote_id"]} if found["quote_id"] else {}),
     }
-    shown |= {"Price per hour": found["price_per_hour"], "Cost so far": cost["total"]}
+    price = "Price per hour" if found["array_size"] is None else "Price per hour of each element"
+    shown |= {price: found["price_per_hour"], "Cost so far": cost["total"]}
     if found["started"] is not None:
         shown |= energy_facts(cost["energy"])
     if found["array_size"] is not None:
@@ -354,7 +366,21 @@ def cancel(
         show_lines(answers)
         return
     for answer in answers:
-        done("{job} is {state}", job=answer["id"], state=say(answer["state"]))
+        if answer["counts"] is not None and answer["counts"]["active"]:
+            done(
+                "Elements of {job}: cancelled {cancelled}, being stopped {active}",
+                job=answer["id"],
+                cancelled=answer["counts"]["cancelled"],
+                active=answer["counts"]["active"],
+            )
+        elif answer["counts"] is not None:
+            done(
+                "{job} is over; cancelled elements: {cancelled}",
+                job=answer["id"],
+                cancelled=answer["counts"]["cancelled"],
+            )
+        else:
+            done("{job} is {state}", job=answer["id"], state=say(answer["state"]))
 
 
 def why(job_id: JobArg, as_json: Json = False) -> None:

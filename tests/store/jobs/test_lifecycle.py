@@ -72,6 +72,15 @@ def test_an_array_keeps_its_running_limit_and_counts(center: Center) -> None:
     center.check_books()
 
 
+def test_an_array_names_the_first_element_that_failed(center: Center) -> None:
+    array = center.submit(per_task=CARD, array={"size": 3}, variables={"SIMULATE_EXIT_CODE": "3"})
+    (ended,) = center.finish(array)
+    assert ended.state is JobState.FAILED
+    first = center.job(center.elements(array)[0])
+    assert str(ended.reason).startswith(f"Failed elements: 3 of 3; the first is {first.name} ({first.id}): ")
+    assert str(first.reason) in str(ended.reason)
+
+
 def test_a_failed_command_is_tried_again_as_often_as_asked(center: Center) -> None:
     job = center.submit(variables={"SIMULATE_EXIT_CODE": "3"}, retries=2)
     (ended,) = center.finish(job)

@@ -467,12 +467,37 @@ def _settle_array(tx: Tx, array_id: str, ended: list[Ended] | None = None) -> No
     values: dict[str, Any] = {"state": after.value}
     if after is JobState.RUNNING and row["started_us"] is None:
         values["started_us"] = tx.now_us
+    reason = _failed_elements(tx, row) if after is JobState.FAILED else None
     if after in ENDED:
         values["ended_us"] = tx.now_us
+    if reason is not None:
+        values["reason"] = reason.to_json()
     tx.execute(sa.update(jobs).where(jobs.c.id == array_id).values(**values))
-    note(tx, array_id, state.value, after.value, "elements")
+    note(tx, array_id, state.value, after.value, "elements", reason)
     if after in ENDED:
-        _over(tx, row, after, ended)
+        _over(tx, row, after, ended, reason)
+
+
+def _failed_elements(tx: Tx, row: Row) -> Text | None:
+    """Say how many elements of an array failed, and name the first of them with its reason."""
+    failed = (jobs.c.array_id == row["id"]) & (jobs.c.state == JobState.FAILED.value)
+    columns = (jobs.c.id, jobs.c.name, jobs.c.reason)
+    first = tx.first(sa.select(*columns).where(failed).order_by(jobs.c.array_index).limit(1))
+    if first is None:
+        return None
+    said: dict[str, object] = {
+        "failed": row["n_failed"],
+        "size": row["array_size"],
+        "name": first["name"],
+        "job": first["id"],
+    }
+    if not first["reason"]:
+        return text("Failed elements: {failed} of {size}; the first is {name} ({job})", **said)
+    return text(
+        "Failed elements: {failed} of {size}; the first is {name} ({job}): {reason}",
+        **said,
+        reason=from_json(first["reason"]),
+    )
 
 
 def _over(tx: Tx, row: Row, state: JobState, ended: list[Ended] | None, reason: Text | None = None) -> None:
