@@ -42,6 +42,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "project_uploads_max": (0, 1_000_000_000),
     "log_mib_max": (0, 1_000_000),
     "org_log_gib": (0, 1_000_000_000),
+    "org_prepared_gib": (0, 1_000_000_000),
+    "org_cache_gib": (0, 1_000_000_000),
     "outputs_kept_days": (0, 36_500),
     "reserve_cpus": (0, 100_000),
     "reserve_memory_gib": (0, 1_000_000),
@@ -135,6 +137,10 @@ class Settings:
     """Largest log of a task, in MiB, that a job may ask for (`limits.log_mib`); 0: no limit."""
     org_log_gib: float = 50.0
     """Logs of an organisation, in GiB; beyond it the oldest parts are deleted. 0: no limit."""
+    org_prepared_gib: float = 100.0
+    """Environments and sources kept of an organisation, in GiB; beyond it the longest unused are deleted. 0: no limit."""
+    org_cache_gib: float = 50.0
+    """uv's cache of an organisation, in GiB; a larger one is emptied. 0: no limit."""
     project_uploads_max: int = 10_000
     """Number of uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0

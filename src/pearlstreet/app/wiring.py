@@ -238,6 +238,8 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         minimum_isolation=settings.isolation,
         org_storage_bytes_max=int(settings.org_storage_gib * (1 << 30)),
         project_uploads_max=settings.project_uploads_max,
+        org_prepared_bytes_max=int(settings.org_prepared_gib * (1 << 30)),
+        org_cache_bytes_max=int(settings.org_cache_gib * (1 << 30)),
         log_bytes_max=int(settings.log_mib_max * (1 << 20)),
         org_log_bytes_max=int(settings.org_log_gib * (1 << 30)),
         outputs_kept_days=settings.outputs_kept_days,

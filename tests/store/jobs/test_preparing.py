@@ -19,6 +19,7 @@ from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.jobs import preparing, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.storage.prepared_limit import PreparedUse, prepared_folder
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
 from pearlstreet.compute.jobs.views import why
@@ -123,7 +124,8 @@ def test_a_build_fits_a_small_machine(tmp_path: Path) -> None:
     center, engine = _center(tmp_path)
     (node,) = engine.inner.nodes().value  # type: ignore[union-attr]
     center.submit(environment=NUMPY)
-    order = preparing._order(center.runtime, _one(center), replace(node, cpus=0.5, memory_gib=2.0))
+    row = {**_one(center), "use": PreparedUse(0, 0)}
+    order = preparing._order(center.runtime, row, replace(node, cpus=0.5, memory_gib=2.0))
     assert (order.tasks[0].cpus, order.tasks[0].memory_gib) == (0.5, 2.0)
 
 
@@ -145,7 +147,7 @@ def test_a_lock_that_is_no_plain_file_or_is_huge_is_not_swallowed(tmp_path: Path
 def test_what_nobody_used_for_long_is_deleted_and_what_is_needed_stays(tmp_path: Path) -> None:
     center, _ = _center(tmp_path)
     center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
-    folder = preparing.folder_of(center.runtime, _one(center))
+    folder = prepared_folder(center.runtime, _one(center))
     center.clock.advance(center.runtime.settings.kept_s - 10)
     assert retention.drop_prepared(center.runtime, center.store) == 0
     needs = center.submit(environment=NUMPY, simulate="3s", not_before="2099-01-01T00:00:00Z")

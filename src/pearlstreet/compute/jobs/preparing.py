@@ -23,6 +23,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError, Unavailable
 from pearlstreet.base.outcome import Done, Refused, Unknown
 from pearlstreet.base.text import Text, text
+from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.orders import TOO_WEAK
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
@@ -38,9 +39,19 @@ from pearlstreet.compute.engines.protocol import (
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.environments.spec import EnvironmentSpec, build_command, environment_of
 from pearlstreet.compute.jobs.isolation import read_nodes
-from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.sources import fetch_command
 from pearlstreet.compute.jobs.spec.model import GitSource, JobSpec
+from pearlstreet.compute.jobs.storage.prepared_limit import (
+    READY,
+    build_bytes_max,
+    evict_prepared,
+    fit_cache,
+    folder_bytes,
+    prepared_folder,
+    prepared_use,
+    refuse_build,
+)
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
@@ -48,7 +59,7 @@ from pearlstreet.store.tables import state_events
 from pearlstreet.store.transitions import note
 
 PREPARE = "prepare"
-WANTED, BUILDING, READY, FAILED = "wanted", "building", "ready", "failed"
+WANTED, BUILDING, FAILED = "wanted", "building", "failed"
 LOST = "lost"
 BUILD_LIMIT_S = 1800.0
 NOT_ITS_DOING = (EndReason.ENGINE_LOST, EndReason.STOPPED)
@@ -111,7 +122,7 @@ def _want(
         note(tx, preparation_id, None, WANTED, "want")
     else:
         preparation_id = row["id"]
-        if row["state"] == READY and folder_of(runtime, row).is_dir():
+        if row["state"] == READY and prepared_folder(runtime, row).is_dir():
             if row["at_us"] < tx.now_us - USED_US:
                 used = sa.update(preparations).where(preparations.c.id == preparation_id)
                 tx.execute(used.values(at_us=tx.now_us))
@@ -124,15 +135,10 @@ def _want(
     return str(preparation_id)
 
 
-def folder_of(runtime: Runtime, row: Row) -> Path:
-    """Where a preparation's result lies: a folder of its own for each try."""
-    return runtime.folders.prepared / str(row["org_id"]) / str(row["attempt_id"])
-
-
 def ready_folders(tx: Tx, runtime: Runtime, ids: Mapping[str, str]) -> dict[str, Path]:
     """Kind → folder of a job's preparations."""
     rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(list(ids.values()))))
-    return {row["kind"]: folder_of(runtime, row) for row in rows if row["state"] == READY}
+    return {row["kind"]: prepared_folder(runtime, row) for row in rows if row["state"] == READY}
 
 
 def prepare_loop(runtime: Runtime) -> Loop:
@@ -144,29 +150,39 @@ def prepare_loop(runtime: Runtime) -> Loop:
         conditions=(preparations.c.state.in_((WANTED, BUILDING)),),
         # What is being built is looked at every time: its slot is free for the others only once its end was seen.
         account=sa.case((preparations.c.state == BUILDING, preparations.c.id), else_=preparations.c.org_id),
-        load=partial(_load, runtime.settings.preparations_at_once),
+        load=partial(_load, runtime.settings),
         decide=lambda row, now_us: {**row, "late": now_us - row["at_us"] > late_us},
         act=partial(_act, runtime),
-        apply=_apply,
+        apply=partial(_apply, runtime.settings),
         hints=(PREPARE,),
         interval_s=0.5,
         workers=runtime.settings.preparations_at_once,
     )
 
 
-def _load(at_once: int, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
+def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
     """The rows, those that may start by now marked: builds use the machine beside what was placed on it."""
     building = tx.rows(sa.select(preparations.c.org_id).where(preparations.c.state == BUILDING))
     held = Counter(row["org_id"] for row in building)
     rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(ids)))
-    free, chosen = at_once - held.total(), set[str]()
+    free, chosen = settings.preparations_at_once - held.total(), set[str]()
     waiting = sorted((row for row in rows if row["state"] == WANTED), key=lambda row: row["at_us"])
     while free > len(chosen) and waiting:
         following = min(waiting, key=lambda row: held[row["org_id"]])  # whose organisation builds least
         waiting.remove(following)
         held[following["org_id"]] += 1
         chosen.add(following["id"])
-    return {row["id"]: {**row, "may_start": row["id"] in chosen} for row in rows}
+    return {
+        row["id"]: {
+            **row,
+            "may_start": row["id"] in chosen,
+            "is_alone": held[row["org_id"]] == 1,
+            "use": prepared_use(tx, row["org_id"], settings.org_prepared_bytes_max)
+            if row["id"] in chosen
+            else None,
+        }
+        for row in rows
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +190,8 @@ class _Step:
     state: str
     message: Text | None = None
     result: str | None = None
+    size_bytes: int | None = None
+    """Of what was made."""
     lost: bool = False
     """The engine lost what it built: not the package's doing."""
 
@@ -200,9 +218,14 @@ def _act(runtime: Runtime, row: Row) -> _Step:
 
 
 def _start(runtime: Runtime, engine: Engine, row: Row) -> _Step:
-    nodes = read_nodes(engine, runtime.settings.minimum_isolation)
+    settings = runtime.settings
+    refused = refuse_build(row["use"], settings.org_prepared_bytes_max)
+    if refused is not None:
+        return _Step(FAILED, refused)
+    nodes = read_nodes(engine, settings.minimum_isolation)
     healthy = [node for node in nodes.value if node.healthy] if isinstance(nodes, Done) else []
-    if not healthy:
+    cache = _cache_of(runtime, row)
+    if not healthy or not fit_cache(cache, settings.org_cache_bytes_max, is_alone=row["is_alone"]):
         return _Step(WANTED)
     try:
         order = _order(runtime, row, max(healthy, key=lambda node: node.memory_gib))
@@ -216,9 +239,14 @@ def _start(runtime: Runtime, engine: Engine, row: Row) -> _Step:
     return _Step(BUILDING if isinstance(outcome, Done | Unknown) else WANTED)
 
 
+def _cache_of(runtime: Runtime, row: Row) -> Path:
+    """uv's cache of an organisation."""
+    return runtime.folders.caches / str(row["org_id"])
+
+
 def _order(runtime: Runtime, row: Row, node: NodeReport) -> AttemptOrder:
-    target = folder_of(runtime, row)
-    cache = runtime.folders.caches / str(row["org_id"])
+    target = prepared_folder(runtime, row)
+    cache = _cache_of(runtime, row)
     for folder in (target, cache):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mounts = [Mount(str(target), str(target), writable=True)]
@@ -253,20 +281,26 @@ def _order(runtime: Runtime, row: Row, node: NodeReport) -> AttemptOrder:
         variables=variables,
         mounts=tuple(mounts),
         network="internet",
-        limits=Limits(time_s=BUILD_LIMIT_S, disk_gib=30.0),
+        limits=Limits(
+            time_s=BUILD_LIMIT_S,
+            disk_gib=build_bytes_max(row["use"], runtime.settings.org_prepared_bytes_max) / GIB,
+        ),
         purpose="environment" if row["kind"] == "environment" else "source",
         minimum_isolation=runtime.settings.minimum_isolation,
     )
 
 
 def _finish(runtime: Runtime, engine: Engine, row: Row, report: AttemptReport) -> _Step:
+    fit_cache(_cache_of(runtime, row), runtime.settings.org_cache_bytes_max, is_alone=row["is_alone"])
     if report.exit_code == 0:
-        return _Step(READY, result=_read_lock(folder_of(runtime, row) / "requirements.lock"))
+        folder = prepared_folder(runtime, row)
+        lock = _read_lock(folder / "requirements.lock")
+        return _Step(READY, result=lock, size_bytes=folder_bytes(folder))
     if report.end_reason in NOT_ITS_DOING:
-        shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
+        shutil.rmtree(prepared_folder(runtime, row), ignore_errors=True)
         return _Step(WANTED, report.message, lost=True)
     tail = _log_tail(engine, row["attempt_id"])
-    shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
+    shutil.rmtree(prepared_folder(runtime, row), ignore_errors=True)
     what = (
         text("The environment could not be built")
         if row["kind"] == "environment"
@@ -306,7 +340,9 @@ def _once_more(tx: Tx, row_id: str, step: _Step) -> _Step:
     return _Step(WANTED, step.message)
 
 
-def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, step: _Step) -> int | None:
+def _apply(
+    settings: JobsSettings, tx: Tx, row_id: str, token: str, context: Row, decision: Row, step: _Step
+) -> int | None:
     event = "prepare"
     if step.lost:
         step = _once_more(tx, row_id, step)
@@ -314,9 +350,11 @@ def _apply(tx: Tx, row_id: str, token: str, context: Row, decision: Row, step: _
     if step.state != context["state"]:
         message = step.message.to_json() if step.message else None
         values = {"state": step.state, "message": message, "result": step.result, "at_us": tx.now_us}
+        values["size_bytes"] = step.size_bytes
         tx.execute(sa.update(preparations).where(preparations.c.id == row_id).values(**values))
         note(tx, row_id, context["state"], step.state, event, step.message)
     if step.state in (READY, FAILED):
         lifecycle.release_prepared(tx, row_id, ready=step.state == READY, reason=step.message)
+        evict_prepared(tx, context["org_id"], settings.org_prepared_bytes_max, row_id)
         return None
     return tx.now_us + int((PROBE_S if step.state == BUILDING else TURN_S) * US_PER_S)

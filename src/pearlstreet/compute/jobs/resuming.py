@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.model import AttemptState, JobState
-from pearlstreet.compute.jobs.preparing import PREPARE, READY, WANTED, folder_of
+from pearlstreet.compute.jobs.preparing import PREPARE, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
 from pearlstreet.compute.jobs.tables import attempts, jobs, preparations, waits
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import retry_quarantined
@@ -44,7 +45,7 @@ def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
     if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
         return 0
     ready = tx.rows(sa.select(preparations).where(preparations.c.state == READY))
-    gone = {row["id"]: row for row in ready if not folder_of(runtime, row).is_dir()}
+    gone = {row["id"]: row for row in ready if not prepared_folder(runtime, row).is_dir()}
     for row in gone.values():
         _want_again(tx, row)
     if gone:

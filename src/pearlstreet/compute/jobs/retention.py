@@ -9,10 +9,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.compute.jobs.model import ENDED
-from pearlstreet.compute.jobs.preparing import FAILED, READY, folder_of
+from pearlstreet.compute.jobs.preparing import FAILED
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, uploads
+from pearlstreet.compute.jobs.storage.prepared_limit import READY, needed_ids, prepared_folder
+from pearlstreet.compute.jobs.tables import artefacts, preparations, uploads
 from pearlstreet.store.core import Row, Store, Tx
 
 ORPHAN_S = 86_400.0
@@ -30,14 +30,12 @@ def drop_prepared(runtime: Runtime, store: Store) -> int:
         return 0
     dropped = store.write(lambda tx: _drop_rows(tx, query))
     for row in dropped:
-        shutil.rmtree(folder_of(runtime, row), ignore_errors=True)
+        shutil.rmtree(prepared_folder(runtime, row), ignore_errors=True)
     return len(dropped)
 
 
 def _drop_rows(tx: Tx, query: sa.Select[tuple[object]]) -> Sequence[Row]:
-    alive = jobs.c.state.not_in([state.value for state in ENDED]) & jobs.c.array_id.is_(None)
-    users = tx.execute(sa.select(jobs.c.preparations).where(alive, jobs.c.preparations.is_not(None)))
-    needed = {used for wanted in users.scalars() for used in (wanted or {}).values()}
+    needed = needed_ids(tx)
     dropped = [row for row in tx.rows(query) if row["id"] not in needed]
     ids = [row["id"] for row in dropped]
     tx.execute(sa.delete(preparations).where(preparations.c.id.in_(ids)))

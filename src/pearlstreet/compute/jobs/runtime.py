@@ -58,6 +58,10 @@ class JobsSettings:
     """The largest log that a job may ask to be kept of each of its tasks; 0: no limit."""
     org_log_bytes_max: int = 0
     """Bytes of logs that are kept of an organisation; beyond it the oldest go. 0: no limit."""
+    org_prepared_bytes_max: int = 0
+    """Bytes of environments and sources that are kept of an organisation; 0: no limit."""
+    org_cache_bytes_max: int = 0
+    """Bytes of uv's cache of an organisation; a larger one is emptied. 0: no limit."""
     project_uploads_max: int = 10_000
     """Uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0

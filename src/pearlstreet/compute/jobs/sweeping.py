@@ -19,6 +19,7 @@ from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.retention import drop_orphans, drop_prepared
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.files import drop_expired, warn_of_expiry
+from pearlstreet.compute.jobs.storage.prepared_limit import drop_stray_prepared, measure_prepared
 from pearlstreet.compute.jobs.tables import attempts, preparations
 from pearlstreet.compute.pool.inventory import all_nodes, node_to_json, record_nodes
 from pearlstreet.store import idempotency
@@ -83,6 +84,8 @@ class Sweeper:
                 self._look(store, engine, reports[start : start + SOME])
         self.turn += 1
         self.guard.run(store, "prepared", partial(drop_prepared, self.runtime, store))
+        self.guard.run(store, "sizes of prepared", partial(measure_prepared, self.runtime, store))
+        self.guard.run(store, "stray prepared", partial(drop_stray_prepared, self.runtime, store))
         self.guard.run(store, "expired outputs", partial(drop_expired, store))
         self.guard.run(store, "outputs that expire soon", partial(warn_of_expiry, store))
         self.guard.run(store, "blobs", partial(drop_orphans, self.runtime, store, self.turn))
