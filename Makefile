@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines fresh lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench: setup ## Benchmarks: each prints a ratio against a named peer or bound
 engines: ## Install PostgreSQL, Slurm, Chromium, bubblewrap, Node.js from Debian (as root)
 	@sh scripts/engines.sh
 
+generator: setup ## Install openapi-python-client, with which a test generates a client from the OpenAPI document
+	@sh scripts/generator.sh
+
 fresh: ## Run the README's commands on a fresh Debian 13 as an ordinary user (as root; STEPS, SUITE, PYTHON, CACHE)
 	@sh scripts/fresh.sh
 
@@ -119,4 +122,4 @@ migration: setup ## Write the next migration from a change of the tables (SLUG=n
 	$(BIN)/python scripts/migration.py "$(SLUG)" "$(MESSAGE)"
 
 clean: ## Remove what the tools made, .venv included
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .generator .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -23,10 +23,13 @@ import pytest
 START_WITHIN_S = 30.0
 
 
-def need(present: object, what: str) -> None:
-    """Skip (or fail, when parts are required) unless `present`; `what` names the part, e.g. `Chromium`."""
+def need(present: object, what: str, *, target: str = "engines") -> None:
+    """Skip (or fail, when parts are required) unless `present`.
+
+    `what` names the part, such as `Chromium`; `target` is the make target that installs it.
+    """
     if not present:
-        _absent(what)
+        _absent(what, target)
 
 
 def has_program(name: str) -> bool:
@@ -55,8 +58,8 @@ def postgres_url() -> str:
     return Postgres().url
 
 
-def _absent(what: str) -> NoReturn:
-    reason = f"{what} is absent: `make engines` installs it"
+def _absent(what: str, target: str = "engines") -> NoReturn:
+    reason = f"{what} is absent: `make {target}` installs it"
     if os.environ.get("PEARL_REQUIRE_ENGINES") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

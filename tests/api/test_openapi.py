@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import jsonschema
 import pytest
 
 from pearlstreet.api.app import all_routes
+from pearlstreet.api.routing import fill_location
 from pearlstreet.base.clock import to_rfc3339
 from tests.api.world import JOB, World
 from tests.months import present_month
@@ -36,6 +38,56 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
         operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
     ]
     assert len(ids) == len(set(ids))
+    assert not [name for name in ids if not re.fullmatch("[a-z]+([A-Z][a-z]+)*", name)]
+    assert {"listJobs", "createWhatIf", "listOrgWebhooks", "listCenterWebhooks"} <= set(ids)
+
+
+def test_names_of_schemas_are_unique_and_fit_every_language(document: dict[str, Any]) -> None:
+    names = list(document["components"]["schemas"])
+    assert not [name for name in names if not re.fullmatch("[A-Z][A-Za-z]+", name)]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+def test_every_201_says_where_what_was_created_is(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            if "201" in operation["responses"]:
+                assert "Location" in operation["responses"]["201"]["headers"], path
+
+
+def test_locations_lead_to_what_was_created(world: World) -> None:
+    made = [
+        world.post("/jobs", json=JOB),
+        world.post("/uploads?name=located", content=b"x"),
+        world.post("/keys", json={}),
+        world.post("/orgs", "system", json={"slug": "located"}),
+        world.post("/orgs/acme/projects", json={"slug": "located"}),
+        world.post("/users", "security", json={"name": "located", "org": "acme"}),
+        world.post("/what-ifs", json={"policies": ["fifo"]}),
+    ]
+    for answer in made:
+        assert answer.status_code == 201, answer.text
+        thing = answer.json().get("user", answer.json())
+        role = (
+            "security" if "user" in answer.json() else "system" if thing.get("slug") == "located" else "owner"
+        )
+        read = world.get(answer.headers["location"].removeprefix("/api/v1"), role)
+        assert read.status_code == 200, (answer.headers["location"], read.text)
+        assert read.json()["id"] == thing["id"]
+
+
+def test_a_repeated_request_gets_the_same_location(world: World) -> None:
+    once = {"idempotency-key": "located-once"}
+    first, again = (world.post("/jobs", json=JOB, headers=once) for _ in range(2))
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.headers["location"] == again.headers["location"] == f"/api/v1/jobs/{first.json()['id']}"
+
+
+def test_a_location_is_one_path_whatever_is_in_it() -> None:
+    assert (
+        fill_location("/orgs/{org}/x/{a.b}", {"org": "ü/?"}, b'{"a": {"b": 7}}')
+        == "/api/v1/orgs/%C3%BC%2F%3F/x/7"
+    )
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -221,4 +273,4 @@ def test_whoever_makes_something_is_told_what_can_be_done_with_it(document: dict
     ):
         assert wanted in linked, wanted
     job = document["paths"]["/api/v1/jobs"]["post"]["responses"]["201"]["links"]
-    assert "cancel_api_v1_jobs__job__cancel_post" in job
+    assert "cancelJob" in job

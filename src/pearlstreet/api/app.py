@@ -52,10 +52,10 @@ from pearlstreet.api.routes import (
     what_ifs,
     windows,
 )
-from pearlstreet.api.routing import Door, RouteFacts, in_thread
+from pearlstreet.api.routing import API_PREFIX, Door, RouteFacts, in_thread
 from pearlstreet.center import Center
 
-PREFIX = "/api/v1"
+PREFIX = API_PREFIX
 DOORS: tuple[Door, ...] = (
     jobs.door,  # first: routes are tried in order, and this is the hot path
     system.door,

@@ -6,6 +6,8 @@ routes: a new operation on a job is linked from every answer that is a job.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from pydantic import BaseModel
 from pearlstreet.compute.jobs.spec.write import json_schema
 
 _SCHEMAS = "#/components/schemas/"
+_GENERIC_PAGE = re.compile(r"\bPage(?:_|\[)(\w+?)(?:_|\])(?!\w)")
 NAMES: Mapping[str, Mapping[str, str]] = {
     "ArtefactOut": {"artefact": "/id"},
     "InvitedOut": {"user": "/user/id"},
@@ -47,11 +50,21 @@ def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, An
     for model in unbound:
         bound = model.model_json_schema(ref_template=_SCHEMAS + "{model}")
         components["schemas"] |= bound.pop("$defs", {}) | {model.__name__: bound}
-    components["schemas"]["JobSpec"] = {k: v for k, v in json_schema().items() if k not in ("$schema", "$id")}
+    schema = _with_page_names(schema)
+    components = schema["components"]
+    job = {k: v for k, v in json_schema().items() if k not in ("$schema", "$id")}
+    components["schemas"]["JobSpec"] = job | {"title": "JobSpec"}  # generators name classes by titles
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     _add_links(schema)
     return schema
+
+
+def _with_page_names(schema: dict[str, Any]) -> dict[str, Any]:
+    """The document with pages of `JobOut` called `JobPage` instead of the framework's `Page_JobOut_`."""
+    written = _GENERIC_PAGE.sub(lambda match: f"{match[1].removesuffix('Out')}Page", json.dumps(schema))
+    renamed: dict[str, Any] = json.loads(written)
+    return renamed
 
 
 def _add_links(schema: dict[str, Any]) -> None:

@@ -72,7 +72,23 @@ serves its OpenAPI 3.1 document, with every body and answer, at `{PREFIX}/openap
 - **Lists** end with `next_cursor`; give it back as `cursor` for the next page. `limit` is at most {LIMIT_MAX}.
 - **Values**: times are RFC 3339 in UTC; money is text in yuan, exact to the micro-yuan; unknown fields are refused. A
   body has at most {BODY_LIMIT_BYTES >> 20} MiB, except an upload's.
-- **Organisation**: where it is not in the address, `?org=SLUG`; it may be left out by who belongs to one only.
+- **Organisation**: where it is not in the address, `?org=SLUG`; left out, it is the caller's default one.
+- **What was created**: every 201 has a `Location` header, the path of what was created. A few things have no address of
+  their own (top-ups, corrections, benchmarks, backups, price lists, versions of energy facts, linked identities): there it is the
+  path of the list they are in. A session, an invitation, a window and a webhook can be deleted at their address; they are
+  read in a list.
+
+## Generated clients 生成的客户端
+
+Pearlstreet comes with a Python client. For other languages, generate one from the OpenAPI document; operation
+ids are written like `listJobs`, and names of schemas are unique. A test generates a client with openapi-python-client, which skips no
+operation, and calls every noun with it. What it still warns about:
+
+| warning | reason |
+|---|---|
+| `POST {PREFIX}/jobs`: content type `application/yaml` | The generator writes JSON bodies only; jobs are submitted as JSON, which says the same. |
+| `POST {PREFIX}/prices`: content type `application/toml` | The same; price lists are published as JSON. |
+| `GET {PREFIX}/orgs/{{org}}/export`: content type `application/gzip` | The generator knows `application/octet-stream` only; the archive is in `content` of the detailed response. |
 
 "Who" names the scope that is needed; with † it must be held at the center as a whole, by an operator. Keys tied to a project
 are answered where ‡ stands, about their project only; keys tied to an organisation everywhere but where § stands.
@@ -126,9 +142,9 @@ def _nouns() -> Iterator[str]:
         by_tag[_tag(door)] += [replace(fact, path=prefix + fact.path) for fact in door.registry]
     for tag, routes in by_tag.items():
         yield f"## {' '.join(_NOUNS[tag])}\n"
-        yield "| method | path | who | what |\n|---|---|---|---|"
+        yield "| method | path | operation | who | what |\n|---|---|---|---|---|"
         for route in sorted(routes, key=lambda item: item.path):
-            yield f"| {route.method} | `{route.path}` | {_who(route)} | {route.what} |"
+            yield f"| {route.method} | `{route.path}` | `{route.operation}` | {_who(route)} | {route.what} |"
         yield ""
 
 

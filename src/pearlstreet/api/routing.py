@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from pearlstreet.api.reading import read_body
 from pearlstreet.base.errors import Forbidden, InvalidInput, Problem, Unauthenticated
@@ -40,6 +41,8 @@ _ACCESS = "x-access"
 _AT_CENTER = "x-at-center"
 _TIE = "x-tie"
 """In the OpenAPI document: which tied keys the route answers."""
+API_PREFIX = "/api/v1"
+_FIELD = re.compile(r"\{([a-z_.]+)\}")
 
 
 Quick = Callable[[Request], Awaitable[Response]]
@@ -78,6 +81,8 @@ class RouteFacts:
     what: str = ""
     tie: Tied = Tied.ORG
     """Which tied keys it answers."""
+    operation: str = ""
+    """The operation id in the OpenAPI document, such as `listJobs`."""
 
 
 class Guarded(APIRoute):
@@ -92,6 +97,14 @@ class Guarded(APIRoute):
         tie = Tied(extra.get(_TIE, Tied.ORG))
         takes_body = self.body_field is not None
         quick: Quick | None = getattr(self.endpoint, "quick", None)
+        location: str = getattr(self.endpoint, "location", "")
+
+        async def respond(request: Request) -> Response:
+            if quick is not None:
+                return await quick(request)
+            if takes_body:
+                await read_body(request)
+            return await handler(request)
 
         async def guarded(request: Request) -> Response:
             if access != "public":
@@ -100,11 +113,10 @@ class Guarded(APIRoute):
                 if scope is not None:
                     _check_scope(actor, scope, at_center)
                 request.state.actor = actor
-            if quick is not None:
-                return await quick(request)
-            if takes_body:
-                await read_body(request)
-            return await handler(request)
+            response = await respond(request)
+            if location and response.status_code == 201:
+                response.headers["location"] = fill_location(location, request.path_params, response.body)
+            return response
 
         return guarded
 
@@ -148,8 +160,15 @@ class Door:
         at_center: bool = False,
         tie: Tied = Tied.ORG,
         quick: Quick | None = None,
+        operation: str = "",
+        location: str = "",
         **options: Any,
     ) -> Decorator:
+        """Mount a route. `operation`: its operation id, else the handler's name in camel case. `location`: what the
+        `Location` header of a 201 says, with fields of the path or the answer in braces.
+        """
+        if (options.get("status_code") == 201) != bool(location):
+            raise RuntimeError(f"{method} {self._prefix}{path}: a 201, and only it, needs a location")
         if (scope is not None) + public + signed_in != 1 or (scope is not None and scope not in SCOPES):
             raise RuntimeError(
                 f"{method} {self._prefix}{path}: say who may call it: scope, signed_in or public"
@@ -162,15 +181,57 @@ class Door:
             extra[_AT_CENTER] = True
         if not public:
             extra[_TIE] = tie.value
-        mount: Decorator = self.router.api_route(path, methods=[method], openapi_extra=extra, **options)
+        if location:
+            options["responses"][201] |= {"headers": {"Location": LOCATION_HEADER}}
 
         def decorate(handler: F) -> F:
             handler.quick = quick  # type: ignore[attr-defined]
+            handler.location = location  # type: ignore[attr-defined]
             what = (handler.__doc__ or "").strip().split("\n")[0]
-            self.registry.append(RouteFacts(method, self._prefix + path, scope, public, at_center, what, tie))
+            operation_id = operation or camel_case(handler.__name__)
+            self.registry.append(
+                RouteFacts(method, self._prefix + path, scope, public, at_center, what, tie, operation_id)
+            )
+            mount: Decorator = self.router.api_route(
+                path,
+                methods=[method],
+                operation_id=operation_id,
+                openapi_extra=extra,
+                **options,
+            )
             return mount(handler)
 
         return decorate
+
+
+LOCATION_HEADER = {
+    "description": "Path of what was created; where it is read in a list only, of the list",
+    "schema": {"type": "string", "format": "uri-reference"},
+}
+
+
+def camel_case(name: str) -> str:
+    """`list_jobs` as `listJobs`."""
+    first, *others = name.split("_")
+    return first + "".join(part.capitalize() for part in others)
+
+
+def fill_location(template: str, path: Mapping[str, Any], body: bytes | memoryview) -> str:
+    """The `Location` of what was created: each field is a parameter of the path, else a field of the JSON answer."""
+    answered: Any = None
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal answered
+        if match[1] in path:
+            return quote(str(path[match[1]]), safe="")
+        if answered is None:
+            answered = from_json(bytes(body))
+        found = answered
+        for name in match[1].split("."):
+            found = found[name]
+        return quote(str(found), safe="")
+
+    return API_PREFIX + _FIELD.sub(value, template)
 
 
 def center_of(request: Request) -> Center:

@@ -10,7 +10,7 @@ from pearlstreet.api.models import Out, Yuan, yuan_of
 from pearlstreet.ledger.invoices.energy import EnergyUse
 
 
-class EnergyOut(Out):
+class EnergyUseOut(Out):
     """Energy of the machines and of the facility apart, the PUE applied once; null: not known, `notes` say why."""
 
     it_kwh: float | None

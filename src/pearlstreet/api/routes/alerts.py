@@ -34,7 +34,7 @@ def _alert(found: Money) -> dict[str, Any]:
 
 
 @door.get("", scope="credit:read", responses={200: {"model": AlertOut}})
-async def balance_alert(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def get_balance_alert(request: Request, org: str, actor: Actor = Asker) -> Response:
     """Below what the organisation is told."""
     store = center_of(request).store
     return await query(lambda: alerts.get_alert(store, actor, get_org(store, actor, org).id), _alert)

@@ -50,7 +50,7 @@ def _row(row: AuditRow) -> dict[str, Any]:
 
 
 @door.get("", scope="audit:read", responses={200: {"model": Page[AuditOut]}})
-async def rows(
+async def list_audit_log(
     request: Request,
     caller: Actor = Asker,
     org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
@@ -86,7 +86,7 @@ def _verified(report: AuditReport) -> dict[str, Any]:
 
 
 @door.get("/verify", scope="audit:verify", responses={200: {"model": VerifyOut}})
-async def verify(request: Request, caller: Actor = Asker) -> Response:
+async def verify_audit_log(request: Request, caller: Actor = Asker) -> Response:
     """Walk the hash chain of the whole log."""
     store = center_of(request).store
     return await query(lambda: audit_log.verify_audit(store, caller), _verified)
@@ -111,7 +111,7 @@ def _proven(report: ProofReport) -> dict[str, Any]:
 
 
 @ledger_door.get("/proof", scope="audit:verify", responses={200: {"model": ProofOut}})
-async def prove(request: Request, caller: Actor = Asker) -> Response:
+async def prove_ledger(request: Request, caller: Actor = Asker) -> Response:
     """Recompute every balance from postings and every charge from use and prices."""
     store = center_of(request).store
     return await query(lambda: proof(store, caller), _proven)
@@ -123,7 +123,7 @@ async def prove(request: Request, caller: Actor = Asker) -> Response:
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {}}}},
 )
-async def beancount(request: Request, caller: Actor = Asker) -> Response:
+async def export_beancount(request: Request, caller: Actor = Asker) -> Response:
     """The books as a beancount journal."""
     store = center_of(request).store
     written = await in_thread(lambda: export_journal(store, caller).encode())

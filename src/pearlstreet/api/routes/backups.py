@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from pearlstreet import center as service
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.routing import Asker, Door, center_of, command, query
-from pearlstreet.center import BackupFile, list_backups, make_backup
+from pearlstreet.center import BackupFile
 from pearlstreet.tenancy.model import Actor
 
 door = Door("/backups", "backups")
@@ -32,17 +33,21 @@ def _backup(found: BackupFile) -> dict[str, Any]:
     return {"name": found.name, "size_bytes": found.size_bytes, "at": time_of(found.at_us)}
 
 
-@door.post("", scope="backup:write", status_code=201, responses={201: {"model": BackupOut}})
-async def make(request: Request, actor: Actor = Asker) -> Response:
+@door.post(
+    "", scope="backup:write", location="/backups", status_code=201, responses={201: {"model": BackupOut}}
+)
+async def create_backup(request: Request, actor: Actor = Asker) -> Response:
     """Make a backup while the center runs; the key file is not part of it."""
     center = center_of(request)
-    return await command(request, actor, lambda store: make_backup(center, store, actor), _backup, status=201)
+    return await command(
+        request, actor, lambda store: service.make_backup(center, store, actor), _backup, status=201
+    )
 
 
 @door.get("", scope="backup:write", responses={200: {"model": Backups}})
-async def backups(request: Request, actor: Actor = Asker) -> Response:
+async def list_backups(request: Request, actor: Actor = Asker) -> Response:
     """Backups in the center's own folder, newest first."""
     center = center_of(request)
     return await query(
-        lambda: list_backups(center, actor), lambda rows: {"items": [_backup(row) for row in rows]}
+        lambda: service.list_backups(center, actor), lambda rows: {"items": [_backup(row) for row in rows]}
     )

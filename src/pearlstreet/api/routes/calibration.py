@@ -36,7 +36,7 @@ class CalibrationOut(Out):
     items: list[FactorOut]
 
 
-class Forgotten(Out):
+class CalibrationResetOut(Out):
     """How many lessons were forgotten."""
 
     lessons: int
@@ -56,7 +56,7 @@ def factor_out(factor: Factor) -> dict[str, Any]:
 
 
 @door.get("", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": CalibrationOut}})
-async def show(request: Request, actor: Actor = Asker) -> Response:
+async def get_calibration(request: Request, actor: Actor = Asker) -> Response:
     """Factors of devices, and of one's own recipes."""
     store = center_of(request).store
     return await query(
@@ -65,8 +65,8 @@ async def show(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.delete("", scope="nodes:write", responses={200: {"model": Forgotten}})
-async def reset(
+@door.delete("", scope="nodes:write", responses={200: {"model": CalibrationResetOut}})
+async def reset_calibration(
     request: Request,
     actor: Actor = Asker,
     device: Annotated[str | None, Query(max_length=80)] = None,

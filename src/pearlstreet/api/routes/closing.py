@@ -76,7 +76,9 @@ def closing_out(found: Closing) -> dict[str, Any]:
     status_code=202,
     responses={202: {"model": ClosingOut}},
 )
-async def close(request: Request, org: str, body: CloseIn | None = None, actor: Actor = Asker) -> Response:
+async def close_org(
+    request: Request, org: str, body: CloseIn | None = None, actor: Actor = Asker
+) -> Response:
     """End a tenant: stop its jobs, invoice, archive, erase. Its members are out at once; asking again changes nothing."""
     wanted = body or CloseIn(reason="")
     return await command(
@@ -89,7 +91,7 @@ async def close(request: Request, org: str, body: CloseIn | None = None, actor: 
 
 
 @door.get("/{org}/closing", scope="orgs:write", at_center=True, responses={200: {"model": ClosingOut}})
-async def closing(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def get_org_closing(request: Request, org: str, actor: Actor = Asker) -> Response:
     """How far the end of a tenant is."""
     store = center_of(request).store
     return await query(lambda: service.get_closing(store, actor, org), closing_out)
@@ -102,7 +104,7 @@ class ArchiveResponse(StreamingResponse):
 
 
 @door.get("/{org}/export", scope="export:read", response_class=ArchiveResponse)
-async def export(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def export_org(request: Request, org: str, actor: Actor = Asker) -> Response:
     """Everything of the organisation as one tar.gz: jobs, logs, files, money, audit log. It is noted in the audit log."""
     center = center_of(request)
     name, chunks = await in_thread(lambda: service.export_org(center.store, actor, center.runtime, org))

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, query
-from pearlstreet.api.used_energy import EnergyOut, energy_out
+from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
 from pearlstreet.energy.jobs import JobEnergy, job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
@@ -37,11 +37,11 @@ class CostOut(Out):
     total: Yuan
     price_per_hour: Yuan
     lines: list[CostLineOut]
-    energy: EnergyOut
+    energy: EnergyUseOut
 
 
 @door.get("/{job}/cost", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CostOut}})
-async def cost(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def get_job_cost(request: Request, job: str, actor: Actor = Asker) -> Response:
     """What a job, or all elements of an array, has been charged so far."""
     store, language = center_of(request).store, language_of(request)
 
@@ -116,7 +116,7 @@ def _span(use: Use, language: str) -> dict[str, Any]:
 
 
 @door.get("/{job}/usage", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Spans}})
-async def usage(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def list_job_usage(request: Request, job: str, actor: Actor = Asker) -> Response:
     """The usage spans of a job or of one element of an array."""
     store, language = center_of(request).store, language_of(request)
     return await query(

@@ -14,7 +14,7 @@ from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
-from pearlstreet.api.used_energy import EnergyOut, energy_out
+from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.energy.books import statement_energy
 from pearlstreet.ledger import budgets, funds, topups
 from pearlstreet.ledger.invoices.energy import EnergyUse
@@ -56,7 +56,7 @@ def _balance(found: Balance) -> dict[str, Any]:
 
 
 @door.get("/balance", scope="credit:read", responses={200: {"model": BalanceOut}})
-async def balance(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def get_balance(request: Request, org: str, actor: Actor = Asker) -> Response:
     """Balance, what is held for running work, credit limit, and what is left."""
     store = center_of(request).store
     return await query(
@@ -71,7 +71,7 @@ class LimitIn(In):
 
 
 @door.put("/credit-limit", scope="credit:write", responses={200: {"model": BalanceOut}})
-async def credit_limit(request: Request, org: str, body: LimitIn, actor: Actor = Asker) -> Response:
+async def set_credit_limit(request: Request, org: str, body: LimitIn, actor: Actor = Asker) -> Response:
     """How far below zero the organisation may go: 0 is prepaid, more is postpaid."""
     limit = read_yuan(body.credit_limit, "credit_limit")
     return await command(
@@ -100,7 +100,7 @@ class UseOut(Out):
     price_version_id: str
 
 
-class LineOut(Out):
+class StatementLineOut(Out):
     """One transaction as it changed what the organisation has."""
 
     id: str
@@ -112,7 +112,7 @@ class LineOut(Out):
     balance: Yuan
     actor: str
     use: UseOut | None
-    energy: EnergyOut | None = Field(description="Of accelerators, and of work without any")
+    energy: EnergyUseOut | None = Field(description="Of accelerators, and of work without any")
 
 
 def _line(line: Line, language: str, energy: EnergyUse | None) -> dict[str, Any]:
@@ -154,8 +154,8 @@ From = Annotated[
 To = Annotated[str | None, Query(alias="to", max_length=40, description="Before this time (RFC 3339)")]
 
 
-@door.get("/statement", scope="credit:read", responses={200: {"model": Page[LineOut]}})
-async def read_statement(
+@door.get("/statement", scope="credit:read", responses={200: {"model": Page[StatementLineOut]}})
+async def list_statement(
     request: Request,
     org: str,
     actor: Actor = Asker,
@@ -226,8 +226,14 @@ def _top_up(found: TopUp) -> dict[str, Any]:
     }
 
 
-@door.post("/credit", scope="credit:write", status_code=201, responses={201: {"model": TopUpOut}})
-async def top_up(request: Request, org: str, body: TopUpIn, actor: Actor = Asker) -> Response:
+@door.post(
+    "/credit",
+    scope="credit:write",
+    location="/orgs/{org}/credit",
+    status_code=201,
+    responses={201: {"model": TopUpOut}},
+)
+async def create_top_up(request: Request, org: str, body: TopUpIn, actor: Actor = Asker) -> Response:
     """Credit the organisation; above the center's limit it waits for another person's approval."""
     amount = read_yuan(body.amount, "amount")
     return await command(
@@ -247,7 +253,7 @@ async def top_up(request: Request, org: str, body: TopUpIn, actor: Actor = Asker
 
 
 @door.get("/credit", scope="credit:read", responses={200: {"model": Page[TopUpOut]}})
-async def top_ups_of(
+async def list_org_top_ups(
     request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """The organisation's top-ups, newest first."""
@@ -265,7 +271,7 @@ async def top_ups_of(
 
 
 @center_door.get("", scope="credit:read", at_center=True, responses={200: {"model": Page[TopUpOut]}})
-async def top_ups(
+async def list_top_ups(
     request: Request,
     actor: Actor = Asker,
     state: Annotated[TopUpState | None, Query(description="Only these")] = None,
@@ -281,13 +287,13 @@ async def top_ups(
 
 
 @center_door.post("/{top_up}/approve", scope="credit:approve", responses={200: {"model": TopUpOut}})
-async def approve(request: Request, top_up: str, actor: Actor = Asker) -> Response:
+async def approve_top_up(request: Request, top_up: str, actor: Actor = Asker) -> Response:
     """Approve another person's top-up."""
     return await command(request, actor, lambda s: topups.approve_top_up(s, actor, top_up), _top_up)
 
 
 @center_door.post("/{top_up}/reject", scope="credit:approve", responses={200: {"model": TopUpOut}})
-async def reject(request: Request, top_up: str, actor: Actor = Asker) -> Response:
+async def reject_top_up(request: Request, top_up: str, actor: Actor = Asker) -> Response:
     """Turn a pending top-up down."""
     return await command(request, actor, lambda s: topups.reject_top_up(s, actor, top_up), _top_up)
 
@@ -306,8 +312,14 @@ class PostedOut(Out):
     transaction_id: str
 
 
-@door.post("/corrections", scope="credit:write", status_code=201, responses={201: {"model": PostedOut}})
-async def correct(request: Request, org: str, body: CorrectionIn, actor: Actor = Asker) -> Response:
+@door.post(
+    "/corrections",
+    scope="credit:write",
+    location="/orgs/{org}/statement",
+    status_code=201,
+    responses={201: {"model": PostedOut}},
+)
+async def create_correction(request: Request, org: str, body: CorrectionIn, actor: Actor = Asker) -> Response:
     """Credit (or, negative, debit) the organisation to put a mistake right, by a new transaction."""
     amount = read_yuan(body.amount, "amount")
     return await command(

@@ -69,7 +69,7 @@ def decision_out(header: Header) -> dict[str, Any]:
 
 
 @door.get("", scope="decisions:read", at_center=True, responses={200: {"model": Page[DecisionOut]}})
-async def decisions(
+async def list_decisions(
     request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Decisions that are kept, newest first."""
@@ -81,7 +81,7 @@ async def decisions(
 
 
 @door.get("/{decision}", scope="decisions:read", at_center=True, responses={200: {"model": WholeDecisionOut}})
-async def decision(request: Request, decision: str, actor: Actor = Asker) -> Response:
+async def get_decision(request: Request, decision: str, actor: Actor = Asker) -> Response:
     """What the planner saw and what it decided. Of tenants it holds ids and what their jobs ask for."""
     center = center_of(request)
 
@@ -95,7 +95,7 @@ async def decision(request: Request, decision: str, actor: Actor = Asker) -> Res
 @door.get(
     "/{decision}/replay", scope="decisions:read", at_center=True, responses={200: {"model": ReplayedOut}}
 )
-async def replay(request: Request, decision: str, actor: Actor = Asker) -> Response:
+async def replay_decision(request: Request, decision: str, actor: Actor = Asker) -> Response:
     """Plan it again, by this program: identical, or where it differs."""
     center = center_of(request)
 

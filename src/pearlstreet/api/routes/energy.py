@@ -14,7 +14,7 @@ from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, ti
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, in_thread, query
-from pearlstreet.api.used_energy import EnergyOut, energy_out
+from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.base.errors import Gathered, InvalidInput, Problem
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
@@ -218,7 +218,7 @@ def _carbon_out(found: Carbon) -> dict[str, Any]:
 
 
 @door.get("", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SiteOut}})
-async def site(request: Request, actor: Actor = Asker) -> Response:
+async def get_energy(request: Request, actor: Actor = Asker) -> Response:
     """The facts that hold now: PUE, tariff, carbon factor, each with source and date."""
     store, full = center_of(request).store, bool(actor.operator_roles)
 
@@ -231,7 +231,7 @@ async def site(request: Request, actor: Actor = Asker) -> Response:
 
 
 @door.get("/facts", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": Page[FactsOut]}})
-async def versions(
+async def list_energy_facts(
     request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Every version there was or is to come, newest first."""
@@ -251,9 +251,14 @@ async def versions(
 
 
 @door.post(
-    "/facts", scope="energy:write", at_center=True, status_code=201, responses={201: {"model": FactsOut}}
+    "/facts",
+    scope="energy:write",
+    at_center=True,
+    location="/energy/facts",
+    status_code=201,
+    responses={201: {"model": FactsOut}},
 )
-async def set_facts(request: Request, body: FactsIn, actor: Actor = Asker) -> Response:
+async def set_energy_facts(request: Request, body: FactsIn, actor: Actor = Asker) -> Response:
     """Set a new version, from now on or from a time; earlier ones stay, and issued invoices stay as they are."""
     store = center_of(request).store
     zone = await in_thread(lambda: store.read(read_site).time_zone)
@@ -374,7 +379,7 @@ class PresetsOut(Out):
 
 
 @door.get("/presets", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": PresetsOut}})
-async def presets(request: Request, actor: Actor = Asker) -> Response:
+async def list_energy_presets(request: Request, actor: Actor = Asker) -> Response:
     """Published carbon factors and hours of tariffs to start from, each with source and date."""
     chinese = language_of(request) == "zh-CN"
 
@@ -454,7 +459,7 @@ def _series(found: Series) -> dict[str, Any]:
 
 
 @door.get("/series", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SeriesList}})
-async def series(request: Request, actor: Actor = Asker) -> Response:
+async def list_energy_series(request: Request, actor: Actor = Asker) -> Response:
     """Imported series: carbon factors and prices by the hour."""
     store = center_of(request).store
     return await query(
@@ -463,9 +468,14 @@ async def series(request: Request, actor: Actor = Asker) -> Response:
 
 
 @door.post(
-    "/series", scope="energy:write", at_center=True, status_code=201, responses={201: {"model": ImportedOut}}
+    "/series",
+    scope="energy:write",
+    at_center=True,
+    location="/energy/series/{series.id}/hours",
+    status_code=201,
+    responses={201: {"model": ImportedOut}},
 )
-async def import_series(request: Request, body: SeriesIn, actor: Actor = Asker) -> Response:
+async def import_energy_series(request: Request, body: SeriesIn, actor: Actor = Asker) -> Response:
     """Import hours from CSV: a new series, or hours that an existing one has not. Hours are never changed."""
     wish = service.Import(**body.model_dump())
     return await command(
@@ -495,7 +505,7 @@ class HoursOut(Out):
 @door.get(
     "/series/{series}/hours", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": HoursOut}}
 )
-async def hours(
+async def list_energy_series_hours(
     request: Request,
     series: str,
     actor: Actor = Asker,
@@ -539,12 +549,12 @@ class JobEnergyOut(Out):
     """What a job, or all elements of an array, used so far."""
 
     job_id: str
-    energy: EnergyOut
+    energy: EnergyUseOut
     attempts: list[AttemptEnergyOut]
 
 
 @door.get("/jobs/{job}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": JobEnergyOut}})
-async def job(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def get_job_energy(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Energy and carbon of a job so far, from its attempts, and what the figures stand on."""
     store, language = center_of(request).store, language_of(request)
 

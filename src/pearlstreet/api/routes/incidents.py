@@ -9,7 +9,8 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.routing import Asker, Door, center_of, command, query
-from pearlstreet.tenancy.incidents import Incident, list_incidents, retry_incidents
+from pearlstreet.tenancy import incidents as service
+from pearlstreet.tenancy.incidents import Incident
 from pearlstreet.tenancy.model import Actor
 
 door = Door("/incidents", "center")
@@ -44,11 +45,12 @@ def _incident(found: Incident) -> dict[str, Any]:
 
 
 @door.get("", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
-async def incidents(request: Request, actor: Actor = Asker) -> Response:
+async def list_incidents(request: Request, actor: Actor = Asker) -> Response:
     """Rows that loops fail on or gave up; a restart tries those again, and so does a retry."""
     store = center_of(request).store
     return await query(
-        lambda: list_incidents(store, actor), lambda found: {"items": [_incident(one) for one in found]}
+        lambda: service.list_incidents(store, actor),
+        lambda found: {"items": [_incident(one) for one in found]},
     )
 
 
@@ -66,12 +68,12 @@ class RetriedOut(Out):
 
 
 @door.post("/retry", scope="settings:write", at_center=True, responses={200: {"model": RetriedOut}})
-async def retry(request: Request, body: RetryIn | None = None, actor: Actor = Asker) -> Response:
+async def retry_incidents(request: Request, body: RetryIn | None = None, actor: Actor = Asker) -> Response:
     """Have what was given up tried again now."""
     wanted = body or RetryIn(loop=None, row=None)
     return await command(
         request,
         actor,
-        lambda store: retry_incidents(store, actor, loop=wanted.loop, row=wanted.row),
+        lambda store: service.retry_incidents(store, actor, loop=wanted.loop, row=wanted.row),
         lambda count: {"retried": count},
     )

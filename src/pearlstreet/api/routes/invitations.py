@@ -45,7 +45,7 @@ class InvitationIn(In):
     role: OrgRole = OrgRole.MEMBER
 
 
-class AcceptIn(In):
+class AcceptInvitationIn(In):
     """How to accept."""
 
     as_default: bool = Field(False, description="Also choose it as one's default organisation")
@@ -76,8 +76,15 @@ def _items(rows: Any) -> dict[str, Any]:
     return {"items": [invitation_out(row) for row in rows]}
 
 
-@door.post("", tie=Tied.NONE, scope="users:write", status_code=201, responses={201: {"model": InvitationOut}})
-async def invite(request: Request, org: str, body: InvitationIn, actor: Actor = Asker) -> Response:
+@door.post(
+    "",
+    tie=Tied.NONE,
+    scope="users:write",
+    location="/orgs/{org}/invitations/{id}",
+    status_code=201,
+    responses={201: {"model": InvitationOut}},
+)
+async def create_invitation(request: Request, org: str, body: InvitationIn, actor: Actor = Asker) -> Response:
     """Offer somebody a role for 14 days; they become a member when they accept."""
     has_mail = center_of(request).channels.mailer is not None
     return await command(
@@ -90,7 +97,7 @@ async def invite(request: Request, org: str, body: InvitationIn, actor: Actor = 
 
 
 @door.get("", scope="users:write", responses={200: {"model": Invitations}})
-async def invitations(
+async def list_org_invitations(
     request: Request,
     org: str,
     actor: Actor = Asker,
@@ -102,7 +109,7 @@ async def invitations(
 
 
 @door.delete("/{invitation}", scope="users:write", responses={200: {"model": InvitationOut}})
-async def withdraw(request: Request, org: str, invitation: str, actor: Actor = Asker) -> Response:
+async def withdraw_invitation(request: Request, org: str, invitation: str, actor: Actor = Asker) -> Response:
     """Take a pending invitation back."""
     return await command(
         request, actor, lambda s: service.withdraw_invitation(s, actor, org, invitation), invitation_out
@@ -110,14 +117,14 @@ async def withdraw(request: Request, org: str, invitation: str, actor: Actor = A
 
 
 @own_door.get("", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Invitations}})
-async def own_invitations(request: Request, actor: Actor = Asker) -> Response:
+async def list_own_invitations(request: Request, actor: Actor = Asker) -> Response:
     """List the invitations that one can answer."""
     store = center_of(request).store
     return await query(lambda: service.list_own_invitations(store, actor), _items)
 
 
 @own_door.post("/claim", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}})
-async def claim(request: Request, body: CodeIn, actor: Actor = Asker) -> Response:
+async def claim_invitation(request: Request, body: CodeIn, actor: Actor = Asker) -> Response:
     """Make an invitation that came by mail one's own, to answer it; this accepts nothing yet."""
     return await command(
         request, actor, lambda s: service.claim_invitation(s, actor, body.code), invitation_out
@@ -127,8 +134,8 @@ async def claim(request: Request, body: CodeIn, actor: Actor = Asker) -> Respons
 @own_door.post(
     "/{invitation}/accept", tie=Tied.NONE, scope="membership:own", responses={200: {"model": MemberOut}}
 )
-async def accept(
-    request: Request, invitation: str, body: AcceptIn | None = None, actor: Actor = Asker
+async def accept_invitation(
+    request: Request, invitation: str, body: AcceptInvitationIn | None = None, actor: Actor = Asker
 ) -> Response:
     """Become a member with the role that was offered."""
     as_default = body.as_default if body else False
@@ -143,7 +150,7 @@ async def accept(
 @own_door.post(
     "/{invitation}/decline", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}}
 )
-async def decline(request: Request, invitation: str, actor: Actor = Asker) -> Response:
+async def decline_invitation(request: Request, invitation: str, actor: Actor = Asker) -> Response:
     """Refuse an invitation."""
     return await command(
         request, actor, lambda s: service.decline_invitation(s, actor, invitation), invitation_out

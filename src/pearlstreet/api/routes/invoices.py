@@ -14,11 +14,11 @@ from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.routes.credit import org_id_of
 from pearlstreet.api.routing import Asker, Door, center_of, command, encode, in_thread, query
-from pearlstreet.api.used_energy import EnergyOut, energy_out
+from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.money import Money, format_yuan
 from pearlstreet.base.text import text
-from pearlstreet.energy.invoices import draft_invoice, issue_invoice
+from pearlstreet.energy import invoices as energy_invoices
 from pearlstreet.ledger import site as billing
 from pearlstreet.ledger.invoices import service
 from pearlstreet.ledger.invoices.model import Invoice, InvoiceLine, decimal_text
@@ -80,7 +80,7 @@ class InvoiceOut(Out):
     net: Yuan
     tax: Yuan
     total: Yuan
-    energy: EnergyOut | None
+    energy: EnergyUseOut | None
 
 
 class InvoiceFormat(StrEnum):
@@ -134,7 +134,7 @@ def _line(line: InvoiceLine, language: str) -> dict[str, Any]:
 
 
 @door.get("/invoices", scope="credit:read", responses={200: {"model": Page[InvoiceOut]}})
-async def invoices(
+async def list_invoices(
     request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Issued invoices, latest month first."""
@@ -156,7 +156,7 @@ async def invoices(
     scope="credit:read",
     responses={200: {"model": InvoiceOut, "content": {"application/pdf": {}, "text/plain": {}}}},
 )
-async def invoice(
+async def get_invoice(
     request: Request,
     org: str,
     month: str,
@@ -168,7 +168,9 @@ async def invoice(
     store, language = center_of(request).store, language_of(request)
 
     def work() -> Response:
-        found = draft_invoice(store, actor, org_id_of(store, actor, org, "credit:read"), month)
+        found = energy_invoices.draft_invoice(
+            store, actor, org_id_of(store, actor, org, "credit:read"), month
+        )
         if found.number is None and not draft:
             raise NotFound(
                 text("The invoice of {month} is not issued yet", month=month),
@@ -191,21 +193,27 @@ def _answer(found: Invoice, form: InvoiceFormat, language: str) -> Response:
     return Response(encode(invoice_out(found, language)), media_type="application/json")
 
 
-@door.post("/invoices/{month}", scope="credit:write", status_code=201, responses={201: {"model": InvoiceOut}})
-async def issue(request: Request, org: str, month: str, actor: Actor = Asker) -> Response:
+@door.post(
+    "/invoices/{month}",
+    scope="credit:write",
+    location="/orgs/{org}/invoices/{month}",
+    status_code=201,
+    responses={201: {"model": InvoiceOut}},
+)
+async def issue_invoice(request: Request, org: str, month: str, actor: Actor = Asker) -> Response:
     """Issue the invoice of a month that is over; repeating it answers the same."""
     language = language_of(request)
     return await command(
         request,
         actor,
-        lambda s: issue_invoice(s, actor, org_id_of(s, actor, org, "credit:write"), month),
+        lambda s: energy_invoices.issue_invoice(s, actor, org_id_of(s, actor, org, "credit:write"), month),
         lambda found: invoice_out(found, language),
         status=201,
     )
 
 
 @door.get("/billing", scope="credit:read", responses={200: {"model": PartyIn}})
-async def buyer(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def get_buyer(request: Request, org: str, actor: Actor = Asker) -> Response:
     """How the organisation is named on its invoices."""
     store = center_of(request).store
     return await query(
@@ -246,7 +254,7 @@ def _site(site: Site) -> dict[str, Any]:
 
 
 @center_door.get("", scope="settings:read", responses={200: {"model": BillingIn}})
-async def settings(request: Request, actor: Actor = Asker) -> Response:
+async def get_billing_settings(request: Request, actor: Actor = Asker) -> Response:
     """The center as a seller: who it is, its time zone, tax rate and limit for second approval."""
     actor.require("settings:read")
     store = center_of(request).store
@@ -254,7 +262,7 @@ async def settings(request: Request, actor: Actor = Asker) -> Response:
 
 
 @center_door.put("", scope="settings:write", responses={200: {"model": BillingIn}})
-async def set_settings(request: Request, body: BillingIn, actor: Actor = Asker) -> Response:
+async def set_billing_settings(request: Request, body: BillingIn, actor: Actor = Asker) -> Response:
     """Change them; a new time zone applies from the next price list on."""
     site = Site(
         seller=Party(**body.seller.model_dump()),

@@ -227,17 +227,17 @@ class SchemaResponse(Response):
     response_class=SchemaResponse,
     responses={200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}},
 )
-async def schema() -> Response:
+async def get_job_schema() -> Response:
     """The JSON Schema of a job specification."""
     return SchemaResponse(json.dumps(json_schema(), ensure_ascii=False))
 
 
 async def _submit_quickly(request: Request) -> Response:
-    return await submit(request, request.state.actor, request.query_params.get("org"))
+    return await submit_job(request, request.state.actor, request.query_params.get("org"))
 
 
 async def _job_quickly(request: Request) -> Response:
-    return await job(request, request.path_params["job"], request.state.actor)
+    return await get_job(request, request.path_params["job"], request.state.actor)
 
 
 @door.post(
@@ -245,6 +245,7 @@ async def _job_quickly(request: Request) -> Response:
     tie=Tied.PROJECT,
     scope="jobs:write",
     quick=_submit_quickly,
+    location="/jobs/{id}",
     status_code=201,
     responses={201: {"model": JobOut}},
     openapi_extra={
@@ -257,7 +258,7 @@ async def _job_quickly(request: Request) -> Response:
         }
     },
 )
-async def submit(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+async def submit_job(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
     """Submit a job or an array; JSON or YAML."""
     body = await request.body()
     center, language = center_of(request), language_of(request)
@@ -282,7 +283,7 @@ def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.Draft:
 
 
 @door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[JobOut]}})
-async def jobs(
+async def list_jobs(
     request: Request,
     actor: Actor = Asker,
     org: Org = None,
@@ -310,14 +311,14 @@ async def jobs(
     quick=_job_quickly,
     responses={200: {"model": JobOut}},
 )
-async def job(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def get_job(request: Request, job: str, actor: Actor = Asker) -> Response:
     """One job."""
     store, language = center_of(request).store, language_of(request)
     return await query(lambda: views.get_job(store, actor, job), lambda view: job_out(view, language))
 
 
 @door.post("/{job}/cancel", tie=Tied.PROJECT, scope="jobs:cancel", responses={200: {"model": JobOut}})
-async def cancel(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def cancel_job(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Cancel a job, or every element of an array."""
     language = language_of(request)
     return await command(
@@ -329,7 +330,7 @@ async def cancel(request: Request, job: str, actor: Actor = Asker) -> Response:
 
 
 @door.get("/{job}/why", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": WhyOut}})
-async def why(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def explain_job(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Why it waits, with its position and what would unblock it; or why it runs where it does."""
     center, language = center_of(request), language_of(request)
 
@@ -370,7 +371,7 @@ def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:
 
 
 @door.get("/{job}/timeline", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Timeline}})
-async def timeline(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def get_job_timeline(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Every change of state with its reason."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -391,7 +392,7 @@ async def timeline(request: Request, job: str, actor: Actor = Asker) -> Response
 
 
 @door.get("/{job}/attempts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Attempts}})
-async def attempts(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def list_job_attempts(request: Request, job: str, actor: Actor = Asker) -> Response:
     """Every attempt: where it was placed and why, how it ended."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -424,7 +425,7 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
 
 
 @door.get("/{job}/logs", tie=Tied.PROJECT, scope="jobs:read", response_class=PlainTextResponse)
-async def logs(
+async def read_job_logs(
     request: Request,
     job: str,
     actor: Actor = Asker,
@@ -481,7 +482,7 @@ class Samples(Out):
 
 
 @door.get("/{job}/metrics", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Samples}})
-async def metrics(
+async def list_job_metrics(
     request: Request,
     job: str,
     actor: Actor = Asker,
@@ -522,7 +523,7 @@ class Artefacts(Out):
 
 
 @door.get("/{job}/artefacts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Artefacts}})
-async def artefacts(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def list_job_artefacts(request: Request, job: str, actor: Actor = Asker) -> Response:
     """What a job left in its outputs folder."""
     store = center_of(request).store
     return await query(

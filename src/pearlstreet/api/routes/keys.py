@@ -86,8 +86,15 @@ def _issued(found: IssuedKey) -> dict[str, Any]:
     return key_out(found.key) | {"key": found.credential}
 
 
-@door.post("", tie=Tied.PROJECT, scope="keys:own", status_code=201, responses={201: {"model": IssuedKeyOut}})
-async def create(request: Request, body: KeyIn, actor: Actor = Asker) -> Response:
+@door.post(
+    "",
+    tie=Tied.PROJECT,
+    scope="keys:own",
+    location="/keys/{id}",
+    status_code=201,
+    responses={201: {"model": IssuedKeyOut}},
+)
+async def create_key(request: Request, body: KeyIn, actor: Actor = Asker) -> Response:
     """Make a key for oneself; it is shown once."""
     return await command(
         request,
@@ -107,7 +114,7 @@ async def create(request: Request, body: KeyIn, actor: Actor = Asker) -> Respons
 
 
 @door.get("", tie=Tied.PROJECT, scope="keys:own", responses={200: {"model": Page[KeyOut]}})
-async def keys(
+async def list_keys(
     request: Request,
     actor: Actor = Asker,
     everyone: Annotated[bool, Query(description="Also other people's, where one may see them")] = False,
@@ -123,14 +130,14 @@ async def keys(
 
 
 @door.get("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
-async def one(request: Request, key: str, actor: Actor = Asker) -> Response:
+async def get_key(request: Request, key: str, actor: Actor = Asker) -> Response:
     """What is known of a key."""
     store = center_of(request).store
     return await query(lambda: service.get_key(store, actor, key), _rendered_for(actor))
 
 
 @door.delete("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
-async def revoke(request: Request, key: str, actor: Actor = Asker) -> Response:
+async def revoke_key(request: Request, key: str, actor: Actor = Asker) -> Response:
     """End a key at once, and every key it made."""
     return await command(
         request, actor, lambda store: service.revoke_key(store, actor, key), _rendered_for(actor)

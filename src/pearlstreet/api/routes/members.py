@@ -74,7 +74,7 @@ def member_out(found: Membership) -> dict[str, Any]:
 
 
 @door.get("/members", scope="users:read", responses={200: {"model": Members}})
-async def members(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def list_members(request: Request, org: str, actor: Actor = Asker) -> Response:
     """List the members of the organisation."""
     store = center_of(request).store
     return await query(
@@ -84,7 +84,9 @@ async def members(request: Request, org: str, actor: Actor = Asker) -> Response:
 
 
 @door.put("/members/{user}", tie=Tied.NONE, scope="users:write", responses={200: {"model": MemberOut}})
-async def set_role(request: Request, org: str, user: str, body: RoleIn, actor: Actor = Asker) -> Response:
+async def set_member_role(
+    request: Request, org: str, user: str, body: RoleIn, actor: Actor = Asker
+) -> Response:
     """Change a member's role; somebody who is no member is invited instead."""
     return await command(
         request, actor, lambda s: service.set_role(s, actor, org, user, body.role), member_out
@@ -100,7 +102,7 @@ async def remove_member(request: Request, org: str, user: str, actor: Actor = As
 
 
 @door.post("/leave", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Left}})
-async def leave(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def leave_org(request: Request, org: str, actor: Actor = Asker) -> Response:
     """Leave the organisation: one's keys tied to it are revoked; jobs run on, they are the organisation's."""
     return await command(request, actor, lambda s: service.leave_org(s, actor, org), lambda _: {"left": org})
 

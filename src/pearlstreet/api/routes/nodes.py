@@ -93,7 +93,7 @@ class Nodes(Out):
 
 
 @door.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
-async def nodes(request: Request, actor: Actor = Asker) -> Response:
+async def list_nodes(request: Request, actor: Actor = Asker) -> Response:
     """Every machine with its devices, use and health; capacity in cards and PFLOPS."""
     return await query(lambda: _look(request, actor), lambda body: body)
 
@@ -197,7 +197,7 @@ def _drain_out(node: inventory.Node) -> dict[str, Any]:
 
 
 @door.post("/nodes/{node}/drain", scope="nodes:write", responses={200: {"model": DrainOut}})
-async def drain(request: Request, node: str, body: DrainIn, actor: Actor = Asker) -> Response:
+async def drain_node(request: Request, node: str, body: DrainIn, actor: Actor = Asker) -> Response:
     """Place no new work on a node; what runs there goes on."""
     return await command(
         request, actor, lambda store: inventory.drain(store, actor, node, body.reason), _drain_out
@@ -205,19 +205,19 @@ async def drain(request: Request, node: str, body: DrainIn, actor: Actor = Asker
 
 
 @door.post("/nodes/{node}/undrain", scope="nodes:write", responses={200: {"model": DrainOut}})
-async def undrain(request: Request, node: str, actor: Actor = Asker) -> Response:
+async def undrain_node(request: Request, node: str, actor: Actor = Asker) -> Response:
     """Use a drained node again."""
     return await command(request, actor, lambda store: inventory.undrain(store, actor, node), _drain_out)
 
 
-class Forgotten(Out):
+class ForgottenNodeOut(Out):
     """What is no longer known."""
 
     forgotten: str
 
 
-@door.delete("/nodes/{node}", scope="nodes:write", responses={200: {"model": Forgotten}})
-async def forget(request: Request, node: str, actor: Actor = Asker) -> Response:
+@door.delete("/nodes/{node}", scope="nodes:write", responses={200: {"model": ForgottenNodeOut}})
+async def forget_node(request: Request, node: str, actor: Actor = Asker) -> Response:
     """Drop a machine that its engine no longer has."""
     return await command(
         request, actor, lambda store: inventory.forget_node(store, actor, node), lambda _: {"forgotten": node}
@@ -237,9 +237,15 @@ class KeptOut(Out):
 
 
 @door.post(
-    "/nodes/{node}/benchmarks", scope="nodes:write", status_code=201, responses={201: {"model": KeptOut}}
+    "/nodes/{node}/benchmarks",
+    scope="nodes:write",
+    location="/nodes",
+    status_code=201,
+    responses={201: {"model": KeptOut}},
 )
-async def keep_benchmark(request: Request, node: str, body: BenchmarkIn, actor: Actor = Asker) -> Response:
+async def add_node_benchmark(
+    request: Request, node: str, body: BenchmarkIn, actor: Actor = Asker
+) -> Response:
     """Keep a benchmark of a node; from then on its cards count as measured."""
     return await command(
         request,
@@ -281,7 +287,7 @@ class Accelerators(Out):
 
 
 @door.get("/accelerators", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Accelerators}})
-async def accelerators(
+async def list_accelerators(
     request: Request,
     name: Annotated[str | None, Query(max_length=80, description="Only those this names")] = None,
     actor: Actor = Asker,

@@ -56,7 +56,7 @@ def _notice(found: Notice, language: str) -> dict[str, Any]:
 
 
 @door.get("", tie=Tied.NONE, scope="notices:own", responses={200: {"model": Page[NoticeOut]}})
-async def notices(
+async def list_notices(
     request: Request,
     actor: Actor = Asker,
     unread: Annotated[bool, Query(description="Only those that are not read")] = False,
@@ -78,7 +78,7 @@ class UnreadOut(Out):
 
 
 @door.get("/unread", tie=Tied.NONE, scope="notices:own", responses={200: {"model": UnreadOut}})
-async def unread(request: Request, actor: Actor = Asker) -> Response:
+async def count_unread_notices(request: Request, actor: Actor = Asker) -> Response:
     """How many of one's own notices are not read."""
     store = center_of(request).store
     return await query(lambda: inbox.count_unread(store, actor), lambda count: {"count": count})
@@ -98,7 +98,7 @@ class ChangedOut(Out):
 
 
 @door.post("/read", tie=Tied.NONE, scope="notices:own", responses={200: {"model": ChangedOut}})
-async def mark_read(request: Request, body: ReadIn, actor: Actor = Asker) -> Response:
+async def mark_notices_read(request: Request, body: ReadIn, actor: Actor = Asker) -> Response:
     """Mark one's own notices as read, or as not read."""
     return await command(
         request,
@@ -115,7 +115,7 @@ class TestOut(Out):
 
 
 @door.post("/test", tie=Tied.NONE, scope="notices:own", status_code=202, responses={202: {"model": TestOut}})
-async def send_test(request: Request, actor: Actor = Asker) -> Response:
+async def send_test_notice(request: Request, actor: Actor = Asker) -> Response:
     """Tell oneself something, the way that every notice goes."""
     return await command(
         request, actor, lambda store: inbox.send_test(store, actor), lambda _: {"sent": True}, status=202
@@ -138,7 +138,7 @@ class Kinds(Out):
 
 
 @door.get("/kinds", scope="notices:own", responses={200: {"model": Kinds}})
-async def kinds(request: Request, actor: Actor = Asker) -> Response:
+async def list_notice_kinds(request: Request, actor: Actor = Asker) -> Response:
     """What there is to hear of."""
     language = language_of(request)
     return await query(
@@ -210,11 +210,16 @@ def _centers() -> str:
     return CENTER
 
 
-def _preference_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) -> None:
-    """The same three routes for a person, an organisation and the operators."""
+def _preference_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **access: Any) -> None:
+    """The same three routes for a person, an organisation and the operators; `owner` stands in their operation ids."""
     whose_dependency = Depends(whose_it_is)
 
-    @door.get("/preferences", **access, responses={200: {"model": PreferencesOut}})
+    @door.get(
+        "/preferences",
+        **access,
+        operation=f"get{owner}NoticePreferences",
+        responses={200: {"model": PreferencesOut}},
+    )
     async def get_preferences(
         request: Request, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -225,7 +230,12 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], **access: An
             lambda found: _preferences(found, center.channels.mailer is not None),
         )
 
-    @door.patch("/preferences", **access, responses={200: {"model": PreferencesOut}})
+    @door.patch(
+        "/preferences",
+        **access,
+        operation=f"set{owner}NoticePreferences",
+        responses={200: {"model": PreferencesOut}},
+    )
     async def set_preferences(
         request: Request, body: PreferencesIn, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -238,7 +248,12 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], **access: An
 
         return await command(request, actor, work, lambda found: _preferences(found, mail))
 
-    @door.post("/preferences/confirm", **access, responses={200: {"model": PreferencesOut}})
+    @door.post(
+        "/preferences/confirm",
+        **access,
+        operation=f"confirm{owner}NoticeAddress",
+        responses={200: {"model": PreferencesOut}},
+    )
     async def confirm_address(
         request: Request, body: ConfirmIn, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -251,6 +266,6 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], **access: An
         return await command(request, actor, work, lambda found: _preferences(found, mail))
 
 
-_preference_routes(door, _mine, tie=Tied.NONE, scope="notices:own")
-_preference_routes(orgs_door, _orgs, scope="notices:write")
-_preference_routes(center_door, _centers, scope="notices:write", at_center=True)
+_preference_routes(door, _mine, "Own", tie=Tied.NONE, scope="notices:own")
+_preference_routes(orgs_door, _orgs, "Org", scope="notices:write")
+_preference_routes(center_door, _centers, "Center", scope="notices:write", at_center=True)

@@ -54,8 +54,15 @@ def org_out(org: Organisation) -> dict[str, Any]:
     }
 
 
-@door.post("", scope="orgs:write", at_center=True, status_code=201, responses={201: {"model": OrgOut}})
-async def create(request: Request, body: OrgIn, actor: Actor = Asker) -> Response:
+@door.post(
+    "",
+    scope="orgs:write",
+    at_center=True,
+    location="/orgs/{id}",
+    status_code=201,
+    responses={201: {"model": OrgOut}},
+)
+async def create_org(request: Request, body: OrgIn, actor: Actor = Asker) -> Response:
     """Make an organisation with its default project."""
     return await command(
         request, actor, lambda s: service.create_org(s, actor, body.slug, body.name), org_out, status=201
@@ -63,7 +70,9 @@ async def create(request: Request, body: OrgIn, actor: Actor = Asker) -> Respons
 
 
 @door.get("", scope="orgs:read", responses={200: {"model": Page[OrgOut]}})
-async def orgs(request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None) -> Response:
+async def list_orgs(
+    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
     """Organisations that one may see, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
     return await query(
@@ -73,27 +82,31 @@ async def orgs(request: Request, actor: Actor = Asker, limit: Limit = 100, curso
 
 
 @door.get("/{org}", scope="orgs:read", responses={200: {"model": OrgOut}})
-async def one(request: Request, org: str, actor: Actor = Asker) -> Response:
+async def get_org(request: Request, org: str, actor: Actor = Asker) -> Response:
     """One organisation, by id or slug."""
     store = center_of(request).store
     return await query(lambda: service.get_org(store, actor, org), org_out)
 
 
 @door.patch("/{org}", scope="orgs:write", responses={200: {"model": OrgOut}})
-async def rename(request: Request, org: str, body: NameIn, actor: Actor = Asker) -> Response:
+async def rename_org(request: Request, org: str, body: NameIn, actor: Actor = Asker) -> Response:
     """Change the title people read; the slug stays."""
     return await command(request, actor, lambda s: service.rename_org(s, actor, org, body.name), org_out)
 
 
 @door.post("/{org}/suspend", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
-async def suspend(request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+async def suspend_org(
+    request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker
+) -> Response:
     """Leave its members reading only."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.suspend_org(s, actor, org, why), org_out)
 
 
 @door.post("/{org}/resume", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
-async def resume(request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+async def resume_org(
+    request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker
+) -> Response:
     """Undo a suspension."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.resume_org(s, actor, org, why), org_out)
@@ -120,7 +133,13 @@ def project_out(project: Project) -> dict[str, Any]:
     }
 
 
-@door.post("/{org}/projects", scope="projects:write", status_code=201, responses={201: {"model": ProjectOut}})
+@door.post(
+    "/{org}/projects",
+    scope="projects:write",
+    location="/orgs/{org}/projects/{id}",
+    status_code=201,
+    responses={201: {"model": ProjectOut}},
+)
 async def create_project(request: Request, org: str, body: OrgIn, actor: Actor = Asker) -> Response:
     """Make a project."""
     return await command(
@@ -135,7 +154,7 @@ async def create_project(request: Request, org: str, body: OrgIn, actor: Actor =
 @door.get(
     "/{org}/projects", tie=Tied.PROJECT, scope="projects:read", responses={200: {"model": Page[ProjectOut]}}
 )
-async def projects(
+async def list_projects(
     request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """The organisation's projects, oldest first."""
@@ -152,7 +171,7 @@ async def projects(
     scope="projects:read",
     responses={200: {"model": ProjectOut}},
 )
-async def project(request: Request, org: str, project: str, actor: Actor = Asker) -> Response:
+async def get_project(request: Request, org: str, project: str, actor: Actor = Asker) -> Response:
     """One project, by id or slug."""
     store = center_of(request).store
     return await query(lambda: service.get_project(store, actor, org, project), project_out)

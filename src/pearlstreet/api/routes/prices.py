@@ -23,7 +23,7 @@ from pearlstreet.tenancy.model import Actor
 door = Door("/prices", "prices")
 
 
-class RuleOut(Out):
+class PriceRuleOut(Out):
     """Yuan including tax for each `per` units of the kind's quantity."""
 
     resource: str
@@ -42,7 +42,7 @@ class PricesOut(Out):
     time_zone: str
     note: str
     is_current: bool
-    rules: list[RuleOut]
+    rules: list[PriceRuleOut]
 
 
 class PriceLists(Out):
@@ -98,7 +98,7 @@ def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, 
 
 
 @door.get("", tie=Tied.PROJECT, scope="prices:read", responses={200: {"model": PriceLists}})
-async def lists(request: Request, actor: Actor = Asker) -> Response:
+async def list_price_lists(request: Request, actor: Actor = Asker) -> Response:
     """Every price list, newest first."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -113,7 +113,7 @@ async def lists(request: Request, actor: Actor = Asker) -> Response:
     scope="prices:read",
     responses={200: {"model": PricesOut, "content": {"application/toml": {}}}},
 )
-async def current(
+async def get_current_prices(
     request: Request,
     actor: Actor = Asker,
     form: Annotated[ListFormat, Query(alias="format")] = ListFormat.JSON,
@@ -130,6 +130,7 @@ async def current(
 @door.post(
     "",
     scope="prices:write",
+    location="/prices",
     status_code=201,
     responses={201: {"model": PricesOut}},
     openapi_extra={
@@ -142,7 +143,7 @@ async def current(
         }
     },
 )
-async def publish(
+async def publish_prices(
     request: Request,
     actor: Actor = Asker,
     valid_from: Annotated[str | None, Query(max_length=40, description="With TOML; RFC 3339")] = None,

@@ -203,7 +203,7 @@ def _standing(row: Standing, language: str) -> dict[str, Any]:
 
 
 @door.get("/fair-share", scope="quotas:read", responses={200: {"model": FairShareOut}})
-async def fair_share(request: Request, actor: Actor = Asker) -> Response:
+async def get_fair_share(request: Request, actor: Actor = Asker) -> Response:
     """Who is served next and why: use by project, faded with the half-life, over its weight."""
     center, language = center_of(request), language_of(request)
     return await query(

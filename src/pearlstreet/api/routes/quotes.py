@@ -101,7 +101,7 @@ class WantedIn(In):
     )
 
 
-class QuestionIn(In):
+class QuoteIn(In):
     """A workload, the job that would do it, and what is wanted of the offers."""
 
     workload: WorkloadIn
@@ -122,7 +122,7 @@ class BandOut(Out):
     p90: float
 
 
-class LineOut(Out):
+class QuoteLineOut(Out):
     """What one resource costs of the likely price."""
 
     resource: str
@@ -136,7 +136,7 @@ class PriceOut(Out):
     median: Yuan
     p90: Yuan
     hourly: Yuan
-    lines: list[LineOut]
+    lines: list[QuoteLineOut]
 
 
 class GreenStartOut(Out):
@@ -148,7 +148,7 @@ class GreenStartOut(Out):
     """Than at the expected start, as a share of that."""
 
 
-class EnergyOut(Out):
+class OfferEnergyOut(Out):
     """What it draws and emits. Null: the site has no fact to reckon it with."""
 
     it_kwh: BandOut
@@ -197,7 +197,7 @@ class OfferOut(Out):
     elapsed_s: BandOut
     device_s: BandOut
     price: PriceOut | None
-    energy: EnergyOut | None
+    energy: OfferEnergyOut | None
     start: StartOut | None
     layout: dict[str, int | str]
     memory_gib: float | None
@@ -232,7 +232,7 @@ class QuoteOut(Out):
     job_id: str | None
 
 
-class AcceptIn(In):
+class AcceptQuoteIn(In):
     """Which offer."""
 
     offer: Word = Field(description="Its number, or what it is best at", examples=["1", "cheapest"])
@@ -269,7 +269,7 @@ class ComparisonOut(Out):
     notes: list[str]
 
 
-class RuleOut(Out):
+class ScenarioRuleOut(Out):
     """A rule of thumb that can be worked out."""
 
     name: str
@@ -282,7 +282,7 @@ class RuleOut(Out):
 class Rules(Out):
     """Rules of thumb."""
 
-    items: list[RuleOut]
+    items: list[ScenarioRuleOut]
 
 
 class ReadingOut(Out):
@@ -296,7 +296,7 @@ class ReadingOut(Out):
 class ScenarioOut(Out):
     """A rule with its tokens and utilisation explicit, and what the estimates say."""
 
-    rule: RuleOut
+    rule: ScenarioRuleOut
     mfu: float
     tokens: float
     flops: float
@@ -485,7 +485,7 @@ def scenario_out(found: Scenario, language: str) -> dict[str, Any]:
     }
 
 
-def question_of(body: QuestionIn) -> Question:
+def question_of(body: QuoteIn) -> Question:
     """What a body asks."""
     asked, narrowed = body.workload.model_dump(), body.wanted
     work = Workload(**{**asked, "model": Model(**(asked["model"] or {}))})
@@ -495,8 +495,15 @@ def question_of(body: QuestionIn) -> Question:
     return Question(work, body.job, wanted, body.project)
 
 
-@door.post("", tie=Tied.PROJECT, scope="jobs:write", status_code=201, responses={201: {"model": QuoteOut}})
-async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org = None) -> Response:
+@door.post(
+    "",
+    tie=Tied.PROJECT,
+    scope="jobs:write",
+    location="/quotes/{id}",
+    status_code=201,
+    responses={201: {"model": QuoteOut}},
+)
+async def create_quote(request: Request, body: QuoteIn, actor: Actor = Asker, org: Org = None) -> Response:
     """Ask for offers. They are valid for a day; nothing is submitted."""
     center, language = center_of(request), language_of(request)
     question, of = question_of(body), org_of(actor, org)
@@ -530,7 +537,7 @@ async def list_quotes(
 
 
 @door.get("/scenarios", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Rules}})
-async def list_scenarios(request: Request) -> Response:
+async def list_quote_scenarios(request: Request) -> Response:
     """Rules of thumb that can be worked out."""
     language = language_of(request)
     return await query(
@@ -541,7 +548,7 @@ async def list_scenarios(request: Request) -> Response:
 @door.get(
     "/scenarios/{scenario}", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": ScenarioOut}}
 )
-async def scenario(
+async def get_quote_scenario(
     request: Request,
     scenario: str,
     actor: Actor = Asker,
@@ -559,7 +566,7 @@ async def scenario(
 
 
 @door.get("/{quote}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": QuoteOut}})
-async def quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
+async def get_quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
     """One quote."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -568,7 +575,7 @@ async def quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
 
 
 @door.delete("/{quote}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": QuoteOut}})
-async def withdraw(request: Request, quote: str, actor: Actor = Asker) -> Response:
+async def withdraw_quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
     """Withdraw an open quote, so that nobody accepts it."""
     language = language_of(request)
     return await command(
@@ -583,10 +590,11 @@ async def withdraw(request: Request, quote: str, actor: Actor = Asker) -> Respon
     "/{quote}/accept",
     tie=Tied.PROJECT,
     scope="jobs:write",
+    location="/jobs/{job.id}",
     status_code=201,
     responses={201: {"model": AcceptedOut}},
 )
-async def accept(request: Request, quote: str, body: AcceptIn, actor: Actor = Asker) -> Response:
+async def accept_quote(request: Request, quote: str, body: AcceptQuoteIn, actor: Actor = Asker) -> Response:
     """Submit exactly what an offer says, at the quote's prices."""
     center, language = center_of(request), language_of(request)
     return await command(
@@ -601,7 +609,7 @@ async def accept(request: Request, quote: str, body: AcceptIn, actor: Actor = As
 @door.get(
     "/{quote}/comparison", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": ComparisonOut}}
 )
-async def comparison(request: Request, quote: str, actor: Actor = Asker) -> Response:
+async def compare_quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
     """What was quoted beside what the job took."""
     store, language = center_of(request).store, language_of(request)
     return await query(

@@ -88,7 +88,7 @@ def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, Any]:
 
 
 @door.get("/policy", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": PolicyShown}})
-async def policy(request: Request, actor: Actor = Asker) -> Response:
+async def get_scheduling_policy(request: Request, actor: Actor = Asker) -> Response:
     """How the planner orders, places, backfills, preempts and resizes."""
     center = center_of(request)
     return await query(
@@ -98,7 +98,7 @@ async def policy(request: Request, actor: Actor = Asker) -> Response:
 
 
 @door.patch("/policy", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}})
-async def set_policy(request: Request, body: PolicyIn, actor: Actor = Asker) -> Response:
+async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor = Asker) -> Response:
     """Change settings while the center runs; the next cycle plans with them. Every change is a version."""
     runtime = center_of(request).runtime
     return await command(
@@ -117,7 +117,7 @@ async def set_policy(request: Request, body: PolicyIn, actor: Actor = Asker) -> 
     at_center=True,
     responses={200: {"model": Page[VersionOut]}},
 )
-async def versions(
+async def list_scheduling_policy_versions(
     request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Every version there was, newest first: who made it, when, why, and what it changed."""
@@ -136,7 +136,7 @@ def _version(row: Version) -> dict[str, Any]:
 @door.post(
     "/policy/rollback", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}}
 )
-async def rollback(request: Request, body: RollbackIn, actor: Actor = Asker) -> Response:
+async def rollback_scheduling_policy(request: Request, body: RollbackIn, actor: Actor = Asker) -> Response:
     """Make a copy of an earlier version rule, queues included; 0 is that of the center's settings."""
     runtime = center_of(request).runtime
     return await command(
@@ -198,7 +198,7 @@ def queue_out(view: QueueView) -> dict[str, Any]:
 
 
 @door.get("/queues", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Queues}})
-async def queues(request: Request, actor: Actor = Asker) -> Response:
+async def list_queues(request: Request, actor: Actor = Asker) -> Response:
     """Queues that jobs may name; tenants see those that are open to them."""
     center = center_of(request)
     return await query(
@@ -223,7 +223,7 @@ async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = 
 @door.delete(
     "/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}}
 )
-async def remove_queue(
+async def delete_queue(
     request: Request,
     queue: str,
     actor: Actor = Asker,

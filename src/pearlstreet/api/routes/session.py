@@ -62,7 +62,13 @@ def _signed_in(found: SignedIn) -> dict[str, Any]:
     }
 
 
-@door.post("/sign-in", public=True, status_code=201, responses={201: {"model": SignedInOut}})
+@door.post(
+    "/sign-in",
+    public=True,
+    location="/sessions/{session_id}",
+    status_code=201,
+    responses={201: {"model": SignedInOut}},
+)
 async def sign_in(request: Request, body: SignInIn) -> Response:
     """Start a session with a password: 12 hours, or one hour unused."""
     peer = peer_of(request)
@@ -82,8 +88,14 @@ class PickUpIn(In):
     verifier: str = Field(max_length=200)
 
 
-@door.post("/sign-in/terminal", public=True, status_code=201, responses={201: {"model": SignedInOut}})
-async def pick_up(request: Request, body: PickUpIn) -> Response:
+@door.post(
+    "/sign-in/terminal",
+    public=True,
+    location="/sessions/{session_id}",
+    status_code=201,
+    responses={201: {"model": SignedInOut}},
+)
+async def sign_in_terminal(request: Request, body: PickUpIn) -> Response:
     """Start the session of a sign-in that a browser finished for this program."""
     peer = peer_of(request)
     return await command(
@@ -174,7 +186,7 @@ class MeOut(Out):
 
 
 @door.get("/me", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": MeOut}})
-async def me(request: Request, actor: Actor = Asker) -> Response:
+async def get_me(request: Request, actor: Actor = Asker) -> Response:
     """Who I am: user, organisations with roles, operator roles, scopes."""
     store = center_of(request).store
     return await query(
@@ -260,7 +272,7 @@ def _provider(request: Request, name: str) -> OidcClient:
 
 
 @door.get("/oidc/{provider}/start", public=True, status_code=303, response_class=Response)
-async def oidc_start(
+async def start_oidc_sign_in(
     request: Request,
     provider: str,
     port: Annotated[int | None, Query(description="Of a program on this machine that waits")] = None,
@@ -288,7 +300,7 @@ async def oidc_start(
 
 
 @door.get("/oidc/{provider}/callback", public=True, responses={200: {"model": SignedInOut}})
-async def oidc_callback(
+async def finish_oidc_sign_in(
     request: Request,
     provider: str,
     state: Annotated[str, Query(max_length=500)] = "",
@@ -339,7 +351,7 @@ def _identity(found: federation.LinkedIdentity) -> dict[str, Any]:
 
 
 @door.get("/users/{user}/identities", tie=Tied.NONE, signed_in=True, responses={200: {"model": Identities}})
-async def identities(request: Request, user: str, actor: Actor = Asker) -> Response:
+async def list_identities(request: Request, user: str, actor: Actor = Asker) -> Response:
     """Identities of an account at sign-in providers: one's own, or as security anybody's."""
     store = center_of(request).store
     return await query(
@@ -352,6 +364,7 @@ async def identities(request: Request, user: str, actor: Actor = Asker) -> Respo
     "/users/{user}/identities",
     scope="users:write",
     at_center=True,
+    location="/users/{user}/identities",
     status_code=201,
     responses={201: {"model": IdentityOut}},
 )

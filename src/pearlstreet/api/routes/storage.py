@@ -71,7 +71,7 @@ def _rule(row: RetentionRule) -> dict[str, Any]:
 
 
 @door.get("", scope="quotas:read", responses={200: {"model": StorageOut}})
-async def storage(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+async def list_storage(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
     """What each project of an organisation stores, what still fits, for how long outputs are kept."""
     center, target = center_of(request), org_of(actor, org)
     return await query(

@@ -40,7 +40,7 @@ class CenterOut(Out):
 
 
 @door.get("/center", public=True, responses={200: {"model": CenterOut}})
-async def center(request: Request) -> Response:
+async def get_center(request: Request) -> Response:
     """Name, version, engines and what operators and tenants must know."""
     found, language = center_of(request), language_of(request)
     engines = {}
@@ -78,7 +78,7 @@ class HealthOut(Out):
     public=True,
     responses={200: {"model": HealthOut}, 503: {"model": HealthOut, "description": "The database is down"}},
 )
-async def health(request: Request) -> Response:
+async def get_health(request: Request) -> Response:
     """Whether requests can be answered: the database was read within the last tenth of a second."""
     checks: HealthCheck = request.app.state.health
     why = await checks.problem()
@@ -118,7 +118,7 @@ class HealthCheck:
 
 
 @root.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
-async def metrics(request: Request, actor: Actor = Asker) -> Response:
+async def get_metrics(request: Request, actor: Actor = Asker) -> Response:
     """Prometheus metrics; needs a key with metrics:read."""
     store = center_of(request).store
     counts = await in_thread(lambda: census(store, actor))

@@ -48,7 +48,7 @@ def _row(past: Past) -> dict[str, Any]:
 
 
 @door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[PastOut]}})
-async def history(
+async def list_trace(
     request: Request,
     caller: Actor = Asker,
     org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,

@@ -59,6 +59,7 @@ def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
     "",
     tie=Tied.PROJECT,
     scope="jobs:write",
+    location="/uploads/{id}",
     status_code=201,
     responses={201: {"model": UploadOut}},
     openapi_extra={
@@ -68,7 +69,7 @@ def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
         }
     },
 )
-async def upload(
+async def create_upload(
     request: Request,
     name: Annotated[str, Query(max_length=255, description="File name, without folders")],
     actor: Actor = Asker,
@@ -149,7 +150,7 @@ async def _receive(request: Request, place: service.UploadPlace, reservation: Re
 
 
 @door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
-async def uploads(
+async def list_uploads(
     request: Request, actor: Actor = Asker, org: Org = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Uploads of an organisation, newest first."""
@@ -161,14 +162,14 @@ async def uploads(
 
 
 @door.get("/{upload}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": UploadOut}})
-async def one(request: Request, upload: str, actor: Actor = Asker) -> Response:
+async def get_upload(request: Request, upload: str, actor: Actor = Asker) -> Response:
     """One upload."""
     store = center_of(request).store
     return await query(lambda: service.find_upload(store, actor, upload), upload_out)
 
 
 @door.delete("/{upload}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": UploadOut}})
-async def delete(request: Request, upload: str, actor: Actor = Asker) -> Response:
+async def delete_upload(request: Request, upload: str, actor: Actor = Asker) -> Response:
     """Delete an upload for good; refused while a job that has not ended names it."""
     return await command(
         request, actor, lambda store: stored_files.delete_upload(store, actor, upload), upload_out
@@ -182,7 +183,7 @@ class BytesResponse(StreamingResponse):
 
 
 @artefacts_door.get("/{artefact}", tie=Tied.PROJECT, scope="jobs:read", response_class=BytesResponse)
-async def download(request: Request, artefact: str, actor: Actor = Asker) -> Response:
+async def download_artefact(request: Request, artefact: str, actor: Actor = Asker) -> Response:
     """An artefact's bytes; always as a download, never shown by a browser."""
     center = center_of(request)
     row = await in_thread(lambda: find_artefact(center.store, actor, artefact))
@@ -222,7 +223,7 @@ def _artefact_out(row: Mapping[str, Any]) -> dict[str, Any]:
 @artefacts_door.put(
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
-async def pin(request: Request, artefact: str, body: PinIn, actor: Actor = Asker) -> Response:
+async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Actor = Asker) -> Response:
     """Keep an output whatever the retention says, or no longer."""
     return await command(
         request,

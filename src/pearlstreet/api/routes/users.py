@@ -71,8 +71,15 @@ def _invited(found: Invited) -> dict[str, Any]:
     return {"user": user_out(found.user), "token": found.token}
 
 
-@door.post("", tie=Tied.NONE, scope="users:write", status_code=201, responses={201: {"model": InvitedOut}})
-async def create(request: Request, body: UserIn, actor: Actor = Asker) -> Response:
+@door.post(
+    "",
+    tie=Tied.NONE,
+    scope="users:write",
+    location="/users/{user.id}",
+    status_code=201,
+    responses={201: {"model": InvitedOut}},
+)
+async def create_user(request: Request, body: UserIn, actor: Actor = Asker) -> Response:
     """Make an account; the answer holds the one-time token to set its password with."""
     return await command(
         request,
@@ -94,7 +101,7 @@ async def create(request: Request, body: UserIn, actor: Actor = Asker) -> Respon
 
 
 @door.get("", scope="users:read", responses={200: {"model": Page[UserOut]}})
-async def users(
+async def list_users(
     request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Accounts that one may see, oldest first."""
@@ -106,7 +113,7 @@ async def users(
 
 
 @door.get("/{user}", signed_in=True, responses={200: {"model": UserOut}})
-async def one(request: Request, user: str, actor: Actor = Asker) -> Response:
+async def get_user(request: Request, user: str, actor: Actor = Asker) -> Response:
     """One account, by id or login name."""
     store = center_of(request).store
     return await query(lambda: service.get_user(store, actor, user), user_out)
@@ -119,7 +126,7 @@ class ReasonIn(In):
 
 
 @door.post("/{user}/suspend", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
-async def suspend(
+async def suspend_user(
     request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
 ) -> Response:
     """Refuse the account everything at once, its sessions and keys included."""
@@ -128,14 +135,18 @@ async def suspend(
 
 
 @door.post("/{user}/resume", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
-async def resume(request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+async def resume_user(
+    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
+) -> Response:
     """Let a suspended account in again."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.resume_user(s, actor, user, why), user_out)
 
 
 @door.post("/{user}/close", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
-async def close(request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker) -> Response:
+async def close_user(
+    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
+) -> Response:
     """End the account for good."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.close_user(s, actor, user, why), user_out)
@@ -148,7 +159,7 @@ class DutyIn(In):
 
 
 @door.put("/{user}/operator-role", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
-async def operator_role(request: Request, user: str, body: DutyIn, actor: Actor = Asker) -> Response:
+async def set_operator_role(request: Request, user: str, body: DutyIn, actor: Actor = Asker) -> Response:
     """Give an account its one operator duty (system, security, audit), or take it away."""
     return await command(
         request, actor, lambda s: service.set_operator_role(s, actor, user, body.operator_role), user_out
@@ -159,10 +170,11 @@ async def operator_role(request: Request, user: str, body: DutyIn, actor: Actor 
     "/{user}/password-link",
     scope="users:write",
     at_center=True,
+    location="/users/{user}",
     status_code=201,
     responses={201: {"model": InvitedOut}},
 )
-async def password_link(request: Request, user: str, actor: Actor = Asker) -> Response:
+async def create_password_link(request: Request, user: str, actor: Actor = Asker) -> Response:
     """A fresh one-time token to set the account's password with; earlier ones end."""
     return await command(
         request, actor, lambda s: service.issue_password_link(s, actor, user), _invited, status=201

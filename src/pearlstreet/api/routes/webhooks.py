@@ -112,11 +112,12 @@ def _centers() -> str:
     return CENTER
 
 
-def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) -> None:
-    """The same routes for an organisation and for the operators."""
+def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **access: Any) -> None:
+    """The same routes for an organisation and for the operators; `owner` stands in their operation ids."""
     whose_dependency = Depends(whose_it_is)
+    place = "/center" if owner == "Center" else "/orgs/{org}"
 
-    @door.get("", **access, responses={200: {"model": Webhooks}})
+    @door.get("", **access, operation=f"list{owner}Webhooks", responses={200: {"model": Webhooks}})
     async def webhooks(request: Request, actor: Actor = Asker, whose: str = whose_dependency) -> Response:
         """Where events are posted."""
         store, language = center_of(request).store, language_of(request)
@@ -125,7 +126,14 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
             lambda rows: {"items": [_webhook(row, language) for row in rows]},
         )
 
-    @door.post("", **access, status_code=201, responses={201: {"model": NewWebhookOut}})
+    @door.post(
+        "",
+        **access,
+        operation=f"create{owner}Webhook",
+        location=place + "/webhooks/{id}",
+        status_code=201,
+        responses={201: {"model": NewWebhookOut}},
+    )
     async def add_webhook(
         request: Request, body: WebhookIn, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -140,7 +148,9 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
 
         return await command(request, actor, work, render, status=201)
 
-    @door.delete("/{webhook}", **access, responses={200: {"model": WebhookOut}})
+    @door.delete(
+        "/{webhook}", **access, operation=f"delete{owner}Webhook", responses={200: {"model": WebhookOut}}
+    )
     async def remove_webhook(
         request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -153,7 +163,12 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
             lambda found: _webhook(found, language),
         )
 
-    @door.post("/{webhook}/enable", **access, responses={200: {"model": WebhookOut}})
+    @door.post(
+        "/{webhook}/enable",
+        **access,
+        operation=f"enable{owner}Webhook",
+        responses={200: {"model": WebhookOut}},
+    )
     async def enable_webhook(
         request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -166,7 +181,13 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
             lambda found: _webhook(found, language),
         )
 
-    @door.post("/{webhook}/test", **access, status_code=202, responses={202: {"model": DeliveryOut}})
+    @door.post(
+        "/{webhook}/test",
+        **access,
+        operation=f"test{owner}Webhook",
+        status_code=202,
+        responses={202: {"model": DeliveryOut}},
+    )
     async def test_webhook(
         request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -180,7 +201,12 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
             status=202,
         )
 
-    @door.get("/{webhook}/deliveries", **access, responses={200: {"model": Page[DeliveryOut]}})
+    @door.get(
+        "/{webhook}/deliveries",
+        **access,
+        operation=f"list{owner}WebhookDeliveries",
+        responses={200: {"model": Page[DeliveryOut]}},
+    )
     async def deliveries(
         request: Request,
         webhook: str,
@@ -196,7 +222,12 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
             lambda rows: page(rows, limit, lambda row: row.id, lambda row: _delivery(row, language)),
         )
 
-    @door.get("/{webhook}/deliveries/{delivery}", **access, responses={200: {"model": DeliveryOut}})
+    @door.get(
+        "/{webhook}/deliveries/{delivery}",
+        **access,
+        operation=f"get{owner}WebhookDelivery",
+        responses={200: {"model": DeliveryOut}},
+    )
     async def one_delivery(
         request: Request, webhook: str, delivery: str, actor: Actor = Asker, whose: str = whose_dependency
     ) -> Response:
@@ -208,5 +239,5 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], **access: Any) 
         )
 
 
-_webhook_routes(orgs_door, _orgs, scope="notices:write")
-_webhook_routes(center_door, _centers, scope="notices:write", at_center=True)
+_webhook_routes(orgs_door, _orgs, "Org", scope="notices:write")
+_webhook_routes(center_door, _centers, "Center", scope="notices:write", at_center=True)

@@ -18,7 +18,7 @@ door = Door("/what-ifs", "scheduling")
 Line = Annotated[str, Field(max_length=400)]
 
 
-class QuestionIn(In):
+class WhatIfIn(In):
     """What is asked; at least one of all but the days."""
 
     days: int = Field(30, ge=1, le=92, description="How far back the jobs go")
@@ -53,7 +53,7 @@ class QuestionIn(In):
     )
 
 
-class QuestionOut(Out):
+class WhatIfQuestionOut(Out):
     """What was asked."""
 
     days: int
@@ -72,7 +72,7 @@ class WhatIfOut(Out):
     id: str
     org_id: str | None
     asked: Time
-    question: QuestionOut
+    question: WhatIfQuestionOut
     state: str
     progress: float
     message: str | None
@@ -115,7 +115,7 @@ def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
 
 
 @door.get("", scope="jobs:read", responses={200: {"model": WhatIfs}})
-async def what_ifs(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+async def list_what_ifs(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
     """Questions of an organisation, or all that one may see."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -124,8 +124,10 @@ async def what_ifs(request: Request, actor: Actor = Asker, org: Org = None) -> R
     )
 
 
-@door.post("", scope="jobs:read", status_code=201, responses={201: {"model": WhatIfOut}})
-async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org = None) -> Response:
+@door.post(
+    "", scope="jobs:read", location="/what-ifs/{id}", status_code=201, responses={201: {"model": WhatIfOut}}
+)
+async def create_what_if(request: Request, body: WhatIfIn, actor: Actor = Asker, org: Org = None) -> Response:
     """Ask: an organisation's recent jobs, or for operators all, are played again in a process of its own."""
     language = language_of(request)
     question = Question(
@@ -149,7 +151,7 @@ async def ask(request: Request, body: QuestionIn, actor: Actor = Asker, org: Org
 
 
 @door.get("/{what_if}", scope="jobs:read", responses={200: {"model": WholeWhatIfOut}})
-async def what_if(request: Request, what_if: str, actor: Actor = Asker) -> Response:
+async def get_what_if(request: Request, what_if: str, actor: Actor = Asker) -> Response:
     """A question with its answer."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -159,7 +161,7 @@ async def what_if(request: Request, what_if: str, actor: Actor = Asker) -> Respo
 
 
 @door.delete("/{what_if}", scope="jobs:read", responses={200: {"model": WhatIfOut}})
-async def stop(request: Request, what_if: str, actor: Actor = Asker) -> Response:
+async def stop_what_if(request: Request, what_if: str, actor: Actor = Asker) -> Response:
     """Stop a question that is not answered yet."""
     language = language_of(request)
     return await command(

@@ -97,7 +97,7 @@ def _page(store: Store, rows: Sequence[Window], limit: int, *, full: bool) -> di
 
 
 @door.get("/windows", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Page[WindowOut]}})
-async def windows(
+async def list_windows(
     request: Request,
     actor: Actor = Asker,
     over: Annotated[bool, Query(description="Also those that are over")] = False,
@@ -117,10 +117,11 @@ async def windows(
     "/windows",
     scope="scheduling:write",
     at_center=True,
+    location="/scheduling/windows/{id}",
     status_code=201,
     responses={201: {"model": WindowOut}},
 )
-async def make_window(request: Request, body: WindowIn, actor: Actor = Asker) -> Response:
+async def create_window(request: Request, body: WindowIn, actor: Actor = Asker) -> Response:
     """Set up maintenance or a reservation. Whose jobs maintenance will stop is told before."""
     wish = WindowWish(
         kind=body.kind,
