@@ -12,7 +12,7 @@ from pearlstreet.base.money import Money
 from pearlstreet.ledger.book import funds_entries
 from pearlstreet.ledger.invoices.build import Charged, build, tax_within
 from pearlstreet.ledger.invoices.model import FEN
-from pearlstreet.ledger.model import Party, Span, TopologyCache, Unit
+from pearlstreet.ledger.model import Party, Site, Span, Unit
 from pearlstreet.ledger.months import cut, month_at, month_named
 from pearlstreet.ledger.pricing import NOTHING, PriceRule, PriceVersion, charge, exact_charge
 
@@ -85,7 +85,7 @@ def test_an_invoice_loses_nothing(amounts: list[int], carried: int, rate_bp: int
     rule = PriceRule("cpu", "core_hour", 120_000)
     charged = [Charged("cpu", rule, Fraction(amount), Money(amount), amount < 0) for amount in amounts]
     month = month_named("2026-11", "UTC")
-    made = build("o", month, TopologyCache(tax_rate_bp=rate_bp), Party(), charged, Money(carried))
+    made = build("o", month, Site(tax_rate_bp=rate_bp), Party(), charged, Money(carried))
     assert made.used.micro == sum(amounts)
     assert made.used + made.carried_in == made.total + made.carried_out
     assert made.net + made.tax == made.total

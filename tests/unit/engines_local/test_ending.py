@@ -103,7 +103,7 @@ def test_a_process_that_ignores_it_is_killed_after_the_grace(walled: Bench) -> N
 
 def test_a_shell_that_waits_in_the_foreground_runs_its_trap(bench: Bench) -> None:
     script = (
-        "trap 'sleep 0.2; cp /etc/hosts $PEARL_OUTPUTS/saved; exit 0' TERM; echo ready; sleep 60; sleep 60"
+        "trap 'sleep 0.2; cp /dev/null $PEARL_OUTPUTS/saved; exit 0' TERM; echo ready; sleep 60; sleep 60"
     )
     attempt_id = bench.start(script)
     mark = f"PEARL_ATTEMPT_ID={attempt_id}".encode()

@@ -1,4 +1,4 @@
-"""What a site carries from cycle to cycle only saves work: with it and without it every plan is the same."""
+"""A topology cache carried from cycle to cycle changes no plan; it only saves work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def started(placement: Placement, job: WaitingJob, now_us: int) -> RunningAttemp
 
 def days_are_the_same(world: World, config: PlannerConfig, steps: list[tuple[int, bool]]) -> None:
     """Cycle after cycle: what was placed runs, some of what runs ends, a node goes out of service or grows."""
-    builder, site = SnapshotBuilder(PFLOPS.__getitem__), None
+    builder, cache = SnapshotBuilder(PFLOPS.__getitem__), None
     nodes = {row.name: row for row in world.nodes}
     running = {attempt.id: attempt for attempt in world.running}
     waiting = {job.id: job for job in world.waiting}
@@ -51,11 +51,11 @@ def days_are_the_same(world: World, config: PlannerConfig, steps: list[tuple[int
             builder.add_waiting(job)
         for attempt in running.values():
             builder.add_running(attempt)
-        carried = builder.build(now_us, site=site)
+        carried = builder.build(now_us, topology_cache=cache)
         fresh = builder.build(now_us)
         answer = plan(carried, config)
         assert answer == plan(fresh, config)
-        site = carried.site
+        cache = carried.topology_cache
         for placement in answer.placements:
             job = waiting.pop(placement.job_id)
             builder.remove_waiting(job.id)
@@ -71,7 +71,7 @@ def days_are_the_same(world: World, config: PlannerConfig, steps: list[tuple[int
             else replace(row, schedulable=not row.schedulable)
         )
         now_us += 60_000_000
-    assert isinstance(site, TopologyCache) or not steps
+    assert isinstance(cache, TopologyCache) or not steps
 
 
 steps = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=4)
@@ -79,7 +79,7 @@ steps = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_si
 
 @few
 @given(worlds(), configs, steps)
-def test_a_carried_site_changes_no_plan(
+def test_a_carried_topology_cache_changes_no_plan(
     world: World, config: PlannerConfig, days: list[tuple[int, bool]]
 ) -> None:
     days_are_the_same(world, config, days)
