@@ -25,6 +25,13 @@ def _why(world: World, job: str, **headers: str) -> dict[str, Any]:
     return found
 
 
+def _offers(world: World, body: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = world.post("/quotes", json=body)
+    assert answer.status_code == 201, answer.text
+    found: list[dict[str, Any]] = answer.json()["offers"]
+    return found
+
+
 def _end(world: World, *jobs: str) -> None:
     for job in jobs:
         world.post(f"/jobs/{job}/cancel")
@@ -74,4 +81,20 @@ def test_a_start_time_is_named(world: World) -> None:
     assert "2100-01-02T03:04:05" in found["sentence"] and found["start_likely"].startswith(
         "2100-01-02T03:04:05"
     )
+    _end(world, job)
+
+
+def test_offers_name_the_limit_that_blocks_them(world: World) -> None:
+    body = {
+        "workload": {"kind": "custom", "hours": 1, "accelerator": "H100-80G"},
+        "job": {"command": ["true"], "name": "offered"},
+    }
+    wish = {"org": "acme", "resource": "cards", "maximum": 1}
+    quota = world.send("PUT", "/quotas", "system", json=wish).json()
+    job = world.submit(per_task=WHOLE | {"count": 1}, simulate="10h")
+    world.until(job, "running")
+    world.step()
+    (offer, *_) = _offers(world, body)
+    assert offer["start"]["why"].startswith("acme may use 1 "), offer["start"]
+    world.send("DELETE", f"/quotas/{quota['id']}", "system")
     _end(world, job)

@@ -47,13 +47,18 @@ def show_offers(offers: Sequence[dict[str, Any]]) -> None:
             err.print(words, style="dim", markup=False)
     said: dict[str, list[str]] = {}
     for offer in offers:
-        for words in (*offer["warnings"], *offer["assumed"]):
+        for words in (*_what_blocks(offer["start"]), *offer["warnings"], *offer["assumed"]):
             said.setdefault(words, []).append(offer["id"])
     for words, which in said.items():
         if len(which) == len(offers):
             warn(words)
         else:
             warn(text("Offer {offers}: {words}", offers=", ".join(which), words=words))
+
+
+def _what_blocks(start: dict[str, Any] | None) -> list[str]:
+    """The limit or the machines out of service for which no start is known."""
+    return [start["why"]] if start is not None and start["basis"] == "unknown" and start["why"] else []
 
 
 def _running(offers: Sequence[dict[str, Any]]) -> None:

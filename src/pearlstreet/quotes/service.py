@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from pearlstreet.compute.jobs.service import (
 )
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_stored
+from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import Quota
 from pearlstreet.ledger.prices import current_prices
@@ -41,7 +42,7 @@ from pearlstreet.quotes.model import Kind, Offer, Question, Quote, Start, State,
 from pearlstreet.quotes.offer_spec import LONGEST_LIMIT_S, Draft, per_task_of, read_draft
 from pearlstreet.quotes.offers import Terms, make_offers, refuse_nothing
 from pearlstreet.quotes.serialization import offer_from_json, offer_json, question_from_json, question_json
-from pearlstreet.quotes.start_estimate import Asker, expected_start
+from pearlstreet.quotes.start_estimate import Submitter, expected_start
 from pearlstreet.quotes.tables import quotes
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
@@ -49,6 +50,7 @@ from pearlstreet.tenancy.model import Actor, Project
 from pearlstreet.tenancy.orgs import find_project
 from pearlstreet.tenancy.reach import visible_rows
 from pearlstreet.tenancy.secrets import check_for_job
+from pearlstreet.tenancy.tables import orgs
 
 VALID_S = 24 * 3600
 """How long a quote may be accepted: prices hold so long, expected starts do not."""
@@ -89,7 +91,8 @@ class _Known:
     prices: PriceVersion
     quotas: Sequence[Quota]
     planner: PlannerConfig
-    asker: Asker
+    submitter: Submitter
+    nodes: Mapping[str, Node]
     background: Background
     site: Site
     now_us: int
@@ -184,7 +187,15 @@ def _read(
         prices=current_prices(tx),
         quotas=load_quotas(tx),
         planner=runtime.policy.current(tx).planner,
-        asker=Asker(where.org_id, where.id, user_of(actor.label), queue),
+        submitter=Submitter(
+            where.org_id,
+            where.id,
+            user_of(actor.label),
+            queue,
+            str(tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == where.org_id))),
+            where.slug,
+        ),
+        nodes={node.report.name: node for node in all_nodes(tx)},
         background=Background(catalogue(), read_calibration(tx), recipe_key(where.org_id, recipe), past),
         site=Site.read(tx),
         now_us=tx.now_us,
@@ -216,7 +227,9 @@ def answer(
         def start_of(spec: JobSpec, elapsed_s: Band) -> Start | None:
             if snapshot is None:
                 return None
-            return expected_start(snapshot, known.planner, known.asker, spec, elapsed_s, pace)
+            return expected_start(
+                snapshot, known.planner, known.submitter, spec, elapsed_s, pace, known.nodes
+            )
 
         terms = Terms(
             question.workload,

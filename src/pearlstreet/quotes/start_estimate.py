@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pearlstreet.base.text import text
+from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.asking import ask_of
+from pearlstreet.compute.jobs.blockers import find_blocked
 from pearlstreet.compute.jobs.spec.model import JobSpec
+from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.hypothetical import Supposed, suppose
 from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.compute.scheduling.rows import WaitingJob
 from pearlstreet.quotes.model import Start
 
@@ -21,32 +25,37 @@ PLACED_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Submitter:
     """Who would submit it, as the planner knows them."""
 
     org: str
     project: str
     user: str
     queue: str
+    org_name: str = ""
+    """Slugs, for limits that are told to people."""
+    project_name: str = ""
 
 
 def expected_start(
     snapshot: Snapshot,
     config: PlannerConfig,
-    asker: Asker,
+    submitter: Submitter,
     spec: JobSpec,
     elapsed_s: Band,
     pace: float = 1.0,
+    nodes: Mapping[str, Node] | None = None,
 ) -> Start:
     """The planner's own answer for this specification as one more waiting job.
 
-    `pace`: the center works so many times as fast as the clock, by which the planner reckons.
+    `pace`: the center works so many times as fast as the clock, by which the planner reckons. `nodes`: the center's by name,
+    to tell drained ones from unhealthy ones.
     """
     ask, by_clock_s = ask_of(spec), elapsed_s.times(1 / pace)
     job = WaitingJob(
         id=NOBODY,
-        org=asker.org,
-        project=asker.project,
+        org=submitter.org,
+        project=submitter.project,
         request=ask.request(),
         tasks=ask.tasks,
         priority=spec.priority,
@@ -58,10 +67,27 @@ def expected_start(
         preemptible=spec.preemptible,
         not_before_us=spec.not_before_us or 0,
         deadline_us=spec.deadline_us or 0,
-        user=asker.user,
-        queue=asker.queue,
+        user=submitter.user,
+        queue=submitter.queue,
     )
-    return replace(_start(suppose(snapshot, config, job), snapshot.now_us, spec), pace=pace)
+    found = replace(_start(answer := suppose(snapshot, config, job), snapshot.now_us, spec), pace=pace)
+    if answer.wait is None or found.basis != "unknown":
+        return found
+    reason = answer.wait.reason
+    if reason.code is Code.CAPACITY:
+        blocked = find_blocked(snapshot, nodes or {}, job.request, job.tasks)
+        return found if blocked is None else replace(found, why=blocked.message)
+    return replace(found, why=_with_names(reason.message, submitter))
+
+
+def _with_names(message: Text, submitter: Submitter) -> Text:
+    """The message about a limit with the names of the organisation and project that it belongs to."""
+    names = {
+        submitter.org: submitter.org_name or submitter.org,
+        f"{submitter.org}/{submitter.project}": f"{submitter.org_name or submitter.org}/{submitter.project_name or submitter.project}",
+    }
+    owner = str(message.params.get("owner", ""))
+    return replace(message, params={**message.params, "owner": names[owner]}) if owner in names else message
 
 
 def _start(answer: Supposed, now: int, spec: JobSpec) -> Start:
