@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, PearlError
@@ -16,6 +17,8 @@ from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.scheduling.explain import WHY_NOT
+from pearlstreet.console import stored_files
+from pearlstreet.console.bulk_actions import act_on_each
 from pearlstreet.console.page import Page
 from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Data, Download, Go, View
 from pearlstreet.console.pages.home import org_slugs
@@ -69,20 +72,13 @@ def cancel_many(ask: Ask) -> Answer:
         raise InvalidInput(
             text("No job is chosen"), hint=text("Tick the boxes of those that are to be cancelled")
         )
-    failed: list[PearlError] = []
-    for job in chosen:
-        try:
-            service.cancel_job(ask.store, ask.actor, job)
-        except PearlError as error:
-            failed.append(error)
-    if failed and len(failed) == len(chosen):
-        raise failed[0]
-    done = len(chosen) - len(failed)
-    if failed:
-        return Go(
-            "/jobs", text("{count} jobs are cancelled; {failed} could not be", count=done, failed=len(failed))
+    result = act_on_each(chosen, partial(service.cancel_job, ask.store, ask.actor))
+    if result.failed:
+        message = text(
+            "{count} jobs are cancelled; {failed} could not be", count=result.done, failed=result.failed
         )
-    return Go("/jobs", text("{count} jobs are cancelled", count=done))
+        return Go("/jobs", message)
+    return Go("/jobs", text("{count} jobs are cancelled", count=result.done))
 
 
 def show_one(ask: Ask) -> Answer:
@@ -255,7 +251,18 @@ def _chart(ask: Ask, kind: str, name: str, by_line: Points) -> Any:
 
 PAGES = (
     Page("/jobs", text("Jobs"), show, scope="jobs:read", actions={"cancel": cancel_many}),
-    Page("/jobs/{job}", text("Job"), show_one, scope="jobs:read", actions={"cancel": cancel_one}),
+    Page(
+        "/jobs/{job}",
+        text("Job"),
+        show_one,
+        scope="jobs:read",
+        actions={
+            "cancel": cancel_one,
+            "pin": stored_files.pin_outputs,
+            "unpin": stored_files.unpin_outputs,
+            "delete": stored_files.delete_outputs,
+        },
+    ),
     Page("/jobs/{job}/log", text("Log"), log, scope="jobs:read"),
     Page("/artefacts/{artefact}", text("Result"), artefact, scope="jobs:read"),
 )

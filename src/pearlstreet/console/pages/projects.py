@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.storage.overview import ProjectStorage, storage_of
 from pearlstreet.compute.jobs.storage.retention_rules import set_retention
+from pearlstreet.compute.jobs.uploads import list_uploads
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
 from pearlstreet.console.routing import once
+from pearlstreet.console.stored_files import delete_uploads
 from pearlstreet.ledger.overview import spending_by_month
+from pearlstreet.tenancy.model import login_of
 from pearlstreet.tenancy.orgs import create_project, list_projects
 
 
@@ -21,6 +25,7 @@ def show(ask: Ask) -> Answer:
     if (choice := choose_org(ask)) is not None:
         return choice
     org = org_of(ask)
+    projects = list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX)
     spent = None
     if ask.actor.may("credit:read", org.id):
         found = spending_by_month(ask.store, ask.actor, org.id, months=1)
@@ -29,9 +34,11 @@ def show(ask: Ask) -> Answer:
         "projects.html",
         {
             "org": org,
-            "projects": list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX),
+            "projects": projects,
+            "slugs": {project.id: project.slug for project in projects},
             "spent": spent,
             "storage": _storage(ask, org.id),
+            **_uploads(ask, org.id),
             "may_keep": ask.actor.may("retention:write", org.id),
             "may_write": ask.actor.may("projects:write", org.id),
         },
@@ -43,6 +50,21 @@ def _storage(ask: Ask, org_id: str) -> Mapping[str, ProjectStorage]:
     if not ask.actor.may("quotas:read", org_id):
         return {}
     return {one.project_id: one for one in storage_of(ask.store, ask.actor, ask.center.runtime, org_id)}
+
+
+def _uploads(ask: Ask, org_id: str) -> Mapping[str, Any]:
+    """A page of the uploads, newest first, for a reader who may see jobs."""
+    if not ask.actor.may("jobs:read", org_id):
+        return {"uploads": None}
+    found = list_uploads(
+        ask.store, ask.actor, org_id, before=ask.query.get("before") or None, limit=PER_PAGE + 1
+    )
+    shown = found[:PER_PAGE]
+    return {
+        "uploads": [{**row, "by": login_of(row["owner"])} for row in shown],
+        "before": shown[-1]["id"] if len(found) > PER_PAGE else None,
+        "may_delete": ask.actor.may("jobs:write", org_id),
+    }
 
 
 def keep(ask: Ask) -> Answer:
@@ -68,5 +90,11 @@ def add(ask: Ask) -> Answer:
 
 
 PAGES = (
-    Page("/projects", text("Projects"), show, scope="projects:read", actions={"add": add, "keep": keep}),
+    Page(
+        "/projects",
+        text("Projects"),
+        show,
+        scope="projects:read",
+        actions={"add": add, "keep": keep, "delete": delete_uploads},
+    ),
 )
