@@ -20,14 +20,14 @@ def register(app: typer.Typer) -> None:
 
 @incidents.command("list")
 def list_incidents(as_json: Json = False) -> None:
-    """List what loops of the center fail on or gave up."""
+    """List background tasks that fail or stopped retrying."""
     with client() as center:
         rows = center.incidents.list()
     if as_json:
         show_lines(rows)
         return
     table(
-        ("Loop", "Row", "Failures", "Given up", "Time (UTC)", "Problem"),
+        ("Background task", "Row", "Failures", "Given up", "Time (UTC)", "Problem"),
         [(r["loop"], r["row"], r["failures"], r["given_up"], time_cell(r["at"]), r["error"]) for r in rows],
         right=(2,),
     )
@@ -36,7 +36,7 @@ def list_incidents(as_json: Json = False) -> None:
 @incidents.command("retry")
 def retry(
     row: Annotated[str | None, typer.Argument(help="Only this row", metavar="ROW")] = None,
-    loop: Annotated[str | None, typer.Option(help="Only what this loop gave up")] = None,
+    loop: Annotated[str | None, typer.Option(help="Only of this background task")] = None,
 ) -> None:
     """Have what was given up tried again now."""
     with client() as center:

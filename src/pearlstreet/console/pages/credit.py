@@ -96,7 +96,7 @@ def give(ask: Ask) -> Answer:
 def approve(ask: Ask) -> Answer:
     """Another person's top-up."""
     done = topups.approve_top_up(ask.store, ask.actor, ask.value("top_up"))
-    return Go("/credit", text("¥{amount} are booked", amount=str(done.amount)))
+    return Go("/credit", text("¥{amount} was booked", amount=str(done.amount)))
 
 
 def reject(ask: Ask) -> Answer:

@@ -166,7 +166,7 @@ def todos(ask: Ask, pool: PoolView) -> list[Todo]:
             found.append(
                 Todo(
                     "bad",
-                    text("{count} things were given up by the center's loops", count=given_up),
+                    text("Background tasks that stopped retrying: {count}", count=given_up),
                     "/incidents",
                 )
             )
@@ -212,7 +212,7 @@ def todos(ask: Ask, pool: PoolView) -> list[Todo]:
             )
         )
     if drained:
-        found.append(Todo("wait", text("{count} nodes are drained", count=drained), "/nodes?state=drained"))
+        found.append(Todo("wait", text("Nodes drained: {count}", count=drained), "/nodes?state=drained"))
     if ask.actor.may("credit:approve"):
         pending = list_top_ups(ask.store, ask.actor, state=TopUpState.PENDING, limit=100)
         if pending:

@@ -210,7 +210,7 @@ PAGES = (
     ),
     Page(
         "/notices/preferences",
-        text("What I hear of"),
+        text("Notification settings"),
         show_preferences,
         scope="notices:own",
         actions={"set": set_preferences, "confirm": confirm},

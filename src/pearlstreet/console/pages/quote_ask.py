@@ -38,7 +38,7 @@ LIKE_MAX = 50
 WHAT: Mapping[str, tuple[Text, Text]] = {
     quote_fields.PRETRAIN: (text("Train"), text("a model from the beginning")),
     quote_fields.FINETUNE: (text("Fine-tune"), text("a model that exists, on data of your own")),
-    quote_fields.INFER: (text("Answer"), text("a number of requests, then end")),
+    quote_fields.INFER: (text("Batch inference"), text("a number of requests, then end")),
     quote_fields.SERVE: (text("Serve"), text("a model that answers for some hours")),
     quote_fields.AGAIN: (text("Run again"), text("what you have run here before")),
     quote_fields.MEASURED: (text("Something else"), text("that you have measured on some accelerator")),

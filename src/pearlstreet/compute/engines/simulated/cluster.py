@@ -70,7 +70,7 @@ class Cluster:
             fractions=True,
             multi_node=True,
             wall="simulated",
-            notices=(text("This cluster is simulated: jobs only seem to run, and leave no results"),),
+            notices=(text("This cluster is simulated: jobs do not really run, and leave no results"),),
         )
 
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
