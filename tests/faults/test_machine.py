@@ -73,7 +73,7 @@ def test_a_job_that_fills_the_disk_is_ended_and_told_its_limit(server: Server) -
     )
     ended = server.wait(job)
     assert (ended["state"], ended["reason_code"]) == ("failed", "disk_limit")
-    assert ended["reason"] == "The attempt wrote more than its disk limit of 0.02 GiB"
+    assert ended["reason"].startswith("The attempt wrote more than its disk limit of 0.02 GiB")
 
 
 def test_a_job_beyond_its_time_limit_is_ended_and_told_so(server: Server) -> None:

@@ -77,6 +77,24 @@ def test_the_disk_limit_counts_all_folders(walled: Bench) -> None:
     assert "0.03 GiB" in str(report.message)
 
 
+def test_a_file_beyond_the_disk_limit_is_named(walled: Bench) -> None:
+    """One file that fills the limit, and a write far behind the end of one, which the kernel refuses at once."""
+    limits = Limits(time_s=60, disk_gib=0.03, grace_s=0.2)
+    report, log = walled.run('exec head -c 60000000 /dev/zero > "$PEARL_WORK/model.bin"', limits=limits)
+    assert report.end_reason is EndReason.DISK_LIMIT, (report, log)
+    assert "disk limit of 0.03 GiB, of which 0.03 GiB in 'work/model.bin'" in str(report.message)
+    seek = (
+        'echo note > "$PEARL_WORK/note"; exec dd if=/dev/zero of="$PEARL_WORK/sparse" bs=1M seek=100 count=1'
+    )
+    report, log = walled.run(seek, limits=limits)
+    assert (report.end_reason, report.exit_code) == (EndReason.EXITED, 153), (report, log)
+    assert "A file became larger than the disk limit of 0.03 GiB, and the write was refused" in str(
+        report.message
+    )
+    report, log = walled.run("exit 3", limits=limits)
+    assert (report.exit_code, report.message) == (3, None)
+
+
 def test_a_sparse_output_ends_the_attempt_and_is_named(walled: Bench) -> None:
     limits = Limits(time_s=60, disk_gib=0.03, grace_s=0.2)
     script = 'for n in 1 2; do truncate -s 20M "$PEARL_OUTPUTS/model-$n"; done; sleep 50'

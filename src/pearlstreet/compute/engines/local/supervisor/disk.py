@@ -26,7 +26,16 @@ def files_limit(disk_bytes: int) -> int:
 class DiskCount:
     """Totals of a walk over folders. The walk ends soon after a limit is passed, so larger totals are lower bounds."""
 
-    __slots__ = ("allocated_bytes", "counted_bytes", "files", "is_too_deep", "sparse_bytes", "sparse_path")
+    __slots__ = (
+        "allocated_bytes",
+        "counted_bytes",
+        "files",
+        "is_too_deep",
+        "largest_bytes",
+        "largest_path",
+        "sparse_bytes",
+        "sparse_path",
+    )
 
     def __init__(self) -> None:
         self.counted_bytes = 0
@@ -40,6 +49,10 @@ class DiskCount:
         """Path in the outputs folder of the file with the most unallocated bytes; empty: every byte is allocated."""
         self.sparse_bytes = 0
         """Apparent size of that output."""
+        self.largest_path = ""
+        """Path of the file with the largest apparent size, beginning with the folder that the walk was given."""
+        self.largest_bytes = 0
+        """Apparent size of that file."""
 
 
 class DiskWalk:
@@ -74,6 +87,9 @@ class DiskWalk:
                         if stat.S_ISDIR(stats.st_mode):
                             waiting.append((f"{folder}/{entry.name}", f"{path}/"))
                         self._add_entry(stats, path, outputs)
+                        if stats.st_size > self.count.largest_bytes and stat.S_ISREG(stats.st_mode):
+                            self.count.largest_bytes = stats.st_size
+                            self.count.largest_path = f"{folder}/{entry.name}"
                         if self.is_over:
                             return
             except OSError as error:

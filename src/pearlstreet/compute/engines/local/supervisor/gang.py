@@ -333,7 +333,7 @@ class Gang:
         if self._reason in (None, "exited"):
             refused = self._watch.sandbox_refusal()
             self._reason = "start_failed" if refused else "exited"
-            self._message = refused or self._message
+            self._message = refused or self._message or self._watch.file_size_message()
 
     def _value(self) -> dict[str, Any]:
         return {

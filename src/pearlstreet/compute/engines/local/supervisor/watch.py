@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 
 from . import disk, files, usage
@@ -20,6 +21,10 @@ DISK_SHARE = 20
 HOST_FLOOR_BYTES = 256 << 20
 """Free space on the host below which an attempt that still grows is ended."""
 NEVER_TOO_MUCH = 1 << 62
+SIGXFSZ_CODE = 128 + signal.SIGXFSZ
+"""Exit code of a command that was ended for writing beyond the largest permitted file size."""
+LARGE_SHARE = 10
+"""A file is named when it takes at least this fraction (1/LARGE_SHARE) of the disk limit."""
 USED_SINCE_BYTES = 64 << 20
 SANDBOX_SAYS = re.compile(
     rb"^bwrap: (?:execvp [^\n]*|Can't [^\n]*|[^\n]*[Pp]ermission denied|[^\n]*not permitted)$"
@@ -44,6 +49,7 @@ class Watch:
         self._device = os.stat(folder).st_dev
         self.disk_over: dict[str, object] | None = None
         self.disk_bytes = 0
+        self._largest_path, self._largest_bytes = "", 0
         self._free_bytes = self._free()
         self._look_s = LOOK_S if plan["cgroup"] else LOOK_UNMETERED_S
         self._next_look_s = time.monotonic()
@@ -122,6 +128,8 @@ class Watch:
         deleted = usage.deleted_bytes(pids, self._device)
         mounted_bytes = max(mounted.counted_bytes - self._before.counted_bytes, 0)
         self.disk_bytes = named.counted_bytes + mounted_bytes + deleted
+        self._largest_path = named.largest_path.removeprefix(f"{self._folder}/")
+        self._largest_bytes = named.largest_bytes
         self._free_bytes = free
         self._next_disk_s = now_s + max(DISK_S, DISK_SHARE * (time.monotonic() - now_s))
         files_max = disk.files_limit(limit)
@@ -133,7 +141,7 @@ class Watch:
             )
         elif self.disk_bytes > limit or named.is_too_deep or mounted.is_too_deep:
             allocated = named.allocated_bytes + mounted_bytes + deleted
-            self.disk_over = disk_message(named, allocated, limit)
+            self.disk_over = disk_message(named, allocated, limit, self._largest_path)
         elif free < HOST_FLOOR_BYTES and self.disk_bytes - before > USED_SINCE_BYTES:
             self.disk_over = text("The disk of the machine is full, and this attempt went on filling it")
 
@@ -169,6 +177,28 @@ class Watch:
                 }
                 self._metrics.add(now_us, task.rank, "use", self._with_disk(values))
 
+    def file_size_message(self) -> dict[str, object] | None:
+        """Say which file reached the largest permitted size, which is the disk limit; None: no task failed by that.
+
+        The kernel cuts a write at the limit, then sends SIGXFSZ or fails the next write with EFBIG.
+        """
+        limit, codes = self._plan["disk_bytes"], [task.exit_code() for task in self._tasks]
+        is_at_limit = self._largest_bytes >= limit
+        if SIGXFSZ_CODE not in codes and not (is_at_limit and any(codes)):
+            return None
+        if not self._largest_path:
+            return text(
+                "A file became larger than the disk limit of {limit} GiB, and the write was refused",
+                limit=f"{limit / 2**30:.4g}",
+            )
+        return text(
+            "A file became larger than the disk limit of {limit} GiB, and the write was refused; the largest file is "
+            "{path}, {size} GiB",
+            limit=f"{limit / 2**30:.4g}",
+            path=ascii(self._largest_path[:200]),
+            size=f"{self._largest_bytes / 2**30:.4g}",
+        )
+
     def sandbox_refusal(self) -> dict[str, object] | None:
         """Return bubblewrap's error if it could not execute the command; None if the command ran."""
         if self._plan["sandbox"] != "bubblewrap":
@@ -185,7 +215,7 @@ class Watch:
         return None
 
 
-def disk_message(named: disk.DiskCount, allocated: int, limit: int) -> dict[str, object]:
+def disk_message(named: disk.DiskCount, allocated: int, limit: int, largest_path: str) -> dict[str, object]:
     """Return the message for an exceeded disk limit; it names the output whose apparent size alone exceeds the limit."""
     limit_gib = f"{limit / 2**30:.4g}"
     if named.sparse_path and allocated <= limit and not named.is_too_deep:
@@ -196,4 +226,11 @@ def disk_message(named: disk.DiskCount, allocated: int, limit: int) -> dict[str,
             size=f"{named.sparse_bytes / 2**30:.4g}",
             limit=limit_gib,
         )
-    return text("The attempt wrote more than its disk limit of {limit} GiB", limit=limit_gib)
+    if not largest_path or named.largest_bytes < limit // LARGE_SHARE:
+        return text("The attempt wrote more than its disk limit of {limit} GiB", limit=limit_gib)
+    return text(
+        "The attempt wrote more than its disk limit of {limit} GiB, of which {size} GiB in {path}",
+        limit=limit_gib,
+        size=f"{named.largest_bytes / 2**30:.4g}",
+        path=ascii(largest_path[:200]),
+    )
