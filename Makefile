@@ -82,7 +82,7 @@ sim: setup ## Simulate centers under faults, from fresh seeds on (SECONDS=90, WO
 	$(BIN)/pearl sim run --seconds $(SECONDS) --workers $(WORKERS) $(if $(FIRST),--first $(FIRST))
 
 crash: setup ## Kill the server, and PostgreSQL, at random moments under load (CYCLES=100; ARGS=... is passed to pytest)
-	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py $(ARGS)
+	PEARL_CRASH_CYCLES=$(CYCLES) $(PYTEST) -m "slow or not slow" tests/crash tests/store/test_kill.py tests/store/jobs/test_storage_kill.py tests/faults/test_postgres_server.py tests/faults/test_backup_drill.py $(ARGS)
 
 fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1 WORKERS=2)
 	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) PEARL_FUZZ_WORKERS=$(WORKERS) $(PYTEST) -m "slow or not slow" tests/fuzz $(ARGS)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import select
-import signal
 from collections import Counter
 from pathlib import Path
 
 import sqlalchemy as sa
-from tests.conftest import KEY, make_store
+from tests.conftest import make_store
+from tests.store.kill import acknowledged_by
 from tests.store.things import ids, with_things
 from tests.store.writer_process import write_until_killed
 
@@ -33,7 +32,9 @@ def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     rng = random.Random(1)
     told: set[str] = set()
     for cycle in range(CYCLES):
-        told |= _one_life(processes, url, f"c{cycle:04d}", rng.randint(1, 60), rng.random() * 0.01)
+        told |= acknowledged_by(
+            processes, write_until_killed, url, f"c{cycle:04d}", rng.randint(1, 60), rng.random() * 0.01
+        )
     store = make_store(url)
     shown = {name[1:] for name in told if name.startswith("?")}
     acknowledged = {name for name in told if not name.startswith("?")}
@@ -46,32 +47,6 @@ def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     assert (report.problem, report.rows) == (None, len(kept))
     _no_damage(store)
     store.close()
-
-
-def _one_life(
-    processes: multiprocessing.context.ForkServerContext, url: str, run: str, until: int, more_s: float
-) -> set[str]:
-    """Start a writer, kill it a moment after it acknowledged `until` pairs; returns all that it acknowledged and showed."""
-    fifo = f"{url.removeprefix('sqlite:///')}.{run}"
-    os.mkfifo(fifo)
-    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    process = processes.Process(target=write_until_killed, args=(url, run, KEY.secret, fifo))
-    process.start()
-    received = b""
-    while received.count(b"\n") - received.count(b"?") < until:
-        ready, _, _ = select.select([reader], [], [], 30)
-        assert ready, f"no progress within 30 s; exit code {process.exitcode}"
-        chunk = os.read(reader, 1 << 16)
-        assert chunk, f"the writer ended by itself; exit code {process.exitcode}"
-        received += chunk
-    select.select([], [], [], more_s)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join(30)
-    while chunk := os.read(reader, 1 << 16):
-        received += chunk
-    os.close(reader)
-    return {line.decode() for line in received.split(b"\n")[:-1]}
 
 
 def _no_damage(store: Store) -> None:
