@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ generator: setup ## Install openapi-python-client, with which a test generates a
 
 fresh: ## Run the README's commands on a fresh Debian 13 as an ordinary user (as root; STEPS, SUITE, PYTHON, CACHE)
 	@sh scripts/fresh.sh
+
+reference: setup ## Write the generated reference pages and the types of the client's results anew
+	@sh scripts/reference.sh
 
 lock: setup ## Write the hash-locked requirements anew from pyproject.toml
 	@sh scripts/lock.sh

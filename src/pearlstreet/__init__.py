@@ -1,19 +1,34 @@
-"""Pearlstreet: the operating system of an AI computing center. `Client` is its Python SDK."""
+"""Pearlstreet: the operating system of an AI computing center. `Client` is its Python SDK, beside the errors it raises."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pearlstreet.client.client import Client
+    from pearlstreet.client import (
+        ApiError,
+        Client,
+        InvalidInput,
+        NotSignedIn,
+        PearlError,
+        Unreachable,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Client", "__version__"]
+__all__ = [
+    "ApiError",
+    "Client",
+    "InvalidInput",
+    "NotSignedIn",
+    "PearlError",
+    "Unreachable",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Client":  # its HTTP library takes longer to import than most commands run
-        from pearlstreet.client.client import Client
+    if name in __all__:  # the client's HTTP library takes longer to import than most commands run
+        from pearlstreet import client
 
-        return Client
+        return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

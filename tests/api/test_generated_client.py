@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from pearlstreet.api.app import PREFIX, all_routes
 from pearlstreet.api.reference import api_page
+from tests.api.bridge import Bridge
 from tests.api.world import JOB, World
 from tests.engines_present import need
 from tests.months import present_month
@@ -48,21 +48,6 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "webhooks": ("list_org_webhooks", "owner", {"org": "acme"}),
 }
 """Noun → (operation, who calls it, parameters)."""
-
-
-class Bridge(httpx.BaseTransport):
-    """Carries a blocking client's requests to the center in this process."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        answer = self._world.browser.send(
-            request.method, str(request.url), content=request.read(), headers=dict(request.headers)
-        )
-        headers = {"content-type": answer.headers["content-type"]}
-        return httpx.Response(answer.status_code, headers=headers, content=answer.content)
 
 
 class Generated:

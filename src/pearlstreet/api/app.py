@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.routing import compile_path
 
+from pearlstreet import __version__
 from pearlstreet.api import problem
 from pearlstreet.api.log_streams import LogStreams
 from pearlstreet.api.middleware import Around, request_numbers
@@ -106,16 +107,7 @@ UNLIMITED = (f"{PREFIX}/uploads",)
 
 def create_api(center: Center) -> FastAPI:
     """The app that answers for one center."""
-    app = FastAPI(
-        title="Pearlstreet",
-        version=center.version,
-        description="Jobs, accelerators, tenants and money of an AI computing center.",
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        responses=ERRORS,
-        redirect_slashes=False,
-    )
+    app = _bare_app(center.version)
     app.state.center = center
     app.state.log_streams = LogStreams(center)
     app.state.health = system.HealthCheck(center.store)
@@ -123,12 +115,37 @@ def create_api(center: Center) -> FastAPI:
     numbers = request_numbers(center.store.clock, center.store.rng)
     limiter = Limiter(center.rates, center.store.clock, PREFIX)
     app.add_middleware(Around, unlimited=UNLIMITED, numbers=numbers, limiter=limiter)
-    for door in DOORS:
-        app.include_router(door.router, prefix=PREFIX)
-    app.include_router(system.root.router)
+    _mount_routes(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_route(f"{PREFIX}/openapi.json", _openapi_route(app), include_in_schema=False)
     return app
+
+
+def _bare_app(version: str) -> FastAPI:
+    return FastAPI(
+        title="Pearlstreet",
+        version=version,
+        description="Jobs, accelerators, tenants and money of an AI computing center.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+        redirect_slashes=False,
+    )
+
+
+def _mount_routes(app: FastAPI) -> None:
+    for door in DOORS:
+        app.include_router(door.router, prefix=PREFIX)
+    app.include_router(system.root.router)
+
+
+@functools.cache
+def describe_api() -> dict[str, Any]:
+    """The OpenAPI document, without a center behind it. Takes about a second."""
+    app = _bare_app(__version__)
+    _mount_routes(app)
+    return document(app, UNBOUND)
 
 
 def all_routes() -> list[RouteFacts]:

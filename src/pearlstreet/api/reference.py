@@ -80,7 +80,7 @@ serves its OpenAPI 3.1 document, with every body and answer, at `{PREFIX}/openap
 
 ## Generated clients 生成的客户端
 
-Pearlstreet comes with a Python client. For other languages, generate one from the OpenAPI document; operation
+Pearlstreet comes with a [Python client](client.md). For other languages, generate one from the OpenAPI document; operation
 ids are written like `listJobs`, and names of schemas are unique. A test generates a client with openapi-python-client, which skips no
 operation, and calls every noun with it. What it still warns about:
 

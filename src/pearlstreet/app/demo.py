@@ -22,8 +22,8 @@ from pearlstreet.base.text import text
 from pearlstreet.cli.following import follow_job
 from pearlstreet.cli.jobs import read_specification, upload_files
 from pearlstreet.cli.output import done, err, facts, language, out, say, table, warn
-from pearlstreet.cli.profile import Profile, save_profile
-from pearlstreet.client import ApiError, Client
+from pearlstreet.client import ApiError, Client, results
+from pearlstreet.client.profile import Profile, save_profile
 
 ORG, USER = "demo", "demo"
 CREDIT, ENOUGH = "100", "10"
@@ -172,14 +172,14 @@ def _unless_there(call: Callable[[], Any]) -> None:
             raise
 
 
-def _train(tenant: Client) -> dict[str, Any]:
+def _train(tenant: Client) -> results.Job:
     spec, folder = read_specification(recipe("digits") / "job.yaml")
     job = tenant.jobs.submit(upload_files(tenant, spec, folder, ORG), org=ORG)
     done("Submitted {job}; its log:", job=job["id"])
     return follow_job(tenant, job["id"])
 
 
-def _show(tenant: Client, job: dict[str, Any]) -> None:
+def _show(tenant: Client, job: results.Job) -> None:
     if job["state"] != "succeeded":
         reason = job["reason"] or "-"
         warn(say("{job} has {state}: {reason}", job=job["id"], state=say(job["state"]), reason=reason))
@@ -207,7 +207,7 @@ def _show(tenant: Client, job: dict[str, Any]) -> None:
     _show_cost(tenant, job)
 
 
-def _show_cost(tenant: Client, job: dict[str, Any]) -> None:
+def _show_cost(tenant: Client, job: results.Job) -> None:
     out.title("What it used and cost")
     try:
         cost = tenant.jobs.cost(job["id"])

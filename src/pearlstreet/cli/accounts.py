@@ -27,7 +27,8 @@ from pearlstreet.cli.output import (
     time_cell,
     warn,
 )
-from pearlstreet.cli.profile import Profile, active, client, connect, forget_profile, save_profile
+from pearlstreet.cli.profile import client, connect
+from pearlstreet.client.profile import Profile, active, forget_profile, save_profile
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
 UserArg = Annotated[str, typer.Argument(help="Account, by name or id", metavar="USER")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import done, facts, show_json, show_lines, table
 from pearlstreet.cli.profile import client
+
+if TYPE_CHECKING:
+    pass
 
 billing = typer.Typer(help="Names and rules on invoices: buyer, seller, credit limit.", no_args_is_help=True)
 budgets = typer.Typer(help="Monthly budgets with alerts: list, set.", no_args_is_help=True)
@@ -84,7 +88,7 @@ def seller(
     )
 
 
-def _show(party: dict[str, Any], as_json: bool) -> None:
+def _show(party: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(party)
         return

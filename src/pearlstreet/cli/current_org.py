@@ -8,7 +8,8 @@ import typer
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
-from pearlstreet.cli.profile import active, client
+from pearlstreet.cli.profile import client
+from pearlstreet.client.profile import active
 
 Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's, else yours)")]
 

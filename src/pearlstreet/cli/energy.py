@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -261,7 +261,7 @@ def _from_file(file: Path) -> dict[str, Any]:
     return {name: found[name] for name in PARTS if found.get(name) is not None}
 
 
-def _preset(rows: list[dict[str, Any]], wanted: str, option: str) -> dict[str, Any]:
+def _preset(rows: Sequence[Mapping[str, Any]], wanted: str, option: str) -> Mapping[str, Any]:
     for row in rows:
         if row["id"] == wanted:
             return row

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pearlstreet.cli.output import err, say
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from pearlstreet.client import Client
+    from pearlstreet.client import Client, results
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 NOT_YET = frozenset({"queued", "placed", "starting"})
@@ -56,7 +56,7 @@ class Waiting:
         self._said = ""
 
 
-def follow_job(center: Client, job_id: str) -> dict[str, Any]:
+def follow_job(center: Client, job_id: str) -> results.Job:
     """Show changes of state and every attempt's log until the job has ended; answers the ended job."""
     from pearlstreet.client.client import patiently
 
@@ -86,9 +86,9 @@ def show_log(
         sys.stdout.buffer.flush()
 
 
-def _words(center: Client, job: dict[str, Any]) -> str:
-    if job["array_size"] is not None:
-        counts = job["counts"]
+def _words(center: Client, job: results.Job) -> str:
+    counts = job["counts"]
+    if counts is not None:
         over = sum(counts.get(state, 0) for state in ENDED)
         return say(
             "{over} of {size} elements have ended, {running} run",
@@ -97,6 +97,6 @@ def _words(center: Client, job: dict[str, Any]) -> str:
             running=counts["active"],
         )
     if job["state"] in NOT_YET:
-        sentence: str = center.jobs.why(job["id"])["sentence"]
+        sentence = center.jobs.why(job["id"])["sentence"]
         return f"{say(job['state'])}: {sentence}"
     return say(job["state"])

@@ -34,11 +34,12 @@ from pearlstreet.cli.output import (
     warn,
     who,
 )
-from pearlstreet.cli.packing import packed
-from pearlstreet.cli.profile import active, client
+from pearlstreet.cli.profile import client
+from pearlstreet.client.packing import packed
+from pearlstreet.client.profile import active
 
 if TYPE_CHECKING:
-    from pearlstreet.client import Client
+    from pearlstreet.client import Client, results
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
 Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's, else yours)")]
@@ -284,7 +285,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if as_json:
         show_json(found | {"timeline": timeline, "attempt_list": attempts, "artefacts": left, "cost": cost})
         return
-    shown = {
+    shown: dict[str, Any] = {
         "Job": found["id"],
         "Name": found["name"],
         "State": found["state"],
@@ -297,7 +298,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     shown |= {price: found["price_per_hour"], "Cost so far": cost["total"]}
     if found["started"] is not None:
         shown |= energy_facts(cost["energy"])
-    if found["array_size"] is not None:
+    if found["counts"] is not None:
         shown["Elements"] = ", ".join(
             f"{count} {say(state)}" for state, count in found["counts"].items() if count
         )
@@ -411,7 +412,8 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
         if here["chosen"] is not None and here["chosen"]["alternatives"]:
             _alternatives(here["chosen"])
     if found["start_likely"]:
-        times = {k: time_cell(found[f"start_{k}"]) for k in ("likely", "earliest", "latest")}
+        moments = (found["start_likely"], found["start_earliest"], found["start_latest"])
+        times = dict(zip(("likely", "earliest", "latest"), map(time_cell, moments), strict=True))
         if found["start_rough"]:
             shown = say(
                 "Likely start, rough: {likely} (hardly later than {latest}, as such jobs went before)",
@@ -422,7 +424,7 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
         out.print(shown, style="dim")
 
 
-def _alternatives(chosen: dict[str, Any]) -> None:
+def _alternatives(chosen: results.Chosen) -> None:
     """The nodes that came next."""
     from pearlstreet.compute.scheduling.explain import WHY_NOT
 

@@ -9,7 +9,8 @@ import typer
 
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import confirm, done, err, say, show_json, show_lines, table, time_cell, warn
-from pearlstreet.cli.profile import client, forget_org
+from pearlstreet.cli.profile import client
+from pearlstreet.client.profile import forget_org
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]

@@ -12,6 +12,7 @@ from pearlstreet.cli.output import confirm, done, err, facts, out, say, show_jso
 from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:
+    from pearlstreet.client import results
     from pearlstreet.compute.hardware.bench.node import Progress
     from pearlstreet.compute.hardware.bench.result import BenchResult, Measurement
 
@@ -64,7 +65,7 @@ def list_nodes(
         )
 
 
-def _gaps(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _gaps(rows: list[results.Node]) -> dict[str, list[str]]:
     """What isolation leaves open → the nodes where it does; the first ones only, as there may be hundreds."""
     found: dict[str, list[str]] = {}
     for row in rows:
@@ -77,8 +78,8 @@ def _gaps(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _node(row: dict[str, Any]) -> tuple[object, ...]:
-    cards: dict[str, list[dict[str, Any]]] = {}
+def _node(row: results.Node) -> tuple[object, ...]:
+    cards: dict[str, list[results.Device]] = {}
     for device in row["devices"]:
         cards.setdefault(device["model"], []).append(device)
     shown = "\n".join(f"{len(group)}×{model}" for model, group in cards.items())
@@ -105,7 +106,7 @@ def _node(row: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def _show_devices(rows: list[dict[str, Any]]) -> None:
+def _show_devices(rows: list[results.Node]) -> None:
     out.title("Accelerators")
     table(
         ("Node", "Number", "Model", "Memory GiB", "Use %", "°C", "W", "Health", "PFLOPS", "Jobs"),
@@ -129,7 +130,7 @@ def _show_devices(rows: list[dict[str, Any]]) -> None:
     )
 
 
-def _show_capacity(capacity: dict[str, Any]) -> None:
+def _show_capacity(capacity: results.Capacity) -> None:
     shown: dict[str, object] = {"Nodes": capacity["nodes"]}
     if capacity["cards"]:
         shown["Cards"] = say(

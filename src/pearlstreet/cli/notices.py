@@ -29,7 +29,7 @@ from pearlstreet.cli.output import (
 from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:
-    from pearlstreet.client import Client
+    from pearlstreet.client import Client, results
 
 CENTER = "center"
 TEST_WITHIN_S = 30.0
@@ -248,7 +248,7 @@ def test_webhook(hook: HookArg, org: Org = None, center_own: Center = False, as_
         done("The test was delivered")
 
 
-def _await(center: Client, whose: str, hook: str, delivery: dict[str, Any]) -> dict[str, Any]:
+def _await(center: Client, whose: str, hook: str, delivery: results.Delivery) -> results.Delivery:
     """The delivery once it was tried."""
     until = time.monotonic() + TEST_WITHIN_S
     while delivery["state"] == "due" and not delivery["tries"] and time.monotonic() < until:

@@ -29,7 +29,7 @@ def band(value: Band | None, unit: str = "") -> str:
     return "-" if value is None else format_range(value["p10"], value["median"], value["p90"], unit)
 
 
-def show_offers(offers: Sequence[dict[str, Any]]) -> None:
+def show_offers(offers: Sequence[Mapping[str, Any]]) -> None:
     """The table, and what must be known of it."""
     if any(offer["served"] and offer["elapsed_s"]["p10"] == offer["elapsed_s"]["p90"] for offer in offers):
         _serving(offers)
@@ -56,12 +56,12 @@ def show_offers(offers: Sequence[dict[str, Any]]) -> None:
             warn(text("Offer {offers}: {words}", offers=", ".join(which), words=words))
 
 
-def _what_blocks(start: dict[str, Any] | None) -> list[str]:
+def _what_blocks(start: Mapping[str, Any] | None) -> list[str]:
     """The limit or the machines out of service for which no start is known."""
     return [start["why"]] if start is not None and start["basis"] == "unknown" and start["why"] else []
 
 
-def _running(offers: Sequence[dict[str, Any]]) -> None:
+def _running(offers: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("Offer", "Best at", "Accelerators", "Time (P10–P90)", "Price ¥ (P10–P90)", "Energy kWh", "CO2e kg",
          "Expected start", "Memory GiB"),
@@ -81,7 +81,7 @@ def _running(offers: Sequence[dict[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def _serving(offers: Sequence[dict[str, Any]]) -> None:
+def _serving(offers: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("Offer", "Best at", "Accelerators", "Output tokens per second", "First token ms", "Between tokens ms",
          "¥ per 10⁶ tokens", "¥ an hour", "Expected start", "Memory GiB"),
@@ -102,7 +102,7 @@ def _serving(offers: Sequence[dict[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def _head(offer: dict[str, Any]) -> tuple[str, str, str]:
+def _head(offer: Mapping[str, Any]) -> tuple[str, str, str]:
     names = ", ".join(say(name) for name in offer["names"])
     size = f"{offer['tasks']}×{offer['per_task']}" if offer["tasks"] > 1 else str(offer["per_task"])
     return offer["id"], names, f"{size} {offer['accelerator']}"
@@ -112,7 +112,7 @@ def _milli(value: Band) -> Band:
     return {name: number * 1e3 for name, number in value.items()}
 
 
-def _price(price: dict[str, Any] | None) -> str:
+def _price(price: Mapping[str, Any] | None) -> str:
     if price is None:
         return "-"
     return band({name: float(price[name]) for name in ("p10", "median", "p90")})
@@ -123,17 +123,17 @@ def _yuan(amount: str | None) -> str | None:
     return None if amount is None else format_price(float(amount))
 
 
-def _energy(energy: dict[str, Any] | None) -> str:
+def _energy(energy: Mapping[str, Any] | None) -> str:
     """Of the facility where that is known, else of the machines."""
     return "-" if energy is None else band(energy["facility_kwh"] or energy["it_kwh"])
 
 
-def _memory(offer: dict[str, Any]) -> str:
+def _memory(offer: Mapping[str, Any]) -> str:
     has = f"{offer['device_memory_gib']:.0f}"
     return has if offer["memory_gib"] is None else f"{offer['memory_gib']:.0f} / {has}"
 
 
-def _start(start: dict[str, Any] | None) -> str:
+def _start(start: Mapping[str, Any] | None) -> str:
     if start is None:
         return "-"
     if start["basis"] == "free":
@@ -146,13 +146,13 @@ def _start(start: dict[str, Any] | None) -> str:
     return say("in {likely}, at the latest {latest}", likely=likely, latest=_after(start, "latest"))
 
 
-def _after(start: dict[str, Any], name: str) -> str:
+def _after(start: Mapping[str, Any], name: str) -> str:
     """From the earliest start on, which is when it was asked."""
     begin_us = from_rfc3339(start["earliest"])
     return format_duration(max(0, from_rfc3339(start[name]) - begin_us) / US_PER_S)
 
 
-def show_offer(offer: dict[str, Any]) -> None:
+def show_offer(offer: Mapping[str, Any]) -> None:
     """Everything about one offer."""
     show_offers([offer])
     out.print()
@@ -179,7 +179,7 @@ def show_offer(offer: dict[str, Any]) -> None:
         out.print(json.dumps(offer["job"], ensure_ascii=False, indent=2), markup=False)
 
 
-def show_comparison(found: dict[str, Any]) -> None:
+def show_comparison(found: Mapping[str, Any]) -> None:
     """Quoted beside actual."""
     table(
         ("Measure", "Quoted (P10–P90)", "Actual", "Off by", "In range"),
@@ -213,7 +213,7 @@ def _measured(measure: str, value: Band | None) -> str:
     return band(value, "s") if measure.endswith("_s") else band(value)
 
 
-def show_scenario(found: dict[str, Any]) -> None:
+def show_scenario(found: Mapping[str, Any]) -> None:
     """The rule, what it leaves out, and the estimates."""
     rule = found["rule"]
     out.print(rule["title"], style="bold", markup=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +15,12 @@ from pearlstreet.base.units import format_price
 from pearlstreet.cli.jobs import Json, Org, specification, upload_files
 from pearlstreet.cli.offers_table import show_comparison, show_offer, show_offers, show_scenario
 from pearlstreet.cli.output import done, err, facts, say, show_json, show_lines, table, time_cell, warn
-from pearlstreet.cli.profile import active, client
+from pearlstreet.cli.profile import client
 from pearlstreet.client.noun import given
+from pearlstreet.client.profile import active
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 quote = typer.Typer(
     help="Offers for a workload before it runs; accept one and compare afterwards.", no_args_is_help=True
@@ -179,7 +184,7 @@ def _without_decided(job: dict[str, Any]) -> dict[str, Any]:
     return kept | ({"per_task": per} if per else {})
 
 
-def _tell(found: dict[str, Any], as_json: bool) -> None:
+def _tell(found: results.Quote, as_json: bool) -> None:
     if as_json:
         show_json(found)
         return
@@ -234,12 +239,12 @@ def list_quotes(
     )
 
 
-def _cheapest(offers: list[dict[str, Any]]) -> str | None:
+def _cheapest(offers: list[results.Offer]) -> str | None:
     prices = [float(offer["price"]["median"]) for offer in offers if offer["price"]]
     return format_price(min(prices)) if prices else None
 
 
-def _workload(work: dict[str, Any]) -> str:
+def _workload(work: Mapping[str, Any]) -> str:
     """A workload in a few words."""
     shape = work.get("model", {})
     name = shape.get("name") or work.get("job_name") or work.get("accelerator")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from pearlstreet.cli.output import (
     who,
 )
 from pearlstreet.cli.profile import client
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 policy = typer.Typer(help="The scheduling policy: show, set, history, rollback.", no_args_is_help=True)
 queues = typer.Typer(help="Queues that jobs may name: list, set, remove.", no_args_is_help=True)
@@ -138,7 +141,7 @@ def history(limit: Limit = 30, as_json: Json = False) -> None:
     )
 
 
-def _changed(row: dict[str, Any]) -> str:
+def _changed(row: results.Version) -> str:
     words = [f"{name}: {_short(was)} → {_short(now)}" for name, (was, now) in row["changed"].items()]
     if row["back_to"] is not None:
         words.insert(0, say("back to version {number}", number=row["back_to"]))
@@ -248,7 +251,7 @@ def list_windows(
     )
 
 
-def _held(row: dict[str, Any]) -> str:
+def _held(row: results.Window) -> str:
     if row["cards"] is not None:
         return f"{row['cards']} × {row['model']}"
     nodes = [held["node"] for held in row["held"]]
@@ -288,7 +291,7 @@ def reserve(
     _made(made, as_json)
 
 
-def _made(made: dict[str, Any], as_json: bool) -> None:
+def _made(made: results.Window, as_json: bool) -> None:
     if as_json:
         show_json(made)
         return

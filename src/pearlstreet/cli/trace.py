@@ -13,7 +13,8 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from pearlstreet.cli.output import done
-from pearlstreet.cli.profile import active, client
+from pearlstreet.cli.profile import client
+from pearlstreet.client.profile import active
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,6 +13,9 @@ from pearlstreet.base.text import text
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, language, out, say, show_json, show_lines, table, time_cell
 from pearlstreet.cli.profile import client
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 OPEN = frozenset({"waiting", "running"})
 POLL_S = 1.0
@@ -112,21 +116,21 @@ def stop(question: Number) -> None:
     done("{question} is stopped", question=question)
 
 
-def _supposed(question: dict[str, Any]) -> str:
+def _supposed(question: Mapping[str, Any]) -> str:
     """What is asked beside machines."""
     return "; ".join(line for name in ("policies", "quotas", "queues", "windows") for line in question[name])
 
 
-def _machines(question: dict[str, Any]) -> str:
+def _machines(question: Mapping[str, Any]) -> str:
     signs = (("", "cluster"), ("−", "less"), ("+", "extra"))
     return " ".join(sign + question[name] for sign, name in signs if question[name])
 
 
-def _tell(found: dict[str, Any], as_json: bool) -> None:
+def _tell(found: results.WhatIf | results.WholeWhatIf, as_json: bool) -> None:
     if as_json:
         show_json(found)
-    elif found.get("result"):
-        _compare(found["result"])
+    elif result := cast("Mapping[str, Any]", found).get("result"):
+        _compare(result)
     elif found["state"] in OPEN:
         done("{question} is being played; see: pearl what-if show {question}", question=found["id"])
     if found["state"] == "failed":

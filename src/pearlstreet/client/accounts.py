@@ -3,56 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Session(Noun):
     """Signing in and out, and who I am."""
 
-    def me(self) -> Answer:
+    def me(self) -> results.Me:
         """User, organisations with roles, duties, scopes."""
-        found: Answer = self._get("/me")
+        found: results.Me = self._get("/me")
         return found
 
-    def sign_in(self, name: str, password: str) -> Answer:
+    def sign_in(self, name: str, password: str) -> results.SignedIn:
         """Start a session; the answer's `token` is the key of a client."""
-        found: Answer = self._send("POST", "/sign-in", {"name": name, "password": password})
+        found: results.SignedIn = self._send("POST", "/sign-in", {"name": name, "password": password})
         return found
 
-    def sign_out(self) -> Answer:
+    def sign_out(self) -> results.Ended:
         """End this session; an API key is not ended by it."""
-        found: Answer = self._send("POST", "/sign-out")
+        found: results.Ended = self._send("POST", "/sign-out")
         return found
 
-    def pick_up(self, code: str, verifier: str) -> Answer:
+    def pick_up(self, code: str, verifier: str) -> results.SignedIn:
         """Start a session with the code that a browser's sign-in left for this program."""
-        found: Answer = self._send("POST", "/sign-in/terminal", {"code": code, "verifier": verifier})
+        found: results.SignedIn = self._send(
+            "POST", "/sign-in/terminal", {"code": code, "verifier": verifier}
+        )
         return found
 
-    def change_password(self, current: str, new: str) -> Answer:
+    def change_password(self, current: str, new: str) -> results.User:
         """Change one's own password; other sessions end."""
-        found: Answer = self._send("POST", "/password", {"current": current, "new": new})
+        found: results.User = self._send("POST", "/password", {"current": current, "new": new})
         return found
 
-    def set_password(self, token: str, password: str) -> Answer:
+    def set_password(self, token: str, password: str) -> results.User:
         """Set a password with a one-time token."""
-        found: Answer = self._send("POST", "/set-password", {"token": token, "password": password})
+        found: results.User = self._send("POST", "/set-password", {"token": token, "password": password})
         return found
 
-    def set_default_org(self, org: str | None) -> Answer:
+    def set_default_org(self, org: str | None) -> results.DefaultOrg:
         """Choose the organisation for one's requests that name none; None: such requests are refused."""
-        found: Answer = self._send("PUT", "/me/default-org", {"org": org})
+        found: results.DefaultOrg = self._send("PUT", "/me/default-org", {"org": org})
         return found
 
-    def list(self) -> Answers:
+    def list(self) -> Rows[results.Session]:
         """One's own live sessions."""
-        found: Answers = self._get("/sessions")["items"]
+        found: Rows[results.Session] = self._get("/sessions")["items"]
         return found
 
-    def end(self, session: str) -> Answer:
+    def end(self, session: str) -> results.Ended:
         """End a session."""
-        found: Answer = self._send("DELETE", at("sessions", session))
+        found: results.Ended = self._send("DELETE", at("sessions", session))
         return found
 
 
@@ -67,28 +73,28 @@ class Keys(Noun):
         org: str | None = None,
         project: str | None = None,
         life_days: float | None = None,
-    ) -> Answer:
+    ) -> results.IssuedKey:
         """Make a key for oneself; the answer's `key` is shown this once. `scopes` None: all of one's own.
 
         `org` ties it to an organisation, `project` beside it to one of its projects. `life_days` None: 90, or what is left
         of the key that asks.
         """
         body = given(label=label, scopes=scopes, org=org, project=project, life_days=life_days)
-        found: Answer = self._send("POST", "/keys", body)
+        found: results.IssuedKey = self._send("POST", "/keys", body)
         return found
 
-    def list(self, *, everyone: bool = False) -> Iterator[Answer]:
+    def list(self, *, everyone: bool = False) -> Iterator[results.Key]:
         """One's own keys, or all that one may see; oldest first."""
         return self._pages("/keys", everyone=everyone or None)
 
-    def get(self, key: str) -> Answer:
+    def get(self, key: str) -> results.Key:
         """What is known of a key."""
-        found: Answer = self._get(at("keys", key))
+        found: results.Key = self._get(at("keys", key))
         return found
 
-    def revoke(self, key: str) -> Answer:
+    def revoke(self, key: str) -> results.Key:
         """End a key at once, and every key it made."""
-        found: Answer = self._send("DELETE", at("keys", key))
+        found: results.Key = self._send("DELETE", at("keys", key))
         return found
 
 
@@ -104,204 +110,208 @@ class Users(Noun):
         org: str | None = None,
         role: str | None = None,
         operator_role: str | None = None,
-    ) -> Answer:
+    ) -> results.Invited:
         """Make an account; the answer's `token` sets its password, once."""
         body = given(
             name=name, display_name=display_name, email=email, org=org, role=role, operator_role=operator_role
         )
-        found: Answer = self._send("POST", "/users", body)
+        found: results.Invited = self._send("POST", "/users", body)
         return found
 
-    def list(self) -> Iterator[Answer]:
+    def list(self) -> Iterator[results.User]:
         """Accounts that one may see, oldest first."""
         return self._pages("/users")
 
-    def get(self, user: str) -> Answer:
+    def get(self, user: str) -> results.User:
         """One account, by id or login name."""
-        found: Answer = self._get(at("users", user))
+        found: results.User = self._get(at("users", user))
         return found
 
-    def suspend(self, user: str, reason: str = "") -> Answer:
+    def suspend(self, user: str, reason: str = "") -> results.User:
         """Refuse the account everything at once, its sessions and keys included."""
-        found: Answer = self._send("POST", at("users", user, "suspend"), {"reason": reason})
+        found: results.User = self._send("POST", at("users", user, "suspend"), {"reason": reason})
         return found
 
-    def resume(self, user: str, reason: str = "") -> Answer:
+    def resume(self, user: str, reason: str = "") -> results.User:
         """Let a suspended account in again."""
-        found: Answer = self._send("POST", at("users", user, "resume"), {"reason": reason})
+        found: results.User = self._send("POST", at("users", user, "resume"), {"reason": reason})
         return found
 
-    def close(self, user: str, reason: str = "") -> Answer:
+    def close(self, user: str, reason: str = "") -> results.User:
         """End the account for good."""
-        found: Answer = self._send("POST", at("users", user, "close"), {"reason": reason})
+        found: results.User = self._send("POST", at("users", user, "close"), {"reason": reason})
         return found
 
-    def set_duty(self, user: str, operator_role: str | None) -> Answer:
+    def set_duty(self, user: str, operator_role: str | None) -> results.User:
         """Give an account its one duty (system, security, audit), or take it away."""
         path = at("users", user, "operator-role")
-        found: Answer = self._send("PUT", path, {"operator_role": operator_role})
+        found: results.User = self._send("PUT", path, {"operator_role": operator_role})
         return found
 
-    def password_link(self, user: str) -> Answer:
+    def password_link(self, user: str) -> results.Invited:
         """A fresh one-time token to set the account's password with; earlier ones end."""
-        found: Answer = self._send("POST", at("users", user, "password-link"))
+        found: results.Invited = self._send("POST", at("users", user, "password-link"))
         return found
 
-    def identities(self, user: str) -> Answers:
+    def identities(self, user: str) -> Rows[results.Identity]:
         """Identities of an account at sign-in providers."""
-        found: Answers = self._get(at("users", user, "identities"))["items"]
+        found: Rows[results.Identity] = self._get(at("users", user, "identities"))["items"]
         return found
 
-    def link_identity(self, user: str, issuer: str, subject: str) -> Answer:
+    def link_identity(self, user: str, issuer: str, subject: str) -> results.Identity:
         """Say which account an identity is, before its first sign-in."""
         path = at("users", user, "identities")
-        found: Answer = self._send("POST", path, {"issuer": issuer, "subject": subject})
+        found: results.Identity = self._send("POST", path, {"issuer": issuer, "subject": subject})
         return found
 
-    def unlink_identity(self, user: str, issuer: str, subject: str) -> Answer:
+    def unlink_identity(self, user: str, issuer: str, subject: str) -> results.Ended:
         """Forget which account an identity is."""
         path = at("users", user, "identities")
-        found: Answer = self._send("DELETE", path, {"issuer": issuer, "subject": subject})
+        found: results.Ended = self._send("DELETE", path, {"issuer": issuer, "subject": subject})
         return found
 
 
 class Orgs(Noun):
     """Organisations and their members."""
 
-    def create(self, slug: str, name: str = "") -> Answer:
+    def create(self, slug: str, name: str = "") -> results.Org:
         """Make an organisation with its default project."""
-        found: Answer = self._send("POST", "/orgs", {"slug": slug, "name": name})
+        found: results.Org = self._send("POST", "/orgs", {"slug": slug, "name": name})
         return found
 
-    def list(self) -> Iterator[Answer]:
+    def list(self) -> Iterator[results.Org]:
         """Organisations that one may see, oldest first."""
         return self._pages("/orgs")
 
-    def get(self, org: str) -> Answer:
+    def get(self, org: str) -> results.Org:
         """One organisation, by id or slug."""
-        found: Answer = self._get(at("orgs", org))
+        found: results.Org = self._get(at("orgs", org))
         return found
 
-    def rename(self, org: str, name: str) -> Answer:
+    def rename(self, org: str, name: str) -> results.Org:
         """Change the title people read; the slug stays."""
-        found: Answer = self._send("PATCH", at("orgs", org), {"name": name})
+        found: results.Org = self._send("PATCH", at("orgs", org), {"name": name})
         return found
 
-    def suspend(self, org: str, reason: str = "") -> Answer:
+    def suspend(self, org: str, reason: str = "") -> results.Org:
         """Leave its members reading only."""
-        found: Answer = self._send("POST", at("orgs", org, "suspend"), {"reason": reason})
+        found: results.Org = self._send("POST", at("orgs", org, "suspend"), {"reason": reason})
         return found
 
-    def resume(self, org: str, reason: str = "") -> Answer:
+    def resume(self, org: str, reason: str = "") -> results.Org:
         """Undo a suspension."""
-        found: Answer = self._send("POST", at("orgs", org, "resume"), {"reason": reason})
+        found: results.Org = self._send("POST", at("orgs", org, "resume"), {"reason": reason})
         return found
 
-    def close(self, org: str, *, cancel_jobs: bool = False, reason: str = "") -> Answer:
+    def close(self, org: str, *, cancel_jobs: bool = False, reason: str = "") -> results.Closing:
         """End a tenant: stop its jobs, invoice, archive, erase. Asking again changes nothing."""
         body = {"cancel_jobs": cancel_jobs, "reason": reason}
-        found: Answer = self._send("POST", at("orgs", org, "close"), body)
+        found: results.Closing = self._send("POST", at("orgs", org, "close"), body)
         return found
 
-    def closing(self, org: str) -> Answer:
+    def closing(self, org: str) -> results.Closing:
         """How far the end of a tenant is."""
-        found: Answer = self._get(at("orgs", org, "closing"))
+        found: results.Closing = self._get(at("orgs", org, "closing"))
         return found
 
-    def members(self, org: str) -> Answers:
+    def members(self, org: str) -> Rows[results.Member]:
         """Members of the organisation."""
-        found: Answers = self._get(at("orgs", org, "members"))["items"]
+        found: Rows[results.Member] = self._get(at("orgs", org, "members"))["items"]
         return found
 
-    def set_member(self, org: str, user: str, role: str) -> Answer:
+    def set_member(self, org: str, user: str, role: str) -> results.Member:
         """Change a member's role; somebody who is no member is invited instead."""
-        found: Answer = self._send("PUT", at("orgs", org, "members", user), {"role": role})
+        found: results.Member = self._send("PUT", at("orgs", org, "members", user), {"role": role})
         return found
 
-    def remove_member(self, org: str, user: str) -> Answer:
+    def remove_member(self, org: str, user: str) -> results.Removed:
         """End a membership; the account and running jobs stay."""
-        found: Answer = self._send("DELETE", at("orgs", org, "members", user))
+        found: results.Removed = self._send("DELETE", at("orgs", org, "members", user))
         return found
 
-    def leave(self, org: str) -> Answer:
+    def leave(self, org: str) -> results.Left:
         """Leave an organisation; one's keys that are tied to it are revoked."""
-        found: Answer = self._send("POST", at("orgs", org, "leave"))
+        found: results.Left = self._send("POST", at("orgs", org, "leave"))
         return found
 
-    def invite(self, org: str, user: str, role: str | None = None) -> Answer:
+    def invite(self, org: str, user: str, role: str | None = None) -> results.Invitation:
         """Invite somebody by login name or e-mail address; they become a member when they accept."""
-        found: Answer = self._send("POST", at("orgs", org, "invitations"), given(user=user, role=role))
+        found: results.Invitation = self._send(
+            "POST", at("orgs", org, "invitations"), given(user=user, role=role)
+        )
         return found
 
-    def invitations(self, org: str, *, ended: bool = False) -> Answers:
+    def invitations(self, org: str, *, ended: bool = False) -> Rows[results.Invitation]:
         """Pending invitations of the organisation; `ended`: also those that are over."""
-        found: Answers = self._get(at("orgs", org, "invitations"), ended=ended or None)["items"]
+        found: Rows[results.Invitation] = self._get(at("orgs", org, "invitations"), ended=ended or None)[
+            "items"
+        ]
         return found
 
-    def withdraw_invitation(self, org: str, invitation: str) -> Answer:
+    def withdraw_invitation(self, org: str, invitation: str) -> results.Invitation:
         """Take a pending invitation back."""
-        found: Answer = self._send("DELETE", at("orgs", org, "invitations", invitation))
+        found: results.Invitation = self._send("DELETE", at("orgs", org, "invitations", invitation))
         return found
 
 
 class Invitations(Noun):
     """Invitations that one has received."""
 
-    def list(self) -> Answers:
+    def list(self) -> Rows[results.Invitation]:
         """Those that one can answer, newest first."""
-        found: Answers = self._get("/invitations")["items"]
+        found: Rows[results.Invitation] = self._get("/invitations")["items"]
         return found
 
-    def claim(self, code: str) -> Answer:
+    def claim(self, code: str) -> results.Invitation:
         """Make an invitation that came by mail one's own, to answer it."""
-        found: Answer = self._send("POST", "/invitations/claim", {"code": code})
+        found: results.Invitation = self._send("POST", "/invitations/claim", {"code": code})
         return found
 
-    def accept(self, invitation: str, *, as_default: bool = False) -> Answer:
+    def accept(self, invitation: str, *, as_default: bool = False) -> results.Member:
         """Become a member; `as_default`: also choose it as one's default organisation."""
         path = at("invitations", invitation, "accept")
-        found: Answer = self._send("POST", path, {"as_default": as_default})
+        found: results.Member = self._send("POST", path, {"as_default": as_default})
         return found
 
-    def decline(self, invitation: str) -> Answer:
+    def decline(self, invitation: str) -> results.Invitation:
         """Refuse an invitation."""
-        found: Answer = self._send("POST", at("invitations", invitation, "decline"))
+        found: results.Invitation = self._send("POST", at("invitations", invitation, "decline"))
         return found
 
 
 class Projects(Noun):
     """Parts of an organisation that jobs and secrets belong to."""
 
-    def create(self, org: str, slug: str, name: str = "") -> Answer:
+    def create(self, org: str, slug: str, name: str = "") -> results.Project:
         """Make a project."""
-        found: Answer = self._send("POST", at("orgs", org, "projects"), {"slug": slug, "name": name})
+        found: results.Project = self._send("POST", at("orgs", org, "projects"), {"slug": slug, "name": name})
         return found
 
-    def list(self, org: str) -> Iterator[Answer]:
+    def list(self, org: str) -> Iterator[results.Project]:
         """The organisation's projects, oldest first."""
         return self._pages(at("orgs", org, "projects"))
 
-    def get(self, org: str, project: str) -> Answer:
+    def get(self, org: str, project: str) -> results.Project:
         """One project, by id or slug."""
-        found: Answer = self._get(at("orgs", org, "projects", project))
+        found: results.Project = self._get(at("orgs", org, "projects", project))
         return found
 
 
 class Secrets(Noun):
     """Values that jobs get as variables. Nobody can read one back."""
 
-    def list(self, org: str) -> Answers:
+    def list(self, org: str) -> Rows[results.Secret]:
         """Names, never values."""
-        found: Answers = self._get(at("orgs", org, "secrets"))["items"]
+        found: Rows[results.Secret] = self._get(at("orgs", org, "secrets"))["items"]
         return found
 
-    def set(self, org: str, name: str, value: str, *, project: str | None = None) -> Answer:
+    def set(self, org: str, name: str, value: str, *, project: str | None = None) -> results.Secret:
         """Keep or replace a secret of the organisation, or of one project."""
         path = at("orgs", org, "secrets", name)
-        found: Answer = self._send("PUT", path, {"value": value}, project=project)
+        found: results.Secret = self._send("PUT", path, {"value": value}, project=project)
         return found
 
-    def delete(self, org: str, name: str, *, project: str | None = None) -> Answer:
+    def delete(self, org: str, name: str, *, project: str | None = None) -> results.Removed:
         """Forget a secret."""
-        found: Answer = self._send("DELETE", at("orgs", org, "secrets", name), project=project)
+        found: results.Removed = self._send("DELETE", at("orgs", org, "secrets", name), project=project)
         return found

@@ -1,9 +1,9 @@
 """`Client`: every noun of the REST API, with a method for each thing that can be done.
 
-Answers are plain dictionaries, as the OpenAPI document describes them.
+Answers are plain dictionaries with known keys (`pearlstreet.client.results`).
 
-client = Client("http://127.0.0.1:7420", key="pearl_…")
-job = client.jobs.submit({"command": ["python", "train.py"]})
+client = Client()  # as `pearl login` or PEARL_URL and PEARL_KEY say
+job = client.jobs.submit({"command": ["python", "train.py"], "files": ["train.py"]})
 for part in client.jobs.logs(job["id"], follow=True):
     print(part.decode(), end="")
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -24,12 +24,18 @@ from pearlstreet.client.energy import Energy
 from pearlstreet.client.history import Trace
 from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
-from pearlstreet.client.noun import PREFIX, Answer, Answers, Noun, at
+from pearlstreet.client.noun import PREFIX, Noun, Rows, at
 from pearlstreet.client.operate import Audit, Backups, Incidents, Quotas, Shares
+from pearlstreet.client.packing import check_exists, packed
+from pearlstreet.client.profile import active, signed_in
 from pearlstreet.client.quotes import Calibration, Quotes
 from pearlstreet.client.scheduling import Decisions, Policy, Queues, WhatIfs, Windows
 from pearlstreet.client.storage import Storage
+from pearlstreet.client.submission import format_text, local_paths, parse_text, replace_paths
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 CHUNK = 1 << 20
@@ -43,76 +49,104 @@ class Jobs(Noun):
     """Submit, look, follow, cancel."""
 
     def submit(
-        self, spec: Mapping[str, Any] | str, *, org: str | None = None, idempotency_key: str | None = None
-    ) -> Answer:
-        """Submit a specification: a mapping, or YAML text. Files it names must be uploads already."""
-        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-        params = {"org": org}
+        self,
+        spec: Mapping[str, Any] | str | Path,
+        *,
+        folder: Path | None = None,
+        org: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> results.Job:
+        """Submit a specification: a mapping, YAML text, or the path of a file with it.
+
+        Paths under `files` and `inputs` are uploaded first, a folder as an archive; they are relative to `folder`, else to
+        the specification's file, else to the working directory. Raises InvalidInput where a path does not exist.
+        """
+        if isinstance(spec, Path):
+            folder = folder or spec.parent
+            spec = spec.read_text(encoding="utf-8")
+        values = parse_text(spec) if isinstance(spec, str) else dict(spec)
+        if values is not None and (paths := local_paths(values)):
+            base = folder or Path()
+            for path in paths:
+                check_exists(base / path)
+            sent = {
+                path: self._upload(base / path, org, _key_of_part(idempotency_key, number))
+                for number, path in enumerate(paths)
+            }
+            replace_paths(values, sent)
+            spec = format_text(values) if isinstance(spec, str) else values
+        return self._submit(spec, org, idempotency_key)
+
+    def _submit(self, spec: Mapping[str, Any] | str, org: str | None, key: str | None) -> results.Job:
+        headers = {"idempotency-key": key} if key else {}
+        body: dict[str, Any] = (
+            {"json": dict(spec)} if not isinstance(spec, str) else {"content": spec.encode()}
+        )
         if isinstance(spec, str):
             headers["content-type"] = "application/yaml"
-            content = spec.encode()
-            answer = self._transport.request(
-                "POST", f"{PREFIX}/jobs", content=content, params=params, headers=headers
-            )
-        else:
-            answer = self._transport.request(
-                "POST", f"{PREFIX}/jobs", json=dict(spec), params=params, headers=headers
-            )
-        found: Answer = answer.json()
+        answer = self._transport.request(
+            "POST", f"{PREFIX}/jobs", params={"org": org}, headers=headers, **body
+        )
+        found: results.Job = answer.json()
         return found
 
-    def get(self, job: str) -> Answer:
+    def _upload(self, path: Path, org: str | None, key: str | None) -> tuple[str, bool]:
+        with packed(path) as (file, name, is_archive):
+            upload = Files(self._transport).upload(file, name=name, org=org, idempotency_key=key)
+        return upload["id"], is_archive
+
+    def get(self, job: str) -> results.Job:
         """One job."""
-        found: Answer = self._get(at("jobs", job))
+        found: results.Job = self._get(at("jobs", job))
         return found
 
-    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[Answer]:
+    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[results.Job]:
         """Jobs, newest first; filters: org, state (a list), name, array, project. `limit` is a page's size."""
         return self._pages("/jobs", limit=limit, **filters)
 
-    def cancel(self, job: str) -> Answer:
+    def cancel(self, job: str) -> results.Job:
         """Cancel a job, or every element of an array."""
-        found: Answer = self._send("POST", at("jobs", job, "cancel"))
+        found: results.Job = self._send("POST", at("jobs", job, "cancel"))
         return found
 
-    def why(self, job: str) -> Answer:
+    def why(self, job: str) -> results.Why:
         """Why it waits, or why it runs where it does."""
-        found: Answer = self._get(at("jobs", job, "why"))
+        found: results.Why = self._get(at("jobs", job, "why"))
         return found
 
-    def timeline(self, job: str) -> Answers:
+    def timeline(self, job: str) -> Rows[results.Timeline]:
         """Every change of state with its reason."""
-        found: Answers = self._get(at("jobs", job, "timeline"))["items"]
+        found: Rows[results.Timeline] = self._get(at("jobs", job, "timeline"))["items"]
         return found
 
-    def attempts(self, job: str) -> Answers:
+    def attempts(self, job: str) -> Rows[results.Attempt]:
         """Every attempt."""
-        found: Answers = self._get(at("jobs", job, "attempts"))["items"]
+        found: Rows[results.Attempt] = self._get(at("jobs", job, "attempts"))["items"]
         return found
 
-    def metrics(self, job: str, **params: Any) -> Answers:
+    def metrics(self, job: str, **params: Any) -> Rows[results.Sample]:
         """Use over time, and what the job itself measured."""
-        found: Answers = self._get(at("jobs", job, "metrics"), **params)["items"]
+        found: Rows[results.Sample] = self._get(at("jobs", job, "metrics"), **params)["items"]
         return found
 
-    def cost(self, job: str) -> Answer:
+    def cost(self, job: str) -> results.Cost:
         """What it has cost so far, by resource."""
-        found: Answer = self._get(at("jobs", job, "cost"))
+        found: results.Cost = self._get(at("jobs", job, "cost"))
         return found
 
-    def usage(self, job: str) -> Answers:
+    def usage(self, job: str) -> Rows[results.Span]:
         """The stretches of use behind what it costs."""
-        found: Answers = self._get(at("jobs", job, "usage"))["items"]
+        found: Rows[results.Span] = self._get(at("jobs", job, "usage"))["items"]
         return found
 
-    def schema(self) -> Answer:
+    def schema(self) -> dict[str, Any]:
         """The JSON Schema of a specification."""
-        found: Answer = self._get("/jobs/schema")
+        found: dict[str, Any] = self._get("/jobs/schema")
         return found
 
-    def artefacts(self, job: str) -> Answers:
+    def artefacts(self, job: str) -> Rows[results.Artefact]:
         """What it left."""
-        found: Answers = self._get(at("jobs", job, "artefacts"))["items"]
+        found: Rows[results.Artefact] = self._get(at("jobs", job, "artefacts"))["items"]
         return found
 
     def logs(
@@ -139,7 +173,7 @@ class Jobs(Noun):
                     raise
                 time.sleep(RECONNECT_S)
 
-    def wait(self, job: str, *, timeout_s: float | None = None, pause_s: float = 0.3) -> Answer:
+    def wait(self, job: str, *, timeout_s: float | None = None, pause_s: float = 0.3) -> results.Job:
         """The job once it has ended, also over a restart of the center. Raises TimeoutError."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -161,8 +195,9 @@ class Files(Noun):
         name: str | None = None,
         org: str | None = None,
         project: str | None = None,
+        idempotency_key: str | None = None,
         progress: Callable[[int], None] = lambda sent_bytes: None,
-    ) -> Answer:
+    ) -> results.Upload:
         """Send a file; a specification then names it by the answer's id. `progress` is told bytes sent so far."""
 
         def chunks() -> Iterator[bytes]:
@@ -173,19 +208,21 @@ class Files(Noun):
 
         params = {"name": name or path.name, "org": org, "project": project}
         headers = {"content-type": "application/octet-stream"}
+        if idempotency_key:
+            headers["idempotency-key"] = idempotency_key
         answer = self._transport.request(
             "POST", f"{PREFIX}/uploads", content=chunks, params=params, headers=headers
         )
-        found: Answer = answer.json()
+        found: results.Upload = answer.json()
         return found
 
-    def list(self, org: str | None = None) -> Iterator[Answer]:
+    def list(self, org: str | None = None) -> Iterator[results.Upload]:
         """Uploads of an organisation, newest first."""
         return self._pages("/uploads", org=org)
 
-    def get(self, upload: str) -> Answer:
+    def get(self, upload: str) -> results.Upload:
         """One upload."""
-        found: Answer = self._get(at("uploads", upload))
+        found: results.Upload = self._get(at("uploads", upload))
         return found
 
     def download(self, artefact: str, target: Path) -> int:
@@ -222,43 +259,47 @@ class Files(Noun):
 class Nodes(Noun):
     """Machines and accelerators."""
 
-    def list(self) -> Answer:
+    def list(self) -> results.Nodes:
         """Every machine, and the pool's capacity."""
-        found: Answer = self._get("/nodes")
+        found: results.Nodes = self._get("/nodes")
         return found
 
-    def drain(self, node: str, reason: str = "") -> Answer:
+    def drain(self, node: str, reason: str = "") -> results.Drain:
         """Place no new work on it."""
-        found: Answer = self._send("POST", at("nodes", node, "drain"), {"reason": reason})
+        found: results.Drain = self._send("POST", at("nodes", node, "drain"), {"reason": reason})
         return found
 
-    def undrain(self, node: str) -> Answer:
+    def undrain(self, node: str) -> results.Drain:
         """Use it again."""
-        found: Answer = self._send("POST", at("nodes", node, "undrain"))
+        found: results.Drain = self._send("POST", at("nodes", node, "undrain"))
         return found
 
-    def forget(self, node: str) -> Answer:
+    def forget(self, node: str) -> results.ForgottenNode:
         """Drop a machine that its engine no longer has."""
-        found: Answer = self._send("DELETE", at("nodes", node))
+        found: results.ForgottenNode = self._send("DELETE", at("nodes", node))
         return found
 
-    def keep_benchmark(self, node: str, result: Mapping[str, Any]) -> Answer:
+    def keep_benchmark(self, node: str, result: Mapping[str, Any]) -> results.Kept:
         """Keep what was measured on it."""
-        found: Answer = self._send("POST", at("nodes", node, "benchmarks"), {"result": dict(result)})
+        found: results.Kept = self._send("POST", at("nodes", node, "benchmarks"), {"result": dict(result)})
         return found
 
-    def accelerators(self, name: str | None = None) -> Answers:
+    def accelerators(self, name: str | None = None) -> Rows[results.Accelerator]:
         """The catalogue."""
-        found: Answers = self._get("/accelerators", name=name)["items"]
+        found: Rows[results.Accelerator] = self._get("/accelerators", name=name)["items"]
         return found
 
 
 class Client:
-    """One center, seen by one key. Close it, or use it in a `with`."""
+    """One center, seen by one key. Close it, or use it in a `with`.
+
+    Without `url`, address, key and certificate authority come from `PEARL_URL`, `PEARL_KEY` and `PEARL_CA`, else from the
+    profile that `pearl login` saved; raises NotSignedIn where there is no key. With `url`, nothing is taken from there.
+    """
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         key: str | None = None,
         *,
         language: str = "en",
@@ -266,6 +307,10 @@ class Client:
         http: httpx.BaseTransport | None = None,
         verify: bool | str = True,
     ) -> None:
+        if url is None:
+            used = signed_in() if key is None else active()
+            url, key = used.url.rstrip("/"), key or used.key
+            verify = used.ca if used.ca is not None and verify is True else verify
         self._transport = Transport(
             url, key, language=language, timeout_s=timeout_s, http=http, verify=verify
         )
@@ -307,14 +352,14 @@ class Client:
         """Where the center answers."""
         return self._transport.url
 
-    def center(self) -> Answer:
+    def center(self) -> results.Center:
         """Name, version, engines, notices."""
-        found: Answer = self._transport.request("GET", f"{PREFIX}/center").json()
+        found: results.Center = self._transport.request("GET", f"{PREFIX}/center").json()
         return found
 
-    def health(self) -> Answer:
+    def health(self) -> results.Health:
         """Whether requests can be answered."""
-        found: Answer = self._transport.request("GET", "/health").json()
+        found: results.Health = self._transport.request("GET", "/health").json()
         return found
 
     def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
@@ -322,15 +367,15 @@ class Client:
         answer = self._transport.request(method, PREFIX + path, json=body, params=params)
         return answer.json() if answer.content else None
 
-    def wait_closed(self, org: str, *, pause_s: float = 1.0) -> Answer:
+    def wait_closed(self, org: str, *, pause_s: float = 1.0) -> results.Closing:
         """Stay until an organisation that is being closed is closed."""
         while True:
-            found: Answer = patiently(lambda: self.request("GET", f"/orgs/{org}/closing"))
+            found: results.Closing = patiently(lambda: self.request("GET", f"/orgs/{org}/closing"))
             if found["phase"] == "closed":
                 return found
             time.sleep(pause_s)
 
-    def pages(self, path: str, **params: Any) -> Iterator[Answer]:
+    def pages(self, path: str, **params: Any) -> Iterator[Any]:
         """Every row of a paged list under /api/v1. Raises ApiError, Unreachable."""
         return Noun(self._transport)._pages(path, **params)
 
@@ -350,6 +395,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _key_of_part(key: str | None, number: int) -> str | None:
+    """The Idempotency-Key of one of several requests that stand for one call."""
+    return None if key is None else f"{key[:240]}-{number}"
 
 
 def patiently(call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:

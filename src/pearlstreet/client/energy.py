@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Energy(Noun):
     """PUE, tariff and carbon factor of the site, and what work came to with them."""
 
-    def show(self) -> Answer:
+    def show(self) -> results.Site:
         """The facts that hold now; `facts` is None where none are set."""
-        found: Answer = self._get("/energy")
+        found: results.Site = self._get("/energy")
         return found
 
-    def history(self, *, limit: int = 100) -> Iterator[Answer]:
+    def history(self, *, limit: int = 100) -> Iterator[results.Facts]:
         """Every version, newest first. `limit` is a page's size."""
         return self._pages("/energy/facts", limit=limit)
 
-    def set(self, facts: Mapping[str, Any]) -> Answer:
+    def set(self, facts: Mapping[str, Any]) -> results.Facts:
         """Set a new version: pue, tariff, carbon, core, valid_from, note."""
-        found: Answer = self._send("POST", "/energy/facts", dict(facts))
+        found: results.Facts = self._send("POST", "/energy/facts", dict(facts))
         return found
 
-    def presets(self) -> Answer:
+    def presets(self) -> results.Presets:
         """Published carbon factors and hours of tariffs to start from."""
-        found: Answer = self._get("/energy/presets")
+        found: results.Presets = self._get("/energy/presets")
         return found
 
-    def series(self) -> Answers:
+    def series(self) -> Rows[results.Series]:
         """Imported series."""
-        found: Answers = self._get("/energy/series")["items"]
+        found: Rows[results.Series] = self._get("/energy/series")["items"]
         return found
 
     def import_series(
@@ -45,18 +48,20 @@ class Energy(Noun):
         as_of: str | None = None,
         column: str | None = None,
         unit: str | None = None,
-    ) -> Answer:
+    ) -> results.Imported:
         """Import hours of `kind` carbon or price: a new series, or hours that an existing one has not."""
         body = given(name=name, kind=kind, csv=csv, source=source, as_of=as_of, column=column, unit=unit)
-        found: Answer = self._send("POST", "/energy/series", body)
+        found: results.Imported = self._send("POST", "/energy/series", body)
         return found
 
-    def hours(self, series: str, *, since: str | None = None, until: str | None = None) -> Answer:
+    def hours(self, series: str, *, since: str | None = None, until: str | None = None) -> results.Hours:
         """The hours of a series between two times; its last fortnight if none are named."""
-        found: Answer = self._get(at("energy", "series", series, "hours"), **{"from": since, "until": until})
+        found: results.Hours = self._get(
+            at("energy", "series", series, "hours"), **{"from": since, "until": until}
+        )
         return found
 
-    def job(self, job: str) -> Answer:
+    def job(self, job: str) -> results.JobEnergy:
         """Energy and carbon of a job so far."""
-        found: Answer = self._get(at("energy", "jobs", job))
+        found: results.JobEnergy = self._get(at("energy", "jobs", job))
         return found

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pearlstreet.client.noun import Answer, Noun
+from pearlstreet.client.noun import Noun
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Trace(Noun):
@@ -18,7 +22,7 @@ class Trace(Noun):
         until: str | None = None,
         names: bool = False,
         limit: int = 500,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[results.Past]:
         """Oldest first; operators see all tenants' under pseudonyms, or with `names`. `limit` is a page's size."""
         return self._pages(
             "/trace", org=org, **{"from": since, "to": until}, names=str(names).lower(), limit=limit

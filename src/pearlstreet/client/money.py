@@ -3,82 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Credit(Noun):
     """Balances and top-ups."""
 
-    def balance(self, org: str) -> Answer:
+    def balance(self, org: str) -> results.Balance:
         """Balance, what is held for running work, credit limit, and what is left."""
-        found: Answer = self._get(at("orgs", org, "balance"))
+        found: results.Balance = self._get(at("orgs", org, "balance"))
         return found
 
-    def set_limit(self, org: str, credit_limit: str) -> Answer:
+    def set_limit(self, org: str, credit_limit: str) -> results.Balance:
         """How far below zero the organisation may go, in yuan; "0" is prepaid."""
-        found: Answer = self._send("PUT", at("orgs", org, "credit-limit"), {"credit_limit": credit_limit})
+        found: results.Balance = self._send(
+            "PUT", at("orgs", org, "credit-limit"), {"credit_limit": credit_limit}
+        )
         return found
 
-    def alert(self, org: str) -> Answer:
+    def alert(self, org: str) -> results.Alert:
         """Below what available balance the organisation is told."""
-        found: Answer = self._get(at("orgs", org, "balance-alert"))
+        found: results.Alert = self._get(at("orgs", org, "balance-alert"))
         return found
 
-    def set_alert(self, org: str, below: str) -> Answer:
+    def set_alert(self, org: str, below: str) -> results.Alert:
         """Choose below what available balance (yuan) the organisation is told."""
-        found: Answer = self._send("PUT", at("orgs", org, "balance-alert"), {"below": below})
+        found: results.Alert = self._send("PUT", at("orgs", org, "balance-alert"), {"below": below})
         return found
 
     def statement(
         self, org: str, *, since: str | None = None, until: str | None = None, limit: int = 100
-    ) -> Iterator[Answer]:
+    ) -> Iterator[results.StatementLine]:
         """Every transaction with the balance after it, newest first. `limit` is a page's size."""
         return self._pages(at("orgs", org, "statement"), **{"from": since, "to": until}, limit=limit)
 
-    def add(self, org: str, amount: str, *, memo: str = "", promotion: bool = False) -> Answer:
+    def add(self, org: str, amount: str, *, memo: str = "", promotion: bool = False) -> results.TopUp:
         """Credit the organisation (yuan); above the center's limit it waits for another person."""
         body = {"amount": amount, "memo": memo, "promotion": promotion}
-        found: Answer = self._send("POST", at("orgs", org, "credit"), body)
+        found: results.TopUp = self._send("POST", at("orgs", org, "credit"), body)
         return found
 
-    def correct(self, org: str, amount: str, *, memo: str, reference: str) -> Answer:
+    def correct(self, org: str, amount: str, *, memo: str, reference: str) -> results.Posted:
         """Put a mistake right by a new transaction; a negative amount debits."""
         body = {"amount": amount, "memo": memo, "reference": reference}
-        found: Answer = self._send("POST", at("orgs", org, "corrections"), body)
+        found: results.Posted = self._send("POST", at("orgs", org, "corrections"), body)
         return found
 
-    def list(self, org: str) -> Iterator[Answer]:
+    def list(self, org: str) -> Iterator[results.TopUp]:
         """The organisation's top-ups, newest first."""
         return self._pages(at("orgs", org, "credit"))
 
-    def list_all(self, *, state: str | None = None) -> Iterator[Answer]:
+    def list_all(self, *, state: str | None = None) -> Iterator[results.TopUp]:
         """Top-ups of the whole center, newest first; `state` "pending": those that wait."""
         return self._pages("/credit", state=state)
 
-    def approve(self, top_up: str) -> Answer:
+    def approve(self, top_up: str) -> results.TopUp:
         """Approve another person's top-up."""
-        found: Answer = self._send("POST", at("credit", top_up, "approve"))
+        found: results.TopUp = self._send("POST", at("credit", top_up, "approve"))
         return found
 
-    def reject(self, top_up: str) -> Answer:
+    def reject(self, top_up: str) -> results.TopUp:
         """Turn a pending top-up down."""
-        found: Answer = self._send("POST", at("credit", top_up, "reject"))
+        found: results.TopUp = self._send("POST", at("credit", top_up, "reject"))
         return found
 
 
 class Invoices(Noun):
     """Invoices, and how buyer and seller are named on them."""
 
-    def list(self, org: str) -> Iterator[Answer]:
+    def list(self, org: str) -> Iterator[results.Invoice]:
         """Issued invoices, latest month first."""
         return self._pages(at("orgs", org, "invoices"))
 
-    def get(self, org: str, month: str, *, draft: bool = True) -> Answer:
+    def get(self, org: str, month: str, *, draft: bool = True) -> results.Invoice:
         """A month's invoice (2026-11); with `draft` also one that is not issued yet."""
         path = at("orgs", org, "invoices", month)
-        found: Answer = self._get(path, format="json", draft=str(draft).lower())
+        found: results.Invoice = self._get(path, format="json", draft=str(draft).lower())
         return found
 
     def file(self, org: str, month: str, *, form: str = "pdf", draft: bool = True) -> bytes:
@@ -86,38 +91,38 @@ class Invoices(Noun):
         path = at("orgs", org, "invoices", month)
         return self._raw("GET", path, format=form, draft=str(draft).lower())
 
-    def issue(self, org: str, month: str) -> Answer:
+    def issue(self, org: str, month: str) -> results.Invoice:
         """Issue the invoice of a month that is over; repeating it answers the same."""
-        found: Answer = self._send("POST", at("orgs", org, "invoices", month))
+        found: results.Invoice = self._send("POST", at("orgs", org, "invoices", month))
         return found
 
-    def buyer(self, org: str) -> Answer:
+    def buyer(self, org: str) -> results.Party:
         """How the organisation is named on its invoices."""
-        found: Answer = self._get(at("orgs", org, "billing"))
+        found: results.Party = self._get(at("orgs", org, "billing"))
         return found
 
-    def set_buyer(self, org: str, buyer: Mapping[str, Any]) -> Answer:
+    def set_buyer(self, org: str, buyer: Mapping[str, Any]) -> results.Party:
         """Change how the organisation is named on its next invoices; all of it."""
-        found: Answer = self._send("PUT", at("orgs", org, "billing"), dict(buyer))
+        found: results.Party = self._send("PUT", at("orgs", org, "billing"), dict(buyer))
         return found
 
-    def seller(self) -> Answer:
+    def seller(self) -> results.Billing:
         """The center as a seller, its time zone, tax rate and limit for second approval."""
-        found: Answer = self._get("/billing")
+        found: results.Billing = self._get("/billing")
         return found
 
-    def set_seller(self, seller: Mapping[str, Any]) -> Answer:
+    def set_seller(self, seller: Mapping[str, Any]) -> results.Billing:
         """Change them; all of it."""
-        found: Answer = self._send("PUT", "/billing", dict(seller))
+        found: results.Billing = self._send("PUT", "/billing", dict(seller))
         return found
 
 
 class Budgets(Noun):
     """Monthly budgets that warn."""
 
-    def list(self, org: str) -> Answers:
+    def list(self, org: str) -> Rows[results.Budget]:
         """Budgets of the organisation and its projects."""
-        found: Answers = self._get(at("orgs", org, "budgets"))["items"]
+        found: Rows[results.Budget] = self._get(at("orgs", org, "budgets"))["items"]
         return found
 
     def set(
@@ -127,23 +132,23 @@ class Budgets(Noun):
         *,
         project: str | None = None,
         thresholds: Sequence[int] | None = None,
-    ) -> Answer:
+    ) -> results.Budget:
         """Set a monthly budget (yuan) of the organisation or one project; `thresholds` in percent."""
         body = given(monthly=monthly, project=project, thresholds=thresholds)
-        found: Answer = self._send("PUT", at("orgs", org, "budgets"), body)
+        found: results.Budget = self._send("PUT", at("orgs", org, "budgets"), body)
         return found
 
 
 class Prices(Noun):
     """Price lists."""
 
-    def list(self) -> Iterator[Answer]:
+    def list(self) -> Iterator[results.Prices]:
         """Every price list, newest first."""
         return self._pages("/prices")
 
-    def current(self) -> Answer:
+    def current(self) -> results.Prices:
         """The list that a job submitted now is billed by."""
-        found: Answer = self._get("/prices/current")
+        found: results.Prices = self._get("/prices/current")
         return found
 
     def current_toml(self) -> str:
@@ -152,13 +157,15 @@ class Prices(Noun):
 
     def publish(
         self, rules: Sequence[Mapping[str, Any]], *, note: str = "", valid_from: str | None = None
-    ) -> Answer:
+    ) -> results.Prices:
         """Publish a list; jobs submitted before keep theirs."""
         body = given(rules=[dict(rule) for rule in rules], note=note, valid_from=valid_from)
-        found: Answer = self._send("POST", "/prices", body)
+        found: results.Prices = self._send("POST", "/prices", body)
         return found
 
-    def publish_toml(self, content: bytes, *, note: str = "", valid_from: str | None = None) -> Answer:
+    def publish_toml(
+        self, content: bytes, *, note: str = "", valid_from: str | None = None
+    ) -> results.Prices:
         """Publish a list that is written in TOML."""
         answer = self._transport.request(
             "POST",
@@ -167,16 +174,16 @@ class Prices(Noun):
             params={"note": note, "valid_from": valid_from},
             headers={"content-type": "application/toml"},
         )
-        found: Answer = answer.json()
+        found: results.Prices = answer.json()
         return found
 
 
 class Ledger(Noun):
     """The books."""
 
-    def proof(self) -> Answer:
+    def proof(self) -> results.Proof:
         """Recompute every balance from postings and every charge from use and prices."""
-        found: Answer = self._get("/ledger/proof")
+        found: results.Proof = self._get("/ledger/proof")
         return found
 
     def beancount(self) -> bytes:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 CENTER = "center"
 
@@ -12,7 +16,7 @@ CENTER = "center"
 class Notices(Noun):
     """One's own inbox, and what is heard of where."""
 
-    def list(self, *, unread: bool = False, limit: int = 100) -> Iterator[Answer]:
+    def list(self, *, unread: bool = False, limit: int = 100) -> Iterator[results.Notice]:
         """One's own notices, newest first. `limit` is a page's size."""
         return self._pages("/notices", unread=str(unread).lower(), limit=limit)
 
@@ -25,19 +29,19 @@ class Notices(Noun):
         body = {"ids": list(ids) if ids is not None else None, "read": read}
         return int(self._send("POST", "/notices/read", body)["changed"])
 
-    def test(self) -> Answer:
+    def test(self) -> results.Test:
         """Tell oneself something, the way that every notice goes."""
-        found: Answer = self._send("POST", "/notices/test")
+        found: results.Test = self._send("POST", "/notices/test")
         return found
 
-    def kinds(self) -> Answers:
+    def kinds(self) -> Rows[results.NoticeKind]:
         """What there is to hear of."""
-        found: Answers = self._get("/notices/kinds")["items"]
+        found: Rows[results.NoticeKind] = self._get("/notices/kinds")["items"]
         return found
 
-    def preferences(self, org: str | None = None) -> Answer:
+    def preferences(self, org: str | None = None) -> results.Preferences:
         """What is heard of where."""
-        found: Answer = self._get(f"{_whose(org)}/notices/preferences")
+        found: results.Preferences = self._get(f"{_whose(org)}/notices/preferences")
         return found
 
     def set_preferences(
@@ -47,54 +51,56 @@ class Notices(Noun):
         language: str | None = None,
         email: str | None = None,
         kinds: Mapping[str, Sequence[str] | None] | None = None,
-    ) -> Answer:
+    ) -> results.Preferences:
         """Change them; what is left out stays. A new address is used once it is confirmed."""
         body = given(language=language, email=email, kinds=None if kinds is None else dict(kinds))
-        found: Answer = self._send("PATCH", f"{_whose(org)}/notices/preferences", body)
+        found: results.Preferences = self._send("PATCH", f"{_whose(org)}/notices/preferences", body)
         return found
 
-    def confirm(self, code: str, org: str | None = None) -> Answer:
+    def confirm(self, code: str, org: str | None = None) -> results.Preferences:
         """Confirm an address with the code that was sent to it."""
         path = f"{_whose(org)}/notices/preferences/confirm"
-        found: Answer = self._send("POST", path, {"code": code})
+        found: results.Preferences = self._send("POST", path, {"code": code})
         return found
 
 
 class Webhooks(Noun):
     """Where events are posted."""
 
-    def list(self, org: str) -> Answers:
+    def list(self, org: str) -> Rows[results.Webhook]:
         """Oldest first."""
-        found: Answers = self._get(f"{_whose(org)}/webhooks")["items"]
+        found: Rows[results.Webhook] = self._get(f"{_whose(org)}/webhooks")["items"]
         return found
 
-    def add(self, org: str, url: str, *, kinds: Sequence[str] = ()) -> Answer:
+    def add(self, org: str, url: str, *, kinds: Sequence[str] = ()) -> results.NewWebhook:
         """Have events posted to an address; the answer's `secret` is shown this once."""
-        found: Answer = self._send("POST", f"{_whose(org)}/webhooks", {"url": url, "kinds": list(kinds)})
+        found: results.NewWebhook = self._send(
+            "POST", f"{_whose(org)}/webhooks", {"url": url, "kinds": list(kinds)}
+        )
         return found
 
-    def remove(self, org: str, webhook: str) -> Answer:
+    def remove(self, org: str, webhook: str) -> results.Webhook:
         """Post nothing there any more."""
-        found: Answer = self._send("DELETE", _whose(org) + at("webhooks", webhook))
+        found: results.Webhook = self._send("DELETE", _whose(org) + at("webhooks", webhook))
         return found
 
-    def enable(self, org: str, webhook: str) -> Answer:
+    def enable(self, org: str, webhook: str) -> results.Webhook:
         """Post there again, after it was switched off."""
-        found: Answer = self._send("POST", _whose(org) + at("webhooks", webhook, "enable"))
+        found: results.Webhook = self._send("POST", _whose(org) + at("webhooks", webhook, "enable"))
         return found
 
-    def test(self, org: str, webhook: str) -> Answer:
+    def test(self, org: str, webhook: str) -> results.Delivery:
         """Post a test there; the answer is its delivery."""
-        found: Answer = self._send("POST", _whose(org) + at("webhooks", webhook, "test"))
+        found: results.Delivery = self._send("POST", _whose(org) + at("webhooks", webhook, "test"))
         return found
 
-    def deliveries(self, org: str, webhook: str, *, limit: int = 100) -> Iterator[Answer]:
+    def deliveries(self, org: str, webhook: str, *, limit: int = 100) -> Iterator[results.Delivery]:
         """What was posted or waits, newest first. `limit` is a page's size."""
         return self._pages(_whose(org) + at("webhooks", webhook, "deliveries"), limit=limit)
 
-    def delivery(self, org: str, webhook: str, delivery: str) -> Answer:
+    def delivery(self, org: str, webhook: str, delivery: str) -> results.Delivery:
         """How one event's delivery stands."""
-        found: Answer = self._get(_whose(org) + at("webhooks", webhook, "deliveries", delivery))
+        found: results.Delivery = self._get(_whose(org) + at("webhooks", webhook, "deliveries", delivery))
         return found
 
 

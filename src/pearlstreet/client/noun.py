@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pearlstreet.client.transport import Transport
 
 PREFIX = "/api/v1"
-Answer = dict[str, Any]
-Answers = list[Answer]
+T = TypeVar("T")
+Rows = list[T]
+"""A list; `list` is a method of many nouns."""
 
 
 def at(*parts: str) -> str:
@@ -41,7 +42,7 @@ class Noun:
         )
         return answer.content
 
-    def _pages(self, path: str, **params: Any) -> Iterator[Answer]:
+    def _pages(self, path: str, **params: Any) -> Iterator[Any]:
         cursor = None
         while True:
             page = self._get(path, cursor=cursor, **params)
@@ -51,6 +52,6 @@ class Noun:
                 return
 
 
-def given(**values: Any) -> Answer:
+def given(**values: Any) -> dict[str, Any]:
     """The values that are not None: what is left out keeps the center's default."""
     return {name: value for name, value in values.items() if value is not None}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Quotas(Noun):
     """Limits on resources."""
 
-    def list(self, org: str | None = None) -> Answers:
+    def list(self, org: str | None = None) -> Rows[results.Quota]:
         """Quotas of an organisation, or of all that one may see."""
-        found: Answers = self._get("/quotas", org=org)["items"]
+        found: Rows[results.Quota] = self._get("/quotas", org=org)["items"]
         return found
 
     def set(
@@ -24,7 +28,7 @@ class Quotas(Noun):
         guaranteed: float | None = None,
         maximum: float | None = None,
         borrow: bool = True,
-    ) -> Answer:
+    ) -> results.Quota:
         """Set or replace the quota of an organisation or project on a resource such as "cards:H100"."""
         body = given(
             org=org,
@@ -34,36 +38,36 @@ class Quotas(Noun):
             maximum=maximum,
             borrow=borrow,
         )
-        found: Answer = self._send("PUT", "/quotas", body)
+        found: results.Quota = self._send("PUT", "/quotas", body)
         return found
 
-    def delete(self, quota: str) -> Answer:
+    def delete(self, quota: str) -> results.Quota:
         """Take a quota away."""
-        found: Answer = self._send("DELETE", at("quotas", quota))
+        found: results.Quota = self._send("DELETE", at("quotas", quota))
         return found
 
 
 class Shares(Noun):
     """Weights of fair sharing, and who is ahead."""
 
-    def list(self, org: str | None = None) -> Answers:
+    def list(self, org: str | None = None) -> Rows[results.Share]:
         """Weights that are not 1."""
-        found: Answers = self._get("/shares", org=org)["items"]
+        found: Rows[results.Share] = self._get("/shares", org=org)["items"]
         return found
 
-    def set(self, org: str, weight: float, *, project: str | None = None) -> Answer:
+    def set(self, org: str, weight: float, *, project: str | None = None) -> results.Share:
         """Weigh an organisation among organisations, or a project inside its own."""
-        found: Answer = self._send("PUT", "/shares", given(org=org, project=project, weight=weight))
+        found: results.Share = self._send("PUT", "/shares", given(org=org, project=project, weight=weight))
         return found
 
-    def delete(self, org: str, *, project: str | None = None) -> Answer:
+    def delete(self, org: str, *, project: str | None = None) -> results.Share:
         """Back to the weight 1."""
-        found: Answer = self._send("DELETE", "/shares", org=org, project=project)
+        found: results.Share = self._send("DELETE", "/shares", org=org, project=project)
         return found
 
-    def standings(self) -> Answer:
+    def standings(self) -> results.FairShare:
         """Who is served next and why."""
-        found: Answer = self._get("/fair-share")
+        found: results.FairShare = self._get("/fair-share")
         return found
 
 
@@ -80,42 +84,42 @@ class Audit(Noun):
         since: str | None = None,
         until: str | None = None,
         limit: int = 100,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[results.Audit]:
         """Newest first; auditors see everything, owners their organisation's part. `limit` is a page's size."""
         wanted = {"org": org, "actor": actor, "action": action, "target": target}
         return self._pages("/audit", **wanted, **{"from": since, "to": until}, limit=limit)
 
-    def verify(self) -> Answer:
+    def verify(self) -> results.Verify:
         """Walk the hash chain of the whole log."""
-        found: Answer = self._get("/audit/verify")
+        found: results.Verify = self._get("/audit/verify")
         return found
 
 
 class Backups(Noun):
     """Backups that the center makes in its own folder."""
 
-    def make(self) -> Answer:
+    def make(self) -> results.Backup:
         """Make one while the center runs; the key file is not part of it."""
         # Long: the connection waits for all of it.
         answer = self._transport.request("POST", "/api/v1/backups", timeout_s=3600.0)
-        found: Answer = answer.json()
+        found: results.Backup = answer.json()
         return found
 
-    def list(self) -> Answers:
+    def list(self) -> Rows[results.Backup]:
         """Those that are there, newest first."""
-        found: Answers = self._get("/backups")["items"]
+        found: Rows[results.Backup] = self._get("/backups")["items"]
         return found
 
 
 class Incidents(Noun):
     """Rows that the center's loops fail on or gave up."""
 
-    def list(self) -> Answers:
+    def list(self) -> Rows[results.Incident]:
         """Those given up first, newest first."""
-        found: Answers = self._get("/incidents")["items"]
+        found: Rows[results.Incident] = self._get("/incidents")["items"]
         return found
 
-    def retry(self, *, loop: str | None = None, row: str | None = None) -> Answer:
+    def retry(self, *, loop: str | None = None, row: str | None = None) -> results.Retried:
         """Have what was given up tried again now: all of it, a loop's, or one row."""
-        found: Answer = self._send("POST", "/incidents/retry", given(loop=loop, row=row))
+        found: results.Retried = self._send("POST", "/incidents/retry", given(loop=loop, row=row))
         return found

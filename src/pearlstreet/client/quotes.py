@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Quotes(Noun):
@@ -19,7 +22,7 @@ class Quotes(Noun):
         wanted: Mapping[str, Any] | None = None,
         project: str | None = None,
         org: str | None = None,
-    ) -> Answer:
+    ) -> results.Quote:
         """Offers for a workload such as {"model": {"name": "Llama 3.1 8B"}, "tokens": 1e9, "mode": "full"}.
 
         `job`: a specification without accelerators, tasks and time limit; without it nothing can be accepted.
@@ -27,36 +30,36 @@ class Quotes(Noun):
         body = given(
             workload=dict(workload), job=job and dict(job), wanted=wanted and dict(wanted), project=project
         )
-        found: Answer = self._send("POST", "/quotes", body, org=org)
+        found: results.Quote = self._send("POST", "/quotes", body, org=org)
         return found
 
-    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[Answer]:
+    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[results.Quote]:
         """Quotes, newest first; filters: org, state (a list). `limit` is a page's size."""
         return self._pages("/quotes", limit=limit, **filters)
 
-    def show(self, quote: str) -> Answer:
+    def show(self, quote: str) -> results.Quote:
         """One quote with its offers."""
-        found: Answer = self._get(at("quotes", quote))
+        found: results.Quote = self._get(at("quotes", quote))
         return found
 
-    def accept(self, quote: str, offer: str) -> Answer:
+    def accept(self, quote: str, offer: str) -> results.Accepted:
         """Submit exactly what an offer (its number, or `cheapest` …) says: {"quote": …, "job": …}."""
-        found: Answer = self._send("POST", at("quotes", quote, "accept"), {"offer": offer})
+        found: results.Accepted = self._send("POST", at("quotes", quote, "accept"), {"offer": offer})
         return found
 
-    def withdraw(self, quote: str) -> Answer:
+    def withdraw(self, quote: str) -> results.Quote:
         """Take an open quote back."""
-        found: Answer = self._send("DELETE", at("quotes", quote))
+        found: results.Quote = self._send("DELETE", at("quotes", quote))
         return found
 
-    def compare(self, quote: str) -> Answer:
+    def compare(self, quote: str) -> results.Comparison:
         """What was quoted beside what the job took."""
-        found: Answer = self._get(at("quotes", quote, "comparison"))
+        found: results.Comparison = self._get(at("quotes", quote, "comparison"))
         return found
 
-    def scenarios(self) -> Answers:
+    def scenarios(self) -> Rows[results.ScenarioRule]:
         """Rules of thumb that can be worked out."""
-        found: Answers = self._get("/quotes/scenarios")["items"]
+        found: Rows[results.ScenarioRule] = self._get("/quotes/scenarios")["items"]
         return found
 
     def scenario(
@@ -66,22 +69,22 @@ class Quotes(Noun):
         tokens: float | None = None,
         mfu: float | None = None,
         accelerators: Sequence[str] = (),
-    ) -> Answer:
+    ) -> results.Scenario:
         """A rule of thumb with its tokens and utilisation explicit."""
         asked = given(tokens=tokens, mfu=mfu, accelerator=[*accelerators] or None)
-        found: Answer = self._get(at("quotes", "scenarios", name), **asked)
+        found: results.Scenario = self._get(at("quotes", "scenarios", name), **asked)
         return found
 
 
 class Calibration(Noun):
     """What estimates are corrected with."""
 
-    def show(self) -> Answers:
+    def show(self) -> Rows[results.Factor]:
         """Factors of devices, and of one's own recipes."""
-        found: Answers = self._get("/calibration")["items"]
+        found: Rows[results.Factor] = self._get("/calibration")["items"]
         return found
 
     def reset(self, *, device: str | None = None, recipe: str | None = None) -> int:
         """Forget what was learnt of a device, of a recipe, or everything; how many lessons."""
-        found: Answer = self._send("DELETE", "/calibration", **given(device=device, recipe=recipe))
+        found: dict[str, Any] = self._send("DELETE", "/calibration", **given(device=device, recipe=recipe))
         return int(found["lessons"])

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Policy(Noun):
     """The scheduling policy and its versions."""
 
-    def show(self) -> Answer:
+    def show(self) -> results.PolicyShown:
         """The policy that rules."""
-        found: Answer = self._get("/scheduling/policy")
+        found: results.PolicyShown = self._get("/scheduling/policy")
         return found
 
-    def set(self, settings: Mapping[str, Any], *, default_queue: str | None = None, note: str = "") -> Answer:
+    def set(
+        self, settings: Mapping[str, Any], *, default_queue: str | None = None, note: str = ""
+    ) -> results.PolicyShown:
         """Change settings; the others stay as they are."""
         body = given(settings=dict(settings), default_queue=default_queue, note=note)
-        found: Answer = self._send("PATCH", "/scheduling/policy", body)
+        found: results.PolicyShown = self._send("PATCH", "/scheduling/policy", body)
         return found
 
-    def history(self, *, limit: int = 100) -> Iterator[Answer]:
+    def history(self, *, limit: int = 100) -> Iterator[results.Version]:
         """Every version there was, newest first. `limit` is a page's size."""
         return self._pages("/scheduling/policy/versions", limit=limit)
 
-    def rollback(self, number: int, *, note: str = "") -> Answer:
+    def rollback(self, number: int, *, note: str = "") -> results.PolicyShown:
         """Make a copy of an earlier version rule; 0 is that of the center's settings."""
-        found: Answer = self._send("POST", "/scheduling/policy/rollback", given(number=number, note=note))
+        found: results.PolicyShown = self._send(
+            "POST", "/scheduling/policy/rollback", given(number=number, note=note)
+        )
         return found
 
 
 class Queues(Noun):
     """Queues that jobs may name."""
 
-    def list(self) -> Answers:
+    def list(self) -> Rows[results.Queue]:
         """Those that you may use; for operators all of them."""
-        found: Answers = self._get("/scheduling/queues")["items"]
+        found: Rows[results.Queue] = self._get("/scheduling/queues")["items"]
         return found
 
     def set(
@@ -49,7 +56,7 @@ class Queues(Noun):
         settings: Mapping[str, Any] | None = None,
         allowed: Sequence[str] | None = None,
         note: str = "",
-    ) -> Answer:
+    ) -> results.Queue:
         """Set up a queue, or change one. `allowed`: org or org/project; empty: everybody."""
         body = given(
             rank=rank,
@@ -58,49 +65,49 @@ class Queues(Noun):
             allowed=None if allowed is None else [*allowed],
             note=note,
         )
-        found: Answer = self._send("PUT", at("scheduling", "queues", queue), body)
+        found: results.Queue = self._send("PUT", at("scheduling", "queues", queue), body)
         return found
 
-    def remove(self, queue: str, *, note: str = "") -> Answer:
+    def remove(self, queue: str, *, note: str = "") -> results.Queue:
         """Take a queue away; jobs that wait in it move to the default queue."""
-        found: Answer = self._send("DELETE", at("scheduling", "queues", queue), note=note)
+        found: results.Queue = self._send("DELETE", at("scheduling", "queues", queue), note=note)
         return found
 
 
 class Windows(Noun):
     """Maintenance and reservations."""
 
-    def list(self, *, over: bool = False, limit: int = 100) -> Iterator[Answer]:
+    def list(self, *, over: bool = False, limit: int = 100) -> Iterator[results.Window]:
         """Those that are open, newest first; `over`: also those that are over."""
         return self._pages("/scheduling/windows", over=over, limit=limit)
 
-    def make(self, kind: str, until: str, reason: str, **what: Any) -> Answer:
+    def make(self, kind: str, until: str, reason: str, **what: Any) -> results.Window:
         """Set one up: `nodes`, or `model` and `cards`; `start` (now, when left out); `org` of a reservation."""
         body = given(kind=kind, until=until, reason=reason, **{"from": what.pop("start", None)}, **what)
-        found: Answer = self._send("POST", "/scheduling/windows", body)
+        found: results.Window = self._send("POST", "/scheduling/windows", body)
         return found
 
-    def end(self, window: str) -> Answer:
+    def end(self, window: str) -> results.Window:
         """Take one back, or end it early."""
-        found: Answer = self._send("DELETE", at("scheduling", "windows", window))
+        found: results.Window = self._send("DELETE", at("scheduling", "windows", window))
         return found
 
 
 class Decisions(Noun):
     """What the planner decided."""
 
-    def list(self, *, limit: int = 100) -> Iterator[Answer]:
+    def list(self, *, limit: int = 100) -> Iterator[results.Decision]:
         """Decisions that are kept, newest first."""
         return self._pages("/scheduling/decisions", limit=limit)
 
-    def show(self, decision: str) -> Answer:
+    def show(self, decision: str) -> results.WholeDecision:
         """What the planner saw, how it was set, what it answered."""
-        found: Answer = self._get(at("scheduling", "decisions", decision))
+        found: results.WholeDecision = self._get(at("scheduling", "decisions", decision))
         return found
 
-    def replay(self, decision: str) -> Answer:
+    def replay(self, decision: str) -> results.Replayed:
         """Plan it again: identical, or where it differs."""
-        found: Answer = self._get(at("scheduling", "decisions", decision, "replay"))
+        found: results.Replayed = self._get(at("scheduling", "decisions", decision, "replay"))
         return found
 
 
@@ -119,7 +126,7 @@ class WhatIfs(Noun):
         queues: Sequence[str] = (),
         windows: Sequence[str] = (),
         org: str | None = None,
-    ) -> Answer:
+    ) -> results.WhatIf:
         """Ask; the center plays the last days again in a process of its own."""
         body = {
             "days": days,
@@ -131,20 +138,20 @@ class WhatIfs(Noun):
             "queues": [*queues],
             "windows": [*windows],
         }
-        found: Answer = self._send("POST", "/what-ifs", body, org=org)
+        found: results.WhatIf = self._send("POST", "/what-ifs", body, org=org)
         return found
 
-    def list(self, *, org: str | None = None) -> Answers:
+    def list(self, *, org: str | None = None) -> Rows[results.WhatIf]:
         """Questions, newest first."""
-        found: Answers = self._get("/what-ifs", org=org)["items"]
+        found: Rows[results.WhatIf] = self._get("/what-ifs", org=org)["items"]
         return found
 
-    def show(self, what_if: str) -> Answer:
+    def show(self, what_if: str) -> results.WholeWhatIf:
         """A question with its answer."""
-        found: Answer = self._get(at("what-ifs", what_if))
+        found: results.WholeWhatIf = self._get(at("what-ifs", what_if))
         return found
 
-    def stop(self, what_if: str) -> Answer:
+    def stop(self, what_if: str) -> results.WhatIf:
         """Stop a question that is not answered yet."""
-        found: Answer = self._send("DELETE", at("what-ifs", what_if))
+        found: results.WhatIf = self._send("DELETE", at("what-ifs", what_if))
         return found

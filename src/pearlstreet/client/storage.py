@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from pearlstreet.client.noun import Answer, Answers, Noun, at, given
+from typing import TYPE_CHECKING
+
+from pearlstreet.client.noun import Noun, Rows, at, given
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 
 class Storage(Noun):
     """Storage by project, retention, and files to delete or to pin."""
 
-    def list(self, org: str | None = None) -> Answers:
+    def list(self, org: str | None = None) -> Rows[results.ProjectStorage]:
         """What each project of an organisation stores, and what still fits."""
-        found: Answers = self._get("/storage", org=org)["items"]
+        found: Rows[results.ProjectStorage] = self._get("/storage", org=org)["items"]
         return found
 
-    def set_retention(self, org: str, days: int, *, project: str | None = None) -> Answer:
-        """Keep outputs that are made from now on for so many days; 0: for ever."""
-        found: Answer = self._send("PUT", "/storage/retention", given(org=org, days=days, project=project))
+    def set_retention(self, org: str, days: int, *, project: str | None = None) -> results.Retention:
+        """Keep outputs made from now on for `days` days; 0: for ever."""
+        found: results.Retention = self._send(
+            "PUT", "/storage/retention", given(org=org, days=days, project=project)
+        )
         return found
 
-    def delete_retention(self, org: str, *, project: str | None = None) -> Answer:
+    def delete_retention(self, org: str, *, project: str | None = None) -> results.Retention:
         """Take a rule away."""
-        found: Answer = self._send("DELETE", "/storage/retention", org=org, project=project)
+        found: results.Retention = self._send("DELETE", "/storage/retention", org=org, project=project)
         return found
 
-    def delete_upload(self, upload: str) -> Answer:
+    def delete_upload(self, upload: str) -> results.Upload:
         """Delete an upload for good."""
-        found: Answer = self._send("DELETE", at("uploads", upload))
+        found: results.Upload = self._send("DELETE", at("uploads", upload))
         return found
 
-    def delete_artefact(self, artefact: str) -> Answer:
+    def delete_artefact(self, artefact: str) -> results.StoredArtefact:
         """Delete an output for good."""
-        found: Answer = self._send("DELETE", at("artefacts", artefact))
+        found: results.StoredArtefact = self._send("DELETE", at("artefacts", artefact))
         return found
 
-    def pin(self, artefact: str, *, pinned: bool = True) -> Answer:
+    def pin(self, artefact: str, *, pinned: bool = True) -> results.StoredArtefact:
         """Keep an output whatever the retention says, or no longer."""
-        found: Answer = self._send("PUT", at("artefacts", artefact), {"pinned": pinned})
+        found: results.StoredArtefact = self._send("PUT", at("artefacts", artefact), {"pinned": pinned})
         return found

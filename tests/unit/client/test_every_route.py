@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ import pytest
 from starlette.routing import compile_path
 
 from pearlstreet.api.app import all_routes
+from pearlstreet.api.client_types import answer_schemas, result_type, results_module
 from pearlstreet.client import Client
 from pearlstreet.client.noun import Noun, at
 
+RESULTS = Path(__file__).parents[3] / "src" / "pearlstreet" / "client" / "results.py"
 BROWSERS = {
     ("GET", "/api/v1/oidc/{provider}/start"),
     ("GET", "/api/v1/oidc/{provider}/callback"),
@@ -38,6 +42,8 @@ VALUES: Mapping[str, Any] = {
     "Mapping[str, Any]": {},
     "Mapping[str, Any] | None": {},
     "Mapping[str, Any] | str": {},
+    "Mapping[str, Any] | str | Path": {},
+    "Path | None": None,
     "Mapping[str, Sequence[str] | None] | None": {},
 }
 ANSWER: Mapping[str, Any] = {
@@ -133,6 +139,42 @@ def _is_asked(method: str, path: str, asked: set[tuple[str, str]]) -> bool:
 def _filled(path: str, where: str) -> str:
     pairs = zip(path.split("/"), where.split("/"), strict=True)
     return "/".join(there if part.startswith("{") else part for part, there in pairs if True)
+
+
+def test_every_method_returns_what_the_document_says(tmp_path: Path) -> None:
+    recorder, schemas = Recorder(), answer_schemas()
+    client = Client("http://center", "key", http=httpx.MockTransport(recorder))
+    wrong, checked = [], 0
+    for name, method in methods(client):
+        recorder.asked.clear()
+        folder = tmp_path / name
+        folder.mkdir()
+        call(method, folder, "x1")
+        returned = str(inspect.signature(method).return_annotation)
+        if "results." in returned:
+            wanted = result_type(schemas[_operation(*recorder.asked[-1])])
+            if returned not in (wanted, f"Rows[{wanted}]", f"Iterator[{wanted}]"):
+                wrong.append(f"{name}: {returned}, not {wanted}")
+            checked += 1
+    assert not wrong, "\n".join(wrong)
+    assert checked > 130
+
+
+def _operation(method: str, where: str) -> str:
+    fitting = [
+        route
+        for route in all_routes()
+        if route.method == method
+        and compile_path(route.path)[0].match(where)
+        and where == _filled(route.path, where)
+    ]
+    return min(fitting, key=lambda route: route.path.count("{")).operation
+
+
+def test_the_types_of_results_are_those_of_the_api() -> None:
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(RESULTS), "-"]
+    wanted = subprocess.run(ruff, input=results_module(), capture_output=True, text=True, check=True).stdout
+    assert RESULTS.read_text(encoding="utf-8") == wanted, "run: make reference"
 
 
 def test_every_method_asks_for_something_that_exists(asked: set[tuple[str, str]]) -> None:

@@ -122,7 +122,7 @@ async def send_test_notice(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-class KindOut(Out):
+class NoticeKindOut(Out):
     """One kind of notice; `usual`: where people who chose nothing hear of it."""
 
     name: str
@@ -134,7 +134,7 @@ class KindOut(Out):
 class Kinds(Out):
     """Kinds of notices."""
 
-    items: list[KindOut]
+    items: list[NoticeKindOut]
 
 
 @door.get("/kinds", scope="notices:own", responses={200: {"model": Kinds}})
