@@ -350,7 +350,8 @@ class Fuzzer:
     def _tell(
         self, label: str, role: str, credential: str | None, query: Any, body: Any, path: dict[str, str]
     ) -> Any:
-        sent = {} if body is None else {"body": body, "media_type": "application/json"}
+        kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        sent = {} if body is None else {"body": body, "media_type": kind}
         case = self.operations[label].Case(path_parameters=path, query=dict(query or {}), **sent)
         return self.ask(case, role, credential)
 

@@ -9,10 +9,16 @@ import copy
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+
+import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.engines.simulated import nodes_from
+from pearlstreet.compute.jobs.blobs import Blobs
+from pearlstreet.compute.jobs.storage.levels import change_level
+from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.compute.pool.inventory import record_nodes
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.posting import post_due_spans
@@ -66,7 +72,9 @@ class Teller:
         if response.status_code >= 400:
             self._broken(label, role, response)
             raise StoppedError
-        if body and self.dice.random() < BENT:  # afterwards: it may use up what the right one needs
+        if (
+            body and not isinstance(body, bytes) and self.dice.random() < BENT
+        ):  # afterwards: it may use up what the right one needs
             self._send(label, role, credential, query, self.bent(body), path)
         is_json = "json" in "".join(response.headers.get("content-type", ()))
         return response.json() if is_json else None
@@ -305,6 +313,46 @@ def _joining(it: Teller) -> None:
     it.ask("POST /invitations/{invitation}/decline", "owner", credential=one, invitation=offer)
 
 
+def _storage(it: Teller) -> None:
+    """A file that is sent and deleted, what is stored and how long, and a limit on it."""
+    acme = {"org": "acme"}
+    sent = it.ask(
+        "POST /uploads", "owner", query={**acme, "name": f"story-{it.number}.csv"}, body=b"a,b\n1,2\n"
+    )
+    it.ask("GET /uploads", "owner", query=acme)
+    it.ask("GET /uploads/{upload}", "owner", upload=sent["id"])
+    made = it.ask("PUT /quotas", "system", body={"org": "acme", "resource": "storage", "maximum": 500})
+    it.ask("GET /storage", "owner", query=acme)
+    it.ask("DELETE /quotas/{quota}", "system", quota=made["id"])
+    for place in ({**acme, "project": "default"}, acme):
+        it.ask("PUT /storage/retention", "owner", body={**place, "days": 7})
+    for place in ({**acme, "project": "default"}, acme):
+        it.ask("DELETE /storage/retention", "owner", query=place)
+    it.ask("DELETE /uploads/{upload}", "owner", upload=sent["id"])
+
+
+def _outputs(it: Teller) -> None:
+    """Two results, which simulated jobs do not leave: one read, pinned and unpinned, one deleted."""
+    job = it.ask("POST /jobs", "owner", query={"org": "acme"}, body=BODIES["POST", "/jobs"])["id"]
+    center = it.center.world.center
+    blob = Blobs(center.runtime.folders.blobs).keep(iter([b"result"]), f"story-{it.number}", limit_bytes=100)
+
+    def left(path: str, tx: Any) -> str:
+        (row,) = tx.rows(sa.select(jobs).where(jobs.c.id == job))
+        made = {"id": tx.new_id("art"), "job_id": job, "attempt_id": job, "path": path}
+        made |= {"org_id": row["org_id"], "size_bytes": blob.size_bytes, "sha256": blob.sha256}
+        tx.execute(sa.insert(artefacts).values(**made, at_us=tx.now_us))
+        change_level(tx, row["org_id"], row["project_id"], blob.size_bytes)
+        return str(made["id"])
+
+    kept, deleted = (center.store.write(partial(left, path)) for path in ("model.pt", "log.csv"))
+    it.ask("GET /jobs/{job}/artefacts", "owner", job=job)
+    it.ask("GET /artefacts/{artefact}", "owner", artefact=kept)
+    for pinned in (True, False):
+        it.ask("PUT /artefacts/{artefact}", "owner", artefact=kept, body={"pinned": pinned})
+    it.ask("DELETE /artefacts/{artefact}", "owner", artefact=deleted)
+
+
 def _lost_node(it: Teller) -> None:
     """A machine that was there and is not any more."""
     store = it.center.world.center.store
@@ -317,5 +365,5 @@ def _lost_node(it: Teller) -> None:
 
 STORIES: tuple[Callable[[Teller], None], ...] = (
     _signing_in, _credit, _prices, _invoice, _secrets, _windows, _quotes, _decisions, _webhooks, _energy, _what_ifs,
-    _limits, _joining, _lost_node,
+    _limits, _joining, _storage, _outputs, _lost_node,
 )  # fmt: skip
