@@ -13,7 +13,7 @@ SEED ?= 1
 MINUTES ?= 10
 SAMPLE ?= 300
 PART ?=
-BENCHMARKS ?= $(shell grep -l __main__ benchmarks/*.py)
+BENCHMARKS ?=
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 
 # Tests start hundreds of Python processes. Without kept bytecode each of them would compile everything anew: twice the time.
@@ -103,8 +103,8 @@ ledger-scale: setup ## Random operations on the books with everything going wron
 judges: setup ## Whole schedules of public traces before outside judges (PEARL_SHARED=folder with data/traces and referee)
 	$(PYTEST) -m "slow or not slow" tests/unit/replay/test_referees.py $(ARGS)
 
-bench: setup ## Benchmarks: each prints a ratio against a named peer or bound
-	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python "$$file"; done
+bench: setup ## Benchmarks, then one table: figure, peer or bound, ratio (BENCHMARKS="benchmarks/quote.py …" for some)
+	@$(BIN)/python benchmarks/run_all.py $(BENCHMARKS)
 
 engines: ## Install PostgreSQL, Slurm, Chromium, bubblewrap, Node.js from Debian (as root)
 	@sh scripts/engines.sh

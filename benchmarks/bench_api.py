@@ -29,6 +29,7 @@ from center import (
     start,
     verdict,
 )
+from results_table import record
 
 from pearlstreet.app.settings import load_settings
 from pearlstreet.app.wiring import open_store
@@ -79,6 +80,7 @@ def main() -> None:
             busy = (running.cpu_s - cpu_s) / (time.perf_counter() - began)
             report(found, busy)
             print(f"memory: {running.rss_mb:.0f} MB, {verdict(running.rss_mb, 500, at_most=True)}")
+            record(f"memory with {count:,} jobs stored", running.rss_mb, "MB", "at most", 500)
         finally:
             running.stop()
 
@@ -270,6 +272,7 @@ def report(found: dict[str, list[float]], busy: float) -> None:
         high = percentile(values, 99) * 1000
         print(f"{name}: p50 {percentile(values, 50) * 1000:.1f} ms, p99 {high:.1f} ms, "
               f"{verdict(high, bound, at_most=True)} ms at {PER_S} requests/s")  # fmt: skip
+        record(f"p99 of {name} at {PER_S} requests/s", high, "ms", "at most", bound)
     print(f"the server used {busy:.0%} of a core")
 
 

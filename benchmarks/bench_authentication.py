@@ -6,6 +6,8 @@ import os
 import tempfile
 import time
 
+from results_table import record
+
 import pearlstreet.app.tables  # noqa: F401
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.store.core import Store
@@ -45,6 +47,7 @@ def show(name, rounds, run) -> None:
         run(number)
     per_s = rounds / (time.perf_counter() - start_s)
     print(f"{name:<11} {per_s:>10,.0f}/s   {per_s / NEEDED_PER_S:.1f} x the {NEEDED_PER_S:,}/s needed")
+    record(f"authentications, key {name}", per_s, "/s", "at least", NEEDED_PER_S)
 
 
 if __name__ == "__main__":

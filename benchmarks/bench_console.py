@@ -32,6 +32,7 @@ from center import (
     scratch,
     verdict,
 )
+from results_table import record
 
 CHROMIUM = "/usr/bin/chromium"
 ROOMS = ("--simulate", "16x8xH100-80G,4x8xAscend910B", "--simulate-speed", "60")
@@ -140,6 +141,8 @@ def report(found: dict[str, Any], sessions: int, before_mb: float, rss_mb: float
         f"  from commit to the part in hand: p50 {median(waits):.2f} s, p95 {p95:.2f} s, "
         f"p99 {percentile(waits, 99):.2f} s, {verdict(p95, UPDATE_S, at_most=True)} s; {len(waits)} updates"
     )
+    record(f"console: memory with {sessions} sessions", rss_mb, "MB", "at most", RSS_MB)
+    record("console: p95 from commit to the part in hand", p95, "s", "at most", UPDATE_S)
     print(
         f"  {found['asked_per_s']:.0f} parts/s asked for, {found['unchanged']:.0%} unchanged; "
         f"{busy:.0%} of a core; sign-in {found['sign_in_s']:.2f} s each"
@@ -182,6 +185,8 @@ def first_pages(running: Center, rounds: int) -> list[str]:
                 seconds.append(entries[0]["loadEventEnd"] / 1000)
                 sizes.append(sum(entry["transferSize"] for entry in entries))
             took, size = median(seconds), max(sizes)
+            record(f"first page to the load event, {label}", took, "s", "at most", LOAD_S)
+            record(f"first page transferred, {label}", size / 1e6, "MB", "at most", BYTES / 1e6)
             told.append(
                 f"first page, {label}: load event after {took:.2f} s, {verdict(took, LOAD_S, at_most=True)} s; "
                 f"{size / 1e6:.3f} MB, {verdict(size / 1e6, BYTES / 1e6, at_most=True)} MB"

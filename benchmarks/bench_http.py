@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 from center import arguments, free_port, median, print_machine, verdict
+from results_table import record
 
 CLIENTS = 16
 GET = b"GET /health HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n"
@@ -112,6 +113,7 @@ def main() -> None:
             plain, guarded = median(cpu_us["plain"]), median(cpu_us["guarded"])
             print(f"{label}: {guarded:.0f} us of CPU a GET, plain uvicorn {plain:.0f} us: {guarded / plain:.2f}, "
                   f"{verdict(guarded / plain, bound, at_most=True)}")  # fmt: skip
+            record(f"CPU of a GET, {label}", guarded, "us", "plain uvicorn", plain)
     finally:
         for process in servers.values():
             process.terminate()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from center import arguments, center, median, print_machine, scratch, start, verdict
+from results_table import record
 
 
 def main() -> None:
@@ -37,6 +38,8 @@ def main() -> None:
                 running.stop()
         print(f"{label}: {rss_mb:.0f} MB, {verdict(rss_mb, 200, at_most=True)} MB; "
               f"{share:.1f} % of a core, {verdict(share, 2, at_most=True)} %; answers {start_s:.1f} s after its start")  # fmt: skip
+        record(f"idle memory, {label}", rss_mb, "MB", "at most", 200)
+        record(f"idle CPU of a core, {label}", share, "%", "at most", 2)
 
 
 if __name__ == "__main__":

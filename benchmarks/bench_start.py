@@ -24,6 +24,7 @@ from center import (
     scratch,
     verdict,
 )
+from results_table import record
 
 SLURM_START_S = 0.70
 SLURM_PER_S = 56
@@ -45,6 +46,7 @@ def main() -> None:
         per_s = elements / took_s
         print(f"{elements} tasks that run `true`: {took_s:.1f} s, {per_s:.1f}/s: "
               f"{per_s / SLURM_PER_S:.2f} times Slurm's {SLURM_PER_S}/s")  # fmt: skip
+        record(f"{elements} tasks to their end", per_s, "/s", "Slurm", SLURM_PER_S)
 
 
 def job(name: str, command: list[str], **more: Any) -> dict[str, Any]:
@@ -128,6 +130,7 @@ def show(running: Center, name: str, label: str) -> None:
           f"p99 {percentile(runs, 99):.3f} s; until the center says running p50 {median(said):.3f} s")  # fmt: skip
     print(f"  p50 to the process {verdict(half, 0.5, at_most=True)} s; "
           f"{half / SLURM_START_S:.2f} of Slurm's {SLURM_START_S:.2f} s")  # fmt: skip
+    record(f"p50 from submit to the process, {label}", half, "s", "Slurm", SLURM_START_S)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from center import (
     scratch,
     verdict,
 )
+from results_table import record
 
 CLIENTS = 16
 SBATCH_PER_S = (196, 279)
@@ -90,6 +91,9 @@ def measure(running: Center, label: str, job: dict[str, Any], count: int, rounds
     print(f"  (b) {rows:,.0f} commits/s of the same rows: {submits / rows:.0%}, {verdict(submits / rows, 0.5, at_most=False)}")  # fmt: skip
     for name, (low, high) in (("sbatch", SBATCH_PER_S), ("slurmrestd", SLURMRESTD_PER_S)):
         print(f"  {name} {low}-{high}/s: {submits / high:.2f} to {submits / low:.2f} times that")
+        record(f"durable submits, {label}", submits, "/s", f"{name}, at best", high)
+    record(f"durable submits, {label}", submits, "/s", "bare one-row commits", bare)
+    record(f"durable submits, {label}", submits, "/s", "commits of the same rows", rows)
 
 
 def array(running: Center, size: int) -> None:
@@ -98,9 +102,11 @@ def array(running: Center, size: int) -> None:
     small = request("POST", "/jobs?org=acme", running.key, spec("t", 8))
     accepted_s, others = asyncio.run(array_beside(running, whole, small))
     print(f"array of {size:,}: accepted in {accepted_s:.2f} s, {verdict(accepted_s, 2, at_most=True)}")
+    record(f"array of {size:,} accepted", accepted_s, "s", "at most", 2)
     worst = percentile(others, 99)
     print(f"  submits of another client meanwhile and for 5 s after: p50 {percentile(others, 50) * 1000:.0f} ms, "
           f"p99 {worst * 1000:.0f} ms, {verdict(worst, 0.5, at_most=True)} s")  # fmt: skip
+    record("p99 of submits beside the array", worst, "s", "at most", 0.5)
 
 
 async def array_beside(running: Center, whole: bytes, small: bytes) -> tuple[float, list[float]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from center import median, print_machine, scratch, verdict
+from results_table import record
 
 import pearlstreet.app.tables  # noqa: F401  registers every package's tables
 from pearlstreet.compute.jobs.planning_window import WAITING_MAX, load_window
@@ -95,6 +96,7 @@ def measure(url: str, waiting: int, rounds: int) -> None:
         f"{database.engine.dialect.name}: {waiting:,} wait; the window by turns {new:.0f} ms, the first by priority {old:.0f} "
         f"ms: {new / old:.2f} times, {verdict(new / old, RATIO_MAX, at_most=True)}"
     )
+    record(f"planner's window of {waiting:,} waiting jobs", new, "ms", "the statement before", old)
     database.close()
 
 

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from results_table import record
+
 from pearlstreet.charts.curves import Curve, curves
 from pearlstreet.compute.replay import report
 from pearlstreet.compute.scheduling import kernels
@@ -45,6 +47,8 @@ BUSY, TURNOVER = 0.9, 0.01
 SIZES = (1, 1, 1, 1, 2, 2, 4, 8)
 ALIKE = (1, 2, 3, 4, 5, 6, 7, 8)
 WAITING, NODES = 1000, 1000
+FIXED_MS = 0.4
+"""Bound of the fixed cost of a cycle, see docs/operate/performance.md."""
 """Of the rows that vary the other."""
 Row = dict[str, float | str]
 
@@ -220,13 +224,17 @@ def main() -> None:
     with kernels.using(options.kernels):
         measured(20, 50, 1)  # loads what is compiled
         for order in ("fifo", "fair-share"):
-            print(json.dumps(small(order, 20 if smoke else 200)), flush=True)
+            fixed = small(order, 20 if smoke else 200)
+            print(json.dumps(fixed), flush=True)
+            record(f"fixed cost of a cycle, {order}", float(fixed["ms"]), "ms", "at most", FIXED_MS)
         for found, nodes, waiting in (
             *((by_nodes, int(count), WAITING if not smoke else 100) for count in options.nodes.split(",")),
             *((by_waiting, NODES if not smoke else 100, int(count)) for count in options.waiting.split(",")),
         ):
             found.append(measured(nodes, waiting, options.rounds))
             print(json.dumps(found[-1]), flush=True)
+            first, later = float(found[-1]["first_ms"]), float(found[-1]["next_ms"])
+            record(f"later cycle, {nodes:,} nodes, {waiting:,} waiting", later, "ms", "first cycle", first)
     if options.html:
         charts = [drawn("By nodes", "nodes", by_nodes), drawn("By jobs that wait", "waiting", by_waiting)]
         told = ", ".join(f"{name} {value}" for name, value in machine.items())

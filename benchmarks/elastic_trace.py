@@ -1,6 +1,6 @@
 """Prints a trace of rigid and elastic jobs, made up from a seed, in the history format (JSON lines).
 
-    python -m benchmarks.elastic_trace --jobs 1000 --share 0.4 > trace.jsonl
+    python benchmarks/elastic_trace.py --jobs 1000 --share 0.4 > trace.jsonl
     pearl simulate trace.jsonl --cluster 16x8xH100-80G --policy elasticity=none --policy elasticity=grow-shrink
 
 Jobs come in days and nights (Poisson, three times as many at noon as at midnight); sizes are those of a mixed center: mostly

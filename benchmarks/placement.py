@@ -18,6 +18,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from results_table import record
 
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling import kernels
@@ -176,6 +177,17 @@ def main() -> None:
             row["ratio"] = round(float(str(row["decisions_per_s"])) * each, 1)
             row["of_kube_floor"] = round(float(str(row["decisions_per_s"])) / KUBE_PER_S, 1)
             print(json.dumps(row), flush=True)
+            decided = float(str(row["decisions_per_s"]))
+            record(
+                f"placement decisions, {count:,} nodes",
+                decided,
+                "/s",
+                "fragmentation gradient in NumPy",
+                1 / each,
+            )
+            record(
+                f"placement decisions, {count:,} nodes", decided, "/s", "kube-scheduler's floor", KUBE_PER_S
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One planner cycle on 5,000 nodes × 8 devices, and its speed against the naive model on the same queue.
 
-    python -m benchmarks.planner [--nodes 5000] [--waiting 10000]
+    PYTHONPATH=. python benchmarks/planner.py [--nodes 5000] [--waiting 10000]
 
 Prints seconds a cycle, placements a second, and the ratio to the naive planner of tests/property in the same run.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 
+from results_table import record
 from tests.property.naive_planner import make_nodes, naive_plan
 
 from pearlstreet.compute.scheduling.builder import build
@@ -124,6 +126,7 @@ def against_naive(count: int, jobs: int, rng: random.Random) -> None:
     started = time.perf_counter()
     expected = naive_plan(plain, [row.name for row in nodes], queue, PFLOPS)
     theirs = time.perf_counter() - started
+    record(f"planner cycle, {count} nodes, {jobs} jobs", ours * 1000, "ms", "naive planner", theirs * 1000)
     print(
         json.dumps(
             {
@@ -139,9 +142,10 @@ def against_naive(count: int, jobs: int, rng: random.Random) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, default=5000)
-    parser.add_argument("--waiting", type=int, default=10_000)
-    parser.add_argument("--naive-nodes", type=int, default=500)
+    smoke = bool(os.environ.get("PEARL_BENCH_SMOKE"))
+    parser.add_argument("--nodes", type=int, default=200 if smoke else 5000)
+    parser.add_argument("--waiting", type=int, default=200 if smoke else 10_000)
+    parser.add_argument("--naive-nodes", type=int, default=50 if smoke else 500)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -159,9 +163,9 @@ def main() -> None:
     full = make_running(nodes, 1.0, rng)
     packed = build(now_us=NOW_US, nodes=nodes, running=full, waiting=queue, pflops_of=PFLOPS.__getitem__)
     timed("full center, every job blocked", packed, PlannerConfig())
-    long = build(now_us=NOW_US, nodes=nodes, running=running, waiting=make_queue(100_000, rng, big=True),
+    long = build(now_us=NOW_US, nodes=nodes, running=running, waiting=make_queue(10 * options.waiting, rng, big=True),
                  pflops_of=PFLOPS.__getitem__)  # fmt: skip
-    timed("busy center, 100,000 waiting", long, PlannerConfig())
+    timed(f"busy center, {10 * options.waiting:,} waiting", long, PlannerConfig())
     urgent = [WaitingJob("u", "o1", "p", Request(("h100",), 8), tasks=64, priority=9)]
     claimed = build(now_us=NOW_US, nodes=nodes, running=running, waiting=urgent, pflops_of=PFLOPS.__getitem__)
     timed("512 devices by preemption", claimed, PlannerConfig())
@@ -169,10 +173,11 @@ def main() -> None:
     timed("empty center, mixed queue", idle, PlannerConfig(depth=options.waiting))
     one = Request(("any",), 1, None, 8000, 32_768)
     array = [
-        WaitingJob(f"e{i}", "o1", "p", one, submitted_us=1, array="big", element=i) for i in range(10_000)
+        WaitingJob(f"e{i}", "o1", "p", one, submitted_us=1, array="big", element=i)
+        for i in range(options.waiting)
     ]
     swept = build(now_us=NOW_US, nodes=nodes, waiting=array, pflops_of=PFLOPS.__getitem__)
-    timed("array of 10,000 equal elements", swept, PlannerConfig())
+    timed(f"array of {options.waiting:,} equal elements", swept, PlannerConfig())
     against_naive(options.naive_nodes, 200, rng)
 
 

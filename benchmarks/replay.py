@@ -1,6 +1,6 @@
 """Jobs replayed a second, against an event loop written for one policy alone, in the same run.
 
-    python -m benchmarks.replay [--jobs 8000] [--nodes 94] [--load 0.9] [--trace FILE --cluster FILE] [--judge jobs.py]
+    python benchmarks/replay.py [--jobs 8000] [--nodes 94] [--load 0.9] [--trace FILE --cluster FILE] [--judge jobs.py]
 
 Without a trace the jobs are drawn: mostly one card, some gangs, run times log-normal, as many as keep the cluster at the
 load. The peer does first come, first served with skipping and nothing else, on plain lists; with --judge it is the
@@ -20,6 +20,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from results_table import record
 
 from pearlstreet.cli.parallel_replay import chosen
 from pearlstreet.compute.replay.cases import Case, play
@@ -143,6 +145,14 @@ def main() -> None:
     )
     for name, config in (("fifo", FIFO), ("default", PlannerConfig())):
         took, queue_s, plans = timed(trace, cluster, config, given.share, given.processes)
+        peer = "judge" if given.judge else "event loop of one policy"
+        record(
+            f"replay of {trace.count:,} jobs, {name} policy",
+            trace.count / took,
+            "jobs/s",
+            peer,
+            trace.count / peer_s,
+        )
         print(
             json.dumps(
                 {
