@@ -284,6 +284,7 @@ METHODS_THAT_SHOW_NO_TENANT = frozenset(
 """About the centre, or for operators only, or a number."""
 COMMANDS_THAT_SHOW_NO_TENANT = frozenset(
     [
+        "shares_list",  # names only the organisation that it was asked about, and weights
         "accelerators",
         "backups_list",
         "books",
