@@ -305,10 +305,13 @@ COMMANDS_THAT_SHOW_NO_TENANT = frozenset(
         "audit_verify",
         "metrics",
         "quote_compare",
+        "shares_list",
         "webhooks_deliveries",
     ]
 )
-"""About the centre, or for operators only, or numbers of one thing: asked about a foreign one they are refused."""
+"""About the centre, or for operators only, or numbers of one thing: asked about a foreign one they are refused.
+
+`shares_list` names its organisation by the slug that the call itself gave, which does not count here."""
 
 
 def _reading_methods() -> list[str]:
