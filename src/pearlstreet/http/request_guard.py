@@ -11,8 +11,8 @@ PIECE_BYTES = 4 << 10
 """Bytes handed to a parser at once, so that what a limit refuses was not parsed by the megabyte."""
 CHUNK_LINE_BYTES = 16
 """Bytes of framing that a chunk may cost."""
-IDLE_S = 0.5
-"""Seconds a connection has to say something before it may be ended for another."""
+IDLE_S = 0.1
+"""Seconds a connection may stay silent before it may be ended for another: so 1,024 of one address admit 10,000 newcomers a second."""
 _BLANK_LINE = b"\r\n\r\n"
 """What ends a header, and a body in chunks."""
 
@@ -172,7 +172,7 @@ class RequestGuard:
         )
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether it has waited for a complete header for half a second, or for a body that lags by more than 2 s."""
+        """Whether it has waited for a complete header for longer than IDLE_S, or for a body that lags by more than 2 s."""
         if self.phase is Phase.BODY:
             return self._credit_s < self._limits.transfer_grace_s - 2
         return self.phase is not Phase.RESPONSE and now_s - self._since_s > IDLE_S
