@@ -1,1 +1,1 @@
-"""Limits of HTTP servers on their clients: connections, requests, streams. Shared by every interface that listens."""
+"""Limits that HTTP servers set to their clients: connections, requests, streams. Shared by the API and the console."""

@@ -1,4 +1,4 @@
-"""Client addresses as keys of limits, and the proxies whose word about them is believed."""
+"""Rate-limit keys of client addresses, and the proxies whose X-Forwarded-For header is trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=16_384)
 def address_key(host: str) -> bytes:
-    """Return the key under which a client is limited: its IPv4 address, or the /64 network of its IPv6 address."""
+    """Return the rate-limit key of a client: its IPv4 address, or the /64 network of its IPv6 address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Caps open connections, per address and in all, and makes room by ending those that ask for nothing."""
+"""Limits open connections per address and in total, and evicts idle connections to admit new ones."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import Protocol
 from pearlstreet.http.refusals import CONNECTIONS, Reason
 
 SCAN_MAX = 1_024
-"""Connections looked at, oldest first, for one to end."""
+"""Largest number of connections examined, oldest first, to find an idle one to evict."""
 
 
 class LimitedConnection(Protocol):
-    """A connection that the limiter may end to make room."""
+    """A connection that the limiter may evict."""
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether no request would be lost by ending it: it waits for one, or for one that comes too slowly."""
+        """Whether it may be evicted: it waits for a request, or for the rest of one that arrives too slowly."""
         ...
 
     def abort(self) -> None:
-        """End it at once."""
+        """End the connection at once."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """The place of one open connection among those permitted."""
+    """One open connection, as the limiter counts it."""
 
     host: str
     key: bytes | None
-    """Key of the address limit; None: a trusted proxy, which has none."""
+    """Key of the limit per address; None for a trusted proxy, which has no such limit."""
     connection: LimitedConnection | None = None
-    """None until the caller of `admit` has made it."""
+    """The connection; None until the caller of `admit` has created it."""
     is_released: bool = field(default=False)
 
 
 class ConnectionLimiter:
-    """Open connections by address. For one thread: the event loop."""
+    """Counts open connections, in total and by address. To be used in one thread, the event loop's."""
 
     def __init__(self, connections: int, per_address: int) -> None:
         self._connections, self._per_address = connections, per_address
         self._slots: dict[Slot, None] = {}
-        """Oldest first."""
+        """Slots in the order of their admission."""
         self._of_address: dict[bytes, dict[Slot, None]] = {}
 
     def __len__(self) -> int:
@@ -54,9 +54,9 @@ class ConnectionLimiter:
         return list(self._slots)
 
     def admit(self, host: str, key: bytes | None, now_s: float) -> tuple[Slot | Reason, Slot | None]:
-        """Return a slot, or why there is none, and the connection ended for it.
+        """Return a slot, or the reason of the refusal; and the slot of the connection that was evicted for it, if any.
 
-        At a cap the oldest idle connection is ended: of the address at its own cap, of all at the cap of all.
+        If the address is at its limit, its oldest idle connection is evicted; if the total is, the oldest idle one of all.
         """
         ended = None
         siblings = self._of_address.get(key) if key is not None else None
@@ -76,7 +76,7 @@ class ConnectionLimiter:
         return slot, ended
 
     def release(self, slot: Slot) -> None:
-        """Give a slot back; once more does nothing."""
+        """Give a slot back. A second call has no effect."""
         if slot.is_released:
             return
         slot.is_released = True

@@ -1,17 +1,17 @@
-"""Descriptors of the process: raised to what is allowed, shared between connections and everything else."""
+"""File descriptors of the process: raises their limit and computes how many connections it allows."""
 
 from __future__ import annotations
 
 import resource
 
 RESERVED = 384
-"""Descriptors kept back: 72 of the database's pools with three files each, 64 uploads, and 104 for loops, logs, engines."""
+"""Descriptors kept for other uses: 72 database connections with three files each, 64 uploads, 104 for loops, logs, engines."""
 CONNECTIONS_MIN = 16
-"""Below this a server would be of no use."""
+"""Smallest number of connections a server permits, however few descriptors there are."""
 
 
 def raise_descriptor_limit() -> int:
-    """Raise RLIMIT_NOFILE to its hard limit and return it. Children inherit it."""
+    """Raise RLIMIT_NOFILE to its hard limit and return it. Child processes inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -19,6 +19,6 @@ def raise_descriptor_limit() -> int:
 
 
 def permitted_connections(wanted: int, descriptors: int) -> int:
-    """Return how many connections fit beside the reserve; each may hold a file open besides its socket."""
+    """Return how many of `wanted` connections the descriptors allow; each may hold a file open besides its socket."""
     reserved = min(RESERVED, descriptors // 2)
     return max(CONNECTIONS_MIN, min(wanted, (descriptors - reserved) // 2))

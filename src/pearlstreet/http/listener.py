@@ -1,4 +1,4 @@
-"""Accepts connections within their caps, before a TLS handshake costs anything, and sweeps them for broken time limits."""
+"""Accepts connections within their limits, checked before the TLS handshake, and ends those that exceed a time limit."""
 
 from __future__ import annotations
 
@@ -18,39 +18,40 @@ from pearlstreet.http.limits import HttpLimits
 from pearlstreet.http.refusals import Reason, RefusalLog
 
 ACCEPT_AT_ONCE = 16
-"""Connections accepted before others get their turn."""
+"""Connections accepted in one turn of the event loop."""
 RETRY_S = 0.5
-"""Pause before accepting again when the system gives no descriptor or memory."""
+"""Seconds without accepting after the system had no descriptor or memory for a connection."""
 SWEEP_S = 1.0
+"""Seconds between two checks of all connections against their time limits."""
 SHUTDOWN_S = 5.0
-"""Seconds for the end of a TLS connection."""
+"""Seconds for the closing handshake of a TLS connection."""
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-"""A peer that vanished while nothing was sent is noticed after two minutes."""
+"""TCP keep-alive options: a peer that vanished from an idle connection is detected after two minutes."""
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 log = structlog.get_logger("http")
 
 
 class GuardedConnection(LimitedConnection, Protocol):
-    """A protocol that the listener accepts connections for."""
+    """The protocol of an accepted connection, as the listener uses it."""
 
     slot: Slot | None
     end_handshake: Callable[[], None] | None
     stalled_since_s: float | None
-    """Since when its response waits for the reader."""
+    """Monotonic time since which the response waits for its reader, in seconds; None if it does not wait."""
 
     @property
     def unread_bytes(self) -> int:
-        """Bytes of its response that wait."""
+        """Bytes of the response that its reader has not taken yet."""
         ...
 
     def check(self, now_s: float, elapsed_s: float) -> None:
-        """Hold the connection to its limits in time."""
+        """End the connection if it exceeds a time limit. `elapsed_s`: seconds since the last check."""
         ...
 
 
 class Listener:
-    """Accepts on one listening socket. For the thread of its event loop."""
+    """Accepts connections on one listening socket. To be used in the thread of its event loop."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Listener:
         now_s: Callable[[], float],
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`make_protocol`: a new GuardedConnection that is an asyncio.Protocol."""
+        """`make_protocol` returns a new GuardedConnection that is also an asyncio.Protocol."""
         self._listening, self._make_protocol = listening, make_protocol
         self._limits, self._limiter, self._refusals, self._proxies = limits, limiter, refusals, proxies
         self._tls, self._now_s = tls, now_s
@@ -80,14 +81,14 @@ class Listener:
         self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more connections; open ones go on."""
         if not self._is_closed:
             self._is_closed = True
             self._loop.remove_reader(self._listening)
             self._listening.close()
 
     async def wait_closed(self) -> None:
-        """Return at once: connections are waited for by the server."""
+        """Stop the periodic checks and return at once: the server itself waits for open connections."""
         self._sweeping.cancel()
 
     def _accept(self) -> None:
@@ -102,10 +103,10 @@ class Listener:
                 self._refusals.record(Reason.DESCRIPTORS, "-")
                 self._pause()
                 return
-            self._welcome(accepted, str(peer[0]) if isinstance(peer, tuple) else "-")
+            self._admit(accepted, str(peer[0]) if isinstance(peer, tuple) else "-")
 
     def _pause(self) -> None:
-        """Leave the queue to the kernel for a moment; the reader would be called without end."""
+        """Stop accepting for RETRY_S: the failed connection stays queued, so the event loop would call `_accept` without end."""
         self._loop.remove_reader(self._listening)
         self._loop.call_later(RETRY_S, self._resume)
 
@@ -113,7 +114,7 @@ class Listener:
         if not self._is_closed:
             self._loop.add_reader(self._listening, self._accept)
 
-    def _welcome(self, accepted: socket.socket, host: str) -> None:
+    def _admit(self, accepted: socket.socket, host: str) -> None:
         accepted.setblocking(False)
         key = None if host in self._proxies else address_key(host)
         slot, ended = self._limiter.admit(host, key, self._now_s())
@@ -121,7 +122,7 @@ class Listener:
             self._refusals.record(Reason.EVICTED, ended.host)
         if isinstance(slot, Reason):
             self._refusals.record(slot, host)
-            self._turn_away(accepted)
+            self._refuse(accepted)
             return
         protocol = slot.connection = self._make_protocol()
         protocol.slot = slot
@@ -130,7 +131,7 @@ class Listener:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    def _turn_away(self, accepted: socket.socket) -> None:
+    def _refuse(self, accepted: socket.socket) -> None:
         with contextlib.suppress(OSError):
             if self._tls is None:
                 accepted.send(BUSY)
@@ -170,7 +171,7 @@ class Listener:
         self._bound_unread(unread)
 
     def _bound_unread(self, unread: list[tuple[float, int, GuardedConnection]]) -> None:
-        """End the connections whose responses have waited longest, while all that wait hold too much memory."""
+        """End the connections with the longest waiting responses until the rest holds at most `unread_bytes`."""
         excess = sum(count for _, count, _ in unread) - self._limits.unread_bytes
         for _, count, connection in sorted(unread, key=lambda item: item[0]):
             if excess <= 0:

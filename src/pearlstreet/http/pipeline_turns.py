@@ -1,4 +1,4 @@
-"""Turns of pipelined requests: few at the same time in the whole server, so that others never queue behind thousands."""
+"""Limits the pipelined requests that the whole server answers at once, so that they do not delay other clients."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections import deque
 from typing import Protocol
 
 AT_ONCE = 4
-"""Pipelined requests answered at the same time, of all connections."""
+"""Pipelined requests of all connections that are answered at the same time."""
 
 
 class PipelinedConnection(Protocol):
-    """A connection with requests beyond the one that was just answered."""
+    """A connection that has further pipelined requests after the one just answered."""
 
     def take_turn(self) -> bool:
-        """Begin the next request. Returns whether there is one."""
+        """Begin the next request; return whether there is one."""
         ...
 
 
 class PipelineTurns:
-    """Gives connections their turns in the order they asked. For one thread: the event loop."""
+    """A queue of connections that wait for a turn, first come first served. To be used in one thread, the event loop's."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._free = at_once
         self._waiting: deque[PipelinedConnection] = deque()
 
     def ask(self, connection: PipelinedConnection) -> None:
-        """Give a turn now or later."""
+        """Queue a connection for a turn, which may begin at once."""
         self._waiting.append(connection)
         self._serve()
 
     def end(self) -> None:
-        """A turn has ended."""
+        """Free the turn of a request that has been answered."""
         self._free += 1
         self._serve()
 

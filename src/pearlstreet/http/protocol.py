@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol under our limits: bounded requests, transfers with a minimum rate, one request at a time."""
+"""uvicorn's HTTP/1.1 protocol with limits: bounded requests, a minimum transfer rate, one request at a time."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from pearlstreet.http.refusals import MESSAGES, Reason, RefusalLog
 from pearlstreet.http.request_guard import LimitExceededError, Phase, RequestGuard
 
 LINGER_BYTES_MAX = 1 << 20
-"""Bytes of a refused client that are read and dropped."""
+"""Bytes of a refused client that are read and discarded before its connection is ended."""
 PIECES_AT_ONCE = 32
-"""Pieces of one connection parsed before others get their turn: tiny chunks cost half a millisecond a piece."""
+"""Pieces of one connection parsed in one turn of the event loop: a 4 KiB piece of tiny chunks takes half a millisecond."""
 STALLED_IDLE_S = 5.0
-"""Seconds after which a response that its reader does not take no longer counts as work."""
+"""Seconds after which a connection whose response is not read counts as idle, so that it may be evicted."""
 
 
 class HeldFlow(FlowControl):
-    """Flow control that resumes reading only when no pipelined bytes wait for their turn."""
+    """Flow control that does not resume reading while pipelined bytes wait for their turn."""
 
     is_held = False
 
     def resume_reading(self) -> None:
-        """Read on, unless bytes are held."""
+        """Resume reading, unless bytes are held."""
         if not self.is_held:
             super().resume_reading()
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. The listener's sweep calls `check` about once a second."""
+    """One connection. The listener calls `check` about once a second."""
 
     flow: HeldFlow
     transport: asyncio.Transport | None  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport = None
         self.slot: Slot | None = None
         self.end_handshake: Callable[[], None] | None = None
-        """Ends the connection while its TLS handshake goes on."""
+        """Function that ends the connection during its TLS handshake, when there is no transport yet."""
         self._limits, self._limiter, self._refusals, self._now_s = limits, limiter, refusals, now_s
         self._guard = RequestGuard(limits, now_s())
         self._unparsed = b""
@@ -91,7 +91,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._end_turn()
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether ending it loses no request that makes progress."""
+        """Whether the connection may be evicted: no request of it makes progress."""
         if self.transport is not None and (
             self._lingering_since_s is not None or self.transport.is_closing()
         ):
@@ -120,13 +120,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._parse(data)
 
     def _hold(self, data: bytes) -> None:
-        """Keep bytes for later and read no more meanwhile."""
+        """Keep bytes to be parsed later, and pause reading."""
         self._unparsed = data
         self.flow.pause_reading()
         self.flow.is_held = True
 
     def _go_on(self) -> None:
-        """Read on, and parse what was kept unless it is the next request's before its turn."""
+        """Parse the held bytes and resume reading, unless they belong to a pipelined request that has no turn yet."""
         if self._lingering_since_s is not None or self.transport is None or self.transport.is_closing():
             return
         if self._unparsed and self._guard.phase is Phase.RESPONSE:
@@ -140,7 +140,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def _is_body_waiting(self) -> bool:
-        """Whether the application has enough of a body to take first."""
+        """Whether the application has yet to take a large part of the body, so that reading stays paused."""
         cycle = self.cycle
         return cycle is not None and not cycle.response_complete and len(cycle.body) > HIGH_WATER_LIMIT
 
@@ -164,7 +164,7 @@ class GuardedProtocol(HttpToolsProtocol):
         except LimitExceededError as error:
             self._refuse(error)
         except httptools.HttpParserUpgrade:
-            # Nothing is upgraded to. The parser may have lost its place: this request is the connection's last.
+            # No upgrade is supported. The parser's state is unreliable after one: this request is the connection's last.
             if self.cycle is not None:
                 self.cycle.keep_alive = False
         except httptools.HttpParserError as error:
@@ -189,7 +189,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if name == b"content-length":
             self._content_length = int(value) if value.isdigit() and len(value) < 20 else 0
         elif name == b"transfer-encoding":
-            if value.strip().lower() != b"chunked":  # gzip, chunked: a body nobody here would unpack
+            if (
+                value.strip().lower() != b"chunked"
+            ):  # such as "gzip, chunked", which the server does not decode
                 raise LimitExceededError(Reason.MALFORMED, 501)
             self._is_chunked = True
         elif name == b"expect" and value.lower() == b"100-continue":
@@ -212,7 +214,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._guard.end_message()
         super().on_message_complete()
-        if self.cycle.response_complete:  # answered before its body was there
+        if self.cycle.response_complete:  # the application answered before the whole body had arrived
             self._guard.end_response(self._now_s())
 
     # -- responses
@@ -227,7 +229,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._go_on()
 
     def take_turn(self) -> bool:
-        """Begin the next pipelined request. Returns whether there is one."""
+        """Begin the next pipelined request; return whether there is one."""
         self._has_turn = True
         self._go_on()
         if self._guard.phase is Phase.RESPONSE:
@@ -245,7 +247,7 @@ class GuardedProtocol(HttpToolsProtocol):
         assert self.transport is not None
         self.stalled_since_s = self._now_s()
         self._stalled_bytes = self.transport.get_write_buffer_size()
-        self._end_turn()  # others need not wait for a slow reader
+        self._end_turn()  # other connections do not wait for a slow reader
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -253,11 +255,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def unread_bytes(self) -> int:
-        """Bytes of responses that wait for the reader."""
+        """Bytes of the response that the client has not taken yet."""
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: any stranger could fill the log with it."""
+        """Log nothing: any client could fill the log with such warnings."""
 
     def _should_upgrade(self) -> bool:
         return False
@@ -265,7 +267,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # -- limits
 
     def check(self, now_s: float, elapsed_s: float) -> None:
-        """Hold the connection to its limits in time."""
+        """End the connection if it exceeds a time limit. `elapsed_s`: seconds since the last check."""
         transport = self.transport
         if transport is None:
             return
@@ -290,14 +292,14 @@ class GuardedProtocol(HttpToolsProtocol):
         reason = self._guard.overdue(now_s, elapsed_s, is_reading)
         if reason is None:
             return
-        if self._guard.phase is Phase.IDLE:  # said nothing at all
+        if self._guard.phase is Phase.IDLE:  # the client has not sent a byte
             self._refusals.record(reason, self._host)
             self.abort()
         else:
             self._refuse(LimitExceededError(reason, 408))
 
     def _is_stalled(self, transport: asyncio.Transport, now_s: float) -> bool:
-        """Whether what is written is read slower than the least rate."""
+        """Whether the client reads its response more slowly than the minimum rate."""
         if self.stalled_since_s is None:
             return False
         late_s = now_s - self.stalled_since_s - self._limits.transfer_grace_s
@@ -309,7 +311,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else "-"
 
     def _refuse(self, error: LimitExceededError) -> None:
-        """Answer a request beyond a limit, if nothing was answered yet, and end the connection."""
+        """Send an error response, unless a response has begun already, and end the connection."""
         self._refusals.record(error.reason, self._host)
         transport = cast(asyncio.Transport, self.transport)
         cycle = self.cycle
@@ -332,7 +334,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def refusal_response(status: int, reason: Reason) -> bytes:
-    """Return a whole response that ends the connection."""
+    """Return the bytes of an error response with `connection: close`; its body has the message in both languages."""
     phrase = http.HTTPStatus(status).phrase
     message = MESSAGES[reason]
     body = "".join(f"{message.render(language)}\n" for language in LANGUAGES).encode()

@@ -1,4 +1,4 @@
-"""Counts and logs what was refused to clients: a metric for each, a log line at most every ten seconds a reason."""
+"""Counts refused requests and connections: a metric by reason, and for each reason a log line at most every 10 s."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("http")
 
 
 class Reason(StrEnum):
-    """Why a client was refused, or its connection ended."""
+    """Why a connection or request was refused or ended."""
 
     CONNECTIONS = "connections"
     CONNECTIONS_PER_ADDRESS = "connections_per_address"
@@ -52,11 +52,11 @@ MESSAGES = {
     Reason.PIPELINING: text("A request was sent before the one before it had ended"),
     Reason.MALFORMED: text("This is not an HTTP/1.1 request that the center understands"),
 }
-"""What a client is told, in both languages: its own is not known yet."""
+"""Messages of error responses, sent in both languages, as the client's is not known yet."""
 
 
 class RefusalLog:
-    """Counts refusals; logs the first of a reason at once and then a sum every ten seconds. For one thread."""
+    """Counts refusals; logs the first of a reason at once and later ones as a sum every ten seconds. For one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -64,7 +64,7 @@ class RefusalLog:
         self._unlogged: dict[Reason, int] = {}
 
     def record(self, reason: Reason, address: str) -> None:
-        """Count one refusal; `address`: whose."""
+        """Count one refusal of the client at `address`."""
         REFUSED.labels(reason.value).inc()
         count = self._unlogged.get(reason, 0) + 1
         now_s = self._clock.monotonic_s()
@@ -78,4 +78,4 @@ class RefusalLog:
 
 
 refusals = RefusalLog(SystemClock())
-"""The one of this process."""
+"""The refusal log of this process."""

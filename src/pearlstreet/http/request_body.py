@@ -1,4 +1,4 @@
-"""Request bodies that wait in memory: bounded per address and in all, and never compressed."""
+"""Limits the memory for request bodies, per address and in total, and refuses compressed bodies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pearlstreet.base.errors import InvalidInput, Problem, TooMany, Unavailable
 from pearlstreet.base.text import text
 
 BYTES_MAX = 256 << 20
-"""Bytes of bodies in all that are being received or worked on."""
+"""Bytes of all bodies that are being received or processed."""
 BYTES_PER_ADDRESS_MAX = 64 << 20
+"""Bytes of the bodies of one address that are being received or processed."""
 RETRY_AFTER_S = 5
 
 
 def check_encoding(scope: Scope) -> InvalidInput | None:
-    """Return what is wrong with a compressed body: a few bytes of it could unpack to gigabytes."""
+    """Return an error if a request's body is compressed, as a few bytes could unpack to gigabytes; otherwise None."""
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             message = text("The body is compressed; the center takes bodies as they are")
@@ -28,7 +29,7 @@ def check_encoding(scope: Scope) -> InvalidInput | None:
 
 
 class BodyBudget:
-    """Bytes of bodies that are held. For one thread: the event loop."""
+    """Counts the bytes of request bodies in memory. To be used in one thread, the event loop's."""
 
     def __init__(self, total: int = BYTES_MAX, per_address: int = BYTES_PER_ADDRESS_MAX) -> None:
         self._total, self._per_address = total, per_address
@@ -37,11 +38,11 @@ class BodyBudget:
 
     @property
     def held(self) -> int:
-        """Bytes held now."""
+        """Bytes in memory now."""
         return self._held
 
     def take(self, address: bytes, count: int) -> None:
-        """Hold more bytes. Raises TooMany, Unavailable."""
+        """Add bytes of an address. Raises TooMany at its limit, Unavailable at the limit of all."""
         if self._of_address[address] + count > self._per_address:
             raise TooMany(
                 text("Your address sends too much at once"),
@@ -54,7 +55,7 @@ class BodyBudget:
         self._of_address[address] += count
 
     def give_back(self, address: bytes, count: int) -> None:
-        """Hold fewer bytes."""
+        """Subtract bytes of an address."""
         self._held -= count
         self._of_address[address] -= count
         if not self._of_address[address]:
@@ -62,7 +63,7 @@ class BodyBudget:
 
 
 class HeldBody:
-    """The body of one request, counted while the request lasts. A `receive` of ASGI."""
+    """An ASGI `receive` function that counts the bytes of one request's body until `close`."""
 
     def __init__(self, receive: Receive, budget: BodyBudget, address: bytes) -> None:
         self._receive, self._budget, self._address = receive, budget, address
@@ -77,7 +78,7 @@ class HeldBody:
         return message
 
     def close(self) -> None:
-        """The request has ended."""
+        """Give the counted bytes back when the request has ended."""
         if self._count:
             self._budget.give_back(self._address, self._count)
             self._count = 0

@@ -1,4 +1,4 @@
-"""Bounds of one connection's requests, as their bytes come in: pure, so that every server's parser can be held to them."""
+"""Checks the requests of one connection against limits while their bytes arrive. Pure: works with any HTTP parser."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pearlstreet.http.limits import CHUNK_OVERHEAD_BYTES_MAX, REQUEST_LINE_BYTES
 from pearlstreet.http.refusals import Reason
 
 PIECE_BYTES = 4 << 10
-"""Bytes handed to a parser at once, so that what a limit refuses was not parsed by the megabyte."""
+"""Largest piece passed to the parser at once, so that little is parsed of a request that a limit then refuses."""
 CHUNK_LINE_BYTES = 16
-"""Bytes of framing that a chunk may cost."""
+"""Bytes of framing that each chunk may have."""
 IDLE_S = 0.1
-"""Seconds a connection may stay silent before it may be ended for another: so 1,024 of one address admit 10,000 newcomers a second."""
+"""Seconds without a request after which a connection may be evicted: so the 1,024 of one address can change 10,000 times a second."""
 _BLANK_LINE = b"\r\n\r\n"
-"""What ends a header, and a body in chunks."""
+"""The bytes that end a header and a chunked body."""
 
 
 class LimitExceededError(Exception):
-    """A request beyond a limit: the reason, and the status it is answered with."""
+    """A request exceeds a limit; holds the reason and the HTTP status of the answer."""
 
     def __init__(self, reason: Reason, status: int) -> None:
         super().__init__(reason.value)
@@ -26,18 +26,20 @@ class LimitExceededError(Exception):
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """What a connection is waiting for."""
 
     IDLE = "idle"
-    """The first byte of the next request."""
+    """Waiting for the first byte of the next request."""
     HEADER = "header"
+    """Waiting for the rest of a header."""
     BODY = "body"
+    """Waiting for the rest of a body."""
     RESPONSE = "response"
-    """The request is complete; its response is not."""
+    """Waiting for the application's response to a complete request."""
 
 
 class RequestGuard:
-    """Counts what a client sends. A server calls it before and after its parser, and from the parser's callbacks."""
+    """Counts the bytes of a client's requests. A server calls it around its parser and from the parser's callbacks."""
 
     __slots__ = (
         "_body_bytes", "_chunks", "_credit_s", "_framed_bytes", "_header_bytes", "_header_fields",
@@ -48,20 +50,20 @@ class RequestGuard:
         self._limits = limits
         self.phase = Phase.IDLE
         self.is_new = True
-        """Whether no request has been answered on this connection."""
+        """Whether no request has been answered on this connection yet."""
         self.is_chunked = True
         self._since_s = now_s
         self._credit_s = limits.transfer_grace_s
         self._remaining = 0
         self._tail = b""
-        """The last three bytes parsed, of a header or chunks."""
+        """The last three bytes parsed of a header or a chunked body, to find a blank line across two pieces."""
         self._header_bytes = self._header_fields = self._url_bytes = 0
         self._body_bytes = self._framed_bytes = self._chunks = 0
 
     # -- around the parser
 
     def next_piece(self, data: bytes, start: int) -> int:
-        """Return where the next piece to parse ends: no later than a request does, and after 4 KiB of header or chunks."""
+        """Return the end of the next piece to parse: the end of the request, or at most 4 KiB of a header or chunked body."""
         if self.phase is Phase.BODY and not self.is_chunked and self._remaining > 0:
             return min(len(data), start + self._remaining)
         end = min(len(data), start + PIECE_BYTES)
@@ -79,7 +81,7 @@ class RequestGuard:
         return end
 
     def before_piece(self, count: int, now_s: float) -> None:
-        """Count bytes before they are parsed. Raises LimitExceededError."""
+        """Count `count` bytes that will be parsed next. Raises LimitExceededError."""
         if self.phase is Phase.BODY:
             self._framed_bytes += count
             return
@@ -93,7 +95,7 @@ class RequestGuard:
             raise LimitExceededError(Reason.HEADER_BYTES, 431)
 
     def after_piece(self) -> None:
-        """Check what the parser has told of the piece. Raises LimitExceededError."""
+        """Check the framing of a chunked body after a piece was parsed. Raises LimitExceededError."""
         if self.phase is not Phase.BODY or not self.is_chunked:
             return
         overhead = self._framed_bytes - 2 * self._body_bytes - CHUNK_LINE_BYTES * self._chunks
@@ -103,25 +105,25 @@ class RequestGuard:
     # -- from the parser's callbacks
 
     def begin_message(self) -> None:
-        """A request begins. Raises LimitExceededError inside a piece that should have ended with the one before."""
+        """Begin a request. Raises LimitExceededError if the request before is still being answered."""
         if self.phase is Phase.RESPONSE:
             raise LimitExceededError(Reason.PIPELINING, 400)
         self._header_fields = self._url_bytes = 0
 
     def add_url(self, count: int) -> None:
-        """A part of the request's address was read. Raises LimitExceededError."""
+        """Count `count` bytes of the request's URL. Raises LimitExceededError."""
         self._url_bytes += count
         if self._url_bytes > REQUEST_LINE_BYTES_MAX:
             raise LimitExceededError(Reason.REQUEST_LINE, 414)
 
     def add_header(self) -> None:
-        """A header or trailer field was read. Raises LimitExceededError."""
+        """Count a header or trailer field. Raises LimitExceededError."""
         self._header_fields += 1
         if self._header_fields > self._limits.header_fields:
             raise LimitExceededError(Reason.HEADER_FIELDS, 431)
 
     def end_header(self, content_length: int | None) -> None:
-        """The header is complete; `content_length` None: the body, if any, comes in chunks."""
+        """End the header. `content_length` is in bytes, None for a chunked body."""
         self.phase = Phase.BODY
         self.is_chunked = content_length is None
         self._remaining = content_length or 0
@@ -129,22 +131,22 @@ class RequestGuard:
         self._body_bytes = self._framed_bytes = self._chunks = 0
 
     def begin_chunk(self) -> None:
-        """A chunk's line was read."""
+        """Count a chunk."""
         self._chunks += 1
 
     def add_body(self, count: int) -> None:
-        """A part of the body was read."""
+        """Count `count` bytes of the body, which earn time at the minimum transfer rate."""
         self._body_bytes += count
         self._remaining -= count
         credit_s = self._credit_s + count / self._limits.transfer_bytes_per_s
         self._credit_s = min(self._limits.transfer_grace_s, credit_s)
 
     def end_message(self) -> None:
-        """The request is complete."""
+        """End the request; its response is next."""
         self.phase = Phase.RESPONSE
 
     def end_response(self, now_s: float) -> None:
-        """The response is complete. Whatever is left of the body must still come at its rate."""
+        """End the response. If the body is not complete yet, its rest must still arrive at the minimum rate."""
         self.is_new = False
         if self.phase is Phase.RESPONSE:
             self.phase = Phase.IDLE
@@ -153,9 +155,9 @@ class RequestGuard:
     # -- time
 
     def overdue(self, now_s: float, elapsed_s: float, is_reading: bool) -> Reason | None:
-        """Return the limit in time that is broken, if any. Ask about once a second.
+        """Return the time limit that the connection exceeds, or None. To be called about once a second.
 
-        `elapsed_s`: since the last time; `is_reading`: whether the server takes more of a body now.
+        `elapsed_s`: seconds since the last call; `is_reading`: whether the server reads from the connection now.
         """
         waited_s = now_s - self._since_s
         if self.phase is Phase.HEADER or (self.phase is Phase.IDLE and self.is_new):
@@ -166,13 +168,13 @@ class RequestGuard:
         return None
 
     def is_keep_alive_over(self, now_s: float) -> bool:
-        """Whether an idle connection was kept for long enough."""
+        """Whether the connection has been idle for longer than `keep_alive_s`."""
         return (
             self.phase is Phase.IDLE and not self.is_new and now_s - self._since_s > self._limits.keep_alive_s
         )
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether it has waited for a complete header for longer than IDLE_S, or for a body that lags by more than 2 s."""
+        """Whether the connection waits for a complete header for longer than IDLE_S, or for a body that lags by over 2 s."""
         if self.phase is Phase.BODY:
             return self._credit_s < self._limits.transfer_grace_s - 2
         return self.phase is not Phase.RESPONSE and now_s - self._since_s > IDLE_S

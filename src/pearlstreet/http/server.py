@@ -1,4 +1,4 @@
-"""uvicorn's server behind our listener."""
+"""uvicorn's server with a listener and a protocol that enforce limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pearlstreet.http.refusals import refusals
 
 
 class GuardedServer(uvicorn.Server):
-    """Serves one ASGI application on listening sockets of the caller, within limits."""
+    """Serves one ASGI application, within limits, on listening sockets that the caller passes."""
 
     def __init__(
         self, config: uvicorn.Config, limits: HttpLimits, proxies: TrustedProxies, clock: Clock
@@ -31,7 +31,7 @@ class GuardedServer(uvicorn.Server):
         self._limiter = ConnectionLimiter(limits.connections, limits.connections_per_address)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept on `sockets`."""
+        """Begin to accept connections on `sockets`."""
         await self.lifespan.startup()
         listeners = [self._listen(listening) for listening in sockets or []]
         self.servers = cast("list[asyncio.base_events.Server]", listeners)

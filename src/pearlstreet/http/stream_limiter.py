@@ -1,4 +1,4 @@
-"""Caps event streams and followed logs: per user or key, per address, and in all."""
+"""Limits open event streams and followed logs: per user or API key, per address and in total."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RETRY_AFTER_S = 30
 
 @dataclass(frozen=True, slots=True)
 class StreamTicket:
-    """The right to keep one stream open."""
+    """One open stream, as the limiter counts it."""
 
     user: str
     address: bytes
 
 
 class StreamLimiter:
-    """Open streams. For one thread: the event loop."""
+    """Counts open streams, in total, by user and by address. To be used in one thread, the event loop's."""
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limits = limits
@@ -39,28 +39,28 @@ class StreamLimiter:
         return self._count
 
     def open(self, user: str, host: str) -> StreamTicket:
-        """Count a stream of a user at an address. Raises TooMany."""
+        """Count a stream of a user at an address and return its ticket. Raises TooMany at a limit."""
         ticket = StreamTicket(user, address_key(host))
         limits = self._limits
         if self._of_user[user] >= limits.streams_per_user:
             message = text(
-                "You keep {count} streams open, as many as one user may", count=limits.streams_per_user
+                "You have {count} streams open, the most a user may have", count=limits.streams_per_user
             )
             raise self._refusal(Reason.STREAMS_PER_USER, message, host)
         if self._of_address[ticket.address] >= limits.streams_per_address:
             message = text(
-                "Your address keeps {count} streams open, as many as one may",
+                "Your address has {count} streams open, the most an address may have",
                 count=limits.streams_per_address,
             )
             raise self._refusal(Reason.STREAMS_PER_ADDRESS, message, host)
         if self._count >= limits.streams:
-            message = text("The center keeps {count} streams open, as many as it may", count=limits.streams)
+            message = text("The center has {count} streams open, the most it allows", count=limits.streams)
             raise self._refusal(Reason.STREAMS, message, host)
         self._change(ticket, 1)
         return ticket
 
     def close(self, ticket: StreamTicket) -> None:
-        """The stream has ended."""
+        """Stop counting a stream that has ended."""
         self._change(ticket, -1)
 
     def _change(self, ticket: StreamTicket, step: int) -> None:
@@ -85,7 +85,7 @@ class StreamLimiter:
 
 
 class LimitedStream(StreamingResponse):
-    """A streamed response that gives its ticket back however it ends."""
+    """A streaming response that gives its ticket back when it ends, also by an error."""
 
     def __init__(self, content: Any, *, limiter: StreamLimiter, ticket: StreamTicket, **options: Any) -> None:
         super().__init__(content, **options)
