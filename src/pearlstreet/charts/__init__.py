@@ -1,1 +1,1 @@
-"""Charts as SVG made on the server: no script needed, themed by the style sheet, readable by screen readers."""
+"""Charts as SVG, drawn on the server: they need no script, take colours from the style sheet and have text for screen readers."""

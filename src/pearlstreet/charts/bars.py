@@ -1,4 +1,4 @@
-"""Stacked bars: one for each month (or other name), a colour for each series, with a legend; amounts by hovering."""
+"""Stacked bar charts: a bar for each month or other name, a colour for each series, amounts as tooltips."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from pearlstreet.charts.scale import ticks
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 50, 10, 18, 24
 SERIES_MAX = 8
-WIDEST = 64.0
+BAR_WIDTH_MAX = 64.0
+"""Largest width of a bar in SVG units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One series: a value for each name on the axis."""
+    """One series of a bar chart: a value for each name on the axis."""
 
     name: str
     values: Sequence[float]
 
 
 def bars(title: str, names: Sequence[str], series: Sequence[Bars], *, rest: str, empty: str) -> Markup:
-    """A chart of series stacked on each other; those beyond SERIES_MAX become one called `rest`."""
+    """Return a chart of stacked series. If there are more than SERIES_MAX, the smallest become one named `rest`.
+
+    `empty` is shown instead of a chart if no value is positive.
+    """
     shown = _largest([one for one in series if any(value > 0 for value in one.values)], rest)
     if not shown:
         return Markup(
@@ -35,7 +39,7 @@ def bars(title: str, names: Sequence[str], series: Sequence[Bars], *, rest: str,
     values = ticks(max(totals))
     ceiling = values[-1]
     step = (WIDTH - LEFT - RIGHT) / len(names)
-    width = min(WIDEST, step * 0.6)
+    width = min(BAR_WIDTH_MAX, step * 0.6)
 
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / ceiling)
@@ -69,9 +73,9 @@ def bars(title: str, names: Sequence[str], series: Sequence[Bars], *, rest: str,
                     middle, y(below) - 5, short(below)
                 )
             )
-    said = ", ".join(f"{name} {short(total)}" for name, total in zip(names, totals, strict=True))
+    totals_text = ", ".join(f"{name} {short(total)}" for name, total in zip(names, totals, strict=True))
     drawing = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}: {}">{}</svg>').format(
-        WIDTH, HEIGHT, title, said, Markup("").join(parts)
+        WIDTH, HEIGHT, title, totals_text, Markup("").join(parts)
     )
     keys = Markup("").join(
         Markup('<li class="s{}">{}</li>').format(i, one.name) for i, one in enumerate(shown)

@@ -1,4 +1,4 @@
-"""Curves over any quantity: spans of time, or a distribution on a logarithmic axis. One colour a series, with a legend."""
+"""Line charts over any quantity, such as elapsed time or, on a logarithmic axis, waiting times. A colour for each series."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WIDTH, HEIGHT = 640, 240
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 24
 SERIES_MAX = 8
 _SPANS_S = (1, 60, 3600, 86_400, 604_800, 2_592_000, 31_536_000)
-"""Marks of a logarithmic axis of time: a second to a year."""
+"""Tick marks of a logarithmic time axis in seconds: from a second to a year."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points (x, y) under one name, x rising."""
+    """One series of a line chart: points (x, y), ascending by x."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -36,16 +36,19 @@ def curves(
     empty: str = "",
     name_x: Callable[[float], str] | None = None,
 ) -> Markup:
-    """A chart. `top` fixes the end of the value axis; x is a number of seconds, logarithmic with `log`."""
+    """Return a chart of at most SERIES_MAX series; x is in seconds, on a logarithmic axis with `log`.
+
+    `top` fixes the end of the value axis; `empty` is shown instead of a chart without points; `name_x` formats x.
+    """
     shown = [Curve(one.name, one.points) for one in series[:SERIES_MAX] if one.points]
     if not shown:
         return Markup(
             '<figure class="chart"><figcaption>{}</figcaption><p class="quiet">{}</p></figure>'
         ).format(title, empty)
-    said_x = name_x or span
+    format_x = name_x or span
     low = min(one.points[0][0] for one in shown)
     high = max(one.points[-1][0] for one in shown)
-    place = _placed(max(low, 1.0), high, log=True) if log else _placed(low, high, log=False)
+    place = _axis(max(low, 1.0), high, log=True) if log else _axis(low, high, log=False)
     values = ticks(top if top is not None else max(y for one in shown for _, y in one.points))
     ceiling = values[-1] or 1.0
 
@@ -59,7 +62,9 @@ def curves(
         for v in values
     ]
     parts += [
-        Markup('<text class="tick mid" x="{:.1f}" y="{}">{}</text>').format(place(at), HEIGHT - 6, said_x(at))
+        Markup('<text class="tick mid" x="{:.1f}" y="{}">{}</text>').format(
+            place(at), HEIGHT - 6, format_x(at)
+        )
         for at in _marks(max(low, 1.0) if log else low, high, log)
     ]
     for index, one in enumerate(shown):
@@ -74,11 +79,13 @@ def curves(
     for i in range(len(first)):
         at = first[i][0]
         before = place(first[i - 1][0]) if i else place(at)
-        said = ", ".join(f"{one.name} {short(_at(one.points, at))}{unit}" for one in shown)
+        values_text = ", ".join(f"{one.name} {short(_at(one.points, at))}{unit}" for one in shown)
         parts.append(
             Markup(
                 '<rect class="hover" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}: {}</title></rect>'
-            ).format(before, TOP, max(place(at) - before, 1.0), HEIGHT - TOP - BOTTOM, said_x(at), said)
+            ).format(
+                before, TOP, max(place(at) - before, 1.0), HEIGHT - TOP - BOTTOM, format_x(at), values_text
+            )
         )
     means = ", ".join(
         f"{one.name} {short(sum(v for _, v in one.points) / len(one.points))}{unit}" for one in shown
@@ -98,14 +105,14 @@ def curves(
 
 
 def span(seconds: float) -> str:
-    """`45 s`, `10 min`, `3 h`, `2 d`: as short as it can be."""
+    """Return a duration in its largest unit, with three significant digits: `45 s`, `10 min`, `3 h`, `2 d`."""
     for size, letter in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.3g} {letter}"
     return f"{seconds:.3g} s" if seconds else "0"
 
 
-def _placed(low: float, high: float, *, log: bool) -> Callable[[float], float]:
+def _axis(low: float, high: float, *, log: bool) -> Callable[[float], float]:
     a, b = (math.log(low), math.log(max(high, low * 1.001))) if log else (low, max(high, low + 1e-9))
 
     def place(x: float) -> float:
@@ -130,7 +137,7 @@ def _thin(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]
 
 
 def _at(points: Sequence[tuple[float, float]], x: float) -> float:
-    """The value of the curve at the last point up to x."""
+    """Return the value of the last point at or before x, or of the first point if there is none."""
     low, high = 0, len(points)
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""The map of nodes × devices: one square a device, as dark as it is given away, marked when it is not well."""
+"""Heat map of nodes × devices: a square for each device, darker the more of it is allocated, crossed out if unhealthy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from markupsafe import Markup
 
 CELL, GAP = 13, 3
 COLUMNS_MAX = 4
-"""Nodes side by side."""
+"""Largest number of nodes side by side."""
 STEPS = 5
+"""Number of shades for allocated devices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One device. `given` from 0 to 1; `state` one of healthy, unhealthy, drained, gone."""
+    """One device of the map."""
 
-    given: float
+    allocated: float
+    """Allocated share of the device, 0 to 1."""
     state: str
-    said: str
+    """One of healthy, unhealthy, drained, gone."""
+    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +35,30 @@ class Row:
 
 
 def heat(title: str, rows: Sequence[Row], *, columns: int | None = None) -> Markup:
-    """The map; nodes fill it column by column."""
+    """Return the map; nodes fill it column by column. `columns`: number of columns, by default chosen by the nodes' size."""
     if not rows:
         return Markup("")
-    wide = max((len(row.cells) for row in rows), default=1) or 1
+    devices_max = max((len(row.cells) for row in rows), default=1) or 1
     label = 8 + 7 * max(len(row.name) for row in rows[:4000])
-    columns = columns or (1 if len(rows) <= 8 else 2 if len(rows) <= 24 else COLUMNS_MAX if wide <= 8 else 1)
-    tall = -(-len(rows) // columns)
-    column_width = label + wide * (CELL + GAP) + 18
+    columns = columns or (
+        1 if len(rows) <= 8 else 2 if len(rows) <= 24 else COLUMNS_MAX if devices_max <= 8 else 1
+    )
+    rows_per_column = -(-len(rows) // columns)
+    column_width = label + devices_max * (CELL + GAP) + 18
     parts = []
     for i, row in enumerate(rows):
-        left, top = (i // tall) * column_width, (i % tall) * (CELL + GAP)
+        left, top = (i // rows_per_column) * column_width, (i % rows_per_column) * (CELL + GAP)
         squares = [
             Markup(
                 '<rect class="cell {} h{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}</title></rect>{}'
             ).format(
                 cell.state,
-                level(cell.given),
+                level(cell.allocated),
                 left + label + j * (CELL + GAP),
                 top,
                 CELL,
                 CELL,
-                cell.said,
+                cell.tooltip,
                 _cross(left + label + j * (CELL + GAP), top) if cell.state in ("unhealthy", "gone") else "",
             )
             for j, cell in enumerate(row.cells)
@@ -65,13 +70,17 @@ def heat(title: str, rows: Sequence[Row], *, columns: int | None = None) -> Mark
     return Markup(
         '<svg class="heat" viewBox="0 0 {} {}" width="{}" role="group" aria-label="{}">{}</svg>'
     ).format(
-        columns * column_width, tall * (CELL + GAP), columns * column_width, title, Markup("").join(parts)
+        columns * column_width,
+        rows_per_column * (CELL + GAP),
+        columns * column_width,
+        title,
+        Markup("").join(parts),
     )
 
 
-def level(given: float) -> int:
-    """0 (free) to STEPS (all given)."""
-    return 0 if given <= 0 else max(1, min(STEPS, round(given * STEPS)))
+def level(allocated: float) -> int:
+    """Return the shade of a device, 0 (free) to STEPS (all allocated). `allocated`: share from 0 to 1."""
+    return 0 if allocated <= 0 else max(1, min(STEPS, round(allocated * STEPS)))
 
 
 def _cross(x: int, y: int) -> Markup:

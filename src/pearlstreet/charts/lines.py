@@ -1,4 +1,4 @@
-"""Lines over time, one colour a series, with a legend; every point can be read by hovering."""
+"""Line charts over time: a colour for each series, a legend, and the values of every point as a tooltip."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WIDTH, HEIGHT = 460, 180
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 SERIES_MAX = 8
 POINTS_MAX = 400
-"""More are thinned: a screen is not wider."""
+"""Largest number of points drawn of a series; more would not be visible on a screen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points (µs since 1970, value) under one name."""
+    """One series of a chart over time: points (µs since 1970 UTC, value), ascending by time."""
 
     name: str
     points: Sequence[tuple[int, float]]
@@ -34,7 +34,11 @@ def lines(
     empty: str = "",
     filled: bool = False,
 ) -> Markup:
-    """A chart; `top` fixes the end of the value axis (such as 100 for percent). `empty` is said when there are no points."""
+    """Return a chart of at most SERIES_MAX series.
+
+    `top` fixes the end of the value axis (such as 100 for percent); `empty` is shown instead of a chart without points;
+    `filled` colours the area below each line.
+    """
     shown = [Series(one.name, thin(one.points)) for one in series[:SERIES_MAX] if one.points]
     if not shown:
         return Markup(
@@ -79,15 +83,22 @@ def lines(
                     index, x(one.points[0][0] / 1e6), y(one.points[0][1])
                 )
             )
-    wide = (WIDTH - LEFT - RIGHT) / max(len(shown[0].points), 1)
+    hover_width = (WIDTH - LEFT - RIGHT) / max(len(shown[0].points), 1)
     for i, (at, _) in enumerate(shown[0].points):
-        said = ", ".join(
+        values_text = ", ".join(
             f"{one.name} {short(one.points[i][1])}{unit}" for one in shown if i < len(one.points)
         )
         parts.append(
             Markup(
                 '<rect class="hover" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}: {}</title></rect>'
-            ).format(x(at / 1e6) - wide / 2, TOP, wide, HEIGHT - TOP - BOTTOM, clock(at / 1e6, 0), said)
+            ).format(
+                x(at / 1e6) - hover_width / 2,
+                TOP,
+                hover_width,
+                HEIGHT - TOP - BOTTOM,
+                clock(at / 1e6, 0),
+                values_text,
+            )
         )
     newest = ", ".join(f"{one.name} {short(one.points[-1][1])}{unit}" for one in shown)
     drawing = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}: {}">{}</svg>').format(
@@ -103,7 +114,7 @@ def lines(
 
 
 def thin(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most POINTS_MAX points, the last one among them; each stands for its neighbours by their mean."""
+    """Return at most POINTS_MAX points: each is the mean of a group of neighbours, at the time of the group's last."""
     if len(points) <= POINTS_MAX:
         return list(points)
     size = -(-len(points) // POINTS_MAX)
@@ -112,7 +123,7 @@ def thin(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def short(value: float) -> str:
-    """`1.2k`, `3.4M`, `0.05`."""
+    """Return a number with three significant digits and a suffix k, M, G or T: `1.2k`, `3.4M`, `0.05`."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
@@ -120,7 +131,10 @@ def short(value: float) -> str:
 
 
 def clock(at_s: float, span_s: float) -> str:
-    """A moment in UTC, as exactly as the span needs."""
+    """Return a time in UTC (`at_s`: seconds since 1970) as precisely as an axis of `span_s` seconds needs.
+
+    With `span_s` 0 it has date and time to the second.
+    """
     at = datetime.fromtimestamp(at_s, UTC)
     if span_s == 0:
         return at.strftime("%m-%d %H:%M:%S")

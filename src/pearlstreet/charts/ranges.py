@@ -1,4 +1,4 @@
-"""Ranges: a bar from P10 to P90 with its median, many on one scale, and what really came of it as a mark."""
+"""Range charts: a bar from P10 to P90 with the median, many on one scale, and the actual value as a mark."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 150, 14
-"""Of a bar in a cell of a table."""
+"""Size of a bar in a table cell, in SVG units."""
 WIDE, ROW, TOP, BOTTOM = 460, 34, 4, 20
-"""Of a figure with many of them: its width, what each takes of its height, and the margins."""
+"""Layout of a figure of many ranges, in SVG units: its width, the height of a row, and the margins."""
 EDGE = 6
-APART = 20.0
-"""From this ratio of the largest to the smallest a scale is logarithmic, so that the smallest is still seen."""
+"""Horizontal margin of a scale in SVG units."""
+LOG_RATIO_MIN = 20.0
+"""Ratio of the largest to the smallest value above which a scale is logarithmic, so that the smallest stays visible."""
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Grid lines of a figure of ratios, as multiples of the estimate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One estimate, with what it came to where that is known. `said`: the same in words."""
+    """One estimate: P10, median and P90, and the actual value if it is known."""
 
     name: str
     low: float
     middle: float
     high: float
-    said: str
+    label: str
+    """The estimate and the actual value in words."""
     actual: float | None = None
 
     @property
     def is_inside(self) -> bool:
-        """Whether it came to lie in the range."""
+        """Whether the actual value is known and lies in the range."""
         return self.actual is not None and self.low <= self.actual <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values → places from 0 to 1."""
+    """A linear or logarithmic scale that maps values to positions from 0 to 1."""
 
     low: float
     high: float
     is_log: bool
 
     def place(self, value: float) -> float:
-        """Where a value lies; what lies beyond is at the edge."""
+        """Return the position of a value, 0 to 1; values beyond the scale are at its edge."""
         kept = min(max(value, self.low), self.high)
         if self.is_log:
             return math.log(kept / self.low) / math.log(self.high / self.low)
@@ -52,24 +55,27 @@ class Scale:
 
 
 def scale_of(ranges: Iterable[Range]) -> Scale:
-    """One scale for all of them: from nothing on, or logarithmic where the smallest would vanish."""
+    """Return one scale for all ranges: linear from 0 on, or logarithmic above LOG_RATIO_MIN."""
     values = [value for one in ranges for value in (one.low, one.high, one.actual) if value is not None]
     highest = max(values, default=1.0) or 1.0
     lowest = min((value for value in values if value > 0), default=highest)
-    if highest / lowest > APART:
+    if highest / lowest > LOG_RATIO_MIN:
         return Scale(lowest / 1.5, highest, True)
     return Scale(0.0, highest, False)
 
 
 def bar(one: Range, scale: Scale) -> Markup:
-    """A bar for a cell, to be read beside others on the same scale."""
+    """Return one range as a bar for a table cell; bars of one table share a scale."""
     return Markup(
         '<svg class="range" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>'
-    ).format(WIDTH, HEIGHT, one.said, one.said, _drawn(one, scale, WIDTH, HEIGHT / 2))
+    ).format(WIDTH, HEIGHT, one.label, one.label, _drawn(one, scale, WIDTH, HEIGHT / 2))
 
 
 def ratios(title: str, ranges: Sequence[Range], *, empty: str, note: str) -> Markup:
-    """A figure of ranges as shares of what was thought likely, on a logarithmic scale; `note` says how to read it."""
+    """Return a figure of ranges given as ratios to the likely value (1.0), on a logarithmic scale.
+
+    `empty` is shown instead of a figure without ranges; `note` is a caption that explains how to read it.
+    """
     if not ranges:
         return Markup(
             '<figure class="chart"><figcaption>{}</figcaption><p class="quiet">{}</p></figure>'
@@ -97,17 +103,17 @@ def ratios(title: str, ranges: Sequence[Range], *, empty: str, note: str) -> Mar
                 '<g><title>{}</title><text class="tick name" x="{}" y="{}">{}</text>'
                 '<text class="tick end" x="{}" y="{}">{}</text>{}</g>'
             ).format(
-                f"{one.name}: {one.said}",
+                f"{one.name}: {one.label}",
                 EDGE,
                 top + 12,
                 one.name,
                 WIDE - EDGE,
                 top + 12,
-                one.said,
+                one.label,
                 _drawn(one, scale, WIDE, top + 23),
             )
         )
-    words = "; ".join(f"{one.name}: {one.said}" for one in ranges)
+    words = "; ".join(f"{one.name}: {one.label}" for one in ranges)
     drawing = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}: {}">{}</svg>').format(
         WIDE, height, title, words, Markup("").join(parts)
     )

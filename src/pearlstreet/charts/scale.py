@@ -1,4 +1,4 @@
-"""PURE: round axis values."""
+"""PURE: chooses round values for the ticks of chart axes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIME_STEPS_S = (
 
 
 def nice_step(span: float, count: int) -> float:
-    """The smallest of 1, 2, 2.5, 5 × 10ⁿ that divides `span` into at most `count` steps."""
+    """Return the smallest of 1, 2, 2.5, 5 × 10ⁿ that divides `span` into at most `count` steps."""
     if span <= 0:
         return 1.0
     raw = span / max(count, 1)
@@ -35,13 +35,13 @@ def nice_step(span: float, count: int) -> float:
 
 
 def ticks(top: float, count: int = 4) -> list[float]:
-    """Values from 0 to at least `top`."""
+    """Return evenly spaced round values from 0 to at least `top`, with at most `count` steps."""
     step = nice_step(top, count)
     return [step * i for i in range(math.ceil(top / step - 1e-9) + 1)] if top > 0 else [0.0, 1.0]
 
 
 def time_ticks(since_s: float, until_s: float, count: int = 5) -> list[float]:
-    """Round moments within the span, in seconds since 1970 UTC."""
+    """Return at most about `count` round times between two times; all in seconds since 1970 UTC."""
     span = max(until_s - since_s, 1)
     step = next((s for s in _TIME_STEPS_S if span / s <= count), 604_800 * math.ceil(span / 604_800 / count))
     first = math.ceil(since_s / step) * step

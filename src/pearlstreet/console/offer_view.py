@@ -88,9 +88,9 @@ def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
         Shown(
             offer=offer,
             machines=machines(offer),
-            time=parted(time.said),
+            time=parted(time.label),
             time_bar=bar(time, time_scale),
-            price=("", "") if price is None else parted(price.said),
+            price=("", "") if price is None else parted(price.label),
             price_bar=None if price is None else bar(price, price_scale),
             likely_energy=tuple((name, parted(value)[0]) for name, value in _energy(ask, offer)),
             energy=tuple(_energy(ask, offer)),
