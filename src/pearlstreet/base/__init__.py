@@ -1,1 +1,1 @@
-"""Values every room stands on: ids, money, units, clock, randomness, errors, texts. No I/O."""
+"""Values that every package uses: ids, money, units, clock, randomness, errors, texts. No I/O."""

@@ -1,4 +1,4 @@
-"""PURE: large numbers as people write them: 7B, 1.5T, 300 million, 70亿, 1.2万亿."""
+"""PURE: reads and writes large numbers as people write them: 7B, 1.5T, 300 million, 70亿, 1.2万亿."""
 
 from __future__ import annotations
 
@@ -23,36 +23,45 @@ _POWERS = {
 
 
 def amount(field: str, written: str | None) -> float | None:
-    """The number; None for nothing written. Raises InvalidInput at the field."""
+    """Return the number that a form field holds, or None for an empty field.
+
+    Raises InvalidInput, with a problem that names `field`, for text that is not a number.
+    """
     if written is None or not written.strip():
         return None
-    found = read_amount(written)
-    if found is None:
+    number = read_amount(written)
+    if number is None:
         message = text("{value} is not a number", value=written[:40])
         hint = text("Write digits with K, M, B or T, for example {example}", example="7B")
         raise InvalidInput(message, problems=[Problem(field, message, hint=hint)])
-    return found
+    return number
 
 
 def read_amount(written: str) -> float | None:
-    """The number, or None for what is none. A minus is read, so that it can be said what is wrong with it."""
+    """Return the number that a text means, or None if it means none.
+
+    A negative number is read too, so that the caller can say what is wrong with it.
+    """
     plain = written.strip()
     sign = -1.0 if plain[:1] in "-−" else 1.0
     match = _WRITTEN.fullmatch(plain.lstrip("-−+").strip())
     if match is None or match[3].lower() not in _POWERS:
         return None
-    # Decimal: 8.03B is 8030000000 and not a hair less.
+    # Decimal: as floats, 8.03 × 10⁹ is not exactly 8030000000.
     exact = Decimal(re.sub(r"[,_ ]", "", match[1])) * Decimal(_POWERS[match[3].lower()])
     return sign * float(exact.scaleb(int(match[2] or 0)))
 
 
 def rough_amount(value: float) -> str:
-    """`288B`, `1.74T`: to three digits, where nobody needs more."""
+    """Return a number with three significant digits: `288B`, `1.74T`."""
     return short_amount(float(f"{value:.3g}"))
 
 
 def short_amount(value: float) -> str:
-    """`7B`, `1.5T`, `300M`, `12.5K`: as it may be typed again; all its digits where that would round it."""
+    """Return a number in the short form that `read_amount` reads: `7B`, `1.5T`, `300M`, `12.5K`.
+
+    A number that the short form would round is returned with all its digits.
+    """
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
         short = f"{value / size:.6g}{letter}"
         if abs(value) >= size and read_amount(short) == value:

@@ -1,4 +1,4 @@
-"""Docstrings of a class's attributes: the texts that stand below each of them in its source."""
+"""Reads the docstrings of a class's attributes from its source."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import textwrap
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
-    """Attribute name → its docstring as one line, in the order of the source; "" where there is none.
+    """Return the docstring of each attribute of a class, as one line, by attribute name in the order of the source.
 
-    Inherited attributes are left out. Raises OSError where the source cannot be read.
+    An attribute without a docstring has "". Inherited attributes are left out. Raises OSError if the source cannot be
+    read.
     """
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     if not isinstance(body, ast.ClassDef):

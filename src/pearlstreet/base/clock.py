@@ -1,4 +1,4 @@
-"""Time as a value that is handed in. Wall time is int microseconds since 1970 UTC (`_us`)."""
+"""Clocks, passed as parameters to all code that needs the time. Wall time is int microseconds since 1970 UTC (`_us`)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Where every room gets its time from."""
+    """A source of time; every package gets one as a parameter."""
 
     def now_us(self) -> int:
-        """Microseconds since 1970 UTC; never smaller than an answer before."""
+        """Return the time in microseconds since 1970 UTC; it never decreases between calls."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds since an arbitrary start, unmoved by changes of the wall clock."""
+        """Return seconds since an arbitrary start; changes of the wall clock do not affect them."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for `seconds`."""
         ...
 
 
 class SystemClock:
-    """The machine's clock, except that it never steps back.
+    """The machine's clock, made non-decreasing.
 
-    While it runs it follows the monotonic clock from where it started; a wall clock that jumps ahead (suspend, a late
-    time sync) is followed, one that steps back is not.
+    It adds the monotonic clock's progress to the time of its start. If the wall clock jumps ahead (suspend, a late time
+    sync), it follows; if the wall clock steps back, it does not.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class SystemClock:
         wall_ns: Callable[[], int] = lambda: time.time_ns(),
         elapsed_ns: Callable[[], int] = lambda: time.monotonic_ns(),
     ) -> None:
-        """`wall_ns` may be set back or ahead under it; `elapsed_ns` only ever grows."""
+        """`wall_ns`: wall time in ns, which may jump; `elapsed_ns`: a clock in ns that never decreases."""
         self._wall_ns, self._elapsed_ns = wall_ns, elapsed_ns
         self._lock = threading.Lock()
         self._last_us = wall_ns() // 1000
@@ -55,7 +55,7 @@ class SystemClock:
             return self._last_us
 
     def not_before(self, us: int) -> None:
-        """Never answer less than `us` again: the newest time already on record at start-up."""
+        """Return at least `us` from now on. Called at start-up with the newest time stored in the database."""
         with self._lock:
             self._last_us = max(self._last_us, us)
 
@@ -67,7 +67,7 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that moves only when told: simulation and tests."""
+    """A clock that moves only by `sleep` and `advance`, for simulation and tests."""
 
     def __init__(self, start_us: int = 1_700_000_000 * US_PER_S) -> None:
         self._us = start_us
@@ -82,18 +82,18 @@ class VirtualClock:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Move `seconds` (≥ 0) forward."""
+        """Move the clock forward by `seconds` (≥ 0)."""
         self._us += int(seconds * US_PER_S)
 
 
 def to_rfc3339(us: int) -> str:
-    """`2026-01-31T08:00:00.000000Z`."""
+    """Return a time in RFC 3339, such as `2026-01-31T08:00:00.000000Z`."""
     moment = EPOCH + timedelta(microseconds=us)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
 
 
 def from_rfc3339(value: str) -> int:
-    """Microseconds since 1970 UTC. Raises ValueError for a malformed or zoneless time."""
+    """Return a time in RFC 3339 as microseconds since 1970 UTC. Raises ValueError if it is malformed or has no zone."""
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone; end it with Z or an offset such as +08:00")

@@ -1,4 +1,4 @@
-"""Days of the calendar as people write them: 2026-02-15, or several in a row: 2026-02-15..2026-02-23."""
+"""Reads and writes calendar days and runs of consecutive days: 2026-02-15 and 2026-02-15..2026-02-23."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from datetime import date
 from pearlstreet.base.units import runs_of
 
 RUN_MOST = 400
-"""Days in one run."""
+"""Largest number of days in one run."""
 _DAY = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _BETWEEN = re.compile(r"[\s,;，；、]+")
 DOTS = ".."
 
 
 def parse_day(written: str) -> date:
-    """A day. Raises ValueError."""
+    """Return the day written as `2026-02-15`. Raises ValueError for any other form."""
     if not _DAY.match(written):
         raise ValueError(written)
     return date.fromisoformat(written)
 
 
 def parse_run(written: str) -> tuple[date, ...]:
-    """A day, or each day from the first to the last. Raises ValueError."""
+    """Return each day of `2026-02-15` or `2026-02-15..2026-02-23`.
+
+    Raises ValueError if a day is malformed, the last lies before the first, or the run is longer than RUN_MOST.
+    """
     first, dots, last = written.strip().partition(DOTS)
     start = parse_day(first.strip())
     end = parse_day(last.strip()) if dots else start
@@ -33,11 +36,11 @@ def parse_run(written: str) -> tuple[date, ...]:
 
 
 def split_runs(written: str) -> tuple[str, ...]:
-    """The days and runs of a text, between commas, blanks and ends of lines."""
+    """Split a text at commas, semicolons and white space into its days and runs, which are not parsed."""
     return tuple(part for part in _BETWEEN.split(written.strip()) if part)
 
 
 def format_days(days: Iterable[date]) -> str:
-    """`2026-01-01, 2026-02-15..2026-02-23`: those that follow each other as a run."""
+    """Return days as text, consecutive days as a run: `2026-01-01, 2026-02-15..2026-02-23`."""
     runs = (tuple(map(date.fromordinal, run)) for run in runs_of(day.toordinal() for day in days))
     return ", ".join(str(first) if first == last else f"{first}{DOTS}{last}" for first, last in runs)

@@ -1,18 +1,18 @@
-"""The one tree of errors. Each class has a stable code and the HTTP status the API door gives it.
+"""The exceptions of expected failures. Each class has a stable code and the HTTP status that the API returns for it.
 
 PearlError
-├── InvalidInput 422      what was sent cannot be right; `problems` name field and line
-├── Unauthenticated 401   who is asking?
-├── Forbidden 403         known, but no scope allows it
-├── NotFound 404          absent, or another tenant's (the two look alike on purpose)
-├── Conflict 409          the present state does not allow it
+├── InvalidInput 422      the input is wrong; `problems` name field and line
+├── Unauthenticated 401   the request has no valid credentials
+├── Forbidden 403         the user is known but lacks the scope
+├── NotFound 404          the object does not exist or is another tenant's; the answers are equal on purpose
+├── Conflict 409          the present state does not allow the action
 │   └── IdempotencyMismatch 422
-├── PaymentRequired 402   the balance does not cover it
-├── TooLarge 413
-├── TooMany 429           a limit of rate or count; `retry_after_s` when waiting helps
-├── ConfigurationError    the operator must change a setting; never leaves a running server
-├── Unavailable 503       a dependency is down or the disk is full; `retry_after_s`
-└── BugError 500          a broken promise of our own
+├── PaymentRequired 402   the balance does not cover the cost
+├── TooLarge 413          the input is larger than a limit
+├── TooMany 429           a rate limit or a maximum number is reached; `retry_after_s` when waiting helps
+├── ConfigurationError    the operator must change a setting; a running server never returns it
+├── Unavailable 503       a dependency is down or the disk is full; `retry_after_s` says when to try again
+└── BugError 500          an invariant of the program does not hold
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an input: where it is and what would be right."""
+    """One problem of an input: its place, what is wrong, and a hint at what would be right."""
 
     field: str
     message: Text
@@ -39,7 +39,7 @@ class Problem:
 
 
 class PearlError(Exception):
-    """An expected failure with a message for the person who met it."""
+    """An expected failure, with a message for the user."""
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 400
@@ -65,12 +65,12 @@ class InvalidInput(PearlError):
 
 @dataclass(slots=True)
 class Gathered:
-    """What is wrong with the parts of an input, each read by itself, so that all of it is told at once."""
+    """Collects the problems of all parts of an input, so that the user sees all of them at once."""
 
     problems: list[Problem] = field(default_factory=list)
 
     def read(self, reader: Callable[[], T], instead: T) -> T:
-        """What `reader` reads; where that is wrong, `instead`, and what is wrong is kept."""
+        """Return the result of `reader`; if it raises InvalidInput, keep its problems and return `instead`."""
         try:
             return reader()
         except InvalidInput as error:
@@ -123,8 +123,9 @@ class BugError(PearlError):
 
 
 def check(condition: bool, what: str, /, **values: object) -> None:
-    """Raise BugError unless `condition`: an invariant of ours that `python -O` cannot switch off."""
+    """Raise BugError unless `condition` holds. Unlike `assert`, it works under `python -O` too.
+
+    `what` states the invariant; `values` are added to the message.
+    """
     if not condition:
-        raise BugError(
-            text("A promise of the program is broken: {what} {values}", what=what, values=values or "")
-        )
+        raise BugError(text("An internal check failed: {what} {values}", what=what, values=values or ""))

@@ -1,4 +1,4 @@
-"""Prefixed ids: `job_` + UUIDv7 (RFC 9562) in 26 characters of Crockford base32, so that they sort by time."""
+"""Prefixed ids: `job_` + UUIDv7 (RFC 9562) in 26 characters of Crockford base32. They sort by creation time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATTERN = re.compile(r"^[a-z]{2,8}_[0-9a-hjkmnp-tv-z]{26}\Z")
 
 
 def encode(number: int) -> str:
-    """A 128-bit number in 26 base32 characters, order kept."""
+    """Return a 128-bit number as 26 base32 characters; larger numbers sort later."""
     digits = []
     for _ in range(26):
         digits.append(_ALPHABET[number & 31])
@@ -21,7 +21,7 @@ def encode(number: int) -> str:
 
 
 def new_id(prefix: str, clock: Clock, rng: Rng) -> str:
-    """A fresh id such as `job_01k…`; ids of later milliseconds sort later."""
+    """Return a new id such as `job_01k…`; ids of later milliseconds sort later."""
     millis = (clock.now_us() // 1000) & ((1 << 48) - 1)
     noise = int.from_bytes(rng.token_bytes(10), "big")
     number = (millis << 80) | (0x7 << 76) | ((noise >> 64 & 0xFFF) << 64)
@@ -30,5 +30,5 @@ def new_id(prefix: str, clock: Clock, rng: Rng) -> str:
 
 
 def is_id(value: str, prefix: str) -> bool:
-    """Whether `value` has the shape of an id with that prefix."""
+    """Whether `value` has the form of an id with this prefix."""
     return value.startswith(prefix + "_") and _PATTERN.match(value) is not None

@@ -1,4 +1,4 @@
-"""Money: whole micro-yuan (10⁻⁶ CNY) in a type that does not mix with plain numbers."""
+"""Money: whole micro-yuan (10⁻⁶ CNY) in a type that cannot be added to plain numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _YUAN = re.compile(r"^[+-]?[0-9]{1,13}(\.[0-9]{1,6})?\Z")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Money:
-    """An amount in micro-yuan; negative is allowed and means the other side."""
+    """An amount in micro-yuan. It may be negative: a credit where a positive amount is a debit, and the reverse."""
 
     micro: int
 
@@ -39,18 +39,21 @@ ZERO = Money(0)
 
 
 def parse_yuan(value: str) -> Money:
-    """`"12.5"` → 12,500,000 micro-yuan. Raises ValueError beyond six decimals or the 64-bit range."""
+    """Return an amount written in yuan: `"12.5"` → 12,500,000 micro-yuan.
+
+    Raises ValueError for more than six decimals and for amounts beyond LIMIT_MICRO.
+    """
     stripped = value.strip().replace(",", "").removeprefix("¥")
     if not _YUAN.match(stripped):
         raise ValueError(f"{value!r} is not an amount of yuan with at most 6 decimals, such as 1000 or 12.50")
     micro = Fraction(stripped) * MICRO
     if abs(micro) > LIMIT_MICRO:
-        raise ValueError(f"{value!r} is more than the books can hold")
+        raise ValueError(f"{value!r} is beyond the largest amount, 9,223,372,036,854.775807 yuan")
     return Money(int(micro))
 
 
 def format_yuan(micro: int, *, decimals: int = 2) -> str:
-    """`12.50`: at least `decimals`, and every further digit that is not zero (nothing is rounded away)."""
+    """Return an amount in yuan, such as `12.50`, with `decimals` decimals or more: nothing is rounded."""
     sign = "-" if micro < 0 else ""
     whole, rest = divmod(abs(micro), MICRO)
     digits = f"{rest:06d}".rstrip("0").ljust(decimals, "0")
@@ -58,6 +61,6 @@ def format_yuan(micro: int, *, decimals: int = 2) -> str:
 
 
 def round_half_even(amount: Fraction) -> tuple[int, Fraction]:
-    """The nearest integer (ties to even) and the remainder that was left: `amount == integer + remainder`."""
+    """Return the nearest integer (ties to even) and the remainder: `amount == integer + remainder`."""
     nearest = round(amount)
     return nearest, amount - nearest

@@ -1,7 +1,7 @@
-"""What an engine (or any far end) answers: a value of one of four kinds, never an exception.
+"""Outcomes: the four kinds of value that a call of an engine returns instead of raising exceptions.
 
-Unknown means "it may have been done": the caller must probe by its own id before trying anything else, so that a lost
-answer never starts a job twice.
+After `Unknown` the call may or may not have taken effect. The caller must probe by its own id before it tries again,
+so that a lost answer never starts a job twice.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T_co]):
-    """It was done (now or already before); here is the result."""
+    """The call took effect, now or at an earlier try; `value` is its result."""
 
     value: T_co
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It was not done and will not be: the request itself must change. `code` is stable and machine-readable."""
+    """The call had no effect, and repeating it will not help: the request must change. `code` is machine-readable."""
 
     code: str
     reason: Text
@@ -31,7 +31,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It was certainly not done; asking again after `after_s` may work."""
+    """The call certainly had no effect; the same call may succeed after `after_s` seconds."""
 
     after_s: float
     reason: Text
@@ -39,7 +39,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may or may not have been done: probe before anything else."""
+    """The call may or may not have taken effect; the caller must probe before it tries again."""
 
     reason: Text
 

@@ -1,6 +1,6 @@
-"""The one door for names of files that came from outside. Pure: `store.files` opens what passed here.
+"""Guard against path traversal: checks every file name that comes from outside. Pure: `store.files` opens the files.
 
-Names are refused, never repaired: two readers that repair differently are how paths escape.
+Wrong names are refused, never repaired: two programs that repair a name differently let it escape its folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pearlstreet.base.text import Text, text
 
 PATH_BYTES_MAX = 1024
 PART_BYTES_MAX = 255
-"""Of one name between slashes: NAME_MAX of Linux file systems."""
+"""Largest size of one path component in bytes: NAME_MAX of Linux file systems."""
 _DECODINGS_MAX = 4
 
 _CONTROL = re.compile(
@@ -49,11 +49,11 @@ _SYSTEM = frozenset(
         "var",
     }
 )
-"""First parts of paths that belong to the system inside a sandbox."""
+"""First components of the paths that the system uses inside a sandbox."""
 
 
 def safe_relative(name: str, *, field: str = "path") -> PurePosixPath:
-    """The path, certain to stay beneath wherever it is opened. Raises InvalidInput naming `field`."""
+    """Return a relative path that cannot leave the folder it is opened in. Raises InvalidInput naming `field`."""
     problem = path_problem(name)
     if problem is not None:
         raise InvalidInput(problem, problems=[Problem(field, problem)])
@@ -61,14 +61,14 @@ def safe_relative(name: str, *, field: str = "path") -> PurePosixPath:
 
 
 def path_problem(name: str) -> Text | None:
-    """What is wrong with a relative path; None when it is safe. `.` alone is the folder itself."""
+    """Return what is wrong with a relative path, or None if it is safe. `.` alone means the folder itself."""
     if name in (".", "./"):
         return None
     if not name:
         return text("The path is empty")
-    found = _CONTROL.search(name)
-    if found is not None:
-        return text("The path contains the character U+{code}", code=f"{ord(found.group()):04X}")
+    control = _CONTROL.search(name)
+    if control is not None:
+        return text("The path contains the character U+{code}", code=f"{ord(control.group()):04X}")
     if len(name) > PATH_BYTES_MAX or len(name.encode()) > PATH_BYTES_MAX:
         return text("The path is longer than {limit} bytes", limit=PATH_BYTES_MAX)
     if "\\" in name:
@@ -102,7 +102,7 @@ def _part_problem(part: str, name: str) -> Text | None:
 
 
 def _disguise_problem(name: str, parts: int) -> Text | None:
-    """Separators or dots that appear once encodings are undone or look-alikes are folded."""
+    """Return a problem if decoding %XX or normalising Unicode (NFKC) reveals separators or dots in the name."""
     problem = text("The path {path} hides a separator or a step upwards in an encoding", path=name)
     seen = name.removeprefix("./").removesuffix("/")
     for _ in range(_DECODINGS_MAX):
@@ -129,7 +129,7 @@ def _escapes(name: str, parts: int) -> bool:
 
 
 def mount_problem(path: str) -> Text | None:
-    """What is wrong with an absolute path inside a sandbox; None when data may be mounted there."""
+    """Return what is wrong with an absolute path inside a sandbox, or None if data may be mounted there."""
     if _MOUNT_PARTS.fullmatch(path) is None or len(path) > PATH_BYTES_MAX:
         return text(
             "{path} is not an absolute path of plain names such as /data/train", path=ascii(path[:80])

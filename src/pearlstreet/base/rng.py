@@ -1,4 +1,4 @@
-"""Randomness as a value that is handed in, so that a seed replays everything."""
+"""Random number generators, passed as parameters, so that a seed reproduces a simulation exactly."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Rng(Protocol):
-    """Where every room gets its randomness from."""
+    """A source of randomness; every package gets one as a parameter."""
 
     def token_bytes(self, count: int) -> bytes:
-        """`count` random bytes, unguessable in production."""
+        """Return `count` random bytes; SystemRng's are fit for secrets."""
         ...
 
     def uniform(self) -> float:
-        """A float in [0, 1)."""
+        """Return a float in [0, 1)."""
         ...
 
 
 class SystemRng:
-    """The operating system's randomness."""
+    """The operating system's cryptographic randomness."""
 
     def token_bytes(self, count: int) -> bytes:
         return secrets.token_bytes(count)
@@ -30,7 +30,7 @@ class SystemRng:
 
 
 class SeededRng:
-    """Replayable randomness for simulation and tests. Never for secrets."""
+    """A generator that repeats its sequence from a seed, for simulation and tests. Never for secrets."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

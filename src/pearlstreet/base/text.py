@@ -1,7 +1,7 @@
-"""Messages for people: a template with parameters, rendered in the reader's language at the door.
+"""Messages for people: a template with parameters, rendered in the reader's language by the interfaces.
 
-Rooms build `text("Job {job} waits", job=...)`; only doors (API, CLI, console) render. The English template is the key of
-the Simplified Chinese catalogue in `pearlstreet/locale/zh_CN/*.toml`.
+All packages build values such as `text("Job {job} waits", job=...)`; only the interfaces (API, CLI, console) render
+them. The English template is the key of the Simplified Chinese catalogue in `pearlstreet/locale/zh_CN/*.toml`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LANGUAGES = ("en", "zh-CN")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A message not yet put into a language. `str()` gives English."""
+    """A message that is not rendered in a language yet. `str()` renders it in English."""
 
     template: str
     params: Mapping[str, object] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Text:
         return self.render("en")
 
     def render(self, language: str) -> str:
-        """The message in `language` ("en" or "zh-CN"); a missing translation falls back to English."""
+        """Return the message in `language` ("en" or "zh-CN"), or in English if it has no translation."""
         template = self.template
         if language == "zh-CN":
             template = catalogue(language).get(template, template)
@@ -37,7 +37,7 @@ class Text:
         return template.format(**params) if params else template.replace("{{", "{").replace("}}", "}")
 
     def to_json(self) -> dict[str, object]:
-        """A form that survives JSON; `from_json` reads it back."""
+        """Return the message as a JSON object, which `from_json` reads."""
         return {
             "template": self.template,
             "params": {
@@ -48,12 +48,12 @@ class Text:
 
 
 def text(template: str, /, **params: object) -> Text:
-    """A `Text` from an English template with `{named}` parameters."""
+    """Return a `Text` of an English template with `{named}` parameters."""
     return Text(template, params)
 
 
 def from_json(value: Mapping[str, object]) -> Text:
-    """The `Text` that `Text.to_json` wrote."""
+    """Return the `Text` of a JSON object that `Text.to_json` made."""
     raw = value.get("params")
     params = raw if isinstance(raw, Mapping) else {}
     return Text(
@@ -66,7 +66,7 @@ def from_json(value: Mapping[str, object]) -> Text:
 
 
 def pick_language(header: str | None) -> str:
-    """The best of LANGUAGES for an Accept-Language header or a POSIX locale name such as zh_CN.UTF-8."""
+    """Return the best of LANGUAGES for an Accept-Language header or a POSIX locale name such as zh_CN.UTF-8."""
     for part in (header or "").split(","):
         tag = part.split(";")[0].strip().replace("_", "-").lower()
         if tag.startswith("zh"):
@@ -78,12 +78,12 @@ def pick_language(header: str | None) -> str:
 
 @cache
 def catalogue(language: str) -> Mapping[str, str]:
-    """English template → translation, read once from the packaged files of `language`."""
+    """Return the translations of `language` by English template, read once from the packaged files."""
     folder = resources.files("pearlstreet") / "locale" / language.replace("-", "_")
-    found: dict[str, str] = {}
+    translations: dict[str, str] = {}
     if not folder.is_dir():
-        return found
+        return translations
     for file in sorted(folder.iterdir(), key=lambda item: item.name):
         if file.name.endswith(".toml"):
-            found.update(tomllib.loads(file.read_text(encoding="utf-8")))
-    return found
+            translations.update(tomllib.loads(file.read_text(encoding="utf-8")))
+    return translations

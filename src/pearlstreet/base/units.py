@@ -1,6 +1,6 @@
-"""Quantities with their unit in the type, and their readers and writers.
+"""Types of quantities with their unit, and functions that parse and format them.
 
-Names carry the unit: `_s` seconds, `_us` microseconds, `_gib` 2³⁰ bytes, `_bytes`, `_pflops` 10¹⁵ FLOP/s,
+Names end in the unit: `_s` seconds, `_us` microseconds, `_gib` 2³⁰ bytes, `_bytes`, `_pflops` 10¹⁵ FLOP/s,
 `_pflops_h` PFLOPS hours.
 """
 
@@ -32,7 +32,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def parse_duration_s(value: str | float) -> float:
-    """Seconds from `90`, `"90s"`, `"1h30m"`, `"2d"`. Raises ValueError when it reads as none of these."""
+    """Return a duration in seconds, read from `90`, `"90s"`, `"1h30m"` or `"2d"`. Raises ValueError for other forms."""
     if isinstance(value, bool):
         raise ValueError("true/false is not a duration; write 90s, 30m, 2h or 1d")
     if isinstance(value, int | float):
@@ -47,7 +47,10 @@ def parse_duration_s(value: str | float) -> float:
 
 
 def parse_size_bytes(value: str | float) -> int:
-    """Bytes from `1048576`, `"512MiB"`, `"2GB"` (decimal) or `"2GiB"` (binary). Raises ValueError otherwise."""
+    """Return a size in bytes, read from `1048576`, `"512MiB"`, `"2GB"` (decimal) or `"2GiB"` (binary).
+
+    Raises ValueError for other forms.
+    """
     if isinstance(value, bool):
         raise ValueError("true/false is not a size; write 512MiB or 2GB")
     if isinstance(value, int | float):
@@ -60,7 +63,7 @@ def parse_size_bytes(value: str | float) -> int:
 
 
 def parse_size_gib(value: str | float) -> float:
-    """GiB from a plain number (already GiB) or a size with a unit. Raises ValueError otherwise."""
+    """Return a size in GiB, read from a number of GiB or a size with a unit. Raises ValueError for other forms."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value):
@@ -69,7 +72,7 @@ def parse_size_gib(value: str | float) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """`45 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`: the two largest parts."""
+    """Return a duration with its two largest units: `45 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
     whole = round(seconds)
     if whole < 1:
         return f"{seconds:.2f} s"
@@ -82,7 +85,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """`1.5 GiB`: the largest binary unit that gives at least 1."""
+    """Return a size in the largest binary unit that gives at least 1, such as `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -91,7 +94,7 @@ def format_bytes(count: float) -> str:
 
 
 def is_finite(value: float) -> bool:
-    """Whether a number can be reckoned with: neither infinite nor none, and no whole number beyond all floats."""
+    """Whether a number is finite: neither infinite nor NaN, nor an integer above the float range."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -99,7 +102,10 @@ def is_finite(value: float) -> bool:
 
 
 def format_short(value: float) -> str:
-    """`0.5`, `4711`, `1e+06`: six digits that count; of a whole number beyond all floats its power of ten."""
+    """Return a number with six significant digits: `0.5`, `4711`, `1e+06`.
+
+    An integer above the float range is returned as its power of ten.
+    """
     try:
         return f"{value:g}"
     except OverflowError:
@@ -107,44 +113,49 @@ def format_short(value: float) -> str:
 
 
 def format_rough(value: float) -> str:
-    """`1,234`, `56.7`, `0.0421`: three digits that count, and no fraction above a hundred."""
+    """Return a number with three significant digits, from 100 on as an integer: `1,234`, `56.7`, `0.0421`."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def format_price(yuan: float) -> str:
-    """`1,234.50`, `0.0725`: to the cent, and three digits that count of what is less than ten cents."""
+    """Return a price with two decimals, below 0.1 with three significant digits: `1,234.50`, `0.0725`."""
     return f"{yuan:,.2f}" if abs(yuan) >= 0.1 or not yuan else f"{yuan:.3g}"
 
 
 def format_range(low: float, middle: float, high: float, unit: str = "") -> str:
-    """`3.7 h (2.9–4.7)`; a range without width is one number. Seconds are told in the unit of their middle."""
+    """Return an estimate with its range, such as `3.7 h (2.9–4.7)`; a range without width is one number.
+
+    If `unit` is "s", all three are converted to the unit that suits the middle: days, hours, minutes or seconds.
+    """
     write, sign = (format_price, "¥") if unit == "¥" else (format_rough, "")
     if unit == "s":
-        size, unit = next((one for one in _TIMES if middle >= one[0]), _TIMES[-1])
+        size, unit = next((item for item in _TIMES if middle >= item[0]), _TIMES[-1])
         low, middle, high = low / size, middle / size, high / size
     likely = f"{sign}{write(middle)}" if sign else f"{write(middle)} {unit}".strip()
     return likely if high - low <= 1e-9 * abs(high) else f"{likely} ({write(low)}–{write(high)})"
 
 
 def format_runs(numbers: Iterable[int]) -> str:
-    """`1-3,7`: whole numbers, those that follow each other as a run."""
+    """Return integers as text, consecutive ones as a run: `1-3,7`."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs_of(numbers))
 
 
 def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """First and last of each run of whole numbers that follow each other, ascending."""
-    found: list[tuple[int, int]] = []
+    """Return the first and last of each run of consecutive integers, ascending."""
+    runs: list[tuple[int, int]] = []
     for number in sorted(numbers):
-        if found and number == found[-1][1] + 1:
-            found[-1] = found[-1][0], number
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], number
         else:
-            found.append((number, number))
-    return found
+            runs.append((number, number))
+    return runs
 
 
 def format_figure(value: float) -> str:
-    """`0.042`, `12.3`, `4,711`: three decimals below ten, one below a thousand, none above; `0.00015`: two digits that
-    count of what is smaller, down to a millionth."""
+    """Return a number with three decimals below 10, one below 1,000 and none above: `0.042`, `12.3`, `4,711`.
+
+    Below 0.01 it has two significant digits, with at most six decimals: `0.00015`.
+    """
     size = abs(value)
     decimals = 3 if size < 10 else 1 if size < 1000 else 0
     if 0 < size < 0.01:

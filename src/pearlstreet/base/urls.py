@@ -1,7 +1,7 @@
-"""The one door for addresses we are asked to call. Pure: the caller hands in how names are resolved.
+"""SSRF guard: resolve once, check every address, pin the connection to it. Pure: the caller passes the resolver.
 
-Every request out of the control plane on a tenant's word passes `check_outgoing` and connects to the addresses it
-answers, never resolving again; each redirect passes it anew.
+Before the control plane requests a URL that a tenant chose, it calls `check_outgoing` and connects only to the
+addresses that this returns, without resolving again. Each redirect is checked in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PRIVATE_NAMES = (
     "localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "arpa",
     "test", "invalid", "example", "onion", "svc", "ip6-localhost", "ip6-loopback",
 )  # fmt: skip
-"""Last labels that never name a public host (RFC 6761, RFC 6762, RFC 8375 and common habit)."""
+"""Top-level labels that never name a public host (RFC 6761, RFC 6762, RFC 8375 and common use)."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _BLOCKED = (
@@ -44,20 +44,20 @@ _BLOCKED = (
     ipaddress.ip_network("5f00::/16"),  # segment routing, RFC 9602
     ipaddress.ip_network("fec0::/10"),  # site-local, deprecated
 )
-# Listed although `is_global` covers some: what it covers differs between Python versions.
+# `is_global` covers some of these networks, but which ones differs between Python versions.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve = Callable[[str], Sequence[str]]
-"""Host name → its addresses. May raise OSError."""
+"""A function that returns the network addresses of a host name. May raise OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedUrl:
-    """An address whose text is in order; its host has not been looked up."""
+    """A URL whose syntax has been checked; its host has not been resolved."""
 
     scheme: str
     host: str
-    """ASCII, lower case; an IPv6 address without brackets."""
+    """Host in lower-case ASCII; an IPv6 address has no brackets."""
     port: int
     target: str
     """Path and query."""
@@ -70,19 +70,19 @@ class ParsedUrl:
 
 @dataclass(frozen=True, slots=True)
 class CheckedUrl:
-    """An address that may be called, and the only network addresses to connect to for it."""
+    """A URL that may be requested, and the only network addresses to connect to for it."""
 
     url: ParsedUrl
     addresses: tuple[str, ...]
 
     @property
     def host(self) -> str:
-        """For the Host header and the certificate."""
+        """Host for the Host header and the check of the certificate."""
         return self.url.host
 
     @property
     def port(self) -> int:
-        """Where to connect."""
+        """TCP port to connect to."""
         return self.url.port
 
 
@@ -96,29 +96,29 @@ def check_outgoing(
     allow_private: bool = False,
     own: Collection[str] = (),
 ) -> CheckedUrl:
-    """The address with pinned network addresses. Raises InvalidInput naming `field`.
+    """Return the URL with its pinned network addresses. Raises InvalidInput naming `field`.
 
-    `allow_private`: the operator allows the inner network (never link-local, where metadata services are).
+    `allow_private`: the operator allows private networks (never link-local, where metadata services are).
     `own`: addresses of this center, refused unless `allow_private`.
     """
     parsed = parse_outgoing(url, field=field, schemes=schemes, ports=ports, allow_private=allow_private)
     literal = _as_address(parsed.host)
     if literal is not None:
-        found: Sequence[str] = (parsed.host,)
+        hosts: Sequence[str] = (parsed.host,)
     else:
         try:
-            found = tuple(resolve(parsed.host))
+            hosts = tuple(resolve(parsed.host))
         except OSError:
-            found = ()
-    if not found:
+            hosts = ()
+    if not hosts:
         raise _invalid(field, text("The host {host} cannot be found", host=parsed.host))
-    for one in found:
-        address = _as_address(one)
+    for host in hosts:
+        address = _as_address(host)
         if address is None or not address_allowed(address, private=allow_private):
             raise _invalid(field, _inner(parsed.host))
-        if not allow_private and any(address == _as_address(mine) for mine in own):
+        if not allow_private and any(address == _as_address(own_host) for own_host in own):
             raise _invalid(field, _inner(parsed.host))
-    return CheckedUrl(parsed, tuple(str(_as_address(one)) for one in found[:ADDRESSES_MAX]))
+    return CheckedUrl(parsed, tuple(str(_as_address(host)) for host in hosts[:ADDRESSES_MAX]))
 
 
 def parse_outgoing(
@@ -129,7 +129,7 @@ def parse_outgoing(
     ports: Collection[int] = ALLOWED_PORTS,
     allow_private: bool = False,
 ) -> ParsedUrl:
-    """The parts of an address whose text is in order. Raises InvalidInput; looks nothing up."""
+    """Return the parts of a URL after checking its syntax, without resolving its host. Raises InvalidInput."""
     if len(url) > URL_MAX:
         raise _invalid(field, text("The address is longer than {limit} characters", limit=URL_MAX))
     if any(character <= " " or character in '\\"<>^`{|}\x7f' for character in url):
@@ -157,7 +157,7 @@ def parse_outgoing(
         raise _invalid(field, text("Encode characters beyond ASCII in the path of the address as %XX"))
     host, port = _split_port(authority, DEFAULT_PORTS.get(scheme, 0), field)
     if port not in ports and not allow_private and port != DEFAULT_PORTS.get(scheme):
-        allowed = ", ".join(str(one) for one in sorted(ports))
+        allowed = ", ".join(map(str, sorted(ports)))
         raise _invalid(
             field, text("Port {port} is not allowed; allowed are {ports}", port=port, ports=allowed)
         )
@@ -219,7 +219,7 @@ def _as_address(value: str) -> Address | None:
 
 
 def address_allowed(address: Address, *, private: bool = False) -> bool:
-    """Whether a network address is a public one (or, with `private`, one of the inner network)."""
+    """Whether a network address is public or, with `private`, belongs to a private network."""
     inside = _embedded(address)
     if inside is not None:
         return address_allowed(inside, private=private)
@@ -233,7 +233,7 @@ def address_allowed(address: Address, *, private: bool = False) -> bool:
 
 
 def _embedded(address: Address) -> Address | None:
-    """The IPv4 address that an IPv6 one stands for: mapped, 6to4 or NAT64."""
+    """Return the IPv4 address that an IPv6 address embeds (mapped, 6to4 or NAT64), or None."""
     if not isinstance(address, ipaddress.IPv6Address):
         return None
     if address.ipv4_mapped is not None:
