@@ -115,7 +115,9 @@ def main() -> None:
     options = parser.parse_args()
     missed = []
     with tempfile.TemporaryDirectory(prefix="pearl-siege-") as folder:
-        server = Server(Path(folder) / "data", "--simulate", "4x8xH100-80G")
+        # attacker and tenant share loopback: limits by address would refuse the tenant what only the attacker asks
+        rates = {"PEARL_RATE_ADDRESS_PER_S": "0", "PEARL_RATE_SIGN_INS_PER_MINUTE": "0"}
+        server = Server(Path(folder) / "data", "--simulate", "4x8xH100-80G", environment=rates)
         try:
             server.start()
             server.make_tenant()
