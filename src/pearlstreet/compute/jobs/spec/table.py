@@ -128,7 +128,7 @@ JOB = Section(
             "outputs_kept_days", NumberKind(0, 36_500, whole=True), "Days outputs are kept", "输出保留天数",
             "Then they are deleted; 0: for ever. At most as long as the project keeps outputs. Left out: as long as it does.",
             "到期即删除，0 表示永久保留；不得超过项目的保留天数，不填则与项目相同。",
-            unit="days", example=30,
+            example=30,
         ),
         Field(
             "variables",
