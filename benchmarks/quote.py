@@ -19,7 +19,8 @@ from results_table import record
 
 from pearlstreet.compute.engines.simulated import nodes_from
 from pearlstreet.compute.estimate import building
-from pearlstreet.compute.estimate.estimators import Band, estimate_training
+from pearlstreet.compute.estimate.band import Band
+from pearlstreet.compute.estimate.estimators import estimate_training
 from pearlstreet.compute.estimate.learning import NOTHING
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.spec.model import JobSpec

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.quotes.quoting import NOW_US, no_facts, terms
 
-from pearlstreet.compute.estimate.estimators import Band, energy_kwh
+from pearlstreet.compute.estimate.band import Band
+from pearlstreet.compute.estimate.estimators import energy_kwh
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.quotes.candidates import Candidate
 from pearlstreet.quotes.estimating import Work

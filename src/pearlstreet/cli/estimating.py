@@ -15,7 +15,8 @@ from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, facts, say, show_json, table, warn
 
 if TYPE_CHECKING:
-    from pearlstreet.compute.estimate.estimators import Band, Layout, ServingEstimate, TrainingEstimate
+    from pearlstreet.compute.estimate.band import Band
+from pearlstreet.compute.estimate.estimators import Layout, ServingEstimate, TrainingEstimate
 
 estimate = typer.Typer(
     help="How long a run takes and what it needs, before it runs; no center is needed.", no_args_is_help=True

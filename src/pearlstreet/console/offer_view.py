@@ -13,7 +13,7 @@ from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_price, format_range, format_rough
 from pearlstreet.charts.ranges import Range, bar, scale_of
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.metering import hold_amount
 from pearlstreet.console.page_request import Ask
 from pearlstreet.ledger.invoices.model import resource_label

@@ -11,7 +11,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.metering import Usage, work_s
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.tables import attempts, jobs

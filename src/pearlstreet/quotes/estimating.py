@@ -11,8 +11,8 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import HOUR_S, format_short
 from pearlstreet.compute.estimate import building, devices
 from pearlstreet.compute.estimate.assumptions import assumptions
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.estimators import (
-    Band,
     Layout,
     ServingEstimate,
     energy_kwh,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.metering import work_s
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import attempts, jobs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.energy.jobs import energy_of_attempts
 from pearlstreet.energy.model import HOUR_US, Facts

@@ -9,8 +9,8 @@ from typing import Any
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.estimate.estimators import Band
 
 CHEAPEST, FASTEST, SOONEST, GREENEST = "cheapest", "fastest", "soonest", "greenest"
 NAMES = (CHEAPEST, FASTEST, SOONEST, GREENEST)

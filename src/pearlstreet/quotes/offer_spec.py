@@ -9,7 +9,7 @@ from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.spec.model import JobSpec, PerTask
 from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.quotes.candidates import CPUS_A_CARD, MEMORY_GIB_A_CARD, Candidate

@@ -10,7 +10,7 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import HOUR_S
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.metering import Usage
 from pearlstreet.compute.jobs.spec.model import JobSpec

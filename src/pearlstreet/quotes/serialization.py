@@ -8,8 +8,8 @@ from typing import Any
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, from_json
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.quotes.model import (
     Energy,
     GreenStart,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.model import JobView
 from pearlstreet.compute.jobs.planner_rows import load_quotas, user_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.blockers import find_blocked
 from pearlstreet.compute.jobs.spec.model import JobSpec

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.estimate.questions import serving, training
 
 from pearlstreet.compute.estimate import relatives
-from pearlstreet.compute.estimate.estimators import Z80, estimate_serving, estimate_training
+from pearlstreet.compute.estimate.band import Z80
+from pearlstreet.compute.estimate.estimators import estimate_serving, estimate_training
 from pearlstreet.compute.hardware.catalogue import Accelerator, Catalogue, catalogue
 
 

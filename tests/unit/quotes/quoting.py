@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.compute.engines.simulated import nodes_from
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.estimate.learning import NOTHING
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.spec.model import JobSpec

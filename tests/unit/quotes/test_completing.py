@@ -6,7 +6,7 @@ import pytest
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_stored
 from pearlstreet.compute.jobs.spec.write import to_json

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.quotes.quoting import KNOWN, TUNING, snapshot
 
 from pearlstreet.base.errors import InvalidInput
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.estimate.learning import Finished, calibrate
 from pearlstreet.quotes.candidates import Candidate, candidates
 from pearlstreet.quotes.estimating import Past, Unfit, Work, check_workload, estimate

@@ -11,8 +11,8 @@ from tests.unit.quotes.quoting import NOW_US, PRICES, TUNING, estimated, no_fact
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_stored

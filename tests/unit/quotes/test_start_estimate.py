@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pearlstreet.compute.estimate.estimators import Band
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.config import PlannerConfig

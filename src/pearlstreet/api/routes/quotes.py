@@ -12,8 +12,8 @@ from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of
 from pearlstreet.api.routes.jobs import JobOut, job_out
 from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.estimate.estimators import Band
 from pearlstreet.quotes import comparing, scenarios, service
 from pearlstreet.quotes.comparing import Comparison
 from pearlstreet.quotes.model import (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate import effects, flops, serving_fitting
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.constants import Constants, constants
 from pearlstreet.compute.estimate.grid import FULL, SELECTIVE, Grid
 from pearlstreet.compute.estimate.layouts import enumerate_layouts
@@ -22,7 +22,6 @@ from pearlstreet.compute.estimate.samples import sample_seconds
 from pearlstreet.compute.estimate.serving import Served, serve
 from pearlstreet.compute.estimate.step import StepTime, step_time
 
-Z80 = 1.2816
 NODE_POWER = (1.02, 1.22, 1.26)
 """Power of a whole node at work over the rated power of its accelerators: P10, median, P90 (MLPerf Training v4.0 to v5.0
 power logs: 1.20 to 1.26 in sustained training of language models, detectors and diffusion, 1.02 for recommendation)."""
@@ -31,31 +30,6 @@ OUTSIDE = 0.2
 """Deviation that each thing adds that no measured row is like: TPUs left out while fitting were off by twice that."""
 INFERRED = 0.1
 """Standard deviation of the logarithm of time that shapes of the usual aspect instead of the true ones make."""
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """An estimate with the range that four of five outcomes lie in."""
-
-    p10: float
-    median: float
-    p90: float
-
-    def times(self, factor: float) -> Band:
-        """All three multiplied."""
-        return Band(self.p10 * factor, self.median * factor, self.p90 * factor)
-
-    def quantile(self, share: float) -> float:
-        """What that share of outcomes lies below, log-normal on either side of the middle."""
-        deviations = NormalDist().inv_cdf(min(max(share, 0.001), 0.999)) / Z80
-        side = self.p90 / self.median if deviations > 0 else self.median / self.p10
-        return self.median * float(side**deviations)
-
-    @classmethod
-    def around(cls, median: float, deviation: float) -> Band:
-        """Of a quantity whose logarithm has this standard deviation."""
-        wide = math.exp(Z80 * deviation)
-        return cls(median / wide, median, median * wide)
 
 
 @dataclass(frozen=True, slots=True)

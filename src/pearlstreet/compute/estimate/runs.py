@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate import memory_points, reading, serving_rows
+from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.constants import Constants, constants
 from pearlstreet.compute.estimate.effects import PRIORS
-from pearlstreet.compute.estimate.estimators import Band, estimate_serving, estimate_training
+from pearlstreet.compute.estimate.estimators import estimate_serving, estimate_training
 from pearlstreet.compute.estimate.layouts import enumerate_layouts
 from pearlstreet.compute.estimate.model import Training
 from pearlstreet.compute.estimate.step_question import step_seconds
