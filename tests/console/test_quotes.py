@@ -23,13 +23,13 @@ JOB: dict[str, Any] = {
 TUNE: dict[str, Any] = JOB | {
     "what": "finetune",
     "model": "Llama 3.1 8B",
-    "amount": "1M",
+    "amount": "10M",
     "unit": "tokens",
     "epochs": "1",
     "mode": "lora",
     "name": "tune",
     "command": "python tune.py",
-    "simulate": "40s",
+    "simulate": "90s",
     "variables": "SIMULATE_EXIT_CODE=0",
 }
 PLAN = {"what": "pretrain", "model": "7B", "amount": "10B", "unit": "tokens", "epochs": "1"}
@@ -116,7 +116,7 @@ def test_ask_compare_accept_and_see_the_actual(console: Console) -> None:
     page = owner.get(path)
     assert page.status_code == 200
     said = words(page)
-    assert "Fine-tune Llama 3.1 8B on 1M tokens" in said
+    assert "Fine-tune Llama 3.1 8B on 10M tokens" in said
     assert "H100" in said
     assert "cheapest" in said
     assert "fastest" in said

@@ -215,6 +215,7 @@ def _show_training(found: TrainingEstimate) -> None:
                 "IT energy, kWh": _band(found.energy_kwh),
             }
         )
+    facts({"Start-up, loading and saving, s": _band(found.overhead.total_s)})
     facts({"Share of the rated peak (MFU)": f"{found.utilisation:.1%}"})
     if found.layouts:
         table(
@@ -294,6 +295,7 @@ def _training_json(found: TrainingEstimate) -> dict[str, Any]:
         "device_s_per_unit": _band_json(found.per_unit_s),
         "device_s": _band_json(found.device_s),
         "elapsed_s": _band_json(found.elapsed_s),
+        "overhead_s": _band_json(found.overhead.total_s),
         "it_energy_kwh": _band_json(found.energy_kwh),
         "flops_per_unit": found.flops_per_unit,
         "utilisation": found.utilisation,
@@ -318,6 +320,7 @@ def _serving_json(found: ServingEstimate) -> dict[str, Any]:
         "requests_per_s": _band_json(found.requests_per_s),
         "ttft_s": _band_json(found.ttft_s),
         "tpot_s": _band_json(found.tpot_s),
+        "overhead_s": _band_json(found.overhead.total_s),
         "it_energy_wh_per_1k_tokens": _band_json(found.energy_wh_per_1k_tokens),
         "ways": [{name: getattr(way, name) for name in way_names} for way in found.ways],
         "outside_evidence": [str(reason) for reason in found.outside],

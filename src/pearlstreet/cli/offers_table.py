@@ -158,6 +158,7 @@ def show_offer(offer: Mapping[str, Any]) -> None:
     out.print()
     price, energy = offer["price"], offer["energy"]
     rows: dict[str, object] = {
+        "Start-up, loading and saving": band(offer["overhead_s"], "s"),
         "Device time": band(offer["device_s"], "s"),
         "Time limit": format_duration(offer["time_limit_s"]),
         "Layout": ", ".join(f"{name} {value}" for name, value in offer["layout"].items()),

@@ -822,6 +822,7 @@ class Offer(TypedDict):
     owned: bool
     can_be_accepted: bool
     elapsed_s: Band
+    overhead_s: Band | None
     device_s: Band
     price: Price | None
     energy: OfferEnergy | None

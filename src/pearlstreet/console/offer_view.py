@@ -224,6 +224,8 @@ def _facts(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
         (MEASURES[ELAPSED][0], band(offer.elapsed_s, "s")),
         (MEASURES[DEVICE][0], band(offer.device_s, "s")),
     ]
+    if offer.overhead_s is not None:
+        rows.insert(1, (text("Start-up, loading and saving"), band(offer.overhead_s, "s")))
     if offer.spec is not None:
         rows.append((text("Time limit"), amount_of(offer.time_limit_s, "s")))
     if offer.utilisation is not None:

@@ -184,7 +184,7 @@ def _learn_from(quote_id: str, tx: Tx) -> None:
     offer = next(offer_from_json(one) for one in row["offers"] if one["id"] == row["accepted"])
     actual_s = taken_device_s(tx, row["job_id"], offer)
     entry = devices.find(offer.accelerator, catalogue())
-    if actual_s is None or entry is None or is_too_fast(offer, actual_s):
+    if actual_s is None or entry is None or is_mostly_overhead(offer) or is_too_fast(offer, actual_s):
         return
     lesson = {
         "kind": RUN,
@@ -193,7 +193,7 @@ def _learn_from(quote_id: str, tx: Tx) -> None:
         "source": quote_id,
         "org_id": row["org_id"],
         "recipe": row["recipe"],
-        "expected": offer.untaught_device_s,
+        "expected": offer.untaught_device_s + offer.overhead_device_s,
         "actual": actual_s,
         "at_us": tx.now_us,
         "forgotten_us": None,
@@ -204,8 +204,15 @@ def _learn_from(quote_id: str, tx: Tx) -> None:
 def is_too_fast(offer: Offer, device_s: float) -> bool:
     """PURE: whether it cannot have done the work that was quoted: it took less than a quarter of the estimate, or the devices
     would have had to compute faster than their rated peak."""
-    peak = 0.0 if offer.utilisation is None else offer.utilisation * offer.device_s.median
+    work_device_s = offer.device_s.median - offer.overhead_device_s
+    peak = 0.0 if offer.utilisation is None else offer.utilisation * work_device_s
     return device_s < max(offer.untaught_device_s * math.exp(-FARTHEST), peak)
+
+
+def is_mostly_overhead(offer: Offer) -> bool:
+    """PURE: whether start-up, loading and saving take more than half of the quoted time: such a run says little of how fast
+    the devices compute."""
+    return offer.overhead_device_s > offer.device_s.median / 2
 
 
 def taken_device_s(tx: Tx, job_id: str, offer: Offer) -> float | None:

@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.ledger.statement import cost_of
-from pearlstreet.quotes.calibrating import is_too_fast, taken_device_s
+from pearlstreet.quotes.calibrating import is_mostly_overhead, is_too_fast, taken_device_s
 from pearlstreet.quotes.footprint import Taken, taken_energy
 from pearlstreet.quotes.model import Offer, Quote
 from pearlstreet.quotes.service import TEACHING, find_quote, quote_of
@@ -180,7 +180,11 @@ def _untaught(tx: Tx, quote: Quote, offer: Offer) -> tuple[Text, ...]:
     if quote.job_id is None or quote.question.workload.kind not in TEACHING:
         return ()
     took_s = taken_device_s(tx, quote.job_id, offer)
-    if took_s is None or not is_too_fast(offer, took_s):
+    if took_s is None:
+        return ()
+    if is_mostly_overhead(offer):
+        return (text("Start-up is more than half of so short a run, so it teaches nothing"),)
+    if not is_too_fast(offer, took_s):
         return ()
     return (text("It was faster than this work can be: it did something else, and teaches nothing"),)
 

@@ -21,6 +21,7 @@ from pearlstreet.compute.estimate.estimators import (
 )
 from pearlstreet.compute.estimate.learning import Calibration
 from pearlstreet.compute.estimate.model import Partial, Serving, Training
+from pearlstreet.compute.estimate.overhead import NO_OVERHEAD, Overhead
 from pearlstreet.compute.hardware.catalogue import Catalogue
 from pearlstreet.compute.hardware.normalise import normalised_rate
 from pearlstreet.quotes.candidates import Candidate
@@ -84,6 +85,7 @@ class Work:
     """What it takes on one candidate."""
 
     elapsed_s: Band
+    """Time by the clock, start-up and the like included."""
     device_s: Band
     it_kwh: Band
     layout: Mapping[str, int | str]
@@ -94,6 +96,8 @@ class Work:
     assumed: tuple[Text, ...]
     warnings: tuple[Text, ...]
     untaught_device_s: float
+    overhead: Overhead = NO_OVERHEAD
+    """Part of `elapsed_s` that is spent outside the work itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +287,12 @@ def _training(work: Workload, candidate: Candidate, known: Background) -> Work |
     if found.device_s.p90 / candidate.count > LONGEST_S:
         return Unfit(text("It would run for more than a hundred years"))
     taught, _ = known.learnt.correct(hardware.accelerator, known.recipe, 0.0, 1.0)
+    elapsed_s = found.elapsed_s.plus(found.overhead.total_s)
+    device_s = elapsed_s.times(candidate.count)
     return Work(
-        elapsed_s=found.elapsed_s,
-        device_s=found.device_s,
-        it_kwh=found.energy_kwh,
+        elapsed_s=elapsed_s,
+        device_s=device_s,
+        it_kwh=energy_kwh(device_s, hardware.power_w),
         layout=_layout(best) if best is not None else {},
         memory_gib=best.memory_gib if best is not None else None,
         device_memory_gib=hardware.memory / devices.GIB,
@@ -295,6 +301,7 @@ def _training(work: Workload, candidate: Candidate, known: Background) -> Work |
         assumed=_assumed(found.assumed),
         warnings=_outside(found.outside),
         untaught_device_s=found.device_s.median * math.exp(-taught),
+        overhead=found.overhead,
     )
 
 
@@ -333,6 +340,9 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
         )
         if elapsed_s.p90 > LONGEST_S:
             return Unfit(text("It would run for more than a hundred years"))
+    working_s = elapsed_s.median
+    if work.kind is Kind.INFER:
+        elapsed_s = elapsed_s.plus(found.overhead.total_s)
     device_s = elapsed_s.times(candidate.count)
     taught, _ = known.learnt.correct(ask.hardware.accelerator, "", 0.0, 1.0)
     return Work(
@@ -346,7 +356,10 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
         utilisation=None,
         assumed=assumed,
         warnings=warnings,
-        untaught_device_s=device_s.median * math.exp(-taught) if work.kind is Kind.INFER else device_s.median,
+        untaught_device_s=working_s
+        * candidate.count
+        * (math.exp(-taught) if work.kind is Kind.INFER else 1.0),
+        overhead=found.overhead,
     )
 
 

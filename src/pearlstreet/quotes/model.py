@@ -193,12 +193,20 @@ class Offer:
     spec: Mapping[str, Any] | None
     """The job specification that accepting submits; None: it cannot be accepted."""
     untaught_device_s: float
-    """Likely device time without what was learnt: what a finished run is compared with to teach."""
+    """Likely device time of the work itself without what was learnt: with start-up added, a finished run is compared with it."""
+    overhead_s: Band | None = None
+    """Time by the clock for start-up, reading weights and writing the last checkpoint, part of `elapsed_s` unless the work
+    serves for a fixed time. None: not known (hours that were measured elsewhere contain it; older quotes lack it)."""
 
     @property
     def count(self) -> int:
         """Accelerators in all."""
         return self.tasks * self.per_task
+
+    @property
+    def overhead_device_s(self) -> float:
+        """Likely device time of the overhead; 0 where none is known."""
+        return 0.0 if self.overhead_s is None else self.overhead_s.median * self.count
 
 
 class State(StrEnum):

@@ -11,6 +11,7 @@ from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import HOUR_S
 from pearlstreet.compute.estimate.band import Band
+from pearlstreet.compute.estimate.overhead import NO_OVERHEAD
 from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.metering import Usage
 from pearlstreet.compute.jobs.spec.model import JobSpec
@@ -133,6 +134,7 @@ def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[
         time_limit_s=limit_s,
         spec=to_json(whole) if whole is not None else None,
         untaught_device_s=work.untaught_device_s,
+        overhead_s=None if work.overhead is NO_OVERHEAD else work.overhead.total_s,
     )
 
 

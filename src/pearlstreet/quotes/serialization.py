@@ -90,6 +90,7 @@ def offer_json(offer: Offer) -> dict[str, Any]:
         "energy": None if offer.energy is None else _energy(offer.energy),
         "start": None if offer.start is None else _start(offer.start),
         "served": None if offer.served is None else _served(offer.served),
+        "overhead_s": _band(offer.overhead_s),
         "assumed": [one.to_json() for one in offer.assumed],
         "warnings": [one.to_json() for one in offer.warnings],
     }
@@ -105,6 +106,7 @@ def offer_from_json(value: Mapping[str, Any]) -> Offer:
         "energy": None if value["energy"] is None else _to_energy(value["energy"]),
         "start": None if value["start"] is None else _to_start(value["start"]),
         "served": None if value["served"] is None else _to_served(value["served"]),
+        "overhead_s": _maybe_band(value.get("overhead_s")),
         "assumed": _to_texts(value["assumed"]),
         "warnings": _to_texts(value["warnings"]),
     }

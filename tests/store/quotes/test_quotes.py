@@ -83,11 +83,11 @@ def count(center: Center, table: sa.Table) -> int:
     return int(center.store.read(lambda tx: tx.scalar(query)))
 
 
-def run_to_end(center: Center, factor: float) -> Comparison:
+def run_to_end(center: Center, factor: float, *, workload: Workload = TUNING) -> Comparison:
     """Quote, accept the fastest, let it take `factor` times what was quoted, compare."""
-    plan = ask(center)
+    plan = ask(center, workload)
     likely_s = service.offer_named(plan, "fastest").elapsed_s.median
-    quote = ask(center, simulate=f"{likely_s * factor:.0f}s")
+    quote = ask(center, workload, simulate=f"{likely_s * factor:.0f}s")
     found = accept(center, quote)
     center.finish(found.job.id)
     center.run(3)
@@ -586,8 +586,18 @@ def test_a_run_faster_than_the_work_can_be_teaches_nothing_and_says_so(center: C
     assert show_calibration(center.store, SYSTEM) == []
     assert service.offer_named(ask(center), "fastest").elapsed_s == before
     peak = replace(found.offer, utilisation=0.5)
-    assert is_too_fast(peak, 0.49 * peak.device_s.median)
-    assert not is_too_fast(peak, 0.51 * peak.device_s.median)
+    at_work_s = peak.device_s.median - peak.overhead_device_s
+    assert is_too_fast(peak, 0.49 * at_work_s)
+    assert not is_too_fast(peak, 0.51 * at_work_s)
+
+
+def test_a_run_that_is_mostly_start_up_teaches_nothing_and_says_so(center: Center) -> None:
+    short = replace(TUNING, tokens=1e6)
+    found = run_to_end(center, 1.0, workload=short)
+    assert found.job.state is JobState.SUCCEEDED
+    assert not found.taught
+    assert any("Start-up is more than half" in str(note) for note in found.notes)
+    assert show_calibration(center.store, SYSTEM) == []
 
 
 def test_where_nothing_runs_an_accepted_job_takes_what_was_quoted(center: Center) -> None:

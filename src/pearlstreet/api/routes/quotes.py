@@ -195,6 +195,10 @@ class OfferOut(Out):
     owned: bool
     can_be_accepted: bool
     elapsed_s: BandOut
+    """Run time by the clock."""
+    overhead_s: BandOut | None
+    """Part of the run time for start-up, reading weights and writing the last checkpoint; for work that serves, the time
+    until it is ready. Null where it is not known."""
     device_s: BandOut
     price: PriceOut | None
     energy: OfferEnergyOut | None
@@ -325,6 +329,7 @@ def offer_out(offer: Offer, language: str) -> dict[str, Any]:
         "owned": offer.owned,
         "can_be_accepted": offer.spec is not None,
         "elapsed_s": band_out(offer.elapsed_s),
+        "overhead_s": band_out(offer.overhead_s),
         "device_s": band_out(offer.device_s),
         "price": _price(offer.price),
         "energy": _energy(offer.energy, language),

@@ -18,6 +18,7 @@ from pearlstreet.compute.estimate.learning import NOTHING, Calibration
 from pearlstreet.compute.estimate.memory import memory
 from pearlstreet.compute.estimate.memory_points import DEFAULT
 from pearlstreet.compute.estimate.model import Serving, Training
+from pearlstreet.compute.estimate.overhead import Overhead, serving_overhead, training_overhead
 from pearlstreet.compute.estimate.samples import sample_seconds
 from pearlstreet.compute.estimate.serving import Served, serve
 from pearlstreet.compute.estimate.step import StepTime, step_time
@@ -77,6 +78,8 @@ class TrainingEstimate:
     """What no measured row is like; the band is wider for it."""
     assumed: tuple[str, ...]
     """What was not given and was assumed."""
+    overhead: Overhead
+    """Time outside the steps: start-up, reading weights, the last checkpoint. Not part of the times above."""
 
     @property
     def best(self) -> Layout | None:
@@ -139,6 +142,7 @@ def estimate_training(
         fits=fits,
         outside=outside,
         assumed=(*(run.assumed if counted else ()), *run.hardware.assumed, *guessed),
+        overhead=training_overhead(run),
     )
 
 
@@ -230,6 +234,8 @@ class ServingEstimate:
     energy_wh_per_1k_tokens: Band
     outside: tuple[Text, ...]
     assumed: tuple[str, ...]
+    overhead: Overhead
+    """Time until the first request is answered: start-up and reading weights. Not part of the times above."""
 
     @property
     def best(self) -> Served:
@@ -280,6 +286,7 @@ def estimate_serving(
         energy_wh_per_1k_tokens=_inverse(rate, watts * 1000.0 / 3600.0),
         outside=tuple(outside),
         assumed=(*ask.assumed, *ask.hardware.assumed, *ask.architecture.inferred),
+        overhead=serving_overhead(ask),
     )
 
 
