@@ -98,3 +98,22 @@ def test_offers_name_the_limit_that_blocks_them(world: World) -> None:
     assert offer["start"]["why"].startswith("acme may use 1 "), offer["start"]
     world.send("DELETE", f"/quotas/{quota['id']}", "system")
     _end(world, job)
+
+
+def test_the_rules_that_protect_running_jobs_are_named(world: World) -> None:
+    held = [
+        world.submit(per_task=WHOLE, simulate="10h"),
+        world.submit(per_task=WHOLE, simulate="10h", preemptible=True),
+    ]
+    for job in held:
+        world.until(job, "running")
+    urgent = world.submit(per_task=WHOLE, simulate="1h", priority=5)
+    found = _why(world, urgent)
+    assert "not preemptible: 1; running for less than 10 min: 1" in found["sentence"]
+    assert [detail["constraint"] for detail in found["details"]] == ["devices", "preemption"]
+    assert "不可抢占：1" in _why(world, urgent, **{"accept-language": "zh"})["sentence"]
+    same = world.submit(per_task=WHOLE, simulate="1h")
+    found = _why(world, same)
+    assert "preemptible" not in found["sentence"], "it does not count on stopping its equals"
+    assert "not preemptible: 1; of the same or a higher priority: 1" in found["details"][-1]["message"]
+    _end(world, *held, urgent, same)

@@ -45,8 +45,11 @@ def banned() -> dict[str, Any]:
 
 
 def uses() -> dict[str, list[Use]]:
-    """Return every use of a banned word in the checked files, by the pattern of the list."""
-    by_pattern: dict[str, list[Use]] = defaultdict(list)
+    """Return the lines of the checked files that use a banned word, by the pattern of the list.
+
+    A line counts once for a pattern: Python 3.12 and later give the parts of an f-string as tokens of their own.
+    """
+    by_pattern: dict[str, dict[tuple[str, int], Use]] = defaultdict(dict)
     for path in files():
         name = path.relative_to(ROOT).as_posix()
         if not _is_checked(name):
@@ -55,8 +58,8 @@ def uses() -> dict[str, list[Use]]:
         pieces = python_pieces(content) if path.suffix == ".py" else enumerate(content.splitlines(), 1)
         for line, text in pieces:
             for pattern in matches(text):
-                by_pattern[pattern].append(Use(pattern, name, line, text))
-    return by_pattern
+                by_pattern[pattern].setdefault((name, line), Use(pattern, name, line, text))
+    return {pattern: list(found.values()) for pattern, found in by_pattern.items()}
 
 
 def matches(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
 from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
 from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
+from pearlstreet.compute.jobs.preemption_limits import Protection, explain_protection
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
 from pearlstreet.compute.pool.inventory import all_nodes
@@ -334,11 +335,21 @@ def _why_blocked(tx: Tx, row: Row) -> Why:
 
 def _out_of_service(tx: Tx, snapshot: Snapshot, row: Row) -> Blocked | None:
     """Whether nodes that are drained or unhealthy keep it waiting."""
-    stored = row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"]))
-    ask = Ask.from_json(stored)
+    ask = _ask(tx, row)
     return find_blocked(
         snapshot, {node.report.name: node for node in all_nodes(tx)}, ask.request(), ask.fewest
     )
+
+
+def _protection(tx: Tx, runtime: Runtime, snapshot: Snapshot, row: Row) -> Protection | None:
+    """Which rules of its queue's preemption policy protect what runs where it could."""
+    planner = runtime.policy.current(tx).planner.of_queue(row["queue"])
+    return explain_protection(snapshot, planner, row["id"], _ask(tx, row).request())
+
+
+def _ask(tx: Tx, row: Row) -> Ask:
+    """The resource request of a job; an array keeps that of its elements."""
+    return Ask.from_json(row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"])))
 
 
 def _with_names(tx: Tx, reason: Reason) -> Reason:
@@ -418,6 +429,13 @@ def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> Why:
             reason, message=blocked.message, unblock=UNBLOCK, details=(blocked.detail,), start=None
         )
     sentence = explain(reason, wait.position, waiting, tx.now_us)
+    protection = (
+        _protection(tx, runtime, snapshot, row) if reason.code is Code.CAPACITY and not blocked else None
+    )
+    if protection is not None:
+        reason = replace(reason, details=(*reason.details, protection.detail))
+        if protection.is_unexpected:
+            sentence = text("{why} {more}.", why=sentence, more=protection.detail.message)
     if blocked is not None and not blocked.is_all:
         reason = replace(reason, details=(*reason.details, blocked.detail))
         sentence = text("{why} {more}.", why=sentence, more=blocked.message)
