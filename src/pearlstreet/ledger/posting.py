@@ -1,4 +1,4 @@
-"""From due spans to charges: one balanced transaction for each stream, month and rule of a batch, exactly once."""
+"""Posting of due spans as charges, exactly once: one balanced transaction for each stream, month and rule of a batch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pearlstreet.ledger.tables import DUE, IS_DUE, POSTED, charges, spans, strea
 from pearlstreet.store.core import Store, Tx
 
 BATCH = 5000
-"""Spans posted in one transaction at most: bounds how long other writers wait."""
+"""Largest number of spans posted in one transaction; it limits how long other writers wait."""
 
-# Built once: to build a statement costs far more than to run it.
+# Statements are built once because building one costs far more than running it.
 _STREAM_COLUMNS = ("id", "source", "external_id", "resource", "org_id", "project_id", "reference", "unit",
                    "price_version_id", "carry")  # fmt: skip
 _STREAMS = sa.select(*(streams.c[name] for name in _STREAM_COLUMNS)).where(
@@ -49,7 +49,7 @@ _MARK = (
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What the spans of one stream share, and how far it is billed."""
+    """The fields that the spans of one stream share, and `carry`: the exact price of all posted use, in micro-yuan."""
 
     id: int
     source: str
@@ -65,7 +65,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class DueSpan:
-    """The part of a span that its price depends on."""
+    """The fields of a due span that its price depends on."""
 
     sequence: int
     start_us: int
@@ -76,7 +76,7 @@ class DueSpan:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One charge to be written: consecutive spans of a stream inside one month under one rule."""
+    """A new charge: for consecutive spans of one stream, inside one month, under one price rule."""
 
     month: str
     rule: PriceRule
@@ -87,7 +87,7 @@ class Posting:
 
 
 def post_due_spans(store: Store, limit: int = BATCH) -> int:
-    """Post up to `limit` due spans, oldest first; returns how many. Safe to repeat: each is posted once."""
+    """Post up to `limit` due spans, oldest first; returns the number posted. Idempotent: each span is posted once."""
     if not store.read(lambda tx: tx.scalar(sa.select(spans.c.id).where(IS_DUE).limit(1))):
         return 0
     return store.write(lambda tx: post_spans(tx, limit=limit))
@@ -96,7 +96,10 @@ def post_due_spans(store: Store, limit: int = BATCH) -> int:
 def post_spans(
     tx: Tx, *, external_id: str | None = None, org_id: str | None = None, limit: int | None = None
 ) -> int:
-    """`post_due_spans` inside a transaction, of everybody or of one attempt or organisation only."""
+    """Post due spans inside a transaction: all, or those of one attempt (`external_id`) or organisation.
+
+    Returns the number of spans posted.
+    """
     due = _load(tx, external_id, org_id, limit)
     made: list[tuple[Stream, Posting]] = []
     for stream, used in due:
@@ -108,7 +111,7 @@ def post_spans(
 
 
 def decide(version: PriceVersion, stream: Stream, used: Sequence[DueSpan]) -> tuple[list[Posting], Fraction]:
-    """PURE: the charges of a stream's next spans, and the carry after them."""
+    """PURE: Return the charges for a stream's next spans and the new carry."""
     groups: dict[tuple[str, PriceRule], list[Any]] = {}
     for span in used:
         rule = version.rule_for(stream.resource, stream.unit, span.pflops)
@@ -185,7 +188,7 @@ def _write(tx: Tx, made: Sequence[tuple[Stream, Posting]]) -> None:
 
 
 def _mark(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
-    """Note on each span the last charge that bills it."""
+    """Mark the spans as posted, each with the id of the last charge that bills it."""
     tx.execute(
         _MARK,
         [
@@ -214,7 +217,7 @@ def _draft(stream: Stream, posting: Posting) -> Draft:
 
 
 def charge_row(tx: Tx, seq: int, stream: Stream, posting: Posting, tx_seq: int | None) -> dict[str, Any]:
-    """The row of a charge."""
+    """Return the row of a charge for the table `ledger_charges`."""
     return {
         "id": tx.new_id("chg"),
         "seq": seq,

@@ -1,4 +1,4 @@
-"""Use as it is reported: spans, appended once, in order, without overlap or gap. The ledger owns the table."""
+"""Spans of reported use, appended once, in order, without overlap or gap. The ledger owns their table."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pearlstreet.store.core import Tx
 
 NOT_BILLED = text("Not billed")
 TOPIC = "spans"
-"""Hint: there are spans to post."""
+"""Topic of the hint that spans are due to be posted."""
 
-# Built once: to build a statement costs far more than to run it.
+# Statements are built once because building one costs far more than running it.
 _STREAM = sa.select(streams).where(
     streams.c.external_id == sa.bindparam("external_id"),
     streams.c.resource == sa.bindparam("resource"),
@@ -33,9 +33,10 @@ _INSERT_SPAN = sa.insert(spans)
 
 
 def append_span(tx: Tx, span: Span) -> None:
-    """Append one span. The same again is a no-op; another one under its key, an overlap or a gap raises BugError.
+    """Append one span; appending the same span again has no effect.
 
-    Raises InvalidInput when its price version has no price for it. Whatever is raised, nothing was written.
+    Raises BugError for a different span under the same key, an overlap or a gap, and InvalidInput when the price version
+    has no price for the span. Nothing is written when it raises.
     """
     check(span.end_us >= span.start_us and span.amount >= 0, "use runs forward", span=_name(span))
     check(span.unit.is_timed or span.end_us > 0, "a counted span has a time", span=_name(span))
@@ -61,7 +62,7 @@ def append_span(tx: Tx, span: Span) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A stored span, with what became of it."""
+    """A stored span with its billing state and its charge."""
 
     span: Span
     state: str
@@ -69,7 +70,7 @@ class Use:
 
 
 def spans_of(tx: Tx, org_id: str, reference: str) -> Sequence[Use]:
-    """All use under a reference (a job) of an organisation, oldest first."""
+    """Return all spans of an organisation under a reference (a job), oldest first."""
     query = (
         sa.select(spans, streams)
         .join_from(spans, streams, spans.c.stream_id == streams.c.id)

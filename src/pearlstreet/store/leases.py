@@ -1,7 +1,7 @@
-"""Leases: who works on a row now. A worker that lost its lease can write nothing (the token guards every write).
+"""Leases of rows by workers. A worker that has lost its lease cannot write: every write checks the lease's token.
 
-A leased row is due again when its lease ends, so a worker that died costs one lease time and no more. Whoever wants a
-row looked at sooner just sets its `due_us`: `release` sees that somebody did and keeps the earlier of the two.
+A leased row is due again when its lease ends, so a crashed worker delays a row by at most one lease. Any transaction can
+make a leased row due earlier by setting its `due_us`; `release` then keeps the earlier of the two times.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def choose_rows(
     busy: Mapping[str, int] | None = None,
     full: Collection[str] = (),
 ) -> Mapping[str, str]:
-    """Up to `limit` due, unleased rows (id → account) by turns: the earliest row of each account, then the second, …
+    """Return up to `limit` due, unleased rows (id → account), round-robin over the accounts, earliest first in each.
 
-    So 20,000 due rows of one account delay another's row by one row. `busy`: rows of an account that are being worked
-    on, which count as turns it had; accounts that are `full` get none.
+    So 20,000 due rows of one account delay another account's row by one row. `busy` counts the rows of each account in
+    work, which count as its first rows of the round; accounts in `full` are left out.
     """
     name = sa.func.coalesce(account, sa.literal(""))
     turn = sa.func.row_number().over(partition_by=name, order_by=(table.c.due_us, table.c.id))
@@ -52,8 +52,9 @@ def lease_rows(
     lease_s: float,
     chosen: Collection[str] | None = None,
 ) -> tuple[str, Sequence[str]]:
-    """Take up to `limit` due, unleased rows, earliest first; with `chosen`, those of them that still are. Returns our
-    token and their ids.
+    """Lease up to `limit` due, unleased rows, earliest first; returns the new token and the rows' ids.
+
+    With `chosen` (ids), lease exactly those of the chosen rows that are still due and unleased; `limit` has no effect.
     """
     query = sa.select(table.c.id).where(*due(tx, table), *conditions)
     if chosen is None:
@@ -73,17 +74,17 @@ def lease_rows(
 
 
 def due(tx: Tx, table: sa.Table) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    """The conditions under which a row waits for a worker now."""
+    """Return the conditions of a row that waits for a worker now: due, and not leased."""
     free = sa.or_(table.c.lease_until_us.is_(None), table.c.lease_until_us <= tx.now_us)
     return table.c.due_us <= tx.now_us, free
 
 
 def holds(tx: Tx, table: sa.Table, row_id: str, token: str) -> bool:
-    """Whether the row is still leased under `token`."""
+    """Return whether the row has the lease `token`."""
     return bool(tx.execute(_holder(table), {"of_row": row_id}).scalar() == token)
 
 
-# Statements are built once: to build one costs far more than to run it.
+# Statements are cached because building one costs far more than running it.
 
 
 @cache
@@ -103,16 +104,17 @@ def _release(table: sa.Table) -> sa.Update:
 
 
 def release(tx: Tx, table: sa.Table, row_id: str, token: str, *, due_us: int | None) -> bool:
-    """Give the row back, due again at `due_us` (None: when somebody makes it due). False: it was not ours.
+    """End the lease `token` of a row and make the row due at `due_us` (None: not due until another writer makes it so).
 
-    A `due_us` that was set by somebody else while we held the row stands if it is earlier.
+    Keeps a `due_us` that another writer set during the lease if it is earlier. Returns False if the row has another lease
+    or none.
     """
     given = {"of_row": row_id, "of_token": token, "ours_us": due_us}
     return tx.execute(_release(table), given).rowcount == 1
 
 
 def free_all(tx: Tx) -> int:
-    """End every lease; how many rows had one. Only for a server that is certainly the only one: at its start."""
+    """End all leases; returns the number of leased rows. Only for the start of a server that no other runs beside."""
     count = 0
     for table in metadata.sorted_tables:
         if "lease_token" in table.c:
@@ -124,7 +126,7 @@ def free_all(tx: Tx) -> int:
 
 
 def take_named(tx: Tx, name: str, token: str, *, lease_s: float) -> bool:
-    """Take or keep the lease called `name` (a singleton such as the planner). False: somebody else has it."""
+    """Take or renew the lease called `name`, of a singleton such as the planner. False: another holder has it."""
     until = tx.now_us + int(lease_s * US_PER_S)
     row = tx.first(sa.select(named_leases).where(named_leases.c.name == name))
     if row is None:
@@ -137,5 +139,5 @@ def take_named(tx: Tx, name: str, token: str, *, lease_s: float) -> bool:
 
 
 def drop_named(tx: Tx, name: str, token: str) -> None:
-    """Let go of a named lease, if it is ours."""
+    """End the lease called `name` if its token is `token`."""
     tx.execute(sa.delete(named_leases).where(named_leases.c.name == name, named_leases.c.token == token))

@@ -1,7 +1,7 @@
-"""The frame every reconcile loop is driven by: lease due rows, load → decide (pure) → act (outside) → apply (guarded).
+"""Framework of all reconcile loops: lease due rows, load → decide (pure) → act (outside) → apply (under the lease).
 
-Loops are level-triggered: they select by state and time, hints only wake them earlier. The frame owns retries,
-back-off and quarantine; a loop says only what to do.
+Loops are level-triggered: they select rows by state and time; hints only wake them earlier. The framework does retries,
+back-off and quarantine; a loop supplies only its functions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ D = TypeVar("D")
 O = TypeVar("O")  # noqa: E741  outcome of act
 
 QUARANTINE_AFTER = 5
-"""Failures in a row of a broken promise (BugError) after which a row is left alone and reported."""
+"""Consecutive failures with a broken invariant (BugError) after which a row is no longer tried, but reported."""
 BACKOFF_MAX_S = 60.0
 REST_MAX_S = 0.5
 
@@ -41,47 +41,47 @@ FAILURES = Counter("pearl_loop_failures_total", "Steps or rows of a loop that fa
 
 
 class Loop(Protocol):
-    """Something the runner calls again and again."""
+    """A loop whose `step` the runner calls repeatedly."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def interval_s(self) -> float:
-        """Between two steps when nothing hints."""
+        """Longest pause between two steps, in seconds; a hint ends the pause earlier."""
         ...
 
     @property
     def hints(self) -> Sequence[str]:
-        """Topics that wake it."""
+        """Topics of hints that wake the loop."""
         ...
 
     def step(self, store: Store) -> bool:
-        """Do what is due; True when more is likely waiting already."""
+        """Do the due work; returns True when more work is probably due already."""
         ...
 
 
 @dataclass(slots=True)
 class AccountsAtWork:
-    """Of one loop: whose rows its lanes work on now."""
+    """Accounts whose rows the lanes of one loop work on now."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     rows: Tally[str] = field(default_factory=Tally)
-    """Account → rows in work."""
+    """Number of rows in work, by account."""
     lanes: Tally[str] = field(default_factory=Tally)
-    """Account → lanes that work on some of its rows."""
+    """Number of lanes that work on rows of the account, by account."""
     withheld: set[str] = field(default_factory=set)
-    """Accounts whose rows a lane left alone because other lanes work on theirs: due rows of them may be waiting."""
+    """Accounts that a lane passed over because they already had their share of lanes; they may have due rows."""
 
     def begin(self, accounts: Mapping[str, int]) -> None:
-        """A lane took rows (account → how many). The caller holds the lock."""
+        """Record that a lane has taken rows (account → number of rows). The caller holds the lock."""
         self.rows += Tally(accounts)
         self.lanes += Tally(dict.fromkeys(accounts, 1))
 
     def end(self, accounts: Mapping[str, int]) -> bool:
-        """The lane is done with them; True when another lane left rows of one of them alone meanwhile.
+        """Record that a lane has finished its rows; returns True if another lane passed one of the accounts over.
 
-        That lane sleeps and its hint is spent, so the rows are for the lane that ended to take.
+        That other lane sleeps and its hint is spent, so the finishing lane must take the account's due rows.
         """
         with self.lock:
             self.rows -= Tally(accounts)
@@ -91,7 +91,7 @@ class AccountsAtWork:
             return bool(freed)
 
     def withhold(self, count: int) -> Sequence[str]:
-        """Accounts with rows in at least `count` lanes, which get no further lane. The caller holds the lock."""
+        """Return the accounts with rows in at least `count` lanes, which get no further lane. The caller holds the lock."""
         full = [account for account, lanes in self.lanes.items() if lanes >= count]
         self.withheld.update(full)
         return full
@@ -105,28 +105,28 @@ class RowLoop(Generic[C, D, O]):
     table: sa.Table
     conditions: tuple[sa.ColumnElement[bool], ...]
     account: sa.ColumnElement[Any]
-    """Whose row it is, mostly its organisation: due rows are served by turns between accounts, oldest first inside one."""
+    """Column with the row's account, usually its organisation. Due rows are served round-robin over the accounts."""
     load: Callable[[Tx, Sequence[str]], Mapping[str, C]]
     decide: Callable[[C, int], D | None]
     act: Callable[[D], O]
     apply: Callable[[Tx, str, str, C, D, O], int | None]
-    """(tx, row id, lease token, context, decision, outcome) → when the row is due again; the frame releases it."""
+    """Function (tx, row id, lease token, context, decision, outcome) → next due time in µs; then the lease is released."""
     hints: Sequence[str] = ()
     interval_s: float = 1.0
     batch: int = 64
     workers: int = 4
     lease_s: float = 120.0
     lanes: int = 1
-    """How many steps the runner lets go on at once: a row that takes long holds up no more than its own batch. One account
-    never has rows in all of them, so that slow rows of one leave a lane to the others."""
+    """Number of steps that run in parallel, so that a slow row delays only its own batch. One account never has rows in
+    all lanes, so its slow rows leave a lane to the other accounts."""
 
     _stranded: list[tuple[str, str]] = field(default_factory=list, repr=False, compare=False)
-    """(row, token) that could not be given back because the store did not take writes."""
+    """Pairs (row id, token) whose lease could not be released because the store refused writes."""
     _at_work: AccountsAtWork = field(default_factory=lambda: AccountsAtWork(), repr=False, compare=False)
 
     def step(self, store: Store) -> bool:
         self._give_back_stranded(store)
-        with self._at_work.lock:  # or two lanes would choose the same rows
+        with self._at_work.lock:  # otherwise two lanes would choose the same rows
             chosen = store.read(self._choose)
             if not chosen:
                 return False
@@ -149,7 +149,7 @@ class RowLoop(Generic[C, D, O]):
         found = self._load(store, token, ids)
         contexts = {
             row_id: found[row_id] for row_id in ids if row_id in found
-        }  # by turns, as they were chosen
+        }  # in the round-robin order in which they were chosen
         now_us = store.clock.now_us()
         if len(contexts) <= 1 or self.workers == 1:
             for row_id, context in contexts.items():
@@ -160,7 +160,7 @@ class RowLoop(Generic[C, D, O]):
                 list(pool.map(lambda item: handle(item[0], token, item[1]), contexts.items()))
 
     def _choose(self, tx: Tx) -> Mapping[str, str]:
-        """Which rows this step takes, with their accounts."""
+        """Return the rows for this step (id → account)."""
         any_due = sa.select(self.table.c.id).where(*leases.due(tx, self.table), *self.conditions).limit(1)
         if tx.scalar(any_due) is None:
             return {}
@@ -176,13 +176,16 @@ class RowLoop(Generic[C, D, O]):
         )
 
     def _load(self, store: Store, token: str, ids: Sequence[str]) -> Mapping[str, C]:
-        """The rows' contexts. One that cannot be loaded fails alone; one that is not worth a look is given back."""
+        """Return the rows' contexts (row id → context), without rows that failed to load or have no context.
+
+        A row that fails to load does not fail the others. Rows without a context are released and not made due.
+        """
         if not ids:
             return {}
         try:
             contexts = dict(store.read(lambda tx: self.load(tx, ids)))
             absent = set(ids) - set(contexts)
-        except Exception:  # noqa: BLE001  found again, and reported, row by row
+        except Exception:  # noqa: BLE001  it occurs again, and is reported, when rows are loaded one by one
             contexts, absent = self._load_one_by_one(store, token, ids)
         if absent:
             store.write(
@@ -209,7 +212,7 @@ class RowLoop(Generic[C, D, O]):
 
     def _handle(self, store: Store, row_id: str, token: str, context: C, now_us: int, until_us: int) -> None:
         try:
-            if store.clock.now_us() >= until_us:  # we stood still: what we would do now may be long over
+            if store.clock.now_us() >= until_us:  # the process was paused beyond its lease
                 raise StaleWrite(row_id)
             decision = self.decide(context, now_us)
             outcome = self.act(decision) if decision is not None else None
@@ -243,7 +246,7 @@ class RowLoop(Generic[C, D, O]):
         leases.release(tx, self.table, row_id, token, due_us=due_us)
 
     def _give_back(self, store: Store, row_id: str, token: str) -> None:
-        """Have a row looked at anew at once, unless somebody else holds it already."""
+        """Release a row and make it due at once, unless another worker has leased it already."""
         try:
             store.write(lambda tx: leases.release(tx, self.table, row_id, token, due_us=tx.now_us))
         except Unavailable:
@@ -262,33 +265,33 @@ class RowLoop(Generic[C, D, O]):
 
 @dataclass(frozen=True)
 class CycleLoop:
-    """A loop that looks at everything at once (the planner, a scan of an engine).
+    """A loop that handles everything in one cycle, such as the planner or the scan of an engine.
 
-    Nothing keeps a second server's cycle from running meanwhile: what a cycle writes is re-checked in its transaction.
+    Another server's cycle may run at the same time, so a cycle must check again, in its transaction, what it writes.
     """
 
     name: str
     cycle: Callable[[Store], bool]
-    """Returns True when it should run again at once."""
+    """Function that runs one cycle; returns True when the next cycle should run at once."""
     hints: Sequence[str] = ()
     interval_s: float = 1.0
     rest: float = 0.0
-    """After a cycle nothing runs for this many times its length (at most `REST_MAX_S`), however many hints come:
-    a storm of them must not take the processor from those who sent them."""
+    """Pause after a cycle, as a multiple of the cycle's length (at most `REST_MAX_S`), which hints do not shorten.
+    It keeps many hints from taking the processor from the work that sends them."""
 
     def step(self, store: Store) -> bool:
         return self.cycle(store)
 
 
 def backoff_s(failures: int) -> float:
-    """How long a row that failed so often in a row is left alone."""
+    """Return the delay in seconds before the next try of a row with this number of consecutive failures."""
     return min(BACKOFF_MAX_S, 0.5 * float(2 ** min(failures, 10)))
 
 
 def note_failure(
     tx: Tx, loop: str, row_id: str, error: Exception, *, gives_up: bool = True
 ) -> tuple[int, bool]:
-    """Keep a row's failure for the operator: how many there were in a row, and whether the row is given up."""
+    """Store a row's failure for the operator; returns (consecutive failures, whether the row is quarantined)."""
     key = _failures_of(loop, row_id)
     failures = (tx.scalar(sa.select(loop_failures.c.failures).where(key)) or 0) + 1
     given_up = gives_up and isinstance(error, BugError) and failures >= QUARANTINE_AFTER
@@ -310,7 +313,7 @@ def note_failure(
 
 
 def forget_failure(tx: Tx, loop: str, row_id: str) -> None:
-    """The row went on."""
+    """Delete the stored failure of a row that succeeded."""
     tx.execute(_FORGET, {"of_loop": loop, "of_row": row_id})
 
 
@@ -324,7 +327,7 @@ def _failures_of(loop: str, row_id: str) -> sa.ColumnElement[bool]:
 
 
 def failing(tx: Tx, *, limit: int = 200) -> Sequence[sa.RowMapping]:
-    """Rows that loops fail on or have given up, those given up first, newest first: for the operators."""
+    """Return rows that loops fail on, for operators: quarantined rows first, then newest first."""
     order = (loop_failures.c.quarantined.desc(), loop_failures.c.at_us.desc())
     return tx.rows(sa.select(loop_failures).order_by(*order).limit(limit))
 
@@ -332,9 +335,9 @@ def failing(tx: Tx, *, limit: int = 200) -> Sequence[sa.RowMapping]:
 def retry_quarantined(
     tx: Tx, tables: Sequence[sa.Table] = (), *, loop: str | None = None, row_id: str | None = None
 ) -> int:
-    """Make every row that was given up (or those of one loop, or one of them) due again; how many there were.
+    """Make quarantined rows (all, of one loop, or one row) due again; returns the number of rows.
 
-    Also at a server's start: a newer program may know better.
+    Also called at a server's start, because a newer version may handle them.
     """
     given_up = sa.and_(
         loop_failures.c.quarantined,
@@ -351,26 +354,27 @@ def retry_quarantined(
 
 
 class RowGuard:
-    """For loops over many rows: runs the work on one so that a bad row does not stop the others, is reported, and is
-    tried again ever more seldom. A cycle loop has one of its own; `keep` drops what is not looked at any more.
+    """Isolates rows in a cycle loop: a failing row does not stop the others, is reported, and is retried with back-off.
+
+    Each cycle loop has its own guard. `keep` forgets rows that the loop no longer handles.
     """
 
     def __init__(self, loop: str) -> None:
         self._loop = loop
         self._failing: dict[str, tuple[int, int]] = {}
-        """Row → failures in a row, and when it is tried again."""
+        """Consecutive failures and the time of the next try (µs since 1970), by row id."""
 
     def keep(self, rows: Collection[str]) -> None:
-        """Forget failures of rows other than these."""
+        """Forget the failures of all rows but these."""
         for gone in self._failing.keys() - set(rows):
             del self._failing[gone]
 
     def rests(self, store: Store, row_id: str) -> bool:
-        """Whether the row failed a moment ago: it is left alone for a while."""
+        """Return whether the row failed and its back-off has not ended yet."""
         return self._failing.get(row_id, (0, 0))[1] > store.clock.now_us()
 
     def run(self, store: Store, row_id: str, work: Callable[[], object]) -> None:
-        """Do the work, unless the row failed a moment ago. Never raises."""
+        """Call `work`, unless the row failed and its back-off has not ended. Never raises."""
         failures, due_us = self._failing.get(row_id, (0, 0))
         if due_us > store.clock.now_us():
             return
@@ -394,13 +398,13 @@ class RowGuard:
 
 
 class LoopRunner:
-    """Drives loops, a thread for each of their lanes, until stopped."""
+    """Runs loops until stopped, with one thread per lane."""
 
     def __init__(self, store: Store, loops: Sequence[Loop]) -> None:
         self._store = store
         self._stopping = threading.Event()
-        # An event for each lane: one that all share would be cleared by a lane that begins a step just before another
-        # one, whose step did not see the new rows, goes to sleep.
+        # Each lane has its own event. With a shared one, a lane that starts a step would clear it just before another lane,
+        # whose step did not see the new rows, waits for it.
         self._wakes = {loop.name: [threading.Event() for _ in range(_lanes(loop))] for loop in loops}
         self._loops = loops
         self._threads: list[threading.Thread] = []
@@ -417,7 +421,7 @@ class LoopRunner:
                 thread.start()
 
     def stop(self, timeout_s: float = 20) -> None:
-        """Let every loop finish its step, then end."""
+        """Let all loops finish their current step, then end; waits at most `timeout_s`."""
         self._stopping.set()
         for wakes in self._wakes.values():
             for wake in wakes:
@@ -450,5 +454,5 @@ class LoopRunner:
 
 
 def _lanes(loop: Loop) -> int:
-    """How many steps of the loop the runner lets go on at once."""
+    """Return the number of steps of the loop that run in parallel."""
     return int(getattr(loop, "lanes", 1))

@@ -1,7 +1,7 @@
-"""From a credential to an `Actor`, on every request: fast, and refusing a revoked key at once.
+"""Authentication of every request: the `Actor` of a credential, from a cache or from the database.
 
-Answers are kept in memory for at most `KEPT_S`. Every change of users, roles, keys or sessions hints `TOPIC`, which
-empties them after the commit; another process learns of a change within `KEPT_S`.
+The cache keeps an actor for at most `KEPT_S`. Every change of users, roles, keys or sessions sends the hint `TOPIC`, which
+empties the cache after the commit, so a revoked key is refused at once; other processes notice within `KEPT_S`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ TOPIC = "tenancy"
 KEPT_S = 5.0
 KEPT_MAX = 10_000
 IDLE_US = 3600 * US_PER_S
-"""A session unused for longer is over."""
+"""Idle limit of a session in µs; a session that was unused for longer has ended."""
 KEY_TOUCH_US = 3600 * US_PER_S
 SESSION_TOUCH_US = 60 * US_PER_S
-"""`last used` is written at most this often."""
+"""Shortest time in µs between two writes of a session's `last_seen_us`; `KEY_TOUCH_US` is that of a key's `last_used_us`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Known:
 
 
 class _Cache:
-    """Answers of one store, by digest of the credential. Only right credentials are kept."""
+    """Actors of one store by digest of their credential. Refused credentials are never cached."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ class _Cache:
         return self._generation
 
     def put(self, digest: bytes, known: _Known, generation: int) -> None:
-        """Keep an answer, unless something changed since `generation` was read."""
+        """Cache an actor, unless the cache was emptied since `generation` was read."""
         with self._lock:
             if generation != self._generation:
                 return
@@ -89,9 +89,9 @@ def _cache_of(store: Store) -> _Cache:
 
 
 def authenticate(store: Store, credential: str, *, peer: str | None = None) -> Actor:
-    """Who a key or session belongs to. Raises Unauthenticated; an unknown and a wrong one read alike.
+    """Return the actor of an API key or session. Raises Unauthenticated, alike for an unknown id and a wrong secret.
 
-    `peer` is the caller's address, for the log of the door; it decides nothing here.
+    `peer` (the caller's address) has no effect.
     """
     kept = remembered(store, credential)
     if kept is not None:
@@ -104,13 +104,13 @@ def authenticate(store: Store, credential: str, *, peer: str | None = None) -> A
     actor, expires_us, touch = store.read(lambda tx: _look_up(tx, parsed))
     cache.put(digest, _Known(actor, expires_us, store.clock.monotonic_s() + KEPT_S), generation)
     if touch:
-        # Nobody waits for this one, and nothing is lost when it fails: the next request tries again.
+        # The request does not wait for this write. If it fails, the next request writes again.
         replace(store, claim=None).submit(lambda tx: _touch(tx, parsed))
     return actor
 
 
 def remembered(store: Store, credential: str) -> Actor | None:
-    """The actor of a credential that was looked up just now. Reads no database: fit for an event loop."""
+    """Return the cached actor of a credential, or None. Reads no database, so an event loop may call it."""
     known = _cache_of(store).get(_digest(credential))
     if known and known.until_s > store.clock.monotonic_s() and known.expires_us > store.clock.now_us():
         return known.actor
@@ -122,7 +122,7 @@ def _digest(credential: str) -> bytes:
 
 
 def changed(tx: Tx) -> None:
-    """Say that somebody's rights changed: kept answers are dropped after the commit."""
+    """Empty the cache of actors after the commit, because an account's rights changed."""
     tx.hint(TOPIC)
 
 
@@ -166,7 +166,7 @@ def _row(tx: Tx, table: sa.Table, parsed: Credential) -> RowMapping:
 
 
 def key_actor(tx: Tx, row: RowMapping) -> Actor:
-    """The actor of an `api_keys` row joined with its user. Raises Unauthenticated when it was revoked."""
+    """Return the actor of an `api_keys` row joined with its user. Raises Unauthenticated when the key was revoked."""
     if row["revoked_us"] is not None:
         raise _refused(text("The API key was revoked"))
     actor = _actor(tx, row, label=f"{row['user_name']} {row['id']}", key_id=row["id"])
@@ -183,7 +183,7 @@ def key_actor(tx: Tx, row: RowMapping) -> Actor:
 
 
 def tie_of(tx: Tx, org_id: str, project_id: str | None) -> Tie:
-    """A tie with its name for messages."""
+    """Return a tie with the name that messages show, such as `acme/research`."""
     slug = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == org_id)) or org_id
     if project_id is None:
         return Tie(org_id, None, slug)
@@ -221,7 +221,7 @@ def standing(tx: Tx, user_id: str) -> Sequence[RowMapping]:
     )
     open_ones = [row for row in rows if row["state"] not in LEFT]
     if not open_ones:
-        # An account of a person who only joined there outlives the organisation, so it may still sign in.
+        # An account that was created elsewhere and only joined a closed organisation may still sign in.
         for row in rows:
             if row["org_id"] == row["origin_org_id"]:
                 raise Unauthenticated(text("The organisation {org} is closed", org=row["slug"]))

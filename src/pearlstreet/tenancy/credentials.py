@@ -1,6 +1,6 @@
-"""The one format of every credential: `<kind>_<public id>_<secret>`, and what is kept of it.
+"""The format of all credentials, `<kind>_<public id>_<secret>`, and the hash that is stored of the secret.
 
-A secret is 256 random bits, so SHA-256 without salt or stretching is enough to keep: there is nothing to guess.
+A secret is 256 random bits, so a SHA-256 hash without salt or stretching is safe to store: a secret cannot be guessed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _HALF = SECRET_BYTES // 2
 _SHAPE = re.compile(r"([a-z]+)_([0-9a-hjkmnp-tv-z]{26})_([0-9a-hjkmnp-tv-z]{52})")
 
 KEY = "pearl"
-"""An API key."""
+"""Kind of an API key."""
 SESSION = "pearlsession"
-"""A sign-in."""
+"""Kind of a session."""
 LINK = "pearllink"
-"""A link to set a password once."""
+"""Kind of a one-time link that sets a password."""
 INVITATION = "pearlinvite"
-"""The code of an invitation that was sent to an e-mail address."""
+"""Kind of the code in an invitation by e-mail."""
 ID_PREFIX = {KEY: "key", SESSION: "ses", LINK: "lnk", INVITATION: "inv"}
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential taken apart. The secret stays out of its repr."""
+    """The parts of a credential; its repr leaves the secret out."""
 
     kind: str
     row_id: str
@@ -38,7 +38,7 @@ class Credential:
 
 
 def parse(value: str) -> Credential | None:
-    """The parts of a credential, or None for anything that is not one. Never raises."""
+    """Return the parts of a credential, or None when `value` is not a credential. Never raises."""
     match = _SHAPE.fullmatch(value)
     if match is None or match[1] not in ID_PREFIX:
         return None
@@ -46,7 +46,7 @@ def parse(value: str) -> Credential | None:
 
 
 def mint(tx: Tx, kind: str) -> tuple[Credential, str]:
-    """A fresh credential and its full text, which is shown once and kept nowhere."""
+    """Return a new credential and its full text, which is shown once and never stored."""
     row_id = tx.new_id(ID_PREFIX[kind])
     noise = tx.token_bytes(SECRET_BYTES)
     secret = encode(int.from_bytes(noise[:_HALF], "big")) + encode(int.from_bytes(noise[_HALF:], "big"))
@@ -55,10 +55,10 @@ def mint(tx: Tx, kind: str) -> tuple[Credential, str]:
 
 
 def digest(secret: str) -> str:
-    """What the database keeps."""
+    """Return the SHA-256 hash of a secret, in hexadecimal, as the database stores it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def is_right(secret: str, kept: str) -> bool:
-    """Compare in constant time."""
+    """Return whether `secret` has the stored hash `kept`. Compares in constant time."""
     return hmac.compare_digest(digest(secret), kept)

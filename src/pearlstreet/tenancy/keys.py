@@ -1,8 +1,8 @@
-"""Commands and queries about API keys. A key is shown once; the database keeps its hash.
+"""Commands and queries about API keys. A key is shown once; the database stores its hash.
 
-A key can be tied to an organisation, or to a project of it. A tied key makes and sees keys with the very same tie only: an
-organisation's key does not reach the keys of its projects either, so that what a tie means needs no order of ties. No key
-gives one that it makes more scopes or a longer life than its own, and what it made ends with it.
+A key can be tied to an organisation or to one of its projects. A tied key creates and sees only keys with the same tie:
+an organisation's key does not see the keys of its projects either, so ties need no order. A key cannot create a key with
+more scopes or a later end than its own. Revoking a key revokes the keys that it created.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KEYS = sa.select(api_keys, orgs.c.slug.label("org_slug"), projects.c.slug.label
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A fresh key: the only moment in which `credential` exists in readable form."""
+    """A new key with its credential, which cannot be read again later."""
 
     key: ApiKey
     credential: str = field(repr=False)
@@ -56,11 +56,12 @@ def create_key(
     life_days: float | None = None,
     for_user: str | None = None,
 ) -> IssuedKey:
-    """Make a key for the actor. `scopes` (None: all of theirs) and life never exceed the actor's.
+    """Create an API key for the actor. Its scopes (None: all of the actor's) and life never exceed the actor's.
 
-    `org` (slug or id) ties it to an organisation, `project` (slug or id) beside it to one of its projects; left out, a tied
-    key's own tie is taken. `life_days` None: 90, or what is left of the key that asks. `for_user` (an id) is for the
-    center itself only. Raises Forbidden, InvalidInput, NotFound.
+    `org` (slug or id) ties the key to an organisation, `org` and `project` (slug or id) to a project; without them a key
+    that is created with a tied key gets the same tie. `life_days` None means 90 days, or the remaining life of the key
+    that signed the request if that is shorter. Only the center itself may pass `for_user` (an id).
+    Raises Forbidden, InvalidInput, NotFound.
     """
     actor.require("keys:own")
     if for_user is not None and not actor.everything:
@@ -102,7 +103,7 @@ def issue(
     tie: Tie | None = None,
     life_us: int = DEFAULT_LIFE_DAYS * DAY_S * US_PER_S,
 ) -> IssuedKey:
-    """Write a key inside a command that has already decided that it may be."""
+    """Create a key inside a transaction whose caller has checked that the actor may do so."""
     parts, shown = credentials.mint(tx, credentials.KEY)
     org_id, project_id = (tie.org_id, tie.project_id) if tie else (None, None)
     made = ApiKey(
@@ -145,7 +146,7 @@ def issue(
 
 
 def revoke_key(store: Store, actor: Actor, key_id: str) -> ApiKey:
-    """End a key at once; doing it again changes nothing. Raises NotFound when absent or not the actor's business."""
+    """Revoke a key and the keys it created, at once; idempotent. Raises NotFound when the actor cannot see the key."""
 
     def command(tx: Tx) -> ApiKey:
         found = _visible(tx, actor, key_id, "keys:write")
@@ -156,7 +157,7 @@ def revoke_key(store: Store, actor: Actor, key_id: str) -> ApiKey:
 
 
 def revoke_with_descendants(tx: Tx, actor: Actor, key_ids: Sequence[str]) -> None:
-    """End these keys and every key that they made, inside a command that has decided that it may be."""
+    """Revoke these keys and all keys that they created; the caller has checked that the actor may do so."""
     while key_ids:
         live = tx.rows(sa.select(api_keys).where(api_keys.c.id.in_(key_ids), api_keys.c.revoked_us.is_(None)))
         for row in live:
@@ -180,16 +181,17 @@ def revoke_with_descendants(tx: Tx, actor: Actor, key_ids: Sequence[str]) -> Non
 
 
 def get_key(store: Store, actor: Actor, key_id: str) -> ApiKey:
-    """What is known of a key. Raises NotFound when absent or not the actor's business."""
+    """Return a key without its secret. Raises NotFound when it does not exist or the actor cannot see it."""
     return store.read(lambda tx: _visible(tx, actor, key_id, "keys:read"))
 
 
 def list_keys(
     store: Store, actor: Actor, *, everyone: bool = False, after: str | None = None, limit: int = 100
 ) -> Sequence[ApiKey]:
-    """The actor's keys by id; `everyone`: all those they may see (their organisations', or the center's).
+    """Return the actor's keys, ordered by id; with `everyone`, all keys the actor can see.
 
-    A tied key sees keys with its own tie only.
+    The actor can see the keys of the organisations in which it has `keys:read`, and as an operator all keys of the center.
+    A tied key sees only keys with the same tie.
     """
     query = _KEYS.order_by(api_keys.c.id).limit(limit)
     if not everyone:
@@ -221,7 +223,7 @@ def _visible(tx: Tx, actor: Actor, key_id: str, scope: str) -> ApiKey:
 
 
 def _check_still_there(tx: Tx, actor: Actor) -> None:
-    """Raise Unauthenticated when the key that asks has ended: another process may have let it in seconds ago."""
+    """Raise Unauthenticated if the actor's key was revoked or expired, even while a cached answer still admits it."""
     if actor.key_id is None:
         return
     row = tx.first(sa.select(api_keys).where(api_keys.c.id == actor.key_id))
@@ -230,7 +232,7 @@ def _check_still_there(tx: Tx, actor: Actor) -> None:
 
 
 def _tie(tx: Tx, actor: Actor, org: str | None, project: str | None) -> Tie | None:
-    """The tie of a key to be made. Raises NotFound, and Forbidden for another tie than that of the key that asks."""
+    """Return the tie of a new key. Raises NotFound, and Forbidden if it differs from the tie of the actor's key."""
     own = actor.tie
     if org is None and (own is None or project is None):
         return own
@@ -250,7 +252,10 @@ def _tie(tx: Tx, actor: Actor, org: str | None, project: str | None) -> Tie | No
 
 
 def _shortened(tx: Tx, actor: Actor, life_us: int, *, asked: bool) -> int:
-    """The life of a key to be made: no longer than what is left of the key that asks. Raises Forbidden."""
+    """Return the life of a new key, in µs, limited to the remaining life of the actor's key.
+
+    Raises Forbidden if a longer life was `asked` for.
+    """
     if actor.expires_us is None:
         return life_us
     left_us = actor.expires_us - tx.now_us

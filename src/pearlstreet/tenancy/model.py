@@ -1,4 +1,4 @@
-"""The values of this room, and `Actor`: who asks, and what they may do."""
+"""The values of the package `tenancy`, and `Actor`: the requester's identity and rights."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from pearlstreet.tenancy.scopes import (
 
 
 class Standing(StrEnum):
-    """Of a user or an organisation."""
+    """State of a user or an organisation."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
     CLOSING = "closing"
-    """Of an organisation only: its members are out, its data is being handed over and erased."""
+    """State of an organisation only: members have no access, and its data is being handed over and erased."""
     CLOSED = "closed"
 
 
 class StandingEvent(StrEnum):
-    """What moves it."""
+    """Event that changes a `Standing`."""
 
     SUSPEND = "suspend"
     RESUME = "resume"
@@ -56,7 +56,7 @@ _ORG_MOVES = {
 USER_STATES = StateTable("user", _MOVES | _USER_MOVES, frozenset({Standing.CLOSED}))
 ORG_STATES = StateTable("organisation", _MOVES | _ORG_MOVES, frozenset({Standing.CLOSED}))
 LEFT = (Standing.CLOSING, Standing.CLOSED)
-"""An organisation that is no longer a tenant: nobody is its member, and nothing new comes to be in it."""
+"""States of an organisation that is no longer a tenant: members have no access and nothing can be created in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A part of an organisation that jobs and secrets belong to. `slug` is unique inside the organisation."""
+    """A project: the part of an organisation that owns jobs and secrets. `slug` is unique inside the organisation."""
 
     id: str
     org_id: str
@@ -97,7 +97,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class VisibleUser:
-    """What one account may know of another. Fellow members get the first three fields; the rest is None for them."""
+    """A user as another account may see it. Members of the same organisation get only the first three fields."""
 
     id: str
     name: str
@@ -110,7 +110,7 @@ class VisibleUser:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A user's role in one organisation, and what that organisation sees of the user."""
+    """A user's role in one organisation, with the names that the organisation sees."""
 
     user_id: str
     org_id: str
@@ -156,12 +156,12 @@ class Tie:
     project_id: str | None = None
     """None: the whole organisation."""
     name: str = field(default="", compare=False)
-    """For messages: `acme`, or `acme/research`."""
+    """Name of the tie in messages: `acme`, or `acme/research`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key after it was shown: never its secret. `org_id`: works in that organisation only."""
+    """An API key without its secret. A key with an `org_id` works only in that organisation."""
 
     id: str
     user_id: str
@@ -173,21 +173,21 @@ class ApiKey:
     revoked_us: int | None
     last_used_us: int | None
     parent_id: str | None = None
-    """The key that made this one, if a key did: revoking that one revokes this one."""
+    """Id of the key that created this key, or None. Revoking the parent revokes this key."""
     project_id: str | None = None
-    """Works in this project of the organisation only."""
+    """Id of the only project in which the key works; None: no such limit."""
     place: str = ""
-    """Name of the tie: `acme`, or `acme/research`; empty for a key without one."""
+    """Name of the tie: `acme`, or `acme/research`; empty for a key without a tie."""
 
     @property
     def tie(self) -> Tie | None:
-        """Where the key works; None: wherever its user does."""
+        """Organisation or project to which the key is tied; None: the key works wherever its user has access."""
         return None if self.org_id is None else Tie(self.org_id, self.project_id, self.place)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A sign-in that lasts. `expires_us` is the hard end; an idle one ends earlier."""
+    """A session. It ends at `expires_us` (µs since 1970), or earlier when it was idle for an hour."""
 
     id: str
     user_id: str
@@ -199,7 +199,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks. `scopes` narrows what the roles give (None: no narrowing); `label` names them in the audit log."""
+    """The identity and rights of a requester.
+
+    `scopes` (of an API key) limits the rights that the roles give; None: no limit. `label` is the name in the audit log.
+    """
 
     label: str
     user_id: str
@@ -209,27 +212,27 @@ class Actor:
     operator_roles: frozenset[OperatorRole] = frozenset()
     scopes: frozenset[str] | None = None
     suspended: frozenset[str] = frozenset()
-    """Those of `orgs` that are suspended: reading only."""
+    """Ids of the organisations that are suspended, in which the actor may only read."""
     everything: bool = False
-    """The center's own loops and offline commands."""
+    """Whether the actor has all rights: true only for the center's own loops and offline commands."""
     tie: Tie | None = None
-    """Where the key works that asks; None: wherever its user does."""
+    """Organisation or project to which the actor's key is tied; None: not tied, or a session."""
     expires_us: int | None = None
-    """When the key that asks ends (µs since 1970); None for a session."""
+    """End of the actor's key (µs since 1970); None for a session."""
     org_slugs: Mapping[str, str] = field(default_factory=dict)
     """Organisation id → slug, for each of `orgs`."""
     default_org: str | None = None
-    """Id of the organisation for requests that name none: the person's choice, or the one that the key is tied to."""
+    """Id of the organisation for requests that name none: the user's choice, or the organisation of a tied key."""
 
     @property
     def login(self) -> str:
-        """Login name without the key or session that was used."""
+        """Login name, without the id of the key or session."""
         return login_of(self.label)
 
     def may(self, scope: str, org_id: str | None = None, project_id: str | None = None) -> bool:
-        """Whether `scope` is theirs: in that organisation or project, or (None) at the center as a whole.
+        """Return whether the actor has `scope` in an organisation or project, or (both None) in the center as a whole.
 
-        A caller that names no project asks for the whole organisation, which a key tied to a project never has.
+        Without `project_id` the question is about the whole organisation; for a key tied to a project the answer is no.
         """
         check(scope in SCOPES, "a scope is in the table", scope=scope)
         if self.everything:
@@ -255,9 +258,9 @@ class Actor:
         *,
         missing: Text | None = None,
     ) -> None:
-        """Raise unless `may`: NotFound for an organisation or project they cannot see, else Forbidden.
+        """Raise unless `may` is true: NotFound for an organisation or project the actor cannot see, else Forbidden.
 
-        `missing`: what the caller says of a thing that is not there, so that a foreign one reads exactly the same.
+        `missing` is the caller's own message for NotFound, so that foreign and absent objects get the same message.
         """
         if self.may(scope, org_id, project_id):
             return
@@ -278,27 +281,27 @@ class Actor:
         )
 
     def sees(self, org_id: str) -> bool:
-        """Whether the organisation's existence is no secret to them."""
+        """Return whether the actor may know that the organisation exists."""
         return self.everything or bool(self.operator_roles) or org_id in self.orgs
 
     @property
     def project_id(self) -> str | None:
-        """The project that the key that asks is tied to; None: to none."""
+        """Id of the project to which the actor's key is tied, or None."""
         return None if self.tie is None else self.tie.project_id
 
     def orgs_with(self, scope: str) -> frozenset[str] | None:
-        """Organisations in the whole of which they have `scope`; None: in all of them. For list queries.
+        """Return ids of the organisations in which the actor has `scope`, for list queries; None: in all organisations.
 
-        Empty for a key tied to a project: lists that know projects ask `reach.visible_rows`.
+        Empty for a key tied to a project: queries over rows with a project use `reach.visible_rows`.
         """
         if self.everything or (self.operator_roles and self.may(scope) and scope not in EVERYONE):
             return None
         return frozenset(org_id for org_id in self.orgs if self.may(scope, org_id))
 
     def all_scopes(self, org_id: str | None = None, project_id: str | None = None) -> frozenset[str]:
-        """Every scope they hold anywhere (or, with `org_id`, there; with `project_id`, in that project of it).
+        """Return all scopes that the actor has anywhere, in one organisation, or in one of its projects.
 
-        What a key of theirs with that tie may carry at most.
+        A key that the actor creates with that tie can have at most these scopes.
         """
         held = set(EVERYONE)
         if org_id is None:
@@ -314,7 +317,7 @@ class Actor:
 
 
 def project_only(actor: Actor) -> Forbidden:
-    """The error for a request about more than the project that the key is tied to."""
+    """Return the error for a request that reaches beyond the project to which the key is tied."""
     return Forbidden(
         text(
             "This key is tied to the project {project} and does nothing beyond it",
@@ -333,9 +336,9 @@ def _within(tie: Tie, scope: str, org_id: str | None, project_id: str | None) ->
 
 
 def login_of(label: str) -> str:
-    """Login name of an actor's label. The rest names a key or session, which is nobody else's business."""
+    """Return the login name in an actor's label, without the private id of the key or session."""
     return label.partition(" ")[0]
 
 
 SYSTEM = Actor(label="center", user_id="", everything=True)
-"""The center itself: loops, and commands that somebody with access to its files runs offline."""
+"""Actor of the center itself: its loops, and offline commands run by an operator with access to its files."""

@@ -1,6 +1,6 @@
 """Sign-in with a password, sessions, and setting a password.
 
-Hashing runs between two short transactions: the first counts the attempt, the second keeps its outcome.
+A password is hashed between two short transactions: the first counts the attempt, the second stores its outcome.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PEER_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A fresh session: the only moment in which `credential` exists in readable form."""
+    """A new session with its credential, which cannot be read again later."""
 
     session: Session
     user: User
@@ -54,13 +54,13 @@ def sign_in(store: Store, name: str, password: str, *, peer: str) -> SignedIn:
 
 
 def sign_out(store: Store, actor: Actor) -> None:
-    """End the actor's own session; a key is not ended by this."""
+    """End the session that the request used; has no effect on an API key."""
     if actor.session_id is not None:
         end_session(store, actor, actor.session_id)
 
 
 def end_session(store: Store, actor: Actor, session_id: str) -> None:
-    """End one of the actor's sessions, or (security) anybody's. Raises NotFound."""
+    """End one of the actor's sessions; with `users:write`, any session. Raises NotFound."""
 
     def command(tx: Tx) -> None:
         row = None
@@ -76,7 +76,7 @@ def end_session(store: Store, actor: Actor, session_id: str) -> None:
 
 
 def list_sessions(store: Store, actor: Actor, user_id: str | None = None) -> Sequence[Session]:
-    """The actor's live sessions, or (security) those of somebody else, newest first."""
+    """Return the live sessions of the actor, newest first; with `users:write`, of any user."""
     if user_id not in (None, actor.user_id):
         actor.require("users:write")
 
@@ -92,7 +92,7 @@ def list_sessions(store: Store, actor: Actor, user_id: str | None = None) -> Seq
 
 
 def set_password(store: Store, token: str, password: str) -> User:
-    """Set a password with a one-time token; every session of the user ends. Raises Unauthenticated, InvalidInput."""
+    """Set a password with a one-time token and end all sessions of the user. Raises Unauthenticated, InvalidInput."""
     parsed = credentials.parse(token)
     if parsed is None or parsed.kind != credentials.LINK:
         raise _stale_link()
@@ -109,7 +109,7 @@ def set_password(store: Store, token: str, password: str) -> User:
 
 
 def change_password(store: Store, actor: Actor, current: str, new: str, *, peer: str) -> User:
-    """Replace one's own password; other sessions of the user end. Needs a session: a key cannot do it."""
+    """Replace the actor's own password and end its other sessions. Raises Forbidden for an API key."""
     if actor.session_id is None:
         raise Forbidden(text("A password is changed in a session, not with an API key"))
     found = store.read(lambda tx: tx.first(sa.select(users).where(users.c.id == actor.user_id)))
@@ -156,7 +156,7 @@ def start_session(tx: Tx, user: User, peer: str, *, how: str) -> SignedIn:
 
 
 def forget_old(tx: Tx) -> int:
-    """Delete sessions, links, sign-in flows and failures that are over; returns how many rows. For housekeeping."""
+    """Delete ended sessions, links, sign-in flows and old failures; returns the number of rows deleted."""
     over = sa.or_(sessions.c.expires_us <= tx.now_us, sessions.c.last_seen_us <= tx.now_us - IDLE_US)
     gone = tx.execute(sa.delete(sessions).where(over)).rowcount
     gone += tx.execute(sa.delete(password_links).where(password_links.c.expires_us <= tx.now_us)).rowcount
