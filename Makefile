@@ -2,6 +2,7 @@
 
 BIN := .venv/bin
 STAMP := .venv/.setup-done
+TRANSLATIONS := src/pearlstreet/locale/zh_CN/LC_MESSAGES/pearlstreet.mo
 JOBS ?= 3
 CYCLES ?= 100
 SECONDS ?= 90
@@ -20,16 +21,19 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv with the locked packages (needs only Python >= 3.11)
+setup: $(STAMP) $(TRANSLATIONS) ## Make .venv with the locked packages (needs only Python >= 3.11)
 
 $(STAMP): requirements-dev.lock pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh
 	@touch $@
+
+$(TRANSLATIONS): $(STAMP) $(wildcard src/pearlstreet/locale/*/LC_MESSAGES/*.po)
+	@$(BIN)/python -m pearlstreet.base.translation_compiler
 
 demo: setup ## Start a center, run a real training job on it, show its invoice
 	@$(BIN)/pearl demo
@@ -117,6 +121,9 @@ fresh: ## Run the README's commands on a fresh Debian 13 as an ordinary user (as
 
 reference: setup ## Write the generated reference pages and the types of the client's results anew
 	@sh scripts/reference.sh
+
+messages: setup ## Add new messages to the translations, remove those that are gone, list what is left to translate
+	@$(BIN)/python -m tests.tidy.update_messages
 
 lock: setup ## Write the hash-locked requirements anew from pyproject.toml
 	@sh scripts/lock.sh

@@ -1,4 +1,4 @@
-"""Message templates of the console's pages: what is given to t() in its HTML."""
+"""Message templates of the console's pages: the literals given to t() and tn() in its HTML."""
 
 from __future__ import annotations
 
@@ -9,29 +9,40 @@ from tests.tidy.messages import Message
 from tests.tidy.source import SRC
 
 FOLDER = SRC / "console" / "templates"
+TEMPLATES_OF = {"t": 1, "tn": 2}
+"""Number of templates that a function of the pages is given."""
 
 
 def page_messages() -> list[Message]:
-    """Every t("…") of every page."""
+    """Return every t("…") and tn("…", "…", count) of every page."""
     return [
-        Message(f"{path}:{call.lineno}", str(call.args[0].value), _given(call))
+        Message(f"{path}:{call.lineno}", templates[0], _given(call), *templates[1:])
         for path, call in _calls()
-        if isinstance(call.args[0], nodes.Const)
+        if (templates := _templates(call))
     ]
 
 
 def untraceable_in_pages() -> list[str]:
-    """Calls of t() with something else than a literal."""
-    return [f"{path}:{call.lineno}" for path, call in _calls() if not isinstance(call.args[0], nodes.Const)]
+    """Return the calls of t() and tn() with something else than literals."""
+    return [f"{path}:{call.lineno}" for path, call in _calls() if not _templates(call)]
 
 
 def _calls() -> Iterator[tuple[str, nodes.Call]]:
     environment = Environment(autoescape=True)
     for file in sorted(FOLDER.glob("*.html")):
         for call in environment.parse(file.read_text()).find_all(nodes.Call):
-            if isinstance(call.node, nodes.Name) and call.node.name == "t" and call.args:
+            if isinstance(call.node, nodes.Name) and call.node.name in TEMPLATES_OF and call.args:
                 yield f"console/templates/{file.name}", call
 
 
+def _templates(call: nodes.Call) -> list[str]:
+    values = call.args[: TEMPLATES_OF[call.node.name]]
+    constants = [str(value.value) for value in values if isinstance(value, nodes.Const)]
+    return constants if len(constants) == TEMPLATES_OF[call.node.name] else []
+
+
 def _given(call: nodes.Call) -> frozenset[str] | None:
-    return None if call.dyn_kwargs is not None else frozenset(word.key for word in call.kwargs)
+    if call.dyn_kwargs is not None:
+        return None
+    count = {"count"} if call.node.name == "tn" else set()
+    return frozenset({word.key for word in call.kwargs} | count)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pearlstreet.base.text import catalogue
+from pearlstreet.base.translations import translations
 from pearlstreet.cli.output import cells, language, say
 
 WIDTH = 100
@@ -22,7 +22,7 @@ WORD = re.compile(r"\s+|[⺀-鿿＀-￯、-〿]|[^\s⺀-鿿＀-￯、-〿]+")
 
 def in_language(words: str) -> str:
     """A help string in the reader's language."""
-    return catalogue(language()).get(words, words) if language() != "en" else words
+    return translations(language()).gettext(words) if words and language() != "en" else words
 
 
 def speak(command: Any) -> None:

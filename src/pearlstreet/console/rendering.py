@@ -95,12 +95,16 @@ class Renderer:
         def translate(template: str, **params: object) -> str:
             return Text(template, params).render(ask.language)
 
+        def translate_count(one: str, many: str, count: float, /, **params: object) -> str:
+            return Text(one, {"count": count, **params}, many).render(ask.language)
+
         def label(value: object) -> str:
             found = LABELS.get(str(value))
             return found.render(ask.language) if found is not None else str(value)
 
         return {
             "t": translate,
+            "tn": translate_count,
             "say": ask.say,
             "label": label,
             "tone": lambda value: TONES.get(str(value), "quiet"),

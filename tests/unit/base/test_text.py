@@ -1,14 +1,18 @@
-"""Messages for people in two languages, and catalogues that fit their templates."""
+"""Messages for people in two languages, with the right form for a count."""
 
 from __future__ import annotations
 
-import string
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.base.text import catalogue, from_json, pick_language, text
+from pearlstreet.base import translations as module
+from pearlstreet.base.text import from_json, pick_language, plural, text
+from pearlstreet.base.translation_compiler import compile_catalogues
+from pearlstreet.base.translations import translations
 
 
 def test_a_message_is_rendered_in_the_readers_language() -> None:
@@ -42,13 +46,71 @@ def test_the_best_language_is_picked(header: str | None, language: str) -> None:
     assert pick_language(header) == language
 
 
-def test_every_translation_uses_the_parameters_of_its_template() -> None:
-    formatter = string.Formatter()
+def test_a_count_of_one_has_its_own_english_form() -> None:
+    def words(count: float) -> str:
+        return str(plural("{count} node is drained", "{count} nodes are drained", count=count))
 
-    def names(template: str) -> set[str]:
-        return {name for _, name, _, _ in formatter.parse(template) if name}
+    assert [words(count) for count in (0, 1, 1.0, 1.5, 2, 1_000)] == [
+        "0 nodes are drained", "1 node is drained", "1.0 node is drained",
+        "1.5 nodes are drained", "2 nodes are drained", "1000 nodes are drained",
+    ]  # fmt: skip
 
-    entries = catalogue("zh-CN")
-    assert len(entries) > 100
-    different = [template for template, chinese in entries.items() if names(template) != names(chinese)]
-    assert different == []
+
+def test_a_plural_message_has_one_chinese_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "zh_CN" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    header = 'msgid ""\nmsgstr "Plural-Forms: nplurals=1; plural=0;\\n"\n'
+    (folder / "pool.po").write_text(
+        header + 'msgid "{count} node"\nmsgid_plural "{count} nodes"\nmsgstr[0] "{count} 个节点"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(module, "LOCALE", tmp_path)
+    translations.cache_clear()
+    try:
+        for count in (1, 2):
+            message = plural("{count} node", "{count} nodes", count=count)
+            assert message.render("zh-CN") == f"{count} 个节点"
+    finally:
+        translations.cache_clear()
+
+
+def test_plural_messages_are_stored_with_both_forms() -> None:
+    message = plural("{count} node of {org}", "{count} nodes of {org}", count=1, org="river-lab")
+    stored = message.to_json()
+    assert stored == {
+        "template": "{count} node of {org}",
+        "plural": "{count} nodes of {org}",
+        "params": {"count": 1, "org": "river-lab"},
+    }
+    assert from_json(stored) == message
+    assert text("It is empty").to_json() == {"template": "It is empty", "params": {}}
+
+
+def test_messages_stored_without_a_plural_form_are_read() -> None:
+    assert from_json({"template": "{count} nodes", "params": {"count": 1}}) == text("{count} nodes", count=1)
+
+
+@pytest.mark.parametrize("written_first", ["mo", "po"])
+def test_the_newer_of_sources_and_compiled_file_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written_first: str
+) -> None:
+    folder = tmp_path / "zh_CN" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    source, compiled = folder / "base.po", folder / module.COMPILED
+    source.write_text('msgid "Yes"\nmsgstr "旧"\n', encoding="utf-8")
+    compiled.write_bytes(compile_catalogues(folder))
+    source.write_text('msgid "Yes"\nmsgstr "新"\n', encoding="utf-8")
+    for path, at_s in ((source, 20 if written_first == "mo" else 5), (compiled, 10)):
+        os.utime(path, (at_s, at_s))
+    monkeypatch.setattr(module, "LOCALE", tmp_path)
+    translations.cache_clear()
+    try:
+        assert text("Yes").render("zh-CN") == ("新" if written_first == "mo" else "旧")
+        source.unlink()
+        translations.cache_clear()
+        assert text("Yes").render("zh-CN") == "旧", "a wheel has no sources"
+        compiled.unlink()
+        translations.cache_clear()
+        assert text("Yes").render("zh-CN") == "Yes"
+    finally:
+        translations.cache_clear()
