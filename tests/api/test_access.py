@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from pearlstreet.api.app import all_routes, create_api
-from pearlstreet.api.routing import Door, RouteFacts, Tied
+from pearlstreet.api.routing import RouteFacts, SecuredRouter, Tied
 from pearlstreet.tenancy.scopes import (
     EVERYONE,
     OPERATOR_ROLES,
@@ -241,7 +241,7 @@ def test_public_routes_are_the_few_that_must_be() -> None:
 
 
 def test_a_route_cannot_be_made_without_saying_who_may_call_it() -> None:
-    door = Door("", "test")
+    router = SecuredRouter("", "test")
     for wrong in (
         {},
         {"scope": "jobs:read", "public": True},
@@ -249,11 +249,11 @@ def test_a_route_cannot_be_made_without_saying_who_may_call_it() -> None:
         {"signed_in": True, "public": True},
     ):
         with pytest.raises(RuntimeError, match="who may call it"):
-            door.get("/x", **wrong)
+            router.get("/x", **wrong)
 
 
 def _mounted(app: FastAPI) -> set[tuple[str, str]]:
-    """Every method and path that the app really answers, whether or not a door knows of it."""
+    """Every method and path that the app really answers, registered by a SecuredRouter or not."""
     found: set[tuple[str, str]] = set()
     for item in app.routes:
         inner = getattr(item, "original_router", None)
@@ -275,7 +275,9 @@ def test_the_matrix_holds_every_route_that_is_mounted(acme: Acme) -> None:
         ("GET", "/api/v1/openapi.json")
     }
     app.get("/api/v1/planted")(lambda: None)
-    assert _mounted(app) - known == {("GET", "/api/v1/planted")}, "a route beside the doors is seen"
+    assert _mounted(app) - known == {("GET", "/api/v1/planted")}, (
+        "a route that no SecuredRouter registered is seen"
+    )
     planted = APIRouter()
     planted.delete("/jobs/{job}/planted")(lambda: None)
     app.include_router(planted, prefix="/api/v1")
@@ -283,9 +285,9 @@ def test_the_matrix_holds_every_route_that_is_mounted(acme: Acme) -> None:
 
 
 def test_a_new_route_is_in_the_matrix_before_anybody_thinks_of_it() -> None:
-    door = Door("/planets", "planted")
-    door.delete("/{planet}/moons/{moon}", scope="jobs:cancel")(lambda: None)
-    (planted,) = door.registry
+    router = SecuredRouter("/planets", "planted")
+    router.delete("/{planet}/moons/{moon}", scope="jobs:cancel")(lambda: None)
+    (planted,) = router.registry
     assert _owned(planted), "what a new parameter names counts as a tenant's"
     acme = Acme(None, {"org": "acme"}, {})  # type: ignore[arg-type]
     with pytest.raises(KeyError, match="planet"):
@@ -293,7 +295,7 @@ def test_a_new_route_is_in_the_matrix_before_anybody_thinks_of_it() -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method != "GET"], ids=_name)
-def test_a_role_with_the_scope_gets_past_the_door(acme: Acme, route: RouteFacts) -> None:
+def test_a_role_with_the_scope_is_admitted(acme: Acme, route: RouteFacts) -> None:
     """About things that are not there, so that nothing is done: the answer is any but that the scope is lacking."""
     nothing = dict.fromkeys({*acme.ids, *acme.centers}, "nothing")
     absent = Acme(acme.world, nothing, nothing)
@@ -402,9 +404,9 @@ def test_a_route_answers_the_ties_that_it_names(acme: Acme, route: RouteFacts) -
 
 
 def test_a_route_that_does_not_say_it_refuses_keys_of_projects(acme: Acme) -> None:
-    door = Door("/planets", "planted")
-    door.get("", scope="jobs:read")(lambda: None)
-    assert door.registry[0].tie is Tied.ORG
+    router = SecuredRouter("/planets", "planted")
+    router.get("", scope="jobs:read")(lambda: None)
+    assert router.registry[0].tie is Tied.ORG
     answer = acme.world.get("/orgs/acme/balance", "tied to default")
     assert answer.status_code == 403
     assert answer.json()["hint"] == "Use a key of the organisation, or sign in"

@@ -1,4 +1,4 @@
-"""Notices through the door: from a job that fails to the inbox and a real receiver."""
+"""Notices through the REST API: from a job that fails to the inbox and a real receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doors to leaving: an owner takes the data away, an operator ends the tenant."""
+"""Offboarding through the REST API: an owner exports the data, an operator closes the tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in through a real OpenID Connect provider, by the door's own two addresses."""
+"""Signing in through a real OpenID Connect provider, through the two routes of the REST API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole center behind its HTTP door, in this process: SQLite, a simulated pool, real loops stepped by hand."""
+"""A whole center behind its REST API, in this process: SQLite, a simulated pool, real loops stepped by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's door: foreign forms, cookies, redirects, forms sent twice, parts, and what failures show."""
+"""The console's routing: foreign forms, cookies, redirects, forms sent twice, parts, and what failures show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pearlstreet.app.web import create_web
 from pearlstreet.console import cookies
-from pearlstreet.console.page_request import Ask
+from pearlstreet.console.page_request import PageRequest
 from pearlstreet.console.registry import PAGES
 from pearlstreet.tenancy.scopes import ORG_ROLES, OrgRole
 from tests.api.world import Browser
@@ -257,7 +257,7 @@ def test_a_part_is_not_for_everybody(console: Console) -> None:
 def test_a_failure_nobody_foresaw_tells_nothing_of_the_inside(console: Console) -> None:
     page = next(page for page in PAGES if page.path == "/jobs")
 
-    def breaks(ask: Ask) -> Any:
+    def breaks(ask: PageRequest) -> Any:
         raise RuntimeError("secret /etc/pearl/secret.key")
 
     original = page.show

@@ -71,7 +71,7 @@ class Visitor:
 
 @dataclass
 class Console:
-    """A center with its web door, and the API's world around it."""
+    """A center with its console, and the API's world around it."""
 
     world: World
     app: Browser

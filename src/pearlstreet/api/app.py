@@ -1,4 +1,4 @@
-"""The REST door as one FastAPI app. A new noun is one module in routes/ and one line in DOORS."""
+"""The REST API as one FastAPI app. A new noun is one module in routes/ and one line in ROUTERS."""
 
 from __future__ import annotations
 
@@ -53,51 +53,51 @@ from pearlstreet.api.routes import (
     what_ifs,
     windows,
 )
-from pearlstreet.api.routing import API_PREFIX, Door, RouteFacts, in_thread
+from pearlstreet.api.routing import API_PREFIX, RouteFacts, SecuredRouter, in_thread
 from pearlstreet.center import Center
 
 PREFIX = API_PREFIX
-DOORS: tuple[Door, ...] = (
-    jobs.door,  # first: routes are tried in order, and this is the hot path
-    system.door,
-    session.door,
-    keys.door,
-    users.door,
-    orgs.door,
-    members.door,
-    members.own_door,
-    invitations.door,
-    invitations.own_door,
-    closing.door,
-    costs.door,
-    trace.door,
-    uploads.door,
-    uploads.artefacts_door,
-    nodes.door,
-    quotas.door,
-    storage.door,
-    scheduling.door,
-    windows.door,
-    decisions.door,
-    what_ifs.door,
-    energy.door,
-    quotes.door,
-    calibration.door,
-    credit.door,
-    credit.center_door,
-    invoices.door,
-    invoices.center_door,
-    prices.door,
-    audit.door,
-    audit.ledger_door,
-    backups.door,
-    incidents.door,
-    alerts.door,
-    notices.door,
-    notices.orgs_door,
-    notices.center_door,
-    webhooks.orgs_door,
-    webhooks.center_door,
+ROUTERS: tuple[SecuredRouter, ...] = (
+    jobs.router,  # first: routes are tried in order, and this is the hot path
+    system.router,
+    session.router,
+    keys.router,
+    users.router,
+    orgs.router,
+    members.router,
+    members.own_router,
+    invitations.router,
+    invitations.own_router,
+    closing.router,
+    costs.router,
+    trace.router,
+    uploads.router,
+    uploads.artefacts_router,
+    nodes.router,
+    quotas.router,
+    storage.router,
+    scheduling.router,
+    windows.router,
+    decisions.router,
+    what_ifs.router,
+    energy.router,
+    quotes.router,
+    calibration.router,
+    credit.router,
+    credit.center_router,
+    invoices.router,
+    invoices.center_router,
+    prices.router,
+    audit.router,
+    audit.ledger_router,
+    backups.router,
+    incidents.router,
+    alerts.router,
+    notices.router,
+    notices.orgs_router,
+    notices.center_router,
+    webhooks.orgs_router,
+    webhooks.center_router,
 )
 UNBOUND = (ProblemDocument, prices.PricesIn)
 """Models the framework does not find by itself: bodies that come in more than one format, and errors."""
@@ -135,9 +135,9 @@ def _bare_app(version: str) -> FastAPI:
 
 
 def _mount_routes(app: FastAPI) -> None:
-    for door in DOORS:
-        app.include_router(door.router, prefix=PREFIX)
-    app.include_router(system.root.router)
+    for router in ROUTERS:
+        app.include_router(router.api_router, prefix=PREFIX)
+    app.include_router(system.root_router.api_router)
 
 
 @functools.cache
@@ -150,8 +150,10 @@ def describe_api() -> dict[str, Any]:
 
 def all_routes() -> list[RouteFacts]:
     """Every route with its scope: for the matrix of roles and for the docs."""
-    under = [dataclasses.replace(fact, path=PREFIX + fact.path) for door in DOORS for fact in door.registry]
-    return under + list(system.root.registry)
+    under = [
+        dataclasses.replace(fact, path=PREFIX + fact.path) for router in ROUTERS for fact in router.registry
+    ]
+    return under + list(system.root_router.registry)
 
 
 @functools.cache

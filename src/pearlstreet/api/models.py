@@ -1,4 +1,4 @@
-"""Pieces of answers that several nouns share."""
+"""Parts of answers that several routes share."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pearlstreet.api.app import DOORS, PREFIX
+from pearlstreet.api.app import PREFIX, ROUTERS
 from pearlstreet.api.paging import LIMIT_MAX
 from pearlstreet.api.problem import TITLES, MethodNotAllowed
 from pearlstreet.api.reading import BODY_LIMIT_BYTES
 from pearlstreet.api.routes import system
-from pearlstreet.api.routing import Door, RouteFacts, Tied
+from pearlstreet.api.routing import RouteFacts, SecuredRouter, Tied
 from pearlstreet.base import errors
 from pearlstreet.base.errors import PearlError
 from pearlstreet.tenancy.scopes import OPERATOR_ROLES, ORG_ROLES, PROJECT_SCOPES, SCOPES
@@ -138,8 +138,8 @@ def api_page() -> str:
 
 def _nouns() -> Iterator[str]:
     by_tag: dict[str, list[RouteFacts]] = {tag: [] for tag in _NOUNS}
-    for door, prefix in [(door, PREFIX) for door in DOORS] + [(system.root, "")]:
-        by_tag[_tag(door)] += [replace(fact, path=prefix + fact.path) for fact in door.registry]
+    for router, prefix in [(router, PREFIX) for router in ROUTERS] + [(system.root_router, "")]:
+        by_tag[_tag(router)] += [replace(fact, path=prefix + fact.path) for fact in router.registry]
     for tag, routes in by_tag.items():
         yield f"## {' '.join(_NOUNS[tag])}\n"
         yield "| method | path | operation | who | what |\n|---|---|---|---|---|"
@@ -148,8 +148,8 @@ def _nouns() -> Iterator[str]:
         yield ""
 
 
-def _tag(door: Door) -> str:
-    return str(door.router.tags[0])
+def _tag(router: SecuredRouter) -> str:
+    return str(router.api_router.tags[0])
 
 
 def _who(route: RouteFacts) -> str:

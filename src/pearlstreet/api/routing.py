@@ -85,7 +85,7 @@ class RouteFacts:
     """The operation id in the OpenAPI document, such as `listJobs`."""
 
 
-class Guarded(APIRoute):
+class SecuredRoute(APIRoute):
     """A route that settles who asks, and reads the body, before anything else is done."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -106,9 +106,9 @@ class Guarded(APIRoute):
                 await read_body(request)
             return await handler(request)
 
-        async def guarded(request: Request) -> Response:
+        async def secured(request: Request) -> Response:
             if access != "public":
-                actor = await _who(request)
+                actor = await _authenticate(request)
                 _check_tie(actor, tie)
                 if scope is not None:
                     _check_scope(actor, scope, at_center)
@@ -118,14 +118,14 @@ class Guarded(APIRoute):
                 response.headers["location"] = fill_location(location, request.path_params, response.body)
             return response
 
-        return guarded
+        return secured
 
 
-class Door:
+class SecuredRouter:
     """A router whose routes cannot forget who may call them."""
 
     def __init__(self, prefix: str, tag: str) -> None:
-        self.router = APIRouter(prefix=prefix, tags=[tag], route_class=Guarded)
+        self.api_router = APIRouter(prefix=prefix, tags=[tag], route_class=SecuredRoute)
         self.registry: list[RouteFacts] = []
         self._prefix = prefix
 
@@ -192,7 +192,7 @@ class Door:
             self.registry.append(
                 RouteFacts(method, self._prefix + path, scope, public, at_center, what, tie, operation_id)
             )
-            mount: Decorator = self.router.api_route(
+            mount: Decorator = self.api_router.api_route(
                 path,
                 methods=[method],
                 operation_id=operation_id,
@@ -245,7 +245,7 @@ def peer_of(request: Request) -> str:
     return request.client.host if request.client else "-"
 
 
-async def _who(request: Request) -> Actor:
+async def _authenticate(request: Request) -> Actor:
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     credential = credential.strip()
     if scheme.lower() != "bearer" or not credential:
@@ -287,7 +287,7 @@ async def actor_of(request: Request) -> Actor:
     return actor
 
 
-Asker = Depends(actor_of)
+CurrentActor = Depends(actor_of)
 
 
 async def in_thread(call: Callable[[], T], slots: anyio.CapacityLimiter | None = None) -> T:

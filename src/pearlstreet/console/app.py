@@ -17,18 +17,18 @@ from pearlstreet.console.measuring import measured
 from pearlstreet.console.menu import MENU
 from pearlstreet.console.registry import PAGES
 from pearlstreet.console.rendering import Renderer
-from pearlstreet.console.routing import Door
+from pearlstreet.console.routing import SecuredPageRouter
 from pearlstreet.http.stream_limiter import LimitedStream
 
 
 def create_console(center: Center) -> Starlette:
     """The app that shows one center to people."""
-    door = Door(center, Renderer(PAGES, MENU))
+    page_router = SecuredPageRouter(center, Renderer(PAGES, MENU))
     pulse = Pulse(center.store)
 
     async def live(request: Request) -> Response:
         try:
-            actor = await door.who(request)
+            actor = await page_router.authenticate(request)
             ticket = center.streams.open(
                 actor.user_id or actor.label, request.client.host if request.client else "-"
             )
@@ -45,7 +45,7 @@ def create_console(center: Center) -> Starlette:
         )
 
     async def missing(request: Request, error: Exception) -> Response:
-        return await door.missing(request, error)
+        return await page_router.missing(request, error)
 
     routes = [
         Route(f"{statics.PREFIX}/{{digest}}/{{name}}", statics.serve, methods=["GET"]),
@@ -53,5 +53,5 @@ def create_console(center: Center) -> Starlette:
     ]
     for page in PAGES:
         methods = ["GET", "POST"] if page.actions else ["GET"]
-        routes.append(Route(page.path, measured(page.path, door.endpoint(page)), methods=methods))
+        routes.append(Route(page.path, measured(page.path, page_router.endpoint(page)), methods=methods))
     return Starlette(routes=routes, exception_handlers={HTTPException: missing})

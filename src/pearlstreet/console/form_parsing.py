@@ -8,7 +8,7 @@ from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import Text, text
-from pearlstreet.console.page_request import Ask
+from pearlstreet.console.page_request import PageRequest
 from pearlstreet.ledger.months import zone_of
 
 
@@ -17,9 +17,9 @@ def wrong(field: str, message: Text, hint: Text | None = None) -> InvalidInput:
     return InvalidInput(message, problems=[Problem(field, message, hint=hint)])
 
 
-def number_in(ask: Ask, field: str) -> float | None:
+def number_in(request: PageRequest, field: str) -> float | None:
     """A number; None for an empty field."""
-    written = ask.value(field).replace(",", "")
+    written = request.value(field).replace(",", "")
     if not written:
         return None
     try:
@@ -28,9 +28,9 @@ def number_in(ask: Ask, field: str) -> float | None:
         raise wrong(field, text("{value} is not a number", value=written[:40])) from None
 
 
-def yuan_in(ask: Ask, field: str) -> Money:
+def yuan_in(request: PageRequest, field: str) -> Money:
     """An amount of yuan."""
-    written = ask.value(field)
+    written = request.value(field)
     try:
         return parse_yuan(written)
     except ValueError:
@@ -38,9 +38,9 @@ def yuan_in(ask: Ask, field: str) -> Money:
         raise wrong(field, message, text("Write it like 1000 or 12.50")) from None
 
 
-def moment_in(ask: Ask, field: str, zone: str) -> int | None:
+def moment_in(request: PageRequest, field: str, zone: str) -> int | None:
     """What a date-and-time field sends (`2026-11-30T08:00`, or a date), on the clocks of `zone`; None when empty."""
-    written = ask.value(field)
+    written = request.value(field)
     if not written:
         return None
     try:
@@ -53,9 +53,9 @@ def moment_in(ask: Ask, field: str, zone: str) -> int | None:
     return (delta.days * 86_400 + delta.seconds) * US_PER_S
 
 
-def text_in(ask: Ask, field: str, most: int) -> str:
+def text_in(request: PageRequest, field: str, most: int) -> str:
     """Words of at most `most` characters."""
-    written = ask.value(field)
+    written = request.value(field)
     if len(written) > most:
         raise wrong(field, text("At most {most} characters fit", most=most))
     return written

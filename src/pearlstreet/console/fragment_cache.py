@@ -1,6 +1,6 @@
-"""Pieces of pages that look alike for many visitors: made once, shown to all of them for some seconds.
+"""A cache of rendered page fragments and page values that many visitors share, one cache for each center.
 
-Whoever asks for one has checked that the visitor may see it; what the piece depends on is in its key.
+The caller checks that the visitor may see the value, and puts everything that the value depends on into its key.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from pearlstreet.store.tables import audit_head, state_events
 from pearlstreet.tenancy.model import Actor
 
 T = TypeVar("T")
-PIECES_MAX = 2_000
+ENTRIES_MAX = 2_000
 CURRENT_S = 1.0
-"""So old may a current piece be: readings of devices and amounts metered change without a word."""
+"""Maximum age of a value of `get_current`: device readings and metered amounts change without a state event."""
 WAIT_S = 10.0
+"""Longest wait for a value that another thread computes."""
 VERSION = sa.select(
     sa.select(sa.func.max(state_events.c.seq)).scalar_subquery().label("states"),
     sa.select(sa.func.max(audit_head.c.seq)).scalar_subquery().label("acts"),
 )
-"""What moves with every change of a state, and with everything that somebody does."""
+"""The newest state event and the newest audit entry: it changes with every state change and every user action."""
 
 
 @dataclass(slots=True)
-class _Piece:
+class _Entry:
     value: Any
     until_s: float
-    being_made: bool = False
+    """Monotonic time at which the value expires."""
+    is_refreshing: bool = False
+    """A thread computes the next value; others get this one."""
 
 
 @dataclass(slots=True)
@@ -42,77 +45,80 @@ class _Current:
     version: tuple[object, ...]
     value: Future[Any] = field(default_factory=Future)
     until_s: float = 0.0
-    """Counts once it is made: who asks meanwhile waits, however long that takes."""
+    """Monotonic time at which the value expires, set when it has been computed; until then callers wait for it."""
 
     def serves(self, version: tuple[object, ...], now_s: float) -> bool:
-        """Whether somebody who asks now may have it."""
+        """Whether a caller at `now_s` may use this value."""
         return self.version == version and (not self.value.done() or now_s < self.until_s)
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """The pieces of one center."""
+class _Cache:
+    """The entries of one center."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    pieces: dict[Hashable, _Piece] = field(default_factory=dict)
+    entries: dict[Hashable, _Entry] = field(default_factory=dict)
     current: dict[Hashable, _Current] = field(default_factory=dict)
 
 
-_shelves: WeakKeyDictionary[Hints, _Shelf] = WeakKeyDictionary()
-_shelves_lock = threading.Lock()
+_caches: WeakKeyDictionary[Hints, _Cache] = WeakKeyDictionary()
+_caches_lock = threading.Lock()
 
 
 def shared(store: Store, key: Hashable, for_s: float, make: Callable[[], T]) -> T:
-    """The piece under `key`, not older than `for_s`; while one visitor waits for a new one, others get the old."""
-    shelf = _shelf(store)
-    with shelf.lock:
-        found = shelf.pieces.get(key)
-        if found is not None:
-            if found.being_made or found.until_s > store.clock.monotonic_s():
-                value: T = found.value
-                return value
-            found.being_made = True
+    """Return the value of `key`, at most `for_s` seconds old, computing it with `make` when it has expired.
+
+    While one thread computes a new value, other threads get the expired one.
+    """
+    cache = _cache_of(store)
+    with cache.lock:
+        entry = cache.entries.get(key)
+        if entry is not None:
+            if entry.is_refreshing or entry.until_s > store.clock.monotonic_s():
+                cached: T = entry.value
+                return cached
+            entry.is_refreshing = True
     try:
-        made = make()
+        value = make()
     except BaseException:
-        with shelf.lock:
-            shelf.pieces.pop(key, None)
+        with cache.lock:
+            cache.entries.pop(key, None)
         raise
-    with shelf.lock:
-        _put(shelf.pieces, key, _Piece(made, store.clock.monotonic_s() + for_s))
-    return made
+    with cache.lock:
+        _put(cache.entries, key, _Entry(value, store.clock.monotonic_s() + for_s))
+    return value
 
 
-def current(store: Store, key: Hashable, make: Callable[[], T]) -> T:
-    """The piece under `key` as it is now: made after the last change, once for all who ask at the same time.
+def get_current(store: Store, key: Hashable, make: Callable[[], T]) -> T:
+    """Return the value of `key`, computed after the last change, once for all concurrent callers.
 
-    An open page asks when it is told of a change; with many pages open, all of them ask at once.
+    Every open page asks for its parts after each change, so without this one change would cost a computation per page.
     """
     row = store.read(lambda tx: tx.first(VERSION))
-    version, shelf = tuple(row.values()) if row else (), _shelf(store)
-    with shelf.lock:
-        others = shelf.current.get(key)
-        if others is None or not others.serves(version, store.clock.monotonic_s()):
-            others, mine = None, _Current(version)
-            _put(shelf.current, key, mine)
-    if others is not None:
+    version, cache = tuple(row.values()) if row else (), _cache_of(store)
+    with cache.lock:
+        shared_entry = cache.current.get(key)
+        if shared_entry is None or not shared_entry.serves(version, store.clock.monotonic_s()):
+            shared_entry, own_entry = None, _Current(version)
+            _put(cache.current, key, own_entry)
+    if shared_entry is not None:
         try:
-            value: T = others.value.result(WAIT_S)
-            return value
-        except Exception:  # noqa: BLE001  its maker is told; this visitor finds out for itself
+            cached: T = shared_entry.value.result(WAIT_S)
+            return cached
+        except Exception:  # noqa: BLE001  the computing thread reports its error; this one computes for itself
             return make()
     try:
-        made = make()
+        value = make()
     except BaseException as error:
-        mine.value.set_exception(error)  # over at once: `until_s` is past
+        own_entry.value.set_exception(error)  # expires at once: `until_s` is in the past
         raise
-    mine.until_s = store.clock.monotonic_s() + CURRENT_S
-    mine.value.set_result(made)
-    return made
+    own_entry.until_s = store.clock.monotonic_s() + CURRENT_S
+    own_entry.value.set_result(value)
+    return value
 
 
 def rights(actor: Actor) -> Hashable:
-    """Equal for visitors who may see the same."""
+    """Return a key that is equal for actors that may see the same."""
     return (
         frozenset(actor.orgs.items()),
         actor.operator_roles,
@@ -123,14 +129,14 @@ def rights(actor: Actor) -> Hashable:
     )
 
 
-def _shelf(store: Store) -> _Shelf:
-    with _shelves_lock:
-        return _shelves.setdefault(store.hints, _Shelf())
+def _cache_of(store: Store) -> _Cache:
+    with _caches_lock:
+        return _caches.setdefault(store.hints, _Cache())
 
 
-def _put(pieces: dict[Hashable, T], key: Hashable, piece: T) -> None:
-    """Keep it as the newest; the oldest go when there are too many."""
-    pieces.pop(key, None)
-    while len(pieces) >= PIECES_MAX:
-        del pieces[next(iter(pieces))]
-    pieces[key] = piece
+def _put(entries: dict[Hashable, T], key: Hashable, entry: T) -> None:
+    """Add an entry as the newest; drop the oldest ones beyond ENTRIES_MAX."""
+    entries.pop(key, None)
+    while len(entries) >= ENTRIES_MAX:
+        del entries[next(iter(entries))]
+    entries[key] = entry

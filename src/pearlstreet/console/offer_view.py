@@ -15,7 +15,7 @@ from pearlstreet.base.units import format_price, format_range, format_rough
 from pearlstreet.charts.ranges import Range, bar, scale_of
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.metering import hold_amount
-from pearlstreet.console.page_request import Ask
+from pearlstreet.console.page_request import PageRequest
 from pearlstreet.ledger.invoices.model import resource_label
 from pearlstreet.quotes.comparing import CARBON, DEVICE, ELAPSED, FACILITY, IT, PRICE, WAIT, Compared
 from pearlstreet.quotes.model import Kind, Offer, Quote, Workload
@@ -76,7 +76,7 @@ def machines(offer: Offer) -> str:
     return each if offer.tasks == 1 else f"{offer.tasks} × {each}"
 
 
-def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
+def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
     """Offers beside each other: all bars of a kind on one scale."""
     is_served = all(is_steady(offer) for offer in offers)
     times = [_time_range(offer, is_served) for offer in offers]
@@ -92,14 +92,14 @@ def shown(ask: Ask, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
             time_bar=bar(time, time_scale),
             price=("", "") if price is None else parted(price.label),
             price_bar=None if price is None else bar(price, price_scale),
-            likely_energy=tuple((name, parted(value)[0]) for name, value in _energy(ask, offer)),
-            energy=tuple(_energy(ask, offer)),
-            memory=_memory(ask, offer),
-            served=tuple(_served(ask, offer)),
-            facts=tuple(_facts(ask, offer)),
-            question=_question(ask, offer, window_s) if offer.spec is not None else "",
-            warnings=tuple(ask.say(one) for one in offer.warnings if one not in common),
-            greenest=_greenest(ask, offer),
+            likely_energy=tuple((name, parted(value)[0]) for name, value in _energy(request, offer)),
+            energy=tuple(_energy(request, offer)),
+            memory=_memory(request, offer),
+            served=tuple(_served(request, offer)),
+            facts=tuple(_facts(request, offer)),
+            question=_question(request, offer, window_s) if offer.spec is not None else "",
+            warnings=tuple(request.say(one) for one in offer.warnings if one not in common),
+            greenest=_greenest(request, offer),
         )
         for offer, time, price in zip(offers, times, prices, strict=True)
     ]
@@ -176,7 +176,7 @@ def _price_range(offer: Offer) -> Range | None:
     return Range(machines(offer), value.p10, value.median, value.p90, band(value, "¥"))
 
 
-def _energy(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
+def _energy(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
     energy = offer.energy
     if energy is None:
         return []
@@ -185,25 +185,25 @@ def _energy(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
         rows.append((MEASURES[FACILITY][0], energy.facility_kwh, "kWh"))
     if energy.carbon_kg is not None:
         rows.append((MEASURES[CARBON][0], energy.carbon_kg, "kg CO₂e"))
-    return [(ask.say(name), band(value, unit)) for name, value, unit in rows]
+    return [(request.say(name), band(value, unit)) for name, value, unit in rows]
 
 
-def _greenest(ask: Ask, offer: Offer) -> str:
+def _greenest(request: PageRequest, offer: Offer) -> str:
     found = offer.energy.greenest if offer.energy is not None else None
     if found is None:
         return ""
     kg = format_rough(found.carbon_kg)
-    return ask.say(text("{carbon} kg CO₂e, {less} less", carbon=kg, less=f"{100 * found.less:.0f} %"))
+    return request.say(text("{carbon} kg CO₂e, {less} less", carbon=kg, less=f"{100 * found.less:.0f} %"))
 
 
-def _memory(ask: Ask, offer: Offer) -> str:
+def _memory(request: PageRequest, offer: Offer) -> str:
     has = format_rough(offer.device_memory_gib)
     if offer.memory_gib is None:
-        return ask.say(text("{has} GiB each", has=has))
-    return ask.say(text("{needed} of {has} GiB each", needed=format_rough(offer.memory_gib), has=has))
+        return request.say(text("{has} GiB each", has=has))
+    return request.say(text("{needed} of {has} GiB each", needed=format_rough(offer.memory_gib), has=has))
 
 
-def _served(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
+def _served(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
     found = offer.served
     if found is None:
         return []
@@ -215,10 +215,10 @@ def _served(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
     ]
     if found.price_per_mtoken is not None:
         rows.append((text("Per 10⁶ output tokens"), _yuan(found.price_per_mtoken)))
-    return [(ask.say(name), value) for name, value in rows]
+    return [(request.say(name), value) for name, value in rows]
 
 
-def _facts(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
+def _facts(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
     """What stands behind an offer."""
     rows: list[tuple[Text, str]] = [
         (MEASURES[ELAPSED][0], band(offer.elapsed_s, "s")),
@@ -237,22 +237,22 @@ def _facts(ask: Ask, offer: Offer) -> list[tuple[str, str]]:
     if energy is not None and energy.cost is not None:
         rows.append((text("What the site pays for the energy"), _yuan(energy.cost)))
     if energy is not None and energy.basis is not None:
-        rows.append((text("Facts of the site"), ask.say(energy.basis)))
+        rows.append((text("Facts of the site"), request.say(energy.basis)))
     plain = ("1", "0", "none")
     rows += [
         (LAYOUT[name], str(value))
         for name, value in offer.layout.items()
         if name in LAYOUT and (str(value) not in plain or name in ("tensor", "data", "replicas"))
     ]
-    return [(ask.say(name), value) for name, value in rows]
+    return [(request.say(name), value) for name, value in rows]
 
 
-def _question(ask: Ask, offer: Offer, window_s: float) -> str:
+def _question(request: PageRequest, offer: Offer, window_s: float) -> str:
     price = offer.price
     if price is None:
-        return ask.say(text("Accept {machines}? The job is queued at once.", machines=machines(offer)))
+        return request.say(text("Accept {machines}? The job is queued at once.", machines=machines(offer)))
     held = hold_amount(price.hourly, offer.time_limit_s, window_s)
-    return ask.say(
+    return request.say(
         text(
             "Accept {machines}? Likely price: {price}; an hour costs ¥{hourly}. When it starts, ¥{held} are held; what it"
             " does not use comes back.",
@@ -303,14 +303,14 @@ def model_words(work: Workload) -> Text | str:
     return text("a model")
 
 
-def compared_rows(ask: Ask, rows: Sequence[Compared]) -> list[dict[str, Any]]:
+def compared_rows(request: PageRequest, rows: Sequence[Compared]) -> list[dict[str, Any]]:
     """The comparison, line by line."""
     found = []
     for row in rows:
         name, unit = MEASURES[row.measure]
         found.append(
             {
-                "name": ask.say(name),
+                "name": request.say(name),
                 "quoted": band(row.quoted, unit),
                 "actual": "–" if row.actual is None else amount_of(row.actual, unit),
                 "error": "–" if row.error is None else f"{100 * row.error:+.1f} %",
@@ -320,14 +320,14 @@ def compared_rows(ask: Ask, rows: Sequence[Compared]) -> list[dict[str, Any]]:
     return found
 
 
-def compared_ranges(ask: Ask, rows: Sequence[Compared]) -> list[Range]:
+def compared_ranges(request: PageRequest, rows: Sequence[Compared]) -> list[Range]:
     """Each measure as a share of what was quoted as likely."""
     found = []
     for row in rows:
         if row.quoted is None or row.actual is None or row.quoted.p10 <= 0 or row.actual <= 0:
             continue
         name, unit = MEASURES[row.measure]
-        found.append(as_share(ask.say(name), row.quoted, row.actual, amount_of(row.actual, unit)))
+        found.append(as_share(request.say(name), row.quoted, row.actual, amount_of(row.actual, unit)))
     return found
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pearlstreet.base.text import Text
-from pearlstreet.console.page_request import Answer, Ask
+from pearlstreet.console.page_request import PageRequest, PageResponse
 from pearlstreet.tenancy.scopes import SCOPES
 
-Show = Callable[[Ask], Answer]
+Show = Callable[[PageRequest], PageResponse]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ PER_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FormFile:
     """A file that came with a form, read up to its limit."""
 
     name: str
@@ -26,7 +26,7 @@ class File:
 
 
 @dataclass(slots=True)
-class Ask:
+class PageRequest:
     """One request for a page. Everything in it is a plain value, so that pages can be called without a server."""
 
     center: Center
@@ -40,7 +40,7 @@ class Ask:
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Every value of names that may come more than once, from the address or the form."""
     form: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, File] = field(default_factory=dict)
+    files: Mapping[str, FormFile] = field(default_factory=dict)
     peer: str = "-"
     chosen_org: str | None = None
     """Slug of the organisation the visitor looks at: theirs, or as an operator any; None: all."""
@@ -102,7 +102,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Redirect:
     """Where to go after an action, and what to tell there."""
 
     to: str
@@ -122,7 +122,7 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class RawResponse:
     """JSON, or plain text, for the console's own script."""
 
     content: bytes
@@ -130,4 +130,4 @@ class Data:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = View | Go | Download | Data
+PageResponse = View | Redirect | Download | RawResponse

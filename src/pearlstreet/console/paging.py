@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pearlstreet.console.page_request import PER_PAGE, Ask
+from pearlstreet.console.page_request import PER_PAGE, PageRequest
 
 T = TypeVar("T")
 
@@ -25,9 +25,9 @@ class Cut(Generic[T]):
     """Place of the first row in the list, from 1; 0 for an empty list."""
 
 
-def page_number(ask: Ask) -> int:
+def page_number(request: PageRequest) -> int:
     """The page that the address asks for."""
-    written = ask.query.get("page", "1")
+    written = request.query.get("page", "1")
     return int(written) if written.isdecimal() and written.isascii() and len(written) < 8 else 1
 
 

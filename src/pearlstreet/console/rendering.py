@@ -17,11 +17,11 @@ from pearlstreet.base.units import format_bytes, format_duration
 from pearlstreet.console import cookies
 from pearlstreet.console.labels import ENDS, LABELS, TONES
 from pearlstreet.console.page import NavGroup, Page
-from pearlstreet.console.page_request import Ask, View
+from pearlstreet.console.page_request import PageRequest, View
 from pearlstreet.console.statics import statics
 from pearlstreet.tenancy.notices.inbox import count_unread
 
-PIECES = {
+MACRO_FILES = {
     "ui": "ui.html",
     "tables": "jobs_table.html",
     "bill": "billing_tabs.html",
@@ -40,7 +40,7 @@ class Renderer:
     def __init__(self, pages: Sequence[Page], menu: Sequence[NavGroup]) -> None:
         self._pages = {page.path: page for page in pages}
         self._menu = menu
-        self._pieces: dict[str, tuple[str, ...]] = {}
+        self._macros: dict[str, tuple[str, ...]] = {}
         self._loader = PackageLoader("pearlstreet.console")
         self._templates = Environment(
             loader=self._loader,
@@ -60,12 +60,12 @@ class Renderer:
             "percent": percent,
         }
 
-    def render(self, ask: Ask, page: Page | None, view: View, notice: Text | None) -> bytes:
+    def render(self, ask: PageRequest, page: Page | None, view: View, notice: Text | None) -> bytes:
         """The whole page, or only the part that was asked for. Raises NotFound for a part that is not there."""
         template = self._templates.get_template(view.template)
         context = self._context(ask, page, view, notice)
-        for name in self._pieces_of(view.template):
-            context[name] = self._templates.get_template(PIECES[name]).make_module(context)
+        for name in self._macros_of(view.template):
+            context[name] = self._templates.get_template(MACRO_FILES[name]).make_module(context)
         if ask.part is None:
             return template.render(context).encode()
         block = template.blocks.get(f"part_{ask.part}")
@@ -73,9 +73,9 @@ class Renderer:
             raise NotFound(Text("There is nothing at {path}", {"path": ask.path[:200]}))
         return "".join(block(template.new_context(context))).encode()
 
-    def _pieces_of(self, template: str) -> tuple[str, ...]:
-        """Which of PIECES a template leans on, itself or through others, in their order. Making one takes time."""
-        if template not in self._pieces:
+    def _macros_of(self, template: str) -> tuple[str, ...]:
+        """Which of MACRO_FILES a template leans on, itself or through others, in their order. Making one takes time."""
+        if template not in self._macros:
             used, seen, to_read = set[str](), set[str](), [template]
             while to_read:
                 file = to_read.pop()
@@ -84,14 +84,16 @@ class Renderer:
                 seen.add(file)
                 source, _, _ = self._loader.get_source(self._templates, file)
                 parsed = self._templates.parse(source)
-                found = meta.find_undeclared_variables(parsed) & PIECES.keys()
+                found = meta.find_undeclared_variables(parsed) & MACRO_FILES.keys()
                 used |= found
-                to_read += [PIECES[name] for name in found]
+                to_read += [MACRO_FILES[name] for name in found]
                 to_read += [one for one in meta.find_referenced_templates(parsed) if one is not None]
-            self._pieces[template] = tuple(name for name in PIECES if name in used)
-        return self._pieces[template]
+            self._macros[template] = tuple(name for name in MACRO_FILES if name in used)
+        return self._macros[template]
 
-    def _context(self, ask: Ask, page: Page | None, view: View, notice: Text | None) -> dict[str, Any]:
+    def _context(
+        self, ask: PageRequest, page: Page | None, view: View, notice: Text | None
+    ) -> dict[str, Any]:
         def translate(template: str, **params: object) -> str:
             return Text(template, params).render(ask.language)
 
@@ -128,7 +130,7 @@ class Renderer:
             **view.values,
         }
 
-    def _visible_menu(self, ask: Ask) -> list[tuple[Text, list[Any]]]:
+    def _visible_menu(self, ask: PageRequest) -> list[tuple[Text, list[Any]]]:
         shown = []
         for group in self._menu:
             items = [item for item in group.items if self.is_open(ask, item.path)]
@@ -136,7 +138,7 @@ class Renderer:
                 shown.append((group.label, items))
         return shown
 
-    def is_open(self, ask: Ask, path: str) -> bool:
+    def is_open(self, ask: PageRequest, path: str) -> bool:
         """Whether the visitor may open the page at `path`."""
         page = self._pages[path]
         if page.public:
@@ -148,7 +150,7 @@ class Renderer:
         return ask.actor.may(page.scope) if page.at_center else page.scope in ask.actor.all_scopes()
 
 
-def theme_of(ask: Ask) -> str:
+def theme_of(ask: PageRequest) -> str:
     """`auto`, `light` or `dark`."""
     kept = ask.cookies.get(cookies.THEME, "auto")
     return kept if kept in cookies.THEMES else "auto"

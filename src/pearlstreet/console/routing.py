@@ -29,7 +29,16 @@ from pearlstreet.base.text import pick_language, text
 from pearlstreet.center import Center
 from pearlstreet.console import cookies
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import NOBODY, Answer, Ask, Data, Download, File, Go, View
+from pearlstreet.console.page_request import (
+    NOBODY,
+    Download,
+    FormFile,
+    PageRequest,
+    PageResponse,
+    RawResponse,
+    Redirect,
+    View,
+)
 from pearlstreet.console.rendering import Renderer
 from pearlstreet.http.request_body import check_encoding
 from pearlstreet.store.core import Store
@@ -61,7 +70,7 @@ ADDRESS_SIGNS = ":/%#?=@[]!$&'()*+,;"
 log = structlog.get_logger("console")
 
 
-class Door:
+class SecuredPageRouter:
     """Answers for pages of one center."""
 
     def __init__(self, center: Center, renderer: Renderer) -> None:
@@ -72,79 +81,83 @@ class Door:
         """What the router calls for a page."""
 
         async def handle(request: Request) -> Response:
-            ask = self._blank(request)
+            page_request = self._blank(request)
 
             def admit() -> None:
-                nonlocal ask
-                ask = self._known(ask)
-                _admit(page, ask)
+                nonlocal page_request
+                page_request = self._known(page_request)
+                _admit(page, page_request)
 
             def show() -> Response:  # in one go: a change of threads is a good part of what a live part costs
                 admit()
-                return self._respond(ask, page, page.show(ask))
+                return self._respond(page_request, page, page.show(page_request))
 
             try:
                 if request.method != "POST":
                     return await in_thread(show)
                 await in_thread(admit)
-                return await self._act(page, ask, request)
+                return await self._act(page, page_request, request)
             except PearlError as error:
-                return await self.refuse(ask, error, page)
+                return await self.refuse(page_request, error, page)
             except Exception as error:  # noqa: BLE001  a page must never take the server's words with it
-                return await self.broken(ask, error)
+                return await self.broken(page_request, error)
 
         return handle
 
-    async def who(self, request: Request) -> Actor:
-        """Who is signed in. Raises Unauthenticated."""
-        ask = await in_thread(lambda: self._known(self._blank(request)))
-        if not ask.credential:
+    async def authenticate(self, request: Request) -> Actor:
+        """Return the actor of the session cookie. Raises Unauthenticated."""
+        page_request = await in_thread(lambda: self._known(self._blank(request)))
+        if not page_request.credential:
             raise Unauthenticated(text("Please sign in"))
-        return ask.actor
+        return page_request.actor
 
     async def missing(self, request: Request, error: Exception) -> Response:
         """There is no such page, or not for that method."""
-        ask = self._blank(request)
+        page_request = self._blank(request)
         with contextlib.suppress(PearlError):
-            ask = await in_thread(lambda: self._known(ask))
+            page_request = await in_thread(lambda: self._known(page_request))
         status = error.status_code if isinstance(error, HTTPException) else 404
         if status == 405:
-            return await self.refuse(ask, Conflict(text("This page takes no forms")))
-        return await self.refuse(ask, NotFound(text("There is nothing at {path}", path=ask.path[:200])))
+            return await self.refuse(page_request, Conflict(text("This page takes no forms")))
+        return await self.refuse(
+            page_request, NotFound(text("There is nothing at {path}", path=page_request.path[:200]))
+        )
 
-    async def refuse(self, ask: Ask, error: PearlError, page: Page | None = None) -> Response:
+    async def refuse(
+        self, page_request: PageRequest, error: PearlError, page: Page | None = None
+    ) -> Response:
         """A page that says what is wrong; who is not signed in, and would have to be, is sent to sign in."""
         if error.status >= 500 and error.status != 503:
-            return await self.broken(ask, error)
+            return await self.broken(page_request, error)
         is_public = page is not None and page.public
-        if isinstance(error, Unauthenticated) and not is_public and ask.part is None:
-            to = ask.path if ask.path != "/" else ""
+        if isinstance(error, Unauthenticated) and not is_public and page_request.part is None:
+            to = page_request.path if page_request.path != "/" else ""
             answer = Response(
                 status_code=303, headers={"location": "/sign-in" + (f"?next={quote(to)}" if to else "")}
             )
-            cookies.put(answer, cookies.SESSION, None, secure=ask.secure)
+            cookies.put(answer, cookies.SESSION, None, secure=page_request.secure)
             return _strict(answer)
         view = View("error.html", {"problem": error}, error.status)
-        answer = await in_thread(lambda: self._respond(replace(ask, part=None), None, view))
+        answer = await in_thread(lambda: self._respond(replace(page_request, part=None), None, view))
         if error.retry_after_s is not None:
             answer.headers["retry-after"] = str(error.retry_after_s)
         return answer
 
-    async def broken(self, ask: Ask, error: Exception) -> Response:
+    async def broken(self, page_request: PageRequest, error: Exception) -> Response:
         """A failure nobody foresaw: logged whole, shown with nothing of its inside."""
-        log.error("unexpected", path=ask.path, exc_info=error)
+        log.error("unexpected", path=page_request.path, exc_info=error)
         view = View("broken.html", {}, 500)
-        return await in_thread(lambda: self._respond(replace(ask, part=None), None, view))
+        return await in_thread(lambda: self._respond(replace(page_request, part=None), None, view))
 
     # -- who asks
 
-    def _blank(self, request: Request) -> Ask:
+    def _blank(self, request: Request) -> PageRequest:
         secure = request.url.scheme == "https"
         kept = request.cookies
         language = kept.get(cookies.LANGUAGE)
         if language not in ("en", "zh-CN"):
             language = pick_language(request.headers.get("accept-language"))
-        return Ask(
+        return PageRequest(
             center=self._center,
             language=language,
             path=request.url.path,
@@ -163,48 +176,52 @@ class Door:
             credential=kept.get(cookies.session_name(secure), ""),
         )
 
-    def _known(self, ask: Ask) -> Ask:
-        if not ask.credential:
-            return ask
+    def _known(self, page_request: PageRequest) -> PageRequest:
+        if not page_request.credential:
+            return page_request
         try:
-            actor = authenticate(ask.store, ask.credential, peer=ask.peer)
+            actor = authenticate(page_request.store, page_request.credential, peer=page_request.peer)
         except Unauthenticated:
-            return replace(ask, credential="")
+            return replace(page_request, credential="")
         if actor.session_id is None:  # an API key in a cookie is nobody's sign-in
-            return replace(ask, credential="", actor=NOBODY)
-        memberships = tuple(list_memberships(ask.store, actor))
+            return replace(page_request, credential="", actor=NOBODY)
+        memberships = tuple(list_memberships(page_request.store, actor))
         return replace(
-            ask,
+            page_request,
             actor=actor,
             memberships=memberships,
-            chosen_org=_chosen(ask, actor.operator_roles, memberships),
+            chosen_org=_chosen(page_request, actor.operator_roles, memberships),
         )
 
     # -- what they do
 
-    async def _act(self, page: Page, ask: Ask, request: Request) -> Response:
+    async def _act(self, page: Page, page_request: PageRequest, request: Request) -> Response:
         cookies.check_origin(request.headers, request.url.netloc)
         form = await _form(request, page)
         try:
-            ask = _about_its_page(_with_form(ask, form, await _files(form)), str(form.get("page_org", "")))
+            page_request = _about_its_page(
+                _with_form(page_request, form, await _files(form)), str(form.get("page_org", ""))
+            )
         finally:
             await form.close()
-        if ask.credential:
-            cookies.check_token(ask.credential, str(form.get("token", "")))
+        if page_request.credential:
+            cookies.check_token(page_request.credential, str(form.get("token", "")))
         action = page.actions.get(str(form.get("do", "")))
         if action is None:
             raise InvalidInput(text("The form says nothing that this page can do"))
-        return await in_thread(lambda: self._run(page, action, ask))
+        return await in_thread(lambda: self._run(page, action, page_request))
 
-    def _run(self, page: Page, action: Callable[[Ask], Answer], ask: Ask) -> Response:
+    def _run(
+        self, page: Page, action: Callable[[PageRequest], PageResponse], page_request: PageRequest
+    ) -> Response:
         try:
-            return self._respond(ask, page, action(ask))
+            return self._respond(page_request, page, action(page_request))
         except Replayed:
-            return self._respond(ask, page, Go(ask.path, text("It was already done")))
+            return self._respond(page_request, page, Redirect(page_request.path, text("It was already done")))
         except PearlError as error:
             if error.status >= 500 or (isinstance(error, Unauthenticated) and not page.public):
                 raise
-            failed = replace(ask, error=error)
+            failed = replace(page_request, error=error)
             shown = page.show(failed)
             return self._respond(
                 failed, page, replace(shown, status=error.status) if isinstance(shown, View) else shown
@@ -212,35 +229,41 @@ class Door:
 
     # -- what they get
 
-    def _respond(self, ask: Ask, page: Page | None, answer: Answer) -> Response:
+    def _respond(self, page_request: PageRequest, page: Page | None, answer: PageResponse) -> Response:
         if isinstance(answer, View):
-            return self._page(ask, page, answer)
-        if isinstance(answer, Go):
+            return self._page(page_request, page, answer)
+        if isinstance(answer, Redirect):
             found = Response(status_code=303, headers={"location": quote(answer.to, safe=ADDRESS_SIGNS)})
             for name, value in answer.cookies.items():
-                cookies.put(found, name, value, secure=ask.secure)
+                cookies.put(found, name, value, secure=page_request.secure)
             if answer.notice is not None:
-                cookies.put(found, cookies.NOTICE, cookies.write_notice(answer.notice), secure=ask.secure)
+                cookies.put(
+                    found, cookies.NOTICE, cookies.write_notice(answer.notice), secure=page_request.secure
+                )
             return _strict(found)
-        if isinstance(answer, Data):
+        if isinstance(answer, RawResponse):
             return _strict(
                 Response(answer.content, media_type=answer.media_type, headers=dict(answer.headers))
             )
         return _download(answer)
 
-    def _page(self, ask: Ask, page: Page | None, view: View) -> Response:
-        notice = cookies.read_notice(ask.cookies.get(cookies.NOTICE)) if ask.part is None else None
-        body = self._renderer.render(ask, page, view, notice)
+    def _page(self, page_request: PageRequest, page: Page | None, view: View) -> Response:
+        notice = (
+            cookies.read_notice(page_request.cookies.get(cookies.NOTICE))
+            if page_request.part is None
+            else None
+        )
+        body = self._renderer.render(page_request, page, view, notice)
         found = Response(body, status_code=view.status, media_type="text/html; charset=utf-8")
-        if ask.part is not None:
+        if page_request.part is not None:
             tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-            if tag == ask.has_tag and view.status == 200:
+            if tag == page_request.has_tag and view.status == 200:
                 found = Response(status_code=304)
             found.headers["etag"] = tag
         if notice is not None:
-            cookies.put(found, cookies.NOTICE, None, secure=ask.secure)
-        if "org" in ask.query and ask.chosen_org and not ask.is_operator():
-            cookies.put(found, cookies.ORG, ask.chosen_org, secure=ask.secure)
+            cookies.put(found, cookies.NOTICE, None, secure=page_request.secure)
+        if "org" in page_request.query and page_request.chosen_org and not page_request.is_operator():
+            cookies.put(found, cookies.ORG, page_request.chosen_org, secure=page_request.secure)
         return _strict(found)
 
 
@@ -249,34 +272,48 @@ async def in_thread(call: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(call)
 
 
-def once(ask: Ask) -> Store:
+def once(page_request: PageRequest) -> Store:
     """A store whose one write happens once for this form, however often it is sent."""
-    if not ask.once:
-        return ask.store
-    seen = fingerprint("FORM", ask.path, "\n".join(f"{k}={v}" for k, v in sorted(ask.form.items())).encode())
-    if ask.store.sealer is not None:
-        seen = ask.store.sealer.mac(seen.encode())
-    return ask.store.once(OnceClaim(ask.actor.label, f"form-{ask.once}"[:255], seen, lambda _: b""))
+    if not page_request.once:
+        return page_request.store
+    seen = fingerprint(
+        "FORM",
+        page_request.path,
+        "\n".join(f"{k}={v}" for k, v in sorted(page_request.form.items())).encode(),
+    )
+    if page_request.store.sealer is not None:
+        seen = page_request.store.sealer.mac(seen.encode())
+    return page_request.store.once(
+        OnceClaim(page_request.actor.label, f"form-{page_request.once}"[:255], seen, lambda _: b"")
+    )
 
 
-def _admit(page: Page, ask: Ask) -> None:
+def _admit(page: Page, page_request: PageRequest) -> None:
     if page.public:
         return
-    if not ask.credential:
+    if not page_request.credential:
         raise Unauthenticated(text("Please sign in"))
     if page.scope is None:
         return
-    allowed = ask.actor.may(page.scope) if page.at_center else page.scope in ask.actor.all_scopes()
+    allowed = (
+        page_request.actor.may(page.scope)
+        if page.at_center
+        else page.scope in page_request.actor.all_scopes()
+    )
     if not allowed:
-        raise Forbidden(text("{actor} lacks the scope {scope}", actor=ask.actor.label, scope=page.scope))
+        raise Forbidden(
+            text("{actor} lacks the scope {scope}", actor=page_request.actor.label, scope=page.scope)
+        )
 
 
-def _chosen(ask: Ask, roles: frozenset[object], memberships: tuple[object, ...]) -> str | None:
-    wanted = ask.query.get("org", ask.cookies.get(cookies.ORG)) or None
+def _chosen(
+    page_request: PageRequest, roles: frozenset[object], memberships: tuple[object, ...]
+) -> str | None:
+    wanted = page_request.query.get("org", page_request.cookies.get(cookies.ORG)) or None
     if wanted is None or len(wanted) > 80:
         return None
     if roles:
-        return wanted if "org" in ask.query else None
+        return wanted if "org" in page_request.query else None
     return wanted if wanted in {member.org_slug for member in memberships} else None  # type: ignore[attr-defined]
 
 
@@ -300,15 +337,15 @@ async def _form(request: Request, page: Page) -> FormData:
         ) from None
 
 
-async def _files(form: FormData) -> dict[str, File]:
+async def _files(form: FormData) -> dict[str, FormFile]:
     found = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and value.filename:
-            found[name] = File(value.filename, await value.read())
+            found[name] = FormFile(value.filename, await value.read())
     return found
 
 
-def _with_form(ask: Ask, form: FormData, files: dict[str, File]) -> Ask:
+def _with_form(page_request: PageRequest, form: FormData, files: dict[str, FormFile]) -> PageRequest:
     pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     if any("\0" in value or any(0xD800 <= ord(c) <= 0xDFFF for c in value) for _, value in pairs):
         raise InvalidInput(text("The form contains a NUL character"))
@@ -317,22 +354,26 @@ def _with_form(ask: Ask, form: FormData, files: dict[str, File]) -> Ask:
     hidden = ("token", "do", "once", "page_org")
     shown = {name: value for name, value in plain.items() if name not in hidden}
     return replace(
-        ask, form=shown, lists=dict(ask.lists) | lists, files=files, once=plain.get("once", "")[:80]
+        page_request,
+        form=shown,
+        lists=dict(page_request.lists) | lists,
+        files=files,
+        once=plain.get("once", "")[:80],
     )
 
 
-def _about_its_page(ask: Ask, org: str) -> Ask:
+def _about_its_page(page_request: PageRequest, org: str) -> PageRequest:
     """Let a form act in the organisation that its page showed, whatever was chosen in another tab since.
 
     Raises Conflict for somebody who no longer belongs there: nothing may go to another organisation instead.
     """
-    if not org or ask.is_operator():
-        return ask
-    if org not in {member.org_slug for member in ask.memberships}:
+    if not org or page_request.is_operator():
+        return page_request
+    if org not in {member.org_slug for member in page_request.memberships}:
         raise Conflict(
             text("You are no member of {org} any more", org=org[:80]), hint=text("Open the page again")
         )
-    return replace(ask, chosen_org=org)
+    return replace(page_request, chosen_org=org)
 
 
 def _download(answer: Download) -> Response:

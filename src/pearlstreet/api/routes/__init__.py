@@ -1,1 +1,1 @@
-"""One module a noun; `DOORS` in api.app lists them."""
+"""One module per noun; `ROUTERS` in api.app lists them."""

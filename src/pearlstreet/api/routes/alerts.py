@@ -7,14 +7,14 @@ from typing import Any
 from fastapi import Request, Response
 
 from pearlstreet.api.models import In, Out, Yuan, read_yuan, yuan_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.base.money import Money
 from pearlstreet.ledger import alerts
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import get_org
 
-door = Door("/orgs/{org}/balance-alert", "credit")
+router = SecuredRouter("/orgs/{org}/balance-alert", "credit")
 
 
 class AlertOut(Out):
@@ -33,15 +33,17 @@ def _alert(found: Money) -> dict[str, Any]:
     return {"below": yuan_of(found)}
 
 
-@door.get("", scope="credit:read", responses={200: {"model": AlertOut}})
-async def get_balance_alert(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("", scope="credit:read", responses={200: {"model": AlertOut}})
+async def get_balance_alert(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """Below what the organisation is told."""
     store = center_of(request).store
     return await query(lambda: alerts.get_alert(store, actor, get_org(store, actor, org).id), _alert)
 
 
-@door.put("", scope="notices:write", responses={200: {"model": AlertOut}})
-async def set_balance_alert(request: Request, org: str, body: AlertIn, actor: Actor = Asker) -> Response:
+@router.put("", scope="notices:write", responses={200: {"model": AlertOut}})
+async def set_balance_alert(
+    request: Request, org: str, body: AlertIn, actor: Actor = CurrentActor
+) -> Response:
     """Choose below what the organisation is told."""
     below = read_yuan(body.below, "below")
 

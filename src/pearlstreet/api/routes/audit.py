@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.routes.credit import From, To
-from pearlstreet.api.routing import Asker, Door, center_of, in_thread, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, in_thread, query
 from pearlstreet.ledger.beancount import export_journal
 from pearlstreet.ledger.proof import ProofReport, proof
 from pearlstreet.store.audit import AuditReport
@@ -19,8 +19,8 @@ from pearlstreet.tenancy import audit_log
 from pearlstreet.tenancy.audit_log import AuditFilter, AuditRow
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/audit", "audit")
-ledger_door = Door("/ledger", "audit")
+router = SecuredRouter("/audit", "audit")
+ledger_router = SecuredRouter("/ledger", "audit")
 
 
 class AuditOut(Out):
@@ -49,10 +49,10 @@ def _row(row: AuditRow) -> dict[str, Any]:
     }
 
 
-@door.get("", scope="audit:read", responses={200: {"model": Page[AuditOut]}})
+@router.get("", scope="audit:read", responses={200: {"model": Page[AuditOut]}})
 async def list_audit_log(
     request: Request,
-    caller: Actor = Asker,
+    caller: Actor = CurrentActor,
     org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
     actor: Annotated[str | None, Query(max_length=80, description="Login name, or a whole label")] = None,
     action: Annotated[str | None, Query(max_length=64, description="Such as user.create, or user.*")] = None,
@@ -85,8 +85,8 @@ def _verified(report: AuditReport) -> dict[str, Any]:
     return {"is_right": report.problem is None, **asdict(report)}
 
 
-@door.get("/verify", scope="audit:verify", responses={200: {"model": VerifyOut}})
-async def verify_audit_log(request: Request, caller: Actor = Asker) -> Response:
+@router.get("/verify", scope="audit:verify", responses={200: {"model": VerifyOut}})
+async def verify_audit_log(request: Request, caller: Actor = CurrentActor) -> Response:
     """Walk the hash chain of the whole log."""
     store = center_of(request).store
     return await query(lambda: audit_log.verify_audit(store, caller), _verified)
@@ -110,20 +110,20 @@ def _proven(report: ProofReport) -> dict[str, Any]:
     }
 
 
-@ledger_door.get("/proof", scope="audit:verify", responses={200: {"model": ProofOut}})
-async def prove_ledger(request: Request, caller: Actor = Asker) -> Response:
+@ledger_router.get("/proof", scope="audit:verify", responses={200: {"model": ProofOut}})
+async def prove_ledger(request: Request, caller: Actor = CurrentActor) -> Response:
     """Recompute every balance from postings and every charge from use and prices."""
     store = center_of(request).store
     return await query(lambda: proof(store, caller), _proven)
 
 
-@ledger_door.get(
+@ledger_router.get(
     "/beancount",
     scope="audit:verify",
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {}}}},
 )
-async def export_beancount(request: Request, caller: Actor = Asker) -> Response:
+async def export_beancount(request: Request, caller: Actor = CurrentActor) -> Response:
     """The books as a beancount journal."""
     store = center_of(request).store
     written = await in_thread(lambda: export_journal(store, caller).encode())

@@ -8,11 +8,11 @@ from fastapi import Request, Response
 
 from pearlstreet import center as service
 from pearlstreet.api.models import Out, Time, time_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.center import BackupFile
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/backups", "backups")
+router = SecuredRouter("/backups", "backups")
 
 
 class BackupOut(Out):
@@ -33,10 +33,10 @@ def _backup(found: BackupFile) -> dict[str, Any]:
     return {"name": found.name, "size_bytes": found.size_bytes, "at": time_of(found.at_us)}
 
 
-@door.post(
+@router.post(
     "", scope="backup:write", location="/backups", status_code=201, responses={201: {"model": BackupOut}}
 )
-async def create_backup(request: Request, actor: Actor = Asker) -> Response:
+async def create_backup(request: Request, actor: Actor = CurrentActor) -> Response:
     """Make a backup while the center runs; the key file is not part of it."""
     center = center_of(request)
     return await command(
@@ -44,8 +44,8 @@ async def create_backup(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.get("", scope="backup:write", responses={200: {"model": Backups}})
-async def list_backups(request: Request, actor: Actor = Asker) -> Response:
+@router.get("", scope="backup:write", responses={200: {"model": Backups}})
+async def list_backups(request: Request, actor: Actor = CurrentActor) -> Response:
     """Backups in the center's own folder, newest first."""
     center = center_of(request)
     return await query(

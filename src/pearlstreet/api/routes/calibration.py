@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from pearlstreet.api.models import Out
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.quotes import calibrating
 from pearlstreet.quotes.calibrating import Factor
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/calibration", "quotes")
+router = SecuredRouter("/calibration", "quotes")
 
 
 class FactorOut(Out):
@@ -55,8 +55,8 @@ def factor_out(factor: Factor) -> dict[str, Any]:
     }
 
 
-@door.get("", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": CalibrationOut}})
-async def get_calibration(request: Request, actor: Actor = Asker) -> Response:
+@router.get("", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": CalibrationOut}})
+async def get_calibration(request: Request, actor: Actor = CurrentActor) -> Response:
     """Factors of devices, and of one's own recipes."""
     store = center_of(request).store
     return await query(
@@ -65,10 +65,10 @@ async def get_calibration(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.delete("", scope="nodes:write", responses={200: {"model": CalibrationResetOut}})
+@router.delete("", scope="nodes:write", responses={200: {"model": CalibrationResetOut}})
 async def reset_calibration(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     device: Annotated[str | None, Query(max_length=80)] = None,
     recipe: Annotated[str | None, Query(max_length=120)] = None,
 ) -> Response:

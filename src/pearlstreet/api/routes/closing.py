@@ -9,12 +9,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, yuan_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, in_thread, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, in_thread, query
 from pearlstreet.offboarding import service
 from pearlstreet.offboarding.model import Closing, Phase
 from pearlstreet.tenancy.model import Actor, login_of
 
-door = Door("/orgs", "organisations")
+router = SecuredRouter("/orgs", "organisations")
 
 
 class CloseIn(In):
@@ -69,7 +69,7 @@ def closing_out(found: Closing) -> dict[str, Any]:
     }
 
 
-@door.post(
+@router.post(
     "/{org}/close",
     scope="orgs:write",
     at_center=True,
@@ -77,7 +77,7 @@ def closing_out(found: Closing) -> dict[str, Any]:
     responses={202: {"model": ClosingOut}},
 )
 async def close_org(
-    request: Request, org: str, body: CloseIn | None = None, actor: Actor = Asker
+    request: Request, org: str, body: CloseIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """End a tenant: stop its jobs, invoice, archive, erase. Its members are out at once; asking again changes nothing."""
     wanted = body or CloseIn(reason="")
@@ -90,8 +90,8 @@ async def close_org(
     )
 
 
-@door.get("/{org}/closing", scope="orgs:write", at_center=True, responses={200: {"model": ClosingOut}})
-async def get_org_closing(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/{org}/closing", scope="orgs:write", at_center=True, responses={200: {"model": ClosingOut}})
+async def get_org_closing(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """How far the end of a tenant is."""
     store = center_of(request).store
     return await query(lambda: service.get_closing(store, actor, org), closing_out)
@@ -103,8 +103,8 @@ class ArchiveResponse(StreamingResponse):
     media_type = "application/gzip"
 
 
-@door.get("/{org}/export", scope="export:read", response_class=ArchiveResponse)
-async def export_org(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/{org}/export", scope="export:read", response_class=ArchiveResponse)
+async def export_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """Everything of the organisation as one tar.gz: jobs, logs, files, money, audit log. It is noted in the audit log."""
     center = center_of(request)
     name, chunks = await in_thread(lambda: service.export_org(center.store, actor, center.runtime, org))

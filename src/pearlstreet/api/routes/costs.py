@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, query
 from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
 from pearlstreet.energy.jobs import JobEnergy, job_energy
@@ -16,7 +16,7 @@ from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.spans import Use
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/jobs", "jobs")
+router = SecuredRouter("/jobs", "jobs")
 
 
 class CostLineOut(Out):
@@ -40,8 +40,8 @@ class CostOut(Out):
     energy: EnergyUseOut
 
 
-@door.get("/{job}/cost", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CostOut}})
-async def get_job_cost(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/{job}/cost", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CostOut}})
+async def get_job_cost(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """What a job, or all elements of an array, has been charged so far."""
     store, language = center_of(request).store, language_of(request)
 
@@ -115,8 +115,8 @@ def _span(use: Use, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/{job}/usage", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Spans}})
-async def list_job_usage(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/{job}/usage", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Spans}})
+async def list_job_usage(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """The usage spans of a job or of one element of an array."""
     store, language = center_of(request).store, language_of(request)
     return await query(

@@ -13,7 +13,7 @@ from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, ti
 from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.energy.books import statement_energy
 from pearlstreet.ledger import budgets, funds, topups
@@ -26,8 +26,8 @@ from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.tenancy.orgs import find_org, find_project
 
-door = Door("/orgs/{org}", "credit")
-center_door = Door("/credit", "credit")
+router = SecuredRouter("/orgs/{org}", "credit")
+center_router = SecuredRouter("/credit", "credit")
 
 
 def org_id_of(store: Store, actor: Actor, org: str, scope: str) -> str:
@@ -55,8 +55,8 @@ def _balance(found: Balance) -> dict[str, Any]:
     }
 
 
-@door.get("/balance", scope="credit:read", responses={200: {"model": BalanceOut}})
-async def get_balance(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/balance", scope="credit:read", responses={200: {"model": BalanceOut}})
+async def get_balance(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """Balance, what is held for running work, credit limit, and what is left."""
     store = center_of(request).store
     return await query(
@@ -70,8 +70,10 @@ class LimitIn(In):
     credit_limit: Yuan = Field(max_length=40)
 
 
-@door.put("/credit-limit", scope="credit:write", responses={200: {"model": BalanceOut}})
-async def set_credit_limit(request: Request, org: str, body: LimitIn, actor: Actor = Asker) -> Response:
+@router.put("/credit-limit", scope="credit:write", responses={200: {"model": BalanceOut}})
+async def set_credit_limit(
+    request: Request, org: str, body: LimitIn, actor: Actor = CurrentActor
+) -> Response:
     """How far below zero the organisation may go: 0 is prepaid, more is postpaid."""
     limit = read_yuan(body.credit_limit, "credit_limit")
     return await command(
@@ -154,11 +156,11 @@ From = Annotated[
 To = Annotated[str | None, Query(alias="to", max_length=40, description="Before this time (RFC 3339)")]
 
 
-@door.get("/statement", scope="credit:read", responses={200: {"model": Page[StatementLineOut]}})
+@router.get("/statement", scope="credit:read", responses={200: {"model": Page[StatementLineOut]}})
 async def list_statement(
     request: Request,
     org: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     since: From = None,
     until: To = None,
     limit: Limit = 100,
@@ -226,14 +228,14 @@ def _top_up(found: TopUp) -> dict[str, Any]:
     }
 
 
-@door.post(
+@router.post(
     "/credit",
     scope="credit:write",
     location="/orgs/{org}/credit",
     status_code=201,
     responses={201: {"model": TopUpOut}},
 )
-async def create_top_up(request: Request, org: str, body: TopUpIn, actor: Actor = Asker) -> Response:
+async def create_top_up(request: Request, org: str, body: TopUpIn, actor: Actor = CurrentActor) -> Response:
     """Credit the organisation; above the center's limit it waits for another person's approval."""
     amount = read_yuan(body.amount, "amount")
     return await command(
@@ -252,9 +254,9 @@ async def create_top_up(request: Request, org: str, body: TopUpIn, actor: Actor 
     )
 
 
-@door.get("/credit", scope="credit:read", responses={200: {"model": Page[TopUpOut]}})
+@router.get("/credit", scope="credit:read", responses={200: {"model": Page[TopUpOut]}})
 async def list_org_top_ups(
-    request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, org: str, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """The organisation's top-ups, newest first."""
     store, before = center_of(request).store, read_cursor(cursor)
@@ -270,10 +272,10 @@ async def list_org_top_ups(
     )
 
 
-@center_door.get("", scope="credit:read", at_center=True, responses={200: {"model": Page[TopUpOut]}})
+@center_router.get("", scope="credit:read", at_center=True, responses={200: {"model": Page[TopUpOut]}})
 async def list_top_ups(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     state: Annotated[TopUpState | None, Query(description="Only these")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -286,14 +288,14 @@ async def list_top_ups(
     )
 
 
-@center_door.post("/{top_up}/approve", scope="credit:approve", responses={200: {"model": TopUpOut}})
-async def approve_top_up(request: Request, top_up: str, actor: Actor = Asker) -> Response:
+@center_router.post("/{top_up}/approve", scope="credit:approve", responses={200: {"model": TopUpOut}})
+async def approve_top_up(request: Request, top_up: str, actor: Actor = CurrentActor) -> Response:
     """Approve another person's top-up."""
     return await command(request, actor, lambda s: topups.approve_top_up(s, actor, top_up), _top_up)
 
 
-@center_door.post("/{top_up}/reject", scope="credit:approve", responses={200: {"model": TopUpOut}})
-async def reject_top_up(request: Request, top_up: str, actor: Actor = Asker) -> Response:
+@center_router.post("/{top_up}/reject", scope="credit:approve", responses={200: {"model": TopUpOut}})
+async def reject_top_up(request: Request, top_up: str, actor: Actor = CurrentActor) -> Response:
     """Turn a pending top-up down."""
     return await command(request, actor, lambda s: topups.reject_top_up(s, actor, top_up), _top_up)
 
@@ -312,14 +314,16 @@ class PostedOut(Out):
     transaction_id: str
 
 
-@door.post(
+@router.post(
     "/corrections",
     scope="credit:write",
     location="/orgs/{org}/statement",
     status_code=201,
     responses={201: {"model": PostedOut}},
 )
-async def create_correction(request: Request, org: str, body: CorrectionIn, actor: Actor = Asker) -> Response:
+async def create_correction(
+    request: Request, org: str, body: CorrectionIn, actor: Actor = CurrentActor
+) -> Response:
     """Credit (or, negative, debit) the organisation to put a mistake right, by a new transaction."""
     amount = read_yuan(body.amount, "amount")
     return await command(
@@ -390,8 +394,8 @@ def _budget(found: budgets.Budget) -> Mapping[str, Any]:
     }
 
 
-@door.put("/budgets", scope="projects:write", responses={200: {"model": BudgetOut}})
-async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = Asker) -> Response:
+@router.put("/budgets", scope="projects:write", responses={200: {"model": BudgetOut}})
+async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = CurrentActor) -> Response:
     """Set a monthly budget of the organisation or one project; reaching its thresholds alerts."""
     monthly = read_yuan(body.monthly, "monthly")
 
@@ -405,8 +409,8 @@ async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = 
     )
 
 
-@door.get("/budgets", tie=Tied.PROJECT, scope="credit:read", responses={200: {"model": Budgets}})
-async def list_budgets(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/budgets", tie=Tied.PROJECT, scope="credit:read", responses={200: {"model": Budgets}})
+async def list_budgets(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """Budgets of the organisation and its projects."""
     store = center_of(request).store
 

@@ -9,12 +9,12 @@ from fastapi import Request, Response
 
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.routing import Asker, Door, center_of, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, query
 from pearlstreet.compute.jobs.decisions import service
 from pearlstreet.compute.jobs.decisions.record import Decision, Header, Replayed
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/scheduling/decisions", "scheduling")
+router = SecuredRouter("/scheduling/decisions", "scheduling")
 
 
 class DecisionOut(Out):
@@ -68,9 +68,9 @@ def decision_out(header: Header) -> dict[str, Any]:
     return shown | {"at": time_of(header.at_us)}
 
 
-@door.get("", scope="decisions:read", at_center=True, responses={200: {"model": Page[DecisionOut]}})
+@router.get("", scope="decisions:read", at_center=True, responses={200: {"model": Page[DecisionOut]}})
 async def list_decisions(
-    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Decisions that are kept, newest first."""
     center, before = center_of(request), read_cursor(cursor)
@@ -80,8 +80,10 @@ async def list_decisions(
     )
 
 
-@door.get("/{decision}", scope="decisions:read", at_center=True, responses={200: {"model": WholeDecisionOut}})
-async def get_decision(request: Request, decision: str, actor: Actor = Asker) -> Response:
+@router.get(
+    "/{decision}", scope="decisions:read", at_center=True, responses={200: {"model": WholeDecisionOut}}
+)
+async def get_decision(request: Request, decision: str, actor: Actor = CurrentActor) -> Response:
     """What the planner saw and what it decided. Of tenants it holds ids and what their jobs ask for."""
     center = center_of(request)
 
@@ -92,10 +94,10 @@ async def get_decision(request: Request, decision: str, actor: Actor = Asker) ->
     return await query(lambda: service.read_decision(center.store, actor, center.runtime, decision), render)
 
 
-@door.get(
+@router.get(
     "/{decision}/replay", scope="decisions:read", at_center=True, responses={200: {"model": ReplayedOut}}
 )
-async def replay_decision(request: Request, decision: str, actor: Actor = Asker) -> Response:
+async def replay_decision(request: Request, decision: str, actor: Actor = CurrentActor) -> Response:
     """Plan it again, by this program: identical, or where it differs."""
     center = center_of(request)
 

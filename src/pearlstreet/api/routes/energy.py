@@ -13,7 +13,7 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, in_thread, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, in_thread, query
 from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.base.errors import Gathered, InvalidInput, Problem
 from pearlstreet.base.money import Money
@@ -46,7 +46,7 @@ from pearlstreet.energy.presets import bands_presets, carbon_presets
 from pearlstreet.ledger.site import read_site
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/energy", "energy")
+router = SecuredRouter("/energy", "energy")
 T = TypeVar("T")
 
 Source = Annotated[str, Field(max_length=2000, description="A document, an address, a meter")]
@@ -217,8 +217,8 @@ def _carbon_out(found: Carbon) -> dict[str, Any]:
     return shown | _origin(found.origin)
 
 
-@door.get("", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SiteOut}})
-async def get_energy(request: Request, actor: Actor = Asker) -> Response:
+@router.get("", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SiteOut}})
+async def get_energy(request: Request, actor: Actor = CurrentActor) -> Response:
     """The facts that hold now: PUE, tariff, carbon factor, each with source and date."""
     store, full = center_of(request).store, bool(actor.operator_roles)
 
@@ -230,9 +230,9 @@ async def get_energy(request: Request, actor: Actor = Asker) -> Response:
     return await query(work, lambda found: found)
 
 
-@door.get("/facts", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": Page[FactsOut]}})
+@router.get("/facts", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": Page[FactsOut]}})
 async def list_energy_facts(
-    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Every version there was or is to come, newest first."""
     store, before, full = center_of(request).store, read_number(cursor), bool(actor.operator_roles)
@@ -250,7 +250,7 @@ async def list_energy_facts(
     )
 
 
-@door.post(
+@router.post(
     "/facts",
     scope="energy:write",
     at_center=True,
@@ -258,7 +258,7 @@ async def list_energy_facts(
     status_code=201,
     responses={201: {"model": FactsOut}},
 )
-async def set_energy_facts(request: Request, body: FactsIn, actor: Actor = Asker) -> Response:
+async def set_energy_facts(request: Request, body: FactsIn, actor: Actor = CurrentActor) -> Response:
     """Set a new version, from now on or from a time; earlier ones stay, and issued invoices stay as they are."""
     store = center_of(request).store
     zone = await in_thread(lambda: store.read(read_site).time_zone)
@@ -378,8 +378,8 @@ class PresetsOut(Out):
     tariff_hours: list[BandsOut]
 
 
-@door.get("/presets", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": PresetsOut}})
-async def list_energy_presets(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/presets", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": PresetsOut}})
+async def list_energy_presets(request: Request, actor: Actor = CurrentActor) -> Response:
     """Published carbon factors and hours of tariffs to start from, each with source and date."""
     chinese = language_of(request) == "zh-CN"
 
@@ -458,8 +458,8 @@ def _series(found: Series) -> dict[str, Any]:
     }
 
 
-@door.get("/series", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SeriesList}})
-async def list_energy_series(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/series", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SeriesList}})
+async def list_energy_series(request: Request, actor: Actor = CurrentActor) -> Response:
     """Imported series: carbon factors and prices by the hour."""
     store = center_of(request).store
     return await query(
@@ -467,7 +467,7 @@ async def list_energy_series(request: Request, actor: Actor = Asker) -> Response
     )
 
 
-@door.post(
+@router.post(
     "/series",
     scope="energy:write",
     at_center=True,
@@ -475,7 +475,7 @@ async def list_energy_series(request: Request, actor: Actor = Asker) -> Response
     status_code=201,
     responses={201: {"model": ImportedOut}},
 )
-async def import_energy_series(request: Request, body: SeriesIn, actor: Actor = Asker) -> Response:
+async def import_energy_series(request: Request, body: SeriesIn, actor: Actor = CurrentActor) -> Response:
     """Import hours from CSV: a new series, or hours that an existing one has not. Hours are never changed."""
     wish = service.Import(**body.model_dump())
     return await command(
@@ -502,13 +502,13 @@ class HoursOut(Out):
     items: list[HourOut]
 
 
-@door.get(
+@router.get(
     "/series/{series}/hours", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": HoursOut}}
 )
 async def list_energy_series_hours(
     request: Request,
     series: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     since: Annotated[str | None, Query(alias="from", max_length=40, description="RFC 3339")] = None,
     until: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
 ) -> Response:
@@ -553,8 +553,8 @@ class JobEnergyOut(Out):
     attempts: list[AttemptEnergyOut]
 
 
-@door.get("/jobs/{job}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": JobEnergyOut}})
-async def get_job_energy(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/jobs/{job}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": JobEnergyOut}})
+async def get_job_energy(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """Energy and carbon of a job so far, from its attempts, and what the figures stand on."""
     store, language = center_of(request).store, language_of(request)
 

@@ -8,12 +8,12 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.tenancy import incidents as service
 from pearlstreet.tenancy.incidents import Incident
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/incidents", "center")
+router = SecuredRouter("/incidents", "center")
 
 
 class IncidentOut(Out):
@@ -44,8 +44,8 @@ def _incident(found: Incident) -> dict[str, Any]:
     }
 
 
-@door.get("", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
-async def list_incidents(request: Request, actor: Actor = Asker) -> Response:
+@router.get("", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
+async def list_incidents(request: Request, actor: Actor = CurrentActor) -> Response:
     """Rows that loops fail on or gave up; a restart tries those again, and so does a retry."""
     store = center_of(request).store
     return await query(
@@ -67,8 +67,10 @@ class RetriedOut(Out):
     retried: int
 
 
-@door.post("/retry", scope="settings:write", at_center=True, responses={200: {"model": RetriedOut}})
-async def retry_incidents(request: Request, body: RetryIn | None = None, actor: Actor = Asker) -> Response:
+@router.post("/retry", scope="settings:write", at_center=True, responses={200: {"model": RetriedOut}})
+async def retry_incidents(
+    request: Request, body: RetryIn | None = None, actor: Actor = CurrentActor
+) -> Response:
     """Have what was given up tried again now."""
     wanted = body or RetryIn(loop=None, row=None)
     return await command(

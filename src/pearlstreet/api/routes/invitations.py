@@ -9,13 +9,13 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.routes.members import MemberOut, member_out
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.tenancy import invitations as service
 from pearlstreet.tenancy.model import Actor, Invitation, InvitationState
 from pearlstreet.tenancy.scopes import OrgRole
 
-door = Door("/orgs/{org}/invitations", "members")
-own_door = Door("/invitations", "members")
+router = SecuredRouter("/orgs/{org}/invitations", "members")
+own_router = SecuredRouter("/invitations", "members")
 
 
 class InvitationOut(Out):
@@ -76,7 +76,7 @@ def _items(rows: Any) -> dict[str, Any]:
     return {"items": [invitation_out(row) for row in rows]}
 
 
-@door.post(
+@router.post(
     "",
     tie=Tied.NONE,
     scope="users:write",
@@ -84,7 +84,9 @@ def _items(rows: Any) -> dict[str, Any]:
     status_code=201,
     responses={201: {"model": InvitationOut}},
 )
-async def create_invitation(request: Request, org: str, body: InvitationIn, actor: Actor = Asker) -> Response:
+async def create_invitation(
+    request: Request, org: str, body: InvitationIn, actor: Actor = CurrentActor
+) -> Response:
     """Offer somebody a role for 14 days; they become a member when they accept."""
     has_mail = center_of(request).channels.mailer is not None
     return await command(
@@ -96,11 +98,11 @@ async def create_invitation(request: Request, org: str, body: InvitationIn, acto
     )
 
 
-@door.get("", scope="users:write", responses={200: {"model": Invitations}})
+@router.get("", scope="users:write", responses={200: {"model": Invitations}})
 async def list_org_invitations(
     request: Request,
     org: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     ended: Annotated[bool, Query(description="Also those that are over, of the last 90 days")] = False,
 ) -> Response:
     """List the organisation's pending invitations."""
@@ -108,34 +110,36 @@ async def list_org_invitations(
     return await query(lambda: service.list_invitations(store, actor, org, ended=ended), _items)
 
 
-@door.delete("/{invitation}", scope="users:write", responses={200: {"model": InvitationOut}})
-async def withdraw_invitation(request: Request, org: str, invitation: str, actor: Actor = Asker) -> Response:
+@router.delete("/{invitation}", scope="users:write", responses={200: {"model": InvitationOut}})
+async def withdraw_invitation(
+    request: Request, org: str, invitation: str, actor: Actor = CurrentActor
+) -> Response:
     """Take a pending invitation back."""
     return await command(
         request, actor, lambda s: service.withdraw_invitation(s, actor, org, invitation), invitation_out
     )
 
 
-@own_door.get("", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Invitations}})
-async def list_own_invitations(request: Request, actor: Actor = Asker) -> Response:
+@own_router.get("", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Invitations}})
+async def list_own_invitations(request: Request, actor: Actor = CurrentActor) -> Response:
     """List the invitations that one can answer."""
     store = center_of(request).store
     return await query(lambda: service.list_own_invitations(store, actor), _items)
 
 
-@own_door.post("/claim", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}})
-async def claim_invitation(request: Request, body: CodeIn, actor: Actor = Asker) -> Response:
+@own_router.post("/claim", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}})
+async def claim_invitation(request: Request, body: CodeIn, actor: Actor = CurrentActor) -> Response:
     """Make an invitation that came by mail one's own, to answer it; this accepts nothing yet."""
     return await command(
         request, actor, lambda s: service.claim_invitation(s, actor, body.code), invitation_out
     )
 
 
-@own_door.post(
+@own_router.post(
     "/{invitation}/accept", tie=Tied.NONE, scope="membership:own", responses={200: {"model": MemberOut}}
 )
 async def accept_invitation(
-    request: Request, invitation: str, body: AcceptInvitationIn | None = None, actor: Actor = Asker
+    request: Request, invitation: str, body: AcceptInvitationIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """Become a member with the role that was offered."""
     as_default = body.as_default if body else False
@@ -147,10 +151,10 @@ async def accept_invitation(
     )
 
 
-@own_door.post(
+@own_router.post(
     "/{invitation}/decline", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}}
 )
-async def decline_invitation(request: Request, invitation: str, actor: Actor = Asker) -> Response:
+async def decline_invitation(request: Request, invitation: str, actor: Actor = CurrentActor) -> Response:
     """Refuse an invitation."""
     return await command(
         request, actor, lambda s: service.decline_invitation(s, actor, invitation), invitation_out

@@ -13,7 +13,7 @@ from pearlstreet.api.models import In, Out, Time, Yuan, read_yuan, time_of, yuan
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
 from pearlstreet.api.routes.credit import org_id_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, encode, in_thread, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, encode, in_thread, query
 from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.money import Money, format_yuan
@@ -26,8 +26,8 @@ from pearlstreet.ledger.invoices.plain import to_plain
 from pearlstreet.ledger.model import Party, Site
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/orgs/{org}", "invoices")
-center_door = Door("/billing", "invoices")
+router = SecuredRouter("/orgs/{org}", "invoices")
+center_router = SecuredRouter("/billing", "invoices")
 
 
 class PartyIn(In):
@@ -133,9 +133,9 @@ def _line(line: InvoiceLine, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/invoices", scope="credit:read", responses={200: {"model": Page[InvoiceOut]}})
+@router.get("/invoices", scope="credit:read", responses={200: {"model": Page[InvoiceOut]}})
 async def list_invoices(
-    request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, org: str, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Issued invoices, latest month first."""
     store, language, before = center_of(request).store, language_of(request), read_cursor(cursor)
@@ -151,7 +151,7 @@ async def list_invoices(
     )
 
 
-@door.get(
+@router.get(
     "/invoices/{month}",
     scope="credit:read",
     responses={200: {"model": InvoiceOut, "content": {"application/pdf": {}, "text/plain": {}}}},
@@ -160,7 +160,7 @@ async def get_invoice(
     request: Request,
     org: str,
     month: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     form: Annotated[InvoiceFormat, Query(alias="format")] = InvoiceFormat.JSON,
     draft: Annotated[bool, Query(description="What it would say now, when it is not issued yet")] = False,
 ) -> Response:
@@ -193,14 +193,14 @@ def _answer(found: Invoice, form: InvoiceFormat, language: str) -> Response:
     return Response(encode(invoice_out(found, language)), media_type="application/json")
 
 
-@door.post(
+@router.post(
     "/invoices/{month}",
     scope="credit:write",
     location="/orgs/{org}/invoices/{month}",
     status_code=201,
     responses={201: {"model": InvoiceOut}},
 )
-async def issue_invoice(request: Request, org: str, month: str, actor: Actor = Asker) -> Response:
+async def issue_invoice(request: Request, org: str, month: str, actor: Actor = CurrentActor) -> Response:
     """Issue the invoice of a month that is over; repeating it answers the same."""
     language = language_of(request)
     return await command(
@@ -212,8 +212,8 @@ async def issue_invoice(request: Request, org: str, month: str, actor: Actor = A
     )
 
 
-@door.get("/billing", scope="credit:read", responses={200: {"model": PartyIn}})
-async def get_buyer(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/billing", scope="credit:read", responses={200: {"model": PartyIn}})
+async def get_buyer(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """How the organisation is named on its invoices."""
     store = center_of(request).store
     return await query(
@@ -221,8 +221,8 @@ async def get_buyer(request: Request, org: str, actor: Actor = Asker) -> Respons
     )
 
 
-@door.put("/billing", scope="orgs:write", responses={200: {"model": PartyIn}})
-async def set_buyer(request: Request, org: str, body: PartyIn, actor: Actor = Asker) -> Response:
+@router.put("/billing", scope="orgs:write", responses={200: {"model": PartyIn}})
+async def set_buyer(request: Request, org: str, body: PartyIn, actor: Actor = CurrentActor) -> Response:
     """Change how the organisation is named on its next invoices."""
     party = Party(**body.model_dump())
     return await command(
@@ -253,16 +253,16 @@ def _site(site: Site) -> dict[str, Any]:
     }
 
 
-@center_door.get("", scope="settings:read", responses={200: {"model": BillingIn}})
-async def get_billing_settings(request: Request, actor: Actor = Asker) -> Response:
+@center_router.get("", scope="settings:read", responses={200: {"model": BillingIn}})
+async def get_billing_settings(request: Request, actor: Actor = CurrentActor) -> Response:
     """The center as a seller: who it is, its time zone, tax rate and limit for second approval."""
     actor.require("settings:read")
     store = center_of(request).store
     return await query(lambda: store.read(billing.read_site), _site)
 
 
-@center_door.put("", scope="settings:write", responses={200: {"model": BillingIn}})
-async def set_billing_settings(request: Request, body: BillingIn, actor: Actor = Asker) -> Response:
+@center_router.put("", scope="settings:write", responses={200: {"model": BillingIn}})
+async def set_billing_settings(request: Request, body: BillingIn, actor: Actor = CurrentActor) -> Response:
     """Change them; a new time zone applies from the next price list on."""
     site = Site(
         seller=Party(**body.seller.model_dump()),

@@ -14,8 +14,8 @@ from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of, read_json
 from pearlstreet.api.routing import (
-    Asker,
-    Door,
+    CurrentActor,
+    SecuredRouter,
     Tied,
     center_of,
     command,
@@ -35,7 +35,7 @@ from pearlstreet.compute.jobs.spec.write import json_schema
 from pearlstreet.http.stream_limiter import LimitedStream
 from pearlstreet.tenancy.model import Actor, login_of
 
-door = Door("/jobs", "jobs")
+router = SecuredRouter("/jobs", "jobs")
 CHUNK = 1 << 18
 SMALL_BYTES = 16 << 10
 """A JSON specification up to this size is read on the event loop; a larger one, and YAML, in a thread."""
@@ -221,7 +221,7 @@ class SchemaResponse(Response):
     media_type = "application/schema+json"
 
 
-@door.get(
+@router.get(
     "/schema",
     public=True,
     response_class=SchemaResponse,
@@ -240,7 +240,7 @@ async def _job_quickly(request: Request) -> Response:
     return await get_job(request, request.path_params["job"], request.state.actor)
 
 
-@door.post(
+@router.post(
     "",
     tie=Tied.PROJECT,
     scope="jobs:write",
@@ -258,7 +258,7 @@ async def _job_quickly(request: Request) -> Response:
         }
     },
 )
-async def submit_job(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+async def submit_job(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
     """Submit a job or an array; JSON or YAML."""
     body = await request.body()
     center, language = center_of(request), language_of(request)
@@ -282,10 +282,10 @@ def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.Draft:
     return service.draft_job(runtime, spec)
 
 
-@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[JobOut]}})
+@router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[JobOut]}})
 async def list_jobs(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     org: Org = None,
     state: Annotated[list[JobState] | None, Query(description="Only these states")] = None,
     name: Annotated[str | None, Query(max_length=200, description="Only names that contain this")] = None,
@@ -304,21 +304,21 @@ async def list_jobs(
     )
 
 
-@door.get(
+@router.get(
     "/{job}",
     tie=Tied.PROJECT,
     scope="jobs:read",
     quick=_job_quickly,
     responses={200: {"model": JobOut}},
 )
-async def get_job(request: Request, job: str, actor: Actor = Asker) -> Response:
+async def get_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """One job."""
     store, language = center_of(request).store, language_of(request)
     return await query(lambda: views.get_job(store, actor, job), lambda view: job_out(view, language))
 
 
-@door.post("/{job}/cancel", tie=Tied.PROJECT, scope="jobs:cancel", responses={200: {"model": JobOut}})
-async def cancel_job(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.post("/{job}/cancel", tie=Tied.PROJECT, scope="jobs:cancel", responses={200: {"model": JobOut}})
+async def cancel_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """Cancel a job, or every element of an array."""
     language = language_of(request)
     return await command(
@@ -329,8 +329,8 @@ async def cancel_job(request: Request, job: str, actor: Actor = Asker) -> Respon
     )
 
 
-@door.get("/{job}/why", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": WhyOut}})
-async def explain_job(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/{job}/why", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": WhyOut}})
+async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """Why it waits, with its position and what would unblock it; or why it runs where it does."""
     center, language = center_of(request), language_of(request)
 
@@ -370,8 +370,8 @@ def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:
     return {**item, "message": from_json(item["message"]).render(language)}
 
 
-@door.get("/{job}/timeline", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Timeline}})
-async def get_job_timeline(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/{job}/timeline", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Timeline}})
+async def get_job_timeline(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """Every change of state with its reason."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -391,8 +391,8 @@ async def get_job_timeline(request: Request, job: str, actor: Actor = Asker) -> 
     )
 
 
-@door.get("/{job}/attempts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Attempts}})
-async def list_job_attempts(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/{job}/attempts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Attempts}})
+async def list_job_attempts(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """Every attempt: where it was placed and why, how it ended."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -424,11 +424,11 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/{job}/logs", tie=Tied.PROJECT, scope="jobs:read", response_class=PlainTextResponse)
+@router.get("/{job}/logs", tie=Tied.PROJECT, scope="jobs:read", response_class=PlainTextResponse)
 async def read_job_logs(
     request: Request,
     job: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     rank: Annotated[int, Query(ge=0, le=1_000_000, description="Which task of the gang")] = 0,
     attempt: Annotated[
         str | None, Query(max_length=80, description="Which attempt; the newest by default")
@@ -481,11 +481,11 @@ class Samples(Out):
     items: list[SampleOut]
 
 
-@door.get("/{job}/metrics", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Samples}})
+@router.get("/{job}/metrics", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Samples}})
 async def list_job_metrics(
     request: Request,
     job: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     attempt: Annotated[str | None, Query(max_length=80)] = None,
     since_us: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
 ) -> Response:
@@ -522,8 +522,8 @@ class Artefacts(Out):
     items: list[ArtefactOut]
 
 
-@door.get("/{job}/artefacts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Artefacts}})
-async def list_job_artefacts(request: Request, job: str, actor: Actor = Asker) -> Response:
+@router.get("/{job}/artefacts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Artefacts}})
+async def list_job_artefacts(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
     """What a job left in its outputs folder."""
     store = center_of(request).store
     return await query(

@@ -11,12 +11,12 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.tenancy import keys as service
 from pearlstreet.tenancy.keys import IssuedKey
 from pearlstreet.tenancy.model import Actor, ApiKey
 
-door = Door("/keys", "keys")
+router = SecuredRouter("/keys", "keys")
 
 
 class KeyOut(Out):
@@ -86,7 +86,7 @@ def _issued(found: IssuedKey) -> dict[str, Any]:
     return key_out(found.key) | {"key": found.credential}
 
 
-@door.post(
+@router.post(
     "",
     tie=Tied.PROJECT,
     scope="keys:own",
@@ -94,7 +94,7 @@ def _issued(found: IssuedKey) -> dict[str, Any]:
     status_code=201,
     responses={201: {"model": IssuedKeyOut}},
 )
-async def create_key(request: Request, body: KeyIn, actor: Actor = Asker) -> Response:
+async def create_key(request: Request, body: KeyIn, actor: Actor = CurrentActor) -> Response:
     """Make a key for oneself; it is shown once."""
     return await command(
         request,
@@ -113,10 +113,10 @@ async def create_key(request: Request, body: KeyIn, actor: Actor = Asker) -> Res
     )
 
 
-@door.get("", tie=Tied.PROJECT, scope="keys:own", responses={200: {"model": Page[KeyOut]}})
+@router.get("", tie=Tied.PROJECT, scope="keys:own", responses={200: {"model": Page[KeyOut]}})
 async def list_keys(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     everyone: Annotated[bool, Query(description="Also other people's, where one may see them")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -129,15 +129,15 @@ async def list_keys(
     )
 
 
-@door.get("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
-async def get_key(request: Request, key: str, actor: Actor = Asker) -> Response:
+@router.get("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
+async def get_key(request: Request, key: str, actor: Actor = CurrentActor) -> Response:
     """What is known of a key."""
     store = center_of(request).store
     return await query(lambda: service.get_key(store, actor, key), _rendered_for(actor))
 
 
-@door.delete("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
-async def revoke_key(request: Request, key: str, actor: Actor = Asker) -> Response:
+@router.delete("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
+async def revoke_key(request: Request, key: str, actor: Actor = CurrentActor) -> Response:
     """End a key at once, and every key it made."""
     return await command(
         request, actor, lambda store: service.revoke_key(store, actor, key), _rendered_for(actor)

@@ -9,13 +9,13 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.routes.users import Removed
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.tenancy import members as service
 from pearlstreet.tenancy.model import Actor, Membership
 from pearlstreet.tenancy.scopes import OrgRole
 
-door = Door("/orgs/{org}", "members")
-own_door = Door("/me", "members")
+router = SecuredRouter("/orgs/{org}", "members")
+own_router = SecuredRouter("/me", "members")
 
 
 class MemberOut(Out):
@@ -73,8 +73,8 @@ def member_out(found: Membership) -> dict[str, Any]:
     }
 
 
-@door.get("/members", scope="users:read", responses={200: {"model": Members}})
-async def list_members(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/members", scope="users:read", responses={200: {"model": Members}})
+async def list_members(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """List the members of the organisation."""
     store = center_of(request).store
     return await query(
@@ -83,9 +83,9 @@ async def list_members(request: Request, org: str, actor: Actor = Asker) -> Resp
     )
 
 
-@door.put("/members/{user}", tie=Tied.NONE, scope="users:write", responses={200: {"model": MemberOut}})
+@router.put("/members/{user}", tie=Tied.NONE, scope="users:write", responses={200: {"model": MemberOut}})
 async def set_member_role(
-    request: Request, org: str, user: str, body: RoleIn, actor: Actor = Asker
+    request: Request, org: str, user: str, body: RoleIn, actor: Actor = CurrentActor
 ) -> Response:
     """Change a member's role; somebody who is no member is invited instead."""
     return await command(
@@ -93,24 +93,24 @@ async def set_member_role(
     )
 
 
-@door.delete("/members/{user}", scope="users:write", responses={200: {"model": Removed}})
-async def remove_member(request: Request, org: str, user: str, actor: Actor = Asker) -> Response:
+@router.delete("/members/{user}", scope="users:write", responses={200: {"model": Removed}})
+async def remove_member(request: Request, org: str, user: str, actor: Actor = CurrentActor) -> Response:
     """End a membership: keys tied to the organisation are revoked; the account and running jobs stay."""
     return await command(
         request, actor, lambda s: service.remove_member(s, actor, org, user), lambda _: {"removed": user}
     )
 
 
-@door.post("/leave", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Left}})
-async def leave_org(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.post("/leave", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Left}})
+async def leave_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """Leave the organisation: one's keys tied to it are revoked; jobs run on, they are the organisation's."""
     return await command(request, actor, lambda s: service.leave_org(s, actor, org), lambda _: {"left": org})
 
 
-@own_door.put(
+@own_router.put(
     "/default-org", tie=Tied.NONE, scope="membership:own", responses={200: {"model": DefaultOrgOut}}
 )
-async def set_default_org(request: Request, body: DefaultOrgIn, actor: Actor = Asker) -> Response:
+async def set_default_org(request: Request, body: DefaultOrgIn, actor: Actor = CurrentActor) -> Response:
     """Choose the organisation for one's requests that name none."""
     return await command(
         request,

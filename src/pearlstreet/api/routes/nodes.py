@@ -10,14 +10,14 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.nodes import NodeUse
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.pool import inventory
 from pearlstreet.tenancy.model import Actor
 
-door = Door("", "nodes")
+router = SecuredRouter("", "nodes")
 
 
 class DeviceOut(Out):
@@ -92,8 +92,8 @@ class Nodes(Out):
     capacity: CapacityOut
 
 
-@door.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
-async def list_nodes(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
+async def list_nodes(request: Request, actor: Actor = CurrentActor) -> Response:
     """Every machine with its devices, use and health; capacity in cards and PFLOPS."""
     return await query(lambda: _look(request, actor), lambda body: body)
 
@@ -196,16 +196,16 @@ def _drain_out(node: inventory.Node) -> dict[str, Any]:
     return {"name": node.report.name, "drained": node.drained, "drain_reason": node.drain_reason}
 
 
-@door.post("/nodes/{node}/drain", scope="nodes:write", responses={200: {"model": DrainOut}})
-async def drain_node(request: Request, node: str, body: DrainIn, actor: Actor = Asker) -> Response:
+@router.post("/nodes/{node}/drain", scope="nodes:write", responses={200: {"model": DrainOut}})
+async def drain_node(request: Request, node: str, body: DrainIn, actor: Actor = CurrentActor) -> Response:
     """Place no new work on a node; what runs there goes on."""
     return await command(
         request, actor, lambda store: inventory.drain(store, actor, node, body.reason), _drain_out
     )
 
 
-@door.post("/nodes/{node}/undrain", scope="nodes:write", responses={200: {"model": DrainOut}})
-async def undrain_node(request: Request, node: str, actor: Actor = Asker) -> Response:
+@router.post("/nodes/{node}/undrain", scope="nodes:write", responses={200: {"model": DrainOut}})
+async def undrain_node(request: Request, node: str, actor: Actor = CurrentActor) -> Response:
     """Use a drained node again."""
     return await command(request, actor, lambda store: inventory.undrain(store, actor, node), _drain_out)
 
@@ -216,8 +216,8 @@ class ForgottenNodeOut(Out):
     forgotten: str
 
 
-@door.delete("/nodes/{node}", scope="nodes:write", responses={200: {"model": ForgottenNodeOut}})
-async def forget_node(request: Request, node: str, actor: Actor = Asker) -> Response:
+@router.delete("/nodes/{node}", scope="nodes:write", responses={200: {"model": ForgottenNodeOut}})
+async def forget_node(request: Request, node: str, actor: Actor = CurrentActor) -> Response:
     """Drop a machine that its engine no longer has."""
     return await command(
         request, actor, lambda store: inventory.forget_node(store, actor, node), lambda _: {"forgotten": node}
@@ -236,7 +236,7 @@ class KeptOut(Out):
     id: str
 
 
-@door.post(
+@router.post(
     "/nodes/{node}/benchmarks",
     scope="nodes:write",
     location="/nodes",
@@ -244,7 +244,7 @@ class KeptOut(Out):
     responses={201: {"model": KeptOut}},
 )
 async def add_node_benchmark(
-    request: Request, node: str, body: BenchmarkIn, actor: Actor = Asker
+    request: Request, node: str, body: BenchmarkIn, actor: Actor = CurrentActor
 ) -> Response:
     """Keep a benchmark of a node; from then on its cards count as measured."""
     return await command(
@@ -286,11 +286,11 @@ class Accelerators(Out):
     items: list[AcceleratorOut]
 
 
-@door.get("/accelerators", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Accelerators}})
+@router.get("/accelerators", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Accelerators}})
 async def list_accelerators(
     request: Request,
     name: Annotated[str | None, Query(max_length=80, description="Only those this names")] = None,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
 ) -> Response:
     """The catalogue: peaks, memory, links and power of accelerators, with sources."""
     actor.require("nodes:read")

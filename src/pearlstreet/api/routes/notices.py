@@ -11,7 +11,7 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.notices import inbox, preferences
@@ -20,9 +20,9 @@ from pearlstreet.tenancy.notices.kinds import KINDS, what_of
 from pearlstreet.tenancy.notices.owners import CENTER, ME
 from pearlstreet.tenancy.notices.preferences import Change, Preferences, hearable
 
-door = Door("/notices", "notices")
-orgs_door = Door("/orgs/{org}/notices", "notices")
-center_door = Door("/center/notices", "notices")
+router = SecuredRouter("/notices", "notices")
+orgs_router = SecuredRouter("/orgs/{org}/notices", "notices")
+center_router = SecuredRouter("/center/notices", "notices")
 ChannelName = Literal["inbox", "email"]
 
 
@@ -55,10 +55,10 @@ def _notice(found: Notice, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("", tie=Tied.NONE, scope="notices:own", responses={200: {"model": Page[NoticeOut]}})
+@router.get("", tie=Tied.NONE, scope="notices:own", responses={200: {"model": Page[NoticeOut]}})
 async def list_notices(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     unread: Annotated[bool, Query(description="Only those that are not read")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -77,8 +77,8 @@ class UnreadOut(Out):
     count: int
 
 
-@door.get("/unread", tie=Tied.NONE, scope="notices:own", responses={200: {"model": UnreadOut}})
-async def count_unread_notices(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/unread", tie=Tied.NONE, scope="notices:own", responses={200: {"model": UnreadOut}})
+async def count_unread_notices(request: Request, actor: Actor = CurrentActor) -> Response:
     """How many of one's own notices are not read."""
     store = center_of(request).store
     return await query(lambda: inbox.count_unread(store, actor), lambda count: {"count": count})
@@ -97,8 +97,8 @@ class ChangedOut(Out):
     changed: int
 
 
-@door.post("/read", tie=Tied.NONE, scope="notices:own", responses={200: {"model": ChangedOut}})
-async def mark_notices_read(request: Request, body: ReadIn, actor: Actor = Asker) -> Response:
+@router.post("/read", tie=Tied.NONE, scope="notices:own", responses={200: {"model": ChangedOut}})
+async def mark_notices_read(request: Request, body: ReadIn, actor: Actor = CurrentActor) -> Response:
     """Mark one's own notices as read, or as not read."""
     return await command(
         request,
@@ -114,8 +114,10 @@ class TestOut(Out):
     sent: bool
 
 
-@door.post("/test", tie=Tied.NONE, scope="notices:own", status_code=202, responses={202: {"model": TestOut}})
-async def send_test_notice(request: Request, actor: Actor = Asker) -> Response:
+@router.post(
+    "/test", tie=Tied.NONE, scope="notices:own", status_code=202, responses={202: {"model": TestOut}}
+)
+async def send_test_notice(request: Request, actor: Actor = CurrentActor) -> Response:
     """Tell oneself something, the way that every notice goes."""
     return await command(
         request, actor, lambda store: inbox.send_test(store, actor), lambda _: {"sent": True}, status=202
@@ -137,8 +139,8 @@ class Kinds(Out):
     items: list[NoticeKindOut]
 
 
-@door.get("/kinds", scope="notices:own", responses={200: {"model": Kinds}})
-async def list_notice_kinds(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/kinds", scope="notices:own", responses={200: {"model": Kinds}})
+async def list_notice_kinds(request: Request, actor: Actor = CurrentActor) -> Response:
     """What there is to hear of."""
     language = language_of(request)
     return await query(
@@ -210,18 +212,20 @@ def _centers() -> str:
     return CENTER
 
 
-def _preference_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **access: Any) -> None:
+def _preference_routes(
+    router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Any
+) -> None:
     """The same three routes for a person, an organisation and the operators; `owner` stands in their operation ids."""
     whose_dependency = Depends(whose_it_is)
 
-    @door.get(
+    @router.get(
         "/preferences",
         **access,
         operation=f"get{owner}NoticePreferences",
         responses={200: {"model": PreferencesOut}},
     )
     async def get_preferences(
-        request: Request, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """What is heard of where."""
         center = center_of(request)
@@ -230,14 +234,14 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], owner: str, 
             lambda found: _preferences(found, center.channels.mailer is not None),
         )
 
-    @door.patch(
+    @router.patch(
         "/preferences",
         **access,
         operation=f"set{owner}NoticePreferences",
         responses={200: {"model": PreferencesOut}},
     )
     async def set_preferences(
-        request: Request, body: PreferencesIn, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, body: PreferencesIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Choose what is heard of where. A new address is used once the code sent to it was given."""
         change = Change(body.language, body.email, body.kinds)
@@ -248,14 +252,14 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], owner: str, 
 
         return await command(request, actor, work, lambda found: _preferences(found, mail))
 
-    @door.post(
+    @router.post(
         "/preferences/confirm",
         **access,
         operation=f"confirm{owner}NoticeAddress",
         responses={200: {"model": PreferencesOut}},
     )
     async def confirm_address(
-        request: Request, body: ConfirmIn, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, body: ConfirmIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Confirm an address with the code that was sent to it."""
         mail = center_of(request).channels.mailer is not None
@@ -266,6 +270,6 @@ def _preference_routes(door: Door, whose_it_is: Callable[..., str], owner: str, 
         return await command(request, actor, work, lambda found: _preferences(found, mail))
 
 
-_preference_routes(door, _mine, "Own", tie=Tied.NONE, scope="notices:own")
-_preference_routes(orgs_door, _orgs, "Org", scope="notices:write")
-_preference_routes(center_door, _centers, "Center", scope="notices:write", at_center=True)
+_preference_routes(router, _mine, "Own", tie=Tied.NONE, scope="notices:own")
+_preference_routes(orgs_router, _orgs, "Org", scope="notices:write")
+_preference_routes(center_router, _centers, "Center", scope="notices:write", at_center=True)

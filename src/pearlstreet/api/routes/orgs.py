@@ -11,13 +11,13 @@ from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.users import ReasonIn, Removed
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy import secrets
 from pearlstreet.tenancy.model import Actor, Organisation, Project, Standing, login_of
 from pearlstreet.tenancy.secrets import VALUE_MAX_BYTES, SecretName
 
-door = Door("/orgs", "organisations")
+router = SecuredRouter("/orgs", "organisations")
 
 
 class OrgOut(Out):
@@ -54,7 +54,7 @@ def org_out(org: Organisation) -> dict[str, Any]:
     }
 
 
-@door.post(
+@router.post(
     "",
     scope="orgs:write",
     at_center=True,
@@ -62,16 +62,16 @@ def org_out(org: Organisation) -> dict[str, Any]:
     status_code=201,
     responses={201: {"model": OrgOut}},
 )
-async def create_org(request: Request, body: OrgIn, actor: Actor = Asker) -> Response:
+async def create_org(request: Request, body: OrgIn, actor: Actor = CurrentActor) -> Response:
     """Make an organisation with its default project."""
     return await command(
         request, actor, lambda s: service.create_org(s, actor, body.slug, body.name), org_out, status=201
     )
 
 
-@door.get("", scope="orgs:read", responses={200: {"model": Page[OrgOut]}})
+@router.get("", scope="orgs:read", responses={200: {"model": Page[OrgOut]}})
 async def list_orgs(
-    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Organisations that one may see, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
@@ -81,31 +81,31 @@ async def list_orgs(
     )
 
 
-@door.get("/{org}", scope="orgs:read", responses={200: {"model": OrgOut}})
-async def get_org(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/{org}", scope="orgs:read", responses={200: {"model": OrgOut}})
+async def get_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """One organisation, by id or slug."""
     store = center_of(request).store
     return await query(lambda: service.get_org(store, actor, org), org_out)
 
 
-@door.patch("/{org}", scope="orgs:write", responses={200: {"model": OrgOut}})
-async def rename_org(request: Request, org: str, body: NameIn, actor: Actor = Asker) -> Response:
+@router.patch("/{org}", scope="orgs:write", responses={200: {"model": OrgOut}})
+async def rename_org(request: Request, org: str, body: NameIn, actor: Actor = CurrentActor) -> Response:
     """Change the title people read; the slug stays."""
     return await command(request, actor, lambda s: service.rename_org(s, actor, org, body.name), org_out)
 
 
-@door.post("/{org}/suspend", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
+@router.post("/{org}/suspend", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
 async def suspend_org(
-    request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker
+    request: Request, org: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """Leave its members reading only."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.suspend_org(s, actor, org, why), org_out)
 
 
-@door.post("/{org}/resume", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
+@router.post("/{org}/resume", scope="orgs:write", at_center=True, responses={200: {"model": OrgOut}})
 async def resume_org(
-    request: Request, org: str, body: ReasonIn | None = None, actor: Actor = Asker
+    request: Request, org: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """Undo a suspension."""
     why = body.reason if body else ""
@@ -133,14 +133,14 @@ def project_out(project: Project) -> dict[str, Any]:
     }
 
 
-@door.post(
+@router.post(
     "/{org}/projects",
     scope="projects:write",
     location="/orgs/{org}/projects/{id}",
     status_code=201,
     responses={201: {"model": ProjectOut}},
 )
-async def create_project(request: Request, org: str, body: OrgIn, actor: Actor = Asker) -> Response:
+async def create_project(request: Request, org: str, body: OrgIn, actor: Actor = CurrentActor) -> Response:
     """Make a project."""
     return await command(
         request,
@@ -151,11 +151,11 @@ async def create_project(request: Request, org: str, body: OrgIn, actor: Actor =
     )
 
 
-@door.get(
+@router.get(
     "/{org}/projects", tie=Tied.PROJECT, scope="projects:read", responses={200: {"model": Page[ProjectOut]}}
 )
 async def list_projects(
-    request: Request, org: str, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, org: str, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """The organisation's projects, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
@@ -165,13 +165,13 @@ async def list_projects(
     )
 
 
-@door.get(
+@router.get(
     "/{org}/projects/{project}",
     tie=Tied.PROJECT,
     scope="projects:read",
     responses={200: {"model": ProjectOut}},
 )
-async def get_project(request: Request, org: str, project: str, actor: Actor = Asker) -> Response:
+async def get_project(request: Request, org: str, project: str, actor: Actor = CurrentActor) -> Response:
     """One project, by id or slug."""
     store = center_of(request).store
     return await query(lambda: service.get_project(store, actor, org, project), project_out)
@@ -220,8 +220,8 @@ def secret_out(found: SecretName) -> dict[str, Any]:
     }
 
 
-@door.get("/{org}/secrets", tie=Tied.PROJECT, scope="secrets:read", responses={200: {"model": Secrets}})
-async def list_secrets(request: Request, org: str, actor: Actor = Asker) -> Response:
+@router.get("/{org}/secrets", tie=Tied.PROJECT, scope="secrets:read", responses={200: {"model": Secrets}})
+async def list_secrets(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
     """Names, never values, of the organisation's secrets."""
     store = center_of(request).store
     return await query(
@@ -230,11 +230,16 @@ async def list_secrets(request: Request, org: str, actor: Actor = Asker) -> Resp
     )
 
 
-@door.put(
+@router.put(
     "/{org}/secrets/{name}", tie=Tied.PROJECT, scope="secrets:write", responses={200: {"model": SecretOut}}
 )
 async def set_secret(
-    request: Request, org: str, name: str, body: SecretIn, actor: Actor = Asker, project: OfProject = None
+    request: Request,
+    org: str,
+    name: str,
+    body: SecretIn,
+    actor: Actor = CurrentActor,
+    project: OfProject = None,
 ) -> Response:
     """Keep or replace a secret."""
     return await command(
@@ -245,11 +250,11 @@ async def set_secret(
     )
 
 
-@door.delete(
+@router.delete(
     "/{org}/secrets/{name}", tie=Tied.PROJECT, scope="secrets:write", responses={200: {"model": Removed}}
 )
 async def delete_secret(
-    request: Request, org: str, name: str, actor: Actor = Asker, project: OfProject = None
+    request: Request, org: str, name: str, actor: Actor = CurrentActor, project: OfProject = None
 ) -> Response:
     """Forget a secret."""
     return await command(

@@ -10,7 +10,17 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.reading import language_of, read_json
-from pearlstreet.api.routing import Asker, Door, Tied, answer, center_of, command, encode, in_thread, query
+from pearlstreet.api.routing import (
+    CurrentActor,
+    SecuredRouter,
+    Tied,
+    answer,
+    center_of,
+    command,
+    encode,
+    in_thread,
+    query,
+)
 from pearlstreet.api.validation import validated
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money
@@ -20,7 +30,7 @@ from pearlstreet.ledger.pricing import PriceRule, PriceVersion
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/prices", "prices")
+router = SecuredRouter("/prices", "prices")
 
 
 class PriceRuleOut(Out):
@@ -97,8 +107,8 @@ def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, 
     }
 
 
-@door.get("", tie=Tied.PROJECT, scope="prices:read", responses={200: {"model": PriceLists}})
-async def list_price_lists(request: Request, actor: Actor = Asker) -> Response:
+@router.get("", tie=Tied.PROJECT, scope="prices:read", responses={200: {"model": PriceLists}})
+async def list_price_lists(request: Request, actor: Actor = CurrentActor) -> Response:
     """Every price list, newest first."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -107,7 +117,7 @@ async def list_price_lists(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.get(
+@router.get(
     "/current",
     tie=Tied.PROJECT,
     scope="prices:read",
@@ -115,7 +125,7 @@ async def list_price_lists(request: Request, actor: Actor = Asker) -> Response:
 )
 async def get_current_prices(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     form: Annotated[ListFormat, Query(alias="format")] = ListFormat.JSON,
 ) -> Response:
     """The list that a job submitted now is billed by."""
@@ -127,7 +137,7 @@ async def get_current_prices(
     return answer(encode(prices_out(found, found.id, language)))
 
 
-@door.post(
+@router.post(
     "",
     scope="prices:write",
     location="/prices",
@@ -145,7 +155,7 @@ async def get_current_prices(
 )
 async def publish_prices(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     valid_from: Annotated[str | None, Query(max_length=40, description="With TOML; RFC 3339")] = None,
     note: Annotated[str, Query(max_length=500, description="With TOML")] = "",
 ) -> Response:

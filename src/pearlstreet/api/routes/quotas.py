@@ -10,12 +10,12 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, words
 from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.reading import Org, language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.quotas import QuotaRow, QuotaWish, ShareRow, Standing
 from pearlstreet.tenancy.model import Actor
 
-door = Door("", "quotas")
+router = SecuredRouter("", "quotas")
 OfProject = Annotated[str | None, Query(max_length=80, description="Project, by slug or id")]
 OrgNeeded = Annotated[str, Query(max_length=80, description="Organisation, by slug or id")]
 
@@ -65,8 +65,8 @@ def quota_out(row: QuotaRow) -> dict[str, Any]:
     }
 
 
-@door.get("/quotas", tie=Tied.PROJECT, scope="quotas:read", responses={200: {"model": Quotas}})
-async def list_quotas(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+@router.get("/quotas", tie=Tied.PROJECT, scope="quotas:read", responses={200: {"model": Quotas}})
+async def list_quotas(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
     """Quotas of an organisation, or of all that one may see."""
     store = center_of(request).store
     return await query(
@@ -75,8 +75,8 @@ async def list_quotas(request: Request, actor: Actor = Asker, org: Org = None) -
     )
 
 
-@door.put("/quotas", scope="quotas:write", responses={200: {"model": QuotaOut}})
-async def set_quota(request: Request, body: QuotaIn, actor: Actor = Asker) -> Response:
+@router.put("/quotas", scope="quotas:write", responses={200: {"model": QuotaOut}})
+async def set_quota(request: Request, body: QuotaIn, actor: Actor = CurrentActor) -> Response:
     """Set or replace the quota of an organisation or project on a resource."""
     wish = QuotaWish(body.resource, body.guaranteed, body.maximum, body.borrow)
     return await command(
@@ -87,8 +87,8 @@ async def set_quota(request: Request, body: QuotaIn, actor: Actor = Asker) -> Re
     )
 
 
-@door.delete("/quotas/{quota}", scope="quotas:write", responses={200: {"model": QuotaOut}})
-async def delete_quota(request: Request, quota: str, actor: Actor = Asker) -> Response:
+@router.delete("/quotas/{quota}", scope="quotas:write", responses={200: {"model": QuotaOut}})
+async def delete_quota(request: Request, quota: str, actor: Actor = CurrentActor) -> Response:
     """Take a quota away."""
     return await command(
         request,
@@ -128,8 +128,8 @@ def share_out(row: ShareRow) -> dict[str, Any]:
     return {"org_id": row.org_id, "project_id": row.project_id, "weight": row.weight}
 
 
-@door.get("/shares", scope="quotas:read", responses={200: {"model": Shares}})
-async def list_shares(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+@router.get("/shares", scope="quotas:read", responses={200: {"model": Shares}})
+async def list_shares(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
     """Weights that are not 1."""
     store = center_of(request).store
     return await query(
@@ -138,8 +138,8 @@ async def list_shares(request: Request, actor: Actor = Asker, org: Org = None) -
     )
 
 
-@door.put("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
-async def set_share(request: Request, body: ShareIn, actor: Actor = Asker) -> Response:
+@router.put("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
+async def set_share(request: Request, body: ShareIn, actor: Actor = CurrentActor) -> Response:
     """Weigh an organisation among organisations, or a project inside its own."""
     return await command(
         request,
@@ -149,9 +149,9 @@ async def set_share(request: Request, body: ShareIn, actor: Actor = Asker) -> Re
     )
 
 
-@door.delete("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
+@router.delete("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
 async def delete_share(
-    request: Request, org: OrgNeeded, actor: Actor = Asker, project: OfProject = None
+    request: Request, org: OrgNeeded, actor: Actor = CurrentActor, project: OfProject = None
 ) -> Response:
     """Back to the weight 1."""
     return await command(
@@ -202,8 +202,8 @@ def _standing(row: Standing, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("/fair-share", scope="quotas:read", responses={200: {"model": FairShareOut}})
-async def get_fair_share(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/fair-share", scope="quotas:read", responses={200: {"model": FairShareOut}})
+async def get_fair_share(request: Request, actor: Actor = CurrentActor) -> Response:
     """Who is served next and why: use by project, faded with the half-life, over its weight."""
     center, language = center_of(request), language_of(request)
     return await query(

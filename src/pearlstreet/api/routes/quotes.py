@@ -11,7 +11,7 @@ from pearlstreet.api.models import In, Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, language_of, org_of
 from pearlstreet.api.routes.jobs import JobOut, job_out
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.quotes import comparing, scenarios, service
@@ -35,7 +35,7 @@ from pearlstreet.quotes.serialization import workload_json
 from pearlstreet.quotes.service import Accepted
 from pearlstreet.tenancy.model import Actor, login_of
 
-door = Door("/quotes", "quotes")
+router = SecuredRouter("/quotes", "quotes")
 Word = Annotated[str, Field(max_length=120)]
 Some = Annotated[float, Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
@@ -500,7 +500,7 @@ def question_of(body: QuoteIn) -> Question:
     return Question(work, body.job, wanted, body.project)
 
 
-@door.post(
+@router.post(
     "",
     tie=Tied.PROJECT,
     scope="jobs:write",
@@ -508,7 +508,9 @@ def question_of(body: QuoteIn) -> Question:
     status_code=201,
     responses={201: {"model": QuoteOut}},
 )
-async def create_quote(request: Request, body: QuoteIn, actor: Actor = Asker, org: Org = None) -> Response:
+async def create_quote(
+    request: Request, body: QuoteIn, actor: Actor = CurrentActor, org: Org = None
+) -> Response:
     """Ask for offers. They are valid for a day; nothing is submitted."""
     center, language = center_of(request), language_of(request)
     question, of = question_of(body), org_of(actor, org)
@@ -521,10 +523,10 @@ async def create_quote(request: Request, body: QuoteIn, actor: Actor = Asker, or
     )
 
 
-@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[QuoteOut]}})
+@router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[QuoteOut]}})
 async def list_quotes(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     org: Org = None,
     state: Annotated[list[State] | None, Query()] = None,
     limit: Limit = 100,
@@ -541,7 +543,7 @@ async def list_quotes(
     )
 
 
-@door.get("/scenarios", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Rules}})
+@router.get("/scenarios", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Rules}})
 async def list_quote_scenarios(request: Request) -> Response:
     """Rules of thumb that can be worked out."""
     language = language_of(request)
@@ -550,13 +552,13 @@ async def list_quote_scenarios(request: Request) -> Response:
     )
 
 
-@door.get(
+@router.get(
     "/scenarios/{scenario}", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": ScenarioOut}}
 )
 async def get_quote_scenario(
     request: Request,
     scenario: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     tokens: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     mfu: Annotated[float | None, Query(allow_inf_nan=False, description="Share of the rated peak")] = None,
     accelerator: Annotated[list[str] | None, Query(max_length=6)] = None,
@@ -570,8 +572,8 @@ async def get_quote_scenario(
     )
 
 
-@door.get("/{quote}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": QuoteOut}})
-async def get_quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
+@router.get("/{quote}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": QuoteOut}})
+async def get_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
     """One quote."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -579,8 +581,8 @@ async def get_quote(request: Request, quote: str, actor: Actor = Asker) -> Respo
     )
 
 
-@door.delete("/{quote}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": QuoteOut}})
-async def withdraw_quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
+@router.delete("/{quote}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": QuoteOut}})
+async def withdraw_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
     """Withdraw an open quote, so that nobody accepts it."""
     language = language_of(request)
     return await command(
@@ -591,7 +593,7 @@ async def withdraw_quote(request: Request, quote: str, actor: Actor = Asker) -> 
     )
 
 
-@door.post(
+@router.post(
     "/{quote}/accept",
     tie=Tied.PROJECT,
     scope="jobs:write",
@@ -599,7 +601,9 @@ async def withdraw_quote(request: Request, quote: str, actor: Actor = Asker) -> 
     status_code=201,
     responses={201: {"model": AcceptedOut}},
 )
-async def accept_quote(request: Request, quote: str, body: AcceptQuoteIn, actor: Actor = Asker) -> Response:
+async def accept_quote(
+    request: Request, quote: str, body: AcceptQuoteIn, actor: Actor = CurrentActor
+) -> Response:
     """Submit exactly what an offer says, at the quote's prices."""
     center, language = center_of(request), language_of(request)
     return await command(
@@ -611,10 +615,10 @@ async def accept_quote(request: Request, quote: str, body: AcceptQuoteIn, actor:
     )
 
 
-@door.get(
+@router.get(
     "/{quote}/comparison", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": ComparisonOut}}
 )
-async def compare_quote(request: Request, quote: str, actor: Actor = Asker) -> Response:
+async def compare_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
     """What was quoted beside what the job took."""
     store, language = center_of(request).store, language_of(request)
     return await query(

@@ -10,14 +10,14 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish, Version
 from pearlstreet.compute.scheduling.registry import kinds, labels
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/scheduling", "scheduling")
+router = SecuredRouter("/scheduling", "scheduling")
 Setting = str | int | float | bool | list[float] | None
 Note = Annotated[str, Field(max_length=500, description="Why; kept with the version")]
 
@@ -87,8 +87,8 @@ def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, Any]:
     return policy_out(policy, full=service.sees_everything(actor)) | {"choices": names, "labels": told}
 
 
-@door.get("/policy", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": PolicyShown}})
-async def get_scheduling_policy(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/policy", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": PolicyShown}})
+async def get_scheduling_policy(request: Request, actor: Actor = CurrentActor) -> Response:
     """How the planner orders, places, backfills, preempts and resizes."""
     center = center_of(request)
     return await query(
@@ -97,8 +97,8 @@ async def get_scheduling_policy(request: Request, actor: Actor = Asker) -> Respo
     )
 
 
-@door.patch("/policy", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}})
-async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor = Asker) -> Response:
+@router.patch("/policy", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}})
+async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor = CurrentActor) -> Response:
     """Change settings while the center runs; the next cycle plans with them. Every change is a version."""
     runtime = center_of(request).runtime
     return await command(
@@ -111,14 +111,14 @@ async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor =
     )
 
 
-@door.get(
+@router.get(
     "/policy/versions",
     scope="decisions:read",
     at_center=True,
     responses={200: {"model": Page[VersionOut]}},
 )
 async def list_scheduling_policy_versions(
-    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Every version there was, newest first: who made it, when, why, and what it changed."""
     center = center_of(request)
@@ -133,10 +133,12 @@ def _version(row: Version) -> dict[str, Any]:
     return policy_out(row.policy, full=True) | {"changed": dict(row.changed)}
 
 
-@door.post(
+@router.post(
     "/policy/rollback", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}}
 )
-async def rollback_scheduling_policy(request: Request, body: RollbackIn, actor: Actor = Asker) -> Response:
+async def rollback_scheduling_policy(
+    request: Request, body: RollbackIn, actor: Actor = CurrentActor
+) -> Response:
     """Make a copy of an earlier version rule, queues included; 0 is that of the center's settings."""
     runtime = center_of(request).runtime
     return await command(
@@ -197,8 +199,8 @@ def queue_out(view: QueueView) -> dict[str, Any]:
     }
 
 
-@door.get("/queues", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Queues}})
-async def list_queues(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/queues", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Queues}})
+async def list_queues(request: Request, actor: Actor = CurrentActor) -> Response:
     """Queues that jobs may name; tenants see those that are open to them."""
     center = center_of(request)
     return await query(
@@ -207,8 +209,8 @@ async def list_queues(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.put("/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}})
-async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = Asker) -> Response:
+@router.put("/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}})
+async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = CurrentActor) -> Response:
     """Set up a queue, or change one: a new version of the policy."""
     runtime = center_of(request).runtime
     wish = QueueWish(body.rank, body.title, body.settings, body.allowed)
@@ -220,13 +222,13 @@ async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = 
     )
 
 
-@door.delete(
+@router.delete(
     "/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}}
 )
 async def delete_queue(
     request: Request,
     queue: str,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     note: Annotated[str, Query(max_length=500)] = "",
 ) -> Response:
     """Take a queue away; jobs that wait in it move to the default queue."""

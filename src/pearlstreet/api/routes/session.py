@@ -10,8 +10,8 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.routes.users import UserOut, user_out
 from pearlstreet.api.routing import (
-    Asker,
-    Door,
+    CurrentActor,
+    SecuredRouter,
     Tied,
     answer,
     center_of,
@@ -32,7 +32,7 @@ from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 from pearlstreet.tenancy.sessions import SignedIn
 from pearlstreet.tenancy.terminal import Left, terminal_from
 
-door = Door("", "session")
+router = SecuredRouter("", "session")
 COOKIE = "pearl_sign_in"
 COOKIE_S = 600
 
@@ -62,7 +62,7 @@ def _signed_in(found: SignedIn) -> dict[str, Any]:
     }
 
 
-@door.post(
+@router.post(
     "/sign-in",
     public=True,
     location="/sessions/{session_id}",
@@ -88,7 +88,7 @@ class PickUpIn(In):
     verifier: str = Field(max_length=200)
 
 
-@door.post(
+@router.post(
     "/sign-in/terminal",
     public=True,
     location="/sessions/{session_id}",
@@ -113,8 +113,8 @@ class Ended(Out):
     ended: str | None
 
 
-@door.post("/sign-out", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Ended}})
-async def sign_out(request: Request, actor: Actor = Asker) -> Response:
+@router.post("/sign-out", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Ended}})
+async def sign_out(request: Request, actor: Actor = CurrentActor) -> Response:
     """End this session; an API key is not ended by it."""
     return await command(
         request, actor, lambda store: sessions.sign_out(store, actor), lambda _: {"ended": actor.session_id}
@@ -128,8 +128,8 @@ class PasswordIn(In):
     new: str = Field(max_length=4 * MAX_LENGTH)
 
 
-@door.post("/password", tie=Tied.NONE, signed_in=True, responses={200: {"model": UserOut}})
-async def change_password(request: Request, body: PasswordIn, actor: Actor = Asker) -> Response:
+@router.post("/password", tie=Tied.NONE, signed_in=True, responses={200: {"model": UserOut}})
+async def change_password(request: Request, body: PasswordIn, actor: Actor = CurrentActor) -> Response:
     """Change one's own password; other sessions end."""
     peer = peer_of(request)
     return await command(
@@ -147,7 +147,7 @@ class SetPasswordIn(In):
     password: str = Field(max_length=4 * MAX_LENGTH)
 
 
-@door.post("/set-password", public=True, responses={200: {"model": UserOut}})
+@router.post("/set-password", public=True, responses={200: {"model": UserOut}})
 async def set_password(request: Request, body: SetPasswordIn) -> Response:
     """Set a password with the one-time token that a security operator gave."""
     return await command(
@@ -185,8 +185,8 @@ class MeOut(Out):
     tie: TieOut | None
 
 
-@door.get("/me", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": MeOut}})
-async def get_me(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/me", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": MeOut}})
+async def get_me(request: Request, actor: Actor = CurrentActor) -> Response:
     """Who I am: user, organisations with roles, operator roles, scopes."""
     store = center_of(request).store
     return await query(
@@ -233,8 +233,8 @@ class Sessions(Out):
     items: list[SessionOut]
 
 
-@door.get("/sessions", tie=Tied.NONE, signed_in=True, responses={200: {"model": Sessions}})
-async def list_sessions(request: Request, actor: Actor = Asker) -> Response:
+@router.get("/sessions", tie=Tied.NONE, signed_in=True, responses={200: {"model": Sessions}})
+async def list_sessions(request: Request, actor: Actor = CurrentActor) -> Response:
     """One's own live sessions."""
     store = center_of(request).store
 
@@ -253,8 +253,8 @@ async def list_sessions(request: Request, actor: Actor = Asker) -> Response:
     )
 
 
-@door.delete("/sessions/{session}", tie=Tied.NONE, signed_in=True, responses={200: {"model": Ended}})
-async def end_session(request: Request, session: str, actor: Actor = Asker) -> Response:
+@router.delete("/sessions/{session}", tie=Tied.NONE, signed_in=True, responses={200: {"model": Ended}})
+async def end_session(request: Request, session: str, actor: Actor = CurrentActor) -> Response:
     """End a session: one's own, or as security anybody's."""
     return await command(
         request,
@@ -271,7 +271,7 @@ def _provider(request: Request, name: str) -> OidcClient:
     return found
 
 
-@door.get("/oidc/{provider}/start", public=True, status_code=303, response_class=Response)
+@router.get("/oidc/{provider}/start", public=True, status_code=303, response_class=Response)
 async def start_oidc_sign_in(
     request: Request,
     provider: str,
@@ -299,7 +299,7 @@ async def start_oidc_sign_in(
     return found
 
 
-@door.get("/oidc/{provider}/callback", public=True, responses={200: {"model": SignedInOut}})
+@router.get("/oidc/{provider}/callback", public=True, responses={200: {"model": SignedInOut}})
 async def finish_oidc_sign_in(
     request: Request,
     provider: str,
@@ -350,8 +350,8 @@ def _identity(found: federation.LinkedIdentity) -> dict[str, Any]:
     return {"issuer": found.issuer, "subject": found.subject, "user_id": found.user_id}
 
 
-@door.get("/users/{user}/identities", tie=Tied.NONE, signed_in=True, responses={200: {"model": Identities}})
-async def list_identities(request: Request, user: str, actor: Actor = Asker) -> Response:
+@router.get("/users/{user}/identities", tie=Tied.NONE, signed_in=True, responses={200: {"model": Identities}})
+async def list_identities(request: Request, user: str, actor: Actor = CurrentActor) -> Response:
     """Identities of an account at sign-in providers: one's own, or as security anybody's."""
     store = center_of(request).store
     return await query(
@@ -360,7 +360,7 @@ async def list_identities(request: Request, user: str, actor: Actor = Asker) -> 
     )
 
 
-@door.post(
+@router.post(
     "/users/{user}/identities",
     scope="users:write",
     at_center=True,
@@ -368,7 +368,9 @@ async def list_identities(request: Request, user: str, actor: Actor = Asker) -> 
     status_code=201,
     responses={201: {"model": IdentityOut}},
 )
-async def link_identity(request: Request, user: str, body: IdentityIn, actor: Actor = Asker) -> Response:
+async def link_identity(
+    request: Request, user: str, body: IdentityIn, actor: Actor = CurrentActor
+) -> Response:
     """Say which account an identity is, before its first sign-in."""
     return await command(
         request,
@@ -379,10 +381,12 @@ async def link_identity(request: Request, user: str, body: IdentityIn, actor: Ac
     )
 
 
-@door.delete(
+@router.delete(
     "/users/{user}/identities", scope="users:write", at_center=True, responses={200: {"model": Ended}}
 )
-async def unlink_identity(request: Request, user: str, body: IdentityIn, actor: Actor = Asker) -> Response:
+async def unlink_identity(
+    request: Request, user: str, body: IdentityIn, actor: Actor = CurrentActor
+) -> Response:
     """Forget which account an identity is."""
 
     def work(store: Store) -> None:

@@ -9,13 +9,13 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out
 from pearlstreet.api.reading import Org, org_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.compute.jobs.storage import overview, retention_rules
 from pearlstreet.compute.jobs.storage.overview import ProjectStorage
 from pearlstreet.compute.jobs.storage.retention_rules import DAYS_MAX, RetentionRule
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/storage", "storage")
+router = SecuredRouter("/storage", "storage")
 OfProject = Annotated[str | None, Query(max_length=80, description="Project, by slug or id")]
 OrgNeeded = Annotated[str, Query(max_length=80, description="Organisation, by slug or id")]
 
@@ -70,8 +70,8 @@ def _rule(row: RetentionRule) -> dict[str, Any]:
     return {"org_id": row.org_id, "project_id": row.project_id, "days": row.days}
 
 
-@door.get("", scope="quotas:read", responses={200: {"model": StorageOut}})
-async def list_storage(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+@router.get("", scope="quotas:read", responses={200: {"model": StorageOut}})
+async def list_storage(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
     """What each project of an organisation stores, what still fits, for how long outputs are kept."""
     center, target = center_of(request), org_of(actor, org)
     return await query(
@@ -80,8 +80,8 @@ async def list_storage(request: Request, actor: Actor = Asker, org: Org = None) 
     )
 
 
-@door.put("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
-async def set_retention(request: Request, body: RetentionIn, actor: Actor = Asker) -> Response:
+@router.put("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
+async def set_retention(request: Request, body: RetentionIn, actor: Actor = CurrentActor) -> Response:
     """Set for how long an organisation or project keeps outputs that are made from now on."""
     runtime = center_of(request).runtime
     return await command(
@@ -94,9 +94,9 @@ async def set_retention(request: Request, body: RetentionIn, actor: Actor = Aske
     )
 
 
-@door.delete("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
+@router.delete("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
 async def delete_retention(
-    request: Request, org: OrgNeeded, actor: Actor = Asker, project: OfProject = None
+    request: Request, org: OrgNeeded, actor: Actor = CurrentActor, project: OfProject = None
 ) -> Response:
     """Take a rule away: that of the organisation, or of the center, holds again."""
     return await command(

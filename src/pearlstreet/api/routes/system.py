@@ -14,14 +14,14 @@ from pydantic_core import to_json
 from pearlstreet.api.exposition import exposition
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, center_of, in_thread
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, in_thread
 from pearlstreet.base.errors import PearlError
 from pearlstreet.compute.jobs.census import census
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 
-door = Door("", "center")
-root = Door("", "center")
+router = SecuredRouter("", "center")
+root_router = SecuredRouter("", "center")
 HEALTH_FRESH_S = 0.1
 
 
@@ -39,7 +39,7 @@ class CenterOut(Out):
     sign_in: list[str]
 
 
-@door.get("/center", public=True, responses={200: {"model": CenterOut}})
+@router.get("/center", public=True, responses={200: {"model": CenterOut}})
 async def get_center(request: Request) -> Response:
     """Name, version, engines and what operators and tenants must know."""
     found, language = center_of(request), language_of(request)
@@ -73,7 +73,7 @@ class HealthOut(Out):
     why: str | None = None
 
 
-@root.get(
+@root_router.get(
     "/health",
     public=True,
     responses={200: {"model": HealthOut}, 503: {"model": HealthOut, "description": "The database is down"}},
@@ -117,8 +117,8 @@ class HealthCheck:
             self._read_s = asyncio.get_running_loop().time()
 
 
-@root.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
-async def get_metrics(request: Request, actor: Actor = Asker) -> Response:
+@root_router.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
+async def get_metrics(request: Request, actor: Actor = CurrentActor) -> Response:
     """Prometheus metrics; needs a key with metrics:read."""
     store = center_of(request).store
     counts = await in_thread(lambda: census(store, actor))

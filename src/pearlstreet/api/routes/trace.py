@@ -9,11 +9,11 @@ from fastapi import Query, Request, Response
 from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.credit import From, To
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, query
 from pearlstreet.compute.jobs.exporting import Past, history_of_jobs, past_json
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/trace", "jobs")
+router = SecuredRouter("/trace", "jobs")
 
 
 class PastOut(Out):
@@ -47,10 +47,10 @@ def _row(past: Past) -> dict[str, Any]:
     return {**past_json(past), "submitted": time_of(past.submitted_us)}
 
 
-@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[PastOut]}})
+@router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[PastOut]}})
 async def list_trace(
     request: Request,
-    caller: Actor = Asker,
+    caller: Actor = CurrentActor,
     org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
     since: From = None,
     until: To = None,

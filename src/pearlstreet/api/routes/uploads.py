@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import Org, org_of
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, in_thread, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, in_thread, query
 from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
 from pearlstreet.compute.jobs.blobs import Blob, Blobs
@@ -25,8 +25,8 @@ from pearlstreet.compute.jobs.storage.upload_reservations import Reservation
 from pearlstreet.compute.jobs.views import find_artefact
 from pearlstreet.tenancy.model import Actor, login_of
 
-door = Door("/uploads", "files")
-artefacts_door = Door("/artefacts", "files")
+router = SecuredRouter("/uploads", "files")
+artefacts_router = SecuredRouter("/artefacts", "files")
 WAITING_CHUNKS = 16
 HAND_OVER_S = 0.002
 UPLOADS_AT_ONCE = 64
@@ -55,7 +55,7 @@ def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@door.post(
+@router.post(
     "",
     tie=Tied.PROJECT,
     scope="jobs:write",
@@ -72,7 +72,7 @@ def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
 async def create_upload(
     request: Request,
     name: Annotated[str, Query(max_length=255, description="File name, without folders")],
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     org: Org = None,
     project: OfProject = None,
 ) -> Response:
@@ -149,9 +149,9 @@ async def _receive(request: Request, place: service.UploadPlace, reservation: Re
     return await writing
 
 
-@door.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
+@router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
 async def list_uploads(
-    request: Request, actor: Actor = Asker, org: Org = None, limit: Limit = 100, cursor: Cursor = None
+    request: Request, actor: Actor = CurrentActor, org: Org = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Uploads of an organisation, newest first."""
     store, target, before = center_of(request).store, org_of(actor, org), read_cursor(cursor)
@@ -161,15 +161,15 @@ async def list_uploads(
     )
 
 
-@door.get("/{upload}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": UploadOut}})
-async def get_upload(request: Request, upload: str, actor: Actor = Asker) -> Response:
+@router.get("/{upload}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": UploadOut}})
+async def get_upload(request: Request, upload: str, actor: Actor = CurrentActor) -> Response:
     """One upload."""
     store = center_of(request).store
     return await query(lambda: service.find_upload(store, actor, upload), upload_out)
 
 
-@door.delete("/{upload}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": UploadOut}})
-async def delete_upload(request: Request, upload: str, actor: Actor = Asker) -> Response:
+@router.delete("/{upload}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": UploadOut}})
+async def delete_upload(request: Request, upload: str, actor: Actor = CurrentActor) -> Response:
     """Delete an upload for good; refused while a job that has not ended names it."""
     return await command(
         request, actor, lambda store: stored_files.delete_upload(store, actor, upload), upload_out
@@ -182,8 +182,8 @@ class BytesResponse(StreamingResponse):
     media_type = "application/octet-stream"
 
 
-@artefacts_door.get("/{artefact}", tie=Tied.PROJECT, scope="jobs:read", response_class=BytesResponse)
-async def download_artefact(request: Request, artefact: str, actor: Actor = Asker) -> Response:
+@artefacts_router.get("/{artefact}", tie=Tied.PROJECT, scope="jobs:read", response_class=BytesResponse)
+async def download_artefact(request: Request, artefact: str, actor: Actor = CurrentActor) -> Response:
     """An artefact's bytes; always as a download, never shown by a browser."""
     center = center_of(request)
     row = await in_thread(lambda: find_artefact(center.store, actor, artefact))
@@ -220,10 +220,10 @@ def _artefact_out(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in names} | {"expires_at": time_of(row["expires_us"])}
 
 
-@artefacts_door.put(
+@artefacts_router.put(
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
-async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Actor = Asker) -> Response:
+async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Actor = CurrentActor) -> Response:
     """Keep an output whatever the retention says, or no longer."""
     return await command(
         request,
@@ -233,10 +233,10 @@ async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Acto
     )
 
 
-@artefacts_door.delete(
+@artefacts_router.delete(
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
-async def delete_artefact(request: Request, artefact: str, actor: Actor = Asker) -> Response:
+async def delete_artefact(request: Request, artefact: str, actor: Actor = CurrentActor) -> Response:
     """Delete an output for good; refused for a pinned one."""
     return await command(
         request, actor, lambda store: stored_files.delete_artefact(store, actor, artefact), _artefact_out

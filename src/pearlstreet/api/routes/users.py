@@ -9,13 +9,13 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.tenancy import users as service
 from pearlstreet.tenancy.model import Actor, Standing, User, VisibleUser
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 from pearlstreet.tenancy.users import Invited
 
-door = Door("/users", "users")
+router = SecuredRouter("/users", "users")
 
 
 class UserOut(Out):
@@ -71,7 +71,7 @@ def _invited(found: Invited) -> dict[str, Any]:
     return {"user": user_out(found.user), "token": found.token}
 
 
-@door.post(
+@router.post(
     "",
     tie=Tied.NONE,
     scope="users:write",
@@ -79,7 +79,7 @@ def _invited(found: Invited) -> dict[str, Any]:
     status_code=201,
     responses={201: {"model": InvitedOut}},
 )
-async def create_user(request: Request, body: UserIn, actor: Actor = Asker) -> Response:
+async def create_user(request: Request, body: UserIn, actor: Actor = CurrentActor) -> Response:
     """Make an account; the answer holds the one-time token to set its password with."""
     return await command(
         request,
@@ -100,9 +100,9 @@ async def create_user(request: Request, body: UserIn, actor: Actor = Asker) -> R
     )
 
 
-@door.get("", scope="users:read", responses={200: {"model": Page[UserOut]}})
+@router.get("", scope="users:read", responses={200: {"model": Page[UserOut]}})
 async def list_users(
-    request: Request, actor: Actor = Asker, limit: Limit = 100, cursor: Cursor = None
+    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Accounts that one may see, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
@@ -112,8 +112,8 @@ async def list_users(
     )
 
 
-@door.get("/{user}", signed_in=True, responses={200: {"model": UserOut}})
-async def get_user(request: Request, user: str, actor: Actor = Asker) -> Response:
+@router.get("/{user}", signed_in=True, responses={200: {"model": UserOut}})
+async def get_user(request: Request, user: str, actor: Actor = CurrentActor) -> Response:
     """One account, by id or login name."""
     store = center_of(request).store
     return await query(lambda: service.get_user(store, actor, user), user_out)
@@ -125,27 +125,27 @@ class ReasonIn(In):
     reason: str = Field("", max_length=500)
 
 
-@door.post("/{user}/suspend", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+@router.post("/{user}/suspend", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
 async def suspend_user(
-    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
+    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """Refuse the account everything at once, its sessions and keys included."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.suspend_user(s, actor, user, why), user_out)
 
 
-@door.post("/{user}/resume", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+@router.post("/{user}/resume", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
 async def resume_user(
-    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
+    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """Let a suspended account in again."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.resume_user(s, actor, user, why), user_out)
 
 
-@door.post("/{user}/close", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+@router.post("/{user}/close", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
 async def close_user(
-    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = Asker
+    request: Request, user: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
     """End the account for good."""
     why = body.reason if body else ""
@@ -158,15 +158,17 @@ class DutyIn(In):
     operator_role: OperatorRole | None
 
 
-@door.put("/{user}/operator-role", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
-async def set_operator_role(request: Request, user: str, body: DutyIn, actor: Actor = Asker) -> Response:
+@router.put("/{user}/operator-role", scope="users:write", at_center=True, responses={200: {"model": UserOut}})
+async def set_operator_role(
+    request: Request, user: str, body: DutyIn, actor: Actor = CurrentActor
+) -> Response:
     """Give an account its one operator duty (system, security, audit), or take it away."""
     return await command(
         request, actor, lambda s: service.set_operator_role(s, actor, user, body.operator_role), user_out
     )
 
 
-@door.post(
+@router.post(
     "/{user}/password-link",
     scope="users:write",
     at_center=True,
@@ -174,7 +176,7 @@ async def set_operator_role(request: Request, user: str, body: DutyIn, actor: Ac
     status_code=201,
     responses={201: {"model": InvitedOut}},
 )
-async def create_password_link(request: Request, user: str, actor: Actor = Asker) -> Response:
+async def create_password_link(request: Request, user: str, actor: Actor = CurrentActor) -> Response:
     """A fresh one-time token to set the account's password with; earlier ones end."""
     return await command(
         request, actor, lambda s: service.issue_password_link(s, actor, user), _invited, status=201

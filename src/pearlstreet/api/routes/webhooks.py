@@ -11,7 +11,7 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.reading import language_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.base.urls import URL_MAX
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor, login_of
@@ -19,8 +19,8 @@ from pearlstreet.tenancy.notices import hooks as service
 from pearlstreet.tenancy.notices.hooks import Delivery, NewWebhook, Webhook
 from pearlstreet.tenancy.notices.owners import CENTER
 
-orgs_door = Door("/orgs/{org}/webhooks", "webhooks")
-center_door = Door("/center/webhooks", "webhooks")
+orgs_router = SecuredRouter("/orgs/{org}/webhooks", "webhooks")
+center_router = SecuredRouter("/center/webhooks", "webhooks")
 
 
 class WebhookIn(In):
@@ -112,13 +112,17 @@ def _centers() -> str:
     return CENTER
 
 
-def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **access: Any) -> None:
+def _webhook_routes(
+    router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Any
+) -> None:
     """The same routes for an organisation and for the operators; `owner` stands in their operation ids."""
     whose_dependency = Depends(whose_it_is)
     place = "/center" if owner == "Center" else "/orgs/{org}"
 
-    @door.get("", **access, operation=f"list{owner}Webhooks", responses={200: {"model": Webhooks}})
-    async def webhooks(request: Request, actor: Actor = Asker, whose: str = whose_dependency) -> Response:
+    @router.get("", **access, operation=f"list{owner}Webhooks", responses={200: {"model": Webhooks}})
+    async def webhooks(
+        request: Request, actor: Actor = CurrentActor, whose: str = whose_dependency
+    ) -> Response:
         """Where events are posted."""
         store, language = center_of(request).store, language_of(request)
         return await query(
@@ -126,7 +130,7 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
             lambda rows: {"items": [_webhook(row, language) for row in rows]},
         )
 
-    @door.post(
+    @router.post(
         "",
         **access,
         operation=f"create{owner}Webhook",
@@ -135,7 +139,7 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
         responses={201: {"model": NewWebhookOut}},
     )
     async def add_webhook(
-        request: Request, body: WebhookIn, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, body: WebhookIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Have events posted to an address; the secret is shown once."""
         language, channels = language_of(request), center_of(request).channels
@@ -148,11 +152,11 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
 
         return await command(request, actor, work, render, status=201)
 
-    @door.delete(
+    @router.delete(
         "/{webhook}", **access, operation=f"delete{owner}Webhook", responses={200: {"model": WebhookOut}}
     )
     async def remove_webhook(
-        request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, webhook: str, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Post nothing there any more; what waits is dropped."""
         language = language_of(request)
@@ -163,14 +167,14 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
             lambda found: _webhook(found, language),
         )
 
-    @door.post(
+    @router.post(
         "/{webhook}/enable",
         **access,
         operation=f"enable{owner}Webhook",
         responses={200: {"model": WebhookOut}},
     )
     async def enable_webhook(
-        request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, webhook: str, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Post there again, after it was switched off."""
         language = language_of(request)
@@ -181,7 +185,7 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
             lambda found: _webhook(found, language),
         )
 
-    @door.post(
+    @router.post(
         "/{webhook}/test",
         **access,
         operation=f"test{owner}Webhook",
@@ -189,7 +193,7 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
         responses={202: {"model": DeliveryOut}},
     )
     async def test_webhook(
-        request: Request, webhook: str, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request, webhook: str, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Post a test there; its delivery tells how it went."""
         language = language_of(request)
@@ -201,7 +205,7 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
             status=202,
         )
 
-    @door.get(
+    @router.get(
         "/{webhook}/deliveries",
         **access,
         operation=f"list{owner}WebhookDeliveries",
@@ -210,7 +214,7 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
     async def deliveries(
         request: Request,
         webhook: str,
-        actor: Actor = Asker,
+        actor: Actor = CurrentActor,
         whose: str = whose_dependency,
         limit: Limit = 100,
         cursor: Cursor = None,
@@ -222,14 +226,18 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
             lambda rows: page(rows, limit, lambda row: row.id, lambda row: _delivery(row, language)),
         )
 
-    @door.get(
+    @router.get(
         "/{webhook}/deliveries/{delivery}",
         **access,
         operation=f"get{owner}WebhookDelivery",
         responses={200: {"model": DeliveryOut}},
     )
     async def one_delivery(
-        request: Request, webhook: str, delivery: str, actor: Actor = Asker, whose: str = whose_dependency
+        request: Request,
+        webhook: str,
+        delivery: str,
+        actor: Actor = CurrentActor,
+        whose: str = whose_dependency,
     ) -> Response:
         """How one event's delivery stands."""
         store, language = center_of(request).store, language_of(request)
@@ -239,5 +247,5 @@ def _webhook_routes(door: Door, whose_it_is: Callable[..., str], owner: str, **a
         )
 
 
-_webhook_routes(orgs_door, _orgs, "Org", scope="notices:write")
-_webhook_routes(center_door, _centers, "Center", scope="notices:write", at_center=True)
+_webhook_routes(orgs_router, _orgs, "Org", scope="notices:write")
+_webhook_routes(center_router, _centers, "Center", scope="notices:write", at_center=True)

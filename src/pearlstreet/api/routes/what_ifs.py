@@ -9,12 +9,12 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.reading import Org, language_of, org_of
-from pearlstreet.api.routing import Asker, Door, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import Question, WhatIf
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/what-ifs", "scheduling")
+router = SecuredRouter("/what-ifs", "scheduling")
 Line = Annotated[str, Field(max_length=400)]
 
 
@@ -114,8 +114,8 @@ def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
     }
 
 
-@door.get("", scope="jobs:read", responses={200: {"model": WhatIfs}})
-async def list_what_ifs(request: Request, actor: Actor = Asker, org: Org = None) -> Response:
+@router.get("", scope="jobs:read", responses={200: {"model": WhatIfs}})
+async def list_what_ifs(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
     """Questions of an organisation, or all that one may see."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -124,10 +124,12 @@ async def list_what_ifs(request: Request, actor: Actor = Asker, org: Org = None)
     )
 
 
-@door.post(
+@router.post(
     "", scope="jobs:read", location="/what-ifs/{id}", status_code=201, responses={201: {"model": WhatIfOut}}
 )
-async def create_what_if(request: Request, body: WhatIfIn, actor: Actor = Asker, org: Org = None) -> Response:
+async def create_what_if(
+    request: Request, body: WhatIfIn, actor: Actor = CurrentActor, org: Org = None
+) -> Response:
     """Ask: an organisation's recent jobs, or for operators all, are played again in a process of its own."""
     language = language_of(request)
     question = Question(
@@ -150,8 +152,8 @@ async def create_what_if(request: Request, body: WhatIfIn, actor: Actor = Asker,
     )
 
 
-@door.get("/{what_if}", scope="jobs:read", responses={200: {"model": WholeWhatIfOut}})
-async def get_what_if(request: Request, what_if: str, actor: Actor = Asker) -> Response:
+@router.get("/{what_if}", scope="jobs:read", responses={200: {"model": WholeWhatIfOut}})
+async def get_what_if(request: Request, what_if: str, actor: Actor = CurrentActor) -> Response:
     """A question with its answer."""
     store, language = center_of(request).store, language_of(request)
     return await query(
@@ -160,8 +162,8 @@ async def get_what_if(request: Request, what_if: str, actor: Actor = Asker) -> R
     )
 
 
-@door.delete("/{what_if}", scope="jobs:read", responses={200: {"model": WhatIfOut}})
-async def stop_what_if(request: Request, what_if: str, actor: Actor = Asker) -> Response:
+@router.delete("/{what_if}", scope="jobs:read", responses={200: {"model": WhatIfOut}})
+async def stop_what_if(request: Request, what_if: str, actor: Actor = CurrentActor) -> Response:
     """Stop a question that is not answered yet."""
     language = language_of(request)
     return await command(

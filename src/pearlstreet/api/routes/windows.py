@@ -10,14 +10,14 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.routing import Asker, Door, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs.windows import service
 from pearlstreet.compute.jobs.windows.model import Window, WindowKind, WindowWish
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.directory import owner_names
 from pearlstreet.tenancy.model import Actor
 
-door = Door("/scheduling", "scheduling")
+router = SecuredRouter("/scheduling", "scheduling")
 
 Owners = Mapping[tuple[str | None, str | None], str]
 """Names by (organisation id, None)."""
@@ -96,10 +96,12 @@ def _page(store: Store, rows: Sequence[Window], limit: int, *, full: bool) -> di
     return page(rows, limit, lambda row: row.id, lambda row: window_out(row, owners, full=full))
 
 
-@door.get("/windows", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Page[WindowOut]}})
+@router.get(
+    "/windows", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Page[WindowOut]}}
+)
 async def list_windows(
     request: Request,
-    actor: Actor = Asker,
+    actor: Actor = CurrentActor,
     over: Annotated[bool, Query(description="Also those that are over")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -113,7 +115,7 @@ async def list_windows(
     )
 
 
-@door.post(
+@router.post(
     "/windows",
     scope="scheduling:write",
     at_center=True,
@@ -121,7 +123,7 @@ async def list_windows(
     status_code=201,
     responses={201: {"model": WindowOut}},
 )
-async def create_window(request: Request, body: WindowIn, actor: Actor = Asker) -> Response:
+async def create_window(request: Request, body: WindowIn, actor: Actor = CurrentActor) -> Response:
     """Set up maintenance or a reservation. Whose jobs maintenance will stop is told before."""
     wish = WindowWish(
         kind=body.kind,
@@ -142,10 +144,10 @@ async def create_window(request: Request, body: WindowIn, actor: Actor = Asker) 
     )
 
 
-@door.delete(
+@router.delete(
     "/windows/{window}", scope="scheduling:write", at_center=True, responses={200: {"model": WindowOut}}
 )
-async def end_window(request: Request, window: str, actor: Actor = Asker) -> Response:
+async def end_window(request: Request, window: str, actor: Actor = CurrentActor) -> Response:
     """Take a window back, or end it early."""
     return await command(
         request,

@@ -12,7 +12,7 @@ from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_runs
 from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong, yuan_in
-from pearlstreet.console.page_request import Ask
+from pearlstreet.console.page_request import PageRequest
 from pearlstreet.energy.checking import read_run
 from pearlstreet.energy.documents import CALENDAR
 from pearlstreet.energy.model import (
@@ -35,16 +35,16 @@ from pearlstreet.energy.model import (
 NUMBERS_MOST = 60
 
 
-def read_form(ask: Ask, zone: str, unread: Gathered) -> FactsWish:
+def read_form(request: PageRequest, zone: str, unread: Gathered) -> FactsWish:
     """What cannot be read goes into `unread`; something that is right stands in its place."""
-    core = unread.read(lambda: _scaled(ask, "core", 1000), 0) if ask.value("core") else None
+    core = unread.read(lambda: _scaled(request, "core", 1000), 0) if request.value("core") else None
     return FactsWish(
-        pue=Pue(unread.read(lambda: _scaled(ask, "pue", ONE_BP), ONE_BP), _origin(ask, "pue")),
-        tariff=_tariff(ask, zone, unread),
-        carbon=_carbon(ask, unread),
-        core=None if core is None else CorePower(core, _origin(ask, "core")),
-        valid_from_us=unread.read(lambda: moment_in(ask, "valid_from", zone), None),
-        note=unread.read(lambda: text_in(ask, "note", 500), ""),
+        pue=Pue(unread.read(lambda: _scaled(request, "pue", ONE_BP), ONE_BP), _origin(request, "pue")),
+        tariff=_tariff(request, zone, unread),
+        carbon=_carbon(request, unread),
+        core=None if core is None else CorePower(core, _origin(request, "core")),
+        valid_from_us=unread.read(lambda: moment_in(request, "valid_from", zone), None),
+        note=unread.read(lambda: text_in(request, "note", 500), ""),
     )
 
 
@@ -133,51 +133,51 @@ def _numbers(written: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _days(ask: Ask, name: str, unread: Gathered) -> tuple[date, ...]:
+def _days(request: PageRequest, name: str, unread: Gathered) -> tuple[date, ...]:
     """Of a calendar: days and runs of days between commas, blanks and ends of lines."""
     found: list[date] = []
-    for one in split_runs(ask.value(f"tariff_{name}")):
+    for one in split_runs(request.value(f"tariff_{name}")):
         found += unread.read(partial(read_run, one, f"tariff.{name}"), ())
     return tuple(found)
 
 
-def _tariff(ask: Ask, zone: str, unread: Gathered) -> Tariff | None:
-    kind = ask.value("tariff_kind")
+def _tariff(request: PageRequest, zone: str, unread: Gathered) -> Tariff | None:
+    kind = request.value("tariff_kind")
     if kind == "flat":
-        micro = unread.read(lambda: yuan_in(ask, "tariff_price"), Money(0)).micro
-        return Tariff(Flat(micro), _origin(ask, "tariff"))
+        micro = unread.read(lambda: yuan_in(request, "tariff_price"), Money(0)).micro
+        return Tariff(Flat(micro), _origin(request, "tariff"))
     if kind == "hourly":
-        return Tariff(Hourly(ask.value("tariff_series")), _origin(ask, "tariff"))
+        return Tariff(Hourly(request.value("tariff_series")), _origin(request, "tariff"))
     if kind == "time_of_use":
-        written = ask.value("tariff_periods").replace("\r\n", "\n")
+        written = request.value("tariff_periods").replace("\r\n", "\n")
         none: tuple[Period, ...] = ()
         periods = unread.read(lambda: read_periods(written), none)
-        calendar = {name: _days(ask, name, unread) for name in CALENDAR}
-        return Tariff(TimeOfUse(zone, periods, **calendar), _origin(ask, "tariff"))
+        calendar = {name: _days(request, name, unread) for name in CALENDAR}
+        return Tariff(TimeOfUse(zone, periods, **calendar), _origin(request, "tariff"))
     return None
 
 
-def _carbon(ask: Ask, unread: Gathered) -> Carbon | None:
-    kind = ask.value("carbon_kind")
+def _carbon(request: PageRequest, unread: Gathered) -> Carbon | None:
+    kind = request.value("carbon_kind")
     if kind == "constant":
-        factor = unread.read(lambda: _scaled(ask, "carbon", 1000), 0)
-        return Carbon(Constant(factor), _origin(ask, "carbon"))
+        factor = unread.read(lambda: _scaled(request, "carbon", 1000), 0)
+        return Carbon(Constant(factor), _origin(request, "carbon"))
     if kind == "hourly":
-        return Carbon(Hourly(ask.value("carbon_series")), _origin(ask, "carbon"))
+        return Carbon(Hourly(request.value("carbon_series")), _origin(request, "carbon"))
     return None
 
 
-def _scaled(ask: Ask, field: str, scale: int) -> int:
-    value = number_in(ask, field)
+def _scaled(request: PageRequest, field: str, scale: int) -> int:
+    value = number_in(request, field)
     if value is None:
         raise wrong(field, text("{field} is missing", field=field))
     if not -1e9 < value < 1e9:
-        raise wrong(field, text("{value} is not a number", value=ask.value(field)[:40]))
+        raise wrong(field, text("{value} is not a number", value=request.value(field)[:40]))
     return round(value * scale)
 
 
-def _origin(ask: Ask, part: str) -> Origin:
-    return Origin(ask.value(f"{part}_source"), ask.value(f"{part}_as_of"))
+def _origin(request: PageRequest, part: str) -> Origin:
+    return Origin(request.value(f"{part}_source"), request.value(f"{part}_as_of"))
 
 
 def _origin_fields(part: str, origin: Origin) -> dict[str, str]:

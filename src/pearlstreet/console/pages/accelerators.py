@@ -5,21 +5,21 @@ from __future__ import annotations
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import PRECISIONS, Accelerator, catalogue
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.paging import cut, page_number
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Those that fit the search, as the catalogue orders them."""
     book = catalogue()
-    words, vendor = ask.query.get("q", "")[:120].strip(), ask.query.get("vendor", "")
+    words, vendor = request.query.get("q", "")[:120].strip(), request.query.get("vendor", "")
     fitting = [
         item for item in book if (not vendor or item.vendor == vendor) and (not words or _fits(item, words))
     ]
     return View(
         "accelerators.html",
         {
-            "shown": cut(fitting, page_number(ask), PER_PAGE),
+            "shown": cut(fitting, page_number(request), PER_PAGE),
             "count": len(book),
             "vendors": sorted({item.vendor for item in book}, key=str.lower),
             "vendor": vendor,

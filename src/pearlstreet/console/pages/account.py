@@ -6,42 +6,46 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import federation, sessions
 from pearlstreet.tenancy.users import get_user
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """All of it."""
-    me = get_user(ask.store, ask.actor, ask.actor.user_id)
+    me = get_user(request.store, request.actor, request.actor.user_id)
     return View(
         "account.html",
         {
             "me": me,
-            "sessions": sessions.list_sessions(ask.store, ask.actor),
-            "identities": federation.list_identities(ask.store, ask.actor, me.id),
+            "sessions": sessions.list_sessions(request.store, request.actor),
+            "identities": federation.list_identities(request.store, request.actor, me.id),
         },
     )
 
 
-def change_password(ask: Ask) -> Answer:
+def change_password(request: PageRequest) -> PageResponse:
     """Replace the password; other sessions end."""
-    if ask.form.get("new") != ask.form.get("again"):
+    if request.form.get("new") != request.form.get("again"):
         message = text("The two passwords are not the same")
         raise InvalidInput(message, problems=[Problem("again", message)])
     sessions.change_password(
-        ask.store, ask.actor, ask.form.get("current", ""), ask.form.get("new", ""), peer=ask.peer
+        request.store,
+        request.actor,
+        request.form.get("current", ""),
+        request.form.get("new", ""),
+        peer=request.peer,
     )
-    return Go("/account", text("The password is changed; your other sessions are ended"))
+    return Redirect("/account", text("The password is changed; your other sessions are ended"))
 
 
-def end_session(ask: Ask) -> Answer:
+def end_session(request: PageRequest) -> PageResponse:
     """End one of one's own sessions, also this one."""
-    session = ask.value("session")
-    sessions.end_session(ask.store, ask.actor, session)
-    if session == ask.actor.session_id:
-        return Go("/sign-in", text("You are signed out"), cookies={cookies.SESSION: None})
-    return Go("/account", text("The session is ended"))
+    session = request.value("session")
+    sessions.end_session(request.store, request.actor, session)
+    if session == request.actor.session_id:
+        return Redirect("/sign-in", text("You are signed out"), cookies={cookies.SESSION: None})
+    return Redirect("/account", text("The session is ended"))
 
 
 PAGES = (

@@ -10,7 +10,7 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.console.form_parsing import moment_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Download, View
+from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, View
 from pearlstreet.ledger.proof import proof
 from pearlstreet.ledger.site import read_site
 from pearlstreet.tenancy import audit_log
@@ -23,22 +23,26 @@ EXPORTED_MAX = 200_000
 AT_ONCE = 2_000
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Rows, newest first."""
-    return _page(ask)
+    return _page(request)
 
 
-def verify(ask: Ask) -> Answer:
+def verify(request: PageRequest) -> PageResponse:
     """Walk the hash chain, and compute the books anew."""
-    return _page(ask, log=audit_log.verify_audit(ask.store, ask.actor), books=proof(ask.store, ask.actor))
+    return _page(
+        request,
+        log=audit_log.verify_audit(request.store, request.actor),
+        books=proof(request.store, request.actor),
+    )
 
 
-def export(ask: Ask) -> Answer:
+def export(request: PageRequest) -> PageResponse:
     """What the filter finds, as JSON lines."""
-    wanted, before = _wanted(ask), None
+    wanted, before = _wanted(request), None
     lines: list[str] = []
     while len(lines) < EXPORTED_MAX:
-        rows = audit_log.list_audit(ask.store, ask.actor, wanted, before_seq=before, limit=AT_ONCE)
+        rows = audit_log.list_audit(request.store, request.actor, wanted, before_seq=before, limit=AT_ONCE)
         lines += [json.dumps(_plain(row), ensure_ascii=False) for row in rows]
         if len(rows) < AT_ONCE:
             break
@@ -46,15 +50,15 @@ def export(ask: Ask) -> Answer:
     return Download("audit.jsonl", "".join(line + "\n" for line in lines).encode(), "application/x-ndjson")
 
 
-def _page(ask: Ask, **reports: Any) -> View:
+def _page(request: PageRequest, **reports: Any) -> View:
     rows: list[AuditRow] = []
     error = None
-    before = ask.query.get("before", "")
+    before = request.query.get("before", "")
     try:
         found = audit_log.list_audit(
-            ask.store,
-            ask.actor,
-            _wanted(ask),
+            request.store,
+            request.actor,
+            _wanted(request),
             before_seq=int(before) if before.isdecimal() and before.isascii() and len(before) < 18 else None,
             limit=PER_PAGE + 1,
         )
@@ -65,12 +69,12 @@ def _page(ask: Ask, **reports: Any) -> View:
     values: dict[str, Any] = {
         "rows": shown,
         "before": shown[-1].seq if len(rows) > PER_PAGE else None,
-        "names": org_names(ask.store, ask.actor, (row.org_id for row in shown if row.org_id)),
-        "chosen": {name: ask.query.get(name, "") for name in FIELDS},
-        "filters": {name: ask.query[name] for name in FIELDS if ask.query.get(name)},
-        "zone": ask.store.read(read_site).time_zone,
-        "may_verify": ask.actor.may("audit:verify"),
-        "several": ask.actor.may("audit:read"),
+        "names": org_names(request.store, request.actor, (row.org_id for row in shown if row.org_id)),
+        "chosen": {name: request.query.get(name, "") for name in FIELDS},
+        "filters": {name: request.query[name] for name in FIELDS if request.query.get(name)},
+        "zone": request.store.read(read_site).time_zone,
+        "may_verify": request.actor.may("audit:verify"),
+        "several": request.actor.may("audit:read"),
         "exported_max": EXPORTED_MAX,
         "log": None,
         "books": None,
@@ -81,19 +85,19 @@ def _page(ask: Ask, **reports: Any) -> View:
     return View("audit.html", values, 422 if error is not None else 200)
 
 
-def _wanted(ask: Ask) -> AuditFilter:
-    zone = ask.store.read(read_site).time_zone
+def _wanted(request: PageRequest) -> AuditFilter:
+    zone = request.store.read(read_site).time_zone
 
     def words(name: str) -> str | None:
-        return ask.query.get(name, "").strip()[:80] or None
+        return request.query.get(name, "").strip()[:80] or None
 
     return AuditFilter(
-        org=words("org") or (None if ask.is_operator() else ask.org),
+        org=words("org") or (None if request.is_operator() else request.org),
         actor=words("actor"),
         action=words("action"),
         target=words("target"),
-        from_us=moment_in(ask, "from", zone),
-        to_us=moment_in(ask, "to", zone),
+        from_us=moment_in(request, "from", zone),
+        to_us=moment_in(request, "to", zone),
     )
 
 

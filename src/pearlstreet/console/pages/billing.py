@@ -10,7 +10,7 @@ from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.compute.jobs.history import hourly_now
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import budgets, site
@@ -35,12 +35,12 @@ class BudgetRow:
     reached: int
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The overview."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org = org_of(ask)
-    store, actor = ask.store, ask.actor
+    org = org_of(request)
+    store, actor = request.store, request.actor
     hourly = hourly_now(store, actor, org=org.id) if actor.may("jobs:read", org.id) else None
     found = balance(store, actor, org.id)
     spending = spending_by_month(store, actor, org.id, months=MONTHS)
@@ -52,95 +52,97 @@ def show(ask: Ask) -> Answer:
             "hourly": hourly,
             "hours_left": max(found.available.micro, 0) / hourly if hourly else None,
             "spending": spending,
-            "chart": _chart(ask, spending),
-            "budgets": _budgets(ask, org, spending),
+            "chart": _chart(request, spending),
+            "budgets": _budgets(request, org, spending),
             "top_ups": list_top_ups(store, actor, org.id, limit=TOP_UPS_SHOWN),
             "may_write": actor.may("projects:write", org.id),
         },
     )
 
 
-def set_budget(ask: Ask) -> Answer:
+def set_budget(request: PageRequest) -> PageResponse:
     """Set or replace the budget of the organisation or a project."""
-    org = org_of(ask)
-    project = ask.value("project")
-    subject = get_project(ask.store, ask.actor, org.id, project).id if project else org.id
-    wanted = budgets.Budget(subject, org.id, yuan_of(ask, "monthly"), _thresholds(ask))
-    budgets.set_budget(once(ask), ask.actor, wanted)
-    return Go(ask.here, text("The budget is set"))
+    org = org_of(request)
+    project = request.value("project")
+    subject = get_project(request.store, request.actor, org.id, project).id if project else org.id
+    wanted = budgets.Budget(subject, org.id, yuan_of(request, "monthly"), _thresholds(request))
+    budgets.set_budget(once(request), request.actor, wanted)
+    return Redirect(request.here, text("The budget is set"))
 
 
-def delete_budget(ask: Ask) -> Answer:
+def delete_budget(request: PageRequest) -> PageResponse:
     """Drop a budget."""
-    budgets.delete_budget(ask.store, ask.actor, org_of(ask).id, ask.value("subject"))
-    return Go(ask.here, text("The budget is deleted"))
+    budgets.delete_budget(request.store, request.actor, org_of(request).id, request.value("subject"))
+    return Redirect(request.here, text("The budget is deleted"))
 
 
-def show_buyer(ask: Ask) -> Answer:
+def show_buyer(request: PageRequest) -> PageResponse:
     """How invoices name the organisation."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org = org_of(ask)
+    org = org_of(request)
     return View(
         "billing_buyer.html",
         {
             "org": org,
-            "buyer": site.get_buyer(ask.store, ask.actor, org.id),
-            "may_write": ask.actor.may("orgs:write", org.id),
+            "buyer": site.get_buyer(request.store, request.actor, org.id),
+            "may_write": request.actor.may("orgs:write", org.id),
         },
     )
 
 
-def set_buyer(ask: Ask) -> Answer:
+def set_buyer(request: PageRequest) -> PageResponse:
     """Change it, for the invoices to come."""
-    party = Party(**{name: ask.value(name) for name in asdict(Party())})
+    party = Party(**{name: request.value(name) for name in asdict(Party())})
     try:
-        site.set_buyer(ask.store, ask.actor, org_of(ask).id, party)
+        site.set_buyer(request.store, request.actor, org_of(request).id, party)
     except InvalidInput as error:
         fields = [Problem(one.field.removeprefix("buyer."), one.message) for one in error.problems]
         raise InvalidInput(error.message, problems=fields) from None
-    return Go(ask.here, text("The billing details are kept"))
+    return Redirect(request.here, text("The billing details are kept"))
 
 
-def yuan_of(ask: Ask, field: str) -> Money:
+def yuan_of(request: PageRequest, field: str) -> Money:
     """An amount that was typed. Raises InvalidInput."""
     try:
-        return parse_yuan(ask.value(field))
+        return parse_yuan(request.value(field))
     except ValueError:
-        message = text("{value} is not an amount of yuan such as 1000 or 12.50", value=ask.value(field)[:40])
+        message = text(
+            "{value} is not an amount of yuan such as 1000 or 12.50", value=request.value(field)[:40]
+        )
         raise InvalidInput(message, problems=[Problem(field, message)]) from None
 
 
-def _thresholds(ask: Ask) -> tuple[int, ...]:
-    written = ask.value("thresholds").replace("%", " ").replace(",", " ").replace("，", " ").split()
+def _thresholds(request: PageRequest) -> tuple[int, ...]:
+    written = request.value("thresholds").replace("%", " ").replace(",", " ").replace("，", " ").split()
     if not all(one.isdecimal() and len(one) <= 4 for one in written):
         message = text("Write percents such as 50, 80, 100")
         raise InvalidInput(message, problems=[Problem("thresholds", message)])
     return tuple(sorted({int(one) for one in written})) or budgets.THRESHOLDS
 
 
-def _chart(ask: Ask, spending: Spending) -> object:
+def _chart(request: PageRequest, spending: Spending) -> object:
     def series(name: str, amounts: list[int]) -> Bars:
         return Bars(name, [micro / 1e6 for micro in amounts])
 
     parts = [series(one.name, [money.micro for money in one.by_month]) for one in spending.projects]
     together = [sum(one.by_month[i].micro for one in spending.projects) for i in range(len(spending.months))]
     rest = [whole.micro - part for whole, part in zip(spending.whole.by_month, together, strict=True)]
-    parts.append(series(ask.say(text("outside projects")), rest))
+    parts.append(series(request.say(text("outside projects")), rest))
     return bars(
-        ask.say(text("Yuan by month and project")),
+        request.say(text("Yuan by month and project")),
         spending.months,
         parts,
-        rest=ask.say(text("others")),
-        empty=ask.say(text("Nothing charged yet.")),
+        rest=request.say(text("others")),
+        empty=request.say(text("Nothing charged yet.")),
     )
 
 
-def _budgets(ask: Ask, org: Organisation, spending: Spending) -> list[BudgetRow]:
+def _budgets(request: PageRequest, org: Organisation, spending: Spending) -> list[BudgetRow]:
     names = {one.subject_id: one.name for one in spending.projects}
     spent = {one.subject_id: one.by_month[-1] for one in (spending.whole, *spending.projects)}
     rows = []
-    for one in budgets.list_budgets(ask.store, ask.actor, org.id):
+    for one in budgets.list_budgets(request.store, request.actor, org.id):
         so_far = spent.get(one.subject_id, Money(0))
         rows.append(BudgetRow(one, names.get(one.subject_id, ""), so_far, budgets.reached(one, so_far)))
     return sorted(rows, key=lambda row: row.name)

@@ -8,7 +8,7 @@ from pearlstreet.base.text import text
 from pearlstreet.charts.ranges import ratios
 from pearlstreet.console import offer_view
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.quotes.calibrating import (
     SCOPE_READ,
@@ -23,27 +23,27 @@ SHOWN = 20
 """Finished quotes, the newest."""
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Every factor, and how quotes turned out."""
-    finished = finished_quotes(ask.store, ask.actor, limit=SHOWN)
+    finished = finished_quotes(request.store, request.actor, limit=SHOWN)
     return View(
         "calibration.html",
         {
-            "factors": [_factor(one) for one in show_calibration(ask.store, ask.actor)],
-            "org_slugs": org_slugs(ask) if ask.actor.may("orgs:read") else {},
+            "factors": [_factor(one) for one in show_calibration(request.store, request.actor)],
+            "org_slugs": org_slugs(request) if request.actor.may("orgs:read") else {},
             "finished": [_finished(one) for one in finished],
             "inside": sum(one.quoted_s.p10 <= one.actual_s <= one.quoted_s.p90 for one in finished),
             "chart": ratios(
-                ask.say(text("Run time: quoted and actual")),
+                request.say(text("Run time: quoted and actual")),
                 [_range(one) for one in finished],
-                empty=ask.say(text("No job of a quote has finished yet.")),
-                note=ask.say(
+                empty=request.say(text("No job of a quote has finished yet.")),
+                note=request.say(
                     text(
                         "100 % is what was quoted as likely; the bar is the range, the mark what it came to."
                     )
                 ),
             ),
-            "may_reset": ask.actor.may(SCOPE_RESET),
+            "may_reset": request.actor.may(SCOPE_RESET),
         },
     )
 
@@ -76,16 +76,16 @@ def _range(one: FinishedQuote) -> Any:
     return offer_view.as_share(name, one.quoted_s, one.actual_s, offer_view.amount_of(one.actual_s, "s"))
 
 
-def reset(ask: Ask) -> Answer:
+def reset(request: PageRequest) -> PageResponse:
     """Forget a recipe's factor, a device's, or everything."""
     count = reset_calibration(
-        ask.store,
-        ask.actor,
-        device=ask.value("device") or None,
-        recipe=ask.value("recipe") or None,
-        org_id=ask.value("org_id") or None,
+        request.store,
+        request.actor,
+        device=request.value("device") or None,
+        recipe=request.value("recipe") or None,
+        org_id=request.value("org_id") or None,
     )
-    return Go("/calibration", text("Lessons forgotten: {count}", count=count))
+    return Redirect("/calibration", text("Lessons forgotten: {count}", count=count))
 
 
 PAGES = (Page("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)

@@ -10,7 +10,7 @@ from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.console.form_parsing import text_in, wrong, yuan_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import funds, topups
 from pearlstreet.ledger.center_funds import charged_by_month, list_funds
@@ -26,12 +26,12 @@ PENDING_SHOWN = 200
 ORGS_OFFERED = 1000
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """What waits, the forms, everybody's balance."""
-    store, actor = ask.store, ask.actor
-    words, short = ask.query.get("q", "")[:120].strip(), ask.query.get("short") == "1"
+    store, actor = request.store, request.actor
+    words, short = request.query.get("q", "")[:120].strip(), request.query.get("short") == "1"
     found = list_funds(
-        store, actor, words=words, short=short, after=ask.query.get("after") or None, limit=PER_PAGE + 1
+        store, actor, words=words, short=short, after=request.query.get("after") or None, limit=PER_PAGE + 1
     )
     pending = topups.list_top_ups(store, actor, state=TopUpState.PENDING, limit=PENDING_SHOWN)
     recent = topups.list_top_ups(store, actor, limit=RECENT)
@@ -51,7 +51,7 @@ def show(ask: Ask) -> Answer:
             "filters": {
                 name: value for name, value in (("q", words), ("short", "1" if short else "")) if value
             },
-            "chart": _chart(ask),
+            "chart": _chart(request),
             "limit": store.read(read_site).approval_above,
             "may_write": may_write,
             "may_approve": actor.may("credit:approve"),
@@ -60,84 +60,84 @@ def show(ask: Ask) -> Answer:
     )
 
 
-def _chart(ask: Ask) -> object:
-    months = charged_by_month(ask.store, ask.actor)
-    series = Bars(ask.say(text("Yuan charged")), [money.micro / 1e6 for _, money in months])
+def _chart(request: PageRequest) -> object:
+    months = charged_by_month(request.store, request.actor)
+    series = Bars(request.say(text("Yuan charged")), [money.micro / 1e6 for _, money in months])
     return bars(
-        ask.say(text("Yuan charged by month, all organisations together")),
+        request.say(text("Yuan charged by month, all organisations together")),
         [name for name, _ in months],
         [series],
-        rest=ask.say(text("others")),
-        empty=ask.say(text("Nothing charged yet.")),
+        rest=request.say(text("others")),
+        empty=request.say(text("Nothing charged yet.")),
     )
 
 
-def give(ask: Ask) -> Answer:
+def give(request: PageRequest) -> PageResponse:
     """Money that came in, or a gift."""
-    org, amount = _org(ask, "give_org"), yuan_in(ask, "give_amount")
+    org, amount = _org(request, "give_org"), yuan_in(request, "give_amount")
     made = _renamed(
         {"amount": "give_amount", "memo": "give_memo"},
         lambda: topups.top_up(
-            once(ask),
-            ask.actor,
+            once(request),
+            request.actor,
             org.id,
             amount,
-            memo=ask.value("give_memo"),
-            promotion=ask.value("give_kind") == "promotion",
+            memo=request.value("give_memo"),
+            promotion=request.value("give_kind") == "promotion",
         ),
     )
     if made.state is TopUpState.PENDING:
-        return Go(
+        return Redirect(
             "/credit", text("¥{amount} for {org} wait for a second person", amount=str(amount), org=org.slug)
         )
-    return Go("/credit", text("{org} has ¥{amount} more", amount=str(amount), org=org.slug))
+    return Redirect("/credit", text("{org} has ¥{amount} more", amount=str(amount), org=org.slug))
 
 
-def approve(ask: Ask) -> Answer:
+def approve(request: PageRequest) -> PageResponse:
     """Another person's top-up."""
-    done = topups.approve_top_up(ask.store, ask.actor, ask.value("top_up"))
-    return Go("/credit", text("¥{amount} was booked", amount=str(done.amount)))
+    done = topups.approve_top_up(request.store, request.actor, request.value("top_up"))
+    return Redirect("/credit", text("¥{amount} was booked", amount=str(done.amount)))
 
 
-def reject(ask: Ask) -> Answer:
+def reject(request: PageRequest) -> PageResponse:
     """Turn one down."""
-    done = topups.reject_top_up(ask.store, ask.actor, ask.value("top_up"))
-    return Go("/credit", text("The top-up of ¥{amount} is turned down", amount=str(done.amount)))
+    done = topups.reject_top_up(request.store, request.actor, request.value("top_up"))
+    return Redirect("/credit", text("The top-up of ¥{amount} is turned down", amount=str(done.amount)))
 
 
-def correct(ask: Ask) -> Answer:
+def correct(request: PageRequest) -> PageResponse:
     """Put a mistake right by a new transaction."""
-    org, amount = _org(ask, "fix_org"), yuan_in(ask, "fix_amount")
-    if not ask.value("fix_memo"):
+    org, amount = _org(request, "fix_org"), yuan_in(request, "fix_amount")
+    if not request.value("fix_memo"):
         raise wrong("fix_memo", text("Say why: it stands on the organisation’s statement"))
     topups.correct(
-        ask.store,
-        ask.actor,
+        request.store,
+        request.actor,
         org.id,
         amount,
-        memo=text_in(ask, "fix_memo", 500),
-        reference=text_in(ask, "fix_reference", 100),
+        memo=text_in(request, "fix_memo", 500),
+        reference=text_in(request, "fix_reference", 100),
     )
-    return Go(
+    return Redirect(
         "/credit", text("The books of {org} are corrected by ¥{amount}", org=org.slug, amount=str(amount))
     )
 
 
-def set_limit(ask: Ask) -> Answer:
+def set_limit(request: PageRequest) -> PageResponse:
     """How far below zero it may go."""
-    org, limit = _org(ask, "limit_org"), yuan_in(ask, "limit_amount")
+    org, limit = _org(request, "limit_org"), yuan_in(request, "limit_amount")
     if limit.micro < 0:
         raise wrong("limit_amount", text("A credit limit is 0 or more"))
-    funds.set_credit_limit(ask.store, ask.actor, org.id, limit)
-    return Go("/credit", text("{org} may go ¥{amount} below zero", org=org.slug, amount=str(limit)))
+    funds.set_credit_limit(request.store, request.actor, org.id, limit)
+    return Redirect("/credit", text("{org} may go ¥{amount} below zero", org=org.slug, amount=str(limit)))
 
 
-def _org(ask: Ask, field: str) -> Organisation:
-    written = ask.value(field)
+def _org(request: PageRequest, field: str) -> Organisation:
+    written = request.value(field)
     if not written:
         raise wrong(field, text("Choose an organisation"))
     try:
-        return get_org(ask.store, ask.actor, written)
+        return get_org(request.store, request.actor, written)
     except PearlError as error:
         raise wrong(field, error.message) from None
 

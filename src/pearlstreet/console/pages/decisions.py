@@ -7,25 +7,27 @@ from typing import Any
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.decisions import service
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.policy import brief
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Decisions that are kept, newest first."""
-    return _page(ask)
+    return _page(request)
 
 
-def replay(ask: Ask) -> Answer:
+def replay(request: PageRequest) -> PageResponse:
     """Plan one again."""
-    found = service.replay_decision(ask.store, ask.actor, ask.center.runtime, ask.value("decision"))
-    return _page(ask, replayed=found)
+    found = service.replay_decision(
+        request.store, request.actor, request.center.runtime, request.value("decision")
+    )
+    return _page(request, replayed=found)
 
 
-def _page(ask: Ask, **more: Any) -> View:
-    runtime = ask.center.runtime
+def _page(request: PageRequest, **more: Any) -> View:
+    runtime = request.center.runtime
     found = service.list_decisions(
-        ask.actor, runtime, before=ask.query.get("before") or None, limit=PER_PAGE + 1
+        request.actor, runtime, before=request.query.get("before") or None, limit=PER_PAGE + 1
     )
     shown = found[:PER_PAGE]
     values = {

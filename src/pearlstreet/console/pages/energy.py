@@ -17,7 +17,7 @@ from pearlstreet.charts.lines import lines
 from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.forms.energy_fields import field_of, read_form, write_form, write_periods
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.energy import service
 from pearlstreet.energy.model import HOUR_US, SeriesKind, SiteFacts, TimeOfUse
@@ -30,11 +30,11 @@ VERSIONS_SHOWN = 50
 FILE_BYTES_MAX = 8 << 20
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """What holds now, how it changes with the hour, every version."""
-    now = service.current_facts(ask.store, ask.actor)
-    zone = ask.store.read(read_site).time_zone
-    series = service.list_series(ask.store, ask.actor)
+    now = service.current_facts(request.store, request.actor)
+    zone = request.store.read(read_site).time_zone
+    series = service.list_series(request.store, request.actor)
     names = {one.id: one.name for one in series}
     return View(
         "energy.html",
@@ -50,15 +50,15 @@ def show(ask: Ask) -> Answer:
             "of_kind": {
                 kind.value: [(one.id, one.name) for one in series if one.kind is kind] for kind in SeriesKind
             },
-            "versions": service.list_facts(ask.store, ask.actor, limit=VERSIONS_SHOWN),
-            "charts": _charts(ask, now) if now else (),
+            "versions": service.list_facts(request.store, request.actor, limit=VERSIONS_SHOWN),
+            "charts": _charts(request, now) if now else (),
             "zone": zone,
-            "may_set": ask.actor.may(service.WRITE),
+            "may_set": request.actor.may(service.WRITE),
             "presets": [
-                (one.title_zh if ask.language == "zh-CN" else one.title, one) for one in carbon_presets()
+                (one.title_zh if request.language == "zh-CN" else one.title, one) for one in carbon_presets()
             ],
             "bands": [
-                (one.title_zh if ask.language == "zh-CN" else one.title, one, write_periods(one.rule))
+                (one.title_zh if request.language == "zh-CN" else one.title, one, write_periods(one.rule))
                 for one in bands_presets()
             ],
             "file_max": FILE_BYTES_MAX,
@@ -66,40 +66,40 @@ def show(ask: Ask) -> Answer:
     )
 
 
-def set_facts(ask: Ask) -> Answer:
+def set_facts(request: PageRequest) -> PageResponse:
     """A new version."""
     unread = Gathered()
-    wish = read_form(ask, ask.store.read(read_site).time_zone, unread)
+    wish = read_form(request, request.store.read(read_site).time_zone, unread)
     try:
-        made = service.set_facts(once(ask), ask.actor, wish, unread.problems)
+        made = service.set_facts(once(request), request.actor, wish, unread.problems)
     except InvalidInput as error:
         problems = [replace(one, field=field_of(one.field)) for one in error.problems]
         raise InvalidInput(error.message, hint=error.hint, problems=problems) from None
-    return Go("/energy", text("Version {number} of the site's facts is set", number=made.number))
+    return Redirect("/energy", text("Version {number} of the site's facts is set", number=made.number))
 
 
-def import_hours(ask: Ask) -> Answer:
+def import_hours(request: PageRequest) -> PageResponse:
     """Hours from a CSV file."""
-    file = ask.files.get("file")
+    file = request.files.get("file")
     if file is None or not file.content:
         raise wrong("file", text("Choose a CSV file"))
     try:
         written = file.content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise wrong("file", text("The file is not text in UTF-8")) from None
-    kind = next((one for one in SeriesKind if one.value == ask.value("kind")), SeriesKind.CARBON)
+    kind = next((one for one in SeriesKind if one.value == request.value("kind")), SeriesKind.CARBON)
     wish = service.Import(
-        name=text_in(ask, "name", 80),
+        name=text_in(request, "name", 80),
         kind=kind,
         csv=written,
-        source=ask.value("source"),
-        as_of=ask.value("as_of"),
-        column=ask.value("column") or None,
-        unit=ask.value("unit") or None,
+        source=request.value("source"),
+        as_of=request.value("as_of"),
+        column=request.value("column") or None,
+        unit=request.value("unit") or None,
     )
-    made = service.import_series(once(ask), ask.actor, wish)
+    made = service.import_series(once(request), request.actor, wish)
     done = text("{added} hours are added to {name}", added=made.added, name=made.series.name)
-    return Go("/energy", done)
+    return Redirect("/energy", done)
 
 
 def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
@@ -121,22 +121,22 @@ def _calendar(facts: SiteFacts | None) -> Sequence[tuple[Text, str]]:
     return [(name, format_days(days)) for name, days in rows if days]
 
 
-def _charts(ask: Ask, facts: SiteFacts) -> Sequence[Markup]:
+def _charts(request: PageRequest, facts: SiteFacts) -> Sequence[Markup]:
     """Price and carbon of a kilowatt hour of the machines by the hour, the PUE in it; what is to come is a forecast."""
-    hour = ask.store.clock.now_us() // HOUR_US
+    hour = request.store.clock.now_us() // HOUR_US
     first, last = hour - 24 * DAYS_BACK, hour + 24 * DAYS_AHEAD
-    known = service.facts_between(ask.store, ask.actor, first * HOUR_US, last * HOUR_US)
+    known = service.facts_between(request.store, request.actor, first * HOUR_US, last * HOUR_US)
     meter = Meter(known, first * HOUR_US, last * HOUR_US, forecast=True)
     seen = [(one * HOUR_US, meter.of(1.0, one * HOUR_US, (one + 1) * HOUR_US)) for one in range(first, last)]
     price = [(us, it.energy_cost_micro / 1e6) for us, it in seen if it.energy_cost_micro is not None]
     carbon = [(us, it.carbon_kg * 1000) for us, it in seen if it.carbon_kg is not None]
     drawn = []
     if carbon and facts.carbon:
-        title = ask.say(text("Carbon of a kWh of the machines, PUE in it"))
-        drawn.append(lines(title, [Line(ask.say(text("Carbon")), carbon)], unit=" g CO2e", filled=True))
+        title = request.say(text("Carbon of a kWh of the machines, PUE in it"))
+        drawn.append(lines(title, [Line(request.say(text("Carbon")), carbon)], unit=" g CO2e", filled=True))
     if price and facts.tariff:
-        title = ask.say(text("What a kWh of the machines costs, PUE in it"))
-        drawn.append(lines(title, [Line(ask.say(text("Price")), price)], unit=" ¥", filled=True))
+        title = request.say(text("What a kWh of the machines costs, PUE in it"))
+        drawn.append(lines(title, [Line(request.say(text("Price")), price)], unit=" ¥", filled=True))
     return drawn
 
 

@@ -12,9 +12,9 @@ from pearlstreet.compute.jobs.history import count_jobs, history, hourly_now
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
-from pearlstreet.console.fragment_cache import current, rights, shared
+from pearlstreet.console.fragment_cache import get_current, rights, shared
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org
 from pearlstreet.ledger.budgets import list_budgets
 from pearlstreet.ledger.funds import balance
@@ -41,55 +41,55 @@ class Todo:
     href: str
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The overview of whoever looks."""
-    return operators(ask) if ask.is_operator() else tenants(ask)
+    return operators(request) if request.is_operator() else tenants(request)
 
 
-def operators(ask: Ask) -> View:
+def operators(request: PageRequest) -> View:
     """Capacity, use, queue, money, incidents, next actions: the same for all who have the same rights."""
-    key = ("center", rights(ask.actor), ask.language)
-    return View("home_operator.html", current(ask.store, key, lambda: _of_center(ask)))
+    key = ("center", rights(request.actor), request.language)
+    return View("home_operator.html", get_current(request.store, key, lambda: _of_center(request)))
 
 
-def _of_center(ask: Ask) -> dict[str, Any]:
-    pool = look(ask.store, ask.actor, ask.center.runtime)
-    sees_jobs = ask.actor.may("jobs:read")
+def _of_center(request: PageRequest) -> dict[str, Any]:
+    pool = look(request.store, request.actor, request.center.runtime)
+    sees_jobs = request.actor.may("jobs:read")
     return {
         "pool": pool,
-        "heat": heat_map(ask, pool),
+        "heat": heat_map(request, pool),
         "shown_nodes": min(len(pool.nodes), MAP_NODES_MAX),
-        "todos": todos(ask, pool),
-        "counts": count_jobs(ask.store, ask.actor) if sees_jobs else None,
-        "chart": use_chart(ask) if sees_jobs else "",
-        "money": center_money(ask.store, ask.actor) if ask.actor.may("credit:read") else None,
-        "hourly": hourly_now(ask.store, ask.actor) if sees_jobs else None,
-        "recent": list_jobs(ask.store, ask.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
+        "todos": todos(request, pool),
+        "counts": count_jobs(request.store, request.actor) if sees_jobs else None,
+        "chart": use_chart(request) if sees_jobs else "",
+        "money": center_money(request.store, request.actor) if request.actor.may("credit:read") else None,
+        "hourly": hourly_now(request.store, request.actor) if sees_jobs else None,
+        "recent": list_jobs(request.store, request.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
         if sees_jobs
         else (),
-        "org_slugs": org_slugs(ask) if sees_jobs else {},
+        "org_slugs": org_slugs(request) if sees_jobs else {},
     }
 
 
-def tenants(ask: Ask) -> View:
+def tenants(request: PageRequest) -> View:
     """My jobs, my balance, what to do next: the same for all who have the same rights there."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    if ask.org is None:
+    if request.org is None:
         return View("home_nobody.html")
-    key = ("tenant", ask.org, rights(ask.actor), ask.language)
-    slug = ask.org
-    return View("home_tenant.html", current(ask.store, key, lambda: _of_tenant(ask, slug)))
+    key = ("tenant", request.org, rights(request.actor), request.language)
+    slug = request.org
+    return View("home_tenant.html", get_current(request.store, key, lambda: _of_tenant(request, slug)))
 
 
-def _of_tenant(ask: Ask, slug: str) -> dict[str, Any]:
-    org = get_org(ask.store, ask.actor, slug)
-    may_jobs, may_money = ask.actor.may("jobs:read", org.id), ask.actor.may("credit:read", org.id)
+def _of_tenant(request: PageRequest, slug: str) -> dict[str, Any]:
+    org = get_org(request.store, request.actor, slug)
+    may_jobs, may_money = request.actor.may("jobs:read", org.id), request.actor.may("credit:read", org.id)
     money = None
     if may_money:
-        hourly = hourly_now(ask.store, ask.actor, org=org.id)
-        found = balance(ask.store, ask.actor, org.id)
-        month, used = spent_this_month(ask.store, ask.actor, org.id, org.id)
+        hourly = hourly_now(request.store, request.actor, org=org.id)
+        found = balance(request.store, request.actor, org.id)
+        month, used = spent_this_month(request.store, request.actor, org.id, org.id)
         money = {
             "balance": found,
             "hourly": hourly,
@@ -97,39 +97,41 @@ def _of_tenant(ask: Ask, slug: str) -> dict[str, Any]:
             "spent": used,
             "month": month,
             "budgets": [
-                one for one in list_budgets(ask.store, ask.actor, org.id) if one.subject_id == org.id
+                one for one in list_budgets(request.store, request.actor, org.id) if one.subject_id == org.id
             ],
         }
     return {
         "org": org,
-        "counts": count_jobs(ask.store, ask.actor, org=org.id) if may_jobs else None,
-        "recent": list_jobs(ask.store, ask.actor, JobFilter(org=org.id), limit=RECENT) if may_jobs else (),
-        "chart": use_chart(ask, org.id) if may_jobs else "",
+        "counts": count_jobs(request.store, request.actor, org=org.id) if may_jobs else None,
+        "recent": list_jobs(request.store, request.actor, JobFilter(org=org.id), limit=RECENT)
+        if may_jobs
+        else (),
+        "chart": use_chart(request, org.id) if may_jobs else "",
         "money": money,
-        "may_submit": ask.actor.may("jobs:write", org.id),
+        "may_submit": request.actor.may("jobs:write", org.id),
     }
 
 
-def use_chart(ask: Ask, org: str | None = None) -> Any:
+def use_chart(request: PageRequest, org: str | None = None) -> Any:
     """The chart of the last day, one for all who may see the same jobs in the same language."""
-    seen = ask.actor.orgs_with("jobs:read") if org is None else org
-    return shared(ask.store, ("use", seen, ask.language), CHART_S, lambda: draw_use(ask, org))
+    seen = request.actor.orgs_with("jobs:read") if org is None else org
+    return shared(request.store, ("use", seen, request.language), CHART_S, lambda: draw_use(request, org))
 
 
-def draw_use(ask: Ask, org: str | None) -> Any:
+def draw_use(request: PageRequest, org: str | None) -> Any:
     """Cards in use and jobs waiting over the last day; over the last hours when there is nothing before."""
-    title, found = text("The last 24 hours"), history(ask.store, ask.actor, org=org)
+    title, found = text("The last 24 hours"), history(request.store, request.actor, org=org)
     quiet = len(found.at_us) - YOUNG_STEPS
     if not any(found.cards[:quiet]) and not any(found.waiting[:quiet]):
-        title, found = text("The last 2 hours"), history(ask.store, ask.actor, org=org, span_s=7200)
+        title, found = text("The last 2 hours"), history(request.store, request.actor, org=org, span_s=7200)
     series = [
-        Series(ask.say(text("cards in use")), list(zip(found.at_us, found.cards, strict=True))),
-        Series(ask.say(text("jobs waiting")), list(zip(found.at_us, found.waiting, strict=True))),
+        Series(request.say(text("cards in use")), list(zip(found.at_us, found.cards, strict=True))),
+        Series(request.say(text("jobs waiting")), list(zip(found.at_us, found.waiting, strict=True))),
     ]
-    return lines(ask.say(title), series, filled=True)
+    return lines(request.say(title), series, filled=True)
 
 
-def heat_map(ask: Ask, pool: PoolView) -> Any:
+def heat_map(request: PageRequest, pool: PoolView) -> Any:
     """Nodes × devices, as given away as they are dark."""
     rows = []
     for node in pool.nodes[:MAP_NODES_MAX]:
@@ -148,19 +150,21 @@ def heat_map(ask: Ask, pool: PoolView) -> Any:
             )
             said = f"{node.report.name} · {device.model} #{device.index} · {given:.0%}"
             if device.utilization_percent is not None:
-                said += f" · {ask.say(text('used {percent} %', percent=round(device.utilization_percent)))}"
+                said += (
+                    f" · {request.say(text('used {percent} %', percent=round(device.utilization_percent)))}"
+                )
             reason = device.health_reason or node.report.health_reason
-            cells.append(Cell(given, state, f"{said} · {ask.say(reason)}" if reason else said))
+            cells.append(Cell(given, state, f"{said} · {request.say(reason)}" if reason else said))
         if cells:
             rows.append(Row(node.report.name, f"/nodes/{node.report.name}", cells))
-    return heat(ask.say(text("Nodes and their devices")), rows)
+    return heat(request.say(text("Nodes and their devices")), rows)
 
 
-def todos(ask: Ask, pool: PoolView) -> list[Todo]:
+def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
     """What an operator should look at next, the worst first."""
     found: list[Todo] = []
-    if ask.actor.may("settings:read"):
-        rows = ask.store.read(failing)
+    if request.actor.may("settings:read"):
+        rows = request.store.read(failing)
         given_up = sum(bool(row["quarantined"]) for row in rows)
         if given_up:
             found.append(
@@ -213,23 +217,23 @@ def todos(ask: Ask, pool: PoolView) -> list[Todo]:
         )
     if drained:
         found.append(Todo("wait", text("Nodes drained: {count}", count=drained), "/nodes?state=drained"))
-    if ask.actor.may("credit:approve"):
-        pending = list_top_ups(ask.store, ask.actor, state=TopUpState.PENDING, limit=100)
+    if request.actor.may("credit:approve"):
+        pending = list_top_ups(request.store, request.actor, state=TopUpState.PENDING, limit=100)
         if pending:
             found.append(
                 Todo(
                     "wait", text("{count} top-ups wait for a second approver", count=len(pending)), "/credit"
                 )
             )
-    if ask.actor.may("orgs:write") and not list_orgs(ask.store, ask.actor, limit=1):
+    if request.actor.may("orgs:write") and not list_orgs(request.store, request.actor, limit=1):
         found.append(Todo("quiet", text("There is no organisation yet: create the first tenant"), "/orgs"))
-    found += [Todo("wait", notice, "/settings") for notice in ask.center.notices]
+    found += [Todo("wait", notice, "/settings") for notice in request.center.notices]
     return found
 
 
-def org_slugs(ask: Ask) -> dict[str, str]:
+def org_slugs(request: PageRequest) -> dict[str, str]:
     """Id → slug of the organisations the visitor sees."""
-    return {org.id: org.slug for org in list_orgs(ask.store, ask.actor, limit=1000)}
+    return {org.id: org.slug for org in list_orgs(request.store, request.actor, limit=1000)}
 
 
 PAGES = (Page("/", text("Overview"), show, signed_in=True),)

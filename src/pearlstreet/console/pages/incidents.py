@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.incidents import list_incidents, retry_incidents
 
 SHOWN = 200
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """What was given up first."""
-    found = list_incidents(ask.store, ask.actor, limit=SHOWN + 1)
+    found = list_incidents(request.store, request.actor, limit=SHOWN + 1)
     return View(
         "incidents.html",
         {
             "incidents": found[:SHOWN],
             "more": len(found) > SHOWN,
             "given_up": sum(one.given_up for one in found[:SHOWN]),
-            "may_retry": ask.actor.may("settings:write"),
+            "may_retry": request.actor.may("settings:write"),
         },
     )
 
 
-def retry(ask: Ask) -> Answer:
+def retry(request: PageRequest) -> PageResponse:
     """Have one row, or all that was given up, tried again."""
     count = retry_incidents(
-        ask.store, ask.actor, loop=ask.value("loop") or None, row=ask.value("row") or None
+        request.store, request.actor, loop=request.value("loop") or None, row=request.value("row") or None
     )
-    return Go("/incidents", text("{count} rows are tried again", count=count))
+    return Redirect("/incidents", text("{count} rows are tried again", count=count))
 
 
 PAGES = (

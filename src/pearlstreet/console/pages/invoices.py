@@ -7,7 +7,7 @@ import json
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Download, View
+from pearlstreet.console.page_request import Download, PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.energy.invoices import draft_invoice
 from pearlstreet.ledger.invoices import service
@@ -17,47 +17,47 @@ from pearlstreet.ledger.overview import spent_this_month
 SHOWN = 60
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Every issued one, and what this month's would say."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org = org_of(ask)
-    month, spent = spent_this_month(ask.store, ask.actor, org.id, org.id)
+    org = org_of(request)
+    month, spent = spent_this_month(request.store, request.actor, org.id, org.id)
     return View(
         "billing_invoices.html",
         {
             "org": org,
-            "invoices": service.list_invoices(ask.store, ask.actor, org.id, limit=SHOWN),
+            "invoices": service.list_invoices(request.store, request.actor, org.id, limit=SHOWN),
             "month": month,
             "spent": spent,
         },
     )
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """A month's invoice; `as` gives it as a file."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org, month = org_of(ask), ask.place["month"]
-    found = draft_invoice(ask.store, ask.actor, org.id, month)
+    org, month = org_of(request), request.place["month"]
+    found = draft_invoice(request.store, request.actor, org.id, month)
     name = f"{found.number or 'draft-' + found.month}-{org.slug}"
-    wanted = ask.query.get("as", "")
+    wanted = request.query.get("as", "")
     if wanted == "json":
         body = json.dumps(found.to_json(), ensure_ascii=False, indent=2).encode()
         return Download(f"{name}.json", body, "application/json")
     if wanted == "pdf":
         from pearlstreet.ledger.invoices.pdf import to_pdf  # reportlab is slow to import
 
-        return Download(f"{name}.pdf", to_pdf(found, ask.language), "application/pdf")
+        return Download(f"{name}.pdf", to_pdf(found, request.language), "application/pdf")
     if wanted:
-        raise NotFound(text("There is nothing at {path}", path=f"{ask.path}?as={wanted[:20]}"))
+        raise NotFound(text("There is nothing at {path}", path=f"{request.path}?as={wanted[:20]}"))
     return View(
         "billing_invoice.html",
         {
             "org": org,
             "invoice": found,
-            "shown": page(found, ask.language),
-            "title": found.number or ask.say(text("Draft of {month}", month=found.month)),
+            "shown": page(found, request.language),
+            "title": found.number or request.say(text("Draft of {month}", month=found.month)),
         },
     )
 

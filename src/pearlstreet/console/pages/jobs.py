@@ -20,7 +20,15 @@ from pearlstreet.compute.scheduling.explain import WHY_NOT
 from pearlstreet.console import stored_files
 from pearlstreet.console.bulk_actions import act_on_each
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Data, Download, Go, View
+from pearlstreet.console.page_request import (
+    PER_PAGE,
+    Download,
+    PageRequest,
+    PageResponse,
+    RawResponse,
+    Redirect,
+    View,
+)
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.energy.jobs import job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
@@ -32,22 +40,22 @@ STATES = frozenset(state.value for state in JobState)
 CHARTS_MAX = 12
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list, newest first."""
-    states = tuple(JobState(state) for state in ask.lists.get("state", ()) if state in STATES)
-    several = ask.org is None
+    states = tuple(JobState(state) for state in request.lists.get("state", ()) if state in STATES)
+    several = request.org is None
     wanted = views.JobFilter(
-        org=ask.org,
-        project_id=ask.query.get("project") or None,
+        org=request.org,
+        project_id=request.query.get("project") or None,
         states=states,
-        name=ask.query.get("name", "")[:200] or None,
-        array_id=ask.query.get("array") or None,
+        name=request.query.get("name", "")[:200] or None,
+        array_id=request.query.get("array") or None,
     )
     found = views.list_jobs(
-        ask.store, ask.actor, wanted, before=ask.query.get("before") or None, limit=PER_PAGE + 1
+        request.store, request.actor, wanted, before=request.query.get("before") or None, limit=PER_PAGE + 1
     )
     shown = found[:PER_PAGE]
-    slugs = org_slugs(ask) if several and ask.actor.may("orgs:read") else {}
+    slugs = org_slugs(request) if several and request.actor.may("orgs:read") else {}
     return View(
         "jobs.html",
         {
@@ -57,38 +65,40 @@ def show(ask: Ask) -> Answer:
             "states": [state.value for state in JobState],
             "org_slugs": slugs,
             "filters": {
-                name: ask.query[name] for name in ("name", "project", "array", "org") if ask.query.get(name)
+                name: request.query[name]
+                for name in ("name", "project", "array", "org")
+                if request.query.get(name)
             },
-            "may_cancel": "jobs:cancel" in ask.actor.all_scopes(),
-            "may_submit": "jobs:write" in ask.actor.all_scopes() and not ask.is_operator(),
+            "may_cancel": "jobs:cancel" in request.actor.all_scopes(),
+            "may_submit": "jobs:write" in request.actor.all_scopes() and not request.is_operator(),
         },
     )
 
 
-def cancel_many(ask: Ask) -> Answer:
+def cancel_many(request: PageRequest) -> PageResponse:
     """Cancel every job whose box is ticked."""
-    chosen = list(ask.lists.get("job", ()))[:PER_PAGE]
+    chosen = list(request.lists.get("job", ()))[:PER_PAGE]
     if not chosen:
         raise InvalidInput(
             text("No job is chosen"), hint=text("Tick the boxes of those that are to be cancelled")
         )
-    result = act_on_each(chosen, partial(service.cancel_job, ask.store, ask.actor))
+    result = act_on_each(chosen, partial(service.cancel_job, request.store, request.actor))
     if result.failed:
         message = text(
             "{count} jobs are cancelled; {failed} could not be", count=result.done, failed=result.failed
         )
-        return Go("/jobs", message)
-    return Go("/jobs", text("{count} jobs are cancelled", count=result.done))
+        return Redirect("/jobs", message)
+    return Redirect("/jobs", text("{count} jobs are cancelled", count=result.done))
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One job."""
-    store, runtime, job_id = ask.store, ask.center.runtime, ask.place["job"]
-    job = views.get_job(store, ask.actor, job_id)
-    attempts = views.attempts_of(store, ask.actor, job_id)
-    artefacts = views.artefacts_of(store, ask.actor, job_id)
+    store, runtime, job_id = request.store, request.center.runtime, request.place["job"]
+    job = views.get_job(store, request.actor, job_id)
+    attempts = views.attempts_of(store, request.actor, job_id)
+    artefacts = views.artefacts_of(store, request.actor, job_id)
     elements = (
-        views.list_jobs(store, ask.actor, views.JobFilter(array_id=job_id), limit=PER_PAGE)
+        views.list_jobs(store, request.actor, views.JobFilter(array_id=job_id), limit=PER_PAGE)
         if job.array_size is not None
         else ()
     )
@@ -97,50 +107,59 @@ def show_one(ask: Ask) -> Answer:
         {
             "job": job,
             "title": job.name,
-            "why": views.why(store, ask.actor, runtime, job_id),
+            "why": views.why(store, request.actor, runtime, job_id),
             "detail_text": lambda detail: from_json(detail["message"]),
-            "timeline": views.timeline(store, ask.actor, job_id),
+            "timeline": views.timeline(store, request.actor, job_id),
             "attempts": [_attempt(attempt) for attempt in attempts],
             "why_not": WHY_NOT,
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
-            "cost": _cost(ask, job_id),
-            "energy": _energy(ask, job_id),
-            "charts": _charts(ask, job) if job.array_size is None else (),
+            "cost": _cost(request, job_id),
+            "energy": _energy(request, job_id),
+            "charts": _charts(request, job) if job.array_size is None else (),
             "elements": elements,
             "spec": job.spec,
-            "owner_org": org_slugs(ask).get(job.org_id, "") if ask.actor.may("orgs:read", job.org_id) else "",
+            "owner_org": org_slugs(request).get(job.org_id, "")
+            if request.actor.may("orgs:read", job.org_id)
+            else "",
             "tasks": len(attempts[-1]["placement"]["tasks"]) if attempts else job.ask.tasks if job.ask else 1,
-            "rank": _rank(ask),
-            "may_cancel": ask.actor.may("jobs:cancel", job.org_id) and job.state not in ENDED,
-            "may_submit": ask.actor.may("jobs:write", job.org_id),
+            "rank": _rank(request),
+            "may_cancel": request.actor.may("jobs:cancel", job.org_id) and job.state not in ENDED,
+            "may_submit": request.actor.may("jobs:write", job.org_id),
         },
     )
 
 
-def cancel_one(ask: Ask) -> Answer:
+def cancel_one(request: PageRequest) -> PageResponse:
     """Cancel it, or every element of it."""
-    job = service.cancel_job(ask.store, ask.actor, ask.place["job"])
-    return Go(f"/jobs/{job.id}", text("{job} is cancelled", job=job.name))
+    job = service.cancel_job(request.store, request.actor, request.place["job"])
+    return Redirect(f"/jobs/{job.id}", text("{job} is cancelled", job=job.name))
 
 
-def log(ask: Ask) -> Answer:
+def log(request: PageRequest) -> PageResponse:
     """A part of the log for the page's script, or (`whole`) all of it as a file."""
-    job_id, rank = ask.place["job"], _rank(ask)
-    offset = ask.query.get("offset", "0")
+    job_id, rank = request.place["job"], _rank(request)
+    offset = request.query.get("offset", "0")
     at = int(offset) if offset.isdecimal() and len(offset) < 18 else 0
     part = follow.read_log(
-        ask.store, ask.actor, ask.center.runtime, job_id, ask.query.get("attempt"), rank, at, LOG_BYTES
+        request.store,
+        request.actor,
+        request.center.runtime,
+        job_id,
+        request.query.get("attempt"),
+        rank,
+        at,
+        LOG_BYTES,
     )
-    if "whole" in ask.query:
+    if "whole" in request.query:
         found, chunks = part, [part.data]
         while found.data and sum(map(len, chunks)) < 256 << 20:
             found = follow.read_log(
-                ask.store,
-                ask.actor,
-                ask.center.runtime,
+                request.store,
+                request.actor,
+                request.center.runtime,
                 job_id,
-                ask.query.get("attempt"),
+                request.query.get("attempt"),
                 rank,
                 found.next_offset,
                 LOG_BYTES,
@@ -148,17 +167,17 @@ def log(ask: Ask) -> Answer:
             chunks.append(found.data)
         return Download(f"{job_id}-{rank}.log", b"".join(chunks))
     headers = {"x-next-offset": str(part.next_offset), "x-ended": str(part.ended).lower()}
-    return Data(part.data, "text/plain; charset=utf-8", headers)
+    return RawResponse(part.data, "text/plain; charset=utf-8", headers)
 
 
-def artefact(ask: Ask) -> Answer:
+def artefact(request: PageRequest) -> PageResponse:
     """A result, as a download."""
-    row = views.find_artefact(ask.store, ask.actor, ask.place["artefact"])
-    return Download(str(row["path"]), str(Blobs(ask.center.runtime.folders.blobs).path(row["sha256"])))
+    row = views.find_artefact(request.store, request.actor, request.place["artefact"])
+    return Download(str(row["path"]), str(Blobs(request.center.runtime.folders.blobs).path(row["sha256"])))
 
 
-def _rank(ask: Ask) -> int:
-    rank = ask.query.get("rank", "0")
+def _rank(request: PageRequest) -> int:
+    rank = request.query.get("rank", "0")
     return int(rank) if rank.isdecimal() and len(rank) < 8 else 0
 
 
@@ -177,16 +196,16 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cost(ask: Ask, job_id: str) -> dict[str, Any]:
-    found = job_cost(ask.store, ask.actor, job_id)
+def _cost(request: PageRequest, job_id: str) -> dict[str, Any]:
+    found = job_cost(request.store, request.actor, job_id)
     return {
         "total": found.total,
         "hourly": found.hourly,
         "lines": [
             (
-                ask.say(resource_label(line.resource)),
+                request.say(resource_label(line.resource)),
                 decimal_text(line.quantity),
-                ask.say(line.unit),
+                request.say(line.unit),
                 line.amount,
             )
             for line in found.lines
@@ -194,12 +213,15 @@ def _cost(ask: Ask, job_id: str) -> dict[str, Any]:
     }
 
 
-def _energy(ask: Ask, job_id: str) -> dict[str, Any] | None:
+def _energy(request: PageRequest, job_id: str) -> dict[str, Any] | None:
     """None before it ran."""
-    found = job_energy(ask.store, ask.actor, job_id)
+    found = job_energy(request.store, request.actor, job_id)
     if not found.attempts:
         return None
-    return {"rows": energy_rows(found.used, ask.say), "notes": [ask.say(note) for note in found.used.notes]}
+    return {
+        "rows": energy_rows(found.used, request.say),
+        "notes": [request.say(note) for note in found.used.notes],
+    }
 
 
 _USE: Mapping[str, tuple[Text, str, float]] = {
@@ -216,37 +238,37 @@ Points = dict[str, list[tuple[int, float]]]
 """Line of a chart → its points."""
 
 
-def _charts(ask: Ask, job: JobView) -> list[Any]:
+def _charts(request: PageRequest, job: JobView) -> list[Any]:
     """A chart for each number the job itself wrote, and for each thing that was sampled."""
     try:
-        samples = follow.read_metrics(ask.store, ask.actor, ask.center.runtime, job.id, None, 0)
+        samples = follow.read_metrics(request.store, request.actor, request.center.runtime, job.id, None, 0)
     except PearlError:
         return []  # an engine that does not answer now must not hide the rest of the page
     found: dict[tuple[str, str], Points] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         for name, value in sample.values.items():
-            topic, line = _topic(ask, sample.kind, name, sample.rank)
+            topic, line = _topic(request, sample.kind, name, sample.rank)
             found[sample.kind, topic][line].append((sample.at_us, float(value)))
     ordered = sorted(found, key=lambda key: (key[0] == "use", key[1]))
-    return [_chart(ask, kind, name, found[kind, name]) for kind, name in ordered[:CHARTS_MAX]]
+    return [_chart(request, kind, name, found[kind, name]) for kind, name in ordered[:CHARTS_MAX]]
 
 
-def _topic(ask: Ask, kind: str, name: str, rank: int) -> tuple[str, str]:
+def _topic(request: PageRequest, kind: str, name: str, rank: int) -> tuple[str, str]:
     """Which chart a number belongs to, and to which of its lines: devices share one."""
     device = _DEVICE.fullmatch(name) if kind == "use" else None
     if device is None:
-        return name, ask.say(text("task {rank}", rank=rank))
+        return name, request.say(text("task {rank}", rank=rank))
     topic = "device_memory_gib" if device[2] == "memory_gib" else device[2]
     return topic, f"{rank}:#{device[1]}"
 
 
-def _chart(ask: Ask, kind: str, name: str, by_line: Points) -> Any:
+def _chart(request: PageRequest, kind: str, name: str, by_line: Points) -> Any:
     title, unit, factor = _USE.get(name, (None, "", 1.0)) if kind == "use" else (None, "", 1.0)
     series = [
         Series(line, [(at, value * factor) for at, value in points])
         for line, points in sorted(by_line.items())
     ]
-    return lines(ask.say(title) if title else name, series, unit=unit)
+    return lines(request.say(title) if title else name, series, unit=unit)
 
 
 PAGES = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX
 from pearlstreet.console.routing import once
 from pearlstreet.tenancy import keys
@@ -28,64 +28,66 @@ class KeyRow:
     state: str
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list; `everyone`: also those of others that one may see."""
-    sees_others = "keys:read" in ask.actor.all_scopes()
-    everyone = sees_others and bool(ask.query.get("everyone"))
+    sees_others = "keys:read" in request.actor.all_scopes()
+    everyone = sees_others and bool(request.query.get("everyone"))
     return View(
         "keys.html",
         {
-            "rows": _rows(ask, everyone),
+            "rows": _rows(request, everyone),
             "everyone": everyone,
             "sees_others": sees_others,
             "scopes": [
-                (scope, ask.say(text(SCOPES[scope]))) for scope in SCOPES if scope in ask.actor.all_scopes()
+                (scope, request.say(text(SCOPES[scope])))
+                for scope in SCOPES
+                if scope in request.actor.all_scopes()
             ],
-            "lives": [(days, ask.say(text("{days} days", days=days))) for days in LIVES_DAYS],
-            "places": _places(ask),
-            "chosen": set(ask.lists.get("scope", ())),
+            "lives": [(days, request.say(text("{days} days", days=days))) for days in LIVES_DAYS],
+            "places": _places(request),
+            "chosen": set(request.lists.get("scope", ())),
         },
     )
 
 
-def create(ask: Ask) -> Answer:
+def create(request: PageRequest) -> PageResponse:
     """A new key, shown once."""
-    only = ask.value("which") == "some"
-    org, _, project = ask.value("place").partition("/")
+    only = request.value("which") == "some"
+    org, _, project = request.value("place").partition("/")
     made = keys.create_key(
-        once(ask),
-        ask.actor,
-        ask.value("label"),
-        scopes=list(ask.lists.get("scope", ())) if only else None,
+        once(request),
+        request.actor,
+        request.value("label"),
+        scopes=list(request.lists.get("scope", ())) if only else None,
         org=org or None,
         project=project or None,
-        life_days=_days(ask),
+        life_days=_days(request),
     )
-    return View("key_made.html", {"made": made, "url": ask.center.public_url or ask.origin})
+    return View("key_made.html", {"made": made, "url": request.center.public_url or request.origin})
 
 
-def revoke(ask: Ask) -> Answer:
+def revoke(request: PageRequest) -> PageResponse:
     """End a key at once."""
-    found = keys.revoke_key(ask.store, ask.actor, ask.value("key"))
-    back = "/keys?everyone=1" if ask.value("everyone") else "/keys"
-    return Go(back, text("The key {label} is revoked", label=found.label or found.id))
+    found = keys.revoke_key(request.store, request.actor, request.value("key"))
+    back = "/keys?everyone=1" if request.value("everyone") else "/keys"
+    return Redirect(back, text("The key {label} is revoked", label=found.label or found.id))
 
 
-def _days(ask: Ask) -> int:
-    found = ask.value("life_days", "90")
+def _days(request: PageRequest) -> int:
+    found = request.value("life_days", "90")
     if not (found.isdigit() and len(found) <= 4):
         message = text("{value} is not a number of days", value=found[:20])
         raise InvalidInput(message, problems=[Problem("life_days", message)])
     return int(found)
 
 
-def _places(ask: Ask) -> list[tuple[str, str]]:
+def _places(request: PageRequest) -> list[tuple[str, str]]:
     """Where a key can be tied to: each organisation, then its projects."""
     found = []
-    for member in ask.memberships:
+    for member in request.memberships:
         found.append((member.org_slug, member.org_slug))
-        if ask.actor.may("projects:read", member.org_id):
-            of_org = list_projects(ask.store, ask.actor, member.org_id, limit=SHOWN_MAX)
+        if request.actor.may("projects:read", member.org_id):
+            of_org = list_projects(request.store, request.actor, member.org_id, limit=SHOWN_MAX)
             found += [
                 (f"{member.org_slug}/{project.slug}", f"{member.org_slug}/{project.slug}")
                 for project in of_org
@@ -93,12 +95,14 @@ def _places(ask: Ask) -> list[tuple[str, str]]:
     return found
 
 
-def _rows(ask: Ask, everyone: bool) -> list[KeyRow]:
+def _rows(request: PageRequest, everyone: bool) -> list[KeyRow]:
     """Newest first, those that work before those that do not."""
-    now = ask.store.clock.now_us()
-    found = keys.list_keys(ask.store, ask.actor, everyone=everyone, limit=SHOWN_MAX)
+    now = request.store.clock.now_us()
+    found = keys.list_keys(request.store, request.actor, everyone=everyone, limit=SHOWN_MAX)
     names = (
-        {user.id: user.name for user in list_users(ask.store, ask.actor, limit=SHOWN_MAX)} if everyone else {}
+        {user.id: user.name for user in list_users(request.store, request.actor, limit=SHOWN_MAX)}
+        if everyone
+        else {}
     )
     rows = [
         KeyRow(

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.console.routing import once
@@ -17,77 +17,83 @@ from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 R = TypeVar("R", OrgRole, OperatorRole)
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org = org_of(ask)
-    may_write = ask.actor.may("users:write", org.id)
+    org = org_of(request)
+    may_write = request.actor.may("users:write", org.id)
     return View(
         "members.html",
         {
             "org": org,
-            "members": members.list_members(ask.store, ask.actor, org.id),
-            "invitations": invitations.list_invitations(ask.store, ask.actor, org.id) if may_write else (),
+            "members": members.list_members(request.store, request.actor, org.id),
+            "invitations": invitations.list_invitations(request.store, request.actor, org.id)
+            if may_write
+            else (),
             "roles": [role.value for role in OrgRole],
             "may_write": may_write,
-            "has_mail": ask.center.channels.mailer is not None,
+            "has_mail": request.center.channels.mailer is not None,
         },
     )
 
 
-def add(ask: Ask) -> Answer:
+def add(request: PageRequest) -> PageResponse:
     """A new account as a member; its one-time link is shown once."""
     invited = users.create_user(
-        once(ask),
-        ask.actor,
-        ask.value("name"),
-        display_name=ask.value("display_name"),
-        email=ask.value("email") or None,
-        org=org_of(ask).id,
-        role=role_of(ask, OrgRole),
-        per_day_max=ask.center.rates.org_accounts_per_day,
+        once(request),
+        request.actor,
+        request.value("name"),
+        display_name=request.value("display_name"),
+        email=request.value("email") or None,
+        org=org_of(request).id,
+        role=role_of(request, OrgRole),
+        per_day_max=request.center.rates.org_accounts_per_day,
     )
-    return show_link(ask, invited, ask.here)
+    return show_link(request, invited, request.here)
 
 
-def invite(ask: Ask) -> Answer:
+def invite(request: PageRequest) -> PageResponse:
     """Offer a role to somebody who has an account."""
     made = invitations.invite(
-        once(ask),
-        ask.actor,
-        org_of(ask).id,
-        ask.value("user"),
-        role_of(ask, OrgRole),
-        has_mail=ask.center.channels.mailer is not None,
+        once(request),
+        request.actor,
+        org_of(request).id,
+        request.value("user"),
+        role_of(request, OrgRole),
+        has_mail=request.center.channels.mailer is not None,
     )
-    return Go(ask.here, text("{user} is invited", user=made.invitee))
+    return Redirect(request.here, text("{user} is invited", user=made.invitee))
 
 
-def withdraw(ask: Ask) -> Answer:
+def withdraw(request: PageRequest) -> PageResponse:
     """Take an invitation back."""
-    found = invitations.withdraw_invitation(ask.store, ask.actor, org_of(ask).id, ask.value("invitation"))
-    return Go(ask.here, text("The invitation of {user} is withdrawn", user=found.invitee))
+    found = invitations.withdraw_invitation(
+        request.store, request.actor, org_of(request).id, request.value("invitation")
+    )
+    return Redirect(request.here, text("The invitation of {user} is withdrawn", user=found.invitee))
 
 
-def set_role(ask: Ask) -> Answer:
+def set_role(request: PageRequest) -> PageResponse:
     """Another role."""
-    made = members.set_role(ask.store, ask.actor, org_of(ask).id, ask.value("member"), role_of(ask, OrgRole))
-    return Go(ask.here, text("The role of {user} is changed", user=made.user_name))
+    made = members.set_role(
+        request.store, request.actor, org_of(request).id, request.value("member"), role_of(request, OrgRole)
+    )
+    return Redirect(request.here, text("The role of {user} is changed", user=made.user_name))
 
 
-def remove(ask: Ask) -> Answer:
+def remove(request: PageRequest) -> PageResponse:
     """End the membership; the account stays."""
-    members.remove_member(ask.store, ask.actor, org_of(ask).id, ask.value("member"))
-    return Go(ask.here, text("{user} is no member any more", user=ask.value("name")))
+    members.remove_member(request.store, request.actor, org_of(request).id, request.value("member"))
+    return Redirect(request.here, text("{user} is no member any more", user=request.value("name")))
 
 
-def role_of(ask: Ask, kind: type[R], field: str = "role") -> R:
+def role_of(request: PageRequest, kind: type[R], field: str = "role") -> R:
     """The role that was chosen in a form. Raises InvalidInput."""
     try:
-        return kind(ask.value(field))
+        return kind(request.value(field))
     except ValueError:
-        message = text("There is no role {role}", role=ask.value(field)[:40])
+        message = text("There is no role {role}", role=request.value(field)[:40])
         raise InvalidInput(message, problems=[Problem(field, message)]) from None
 
 

@@ -4,56 +4,59 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import invitations, members
 
 PATH = "/memberships"
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Show invitations and memberships."""
     return View(
         "memberships.html",
         {
-            "invitations": invitations.list_own_invitations(ask.store, ask.actor),
-            "default_org": ask.actor.default_org,
+            "invitations": invitations.list_own_invitations(request.store, request.actor),
+            "default_org": request.actor.default_org,
         },
     )
 
 
-def accept(ask: Ask) -> Answer:
+def accept(request: PageRequest) -> PageResponse:
     """Become a member."""
     made = invitations.accept_invitation(
-        ask.store, ask.actor, ask.value("invitation"), as_default=ask.value("as_default") == "yes"
+        request.store,
+        request.actor,
+        request.value("invitation"),
+        as_default=request.value("as_default") == "yes",
     )
-    return Go(PATH, text("You belong to {org} now", org=made.org_slug))
+    return Redirect(PATH, text("You belong to {org} now", org=made.org_slug))
 
 
-def decline(ask: Ask) -> Answer:
+def decline(request: PageRequest) -> PageResponse:
     """Refuse an invitation."""
-    found = invitations.decline_invitation(ask.store, ask.actor, ask.value("invitation"))
-    return Go(PATH, text("The invitation of {org} is declined", org=found.org_slug))
+    found = invitations.decline_invitation(request.store, request.actor, request.value("invitation"))
+    return Redirect(PATH, text("The invitation of {org} is declined", org=found.org_slug))
 
 
-def claim(ask: Ask) -> Answer:
+def claim(request: PageRequest) -> PageResponse:
     """Show an invitation that came by mail."""
-    found = invitations.claim_invitation(ask.store, ask.actor, ask.value("code"))
-    return Go(PATH, text("{org} invites you: accept or decline below", org=found.org_slug))
+    found = invitations.claim_invitation(request.store, request.actor, request.value("code"))
+    return Redirect(PATH, text("{org} invites you: accept or decline below", org=found.org_slug))
 
 
-def choose_default(ask: Ask) -> Answer:
+def choose_default(request: PageRequest) -> PageResponse:
     """Choose where requests go that name no organisation."""
-    chosen = members.set_default_org(ask.store, ask.actor, ask.value("membership") or None)
+    chosen = members.set_default_org(request.store, request.actor, request.value("membership") or None)
     if chosen is None:
-        return Go(PATH, text("You have no default organisation now"))
-    return Go(PATH, text("{org} is your default organisation now", org=chosen))
+        return Redirect(PATH, text("You have no default organisation now"))
+    return Redirect(PATH, text("{org} is your default organisation now", org=chosen))
 
 
-def leave(ask: Ask) -> Answer:
+def leave(request: PageRequest) -> PageResponse:
     """End one's own membership."""
-    org = ask.value("membership")
-    members.leave_org(ask.store, ask.actor, org)
-    return Go(PATH, text("You are no member of {org} any more", org=org))
+    org = request.value("membership")
+    members.leave_org(request.store, request.actor, org)
+    return Redirect(PATH, text("You are no member of {org} any more", org=org))
 
 
 PAGES = (

@@ -18,7 +18,7 @@ from pearlstreet.compute.pool import inventory
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.paging import cut, page_number
 
@@ -47,10 +47,10 @@ class Line:
     ill: Sequence[DeviceReport] = field(default_factory=tuple)
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """All nodes that fit the filter, by name."""
-    pool = look(ask.store, ask.actor, ask.center.runtime)
-    state, words = ask.query.get("state", ""), ask.query.get("q", "")[:120].strip()
+    pool = look(request.store, request.actor, request.center.runtime)
+    state, words = request.query.get("state", ""), request.query.get("q", "")[:120].strip()
     states = {node.report.name: states_of(node) for node in pool.nodes}
     counts = Counter(state for found in states.values() for state in found)
     fitting = [
@@ -58,7 +58,7 @@ def show(ask: Ask) -> Answer:
         for node in pool.nodes
         if (state not in STATES or state in states[node.report.name]) and _says(node, words)
     ]
-    shown = cut(fitting, page_number(ask), PER_PAGE)
+    shown = cut(fitting, page_number(request), PER_PAGE)
     return View(
         "nodes.html",
         {
@@ -74,18 +74,18 @@ def show(ask: Ask) -> Answer:
     )
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One node."""
-    pool = look(ask.store, ask.actor, ask.center.runtime)
-    name = ask.place["node"]
+    pool = look(request.store, request.actor, request.center.runtime)
+    name = request.place["node"]
     node = next((node for node in pool.nodes if node.report.name == name), None)
     if node is None:
         raise NotFound(text("There is no node {name}", name=name[:120]))
     use = pool.use(name)
-    mine = ask.actor.orgs_with("jobs:read")
+    mine = request.actor.orgs_with("jobs:read")
     seen = [job for job, org in use.all_jobs.items() if mine is None or org in mine]
-    jobs = find_jobs(ask.store, ask.actor, seen[-JOBS_SHOWN:])
-    several = mine is None and ask.actor.may("orgs:read")
+    jobs = find_jobs(request.store, request.actor, seen[-JOBS_SHOWN:])
+    several = mine is None and request.actor.may("orgs:read")
     return View(
         "node.html",
         {
@@ -99,37 +99,37 @@ def show_one(ask: Ask) -> Answer:
             "jobs": jobs,
             "job_count": len(seen),
             "others": len(use.all_jobs) - len(seen),
-            "org_slugs": org_slugs(ask) if several else {},
-            "benchmarks": list_benchmarks(ask.store, ask.actor, name),
-            "minimum_isolation": ask.center.runtime.settings.minimum_isolation,
-            "may_write": ask.actor.may("nodes:write"),
+            "org_slugs": org_slugs(request) if several else {},
+            "benchmarks": list_benchmarks(request.store, request.actor, name),
+            "minimum_isolation": request.center.runtime.settings.minimum_isolation,
+            "may_write": request.actor.may("nodes:write"),
         },
     )
 
 
-def drain(ask: Ask) -> Answer:
+def drain(request: PageRequest) -> PageResponse:
     """Place nothing new on it."""
-    name = ask.place["node"]
-    reason = ask.value("reason")
+    name = request.place["node"]
+    reason = request.value("reason")
     if len(reason) > REASON_MAX:
         message = text("At most 500 characters fit")
         raise InvalidInput(message, problems=[Problem("reason", message)])
-    inventory.drain(ask.store, ask.actor, name, reason)
-    return Go(ask.path, text("{node} gets no new work; what runs there goes on", node=name))
+    inventory.drain(request.store, request.actor, name, reason)
+    return Redirect(request.path, text("{node} gets no new work; what runs there goes on", node=name))
 
 
-def resume(ask: Ask) -> Answer:
+def resume(request: PageRequest) -> PageResponse:
     """Use it again."""
-    name = ask.place["node"]
-    inventory.undrain(ask.store, ask.actor, name)
-    return Go(ask.path, text("{node} gets work again", node=name))
+    name = request.place["node"]
+    inventory.undrain(request.store, request.actor, name)
+    return Redirect(request.path, text("{node} gets work again", node=name))
 
 
-def forget(ask: Ask) -> Answer:
+def forget(request: PageRequest) -> PageResponse:
     """Drop a machine that is gone."""
-    name = ask.place["node"]
-    inventory.forget_node(ask.store, ask.actor, name)
-    return Go("/nodes", text("{node} is forgotten", node=name))
+    name = request.place["node"]
+    inventory.forget_node(request.store, request.actor, name)
+    return Redirect("/nodes", text("{node} is forgotten", node=name))
 
 
 def _says(node: Node, words: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.notices import inbox, preferences
 from pearlstreet.tenancy.notices.inbox import Notice
 from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Channel, Kind, what_of
@@ -44,116 +44,120 @@ class Shown:
     is_read: bool
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The inbox, newest first."""
-    only_unread = bool(ask.query.get("unread"))
+    only_unread = bool(request.query.get("unread"))
     found = inbox.list_notices(
-        ask.store,
-        ask.actor,
+        request.store,
+        request.actor,
         unread=only_unread,
-        before=ask.query.get("before") or None,
+        before=request.query.get("before") or None,
         limit=PER_PAGE + 1,
     )
     shown = found[:PER_PAGE]
     return View(
         "notices.html",
         {
-            "notices": [_shown(ask, one) for one in shown],
+            "notices": [_shown(request, one) for one in shown],
             "only_unread": only_unread,
             "before": shown[-1].id if len(found) > PER_PAGE else None,
-            "has_hooks": bool(owners(ask)),
+            "has_hooks": bool(owners(request)),
         },
     )
 
 
-def mark(ask: Ask) -> Answer:
+def mark(request: PageRequest) -> PageResponse:
     """Mark the chosen ones as read."""
-    return _mark(ask, read=True)
+    return _mark(request, read=True)
 
 
-def mark_unread(ask: Ask) -> Answer:
+def mark_unread(request: PageRequest) -> PageResponse:
     """Mark the chosen ones as not read."""
-    return _mark(ask, read=False)
+    return _mark(request, read=False)
 
 
-def mark_all(ask: Ask) -> Answer:
+def mark_all(request: PageRequest) -> PageResponse:
     """Mark everything as read."""
-    count = inbox.mark_read(ask.store, ask.actor, None)
-    return Go("/notices", text("{count} notices are marked as read", count=count))
+    count = inbox.mark_read(request.store, request.actor, None)
+    return Redirect("/notices", text("{count} notices are marked as read", count=count))
 
 
-def test(ask: Ask) -> Answer:
+def test(request: PageRequest) -> PageResponse:
     """Tell oneself something, the way that every notice goes."""
-    inbox.send_test(ask.store, ask.actor)
-    return Go("/notices", text("A test is on its way"))
+    inbox.send_test(request.store, request.actor)
+    return Redirect("/notices", text("A test is on its way"))
 
 
-def show_preferences(ask: Ask) -> Answer:
+def show_preferences(request: PageRequest) -> PageResponse:
     """Kinds × channels, for oneself, an organisation or the center."""
-    whose = _whose(ask)
-    found = preferences.get_preferences(ask.store, ask.actor, whose)
+    whose = _whose(request)
+    found = preferences.get_preferences(request.store, request.actor, whose)
     rows = [
-        (KINDS[name], what_of(name, ask.language), found.channels(KINDS[name]), name in found.kinds)
-        for name in _hearable(ask, found)
+        (KINDS[name], what_of(name, request.language), found.channels(KINDS[name]), name in found.kinds)
+        for name in _hearable(request, found)
     ]
     return View(
         "notice_preferences.html",
         {
             "whose": whose,
-            "choices": [(ME, ask.say(text("Me"))), *owners(ask)],
+            "choices": [(ME, request.say(text("Me"))), *owners(request)],
             "found": found,
             "rows": rows,
             "channels": [one.value for one in _channels(found.owner.is_person)],
-            "has_mail": ask.center.channels.mailer is not None,
-            "has_hooks": bool(owners(ask)),
+            "has_mail": request.center.channels.mailer is not None,
+            "has_hooks": bool(owners(request)),
             "languages_of_mail": [("en", "English"), ("zh-CN", "简体中文")],
         },
     )
 
 
-def set_preferences(ask: Ask) -> Answer:
+def set_preferences(request: PageRequest) -> PageResponse:
     """Keep what is ticked; what is as usual stays as usual."""
-    whose = _whose(ask)
-    before = preferences.get_preferences(ask.store, ask.actor, whose)
+    whose = _whose(request)
+    before = preferences.get_preferences(request.store, request.actor, whose)
     offered = frozenset(_channels(before.owner.is_person))
     kinds = {
-        name: _chosen(KINDS[name], offered, ask.lists.get(f"kind:{name}", ()))
-        for name in _hearable(ask, before)
+        name: _chosen(KINDS[name], offered, request.lists.get(f"kind:{name}", ()))
+        for name in _hearable(request, before)
     }
-    email = ask.value("email")
+    email = request.value("email")
     change = Change(
-        language=ask.value("language") or None,
+        language=request.value("language") or None,
         email=email if email != (before.email or "") else None,
         kinds=kinds,
     )
-    preferences.set_preferences(ask.store, ask.actor, whose, change)
+    preferences.set_preferences(request.store, request.actor, whose, change)
     if change.email:
-        return Go(_preferences(whose), text("A code was sent to {email}; give it here", email=change.email))
-    return Go(_preferences(whose), text("It is kept"))
+        return Redirect(
+            _preferences(whose), text("A code was sent to {email}; give it here", email=change.email)
+        )
+    return Redirect(_preferences(whose), text("It is kept"))
 
 
-def confirm(ask: Ask) -> Answer:
+def confirm(request: PageRequest) -> PageResponse:
     """Confirm an address with the code that was sent to it."""
-    whose = _whose(ask)
-    preferences.confirm_address(ask.store, ask.actor, whose, ask.value("code"))
-    return Go(_preferences(whose), text("The address is confirmed"))
+    whose = _whose(request)
+    preferences.confirm_address(request.store, request.actor, whose, request.value("code"))
+    return Redirect(_preferences(whose), text("The address is confirmed"))
 
 
-def owners(ask: Ask) -> list[tuple[str, str]]:
+def owners(request: PageRequest) -> list[tuple[str, str]]:
     """Whose notices, beside one's own, the visitor sets up: organisations by slug, or the center."""
     found = [
-        (one.org_slug, one.org_slug) for one in ask.memberships if ask.actor.may("notices:write", one.org_id)
+        (one.org_slug, one.org_slug)
+        for one in request.memberships
+        if request.actor.may("notices:write", one.org_id)
     ]
-    if ask.actor.may("notices:write"):
-        found.append((CENTER, ask.say(text("The center"))))
+    if request.actor.may("notices:write"):
+        found.append((CENTER, request.say(text("The center"))))
     return found
 
 
-def _mark(ask: Ask, *, read: bool) -> Answer:
-    chosen = list(ask.lists.get("notice", ()))[:IDS_MAX]
-    count = inbox.mark_read(ask.store, ask.actor, chosen, read=read)
-    back = "/notices?unread=1" if ask.value("unread") else "/notices"
-    return Go(
+def _mark(request: PageRequest, *, read: bool) -> PageResponse:
+    chosen = list(request.lists.get("notice", ()))[:IDS_MAX]
+    count = inbox.mark_read(request.store, request.actor, chosen, read=read)
+    back = "/notices?unread=1" if request.value("unread") else "/notices"
+    return Redirect(
         back,
         text("{count} notices are marked as read", count=count)
         if read
@@ -161,8 +165,8 @@ def _mark(ask: Ask, *, read: bool) -> Answer:
     )
 
 
-def _shown(ask: Ask, found: Notice) -> Shown:
-    words = found.words(ask.language)
+def _shown(request: PageRequest, found: Notice) -> Shown:
+    words = found.words(request.language)
     place = PLACES.get(found.kind.partition(".")[0], "")
     try:
         href = place.format(
@@ -179,12 +183,12 @@ def _chosen(kind: Kind, offered: frozenset[Channel], ticked: Collection[str]) ->
     return None if wanted == kind.usual & offered else sorted(one.value for one in wanted)
 
 
-def _hearable(ask: Ask, found: Preferences) -> list[str]:
+def _hearable(request: PageRequest, found: Preferences) -> list[str]:
     """What can ever reach them: operators hear of the center, everybody else of their organisations."""
     names = preferences.hearable(found.owner)
     if not found.owner.is_person:
         return names
-    strange = Audience.ORGANISATION if ask.is_operator() else Audience.CENTER
+    strange = Audience.ORGANISATION if request.is_operator() else Audience.CENTER
     return [name for name in names if KINDS[name].audience is not strange]
 
 
@@ -192,8 +196,8 @@ def _channels(is_person: bool) -> list[Channel]:
     return [Channel.INBOX, Channel.EMAIL] if is_person else [Channel.EMAIL]
 
 
-def _whose(ask: Ask) -> str:
-    return ask.value("whose") or ME
+def _whose(request: PageRequest) -> str:
+    return request.value("whose") or ME
 
 
 def _preferences(whose: str) -> str:

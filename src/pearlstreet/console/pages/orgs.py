@@ -10,7 +10,7 @@ from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Download, Go, View
+from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger.center_funds import balances
 from pearlstreet.ledger.funds import balance
@@ -27,15 +27,15 @@ PROJECTS_SHOWN = 200
 LIVE = tuple(state for state in JobState if state in (JobState.RUNNING, JobState.STARTING, JobState.PLACED))
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """All that fit the filter, by slug."""
-    words, state = ask.query.get("q", "")[:120].strip(), ask.query.get("state", "")
+    words, state = request.query.get("q", "")[:120].strip(), request.query.get("state", "")
     found = search_orgs(
-        ask.store,
-        ask.actor,
+        request.store,
+        request.actor,
         words=words,
         state=Standing(state) if state in STATES else None,
-        after=ask.query.get("after") or None,
+        after=request.query.get("after") or None,
         limit=PER_PAGE + 1,
     )
     shown = found[:PER_PAGE]
@@ -44,30 +44,30 @@ def show(ask: Ask) -> Answer:
         {
             "orgs": shown,
             "after": shown[-1].slug if len(found) > PER_PAGE else None,
-            "balances": balances(ask.store, ask.actor, (org.id for org in shown))
-            if ask.actor.may("credit:read")
+            "balances": balances(request.store, request.actor, (org.id for org in shown))
+            if request.actor.may("credit:read")
             else None,
             "words": words,
             "state": state,
             "states": STATES,
             "filters": {name: value for name, value in (("q", words), ("state", state)) if value},
-            "may_write": ask.actor.may("orgs:write"),
+            "may_write": request.actor.may("orgs:write"),
         },
     )
 
 
-def create(ask: Ask) -> Answer:
+def create(request: PageRequest) -> PageResponse:
     """Make one with its default project."""
-    made = service.create_org(once(ask), ask.actor, ask.value("slug"), ask.value("name"))
-    return Go(
+    made = service.create_org(once(request), request.actor, request.value("slug"), request.value("name"))
+    return Redirect(
         f"/orgs/{made.slug}", text("The organisation {org} is made; now give it an owner", org=made.slug)
     )
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One organisation."""
-    store, actor = ask.store, ask.actor
-    org = service.get_org(store, actor, ask.place["org"])
+    store, actor = request.store, request.actor
+    org = service.get_org(store, actor, request.place["org"])
     may = {
         scope: actor.may(scope, org.id)
         for scope in ("credit:read", "jobs:read", "projects:read", "users:read")
@@ -77,7 +77,7 @@ def show_one(ask: Ask) -> Answer:
         {
             "title": org.name,
             "org": org,
-            "money": _money(ask, org) if may["credit:read"] else None,
+            "money": _money(request, org) if may["credit:read"] else None,
             "counts": count_jobs(store, actor, org=org.id) if may["jobs:read"] else None,
             "jobs": list_jobs(store, actor, JobFilter(org=org.id, states=LIVE), limit=RECENT)
             if may["jobs:read"]
@@ -96,53 +96,57 @@ def show_one(ask: Ask) -> Answer:
     )
 
 
-def _money(ask: Ask, org: Organisation) -> dict[str, Any]:
-    month, charged = spent_this_month(ask.store, ask.actor, org.id, org.id)
+def _money(request: PageRequest, org: Organisation) -> dict[str, Any]:
+    month, charged = spent_this_month(request.store, request.actor, org.id, org.id)
     return {
-        "balance": balance(ask.store, ask.actor, org.id),
+        "balance": balance(request.store, request.actor, org.id),
         "month": month,
         "charged": charged,
-        "hourly": hourly_now(ask.store, ask.actor, org=org.id)
-        if ask.actor.may("jobs:read", org.id)
+        "hourly": hourly_now(request.store, request.actor, org=org.id)
+        if request.actor.may("jobs:read", org.id)
         else None,
     }
 
 
-def rename(ask: Ask) -> Answer:
+def rename(request: PageRequest) -> PageResponse:
     """Change the title people read."""
-    org = service.rename_org(ask.store, ask.actor, ask.place["org"], ask.value("name"))
-    return Go(f"/orgs/{org.slug}", text("{org} is called {name} now", org=org.slug, name=org.name))
+    org = service.rename_org(request.store, request.actor, request.place["org"], request.value("name"))
+    return Redirect(f"/orgs/{org.slug}", text("{org} is called {name} now", org=org.slug, name=org.name))
 
 
-def suspend(ask: Ask) -> Answer:
+def suspend(request: PageRequest) -> PageResponse:
     """Leave its members reading only."""
-    org = service.suspend_org(ask.store, ask.actor, ask.place["org"], text_in(ask, "reason", 500))
-    return Go(f"/orgs/{org.slug}", text("{org} is suspended: its members can only read", org=org.slug))
-
-
-def resume(ask: Ask) -> Answer:
-    """Undo that."""
-    org = service.resume_org(ask.store, ask.actor, ask.place["org"], text_in(ask, "reason", 500))
-    return Go(f"/orgs/{org.slug}", text("{org} is active again", org=org.slug))
-
-
-def close(ask: Ask) -> Answer:
-    """End the tenant: its members are out at once, a loop does the rest."""
-    if ask.value("slug_again") != ask.place["org"]:
-        raise wrong("slug_again", text("Write {org} here to close it", org=ask.place["org"]))
-    made = close_org(
-        ask.store,
-        ask.actor,
-        ask.place["org"],
-        cancel_jobs=ask.value("cancel_jobs") == "yes",
-        reason=text_in(ask, "close_reason", 500),
+    org = service.suspend_org(
+        request.store, request.actor, request.place["org"], text_in(request, "reason", 500)
     )
-    return Go(f"/orgs/{made.slug}", text("{org} is being closed", org=made.slug))
+    return Redirect(f"/orgs/{org.slug}", text("{org} is suspended: its members can only read", org=org.slug))
 
 
-def export(ask: Ask) -> Answer:
+def resume(request: PageRequest) -> PageResponse:
+    """Undo that."""
+    org = service.resume_org(
+        request.store, request.actor, request.place["org"], text_in(request, "reason", 500)
+    )
+    return Redirect(f"/orgs/{org.slug}", text("{org} is active again", org=org.slug))
+
+
+def close(request: PageRequest) -> PageResponse:
+    """End the tenant: its members are out at once, a loop does the rest."""
+    if request.value("slug_again") != request.place["org"]:
+        raise wrong("slug_again", text("Write {org} here to close it", org=request.place["org"]))
+    made = close_org(
+        request.store,
+        request.actor,
+        request.place["org"],
+        cancel_jobs=request.value("cancel_jobs") == "yes",
+        reason=text_in(request, "close_reason", 500),
+    )
+    return Redirect(f"/orgs/{made.slug}", text("{org} is being closed", org=made.slug))
+
+
+def export(request: PageRequest) -> PageResponse:
     """Everything of it as one archive."""
-    name, parts = export_org(ask.store, ask.actor, ask.center.runtime, ask.place["org"])
+    name, parts = export_org(request.store, request.actor, request.center.runtime, request.place["org"])
     return Download(name, parts, "application/gzip")
 
 

@@ -11,7 +11,7 @@ from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_
 from pearlstreet.compute.scheduling.registry import labels
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 
 LABELS: Mapping[str, tuple[Text, Text]] = {
     "order": (text("Order"), text("Whose turn it is")),
@@ -92,40 +92,40 @@ def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
     return found
 
 
-def read_setting(ask: Ask, name: str, before: Any) -> Any:
+def read_setting(request: PageRequest, name: str, before: Any) -> Any:
     """What was typed for a setting; the service says what is wrong with it."""
     if choices(name):
-        return ask.value(name)
+        return request.value(name)
     if isinstance(before, bool):
-        return ask.value(name) == "true"
+        return request.value(name) == "true"
     if is_list(name):
-        return _numbers(ask, name)
-    number = number_in(ask, name)
+        return _numbers(request, name)
+    number = number_in(request, name)
     if number is None:
         raise wrong(name, text("It is empty"))
     return int(number) if number.is_integer() else number
 
 
-def _numbers(ask: Ask, name: str) -> list[float]:
+def _numbers(request: PageRequest, name: str) -> list[float]:
     """Numbers with commas between them."""
     try:
-        return [float(part) for part in ask.value(name).split(",")]
+        return [float(part) for part in request.value(name).split(",")]
     except ValueError:
-        message = text("{value} is not a number", value=ask.value(name)[:40])
+        message = text("{value} is not a number", value=request.value(name)[:40])
         raise wrong(name, message, text("Write them like 5, 50")) from None
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The policy that rules, and the versions before it."""
-    policy = service.show_policy(ask.store, ask.actor, ask.center.runtime)
-    may_look_back = ask.actor.may("decisions:read")
-    before = ask.query.get("before", "")
+    policy = service.show_policy(request.store, request.actor, request.center.runtime)
+    may_look_back = request.actor.may("decisions:read")
+    before = request.query.get("before", "")
     versions = (
         list(
             service.history(
-                ask.store,
-                ask.actor,
-                ask.center.runtime,
+                request.store,
+                request.actor,
+                request.center.runtime,
                 before=int(before) if before.isdecimal() and before.isascii() and len(before) < 10 else None,
                 limit=PER_PAGE + 1,
             )
@@ -140,10 +140,10 @@ def show(ask: Ask) -> Answer:
             "policy": policy,
             "pairs": pairs,
             "brief": brief,
-            "made_by": policy.made_by.partition(" ")[0] if service.sees_everything(ask.actor) else "",
+            "made_by": policy.made_by.partition(" ")[0] if service.sees_everything(request.actor) else "",
             "settings": rows(policy.planner, SETTINGS),
-            "queues": sorted(policy.queues) if service.sees_everything(ask.actor) else [],
-            "may_write": ask.actor.may("scheduling:write"),
+            "queues": sorted(policy.queues) if service.sees_everything(request.actor) else [],
+            "may_write": request.actor.may("scheduling:write"),
             "may_look_back": may_look_back,
             "versions": shown,
             "before": shown[-1].policy.number if len(versions) > PER_PAGE else None,
@@ -151,34 +151,36 @@ def show(ask: Ask) -> Answer:
     )
 
 
-def set_policy(ask: Ask) -> Answer:
+def set_policy(request: PageRequest) -> PageResponse:
     """Change what was changed in the form."""
-    runtime = ask.center.runtime
-    now = service.show_policy(ask.store, ask.actor, runtime)
+    runtime = request.center.runtime
+    now = service.show_policy(request.store, request.actor, runtime)
     wanted = {
-        name: read_setting(ask, name, getattr(now.planner, name)) for name in SETTINGS if name in ask.form
+        name: read_setting(request, name, getattr(now.planner, name))
+        for name in SETTINGS
+        if name in request.form
     }
     made = service.set_policy(
-        ask.store,
-        ask.actor,
+        request.store,
+        request.actor,
         runtime,
         wanted,
-        default_queue=ask.value("default_queue") or None,
-        note=text_in(ask, "note", service.NOTE_MAX),
+        default_queue=request.value("default_queue") or None,
+        note=text_in(request, "note", service.NOTE_MAX),
     )
     return _now_rules(made)
 
 
-def roll_back(ask: Ask) -> Answer:
+def roll_back(request: PageRequest) -> PageResponse:
     """Make an earlier version rule."""
-    number = ask.value("number")
+    number = request.value("number")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise wrong("number", text("{value} is not a number", value=number[:40]))
-    return _now_rules(service.roll_back(ask.store, ask.actor, ask.center.runtime, int(number)))
+    return _now_rules(service.roll_back(request.store, request.actor, request.center.runtime, int(number)))
 
 
-def _now_rules(made: Policy) -> Go:
-    return Go("/policy", text("Version {number} of the scheduling policy rules", number=made.number))
+def _now_rules(made: Policy) -> Redirect:
+    return Redirect("/policy", text("Version {number} of the scheduling policy rules", number=made.number))
 
 
 PAGES = (

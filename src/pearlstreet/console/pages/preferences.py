@@ -5,22 +5,22 @@ from __future__ import annotations
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Nothing to see by itself."""
-    return Go("/")
+    return Redirect("/")
 
 
-def choose(ask: Ask) -> Answer:
+def choose(request: PageRequest) -> PageResponse:
     """Keep what was chosen and go back."""
     chosen: dict[str, str | None] = {}
-    if ask.value("language") in ("en", "zh-CN"):
-        chosen[cookies.LANGUAGE] = ask.value("language")
-    if ask.value("theme") in cookies.THEMES:
-        chosen[cookies.THEME] = ask.value("theme")
-    return Go(cookies.safe_path(ask.value("back", "/")), cookies=chosen)
+    if request.value("language") in ("en", "zh-CN"):
+        chosen[cookies.LANGUAGE] = request.value("language")
+    if request.value("theme") in cookies.THEMES:
+        chosen[cookies.THEME] = request.value("theme")
+    return Redirect(cookies.safe_path(request.value("back", "/")), cookies=chosen)
 
 
 PAGES = (Page("/preferences", text("Preferences"), show, public=True, actions={"set": choose}),)

@@ -9,7 +9,7 @@ from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.console.form_parsing import moment_in, text_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import prices as service
 from pearlstreet.ledger.invoices.model import resource_label
@@ -28,25 +28,25 @@ KIND_WORDS = {
 }
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list in force, and the others."""
-    return _page(ask, None)
+    return _page(request, None)
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One list, and what it changed against the one before."""
-    lists = service.list_prices(ask.store, ask.actor)
-    found = next((one for one in lists if str(one.number) == ask.place["number"]), None)
+    lists = service.list_prices(request.store, request.actor)
+    found = next((one for one in lists if str(one.number) == request.place["number"]), None)
     if found is None:
-        raise NotFound(text("There is no price list {id}", id=ask.place["number"][:20]))
+        raise NotFound(text("There is no price list {id}", id=request.place["number"][:20]))
     before = next((one for one in lists if one.number == found.number - 1), None)
     return View(
         "price_list.html",
         {
-            "title": ask.say(text("Price list {number}", number=found.number)),
+            "title": request.say(text("Price list {number}", number=found.number)),
             "list": found,
-            "rules": [_rule(ask, rule) for rule in found.rules],
-            "changes": [_change(ask, one) for one in price_changes(before.rules, found.rules)]
+            "rules": [_rule(request, rule) for rule in found.rules],
+            "changes": [_change(request, one) for one in price_changes(before.rules, found.rules)]
             if before
             else (),
             "before": before,
@@ -55,48 +55,48 @@ def show_one(ask: Ask) -> Answer:
     )
 
 
-def compare(ask: Ask) -> Answer:
+def compare(request: PageRequest) -> PageResponse:
     """Show what the list that was typed would change."""
-    rules = _typed(ask)
-    _valid_from(ask, ask.store.read(service.current_prices))
-    return _page(ask, rules)
+    rules = _typed(request)
+    _valid_from(request, request.store.read(service.current_prices))
+    return _page(request, rules)
 
 
-def publish(ask: Ask) -> Answer:
+def publish(request: PageRequest) -> PageResponse:
     """Publish it."""
-    rules = _typed(ask)
+    rules = _typed(request)
     made = service.publish_prices(
-        once(ask),
-        ask.actor,
+        once(request),
+        request.actor,
         rules,
-        valid_from_us=_valid_from(ask, ask.store.read(service.current_prices)),
-        note=text_in(ask, "note", NOTE_MAX),
+        valid_from_us=_valid_from(request, request.store.read(service.current_prices)),
+        note=text_in(request, "note", NOTE_MAX),
     )
-    return Go("/prices", text("Price list {number} is published", number=made.number))
+    return Redirect("/prices", text("Price list {number} is published", number=made.number))
 
 
-def _page(ask: Ask, typed: Sequence[PriceRule] | None) -> View:
-    lists = service.list_prices(ask.store, ask.actor)
-    current = ask.store.read(service.current_prices)
+def _page(request: PageRequest, typed: Sequence[PriceRule] | None) -> View:
+    lists = service.list_prices(request.store, request.actor)
+    current = request.store.read(service.current_prices)
     changes = price_changes(current.rules, typed) if typed is not None else ()
     return View(
         "prices.html",
         {
             "current": current,
             "lists": lists,
-            "rules": [_rule(ask, rule) for rule in current.rules],
+            "rules": [_rule(request, rule) for rule in current.rules],
             "written": service.write_prices(current),
             "compared": typed is not None,
-            "changes": [_change(ask, one) for one in changes],
-            "may_publish": ask.actor.may("prices:write"),
-            "kinds": [(name, ask.say(_kind(name))) for name in KINDS],
+            "changes": [_change(request, one) for one in changes],
+            "may_publish": request.actor.may("prices:write"),
+            "kinds": [(name, request.say(_kind(name))) for name in KINDS],
         },
     )
 
 
-def _typed(ask: Ask) -> Sequence[PriceRule]:
+def _typed(request: PageRequest) -> Sequence[PriceRule]:
     try:
-        return service.parse_prices(ask.form.get("list", "").replace("\r\n", "\n"))
+        return service.parse_prices(request.form.get("list", "").replace("\r\n", "\n"))
     except InvalidInput as error:
         # Every one of them is shown at the one field there is, with its line.
         problems = [
@@ -112,29 +112,33 @@ def _at_line(problem: Problem) -> Text:
     return text("Line {line}: {problem}", line=problem.line, problem=problem.message)
 
 
-def _valid_from(ask: Ask, current: PriceVersion) -> int | None:
-    return moment_in(ask, "valid_from", current.zone)
+def _valid_from(request: PageRequest, current: PriceVersion) -> int | None:
+    return moment_in(request, "valid_from", current.zone)
 
 
 def _kind(kind: str) -> Text:
     return KIND_WORDS.get(kind) or KINDS[kind].label
 
 
-def _resource(ask: Ask, resource: str) -> str:
+def _resource(request: PageRequest, resource: str) -> str:
     if resource == "accelerator/*":
-        return ask.say(text("Any other accelerator"))
-    return ask.say(resource_label(resource))
+        return request.say(text("Any other accelerator"))
+    return request.say(resource_label(resource))
 
 
-def _rule(ask: Ask, rule: PriceRule) -> dict[str, Any]:
-    return {"rule": rule, "resource": _resource(ask, rule.resource), "kind": ask.say(_kind(rule.kind))}
+def _rule(request: PageRequest, rule: PriceRule) -> dict[str, Any]:
+    return {
+        "rule": rule,
+        "resource": _resource(request, rule.resource),
+        "kind": request.say(_kind(rule.kind)),
+    }
 
 
-def _change(ask: Ask, change: PriceChange) -> dict[str, Any]:
+def _change(request: PageRequest, change: PriceChange) -> dict[str, Any]:
     return {
         "change": change,
-        "resource": _resource(ask, change.resource),
-        "kind": ask.say(_kind(change.kind)),
+        "resource": _resource(request, change.resource),
+        "kind": request.say(_kind(change.kind)),
         "percent": f"{100 * (change.ratio - 1):+.1f} %" if change.ratio is not None else "",
         "dearer": change.ratio is not None and change.ratio > 1,
     }

@@ -11,7 +11,7 @@ from pearlstreet.compute.jobs.storage.retention_rules import set_retention
 from pearlstreet.compute.jobs.uploads import list_uploads
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
 from pearlstreet.console.routing import once
 from pearlstreet.console.stored_files import delete_uploads
@@ -20,15 +20,15 @@ from pearlstreet.tenancy.model import login_of
 from pearlstreet.tenancy.orgs import create_project, list_projects
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org = org_of(ask)
-    projects = list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX)
+    org = org_of(request)
+    projects = list_projects(request.store, request.actor, org.id, limit=SHOWN_MAX)
     spent = None
-    if ask.actor.may("credit:read", org.id):
-        found = spending_by_month(ask.store, ask.actor, org.id, months=1)
+    if request.actor.may("credit:read", org.id):
+        found = spending_by_month(request.store, request.actor, org.id, months=1)
         spent = {one.subject_id: one.by_month[-1] for one in found.projects}
     return View(
         "projects.html",
@@ -37,56 +37,61 @@ def show(ask: Ask) -> Answer:
             "projects": projects,
             "slugs": {project.id: project.slug for project in projects},
             "spent": spent,
-            "storage": _storage(ask, org.id),
-            **_uploads(ask, org.id),
-            "may_keep": ask.actor.may("retention:write", org.id),
-            "may_write": ask.actor.may("projects:write", org.id),
+            "storage": _storage(request, org.id),
+            **_uploads(request, org.id),
+            "may_keep": request.actor.may("retention:write", org.id),
+            "may_write": request.actor.may("projects:write", org.id),
         },
     )
 
 
-def _storage(ask: Ask, org_id: str) -> Mapping[str, ProjectStorage]:
+def _storage(request: PageRequest, org_id: str) -> Mapping[str, ProjectStorage]:
     """Project → what it stores; empty for a reader who may not see quotas."""
-    if not ask.actor.may("quotas:read", org_id):
+    if not request.actor.may("quotas:read", org_id):
         return {}
-    return {one.project_id: one for one in storage_of(ask.store, ask.actor, ask.center.runtime, org_id)}
+    return {
+        one.project_id: one
+        for one in storage_of(request.store, request.actor, request.center.runtime, org_id)
+    }
 
 
-def _uploads(ask: Ask, org_id: str) -> Mapping[str, Any]:
+def _uploads(request: PageRequest, org_id: str) -> Mapping[str, Any]:
     """A page of the uploads, newest first, for a reader who may see jobs."""
-    if not ask.actor.may("jobs:read", org_id):
+    if not request.actor.may("jobs:read", org_id):
         return {"uploads": None}
     found = list_uploads(
-        ask.store, ask.actor, org_id, before=ask.query.get("before") or None, limit=PER_PAGE + 1
+        request.store, request.actor, org_id, before=request.query.get("before") or None, limit=PER_PAGE + 1
     )
     shown = found[:PER_PAGE]
     return {
         "uploads": [{**row, "by": login_of(row["owner"])} for row in shown],
         "before": shown[-1]["id"] if len(found) > PER_PAGE else None,
-        "may_delete": ask.actor.may("jobs:write", org_id),
+        "may_delete": request.actor.may("jobs:write", org_id),
     }
 
 
-def keep(ask: Ask) -> Answer:
+def keep(request: PageRequest) -> PageResponse:
     """Set how long outputs are kept."""
-    days = number_in(ask, "days")
+    days = number_in(request, "days")
     if days is None or days != int(days):
         raise wrong("days", text("Give a whole number of days"))
     set_retention(
-        ask.store,
-        ask.actor,
-        ask.center.runtime,
-        org_of(ask).id,
+        request.store,
+        request.actor,
+        request.center.runtime,
+        org_of(request).id,
         int(days),
-        project=ask.value("kept_project") or None,
+        project=request.value("kept_project") or None,
     )
-    return Go(ask.here, text("How long outputs are kept is set"))
+    return Redirect(request.here, text("How long outputs are kept is set"))
 
 
-def add(ask: Ask) -> Answer:
+def add(request: PageRequest) -> PageResponse:
     """Make a project."""
-    made = create_project(once(ask), ask.actor, org_of(ask).id, ask.value("project"), ask.value("name"))
-    return Go(ask.here, text("Project {project} is made", project=made.slug))
+    made = create_project(
+        once(request), request.actor, org_of(request).id, request.value("project"), request.value("name")
+    )
+    return Redirect(request.here, text("Project {project} is made", project=made.slug))
 
 
 PAGES = (

@@ -12,17 +12,17 @@ from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.policy import described, pairs, plain, rows
 from pearlstreet.tenancy.directory import org_names, project_names
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Every queue that is open to the visitor; for operators a form beside them."""
-    found = service.list_queues(ask.store, ask.actor, ask.center.runtime)
-    may_write = ask.actor.may("scheduling:write")
-    place_of = _places(ask, found)
-    chosen = next((one for one in found if one.name == ask.query.get("queue")), None)
+    found = service.list_queues(request.store, request.actor, request.center.runtime)
+    may_write = request.actor.may("scheduling:write")
+    place_of = _places(request, found)
+    chosen = next((one for one in found if one.name == request.query.get("queue")), None)
     return View(
         "queues.html",
         {
@@ -46,10 +46,10 @@ def _row(view: QueueView) -> dict[str, Any]:
     return {"view": view, "own": own}
 
 
-def _places(ask: Ask, found: Sequence[QueueView]) -> Any:
+def _places(request: PageRequest, found: Sequence[QueueView]) -> Any:
     pairs = [pair for view in found for pair in view.allowed]
-    orgs = org_names(ask.store, ask.actor, (org for org, _ in pairs))
-    projects = project_names(ask.store, ask.actor, (project for _, project in pairs if project))
+    orgs = org_names(request.store, request.actor, (org for org, _ in pairs))
+    projects = project_names(request.store, request.actor, (project for _, project in pairs if project))
 
     def name(pair: tuple[str, str]) -> str:
         org, project = pair
@@ -59,31 +59,33 @@ def _places(ask: Ask, found: Sequence[QueueView]) -> Any:
     return name
 
 
-def set_queue(ask: Ask) -> Answer:
+def set_queue(request: PageRequest) -> PageResponse:
     """Set one up, or change one."""
-    rank = number_in(ask, "rank")
+    rank = number_in(request, "rank")
     if rank is not None and not rank.is_integer():
-        raise wrong("rank", text("{value} is not a whole number", value=ask.value("rank")[:40]))
-    settings = {name: _typed(ask, name) for name in QUEUE_SETTINGS if name in ask.form}
-    allowed = [line.strip() for line in ask.value("allowed").splitlines() if line.strip()]
-    name = ask.value("name")
-    wish = QueueWish(int(rank or 0), text_in(ask, "title", 200), settings, allowed)
-    service.set_queue(ask.store, ask.actor, ask.center.runtime, name, wish, note=ask.value("note"))
-    return Go("/queues", text("The queue {queue} is set", queue=name))
+        raise wrong("rank", text("{value} is not a whole number", value=request.value("rank")[:40]))
+    settings = {name: _typed(request, name) for name in QUEUE_SETTINGS if name in request.form}
+    allowed = [line.strip() for line in request.value("allowed").splitlines() if line.strip()]
+    name = request.value("name")
+    wish = QueueWish(int(rank or 0), text_in(request, "title", 200), settings, allowed)
+    service.set_queue(
+        request.store, request.actor, request.center.runtime, name, wish, note=request.value("note")
+    )
+    return Redirect("/queues", text("The queue {queue} is set", queue=name))
 
 
-def _typed(ask: Ask, name: str) -> Any:
+def _typed(request: PageRequest, name: str) -> Any:
     """A queue's own value; None: as the center."""
     if choices(name):
-        return ask.value(name) or None
-    return number_in(ask, name)
+        return request.value(name) or None
+    return number_in(request, name)
 
 
-def remove_queue(ask: Ask) -> Answer:
+def remove_queue(request: PageRequest) -> PageResponse:
     """Take one away."""
-    name = ask.value("queue")
-    service.remove_queue(ask.store, ask.actor, ask.center.runtime, name)
-    return Go("/queues", text("The queue {queue} is gone", queue=name))
+    name = request.value("queue")
+    service.remove_queue(request.store, request.actor, request.center.runtime, name)
+    return Redirect("/queues", text("The queue {queue} is gone", queue=name))
 
 
 PAGES = (

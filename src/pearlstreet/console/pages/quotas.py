@@ -13,7 +13,7 @@ from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
 from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.paging import cut, page_number
 from pearlstreet.tenancy.directory import org_names, project_names
 from pearlstreet.tenancy.orgs import list_orgs
@@ -21,16 +21,16 @@ from pearlstreet.tenancy.orgs import list_orgs
 ORGS_OFFERED = 1000
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Standing of every project, every quota with its use, every weight."""
-    store, actor, runtime = ask.store, ask.actor, ask.center.runtime
+    store, actor, runtime = request.store, request.actor, request.center.runtime
     half_life_s, standings = service.fair_share(store, actor, runtime)
-    uses = service.quota_uses(store, actor, runtime, ask.org)
-    shares = service.list_shares(store, actor, ask.org)
-    if ask.org is not None:
-        mine = {org.id for org in list_orgs(store, actor, limit=ORGS_OFFERED) if org.slug == ask.org}
+    uses = service.quota_uses(store, actor, runtime, request.org)
+    shares = service.list_shares(store, actor, request.org)
+    if request.org is not None:
+        mine = {org.id for org in list_orgs(store, actor, limit=ORGS_OFFERED) if org.slug == request.org}
         standings = [one for one in standings if one.org_id in mine]
-    shown = cut(standings, page_number(ask))
+    shown = cut(standings, page_number(request))
     may_write = actor.may("quotas:write")
     places = [
         *((one.org_id, one.project_id) for one in shown.rows),
@@ -51,7 +51,7 @@ def show(ask: Ask) -> Answer:
             "project_of": lambda project_id: projects.get(project_id, project_id),
             "may_write": may_write,
             "offered": list_orgs(store, actor, limit=ORGS_OFFERED) if may_write else (),
-            "resources": _resources(ask) if may_write else (),
+            "resources": _resources(request) if may_write else (),
         },
     )
 
@@ -69,11 +69,11 @@ def _quota(use: QuotaUse) -> dict[str, Any]:
     }
 
 
-def _resources(ask: Ask) -> Sequence[str]:
+def _resources(request: PageRequest) -> Sequence[str]:
     """What a quota may be on, with the models that the pool has."""
     models = {
         device.model
-        for node in look(ask.store, ask.actor, ask.center.runtime).nodes
+        for node in look(request.store, request.actor, request.center.runtime).nodes
         for device in node.report.devices
     }
     families = {known.family.upper() for model in models if (known := catalogue().get(model)) is not None}
@@ -87,47 +87,53 @@ def _resources(ask: Ask) -> Sequence[str]:
     )
 
 
-def set_quota(ask: Ask) -> Answer:
+def set_quota(request: PageRequest) -> PageResponse:
     """Set or replace one."""
     wish = QuotaWish(
-        ask.value("resource"),
-        number_in(ask, "guaranteed"),
-        number_in(ask, "maximum"),
-        ask.value("borrow") == "yes",
+        request.value("resource"),
+        number_in(request, "guaranteed"),
+        number_in(request, "maximum"),
+        request.value("borrow") == "yes",
     )
     made = service.set_quota(
-        ask.store, ask.actor, _org(ask, "quota_org"), wish, project=ask.value("quota_project") or None
+        request.store,
+        request.actor,
+        _org(request, "quota_org"),
+        wish,
+        project=request.value("quota_project") or None,
     )
-    return Go("/quotas", text("The quota on {resource} is set", resource=made.wish.resource))
+    return Redirect("/quotas", text("The quota on {resource} is set", resource=made.wish.resource))
 
 
-def delete_quota(ask: Ask) -> Answer:
+def delete_quota(request: PageRequest) -> PageResponse:
     """Take one away."""
-    gone = service.delete_quota(ask.store, ask.actor, ask.value("quota"))
-    return Go("/quotas", text("The quota on {resource} is gone", resource=gone.wish.resource))
+    gone = service.delete_quota(request.store, request.actor, request.value("quota"))
+    return Redirect("/quotas", text("The quota on {resource} is gone", resource=gone.wish.resource))
 
 
-def set_weight(ask: Ask) -> Answer:
+def set_weight(request: PageRequest) -> PageResponse:
     """Weigh an organisation, or a project inside its own."""
-    weight = number_in(ask, "weight")
+    weight = number_in(request, "weight")
     if weight is None:
         raise wrong("weight", text("Say how much it weighs"))
-    org = _org(ask, "weight_org")
-    service.set_share(ask.store, ask.actor, org, weight, project=ask.value("weight_project") or None)
-    return Go("/quotas", text("The weight of {org} is set", org=org))
+    org = _org(request, "weight_org")
+    service.set_share(
+        request.store, request.actor, org, weight, project=request.value("weight_project") or None
+    )
+    return Redirect("/quotas", text("The weight of {org} is set", org=org))
 
 
-def delete_weight(ask: Ask) -> Answer:
+def delete_weight(request: PageRequest) -> PageResponse:
     """Back to 1."""
-    org = ask.value("org")
-    service.delete_share(ask.store, ask.actor, org, project=ask.value("project") or None)
-    return Go("/quotas", text("The weight is 1 again"))
+    org = request.value("org")
+    service.delete_share(request.store, request.actor, org, project=request.value("project") or None)
+    return Redirect("/quotas", text("The weight is 1 again"))
 
 
-def _org(ask: Ask, field: str) -> str:
-    if not ask.value(field):
+def _org(request: PageRequest, field: str) -> str:
+    if not request.value(field):
         raise wrong(field, text("Choose an organisation"))
-    return ask.value(field)
+    return request.value(field)
 
 
 PAGES = (

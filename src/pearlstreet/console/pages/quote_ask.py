@@ -20,7 +20,7 @@ from pearlstreet.console.forms import quote_fields
 from pearlstreet.console.forms.job_fields import common, more
 from pearlstreet.console.forms.job_text import read
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Data, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
 from pearlstreet.quotes.history import past_names
@@ -67,70 +67,74 @@ MORE: Mapping[str, str] = {
 """Inputs that are folded away, and what stands in them when nobody changed it."""
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The form: empty, as it was typed, as another quote asked, or filled like another job."""
-    form, lists = _prefilled(ask)
-    return _view(ask, form, lists)
+    form, lists = _prefilled(request)
+    return _view(request, form, lists)
 
 
-def check(ask: Ask) -> Answer:
+def check(request: PageRequest) -> PageResponse:
     """Every problem at its field, or what will be estimated; for the page's script as JSON."""
-    live = bool(ask.value("live"))
+    live = bool(request.value("live"))
     try:
-        question = quote_fields.question_of(ask.form, ask.lists)
-        found = check_question(ask.store, ask.actor, ask.center.runtime, org_of(ask).id, question)
+        question = quote_fields.question_of(request.form, request.lists)
+        found = check_question(
+            request.store, request.actor, request.center.runtime, org_of(request).id, question
+        )
     except PearlError as error:
         if not live:
             raise
-        return Data(json.dumps(_told_wrong(ask, error), ensure_ascii=False).encode())
-    facts = _facts(ask, question, found)
+        return RawResponse(json.dumps(_told_wrong(request, error), ensure_ascii=False).encode())
+    facts = _facts(request, question, found)
     if live:
-        return Data(json.dumps({"fields": {}, "other": [], "facts": facts}, ensure_ascii=False).encode())
-    return _view(ask, ask.form, ask.lists, facts=facts)
+        return RawResponse(
+            json.dumps({"fields": {}, "other": [], "facts": facts}, ensure_ascii=False).encode()
+        )
+    return _view(request, request.form, request.lists, facts=facts)
 
 
-def submit(ask: Ask) -> Answer:
+def submit(request: PageRequest) -> PageResponse:
     """Ask; the same form sent twice asks once."""
-    ask = uploading.with_uploads(ask)
-    question = quote_fields.question_of(ask.form, ask.lists)
+    request = uploading.with_uploads(request)
+    question = quote_fields.question_of(request.form, request.lists)
     try:
-        quote = ask_quote(once(ask), ask.actor, ask.center.runtime, org_of(ask).id, question)
+        quote = ask_quote(once(request), request.actor, request.center.runtime, org_of(request).id, question)
     except Replayed:
-        return Go("/quotes", text("It was asked already"))
-    return Go(f"/quotes/{quote.id}", text("{count} offers, valid for a day", count=len(quote.offers)))
+        return Redirect("/quotes", text("It was asked already"))
+    return Redirect(f"/quotes/{quote.id}", text("{count} offers, valid for a day", count=len(quote.offers)))
 
 
-def upload(ask: Ask) -> Answer:
+def upload(request: PageRequest) -> PageResponse:
     """Keep the files that came with the form, and name them in it."""
-    kept = uploading.upload(ask)
-    if isinstance(kept, Data):
+    kept = uploading.upload(request)
+    if isinstance(kept, RawResponse):
         return kept
     return _view(kept, kept.form, kept.lists)
 
 
-def like(ask: Ask) -> Answer:
+def like(request: PageRequest) -> PageResponse:
     """Take the job's part of the form from an earlier job."""
-    chosen = ask.value("like")
+    chosen = request.value("like")
     if not chosen:
         message = text("No job is chosen")
         raise InvalidInput(message, problems=[Problem("like", message)])
-    job = views.get_job(ask.store, ask.actor, chosen)
+    job = views.get_job(request.store, request.actor, chosen)
     form, lists = quote_fields.job_form(job.spec or {})
-    return _view(ask, {**ask.form, **form}, {**ask.lists, **lists})
+    return _view(request, {**request.form, **form}, {**request.lists, **lists})
 
 
 def _view(
-    ask: Ask,
+    request: PageRequest,
     form: Mapping[str, str],
     lists: Mapping[str, Sequence[str]],
     *,
     facts: list[list[str]] | None = None,
 ) -> View:
-    org = org_of(ask)
-    newest = views.list_jobs(ask.store, ask.actor, views.JobFilter(org=org.id), limit=LIKE_MAX)
+    org = org_of(request)
+    newest = views.list_jobs(request.store, request.actor, views.JobFilter(org=org.id), limit=LIKE_MAX)
     groups = [
         replace(group, inputs=tuple(one for one in group.inputs if quote_fields.is_open(one)))
-        for group in more(ask.language)
+        for group in more(request.language)
     ]
     return View(
         "quote_ask.html",
@@ -140,79 +144,85 @@ def _view(
             "lists": lists,
             "facts": facts,
             "what": form.get("what", quote_fields.PRETRAIN),
-            "whats": [(name, ask.say(title), ask.say(about)) for name, (title, about) in WHAT.items()],
-            "common": common(ask.language),
+            "whats": [
+                (name, request.say(title), request.say(about)) for name, (title, about) in WHAT.items()
+            ],
+            "common": common(request.language),
             "job_groups": [group for group in groups if group.inputs],
             "said": {
                 one.name for group in groups for one in group.inputs if read(one, form, lists) is not None
             },
-            "wrong": _by_input(ask, form.get("what", "")),
+            "wrong": _by_input(request, form.get("what", "")),
             "project_pairs": [
                 (one.slug, one.slug)
-                for one in list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX)
+                for one in list_projects(request.store, request.actor, org.id, limit=SHOWN_MAX)
                 if one.slug != DEFAULT_PROJECT
             ],
             "default_project": DEFAULT_PROJECT,
-            "secret_names": sorted({one.name for one in list_secrets(ask.store, ask.actor, org.id)}),
+            "secret_names": sorted({one.name for one in list_secrets(request.store, request.actor, org.id)}),
             "is_more": any(form.get(name) not in (None, "", usual) for name, usual in MORE.items())
             or bool(lists.get("only"))
-            or bool(set(MORE) & set(_by_input(ask, form.get("what", "")))),
+            or bool(set(MORE) & set(_by_input(request, form.get("what", "")))),
             "precisions": [(name, name) for name in PRECISIONS],
-            "families": [(name, ask.say(words)) for name, words in FAMILIES_SAID.items()],
-            "models": _models(ask),
+            "families": [(name, request.say(words)) for name, words in FAMILIES_SAID.items()],
+            "models": _models(request),
             "published": sorted(one.name for one in known().values()),
             "accelerators": sorted(one.name for one in catalogue()),
-            "job_names": past_names(ask.store, ask.actor, org.id, limit=LIKE_MAX),
+            "job_names": past_names(request.store, request.actor, org.id, limit=LIKE_MAX),
             "earlier": [(job.id, job.name) for job in newest if job.array_size is None],
             "upload_max": UPLOAD_BYTES_MAX,
         },
     )
 
 
-def _models(ask: Ask) -> list[str]:
+def _models(request: PageRequest) -> list[str]:
     """Accelerators that the pool has, and those that were chosen."""
-    pool = look(ask.store, ask.actor, ask.center.runtime)
+    pool = look(request.store, request.actor, request.center.runtime)
     here = {device.model for node in pool.nodes for device in node.report.devices}
-    return sorted(here | set(ask.lists.get("only", ())))
+    return sorted(here | set(request.lists.get("only", ())))
 
 
-def _prefilled(ask: Ask) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
-    if ask.form:
-        return ask.form, ask.lists
-    if again := ask.query.get("again"):
-        return quote_fields.form_of(get_quote(ask.store, ask.actor, again).question)
-    job = views.get_job(ask.store, ask.actor, ask.query["like"]) if ask.query.get("like") else None
+def _prefilled(request: PageRequest) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
+    if request.form:
+        return request.form, request.lists
+    if again := request.query.get("again"):
+        return quote_fields.form_of(get_quote(request.store, request.actor, again).question)
+    job = (
+        views.get_job(request.store, request.actor, request.query["like"])
+        if request.query.get("like")
+        else None
+    )
     form, lists = quote_fields.job_form(job.spec or {} if job is not None else {})
     if job is not None:
         form |= {"what": quote_fields.AGAIN, "job_name": job.name}
     return form, lists
 
 
-def _by_input(ask: Ask, what: str) -> dict[str, list[Problem]]:
+def _by_input(request: PageRequest, what: str) -> dict[str, list[Problem]]:
     found: dict[str, list[Problem]] = {}
-    for problem in ask.error.problems if ask.error is not None else ():
+    for problem in request.error.problems if request.error is not None else ():
         found.setdefault(quote_fields.input_at(problem.field, what) or "", []).append(problem)
     return found
 
 
-def _told_wrong(ask: Ask, error: PearlError) -> dict[str, Any]:
+def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
     fields: dict[str, list[str]] = {}
     other: list[str] = []
     for one in error.problems:
-        words = f"{ask.say(one.message)} {ask.say(one.hint)}".strip()
-        name = quote_fields.input_at(one.field, ask.value("what"))
+        words = f"{request.say(one.message)} {request.say(one.hint)}".strip()
+        name = quote_fields.input_at(one.field, request.value("what"))
         if name is None:
             other.append(f"{one.field}: {words}")
         else:
             fields.setdefault(name, []).append(words)
     if not error.problems:
-        other.append(f"{ask.say(error.message)} {ask.say(error.hint)}".strip())
+        other.append(f"{request.say(error.message)} {request.say(error.hint)}".strip())
     return {"fields": fields, "other": other, "facts": []}
 
 
-def _facts(ask: Ask, question: Question, found: Checked) -> list[list[str]]:
+def _facts(request: PageRequest, question: Question, found: Checked) -> list[list[str]]:
     """Name, value, tone: what was understood, and from what the offers will come."""
-    say, work = ask.say, question.workload
+    say, work = request.say, question.workload
     rows: list[list[str]] = []
     if work.kind in (Kind.TRAIN, Kind.INFER, Kind.SERVE):
         published = known().get(plain(work.model.name)) if work.model.name else None

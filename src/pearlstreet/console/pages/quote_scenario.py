@@ -10,34 +10,36 @@ from pearlstreet.base.text import text
 from pearlstreet.base.units import format_rough
 from pearlstreet.console import offer_view
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, View
 from pearlstreet.quotes.scenarios import Changes, Scenario, run_scenario
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The rule, with other numbers where the address gives some; what is wrong stands at its field."""
-    name = ask.place["scenario"]
-    plain = run_scenario(ask.store, ask.actor, ask.center.runtime, name)
+    name = request.place["scenario"]
+    plain = run_scenario(request.store, request.actor, request.center.runtime, name)
     found = plain
-    if any(ask.query.get(field) for field in ("tokens", "mfu", "accelerators")):
+    if any(request.query.get(field) for field in ("tokens", "mfu", "accelerators")):
         try:
-            found = run_scenario(ask.store, ask.actor, ask.center.runtime, name, _changes(ask))
+            found = run_scenario(
+                request.store, request.actor, request.center.runtime, name, _changes(request)
+            )
         except InvalidInput as error:
             shown = [
                 replace(one, field="accelerators" if one.field.startswith("accelerators") else one.field)
                 for one in error.problems
             ]
-            ask.error = InvalidInput(error.message, problems=shown)
-    return _view(ask, found)
+            request.error = InvalidInput(error.message, problems=shown)
+    return _view(request, found)
 
 
-def _view(ask: Ask, found: Scenario) -> View:
-    rows = offer_view.shown(ask, found.offers, window_s=0.0)
+def _view(request: PageRequest, found: Scenario) -> View:
+    rows = offer_view.shown(request, found.offers, window_s=0.0)
     return View(
         "quote_scenario.html",
         {
             "found": found,
-            "title": ask.say(found.rule.title),
+            "title": request.say(found.rule.title),
             "offers": rows,
             "days": {
                 one.offer.id: offer_view.parted(offer_view.in_days(one.offer.elapsed_s)) for one in rows
@@ -45,18 +47,18 @@ def _view(ask: Ask, found: Scenario) -> View:
             "short": short_amount,
             "figure": format_rough,
             "in_powers": offer_view.in_powers,
-            "assumed": [(ask.say(one), ids) for one, ids in offer_view.assumed_of(found.offers)],
-            "common": [ask.say(one) for one in offer_view.said_of_all(found.offers)],
+            "assumed": [(request.say(one), ids) for one, ids in offer_view.assumed_of(found.offers)],
+            "common": [request.say(one) for one in offer_view.said_of_all(found.offers)],
         },
-        200 if ask.error is None else ask.error.status,
+        200 if request.error is None else request.error.status,
     )
 
 
-def _changes(ask: Ask) -> Changes:
-    mfu = amount("mfu", ask.value("mfu").removesuffix("%"))
-    named = ask.value("accelerators").replace("，", ",").split(",")
+def _changes(request: PageRequest) -> Changes:
+    mfu = amount("mfu", request.value("mfu").removesuffix("%"))
+    named = request.value("accelerators").replace("，", ",").split(",")
     return Changes(
-        tokens=amount("tokens", ask.value("tokens")),
+        tokens=amount("tokens", request.value("tokens")),
         mfu=None if mfu is None else mfu / 100.0,
         accelerators=tuple(name.strip() for name in named if name.strip()),
     )

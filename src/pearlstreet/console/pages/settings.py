@@ -8,7 +8,7 @@ from pearlstreet.base.text import text
 from pearlstreet.center import list_backups, make_backup
 from pearlstreet.console.form_parsing import number_in, wrong, yuan_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger.model import Party, Site
 from pearlstreet.ledger.site import read_site, set_site
@@ -17,50 +17,50 @@ BACKUPS_SHOWN = 20
 PARTY = tuple(asdict(Party()))
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """All of it."""
-    ask.actor.require("settings:read")
-    center, may_back_up = ask.center, ask.actor.may("backup:write")
-    backups = list_backups(center, ask.actor) if may_back_up else ()
+    request.actor.require("settings:read")
+    center, may_back_up = request.center, request.actor.may("backup:write")
+    backups = list_backups(center, request.actor) if may_back_up else ()
     return View(
         "settings.html",
         {
             "center": center,
             "engines": {name: engine.capabilities() for name, engine in center.runtime.engines.items()},
-            "site": ask.store.read(read_site),
+            "site": request.store.read(read_site),
             "backups": backups[:BACKUPS_SHOWN],
             "backup_count": len(backups),
             "backs_up": may_back_up and center.backup is not None,
             "may_back_up": may_back_up,
-            "may_write": ask.actor.may("settings:write"),
-            "address": center.public_url or ask.origin,
+            "may_write": request.actor.may("settings:write"),
+            "address": center.public_url or request.origin,
         },
     )
 
 
-def bill(ask: Ask) -> Answer:
+def bill(request: PageRequest) -> PageResponse:
     """Change how the center bills."""
-    percent = number_in(ask, "tax_rate_percent")
+    percent = number_in(request, "tax_rate_percent")
     if percent is None or not 0 <= percent <= 50:
         raise wrong("tax_rate_percent", text("A tax rate is between 0 and 50 %"))
     basis_points = round(percent * 100)
     if abs(basis_points - percent * 100) > 1e-6:
         raise wrong("tax_rate_percent", text("A tax rate has at most two decimals"))
     site = Site(
-        seller=Party(**{name: ask.value(f"seller.{name}") for name in PARTY}),
-        time_zone=ask.value("time_zone"),
+        seller=Party(**{name: request.value(f"seller.{name}") for name in PARTY}),
+        time_zone=request.value("time_zone"),
         tax_rate_bp=basis_points,
-        approval_above=yuan_in(ask, "approval_above"),
-        invoice_prefix=ask.value("invoice_prefix"),
+        approval_above=yuan_in(request, "approval_above"),
+        invoice_prefix=request.value("invoice_prefix"),
     )
-    set_site(ask.store, ask.actor, site)
-    return Go("/settings", text("The billing settings are kept"))
+    set_site(request.store, request.actor, site)
+    return Redirect("/settings", text("The billing settings are kept"))
 
 
-def back_up(ask: Ask) -> Answer:
+def back_up(request: PageRequest) -> PageResponse:
     """Make one now."""
-    made = make_backup(ask.center, once(ask), ask.actor)
-    return Go("/settings", text("{file} is made", file=made.name))
+    made = make_backup(request.center, once(request), request.actor)
+    return Redirect("/settings", text("{file} is made", file=made.name))
 
 
 PAGES = (

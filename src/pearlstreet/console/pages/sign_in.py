@@ -6,80 +6,86 @@ from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import federation, sessions
 from pearlstreet.tenancy.oidc_client import OidcClient
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The form; who is signed in already goes on."""
-    if ask.credential and ask.error is None:
-        return Go(cookies.safe_path(ask.value("next", "/")))
-    return View("sign_in.html", {"providers": list(ask.center.oidc)})
+    if request.credential and request.error is None:
+        return Redirect(cookies.safe_path(request.value("next", "/")))
+    return View("sign_in.html", {"providers": list(request.center.oidc)})
 
 
-def sign_in(ask: Ask) -> Answer:
+def sign_in(request: PageRequest) -> PageResponse:
     """Start a session with a password."""
-    found = sessions.sign_in(ask.store, ask.value("name"), ask.form.get("password", ""), peer=ask.peer)
-    return Go(cookies.safe_path(ask.value("next", "/")), cookies={cookies.SESSION: found.credential})
+    found = sessions.sign_in(
+        request.store, request.value("name"), request.form.get("password", ""), peer=request.peer
+    )
+    return Redirect(
+        cookies.safe_path(request.value("next", "/")), cookies={cookies.SESSION: found.credential}
+    )
 
 
-def sign_out(ask: Ask) -> Answer:
+def sign_out(request: PageRequest) -> PageResponse:
     """End the session."""
-    if ask.credential:
-        sessions.sign_out(ask.store, ask.actor)
-    return Go("/sign-in", text("You are signed out"), cookies={cookies.SESSION: None})
+    if request.credential:
+        sessions.sign_out(request.store, request.actor)
+    return Redirect("/sign-in", text("You are signed out"), cookies={cookies.SESSION: None})
 
 
-def show_set_password(ask: Ask) -> Answer:
+def show_set_password(request: PageRequest) -> PageResponse:
     """The form; the code is in the link."""
     return View("set_password.html")
 
 
-def set_password(ask: Ask) -> Answer:
+def set_password(request: PageRequest) -> PageResponse:
     """Set a password with the one-time code."""
-    if ask.form.get("password") != ask.form.get("again"):
+    if request.form.get("password") != request.form.get("again"):
         message = text("The two passwords are not the same")
         raise InvalidInput(message, problems=[Problem("again", message)])
-    found = sessions.set_password(ask.store, ask.value("link"), ask.form.get("password", ""))
-    return Go("/sign-in", text("The password of {user} is set; sign in with it", user=found.name))
+    found = sessions.set_password(request.store, request.value("link"), request.form.get("password", ""))
+    return Redirect("/sign-in", text("The password of {user} is set; sign in with it", user=found.name))
 
 
-def start(ask: Ask) -> Answer:
+def start(request: PageRequest) -> PageResponse:
     """Send the browser to the sign-in provider."""
-    begun = federation.begin(ask.store, _provider(ask), redirect_uri=_back(ask))
-    return Go(begun.url, cookies={cookies.OIDC: begun.binding})
+    begun = federation.begin(request.store, _provider(request), redirect_uri=_back(request))
+    return Redirect(begun.url, cookies={cookies.OIDC: begun.binding})
 
 
-def callback(ask: Ask) -> Answer:
+def callback(request: PageRequest) -> PageResponse:
     """Where the provider sends the browser back to."""
     found = federation.finish(
-        ask.store,
-        _provider(ask),
-        state=ask.query.get("state", ""),
-        code=ask.query.get("code", ""),
-        binding=ask.cookies.get(cookies.OIDC, ""),
-        peer=ask.peer,
-        issuer=ask.query.get("iss"),
+        request.store,
+        _provider(request),
+        state=request.query.get("state", ""),
+        code=request.query.get("code", ""),
+        binding=request.cookies.get(cookies.OIDC, ""),
+        peer=request.peer,
+        issuer=request.query.get("iss"),
     )
-    return Go("/", cookies={cookies.SESSION: found.credential, cookies.OIDC: None})
+    return Redirect("/", cookies={cookies.SESSION: found.credential, cookies.OIDC: None})
 
 
-def _provider(ask: Ask) -> OidcClient:
-    name = ask.place.get("provider", "")
-    found = ask.center.oidc.get(name)
+def _provider(request: PageRequest) -> OidcClient:
+    name = request.place.get("provider", "")
+    found = request.center.oidc.get(name)
     if found is None:
         raise NotFound(text("There is no sign-in provider {name}", name=name[:80]))
     return found
 
 
-def _back(ask: Ask) -> str:
-    return f"{ask.center.public_url or ask.origin}/oidc/{ask.place['provider']}/callback"
+def _back(request: PageRequest) -> str:
+    return f"{request.center.public_url or request.origin}/oidc/{request.place['provider']}/callback"
 
 
 PAGES = (
     Page("/sign-in", text("Sign in"), show, public=True, actions={"in": sign_in}),
-    Page("/sign-out", text("Sign out"), lambda ask: Go("/"), public=True, actions={"out": sign_out}),
+    Page(
+        "/sign-out", text("Sign out"), lambda request: Redirect("/"), public=True, actions={"out": sign_out}
+    ),
     Page(
         "/set-password",
         text("Set your password"),

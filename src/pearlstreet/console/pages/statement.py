@@ -8,7 +8,7 @@ from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.energy.books import short, statement_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
@@ -22,23 +22,23 @@ DAY = timedelta(days=1)
 PROJECTS_MAX = 1000
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Newest first; days are those of the center's time zone."""
-    if (choice := choose_org(ask)) is not None:
+    if (choice := choose_org(request)) is not None:
         return choice
-    org = org_of(ask)
-    zone = ask.store.read(read_site).time_zone
+    org = org_of(request)
+    zone = request.store.read(read_site).time_zone
     problem = None
     try:
-        since, until = _day_us(ask, "from", zone), _day_us(ask, "to", zone, after=True)
+        since, until = _day_us(request, "from", zone), _day_us(request, "to", zone, after=True)
     except InvalidInput as error:
         problem, since, until = error, None, None
-    before = ask.query.get("before", "")
-    kind = ask.query.get("kind", "")
+    before = request.query.get("before", "")
+    kind = request.query.get("kind", "")
     kinds = [one for one in TxKind if one.value == kind]
     found = statement(
-        ask.store,
-        ask.actor,
+        request.store,
+        request.actor,
         org.id,
         before_seq=int(before) if before.isdecimal() and len(before) < 18 else None,
         from_us=since,
@@ -47,24 +47,24 @@ def show(ask: Ask) -> Answer:
         limit=PER_PAGE + 1,
     )
     shown = found[:PER_PAGE]
-    energy = statement_energy(ask.store, ask.actor, org.id, shown)
+    energy = statement_energy(request.store, request.actor, org.id, shown)
     slugs = {}
-    if ask.actor.may("projects:read", org.id):
-        projects = list_projects(ask.store, ask.actor, org.id, limit=PROJECTS_MAX)
+    if request.actor.may("projects:read", org.id):
+        projects = list_projects(request.store, request.actor, org.id, limit=PROJECTS_MAX)
         slugs = {project.id: project.slug for project in projects}
     return View(
         "billing_statement.html",
         {
             "org": org,
             "zone": zone,
-            "lines": [(line, *_use(ask, line), short(energy.get(line.seq))) for line in shown],
+            "lines": [(line, *_use(request, line), short(energy.get(line.seq))) for line in shown],
             "slugs": slugs,
             "before": shown[-1].seq if len(found) > PER_PAGE else None,
-            "kinds": [("", ask.say(text("any")))]
-            + [(one.value, ask.say(KINDS[one])) for one in TxKind if one is not TxKind.TAX],
-            "kind_words": {one.value: ask.say(KINDS[one]) for one in TxKind},
+            "kinds": [("", request.say(text("any")))]
+            + [(one.value, request.say(KINDS[one])) for one in TxKind if one is not TxKind.TAX],
+            "kind_words": {one.value: request.say(KINDS[one]) for one in TxKind},
             "filters": {
-                name: ask.query[name] for name in ("from", "to", "kind", "org") if ask.query.get(name)
+                name: request.query[name] for name in ("from", "to", "kind", "org") if request.query.get(name)
             },
             **(
                 {"error": problem, "problems": {one.field: [one] for one in problem.problems}}
@@ -85,16 +85,16 @@ KINDS = {
 }
 
 
-def _use(ask: Ask, line: Line) -> tuple[str, str]:
+def _use(request: PageRequest, line: Line) -> tuple[str, str]:
     """What was used and how much of it."""
     if line.detail is None:
-        return ask.say(line.memo), ""
-    amount = f"{decimal_text(line.detail.quantity)} {ask.say(line.detail.unit)}"
-    return ask.say(resource_label(line.detail.resource)), amount
+        return request.say(line.memo), ""
+    amount = f"{decimal_text(line.detail.quantity)} {request.say(line.detail.unit)}"
+    return request.say(resource_label(line.detail.resource)), amount
 
 
-def _day_us(ask: Ask, field: str, zone: str, *, after: bool = False) -> int | None:
-    written = ask.query.get(field, "").strip()
+def _day_us(request: PageRequest, field: str, zone: str, *, after: bool = False) -> int | None:
+    written = request.query.get(field, "").strip()
     if not written:
         return None
     try:

@@ -23,7 +23,7 @@ from pearlstreet.console import uploading
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Data, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
 from pearlstreet.store.core import Replayed
@@ -44,63 +44,74 @@ class Offer:
     free: float
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The form, empty, as it was typed, or filled like another job."""
-    form, lists = _prefilled(ask)
-    return _view(ask, form, lists, as_yaml=ask.value("as") == "yaml", yaml=ask.form.get("yaml"))
+    form, lists = _prefilled(request)
+    return _view(request, form, lists, as_yaml=request.value("as") == "yaml", yaml=request.form.get("yaml"))
 
 
-def check(ask: Ask) -> Answer:
+def check(request: PageRequest) -> PageResponse:
     """Every problem at its field, or the price; for the page's script as JSON."""
-    live = bool(ask.value("live"))
+    live = bool(request.value("live"))
     try:
-        quote = quote_job(ask.store, ask.actor, ask.center.runtime, org_of(ask).id, _spec(ask))
+        quote = quote_job(
+            request.store, request.actor, request.center.runtime, org_of(request).id, _spec(request)
+        )
     except PearlError as error:
         if not live:
             raise
-        return Data(json.dumps(_told_wrong(ask, error), ensure_ascii=False).encode())
-    facts = _facts(ask, quote)
+        return RawResponse(json.dumps(_told_wrong(request, error), ensure_ascii=False).encode())
+    facts = _facts(request, quote)
     if live:
-        return Data(json.dumps({"fields": {}, "other": [], "facts": facts}, ensure_ascii=False).encode())
+        return RawResponse(
+            json.dumps({"fields": {}, "other": [], "facts": facts}, ensure_ascii=False).encode()
+        )
     return _view(
-        ask, ask.form, ask.lists, as_yaml=ask.value("as") == "yaml", yaml=ask.form.get("yaml"), facts=facts
+        request,
+        request.form,
+        request.lists,
+        as_yaml=request.value("as") == "yaml",
+        yaml=request.form.get("yaml"),
+        facts=facts,
     )
 
 
-def submit(ask: Ask) -> Answer:
+def submit(request: PageRequest) -> PageResponse:
     """Queue the job; the same form sent twice makes one."""
-    ask = uploading.with_uploads(ask)
+    request = uploading.with_uploads(request)
     try:
-        job = submit_job(once(ask), ask.actor, ask.center.runtime, org_of(ask).id, _spec(ask))
+        job = submit_job(
+            once(request), request.actor, request.center.runtime, org_of(request).id, _spec(request)
+        )
     except Replayed:
-        return Go("/jobs", text("It was submitted already"))
-    return Go(f"/jobs/{job.id}", text("{job} is submitted", job=job.name))
+        return Redirect("/jobs", text("It was submitted already"))
+    return Redirect(f"/jobs/{job.id}", text("{job} is submitted", job=job.name))
 
 
-def upload(ask: Ask) -> Answer:
+def upload(request: PageRequest) -> PageResponse:
     """Keep the files that came with the form, and name them in it."""
-    kept = uploading.upload(ask)
-    if isinstance(kept, Data):
+    kept = uploading.upload(request)
+    if isinstance(kept, RawResponse):
         return kept
     return _view(kept, kept.form, kept.lists, as_yaml=kept.value("as") == "yaml", yaml=kept.form.get("yaml"))
 
 
-def to_yaml(ask: Ask) -> Answer:
+def to_yaml(request: PageRequest) -> PageResponse:
     """The same document as text."""
-    spec = document(ask.form, ask.lists)
-    return _view(ask, ask.form, ask.lists, as_yaml=True, yaml=_yaml(spec))
+    spec = document(request.form, request.lists)
+    return _view(request, request.form, request.lists, as_yaml=True, yaml=_yaml(spec))
 
 
-def to_form(ask: Ask) -> Answer:
+def to_form(request: PageRequest) -> PageResponse:
     """The same document in the form; only what can be read at all."""
-    written = ask.form.get("yaml", "")
+    written = request.form.get("yaml", "")
     spec = to_json(parse_yaml(written, "job.yaml")) if written.strip() else {}
     form, lists = filled(spec)
-    return _view(ask, form, lists, as_yaml=False, yaml=None)
+    return _view(request, form, lists, as_yaml=False, yaml=None)
 
 
 def _view(
-    ask: Ask,
+    request: PageRequest,
     form: Mapping[str, str],
     lists: Mapping[str, Sequence[str]],
     *,
@@ -108,7 +119,7 @@ def _view(
     yaml: str | None,
     facts: list[list[str]] | None = None,
 ) -> View:
-    org = org_of(ask)
+    org = org_of(request)
     return View(
         "submit.html",
         {
@@ -118,19 +129,20 @@ def _view(
             "as_yaml": as_yaml,
             "yaml": yaml if yaml is not None else _yaml(document(form, lists)),
             "facts": facts,
-            "common": common(ask.language),
-            "more": more(ask.language),
+            "common": common(request.language),
+            "more": more(request.language),
             "said": {one.name for group in more("en") for one in group.inputs if _is_said(one, form, lists)},
-            "wrong": _by_input(ask.error),
+            "wrong": _by_input(request.error),
             "project_pairs": [
                 (one.slug, one.slug)
-                for one in list_projects(ask.store, ask.actor, org.id, limit=SHOWN_MAX)
+                for one in list_projects(request.store, request.actor, org.id, limit=SHOWN_MAX)
                 if one.slug != DEFAULT_PROJECT
             ],
             "default_project": DEFAULT_PROJECT,
-            "secret_names": sorted({one.name for one in list_secrets(ask.store, ask.actor, org.id)}),
+            "secret_names": sorted({one.name for one in list_secrets(request.store, request.actor, org.id)}),
             "offers": offers(
-                look(ask.store, ask.actor, ask.center.runtime), lists.get("per_task.accelerator", ())
+                look(request.store, request.actor, request.center.runtime),
+                lists.get("per_task.accelerator", ()),
             ),
             "upload_max": UPLOAD_BYTES_MAX,
         },
@@ -152,21 +164,21 @@ def offers(pool: PoolView, chosen: Sequence[str]) -> list[Offer]:
     return found + [Offer(one, 0, 0.0) for one in chosen if one not in total and one != "any"]
 
 
-def _spec(ask: Ask) -> JobSpec:
-    if ask.value("as") == "yaml":
-        return parse_yaml(ask.form.get("yaml", ""), "job.yaml")
-    return parse_json(document(ask.form, ask.lists))
+def _spec(request: PageRequest) -> JobSpec:
+    if request.value("as") == "yaml":
+        return parse_yaml(request.form.get("yaml", ""), "job.yaml")
+    return parse_json(document(request.form, request.lists))
 
 
-def _prefilled(ask: Ask) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
-    if ask.form:
-        return ask.form, ask.lists
-    like = ask.query.get("like")
+def _prefilled(request: PageRequest) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
+    if request.form:
+        return request.form, request.lists
+    like = request.query.get("like")
     spec: Mapping[str, Any] = {}
     if like:
-        spec = views.get_job(ask.store, ask.actor, like).spec or {}
+        spec = views.get_job(request.store, request.actor, like).spec or {}
     form, lists = filled(spec)
-    return {**form, **{name: ask.query[name] for name in common("en") if ask.query.get(name)}}, lists
+    return {**form, **{name: request.query[name] for name in common("en") if request.query.get(name)}}, lists
 
 
 def _is_said(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> bool:
@@ -192,26 +204,26 @@ def _by_input(error: PearlError | None) -> dict[str, list[Problem]]:
     return found
 
 
-def _told_wrong(ask: Ask, error: PearlError) -> dict[str, Any]:
+def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
     fields: dict[str, list[str]] = {}
     other: list[str] = []
-    as_yaml = ask.value("as") == "yaml"
+    as_yaml = request.value("as") == "yaml"
     for one in error.problems:
-        words = f"{ask.say(one.message)} {ask.say(one.hint)}".strip()
+        words = f"{request.say(one.message)} {request.say(one.hint)}".strip()
         name = input_of(one.field)
         if name is None or as_yaml:
-            place = ask.say(text("line {line}", line=one.line)) + ", " if one.line else ""
+            place = request.say(text("line {line}", line=one.line)) + ", " if one.line else ""
             other.append(f"{place}{one.field}: {words}")
         else:
             fields.setdefault(name, []).append(words)
     if not error.problems:
-        other.append(f"{ask.say(error.message)} {ask.say(error.hint)}".strip())
+        other.append(f"{request.say(error.message)} {request.say(error.hint)}".strip())
     return {"fields": fields, "other": other, "facts": []}
 
 
-def _facts(ask: Ask, quote: Quote) -> list[list[str]]:
+def _facts(request: PageRequest, quote: Quote) -> list[list[str]]:
     """Name, value, tone."""
-    say = ask.say
+    say = request.say
     hourly = text("¥{amount} an hour", amount=f"{quote.hourly.micro / 1e6:,.2f}")
     whole = text("¥{amount}", amount=f"{quote.whole.micro / 1e6:,.2f}")
     left = text("¥{amount}", amount=f"{quote.available.micro / 1e6:,.2f}")

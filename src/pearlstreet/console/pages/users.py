@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.members import role_of
 from pearlstreet.console.routing import once
@@ -12,14 +12,14 @@ from pearlstreet.tenancy import federation, sessions, users
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list, by age, or those whose name or title contains what is looked for."""
     found = users.list_users(
-        ask.store,
-        ask.actor,
-        after=ask.query.get("after") or None,
+        request.store,
+        request.actor,
+        after=request.query.get("after") or None,
         limit=PER_PAGE + 1,
-        containing=ask.query.get("name", "")[:80],
+        containing=request.query.get("name", "")[:80],
     )
     shown = found[:PER_PAGE]
     return View(
@@ -27,27 +27,29 @@ def show(ask: Ask) -> Answer:
         {
             "users": shown,
             "after": shown[-1].id if len(found) > PER_PAGE else None,
-            "may_write": ask.actor.may("users:write"),
+            "may_write": request.actor.may("users:write"),
             "duties": [role.value for role in OperatorRole],
         },
     )
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One account."""
-    user = users.get_user(ask.store, ask.actor, ask.place["user"])
-    may_write = ask.actor.may("users:write")
+    user = users.get_user(request.store, request.actor, request.place["user"])
+    may_write = request.actor.may("users:write")
     return View(
         "user.html",
         {
             "user": user,
             "title": user.name,
-            "may_write": may_write and user.id != ask.actor.user_id,
-            "members": users.list_memberships_of(ask.store, ask.actor, user.id),
-            "sessions": sessions.list_sessions(ask.store, ask.actor, user.id) if may_write else (),
-            "identities": federation.list_identities(ask.store, ask.actor, user.id) if may_write else (),
-            "duties": [("", ask.say(text("none")))]
-            + [(role.value, ask.say(LABEL[role])) for role in OperatorRole],
+            "may_write": may_write and user.id != request.actor.user_id,
+            "members": users.list_memberships_of(request.store, request.actor, user.id),
+            "sessions": sessions.list_sessions(request.store, request.actor, user.id) if may_write else (),
+            "identities": federation.list_identities(request.store, request.actor, user.id)
+            if may_write
+            else (),
+            "duties": [("", request.say(text("none")))]
+            + [(role.value, request.say(LABEL[role])) for role in OperatorRole],
         },
     )
 
@@ -59,57 +61,59 @@ LABEL = {
 }
 
 
-def create(ask: Ask) -> Answer:
+def create(request: PageRequest) -> PageResponse:
     """A new account; its one-time link is shown once."""
-    org, duty = ask.value("of_org"), ask.value("duty")
+    org, duty = request.value("of_org"), request.value("duty")
     invited = users.create_user(
-        once(ask),
-        ask.actor,
-        ask.value("name"),
-        display_name=ask.value("display_name"),
-        email=ask.value("email") or None,
+        once(request),
+        request.actor,
+        request.value("name"),
+        display_name=request.value("display_name"),
+        email=request.value("email") or None,
         org=org or None,
-        role=role_of(ask, OrgRole) if org else OrgRole.MEMBER,
-        operator_role=role_of(ask, OperatorRole, "duty") if duty else None,
-        per_day_max=ask.center.rates.org_accounts_per_day,
+        role=role_of(request, OrgRole) if org else OrgRole.MEMBER,
+        operator_role=role_of(request, OperatorRole, "duty") if duty else None,
+        per_day_max=request.center.rates.org_accounts_per_day,
     )
-    return show_link(ask, invited, "/users")
+    return show_link(request, invited, "/users")
 
 
-def link(ask: Ask) -> Answer:
+def link(request: PageRequest) -> PageResponse:
     """A fresh one-time link; earlier ones end."""
-    return show_link(ask, users.issue_password_link(once(ask), ask.actor, ask.place["user"]), ask.path)
+    return show_link(
+        request, users.issue_password_link(once(request), request.actor, request.place["user"]), request.path
+    )
 
 
-def suspend(ask: Ask) -> Answer:
+def suspend(request: PageRequest) -> PageResponse:
     """Refuse everything."""
-    found = users.suspend_user(ask.store, ask.actor, ask.place["user"], ask.value("reason"))
-    return Go(ask.path, text("{user} is suspended", user=found.name))
+    found = users.suspend_user(request.store, request.actor, request.place["user"], request.value("reason"))
+    return Redirect(request.path, text("{user} is suspended", user=found.name))
 
 
-def resume(ask: Ask) -> Answer:
+def resume(request: PageRequest) -> PageResponse:
     """Let in again."""
-    found = users.resume_user(ask.store, ask.actor, ask.place["user"], ask.value("reason"))
-    return Go(ask.path, text("{user} may sign in again", user=found.name))
+    found = users.resume_user(request.store, request.actor, request.place["user"], request.value("reason"))
+    return Redirect(request.path, text("{user} may sign in again", user=found.name))
 
 
-def close(ask: Ask) -> Answer:
+def close(request: PageRequest) -> PageResponse:
     """End for good."""
-    found = users.close_user(ask.store, ask.actor, ask.place["user"], ask.value("reason"))
-    return Go(ask.path, text("The account {user} is closed", user=found.name))
+    found = users.close_user(request.store, request.actor, request.place["user"], request.value("reason"))
+    return Redirect(request.path, text("The account {user} is closed", user=found.name))
 
 
-def set_duty(ask: Ask) -> Answer:
+def set_duty(request: PageRequest) -> PageResponse:
     """Give or take the one duty."""
-    duty = role_of(ask, OperatorRole, "duty") if ask.value("duty") else None
-    found = users.set_operator_role(ask.store, ask.actor, ask.place["user"], duty)
-    return Go(ask.path, text("The duty of {user} is changed", user=found.name))
+    duty = role_of(request, OperatorRole, "duty") if request.value("duty") else None
+    found = users.set_operator_role(request.store, request.actor, request.place["user"], duty)
+    return Redirect(request.path, text("The duty of {user} is changed", user=found.name))
 
 
-def end_session(ask: Ask) -> Answer:
+def end_session(request: PageRequest) -> PageResponse:
     """End a session of theirs."""
-    sessions.end_session(ask.store, ask.actor, ask.value("session"))
-    return Go(ask.path, text("The session is ended"))
+    sessions.end_session(request.store, request.actor, request.value("session"))
+    return Redirect(request.path, text("The session is ended"))
 
 
 PAGES = (

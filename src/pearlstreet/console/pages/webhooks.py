@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pearlstreet.base.errors import Forbidden
 from pearlstreet.base.text import text
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.notices import owners
 from pearlstreet.console.routing import once
 from pearlstreet.tenancy.notices import hooks, preferences
@@ -16,81 +16,81 @@ from pearlstreet.tenancy.notices.kinds import what_of
 DELIVERIES_SHOWN = 50
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The list of one owner."""
-    whose = _whose(ask)
-    found = preferences.get_preferences(ask.store, ask.actor, whose)
+    whose = _whose(request)
+    found = preferences.get_preferences(request.store, request.actor, whose)
     return View(
         "webhooks.html",
         {
             "whose": whose,
-            "choices": owners(ask),
-            "hooks": hooks.list_webhooks(ask.store, ask.actor, whose),
-            "kinds": [(name, what_of(name, ask.language)) for name in preferences.hearable(found.owner)],
-            "chosen": set(ask.lists.get("kind", ())),
+            "choices": owners(request),
+            "hooks": hooks.list_webhooks(request.store, request.actor, whose),
+            "kinds": [(name, what_of(name, request.language)) for name in preferences.hearable(found.owner)],
+            "chosen": set(request.lists.get("kind", ())),
         },
     )
 
 
-def add(ask: Ask) -> Answer:
+def add(request: PageRequest) -> PageResponse:
     """A new one; its secret is shown once."""
-    whose = _whose(ask)
+    whose = _whose(request)
     made = hooks.add_webhook(
-        once(ask),
-        ask.actor,
-        ask.center.channels,
+        once(request),
+        request.actor,
+        request.center.channels,
         whose,
-        ask.value("url"),
-        list(ask.lists.get("kind", ())),
+        request.value("url"),
+        list(request.lists.get("kind", ())),
     )
     return View("webhook_made.html", {"made": made, "back": _back(whose)})
 
 
-def remove(ask: Ask) -> Answer:
+def remove(request: PageRequest) -> PageResponse:
     """Post nothing there any more."""
-    found = hooks.remove_webhook(ask.store, ask.actor, _whose(ask), ask.value("hook"))
-    return Go(_back(_whose(ask)), text("The webhook {url} is removed", url=found.url))
+    found = hooks.remove_webhook(request.store, request.actor, _whose(request), request.value("hook"))
+    return Redirect(_back(_whose(request)), text("The webhook {url} is removed", url=found.url))
 
 
-def enable(ask: Ask) -> Answer:
+def enable(request: PageRequest) -> PageResponse:
     """Post there again."""
-    found = hooks.enable_webhook(ask.store, ask.actor, _whose(ask), ask.value("hook"))
-    return Go(_back(_whose(ask)), text("The webhook {url} is switched on", url=found.url))
+    found = hooks.enable_webhook(request.store, request.actor, _whose(request), request.value("hook"))
+    return Redirect(_back(_whose(request)), text("The webhook {url} is switched on", url=found.url))
 
 
-def disable(ask: Ask) -> Answer:
+def disable(request: PageRequest) -> PageResponse:
     """Keep it, but post nothing there."""
-    found = hooks.disable_webhook(ask.store, ask.actor, _whose(ask), ask.value("hook"))
-    return Go(_back(_whose(ask)), text("The webhook {url} is off now", url=found.url))
+    found = hooks.disable_webhook(request.store, request.actor, _whose(request), request.value("hook"))
+    return Redirect(_back(_whose(request)), text("The webhook {url} is off now", url=found.url))
 
 
-def test(ask: Ask) -> Answer:
+def test(request: PageRequest) -> PageResponse:
     """Post a test there."""
-    hook = ask.value("hook")
-    hooks.test_webhook(ask.store, ask.actor, _whose(ask), hook)
-    return Go(_place(hook, _whose(ask)), text("A test is on its way"))
+    hook = request.value("hook")
+    hooks.test_webhook(request.store, request.actor, _whose(request), hook)
+    return Redirect(_place(hook, _whose(request)), text("A test is on its way"))
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One webhook with what was posted or waits."""
-    whose = _whose(ask)
-    hook = ask.place["hook"]
-    deliveries = hooks.list_deliveries(ask.store, ask.actor, whose, hook, limit=DELIVERIES_SHOWN)
-    found = next(one for one in hooks.list_webhooks(ask.store, ask.actor, whose) if one.id == hook)
+    whose = _whose(request)
+    hook = request.place["hook"]
+    deliveries = hooks.list_deliveries(request.store, request.actor, whose, hook, limit=DELIVERIES_SHOWN)
+    found = next(one for one in hooks.list_webhooks(request.store, request.actor, whose) if one.id == hook)
     return View(
         "webhook.html", {"hook": found, "deliveries": deliveries, "whose": whose, "back": _back(whose)}
     )
 
 
-def _whose(ask: Ask) -> str:
+def _whose(request: PageRequest) -> str:
     """The owner that is named, or the only one there is to choose."""
-    named = ask.value("whose")
+    named = request.value("whose")
     if named:
         return named
-    choices = [code for code, _ in owners(ask)]
+    choices = [code for code, _ in owners(request)]
     if not choices:
         raise Forbidden(text("Only an organisation's owners and the center's operators set up webhooks"))
-    return ask.org if ask.org in choices else choices[0]
+    return request.org if request.org in choices else choices[0]
 
 
 def _back(whose: str) -> str:

@@ -14,7 +14,7 @@ from pearlstreet.compute.jobs.whatif.service import OPEN, Question, WhatIf
 from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.console.form_parsing import number_in
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import Answer, Ask, Go, View
+from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 
 POLICIES = 2
 FIELDS = {"policies": "order_1", "quotas": "quota_of", "queues": "queue_name", "windows": "window_kind"}
@@ -32,137 +32,137 @@ _OVER_TIME: tuple[tuple[str, Text, float, str], ...] = (
 )
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """The questions so far, and a form for the next."""
     return View(
         "what_ifs.html",
         {
-            "found": service.list_what_ifs(ask.store, ask.actor, ask.org),
-            "said": _said(ask),
+            "found": service.list_what_ifs(request.store, request.actor, request.org),
+            "said": _said(request),
             "kinds": kinds(),
-            "rules": ask.store.read(ask.center.runtime.policy.current),
-            "queues": _queues(ask),
-            "whose": ask.org,
+            "rules": request.store.read(request.center.runtime.policy.current),
+            "queues": _queues(request),
+            "whose": request.org,
             "open": OPEN,
         },
     )
 
 
-def _queues(ask: Ask) -> list[str]:
-    if not ask.actor.may("scheduling:read"):
+def _queues(request: PageRequest) -> list[str]:
+    if not request.actor.may("scheduling:read"):
         return []
-    return [queue.name for queue in list_queues(ask.store, ask.actor, ask.center.runtime)]
+    return [queue.name for queue in list_queues(request.store, request.actor, request.center.runtime)]
 
 
-def _said(ask: Ask) -> Any:
-    return lambda found: ask.say(STATES[found.state])
+def _said(request: PageRequest) -> Any:
+    return lambda found: request.say(STATES[found.state])
 
 
-def ask_one(ask: Ask) -> Answer:
+def ask_one(request: PageRequest) -> PageResponse:
     """Ask."""
-    days = number_in(ask, "days")
+    days = number_in(request, "days")
     policies = []
     for number in range(1, POLICIES + 1):
         parts = [
-            f"{kind}={ask.value(f'{kind}_{number}')}"
+            f"{kind}={request.value(f'{kind}_{number}')}"
             for kind in ("order", "backfill", "preemption")
-            if ask.value(f"{kind}_{number}")
+            if request.value(f"{kind}_{number}")
         ]
         if parts:
             policies.append(",".join(parts))
     question = Question(
         int(days) if days is not None and days.is_integer() else 0,
         tuple(policies),
-        ask.value("cluster"),
-        ask.value("extra"),
-        ask.value("less"),
-        _one(_quota(ask)),
-        _one(_queue(ask)),
-        _one(_window(ask)),
+        request.value("cluster"),
+        request.value("extra"),
+        request.value("less"),
+        _one(_quota(request)),
+        _one(_queue(request)),
+        _one(_window(request)),
     )
     try:
-        made = service.ask_what_if(ask.store, ask.actor, question, ask.org)
+        made = service.ask_what_if(request.store, request.actor, question, request.org)
     except InvalidInput as error:
         shown = [replace(one, field=FIELDS.get(one.field, one.field)) for one in error.problems]
         raise InvalidInput(error.message, hint=error.hint, problems=shown) from None
-    return Go(f"/what-if/{made.id}", text("The question is asked"))
+    return Redirect(f"/what-if/{made.id}", text("The question is asked"))
 
 
 def _one(said: str) -> tuple[str, ...]:
     return (said,) if said else ()
 
 
-def _settings(ask: Ask, **fields: str) -> list[str]:
+def _settings(request: PageRequest, **fields: str) -> list[str]:
     """Those that were filled in, as `name=value`; a comma would begin another."""
-    typed = {name: ask.value(field).replace(",", " ") for name, field in fields.items()}
+    typed = {name: request.value(field).replace(",", " ") for name, field in fields.items()}
     return [f"{name}={value}" for name, value in typed.items() if value]
 
 
-def _quota(ask: Ask) -> str:
+def _quota(request: PageRequest) -> str:
     """The limit as the form has it; empty when nobody is named."""
-    owner = ask.value("quota_of").replace(",", " ")
-    limits = _settings(ask, guaranteed="quota_guaranteed", maximum="quota_maximum")
+    owner = request.value("quota_of").replace(",", " ")
+    limits = _settings(request, guaranteed="quota_guaranteed", maximum="quota_maximum")
     if not (owner or limits):
         return ""
-    borrow = ["borrow=no"] if limits and ask.value("quota_borrow") == "no" else []
-    return ",".join([f"{owner}:{ask.value('quota_resource') or 'cards'}", *(limits or ["off"]), *borrow])
+    borrow = ["borrow=no"] if limits and request.value("quota_borrow") == "no" else []
+    return ",".join([f"{owner}:{request.value('quota_resource') or 'cards'}", *(limits or ["off"]), *borrow])
 
 
-def _queue(ask: Ask) -> str:
+def _queue(request: PageRequest) -> str:
     """The queue as the form has it; empty when none is named."""
     fields = {name: f"queue_{name}" for name in ("rank", "order", "backfill", "preemption")}
-    parts = [ask.value("queue_name").replace(",", " "), *_settings(ask, **fields)]
+    parts = [request.value("queue_name").replace(",", " "), *_settings(request, **fields)]
     return ",".join(parts) if any(parts) else ""
 
 
-def _window(ask: Ask) -> str:
+def _window(request: PageRequest) -> str:
     """The window as the form has it; empty when none is wanted."""
-    if ask.value("window_kind") not in ("maintenance", "reservation"):
+    if request.value("window_kind") not in ("maintenance", "reservation"):
         return ""
-    nodes = "|".join(ask.value("window_nodes").replace(",", " ").split())
+    nodes = "|".join(request.value("window_nodes").replace(",", " ").split())
     fields = {"org": "window_org", "model": "window_model", "cards": "window_cards"}
     times = {"from": "window_from", "for": "window_for"}
     return ",".join([
-        ask.value("window_kind"),
+        request.value("window_kind"),
         *([f"nodes={nodes}"] if nodes else []),
-        *_settings(ask, **fields, **times),
+        *_settings(request, **fields, **times),
     ])  # fmt: skip
 
 
-def show_one(ask: Ask) -> Answer:
+def show_one(request: PageRequest) -> PageResponse:
     """One question, and its answer side by side."""
-    found = service.get_what_if(ask.store, ask.actor, ask.place["what_if"])
+    found = service.get_what_if(request.store, request.actor, request.place["what_if"])
     return View(
         "what_if.html",
         {
             "one": found,
-            "said": _said(ask),
+            "said": _said(request),
             "is_open": found.state in OPEN,
             "cases": found.result["cases"] if found.result else (),
-            "rows": _figures(ask, found),
+            "rows": _figures(request, found),
             "actual": found.result.get("actual") if found.result else None,
             "differs": found.result is None or found.result.get("differs", True),
-            "charts": _charts(ask, found),
+            "charts": _charts(request, found),
         },
     )
 
 
-def _figures(ask: Ask, found: WhatIf) -> list[tuple[str, list[str]]]:
+def _figures(request: PageRequest, found: WhatIf) -> list[tuple[str, list[str]]]:
     """Name of a figure → its value in each case."""
     if not found.result:
         return []
     shown = found.result["figures"]
-    columns = list(shown.get(ask.language) or shown["en"])
+    columns = list(shown.get(request.language) or shown["en"])
     if actual := found.result.get("actual"):  # answers of older versions have none
-        columns.insert(0, actual["figures"].get(ask.language) or actual["figures"]["en"])
+        columns.insert(0, actual["figures"].get(request.language) or actual["figures"]["en"])
     return [(name, [column[i][1] for column in columns]) for i, (name, _) in enumerate(columns[0])]
 
 
-def _charts(ask: Ask, found: WhatIf) -> list[Any]:
+def _charts(request: PageRequest, found: WhatIf) -> list[Any]:
     if not found.result:
         return []
     cases = found.result["cases"]
-    empty = ask.say(text("There is nothing to show"))
+    empty = request.say(text("There is nothing to show"))
     charts = []
     for name, title, factor, unit in _OVER_TIME:
         series = [
@@ -175,7 +175,7 @@ def _charts(ask: Ask, found: WhatIf) -> list[Any]:
             )
             for case in cases
         ]
-        charts.append(curves(ask.say(title), series, unit=unit, top=100.0 if unit else None, empty=empty))
+        charts.append(curves(request.say(title), series, unit=unit, top=100.0 if unit else None, empty=empty))
     spread = [
         Curve(
             case["name"],
@@ -183,15 +183,15 @@ def _charts(ask: Ask, found: WhatIf) -> list[Any]:
         )
         for case in cases
     ]
-    over = ask.say(text("Jobs that are over within a time since their submission"))
+    over = request.say(text("Jobs that are over within a time since their submission"))
     charts.append(curves(over, spread, unit=" %", top=100.0, log=True, empty=empty))
     return charts
 
 
-def stop(ask: Ask) -> Answer:
+def stop(request: PageRequest) -> PageResponse:
     """Stop it."""
-    found = service.stop_what_if(ask.store, ask.actor, ask.place["what_if"])
-    return Go(f"/what-if/{found.id}", text("The question is stopped"))
+    found = service.stop_what_if(request.store, request.actor, request.place["what_if"])
+    return Redirect(f"/what-if/{found.id}", text("The question is stopped"))
 
 
 PAGES = (

@@ -7,7 +7,7 @@ from pearlstreet.compute.jobs.windows import service
 from pearlstreet.compute.jobs.windows.model import WindowKind, WindowWish
 from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong
 from pearlstreet.console.page import Page
-from pearlstreet.console.page_request import PER_PAGE, Answer, Ask, Go, View
+from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.ledger.site import read_site
 from pearlstreet.tenancy.directory import org_names
 from pearlstreet.tenancy.orgs import list_orgs
@@ -15,57 +15,61 @@ from pearlstreet.tenancy.orgs import list_orgs
 ORGS_OFFERED = 1000
 
 
-def show(ask: Ask) -> Answer:
+def show(request: PageRequest) -> PageResponse:
     """Windows that are open, or all there were."""
-    over = ask.query.get("over") == "yes"
+    over = request.query.get("over") == "yes"
     found = service.list_windows(
-        ask.store, ask.actor, over=over, before=ask.query.get("before") or None, limit=PER_PAGE + 1
+        request.store,
+        request.actor,
+        over=over,
+        before=request.query.get("before") or None,
+        limit=PER_PAGE + 1,
     )
     shown = found[:PER_PAGE]
-    may_write = ask.actor.may("scheduling:write")
+    may_write = request.actor.may("scheduling:write")
     return View(
         "windows.html",
         {
             "windows": shown,
-            "now_us": ask.store.clock.now_us(),
+            "now_us": request.store.clock.now_us(),
             "over": over,
             "before": shown[-1].id if len(found) > PER_PAGE else None,
-            "names": org_names(ask.store, ask.actor, (one.org_id for one in shown if one.org_id)),
+            "names": org_names(request.store, request.actor, (one.org_id for one in shown if one.org_id)),
             "may_write": may_write,
-            "zone": ask.store.read(read_site).time_zone,
-            "offered": list_orgs(ask.store, ask.actor, limit=ORGS_OFFERED) if may_write else (),
+            "zone": request.store.read(read_site).time_zone,
+            "offered": list_orgs(request.store, request.actor, limit=ORGS_OFFERED) if may_write else (),
         },
     )
 
 
-def make_window(ask: Ask) -> Answer:
+def make_window(request: PageRequest) -> PageResponse:
     """Set one up."""
-    zone = ask.store.read(read_site).time_zone
-    until_us = moment_in(ask, "until", zone)
+    zone = request.store.read(read_site).time_zone
+    until_us = moment_in(request, "until", zone)
     if until_us is None:
         raise wrong("until", text("Say when it ends"))
-    cards = number_in(ask, "cards")
-    kind = WindowKind.RESERVATION if ask.value("kind") == "reservation" else WindowKind.MAINTENANCE
+    cards = number_in(request, "cards")
+    kind = WindowKind.RESERVATION if request.value("kind") == "reservation" else WindowKind.MAINTENANCE
     wish = WindowWish(
         kind=kind,
         until_us=until_us,
-        from_us=moment_in(ask, "from", zone),
-        nodes=tuple(ask.value("nodes").replace(",", " ").split()),
-        model=ask.value("model") or None,
+        from_us=moment_in(request, "from", zone),
+        nodes=tuple(request.value("nodes").replace(",", " ").split()),
+        model=request.value("model") or None,
         cards=None if cards is None else int(cards) if cards.is_integer() else -1,
-        org=ask.value("window_org") or None,
-        reason=text_in(ask, "reason", 500),
+        org=request.value("window_org") or None,
+        reason=text_in(request, "reason", 500),
     )
-    service.make_window(ask.store, ask.actor, wish)
+    service.make_window(request.store, request.actor, wish)
     if kind is WindowKind.RESERVATION:
-        return Go("/windows", text("The reservation is set up"))
-    return Go("/windows", text("The maintenance is set up; whose jobs it will stop is told"))
+        return Redirect("/windows", text("The reservation is set up"))
+    return Redirect("/windows", text("The maintenance is set up; whose jobs it will stop is told"))
 
 
-def end_window(ask: Ask) -> Answer:
+def end_window(request: PageRequest) -> PageResponse:
     """Take one back, or end it early."""
-    service.end_window(ask.store, ask.actor, ask.value("window"))
-    return Go("/windows", text("The window is over"))
+    service.end_window(request.store, request.actor, request.value("window"))
+    return Redirect("/windows", text("The window is over"))
 
 
 PAGES = (

@@ -1,4 +1,4 @@
-"""Pieces of pages that many visitors share."""
+"""The fragment cache: what many visitors share."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from pearlstreet.console.fragment_cache import PIECES_MAX, current, rights, shared
+from pearlstreet.console.fragment_cache import ENTRIES_MAX, get_current, rights, shared
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 
 
-def test_a_piece_is_made_once_and_again_when_it_is_old(sqlite_store: Store) -> None:
+def test_a_value_is_computed_once_and_again_when_it_expired(sqlite_store: Store) -> None:
     made: list[int] = []
 
     def make() -> int:
@@ -21,12 +21,12 @@ def test_a_piece_is_made_once_and_again_when_it_is_old(sqlite_store: Store) -> N
         return len(made)
 
     assert [shared(sqlite_store, "a", 60, make) for _ in range(3)] == [1, 1, 1]
-    assert shared(sqlite_store, "b", 60, make) == 2, "another key is another piece"
+    assert shared(sqlite_store, "b", 60, make) == 2, "another key is another entry"
     assert shared(sqlite_store, "c", 0, make) == 3
     assert shared(sqlite_store, "c", 0, make) == 4, "too old at once"
 
 
-def test_others_get_the_old_piece_while_one_makes_the_new(sqlite_store: Store) -> None:
+def test_others_get_the_expired_value_while_one_computes_the_next(sqlite_store: Store) -> None:
     begun, go, found = threading.Event(), threading.Event(), []
     assert shared(sqlite_store, "a", 0, lambda: "old") == "old"
 
@@ -55,24 +55,24 @@ def test_a_failure_is_nobody_elses(sqlite_store: Store) -> None:
     assert shared(sqlite_store, "a", 60, lambda: "good") == "good"
 
 
-def test_pieces_do_not_pile_up(sqlite_store: Store) -> None:
-    for number in range(PIECES_MAX + 10):
+def test_the_cache_is_bounded(sqlite_store: Store) -> None:
+    for number in range(ENTRIES_MAX + 10):
         shared(sqlite_store, number, 60, lambda: "x")
     assert shared(sqlite_store, 0, 60, lambda: "made again") == "made again"
-    assert shared(sqlite_store, PIECES_MAX + 9, 60, lambda: "made again") == "x"
+    assert shared(sqlite_store, ENTRIES_MAX + 9, 60, lambda: "made again") == "x"
 
 
-def test_a_current_piece_is_made_again_after_anything_was_done(sqlite_store: Store) -> None:
+def test_a_current_value_is_computed_again_after_any_action(sqlite_store: Store) -> None:
     made: list[int] = []
 
     def make() -> int:
         made.append(1)
         return len(made)
 
-    first = current(sqlite_store, "a", make)
+    first = get_current(sqlite_store, "a", make)
     sqlite_store.write(lambda tx: audit.record(tx, actor="x", action="do", target="y"))
-    second = current(sqlite_store, "a", make)
-    assert second == first + 1, "whoever acted sees what became of it, however young the piece was"
+    second = get_current(sqlite_store, "a", make)
+    assert second == first + 1, "an action is visible at once, however fresh the value was"
 
 
 def test_all_who_ask_at_once_wait_for_one_maker(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_all_who_ask_at_once_wait_for_one_maker(sqlite_store: Store, monkeypatch
         return "made once"
 
     def ask() -> None:
-        found.append(current(sqlite_store, "a", slow))
+        found.append(get_current(sqlite_store, "a", slow))
 
     people = [threading.Thread(target=ask) for _ in range(5)]
     people[0].start()
@@ -114,11 +114,11 @@ def test_who_waited_for_a_failure_tries_for_itself(sqlite_store: Store) -> None:
 
     def first() -> None:
         with pytest.raises(ValueError, match="no"):
-            current(sqlite_store, "a", fails)
+            get_current(sqlite_store, "a", fails)
 
     people = [
         threading.Thread(target=first),
-        threading.Thread(target=lambda: told.append(current(sqlite_store, "a", lambda: "mine"))),
+        threading.Thread(target=lambda: told.append(get_current(sqlite_store, "a", lambda: "mine"))),
     ]
     people[0].start()
     assert begun.wait(60)
