@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.registry import PAGES
 from pearlstreet.tenancy.scopes import OPERATOR_ROLES, ORG_ROLES, OperatorRole, OrgRole
 from tests.e2e.center import Center
@@ -32,14 +32,14 @@ NOT_PAGES = {
 """Addresses of the registry that show no page, and why."""
 
 
-def may_open(page: Page, role: str) -> bool:
+def may_open(page: ConsolePage, role: str) -> bool:
     """Whether a role may, as the registry says."""
     if page.scope is None:
         return True
     return page.scope in SCOPES[role] and (not page.at_center or role not in ("owner", "viewer"))
 
 
-def filled(page: Page, center: Center, role: str) -> str | None:
+def filled(page: ConsolePage, center: Center, role: str) -> str | None:
     """The page's address about something that `role` may see; None when nothing of it can be named."""
     things = {
         "job": center.jobs["pretrain"],
@@ -56,6 +56,6 @@ def filled(page: Page, center: Center, role: str) -> str | None:
     return re.sub(r"\{(\w+)\}", lambda found: things[found[1]], page.path)
 
 
-def pages() -> Iterator[Page]:
+def pages() -> Iterator[ConsolePage]:
     """Every page that shows one."""
     return (page for page in PAGES if page.path not in NOT_PAGES)

@@ -16,7 +16,7 @@ from html import unescape
 import pytest
 
 from pearlstreet.app.web import create_web
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.registry import PAGES
 from pearlstreet.tenancy.scopes import ORG_ROLES, OrgRole
 from tests.api.world import Browser
@@ -65,7 +65,7 @@ def _visitor(app: Browser, tenant: Tenant, role: str) -> Visitor:
     return Visitor(app, {"pearl_language": "en", "pearl_session": tenant.sessions[role]})
 
 
-def _addresses(page: Page, tenants: list[Tenant]) -> Iterator[str]:
+def _addresses(page: ConsolePage, tenants: list[Tenant]) -> Iterator[str]:
     """The page's address with things of the tenants. Raises KeyError for an unknown parameter."""
     names = re.findall(r"\{(\w+)\}", page.path)
     common = {**COMMON, "price_number": ["1"]}
@@ -90,7 +90,7 @@ def _links(said: str, path: str) -> list[str]:
     return [link for link in whole if not link.startswith(("//", "/static", "/sign-out"))]
 
 
-def _is_open_to_tenants(page: Page) -> bool:
+def _is_open_to_tenants(page: ConsolePage) -> bool:
     return page.scope is None or (page.scope in ORG_ROLES[OrgRole.OWNER] and not page.at_center)
 
 
@@ -102,7 +102,7 @@ def _main(said: str) -> str:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.public], ids=lambda page: page.path)
 def test_a_page_shows_its_own_tenant_and_nobody_else(
-    isolation: Isolation, app: Browser, contents: frozenset[str], page: Page
+    isolation: Isolation, app: Browser, contents: frozenset[str], page: ConsolePage
 ) -> None:
     alder, birch = isolation.alder, isolation.birch
     owner, shown = _visitor(app, alder, "owner"), ""

@@ -21,7 +21,7 @@ from pearlstreet.app import wiring
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.web import create_web
 from pearlstreet.base.rng import SeededRng
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.registry import PAGES
 from pearlstreet.store.core import Store
 from pearlstreet.store.tables import metadata
@@ -173,7 +173,7 @@ def test_a_read_does_not_depend_on_foreign_rows(
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.public], ids=lambda page: page.path)
 def test_a_page_does_not_depend_on_foreign_rows(
-    isolation: Isolation, copies: tuple[Copy, Copy], page: Page
+    isolation: Isolation, copies: tuple[Copy, Copy], page: ConsolePage
 ) -> None:
     both, alone = copies
     session, same = isolation.birch.sessions["owner"], True

@@ -15,7 +15,7 @@ import pytest
 
 from pearlstreet.api.routing import RouteFacts
 from pearlstreet.app.web import create_web
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.registry import PAGES
 from tests.api.test_access import BODIES
 from tests.api.world import JOB, Browser
@@ -166,7 +166,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("page", "do"), FORMS, ids=[f"{page.path} {do}" for page, do in FORMS])
 def test_a_form_never_touches_another_tenant(
-    isolation: Isolation, app: Browser, contents: frozenset[str], page: Page, do: str
+    isolation: Isolation, app: Browser, contents: frozenset[str], page: ConsolePage, do: str
 ) -> None:
     alder, birch = isolation.alder, isolation.birch
     before = isolation.dump(alder)

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.conftest import make_store
 from tests.property.machines import lives
 
-from pearlstreet.api.reading import org_of
+from pearlstreet.api.request_inputs import org_of
 from pearlstreet.base.clock import VirtualClock
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.tenancy import invitations, keys, members, orgs, users

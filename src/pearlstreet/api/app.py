@@ -16,16 +16,15 @@ from starlette.routing import compile_path
 from pearlstreet import __version__
 from pearlstreet.api import problem
 from pearlstreet.api.log_streams import LogStreams
-from pearlstreet.api.middleware import Around, request_numbers
+from pearlstreet.api.middleware import ApiMiddleware, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
 from pearlstreet.api.openapi import document
-from pearlstreet.api.rates import Limiter
+from pearlstreet.api.rate_limit import RateLimiter
 from pearlstreet.api.routes import (
     alerts,
     audit,
     backups,
     calibration,
-    closing,
     costs,
     credit,
     decisions,
@@ -38,6 +37,7 @@ from pearlstreet.api.routes import (
     members,
     nodes,
     notices,
+    offboarding,
     orgs,
     prices,
     quotas,
@@ -68,7 +68,7 @@ ROUTERS: tuple[SecuredRouter, ...] = (
     members.own_router,
     invitations.router,
     invitations.own_router,
-    closing.router,
+    offboarding.router,
     costs.router,
     trace.router,
     uploads.router,
@@ -113,8 +113,8 @@ def create_api(center: Center) -> FastAPI:
     app.state.health = system.HealthCheck(center.store)
     problem.install(app, _methods_at)
     numbers = request_numbers(center.store.clock, center.store.rng)
-    limiter = Limiter(center.rates, center.store.clock, PREFIX)
-    app.add_middleware(Around, unlimited=UNLIMITED, numbers=numbers, limiter=limiter)
+    limiter = RateLimiter(center.rates, center.store.clock, PREFIX)
+    app.add_middleware(ApiMiddleware, unlimited=UNLIMITED, numbers=numbers, limiter=limiter)
     _mount_routes(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_route(f"{PREFIX}/openapi.json", _openapi_route(app), include_in_schema=False)

@@ -13,8 +13,8 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pearlstreet.api.problem import respond
-from pearlstreet.api.rates import Limiter, Taken
-from pearlstreet.api.reading import BODY_LIMIT_BYTES, too_large
+from pearlstreet.api.rate_limit import RateDecision, RateLimiter
+from pearlstreet.api.request_inputs import BODY_LIMIT_BYTES, too_large
 from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.ids import encode
@@ -52,11 +52,11 @@ def request_numbers(clock: Clock, rng: Rng) -> Callable[[], str]:
     return fresh
 
 
-class Around:
+class ApiMiddleware:
     """ASGI middleware; plain ASGI because it wraps streams too."""
 
     def __init__(
-        self, app: ASGIApp, *, unlimited: tuple[str, ...], numbers: Callable[[], str], limiter: Limiter
+        self, app: ASGIApp, *, unlimited: tuple[str, ...], numbers: Callable[[], str], limiter: RateLimiter
     ) -> None:
         """`unlimited`: paths that check the size of their body themselves; `numbers`: fresh ids of requests."""
         self._app = app
@@ -132,7 +132,7 @@ def _declared(scope: Scope) -> int:
     return 0
 
 
-def _add_headers(message: MutableMapping[str, Any], request_id: str, taken: Taken | None) -> None:
+def _add_headers(message: MutableMapping[str, Any], request_id: str, taken: RateDecision | None) -> None:
     headers = list(message.get("headers", ()))
     present = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _HEADERS if name not in present]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pearlstreet.api.app import PREFIX, ROUTERS
 from pearlstreet.api.paging import LIMIT_MAX
 from pearlstreet.api.problem import TITLES, MethodNotAllowed
-from pearlstreet.api.reading import BODY_LIMIT_BYTES
+from pearlstreet.api.request_inputs import BODY_LIMIT_BYTES
 from pearlstreet.api.routes import system
 from pearlstreet.api.routing import RouteFacts, SecuredRouter, Tied
 from pearlstreet.base import errors

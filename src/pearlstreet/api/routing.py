@@ -23,7 +23,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from pearlstreet.api.reading import read_body
+from pearlstreet.api.request_inputs import read_body
 from pearlstreet.base.errors import Forbidden, InvalidInput, Problem, Unauthenticated
 from pearlstreet.base.text import text
 from pearlstreet.center import Center

@@ -12,11 +12,11 @@ from pearlstreet.base.errors import PearlError
 from pearlstreet.base.text import pick_language
 from pearlstreet.center import Center
 from pearlstreet.console import statics
-from pearlstreet.console.live import Pulse
-from pearlstreet.console.measuring import measured
+from pearlstreet.console.live import ChangeNotifier
 from pearlstreet.console.menu import MENU
+from pearlstreet.console.metrics import measured
 from pearlstreet.console.registry import PAGES
-from pearlstreet.console.rendering import Renderer
+from pearlstreet.console.renderer import Renderer
 from pearlstreet.console.routing import SecuredPageRouter
 from pearlstreet.http.stream_limiter import LimitedStream
 
@@ -24,7 +24,7 @@ from pearlstreet.http.stream_limiter import LimitedStream
 def create_console(center: Center) -> Starlette:
     """The app that shows one center to people."""
     page_router = SecuredPageRouter(center, Renderer(PAGES, MENU))
-    pulse = Pulse(center.store)
+    pulse = ChangeNotifier(center.store)
 
     async def live(request: Request) -> Response:
         try:

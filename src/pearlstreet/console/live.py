@@ -17,7 +17,7 @@ import structlog
 
 from pearlstreet.base.errors import PearlError
 from pearlstreet.compute.jobs.tables import attempts, jobs
-from pearlstreet.console.measuring import OPEN
+from pearlstreet.console.metrics import OPEN
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import state_events
 
@@ -30,24 +30,24 @@ log = structlog.get_logger("live")
 
 
 @dataclass(eq=False)
-class Listener:
+class PageListener:
     """One open page. `orgs` None: it is shown every organisation's things."""
 
     orgs: frozenset[str] | None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Pulse:
+class ChangeNotifier:
     """Looks for changes while somebody listens."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._listeners: set[Listener] = set()
+        self._listeners: set[PageListener] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def listen(self, orgs: frozenset[str] | None) -> AsyncIterator[bytes]:
         """The event stream of one page."""
-        listener = Listener(orgs)
+        listener = PageListener(orgs)
         self._listeners.add(listener)
         OPEN.set(len(self._listeners))
         if self._task is None or self._task.done():

@@ -45,7 +45,7 @@ MEASURES: Mapping[str, tuple[Text, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class OfferView:
     """One offer."""
 
     offer: Offer
@@ -76,7 +76,7 @@ def machines(offer: Offer) -> str:
     return each if offer.tasks == 1 else f"{offer.tasks} × {each}"
 
 
-def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> list[Shown]:
+def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> list[OfferView]:
     """Offers beside each other: all bars of a kind on one scale."""
     is_served = all(is_steady(offer) for offer in offers)
     times = [_time_range(offer, is_served) for offer in offers]
@@ -85,7 +85,7 @@ def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> 
     price_scale = scale_of(one for one in prices if one is not None)
     common = said_of_all(offers)
     return [
-        Shown(
+        OfferView(
             offer=offer,
             machines=machines(offer),
             time=parted(time.label),

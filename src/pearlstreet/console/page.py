@@ -13,7 +13,7 @@ Show = Callable[[PageRequest], PageResponse]
 
 
 @dataclass(frozen=True)
-class Page:
+class ConsolePage:
     """One address. Exactly one of `scope`, `signed_in` and `public` says who may open it; services check again.
 
     A form of the page posts to the same address with `do` naming one of `actions`. An action that raises PearlError has

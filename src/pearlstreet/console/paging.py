@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Cut(Generic[T]):
+class PageSlice(Generic[T]):
     """One page of a list."""
 
     rows: Sequence[T]
@@ -31,9 +31,9 @@ def page_number(request: PageRequest) -> int:
     return int(written) if written.isdecimal() and written.isascii() and len(written) < 8 else 1
 
 
-def cut(rows: Sequence[T], number: int, per_page: int = PER_PAGE) -> Cut[T]:
+def cut(rows: Sequence[T], number: int, per_page: int = PER_PAGE) -> PageSlice[T]:
     """PURE: a page of `rows`; a number beyond the end gives the last one."""
     last = max(1, -(-len(rows) // per_page))
     at = min(max(number, 1), last)
     start = (at - 1) * per_page
-    return Cut(rows[start : start + per_page], at, last, len(rows), start + 1 if rows else 0)
+    return PageSlice(rows[start : start + per_page], at, last, len(rows), start + 1 if rows else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.pages import (
     accelerators,
     account,
@@ -28,7 +28,7 @@ from pearlstreet.console.pages import (
     projects,
     queues,
     quotas,
-    quote_ask,
+    quote_request,
     quote_scenario,
     quotes,
     secrets,
@@ -42,7 +42,7 @@ from pearlstreet.console.pages import (
     windows,
 )
 
-PAGES: tuple[Page, ...] = (
+PAGES: tuple[ConsolePage, ...] = (
     *home.PAGES,
     *sign_in.PAGES,
     *preferences.PAGES,
@@ -71,7 +71,7 @@ PAGES: tuple[Page, ...] = (
     *windows.PAGES,
     *decisions.PAGES,
     *what_if.PAGES,
-    *quote_ask.PAGES,
+    *quote_request.PAGES,
     *quote_scenario.PAGES,
     *quotes.PAGES,
     *calibration.PAGES,

@@ -28,7 +28,7 @@ from pearlstreet.base.errors import (
 from pearlstreet.base.text import pick_language, text
 from pearlstreet.center import Center
 from pearlstreet.console import cookies
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import (
     NOBODY,
     Download,
@@ -39,7 +39,7 @@ from pearlstreet.console.page_request import (
     Redirect,
     View,
 )
-from pearlstreet.console.rendering import Renderer
+from pearlstreet.console.renderer import Renderer
 from pearlstreet.http.request_body import check_encoding
 from pearlstreet.store.core import Store
 from pearlstreet.store.idempotency import OnceClaim, Replayed, fingerprint
@@ -77,7 +77,7 @@ class SecuredPageRouter:
         self._center = center
         self._renderer = renderer
 
-    def endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, page: ConsolePage) -> Callable[[Request], Awaitable[Response]]:
         """What the router calls for a page."""
 
         async def handle(request: Request) -> Response:
@@ -124,7 +124,7 @@ class SecuredPageRouter:
         )
 
     async def refuse(
-        self, page_request: PageRequest, error: PearlError, page: Page | None = None
+        self, page_request: PageRequest, error: PearlError, page: ConsolePage | None = None
     ) -> Response:
         """A page that says what is wrong; who is not signed in, and would have to be, is sent to sign in."""
         if error.status >= 500 and error.status != 503:
@@ -195,7 +195,7 @@ class SecuredPageRouter:
 
     # -- what they do
 
-    async def _act(self, page: Page, page_request: PageRequest, request: Request) -> Response:
+    async def _act(self, page: ConsolePage, page_request: PageRequest, request: Request) -> Response:
         cookies.check_origin(request.headers, request.url.netloc)
         form = await _form(request, page)
         try:
@@ -212,7 +212,7 @@ class SecuredPageRouter:
         return await in_thread(lambda: self._run(page, action, page_request))
 
     def _run(
-        self, page: Page, action: Callable[[PageRequest], PageResponse], page_request: PageRequest
+        self, page: ConsolePage, action: Callable[[PageRequest], PageResponse], page_request: PageRequest
     ) -> Response:
         try:
             return self._respond(page_request, page, action(page_request))
@@ -229,7 +229,7 @@ class SecuredPageRouter:
 
     # -- what they get
 
-    def _respond(self, page_request: PageRequest, page: Page | None, answer: PageResponse) -> Response:
+    def _respond(self, page_request: PageRequest, page: ConsolePage | None, answer: PageResponse) -> Response:
         if isinstance(answer, View):
             return self._page(page_request, page, answer)
         if isinstance(answer, Redirect):
@@ -247,7 +247,7 @@ class SecuredPageRouter:
             )
         return _download(answer)
 
-    def _page(self, page_request: PageRequest, page: Page | None, view: View) -> Response:
+    def _page(self, page_request: PageRequest, page: ConsolePage | None, view: View) -> Response:
         notice = (
             cookies.read_notice(page_request.cookies.get(cookies.NOTICE))
             if page_request.part is None
@@ -288,7 +288,7 @@ def once(page_request: PageRequest) -> Store:
     )
 
 
-def _admit(page: Page, page_request: PageRequest) -> None:
+def _admit(page: ConsolePage, page_request: PageRequest) -> None:
     if page.public:
         return
     if not page_request.credential:
@@ -317,7 +317,7 @@ def _chosen(
     return wanted if wanted in {member.org_slug for member in memberships} else None  # type: ignore[attr-defined]
 
 
-async def _form(request: Request, page: Page) -> FormData:
+async def _form(request: Request, page: ConsolePage) -> FormData:
     encoded = check_encoding(request.scope)
     if encoded is not None:
         raise encoded

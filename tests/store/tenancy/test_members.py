@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.joining import join
 
-from pearlstreet.api.reading import org_of
+from pearlstreet.api.request_inputs import org_of
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from pearlstreet.tenancy import audit_log, invitations, keys, members, orgs, users
 from pearlstreet.tenancy.audit_log import AuditFilter

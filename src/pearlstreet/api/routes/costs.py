@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from pearlstreet.api.energy_use import EnergyUseOut, energy_out
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, query
-from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
 from pearlstreet.energy.jobs import JobEnergy, job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label

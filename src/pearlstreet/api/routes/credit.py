@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from pearlstreet.api.energy_use import EnergyUseOut, energy_out
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, words, yuan_of
 from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor, read_number
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.energy.books import statement_energy
 from pearlstreet.ledger import budgets, funds, topups
 from pearlstreet.ledger.invoices.energy import EnergyUse

@@ -10,11 +10,11 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from pearlstreet.api.energy_use import EnergyUseOut, energy_out
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
-from pearlstreet.api.reading import BODY_LIMIT_BYTES, language_of
+from pearlstreet.api.request_inputs import BODY_LIMIT_BYTES, language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, in_thread, query
-from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.base.errors import Gathered, InvalidInput, Problem
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from pearlstreet.api.energy_use import EnergyUseOut, energy_out
 from pearlstreet.api.models import In, Out, Time, Yuan, read_yuan, time_of, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routes.credit import org_id_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, encode, in_thread, query
-from pearlstreet.api.used_energy import EnergyUseOut, energy_out
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.money import Money, format_yuan
 from pearlstreet.base.text import text

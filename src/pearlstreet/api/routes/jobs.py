@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse
 
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.reading import Org, language_of, org_of, read_json
+from pearlstreet.api.request_inputs import Org, language_of, org_of, read_json
 from pearlstreet.api.routing import (
     CurrentActor,
     SecuredRouter,

@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.nodes import NodeUse

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor

@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, Yuan, read_time, read_yuan, time_of, yuan_of
-from pearlstreet.api.reading import language_of, read_json
+from pearlstreet.api.request_inputs import language_of, read_json
 from pearlstreet.api.routing import (
     CurrentActor,
     SecuredRouter,

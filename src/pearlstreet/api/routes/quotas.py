@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, words
 from pearlstreet.api.owners import with_owner, with_owners
-from pearlstreet.api.reading import Org, language_of
+from pearlstreet.api.request_inputs import Org, language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.quotas import QuotaRow, QuotaWish, ShareRow, Standing

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.reading import Org, language_of, org_of
+from pearlstreet.api.request_inputs import Org, language_of, org_of
 from pearlstreet.api.routes.jobs import JobOut, job_out
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.estimate.band import Band

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy

@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out
-from pearlstreet.api.reading import Org, org_of
+from pearlstreet.api.request_inputs import Org, org_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.compute.jobs.storage import overview, retention_rules
 from pearlstreet.compute.jobs.storage.overview import ProjectStorage

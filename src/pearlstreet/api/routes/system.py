@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from pearlstreet.api.exposition import exposition
 from pearlstreet.api.models import Out, Time, time_of
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, in_thread
 from pearlstreet.base.errors import PearlError
 from pearlstreet.compute.jobs.census import census

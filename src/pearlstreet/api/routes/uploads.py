@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.reading import Org, org_of
+from pearlstreet.api.request_inputs import Org, org_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, in_thread, query
 from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.reading import language_of
+from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.base.urls import URL_MAX
 from pearlstreet.store.core import Store

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
-from pearlstreet.api.reading import Org, language_of, org_of
+from pearlstreet.api.request_inputs import Org, language_of, org_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import Question, WhatIf

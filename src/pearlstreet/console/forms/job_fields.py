@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.spec.kinds import (
 from pearlstreet.compute.jobs.spec.rules import CommandKind
 from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
 from pearlstreet.compute.jobs.spec.table import JOB
-from pearlstreet.console.forms.writing import written
+from pearlstreet.console.forms.field_text import written
 
 COMMON = (
     "name",
@@ -58,7 +58,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FieldGroup:
     """Inputs under one heading; "" for those of the job itself."""
 
     title: str
@@ -80,18 +80,18 @@ def common(language: str) -> dict[str, Input]:
 
 
 @cache
-def more(language: str) -> tuple[Group, ...]:
+def more(language: str) -> tuple[FieldGroup, ...]:
     """The others, by the part of the specification they belong to."""
     rest = [one for one in inputs(language) if one.name not in COMMON]
     plain = tuple(one for one in rest if "." not in one.name)
-    groups = [Group("", "", plain)]
+    groups = [FieldGroup("", "", plain)]
     for name in dict.fromkeys(one.name.partition(".")[0] for one in rest if "." in one.name):
         field = JOB.by_name[name]
         mine = tuple(one for one in rest if one.name.startswith(f"{name}."))
         title, about = _words(field, language)
         if any(one.startswith(f"{name}.") for one in COMMON):
             about = ", ".join(one.title for one in mine)
-        groups.append(Group(title, about, mine))
+        groups.append(FieldGroup(title, about, mine))
     return tuple(groups)
 
 

@@ -10,8 +10,8 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.compute.jobs.spec.context import Context
 from pearlstreet.compute.jobs.spec.shapes import ListKind, MapKind, ShortKind
 from pearlstreet.compute.jobs.spec.yaml_source import read_yaml
+from pearlstreet.console.forms.field_text import written
 from pearlstreet.console.forms.job_fields import Input, inputs
-from pearlstreet.console.forms.writing import written
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _REMARK = re.compile(r"\s+#\s.*$")

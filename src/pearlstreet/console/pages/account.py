@@ -5,7 +5,7 @@ from __future__ import annotations
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import federation, sessions
 from pearlstreet.tenancy.users import get_user
@@ -49,7 +49,7 @@ def end_session(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/account",
         text("My account"),
         show,

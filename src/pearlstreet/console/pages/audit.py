@@ -9,7 +9,7 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.console.form_parsing import moment_in
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, View
 from pearlstreet.ledger.proof import proof
 from pearlstreet.ledger.site import read_site
@@ -115,6 +115,6 @@ def _plain(row: AuditRow) -> dict[str, Any]:
 
 
 PAGES = (
-    Page("/audit", text("Audit log"), show, scope="audit:read", actions={"verify": verify}),
-    Page("/audit/export", text("Audit log"), export, scope="audit:read"),
+    ConsolePage("/audit", text("Audit log"), show, scope="audit:read", actions={"verify": verify}),
+    ConsolePage("/audit/export", text("Audit log"), export, scope="audit:read"),
 )

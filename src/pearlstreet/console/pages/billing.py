@@ -9,7 +9,7 @@ from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.compute.jobs.history import hourly_now
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.console.routing import once
@@ -149,14 +149,14 @@ def _budgets(request: PageRequest, org: Organisation, spending: Spending) -> lis
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/billing",
         text("Billing"),
         show,
         scope="credit:read",
         actions={"budget": set_budget, "delete_budget": delete_budget},
     ),
-    Page(
+    ConsolePage(
         "/billing/buyer", text("Billing details"), show_buyer, scope="credit:read", actions={"set": set_buyer}
     ),
 )

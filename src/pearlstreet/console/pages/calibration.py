@@ -7,7 +7,7 @@ from typing import Any
 from pearlstreet.base.text import text
 from pearlstreet.charts.ranges import ratios
 from pearlstreet.console import offer_view
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.quotes.calibrating import (
@@ -88,4 +88,4 @@ def reset(request: PageRequest) -> PageResponse:
     return Redirect("/calibration", text("Lessons forgotten: {count}", count=count))
 
 
-PAGES = (Page("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)
+PAGES = (ConsolePage("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)

@@ -9,7 +9,7 @@ from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.console.form_parsing import text_in, wrong, yuan_in
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import funds, topups
@@ -155,7 +155,7 @@ def _renamed(names: Mapping[str, str], work: Callable[[], T]) -> T:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/credit",
         text("Credit"),
         show,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.decisions import service
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.policy import brief
 
@@ -43,7 +43,7 @@ def _page(request: PageRequest, **more: Any) -> View:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/decisions",
         text("Decisions of the planner"),
         show,

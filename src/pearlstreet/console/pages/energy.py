@@ -16,7 +16,7 @@ from pearlstreet.charts.lines import Series as Line
 from pearlstreet.charts.lines import lines
 from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.forms.energy_fields import field_of, read_form, write_form, write_periods
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.energy import service
@@ -141,7 +141,7 @@ def _charts(request: PageRequest, facts: SiteFacts) -> Sequence[Markup]:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/energy",
         text("Energy"),
         show,

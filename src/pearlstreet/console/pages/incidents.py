@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.incidents import list_incidents, retry_incidents
 
@@ -33,7 +33,7 @@ def retry(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/incidents", text("Incidents"), show, scope="settings:read", at_center=True, actions={"retry": retry}
     ),
 )

@@ -6,7 +6,7 @@ import json
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import Download, PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.energy.invoices import draft_invoice
@@ -63,6 +63,6 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page("/billing/invoices", text("Invoices"), show, scope="credit:read"),
-    Page("/billing/invoices/{month}", text("Invoice"), show_one, scope="credit:read"),
+    ConsolePage("/billing/invoices", text("Invoices"), show, scope="credit:read"),
+    ConsolePage("/billing/invoices/{month}", text("Invoice"), show_one, scope="credit:read"),
 )

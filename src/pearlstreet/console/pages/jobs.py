@@ -19,7 +19,7 @@ from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.scheduling.explain import WHY_NOT
 from pearlstreet.console import stored_files
 from pearlstreet.console.bulk_actions import act_on_each
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import (
     PER_PAGE,
     Download,
@@ -272,8 +272,8 @@ def _chart(request: PageRequest, kind: str, name: str, by_line: Points) -> Any:
 
 
 PAGES = (
-    Page("/jobs", text("Jobs"), show, scope="jobs:read", actions={"cancel": cancel_many}),
-    Page(
+    ConsolePage("/jobs", text("Jobs"), show, scope="jobs:read", actions={"cancel": cancel_many}),
+    ConsolePage(
         "/jobs/{job}",
         text("Job"),
         show_one,
@@ -285,6 +285,6 @@ PAGES = (
             "delete": stored_files.delete_outputs,
         },
     ),
-    Page("/jobs/{job}/log", text("Log"), log, scope="jobs:read"),
-    Page("/artefacts/{artefact}", text("Result"), artefact, scope="jobs:read"),
+    ConsolePage("/jobs/{job}/log", text("Log"), log, scope="jobs:read"),
+    ConsolePage("/artefacts/{artefact}", text("Result"), artefact, scope="jobs:read"),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX
 from pearlstreet.console.routing import once
@@ -116,5 +116,7 @@ def _rows(request: PageRequest, everyone: bool) -> list[KeyRow]:
 
 
 PAGES = (
-    Page("/keys", text("API keys"), show, scope="keys:own", actions={"create": create, "revoke": revoke}),
+    ConsolePage(
+        "/keys", text("API keys"), show, scope="keys:own", actions={"create": create, "revoke": revoke}
+    ),
 )

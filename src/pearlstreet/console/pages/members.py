@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.org_scope import choose_org, org_of
@@ -98,7 +98,7 @@ def role_of(request: PageRequest, kind: type[R], field: str = "role") -> R:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/members",
         text("Members"),
         show,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import invitations, members
 
@@ -60,7 +60,7 @@ def leave(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         PATH,
         text("My organisations"),
         show,

@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.pool import inventory
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.paging import cut, page_number
@@ -32,7 +32,7 @@ BASES: Mapping[Basis, Text] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class NodeRow:
     """A node in the list."""
 
     node: Node
@@ -141,13 +141,13 @@ def _says(node: Node, words: str) -> bool:
     return all(word in said for word in words.lower().split())
 
 
-def _line(pool: PoolView, node: Node, states: Sequence[str]) -> Line:
+def _line(pool: PoolView, node: Node, states: Sequence[str]) -> NodeRow:
     working = [pool.rates[device.model] for device in node.report.devices if device.healthy]
     kinds = {rate.basis for rate in working}
     basis = next(
         (BASES[kind] for kind in (Basis.UNKNOWN, Basis.ASSUMED, Basis.MEASURED) if kind in kinds), None
     )
-    return Line(
+    return NodeRow(
         node=node,
         states=states,
         use=pool.use(node.report.name),
@@ -173,8 +173,8 @@ def _device(pool: PoolView, use: NodeUse, device: DeviceReport, jobs: Sequence[A
 
 
 PAGES = (
-    Page("/nodes", text("Nodes"), show, scope="nodes:read"),
-    Page(
+    ConsolePage("/nodes", text("Nodes"), show, scope="nodes:read"),
+    ConsolePage(
         "/nodes/{node}",
         text("Node"),
         show_one,

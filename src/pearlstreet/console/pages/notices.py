@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.notices import inbox, preferences
 from pearlstreet.tenancy.notices.inbox import Notice
@@ -33,7 +33,7 @@ PLACES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class NoticeView:
     """A notice in the visitor's words."""
 
     id: str
@@ -165,7 +165,7 @@ def _mark(request: PageRequest, *, read: bool) -> PageResponse:
     )
 
 
-def _shown(request: PageRequest, found: Notice) -> Shown:
+def _shown(request: PageRequest, found: Notice) -> NoticeView:
     words = found.words(request.language)
     place = PLACES.get(found.kind.partition(".")[0], "")
     try:
@@ -174,7 +174,7 @@ def _shown(request: PageRequest, found: Notice) -> Shown:
         )
     except KeyError:
         href = ""
-    return Shown(found.id, words.title, words.body, href, found.at_us, found.read_us is not None)
+    return NoticeView(found.id, words.title, words.body, href, found.at_us, found.read_us is not None)
 
 
 def _chosen(kind: Kind, offered: frozenset[Channel], ticked: Collection[str]) -> list[str] | None:
@@ -205,14 +205,14 @@ def _preferences(whose: str) -> str:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/notices",
         text("Notices"),
         show,
         scope="notices:own",
         actions={"read": mark, "unread": mark_unread, "read_all": mark_all, "test": test},
     ),
-    Page(
+    ConsolePage(
         "/notices/preferences",
         text("Notification settings"),
         show_preferences,

@@ -9,7 +9,7 @@ from pearlstreet.compute.jobs.history import count_jobs, hourly_now
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.form_parsing import text_in, wrong
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger.center_funds import balances
@@ -151,8 +151,10 @@ def export(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page("/orgs", text("Organisations"), show, scope="orgs:read", at_center=True, actions={"create": create}),
-    Page(
+    ConsolePage(
+        "/orgs", text("Organisations"), show, scope="orgs:read", at_center=True, actions={"create": create}
+    ),
+    ConsolePage(
         "/orgs/{org}",
         text("Organisation"),
         show_one,
@@ -160,5 +162,5 @@ PAGES = (
         at_center=True,
         actions={"rename": rename, "suspend": suspend, "resume": resume, "close": close},
     ),
-    Page("/orgs/{org}/export", text("Export"), export, scope="export:read"),
+    ConsolePage("/orgs/{org}/export", text("Export"), export, scope="export:read"),
 )

@@ -10,7 +10,7 @@ from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_list
 from pearlstreet.compute.scheduling.registry import labels
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 
 LABELS: Mapping[str, tuple[Text, Text]] = {
@@ -184,7 +184,7 @@ def _now_rules(made: Policy) -> Redirect:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/policy",
         text("Scheduling policy"),
         show,

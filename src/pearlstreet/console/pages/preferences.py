@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
 
 
@@ -23,4 +23,4 @@ def choose(request: PageRequest) -> PageResponse:
     return Redirect(cookies.safe_path(request.value("back", "/")), cookies=chosen)
 
 
-PAGES = (Page("/preferences", text("Preferences"), show, public=True, actions={"set": choose}),)
+PAGES = (ConsolePage("/preferences", text("Preferences"), show, public=True, actions={"set": choose}),)

@@ -8,7 +8,7 @@ from typing import Any
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.console.form_parsing import moment_in, text_in
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import prices as service
@@ -145,12 +145,12 @@ def _change(request: PageRequest, change: PriceChange) -> dict[str, Any]:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/prices",
         text("Prices"),
         show,
         scope="prices:read",
         actions={"compare": compare, "publish": publish},
     ),
-    Page("/prices/{number}", text("Price list"), show_one, scope="prices:read"),
+    ConsolePage("/prices/{number}", text("Price list"), show_one, scope="prices:read"),
 )

@@ -11,7 +11,7 @@ from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, choices
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.policy import described, pairs, plain, rows
 from pearlstreet.tenancy.directory import org_names, project_names
@@ -89,7 +89,7 @@ def remove_queue(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/queues",
         text("Queues"),
         show,

@@ -12,7 +12,7 @@ from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
 from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.console.form_parsing import number_in, wrong
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.paging import cut, page_number
 from pearlstreet.tenancy.directory import org_names, project_names
@@ -137,7 +137,7 @@ def _org(request: PageRequest, field: str) -> str:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/quotas",
         text("Quotas and fair share"),
         show,

@@ -9,7 +9,7 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_rough
 from pearlstreet.console import offer_view
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, View
 from pearlstreet.quotes.scenarios import Changes, Scenario, run_scenario
 
@@ -64,4 +64,4 @@ def _changes(request: PageRequest) -> Changes:
     )
 
 
-PAGES = (Page("/quotes/scenarios/{scenario}", text("Scenario"), show, scope="nodes:read"),)
+PAGES = (ConsolePage("/quotes/scenarios/{scenario}", text("Scenario"), show, scope="nodes:read"),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
 from pearlstreet.console.routing import once
@@ -55,5 +55,7 @@ def delete(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page("/secrets", text("Secrets"), show, scope="secrets:read", actions={"keep": keep, "delete": delete}),
+    ConsolePage(
+        "/secrets", text("Secrets"), show, scope="secrets:read", actions={"keep": keep, "delete": delete}
+    ),
 )

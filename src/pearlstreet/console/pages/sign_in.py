@@ -5,7 +5,7 @@ from __future__ import annotations
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import federation, sessions
 from pearlstreet.tenancy.oidc_client import OidcClient
@@ -82,17 +82,17 @@ def _back(request: PageRequest) -> str:
 
 
 PAGES = (
-    Page("/sign-in", text("Sign in"), show, public=True, actions={"in": sign_in}),
-    Page(
+    ConsolePage("/sign-in", text("Sign in"), show, public=True, actions={"in": sign_in}),
+    ConsolePage(
         "/sign-out", text("Sign out"), lambda request: Redirect("/"), public=True, actions={"out": sign_out}
     ),
-    Page(
+    ConsolePage(
         "/set-password",
         text("Set your password"),
         show_set_password,
         public=True,
         actions={"set": set_password},
     ),
-    Page("/oidc/{provider}/start", text("Sign in"), start, public=True),
-    Page("/oidc/{provider}/callback", text("Sign in"), callback, public=True),
+    ConsolePage("/oidc/{provider}/start", text("Sign in"), start, public=True),
+    ConsolePage("/oidc/{provider}/callback", text("Sign in"), callback, public=True),
 )

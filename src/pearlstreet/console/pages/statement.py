@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.energy.books import short, statement_energy
@@ -107,4 +107,4 @@ def _day_us(request: PageRequest, field: str, zone: str, *, after: bool = False)
     return int((day - EPOCH).total_seconds()) * US_PER_S
 
 
-PAGES = (Page("/billing/statement", text("Statement"), show, scope="credit:read"),)
+PAGES = (ConsolePage("/billing/statement", text("Statement"), show, scope="credit:read"),)

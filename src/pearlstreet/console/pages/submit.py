@@ -19,10 +19,10 @@ from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
 from pearlstreet.compute.jobs.spec.write import to_json
-from pearlstreet.console import uploading
+from pearlstreet.console import form_uploads
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
@@ -36,7 +36,7 @@ DEFAULT_PROJECT = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CardChoice:
     """A model of card in the pool: how many there are, and how many of them are free now."""
 
     model: str
@@ -78,7 +78,7 @@ def check(request: PageRequest) -> PageResponse:
 
 def submit(request: PageRequest) -> PageResponse:
     """Queue the job; the same form sent twice makes one."""
-    request = uploading.with_uploads(request)
+    request = form_uploads.with_uploads(request)
     try:
         job = submit_job(
             once(request), request.actor, request.center.runtime, org_of(request).id, _spec(request)
@@ -90,7 +90,7 @@ def submit(request: PageRequest) -> PageResponse:
 
 def upload(request: PageRequest) -> PageResponse:
     """Keep the files that came with the form, and name them in it."""
-    kept = uploading.upload(request)
+    kept = form_uploads.upload(request)
     if isinstance(kept, RawResponse):
         return kept
     return _view(kept, kept.form, kept.lists, as_yaml=kept.value("as") == "yaml", yaml=kept.form.get("yaml"))
@@ -149,7 +149,7 @@ def _view(
     )
 
 
-def offers(pool: PoolView, chosen: Sequence[str]) -> list[Offer]:
+def offers(pool: PoolView, chosen: Sequence[str]) -> list[CardChoice]:
     """PURE: what the pool has, most cards first, and whatever else was chosen."""
     total: dict[str, int] = {}
     free: dict[str, float] = {}
@@ -159,9 +159,11 @@ def offers(pool: PoolView, chosen: Sequence[str]) -> list[Offer]:
             total[device.model] = total.get(device.model, 0) + 1
             if node.schedulable and device.healthy:
                 free[device.model] = free.get(device.model, 0.0) + 1.0 - given.get(device.index, 0.0)
-    found = [Offer(model, count, round(max(free.get(model, 0.0), 0.0), 2)) for model, count in total.items()]
+    found = [
+        CardChoice(model, count, round(max(free.get(model, 0.0), 0.0), 2)) for model, count in total.items()
+    ]
     found.sort(key=lambda one: (-one.total, one.model))
-    return found + [Offer(one, 0, 0.0) for one in chosen if one not in total and one != "any"]
+    return found + [CardChoice(one, 0, 0.0) for one in chosen if one not in total and one != "any"]
 
 
 def _spec(request: PageRequest) -> JobSpec:
@@ -262,7 +264,7 @@ def _facts(request: PageRequest, quote: Quote) -> list[list[str]]:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/submit",
         text("New job"),
         show,

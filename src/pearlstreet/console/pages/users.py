@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.members import role_of
@@ -117,8 +117,10 @@ def end_session(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page("/users", text("Users"), show, scope="users:read", at_center=True, actions={"create": create}),
-    Page(
+    ConsolePage(
+        "/users", text("Users"), show, scope="users:read", at_center=True, actions={"create": create}
+    ),
+    ConsolePage(
         "/users/{user}",
         text("User"),
         show_one,

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pearlstreet.base.errors import Forbidden
 from pearlstreet.base.text import text
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.notices import owners
 from pearlstreet.console.routing import once
@@ -102,12 +102,12 @@ def _place(hook: str, whose: str) -> str:
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/notices/webhooks",
         text("Webhooks"),
         show,
         scope="notices:write",
         actions={"add": add, "remove": remove, "enable": enable, "disable": disable, "test": test},
     ),
-    Page("/notices/webhooks/{hook}", text("Webhook"), show_one, scope="notices:write"),
+    ConsolePage("/notices/webhooks/{hook}", text("Webhook"), show_one, scope="notices:write"),
 )

@@ -13,7 +13,7 @@ from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import OPEN, Question, WhatIf
 from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.console.form_parsing import number_in
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 
 POLICIES = 2
@@ -195,6 +195,6 @@ def stop(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    Page("/what-if", text("What if"), show, scope="jobs:read", actions={"ask": ask_one}),
-    Page("/what-if/{what_if}", text("What if"), show_one, scope="jobs:read", actions={"stop": stop}),
+    ConsolePage("/what-if", text("What if"), show, scope="jobs:read", actions={"ask": ask_one}),
+    ConsolePage("/what-if/{what_if}", text("What if"), show_one, scope="jobs:read", actions={"stop": stop}),
 )

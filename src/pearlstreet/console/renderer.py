@@ -16,7 +16,7 @@ from pearlstreet.base.text import Text
 from pearlstreet.base.units import format_bytes, format_duration
 from pearlstreet.console import cookies
 from pearlstreet.console.labels import ENDS, LABELS, TONES
-from pearlstreet.console.page import NavGroup, Page
+from pearlstreet.console.page import ConsolePage, NavGroup
 from pearlstreet.console.page_request import PageRequest, View
 from pearlstreet.console.statics import statics
 from pearlstreet.tenancy.notices.inbox import count_unread
@@ -37,7 +37,7 @@ LANGUAGES = (("en", "English"), ("zh-CN", "简体中文"))
 class Renderer:
     """One center's templates."""
 
-    def __init__(self, pages: Sequence[Page], menu: Sequence[NavGroup]) -> None:
+    def __init__(self, pages: Sequence[ConsolePage], menu: Sequence[NavGroup]) -> None:
         self._pages = {page.path: page for page in pages}
         self._menu = menu
         self._macros: dict[str, tuple[str, ...]] = {}
@@ -60,17 +60,19 @@ class Renderer:
             "percent": percent,
         }
 
-    def render(self, ask: PageRequest, page: Page | None, view: View, notice: Text | None) -> bytes:
+    def render(
+        self, request: PageRequest, page: ConsolePage | None, view: View, notice: Text | None
+    ) -> bytes:
         """The whole page, or only the part that was asked for. Raises NotFound for a part that is not there."""
         template = self._templates.get_template(view.template)
-        context = self._context(ask, page, view, notice)
+        context = self._context(request, page, view, notice)
         for name in self._macros_of(view.template):
             context[name] = self._templates.get_template(MACRO_FILES[name]).make_module(context)
-        if ask.part is None:
+        if request.part is None:
             return template.render(context).encode()
-        block = template.blocks.get(f"part_{ask.part}")
+        block = template.blocks.get(f"part_{request.part}")
         if block is None:
-            raise NotFound(Text("There is nothing at {path}", {"path": ask.path[:200]}))
+            raise NotFound(Text("There is nothing at {path}", {"path": request.path[:200]}))
         return "".join(block(template.new_context(context))).encode()
 
     def _macros_of(self, template: str) -> tuple[str, ...]:
@@ -92,67 +94,69 @@ class Renderer:
         return self._macros[template]
 
     def _context(
-        self, ask: PageRequest, page: Page | None, view: View, notice: Text | None
+        self, request: PageRequest, page: ConsolePage | None, view: View, notice: Text | None
     ) -> dict[str, Any]:
         def translate(template: str, **params: object) -> str:
-            return Text(template, params).render(ask.language)
+            return Text(template, params).render(request.language)
 
         def translate_count(one: str, many: str, count: float, /, **params: object) -> str:
-            return Text(one, {"count": count, **params}, many).render(ask.language)
+            return Text(one, {"count": count, **params}, many).render(request.language)
 
         def label(value: object) -> str:
             found = LABELS.get(str(value))
-            return found.render(ask.language) if found is not None else str(value)
+            return found.render(request.language) if found is not None else str(value)
 
         return {
             "t": translate,
             "tn": translate_count,
-            "say": ask.say,
+            "say": request.say,
             "label": label,
             "tone": lambda value: TONES.get(str(value), "quiet"),
             "is_end": lambda value: str(value) in ENDS,
-            "ask": ask,
+            "request": request,
             "page": page,
-            "title": ask.say(page.title) if page is not None else "",
-            "visitor": ask.actor.label.partition(" ")[0],
-            "menu": self._visible_menu(ask),
+            "title": request.say(page.title) if page is not None else "",
+            "visitor": request.actor.label.partition(" ")[0],
+            "menu": self._visible_menu(request),
             "static": {name: file.url for name, file in statics().items()},
             "languages": LANGUAGES,
-            "theme": theme_of(ask),
-            "form_token": cookies.form_token(ask.credential) if ask.credential else "",
-            "fresh": ask.store.rng.token_bytes(12).hex(),
+            "theme": theme_of(request),
+            "form_token": cookies.form_token(request.credential) if request.credential else "",
+            "fresh": request.store.rng.token_bytes(12).hex(),
             "notice": notice,
-            "error": ask.error,
-            "problems": problems_by_field(ask.error),
+            "error": request.error,
+            "problems": problems_by_field(request.error),
             "time": moment,
-            "unread": count_unread(ask.store, ask.actor) if ask.credential and ask.part is None else 0,
-            "now_us": ask.store.clock.now_us(),
+            "unread": count_unread(request.store, request.actor)
+            if request.credential and request.part is None
+            else 0,
+            "now_us": request.store.clock.now_us(),
             **view.values,
         }
 
-    def _visible_menu(self, ask: PageRequest) -> list[tuple[Text, list[Any]]]:
+    def _visible_menu(self, request: PageRequest) -> list[tuple[Text, list[Any]]]:
         shown = []
         for group in self._menu:
-            items = [item for item in group.items if self.is_open(ask, item.path)]
+            items = [item for item in group.items if self.is_open(request, item.path)]
             if items:
                 shown.append((group.label, items))
         return shown
 
-    def is_open(self, ask: PageRequest, path: str) -> bool:
+    def is_open(self, request: PageRequest, path: str) -> bool:
         """Whether the visitor may open the page at `path`."""
         page = self._pages[path]
         if page.public:
             return True
-        if not ask.credential:
+        if not request.credential:
             return False
         if page.scope is None:
             return True
-        return ask.actor.may(page.scope) if page.at_center else page.scope in ask.actor.all_scopes()
+        return request.actor.may(page.scope) if page.at_center else page.scope in request.actor.all_scopes()
 
 
-def theme_of(ask: PageRequest) -> str:
+def theme_of(request: PageRequest) -> str:
     """`auto`, `light` or `dark`."""
-    kept = ask.cookies.get(cookies.THEME, "auto")
+    kept = request.cookies.get(cookies.THEME, "auto")
     return kept if kept in cookies.THEMES else "auto"
 
 

@@ -35,7 +35,7 @@ class _Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RateDecision:
     """What a bucket says to a request: `wait_s` > 0 refuses it."""
 
     name: str
@@ -71,7 +71,7 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._known)
 
-    def take(self, who: bytes, now_s: float) -> Taken:
+    def take(self, who: bytes, now_s: float) -> RateDecision:
         """Count one request of somebody's."""
         bucket = self._known.get(who)
         if bucket is None:
@@ -88,10 +88,10 @@ class Buckets:
         else:
             wait_s = (1 - bucket.left) / self._per_s
         window_s = max(1, round(self._burst / self._per_s))
-        return Taken(self._name, int(self._burst), window_s, int(bucket.left), wait_s)
+        return RateDecision(self._name, int(self._burst), window_s, int(bucket.left), wait_s)
 
 
-class Limiter:
+class RateLimiter:
     """The buckets of a center. A rate of 0 is no limit."""
 
     def __init__(self, rates: Rates, clock: Clock, prefix: str) -> None:
@@ -105,7 +105,7 @@ class Limiter:
         """Whether somebody proves at this path who they are."""
         return path.startswith(self._prefix) and path.removeprefix(self._prefix).split("/")[0] in SIGN_IN
 
-    def take(self, scope: Scope) -> Taken | None:
+    def take(self, scope: Scope) -> RateDecision | None:
         """Count a request; what the tightest of its buckets says. None: nothing limits it."""
         path = str(scope["path"])
         if not path.startswith(self._prefix):
@@ -113,7 +113,7 @@ class Limiter:
         now_s = self._clock.monotonic_s()
         client = scope.get("client")
         address = address_key(str(client[0]) if client else "-")
-        found: list[Taken] = []
+        found: list[RateDecision] = []
         if self._sign_in is not None and self.is_sign_in(path):
             found.append(self._sign_in.take(address, now_s))
         if self._address is not None:
@@ -128,7 +128,7 @@ def _buckets(name: str, per_s: float) -> Buckets | None:
     return Buckets(name, per_s, per_s * BURST_S) if per_s else None
 
 
-def _tightest(found: Sequence[Taken]) -> Taken | None:
+def _tightest(found: Sequence[RateDecision]) -> RateDecision | None:
     return max(found, key=lambda taken: (taken.wait_s, -taken.left), default=None)
 
 

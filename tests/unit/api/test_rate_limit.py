@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pearlstreet.api.rates import Buckets, Limiter
+from pearlstreet.api.rate_limit import Buckets, RateLimiter
 from pearlstreet.base.clock import VirtualClock
 from pearlstreet.center import Rates
 
@@ -48,7 +48,9 @@ def test_memory_has_an_end_and_the_longest_unused_go_first() -> None:
 
 
 def test_keys_and_addresses_are_counted_apart_and_the_tighter_one_speaks() -> None:
-    limiter = Limiter(Rates(key_per_s=0.1, address_per_s=1, sign_ins_per_minute=0), VirtualClock(), PREFIX)
+    limiter = RateLimiter(
+        Rates(key_per_s=0.1, address_per_s=1, sign_ins_per_minute=0), VirtualClock(), PREFIX
+    )
     first = limiter.take(asked(key="k1"))
     assert first is not None and first.name == "key" and first.wait_s == 0
     again = limiter.take(asked(key="k1", host="192.0.2.2"))
@@ -61,7 +63,7 @@ def test_keys_and_addresses_are_counted_apart_and_the_tighter_one_speaks() -> No
 
 
 def test_signing_in_is_stricter_and_by_address() -> None:
-    limiter = Limiter(Rates(0, 0, sign_ins_per_minute=3), VirtualClock(), PREFIX)
+    limiter = RateLimiter(Rates(0, 0, sign_ins_per_minute=3), VirtualClock(), PREFIX)
     for path in ("/api/v1/sign-in", "/api/v1/set-password", "/api/v1/oidc/campus/start"):
         taken = limiter.take(asked(path))
         assert taken is not None and taken.wait_s == 0
@@ -73,7 +75,7 @@ def test_signing_in_is_stricter_and_by_address() -> None:
 
 
 def test_one_ipv6_network_is_one_address_and_mapped_ones_are_ipv4() -> None:
-    limiter = Limiter(Rates(0, 0, sign_ins_per_minute=1), VirtualClock(), PREFIX)
+    limiter = RateLimiter(Rates(0, 0, sign_ins_per_minute=1), VirtualClock(), PREFIX)
     waits = [
         limiter.take(asked("/api/v1/sign-in", host=host)).wait_s  # type: ignore[union-attr]
         for host in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.9", "::ffff:192.0.2.9")
@@ -82,7 +84,7 @@ def test_one_ipv6_network_is_one_address_and_mapped_ones_are_ipv4() -> None:
 
 
 def test_what_is_not_the_api_is_not_counted_and_zero_is_no_limit() -> None:
-    limiter = Limiter(Rates(0.1, 0.1, 0.1), VirtualClock(), PREFIX)
+    limiter = RateLimiter(Rates(0.1, 0.1, 0.1), VirtualClock(), PREFIX)
     assert all(limiter.take(asked("/health")) is None for _ in range(10))
-    free = Limiter(Rates(0, 0, 0), VirtualClock(), PREFIX)
+    free = RateLimiter(Rates(0, 0, 0), VirtualClock(), PREFIX)
     assert free.take(asked(key="k")) is None

@@ -15,11 +15,11 @@ from pearlstreet.compute.estimate.shapes import known, plain
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import look
-from pearlstreet.console import uploading
+from pearlstreet.console import form_uploads
 from pearlstreet.console.forms import quote_fields
 from pearlstreet.console.forms.job_fields import common, more
 from pearlstreet.console.forms.job_text import read
-from pearlstreet.console.page import Page
+from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
@@ -95,7 +95,7 @@ def check(request: PageRequest) -> PageResponse:
 
 def submit(request: PageRequest) -> PageResponse:
     """Ask; the same form sent twice asks once."""
-    request = uploading.with_uploads(request)
+    request = form_uploads.with_uploads(request)
     question = quote_fields.question_of(request.form, request.lists)
     try:
         quote = ask_quote(once(request), request.actor, request.center.runtime, org_of(request).id, question)
@@ -106,7 +106,7 @@ def submit(request: PageRequest) -> PageResponse:
 
 def upload(request: PageRequest) -> PageResponse:
     """Keep the files that came with the form, and name them in it."""
-    kept = uploading.upload(request)
+    kept = form_uploads.upload(request)
     if isinstance(kept, RawResponse):
         return kept
     return _view(kept, kept.form, kept.lists)
@@ -137,7 +137,7 @@ def _view(
         for group in more(request.language)
     ]
     return View(
-        "quote_ask.html",
+        "quote_request.html",
         {
             "org": org,
             "form": form,
@@ -245,7 +245,7 @@ def _facts(request: PageRequest, question: Question, found: Checked) -> list[lis
 
 
 PAGES = (
-    Page(
+    ConsolePage(
         "/quotes/ask",
         text("Ask for a quote"),
         show,
