@@ -1,4 +1,4 @@
-"""Reading the audit log: auditors all of it, owners their organisation's part."""
+"""Queries over the audit log. Auditors read all of it, owners the entries of their organisations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pearlstreet.tenancy.tables import api_keys
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which rows. `org`: slug or id; `action` may end in `*`; times from, without the end."""
+    """Filter of audit rows. `org` is a slug or id; `action` may end in `*`; times in [`from_us`, `to_us`)."""
 
     org: str | None = None
     actor: str | None = None
@@ -33,7 +33,7 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One thing that was done."""
+    """One entry of the audit log."""
 
     seq: int
     at_us: int
@@ -48,7 +48,10 @@ class AuditRow:
 def list_audit(
     store: Store, actor: Actor, wanted: AuditFilter, *, before_seq: int | None = None, limit: int = 100
 ) -> Sequence[AuditRow]:
-    """Rows, newest first, before `before_seq`. Raises NotFound for an organisation the actor cannot see."""
+    """Return audit rows with a `seq` below `before_seq`, newest first.
+
+    Raises NotFound for an organisation that the actor cannot see.
+    """
 
     def query(tx: Tx) -> Sequence[AuditRow]:
         found = sa.select(audit).order_by(audit.c.seq.desc()).limit(limit)
@@ -64,7 +67,7 @@ def list_audit(
 
 
 def verify_audit(store: Store, actor: Actor) -> AuditReport:
-    """Walk the whole chain. Raises Forbidden."""
+    """Verify the hash chain of the whole audit log. Raises Forbidden."""
     actor.require("audit:verify")
     return store.read(chain.verify)
 
@@ -78,7 +81,7 @@ def _conditions(tx: Tx, actor: Actor, wanted: AuditFilter) -> list[sa.ColumnElem
             actor.require("audit:read")
         found.append(audit.c.org_id.in_(sorted(visible)))
     if wanted.actor is not None:
-        # A label is the login name, or the login name, a space and the key or session.
+        # A label is the login name, optionally followed by a space and the id of the key or session.
         named = audit.c.actor.startswith(wanted.actor + " ", autoescape=True)
         found.append((audit.c.actor == wanted.actor) | named)
     if wanted.action is not None and wanted.action.endswith("*"):
@@ -97,9 +100,9 @@ def _conditions(tx: Tx, actor: Actor, wanted: AuditFilter) -> list[sa.ColumnElem
 def _without_foreign_credentials(
     tx: Tx, rows: Sequence[AuditRow], visible: Collection[str]
 ) -> Sequence[AuditRow]:
-    """Leave out sessions, and keys that are not tied to an organisation of the reader.
+    """Return the rows without the ids of sessions, and of keys not tied to an organisation in `visible`.
 
-    They are a person's own: the id of a session tells when that person signed in.
+    These ids are private to the user: a session's id reveals when the user signed in.
     """
     used = {row.actor.partition(" ")[2] for row in rows}
     tied = sa.select(api_keys.c.id).where(api_keys.c.id.in_(used), api_keys.c.org_id.in_(visible))

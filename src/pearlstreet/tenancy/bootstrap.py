@@ -1,8 +1,8 @@
-"""The first start: three operator accounts, one per duty, each with a key and a one-time token, shown once. Never again.
+"""The first start creates three operator accounts, one per duty, each with a key and a one-time token, shown once.
 
-Three and not one, so that duties are apart from the first minute: the system key creates organisations and credit, the
-security key creates users, the audit key only looks. The keys end after 30 days; with the tokens the operators set their
-passwords for the console within 72 hours, and a security operator issues others, also for these accounts.
+There are three accounts so that duties are separated from the start: the system account creates organisations and credit,
+the security account creates users, the audit account only reads. The keys expire after 30 days. With the tokens the
+operators set their console passwords within 72 hours; later a security operator can issue new tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RECOVERY_LIFE_US = 86_400 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class FirstKeys:
-    """What the operator must write down: it is shown once. Keys and one-time tokens by operator role."""
+    """API keys and one-time tokens by operator role. They are shown once, so the operator must save them."""
 
     credentials: Mapping[OperatorRole, str] = field(repr=False)
     tokens: Mapping[OperatorRole, str] = field(repr=False)
@@ -37,14 +37,15 @@ class FirstKeys:
 
 
 def bootstrap(store: Store) -> FirstKeys | None:
-    """Make the operator accounts `system`, `security` and `audit` on the first run; None on every later one."""
+    """Create the operator accounts `system`, `security` and `audit` on the first run; returns None on later runs."""
     return store.write(_bootstrap)
 
 
 def recover(store: Store) -> IssuedKey:
-    """A key of one day for a security operator: for whoever has the center's files, when every other key is lost.
+    """Create a one-day key for a security operator, for the case that all other keys are lost.
 
-    Uses the longest-standing active security account, or makes one. The audit log shows it.
+    Only for commands run with access to the center's files. Uses the oldest active security account, or creates one;
+    recorded in the audit log.
     """
 
     def command(tx: Tx) -> IssuedKey:
@@ -70,7 +71,7 @@ def recover(store: Store) -> IssuedKey:
 
 
 def is_bootstrapped(store: Store) -> bool:
-    """Whether the first run is over."""
+    """Return whether the operator accounts were created."""
     return store.read(_is_done)
 
 

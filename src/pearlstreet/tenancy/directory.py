@@ -1,4 +1,4 @@
-"""Names for ids, and finding organisations by words: for pages that list what belongs to many of them."""
+"""Slugs of organisation and project ids, and search of organisations, for pages that list many organisations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pearlstreet.tenancy.model import Actor, Organisation, Standing
 from pearlstreet.tenancy.tables import orgs, projects
 
 TOGETHER = 500
-"""Ids asked for in one query."""
+"""Largest number of ids in one query."""
 
 
 def org_names(store: Store, actor: Actor, ids: Iterable[str]) -> Mapping[str, str]:
-    """Id → slug, of those organisations that the actor may see."""
+    """Return the slugs of organisations by id, without those that the actor cannot see."""
     return _slugs(store, actor, orgs, orgs.c.id, ids)
 
 
 def project_names(store: Store, actor: Actor, ids: Iterable[str]) -> Mapping[str, str]:
-    """Id → slug, of projects of those organisations that the actor may see."""
+    """Return the slugs of projects by id, without those in organisations that the actor cannot see."""
     return _slugs(store, actor, projects, projects.c.org_id, ids)
 
 
@@ -29,8 +29,8 @@ def owner_names(
 ) -> Mapping[tuple[str | None, str | None], str]:
     """Return the names of (organisation id, project id) pairs: `acme`, or `acme/vision` for a project.
 
-    For rows that the caller was already allowed to read: nothing is filtered here. An id without a row stands for itself,
-    and a pair without an organisation has the empty name.
+    No rights are checked, so the pairs must come from rows that the caller was allowed to read. An unknown id is its own
+    name; a pair of two None has the empty name.
     """
     wanted = set(owners)
 
@@ -78,7 +78,10 @@ def search_orgs(
     after: str | None = None,
     limit: int = 100,
 ) -> Sequence[Organisation]:
-    """Organisations by slug, after the slug `after`: those the actor sees whose slug, name or id contains `words`."""
+    """Return organisations that the actor sees, ordered by slug, after the slug `after`.
+
+    `words` must occur in the slug or name, or equal the id.
+    """
     visible = actor.orgs_with("orgs:read")
     found = sa.select(orgs).order_by(orgs.c.slug).limit(limit)
     if visible is not None:

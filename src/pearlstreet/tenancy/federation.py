@@ -1,4 +1,4 @@
-"""Sign-in through an OpenID Connect provider: the flow's state, and which account an identity is."""
+"""Sign-in through an OpenID Connect provider: the state of the flow, and the account of an identity."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from pearlstreet.tenancy.users import as_user, get_user, insert_user
 
 FLOW_LIFE_US = 600 * US_PER_S
 FLOWS_MAX = 10_000
-"""Begun and not finished: beyond it the oldest are dropped."""
+"""Largest number of unfinished sign-ins; beyond it the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Where to send the browser, and what it must bring back in a cookie: the sign-in is bound to that browser."""
+    """The provider's `url` for the browser, and the cookie value `binding` that binds the sign-in to this browser."""
 
     url: str = field(repr=False)
     binding: str = field(repr=False)
@@ -45,7 +45,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class LinkedIdentity:
-    """An account's identity at a provider."""
+    """An identity at a provider (issuer and subject) and the account it is linked to."""
 
     issuer: str
     subject: str
@@ -53,9 +53,9 @@ class LinkedIdentity:
 
 
 def begin(store: Store, client: OidcClient, *, redirect_uri: str, terminal: Terminal | None = None) -> Begun:
-    """Start a sign-in (10 min). Raises Unavailable while the provider does not answer.
+    """Start a sign-in, to be finished within 10 min. Raises Unavailable while the provider does not answer.
 
-    `terminal`: it is for a program on the browser's machine.
+    With `terminal` the session goes to a program on the browser's machine.
     """
     state, nonce, verifier, binding = (_noise(store) for _ in range(4))
     url = client.authorization_url(state=state, nonce=nonce, verifier=verifier, redirect_uri=redirect_uri)
@@ -92,7 +92,10 @@ def finish(
     peer: str,
     issuer: str | None = None,
 ) -> SignedIn:
-    """Turn the provider's redirect into a session of this browser. Raises like `finish_or_leave`."""
+    """Turn the provider's redirect into a session of this browser. Raises like `finish_or_leave`.
+
+    Also raises Unauthenticated if the sign-in was started by a program.
+    """
     found = finish_or_leave(store, client, state=state, code=code, binding=binding, peer=peer, issuer=issuer)
     if isinstance(found, Left):
         raise _stale()
@@ -109,11 +112,10 @@ def finish_or_leave(
     peer: str,
     issuer: str | None = None,
 ) -> SignedIn | Left:
-    """Turn the provider's redirect into a session, or into a code for the program that began it.
+    """Turn the provider's redirect into a session, or into a code for the program that started the sign-in.
 
-    `issuer`: the `iss` of the redirect (RFC 9207), if it has one.
-
-    Raises Unauthenticated (every state works once), Forbidden when the identity has no account here.
+    `issuer` is the `iss` parameter of the redirect (RFC 9207), if it has one. Each state can be used once.
+    Raises Unauthenticated, or Forbidden when the identity has no account here.
     """
     provider = client.provider
     store = replace(store, claim=None)
@@ -135,7 +137,7 @@ def finish_or_leave(
 
 
 def link_identity(store: Store, actor: Actor, user: str, issuer: str, subject: str) -> LinkedIdentity:
-    """Say which account an identity is, before its first sign-in. Raises Conflict when it is somebody's."""
+    """Link an identity to an account before its first sign-in. Raises Conflict when it is linked already."""
     actor.require("users:write")
     found = get_user(store, actor, user)
 
@@ -151,7 +153,7 @@ def link_identity(store: Store, actor: Actor, user: str, issuer: str, subject: s
 
 
 def unlink_identity(store: Store, actor: Actor, issuer: str, subject: str) -> None:
-    """Forget which account an identity is. Raises NotFound."""
+    """Remove the link of an identity to its account. Raises NotFound."""
     actor.require("users:write")
 
     def command(tx: Tx) -> None:
@@ -167,7 +169,7 @@ def unlink_identity(store: Store, actor: Actor, issuer: str, subject: str) -> No
 
 
 def list_identities(store: Store, actor: Actor, user: str) -> Sequence[LinkedIdentity]:
-    """The identities of an account: one's own, or (security) anybody's."""
+    """Return the identities linked to an account: the actor's own, or with `users:write` any account."""
     found = get_user(store, actor, user)
     if found.id != actor.user_id:
         actor.require("users:write")
@@ -189,13 +191,13 @@ def _take(tx: Tx, state: str, binding: str, provider: OidcProvider) -> _Flow:
     state_hash = _hash(state)
     row = tx.first(sa.select(oidc_flows).where(oidc_flows.c.state_hash == state_hash))
     bound = row is not None and hmac.compare_digest(row["binding_hash"], _hash(binding))
-    # A state that came back in another browser stays: it is not that browser's to spend.
+    # A state that arrives from another browser is not used up, so that it cannot cancel the sign-in of the right one.
     if row is None or not bound or row["provider"] != provider.name:
         raise _stale()
     tx.execute(sa.delete(oidc_flows).where(oidc_flows.c.state_hash == state_hash))
     plain = json.loads(must_be_sealed(tx).open(bytes(row["sealed"]), f"oidc flow {state_hash}"))
     if row["created_us"] <= tx.now_us - FLOW_LIFE_US:
-        # Spent all the same, but nothing is raised here: that would undo the deletion.
+        # An exception would roll the deletion back, so an empty flow is returned and the caller raises.
         return _Flow("", "", "")
     terminal = Terminal(*plain["terminal"]) if "terminal" in plain else None
     return _Flow(plain["nonce"], plain["verifier"], row["redirect_uri"], terminal)
@@ -223,7 +225,7 @@ def _account(tx: Tx, identity: Identity, provider: OidcProvider) -> User:
 
 
 def _free_login(tx: Tx, identity: Identity) -> str:
-    """A login name nobody has; taking somebody's name must never give somebody's account."""
+    """Return an unused login name, so that an identity never takes over an account that has the wished name."""
     wish = (identity.login or identity.email or "").split("@")[0].lower()
     wish = re.sub(r"[^a-z0-9._-]+", "-", wish).strip("._-")[:32].strip("._-")
     tail = _digest(identity.issuer, identity.subject)

@@ -1,7 +1,7 @@
-"""What an API key may give to an account: never a scope that the key does not carry itself.
+"""Check that an API key grants only scopes that it has itself.
 
-A person who is signed in gives what their role allows. A key that was narrowed was trusted with less, so every command
-that gives somebody rights (an account, a role, an invitation, a duty, a way to sign in) asks here first.
+A user who is signed in can grant whatever the role allows. An API key may have fewer scopes than its user, so every
+command that grants rights (account, role, invitation, operator duty, password link, identity) checks them here.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pearlstreet.tenancy.scopes import EVERYONE, OPERATOR_ROLES, ORG_ROLES, Oper
 
 
 def require_role(actor: Actor, org_id: str, role: OrgRole, before: OrgRole | None = None) -> None:
-    """Raise Forbidden unless the actor may give the role in the organisation; `before`: the role that it replaces."""
+    """Raise Forbidden unless the actor may grant the role in the organisation. `before` is the role it replaces."""
     _require(actor, ORG_ROLES[role] - (ORG_ROLES[before] if before else frozenset()), org_id)
 
 
 def require_duty(actor: Actor, role: OperatorRole | None) -> None:
-    """Raise Forbidden unless the actor may give the operator's duty; None: what every account has."""
+    """Raise Forbidden unless the actor may grant the operator role; None: the scopes that every account has."""
     _require(actor, EVERYONE if role is None else OPERATOR_ROLES[role], None)
 
 
 def require_account(actor: Actor, user: User, memberships: Iterable[Membership]) -> None:
-    """Raise Forbidden unless the actor may open an existing account to somebody, with all that the account may do."""
+    """Raise Forbidden unless the actor may give access to an existing account with all its rights."""
     require_duty(actor, user.operator_role)
     for membership in memberships:
         require_role(actor, membership.org_id, membership.role)
@@ -48,6 +48,6 @@ def _require(actor: Actor, given: AbstractSet[str], org_id: str | None) -> None:
 
 
 def _is_whole_duty(actor: Actor) -> bool:
-    """Whether the key is an operator's and was not narrowed: appointing others is the duty of security operators."""
+    """Return whether the key has all scopes of its operator roles. Such a key may grant any role, as operators do."""
     duties = {scope for role in actor.operator_roles for scope in OPERATOR_ROLES[role]}
     return bool(duties) and actor.tie is None and actor.scopes is not None and duties <= actor.scopes

@@ -1,4 +1,4 @@
-"""What the center's loops fail on or gave up: for its operators to see, and to have tried again."""
+"""Rows on which the center's loops fail; operators list them and have quarantined rows tried again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pearlstreet.tenancy.model import Actor
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A row that a loop fails on."""
+    """A row on which a loop fails."""
 
     loop: str
     row: str
     failures: int
     given_up: bool
-    """Left alone until somebody, or a restart, has it tried again."""
+    """Whether the row is quarantined: not tried again until an operator or a restart of the server resets it."""
     error: str
     at_us: int
 
 
 def list_incidents(store: Store, actor: Actor, *, limit: int = 200) -> Sequence[Incident]:
-    """What was given up first, newest first. Raises Forbidden without settings:read."""
+    """Return rows on which loops fail, quarantined rows first, then newest first. Requires `settings:read`."""
     actor.require("settings:read")
     rows = store.read(lambda tx: failing(tx, limit=limit))
     return [
@@ -37,9 +37,9 @@ def list_incidents(store: Store, actor: Actor, *, limit: int = 200) -> Sequence[
 
 
 def retry_incidents(store: Store, actor: Actor, *, loop: str | None = None, row: str | None = None) -> int:
-    """Have what was given up tried again: all of it, one loop's part, or one row; how many there were.
+    """Have quarantined rows tried again (all, of one loop, or one row); returns their number.
 
-    Raises Forbidden without settings:write.
+    Raises Forbidden without `settings:write`.
     """
     actor.require("settings:write")
 

@@ -15,7 +15,7 @@ from pearlstreet.tenancy.scopes import OrgRole
 from pearlstreet.tenancy.tables import invitations, orgs, users
 
 KEPT_US = 90 * 86_400 * US_PER_S
-"""How long an ended invitation is kept; longer than every limit that counts ended ones."""
+"""Retention of ended invitations in µs; longer than the period of every limit that counts them."""
 EXPIRED_AT_ONCE = 500
 
 _INVITATIONS = (
@@ -32,19 +32,19 @@ def read_invitations(tx: Tx, *conditions: sa.ColumnElement[bool], limit: int) ->
 
 
 def read_invitation(tx: Tx, *conditions: sa.ColumnElement[bool]) -> Invitation | None:
-    """Return the one invitation that meets the conditions."""
+    """Return the only invitation that meets the conditions, or None."""
     row = tx.first(_INVITATIONS.where(*conditions))
     return None if row is None else _invitation(tx, row)
 
 
 def is_open(tx: Tx) -> sa.ColumnElement[bool]:
-    """Condition: the invitation can still be answered."""
+    """Return the SQL condition that an invitation can still be answered."""
     pending = invitations.c.state == InvitationState.PENDING.value
     return pending & (invitations.c.expires_us > tx.now_us)
 
 
 def end_invitation(tx: Tx, invitation: Invitation, state: InvitationState, actor: str, action: str) -> None:
-    """Write the final state of a pending invitation and record it in the audit log."""
+    """Set the final state of a pending invitation and record it in the audit log."""
     tx.execute(
         sa.update(invitations)
         .where(invitations.c.id == invitation.id)
@@ -61,14 +61,14 @@ def end_invitation(tx: Tx, invitation: Invitation, state: InvitationState, actor
 
 
 def withdraw_invitations_of(tx: Tx, actor: str, org_id: str, inviter_id: str) -> None:
-    """End the pending invitations of a person who is no longer an owner: they could let that person back in."""
+    """Withdraw the pending invitations by a former owner, who could otherwise return through a second account."""
     pending = (invitations.c.org_id == org_id) & (invitations.c.created_by == inviter_id) & is_open(tx)
     for invitation in read_invitations(tx, pending, limit=10_000):
         end_invitation(tx, invitation, InvitationState.WITHDRAWN, actor, "withdraw")
 
 
 def forget_old(tx: Tx) -> None:
-    """Mark what has expired, so that the audit log tells it, and delete what ended long ago. For housekeeping."""
+    """Expire overdue invitations, which records them in the audit log, and delete those that ended 90 days ago."""
     overdue = (invitations.c.state == InvitationState.PENDING.value) & (invitations.c.expires_us <= tx.now_us)
     for invitation in read_invitations(tx, overdue, limit=EXPIRED_AT_ONCE):
         end_invitation(tx, invitation, InvitationState.EXPIRED, SYSTEM.label, "expire")

@@ -1,7 +1,7 @@
-"""Commands and queries about invitations: the only way by which an existing account becomes a member.
+"""Commands and queries about invitations, the only way for an existing account to become a member.
 
-An organisation learns nothing of accounts by inviting. A login name is public anyway; for an e-mail address the answer is
-the same whether or not an account has it, and the code that makes the invitation answerable goes to the address only.
+An invitation reveals nothing about accounts. Login names are public; for an e-mail address the response is the same
+whether or not an account has it, and only the address receives the code without which the invitation cannot be answered.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ from pearlstreet.tenancy.tables import invitations, orgs, users
 DAY_US = 86_400 * US_PER_S
 LIFE_US = 14 * DAY_US
 PENDING_MAX = 100
-"""Pending invitations of one organisation."""
+"""Largest number of pending invitations of one organisation."""
 PER_DAY_MAX = 50
-"""Invitations of one organisation in 24 h, withdrawn ones included: it is no way to send mail in bulk."""
+"""Largest number of invitations by one organisation in 24 h, including withdrawn ones; prevents bulk mail."""
 PER_INVITEE_MAX = 3
-"""Invitations of one organisation to one invitee in 7 days."""
+"""Largest number of invitations by one organisation to one invitee in 7 days (`PER_INVITEE_US`)."""
 PER_INVITEE_US = 7 * DAY_US
 REST_US = 30 * DAY_US
-"""After somebody declined, the organisation does not invite them again for so long."""
+"""Time in µs for which an organisation cannot invite again after the invitee declined."""
 MAILS_PER_DAY = 3
-"""Invitations mailed to one address in 24 h by all organisations together; more are kept, but not mailed."""
+"""Largest number of invitations mailed to one address in 24 h; further ones are stored, but not mailed."""
 LISTED_MAX = 500
 
 STATE_WORDS = {
@@ -74,20 +74,20 @@ STATE_WORDS = {
     InvitationState.EXPIRED: "expired",
 }
 RECEIVED, ANSWERED = "invitation.received", "invitation.answered"
-"""Topics of events: to the invited person, and to the owners."""
+"""Topics of the events for the invited person and for the owners."""
 MAILED = "invitation.mailed"
-"""Kind of the mail that carries a code."""
+"""Kind of the mail that contains an invitation's code."""
 
 
 def invite(
     store: Store, actor: Actor, org: str, invitee: str, role: OrgRole = OrgRole.MEMBER, *, has_mail: bool
 ) -> Invitation:
-    """Offer somebody a role, by login name or e-mail address, for 14 days.
+    """Invite a login name or e-mail address to a role in the organisation, for 14 days.
 
-    An invitation that is pending with the same role is returned as it is; another role replaces it.
-    `has_mail` says whether the center sends mail. Raises NotFound for an unknown login name, Conflict for a member or an
-    operator account, TooMany beyond the limits, Unavailable for an address where no mail is sent,
-    Forbidden for a role beyond the scopes of the key that asks.
+    A pending invitation with the same role is returned unchanged; one with another role is replaced. `has_mail` says
+    whether the center sends mail. Raises NotFound for an unknown login name, Conflict for a member or an operator account,
+    TooMany beyond the limits, Unavailable for an e-mail address if the center sends no mail, Forbidden for a role with
+    scopes that the actor's key lacks.
     """
     by_mail = "@" in invitee
     if by_mail:
@@ -118,7 +118,7 @@ def invite(
 def list_invitations(
     store: Store, actor: Actor, org: str, *, ended: bool = False, limit: int = LISTED_MAX
 ) -> Sequence[Invitation]:
-    """List the pending invitations of an organisation, newest first; `ended`: also those of the last 90 days."""
+    """Return the pending invitations of an organisation, newest first; with `ended` also those of the last 90 days."""
 
     def query(tx: Tx) -> Sequence[Invitation]:
         owner = find_org(tx, actor, org, "users:write")
@@ -129,7 +129,7 @@ def list_invitations(
 
 
 def withdraw_invitation(store: Store, actor: Actor, org: str, invitation: str) -> Invitation:
-    """End a pending invitation of the organisation. Raises NotFound, or Conflict when it was answered already."""
+    """Withdraw a pending invitation of the organisation. Raises NotFound, or Conflict when it is not pending."""
 
     def command(tx: Tx) -> Invitation:
         owner = find_org(tx, actor, org, "users:write")
@@ -142,7 +142,7 @@ def withdraw_invitation(store: Store, actor: Actor, org: str, invitation: str) -
 
 
 def list_own_invitations(store: Store, actor: Actor) -> Sequence[Invitation]:
-    """List the invitations that the actor can answer, newest first."""
+    """Return the invitations that the actor can answer, newest first."""
 
     def query(tx: Tx) -> Sequence[Invitation]:
         require_person(tx, actor)
@@ -152,7 +152,7 @@ def list_own_invitations(store: Store, actor: Actor) -> Sequence[Invitation]:
 
 
 def claim_invitation(store: Store, actor: Actor, code: str) -> Invitation:
-    """Make an invitation that was sent by mail answerable by the actor. Raises NotFound for a wrong or used code."""
+    """Assign an invitation that was sent by mail to the actor. Raises NotFound for a wrong or used code."""
     parsed = credentials.parse(code.strip())
 
     def command(tx: Tx) -> Invitation:
@@ -177,9 +177,9 @@ def claim_invitation(store: Store, actor: Actor, code: str) -> Invitation:
 
 
 def accept_invitation(store: Store, actor: Actor, invitation: str, *, as_default: bool = False) -> Membership:
-    """Become a member with the role that was offered; `as_default`: also choose it as one's default organisation.
+    """Make the actor a member with the offered role; with `as_default` the organisation becomes the actor's default.
 
-    Raises NotFound, or Conflict when it is over, the organisation is not active, or the actor belongs to it already.
+    Raises NotFound, or Conflict when the invitation has ended, the organisation is not active, or the actor is a member.
     """
 
     def command(tx: Tx) -> Membership:
@@ -201,7 +201,7 @@ def accept_invitation(store: Store, actor: Actor, invitation: str, *, as_default
 
 
 def decline_invitation(store: Store, actor: Actor, invitation: str) -> Invitation:
-    """Refuse an invitation. Raises NotFound, or Conflict when it is over."""
+    """Decline an invitation. Raises NotFound, or Conflict when it has ended."""
 
     def command(tx: Tx) -> Invitation:
         require_person(tx, actor)
@@ -240,7 +240,7 @@ def _refuse_operator(actor: Actor) -> None:
 
 
 def _check_limits(tx: Tx, owner: Organisation, invitee: str) -> None:
-    """Raise TooMany or Conflict when the organisation may not invite now. Counts its own invitations only."""
+    """Raise TooMany or Conflict when the organisation's limits forbid another invitation now."""
     own = invitations.c.org_id == owner.id
     same = own & (invitations.c.invitee == invitee)
     since_us = invitations.c.created_us > tx.now_us - DAY_US
@@ -318,7 +318,7 @@ def _create(
         "until": to_rfc3339(made.expires_us)[:10],
     }
     for told in [user_id] if user_id is not None else _confirmed_owners(tx, invitee):
-        # No organisation in the event: its webhooks must not hear for which accounts there was one.
+        # The event has no organisation: its webhooks must not reveal which accounts were invited.
         outbox.emit(tx, RECEIVED, words | {"user": told})
     if by_mail:
         _mail_code(tx, owner, invitee, words | {"code": code}, _language_of(tx, actor))
@@ -326,7 +326,7 @@ def _create(
 
 
 def _mail_code(tx: Tx, owner: Organisation, address: str, words: dict[str, object], language: str) -> None:
-    """Queue the mail with the code. Beyond the limit of the address nothing is sent, and nobody is told."""
+    """Queue the mail with the code. Beyond the limit of the address no mail is sent, and the inviter is not told."""
     target = "adr_" + hashlib.sha256(address.encode()).hexdigest()[:32]
     sent = tx.scalar(
         sa.select(sa.func.count())
@@ -341,13 +341,13 @@ def _mail_code(tx: Tx, owner: Organisation, address: str, words: dict[str, objec
 
 
 def _language_of(tx: Tx, actor: Actor) -> str:
-    """Return the inviter's language, the best guess there is of the reader's."""
+    """Return the inviter's language, as the best guess of the invitee's."""
     chosen = sa.select(preferences.c.language).where(preferences.c.owner_id == actor.user_id)
     return str(tx.scalar(chosen) or "en")
 
 
 def _confirmed_owners(tx: Tx, address: str) -> Sequence[str]:
-    """Return the users who have proved, by a code sent there, that the address is theirs."""
+    """Return the ids of users that confirmed the address with a mailed code."""
     confirmed = preferences.c.email_confirmed_us.is_not(None)
     query = (
         sa.select(users.c.id)
@@ -358,9 +358,9 @@ def _confirmed_owners(tx: Tx, address: str) -> Sequence[str]:
 
 
 def _is_for(tx: Tx, actor: Actor) -> sa.ColumnElement[bool]:
-    """Condition: the actor may answer the invitation.
+    """Return the SQL condition that the actor may answer an invitation.
 
-    An account's e-mail address is no proof, since its creator may write any there; an address that was confirmed by a code is.
+    Only an address confirmed by a mailed code counts: the creator of an account can enter any address for it.
     """
     confirmed = tx.scalar(
         sa.select(preferences.c.email).where(

@@ -1,7 +1,7 @@
-"""Growing delays after failed sign-ins, by user and by address.
+"""Growing delays after failed sign-ins, by user and by network address.
 
-An attempt is counted before the password is looked at and taken back when it was right, so that a burst of guesses at
-the same moment is counted too.
+Each attempt is counted as a failure before the password is checked, and uncounted if the password is right. So parallel
+guesses are counted too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import sign_in_failures as table
 
 LONGEST_S = 900
-"""The longest delay; it also bounds how long a stranger can keep somebody out."""
+"""Longest delay in seconds; also the longest time for which an attacker's guesses can lock a user out."""
 FORGET_US = 24 * 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`free` failures without a delay, then 1, 2, 4 … seconds."""
+    """Delay rule for one kind of subject: `free` failures cause no delay, further ones 1, 2, 4 … seconds."""
 
     kind: str
     free: int
@@ -36,14 +36,14 @@ BY_PEER = Rule("peer", 20)
 
 
 def delay_s(failures: int, free: int) -> int:
-    """Seconds to wait after so many failures in a row."""
+    """Return the delay in seconds after this number of consecutive failures."""
     if failures < free:
         return 0
     return min(LONGEST_S, 1 << min(failures - free, 16))
 
 
 def network(peer: str) -> str:
-    """What counts as one address: all of IPv4, the first 64 bits of IPv6 (one customer's network)."""
+    """Return the key of an address: the IPv4 address, or the IPv6 /64, which is usually one customer's network."""
     try:
         address = ipaddress.ip_address(peer)
     except ValueError:
@@ -56,7 +56,7 @@ def network(peer: str) -> str:
 
 
 def reserve(tx: Tx, name: str, peer: str) -> bool:
-    """Count an attempt. Raises TooMany while a delay runs. True: this one, if it fails, starts a delay of the user."""
+    """Count an attempt; returns True if its failure starts the user's first delay. Raises TooMany during a delay."""
     subjects = ((BY_USER, name), (BY_PEER, network(peer)))
     waits = [_wait_s(tx, rule, value) for rule, value in subjects]
     if max(waits) > 0:
@@ -68,7 +68,7 @@ def reserve(tx: Tx, name: str, peer: str) -> bool:
 
 
 def forgive(tx: Tx, name: str, peer: str) -> None:
-    """The attempt was right: forget the user's failures, and this one of the address."""
+    """After a right password, clear the user's failures and take this attempt off the address's failures."""
     tx.execute(sa.delete(table).where(table.c.subject == _subject(BY_USER, name)))
     tx.execute(
         sa.update(table)
@@ -78,7 +78,7 @@ def forgive(tx: Tx, name: str, peer: str) -> None:
 
 
 def forget_old(tx: Tx) -> int:
-    """Delete what is older than a day; returns how many rows."""
+    """Delete rows whose last failure is older than a day; returns their number."""
     return tx.execute(sa.delete(table).where(table.c.last_us <= tx.now_us - FORGET_US)).rowcount
 
 

@@ -23,7 +23,7 @@ from pearlstreet.tenancy.scopes import OrgRole
 from pearlstreet.tenancy.tables import api_keys, memberships, orgs, users
 
 REMOVED = "member.removed"
-"""Topic of the event that tells a person of the removal."""
+"""Topic of the event that notifies a user of the removal."""
 
 _MEMBERS = (
     sa.select(
@@ -38,7 +38,7 @@ _MEMBERS = (
 
 
 def list_members(store: Store, actor: Actor, org: str) -> Sequence[Membership]:
-    """List the members of the organisation, by login name."""
+    """Return the members of the organisation, ordered by login name."""
 
     def query(tx: Tx) -> Sequence[Membership]:
         owner = find_org(tx, actor, org, "users:read")
@@ -48,7 +48,7 @@ def list_members(store: Store, actor: Actor, org: str) -> Sequence[Membership]:
 
 
 def list_memberships(store: Store, actor: Actor) -> Sequence[Membership]:
-    """List the actor's own memberships, by organisation."""
+    """Return the actor's own memberships, ordered by the organisation's slug."""
     query = _MEMBERS.where(memberships.c.user_id == actor.user_id, orgs.c.id.in_(actor.orgs)).order_by(
         orgs.c.slug
     )
@@ -56,15 +56,15 @@ def list_memberships(store: Store, actor: Actor) -> Sequence[Membership]:
 
 
 def read_memberships(tx: Tx, user_id: str) -> Sequence[Membership]:
-    """Return every membership of a user, by organisation, for a command that has decided who may see them."""
+    """Return all memberships of a user, ordered by the organisation's slug. The caller checks who may see them."""
     query = _MEMBERS.where(memberships.c.user_id == user_id).order_by(orgs.c.slug)
     return [_member(row) for row in tx.rows(query)]
 
 
 def set_role(store: Store, actor: Actor, org: str, user: str, role: OrgRole) -> Membership:
-    """Change a member's role. Raises NotFound for somebody who is no member, Conflict for the last owner.
+    """Change a member's role. Raises NotFound for a non-member, Conflict for the last owner.
 
-    A key gives nothing that it does not carry itself: Forbidden.
+    Raises Forbidden for a role with scopes that the actor's key lacks.
     """
 
     def command(tx: Tx) -> Membership:
@@ -90,14 +90,14 @@ def set_role(store: Store, actor: Actor, org: str, user: str, role: OrgRole) -> 
 
 
 def remove_member(store: Store, actor: Actor, org: str, user: str) -> None:
-    """End a membership; account and running jobs stay. Raises NotFound, or Conflict for the last owner."""
+    """End a membership; the account and running jobs stay. Raises NotFound, or Conflict for the last owner."""
 
     def command(tx: Tx) -> None:
         owner = find_org(tx, actor, org, "users:write")
         before = _find_member(tx, owner.id, owner.slug, user)
         _end_membership(tx, actor, before, "member.remove")
         if before.user_id != actor.user_id:
-            # No organisation in the event: its webhooks and its other members are not told of it.
+            # The event has no organisation, so it reaches only the removed user, not webhooks or other members.
             outbox.emit(tx, REMOVED, {"user": before.user_id, "org": before.org_slug})
 
     store.write(command)
@@ -114,9 +114,9 @@ def leave_org(store: Store, actor: Actor, org: str) -> None:
 
 
 def set_default_org(store: Store, actor: Actor, org: str | None) -> str | None:
-    """Choose the organisation for the actor's requests that name none; None: such requests are refused.
+    """Set the actor's default organisation, for requests that name none; None: such requests are refused.
 
-    Returns its slug. Raises NotFound for an organisation the actor does not belong to.
+    Returns its slug. Raises NotFound for an organisation of which the actor is no member.
     """
 
     def command(tx: Tx) -> str | None:
@@ -129,9 +129,9 @@ def set_default_org(store: Store, actor: Actor, org: str | None) -> str | None:
 
 
 def choose_default(tx: Tx, actor: Actor, org_id: str | None) -> None:
-    """Write the person's choice inside a command that has decided that it may be."""
+    """Set the actor's default organisation inside a transaction whose caller has checked the right to do so."""
     tx.execute(sa.update(users).where(users.c.id == actor.user_id).values(default_org_id=org_id))
-    # Without an organisation in the row: no owner learns which one somebody prefers.
+    # The audit row has no organisation, so that owners do not see which organisation a user prefers.
     audit.record(
         tx,
         actor=actor.label,
@@ -143,9 +143,9 @@ def choose_default(tx: Tx, actor: Actor, org_id: str | None) -> None:
 
 
 def require_person(tx: Tx, actor: Actor) -> None:
-    """Raise Forbidden unless the actor may decide about a person's own memberships.
+    """Raise Forbidden unless the actor may decide about its own memberships.
 
-    A key that is tied to an organisation may not: its holder was trusted with that organisation only.
+    A key tied to an organisation may not: it is valid for that organisation only.
     """
     actor.require("membership:own")
     tied = actor.key_id is not None and tx.scalar(
@@ -159,7 +159,7 @@ def require_person(tx: Tx, actor: Actor) -> None:
 
 
 def insert_member(tx: Tx, actor: Actor, user_id: str, org_id: str, role: OrgRole) -> None:
-    """Write a membership inside a command that has the person's consent, or has just created the account."""
+    """Create a membership inside a transaction whose caller has the user's consent or has just created the account."""
     tx.execute(sa.insert(memberships).values(user_id=user_id, org_id=org_id, role=role, created_us=tx.now_us))
     details = {"user": user_id, "role": role}
     audit.record(tx, actor=actor.label, action="member.add", target=user_id, org_id=org_id, details=details)
@@ -167,7 +167,7 @@ def insert_member(tx: Tx, actor: Actor, user_id: str, org_id: str, role: OrgRole
 
 
 def operator_conflict() -> Conflict:
-    """Return the error for mixing an operator's duty with a membership."""
+    """Return the error for an operator account that would become a member, or the reverse."""
     return Conflict(
         text("An operator account belongs to no organisation"),
         hint=text("Use a second account for work in an organisation"),
@@ -175,7 +175,7 @@ def operator_conflict() -> Conflict:
 
 
 def is_member(tx: Tx, user_id: str, org_id: str) -> bool:
-    """Whether the user belongs to the organisation."""
+    """Return whether the user is a member of the organisation."""
     return tx.scalar(sa.select(memberships.c.role).where(*_one(user_id, org_id))) is not None
 
 
@@ -185,7 +185,7 @@ def _end_membership(tx: Tx, actor: Actor, before: Membership, action: str) -> No
     revoke_with_descendants(tx, actor, tx.execute(sa.select(api_keys.c.id).where(tied)).scalars().all())
     withdraw_invitations_of(tx, actor.label, before.org_id, before.user_id)
     tx.execute(sa.delete(memberships).where(*_one(before.user_id, before.org_id)))
-    # Cleared, not kept: joining again must not bring back where requests without an organisation go.
+    # Cleared, because joining again later must not make the organisation the default again.
     tx.execute(
         sa.update(users)
         .where(users.c.id == before.user_id, users.c.default_org_id == before.org_id)
@@ -224,7 +224,7 @@ def _keep_an_owner(tx: Tx, before: Membership, after: OrgRole | None) -> None:
 
 
 def _find_member(tx: Tx, org_id: str, org_slug: str, user: str) -> Membership:
-    """Look only among the members, so that the answer tells nothing of other accounts."""
+    """Return a membership by login name or id. Only members are searched, so errors reveal nothing of other accounts."""
     row = None
     if LOGIN.fullmatch(user):
         column = users.c.id if is_id(user, "usr") else users.c.name

@@ -1,4 +1,4 @@
-"""Pure rules about names: what may be a slug, a login name, a label."""
+"""PURE checks of slugs, login names, labels, e-mail addresses and page positions."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ RESERVED = frozenset(
         "v1",
     ]
 )
-"""Slugs that would read as a part of our own addresses."""
+"""Slugs that are refused because they look like parts of the center's own URLs."""
 
 
 def check_slug(value: str, field: str = "slug") -> str:
-    """The slug itself. Raises InvalidInput unless it is 1–40 of a–z, 0–9 and inner hyphens, and not reserved."""
+    """Return the slug. Raises InvalidInput unless it is 1–40 of a–z, 0–9 and single inner hyphens, and not reserved."""
     if not SLUG.fullmatch(value) or "--" in value:
         raise _invalid(
             field,
@@ -56,7 +56,7 @@ def check_slug(value: str, field: str = "slug") -> str:
 
 
 def check_login(value: str) -> str:
-    """The login name itself. Raises InvalidInput unless it is 1–40 of a–z, 0–9 and inner `.`, `_`, `-`."""
+    """Return the login name. Raises InvalidInput unless it is 1–40 of a–z, 0–9 and inner `.`, `_`, `-`."""
     if not LOGIN.fullmatch(value):
         raise _invalid(
             "name",
@@ -67,7 +67,7 @@ def check_login(value: str) -> str:
 
 
 def check_label(value: str, field: str, limit: int) -> str:
-    """A title for people, stripped. Raises InvalidInput for control characters or more than `limit` characters."""
+    """Return a label without outer spaces, in NFC. Raises InvalidInput for control characters or above `limit` characters."""
     cleaned = unicodedata.normalize("NFC", value).strip()
     if len(cleaned) > limit:
         raise InvalidInput(
@@ -82,14 +82,14 @@ def check_label(value: str, field: str, limit: int) -> str:
 
 
 def check_email(value: str | None) -> str | None:
-    """The address or None. Raises InvalidInput when it does not read as one. Never used as an identity."""
+    """Return the e-mail address or None. Raises InvalidInput for a malformed address. Never used as an identity."""
     if value is None or EMAIL.fullmatch(value):
         return value
     raise _invalid("email", "{value} is not an e-mail address", value)
 
 
 def check_after(after: str | None, prefix: str) -> str | None:
-    """The id that a list continues after. Raises InvalidInput when it is none."""
+    """Return the id after which a list continues. Raises InvalidInput for anything but an id with this prefix."""
     if after is None or is_id(after, prefix):
         return after
     raise _invalid("after", "{value} is not an id to continue after", ascii(after))

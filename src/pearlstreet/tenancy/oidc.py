@@ -1,7 +1,7 @@
-"""OpenID Connect, the pure part: what a provider is, and the checks of an ID token (OpenID Connect Core 1.0).
+"""PURE part of OpenID Connect: the settings of a provider, and the validation of ID tokens (OpenID Connect Core 1.0).
 
-Everything is checked exactly: issuer, audience, algorithm, times, nonce. Who somebody is, is (issuer, subject): never
-an e-mail address, which the provider may hand to somebody else.
+Issuer, audience, algorithm, times and nonce must match exactly. An identity is the pair (issuer, subject), never an
+e-mail address, because a provider may reassign an address to another person.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pearlstreet.tenancy.scopes import OrgRole
 
 SKEW_S = 60
 TOKEN_AGE_MAX_S = 600
-"""An ID token issued longer ago is not the answer to our question."""
+"""Largest age of an ID token in seconds; an older one does not belong to this sign-in."""
 TOKEN_MAX = 64 << 10
 KEYS_MAX = 32
 ASYMMETRIC = frozenset(
@@ -34,7 +34,7 @@ ASYMMETRIC = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class AutoCreate:
-    """Provisioning rule: a stranger whom the provider knows becomes a member of `org` (a slug)."""
+    """Provisioning rule: an identity without an account gets one, as a member of `org` (a slug)."""
 
     org: str
     role: OrgRole = OrgRole.MEMBER
@@ -42,7 +42,7 @@ class AutoCreate:
 
 @dataclass(frozen=True, slots=True)
 class OidcProvider:
-    """One provider as the operator sets it up. `auto_create` None: only identities linked before may sign in."""
+    """Settings of one provider. With `auto_create` None only linked identities may sign in."""
 
     name: str
     issuer: str
@@ -52,7 +52,7 @@ class OidcProvider:
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     auto_create: AutoCreate | None = None
     private: bool = False
-    """The operator says that the provider lives on the inner network; plain http is allowed then."""
+    """Whether the provider may have an address on the internal network and use plain HTTP."""
 
     def __post_init__(self) -> None:
         wrong = sorted(set(self.algorithms) - ASYMMETRIC)
@@ -66,7 +66,7 @@ class OidcProvider:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the provider says it is. Only `issuer` and `subject` decide; the rest suggests names for a new account."""
+    """Identity in an ID token. `issuer` and `subject` identify it; the other fields only suggest names for an account."""
 
     issuer: str
     subject: str
@@ -76,12 +76,12 @@ class Identity:
 
 
 def challenge(verifier: str) -> str:
-    """The S256 code challenge of a verifier (RFC 7636, section 4.2)."""
+    """Return the S256 code challenge of a verifier (RFC 7636, section 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def verify_id_token(id_token: str, key: Any, provider: OidcProvider, *, nonce: str, now_s: int) -> Identity:
-    """Who an ID token names, after every check. Raises Unauthenticated."""
+    """Return the identity in an ID token after validating signature and claims. Raises Unauthenticated."""
     try:
         claims = jwt.decode(id_token, key, algorithms=list(provider.algorithms)).claims
     except (JoseError, ValueError) as error:
@@ -97,7 +97,7 @@ def verify_id_token(id_token: str, key: Any, provider: OidcProvider, *, nonce: s
 
 
 def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: str, now_s: int) -> None:
-    """OpenID Connect Core 1.0, section 3.1.3.7. Raises Unauthenticated at the first claim that is not right."""
+    """Validate the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7). Raises Unauthenticated."""
     audience, us = claims.get("aud"), provider.client_id
     expires, issued, subject = claims.get("exp"), claims.get("iat"), claims.get("sub")
     wrong = None
@@ -120,7 +120,7 @@ def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: st
 
 
 def token_header(id_token: str, provider: OidcProvider) -> Mapping[str, Any]:
-    """The header, not yet verified, of a token with an allowed algorithm. Raises Unauthenticated."""
+    """Return the unverified header of an ID token. Raises Unauthenticated for a disallowed algorithm or no token."""
     part = id_token.split(".", 1)[0]
     try:
         header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -134,14 +134,14 @@ def token_header(id_token: str, provider: OidcProvider) -> Mapping[str, Any]:
 
 
 def pick_key(key_set: KeySet, header: Mapping[str, Any]) -> Any | None:
-    """The one key that a token's header names (without a name: the only one there is), or None."""
+    """Return the key with the header's key id (without a key id: the only key), or None if it is not unique."""
     kid = header.get("kid")
     fitting = [key for key in key_set.keys if kid is None or key.kid == kid]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def read_keys(document: Mapping[str, Any]) -> KeySet:
-    """Public keys for signatures. A symmetric key has no business in a published set."""
+    """Return the public signature keys of a provider's key set. Symmetric keys are ignored. Raises Unauthenticated."""
     raw = document.get("keys")
     usable = [
         key
@@ -163,7 +163,7 @@ def _word(value: object) -> str | None:
 
 
 def untrusted(problem: Text) -> Unauthenticated:
-    """The refusal of a provider's answer."""
+    """Return the error for a provider's response that cannot be trusted."""
     return Unauthenticated(
         text("The sign-in provider's answer cannot be trusted: {problem}", problem=problem),
         hint=text("Start the sign-in again; if it repeats, tell a security operator"),

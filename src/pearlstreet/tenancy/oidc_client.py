@@ -1,6 +1,7 @@
-"""OpenID Connect, the talking part: one provider's metadata, keys and tokens, fetched within bounds.
+"""Client of an OpenID Connect provider: fetches metadata, keys and tokens, with limits on size and time.
 
-Authorisation code with PKCE (RFC 7636). Every address passes `check_outgoing` and is connected to as it was checked.
+It uses the authorisation code flow with PKCE (RFC 7636). Every URL passes the SSRF guard `check_outgoing`, and the
+connection goes to the address that was checked.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from pearlstreet.tenancy.outgoing import NoAnswer, resolve, send
 ANSWER_MAX_BYTES = 1 << 20
 CACHED_S = 3600.0
 REFETCH_AFTER_S = 10.0
-"""An unknown key id makes us fetch the keys anew, but not more often than this."""
+"""Shortest time in seconds between two fetches of the keys, which an unknown key id triggers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class _Metadata:
 
 
 class OidcClient:
-    """Talks to one provider; keeps its metadata and keys for an hour. Safe to share between threads."""
+    """Client of one provider; caches its metadata and keys for an hour. Threads may share it."""
 
     def __init__(self, provider: OidcProvider, clock: Clock, *, resolve: Resolve = resolve) -> None:
         self.provider = provider
@@ -57,7 +58,7 @@ class OidcClient:
         self._keys: tuple[float, KeySet] | None = None
 
     def authorization_url(self, *, state: str, nonce: str, verifier: str, redirect_uri: str) -> str:
-        """Where to send the browser. Raises Unavailable while the provider does not answer."""
+        """Return the provider's URL for the browser. Raises Unavailable while the provider does not answer."""
         query = {
             "response_type": "code",
             "client_id": self.provider.client_id,
@@ -72,7 +73,7 @@ class OidcClient:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def exchange(self, *, code: str, verifier: str, redirect_uri: str) -> str:
-        """The ID token for an authorisation code. Raises Unauthenticated when the provider refuses the code."""
+        """Return the ID token for an authorisation code. Raises Unauthenticated when the provider refuses the code."""
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -93,7 +94,7 @@ class OidcClient:
         return token
 
     def identity(self, id_token: str, *, nonce: str) -> Identity:
-        """Who an ID token names, after every check. Raises Unauthenticated."""
+        """Return the identity in an ID token after validating signature and claims. Raises Unauthenticated."""
         header = token_header(id_token, self.provider)
         key = pick_key(self._key_set(anew=False), header) or pick_key(self._key_set(anew=True), header)
         if key is None:

@@ -1,4 +1,4 @@
-"""Sign-in providers from the operator's settings: one table each, `[oidc.NAME]` (docs/guides/sign-in.md)."""
+"""Sign-in providers in the operator's settings, one table `[oidc.NAME]` per provider (docs/guides/sign-in.md)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ KEYS: Mapping[str, str] = {
     "scopes": 'Scopes requested; default `["openid", "profile", "email"]`.',
     "private": "The provider is on the inner network, and plain HTTP is allowed; default `false`.",
 }
-"""Keys of a table [oidc.NAME], each with its description."""
+"""Keys of a table [oidc.NAME] with their descriptions."""
 
 
 def clients_from_settings(settings: Mapping[str, object], clock: Clock) -> dict[str, OidcClient]:
-    """Provider name → client; talks to nobody yet. Raises ConfigurationError naming table and key."""
+    """Return the clients by provider name, without connecting. Raises ConfigurationError with the table and key."""
     return {name: OidcClient(provider_from_settings(name, table), clock) for name, table in settings.items()}
 
 
 def provider_from_settings(name: str, table: object) -> OidcProvider:
-    """One provider. Raises ConfigurationError naming table and key."""
+    """Return the provider that one table describes. Raises ConfigurationError with the table and key."""
     if not SLUG.fullmatch(name):
         raise _wrong(name, text("its name is not 1–40 lower-case letters, digits and hyphens"))
     if not isinstance(table, Mapping):

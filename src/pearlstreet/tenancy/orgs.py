@@ -29,7 +29,7 @@ from pearlstreet.tenancy.tables import orgs, projects
 
 DEFAULT_PROJECT = "default"
 
-# Built once: every submit asks these.
+# These statements are built once because every submit runs them.
 _ORG_BY_ID = sa.select(orgs).where(orgs.c.id == sa.bindparam("org"))
 _ORG_BY_SLUG = sa.select(orgs).where(orgs.c.slug == sa.bindparam("org"))
 _IN_ORG = sa.select(projects).where(projects.c.org_id == sa.bindparam("org"))
@@ -38,7 +38,7 @@ _PROJECT_BY_SLUG = _IN_ORG.where(projects.c.slug == sa.bindparam("project"))
 
 
 def create_org(store: Store, actor: Actor, slug: str, name: str = "") -> Organisation:
-    """Make an organisation with its default project. Raises Conflict when the slug is taken."""
+    """Create an organisation with its default project. Raises Conflict when the slug is taken."""
     actor.require("orgs:write")
     slug, name = check_slug(slug), check_label(name or slug, "name", 200)
 
@@ -67,16 +67,16 @@ def create_org(store: Store, actor: Actor, slug: str, name: str = "") -> Organis
 
 
 def get_org(store: Store, actor: Actor, org: str) -> Organisation:
-    """By id or slug. Raises NotFound when absent or foreign."""
+    """Return an organisation by id or slug. Raises NotFound when it does not exist or the actor cannot see it."""
     return store.read(lambda tx: find_org(tx, actor, org))
 
 
 def find_org(
     tx: Tx, actor: Actor, org: str, scope: str = "orgs:read", project_id: str | None = None
 ) -> Organisation:
-    """Like `get_org` inside a transaction; `scope` is what the actor needs there, or in that project of it.
+    """Return an organisation by id or slug, inside a transaction, if the actor has `scope` in it (or in the project).
 
-    Raises Conflict for a wish to change something in an organisation that is closing or closed.
+    Raises NotFound, Forbidden, and Conflict for a writing scope in an organisation that is closing or closed.
     """
     found = find_org_for_move(tx, actor, org, scope, project_id)
     if found.state in LEFT and scope not in READ_ONLY:
@@ -87,7 +87,7 @@ def find_org(
 def find_org_for_move(
     tx: Tx, actor: Actor, org: str, scope: str = "orgs:write", project_id: str | None = None
 ) -> Organisation:
-    """Like `find_org`, also of one that is closed: for what moves the organisation itself."""
+    """Return an organisation like `find_org`, also one that is closing or closed; for changes of its state."""
     found = _org_row(tx, org)
     absent = _no_org(org)
     if found is None:
@@ -97,7 +97,7 @@ def find_org_for_move(
 
 
 def refuse_closed(tx: Tx, org_id: str) -> None:
-    """Raise Conflict when the organisation is closing or closed: its rows are about to be erased."""
+    """Raise Conflict when the organisation is closing or closed, because its rows are about to be erased."""
     row = tx.execute(_ORG_BY_ID, {"org": org_id}).mappings().first()
     if row is not None and row["state"] in LEFT:
         raise _is_closed(row["slug"])
@@ -110,7 +110,7 @@ def _is_closed(slug: str) -> Conflict:
 def list_orgs(
     store: Store, actor: Actor, *, after: str | None = None, limit: int = 100
 ) -> Sequence[Organisation]:
-    """Those the actor sees, by id, after the id `after`."""
+    """Return the organisations that the actor sees, ordered by id, after the id `after`."""
     visible = actor.orgs_with("orgs:read")
     query = sa.select(orgs).order_by(orgs.c.id).limit(limit)
     if visible is not None:
@@ -121,7 +121,7 @@ def list_orgs(
 
 
 def rename_org(store: Store, actor: Actor, org: str, name: str) -> Organisation:
-    """Change the title people read; the slug stays for ever."""
+    """Change the organisation's display name; its slug never changes."""
     name = check_label(name, "name", 200)
 
     def command(tx: Tx) -> Organisation:
@@ -141,7 +141,7 @@ def rename_org(store: Store, actor: Actor, org: str, name: str) -> Organisation:
 
 
 def change_settings(store: Store, actor: Actor, org: str, values: Mapping[str, object]) -> Organisation:
-    """Merge `values` into the organisation's settings; None removes one."""
+    """Merge `values` into the organisation's settings; the value None removes a setting."""
 
     def command(tx: Tx) -> Organisation:
         found = find_org(tx, actor, org, "orgs:write")
@@ -161,12 +161,12 @@ def change_settings(store: Store, actor: Actor, org: str, values: Mapping[str, o
 
 
 def suspend_org(store: Store, actor: Actor, org: str, reason: str = "") -> Organisation:
-    """Leave its members reading only, until `resume_org`."""
+    """Suspend an organisation: its members can only read until `resume_org`."""
     return _move_org(store, actor, org, StandingEvent.SUSPEND, reason)
 
 
 def resume_org(store: Store, actor: Actor, org: str, reason: str = "") -> Organisation:
-    """Undo `suspend_org`."""
+    """Resume a suspended organisation."""
     return _move_org(store, actor, org, StandingEvent.RESUME, reason)
 
 
@@ -193,7 +193,7 @@ def _move_org(store: Store, actor: Actor, org: str, event: StandingEvent, reason
 
 
 def create_project(store: Store, actor: Actor, org: str, slug: str, name: str = "") -> Project:
-    """Make a project. Raises Conflict when the organisation has one with that slug."""
+    """Create a project. Raises Conflict when the organisation has one with that slug."""
     slug, name = check_slug(slug, "project"), check_label(name or slug, "name", 200)
 
     def command(tx: Tx) -> Project:
@@ -215,14 +215,17 @@ def create_project(store: Store, actor: Actor, org: str, slug: str, name: str = 
 
 
 def get_project(store: Store, actor: Actor, org: str, project: str | None = None) -> Project:
-    """By organisation (id or slug) and project (id or slug; None: the key's own, else `default`). Raises NotFound."""
+    """Return a project of an organisation, both by id or slug. Raises NotFound.
+
+    Without `project`: the project to which the actor's key is tied, else `default`.
+    """
     return store.read(lambda tx: find_project(tx, actor, org, project))
 
 
 def find_project(
     tx: Tx, actor: Actor, org: str, project: str | None = None, scope: str = "projects:read"
 ) -> Project:
-    """Like `get_project` inside a transaction; `scope` is what the actor needs there."""
+    """Return a project like `get_project`, inside a transaction, if the actor has `scope` in it."""
     own = actor.project_id
     owner = find_org(tx, actor, org, scope, own)
     wanted = project or own or DEFAULT_PROJECT
@@ -238,7 +241,7 @@ def find_project(
 def list_projects(
     store: Store, actor: Actor, org: str, *, after: str | None = None, limit: int = 100
 ) -> Sequence[Project]:
-    """The organisation's projects by id, after the id `after`."""
+    """Return the organisation's projects, ordered by id, after the id `after`."""
 
     def query(tx: Tx) -> Sequence[Project]:
         owner = find_org(tx, actor, org, "projects:read", actor.project_id)

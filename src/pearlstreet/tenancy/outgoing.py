@@ -1,8 +1,7 @@
-"""Requests out of the control plane on somebody's word: to a checked address only, never redirected, bounded in size
-and time.
+"""HTTP client for URLs that users give: connects only to a checked address, follows no redirects, limits size and time.
 
-`check_outgoing` looks the host up and says which network addresses may be connected to; what is sent here goes to one
-of those, whatever the name resolves to a moment later. The certificate is still checked against the name.
+The SSRF guard `check_outgoing` resolves the host and returns the permitted addresses. The connection goes to one of them,
+whatever the name resolves to later (DNS rebinding). The certificate is checked against the host name.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ import httpx
 from pearlstreet.base.urls import DEFAULT_PORTS, CheckedUrl
 
 TIMEOUT_S = 10.0
-"""For connecting and for each piece of an answer."""
+"""Time limit in seconds for connecting and for each read."""
 WITHIN_S = 20.0
-"""For all of it: against an answer that drips."""
+"""Time limit in seconds for the whole request, against responses that arrive byte by byte."""
 
 
 LATE = "it took too long"
 
 
 class NoAnswer(Exception):
-    """There is no answer, or none that can be used. Its text is short and holds nothing of the answer."""
+    """No usable response arrived. The message is short and contains nothing of the response."""
 
 
 def resolve(host: str) -> Sequence[str]:
-    """A host's addresses by the machine's resolver."""
+    """Return the addresses of a host by the machine's resolver."""
     return sorted({str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
 
 
@@ -48,7 +47,7 @@ def send(
     timeout_s: float = TIMEOUT_S,
     within_s: float = WITHIN_S,
 ) -> tuple[int, bytes]:
-    """Status and body, over a connection of its own. Raises NoAnswer."""
+    """Send one request over a new connection; returns the status and body. Raises NoAnswer."""
     connection = http.client.HTTPConnection(target.host, target.port)
     sent = {"Host": _host(target), "Connection": "close", **headers}
     late = threading.Event()
@@ -61,7 +60,7 @@ def send(
             status = answer.status
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoAnswer(LATE if late.is_set() else _problem(error)) from error
-    if late.is_set():  # an answer that was cut off may read like a whole one
+    if late.is_set():  # a truncated response may look complete
         raise NoAnswer(LATE)
     if len(body) > most_bytes:
         raise NoAnswer("the answer is too long")
@@ -72,7 +71,7 @@ def send(
 def _connected(
     target: CheckedUrl, timeout_s: float, within_s: float, late: threading.Event
 ) -> Iterator[socket.socket]:
-    """A connection to the checked address that is cut off when the time is over, whatever it waits for."""
+    """Connect to the checked address; a timer shuts the connection down after `within_s` and sets `late`."""
     line = socket.create_connection((target.addresses[0], target.port), timeout_s)
     lines = [line]
     cut = threading.Timer(within_s, lambda: _cut(lines[-1], late))
@@ -98,7 +97,7 @@ def _cut(line: socket.socket, late: threading.Event) -> None:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The authorities that come with the HTTP library, and those of this machine."""
+    """Return a TLS context with the certificate authorities of the HTTP library and of this machine."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context

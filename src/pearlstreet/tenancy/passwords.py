@@ -1,6 +1,7 @@
-"""Passwords: what is good enough, and how they are kept (argon2id, RFC 9106).
+"""Strength rules and hashing of passwords (argon2id, RFC 9106).
 
-Rules follow NIST SP 800-63B: length and a list of bad choices, no forced mixtures, no forced changes.
+The rules follow NIST SP 800-63B: a minimum length and a list of common passwords, but no required character classes and
+no required changes.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ SALT_BYTES = 16
 # RFC 9106 section 4, the second recommended option: 64 MiB, 3 passes, 4 lanes.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
 _AT_ONCE = threading.BoundedSemaphore(2)
-"""Bounds the memory that sign-ins take to twice 64 MiB."""
+"""Semaphore that limits hashing to two at a time, so that sign-ins use at most 2 × 64 MiB of memory."""
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$cGVhcmxzdHJlZXQtMDAwMA$9K4qYwSlnPEEEfxLC6Mk7oyppu3PQDCuqHpgTBfsfYM"
-"""A hash no password has: verified against when there is no user, so that the work is the same."""
+"""Hash that no password has, verified when the user is unknown, so that the response time does not reveal it."""
 
 _COMMON = frozenset(
     {
@@ -82,17 +83,17 @@ _RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl",
 
 
 def normal(password: str) -> str:
-    """One spelling for what looks the same on every keyboard (NFKC)."""
+    """Return the password in Unicode form NFKC, so that different input methods give the same password."""
     return unicodedata.normalize("NFKC", password)
 
 
 def _bytes(password: str) -> bytes:
-    """At most MAX_LENGTH characters, which bounds the work; a longer password is refused besides."""
+    """Return the bytes to hash, of at most MAX_LENGTH characters; callers refuse longer passwords."""
     return normal(password[:MAX_LENGTH]).encode("utf-8", "surrogatepass")
 
 
 def weakness(password: str, name: str) -> Text | None:
-    """Why this password will not do for the user `name`, or None."""
+    """Return the reason why the password is too weak for the user `name`, or None."""
     word = normal(password)
     if len(word) < MIN_LENGTH:
         return text("The password is shorter than {count} characters", count=MIN_LENGTH)
@@ -107,7 +108,7 @@ def weakness(password: str, name: str) -> Text | None:
 
 
 def check_password(password: str, name: str) -> str:
-    """The password in its normal spelling. Raises InvalidInput when it is too weak."""
+    """Return the password in NFKC. Raises InvalidInput when it is too weak."""
     problem = weakness(password, name)
     if problem is not None:
         hint = text("Four or more unrelated words make a good one")
@@ -116,13 +117,16 @@ def check_password(password: str, name: str) -> str:
 
 
 def hash_password(password: str, rng: Rng) -> str:
-    """What the database keeps. Takes about a tenth of a second and 64 MiB: never inside a transaction."""
+    """Return the hash to store. Takes about 0.1 s and 64 MiB, so it must not run inside a transaction."""
     with _AT_ONCE:
         return _HASHER.hash(_bytes(password), salt=rng.token_bytes(SALT_BYTES))
 
 
 def is_password(password: str, kept: str | None) -> bool:
-    """Whether `password` is the one. None (no such user, or one without a password) costs the same and is False."""
+    """Return whether the password has the stored hash `kept`.
+
+    With None (unknown user, or user without a password) the result is False after the same amount of work.
+    """
     whole = len(password) <= MAX_LENGTH
     with _AT_ONCE:
         try:
@@ -132,7 +136,7 @@ def is_password(password: str, kept: str | None) -> bool:
 
 
 def _is_pattern(lower: str) -> bool:
-    """A short piece repeated, or one run of neighbours on the keyboard or in the alphabet."""
+    """Return whether the password repeats a short piece or runs along the keyboard or the alphabet."""
     if len(set(lower)) < 5:
         return True
     for size in range(1, len(lower) // 2 + 1):
@@ -144,7 +148,7 @@ def _is_pattern(lower: str) -> bool:
 
 
 def _is_common(lower: str) -> bool:
-    """Well-known words with nothing but digits and signs around them."""
+    """Return whether the password consists of common words surrounded by digits and signs."""
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", lower)
     plain, spelled = (re.findall(r"[^\W\d_]+", word) for word in (core, core.translate(_LEET)))
     return any(all(word in _COMMON for word in words) for words in (plain, spelled))

@@ -1,4 +1,4 @@
-"""Which rows of a table an actor may see: a condition for queries on what belongs to projects."""
+"""SQL condition for the rows of projects that an actor may see."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pearlstreet.tenancy.orgs import find_org
 def visible_rows(
     tx: Tx, actor: Actor, scope: str, table: sa.Table, *, org: str | None = None
 ) -> sa.ColumnElement[bool]:
-    """The condition for rows in whose organisation and project the actor has `scope`.
+    """Return the SQL condition for rows in whose organisation and project the actor has `scope`.
 
-    `table` has the columns `org_id` and `project_id`. `org` (slug or id) narrows it to that one. Raises NotFound, Forbidden.
+    `table` has the columns `org_id` and `project_id`. `org` (slug or id) limits the rows to one organisation.
+    Raises NotFound, Forbidden.
     """
     if org is not None:
         owner = find_org(tx, actor, org, scope, actor.project_id)

@@ -1,7 +1,7 @@
-"""Scopes and the roles that give them, as data. A scope is `thing:verb`; a role is a set of scopes.
+"""Scopes and roles as data. A scope is `thing:verb`; a role is a set of scopes.
 
-Operator duties are kept apart (三权分立): system runs the center, security decides who may enter, audit looks on. No
-user holds two of them, and an operator account belongs to no organisation.
+Operator duties are separated (三权分立): `system` runs the center, `security` manages access, `audit` only reads. An account
+has at most one operator role, and an operator account is no member of an organisation.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SCOPES: Mapping[str, str] = {
 
 
 class OrgRole(StrEnum):
-    """What a member may do inside one organisation."""
+    """Role of a member in one organisation."""
 
     OWNER = "owner"
     MEMBER = "member"
@@ -61,7 +61,7 @@ class OrgRole(StrEnum):
 
 
 class OperatorRole(StrEnum):
-    """A duty at the center itself."""
+    """Operator role: a duty in running the center."""
 
     SYSTEM = "system"
     SECURITY = "security"
@@ -79,7 +79,7 @@ EVERYONE = frozenset(
         "scheduling:read",
     }
 )
-"""What being signed in is enough for."""
+"""Scopes of every account."""
 
 _VIEWER = EVERYONE | {
     "jobs:read",
@@ -108,7 +108,7 @@ ORG_ROLES: Mapping[OrgRole, frozenset[str]] = {
     OrgRole.MEMBER: _MEMBER,
     OrgRole.OWNER: _OWNER,
 }
-"""Role → scopes inside the organisation it was given in."""
+"""Scopes in an organisation by the role in it."""
 
 OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
     OperatorRole.SYSTEM: EVERYONE
@@ -142,7 +142,7 @@ OPERATOR_ROLES: Mapping[OperatorRole, frozenset[str]] = {
     OperatorRole.AUDIT: EVERYONE
     | {"audit:read", "audit:verify", "credit:read", "decisions:read", "quotas:read", "orgs:read"},
 }
-"""Role → scopes at the whole center, in every organisation."""
+"""Scopes in the whole center, including all organisations, by operator role."""
 
 PROJECT_SCOPES = frozenset(
     {
@@ -161,11 +161,11 @@ PROJECT_SCOPES = frozenset(
         "secrets:write",
     }
 )
-"""Scopes that mean something inside one project: all that a key tied to a project can ever carry."""
+"""Scopes that apply to a single project, and so the only scopes that a key tied to a project can have."""
 
 READ_ONLY = frozenset(scope for scope in SCOPES if scope.endswith(":read")) | {
     "keys:own",
     "membership:own",
     "notices:own",
 }
-"""What is left in a suspended organisation: looking, and taking one's data away."""
+"""Scopes that remain in a suspended organisation: reading, and exporting its data."""

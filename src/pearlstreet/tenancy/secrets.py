@@ -1,7 +1,7 @@
-"""Tenants' secrets: sealed values that jobs get as environment variables. Nobody can read one back.
+"""Tenants' secrets: encrypted values that jobs get as environment variables and that cannot be read back.
 
-A secret belongs to an organisation or to one of its projects. The same name in both is refused, so that it is never a
-question which value a job saw.
+A secret belongs to an organisation or to one of its projects. The same name in both is refused, so that the value a job
+gets is never ambiguous.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PER_ORG_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class SecretName:
-    """What can be seen of a secret. `project_id` None: the whole organisation's."""
+    """A secret without its value. With `project_id` None it belongs to the whole organisation."""
 
     id: str
     org_id: str
@@ -42,7 +42,10 @@ class SecretName:
 def set_secret(
     store: Store, actor: Actor, org: str, name: str, value: str, *, project: str | None = None
 ) -> SecretName:
-    """Keep or replace a secret. Raises InvalidInput, Conflict when the name is taken at the other level, TooLarge."""
+    """Create or replace a secret of the organisation, or of `project`.
+
+    Raises InvalidInput, TooLarge, TooMany, and Conflict when a secret of this name exists at the other level.
+    """
     _check(name, value)
 
     def command(tx: Tx) -> SecretName:
@@ -67,7 +70,10 @@ def set_secret(
 
 
 def list_secrets(store: Store, actor: Actor, org: str) -> Sequence[SecretName]:
-    """Names, never values, of the organisation and its projects; of its one project for a key tied to one."""
+    """Return the secrets of the organisation and its projects, without values, ordered by name.
+
+    A key tied to a project sees only the secrets of that project.
+    """
 
     def query(tx: Tx) -> Sequence[SecretName]:
         found = sa.select(secrets).where(visible_rows(tx, actor, "secrets:read", secrets, org=org))
@@ -77,7 +83,7 @@ def list_secrets(store: Store, actor: Actor, org: str) -> Sequence[SecretName]:
 
 
 def delete_secret(store: Store, actor: Actor, org: str, name: str, *, project: str | None = None) -> None:
-    """Forget a secret. Raises NotFound."""
+    """Delete a secret. Raises NotFound."""
 
     def command(tx: Tx) -> None:
         org_id, project_id = _place(tx, actor, org, project)
@@ -91,9 +97,9 @@ def delete_secret(store: Store, actor: Actor, org: str, name: str, *, project: s
 
 
 def check_for_job(tx: Tx, actor: Actor, project: Project, names: Iterable[str]) -> None:
-    """Raise InvalidInput, naming them, for secrets that the actor's job in this project would not get. For submit.
+    """Raise InvalidInput for secrets that a job submitted by the actor in this project must not use.
 
-    A key tied to the project cannot name the organisation's: a job of its own would read them.
+    These are unknown secrets and, for a key tied to a project, secrets of the organisation, which its job could read.
     """
     found = _for_job(tx, project.org_id, project.id, names)
     shared = sorted(row["name"] for row in found if not row["project_id"])
@@ -104,7 +110,7 @@ def check_for_job(tx: Tx, actor: Actor, project: Project, names: Iterable[str]) 
 
 
 def reveal_for_job(tx: Tx, org_id: str, project_id: str, names: Iterable[str]) -> Mapping[str, str]:
-    """The values of the named secrets, for the attempt of a job of this project only. Raises InvalidInput."""
+    """Return the values of secrets by name, for an attempt of a job of this project. Raises InvalidInput."""
     sealer = must_be_sealed(tx)
     found = _for_job(tx, org_id, project_id, names)
     return {row["name"]: sealer.open(bytes(row["sealed"]), f"secret {row['id']}").decode() for row in found}

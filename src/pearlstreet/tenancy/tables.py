@@ -1,4 +1,4 @@
-"""Tables of this room. No behaviour."""
+"""Tables of the package `tenancy`."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ users = sa.Table(
     sa.Column("display_name", sa.String(200), nullable=False),
     sa.Column("email", sa.String(254), nullable=True),
     sa.Column("state", sa.String(24), nullable=False),
-    # One column, so that nobody can hold two operator roles.
+    # A single column, so that no account can have two operator roles.
     sa.Column("operator_role", sa.String(16), nullable=True),
     sa.Column("password_hash", sa.String(200), nullable=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
-    # Where requests go that name no organisation. Only the person changes it; it ends with the membership.
+    # Default organisation of requests that name none. Only the user changes it; cleared when the membership ends.
     sa.Column("default_org_id", sa.String(40), nullable=True),
-    # The organisation that the account was created in: it alone takes the account along when it ends.
+    # The organisation in which the account was created; only its closing can close the account.
     sa.Column("origin_org_id", sa.String(40), nullable=True),
 )
 
@@ -60,9 +60,9 @@ invitations = sa.Table(
     metadata,
     id_column(),
     sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=False, index=True),
-    # As the owner wrote it: a login name or an e-mail address. What the address stands for is never shown.
+    # Login name or e-mail address as the owner wrote it. The account of the address is never shown.
     sa.Column("invitee", sa.String(254), nullable=False),
-    # The account that may answer. By e-mail it is empty until somebody shows the code that was sent there.
+    # The account that may answer; NULL for an e-mail address until a user enters the mailed code.
     sa.Column("user_id", sa.String(40), nullable=True, index=True),
     sa.Column("code_hash", sa.String(64), nullable=True),
     sa.Column("role", sa.String(16), nullable=False),
@@ -80,9 +80,9 @@ api_keys = sa.Table(
     id_column(),
     sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False, index=True),
     sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=True, index=True),
-    # Works in this project of the organisation only; NULL: in all of it.
+    # The only project in which the key works; NULL: the whole organisation.
     sa.Column("project_id", sa.String(40), nullable=True),
-    # The key that made this one: what it made ends with it.
+    # The key that created this key; revoking it revokes this key.
     sa.Column("parent_id", sa.String(40), nullable=True, index=True),
     sa.Column("label", sa.String(100), nullable=False),
     sa.Column("scopes", sa.JSON, nullable=False),
@@ -117,7 +117,7 @@ password_links = sa.Table(
 sign_in_failures = sa.Table(
     "sign_in_failures",
     metadata,
-    # "user " or "peer " and a hash: what strangers type is not kept.
+    # "user " or "peer " and a hash, because the input of unknown persons is not stored.
     sa.Column("subject", sa.String(80), primary_key=True),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("last_us", sa.BigInteger, nullable=False, index=True),
@@ -127,7 +127,7 @@ sign_in_failures = sa.Table(
 identities = sa.Table(
     "identities",
     metadata,
-    # A digest of (issuer, subject): both may be long, and a key must not be.
+    # Digest of (issuer, subject), because both together may be too long for a primary key.
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("issuer", sa.String(500), nullable=False),
     sa.Column("subject", sa.String(255), nullable=False),
@@ -154,18 +154,18 @@ terminal_codes = sa.Table(
     sa.Column("code_hash", sa.String(64), primary_key=True),
     sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), nullable=False),
     sa.Column("provider", sa.String(40), nullable=False),
-    # SHA-256 of what the terminal alone knows (RFC 7636): a code that leaks opens nothing.
+    # SHA-256 of a secret that only the program knows (RFC 7636), so that a leaked code is useless.
     sa.Column("challenge", sa.String(64), nullable=False),
     sa.Column("until_us", sa.BigInteger, nullable=False, index=True),
 )
-"""Sign-ins that a browser finished and a terminal has not picked up yet."""
+"""Sign-ins that a browser has finished and the waiting program has not fetched yet."""
 
 secrets = sa.Table(
     "secrets",
     metadata,
     id_column(),
     sa.Column("org_id", sa.String(40), sa.ForeignKey("orgs.id"), nullable=False),
-    # Empty: the whole organisation's.
+    # Empty for a secret of the whole organisation.
     sa.Column("project_id", sa.String(40), nullable=False),
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("sealed", sa.LargeBinary, nullable=False, info={"sealed": "secret {id}"}),

@@ -1,7 +1,7 @@
-"""Sign-ins that a browser finishes for a program on the same machine, such as `pearl login --oidc`.
+"""Sign-in of a program through a browser on the same machine, as in `pearl login --oidc`.
 
-The browser is sent back to the program's own port on loopback with a code; the code opens a session only together with
-the verifier that the program kept to itself (as RFC 7636 and RFC 8252 have it).
+The browser is redirected to the program's port on loopback with a code. The code starts a session only together with the
+verifier that the program keeps secret (RFC 7636, RFC 8252).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PORTS = range(1024, 65_536)
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The program that waits: its port on loopback, and the digest of what it alone knows."""
+    """The waiting program: its port on loopback, and the SHA-256 challenge of its secret verifier."""
 
     port: int
     challenge: str
@@ -39,13 +39,13 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Where the browser is sent: to the program, with the code."""
+    """The program's `url` with the code, to which the browser is redirected."""
 
     url: str = field(repr=False)
 
 
 def terminal_from(port: int | None, challenge: str | None) -> Terminal | None:
-    """What a request says of a program; None when it says nothing. Raises InvalidInput."""
+    """Return the waiting program that a request describes, or None. Raises InvalidInput."""
     if port is None and challenge is None:
         return None
     if port is None or port not in PORTS:
@@ -63,7 +63,7 @@ def challenge_of(verifier: str) -> str:
 
 
 def leave(tx: Tx, user: User, provider: str, terminal: Terminal) -> Left:
-    """Keep a code for the program, inside a command that has decided who signs in."""
+    """Store a code for the program; the caller has authenticated the user. Returns the redirect."""
     code = tx.token_bytes(32).hex()
     tx.execute(sa.delete(terminal_codes).where(terminal_codes.c.until_us <= tx.now_us))
     tx.execute(
@@ -79,7 +79,7 @@ def leave(tx: Tx, user: User, provider: str, terminal: Terminal) -> Left:
 
 
 def pick_up(store: Store, code: str, verifier: str, *, peer: str) -> SignedIn:
-    """Start the session that a browser's sign-in left a code for. Every code works once. Raises Unauthenticated."""
+    """Start a session with the code of a browser's sign-in. Each code works once. Raises Unauthenticated."""
 
     mine = terminal_codes.c.code_hash == _hash(code)
 
@@ -101,7 +101,7 @@ def pick_up(store: Store, code: str, verifier: str, *, peer: str) -> SignedIn:
 
     try:
         return store.write(command)
-    except Unauthenticated:  # a code that met the wrong program is spent, though the command was undone
+    except Unauthenticated:  # a wrong verifier uses the code up too, although the command was rolled back
         replace(store, claim=None).write(lambda tx: tx.execute(sa.delete(terminal_codes).where(mine)))
         raise
 

@@ -40,7 +40,7 @@ DAY_US = 86_400 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """A new user and the one-time token with which they set a password (72 h); shown once."""
+    """A new user and the one-time token for setting the password (valid for 72 h, shown once)."""
 
     user: User
     token: str = field(repr=False)
@@ -58,10 +58,10 @@ def create_user(
     operator_role: OperatorRole | None = None,
     per_day_max: int = 0,
 ) -> Invited:
-    """Make an account: a member of `org`, an operator, or (security only) neither yet.
+    """Create an account: a member of `org`, an operator, or (security operators only) neither.
 
-    `per_day_max`: how many accounts `org` may get in 24 h before its owners have to wait (0: no limit). Raises Conflict for
-    a name that is taken, Forbidden for rights beyond the key's own, TooMany.
+    `per_day_max` limits the accounts that owners create in `org` in 24 h (0: no limit). Raises Conflict for a name that
+    is taken, Forbidden for rights that the actor's key lacks, TooMany.
     """
     name, email = check_login(name), check_email(email)
     display_name = check_label(display_name or name, "display_name", 200)
@@ -95,9 +95,9 @@ def insert_user(
     *,
     org_id: str | None = None,
 ) -> User:
-    """Write a user inside a command that has decided that it may be. Raises Conflict when the name is taken.
+    """Create a user inside a transaction whose caller has checked the right to do so. Raises Conflict for a taken name.
 
-    `org_id`: the organisation that the account is created in, which is its default one until its owner chooses another.
+    `org_id` is the organisation in which the account is created; it is the user's first default organisation.
     """
     if tx.scalar(sa.select(users.c.id).where(users.c.name == name)):
         raise Conflict(text("The login name {name} is taken", name=name))
@@ -123,12 +123,15 @@ def insert_user(
 
 
 def get_user(store: Store, actor: Actor, user: str) -> VisibleUser:
-    """Return oneself, a fellow member, or (operators) anybody, by id or login name. Raises NotFound otherwise."""
+    """Return a user by id or login name: the actor, a member of a shared organisation, or (operators) any user.
+
+    Raises NotFound for an unknown user and for one that the actor cannot see.
+    """
     return store.read(lambda tx: _shown(actor, _visible(tx, actor, user)))
 
 
 def list_memberships_of(store: Store, actor: Actor, user: str) -> Sequence[Membership]:
-    """The memberships of an account, as far as the actor sees the organisations. Raises NotFound."""
+    """Return the memberships of a user in organisations that the actor sees. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[Membership]:
         visible = actor.orgs_with("users:read")
@@ -141,7 +144,10 @@ def list_memberships_of(store: Store, actor: Actor, user: str) -> Sequence[Membe
 def list_users(
     store: Store, actor: Actor, *, after: str | None = None, limit: int = 100, containing: str = ""
 ) -> Sequence[VisibleUser]:
-    """Those the actor sees, by id, after the id `after`; `containing`: only names with this in them."""
+    """Return the users that the actor sees, ordered by id, after the id `after`.
+
+    `containing` must occur in the login name or display name.
+    """
     query = sa.select(users).order_by(users.c.id).limit(limit)
     visible = actor.orgs_with("users:read")
     if visible is not None:
@@ -156,7 +162,7 @@ def list_users(
 
 
 def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole | None) -> User:
-    """Give an account its one operator duty, or take it away. Raises Conflict when it has another, or is a member."""
+    """Set or remove the operator role of an account. Raises Conflict when it has another role or is a member."""
     actor.require("users:write")
 
     def command(tx: Tx) -> User:
@@ -185,22 +191,22 @@ def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole 
 
 
 def suspend_user(store: Store, actor: Actor, user: str, reason: str = "") -> User:
-    """Refuse the account everything at once, sessions and keys included, until `resume_user`."""
+    """Suspend an account until `resume_user`: its sessions end and its keys are refused at once."""
     return _move(store, actor, user, StandingEvent.SUSPEND, reason)
 
 
 def resume_user(store: Store, actor: Actor, user: str, reason: str = "") -> User:
-    """Undo `suspend_user`."""
+    """Resume a suspended account."""
     return _move(store, actor, user, StandingEvent.RESUME, reason)
 
 
 def close_user(store: Store, actor: Actor, user: str, reason: str = "") -> User:
-    """End the account for good; its name is not given out again."""
+    """Close an account permanently; its login name is not reused."""
     return _move(store, actor, user, StandingEvent.CLOSE, reason)
 
 
 def issue_password_link(store: Store, actor: Actor, user: str) -> Invited:
-    """A fresh one-time token to set a password with; earlier ones end."""
+    """Return a new one-time token for setting the user's password; earlier tokens become invalid."""
     actor.require("users:write")
 
     def command(tx: Tx) -> Invited:
@@ -213,7 +219,7 @@ def issue_password_link(store: Store, actor: Actor, user: str) -> Invited:
 
 
 def new_link(tx: Tx, user_id: str) -> str:
-    """Write a one-time token for a user; earlier ones end."""
+    """Create a one-time token for setting a user's password, and delete earlier ones. Returns its text."""
     tx.execute(sa.delete(password_links).where(password_links.c.user_id == user_id))
     parts, shown = credentials.mint(tx, credentials.LINK)
     tx.execute(
@@ -228,7 +234,7 @@ def new_link(tx: Tx, user_id: str) -> str:
 
 
 def as_user(row: RowMapping) -> User:
-    """A `users` row as a value."""
+    """Return the `User` of a row of `users`."""
     role = row["operator_role"]
     return User(
         row["id"],
@@ -269,7 +275,7 @@ def _move(store: Store, actor: Actor, user: str, event: StandingEvent, reason: s
 
 
 def _check_rate(tx: Tx, actor: Actor, owner: Organisation, per_day_max: int) -> None:
-    """Raise TooMany when the organisation got its accounts of 24 h already. Operators are not limited."""
+    """Raise TooMany when the organisation reached its limit of new accounts in 24 h. Operators are not limited."""
     if not per_day_max or actor.may("users:write"):
         return
     recent = (users.c.origin_org_id == owner.id) & (users.c.created_us > tx.now_us - DAY_US)
@@ -320,7 +326,7 @@ def _visible(tx: Tx, actor: Actor, user: str) -> User:
 
 
 def _shown(actor: Actor, user: User) -> VisibleUser:
-    """Leave out what only the person and the center's operators may know."""
+    """Return the user without the fields that only the user and operators may see."""
     if user.id != actor.user_id and not actor.may("users:read"):
         return VisibleUser(user.id, user.name, user.display_name)
     return VisibleUser(
