@@ -1,1 +1,1 @@
-"""Notices: what people and organisations are told of, in their inbox, by e-mail and by webhook."""
+"""Notices to users and organisations, by inbox, e-mail and webhook."""

@@ -1,4 +1,7 @@
-"""What is told once while it lasts: a key's end, a node that is down. Without this, each look would tell it again."""
+"""Deduplication of notices about conditions that last, such as an expiring key or an absent node.
+
+A loop checks such a condition again and again; the notice is sent once, until the condition has ended.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,25 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.store.core import Tx
-from pearlstreet.tenancy.notices.tables import told
+from pearlstreet.tenancy.notices.tables import notice_dedup
 
 KEPT_US = 400 * 86_400 * US_PER_S
 
 
-def first_time(tx: Tx, reference: str) -> bool:
-    """Whether it was not told yet; from now on it was."""
-    if tx.first(sa.select(told.c.reference).where(told.c.reference == reference)) is not None:
+def mark_notified(tx: Tx, reference: str) -> bool:
+    """Mark a condition as notified; returns False if it was marked already, so that no notice is sent."""
+    marked = sa.select(notice_dedup.c.reference).where(notice_dedup.c.reference == reference)
+    if tx.first(marked) is not None:
         return False
-    tx.execute(sa.insert(told).values(reference=reference, at_us=tx.now_us))
+    tx.execute(sa.insert(notice_dedup).values(reference=reference, at_us=tx.now_us))
     return True
 
 
-def over(tx: Tx, reference: str) -> None:
-    """It does not last any more: the next time is news again."""
-    tx.execute(sa.delete(told).where(told.c.reference == reference))
+def clear_notified(tx: Tx, reference: str) -> None:
+    """Remove the mark of a condition that has ended, so that its next occurrence is notified."""
+    tx.execute(sa.delete(notice_dedup).where(notice_dedup.c.reference == reference))
 
 
 def forget_old(tx: Tx) -> None:
-    """Drop what is too old to come up again."""
-    tx.execute(sa.delete(told).where(told.c.at_us < tx.now_us - KEPT_US))
+    """Delete marks older than 400 days."""
+    tx.execute(sa.delete(notice_dedup).where(notice_dedup.c.at_us < tx.now_us - KEPT_US))

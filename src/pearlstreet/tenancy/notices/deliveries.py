@@ -1,4 +1,4 @@
-"""What is to go out: rows that the sending loop works off, and how many an owner may cause."""
+"""Queue of deliveries by e-mail and webhook for the sending loop, with limits for each receiver."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pearlstreet.tenancy.notices.owners import Owner
 from pearlstreet.tenancy.notices.tables import deliveries
 
 TOPIC = "notice_deliveries"
-"""Hint: something is to go out."""
+"""Topic of the hint that deliveries are due."""
 EMAIL, WEBHOOK = "email", "webhook"
 MAILS_PER_HOUR = 60
-"""To one owner's address: a tenant must not be able to flood somebody's mailbox. The inbox has all of it."""
+"""Largest number of mails to one owner in an hour, so that a tenant cannot flood a mailbox. The inbox has no such limit."""
 WAITING_MAX = 10_000
-"""Of one webhook: beyond it events are dropped until its receiver answers again."""
+"""Largest number of due deliveries of one webhook; further events are dropped until its receiver answers again."""
 KEPT_US = 7 * 86_400 * US_PER_S
 ENDED_MAX = 10_000
-"""Ended deliveries kept of one webhook; the oldest beyond it are dropped."""
+"""Largest number of ended deliveries kept of one webhook; beyond it the oldest are deleted."""
 
 
 class State(StrEnum):
-    """Of a delivery."""
+    """State of a delivery."""
 
     DUE = "due"
     DELIVERED = "delivered"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, as it is told of."""
+    """An event for which notices are sent."""
 
     id: str
     kind: str
@@ -50,7 +50,7 @@ class Event:
 def row_for(
     tx: Tx, event: Event, channel: str, target_id: str, *, language: str = "en", address: str | None = None
 ) -> dict[str, Any]:
-    """A delivery to be inserted."""
+    """Return the row of a new delivery, due at once."""
     return {
         "id": tx.new_id("dlv"),
         "event_id": event.id,
@@ -70,14 +70,14 @@ def row_for(
 
 
 def queue(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Have them sent."""
+    """Insert deliveries and wake the sending loop."""
     if rows:
         tx.execute(sa.insert(deliveries), rows)
         tx.hint(TOPIC)
 
 
 def mail(tx: Tx, kind: str, owner: Owner, address: str, language: str, payload: Mapping[str, Any]) -> None:
-    """One mail that somebody asked for. Raises TooMany."""
+    """Queue one mail that the owner requested. Raises TooMany beyond `MAILS_PER_HOUR`."""
     if mails_left(tx, [owner.id])[owner.id] <= 0:
         raise TooMany(
             text("No more than {count} mails an hour are sent to one address", count=MAILS_PER_HOUR),
@@ -88,37 +88,37 @@ def mail(tx: Tx, kind: str, owner: Owner, address: str, language: str, payload: 
 
 
 def mails_left(tx: Tx, owner_ids: Collection[str]) -> dict[str, int]:
-    """How many mails each owner may still get in this hour."""
-    found = dict.fromkeys(owner_ids, MAILS_PER_HOUR)
+    """Return the number of further mails in this hour, by owner id."""
+    left = dict.fromkeys(owner_ids, MAILS_PER_HOUR)
     counted = (
         sa.select(deliveries.c.target_id, sa.func.count().label("count"))
         .where(
-            deliveries.c.target_id.in_(list(found)),
+            deliveries.c.target_id.in_(list(left)),
             deliveries.c.channel == EMAIL,
             deliveries.c.created_us > tx.now_us - 3600 * US_PER_S,
         )
         .group_by(deliveries.c.target_id)
     )
-    for row in tx.rows(counted) if found else ():
-        found[row["target_id"]] -= row["count"]
-    return found
+    for row in tx.rows(counted) if left else ():
+        left[row["target_id"]] -= row["count"]
+    return left
 
 
-def room_left(tx: Tx, webhook_ids: Collection[str]) -> dict[str, int]:
-    """How many more events may wait for each webhook."""
-    found = dict.fromkeys(webhook_ids, WAITING_MAX)
+def posts_left(tx: Tx, webhook_ids: Collection[str]) -> dict[str, int]:
+    """Return the number of further deliveries that may be due, by webhook id."""
+    left = dict.fromkeys(webhook_ids, WAITING_MAX)
     counted = (
         sa.select(deliveries.c.target_id, sa.func.count().label("count"))
-        .where(deliveries.c.target_id.in_(list(found)), deliveries.c.state == State.DUE.value)
+        .where(deliveries.c.target_id.in_(list(left)), deliveries.c.state == State.DUE.value)
         .group_by(deliveries.c.target_id)
     )
-    for row in tx.rows(counted) if found else ():
-        found[row["target_id"]] -= row["count"]
-    return found
+    for row in tx.rows(counted) if left else ():
+        left[row["target_id"]] -= row["count"]
+    return left
 
 
 def of_target(tx: Tx, target_id: str, *, before: str | None, limit: int) -> Sequence[Row]:
-    """Deliveries to one receiver, newest first."""
+    """Return the deliveries to one receiver, newest first, before the id `before`."""
     query = sa.select(deliveries).where(deliveries.c.target_id == target_id)
     if before is not None:
         query = query.where(deliveries.c.id < before)
@@ -126,14 +126,14 @@ def of_target(tx: Tx, target_id: str, *, before: str | None, limit: int) -> Sequ
 
 
 def give_up(tx: Tx, target_id: str) -> None:
-    """Send nothing more of what waits for a receiver."""
+    """Give up all due deliveries to a receiver."""
     waiting = (deliveries.c.target_id == target_id) & (deliveries.c.state == State.DUE.value)
     over = {"state": State.GIVEN_UP.value, "ended_us": tx.now_us, "due_us": None}
     tx.execute(sa.update(deliveries).where(waiting).values(**over))
 
 
 def forget_old(tx: Tx) -> None:
-    """Drop what ended long ago, and the oldest that ended where a receiver has too many."""
+    """Delete deliveries that ended more than 7 days ago, and the oldest ended ones of webhooks with too many."""
     tx.execute(sa.delete(deliveries).where(deliveries.c.ended_us < tx.now_us - KEPT_US))
     ended, target = deliveries.c.ended_us.is_not(None), deliveries.c.target_id
     full = sa.select(target).where(ended, deliveries.c.channel == WEBHOOK).group_by(target)

@@ -1,4 +1,4 @@
-"""What nobody does but time: keys that come to their end. And what goes with time: old notices."""
+"""Reminders of expiring API keys, and deletion of old notices, deliveries and marks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pearlstreet.tenancy.tables import api_keys
 
 DAY_US = 86_400 * US_PER_S
 WARN_DAYS = (7, 1)
-"""A key's holder is told so many days before its end, if it was made to live longer than that."""
+"""Days before a key's end at which its holder is notified; not for keys with a life of at most twice that."""
 
 
 def watch(store: Store) -> bool:
-    """Look once."""
+    """Send due reminders and delete old rows, once; returns False."""
     store.write(_keys)
     store.write(_prune)
     return False
@@ -31,7 +31,7 @@ def _keys(tx: Tx) -> None:
             api_keys.c.expires_us - api_keys.c.created_us > 2 * days * DAY_US,
         )
         for row in tx.rows(sa.select(api_keys).where(*ending).order_by(api_keys.c.id)):
-            if dedup.first_time(tx, f"key.expiring {row['id']} {days}"):
+            if dedup.mark_notified(tx, f"key.expiring {row['id']} {days}"):
                 payload = {
                     "user": row["user_id"],
                     "key": row["id"],

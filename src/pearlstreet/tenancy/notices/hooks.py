@@ -1,4 +1,4 @@
-"""Webhooks: where an organisation, or the operators, want events posted to. The secret is shown once and kept sealed."""
+"""Webhooks of organisations and of the operators, to which events are posted. Their secrets are stored encrypted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PER_OWNER_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """What is known of a webhook after it was made: never its secret. `kinds` empty: all."""
+    """A webhook without its secret. Empty `kinds` means all kinds of events."""
 
     id: str
     org_id: str | None
@@ -44,7 +44,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """A fresh webhook: the only moment in which `secret` is readable."""
+    """A new webhook with its secret, which cannot be read again later."""
 
     webhook: Webhook
     secret: str = field(repr=False)
@@ -52,7 +52,7 @@ class NewWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to a webhook, or there."""
+    """Delivery of one event to a webhook."""
 
     id: str
     event_id: str
@@ -68,8 +68,8 @@ class Delivery:
 def add_webhook(
     store: Store, actor: Actor, channels: Channels, whose: str, url: str, kinds: Collection[str] = ()
 ) -> NewWebhook:
-    """Have events posted to `url`. Raises InvalidInput for an address that may not be called."""
-    store.read(lambda tx: find_owner(tx, actor, whose))  # nobody has our resolver look names up who may not
+    """Create a webhook for `url`. Raises InvalidInput for an address that the SSRF guard refuses."""
+    store.read(lambda tx: find_owner(tx, actor, whose))  # check rights before the center resolves the host
     checked = check_url(url, channels.resolve, private=channels.private)
 
     def command(tx: Tx) -> NewWebhook:
@@ -104,7 +104,7 @@ def add_webhook(
 
 
 def list_webhooks(store: Store, actor: Actor, whose: str) -> Sequence[Webhook]:
-    """The owner's webhooks, oldest first."""
+    """Return the owner's webhooks, oldest first."""
 
     def query(tx: Tx) -> Sequence[Webhook]:
         owner = find_owner(tx, actor, whose)
@@ -115,7 +115,7 @@ def list_webhooks(store: Store, actor: Actor, whose: str) -> Sequence[Webhook]:
 
 
 def remove_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webhook:
-    """Post nothing there any more; what waits is dropped. Raises NotFound."""
+    """Delete a webhook and give up its due deliveries. Raises NotFound."""
 
     def command(tx: Tx) -> Webhook:
         owner, row = _find(tx, actor, whose, webhook)
@@ -128,7 +128,7 @@ def remove_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webh
 
 
 def enable_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webhook:
-    """Post there again, after it was switched off. Raises NotFound."""
+    """Switch a webhook on again. Raises NotFound."""
 
     def command(tx: Tx) -> Webhook:
         owner, row = _find(tx, actor, whose, webhook)
@@ -147,7 +147,7 @@ def enable_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webh
 
 
 def disable_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Webhook:
-    """Keep it but post nothing there, until `enable_webhook`; what waits is dropped. Raises NotFound."""
+    """Switch a webhook off until `enable_webhook`, and give up its due deliveries. Raises NotFound."""
 
     def command(tx: Tx) -> Webhook:
         owner, row = _find(tx, actor, whose, webhook)
@@ -160,7 +160,7 @@ def disable_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Web
 
 
 def test_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Delivery:
-    """Post a test there, the way that every event goes. Raises NotFound, Conflict while it is switched off."""
+    """Queue a test event for a webhook. Raises NotFound, or Conflict while the webhook is switched off."""
 
     def command(tx: Tx) -> Delivery:
         owner, row = _find(tx, actor, whose, webhook)
@@ -168,14 +168,14 @@ def test_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Delive
             raise Conflict(
                 text("The webhook is switched off"), hint=text("pearl webhooks enable switches it on")
             )
-        # A test is for somebody who waits: the receiver's rest does not hold it up.
+        # The user waits for the result of a test, so the back-off of a failing receiver is ended.
         tx.execute(sa.update(webhooks).where(webhooks.c.id == row["id"]).values(rests_until_us=None))
         event = Event(
             tx.new_id("evt"), "test", owner.org_id, {"asked_by": actor.label.split(" ")[0]}, tx.now_us
         )
-        made = queue.row_for(tx, event, WEBHOOK, row["id"])
-        queue.queue(tx, [made])
-        return _delivery({"last_error": None, "ended_us": None, **made})
+        delivery = queue.row_for(tx, event, WEBHOOK, row["id"])
+        queue.queue(tx, [delivery])
+        return _delivery({"last_error": None, "ended_us": None, **delivery})
 
     return store.write(command)
 
@@ -183,26 +183,26 @@ def test_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Delive
 def list_deliveries(
     store: Store, actor: Actor, whose: str, webhook: str, *, before: str | None = None, limit: int = 100
 ) -> Sequence[Delivery]:
-    """What was posted or waits, newest first; kept for seven days. Raises NotFound."""
+    """Return the deliveries of a webhook in the last seven days, newest first. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[Delivery]:
         _, row = _find(tx, actor, whose, webhook)
-        found = queue.of_target(tx, row["id"], before=check_after(before, "dlv"), limit=limit)
-        return [_delivery(item) for item in found]
+        rows = queue.of_target(tx, row["id"], before=check_after(before, "dlv"), limit=limit)
+        return [_delivery(item) for item in rows]
 
     return store.read(query)
 
 
 def get_delivery(store: Store, actor: Actor, whose: str, webhook: str, delivery: str) -> Delivery:
-    """One of them. Raises NotFound."""
+    """Return one delivery of a webhook. Raises NotFound."""
 
     def query(tx: Tx) -> Delivery:
         _, row = _find(tx, actor, whose, webhook)
-        mine = (deliveries.c.id == delivery) & (deliveries.c.target_id == row["id"])
-        found = tx.first(sa.select(deliveries).where(mine)) if is_id(delivery, "dlv") else None
-        if found is None:
+        same = (deliveries.c.id == delivery) & (deliveries.c.target_id == row["id"])
+        delivery_row = tx.first(sa.select(deliveries).where(same)) if is_id(delivery, "dlv") else None
+        if delivery_row is None:
             raise NotFound(text("No delivery {delivery}", delivery=delivery[:60]))
-        return _delivery(found)
+        return _delivery(delivery_row)
 
     return store.read(query)
 

@@ -1,4 +1,4 @@
-"""A person's inbox: what they were told, and what of it they have read."""
+"""A user's inbox of notices, read and unread."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pearlstreet.tenancy.notices.tables import notices
 
 KEPT_US = 90 * 86_400 * US_PER_S
 KEPT_MAX = 2_000
-"""Of one person: the oldest beyond it are dropped."""
+"""Largest number of notices of one user; beyond it the oldest are deleted."""
 READ_MAX = 500
-"""Marked as read in one request."""
+"""Largest number of notices marked in one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing a person was told of."""
+    """A notice in a user's inbox. `read_us` None: unread."""
 
     id: str
     event_id: str
@@ -37,14 +37,14 @@ class Notice:
     read_us: int | None
 
     def words(self, language: str) -> Words:
-        """As it is read."""
+        """Return the notice's title and body in a language."""
         return words_of(self.kind, self.payload, language)
 
 
 def list_notices(
     store: Store, actor: Actor, *, unread: bool = False, before: str | None = None, limit: int = 100
 ) -> Sequence[Notice]:
-    """The actor's notices, newest first, before the id `before`."""
+    """Return the actor's notices, newest first, before the id `before`."""
     actor.require("notices:own")
     query = sa.select(notices).where(notices.c.user_id == actor.user_id)
     if unread:
@@ -56,14 +56,17 @@ def list_notices(
 
 
 def count_unread(store: Store, actor: Actor) -> int:
-    """How many the actor has not read."""
+    """Return the number of the actor's unread notices."""
     actor.require("notices:own")
     unread = (notices.c.user_id == actor.user_id) & notices.c.read_us.is_(None)
     return int(store.read(lambda tx: tx.scalar(sa.select(sa.func.count()).where(unread))))
 
 
 def mark_read(store: Store, actor: Actor, ids: Collection[str] | None, *, read: bool = True) -> int:
-    """Mark notices (None: all) as read, or as unread; how many changed. Raises NotFound for what is not theirs."""
+    """Mark notices (None: all) as read or unread; returns the number changed.
+
+    Raises NotFound for a notice that the actor does not have.
+    """
     actor.require("notices:own")
     if ids is not None and not 0 < len(ids) <= READ_MAX:
         message = text("Name 1 to {most} notices", most=READ_MAX)
@@ -85,14 +88,14 @@ def mark_read(store: Store, actor: Actor, ids: Collection[str] | None, *, read: 
 
 
 def send_test(store: Store, actor: Actor) -> None:
-    """Tell the actor something, on every channel that tests go to."""
+    """Send the actor a test notice, on the channels chosen for tests."""
     actor.require("notices:own")
     payload = {"user": actor.user_id}
     store.write(lambda tx: outbox.emit(tx, "notice.test", payload))
 
 
 def forget_old(tx: Tx) -> None:
-    """Drop what is old, and what is too much."""
+    """Delete notices older than 90 days, and the oldest notices of users with more than `KEPT_MAX`."""
     tx.execute(sa.delete(notices).where(notices.c.at_us < tx.now_us - KEPT_US))
     count = sa.func.count()
     full = sa.select(notices.c.user_id).group_by(notices.c.user_id).having(count > KEPT_MAX)

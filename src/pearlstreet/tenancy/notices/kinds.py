@@ -1,6 +1,6 @@
-"""What can be told of, as data: a kind is an event of the outbox, who hears of it, and the words.
+"""Kinds of notices as data: the event of the outbox, its audience, and the texts.
 
-A room that has something new to tell emits an event to the outbox and adds a kind here; nothing else is needed.
+A package that needs a new notice emits an event to the outbox and adds a kind here; nothing else is needed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from pearlstreet.base.text import Text, from_json, text
 
 
 class Channel(StrEnum):
-    """A way to a person."""
+    """Channel on which a user gets notices."""
 
     INBOX = "inbox"
     EMAIL = "email"
 
 
 class Audience(StrEnum):
-    """Whose business an event is."""
+    """Recipients of a kind of notice."""
 
     PERSON = "person"
-    """The user that the event names, and the organisation it happened in."""
+    """The user that the event names, and its organisation's address and webhooks."""
     ORGANISATION = "organisation"
-    """Those in the organisation who hold the kind's scope."""
+    """Members of the organisation with the kind's scope, and its address and webhooks."""
     CENTER = "center"
-    """Operators who hold the kind's scope."""
+    """Operators with the kind's scope, and the operators' address and webhooks."""
 
 
 NONE: frozenset[Channel] = frozenset()
@@ -39,19 +39,19 @@ BOTH = frozenset({Channel.INBOX, Channel.EMAIL})
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One thing to be told of. `usual`: the channels of who chose nothing."""
+    """A kind of notice. `usual` holds the default channels."""
 
     name: str
     topic: str
     audience: Audience
     usual: frozenset[Channel]
     scope: str = ""
-    """Who hears of it, beside the person concerned; empty: nobody else."""
+    """Scope that members or operators need to get the notice; empty for notices to a user."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Only events whose payload has one of these values."""
+    """Permitted values of payload fields, by field; other events are not of this kind."""
 
     def is_about(self, topic: str, payload: Mapping[str, Any]) -> bool:
-        """Whether an event is of this kind. Elements of an array are not told of: their array is."""
+        """Return whether an event is of this kind. Array elements cause no notices; their array does."""
         if topic != self.topic or payload.get("array"):
             return False
         return all(payload.get(name) in values for name, values in self.only.items())
@@ -82,7 +82,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("test", "notice.test", _PERSON, BOTH),
     )
 }
-"""Name → kind."""
+"""Kinds of notices by name."""
 
 WHAT: Mapping[str, str] = {
     "job.ended": "A job of yours has succeeded or was cancelled",
@@ -105,7 +105,7 @@ WHAT: Mapping[str, str] = {
     "backup.failed": "A backup could not be made",
     "test": "A test that was asked for",
 }
-"""What a person chooses by."""
+"""Descriptions of the kinds, shown where a user chooses channels."""
 
 TITLES: Mapping[str, str] = {
     "job.ended": "Job {name} is over: {state}",
@@ -165,19 +165,19 @@ BODIES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A notice as people read it."""
+    """Title and body of a notice in the reader's language."""
 
     title: str
     body: str
 
 
 def kind_of(topic: str, payload: Mapping[str, Any]) -> Kind | None:
-    """The kind of an event; None for one that nobody is told of."""
+    """Return the kind of an event, or None for an event without notices."""
     return next((kind for kind in KINDS.values() if kind.is_about(topic, payload)), None)
 
 
 def words_of(kind: str, payload: Mapping[str, Any], language: str) -> Words:
-    """The words for a notice, also of a kind that this version does not know any more."""
+    """Return title and body of a notice; for a kind that no longer exists, its name and an empty body."""
     if kind not in TITLES:
         return Words(kind, "")
     title, body = TITLES[kind], BODIES[kind]
@@ -186,7 +186,7 @@ def words_of(kind: str, payload: Mapping[str, Any], language: str) -> Words:
 
 
 def what_of(kind: str, language: str) -> str:
-    """What a kind is about."""
+    """Return the description of a kind in a language."""
     return text(WHAT[kind]).render(language)
 
 
@@ -197,11 +197,11 @@ STATE_WORDS: Mapping[str, str] = {
     "unhealthy": "unhealthy",
     "absent": "absent",
 }
-"""Words in payloads that are put into the reader's language."""
+"""Payload values that are translated in all fields."""
 
 
 ENUMERATED = ("answer", "role")
-"""Fields of payloads that hold one of our own words. A login name may read the same, so only these are translated."""
+"""Payload fields in which `ENUMERATED_WORDS` are translated. Elsewhere the same word may be a login name."""
 ENUMERATED_WORDS: Mapping[str, str] = {
     "accepted": "accepted",
     "declined": "declined",
@@ -212,7 +212,7 @@ ENUMERATED_WORDS: Mapping[str, str] = {
 
 
 def _values(template: str, payload: Mapping[str, Any]) -> dict[str, object]:
-    """What the words name; what an older event does not say is a dash."""
+    """Return the values of the template's placeholders; "-" for a field that an older event lacks."""
     names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
     return {
         name: _value(payload.get(name)) if name not in ENUMERATED else _enumerated(payload.get(name))

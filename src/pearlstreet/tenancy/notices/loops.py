@@ -1,4 +1,4 @@
-"""The loops of notices: events become notices, deliveries go out, time is watched."""
+"""The loops that create notices, send deliveries and remind of expiring keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pearlstreet.tenancy.notices.sending import Channels, sending_loop
 
 
 def notice_loops(channels: Channels, clock: Clock) -> tuple[Loop, ...]:
-    """What the center runs for notices."""
+    """Return the loops of notices."""
     return (
         CycleLoop("route_notices", route, hints=(outbox.TOPIC,), interval_s=5.0, rest=5.0),
         sending_loop(channels, clock),

@@ -1,4 +1,4 @@
-"""Notices by e-mail: plain text over SMTP, under TLS unless the operator's relay is on this machine."""
+"""Notices by e-mail: plain text over SMTP, with TLS unless the mail server is on this machine."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ KEYS: Mapping[str, str] = {
     "security": "`starttls` (default), `tls`, or `none` for a mail server on this machine.",
     "ca_file": "Certificate authority file (PEM) of the mail server; default: the system's.",
 }
-"""Keys of the table [mail], each with its description."""
+"""Keys of the table [mail] with their descriptions."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailSettings:
-    """Where mail is handed over, and who it is from."""
+    """Address and login of the mail server, and the sender of notices."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ class MailSettings:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How it went. `final`: trying again would not help."""
+    """Result of sending a mail. With `final` a retry would fail too."""
 
     ok: bool
     problem: Text | None = None
@@ -60,25 +60,25 @@ class Sent:
 
 
 class Mailer(Protocol):
-    """What brings mail on its way."""
+    """Sender of notices by e-mail."""
 
     def send(self, event: Event, address: str, language: str) -> Sent:
-        """Hand one notice over."""
+        """Send one notice; returns the result, never raises for a failure of the server."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpMailer:
-    """A connection for each mail: they are few, and a relay that was away is found again."""
+    """Mailer over SMTP. Each mail uses a new connection, because mails are few and a restarted server causes no error."""
 
     settings: MailSettings
     center: str
-    """The center's name, at the front of subjects."""
+    """Name of the center, the prefix of subjects."""
     url: str = ""
-    """Where the center answers, at the end of each mail; empty: not said."""
+    """URL of the center, at the end of each mail; empty: left out."""
 
     def send(self, event: Event, address: str, language: str) -> Sent:
-        """Hand one notice over."""
+        """Send one notice over SMTP."""
         try:
             message = compose(event, address, language, self.settings.sender, self.center, self.url)
         except ValueError as error:
@@ -104,7 +104,7 @@ class SmtpMailer:
 
 
 def compose(event: Event, address: str, language: str, sender: str, center: str, url: str) -> EmailMessage:
-    """The mail. Raises ValueError for an address that is none."""
+    """Return the mail of a notice. Raises ValueError for a malformed address."""
     words = words_of(event.kind, event.payload, language)
     message = EmailMessage()
     message["Subject"] = _line(f"[{center}] {words.title}")
@@ -112,7 +112,7 @@ def compose(event: Event, address: str, language: str, sender: str, center: str,
     message["To"] = Address(addr_spec=address)
     message["Date"] = format_datetime(EPOCH + timedelta(microseconds=event.at_us))
     message["Message-ID"] = f"<{event.id}@{sender.rpartition('@')[2].rstrip('>')}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no replies of absence
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: suppresses out-of-office replies
     message["Content-Language"] = language
     end = text(
         "You get this because notices of the kind {kind} are sent to this address. Change it: pearl notices prefs",
@@ -124,7 +124,7 @@ def compose(event: Event, address: str, language: str, sender: str, center: str,
 
 
 def _line(words: str) -> str:
-    """Names are chosen by tenants: none of them ends the header."""
+    """Return a header value without line breaks, which names chosen by tenants might contain; at most 200 characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())[:200]
 
 
@@ -147,7 +147,10 @@ def _connected(settings: MailSettings) -> smtplib.SMTP:
 
 
 def mail_from_settings(table: Mapping[str, object], password: str | None) -> MailSettings | None:
-    """The `[mail]` table, `password` from the environment before the one in it. Raises ConfigurationError."""
+    """Return the settings in the table `[mail]`, or None if it is empty. Raises ConfigurationError.
+
+    `password` (from the environment) takes precedence over the table.
+    """
     if not table:
         return None
     unknown = sorted(str(key) for key in table if key not in KEYS)

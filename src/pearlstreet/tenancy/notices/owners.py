@@ -1,4 +1,4 @@
-"""Whose preferences and webhooks: one's own, an organisation's, or the operators' together."""
+"""Owners of preferences and webhooks: a user, an organisation, or the operators together."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org
 
 CENTER = "center"
-"""No organisation can have it as its slug."""
+"""Name for the operators together; it is reserved as an organisation's slug."""
 ME = "me"
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who chooses. `id`: a user's, an organisation's, or "center"."""
+    """Owner of preferences and webhooks. `id` is that of a user or organisation, or "center" for the operators."""
 
     id: str
     org_id: str | None = None
 
     @property
     def is_person(self) -> bool:
-        """Whether it is a person, with an inbox."""
+        """Whether the owner is a user, and so has an inbox."""
         return self.id.startswith("usr_")
 
 
 def find_owner(tx: Tx, actor: Actor, whose: str) -> Owner:
-    """`whose`: ME, CENTER, or an organisation. Raises NotFound, Forbidden."""
+    """Return the owner that `whose` names: ME, CENTER, or an organisation's slug or id. Raises NotFound, Forbidden."""
     if whose == ME:
         actor.require("notices:own")
         check(bool(actor.user_id), "the center itself has no inbox")

@@ -1,7 +1,7 @@
-"""A webhook's request: JSON, signed as Standard Webhooks has it, to an address that the one door let through.
+"""Webhook requests: JSON, signed as in Standard Webhooks, to an address that the SSRF guard permits.
 
-The receiver recomputes HMAC-SHA256 over `id.timestamp.body` under the secret, and refuses old timestamps; repeats carry
-the same id.
+The receiver verifies the HMAC-SHA256 of `id.timestamp.body` with the secret and refuses old timestamps. Repeated
+deliveries have the same id.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One request to be made. `problem` is for the receiver's owner: it holds nothing of the answer but its status."""
+    """A webhook request: the receiver's URL, the event, and the secret that signs it."""
 
     url: str
     event: Event
@@ -39,22 +39,22 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How a receiver answered."""
+    """Result of a webhook request. `problem` is for the webhook's owner; of the response it contains only the status."""
 
     ok: bool
     problem: Text | None = None
     gone: bool = False
-    """It never wants to hear again."""
+    """Whether the receiver answered 410 Gone, which switches the webhook off."""
 
 
 def check_url(url: str, resolve: Resolve, *, private: bool) -> CheckedUrl:
-    """The address with its pinned network addresses. Raises InvalidInput."""
+    """Return the URL with the addresses that may be connected to. Raises InvalidInput if the SSRF guard refuses it."""
     schemes = ("http", "https") if private else ("https",)
     return check_outgoing(url, resolve, field="url", schemes=schemes, allow_private=private)
 
 
 def post(request: Post, now_s: int, resolve: Resolve, *, private: bool) -> Answered:
-    """Make the request. Anything but 2xx is a failure; redirects are not followed."""
+    """Send a webhook request. Any status but 2xx is a failure; redirects are not followed."""
     body = envelope(request.event)
     headers = {
         "Content-Type": "application/json",
@@ -76,7 +76,7 @@ def post(request: Post, now_s: int, resolve: Resolve, *, private: bool) -> Answe
 
 
 def envelope(event: Event) -> bytes:
-    """The body: what happened, in words and as values."""
+    """Return the JSON body: the event as text in English and as values."""
     words = words_of(event.kind, event.payload, "en")
     content: dict[str, Any] = {
         "id": event.id,
@@ -91,19 +91,19 @@ def envelope(event: Event) -> bytes:
 
 
 def signature(secret: str, event_id: str, timestamp_s: int, body: bytes) -> str:
-    """The value of `webhook-signature`."""
+    """Return the value of the header `webhook-signature`."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = f"{event_id}.{timestamp_s}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def new_secret(noise: bytes) -> str:
-    """The readable form of a fresh secret."""
+    """Return the text form of a new secret of random bytes."""
     return SECRET_PREFIX + base64.b64encode(noise).decode()
 
 
 def _plain(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as programs read them: messages in English."""
+    """Return the payload with its messages as English text."""
     return {
         name: str(from_json(value)) if isinstance(value, Mapping) and "template" in value else value
         for name, value in payload.items()

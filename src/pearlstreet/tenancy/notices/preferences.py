@@ -1,4 +1,4 @@
-"""What an owner wants to hear, where, and in which language. An address counts once it was confirmed."""
+"""Preferences for notices: kinds, channels, language and e-mail address of an owner. An address must be confirmed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from pearlstreet.tenancy.tables import users
 CODE_LIFE_US = 24 * 3600 * US_PER_S
 CODE_TRIES = 5
 CONFIRM = "address.confirm"
-"""The kind of the mail that brings the code; nobody chooses it."""
+"""Kind of the mail with the confirmation code; it cannot be switched off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What an owner chose. `email` None: for a person the account's address, for others none."""
+    """An owner's preferences. With `email` None mails go to a user's account address, and for other owners to no one."""
 
     owner: Owner
     language: str = "en"
@@ -39,34 +39,28 @@ class Preferences:
     kinds: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
 
     def channels(self, kind: Kind) -> frozenset[Channel]:
-        """Where this owner hears of a kind. Only people have an inbox."""
+        """Return the channels on which the owner gets a kind of notice. Only users have an inbox."""
         chosen = self.kinds.get(kind.name, kind.usual)
         return chosen if self.owner.is_person else chosen & {Channel.EMAIL}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be different; None: as it was. `email` "": no address of its own."""
+    """Changes of preferences; None leaves a field unchanged. The `email` "" removes the owner's address."""
 
     language: str | None = None
     email: str | None = None
     kinds: Mapping[str, Collection[str] | None] = field(default_factory=dict)
-    """Kind → channels; None: as usual."""
+    """New channels by kind; None restores the default channels."""
 
 
 def get_preferences(store: Store, actor: Actor, whose: str) -> Preferences:
-    """What is chosen. Raises NotFound, Forbidden."""
-
-    def query(tx: Tx) -> Preferences:
-        owner = find_owner(tx, actor, whose)
-        found = read_preferences(tx, [owner])[owner.id]
-        return found if found.email or not owner.is_person else _with_account_email(tx, found)
-
-    return store.read(query)
+    """Return an owner's preferences. Raises NotFound, Forbidden."""
+    return store.read(lambda tx: _read_with_account_email(tx, find_owner(tx, actor, whose)))
 
 
 def set_preferences(store: Store, actor: Actor, whose: str, change: Change) -> Preferences:
-    """Choose. A new address gets a code by mail and is used once `confirm_address` was given it."""
+    """Change an owner's preferences. A new address is used after `confirm_address` got the code that is mailed to it."""
     _check(change)
 
     def command(tx: Tx) -> Preferences:
@@ -91,15 +85,13 @@ def set_preferences(store: Store, actor: Actor, whose: str, change: Change) -> P
             org_id=owner.org_id,
             details={"kinds": kinds},
         )
-        found = read_preferences(tx, [owner])[owner.id]
-        return found if found.email or not owner.is_person else _with_account_email(tx, found)
+        return _read_with_account_email(tx, owner)
 
     return store.write(command)
 
 
 def confirm_address(store: Store, actor: Actor, whose: str, code: str) -> Preferences:
-    """Use the address that the code was sent to. Raises InvalidInput; after a few wrong ones a new code is needed."""
-
+    """Confirm the address to which the code was mailed. Raises InvalidInput for a wrong code; it allows 5 tries."""
     counted = replace(store, claim=None).write(lambda tx: _count_try(tx, find_owner(tx, actor, whose)))
 
     def command(tx: Tx) -> Preferences:
@@ -117,7 +109,7 @@ def confirm_address(store: Store, actor: Actor, whose: str, code: str) -> Prefer
 
 
 def _count_try(tx: Tx, owner: Owner) -> bool:
-    """Take one of the tries of the owner's code, before it is looked at; False when there is none to take."""
+    """Count a try before the code is compared; returns False when the code has expired or has no tries left."""
     mine = sa.update(preferences).where(preferences.c.owner_id == owner.id)
     live = mine.where(preferences.c.code_until_us > tx.now_us, preferences.c.code_tries < CODE_TRIES)
     taken = tx.execute(live.values(code_tries=preferences.c.code_tries + 1))
@@ -125,12 +117,12 @@ def _count_try(tx: Tx, owner: Owner) -> bool:
 
 
 def read_preferences(tx: Tx, owners: Collection[Owner]) -> dict[str, Preferences]:
-    """By owner's id, of each of the given ones; usual ones for who chose nothing."""
-    found = {owner.id: Preferences(owner) for owner in owners}
+    """Return the preferences of owners by owner id, with the defaults for owners that have set none."""
+    by_owner = {owner.id: Preferences(owner) for owner in owners}
     by_id = {owner.id: owner for owner in owners}
     rows = tx.rows(sa.select(preferences).where(preferences.c.owner_id.in_(list(by_id)))) if by_id else []
     for row in rows:
-        found[row["owner_id"]] = Preferences(
+        by_owner[row["owner_id"]] = Preferences(
             by_id[row["owner_id"]],
             row["language"],
             row["email"],
@@ -140,12 +132,16 @@ def read_preferences(tx: Tx, owners: Collection[Owner]) -> dict[str, Preferences
                 for kind, channels in row["kinds"].items()
             },
         )
-    return found
+    return by_owner
 
 
-def _with_account_email(tx: Tx, found: Preferences) -> Preferences:
-    email = tx.scalar(sa.select(users.c.email).where(users.c.id == found.owner.id))
-    return Preferences(found.owner, found.language, email, email is not None, found.kinds)
+def _read_with_account_email(tx: Tx, owner: Owner) -> Preferences:
+    """Return an owner's preferences; a user's account address stands in for a missing address."""
+    chosen = read_preferences(tx, [owner])[owner.id]
+    if chosen.email or not owner.is_person:
+        return chosen
+    email = tx.scalar(sa.select(users.c.email).where(users.c.id == owner.id))
+    return replace(chosen, email=email, confirmed=email is not None)
 
 
 def _row(tx: Tx, owner: Owner) -> Row | None:
@@ -153,11 +149,11 @@ def _row(tx: Tx, owner: Owner) -> Row | None:
 
 
 def _set_address(tx: Tx, owner: Owner, email: str) -> None:
-    """Keep an address and send it the code that proves that it is the owner's."""
-    mine = sa.update(preferences).where(preferences.c.owner_id == owner.id)
+    """Store an unconfirmed address and mail it the code that confirms it."""
+    own = sa.update(preferences).where(preferences.c.owner_id == owner.id)
     code = f"{int.from_bytes(tx.token_bytes(5), 'big') % 10**8:08d}" if email else ""
     tx.execute(
-        mine.values(
+        own.values(
             email=email or None,
             email_confirmed_us=None,
             code_hash=_hash(code) if email else None,
@@ -173,22 +169,22 @@ def _set_address(tx: Tx, owner: Owner, email: str) -> None:
 def _merged(
     kept: Mapping[str, list[str]], change: Mapping[str, Collection[str] | None], owner: Owner
 ) -> dict[str, list[str]]:
-    """What is chosen once the change is made."""
-    found = dict(kept)
+    """Return the stored channels with the change applied, by kind. Raises InvalidInput for an unknown kind."""
+    merged = dict(kept)
     for kind, channels in change.items():
         if kind not in hearable(owner):
             message = text("{kind} is no kind of notice here", kind=kind[:60])
             hint = text("Kinds are: {kinds}", kinds=", ".join(hearable(owner)))
             raise InvalidInput(message, problems=[Problem(f"kinds.{kind[:60]}", message, hint=hint)])
         if channels is None:
-            found.pop(kind, None)
+            merged.pop(kind, None)
         else:
-            found[kind] = sorted(set(channels))
-    return found
+            merged[kind] = sorted(set(channels))
+    return merged
 
 
 def hearable(owner: Owner) -> list[str]:
-    """Kinds that an owner may choose."""
+    """Return the kinds of notices that an owner can get."""
     if owner.id == CENTER:
         return [name for name, kind in KINDS.items() if kind.audience is Audience.CENTER]
     if owner.is_person:

@@ -1,6 +1,6 @@
-"""From events to notices: who hears of an event, in the inbox, by mail, by webhook.
+"""Routing of outbox events to their recipients, as notices in inboxes, mails and webhook deliveries.
 
-The rows of all receivers and the step of the cursor are one transaction: no event is told twice or not at all.
+The rows for all recipients and the advance of the cursor are one transaction, so each event is routed exactly once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _ACTIVE = users.c.state == Standing.ACTIVE.value
 _HEARING = [
     role.value for role, scopes in ORG_ROLES.items() if scopes & {kind.scope for kind in KINDS.values()}
 ]
-"""Roles in an organisation that hear of anything beside their own business."""
+"""Roles in an organisation that get some kind of notice to the organisation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who may hear of something."""
+    """A user who may get notices."""
 
     id: str
     email: str | None
@@ -43,32 +43,33 @@ class Person:
 
 @dataclass(frozen=True)
 class Audiences:
-    """Who there is to tell, read once for a batch of events."""
+    """All possible recipients of a batch of events, read once."""
 
     persons: Mapping[str, Person]
-    """By id and by name."""
+    """Users that events name, by id and by login name."""
     belongs: frozenset[tuple[str, str]]
-    """(person, organisation): who has left hears nothing more from there."""
+    """Pairs (user id, organisation id) of members; former members get no notices of the organisation."""
     members: Mapping[str, Sequence[tuple[Person, OrgRole]]]
     operators: Sequence[tuple[Person, OperatorRole]]
     preferences: Mapping[str, Preferences]
     hooks: Mapping[str, Sequence[Row]]
-    """Owner → its live webhooks."""
+    """Rows of active webhooks by owner id."""
 
     def people(self, kind: Kind, event: Event) -> list[Person]:
-        """PURE: everybody who may hear of an event."""
+        """PURE: Return the users who may get a notice of the event."""
         if kind.audience is Audience.PERSON:
-            found = self.persons.get(str(event.payload.get("user")))
-            gone = found and event.org_id is not None and (found.id, event.org_id) not in self.belongs
-            return [found] if found is not None and not gone else []
-        if kind.audience is Audience.CENTER:
-            return [who for who, role in self.operators if kind.scope in OPERATOR_ROLES[role]]
-        if event.org_id is None:  # such as a webhook of the operators
-            return [who for who, role in self.operators if kind.scope in OPERATOR_ROLES[role]]
-        return [who for who, role in self.members.get(event.org_id, ()) if kind.scope in ORG_ROLES[role]]
+            person = self.persons.get(str(event.payload.get("user")))
+            if person is None or (event.org_id is not None and (person.id, event.org_id) not in self.belongs):
+                return []
+            return [person]
+        # An event to an organisation has no organisation if it is about, for example, a webhook of the operators.
+        if kind.audience is Audience.CENTER or event.org_id is None:
+            return [person for person, role in self.operators if kind.scope in OPERATOR_ROLES[role]]
+        members = self.members.get(event.org_id, ())
+        return [person for person, role in members if kind.scope in ORG_ROLES[role]]
 
     def owner(self, kind: Kind, event: Event) -> Owner | None:
-        """PURE: whose address and webhooks hear of it, beside people."""
+        """PURE: Return the owner of the address and webhooks that also get the event, or None."""
         if kind.audience is Audience.CENTER:
             return Owner(CENTER)
         if event.org_id is not None:
@@ -77,25 +78,25 @@ class Audiences:
 
 
 def route(store: Store) -> bool:
-    """Turn the events that wait into notices. True: there may be more."""
+    """Route pending events; returns True when more may be pending."""
     waiting = store.read(lambda tx: outbox.pending(tx, CONSUMER, limit=BATCH))
     if not waiting:
         return False
 
     def command(tx: Tx) -> int:
-        found = outbox.pending(tx, CONSUMER, limit=BATCH)
-        events = [event for row in found if (event := _event(tx, row)) is not None]
+        pending = outbox.pending(tx, CONSUMER, limit=BATCH)
+        events = [event for row in pending if (event := _event(tx, row)) is not None]
         if events:
-            tell(tx, events)
-        if found:
-            outbox.advance(tx, CONSUMER, int(found[-1]["seq"]))
-        return len(found)
+            notify(tx, events)
+        if pending:
+            outbox.advance(tx, CONSUMER, int(pending[-1]["seq"]))
+        return len(pending)
 
     return store.write(command) == BATCH
 
 
-def tell(tx: Tx, events: Sequence[Event]) -> None:
-    """Write what each receiver of the events is told."""
+def notify(tx: Tx, events: Sequence[Event]) -> None:
+    """Write the notices and deliveries of the events for all recipients."""
     audiences = _audiences(tx, events)
     inboxes: list[dict[str, Any]] = []
     mails: list[dict[str, Any]] = []
@@ -123,12 +124,15 @@ def tell(tx: Tx, events: Sequence[Event]) -> None:
     if inboxes:
         tx.execute(sa.insert(notices), _in_order(inboxes))
     mails = _at_most(mails, deliveries.mails_left(tx, {row["target_id"] for row in mails}))
-    posts = _at_most(posts, deliveries.room_left(tx, {row["target_id"] for row in posts}))
+    posts = _at_most(posts, deliveries.posts_left(tx, {row["target_id"] for row in posts}))
     deliveries.queue(tx, _in_order([*mails, *posts]))
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with their ids dealt anew, rising: ids of one millisecond have no order, and lists go by the id."""
+    """Return the rows with their ids reassigned in ascending order, because lists are ordered by id.
+
+    New ids of the same millisecond are in random order.
+    """
     ids = sorted(row["id"] for row in rows)
     return [row | {"id": fresh} for row, fresh in zip(rows, ids, strict=True)]
 
@@ -145,7 +149,7 @@ def _wants(hook: Row, kind: str) -> bool:
 
 
 def _address(chosen: Preferences, person: Person) -> str | None:
-    """One's own address once it is confirmed; until then the account's."""
+    """Return the user's chosen address if it is confirmed, else the account's address."""
     return chosen.email if chosen.email and chosen.confirmed else person.email
 
 
@@ -166,7 +170,7 @@ def _mail_row(tx: Tx, event: Event, chosen: Preferences, address: str) -> dict[s
 
 
 def _at_most(rows: Iterable[dict[str, Any]], left: dict[str, int]) -> list[dict[str, Any]]:
-    """The first rows of each receiver, as many as there is room for."""
+    """Return the first rows of each receiver, at most the number in `left`, which is counted down."""
     kept = []
     for row in rows:
         left[row["target_id"]] -= 1
@@ -186,7 +190,7 @@ def _audiences(tx: Tx, events: Sequence[Event]) -> Audiences:
     ]
     owners = {Owner(CENTER), *(Owner(org_id, org_id) for org_id in org_ids)}
     owners |= {Owner(person.id) for person in persons.values()}
-    owners |= {Owner(person.id) for found in members.values() for person, _ in found}
+    owners |= {Owner(person.id) for pairs in members.values() for person, _ in pairs}
     owners |= {Owner(person.id) for person, _ in operators}
     return Audiences(
         persons, belongs, members, operators, read_preferences(tx, owners), _hooks(tx, {CENTER, *org_ids})
@@ -194,17 +198,17 @@ def _audiences(tx: Tx, events: Sequence[Event]) -> Audiences:
 
 
 def _named(tx: Tx, named: Collection[str]) -> tuple[dict[str, Person], frozenset[tuple[str, str]]]:
-    """The people that events name, by id and by name, and the organisations they belong to."""
+    """Return the active users named in events, by id and by login name, and their (user id, organisation id) pairs."""
     if not named:
         return {}, frozenset()
-    found = {}
+    persons = {}
     for row in tx.rows(
         sa.select(users).where(sa.or_(users.c.id.in_(named), users.c.name.in_(named)), _ACTIVE)
     ):
-        found[row["id"]] = found[row["name"]] = Person(row["id"], row["email"])
+        persons[row["id"]] = persons[row["name"]] = Person(row["id"], row["email"])
     query = sa.select(memberships.c.user_id, memberships.c.org_id)
-    rows = tx.rows(query.where(memberships.c.user_id.in_({person.id for person in found.values()})))
-    return found, frozenset((row["user_id"], row["org_id"]) for row in rows)
+    rows = tx.rows(query.where(memberships.c.user_id.in_({person.id for person in persons.values()})))
+    return persons, frozenset((row["user_id"], row["org_id"]) for row in rows)
 
 
 def _people(tx: Tx, condition: sa.ColumnElement[bool]) -> list[tuple[Person, Any]]:
@@ -214,7 +218,7 @@ def _people(tx: Tx, condition: sa.ColumnElement[bool]) -> list[tuple[Person, Any
 
 
 def _members(tx: Tx, org_ids: Collection[str]) -> dict[str, list[tuple[Person, OrgRole]]]:
-    found: dict[str, list[tuple[Person, OrgRole]]] = defaultdict(list)
+    members: dict[str, list[tuple[Person, OrgRole]]] = defaultdict(list)
     if org_ids:
         query = (
             sa.select(memberships.c.org_id, memberships.c.role, users.c.id, users.c.email)
@@ -227,13 +231,13 @@ def _members(tx: Tx, org_ids: Collection[str]) -> dict[str, list[tuple[Person, O
             .order_by(users.c.id)
         )
         for row in tx.rows(query):
-            found[row["org_id"]].append((Person(row["id"], row["email"]), OrgRole(row["role"])))
-    return found
+            members[row["org_id"]].append((Person(row["id"], row["email"]), OrgRole(row["role"])))
+    return members
 
 
 def _hooks(tx: Tx, owner_ids: Collection[str]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
+    hooks: dict[str, list[Row]] = defaultdict(list)
     live = (webhooks.c.owner_id.in_(owner_ids)) & (webhooks.c.state == "active")
     for row in tx.rows(sa.select(webhooks).where(live).order_by(webhooks.c.id)):
-        found[row["owner_id"]].append(row)
-    return found
+        hooks[row["owner_id"]].append(row)
+    return hooks

@@ -1,4 +1,4 @@
-"""The loop that brings deliveries on their way: at least once, again with growing pauses, given up after a day or so."""
+"""The loop that sends deliveries at least once, with growing pauses between tries, and gives up after three days."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from pearlstreet.tenancy.notices.tables import deliveries, webhooks
 from pearlstreet.tenancy.outgoing import resolve as resolve_by_machine
 
 PAUSES_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200)
-"""Before each further try; then a delivery is given up."""
+"""Pause in seconds before each further try; after the last one a delivery is given up."""
 LANES, WORKERS = 4, 8
-"""A receiver may take its whole time limit for each delivery: a lane's batch takes no longer than one, and one tenant's
-never fill all lanes."""
+"""Number of lanes, and of deliveries sent in parallel in each lane. A batch is as large as its workers, so a lane takes
+no longer than one delivery with a slow receiver, and one tenant's deliveries never occupy all lanes."""
 TRIED_S = 3 * 86_400
-"""A delivery is given up at this age, also when its receiver's rest kept it from being tried."""
+"""Age in seconds at which a delivery is given up, even if the back-off of its receiver prevented all tries."""
 SWITCHED_OFF_AFTER_S = 5 * 86_400
-"""A webhook is switched off once all of its deliveries have failed for this long."""
+"""Time in seconds for which all deliveries of a webhook must fail before it is switched off."""
 
 
 @dataclass(frozen=True)
 class Channels:
-    """The ways out that the operator's settings open."""
+    """Outgoing channels in the operator's settings: the mailer, and the rules for webhook addresses."""
 
     mailer: Mailer | None = None
     private: bool = False
-    """Webhooks may go to the inner network and over plain HTTP."""
+    """Whether webhooks may have addresses on the internal network and use plain HTTP."""
     resolve: Resolve = field(default=resolve_by_machine)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A delivery with what its receiver's row says."""
+    """A delivery with the fields of its receiver."""
 
     event: Event
     channel: str
@@ -55,14 +55,14 @@ class Task:
     tries: int
     created_us: int
     active: bool
-    """Whether the receiver still wants it."""
+    """Whether the receiver exists and is switched on."""
     rests_until_us: int
     secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done about a delivery now."""
+    """The decision about a delivery: send it, wait until `due_us`, or (0) give it up."""
 
     task: Task
     send: bool
@@ -71,7 +71,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How it went; `final`: it is not tried again."""
+    """Result of a try to send. With `final` the delivery is not tried again; with `gone` the webhook is switched off."""
 
     ok: bool
     problem: Text | None = None
@@ -80,7 +80,7 @@ class Result:
 
 
 def sending_loop(channels: Channels, clock: Clock) -> Loop:
-    """Works off deliveries."""
+    """Return the loop that sends due deliveries."""
 
     def act(step: Step) -> Result | None:
         if not step.send:
@@ -89,8 +89,8 @@ def sending_loop(channels: Channels, clock: Clock) -> Loop:
         if task.channel == WEBHOOK:
             request = Post(task.address, task.event, task.secret)
             now_s = clock.now_us() // US_PER_S
-            found: Answered = posting.post(request, now_s, channels.resolve, private=channels.private)
-            return Result(found.ok, found.problem, final=found.gone, gone=found.gone)
+            answered: Answered = posting.post(request, now_s, channels.resolve, private=channels.private)
+            return Result(answered.ok, answered.problem, final=answered.gone, gone=answered.gone)
         if channels.mailer is None:
             return Result(False, text("The center has no mail server"), final=True)
         sent = channels.mailer.send(task.event, task.address, task.language)
@@ -115,7 +115,7 @@ def sending_loop(channels: Channels, clock: Clock) -> Loop:
 
 
 def load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Task]:
-    """The deliveries with their receivers."""
+    """Return deliveries with the fields of their receivers, by id."""
     rows = tx.rows(sa.select(deliveries).where(deliveries.c.id.in_(ids)))
     targets = {row["target_id"] for row in rows if row["channel"] == WEBHOOK}
     hooks = {row["id"]: row for row in tx.rows(sa.select(webhooks).where(webhooks.c.id.in_(targets)))}
@@ -142,7 +142,7 @@ def _task(tx: Tx, row: Row, hook: Row | None) -> Task:
 
 
 def decide(task: Task, now_us: int) -> Step:
-    """PURE: send it, or wait until its receiver has rested."""
+    """PURE: Return whether to send a delivery now, wait for the receiver's back-off to end, or give it up."""
     if not task.active or task.created_us + TRIED_S * US_PER_S <= now_us:
         return Step(task, send=False)
     if task.rests_until_us > now_us:
@@ -151,7 +151,7 @@ def decide(task: Task, now_us: int) -> Step:
 
 
 def apply(tx: Tx, row_id: str, token: str, task: Task, step: Step, result: Result | None) -> int | None:
-    """Keep how it went; when it is due again."""
+    """Store the result of a try; returns the time of the next try (µs since 1970), or None when the delivery ended."""
     has_code = task.channel != WEBHOOK and "code" in task.event.payload
     if result is None:
         if step.due_us:
@@ -176,7 +176,7 @@ def _end(
 ) -> None:
     values: dict[str, Any] = {"state": state.value, "tries": tries, "ended_us": tx.now_us}
     if has_code:
-        values["payload"] = {}  # a code that was mailed is a credential: the database keeps its hash only
+        values["payload"] = {}  # a mailed code is a credential, of which the database may keep only the hash
     if problem is not None:
         values["last_error"] = _json(problem)
     _update(tx, row_id, **values)
@@ -191,30 +191,30 @@ def _json(problem: Text | None) -> dict[str, object] | None:
 
 
 def _note_receiver(tx: Tx, row_id: str, result: Result) -> None:
-    """What a try says of the webhook: it works; or it rests, and is switched off when that lasts."""
+    """Update the webhook after a try: clear its failures, or start a back-off and switch it off after five days."""
     target = sa.select(deliveries.c.target_id).where(deliveries.c.id == row_id).scalar_subquery()
     hook = tx.first(sa.select(webhooks).where(webhooks.c.id == target))
     if hook is None or hook["state"] != "active":
         return
-    mine = sa.update(webhooks).where(webhooks.c.id == hook["id"])
+    update = sa.update(webhooks).where(webhooks.c.id == hook["id"])
     if result.ok:
-        well = {"failures": 0, "failing_since_us": None, "rests_until_us": None, "last_error": None}
-        tx.execute(mine.values(**well, last_success_us=tx.now_us))
+        cleared = {"failures": 0, "failing_since_us": None, "rests_until_us": None, "last_error": None}
+        tx.execute(update.values(**cleared, last_success_us=tx.now_us))
         return
     since_us = hook["failing_since_us"] or tx.now_us
     values: dict[str, Any] = {"failing_since_us": since_us, "last_error": _json(result.problem)}
-    if (hook["rests_until_us"] or 0) <= tx.now_us:  # tries of the same moment count as one
+    if (hook["rests_until_us"] or 0) <= tx.now_us:  # parallel failures count as one
         failures = hook["failures"] + 1
         pause_s = PAUSES_S[min(failures, len(PAUSES_S)) - 1]
         values |= {"failures": failures, "rests_until_us": tx.now_us + pause_s * US_PER_S}
     if result.gone or tx.now_us - since_us >= SWITCHED_OFF_AFTER_S * US_PER_S:
         values["state"] = "disabled"
         queue.give_up(tx, hook["id"])
-        _tell(tx, hook, since_us, result.problem)
-    tx.execute(mine.values(**values))
+        _emit_disabled(tx, hook, since_us, result.problem)
+    tx.execute(update.values(**values))
 
 
-def _tell(tx: Tx, hook: Row, since_us: int, problem: Text | None) -> None:
+def _emit_disabled(tx: Tx, hook: Row, since_us: int, problem: Text | None) -> None:
     payload = {
         "webhook": hook["id"],
         "url": hook["url"],

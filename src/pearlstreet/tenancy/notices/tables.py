@@ -1,4 +1,4 @@
-"""Tables of notices. No behaviour."""
+"""Tables of notices."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pearlstreet.store.tables import id_column, lease_columns, metadata
 preferences = sa.Table(
     "notice_preferences",
     metadata,
-    # A user, an organisation, or "center": the operators together.
+    # Id of a user or organisation, or "center" for the operators together.
     id_column("owner_id"),
     sa.Column("language", sa.String(8), nullable=False),
     sa.Column("email", sa.String(254), nullable=True),
-    # Until it is confirmed by the code that was sent there, nothing else is.
+    # NULL: not confirmed, and only the confirmation code is sent there.
     sa.Column("email_confirmed_us", sa.BigInteger, nullable=True),
     sa.Column("code_hash", sa.String(64), nullable=True),
     sa.Column("code_until_us", sa.BigInteger, nullable=True),
@@ -22,7 +22,7 @@ preferences = sa.Table(
     sa.Column("updated_us", sa.BigInteger, nullable=False),
     sa.Column("updated_by", sa.String(80), nullable=False),
 )
-"""What an owner chose; `kinds`: kind → channels. What is not there is as the kind says."""
+"""Preferences of owners. `kinds` holds the chosen channels by kind; other kinds have their default channels."""
 
 notices = sa.Table(
     "notices",
@@ -43,13 +43,13 @@ notices = sa.Table(
         postgresql_where=sa.text("read_us IS NULL"),
     ),
 )
-"""Inboxes: a row a person and event. `payload` are the values that the kind's words name."""
+"""Inboxes, with one row per user and event. `payload` holds the values for the kind's texts."""
 
 webhooks = sa.Table(
     "webhooks",
     metadata,
     id_column(),
-    # An organisation, or "center".
+    # Id of an organisation, or "center" for the operators.
     sa.Column("owner_id", sa.String(40), nullable=False, index=True),
     sa.Column("url", sa.String(2048), nullable=False),
     sa.Column("kinds", sa.JSON, nullable=False),
@@ -63,7 +63,7 @@ webhooks = sa.Table(
     sa.Column("last_error", sa.JSON, nullable=True),
     sa.Column("last_success_us", sa.BigInteger, nullable=True),
 )
-"""`failures`: in a row, over all its deliveries; `rests_until_us`: nothing is sent there before."""
+"""Webhooks. `failures` counts consecutive failed tries of all deliveries; `rests_until_us` is the end of the back-off."""
 
 deliveries = sa.Table(
     "notice_deliveries",
@@ -72,7 +72,7 @@ deliveries = sa.Table(
     sa.Column("event_id", sa.String(40), nullable=False),
     sa.Column("kind", sa.String(40), nullable=False),
     sa.Column("channel", sa.String(16), nullable=False),
-    # The webhook, or the owner whose address it was.
+    # Id of the webhook, or of the owner of the address.
     sa.Column("target_id", sa.String(40), nullable=False),
     sa.Column("address", sa.String(254), nullable=True),
     sa.Column("language", sa.String(8), nullable=False),
@@ -89,12 +89,12 @@ deliveries = sa.Table(
     sa.Index("ix_notice_deliveries_target", "target_id", "id"),
     sa.Index("ix_notice_deliveries_ended", "ended_us"),
 )
-"""What goes out: a row an event and receiver. `at_us`: when the event happened."""
+"""Deliveries, with one row per event and receiver. `at_us` is the time of the event."""
 
-told = sa.Table(
+notice_dedup = sa.Table(
     "notice_told",
     metadata,
     sa.Column("reference", sa.String(160), primary_key=True),
     sa.Column("at_us", sa.BigInteger, nullable=False, index=True),
 )
-"""What was told of already and is not to be told again while it lasts, such as a key's end."""
+"""Conditions that were notified and must not be notified again while they last, such as an expiring key."""

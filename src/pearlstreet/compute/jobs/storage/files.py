@@ -19,7 +19,7 @@ from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import note
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.notices import dedup
-from pearlstreet.tenancy.notices.tables import told as told_table
+from pearlstreet.tenancy.notices.tables import notice_dedup
 from pearlstreet.tenancy.orgs import DEFAULT_PROJECT
 from pearlstreet.tenancy.tables import projects
 
@@ -133,12 +133,12 @@ def _warn(tx: Tx) -> None:
                 sa.func.count().label("files"),
                 sa.func.min(artefacts.c.expires_us).label("first_us"),
             )
-            .where(*soon, ~sa.exists().where(told_table.c.reference == reference))
+            .where(*soon, ~sa.exists().where(notice_dedup.c.reference == reference))
             .group_by(artefacts.c.job_id)
             .limit(BATCH)
         )
         for row in tx.rows(query):
-            if dedup.first_time(tx, f"outputs.expiring {row['job_id']} {days}"):
+            if dedup.mark_notified(tx, f"outputs.expiring {row['job_id']} {days}"):
                 _emit(tx, row["job_id"], int(row["files"]), int(row["first_us"]))
 
 
