@@ -41,7 +41,7 @@ demo: setup ## Start a center, run a real training job on it, show its invoice
 demo-stop: setup ## Stop the center that make demo left running
 	@$(BIN)/pearl demo --stop
 
-test: lint types imports unit browser ## Everything a change must pass, in minutes; skips what is not installed
+test: lint types imports unit $(if $(PKG),,browser) ## Everything a change must pass, in minutes; PKG=ledger: only that package's tests
 
 check: ## What CI runs: install the real parts (as root), then every suite, absent parts being failures
 	bash .ci/run
@@ -57,7 +57,8 @@ imports: setup ## Check that packages import only packages of lower layers
 	$(BIN)/lint-imports
 
 unit: setup ## The tests alone, without lint and types (ARGS=... is passed to pytest)
-	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow" --ignore=tests/e2e $(ARGS)
+	@$(if $(PKG),paths=$$($(BIN)/python -m tests.package_tests $(PKG)) || exit 1;) set -x; \
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow" --ignore=tests/e2e $(if $(PKG),$$paths) $(ARGS)
 
 browser: setup ## The console's main stories in Chromium, one center for all
 	$(PYTEST) -m "not slow" tests/e2e
