@@ -47,12 +47,12 @@ def _left(console: Console) -> dict[str, bool]:
 def test_ticked_outputs_are_pinned_unpinned_and_deleted(console: Console, job: str) -> None:
     owner, page = console.visitor("owner"), f"/jobs/{job}"
     shown = owner.get(page).text
-    assert f'name="artefact" value="{FIRST}"' in shown and 'data-confirm="Delete the chosen files' in shown
+    assert f'name="artefact" value="{FIRST}"' in shown and 'data-confirm="Delete {count} files' in shown
     assert owner.post(page, "pin", {"artefact": FIRST}).status_code == 303
     assert _left(console) == {"model.pt": True, "log.csv": False}
     assert "never: pinned" in words(owner.get(page))
     assert owner.post(page, "delete", {"artefact": [FIRST, SECOND]}).status_code == 303
-    assert "Files deleted: 1; kept, because they are pinned or needed by a job: 1" in words(owner.get(page))
+    assert "1 file is deleted; kept, because pinned or needed by a job: 1" in words(owner.get(page))
     assert _left(console) == {"model.pt": True}
     refused = owner.post(page, "delete", {"artefact": FIRST})
     assert refused.status_code == 409 and "model.pt is pinned" in words(refused)
@@ -84,7 +84,7 @@ def test_uploads_are_listed_and_deleted_unless_a_job_needs_them(console: Console
     assert re.search(r"a\.csv 5 B default .* owner", words(shown))
     assert "要永久删除所选的" in console.visitor("owner", language="zh-CN").get("/projects").text
     assert owner.post("/projects", "delete", {"upload": ids}).status_code == 303
-    assert "Files deleted: 1; kept" in words(owner.get("/projects"))
+    assert "1 file is deleted; kept" in words(owner.get("/projects"))
     assert world.center.store.read(lambda tx: stored_bytes(tx, org_id)) == before - 5
     refused = owner.post("/projects", "delete", {"upload": ids[0]})
     assert refused.status_code == 409 and f"Job {needs} needs the upload a.csv" in words(refused)

@@ -225,5 +225,5 @@ def test_it_works_without_scripts(visit: Visit, center: Center) -> None:
         visitor.goto("/jobs?name=no-scripts")
         page.locator(f"#b-{job}").check()
         visitor.do("cancel")
-        expect(visitor.notice()).to_have_text("1 jobs are cancelled")
+        expect(visitor.notice()).to_have_text("1 job is cancelled")
     center.until(job, "cancelled")

@@ -130,6 +130,14 @@ def _forwarded(node: ast.Call, forwarders: set[_Forwarder]) -> Iterator[list[str
         by_name = [word.value for word in node.keywords if word.arg in forwarder.parameters]
         by_place = node.args[forwarder.index : forwarder.index + number]
         for values in (by_place, by_name):
-            templates = _literals(values)
-            if len(templates) == number:
-                yield templates
+            for choice in _choices(values):
+                templates = _literals(choice)
+                if len(templates) == number:
+                    yield templates
+
+
+def _choices(values: list[ast.expr]) -> list[list[ast.expr]]:
+    """Return the arguments, or those of both cases of `"a" if … else "b"` if it is the only one."""
+    if len(values) == 1 and isinstance(values[0], ast.IfExp):
+        return [[values[0].body], [values[0].orelse]]
+    return [values]

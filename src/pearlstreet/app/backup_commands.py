@@ -14,10 +14,9 @@ from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError, Conflict, InvalidInput
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import Text, text
-from pearlstreet.base.units import format_bytes
 from pearlstreet.ledger.proof import ProofReport, prove
 from pearlstreet.store import audit
-from pearlstreet.store.backup import backup
+from pearlstreet.store.backup import BackupReport, backup
 from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
 from pearlstreet.store.keyring import read_key_file, unlock
@@ -28,7 +27,7 @@ from pearlstreet.tenancy.bootstrap import recover
 KEY = "secret.key"
 
 
-def make_backup(settings: Settings, file: Path, *, with_key: bool = False) -> dict[str, object]:
+def make_backup(settings: Settings, file: Path, *, with_key: bool = False) -> BackupReport:
     """Copy a center, running or not, into one file. Raises ConfigurationError, Unavailable."""
     store = unlock(
         Store(Database(settings.database_url), clock=SystemClock(), rng=SystemRng()), settings.data / KEY
@@ -49,11 +48,10 @@ def recover_security(data: Path) -> str:
         store.close()
 
 
-def backup_store(store: Store, data: Path, file: Path, *, with_key: bool = False) -> dict[str, object]:
+def backup_store(store: Store, data: Path, file: Path, *, with_key: bool = False) -> BackupReport:
     """Like `make_backup` with a store that is open already."""
     key_file = data / KEY if with_key else None
-    report = backup(store, data, file.absolute(), folders=KEPT, key_file=key_file, with_key=with_key)
-    return {"count": report.files, "size": format_bytes(report.bytes)}
+    return backup(store, data, file.absolute(), folders=KEPT, key_file=key_file, with_key=with_key)
 
 
 def restore_backup(settings: Settings, file: Path, *, key_file: Path | None, force: bool) -> Text:

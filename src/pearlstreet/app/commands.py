@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 from pearlstreet.base.errors import ConfigurationError
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
+from pearlstreet.base.units import format_bytes
 from pearlstreet.cli.output import confirm, done, err, language, say, show_json, warn
 
 
@@ -272,7 +273,15 @@ def backup(
     from pearlstreet.app.settings import load_settings
 
     report = make_backup(load_settings(data, {}), file, with_key=with_key)
-    done("{file} holds {count} files, {size}", file=str(file), **report)
+    done(
+        plural(
+            "{file} holds {count} file, {size}",
+            "{file} holds {count} files, {size}",
+            file=str(file),
+            count=report.files,
+            size=format_bytes(report.bytes),
+        )
+    )
 
 
 def restore(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pearlstreet.base.errors import Conflict
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.cli.output import done, say, warn
 
 Data = Annotated[
@@ -69,7 +69,14 @@ def rotate_key(data: Data = None, yes: Yes = False) -> None:
         count = rotate(store, settings.data / KEY)
     finally:
         store.close()
-    done("{count} secrets are sealed under the new key in {file}", count=count, file=str(settings.data / KEY))
+    done(
+        plural(
+            "{count} secret is sealed under the new key in {file}",
+            "{count} secrets are sealed under the new key in {file}",
+            count=count,
+            file=str(settings.data / KEY),
+        )
+    )
 
 
 def _needs_no_server(data: Path) -> None:

@@ -40,7 +40,7 @@ class Text:
             if language == "en" or not self.template:  # gettext answers "" with the header of its catalogue
                 return self.template
             return translations(language).gettext(self.template)
-        number = 1 if self.params.get("count") == 1 else 2
+        number = 1 if self.params.get("count") in (1, "1") else 2
         if language == "en":
             return self.template if number == 1 else self.plural
         return translations(language).ngettext(self.template, self.plural, number)
@@ -63,8 +63,11 @@ def text(template: str, /, **params: object) -> Text:
     return Text(template, params)
 
 
-def plural(one: str, many: str, /, *, count: float, **params: object) -> Text:
-    """Return a `Text` that reads `one` in English if `count` is 1, else `many`. Both may name `{count}`."""
+def plural(one: str, many: str, /, *, count: float | str, **params: object) -> Text:
+    """Return a `Text` that reads `one` in English if `count` is 1, else `many`. Both may name `{count}`.
+
+    A count that is formatted already, such as "1,024", is given as it is to be shown.
+    """
     return Text(one, {"count": count, **params}, many)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pearlstreet.base.text import plural
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import confirm, done, show_lines, table
 from pearlstreet.cli.profile import client
@@ -55,4 +56,4 @@ def reset(
     confirm("Forget what was learnt?", yes)
     with client() as center:
         count = center.calibration.reset(device=device, recipe=recipe)
-    done("Lessons forgotten: {count}", count=count)
+    done(plural("{count} correction is reset", "{count} corrections are reset", count=count))

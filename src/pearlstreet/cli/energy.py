@@ -11,7 +11,7 @@ import typer
 
 from pearlstreet.base.days import format_days, parse_day, split_runs
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_figure, format_runs
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, facts, out, say, show_json, table, time_cell, warn, who
@@ -311,7 +311,15 @@ def import_series(
         show_json((answer or {}) | {"added": added})
         return
     total = answer["series"]["hours"] if answer else 0
-    done("{added} hours are added to {name}; it has {total}", added=added, name=name, total=total)
+    done(
+        plural(
+            "{count} hour is added to {name}; it has {total}",
+            "{count} hours are added to {name}; it has {total}",
+            count=added,
+            name=name,
+            total=total,
+        )
+    )
 
 
 def _parts(written: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import typer
 
 from pearlstreet.base.amounts import amount
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_range
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, facts, say, show_json, table, warn
@@ -84,8 +84,9 @@ def file_of_runs(
             raise InvalidInput(
                 text("{file} cannot be written: {reason}", file=out, reason=error.strerror or str(error))
             ) from error
-        done("{count} predictions for {rows} rows in {file}",
-             count=len(answer.predictions), rows=answer.rows, file=out)  # fmt: skip
+        rows = plural("{count} row", "{count} rows", count=answer.rows)
+        done(plural("{count} prediction for {rows} is in {file}", "{count} predictions for {rows} are in {file}",
+                    count=len(answer.predictions), rows=rows, file=out))  # fmt: skip
 
 
 @estimate.command("train")

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pearlstreet.cli.output import err, say
+from pearlstreet.cli.output import err, say, say_plural
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -90,10 +90,11 @@ def _words(center: Client, job: results.Job) -> str:
     counts = job["counts"]
     if counts is not None:
         over = sum(counts.get(state, 0) for state in ENDED)
-        return say(
-            "{over} of {size} elements have ended, {running} run",
+        return say_plural(
+            "{over} of {count} element has ended; running: {running}",
+            "{over} of {count} elements have ended; running: {running}",
             over=over,
-            size=job["array_size"],
+            count=job["array_size"] or 0,
             running=counts["active"],
         )
     if job["state"] in NOT_YET:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pearlstreet.base.text import plural
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, show_lines, table, time_cell
 from pearlstreet.cli.profile import client
@@ -41,4 +42,4 @@ def retry(
     """Have what was given up tried again now."""
     with client() as center:
         found = center.incidents.retry(loop=loop, row=row)
-    done("{count} rows are tried again", count=found["retried"])
+    done(plural("{count} row is tried again", "{count} rows are tried again", count=found["retried"]))

@@ -13,7 +13,7 @@ import typer
 
 from pearlstreet.base.clock import SystemClock, from_rfc3339
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes, format_duration
 from pearlstreet.cli.energy import energy_facts
 from pearlstreet.cli.following import ENDED, follow_job, show_log
@@ -25,6 +25,7 @@ from pearlstreet.cli.output import (
     language,
     out,
     say,
+    say_plural,
     short,
     show_json,
     show_lines,
@@ -304,7 +305,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         )
     if found["elastic"] is not None:
         resizes = sum(row["stop_reason"] == "resized" for row in attempts)
-        shown["Elastic"] = say(
+        shown["Elastic"] = say_plural(
+            "{low} to {high} tasks, resized once",
             "{low} to {high} tasks, resized {count} times",
             low=found["elastic"]["min_tasks"],
             high=found["elastic"]["max_tasks"],
@@ -360,7 +362,7 @@ def cancel(
 ) -> None:
     """Cancel jobs or whole arrays."""
     if sys.stdin.isatty():
-        confirm("Cancel {count} jobs?", yes, count=len(job_ids))
+        confirm(plural("Cancel {count} job?", "Cancel {count} jobs?", count=len(job_ids)), yes)
     with client() as center:
         answers = [center.jobs.cancel(job_id) for job_id in job_ids]
     if as_json:
@@ -451,7 +453,14 @@ def artefacts(
     with client() as center:
         if to is not None:
             kept = center.files.download_all(job_id, to)
-            done("{count} files are in {folder}", count=len(kept), folder=str(to))
+            done(
+                plural(
+                    "{count} file is in {folder}",
+                    "{count} files are in {folder}",
+                    count=len(kept),
+                    folder=str(to),
+                )
+            )
             return
         rows = center.jobs.artefacts(job_id)
     if as_json:

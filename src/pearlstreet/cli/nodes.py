@@ -8,7 +8,19 @@ import typer
 
 from pearlstreet.base.text import text
 from pearlstreet.cli.accounts import Json, Yes
-from pearlstreet.cli.output import confirm, done, err, facts, out, say, show_json, show_lines, table, warn
+from pearlstreet.cli.output import (
+    confirm,
+    done,
+    err,
+    facts,
+    out,
+    say,
+    say_plural,
+    show_json,
+    show_lines,
+    table,
+    warn,
+)
 from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:
@@ -140,10 +152,11 @@ def _show_capacity(capacity: results.Capacity) -> None:
             healthy=capacity["cards_healthy"],
         )
         shown["Peak PFLOPS"] = f"{capacity['peak_pflops']:.4g}"
-        shown["Measured PFLOPS"] = say(
-            "{pflops} ({cards} cards measured)",
+        shown["Measured PFLOPS"] = say_plural(
+            "{pflops} ({count} card measured)",
+            "{pflops} ({count} cards measured)",
             pflops=f"{capacity['measured_pflops']:.4g}",
-            cards=capacity["measured_cards"],
+            count=capacity["measured_cards"],
         )
         shown["Normalised PFLOPS"] = f"{capacity['normalised_pflops']:.4g}"
     if capacity.get("cpu_pflops"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pearlstreet.base.errors import Conflict, InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import (
@@ -92,7 +92,7 @@ def read_notices(
     """Mark notices as read."""
     with client() as center:
         changed = center.notices.mark(ids or None, read=not undo)
-    done("{count} notices are changed", count=changed)
+    done(plural("{count} notice is changed", "{count} notices are changed", count=changed))
 
 
 @notices.command("kinds")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pearlstreet.base.errors import Conflict
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.output import confirm, done, show_json, show_lines, table, time_cell, who
@@ -67,7 +67,14 @@ def verify(as_json: Json = False) -> None:
     if found["problem"] is not None:
         raise Conflict(text("The audit log was tampered with: {problem}", problem=found["problem"]))
     if not as_json:
-        done("{rows} rows are whole; the newest hash is {head}", rows=found["rows"], head=found["head"][:16])
+        done(
+            plural(
+                "{count} row is whole; the newest hash is {head}",
+                "{count} rows are whole; the newest hash is {head}",
+                count=found["rows"],
+                head=found["head"][:16],
+            )
+        )
 
 
 @quotas.command("list")

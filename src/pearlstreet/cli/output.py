@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pearlstreet.base.errors import InvalidInput, PearlError
-from pearlstreet.base.text import Text, pick_language, text
+from pearlstreet.base.text import Text, pick_language, plural, text
 from pearlstreet.base.units import format_bytes
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def language() -> str:
 def say(template: str, /, **params: object) -> str:
     """A message in the reader's language."""
     return text(template, **params).render(language())
+
+
+def say_plural(one: str, many: str, /, *, count: float | str, **params: object) -> str:
+    """Return a message with a count in the reader's language; `one` is the English form for a count of 1."""
+    return plural(one, many, count=count, **params).render(language())
 
 
 class Terminal:
@@ -202,11 +207,11 @@ def who(label: str | None) -> str | None:
     return label.split(" ")[0] if label else None
 
 
-def confirm(template: str, yes: bool, /, **params: object) -> None:
+def confirm(template: Text | str, yes: bool, /, **params: object) -> None:
     """Ask before something that is hard to undo. Raises InvalidInput when nobody can be asked and `yes` is not given."""
     if yes:
         return
-    question = text(template, **params)
+    question = template if isinstance(template, Text) else text(template, **params)
     if not sys.stdin.isatty():
         raise InvalidInput(text("This needs a yes: {question}", question=question), hint=text("Add --yes"))
     import typer

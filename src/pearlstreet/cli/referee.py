@@ -12,7 +12,7 @@ import typer
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.replay.online import Arrival, OnlinePool
 from pearlstreet.compute.scheduling.config import PlannerConfig
@@ -100,7 +100,13 @@ def queued(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str
             count, per_node = sizes[vc]
             if not 0 < gpus <= count * per_node:
                 raise InvalidInput(
-                    text("Line {line}: {name} has no {count} GPUs", line=line, name=vc, count=gpus)
+                    plural(
+                        "Line {line}: {name} has no {count} GPU",
+                        "Line {line}: {name} has no {count} GPUs",
+                        line=line,
+                        name=vc,
+                        count=gpus,
+                    )
                 )
             if vc not in pools:
                 own = config if told is None else replace(config, order="shortest")

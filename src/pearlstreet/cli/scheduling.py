@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pearlstreet.base.errors import Conflict, InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.output import (
     confirm,
@@ -368,7 +368,8 @@ def replay(decision: DecisionArg, as_json: Json = False) -> None:
         raise Conflict(text("The file of {decision} was changed since it was written", decision=decision))
     if not found["identical"]:
         raise Conflict(
-            text(
+            plural(
+                "Planned again, {decision} differs in {count} place",
                 "Planned again, {decision} differs in {count} places",
                 decision=decision,
                 count=len(found["differences"]) + found["more"],

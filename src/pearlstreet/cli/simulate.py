@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, err, language, out, show_error, show_json, table, warn
 from pearlstreet.cli.profile import client
@@ -154,7 +154,14 @@ def read_jobs(file: Path, clusters: Sequence[Cluster], form: str | None, skip_ba
     with opened(file) as lines:
         found = read_trace(lines, findings, per_node=min(one.per_node for one in clusters), name=form)
     if findings.bad:
-        warn(text("{count} of {rows} rows were left out", count=findings.bad, rows=findings.rows))
+        warn(
+            plural(
+                "{count} of {rows} rows was left out",
+                "{count} of {rows} rows were left out",
+                count=findings.bad,
+                rows=findings.rows,
+            )
+        )
         show_error(InvalidInput(text("The first of them:"), problems=findings.problems[:3]))
     return found
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.current_org import Org, org_of
-from pearlstreet.cli.output import confirm, done, say, show_lines, table
+from pearlstreet.cli.output import confirm, done, say, say_plural, show_lines, table
 from pearlstreet.cli.profile import client
 
 storage = typer.Typer(help="Storage: what is stored, for how long, delete.", no_args_is_help=True)
@@ -36,7 +37,9 @@ def list_storage(org: Org = None, as_json: Json = False) -> None:
                 row["project"],
                 format_bytes(row["stored_bytes"]),
                 say("no limit") if row["left_bytes"] is None else format_bytes(row["left_bytes"]),
-                say("{days} days", days=row["kept_days"]) if row["kept_days"] else say("for ever"),
+                say_plural("{count} day", "{count} days", count=row["kept_days"])
+                if row["kept_days"]
+                else say("for ever"),
                 row["month_cost"],
             )
             for row in rows
@@ -52,9 +55,10 @@ def set_retention(
     """Set for how long outputs are kept that are made from now on. Those there are keep their date."""
     with client() as center:
         made = center.storage.set_retention(org_of(org), days, project=project)
-    done(
-        "Outputs are kept for {days} days" if made["days"] else "Outputs are kept for ever", days=made["days"]
+    for_days = plural(
+        "Outputs are kept for {count} day", "Outputs are kept for {count} days", count=made["days"]
     )
+    done(for_days if made["days"] else text("Outputs are kept for ever"))
 
 
 @storage.command("reset-retention")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from pearlstreet.base.text import plural
 from pearlstreet.cli.output import done
 from pearlstreet.cli.profile import client
 from pearlstreet.client.profile import active
@@ -54,7 +55,9 @@ def export(
         ):
             count = write_csv(out, rows) if table else write_lines(out, rows)
     if file is not None:
-        done("Wrote {count} jobs to {file}", count=count, file=str(file))
+        done(
+            plural("Wrote {count} job to {file}", "Wrote {count} jobs to {file}", count=count, file=str(file))
+        )
 
 
 def write_lines(out: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:

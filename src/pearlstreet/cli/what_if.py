@@ -11,7 +11,17 @@ import typer
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
 from pearlstreet.cli.accounts import Json
-from pearlstreet.cli.output import done, language, out, say, show_json, show_lines, table, time_cell
+from pearlstreet.cli.output import (
+    done,
+    language,
+    out,
+    say,
+    say_plural,
+    show_json,
+    show_lines,
+    table,
+    time_cell,
+)
 from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:
@@ -142,7 +152,11 @@ def _compare(result: dict[str, Any]) -> None:
     figures = result["figures"].get(language()) or result["figures"]["en"]
     cases = result["cases"]
     for number, case in enumerate(cases, 1):
-        out.print(f"({number}) {case['name']}, {say('{count} cards', count=case['cards'])}", markup=False)
+        cards = say_plural("{count} card", "{count} cards", count=case["cards"])
+        out.print(
+            f"({number}) {case['name']}, {cards}",
+            markup=False,
+        )
     out.print()
     actual = result.get("actual")  # answers of older versions have none
     if actual:

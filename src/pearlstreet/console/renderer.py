@@ -99,7 +99,7 @@ class Renderer:
         def translate(template: str, **params: object) -> str:
             return Text(template, params).render(request.language)
 
-        def translate_count(one: str, many: str, count: float, /, **params: object) -> str:
+        def translate_count(one: str, many: str, count: float | str, **params: object) -> str:
             return Text(one, {"count": count, **params}, many).render(request.language)
 
         def label(value: object) -> str:

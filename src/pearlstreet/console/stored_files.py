@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.storage import files
 from pearlstreet.console.bulk_actions import act_on_each
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
@@ -28,26 +28,34 @@ def pin_outputs(request: PageRequest) -> PageResponse:
     """Keep the ticked outputs whatever the retention says."""
     pin = partial(files.pin_artefact, request.store, request.actor, pinned=True)
     result = act_on_each(_ticked(request, "artefact"), pin)
-    return Redirect(request.here, text("Files pinned: {count}", count=result.done))
+    return Redirect(
+        request.here, plural("{count} file is pinned", "{count} files are pinned", count=result.done)
+    )
 
 
 def unpin_outputs(request: PageRequest) -> PageResponse:
     """Keep the ticked outputs for as long as the retention says."""
     unpin = partial(files.pin_artefact, request.store, request.actor, pinned=False)
     result = act_on_each(_ticked(request, "artefact"), unpin)
-    return Redirect(request.here, text("Files no longer pinned: {count}", count=result.done))
+    return Redirect(
+        request.here,
+        plural("{count} file is no longer pinned", "{count} files are no longer pinned", count=result.done),
+    )
 
 
 def _delete(request: PageRequest, kind: str, action: Callable[[str], object]) -> PageResponse:
     result = act_on_each(_ticked(request, kind), action)
     if result.failed:
-        message = text(
-            "Files deleted: {count}; kept, because they are pinned or needed by a job: {failed}",
+        message = plural(
+            "{count} file is deleted; kept, because pinned or needed by a job: {failed}",
+            "{count} files are deleted; kept, because pinned or needed by a job: {failed}",
             count=result.done,
             failed=result.failed,
         )
         return Redirect(request.here, message)
-    return Redirect(request.here, text("Files deleted: {count}", count=result.done))
+    return Redirect(
+        request.here, plural("{count} file is deleted", "{count} files are deleted", count=result.done)
+    )
 
 
 def _ticked(request: PageRequest, kind: str) -> Sequence[str]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import NotFound, Unavailable
 from pearlstreet.base.outcome import Done
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -171,7 +171,13 @@ def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float =
         _erase_blobs(store, runtime, table, org_id, fresh_s) for table in (work.artefacts, work.uploads)
     )
     if young:
-        raise Unavailable(text("{count} files are too young to be erased yet", count=young))
+        raise Unavailable(
+            plural(
+                "{count} file is too young to be erased yet",
+                "{count} files are too young to be erased yet",
+                count=young,
+            )
+        )
 
 
 def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, fresh_s: float) -> int:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.money import Money
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.model import ENDED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -51,7 +51,12 @@ def close_org(
         count = tx.scalar(sa.select(sa.func.count()).select_from(jobs).where(*alive(found.id)))
         if count and not cancel_jobs:
             raise Conflict(
-                text("{org} has {count} jobs that have not ended", org=found.slug, count=count),
+                plural(
+                    "{org} has {count} job that has not ended",
+                    "{org} has {count} jobs that have not ended",
+                    org=found.slug,
+                    count=count,
+                ),
                 hint=text("Wait for them, or have them cancelled: --cancel-jobs"),
             )
         why = text("{reason}", reason=reason) if reason else None

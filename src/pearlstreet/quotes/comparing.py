@@ -200,7 +200,7 @@ def _pretended(quote: Quote, job: Row, tried: Sequence[Row], tx: Tx) -> tuple[Te
         found.append(
             text(
                 "Simulated {pace} times as fast as the clock: all figures are as at the clock's pace;"
-                " ¥{spent} were billed",
+                " ¥{spent} was billed",
                 pace=f"{pace:g}",
                 spent=str(_spent(tx, job)),
             )

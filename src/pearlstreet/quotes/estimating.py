@@ -321,7 +321,7 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
     warnings, assumed = _outside(found.outside), _assumed(found.assumed)
     if work.kind is Kind.SERVE:
         if work.hours is None:
-            assumed = (*assumed, text("It serves for {hours} hours", hours=f"{SERVE_HOURS:g}"))
+            assumed = (*assumed, text("It serves for {hours} h", hours=f"{SERVE_HOURS:g}"))
         elapsed_s = Band(*[(work.hours or SERVE_HOURS) * HOUR_S] * 3)
         if work.requests_per_s is not None and found.requests_per_s.median < work.requests_per_s:
             return Unfit(

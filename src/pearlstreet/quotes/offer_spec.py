@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.spec.model import JobSpec, PerTask
 from pearlstreet.compute.jobs.spec.parse import parse_json
@@ -99,8 +99,8 @@ def complete(
 ) -> JobSpec | Text:
     """The specification, or why there is none."""
     if limit_s > LONGEST_LIMIT_S:
-        return text("It takes longer than the {days} days that one job may run: split it at its checkpoints",
-                    days=round(LONGEST_LIMIT_S / 86_400))  # fmt: skip
+        return plural("It takes longer than the {count} day that one job may run: split it at its checkpoints", "It takes longer than the {count} days that one job may run: split it at its checkpoints",
+                    count=round(LONGEST_LIMIT_S / 86_400))  # fmt: skip
     told = {f"{PREFIX}{name.upper()}": str(value) for name, value in layout.items()}
     return replace(
         draft.spec,

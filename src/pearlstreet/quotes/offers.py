@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.base.units import HOUR_S
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.overhead import NO_OVERHEAD
@@ -300,10 +300,19 @@ def refuse_nothing(
         problem = Problem("wanted", message, hint=_none_hint(any_there))
         return InvalidInput(message, problems=[problem])
     if not unfit:
-        message = text("Your quotas allow none of the {count} ways to run it", count=barred)
+        message = plural(
+            "Your quotas do not allow the only way to run it",
+            "Your quotas allow none of the {count} ways to run it",
+            count=barred,
+        )
         return InvalidInput(message, hint=text("Ask the center's operator for a larger quota"))
     nearest = min(unfit, key=lambda item: item[1].shortfall)
-    message = text("None of the {count} ways to run it works: {why}", count=tried, why=nearest[1].why)
+    message = plural(
+        "The only way to run it does not work: {why}",
+        "None of the {count} ways to run it works: {why}",
+        count=tried,
+        why=nearest[1].why,
+    )
     hint = text("A smaller model or batch, lower precision or more accelerators may fit")
     return InvalidInput(message, hint=hint, problems=[Problem("workload", nearest[1].why, hint=hint)])
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from pearlstreet.base.errors import PearlError
-from pearlstreet.base.text import text
-from pearlstreet.cli.output import done, err, out, say, show_json, table, warn
+from pearlstreet.base.text import plural, text
+from pearlstreet.cli.output import done, err, out, say, say_plural, show_json, table, warn
 
 sim = typer.Typer(
     help="The simulator: whole centers under a virtual clock, with faults.", no_args_is_help=True
@@ -52,9 +52,10 @@ def run(
         if not as_json and report.seconds >= last_shown_s[0] + 5:
             last_shown_s[0] = int(report.seconds)
             rate = f"{report.total / report.seconds:.0f}"
-            words = say(
-                "{seeds} seeds, {faults} faults, {rate} a second",
-                seeds=report.seeds,
+            words = say_plural(
+                "{count} seed, {faults} faults, {rate} a second",
+                "{count} seeds, {faults} faults, {rate} a second",
+                count=report.seeds,
                 faults=report.total,
                 rate=rate,
             )
@@ -149,14 +150,17 @@ def _show(report: Any) -> None:
     table(("Fault", "What happens", "Struck"), rows, right=(2,))
     out.print()
     done(
-        "{seeds} seeds, {steps} steps, {jobs} jobs; {faults} faults of {kinds} kinds in {seconds} s: {rate} a second",
-        seeds=report.seeds,
-        steps=report.steps,
-        jobs=report.jobs,
-        faults=report.total,
-        kinds=len(report.faults),
-        seconds=f"{report.seconds:.1f}",
-        rate=f"{per_s:.0f}",
+        plural(
+            "{count} seed, {steps} steps, {jobs} jobs; {faults} faults of {kinds} kinds in {seconds} s: {rate} a second",
+            "{count} seeds, {steps} steps, {jobs} jobs; {faults} faults of {kinds} kinds in {seconds} s: {rate} a second",
+            count=report.seeds,
+            steps=report.steps,
+            jobs=report.jobs,
+            faults=report.total,
+            kinds=len(report.faults),
+            seconds=f"{report.seconds:.1f}",
+            rate=f"{per_s:.0f}",
+        )
     )
     cpu_s, per_cpu_s = f"{report.cpu_s:.1f}", f"{report.total / max(report.cpu_s, 0.001):.0f}"
     done("{cpu_s} s of processor time: {rate} faults for each", cpu_s=cpu_s, rate=per_cpu_s)
@@ -165,7 +169,11 @@ def _show(report: Any) -> None:
     if report.missing:
         warn(text("Kinds that never took effect: {kinds}", kinds=", ".join(report.missing)))
     if report.failures:
-        warn(text("{count} seeds broke a promise", count=len(report.failures)))
+        warn(
+            plural(
+                "{count} seed broke a promise", "{count} seeds broke a promise", count=len(report.failures)
+            )
+        )
 
 
 def _as_json(report: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 
 Kind = Literal["training", "inference", "iteration", "memory"]
 READ: Mapping[Kind, frozenset[str]] = {
@@ -256,7 +256,12 @@ def _rows(
         elif len(cells) != len(header):
             row.wrong(
                 header[min(len(cells), len(header) - 1)],
-                text("The row has {found} cells, the header {wanted}", found=len(cells), wanted=len(header)),
+                plural(
+                    "The row has {count} cell, the header {wanted}",
+                    "The row has {count} cells, the header {wanted}",
+                    count=len(cells),
+                    wanted=len(header),
+                ),
             )
         else:
             row.values = {name: cells[at].strip() for at, name in kept}

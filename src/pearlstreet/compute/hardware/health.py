@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.hardware.model import DeviceReport
 
 
@@ -61,7 +61,11 @@ def _reason(report: DeviceReport, signs: Signs, limits: HealthLimits) -> Text | 
     if signs.remap_failed:
         return text("A bad memory row could not be replaced; the card needs service")
     if signs.uncorrected_errors > 0:
-        return text("{count} memory errors that ECC could not correct", count=signs.uncorrected_errors)
+        return plural(
+            "{count} memory error that ECC could not correct",
+            "{count} memory errors that ECC could not correct",
+            count=signs.uncorrected_errors,
+        )
     if report.temperature_c is not None and report.temperature_c >= limits.temperature_c:
         return text(
             "Too hot: {celsius} °C, limit {limit} °C",

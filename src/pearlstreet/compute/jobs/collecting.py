@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError, Unavailable
 from pearlstreet.base.outcome import Done, Refused
-from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.base.units import GIB, format_bytes
 from pearlstreet.compute.engines.protocol import Engine, OutputFile
 from pearlstreet.compute.jobs import lifecycle
@@ -178,7 +178,8 @@ def _summary(lost: Sequence[tuple[str, Text]]) -> Text | None:
     if not lost:
         return None
     path, reason = lost[0]
-    return text(
+    return plural(
+        "{count} output could not be kept, {path}: {reason}",
         "{count} outputs could not be kept, such as {path}: {reason}",
         count=len(lost),
         path=path,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict, NotFound, Unavailable
 from pearlstreet.base.outcome import Done, Outcome, Refused
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.engines.protocol import Engine, LogChunk, MetricSample
 from pearlstreet.compute.jobs.model import ENDED, AttemptState, JobState
@@ -62,7 +62,14 @@ def read_log(
     if found is None:
         return LogChunk(b"", offset, ended=over)
     if rank >= tasks:
-        raise NotFound(text("The job has {count} tasks; there is no task {rank}", count=tasks, rank=rank))
+        raise NotFound(
+            plural(
+                "The job has {count} task; there is no task {rank}",
+                "The job has {count} tasks; there is no task {rank}",
+                count=tasks,
+                rank=rank,
+            )
+        )
     answer = _engine(runtime, engine).read_log(found, rank, offset=offset, limit=limit)
     if isinstance(answer, Refused):
         return LogChunk(b"", offset, ended=settled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import ConfigurationError
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.model import AttemptState, JobState
 from pearlstreet.compute.jobs.preparing import PREPARE, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -33,7 +33,12 @@ def check_engines(tx: Tx, runtime: Runtime) -> None:
     row = tx.first(query.group_by(attempts.c.engine))
     if row is not None:
         raise ConfigurationError(
-            text("{count} attempts still run on engine {engine}", count=row["count"], engine=row["engine"]),
+            plural(
+                "{count} attempt still runs on engine {engine}",
+                "{count} attempts still run on engine {engine}",
+                count=row["count"],
+                engine=row["engine"],
+            ),
             hint=text(
                 "Start the center as before, cancel them or wait for their end, then change the engine"
             ),

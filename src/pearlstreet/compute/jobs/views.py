@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import NotFound
-from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
@@ -313,8 +313,10 @@ def _trouble(tx: Tx, row: Row) -> Why | None:
         return Why(
             text("The center could not go on with it and gave up; its operators must look"), "incident"
         )
-    sentence = text(
-        "The center fails to go on with it and tries again; it failed {count} times", count=found["failures"]
+    sentence = plural(
+        "The center fails to go on with it and tries again; it failed once",
+        "The center fails to go on with it and tries again; it failed {count} times",
+        count=found["failures"],
     )
     return Why(sentence, "incident")
 
@@ -404,9 +406,10 @@ def _why_behind_elements(tx: Tx, row: Row) -> Why | None:
     first = tx.scalar(sa.select(jobs.c.id).where(queued).order_by(jobs.c.array_index).limit(1))
     if first is None:
         return None
-    sentence = text(
-        "At most {limit} elements of its array run at once, and elements before it wait, the first being {job}",
-        limit=row["array_max_running"],
+    sentence = plural(
+        "At most {count} element of its array runs at once, and elements before it wait, the first being {job}",
+        "At most {count} elements of its array run at once, and elements before it wait, the first being {job}",
+        count=row["array_max_running"],
         job=first,
     )
     return Why(sentence, Code.ARRAY_LIMIT.value, unblock=text("It is planned once they have started"))

@@ -9,7 +9,7 @@ from importlib import resources
 from markupsafe import Markup
 
 from pearlstreet import __version__
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.charts.curves import Curve, curves, span
 from pearlstreet.compute.replay.compare import Compared, Comparison
 
@@ -61,8 +61,9 @@ def page(comparison: Comparison, language: str = "en") -> str:
             Markup("<h1>{}</h1><p class=\"lead\">{}</p>").format(
                 t(text("What if: {trace}", trace=comparison.trace_name)),
                 t(text(
-                    "{jobs} jobs, replayed {cases} times by the planner of Pearlstreet {version}",
-                    jobs=f"{comparison.jobs:,}", cases=len(cases), version=__version__,
+                    "{jobs}, replayed {times} by the planner of Pearlstreet {version}",
+                    jobs=plural("{count} job", "{count} jobs", count=f"{comparison.jobs:,}"),
+                    times=plural("once", "{count} times", count=len(cases)), version=__version__,
                 )),
             ),
             _figures(cases, t),
@@ -173,7 +174,13 @@ def _by_org(cases: Sequence[Compared], t: Words) -> Markup:
     )
     more = (
         Markup('<p class="quiet">{}</p>').format(
-            t(text("{count} more with fewer jobs are not shown", count=len(orgs) - _ORGS_MAX))
+            t(
+                plural(
+                    "{count} more with fewer jobs is not shown",
+                    "{count} more with fewer jobs are not shown",
+                    count=len(orgs) - _ORGS_MAX,
+                )
+            )
         )
         if len(orgs) > _ORGS_MAX
         else Markup("")
@@ -202,9 +209,9 @@ def _assumed(cases: Sequence[Compared], t: Words) -> Markup:
             case.measures.name,
             t(
                 text(
-                    "{nodes} nodes, {cards} cards",
-                    nodes=len(case.case.cluster.nodes),
-                    cards=case.case.cluster.cards,
+                    "{nodes}, {cards}",
+                    nodes=plural("{count} node", "{count} nodes", count=len(case.case.cluster.nodes)),
+                    cards=plural("{count} card", "{count} cards", count=case.case.cluster.cards),
                 )
             ),
             sharing[case.case.sharing],

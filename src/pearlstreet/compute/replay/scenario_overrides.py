@@ -18,7 +18,7 @@ from typing import Any
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.base.units import parse_duration_s
 from pearlstreet.compute.hardware.catalogue.cluster import read_part
 from pearlstreet.compute.replay.constraints import FOREVER_US, Held, Terms
@@ -244,9 +244,10 @@ def _picked(said: str, window: Window, nodes: Sequence[NodeRow]) -> list[tuple[s
         most = max(most, total)
         if total >= window.cards:
             return _taken(offers, window.cards)
-    message = text(
-        "{cards} cards of {model} are wanted, and there are {most} of one model",
-        cards=window.cards,
+    message = plural(
+        "{count} card of {model} is wanted, and there are {most} of one model",
+        "{count} cards of {model} are wanted, and there are {most} of one model",
+        count=window.cards,
         model=window.model[:80],
         most=most,
     )
@@ -337,8 +338,11 @@ def _fewer(said: str, part: str, nodes: list[NodeRow], count: int, devices: int,
         and (not model or match_models((model,), (node.devices[0].model if node.devices else "",)))
     ]
     if count < 1 or len(such) < count:
-        message = text(
-            "{part} is to be taken away, and there are {count} such nodes", part=part[:80], count=len(such)
+        message = plural(
+            "{part} is to be taken away, and there is {count} such node",
+            "{part} is to be taken away, and there are {count} such nodes",
+            part=part[:80],
+            count=len(such),
         )
         raise _wrong(said, message, _LESS)
     gone = {node.name for node in such[-count:]}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.pool.slices import MIB_PER_GIB
 from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, FreeCapacity, Need
 from pearlstreet.compute.scheduling.model import I64, Snapshot
@@ -27,9 +27,10 @@ def asked(request: Request) -> Text:
             percent=request.share.compute_bp / 100,
             what=what,
         )
-    return text(
-        "{cores:g} cores and {gib:g} GiB",
-        cores=request.cpu_milli / 1000,
+    return plural(
+        "{count:g} core and {gib:g} GiB",
+        "{count:g} cores and {gib:g} GiB",
+        count=request.cpu_milli / 1000,
         gib=request.memory_mib / MIB_PER_GIB,
     )
 
@@ -62,7 +63,12 @@ def details(
                 "tasks",
                 tasks,
                 fit,
-                text("{tasks} tasks must start together, {fit} of them fit", tasks=tasks, fit=fit),
+                plural(
+                    "{tasks} tasks must start together, {count} of them fits",
+                    "{tasks} tasks must start together, {count} of them fit",
+                    tasks=tasks,
+                    count=fit,
+                ),
             )
         )
     return tuple(found)
@@ -132,12 +138,20 @@ def _host_details(
     ):
         largest, node = _best_node(snapshot, capacity, np.where(with_devices, free, 0))
         if largest < needed:
-            amounts = {"needed": needed / unit, "largest": largest / unit, "node": node}
             message = (
-                text("{needed:g} cores on one node; the most is {largest:g}, on {node}", **amounts)
+                plural(
+                    "{count:g} core on one node; the most is {largest:g}, on {node}",
+                    "{count:g} cores on one node; the most is {largest:g}, on {node}",
+                    count=needed / unit,
+                    largest=largest / unit,
+                    node=node,
+                )
                 if name == "cpu"
                 else text(
-                    "{needed:g} GiB of memory on one node; the most is {largest:g}, on {node}", **amounts
+                    "{needed:g} GiB of memory on one node; the most is {largest:g}, on {node}",
+                    needed=needed / unit,
+                    largest=largest / unit,
+                    node=node,
                 )
             )
             found.append(Detail(name, needed / unit, largest / unit, message))
@@ -189,7 +203,11 @@ def quota(binding: Binding | None) -> Reason:
 
 def array_limit(limit: int) -> Reason:
     """As many elements of the array run as may."""
-    message = text("{limit} elements of its array run, as many as may at once", limit=limit)
+    message = plural(
+        "{count} element of its array runs, as many as may at once",
+        "{count} elements of its array run, as many as may at once",
+        count=limit,
+    )
     return Reason(
         Code.ARRAY_LIMIT,
         message,
@@ -248,7 +266,11 @@ def preempting(count: int, start: StartEstimate | None) -> Reason:
     """Room is being made for it."""
     return Reason(
         Code.PREEMPTING,
-        text("{count} running jobs are being stopped to make room for it", count=count),
+        plural(
+            "{count} running job is being stopped to make room for it",
+            "{count} running jobs are being stopped to make room for it",
+            count=count,
+        ),
         text("It starts once they have stopped"),
         (),
         start,
@@ -259,7 +281,11 @@ def resizing(count: int, start: StartEstimate | None) -> Reason:
     """Elastic jobs give it room."""
     return Reason(
         Code.RESIZING,
-        text("{count} elastic jobs go on with fewer tasks to make room for it", count=count),
+        plural(
+            "{count} elastic job goes on with fewer tasks to make room for it",
+            "{count} elastic jobs go on with fewer tasks to make room for it",
+            count=count,
+        ),
         text("It starts once they have given their devices back"),
         (),
         start,
@@ -268,18 +294,20 @@ def resizing(count: int, start: StartEstimate | None) -> Reason:
 
 def cut(before: int, tasks: int) -> Text:
     """Why an elastic job gets fewer tasks."""
-    return text(
-        "It goes on with {tasks} tasks instead of {before}, so that a job that waits can start",
-        tasks=tasks,
+    return plural(
+        "It goes on with {count} task instead of {before}, so that a job that waits can start",
+        "It goes on with {count} tasks instead of {before}, so that a job that waits can start",
+        count=tasks,
         before=before,
     )
 
 
 def grown(before: int, tasks: int) -> Text:
     """Why an elastic job gets more tasks."""
-    return text(
-        "It goes on with {tasks} tasks instead of {before}: no job that waits could use what is idle",
-        tasks=tasks,
+    return plural(
+        "It goes on with {count} task instead of {before}: no job that waits could use what is idle",
+        "It goes on with {count} tasks instead of {before}: no job that waits could use what is idle",
+        count=tasks,
         before=before,
     )
 

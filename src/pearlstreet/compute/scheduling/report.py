@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.scheduling.capacity import Chunk, FreeCapacity, Need
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice
@@ -72,10 +72,11 @@ def placements(
         most = int(snapshot.waiting.max_tasks[item.row])
         if most:
             fewest = max(int(snapshot.waiting.min_tasks[item.row]), 1)
-            why = text(
-                "{why}; with {tasks} tasks of {fewest} to {most}",
+            why = plural(
+                "{why}; with {count} task of {fewest} to {most}",
+                "{why}; with {count} tasks of {fewest} to {most}",
                 why=why,
-                tasks=len(tasks),
+                count=len(tasks),
                 fewest=fewest,
                 most=most,
             )
@@ -111,11 +112,12 @@ def _chosen(item: Given, place_of: Sequence[str]) -> Chosen | None:
 def _why_one(item: Given, node: str, left: int, total: int) -> Text:
     if item.need.model < 0:
         return text("{node} is the best place for it by {policy}", node=node, policy=item.by)
-    return text(
-        "{node} is the best place for it by {policy}; {left} of its {total} devices are then wholly free",
+    return plural(
+        "{node} is the best place for it by {policy}; {count} of its {total} devices is then wholly free",
+        "{node} is the best place for it by {policy}; {count} of its {total} devices are then wholly free",
         node=node,
         policy=item.by,
-        left=left,
+        count=left,
         total=total,
     )
 

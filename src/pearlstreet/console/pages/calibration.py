@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.charts.ranges import ratios
 from pearlstreet.console import offer_view
 from pearlstreet.console.page import ConsolePage
@@ -85,7 +85,9 @@ def reset(request: PageRequest) -> PageResponse:
         recipe=request.value("recipe") or None,
         org_id=request.value("org_id") or None,
     )
-    return Redirect("/calibration", text("Lessons forgotten: {count}", count=count))
+    return Redirect(
+        "/calibration", plural("{count} correction is reset", "{count} corrections are reset", count=count)
+    )
 
 
 PAGES = (ConsolePage("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pearlstreet.base.days import format_days
 from pearlstreet.base.errors import Gathered, InvalidInput
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.base.units import format_runs
 from pearlstreet.charts.lines import Series as Line
 from pearlstreet.charts.lines import lines
@@ -98,7 +98,12 @@ def import_hours(request: PageRequest) -> PageResponse:
         unit=request.value("unit") or None,
     )
     made = service.import_series(once(request), request.actor, wish)
-    done = text("{added} hours are added to {name}", added=made.added, name=made.series.name)
+    done = plural(
+        "{count} hour is added to {name}",
+        "{count} hours are added to {name}",
+        count=made.added,
+        name=made.series.name,
+    )
     return Redirect("/energy", done)
 
 

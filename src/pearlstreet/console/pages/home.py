@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.charts.heat import Cell, Row, heat
 from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.jobs.history import count_jobs, history, hourly_now
@@ -170,7 +170,11 @@ def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
             found.append(
                 Todo(
                     "bad",
-                    text("Background tasks that stopped retrying: {count}", count=given_up),
+                    plural(
+                        "{count} background task stopped retrying",
+                        "{count} background tasks stopped retrying",
+                        count=given_up,
+                    ),
                     "/incidents",
                 )
             )
@@ -178,7 +182,11 @@ def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
             found.append(
                 Todo(
                     "wait",
-                    text("{count} things fail and are tried again", count=len(rows) - given_up),
+                    plural(
+                        "{count} background task fails and is retried",
+                        "{count} background tasks fail and are retried",
+                        count=len(rows) - given_up,
+                    ),
                     "/incidents",
                 )
             )
@@ -195,7 +203,12 @@ def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
         found.append(
             Todo(
                 "bad",
-                text("{count} nodes are gone: {names}", count=len(gone), names=", ".join(gone[:5])),
+                plural(
+                    "{count} node is gone: {names}",
+                    "{count} nodes are gone: {names}",
+                    count=len(gone),
+                    names=", ".join(gone[:5]),
+                ),
                 "/nodes?state=gone",
             )
         )
@@ -203,7 +216,12 @@ def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
         found.append(
             Todo(
                 "bad",
-                text("{count} nodes are unhealthy: {names}", count=len(ill), names=", ".join(ill[:5])),
+                plural(
+                    "{count} node is unhealthy: {names}",
+                    "{count} nodes are unhealthy: {names}",
+                    count=len(ill),
+                    names=", ".join(ill[:5]),
+                ),
                 "/nodes?state=unhealthy",
             )
         )
@@ -211,18 +229,34 @@ def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
         found.append(
             Todo(
                 "bad",
-                text("{count} devices are unhealthy and get no work", count=cards),
+                plural(
+                    "{count} device is unhealthy and gets no work",
+                    "{count} devices are unhealthy and get no work",
+                    count=cards,
+                ),
                 "/nodes?state=unhealthy",
             )
         )
     if drained:
-        found.append(Todo("wait", text("Nodes drained: {count}", count=drained), "/nodes?state=drained"))
+        found.append(
+            Todo(
+                "wait",
+                plural("{count} node is drained", "{count} nodes are drained", count=drained),
+                "/nodes?state=drained",
+            )
+        )
     if request.actor.may("credit:approve"):
         pending = list_top_ups(request.store, request.actor, state=TopUpState.PENDING, limit=100)
         if pending:
             found.append(
                 Todo(
-                    "wait", text("{count} top-ups wait for a second approver", count=len(pending)), "/credit"
+                    "wait",
+                    plural(
+                        "{count} top-up waits for a second approver",
+                        "{count} top-ups wait for a second approver",
+                        count=len(pending),
+                    ),
+                    "/credit",
                 )
             )
     if request.actor.may("orgs:write") and not list_orgs(request.store, request.actor, limit=1):

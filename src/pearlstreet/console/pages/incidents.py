@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.incidents import list_incidents, retry_incidents
@@ -29,7 +29,9 @@ def retry(request: PageRequest) -> PageResponse:
     count = retry_incidents(
         request.store, request.actor, loop=request.value("loop") or None, row=request.value("row") or None
     )
-    return Redirect("/incidents", text("{count} rows are tried again", count=count))
+    return Redirect(
+        "/incidents", plural("{count} row is tried again", "{count} rows are tried again", count=count)
+    )
 
 
 PAGES = (

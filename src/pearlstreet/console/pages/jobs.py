@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, PearlError
-from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.jobs import follow, service, views
 from pearlstreet.compute.jobs.blobs import Blobs
@@ -84,11 +84,16 @@ def cancel_many(request: PageRequest) -> PageResponse:
         )
     result = act_on_each(chosen, partial(service.cancel_job, request.store, request.actor))
     if result.failed:
-        message = text(
-            "{count} jobs are cancelled; {failed} could not be", count=result.done, failed=result.failed
+        message = plural(
+            "{count} job is cancelled; {failed} could not be",
+            "{count} jobs are cancelled; {failed} could not be",
+            count=result.done,
+            failed=result.failed,
         )
         return Redirect("/jobs", message)
-    return Redirect("/jobs", text("{count} jobs are cancelled", count=result.done))
+    return Redirect(
+        "/jobs", plural("{count} job is cancelled", "{count} jobs are cancelled", count=result.done)
+    )
 
 
 def show_one(request: PageRequest) -> PageResponse:

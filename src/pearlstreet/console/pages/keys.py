@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX
@@ -43,7 +43,9 @@ def show(request: PageRequest) -> PageResponse:
                 for scope in SCOPES
                 if scope in request.actor.all_scopes()
             ],
-            "lives": [(days, request.say(text("{days} days", days=days))) for days in LIVES_DAYS],
+            "lives": [
+                (days, request.say(plural("{count} day", "{count} days", count=days))) for days in LIVES_DAYS
+            ],
             "places": _places(request),
             "chosen": set(request.lists.get("scope", ())),
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.notices import inbox, preferences
@@ -79,7 +79,10 @@ def mark_unread(request: PageRequest) -> PageResponse:
 def mark_all(request: PageRequest) -> PageResponse:
     """Mark everything as read."""
     count = inbox.mark_read(request.store, request.actor, None)
-    return Redirect("/notices", text("{count} notices are marked as read", count=count))
+    return Redirect(
+        "/notices",
+        plural("{count} notice is marked as read", "{count} notices are marked as read", count=count),
+    )
 
 
 def test(request: PageRequest) -> PageResponse:
@@ -159,9 +162,11 @@ def _mark(request: PageRequest, *, read: bool) -> PageResponse:
     back = "/notices?unread=1" if request.value("unread") else "/notices"
     return Redirect(
         back,
-        text("{count} notices are marked as read", count=count)
+        plural("{count} notice is marked as read", "{count} notices are marked as read", count=count)
         if read
-        else text("{count} notices are marked as unread", count=count),
+        else plural(
+            "{count} notice is marked as unread", "{count} notices are marked as unread", count=count
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pearlstreet.base.amounts import rough_amount, short_amount
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.estimate.model import PRECISIONS
 from pearlstreet.compute.estimate.shapes import known, plain
 from pearlstreet.compute.hardware.catalogue import catalogue
@@ -101,7 +101,10 @@ def submit(request: PageRequest) -> PageResponse:
         quote = ask_quote(once(request), request.actor, request.center.runtime, org_of(request).id, question)
     except Replayed:
         return Redirect("/quotes", text("It was asked already"))
-    return Redirect(f"/quotes/{quote.id}", text("{count} offers, valid for a day", count=len(quote.offers)))
+    return Redirect(
+        f"/quotes/{quote.id}",
+        plural("{count} offer, valid for a day", "{count} offers, valid for a day", count=len(quote.offers)),
+    )
 
 
 def upload(request: PageRequest) -> PageResponse:
@@ -237,7 +240,12 @@ def _facts(request: PageRequest, question: Question, found: Checked) -> list[lis
         counted = text("{count} tokens", count=short_amount(much)) if work.tokens else None
         counted = counted or text("{count} samples", count=short_amount(much))
         rows.append([say(text("Work in all")), say(counted), ""])
-    ways = text("{count} ways, on {models}", count=found.ways, models=", ".join(found.models) or "–")
+    ways = plural(
+        "{count} way, on {models}",
+        "{count} ways, on {models}",
+        count=found.ways,
+        models=", ".join(found.models) or "–",
+    )
     rows.append([say(text("Will be compared")), say(ways), "" if found.ways else "bad"])
     acceptable = text("yes, for a day") if found.can_be_accepted else text("no: to plan with")
     rows.append([say(text("Can be accepted")), say(acceptable), "good" if found.can_be_accepted else "wait"])

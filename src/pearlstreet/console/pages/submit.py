@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pearlstreet.base.errors import PearlError, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.quoting import Quote, quote_job
@@ -255,9 +255,17 @@ def _facts(request: PageRequest, quote: Quote) -> list[list[str]]:
         rows.append([say(text("Balance")), say(text("covers all of it")), "good"])
     if quote.has_room is not None:
         verdict = (
-            text("enough is free now; {count} jobs wait", count=quote.waiting or 0)
+            plural(
+                "enough is free now; {count} job waits",
+                "enough is free now; {count} jobs wait",
+                count=quote.waiting or 0,
+            )
             if quote.has_room
-            else text("not enough is free now: it would wait; {count} jobs wait", count=quote.waiting or 0)
+            else plural(
+                "not enough is free now: it would wait; {count} job waits",
+                "not enough is free now: it would wait; {count} jobs wait",
+                count=quote.waiting or 0,
+            )
         )
         rows.append([say(text("Start")), say(verdict), "good" if quote.has_room else "wait"])
     return rows

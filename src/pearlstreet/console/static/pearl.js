@@ -108,10 +108,11 @@ function confirmFirst(form, submitter, question) {
 }
 
 document.addEventListener("submit", (event) => {
-  const form = event.target, question = event.submitter?.dataset.confirm || form.dataset.confirm;
-  if (question && form.dataset.sure !== "yes") {
+  const form = event.target, asking = (event.submitter?.dataset.confirm ? event.submitter : form).dataset;
+  if (asking.confirm && form.dataset.sure !== "yes") {
     event.preventDefault();
     const count = $$("input[type=checkbox][name]:checked", form).length;
+    const question = count === 1 && asking.confirmOne || asking.confirm;
     confirmFirst(form, event.submitter, question.replace("{count}", count));
     return;
   }

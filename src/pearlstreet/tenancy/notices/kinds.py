@@ -6,12 +6,12 @@ A package that needs a new notice emits an event to the outbox and adds a kind h
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pearlstreet.base.text import Text, from_json, text
+from pearlstreet.base.text import Text, from_json, plural, text
 
 
 class Channel(StrEnum):
@@ -133,12 +133,12 @@ TITLES: Mapping[str, str] = {
 BODIES: Mapping[str, str] = {
     "job.ended": "The job {name} ({job}) is over: {state}. See it: pearl job {job}",
     "job.failed": "The job {name} ({job}) has failed: {reason}. See why: pearl job {job}; pearl logs {job}",
-    "job.stopping": "The balance does not cover the job {name} ({job}) much longer: it is stopped in about {minutes} "
-    "minutes. Top up to let it run on.",
+    "job.stopping": "The balance does not cover the job {name} ({job}) much longer: it is stopped in about {minutes}. "
+    "Top up to let it run on.",
     "job.maintenance": "Its node {node} is under maintenance from {begins} to {ends}: {reason}. Unless the job {name} ({job}) "
     "is over before, it is stopped then and goes back to the queue. Let it keep a checkpoint.",
     "job.deadline_missed": "The job {name} ({job}) was to be over by {deadline}. Why it waits: pearl why {job}",
-    "outputs.expiring": "Outputs of the job {name} ({job}) are deleted on {expires} ({files} files). Take them: pearl artefacts "
+    "outputs.expiring": "Outputs of the job {name} ({job}) are deleted on {expires} ({files}). Take them: pearl artefacts "
     "{job} --to FOLDER. Keep them: pearl storage pin",
     "budget.reached": "{spent} of {budget} yuan of the budget of {month} are spent ({subject}). A budget stops nothing.",
     "balance.low": "{available} yuan are available, which is less than {below}. Running jobs are stopped when it is used up.",
@@ -211,11 +211,20 @@ ENUMERATED_WORDS: Mapping[str, str] = {
 }
 
 
+COUNTS: Mapping[str, Callable[[int], Text]] = {
+    "files": lambda count: plural("{count} file", "{count} files", count=count),
+    "minutes": lambda count: plural("{count} minute", "{count} minutes", count=count),
+}
+"""Fields of payloads that are counts, with their unit."""
+
+
 def _values(template: str, payload: Mapping[str, Any]) -> dict[str, object]:
     """Return the values of the template's placeholders; "-" for a field that an older event lacks."""
     names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
     return {
-        name: _value(payload.get(name)) if name not in ENUMERATED else _enumerated(payload.get(name))
+        name: _enumerated(payload.get(name))
+        if name in ENUMERATED
+        else _value(payload.get(name), COUNTS.get(name))
         for name in names
     }
 
@@ -224,7 +233,9 @@ def _enumerated(value: Any) -> Text | str:
     return text(ENUMERATED_WORDS[value]) if value in ENUMERATED_WORDS else _value(value)
 
 
-def _value(value: Any) -> Text | str:
+def _value(value: Any, counted: Callable[[int], Text] | None = None) -> Text | str:
+    if counted is not None and isinstance(value, int):
+        return counted(value)
     if isinstance(value, Mapping) and "template" in value:
         return from_json(value)
     if isinstance(value, str) and value in STATE_WORDS:

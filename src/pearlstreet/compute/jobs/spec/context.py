@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 
 Where = tuple[str | int, ...]
 """The way to a value from the top: `("files", 0, "path")`."""
@@ -86,6 +86,14 @@ def invalid(problems: list[Problem], more: int = 0) -> InvalidInput:
             problem=problems[0].message,
         )
     else:
-        message = text("The job specification has {count} problems", count=count)
-    hint = text("{more} more problems are not listed", more=more) if more else None
+        message = plural(
+            "The job specification has {count} problem",
+            "The job specification has {count} problems",
+            count=count,
+        )
+    hint = (
+        plural("{count} more problem is not listed", "{count} more problems are not listed", count=more)
+        if more
+        else None
+    )
     return InvalidInput(message, problems=problems, hint=hint)

@@ -9,7 +9,7 @@ from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from pearlstreet.base.errors import check
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
 from pearlstreet.compute.jobs.spec.kinds import Kind, shown, wrong_type
 from pearlstreet.compute.jobs.spec.suggest import field_hint
@@ -61,7 +61,8 @@ class ListKind:
 
 def count_problem(count: int, low: int, high: int) -> Text:
     """What to say of a list or map with too few or too many entries."""
-    return text(
+    return plural(
+        "It has {count} entry; it must have from {low} to {high}",
         "It has {count} entries; it must have from {low} to {high}",
         count=f"{count:,}",
         low=low,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import Conflict, NotFound
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.model import ENDED
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.tables import artefacts, jobs, uploads
@@ -164,8 +164,10 @@ def _drop(tx: Tx, rows: Sequence[Row]) -> int:
     for job_id, count in counts.items():
         state = tx.scalar(sa.select(jobs.c.state).where(jobs.c.id == job_id))
         if state is not None:
-            reason = text(
-                "The time for which they are kept is over: {count} outputs are deleted", count=count
+            reason = plural(
+                "The retention time is over: {count} output is deleted",
+                "The retention time is over: {count} outputs are deleted",
+                count=count,
             )
             note(tx, job_id, state, state, "outputs_expired", reason)
     return len(rows)

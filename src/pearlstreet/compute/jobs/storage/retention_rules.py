@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.tables import retention_rules
 from pearlstreet.store import audit
@@ -102,7 +102,11 @@ def refuse_longer_wish(
         return
     most = kept_days(tx, settings, org_id, project_id)
     if shorter(wish, most) != wish:
-        message = text("Outputs of this project are kept for {days} days", days=most)
+        message = plural(
+            "Outputs of this project are kept for {count} day",
+            "Outputs of this project are kept for {count} days",
+            count=most,
+        )
         hint = text("Give that many days or fewer, or leave outputs_kept_days out")
         raise InvalidInput(message, problems=[Problem("outputs_kept_days", message, hint=hint)])
 
@@ -117,7 +121,9 @@ def expiry_us(tx: Tx, settings: JobsSettings, org_id: str, project_id: str, wish
 
 def _refuse_longer(days: int, most: int) -> None:
     if shorter(days, most) != days:
-        message = text("At most {most} days are allowed here", most=most)
+        message = plural(
+            "At most {count} day is allowed here", "At most {count} days are allowed here", count=most
+        )
         raise InvalidInput(
             message,
             problems=[Problem("days", message, hint=text("Ask the center's operator to keep for longer"))],

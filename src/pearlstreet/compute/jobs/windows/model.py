@@ -9,7 +9,7 @@ from typing import Any
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.scheduling.rows import Reservation, match_models
 
 LONGEST_US = 366 * 86_400 * US_PER_S
@@ -147,8 +147,11 @@ def pick_cards(nodes: Sequence[NodeCards], model: str, cards: int) -> tuple[Held
         if total >= cards:
             return _take(offers, cards)
         most = max(most, total)
-    message = text(
-        "{cards} cards are wanted and {most} of one model are not held already", cards=cards, most=most
+    message = plural(
+        "{count} card is wanted and {most} of one model are not held already",
+        "{count} cards are wanted and {most} of one model are not held already",
+        count=cards,
+        most=most,
     )
     raise InvalidInput(message, problems=[Problem("cards", message)])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.pool.slices import FULL_BP, ShareRequest
 from pearlstreet.compute.replay.reading.rows import LONGEST_S, BadField, Findings, Row, csv_rows, read_rows
 from pearlstreet.compute.replay.trace import Job
@@ -65,7 +65,12 @@ def _request(cpu: int, memory: int, count: int, milli: float, spec: str) -> Requ
     if milli not in (0, 1000):
         raise BadField(
             "gpu_milli",
-            text("{count} devices of {milli:g} thousandths each", count=count, milli=milli),
+            plural(
+                "{count} device of {milli:g} thousandths",
+                "{count} devices of {milli:g} thousandths each",
+                count=count,
+                milli=milli,
+            ),
             text("A pod takes part of one device, or whole ones (1000)"),
         )
     return Request(models, count, None, cpu, memory)

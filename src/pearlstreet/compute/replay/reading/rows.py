@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.replay.trace import Job
 
 PROBLEMS_MAX = 20
@@ -177,7 +177,12 @@ def csv_rows(
             findings.note(
                 reader.line_num,
                 "-",
-                text("{count} values stand under {columns} columns", count=len(cells), columns=width),
+                plural(
+                    "{count} value stands under {columns} columns",
+                    "{count} values stand under {columns} columns",
+                    count=len(cells),
+                    columns=width,
+                ),
                 text("Give each column a value, or leave it empty between delimiters"),
             )
             continue

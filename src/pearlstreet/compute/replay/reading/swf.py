@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pearlstreet.base.text import text
+from pearlstreet.base.text import plural, text
 from pearlstreet.compute.replay.reading.rows import LONGEST_S, Findings, Row, read_rows
 from pearlstreet.compute.replay.reading.shapes import gang, whole_devices
 from pearlstreet.compute.replay.trace import Job
@@ -52,7 +52,12 @@ def _rows(lines: Iterable[str], findings: Findings) -> Iterator[Row]:
             findings.note(
                 number,
                 "-",
-                text("{count} values stand under {columns} columns", count=len(cells), columns=len(NAMES)),
+                plural(
+                    "{count} value stands under {columns} columns",
+                    "{count} values stand under {columns} columns",
+                    count=len(cells),
+                    columns=len(NAMES),
+                ),
                 text("The format has 18 numbers a line, -1 for what is not known"),
             )
             continue
