@@ -91,7 +91,7 @@ def test_limits_queues_windows_and_fewer_machines_beside_how_it_is(
     ("arguments", "said"),
     [
         (("--cluster", "/nowhere/c.csv"), "no file"),
-        (("--cluster", "1x8xH100-80G", "--less", "2x8xH100-80G"), "there are 1 such nodes"),
+        (("--cluster", "1x8xH100-80G", "--less", "2x8xH100-80G"), "there is 1 such node"),
         (("--cluster", "1x8xH100-80G", "--quota", "green:cards,maximum=1"), "no account green"),
         (("--cluster", "1x8xH100-80G", "--queue", "late"), "Say how it is set"),
         (("--cluster", "1x8xH100-80G", "--window", "maintenance,nodes=n1"), "no node n1"),

@@ -75,7 +75,7 @@ def test_a_node_shows_what_runs_on_it_to_whom_it_belongs(console: Console) -> No
     assert "on-a-node" in words(console.visitor("owner").get(f"/nodes/{node}"))
     foreign = words(console.visitor("stranger").get(f"/nodes/{node}"))
     assert "on-a-node" not in foreign
-    assert "1 jobs of other organisations" in foreign
+    assert "1 job of another organisation" in foreign
     world.post(f"/jobs/{job}/cancel")
     world.until(job, "cancelled")
 
