@@ -1,4 +1,4 @@
-"""Telling an organisation that its available balance has fallen below what it wants to have."""
+"""Alerts to organisations whose available balance has fallen to a limit that they set."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _JOINED = funds.outerjoin(balance_alerts, balance_alerts.c.org_id == funds.c.org
 
 
 def get_alert(store: Store, actor: Actor, org_id: str) -> Money:
-    """Below what the organisation is told; 0: once nothing is left."""
+    """Return the available balance at which the organisation is notified; 0: when nothing is left."""
     actor.require("credit:read", org_id)
-    mine = sa.select(balance_alerts.c.below_micro).where(balance_alerts.c.org_id == org_id)
-    return Money(store.read(lambda tx: tx.scalar(mine)) or 0)
+    query = sa.select(balance_alerts.c.below_micro).where(balance_alerts.c.org_id == org_id)
+    return Money(store.read(lambda tx: tx.scalar(query)) or 0)
 
 
 def set_alert(store: Store, actor: Actor, org_id: str, below: Money) -> Money:
-    """Choose below what the organisation is told. Raises InvalidInput."""
+    """Set the available balance at which the organisation is notified. Raises InvalidInput for a negative amount."""
     actor.require("notices:write", org_id)
     if below.micro < 0:
         raise InvalidInput(text("A limit of the balance is 0 or more"))
@@ -46,12 +46,12 @@ def set_alert(store: Store, actor: Actor, org_id: str, below: Money) -> Money:
 
 
 def balance_loop() -> Loop:
-    """Looks at balances every so often: not on the way of each posting."""
-    return CycleLoop("watch_balances", _look, interval_s=30.0)
+    """Return the loop that checks all balances every 30 s, so that postings need not check them."""
+    return CycleLoop("watch_balances", _check_balances, interval_s=30.0)
 
 
-def _look(store: Store) -> bool:
-    # Who never had a fen is not told that none is left.
+def _check_balances(store: Store) -> bool:
+    # An organisation that never had funds gets no notice that none are left.
     used = sa.or_(funds.c.balance_micro != 0, funds.c.held_micro != 0)
     fallen = sa.select(funds.c.org_id, _AVAILABLE.label("left"), _BELOW.label("below")).select_from(_JOINED)
     fallen = fallen.where(_AVAILABLE <= _BELOW, sa.not_(_TOLD), used)
@@ -62,18 +62,17 @@ def _look(store: Store) -> bool:
 
     def command(tx: Tx) -> None:
         above = [row["org_id"] for row in tx.rows(risen)]
-        mine = sa.update(balance_alerts).where(balance_alerts.c.org_id.in_(above))
-        tx.execute(mine.values(told=False))
+        tx.execute(sa.update(balance_alerts).where(balance_alerts.c.org_id.in_(above)).values(told=False))
         for row in tx.rows(fallen):
-            _tell(tx, row["org_id"], Money(row["left"]), Money(row["below"]))
+            _notify(tx, row["org_id"], Money(row["left"]), Money(row["below"]))
 
     store.write(command)
     return False
 
 
-def _tell(tx: Tx, org_id: str, left: Money, below: Money) -> None:
-    mine = balance_alerts.c.org_id == org_id
-    if not tx.execute(sa.update(balance_alerts).where(mine).values(told=True)).rowcount:
+def _notify(tx: Tx, org_id: str, left: Money, below: Money) -> None:
+    own = balance_alerts.c.org_id == org_id
+    if not tx.execute(sa.update(balance_alerts).where(own).values(told=True)).rowcount:
         tx.execute(sa.insert(balance_alerts).values(org_id=org_id, below_micro=below.micro, told=True))
-    told = {"available": str(left), "below": str(below), "available_micro": left.micro}
-    outbox.emit(tx, TOPIC, told, org_id=org_id)
+    payload = {"available": str(left), "below": str(below), "available_micro": left.micro}
+    outbox.emit(tx, TOPIC, payload, org_id=org_id)

@@ -1,14 +1,14 @@
-"""The books as a beancount journal, which beancount's own checker accepts: every entry, and every balance asserted.
+"""Export of the books as a beancount journal with all entries and an assertion of each account's balance.
 
-Each balance is asserted with a tolerance of zero: beancount would else accept a difference of a micro-yuan.
+Balances are asserted with a tolerance of zero, because by default beancount accepts a difference of a micro-yuan.
+`bean-check` accepts the journal.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
 
 import sqlalchemy as sa
 
@@ -27,28 +27,28 @@ TITLE = "Pearlstreet"
 
 
 def export_journal(store: Store, actor: Actor) -> str:
-    """The whole journal on one consistent snapshot."""
+    """Return the whole journal, read from one consistent snapshot."""
     actor.require("audit:verify")
     return store.read(lambda tx: "".join(export_beancount(tx)))
 
 
 def export_beancount(tx: Tx) -> Iterator[str]:
-    """The journal, a directive at a time. Dates are the site's; amounts are exact to the micro-yuan."""
+    """Yield the journal in parts. Dates are in the site's time zone; amounts are exact to the micro-yuan."""
     zone = read_site(tx).time_zone
     yield f'option "title" "{TITLE}"\noption "operating_currency" "CNY"\n'
     first = tx.scalar(sa.select(sa.func.min(transactions.c.at_us)))
     last = tx.scalar(sa.select(sa.func.max(transactions.c.at_us)))
     if first is None:
         return
-    standing = tx.rows(sa.select(accounts).order_by(accounts.c.id))
-    names = _journal_names(tx, [row["id"] for row in standing])
-    for row in standing:
+    account_rows = tx.rows(sa.select(accounts).order_by(accounts.c.id))
+    names = _journal_names(tx, [row["id"] for row in account_rows])
+    for row in account_rows:
         yield f"\n{_day(first, zone)} open {names[row['id']]} {row['currency']}"
         if org_id := chart.org_of(row["id"]):
             yield f"\n  org-id: {_quoted(org_id)}"
     yield "\n"
     yield from _transactions(tx, zone, names)
-    for row in standing:
+    for row in account_rows:
         amount = _exact(row["balance_micro"])
         yield f"\n{_day(last, zone, later=1)} balance {names[row['id']]}  {amount} ~ 0 {row['currency']}"
     yield "\n"
@@ -93,9 +93,9 @@ def _exact(micro: int) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A string beancount reads back: its escapes are JSON's for what can occur on one line."""
+    """Return a beancount string literal on one line; on one line beancount's escapes are those of JSON."""
     return json.dumps(" ".join(value.split()), ensure_ascii=False)
 
 
-def _day(us: int, zone: str, *, later: int = 0) -> Any:
+def _day(us: int, zone: str, *, later: int = 0) -> date:
     return (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(zone)).date() + timedelta(days=later)

@@ -1,4 +1,4 @@
-"""The one place that writes transactions: balanced, in whole micro-yuan, once per reference, never changed after."""
+"""Writes all transactions of the books: balanced, in whole micro-yuan, once per reference, and never changed later."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pearlstreet.store.core import Tx
 
 T = TypeVar("T")
 CHUNK = 500
-"""Values in one IN list: SQLite takes at least 999 parameters."""
+"""Largest number of values in one IN list; SQLite permits at least 999 parameters."""
 
-# Built once: to build a statement costs far more than to run it.
+# Statements are built once because building one costs far more than running it.
 _LAST = sa.select(sa.func.max(transactions.c.seq))
 _BY_REFERENCE = sa.select(transactions).where(
     transactions.c.reference.in_(sa.bindparam("references", expanding=True))
@@ -40,44 +40,47 @@ _CHANGE_ACCOUNT = (
 
 
 def post(tx: Tx, drafts: Sequence[Draft]) -> list[Posted]:
-    """Write transactions in order; one whose reference stands already is left as it is. All or none."""
+    """Write all transactions, in order, and return them; a draft whose reference exists already is not written again.
+
+    Raises BugError if the existing transaction has another kind, organisation or amount, or a draft is not balanced.
+    """
     known = _known(tx, drafts)
-    work = _Work(tx, {draft.org_id for draft in drafts if draft.org_id is not None})
-    answers = []
+    batch = _Batch(tx, {draft.org_id for draft in drafts if draft.org_id is not None})
+    posted = []
     for draft in drafts:
-        found = known.get(draft.reference)
-        if found is not None:
-            same = (found["kind"], found["org_id"], found["funds_micro"])
+        existing = known.get(draft.reference)
+        if existing is not None:
             check(
-                same == (draft.kind.value, draft.org_id, draft.funds.micro),
+                (existing["kind"], existing["org_id"], existing["funds_micro"])
+                == (draft.kind.value, draft.org_id, draft.funds.micro),
                 "a reference stands for one transaction only",
                 reference=draft.reference,
             )
-            answers.append(Posted(found["id"], found["seq"], fresh=False))
+            posted.append(Posted(existing["id"], existing["seq"], fresh=False))
             continue
-        row = work.add(draft)
+        row = batch.add(draft)
         known[draft.reference] = row
-        answers.append(Posted(row["id"], row["seq"], fresh=True))
-    work.flush()
-    return answers
+        posted.append(Posted(row["id"], row["seq"], fresh=True))
+    batch.flush()
+    return posted
 
 
 def post_one(tx: Tx, draft: Draft) -> Posted:
-    """`post` for a single transaction."""
+    """Write one transaction as `post` does, and return it."""
     return post(tx, [draft])[0]
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    """`values` in lists short enough for an IN clause."""
-    rest = list(values)
-    for start in range(0, len(rest), CHUNK):
-        yield rest[start : start + CHUNK]
+    """Yield the values in lists of at most `CHUNK`, short enough for an IN clause."""
+    ordered = list(values)
+    for start in range(0, len(ordered), CHUNK):
+        yield ordered[start : start + CHUNK]
 
 
 def funds_entries(org_id: str, before: int, change: int) -> list[Entry]:
-    """How a change of an organisation's net balance (micro-yuan) falls on its wallet and its receivable.
+    """Return the entries on wallet and receivable for a change of an organisation's net balance (micro-yuan).
 
-    What it has is in the wallet, what it owes in the receivable; at most one of the two is not empty.
+    The wallet holds a positive balance, the receivable a negative one; at most one of the two is not zero.
     """
     after = before + change
     paid_in = max(after, 0) - max(before, 0)
@@ -86,8 +89,8 @@ def funds_entries(org_id: str, before: int, change: int) -> list[Entry]:
     return [entry for entry in sides if entry.amount]
 
 
-class _Work:
-    """Rows to be written, with the balances they lead to."""
+class _Batch:
+    """Rows of transactions and entries to be written, with the resulting balances."""
 
     def __init__(self, tx: Tx, org_ids: set[str]) -> None:
         self._tx = tx
@@ -154,10 +157,10 @@ class _Work:
             self._tx.execute(_CHANGE_FUNDS, {"of_org": org_id, "change": change})
 
     def _move_accounts(self) -> None:
-        standing: set[str] = set()
+        existing: set[str] = set()
         for part in chunks(self._moves):
-            standing |= set(self._tx.execute(_ACCOUNTS, {"ids": part}).scalars())
-        fresh = [_account_row(account) for account in self._moves if account not in standing]
+            existing |= set(self._tx.execute(_ACCOUNTS, {"ids": part}).scalars())
+        fresh = [_account_row(account) for account in self._moves if account not in existing]
         if fresh:
             self._tx.execute(sa.insert(accounts), fresh)
         self._tx.execute(
@@ -177,23 +180,24 @@ def _account_row(account: str) -> dict[str, Any]:
 
 
 def _known(tx: Tx, drafts: Sequence[Draft]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
+    """Return the existing transactions of the drafts' references, by reference."""
+    rows: dict[str, Mapping[str, Any]] = {}
     for part in chunks({draft.reference for draft in drafts}):
         for row in tx.execute(_BY_REFERENCE, {"references": part}).mappings():
-            found[str(row["reference"])] = dict(row)
-    return found
+            rows[str(row["reference"])] = dict(row)
+    return rows
 
 
 def _balances(tx: Tx, org_ids: set[str]) -> dict[str, int]:
-    """Net balances by organisation; a row is made for one that has none yet."""
-    found: dict[str, int] = {}
+    """Return the net balances (micro-yuan) by organisation, and insert a row of funds where none exists."""
+    balances: dict[str, int] = {}
     for part in chunks(sorted(org_ids)):
         for row in tx.execute(_FUNDS, {"ids": part}).mappings():
-            found[row["org_id"]] = row["balance_micro"]
+            balances[row["org_id"]] = row["balance_micro"]
     fresh = [
         {"org_id": org_id, "balance_micro": 0, "held_micro": 0, "credit_limit_micro": 0}
-        for org_id in sorted(org_ids - found.keys())
+        for org_id in sorted(org_ids - balances.keys())
     ]
     if fresh:
         tx.execute(sa.insert(funds), fresh)
-    return found | dict.fromkeys(org_ids - found.keys(), 0)
+    return balances | dict.fromkeys(org_ids - balances.keys(), 0)

@@ -1,4 +1,4 @@
-"""What organisations and projects spend in a month, and the alerts of their budgets."""
+"""Monthly spending of organisations and projects, and the alerts of their budgets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 THRESHOLDS = (50, 80, 100)
-"""Percent of the budget that alerts are given at, unless others are chosen."""
+"""Default thresholds of alerts, in percent of the budget."""
 TOPIC = "budget.reached"
 _SPEND = (
     sa.update(spending)
@@ -29,7 +29,7 @@ _BUDGETS = sa.select(budgets).where(budgets.c.subject_id.in_(sa.bindparam("subje
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a subject (an organisation or one of its projects) means to spend in a month. It warns; it stops nothing."""
+    """Monthly budget of a subject: an organisation or one of its projects. It causes alerts but stops no jobs."""
 
     subject_id: str
     org_id: str
@@ -88,7 +88,7 @@ def delete_budget(store: Store, actor: Actor, org_id: str, subject_id: str) -> N
 
 
 def list_budgets(store: Store, actor: Actor, org_id: str) -> Sequence[Budget]:
-    """The budgets of an organisation and its projects; of its one project for a key tied to one."""
+    """Return the budgets of an organisation and its projects; for a key tied to a project, only that project's."""
     actor.require("credit:read", org_id, actor.project_id)
     query = sa.select(budgets).where(budgets.c.org_id == org_id).order_by(budgets.c.subject_id)
     if actor.project_id is not None:
@@ -100,17 +100,17 @@ def list_budgets(store: Store, actor: Actor, org_id: str) -> Sequence[Budget]:
 
 
 def spent(tx: Tx, subject_id: str, month: str) -> Money:
-    """Charges less refunds of an organisation or a project in a month."""
-    found = tx.scalar(
+    """Return the charges less refunds of an organisation or a project in a month."""
+    spent_micro = tx.scalar(
         sa.select(spending.c.spent_micro).where(
             spending.c.subject_id == subject_id, spending.c.month == month
         )
     )
-    return Money(found or 0)
+    return Money(spent_micro or 0)
 
 
 def add_spending(tx: Tx, changes: Mapping[tuple[str, str], int]) -> None:
-    """Add micro-yuan by (subject, month), and tell of budgets whose next threshold that reaches."""
+    """Add spending in micro-yuan by (subject, month), and emit an event for each budget that reaches a new threshold."""
     for (subject, month), change in sorted(changes.items()):
         given = {"of_subject": subject, "of_month": month, "change": change}
         if not tx.execute(_SPEND, given).rowcount:
@@ -122,16 +122,17 @@ def add_spending(tx: Tx, changes: Mapping[tuple[str, str], int]) -> None:
             budget = Budget(
                 row["subject_id"], row["org_id"], Money(row["monthly_micro"]), tuple(row["thresholds"])
             )
-            _tell(tx, budget, max(months), row["told_month"], row["told_percent"])
+            _emit_reached(tx, budget, max(months), row["told_month"], row["told_percent"])
 
 
 def reached(budget: Budget, so_far: Money) -> int:
-    """PURE: the highest threshold (percent) that spending has reached; 0 for none."""
+    """PURE: Return the highest threshold (percent) that the spending has reached; 0: none."""
     marks = [mark for mark in budget.thresholds if so_far.micro * 100 >= mark * budget.monthly.micro]
     return max(marks, default=0)
 
 
-def _tell(tx: Tx, budget: Budget, month: str, told_month: str, told_percent: int) -> None:
+def _emit_reached(tx: Tx, budget: Budget, month: str, told_month: str, told_percent: int) -> None:
+    """Emit an event if spending in `month` has reached a threshold above the last one that was notified."""
     if month < told_month:
         return
     so_far = spent(tx, budget.subject_id, month)

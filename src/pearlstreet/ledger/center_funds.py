@@ -1,4 +1,4 @@
-"""Money of all organisations, for the center's operators: who has how much, and what was charged by month."""
+"""Balances and monthly charges of all organisations, for the center's operators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pearlstreet.tenancy.tables import orgs
 
 @dataclass(frozen=True, slots=True)
 class OrgFunds:
-    """An organisation and what it has."""
+    """An organisation with its balance and its charges in the current month."""
 
     org_id: str
     slug: str
@@ -27,7 +27,7 @@ class OrgFunds:
     state: str
     balance: Balance
     charged: Money
-    """Charges less refunds in the running month."""
+    """Charges less refunds in the current month."""
 
 
 def list_funds(
@@ -39,8 +39,11 @@ def list_funds(
     after: str | None = None,
     limit: int = 100,
 ) -> Sequence[OrgFunds]:
-    """Organisations by slug, after the slug `after`: those whose slug or name contains `words`, or (`short`) that have
-    nothing left. Raises Forbidden for who does not see all of them."""
+    """Return organisations with their funds, ordered by slug, after the slug `after`.
+
+    `words` must occur in the slug or name; with `short` only organisations without available balance are returned.
+    Raises Forbidden unless the actor may read the funds of all organisations.
+    """
     actor.require("credit:read")
     held = sa.func.coalesce(funds.c.held_micro, 0)
     limited = sa.func.coalesce(funds.c.credit_limit_micro, 0)
@@ -48,7 +51,7 @@ def list_funds(
 
     def query(tx: Tx) -> Sequence[OrgFunds]:
         month = month_at(tx.now_us, read_site(tx).time_zone).name
-        found = (
+        organisations = (
             sa.select(
                 orgs.c.id,
                 orgs.c.slug,
@@ -69,30 +72,30 @@ def list_funds(
         )
         if words:
             named = orgs.c.name.icontains(words, autoescape=True)
-            found = found.where(orgs.c.slug.icontains(words, autoescape=True) | named)
+            organisations = organisations.where(orgs.c.slug.icontains(words, autoescape=True) | named)
         if short:
-            found = found.where(has + limited - held <= 0)
+            organisations = organisations.where(has + limited - held <= 0)
         if after is not None:
-            found = found.where(orgs.c.slug > after)
-        return [_funds(row) for row in tx.rows(found)]
+            organisations = organisations.where(orgs.c.slug > after)
+        return [_funds(row) for row in tx.rows(organisations)]
 
     return store.read(query)
 
 
 def balances(store: Store, actor: Actor, org_ids: Iterable[str]) -> Mapping[str, Balance]:
-    """What these organisations have; one that never had anything is left out. Raises Forbidden."""
+    """Return balances by organisation id, without organisations that never had funds. Raises Forbidden."""
     actor.require("credit:read")
-    found = sa.select(funds).where(funds.c.org_id.in_(sorted(set(org_ids))))
+    query = sa.select(funds).where(funds.c.org_id.in_(sorted(set(org_ids))))
     return {
         row["org_id"]: _balance(
             row["org_id"], row["balance_micro"], row["held_micro"], row["credit_limit_micro"]
         )
-        for row in store.read(lambda tx: tx.rows(found))
+        for row in store.read(lambda tx: tx.rows(query))
     }
 
 
 def charged_by_month(store: Store, actor: Actor, *, months: int = 12) -> Sequence[tuple[str, Money]]:
-    """Charges less refunds of all organisations together, the running month last. Raises Forbidden."""
+    """Return pairs (month, charges less refunds of all organisations), the current month last. Raises Forbidden."""
     actor.require("credit:read")
 
     def query(tx: Tx) -> Sequence[tuple[str, Money]]:

@@ -1,4 +1,4 @@
-"""The chart of accounts, as data. Every organisation has a wallet and a receivable; revenue is kept by resource kind."""
+"""The chart of accounts, as data. Each organisation has a wallet and a receivable; revenue is split by resource kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pearlstreet.ledger.model import AccountKind
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A family of accounts: its kind, and its name in a beancount journal."""
+    """A group of accounts: their kind, and their name in a beancount journal."""
 
     kind: AccountKind
     journal: str
@@ -33,33 +33,33 @@ CHAPTERS: Mapping[str, Chapter] = {
     "tax/payable": Chapter(AccountKind.LIABILITY, "Liabilities:Tax:Payable"),
     "tax/included": Chapter(AccountKind.EXPENSE, "Expenses:Tax:Included"),
 }
-"""Account ids are a chapter, or a chapter and `/name`."""
+"""Chapters by name. An account's id is a chapter's name, or a chapter's name and `/name`."""
 
 
 def wallet(org_id: str) -> str:
-    """What the center owes an organisation: paid in and not yet used."""
+    """Return the account of the money that an organisation paid in and has not used, which the center owes it."""
     return f"wallet/{org_id}"
 
 
 def receivable(org_id: str) -> str:
-    """What an organisation owes the center: used beyond what was paid in."""
+    """Return the account of the money that an organisation owes the center."""
     return f"receivable/{org_id}"
 
 
 def revenue(resource: str) -> str:
-    """Income from a resource's kind: `accelerator/t4` → `revenue/accelerator`."""
+    """Return the revenue account of a resource's kind: `accelerator/t4` → `revenue/accelerator`."""
     return "revenue/" + resource.split("/", 1)[0]
 
 
 def chapter_of(account: str) -> Chapter:
-    """The chapter an account id belongs to."""
-    found = CHAPTERS.get(account) or CHAPTERS.get(account.split("/", 1)[0])
-    check(found is not None, "an account is in the chart", account=account)
-    assert found is not None
-    return found
+    """Return the chapter of an account id. Raises BugError for an account outside the chart."""
+    chapter = CHAPTERS.get(account) or CHAPTERS.get(account.split("/", 1)[0])
+    check(chapter is not None, "an account is in the chart", account=account)
+    assert chapter is not None
+    return chapter
 
 
 def org_of(account: str) -> str | None:
-    """Whose wallet or receivable it is."""
+    """Return the organisation id in the id of a wallet or receivable; None for other accounts."""
     family, _, name = account.partition("/")
     return name if family in ("wallet", "receivable") else None

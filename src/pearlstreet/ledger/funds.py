@@ -1,4 +1,4 @@
-"""What an organisation may use: balance, credit limit and what is held. On the hot path: one row, one query."""
+"""Funds of an organisation: balance, credit limit and held money. Hot path: one row, one query."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHANGE_HELD = (
 
 
 def available(tx: Tx, org_id: str) -> Money:
-    """Balance + credit limit − open holds."""
+    """Return balance + credit limit − open holds of an organisation."""
     return Money(tx.execute(_AVAILABLE, {"org_id": org_id}).scalar() or 0)
 
 
@@ -48,7 +48,7 @@ def check_affordable(tx: Tx, org_id: str, one_hour: Money) -> None:
 
 
 def short_of(needed: Money, left: Money) -> PaymentRequired:
-    """The error that says how much is missing."""
+    """Return the error that says how much money is missing."""
     return PaymentRequired(
         text("This needs ¥{needed} and ¥{left} is available", needed=str(needed), left=str(left)),
         hint=text(
@@ -58,7 +58,7 @@ def short_of(needed: Money, left: Money) -> PaymentRequired:
 
 
 def read_balance(tx: Tx, org_id: str) -> Balance:
-    """What an organisation has; zeros for one that never had anything."""
+    """Return the balance of an organisation; zeros if it never had funds."""
     row = tx.first(sa.select(funds).where(funds.c.org_id == org_id))
     if row is None:
         return Balance(org_id, Money(0), Money(0), Money(0))
@@ -68,7 +68,7 @@ def read_balance(tx: Tx, org_id: str) -> Balance:
 
 
 def use_holds(tx: Tx, charged: Mapping[str, int]) -> None:
-    """Take charges (micro-yuan by reference) out of the open holds that were placed for them."""
+    """Take charges (micro-yuan by reference) out of the open holds with the same references."""
     freed: dict[str, int] = {}
     for part in chunks(charged):
         for hold in tx.execute(_OPEN_HOLDS, {"references": list(part)}).mappings().all():
@@ -81,7 +81,7 @@ def use_holds(tx: Tx, charged: Mapping[str, int]) -> None:
 
 
 def change_held(tx: Tx, org_id: str, change: int) -> None:
-    """Move what is held of an organisation's money."""
+    """Add `change` (micro-yuan) to the held money of an organisation."""
     if not change:
         return
     changed = tx.execute(_CHANGE_HELD, {"of_org": org_id, "change": change}).rowcount
@@ -89,13 +89,13 @@ def change_held(tx: Tx, org_id: str, change: int) -> None:
 
 
 def balance(store: Store, actor: Actor, org_id: str) -> Balance:
-    """What an organisation has. Raises NotFound for a foreign one."""
+    """Return the balance of an organisation. Raises NotFound for one that the actor cannot see."""
     actor.require("credit:read", org_id)
     return store.read(lambda tx: read_balance(tx, org_id))
 
 
 def set_credit_limit(store: Store, actor: Actor, org_id: str, limit: Money) -> Balance:
-    """How far below zero an organisation may go: 0 is prepaid, more is postpaid."""
+    """Set how far below zero the balance of an organisation may go: 0 means prepaid, more means postpaid."""
     actor.require("credit:write")
     if limit.micro < 0:
         raise InvalidInput(text("A credit limit is 0 or more"))

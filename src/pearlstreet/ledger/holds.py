@@ -1,6 +1,6 @@
-"""Holds: money set aside for running work, used up by its charges, the rest released when the work is over.
+"""Holds: money set aside for a running attempt, used up by its charges; the remainder is released at its end.
 
-A charge of attempt A takes from A's open hold as it takes from the balance, so that nothing is counted twice.
+A charge of an attempt reduces the balance and the attempt's open hold by the same amount, so it is not counted twice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pearlstreet.ledger.posting import post_spans
 from pearlstreet.ledger.tables import holds
 from pearlstreet.store.core import Tx
 
-# Built once: every placement and every end of an attempt runs these.
+# These statements are built once because every start and every end of an attempt runs them.
 _BY_ID = sa.select(holds).where(holds.c.id == sa.bindparam("hold"))
 _BY_REFERENCE = sa.select(holds).where(holds.c.reference == sa.bindparam("reference"))
 _INSERT = sa.insert(holds)
@@ -23,15 +23,15 @@ _UPDATE = sa.update(holds).where(holds.c.id == sa.bindparam("of_hold"))
 
 
 def place_hold(tx: Tx, org_id: str, amount: Money, reference: str) -> str:
-    """Set `amount` aside for `reference` (the attempt); the same reference again answers the same hold.
+    """Set `amount` aside for `reference` (an attempt) and return the hold's id; the same reference gets the same hold.
 
-    Raises PaymentRequired when less than that is available.
+    Raises PaymentRequired when less than `amount` is available.
     """
     check(amount.micro >= 0, "a hold is not negative", reference=reference)
-    found = tx.execute(_BY_REFERENCE, {"reference": reference}).mappings().first()
-    if found is not None:
-        check(found["org_id"] == org_id, "a hold's reference is one organisation's", reference=reference)
-        return str(found["id"])
+    existing = tx.execute(_BY_REFERENCE, {"reference": reference}).mappings().first()
+    if existing is not None:
+        check(existing["org_id"] == org_id, "a hold's reference is one organisation's", reference=reference)
+        return str(existing["id"])
     left = available(tx, org_id)
     if amount and left < amount:
         raise short_of(amount, left)
@@ -53,7 +53,7 @@ def place_hold(tx: Tx, org_id: str, amount: Money, reference: str) -> str:
 
 
 def extend_hold(tx: Tx, hold_id: str, to_amount: Money) -> bool:
-    """Raise the hold's total, what is used included, to `to_amount`. False: not enough is available; nothing changed."""
+    """Raise the hold's total, including its used part, to `to_amount`; returns False if not enough is available."""
     hold = _open(tx, hold_id)
     more = to_amount.micro - hold["amount_micro"]
     if more <= 0:
@@ -66,9 +66,9 @@ def extend_hold(tx: Tx, hold_id: str, to_amount: Money) -> bool:
 
 
 def settle_hold(tx: Tx, hold_id: str) -> Money:
-    """The work is over: charge its use now, close the hold and free the rest; how much that was.
+    """Charge the remaining use of the attempt, close its hold and release the remainder; returns the amount released.
 
-    A hold that is closed already frees nothing.
+    A hold that is closed already releases 0.
     """
     reference = _row(tx, hold_id)["reference"]
     post_spans(tx, external_id=reference)
@@ -82,10 +82,10 @@ def settle_hold(tx: Tx, hold_id: str) -> Money:
 
 
 def _row(tx: Tx, hold_id: str) -> RowMapping:
-    found = tx.execute(_BY_ID, {"hold": hold_id}).mappings().first()
-    check(found is not None, "a hold exists", hold=hold_id)
-    assert found is not None
-    return found
+    row = tx.execute(_BY_ID, {"hold": hold_id}).mappings().first()
+    check(row is not None, "a hold exists", hold=hold_id)
+    assert row is not None
+    return row
 
 
 def _open(tx: Tx, hold_id: str) -> RowMapping:

@@ -1,4 +1,4 @@
-"""The loops of this room: due spans become charges, and balances are looked at."""
+"""The loops of the ledger: posting of due spans, and balance alerts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.store.loop import CycleLoop, Loop
 
 
 def ledger_loops() -> tuple[Loop, ...]:
-    """What the center runs for the books."""
+    """Return the loops of the ledger."""
     return (CycleLoop("ledger-posting", _post, hints=(TOPIC,), interval_s=5.0), balance_loop())
 
 

@@ -1,4 +1,4 @@
-"""The values of this room: what is used, what is written in the books. No behaviour beyond checking themselves."""
+"""The values of the package `ledger`: spans of use, transactions of the books, balances and billing settings."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pearlstreet.base.text import Text
 
 CURRENCY = "CNY"
 CARD_BP = 10_000
-"""One whole card in `Unit.CARD_BP` (basis points of a card)."""
+"""One whole card in units of `Unit.CARD_BP` (basis points of a card)."""
 US_PER_HOUR = 3_600_000_000
 
 
 class Unit(StrEnum):
-    """What a span's `amount` counts. Time units are held for the span's length; the others are simply counted."""
+    """Unit of a span's `amount`. Timed units are held for the span's length; tokens are counted."""
 
     CARD_BP = "card_bp"
-    """Accelerators in 1/10,000 of a card."""
+    """Accelerators, in 1/10,000 of a card."""
     CPU_MILLI = "cpu_milli"
-    """CPU cores in 1/1,000."""
+    """CPU cores, in 1/1,000 of a core."""
     MEMORY_MIB = "memory_mib"
     STORAGE_BYTES = "storage_bytes"
     TOKENS = "tokens"
 
     @property
     def is_timed(self) -> bool:
-        """Whether quantity = amount × time."""
+        """Whether the quantity is amount × time."""
         return self is not Unit.TOKENS
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """So much of a resource, held. `resource`: `accelerator/<catalogue id>`, `cpu`, `memory`, `storage`."""
+    """An amount of a resource to be held: `accelerator/<catalogue id>`, `cpu`, `memory` or `storage`."""
 
     resource: str
     unit: Unit
@@ -44,38 +44,38 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of use of one resource. Key: (source, external_id, resource, sequence); sequence starts at 0.
+    """Use of one resource from `start_us` to `end_us`. Key: (source, external_id, resource, sequence), sequence from 0.
 
-    All spans of one (source, external_id, resource), a *stream*, share organisation, project, reference, unit and
-    price version, and each starts where the one before ended.
+    The spans of one (source, external_id, resource), a *stream*, share organisation, project, reference, unit and price
+    version, and each span starts at the end of its predecessor.
     """
 
     source: str
-    """The room that measured it, such as `compute`."""
+    """Name of the package that measured the use, such as `compute`."""
     external_id: str
-    """What used it there, such as an attempt."""
+    """Id of the user of the resource in the source, such as an attempt."""
     resource: str
     sequence: int
     org_id: str
     project_id: str
     reference: str
-    """What people know it by, such as the job."""
+    """Id under which users know the use, such as the job."""
     start_us: int
     end_us: int
     unit: Unit
     amount: int
     price_version_id: str
     pflops: float | None = None
-    """Normalised PFLOPS of one whole card, frozen here."""
+    """Normalised PFLOPS of one whole card at the time of use; None: unknown."""
     pflops_basis: str = ""
-    """`measured`, `assumed` or `unknown`."""
+    """Basis of `pflops`: `measured`, `assumed` or `unknown`."""
     billable: bool = True
     why_not: Text | None = None
-    """Why it is not billed; without parameters: its template is what is kept."""
+    """Reason why the span is not billed. It has no parameters, because only its template is stored."""
 
 
 class AccountKind(StrEnum):
-    """The five kinds of double-entry bookkeeping. Balances are kept debit-positive throughout."""
+    """Kind of an account in double-entry bookkeeping. Balances are debit-positive for all kinds."""
 
     ASSET = "asset"
     LIABILITY = "liability"
@@ -85,7 +85,7 @@ class AccountKind(StrEnum):
 
 
 class TxKind(StrEnum):
-    """Why a transaction was written."""
+    """Cause of a transaction."""
 
     CHARGE = "charge"
     TOP_UP = "top_up"
@@ -105,54 +105,54 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A transaction to be written. `funds` changes what `org_id` has (wallet and receivable follow from it)."""
+    """A transaction to be written. `funds` is added to the balance of `org_id`, on its wallet and receivable."""
 
     kind: TxKind
     reference: str
-    """Unique: writing the same reference twice writes once."""
+    """Unique reference; a second draft with the same reference is not written again."""
     memo: Text
     org_id: str | None = None
     funds: Money = ZERO
     entries: tuple[Entry, ...] = ()
-    """The other sides; together with `-funds` they sum to zero."""
+    """The other entries; with `-funds` they sum to zero."""
     actor: str = "center"
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A transaction as it stands in the books."""
+    """Id and sequence number of a transaction in the books."""
 
     id: str
     seq: int
     fresh: bool
-    """False: this reference was written before; nothing was added."""
+    """Whether the transaction is new; False if its reference was written before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What an organisation has and may still use, now."""
+    """Balance, held money and credit limit of an organisation."""
 
     org_id: str
     balance: Money
-    """Paid in less charged; negative: owed."""
+    """Payments less charges; negative: money owed."""
     held: Money
-    """Set aside for running work."""
+    """Money set aside for running attempts."""
     credit_limit: Money
-    """How far below zero it may go (postpaid)."""
+    """How far below zero the balance may go; above 0 for postpaid organisations."""
 
     @property
     def available(self) -> Money:
-        """What a new hold may take."""
+        """Money available for new holds."""
         return self.balance + self.credit_limit - self.held
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who buys or sells, as an invoice names them."""
+    """Buyer or seller, as named on an invoice."""
 
     name: str = ""
     tax_id: str = ""
-    """纳税人识别号: the unified social credit code of 18 characters."""
+    """Taxpayer number (纳税人识别号), usually the unified social credit code of 18 characters."""
     address: str = ""
     phone: str = ""
     bank: str = ""
@@ -164,13 +164,13 @@ _APPROVAL_ABOVE = Money(10_000_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The center as a seller, and its rules of money."""
+    """Billing settings of the center: the seller on invoices, tax, time zone and approval limit."""
 
     seller: Party = field(default_factory=Party)
     time_zone: str = "Asia/Shanghai"
-    """Months are this zone's; frozen into each price version."""
+    """Time zone of billing months; each price version keeps the zone that was set when it was published."""
     tax_rate_bp: int = 600
-    """Prices include VAT at this rate: 6 % for information technology services (Cai Shui [2016] No. 36)."""
+    """VAT rate included in prices, in 1/10,000: 6 % for information technology services (Cai Shui [2016] No. 36)."""
     approval_above: Money = _APPROVAL_ABOVE
-    """Top-ups above this need a second person: 10,000 yuan."""
+    """Largest top-up without a second person's approval; default 10,000 yuan."""
     invoice_prefix: str = "PS"

@@ -1,4 +1,4 @@
-"""Calendar months of a time zone, as exact microseconds. PURE (the zone database is data)."""
+"""PURE: Calendar months of a time zone, in exact microseconds. The zone database counts as data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 
 YEARS = (1970, 9998)
-"""Years whose months, and the one after the last of them, have dates."""
+"""First and last year that are supported; Python's dates also cover the month after the last one."""
 _MONTH = re.compile(r"^(\d{4})-(0[1-9]|1[0-2])$")
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """`name` is such as `2026-11`; it runs from `start_us` up to, without, `end_us`."""
+    """A month such as `2026-11`, from `start_us` to `end_us` (exclusive)."""
 
     name: str
     start_us: int
@@ -28,13 +28,13 @@ class Month:
 
     @property
     def length_us(self) -> int:
-        """28 to 31 days, an hour more or less where clocks change."""
+        """Length in µs: 28 to 31 days, an hour more or less when clocks change."""
         return self.end_us - self.start_us
 
 
 @cache
 def zone_of(name: str) -> ZoneInfo:
-    """The time zone. Raises InvalidInput for one that does not exist."""
+    """Return the time zone of an IANA name. Raises InvalidInput for an unknown name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -45,13 +45,13 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def month_at(us: int, zone: str) -> Month:
-    """The month that the moment `us` lies in."""
+    """Return the month that contains the time `us` (µs since 1970)."""
     local = (EPOCH + timedelta(seconds=us // US_PER_S)).astimezone(zone_of(zone))
     return _month(local.year, local.month, zone)
 
 
 def month_named(name: str, zone: str) -> Month:
-    """`2026-11`. Raises InvalidInput when it does not read as a month."""
+    """Return the month of a name such as `2026-11`. Raises InvalidInput for anything else."""
     match = _MONTH.match(name)
     if match is None or not YEARS[0] <= int(match[1]) <= YEARS[1]:
         raise InvalidInput(
@@ -62,7 +62,7 @@ def month_named(name: str, zone: str) -> Month:
 
 
 def cut(start_us: int, end_us: int, zone: str) -> Iterator[tuple[Month, int, int]]:
-    """The parts of [start, end) by month, in order; one empty part for an empty stretch."""
+    """Yield the parts of [start, end) by month as (month, start, end), in order; one empty part if start = end."""
     month = month_at(start_us, zone)
     while end_us > month.end_us:
         yield month, start_us, month.end_us

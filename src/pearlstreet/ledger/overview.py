@@ -1,4 +1,4 @@
-"""Sums for people who look at the whole: what the center has charged and holds, what an organisation has spent."""
+"""Sums for overview pages: charges and balances of the whole center, and spending of an organisation by month."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pearlstreet.tenancy.tables import projects
 
 @dataclass(frozen=True, slots=True)
 class CenterMoney:
-    """The center as a whole, in the running month of its time zone."""
+    """Sums over all organisations, for the current month in the center's time zone."""
 
     month: str
     charged: Money
-    """Charges less refunds of the month."""
+    """Charges less refunds in the month."""
     balances: Money
-    """What all organisations have together."""
+    """Sum of all balances."""
     held: Money
-    """What of that is set aside for running work."""
+    """Sum of all open holds."""
 
 
 def center_money(store: Store, actor: Actor) -> CenterMoney:
-    """The sums over all organisations. Raises Forbidden for who does not see all of them."""
+    """Return the sums over all organisations. Raises Forbidden unless the actor may read all funds."""
     actor.require("credit:read")
 
     def query(tx: Tx) -> CenterMoney:
@@ -52,7 +52,7 @@ def center_money(store: Store, actor: Actor) -> CenterMoney:
 
 
 def spent_this_month(store: Store, actor: Actor, subject_id: str, org_id: str) -> tuple[str, Money]:
-    """The running month, and what an organisation or one of its projects has been charged in it. Raises NotFound."""
+    """Return the current month and the charges less refunds in it of an organisation or project. Raises NotFound."""
     actor.require("credit:read", org_id)
 
     def query(tx: Tx) -> tuple[str, Money]:
@@ -64,7 +64,7 @@ def spent_this_month(store: Store, actor: Actor, subject_id: str, org_id: str) -
 
 @dataclass(frozen=True, slots=True)
 class SubjectSpending:
-    """What an organisation or a project has been charged, month by month, oldest first."""
+    """Charges less refunds of an organisation or a project by month, oldest first."""
 
     subject_id: str
     name: str
@@ -73,7 +73,7 @@ class SubjectSpending:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """An organisation's charges by month. `whole` may be more than its projects together: not all use is a project's."""
+    """Spending of an organisation by month. `whole` can exceed the projects' sum, because some use has no project."""
 
     months: Sequence[str]
     whole: SubjectSpending
@@ -81,7 +81,7 @@ class Spending:
 
 
 def spending_by_month(store: Store, actor: Actor, org_id: str, *, months: int = 6) -> Spending:
-    """The running month and those before it, for the organisation and each of its projects. Raises NotFound."""
+    """Return the spending of an organisation and its projects in the last `months` months. Raises NotFound."""
     actor.require("credit:read", org_id)
 
     def query(tx: Tx) -> Spending:
@@ -95,19 +95,19 @@ def spending_by_month(store: Store, actor: Actor, org_id: str, *, months: int = 
             .order_by(projects.c.id)
         )
         subjects = [(org_id, ""), *((row["id"], row["slug"]) for row in parts)]
-        mine = sa.select(projects.c.id).where(projects.c.org_id == org_id)
+        project_ids = sa.select(projects.c.id).where(projects.c.org_id == org_id)
         rows = tx.rows(
             sa.select(spending).where(
                 spending.c.month.in_(names),
-                (spending.c.subject_id == org_id) | spending.c.subject_id.in_(mine),
+                (spending.c.subject_id == org_id) | spending.c.subject_id.in_(project_ids),
             )
         )
-        found = {(row["subject_id"], row["month"]): row["spent_micro"] for row in rows}
-        made = [
-            SubjectSpending(subject, name, [Money(found.get((subject, month), 0)) for month in names])
+        spent_micro = {(row["subject_id"], row["month"]): row["spent_micro"] for row in rows}
+        by_subject = [
+            SubjectSpending(subject, name, [Money(spent_micro.get((subject, month), 0)) for month in names])
             for subject, name in subjects
         ]
-        return Spending(names, made[0], made[1:])
+        return Spending(names, by_subject[0], by_subject[1:])
 
     return store.read(query)
 

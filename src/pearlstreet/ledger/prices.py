@@ -1,4 +1,4 @@
-"""Price lists in the store: publish, find, and the example list of the first run. A published list never changes."""
+"""Price lists: publishing, finding, and the example list of the first run. A published list never changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDED = (
     ("memory", "gib_hour"),
     ("storage", "gib_month"),
 )
-"""Rules every list has, so that nothing the pool can give is without a price."""
+"""Rules that every price list must have, so that every resource of the pool has a price."""
 
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _HEADER = re.compile(r"\s*\[\[\s*price\s*\]\]")
@@ -45,18 +45,18 @@ _known: WeakKeyDictionary[Engine, dict[str, PriceVersion]] = WeakKeyDictionary()
 
 
 def current_prices(tx: Tx) -> PriceVersion:
-    """The list that a job submitted now is billed by. Raises Conflict when none is published."""
-    found = tx.execute(_CURRENT, {"now_us": tx.now_us}).scalar()
-    if found is None:
+    """Return the price list for jobs submitted now. Raises Conflict when no list is valid."""
+    version_id = tx.execute(_CURRENT, {"now_us": tx.now_us}).scalar()
+    if version_id is None:
         raise Conflict(
             text("No price list is valid now"),
             hint=text("An operator publishes one: pearl prices publish FILE"),
         )
-    return prices(tx, found)
+    return prices(tx, version_id)
 
 
 def prices(tx: Tx, version_id: str) -> PriceVersion:
-    """A list by its id, kept in memory after the first time. Raises NotFound."""
+    """Return a price list by its id, cached after the first read. Raises NotFound."""
     kept = _known.setdefault(tx.connection.engine, {})
     if version_id not in kept:
         kept[version_id] = load_prices(tx, version_id)
@@ -64,7 +64,7 @@ def prices(tx: Tx, version_id: str) -> PriceVersion:
 
 
 def list_prices(store: Store, actor: Actor) -> Sequence[PriceVersion]:
-    """Every list, newest first."""
+    """Return all price lists, newest first."""
     actor.require("prices:read")
     query = sa.select(price_versions.c.id).order_by(price_versions.c.number.desc())
     return store.read(lambda tx: [prices(tx, row["id"]) for row in tx.rows(query)])
@@ -78,7 +78,7 @@ def publish_prices(
     valid_from_us: int | None = None,
     note: str = "",
 ) -> PriceVersion:
-    """Publish a list, valid from now or later. Jobs submitted before keep theirs. Raises InvalidInput."""
+    """Publish a price list, valid from now or later. Jobs submitted before keep their list. Raises InvalidInput."""
     actor.require("prices:write")
     check_rules(rules)
 
@@ -88,27 +88,32 @@ def publish_prices(
                 text("A price list cannot be valid from a time in the past"),
                 hint=text("Leave valid_from out to publish it from now on"),
             )
-        made = _write(tx, rules, valid_from_us or tx.now_us, note, actor.label)
-        audit.record(
-            tx, actor=actor.label, action="prices.publish", target=made.id, details={"number": made.number}
-        )
-        return made
+        version = _write(tx, rules, valid_from_us or tx.now_us, note, actor.label)
+        details = {"number": version.number}
+        audit.record(tx, actor=actor.label, action="prices.publish", target=version.id, details=details)
+        return version
 
     return store.write(command)
 
 
 def ensure_default_prices(tx: Tx) -> PriceVersion:
-    """The example list, unless a list was published before, and the guards of the books. Called at every start."""
+    """Publish the example list unless a list exists, and install the triggers; called at every start.
+
+    Returns the newest price list.
+    """
     guards.install(tx.connection)
-    found = tx.scalar(sa.select(price_versions.c.id).order_by(price_versions.c.number.desc()).limit(1))
-    if found is not None:
-        return prices(tx, found)
+    newest_id = tx.scalar(sa.select(price_versions.c.id).order_by(price_versions.c.number.desc()).limit(1))
+    if newest_id is not None:
+        return prices(tx, newest_id)
     written = (resources.files("pearlstreet.ledger") / "default_prices.toml").read_text(encoding="utf-8")
     return _write(tx, parse_prices(written), 0, "example prices", "center")
 
 
 def parse_prices(written: str) -> tuple[PriceRule, ...]:
-    """A list from TOML: `[[price]] resource, kind, yuan, per`. Raises InvalidInput naming the rule."""
+    """Return the rules in a TOML price list: `[[price]] resource, kind, yuan, per`.
+
+    Raises InvalidInput with the problems by rule and line.
+    """
     try:
         rows = tomllib.loads(written).get("price", [])
     except tomllib.TOMLDecodeError as error:
@@ -119,26 +124,26 @@ def parse_prices(written: str) -> tuple[PriceRule, ...]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InvalidInput(text("A price list is a series of [[price]] tables"))
     try:
-        found = tuple(_parse_rule(index, row) for index, row in enumerate(rows))
-        check_rules(found)
+        rules = tuple(_parse_rule(index, row) for index, row in enumerate(rows))
+        check_rules(rules)
     except InvalidInput as error:
         raise InvalidInput(error.message, problems=_with_lines(error.problems, written)) from None
-    return found
+    return rules
 
 
 def _with_lines(problems: Sequence[Problem], written: str) -> list[Problem]:
-    """The problems, each with the line that its rule begins at."""
+    """Return the problems, each with the first line of its rule."""
     starts = [number for number, line in enumerate(written.splitlines(), 1) if _HEADER.match(line)]
-    found = []
+    located = []
     for problem in problems:
         index = _INDEX.match(problem.field)
         at = int(index[1]) if index else len(starts)
-        found.append(replace(problem, line=starts[at]) if at < len(starts) else problem)
-    return found
+        located.append(replace(problem, line=starts[at]) if at < len(starts) else problem)
+    return located
 
 
 def write_prices(version: PriceVersion) -> str:
-    """A list as the TOML that `parse_prices` reads."""
+    """Return a price list as TOML that `parse_prices` reads."""
     lines = [f"# Price list {version.number}. Yuan including tax, for each `per` units of the kind."]
     for rule in version.rules:
         lines += [
@@ -153,7 +158,7 @@ def write_prices(version: PriceVersion) -> str:
 
 
 def check_rules(rules: Sequence[PriceRule]) -> None:
-    """Raise InvalidInput unless the rules make a usable list: known kinds, no doubles, nothing without a price."""
+    """Raise InvalidInput unless the rules have known kinds, valid prices, no duplicates, and none of `NEEDED` missing."""
     problems = []
     seen: set[tuple[str, str]] = set()
     for index, rule in enumerate(rules):
@@ -199,30 +204,30 @@ def _parse_rule(index: int, row: Mapping[str, object]) -> PriceRule:
 
 def _write(tx: Tx, rules: Sequence[PriceRule], valid_from_us: int, note: str, by: str) -> PriceVersion:
     number = (tx.scalar(sa.select(sa.func.max(price_versions.c.number))) or 0) + 1
-    made = PriceVersion(
+    version = PriceVersion(
         tx.new_id("price"), number, valid_from_us, read_site(tx).time_zone, note[:500], tuple(rules)
     )
     tx.execute(
         sa.insert(price_versions).values(
-            id=made.id,
+            id=version.id,
             number=number,
             valid_from_us=valid_from_us,
-            zone=made.zone,
-            note=made.note,
+            zone=version.zone,
+            note=version.note,
             published_by=by,
             at_us=tx.now_us,
         )
     )
     rows = [
-        {"version_id": made.id, "resource": r.resource, "kind": r.kind, "micro": r.micro, "per": r.per}
+        {"version_id": version.id, "resource": r.resource, "kind": r.kind, "micro": r.micro, "per": r.per}
         for r in rules
     ]
     tx.execute(sa.insert(price_rules), rows)
-    return made
+    return version
 
 
 def load_prices(tx: Tx, version_id: str) -> PriceVersion:
-    """A list as it stands in the database now, not as it is remembered. Raises NotFound."""
+    """Read a price list from the database, bypassing the cache. Raises NotFound."""
     row = tx.first(sa.select(price_versions).where(price_versions.c.id == version_id))
     if row is None:
         raise NotFound(text("There is no price list {id}", id=version_id))

@@ -1,4 +1,4 @@
-"""PURE: from a price version and use to exact amounts, rounded once per posting with the remainder carried."""
+"""PURE: Prices of use in exact fractions; amounts are rounded once per posting and the remainder is carried over."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pearlstreet.ledger.months import Month, cut, month_at
 from pearlstreet.ledger.rules import KINDS, RuleKind, Slice
 
 NOMINAL_MONTH_US = 30 * 24 * US_PER_HOUR
-"""Length of a month in an estimate, where no real month is meant."""
+"""Length of a month in µs for estimates, which are about no particular month."""
 NOTHING = Fraction(0)
-"""The carry before a stream's first posting."""
+"""Carry of a stream before its first posting."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRule:
-    """`micro` yuan for each `per` units of the rule kind's quantity. `resource` may end in `/*`."""
+    """A price of `micro` micro-yuan per `per` units of the rule kind's quantity. `resource` may end in `/*`."""
 
     resource: str
     kind: str
@@ -30,13 +30,13 @@ class PriceRule:
 
     @property
     def rule_kind(self) -> RuleKind:
-        """How use becomes quantity."""
+        """The rule kind, which turns use into the priced quantity."""
         return KINDS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class PriceVersion:
-    """A price list that never changes. Prices include tax. `zone` decides where months begin."""
+    """An immutable price list. Prices include tax. `zone` is the time zone of billing months."""
 
     id: str
     number: int
@@ -46,7 +46,10 @@ class PriceVersion:
     rules: tuple[PriceRule, ...]
 
     def find(self, resource: str, unit: Unit, pflops: float | None) -> PriceRule | None:
-        """The rule for a resource: its own, else its kind's `/*` per PFLOPS·h when that is known, else any `/*`."""
+        """Return the rule for a resource, or None: its own rule, else that of its kind (`/*`).
+
+        A rule per PFLOPS·h takes precedence over the other rules of the same resource if `pflops` is known.
+        """
         fitting = [rule for rule in self.rules if rule.rule_kind.unit is unit]
         wildcard = resource.split("/", 1)[0] + "/*"
         for wanted in (resource, wildcard):
@@ -60,25 +63,28 @@ class PriceVersion:
         return None
 
     def rule_for(self, resource: str, unit: Unit, pflops: float | None) -> PriceRule:
-        """Like `find`; raises InvalidInput when nothing prices it."""
-        found = self.find(resource, unit, pflops)
-        if found is None:
+        """Return the rule for a resource as `find` does. Raises InvalidInput when the list has no rule for it."""
+        rule = self.find(resource, unit, pflops)
+        if rule is None:
             raise InvalidInput(
                 text(
                     "Price list {number} has no price for {resource}", number=self.number, resource=resource
                 ),
                 hint=text("Add a rule for it, or for its kind, and publish the list"),
             )
-        return found
+        return rule
 
 
 def price_of(rule: PriceRule, used: Slice) -> Fraction:
-    """The exact price of a slice in micro-yuan."""
+    """Return the exact price of a slice of use in micro-yuan."""
     return rule.rule_kind.quantity(used) * rule.micro / rule.per
 
 
 def hourly_rate(prices: PriceVersion, resources: Iterable[Demand]) -> Money:
-    """What holding `resources` for an hour costs, rounded half-even once. Raises InvalidInput for an unpriced one."""
+    """Return the cost of holding `resources` for an hour, rounded half-even once.
+
+    Raises InvalidInput for a resource without a price.
+    """
     total = Fraction(0)
     for demand in resources:
         rule = prices.rule_for(demand.resource, demand.unit, demand.pflops)
@@ -88,7 +94,7 @@ def hourly_rate(prices: PriceVersion, resources: Iterable[Demand]) -> Money:
 
 
 def exact_charge(prices: PriceVersion, span: Span) -> Fraction:
-    """The exact price of a span in micro-yuan, month by month."""
+    """Return the exact price of a span in micro-yuan, the sum over its months."""
     rule = prices.rule_for(span.resource, span.unit, span.pflops)
     parts = by_month(span.unit, span.amount, span.start_us, span.end_us, prices.zone)
     return sum(
@@ -98,17 +104,17 @@ def exact_charge(prices: PriceVersion, span: Span) -> Fraction:
 
 
 def by_month(unit: Unit, amount: int, start_us: int, end_us: int, zone: str) -> list[tuple[Month, int]]:
-    """A stretch of use as quantities (`Slice.quantity`) by month. What is counted belongs to the month it ended in."""
+    """Return the quantities (`Slice.quantity`) of a span by month. Counted use belongs to the month in which it ended."""
     if not unit.is_timed:
         return [(month_at(max(start_us, end_us - 1), zone), amount)]
     return [(month, amount * (till_us - from_us)) for month, from_us, till_us in cut(start_us, end_us, zone)]
 
 
 def bill(exact: Fraction, carry: Fraction) -> tuple[Money, Fraction]:
-    """Round one posting: (amount, new carry).
+    """Return the rounded amount of one posting and the new carry.
 
-    `carry` is all that a stream has used so far, exactly; `round(carry)` of it was billed. Rounding the running total
-    (half-even) instead of each part makes the sum of any postings equal to one posting of everything.
+    `carry` is the exact price of the stream's earlier use, of which `round(carry)` was billed. Because the running total
+    is rounded (half-even), several postings always sum to the same amount as a single posting of all use.
     """
     check(carry >= 0 and exact >= 0, "use and its price are never negative")
     after = carry + exact
@@ -116,5 +122,8 @@ def bill(exact: Fraction, carry: Fraction) -> tuple[Money, Fraction]:
 
 
 def charge(prices: PriceVersion, span: Span, carry: Fraction) -> tuple[Money, Fraction]:
-    """Bill one span after those that made `carry` (NOTHING at first). A span that is not billable costs nothing."""
+    """Return the amount and new carry for one span, given the carry of its predecessors (NOTHING for the first).
+
+    A span that is not billable costs 0.
+    """
     return bill(exact_charge(prices, span) if span.billable else NOTHING, carry)

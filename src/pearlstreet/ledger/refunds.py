@@ -1,4 +1,4 @@
-"""Refunds: use that was the platform's fault is given back by new transactions; what was posted stays as it was."""
+"""Refunds for failures of the platform, as new transactions; earlier transactions are never changed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from pearlstreet.store.core import Tx
 
 
 def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
-    """Give back all that an attempt was charged and bill nothing more of its use so far; how much was given back.
+    """Refund all charges of an attempt and mark its due spans as not billed; returns the amount refunded.
 
-    Repeating it gives nothing back twice.
+    Idempotent: a charge is refunded once.
     """
-    found = tx.execute(sa.select(streams.c.id).where(streams.c.external_id == external_id)).scalars().all()
-    if not found:
+    query = sa.select(streams.c.id).where(streams.c.external_id == external_id)
+    stream_ids = tx.execute(query).scalars().all()
+    if not stream_ids:
         return Money(0)
     tx.execute(
         sa.update(spans)
-        .where(spans.c.stream_id.in_(found), spans.c.state == DUE)
+        .where(spans.c.stream_id.in_(stream_ids), spans.c.state == DUE)
         .values(state=FREE, why_not=reason.template[:200])
     )
-    charged = _standing_charges(tx, list(found))
+    charged = _unrefunded_charges(tx, list(stream_ids))
     if not charged:
         return Money(0)
     drafts = [_draft(row, reason) for row in charged if row["amount_micro"]]
@@ -49,8 +50,8 @@ def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
     return Money(sum(row["amount_micro"] for row in charged))
 
 
-def _standing_charges(tx: Tx, stream_ids: list[int]) -> list[RowMapping]:
-    """Charges of these streams that were not given back yet, with what their stream is called."""
+def _unrefunded_charges(tx: Tx, stream_ids: list[int]) -> list[RowMapping]:
+    """Return the charges of these streams without a refund, with the resource and reference of their stream."""
     refund = charges.alias("refund")
     query = (
         sa.select(charges, streams.c.resource, streams.c.reference)

@@ -1,4 +1,4 @@
-"""The center as a seller, and organisations as buyers: what invoices name and where months begin."""
+"""Billing settings of the center (the seller) and of organisations (the buyers)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREFIX = re.compile(r"^[A-Z0-9]{1,8}$")
 
 
 def read_site(tx: Tx) -> Site:
-    """The center's billing facts; defaults until somebody sets them."""
+    """Return the center's billing settings; defaults until an operator sets them."""
     document = tx.scalar(sa.select(ledger_site.c.document))
     if document is None:
         return Site()
@@ -36,7 +36,7 @@ def read_site(tx: Tx) -> Site:
 
 
 def set_site(store: Store, actor: Actor, site: Site) -> Site:
-    """Change them. A new time zone applies from the next price list on. Raises InvalidInput."""
+    """Set the center's billing settings. A new time zone applies to later price lists. Raises InvalidInput."""
     actor.require("settings:write")
     zone_of(site.time_zone)
     problems = [*_party_problems(site.seller, "seller")]
@@ -60,19 +60,19 @@ def set_site(store: Store, actor: Actor, site: Site) -> Site:
 
 
 def read_buyer(tx: Tx, org_id: str) -> Party:
-    """How an organisation is named on invoices; empty fields until somebody sets them."""
+    """Return the billing details of an organisation for invoices; fields are empty until they are set."""
     document = tx.scalar(sa.select(ledger_buyers.c.document).where(ledger_buyers.c.org_id == org_id))
     return Party(**document) if document else Party()
 
 
 def get_buyer(store: Store, actor: Actor, org_id: str) -> Party:
-    """How an organisation is named on its next invoices."""
+    """Return the billing details of an organisation. Raises NotFound, Forbidden."""
     actor.require("credit:read", org_id)
     return store.read(lambda tx: read_buyer(tx, org_id))
 
 
 def set_buyer(store: Store, actor: Actor, org_id: str, party: Party) -> Party:
-    """Change how an organisation is named on its next invoices. Raises InvalidInput."""
+    """Set the billing details for later invoices of an organisation. Raises InvalidInput."""
     actor.require("orgs:write", org_id)
     problems = _party_problems(party, "buyer")
     if problems:
@@ -80,8 +80,8 @@ def set_buyer(store: Store, actor: Actor, org_id: str, party: Party) -> Party:
 
     def command(tx: Tx) -> Party:
         document = asdict(party)
-        found = ledger_buyers.c.org_id == org_id
-        if not tx.execute(sa.update(ledger_buyers).where(found).values(document=document)).rowcount:
+        own = ledger_buyers.c.org_id == org_id
+        if not tx.execute(sa.update(ledger_buyers).where(own).values(document=document)).rowcount:
             tx.execute(sa.insert(ledger_buyers).values(org_id=org_id, document=document))
         audit.record(
             tx, actor=actor.label, action="billing.buyer", target=org_id, org_id=org_id, details=document

@@ -1,4 +1,4 @@
-"""The account statement: every transaction of an organisation with the balance after it, traceable to its spans."""
+"""The account statement: all transactions of an organisation, each with the balance after it and its spans of use."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Detail:
 
     source: str
     external_id: str
-    """The attempt."""
+    """Id of the attempt."""
     reference: str
-    """The job."""
+    """Id of the job."""
     project_id: str
     resource: str
     first_sequence: int
@@ -40,7 +40,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One transaction as it changed what the organisation has."""
+    """One transaction on the statement of an organisation."""
 
     seq: int
     tx_id: str
@@ -48,9 +48,9 @@ class Line:
     kind: TxKind
     memo: Text
     amount: Money
-    """Above 0 adds to the balance."""
+    """Change of the balance; above 0 adds to it."""
     balance: Money
-    """After it."""
+    """Balance after the transaction."""
     actor: str
     detail: Detail | None
 
@@ -66,7 +66,10 @@ def statement(
     kinds: Collection[TxKind] = (),
     limit: int = 100,
 ) -> Sequence[Line]:
-    """Lines newest first, at most `limit`; `before_seq` (of the last line seen) pages on; `kinds`: only these."""
+    """Return statement lines, newest first, below `before_seq`, with times in [`from_us`, `to_us`).
+
+    Non-empty `kinds` selects transactions of these kinds only.
+    """
     actor.require("credit:read", org_id)
     return store.read(lambda tx: read_statement(tx, org_id, before_seq, from_us, to_us, limit, kinds))
 
@@ -80,7 +83,7 @@ def read_statement(
     limit: int = 100,
     kinds: Collection[TxKind] = (),
 ) -> Sequence[Line]:
-    """`statement` inside a transaction."""
+    """Return statement lines as `statement` does, inside a transaction."""
     query = (
         sa.select(
             transactions,
@@ -140,7 +143,7 @@ def _line(row: RowMapping) -> Line:
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """What one resource under a reference has cost."""
+    """Quantity and cost of one resource under a reference."""
 
     resource: str
     quantity: Fraction
@@ -149,17 +152,17 @@ class CostLine:
 
 
 def cost_of(tx: Tx, org_id: str, reference: str | sa.Select[tuple[str]]) -> Sequence[CostLine]:
-    """What a job (all its attempts, refunds taken off) has been charged so far, by resource.
+    """Return the charges less refunds of a job by resource, over all its attempts.
 
-    `reference` may be a query for many jobs: their sum.
+    `reference` is a job's id, or a query of job ids, whose charges are added up.
     """
-    which = streams.c.reference
+    job_id = streams.c.reference
     query = (
         sa.select(streams.c.resource, charges.c.rule_kind, charges.c.quantity, charges.c.amount_micro)
         .join_from(charges, streams, charges.c.stream_id == streams.c.id)
         .where(
             streams.c.org_id == org_id,
-            which == reference if isinstance(reference, str) else which.in_(reference),
+            job_id == reference if isinstance(reference, str) else job_id.in_(reference),
         )
         .order_by(charges.c.seq)
     )

@@ -1,4 +1,4 @@
-"""Tables of the books. No behaviour; `guards` keeps rows that must not change from changing."""
+"""Tables of the ledger. The triggers in `guards` protect rows that must not change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pearlstreet.store.tables import id_column, metadata
 _BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 DUE, POSTED, FREE = "due", "posted", "free"
-"""States of a span: to be posted, posted (`charge_id` says where), never billed (`why_not`)."""
+"""States of a span: to be posted, posted (with its `charge_id`), or never billed (with the reason `why_not`)."""
 
 ledger_site = sa.Table(
     "ledger_site",
@@ -17,7 +17,7 @@ ledger_site = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("document", sa.JSON, nullable=False),
 )
-"""One row: the center as a seller."""
+"""Billing settings of the center, in one row."""
 
 ledger_buyers = sa.Table(
     "ledger_buyers",
@@ -58,7 +58,7 @@ accounts = sa.Table(
     sa.Column("org_id", sa.String(40), nullable=True),
     sa.Column("balance_micro", sa.BigInteger, nullable=False),
 )
-"""`balance_micro`: the sum of the account's entries, debit positive."""
+"""Accounts. `balance_micro` is the sum of the account's entries, debit positive."""
 
 transactions = sa.Table(
     "ledger_transactions",
@@ -79,7 +79,7 @@ transactions = sa.Table(
     sa.UniqueConstraint("id"),
     sa.Index("ix_ledger_transactions_org", "org_id", "seq"),
 )
-"""`funds_micro`: what it did to the organisation's balance; `funds_after_micro`: the balance then."""
+"""Transactions. `funds_micro` is the change of the organisation's balance, `funds_after_micro` the balance after it."""
 
 entries = sa.Table(
     "ledger_entries",
@@ -103,7 +103,7 @@ funds = sa.Table(
     sa.Column("credit_limit_micro", sa.BigInteger, nullable=False),
     sa.CheckConstraint("held_micro >= 0 AND credit_limit_micro >= 0", name="positive"),
 )
-"""One small row an organisation, so that the check at submit reads one row."""
+"""Funds of organisations, one small row each, so that the check at submit reads one row."""
 
 holds = sa.Table(
     "ledger_holds",
@@ -123,7 +123,7 @@ holds = sa.Table(
         postgresql_where=sa.text("settled_us IS NULL"),
     ),
 )
-"""`reference` is the attempt; its charges use up the hold. Open while `settled_us` is null."""
+"""Holds. `reference` is the attempt, whose charges use up the hold; the hold is open while `settled_us` is null."""
 
 streams = sa.Table(
     "ledger_streams",
@@ -143,7 +143,7 @@ streams = sa.Table(
     sa.UniqueConstraint("external_id", "resource", "source"),
     sa.Index("ix_ledger_streams_reference", "org_id", "reference"),
 )
-"""What spans of one (source, external id, resource) share; `carry` is the exact total of its postings."""
+"""Streams: fields shared by the spans of one (source, external id, resource). `carry` is the exact total price posted."""
 
 spans = sa.Table(
     "ledger_spans",
@@ -169,7 +169,8 @@ spans = sa.Table(
     ),
 )
 IS_DUE = spans.c.state == sa.literal_column(f"'{DUE}'")
-"""Written out, not bound: PostgreSQL's generic plans use a partial index only for a condition they can read."""
+"""SQL condition of a due span. The state is a literal, because PostgreSQL's generic plans cannot match a bound parameter
+with the condition of the partial index."""
 
 charges = sa.Table(
     "ledger_charges",
@@ -192,9 +193,9 @@ charges = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Index("ix_ledger_charges_org", "org_id", "month"),
 )
-"""One posting of a stream's spans inside one month, under one rule; a refund is the same with the sign turned.
+"""Charges: postings of a stream's spans inside one month under one rule. A refund is a charge with a negative amount.
 
-`quantity` is the exact fraction in the rule's unit. `tx_seq` is null when the amount rounds to nothing.
+`quantity` is the exact fraction in the rule's unit. `tx_seq` is null when the amount rounds to 0.
 """
 
 top_ups = sa.Table(
@@ -234,7 +235,7 @@ budgets = sa.Table(
     sa.Column("told_month", sa.String(7), nullable=False),
     sa.Column("told_percent", sa.Integer, nullable=False),
 )
-"""`thresholds` in percent; each is told once a month."""
+"""Budgets. `thresholds` are in percent; each causes one alert a month."""
 
 invoices = sa.Table(
     "ledger_invoices",
@@ -250,7 +251,7 @@ invoices = sa.Table(
     sa.Column("issued_us", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("org_id", "month"),
 )
-"""Issued invoices; never changed. `carried_out_micro`: less than a fen, put on the next one."""
+"""Issued invoices, never changed. `carried_out_micro` is the part below a fen that goes on the next invoice."""
 
 balance_alerts = sa.Table(
     "ledger_balance_alerts",
@@ -259,4 +260,4 @@ balance_alerts = sa.Table(
     sa.Column("below_micro", sa.BigInteger, nullable=False),
     sa.Column("told", sa.Boolean, nullable=False),
 )
-"""Below what an organisation wants to hear of its available balance; `told`: it has, and it is still below."""
+"""Balance alerts. `told` is true from the alert until the available balance is above `below_micro` again."""

@@ -1,4 +1,4 @@
-"""Credit: top-ups and promotional grants, with a second person above a limit, and an operator's corrections."""
+"""Top-ups, promotional grants and corrections by operators. Above a limit a second person must approve a top-up."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.tables import orgs
 
 MOST = Money(10**9 * 1_000_000)
-"""The largest single top-up: 10⁹ yuan."""
+"""Largest single top-up: 10⁹ yuan."""
 
 
 class TopUpState(StrEnum):
-    """Where a top-up is."""
+    """State of a top-up."""
 
     PENDING = "pending"
-    """Waits for a second person."""
+    """The top-up waits for a second person's approval."""
     POSTED = "posted"
     REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class TopUp:
-    """Money paid in, or given as promotion."""
+    """A payment of an organisation, or a promotional grant to it."""
 
     id: str
     org_id: str
@@ -55,9 +55,9 @@ class TopUp:
 def top_up(
     store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str = "", promotion: bool = False
 ) -> TopUp:
-    """Credit an organisation; above the center's limit it waits for another person's `approve_top_up`.
+    """Add credit to an organisation; above the center's limit it waits for another operator's `approve_top_up`.
 
-    Raises InvalidInput for an amount that is not above 0, NotFound for an unknown organisation.
+    Raises InvalidInput for an amount of 0, below 0 or above `MOST`, NotFound for an unknown organisation.
     """
     actor.require("credit:write")
     problems = []
@@ -91,15 +91,15 @@ def top_up(
         if amount <= read_site(tx).approval_above:
             _post(tx, actor, top_up_id)
         else:
-            told = {"top_up": top_up_id, "amount": str(amount), "who": actor.label.split(" ")[0]}
-            outbox.emit(tx, "credit.approval_needed", told, org_id=org_id)
+            payload = {"top_up": top_up_id, "amount": str(amount), "who": actor.label.split(" ")[0]}
+            outbox.emit(tx, "credit.approval_needed", payload, org_id=org_id)
         return _read(tx, top_up_id)
 
     return store.write(command)
 
 
 def approve_top_up(store: Store, actor: Actor, top_up_id: str) -> TopUp:
-    """Approve another person's top-up. Raises Forbidden for one's own, Conflict when it was decided before."""
+    """Approve another operator's top-up. Raises Forbidden for the actor's own, Conflict when it was decided before."""
     actor.require("credit:approve")
 
     def command(tx: Tx) -> TopUp:
@@ -112,7 +112,7 @@ def approve_top_up(store: Store, actor: Actor, top_up_id: str) -> TopUp:
 
 
 def reject_top_up(store: Store, actor: Actor, top_up_id: str) -> TopUp:
-    """Turn a pending top-up down; the person who asked for it may, too."""
+    """Reject a pending top-up; its requester may do so too. Raises Conflict when it was decided before."""
     actor.require("credit:approve")
 
     def command(tx: Tx) -> TopUp:
@@ -133,7 +133,7 @@ def list_top_ups(
     before_id: str | None = None,
     limit: int = 100,
 ) -> Sequence[TopUp]:
-    """Top-ups of an organisation (None: of all), newest first; `before_id` pages on."""
+    """Return the top-ups of an organisation (None: of all), newest first, before the id `before_id`."""
     actor.require("credit:read", org_id)
     query = sa.select(top_ups).order_by(top_ups.c.id.desc()).limit(limit)
     if org_id is not None:
@@ -146,10 +146,10 @@ def list_top_ups(
 
 
 def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str, reference: str) -> str:
-    """Credit (or, negative, debit) an organisation to put a mistake right: a new transaction, whose id is returned.
+    """Correct an organisation's balance by `amount` (negative: debit) in a new transaction; returns its id.
 
-    `reference` makes it happen once. Raises InvalidInput without a memo or amount, Forbidden above the limit that
-    needs two people, Conflict when the reference stands for a correction of something else.
+    The same `reference` is written once. Raises InvalidInput without an amount or memo, Forbidden above the limit beyond
+    which a top-up needs approval, Conflict when the reference was used for another correction.
     """
     actor.require("credit:write")
     if not amount or not memo.strip() or len(memo) > 500 or not 0 < len(reference) <= 100:

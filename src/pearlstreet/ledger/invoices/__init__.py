@@ -1,1 +1,1 @@
-"""Invoices: a month's charges of one organisation, drafted at any time, issued once, never changed."""
+"""Invoices over a month's charges of one organisation: drafted at any time, issued once, never changed."""

@@ -1,4 +1,4 @@
-"""PURE: from a month's charges to an invoice, split exactly into net and tax."""
+"""PURE: Invoices built from a month's charges, with the total split exactly into net amount and tax."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pearlstreet.ledger.pricing import PriceRule
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """One charge (or refund, below zero) as an invoice needs it."""
+    """One charge for an invoice; refunds have a negative amount."""
 
     resource: str
     rule: PriceRule
@@ -27,7 +27,7 @@ class Charged:
 def build(
     org_id: str, month: Month, site: Site, buyer: Party, charged: Iterable[Charged], carried_in: Money
 ) -> Invoice:
-    """A draft. What is less than a fen is carried to the next invoice, so that nothing is rounded away."""
+    """Return a draft invoice. The part of the total below a fen is carried to the next invoice, not rounded."""
     lines = _lines(charged)
     due = sum(line.amount.micro for line in lines) + carried_in.micro
     carried_out = due % FEN
@@ -55,7 +55,7 @@ def build(
 
 
 def tax_within(total_micro: int, rate_bp: int) -> int:
-    """The tax that an amount including it contains, rounded half-even to a fen. The rest is the net amount."""
+    """Return the tax contained in an amount including tax, in micro-yuan, rounded half-even to a fen."""
     return round(Fraction(total_micro * rate_bp, (10_000 + rate_bp) * FEN)) * FEN
 
 

@@ -1,6 +1,7 @@
-"""Energy on an invoice, as data: what was used, when, and what somebody who knows the site's facts made of it.
+"""Energy on invoices: the billed use by attempt and month, and the energy estimated for it.
 
-This room knows when resources were held, not what that drew; `energy.invoices` hands `EnergyOf` in. Energy is shown, not charged.
+The ledger knows only when resources were held; `energy.invoices` supplies the function `EnergyOf`, which estimates their
+energy. Energy is shown on invoices, not charged.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, from_json
@@ -22,10 +24,10 @@ from pearlstreet.store.core import Tx
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Accelerators, or the cores of work without any, that one attempt held and was billed for in one month."""
+    """Billed use of accelerators (or of cores, for work without accelerators) by one attempt in one month."""
 
     tx_seq: int | None
-    """The transaction that billed it, where that was asked for."""
+    """Sequence number of the billing transaction, if grouped by transaction, else None."""
     attempt_id: str
     resource: str
     unit: Unit
@@ -37,22 +39,22 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class EnergyUse:
-    """What the use on an invoice (or a line of a statement) came to. None: not known; `notes` say why."""
+    """Energy of the use on an invoice or a line of a statement. Unknown figures are None; `notes` say why."""
 
     it_kwh: float | None
-    """Energy of the machines, the middle of its range."""
+    """Energy of the machines in kWh, the middle of its range."""
     it_kwh_low: float | None
     it_kwh_high: float | None
     facility_kwh: float | None
     carbon_kg: float | None
     cost: Money | None
-    """What the site paid for the energy; part of the prices, no charge of its own."""
+    """Cost of the energy to the site; it is part of the prices and not charged separately."""
     facts: tuple[int, ...] = ()
-    """Versions of the site's facts."""
+    """Versions of the site's energy facts that were used."""
     notes: tuple[Text, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A form that survives JSON; `from_json` reads it back."""
+        """Return a form for JSON, which `from_json` reads."""
         names = ("it_kwh", "it_kwh_low", "it_kwh_high", "facility_kwh", "carbon_kg")
         return {
             **{name: getattr(self, name) for name in names},
@@ -63,7 +65,7 @@ class EnergyUse:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EnergyUse:
-        """What `to_json` wrote."""
+        """Return the value that `to_json` wrote."""
         plain = ("it_kwh", "it_kwh_low", "it_kwh_high", "facility_kwh", "carbon_kg")
         return EnergyUse(
             **{name: value[name] for name in plain},
@@ -74,15 +76,17 @@ class EnergyUse:
 
 
 EnergyOf = Callable[[Tx, Sequence[Stretch]], EnergyUse]
-"""Reckons the energy of use; the energy room has one."""
+"""Function that estimates the energy of use; `energy.invoices` supplies it."""
 
 
 def stretches(tx: Tx, billed: sa.ColumnElement[bool], *, by_transaction: bool = False) -> Sequence[Stretch]:
-    """What the charges that meet a condition bill, cut at the months they bill it in. Of work with accelerators these
-    alone: the rest of the node goes with them."""
+    """Return the use billed by the charges that meet a condition, split by billing month.
+
+    For work with accelerators only these are returned, because their energy includes that of the rest of the node.
+    """
     key = charges.c.tx_seq if by_transaction else sa.null().label("tx_seq")
     is_refund = charges.c.refunds_id.is_not(None)
-    # One stretch for all charges of a stream and month: rules can alternate, time must count once.
+    # All charges of a stream and month form one stretch: their rules can alternate, but time must count once.
     keys = (charges.c.stream_id, charges.c.month, *([charges.c.tx_seq] if by_transaction else []))
     ranges = (
         sa.select(
@@ -124,10 +128,11 @@ def stretches(tx: Tx, billed: sa.ColumnElement[bool], *, by_transaction: bool = 
         .group_by(ranges.c.stream_id, *columns, *of_stream)
         .order_by(ranges.c.stream_id, ranges.c.month, sa.literal_column("start_us"))
     )
-    return [found for row in tx.rows(query) if (found := _stretch(tx, row)).end_us > found.start_us]
+    all_stretches = (_stretch(tx, row) for row in tx.rows(query))
+    return [stretch for stretch in all_stretches if stretch.end_us > stretch.start_us]
 
 
-def _stretch(tx: Tx, row: Mapping[Any, Any]) -> Stretch:
+def _stretch(tx: Tx, row: RowMapping) -> Stretch:
     month = month_named(row["month"], prices(tx, row["price_version_id"]).zone)
     return Stretch(
         tx_seq=row["tx_seq"],

@@ -1,4 +1,4 @@
-"""What an invoice says, and its JSON. Amounts are whole micro-yuan; what is to be paid is whole fen."""
+"""The invoice and its JSON form. Amounts are in whole micro-yuan, the total in whole fen."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.rules import KINDS
 
 FEN = 10_000
-"""Micro-yuan in 0.01 yuan, the least that can be paid."""
+"""Micro-yuan in a fen (0.01 yuan), the smallest amount that can be paid."""
 _SIX = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One resource at one price; refunds stand on lines of their own."""
+    """The use of one resource at one price. Refunds have separate lines."""
 
     resource: str
     kind: str
@@ -34,22 +34,22 @@ class InvoiceLine:
 
     @property
     def unit(self) -> Text:
-        """Of the quantity."""
+        """Unit of the quantity."""
         return KINDS[self.kind].label
 
     @property
     def label(self) -> Text:
-        """What was used, for people."""
+        """Name of the resource, as shown to users."""
         used = resource_label(self.resource)
         return text("Refund: {resource}", resource=used) if self.is_refund else used
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """`total` = lines + `carried_in` − `carried_out`; `total` = `net` + `tax` exactly."""
+    """An invoice. `total` = lines + `carried_in` − `carried_out`, and exactly `net` + `tax`."""
 
     id: str | None
-    """None: a draft."""
+    """Id of the invoice; None for a draft."""
     number: str | None
     org_id: str
     month: str
@@ -61,16 +61,16 @@ class Invoice:
     tax_rate_bp: int
     lines: tuple[InvoiceLine, ...]
     carried_in: Money
-    """Less than a fen, left from the invoice before."""
+    """Amount below a fen, carried over from the previous invoice."""
     carried_out: Money
-    """Less than a fen, left for the next one."""
+    """Amount below a fen, carried over to the next invoice."""
     total: Money
-    """Including tax, in whole fen."""
+    """Amount to be paid, including tax, in whole fen."""
     tax: Money
     net: Money
     issued_us: int | None
     energy: EnergyUse | None = None
-    """None: an invoice of before energy stood on invoices."""
+    """Energy of the use; None on invoices by versions that did not show energy."""
     org: str = ""
     """Name (slug) of the organisation; empty in stored documents of versions that kept only its id."""
 
@@ -80,7 +80,7 @@ class Invoice:
         return Money(sum(line.amount.micro for line in self.lines))
 
     def to_json(self) -> dict[str, Any]:
-        """A form that survives JSON; `from_json` reads it back. Amounts in micro-yuan."""
+        """Return a form for JSON, with amounts in micro-yuan, which `from_json` reads."""
         return {
             **{
                 name: getattr(self, name)
@@ -102,7 +102,7 @@ class Invoice:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Invoice:
-        """The invoice that `to_json` wrote."""
+        """Return the invoice that `to_json` wrote."""
         amounts: dict[str, Any] = {
             name: Money(value[name]) for name in ("carried_in", "carried_out", "total", "tax", "net")
         }
@@ -119,7 +119,7 @@ class Invoice:
 
 
 def resource_label(resource: str) -> Text:
-    """A resource code for people: `accelerator/t4` → Accelerator T4."""
+    """Return the name of a resource for users: `accelerator/t4` → Accelerator T4."""
     family, _, model = resource.partition("/")
     if family == "accelerator":
         return text("Accelerator {model}", model=model.upper())
@@ -128,7 +128,7 @@ def resource_label(resource: str) -> Text:
 
 
 def decimal_text(quantity: Fraction) -> str:
-    """A quantity to at most six decimals, zeros dropped, for people; the exact fraction stays in the JSON."""
+    """Return a quantity with at most six decimals and no trailing zeros, for users. The JSON has the exact fraction."""
     exact = Decimal(quantity.numerator) / Decimal(quantity.denominator)
     shown = f"{exact.quantize(_SIX, ROUND_HALF_EVEN):,f}"
     return shown.rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""PURE: the words and rows of an invoice in a language, which the terminal and the PDF both lay out."""
+"""PURE: The texts and rows of an invoice in a language, used by both the plain text and the PDF."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from pearlstreet.ledger.months import zone_of
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An invoice as lines of text."""
+    """Texts of an invoice in one language."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
     seller: tuple[tuple[str, str], ...]
     buyer: tuple[tuple[str, str], ...]
     heads: tuple[str, ...]
-    """Of the table's columns: what, quantity, unit, unit price, amount."""
+    """Headings of the columns: resource, quantity, unit, unit price, amount."""
     rows: tuple[tuple[str, ...], ...]
     sums: tuple[tuple[str, str], ...]
-    """The last one is what is to be paid."""
+    """Pairs (label, amount); the last one is the amount to be paid."""
     energy: tuple[tuple[str, str], ...]
-    """What the use came to in energy and carbon; empty on invoices of before that was shown."""
+    """Pairs (label, figure) of energy and carbon; empty if the invoice has no energy."""
     energy_notes: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def page(invoice: Invoice, language: str) -> Page:
-    """Lay an invoice out in `language`."""
+    """Return the texts of an invoice in `language`."""
 
     def say(message: Text) -> str:
         return message.render(language)
@@ -72,7 +72,7 @@ def page(invoice: Invoice, language: str) -> Page:
 
 
 def _party(what: Text, party: Party, say: Callable[[Text], str]) -> tuple[tuple[str, str], ...]:
-    found = [(say(what), party.name or "-"), (say(text("Taxpayer number")), party.tax_id or "-")]
+    rows = [(say(what), party.name or "-"), (say(text("Taxpayer number")), party.tax_id or "-")]
     for label, value in (
         (text("Address"), party.address),
         (text("Phone"), party.phone),
@@ -80,8 +80,8 @@ def _party(what: Text, party: Party, say: Callable[[Text], str]) -> tuple[tuple[
         (text("Bank account"), party.bank_account),
     ):
         if value:
-            found.append((say(label), value))
-    return tuple(found)
+            rows.append((say(label), value))
+    return tuple(rows)
 
 
 def _row(line: InvoiceLine, say: Callable[[Text], str]) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _sums(invoice: Invoice, say: Callable[[Text], str]) -> tuple[tuple[str, str]
 
 
 def energy_rows(used: EnergyUse, say: Callable[[Text], str]) -> tuple[tuple[str, str], ...]:
-    """Names and figures of energy and carbon; what is not known says so."""
+    """Return pairs (label, figure) of energy and carbon; unknown figures read "not known"."""
     unknown = say(text("not known"))
 
     def amount(value: float | None, unit: str) -> str:

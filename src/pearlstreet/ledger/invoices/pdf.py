@@ -1,4 +1,4 @@
-"""An invoice as PDF. Chinese is set in STSong-Light, one of the fonts every PDF reader brings: no font file is needed."""
+"""An invoice as PDF. Chinese is set in STSong-Light, a font that all PDF readers include, so no font file is needed."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.page import Page, page
 
 LATIN, LATIN_BOLD, CHINESE = "Helvetica", "Helvetica-Bold", "STSong-Light"
 _PADDING = 6.0
-"""Points that a frame keeps free on each side."""
+"""Padding of a frame on each side, in points."""
 _WIDTH = A4[0] - 36 * mm - 2 * _PADDING
 _GREY = colors.HexColor("#667085")
 _LINE = colors.HexColor("#D0D5DD")
 
 
 def to_pdf(invoice: Invoice, language: str = "en") -> bytes:
-    """The invoice as a PDF document; the same invoice gives the same bytes."""
+    """Return the invoice as a PDF document; the same invoice gives the same bytes."""
     if CHINESE not in pdfmetrics.getRegisteredFontNames():
         pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))
     shown = page(invoice, language)
-    made = BytesIO()
+    pdf = BytesIO()
     document = SimpleDocTemplate(
-        made,
+        pdf,
         pagesize=A4,
         leftMargin=18 * mm,
         rightMargin=18 * mm,
@@ -45,11 +45,11 @@ def to_pdf(invoice: Invoice, language: str = "en") -> bytes:
         author=invoice.seller.name,
         invariant=1,
     )
-    document.build(_story(shown))
-    return made.getvalue()
+    document.build(_flowables(shown))
+    return pdf.getvalue()
 
 
-def _story(shown: Page) -> list[Any]:
+def _flowables(shown: Page) -> list[Flowable]:
     half = _WIDTH / 2
     parties = Table(
         [[_pairs(shown.seller, half), _pairs(shown.buyer, half)]],
@@ -73,7 +73,7 @@ def _story(shown: Page) -> list[Any]:
     ]
 
 
-def _energy(shown: Page) -> list[Any]:
+def _energy(shown: Page) -> list[Flowable]:
     return [
         Spacer(1, 7 * mm),
         _pairs(shown.energy, _WIDTH, label_width=70 * mm),
@@ -158,7 +158,7 @@ def _text(
 
 
 def _runs(value: str) -> str:
-    """Markup that sets what Helvetica has no letters for in the Chinese font."""
+    """Return markup that sets characters missing in Helvetica in the Chinese font."""
     parts = []
     for is_latin, letters in groupby(value, key=_is_latin):
         run = escape("".join(letters))

@@ -1,4 +1,4 @@
-"""An invoice for the terminal: columns aligned, Chinese characters counted as two cells wide."""
+"""An invoice as plain text with aligned columns; Chinese characters count as two cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.invoices.page import page
 
 
 def to_plain(invoice: Invoice, language: str = "en") -> str:
-    """The invoice as text, without colours."""
+    """Return the invoice as plain text, without colours."""
     shown = page(invoice, language)
     widths = [
         max(width_of(row[column]) for row in (shown.heads, *shown.rows)) for column in range(len(shown.heads))
@@ -33,12 +33,12 @@ def to_plain(invoice: Invoice, language: str = "en") -> str:
 
 
 def width_of(value: str) -> int:
-    """Cells a string takes in a terminal."""
+    """Return the number of terminal cells that a string occupies."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in value)
 
 
 def fit(value: str, width: int, *, right: bool = False) -> str:
-    """Padded to `width` cells."""
+    """Return the string padded to `width` terminal cells, on the left if `right`."""
     space = " " * max(0, width - width_of(value))
     return space + value if right else value + space
 

@@ -1,4 +1,4 @@
-"""Draft, issue, find invoices."""
+"""Commands and queries about invoices: drafting, issuing, listing."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from pearlstreet.tenancy.tables import orgs
 
 
 def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None) -> Invoice:
-    """What the invoice of `month` (2026-11) would say if it were issued now; the issued one when it was.
+    """Return the invoice of `month` (such as 2026-11): the issued one, or a draft of the charges so far.
 
-    `energy`: reckons what the use on it drew; doors get it from `energy.invoices`. Raises InvalidInput for what is not a month, NotFound
-    for a month that has not begun or is before the organisation's first.
+    `energy` estimates the energy of the use on it; callers get it from `energy.invoices`. Raises InvalidInput for a
+    malformed month, NotFound for a month that has not begun or is before the organisation's first month.
     """
     actor.require("credit:read", org_id)
 
@@ -50,10 +50,10 @@ def draft_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy
 
 
 def issue_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy: EnergyOf | None) -> Invoice:
-    """Issue a month's invoice: numbered, with its tax booked, never changed after. Repeating answers the same.
+    """Issue the invoice of a month: assign its number and post its tax. Idempotent: returns the invoice if issued before.
 
-    Raises Conflict before the month is over or when there is nothing to invoice, NotFound like `draft_invoice`. What is charged to the month later
-    is put on the next invoice.
+    Later charges to the month go on the next invoice. Raises Conflict before the month's end or when there is nothing to
+    invoice, and NotFound like `draft_invoice`.
     """
     actor.require("credit:write")
 
@@ -68,7 +68,7 @@ def issue_invoice(store: Store, actor: Actor, org_id: str, month: str, *, energy
 
 
 def get_invoice(store: Store, actor: Actor, invoice_id: str) -> Invoice:
-    """An issued invoice by its id or number. Raises NotFound."""
+    """Return an issued invoice by its id or number. Raises NotFound."""
     either = (invoices.c.id == invoice_id) | (invoices.c.number == invoice_id)
     row = store.read(lambda tx: tx.first(sa.select(invoices).where(either)))
     missing = text("No such invoice")
@@ -81,7 +81,7 @@ def get_invoice(store: Store, actor: Actor, invoice_id: str) -> Invoice:
 def list_invoices(
     store: Store, actor: Actor, org_id: str, *, before_month: str | None = None, limit: int = 100
 ) -> Sequence[Invoice]:
-    """Issued invoices of an organisation, latest month first; `before_month` pages on."""
+    """Return issued invoices of an organisation, latest month first, before `before_month`."""
     actor.require("credit:read", org_id)
     query = sa.select(invoices.c.document).where(invoices.c.org_id == org_id)
     if before_month is not None:
@@ -103,15 +103,17 @@ def _named(tx: Tx, invoice: Invoice) -> Invoice:
 
 
 def issue_final(tx: Tx, actor: Actor, org_id: str, *, energy: EnergyOf | None) -> Sequence[Invoice]:
-    """Invoice everything that an organisation was charged and not invoiced yet, the present month's included: nothing
-    more will come. Inside a command that has decided so; repeating it finds nothing left."""
+    """Issue invoices for all remaining charges of a closing organisation, including those of the current month.
+
+    The caller has checked that no further charges can occur. Idempotent: a second call issues nothing.
+    """
     post_spans(tx, org_id=org_id)
     present = month_at(tx.now_us, read_site(tx).time_zone).name
-    mine = charges.c.org_id == org_id
+    own = charges.c.org_id == org_id
     issued = set(tx.execute(sa.select(invoices.c.month).where(invoices.c.org_id == org_id)).scalars())
-    query = sa.select(charges.c.month).where(mine, charges.c.invoice_id.is_(None)).distinct()
+    query = sa.select(charges.c.month).where(own, charges.c.invoice_id.is_(None)).distinct()
     left = set(tx.execute(query).scalars())
-    # What came late for a month that is invoiced goes on the present one's.
+    # Late charges to a month with an issued invoice go on the invoice of the current month.
     months = sorted((left - issued) | ({present} - issued if left else set()))
     due = [month for month in months if _draft(tx, org_id, month, None)[1]]
     return [_issue(tx, actor, org_id, month, energy, final=True) for month in due]
@@ -135,7 +137,7 @@ def _issue(
     if not charge_ids:
         raise Conflict(text("There is nothing to invoice for {month}", month=month))
     serial = (tx.scalar(sa.select(sa.func.max(invoices.c.serial))) or 0) + 1
-    made = replace(
+    invoice = replace(
         draft,
         id=tx.new_id("inv"),
         number=f"{site.invoice_prefix}-{month}-{serial:06d}",
@@ -143,31 +145,31 @@ def _issue(
     )
     tx.execute(
         sa.insert(invoices).values(
-            id=made.id,
-            number=made.number,
+            id=invoice.id,
+            number=invoice.number,
             serial=serial,
             org_id=org_id,
             month=month,
-            document=made.to_json(),
-            total_micro=made.total.micro,
-            carried_out_micro=made.carried_out.micro,
+            document=invoice.to_json(),
+            total_micro=invoice.total.micro,
+            carried_out_micro=invoice.carried_out.micro,
             issued_us=tx.now_us,
         )
     )
     for part in chunks(charge_ids):
-        tx.execute(sa.update(charges).where(charges.c.id.in_(part)).values(invoice_id=made.id))
-    _book_tax(tx, actor, made)
+        tx.execute(sa.update(charges).where(charges.c.id.in_(part)).values(invoice_id=invoice.id))
+    _post_tax(tx, actor, invoice)
     audit.record(
         tx,
         actor=actor.label,
         action="invoice.issue",
-        target=str(made.id),
+        target=str(invoice.id),
         org_id=org_id,
-        details={"number": made.number, "total": str(made.total)},
+        details={"number": invoice.number, "total": str(invoice.total)},
     )
-    told = {"invoice": made.id, "number": made.number, "month": month, "total": str(made.total)}
-    outbox.emit(tx, "invoice.issued", told, org_id=org_id)
-    return made
+    payload = {"invoice": invoice.id, "number": invoice.number, "month": month, "total": str(invoice.total)}
+    outbox.emit(tx, "invoice.issued", payload, org_id=org_id)
+    return invoice
 
 
 def _check_begun(tx: Tx, month: str) -> None:
@@ -182,7 +184,7 @@ def _check_begun(tx: Tx, month: str) -> None:
 
 
 def _check_tenant(tx: Tx, org_id: str, month: str) -> None:
-    """Raise NotFound for a month before the organisation's first: that of its creation, or of its first charge."""
+    """Raise NotFound for a month before both the organisation's creation and its first charge."""
     zone = read_site(tx).time_zone
     org = tx.first(sa.select(orgs.c.slug, orgs.c.created_us).where(orgs.c.id == org_id))
     if org is None or month_named(month, zone).end_us > org["created_us"]:
@@ -202,11 +204,14 @@ def _check_tenant(tx: Tx, org_id: str, month: str) -> None:
 
 
 def _draft(tx: Tx, org_id: str, month: str, energy: EnergyOf | None) -> tuple[Invoice, Sequence[str]]:
-    """The draft and the ids of the charges on it: the month's, and late ones of months that are invoiced already."""
+    """Return the draft of a month's invoice and the ids of its charges.
+
+    These are the month's charges, and late charges to earlier months that are invoiced already.
+    """
     site = read_site(tx)
     wanted = month_named(month, site.time_zone)
     invoiced = sa.select(invoices.c.month).where(invoices.c.org_id == org_id, invoices.c.month < month)
-    open_ones = sa.and_(
+    not_invoiced = sa.and_(
         charges.c.org_id == org_id,
         charges.c.invoice_id.is_(None),
         (charges.c.month == month) | charges.c.month.in_(invoiced),
@@ -214,7 +219,7 @@ def _draft(tx: Tx, org_id: str, month: str, energy: EnergyOf | None) -> tuple[In
     query = (
         sa.select(charges, streams.c.resource, streams.c.price_version_id)
         .join_from(charges, streams, charges.c.stream_id == streams.c.id)
-        .where(open_ones)
+        .where(not_invoiced)
         .order_by(charges.c.seq)
     )
     charged, ids = [], []
@@ -227,10 +232,10 @@ def _draft(tx: Tx, org_id: str, month: str, energy: EnergyOf | None) -> tuple[In
             Charged(row["resource"], rule, Fraction(row["quantity"]), Money(row["amount_micro"]), is_refund)
         )
         ids.append(row["id"])
-    made = build(org_id, wanted, site, read_buyer(tx, org_id), charged, _carried(tx, org_id))
+    draft = build(org_id, wanted, site, read_buyer(tx, org_id), charged, _carried(tx, org_id))
     if energy is not None:
-        made = replace(made, energy=energy(tx, stretches(tx, open_ones)))
-    return _named(tx, made), ids
+        draft = replace(draft, energy=energy(tx, stretches(tx, not_invoiced)))
+    return _named(tx, draft), ids
 
 
 def _carried(tx: Tx, org_id: str) -> Money:
@@ -243,17 +248,17 @@ def _carried(tx: Tx, org_id: str) -> Money:
     return Money(tx.scalar(newest) or 0)
 
 
-def _book_tax(tx: Tx, actor: Actor, made: Invoice) -> None:
-    """The tax within the invoice becomes owed to the state when the invoice is issued."""
-    if not made.tax:
+def _post_tax(tx: Tx, actor: Actor, invoice: Invoice) -> None:
+    """Post the tax in the invoice, which is owed to the state from its issue on."""
+    if not invoice.tax:
         return
     post_one(
         tx,
         Draft(
             TxKind.TAX,
-            f"tax/{made.id}",
-            text("Tax of invoice {number}", number=made.number),
-            entries=(Entry(chart.TAX_INCLUDED, made.tax), Entry(chart.TAX_PAYABLE, -made.tax)),
+            f"tax/{invoice.id}",
+            text("Tax of invoice {number}", number=invoice.number),
+            entries=(Entry(chart.TAX_INCLUDED, invoice.tax), Entry(chart.TAX_PAYABLE, -invoice.tax)),
             actor=actor.label,
         ),
     )

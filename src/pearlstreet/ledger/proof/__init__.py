@@ -1,6 +1,6 @@
-"""The proof of the books: everything that is kept as a sum is summed again, every charge is priced again from its use.
+"""Proof of the books: all stored sums are computed again, and all charges are priced again from their spans.
 
-It reads; it never repairs. The report names the first row that differs.
+The proof only reads and repairs nothing. Its report names the first row that differs.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ STEPS: tuple[Callable[[Work], None], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ProofReport:
-    """What the proof looked at, and the first thing that does not fit (None: everything does)."""
+    """Result of the proof. `problem` None: the books are right."""
 
     checked: Mapping[str, int]
-    """Rows by table."""
+    """Number of rows checked, by table."""
     problem: str | None = None
     row: str | None = None
-    """The first row that differs."""
+    """Name of the first row that differs."""
 
     @property
     def is_right(self) -> bool:
@@ -43,17 +43,17 @@ class ProofReport:
 
 
 def proof(store: Store, actor: Actor) -> ProofReport:
-    """`prove` on one consistent snapshot."""
+    """Prove the books on one consistent snapshot. Raises Forbidden."""
     actor.require("audit:verify")
     return store.read(prove)
 
 
 def prove(tx: Tx) -> ProofReport:
-    """Recompute every balance from entries, every charge from spans and prices, and whatever else is kept twice."""
+    """Recompute all balances, charges, holds, monthly sums and invoice totals, and compare them with the stored ones."""
     work = Work(tx)
     try:
         for step in STEPS:
             step(work)
-    except Differs as found:
-        return ProofReport(work.checked, str(found), found.row)
+    except Differs as difference:
+        return ProofReport(work.checked, str(difference), difference.row)
     return ProofReport(work.checked)

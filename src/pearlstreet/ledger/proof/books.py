@@ -1,4 +1,4 @@
-"""Proof of the books proper: transactions, entries, accounts, funds and holds."""
+"""Proof of transactions, entries, accounts, funds and holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pearlstreet.ledger.tables import accounts, entries, funds, holds, transacti
 
 
 def transactions_balance(work: Work) -> None:
-    """Each sums to zero per currency, its sums are its entries', and running balances run on."""
+    """Check that each transaction's entries sum to zero, match its totals, and continue the running balance."""
     after: dict[str, int] = {}
     expected = 0
     query = sa.select(entries).order_by(entries.c.tx_seq, entries.c.line)
@@ -54,12 +54,12 @@ def _same_funds(name: str, row: RowMapping, sides: Sequence[RowMapping], before:
         entry.account: entry.amount.micro
         for entry in funds_entries(row["org_id"], before, row["funds_micro"])
     }
-    found = {side["account_id"]: side["amount_micro"] for side in sides if side["account_id"] in own}
-    differ(found != wanted, name, "its wallet and receivable entries are not what its amount means")
+    actual = {side["account_id"]: side["amount_micro"] for side in sides if side["account_id"] in own}
+    differ(actual != wanted, name, "its wallet and receivable entries are not what its amount means")
 
 
 def accounts_are_their_entries(work: Work) -> None:
-    """Each account's balance is the sum of its entries."""
+    """Check that each account's balance is the sum of its entries."""
     summed = sa.select(entries.c.account_id, sa.func.sum(entries.c.amount_micro)).group_by(
         entries.c.account_id
     )
@@ -78,7 +78,7 @@ def accounts_are_their_entries(work: Work) -> None:
 
 
 def funds_are_their_accounts(work: Work) -> None:
-    """What each organisation has is its wallet less its receivable; what is held is its open holds."""
+    """Check that each organisation's balance matches its wallet and receivable, and its held money its open holds."""
     rest = sa.func.sum(holds.c.amount_micro - holds.c.used_micro)
     open_holds = sa.select(holds.c.org_id, rest).where(holds.c.settled_us.is_(None)).group_by(holds.c.org_id)
     held = {org_id: int(total) for org_id, total in work.tuples(open_holds)}

@@ -1,4 +1,4 @@
-"""Proof of what is summed from charges: monthly spending and invoices."""
+"""Proof of monthly spending, invoices and top-ups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.tables import charges, invoices, spending, top_ups, tran
 
 
 def spending_is_its_charges(work: Work) -> None:
-    """Monthly spending is the sum of charges."""
+    """Check that monthly spending is the sum of its charges."""
     totals: dict[tuple[str, str], int] = {}
     query = sa.select(
         charges.c.org_id, charges.c.project_id, charges.c.month, sa.func.sum(charges.c.amount_micro)
@@ -27,7 +27,7 @@ def spending_is_its_charges(work: Work) -> None:
 
 
 def invoices_are_their_charges(work: Work) -> None:
-    """Each invoice's total is its charges' plus what the one before carried, less what it carries; no number is missing."""
+    """Check that each invoice's total is its charges plus `carried_in` less `carried_out`, and that no number is missing."""
     summed = sa.select(charges.c.invoice_id, sa.func.sum(charges.c.amount_micro)).group_by(
         charges.c.invoice_id
     )
@@ -45,7 +45,7 @@ def invoices_are_their_charges(work: Work) -> None:
 
 
 def top_ups_are_posted(work: Work) -> None:
-    """Each posted top-up has the transaction that moved its money, and each such transaction its top-up."""
+    """Check that each posted top-up has a transaction of its amount, and each such transaction a top-up."""
     query = (
         sa.select(top_ups.c.id, top_ups.c.state, top_ups.c.amount_micro, transactions.c.funds_micro)
         .outerjoin_from(top_ups, transactions, transactions.c.id == top_ups.c.tx_id)

@@ -1,4 +1,4 @@
-"""Proof of the charges: each follows from its spans, its price version and what its stream had been billed before."""
+"""Proof of the charges: each is computed again from its spans, its price version and its stream's earlier charges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pearlstreet.ledger.tables import DUE, FREE, POSTED, charges, spans, streams
 
 
 def charges_follow_from_spans(work: Work) -> None:
-    """Each stream's spans run on, and each charge's quantity and amount follow from them."""
+    """Check that each stream's spans have no gap, and that its charges have the spans' quantities and prices."""
     versions: dict[str, PriceVersion] = {}
     span_query = sa.select(spans).order_by(spans.c.stream_id, spans.c.sequence)
     charge_query = sa.select(charges).order_by(charges.c.stream_id, charges.c.seq)
@@ -37,7 +37,7 @@ def charges_follow_from_spans(work: Work) -> None:
 
 
 Quantities = dict[tuple[int, str, tuple[str, str]], Fraction]
-"""Exact quantities of posted spans by sequence, month and rule."""
+"""Exact quantities of posted spans by (sequence, month, rule)."""
 
 
 def _stream_charges(
@@ -83,15 +83,16 @@ def _stream_spans(stream: RowMapping, used: Sequence[RowMapping]) -> None:
 
 def _quantities(stream: RowMapping, version: PriceVersion, used: Sequence[RowMapping]) -> Quantities:
     unit = Unit(stream["unit"])
-    found: Quantities = {}
+    quantities: Quantities = {}
     for row in used:
         if row["state"] != POSTED:
             continue
         rule = version.rule_for(stream["resource"], unit, row["pflops"])
         for month, quantity in by_month(unit, row["amount"], row["start_us"], row["end_us"], version.zone):
             part = Slice(unit, quantity, row["pflops"], month.length_us)
-            found[row["sequence"], month.name, (rule.resource, rule.kind)] = rule.rule_kind.quantity(part)
-    return found
+            rule_key = (rule.resource, rule.kind)
+            quantities[row["sequence"], month.name, rule_key] = rule.rule_kind.quantity(part)
+    return quantities
 
 
 def _one_refund(name: str, row: RowMapping, original: RowMapping | None) -> None:
@@ -101,7 +102,7 @@ def _one_refund(name: str, row: RowMapping, original: RowMapping | None) -> None
 
 
 def transactions_follow_from_charges(work: Work) -> None:
-    """Each charge's transaction moves its amount, and no charge or refund transaction is without a charge."""
+    """Check that each charge's transaction has its amount, and each charge or refund transaction its charge."""
     moved = transactions.alias("moved")
     query = (
         sa.select(charges.c.id, charges.c.amount_micro, moved.c.funds_micro, moved.c.org_id, charges.c.org_id)
@@ -118,12 +119,12 @@ def transactions_follow_from_charges(work: Work) -> None:
         .where(transactions.c.kind.in_(("charge", "refund")), charges.c.id.is_(None))
         .limit(1)
     )
-    found = work.tx.scalar(stray)
-    differ(found is not None, f"transaction {found}", "no use stands behind it")
+    stray_seq = work.tx.scalar(stray)
+    differ(stray_seq is not None, f"transaction {stray_seq}", "no use stands behind it")
 
 
 def spans_have_an_end(work: Work) -> None:
-    """Each span is due, posted by a charge that exists, or free with a reason."""
+    """Check that each span is due, posted with an existing charge, or free with a reason."""
     query = (
         sa.select(spans.c.stream_id, spans.c.sequence, spans.c.state, spans.c.why_not, charges.c.id)
         .outerjoin_from(spans, charges, charges.c.id == spans.c.charge_id)

@@ -1,4 +1,4 @@
-"""What the steps of the proof share: walking over rows without holding them all, and saying what differs."""
+"""Helpers of the proof: iteration over rows in parts, and the exception for a difference."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy.engine import RowMapping
 from pearlstreet.store.core import Tx
 
 BY = 1000
-"""Rows fetched at a time."""
+"""Number of rows fetched at a time."""
 
 
 class Differs(Exception):
-    """Something kept is not what it should be. Caught by `prove`."""
+    """A stored value differs from its recomputed value. Caught by `prove`."""
 
     def __init__(self, row: str, problem: str) -> None:
         super().__init__(problem)
@@ -24,31 +24,31 @@ class Differs(Exception):
 
 
 def differ(condition: bool, row: str, problem: str) -> None:
-    """Raise Differs when `condition` holds."""
+    """Raise Differs if `condition` is true."""
     if condition:
         raise Differs(row, problem)
 
 
 @dataclass
 class Work:
-    """The books under proof, and how many rows were looked at, by table."""
+    """The books under proof, and the number of rows checked, by table."""
 
     tx: Tx
     checked: dict[str, int] = field(default_factory=dict)
 
     def walk(self, table: sa.Table, query: sa.Select[Any]) -> Iterator[RowMapping]:
-        """Rows of a query about `table`, counted, a part at a time."""
+        """Yield the rows of a query over `table` in parts, and count them as checked."""
         for row in self.tx.connection.execute(query).yield_per(BY).mappings():
             self.checked[table.name] = self.checked.get(table.name, 0) + 1
             yield row
 
     def tuples(self, query: sa.Select[Any]) -> Iterator[Sequence[Any]]:
-        """Rows of a query, not counted, a part at a time."""
+        """Yield the rows of a query as tuples in parts, without counting them."""
         yield from self.tx.connection.execute(query).yield_per(BY)
 
 
 class Groups:
-    """Rows that are ordered by a key, taken key by key alongside another walk in the same order."""
+    """Rows ordered by a key, taken group by group in step with another iteration in the same order."""
 
     def __init__(self, rows: Iterator[RowMapping], key: str, what: str) -> None:
         self._rows = rows
@@ -57,17 +57,17 @@ class Groups:
         self._next = next(rows, None)
 
     def take(self, key: int) -> list[RowMapping]:
-        """The rows of `key`. Raises Differs when rows of an earlier key are left: their owner is missing."""
-        found = []
+        """Return the rows of `key`. Raises Differs if rows of an earlier key are left, because their owner is missing."""
+        group = []
         while self._next is not None and self._next[self._key] <= key:
             differ(
                 self._next[self._key] < key, f"{self._what} {self._next[self._key]}", "its owner is missing"
             )
-            found.append(self._next)
+            group.append(self._next)
             self._next = next(self._rows, None)
-        return found
+        return group
 
     def end(self) -> None:
-        """Raise Differs when rows are left."""
+        """Raise Differs if rows are left."""
         if self._next is not None:
             raise Differs(f"{self._what} {self._next[self._key]}", "its owner is missing")

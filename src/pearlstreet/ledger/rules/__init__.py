@@ -1,4 +1,4 @@
-"""Price rule kinds, one file each: how a stretch of use becomes the quantity a price is stated for."""
+"""Kinds of price rules, one file each; a kind turns use into the quantity to which a price applies."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ from pearlstreet.ledger.rules.protocol import RuleKind, Slice
 KINDS: Mapping[str, RuleKind] = {
     kind.name: kind for kind in (CardHour(), PflopsHour(), CoreHour(), GibHour(), GibMonth(), Count())
 }
-"""One line per kind; the rule conformance tests walk it."""
+"""Kinds of price rules by name; the conformance tests check each of them."""
 
 __all__ = ["KINDS", "RuleKind", "Slice"]

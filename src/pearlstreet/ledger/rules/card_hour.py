@@ -1,4 +1,4 @@
-"""Accelerators by the card-hour: 3,600 card-seconds, a part of a card counting as its share."""
+"""Price rule per card-hour of an accelerator; a share of a card counts as that fraction of a card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.rules.protocol import Slice
 
 
 class CardHour:
-    """One price per model of card."""
+    """Rule kind `card_hour`, for one price per accelerator model."""
 
     name = "card_hour"
     unit = Unit.CARD_BP

@@ -1,4 +1,4 @@
-"""CPU by the core-hour."""
+"""Price rule per core-hour of CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.rules.protocol import Slice
 
 
 class CoreHour:
-    """Cores held, busy or not."""
+    """Rule kind `core_hour`; counts allocated cores, whether busy or idle."""
 
     name = "core_hour"
     unit = Unit.CPU_MILLI

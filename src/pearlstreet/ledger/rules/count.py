@@ -1,4 +1,4 @@
-"""Things that are counted, not held: tokens."""
+"""Price rule per token, for use that is counted and not held over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.rules.protocol import Slice
 
 
 class Count:
-    """The price's `per` is usually 1,000,000."""
+    """Rule kind `count`; prices usually have a `per` of 1,000,000 tokens."""
 
     name = "count"
     unit = Unit.TOKENS

@@ -1,4 +1,4 @@
-"""Memory by the GiB-hour."""
+"""Price rule per GiB-hour of memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.rules.protocol import Slice
 
 
 class GibHour:
-    """Memory held, used or not."""
+    """Rule kind `gib_hour`; counts allocated memory, whether used or not."""
 
     name = "gib_hour"
     unit = Unit.MEMORY_MIB

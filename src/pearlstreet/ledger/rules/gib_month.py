@@ -1,4 +1,4 @@
-"""Storage by the GiB-month: a month is as long as that month is in the site's time zone."""
+"""Price rule per GiB-month of storage, by the actual length of each month in the site's time zone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pearlstreet.ledger.rules.protocol import Slice
 
 
 class GibMonth:
-    """A GiB kept for all of February costs as much as one kept for all of March."""
+    """Rule kind `gib_month`; a GiB stored for all of February costs as much as for all of March."""
 
     name = "gib_month"
     unit = Unit.STORAGE_BYTES

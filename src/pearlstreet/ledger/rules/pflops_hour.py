@@ -1,4 +1,4 @@
-"""Accelerators by normalised compute: card-hours times the PFLOPS of one card, frozen on the span."""
+"""Price rule per PFLOPS·h: card-hours times the normalised PFLOPS of one card, which each span stores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.ledger.rules.protocol import Slice, exact_factor
 
 
 class PflopsHour:
-    """One price for unlike cards."""
+    """Rule kind `pflops_hour`, for one price over different accelerator models."""
 
     name = "pflops_hour"
     unit = Unit.CARD_BP

@@ -1,4 +1,4 @@
-"""What every price rule kind promises. PURE."""
+"""PURE: The interface of all kinds of price rules."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from pearlstreet.ledger.model import Unit
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Use inside one month: Σ amount × µs for timed units, Σ amount for counted ones."""
+    """Use inside one month. `quantity` is Σ amount × µs for timed units, Σ amount for counted ones."""
 
     unit: Unit
     quantity: int
     pflops: float | None
     month_us: int
-    """Length of the month it lies in."""
+    """Length in µs of the month that contains the use."""
 
 
 class RuleKind(Protocol):
-    """How use becomes a priced quantity. `quantity` is linear in `Slice.quantity`, so splitting changes nothing."""
+    """Conversion of use to the priced quantity. It is linear in `Slice.quantity`, so splitting use changes no price."""
 
     @property
     def name(self) -> str:
-        """As price lists write it."""
+        """Name of the kind in price lists."""
         ...
 
     @property
     def unit(self) -> Unit:
-        """The unit of the spans it prices."""
+        """Unit of the spans to which the rule applies."""
         ...
 
     @property
     def label(self) -> Text:
-        """The unit of the quantity, for people."""
+        """Unit of the quantity, as shown to users."""
         ...
 
     def quantity(self, used: Slice) -> Fraction:
-        """Exactly how much was used, in the rule's own unit."""
+        """Return the exact quantity used, in the rule's own unit."""
         ...
 
 
 def exact_factor(pflops: float | None) -> Fraction:
-    """A PFLOPS factor as the decimal number it is written as; unknown counts as 0."""
+    """Return a PFLOPS factor as the exact decimal number of its shortest notation; unknown (None) counts as 0."""
     return Fraction(str(pflops)) if pflops else Fraction(0)
