@@ -100,13 +100,13 @@ ROUTERS: tuple[SecuredRouter, ...] = (
     webhooks.center_router,
 )
 UNBOUND = (ProblemDocument, prices.PricesIn)
-"""Models the framework does not find by itself: bodies that come in more than one format, and errors."""
+"""Models that FastAPI does not find: bodies accepted in more than one format, and errors."""
 UNLIMITED = (f"{PREFIX}/uploads",)
-"""Paths that check the size of their body themselves."""
+"""Paths that limit the size of their body themselves."""
 
 
 def create_api(center: Center) -> FastAPI:
-    """The app that answers for one center."""
+    """Return the app that serves one center."""
     app = _bare_app(center.version)
     app.state.center = center
     app.state.log_streams = LogStreams(center)
@@ -142,14 +142,14 @@ def _mount_routes(app: FastAPI) -> None:
 
 @functools.cache
 def describe_api() -> dict[str, Any]:
-    """The OpenAPI document, without a center behind it. Takes about a second."""
+    """Return the OpenAPI document without a center. Takes about a second."""
     app = _bare_app(__version__)
     _mount_routes(app)
     return document(app, UNBOUND)
 
 
 def all_routes() -> list[RouteFacts]:
-    """Every route with its scope: for the matrix of roles and for the docs."""
+    """Return the facts of every route, for the matrix of roles and for the docs."""
     under = [
         dataclasses.replace(fact, path=PREFIX + fact.path) for router in ROUTERS for fact in router.registry
     ]
@@ -158,19 +158,19 @@ def all_routes() -> list[RouteFacts]:
 
 @functools.cache
 def _paths() -> tuple[tuple[re.Pattern[str], str, int], ...]:
-    """(pattern, method, how many of its parts are free)."""
+    """Return (pattern, method, number of path parameters) of every route."""
     return tuple((compile_path(fact.path)[0], fact.method, fact.path.count("{")) for fact in all_routes())
 
 
 def _methods_at(path: str) -> list[str]:
-    """What a path takes: /quotes/scenarios what its own route takes, not what a quote of that name would."""
-    found = [(free, method) for pattern, method, free in _paths() if pattern.match(path)]
-    least = min((free for free, _ in found), default=0)
-    return sorted({method for free, method in found if free == least})
+    """Return the methods of the most specific route at a path: /quotes/scenarios is not a quote of that name."""
+    matches = [(free, method) for pattern, method, free in _paths() if pattern.match(path)]
+    least = min((free for free, _ in matches), default=0)
+    return sorted({method for free, method in matches if free == least})
 
 
 def _openapi_route(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
-    """Answers with the OpenAPI document. Anybody may ask: it is made once, off the event loop, since that takes a second."""
+    """Return the public route of the OpenAPI document, built once in a thread because that takes a second."""
     making: asyncio.Task[bytes] | None = None
 
     def make() -> bytes:

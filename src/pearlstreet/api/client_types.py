@@ -1,4 +1,4 @@
-"""`python -m pearlstreet.api.client_types`: writes src/pearlstreet/client/results.py from the models of the API's answers."""
+"""Generator of src/pearlstreet/client/results.py from the response models: `python -m pearlstreet.api.client_types`."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 '''
 _TIME, _YUAN = "RFC 3339, UTC", "Yuan, exact to the micro-yuan"
-"""Descriptions that the module's docstring gives once."""
+"""Descriptions that the fields leave out because the docstring of the generated module gives them."""
 _SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 Schema = Mapping[str, Any]
 
 
 def results_module() -> str:
-    """src/pearlstreet/client/results.py as it must be."""
+    """Return the text of src/pearlstreet/client/results.py."""
     schemas = _schemas()
     written = (_definition(name, schemas[name]) for name in sorted(_answered(), key=type_name))
     return _HEAD + "".join(written)
 
 
 def answer_schemas() -> dict[str, Schema]:
-    """Operation id → schema of its JSON answer, for operations that have one."""
+    """Return operation id → schema of its JSON response, for operations that have one."""
     found = {}
     for methods in describe_api()["paths"].values():
         for operation in methods.values():
@@ -49,14 +49,14 @@ def answer_schemas() -> dict[str, Schema]:
 
 
 def result_type(schema: Schema) -> str:
-    """The type of a method that returns this answer; for a page, or a list alone in `items`, that of an item."""
+    """Return the result type of a client method; for a page, or an object with only `items`, the type of an item."""
     schemas = _schemas()
     items = _items(_resolved(schema, schemas))
     return expression(items if items is not None else schema, prefix="results.")
 
 
 def type_name(schema_name: str) -> str:
-    """`Job` of `JobOut`: the API's suffixes say what is of no use to a caller."""
+    """Return `Job` for `JobOut`: callers do not need the API's suffixes."""
     for suffix in ("Out", "In"):
         shorter = schema_name.removesuffix(suffix)
         if shorter != schema_name and not {shorter, f"{shorter}Out"} & (_answered() - {schema_name}):
@@ -65,7 +65,7 @@ def type_name(schema_name: str) -> str:
 
 
 def expression(schema: Schema, prefix: str = "") -> str:
-    """A schema as a type expression; names of other schemas get the prefix."""
+    """Return a schema as a type expression, with a prefix before the names of other schemas."""
     if "$ref" in schema:
         return prefix + type_name(_named(schema))
     if "anyOf" in schema:
@@ -110,7 +110,7 @@ def _sentence(text: str) -> str:
 
 @functools.cache
 def _answered() -> frozenset[str]:
-    """Names of schemas that answers hold, without pages and lists that methods take apart."""
+    """Return the names of schemas in responses, without pages and lists, whose items client methods return."""
     schemas = _schemas()
     found: set[str] = set()
     waiting = list(answer_schemas().values())
@@ -137,7 +137,7 @@ def _inner(schema: Schema) -> Iterator[Schema]:
 
 
 def _items(schema: Schema) -> Schema | None:
-    """The schema of an item where an answer is nothing but a list."""
+    """Return the schema of an item if a response only consists of a list, else None."""
     fields = schema.get("properties", {})
     if "items" in fields and set(fields) <= {"items", "next_cursor"}:
         items: Schema = fields["items"]["items"]

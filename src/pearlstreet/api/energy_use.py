@@ -1,4 +1,4 @@
-"""Energy and carbon of work as the API answers them, on invoices, statements and beside a job's cost."""
+"""Energy and carbon of jobs in responses: on invoices, on statements and beside a job's cost."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pearlstreet.ledger.invoices.energy import EnergyUse
 
 
 class EnergyUseOut(Out):
-    """Energy of the machines and of the facility apart, the PUE applied once; null: not known, `notes` say why."""
+    """Energy of the machines, and of the facility after applying the PUE once; null if unknown, with the reason in `notes`."""
 
     it_kwh: float | None
     it_kwh_low: float | None
     it_kwh_high: float | None
     facility_kwh: float | None
     carbon_kg: float | None = Field(description="CO2e, location-based")
-    energy_cost: Yuan | None = Field(description="What the site paid for it; shown, not charged")
-    facts: list[int] = Field(description="Versions of the site's facts it was reckoned with")
+    energy_cost: Yuan | None = Field(description="Electricity cost of the site; informative, not charged")
+    facts: list[int] = Field(description="Versions of the site's energy facts behind the figures")
     notes: list[str]
 
 
 def energy_out(found: EnergyUse | None, language: str) -> dict[str, Any] | None:
-    """As JSON."""
+    """Return energy use as an EnergyUseOut, or None."""
     if found is None:
         return None
     names = ("it_kwh", "it_kwh_low", "it_kwh_high", "facility_kwh", "carbon_kg")

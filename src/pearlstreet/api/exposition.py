@@ -1,4 +1,4 @@
-"""Everything Prometheus is told: what this process counted, and the center's counts at this moment."""
+"""The Prometheus text: metrics of this process, and gauges of the center at the time of the scrape."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.compute.jobs.census import Census
 
 
 class _Now(Collector):
-    """Gauges that are looked up when asked for: nobody pays for them while nobody scrapes."""
+    """Gauges of the center, computed only for a scrape."""
 
     def __init__(self, counts: Census) -> None:
         self._counts = counts
@@ -21,11 +21,11 @@ class _Now(Collector):
         jobs = GaugeMetricFamily("pearl_jobs", "Jobs that have not ended", labels=["state"])
         for state, count in self._counts.jobs.items():
             jobs.add_metric([state], count)
-        nodes = GaugeMetricFamily("pearl_nodes", "Machines by the worst that holds of each", labels=["state"])
+        nodes = GaugeMetricFamily("pearl_nodes", "Nodes by their worst state", labels=["state"])
         for state, count in self._counts.nodes.items():
             nodes.add_metric([state], count)
         cards = GaugeMetricFamily(
-            "pearl_cards", "Accelerators, parts counted as parts", labels=["model", "state"]
+            "pearl_cards", "Accelerators, with shares counted as fractions", labels=["model", "state"]
         )
         for (model, state), share in self._counts.cards.items():
             cards.add_metric([model, state], share)
@@ -35,7 +35,7 @@ class _Now(Collector):
 
 
 def exposition(counts: Census) -> bytes:
-    """The text a scrape gets."""
+    """Return the Prometheus text."""
     now = CollectorRegistry()
     now.register(_Now(counts))
     return generate_latest() + generate_latest(now)

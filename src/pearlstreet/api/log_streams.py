@@ -1,4 +1,4 @@
-"""Followed logs: one look at the database and one thread for all of them, four times a second."""
+"""Streams of growing logs: every 0.25 s one database read and one thread serve all followers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pearlstreet.compute.jobs.follow import LogPosition, read_positions
 PAUSE_S = 0.25
 CHUNK_BYTES = 1 << 18
 BATCH = 128
-"""Logs read between two turns of others; at most 32 MiB of them."""
+"""Logs per read: at CHUNK_BYTES each, at most 32 MiB in memory."""
 log = structlog.get_logger("logs")
 _Waiting = dict[asyncio.Future[tuple[LogPosition, LogChunk]], LogPosition]
 
 
 class LogStreams:
-    """Followers of one center's logs. For its event loop."""
+    """The followers of one center's logs, for use on one event loop."""
 
     def __init__(self, center: Center) -> None:
         self._center = center
@@ -30,10 +30,10 @@ class LogStreams:
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, position: LogPosition) -> AsyncIterator[bytes]:
-        """A log from `position` until its attempt has ended."""
+        """Yield the log from `position` until its attempt has ended."""
         chunk = LogChunk(b"", position.offset)
         while not chunk.ended:
-            if len(chunk.data) >= CHUNK_BYTES:  # behind: at once
+            if len(chunk.data) >= CHUNK_BYTES:  # more is available, so read on without waiting
                 position, chunk = (await in_thread(partial(self._read, [position])))[0]
             else:
                 position, chunk = await self._read_on(position)
@@ -67,7 +67,7 @@ class LogStreams:
         positions = [position for _, position in batch]
         try:
             read = await in_thread(partial(self._read, positions))
-        except Exception as error:  # noqa: BLE001  followers must not wait for ever
+        except Exception as error:  # noqa: BLE001  an unresolved future would leave its follower waiting for ever
             log.warning("logs cannot be read", error=str(error))
             read = [(position, LogChunk(b"", position.offset)) for position in positions]
         for (future, _), result in zip(batch, read, strict=True):

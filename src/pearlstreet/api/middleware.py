@@ -1,4 +1,4 @@
-"""Around every request: a number for it, a limit on its body, metrics, and headers that keep browsers strict."""
+"""ASGI middleware of the API: request ids, rate limits, body limits, metrics and security headers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ log = structlog.get_logger("access")
 
 
 def request_numbers(clock: Clock, rng: Rng) -> Callable[[], str]:
-    """Fresh ids of requests. They are no secrets: a random start and a counter spare the system call each time."""
+    """Return a generator of request ids. They are not secret, so a counter from a random start avoids a system call each."""
     counter = itertools.count(int.from_bytes(rng.token_bytes(7), "big"))
 
     def fresh() -> str:
@@ -53,12 +53,12 @@ def request_numbers(clock: Clock, rng: Rng) -> Callable[[], str]:
 
 
 class ApiMiddleware:
-    """ASGI middleware; plain ASGI because it wraps streams too."""
+    """The middleware, as plain ASGI because it wraps streams too."""
 
     def __init__(
         self, app: ASGIApp, *, unlimited: tuple[str, ...], numbers: Callable[[], str], limiter: RateLimiter
     ) -> None:
-        """`unlimited`: paths that check the size of their body themselves; `numbers`: fresh ids of requests."""
+        """`unlimited`: paths that limit the size of their body themselves; `numbers`: generator of request ids."""
         self._app = app
         self._limiter = limiter
         self._unlimited = unlimited
@@ -93,11 +93,11 @@ class ApiMiddleware:
             _measure(scope, answered["status"], time.perf_counter() - began)
 
     def _body_limit(self, scope: Scope) -> int:
-        """Bytes of a body: few before anybody has said who they are."""
+        """Return the limit of the body in bytes; it is lower at sign-in, where callers are not authenticated."""
         return SIGN_IN_BODY_BYTES if self._limiter.is_sign_in(scope["path"]) else BODY_LIMIT_BYTES
 
     def _refusal(self, scope: Scope) -> PearlError | None:
-        """What is wrong with a request whatever it is for."""
+        """Return the error of a request that no route accepts, or None."""
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             message = text("The request contains a NUL character")
             return InvalidInput(message, problems=[Problem("url", message)])
@@ -110,7 +110,7 @@ class ApiMiddleware:
 
 
 class _Limited:
-    """A receive that breaks off a body longer than it may be (chunked bodies declare no length)."""
+    """A receive channel that raises TooLarge beyond the limit, since chunked bodies declare no length."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive

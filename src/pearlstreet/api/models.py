@@ -1,4 +1,4 @@
-"""Parts of answers that several routes share."""
+"""Models and conversions that the bodies of several routes share."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Yuan = Annotated[str, Field(description="Yuan, exact to the micro-yuan", example
 
 
 class In(BaseModel):
-    """A request body: unknown fields are refused."""
+    """Base of request bodies: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", str_max_length=100_000)
 
 
 class Out(BaseModel):
-    """An answer."""
+    """Base of response bodies."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ProblemItem(BaseModel):
-    """One thing wrong with an input."""
+    """One problem of one input."""
 
     field: str
     message: str
@@ -39,7 +39,7 @@ class ProblemItem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457: what went wrong."""
+    """Problem document of RFC 9457."""
 
     type: str
     title: str
@@ -59,35 +59,35 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     }
     for status, words in {
         401: "Not signed in",
-        402: "The balance does not cover it",
-        403: "No scope allows it",
+        402: "The balance is too low",
+        403: "The scope is missing",
         404: "Absent, or another tenant's",
-        409: "Not possible in the present state",
+        409: "Not possible in the current state",
         413: "Too large",
-        422: "The request is not right",
+        422: "The request is invalid",
         429: "Too many requests",
-        503: "Not available right now; Retry-After says when to ask again",
+        503: "Not available right now; Retry-After says when to try again",
     }.items()
 }
 
 
 def time_of(us: int | None) -> str | None:
-    """A moment for an answer."""
+    """Return a time in µs as RFC 3339."""
     return None if us is None else to_rfc3339(us)
 
 
 def words(value: Text | None, language: str) -> str | None:
-    """A message for an answer."""
+    """Return a message in a language."""
     return None if value is None else value.render(language)
 
 
 def yuan_of(amount: Money) -> str:
-    """An amount for an answer: exact, at least two decimals, no separators (`12345.50`)."""
+    """Return an amount in yuan: exact, at least two decimals, no separators (`12345.50`)."""
     return format_yuan(amount.micro).replace(",", "")
 
 
 def read_yuan(value: str, field: str) -> Money:
-    """An amount from a request. Raises InvalidInput naming `field`."""
+    """Return an amount of a request. Raises InvalidInput naming `field`."""
     try:
         return parse_yuan(value)
     except ValueError:
@@ -97,7 +97,7 @@ def read_yuan(value: str, field: str) -> Money:
 
 
 def read_time(value: str | None, field: str) -> int | None:
-    """A moment from a request, in µs. Raises InvalidInput naming `field`."""
+    """Return a time of a request in µs. Raises InvalidInput naming `field`."""
     if value is None:
         return None
     try:

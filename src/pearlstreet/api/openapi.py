@@ -1,7 +1,7 @@
-"""The OpenAPI document: what the framework finds in the routes, and what it cannot find by itself. Pure.
+"""The OpenAPI document: FastAPI's document with unbound models, page names, security and links added. Pure.
 
-Links say which operations take what an answer names (a job's id: look at it, cancel it, read its log). They follow from the
-routes: a new operation on a job is linked from every answer that is a job.
+A link tells which operations take an identifier of a response, such as a job's id. Links follow from the routes: a new
+operation on a job is linked from every response that is a job.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "UploadOut": {"upload": "/id"},
     "UserOut": {"user": "/id"},
 }
-"""Model of an answer → path parameters it has a value for, as JSON pointers."""
+"""Response model → path parameters that it has values for, as JSON pointers."""
 
 
 def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, Any]:
-    """The whole document; `unbound`: models that no route's signature names."""
+    """Return the whole document; `unbound`: models that no route's signature names."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {})
@@ -61,7 +61,7 @@ def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, An
 
 
 def _with_page_names(schema: dict[str, Any]) -> dict[str, Any]:
-    """The document with pages of `JobOut` called `JobPage` instead of the framework's `Page_JobOut_`."""
+    """Rename pages of `JobOut` from FastAPI's `Page_JobOut_` to `JobPage`."""
     written = _GENERIC_PAGE.sub(lambda match: f"{match[1].removesuffix('Out')}Page", json.dumps(schema))
     renamed: dict[str, Any] = json.loads(written)
     return renamed
@@ -100,7 +100,7 @@ def _successes(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _named_by(answer: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, str]:
-    """Path parameters that an answer has values for; of a list, those of its first item."""
+    """Return the path parameters that a response has values for; for a list, those of its first item."""
     model = _model(answer.get("content", {}).get("application/json", {}).get("schema", {}))
     if model in NAMES:
         return NAMES[model]
@@ -120,6 +120,6 @@ def _link(target: Mapping[str, Any], pointers: Mapping[str, str]) -> dict[str, A
 
 
 def _key(target: Mapping[str, Any], named: Mapping[str, str], wanted: Collection[str]) -> str:
-    """One name for links that are alike, so that each is written once."""
+    """Return a name that equal links share, so that the document contains each once."""
     places = (named[name].strip("/").replace("/", ".") for name in sorted(wanted))
     return ".".join([target["operationId"], *places])

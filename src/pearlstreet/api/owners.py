@@ -1,4 +1,4 @@
-"""Adds the owner's name to answers about rows of organisations and projects: people read names, programs keep the ids."""
+"""Owner names in responses about rows of organisations and projects, beside the ids."""
 
 from __future__ import annotations
 

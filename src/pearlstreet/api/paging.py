@@ -1,4 +1,4 @@
-"""Cursor paging: newest first, a page ends with an opaque cursor for the next one."""
+"""Cursor pagination: newest rows first; each page ends with an opaque cursor for the next one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ M = TypeVar("M", bound=BaseModel)
 
 LIMIT_MAX = 500
 _KEY = re.compile(r"[A-Za-z0-9_./:-]{1,200}")
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows of a page")]
-Cursor = Annotated[str | None, Query(max_length=400, description="next_cursor of the page before")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Maximum number of rows of a page")]
+Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the previous page")]
 
 
 class Page(BaseModel, Generic[M]):
-    """One page."""
+    """One page of a list."""
 
     items: list[M]
     next_cursor: str | None = None
 
 
 def read_cursor(cursor: str | None) -> str | None:
-    """The sort key a cursor stands for. Raises InvalidInput for one we did not give."""
+    """Return the sort key in a cursor. Raises InvalidInput for text that is no cursor."""
     if cursor is None:
         return None
     try:
@@ -44,7 +44,7 @@ def read_cursor(cursor: str | None) -> str | None:
 
 
 def read_number(cursor: str | None) -> int | None:
-    """A cursor over rows that are numbered. Raises InvalidInput."""
+    """Return the row number in a cursor. Raises InvalidInput."""
     key = read_cursor(cursor)
     if key is None:
         return None
@@ -63,7 +63,7 @@ def _not_ours() -> InvalidInput:
 def page(
     rows: Sequence[T], limit: int, key: Callable[[T], str], render: Callable[[T], Any]
 ) -> dict[str, Any]:
-    """A page from up to `limit + 1` rows: the extra one only tells that more follow."""
+    """Return a page of up to `limit + 1` rows; the extra row only shows that another page follows."""
     shown = rows[:limit]
     following = None
     if len(rows) > limit:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents, in the reader's language. The only place where an error becomes HTTP."""
+"""Errors as RFC 9457 problem documents, in the caller's language. Only this module turns errors into HTTP responses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ERRORS = Counter("pearl_api_errors_total", "Answers that are errors", ["status",
 
 
 def problem_document(error: PearlError, language: str, request_id: str) -> dict[str, Any]:
-    """The body of an error answer."""
+    """Return the body of an error response."""
     title = TITLES.get(error.code, TITLES["bug"])
     body: dict[str, Any] = {
         "type": f"urn:pearlstreet:error:{error.code}",
@@ -68,7 +68,7 @@ def _problem(item: Problem, language: str) -> dict[str, Any]:
 
 
 def respond(request: Request, error: PearlError) -> Response:
-    """The whole answer for an error."""
+    """Return the response for an error."""
     language = pick_language(request.headers.get("accept-language"))
     request_id = getattr(request.state, "request_id", "-")
     headers = {}
@@ -90,7 +90,7 @@ class MethodNotAllowed(PearlError):
 
 
 def install(app: FastAPI, methods_at: Callable[[str], Sequence[str]]) -> None:
-    """Make every failure of the app a problem document; `methods_at`: what a path takes, for `Allow`."""
+    """Answer every failure of the app with a problem document; `methods_at`: the methods of a path, for `Allow`."""
 
     @app.exception_handler(PearlError)
     async def ours(request: Request, error: PearlError) -> Response:
@@ -107,13 +107,15 @@ def install(app: FastAPI, methods_at: Callable[[str], Sequence[str]]) -> None:
         answer = respond(request, _from_status(error, request))
         for name, value in (error.headers or {}).items():
             answer.headers[name] = value
-        if error.status_code == 405:  # the router names the methods of the first route with this path only
+        if (
+            error.status_code == 405
+        ):  # Starlette's header lists the methods of the first route with this path only
             answer.headers["allow"] = ", ".join(methods_at(request.url.path))
         return answer
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody reads it
+        return Response(status_code=400)  # the client is gone and does not read it
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:
@@ -121,7 +123,7 @@ def install(app: FastAPI, methods_at: Callable[[str], Sequence[str]]) -> None:
 
 
 def unexpected(request: Request, error: Exception) -> Response:
-    """A failure nobody foresaw: logged whole, answered with nothing of its inside."""
+    """Return the response for an unexpected error: logged with its traceback, answered without internals."""
     request_id = getattr(request.state, "request_id", "-")
     log.error("unexpected", request=request_id, path=request.url.path, exc_info=error)
 

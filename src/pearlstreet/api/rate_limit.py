@@ -1,7 +1,7 @@
-"""How many requests an address and a key may make: token buckets, in memory, of a bounded number.
+"""Rate limits per address and per API key: token buckets in memory, bounded in number.
 
-Each refills at a steady rate up to its burst. Signing in has buckets of its own, far smaller: what guesses passwords
-comes through there. One process answers for a center, so one process counts.
+Each bucket refills at a steady rate up to its burst. Sign-in has far smaller buckets of its own, against password
+guessing. One process serves a center, so the counts need not be shared.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pearlstreet.center import Rates
 from pearlstreet.http.addresses import address_key
 
 BURST_S = 10.0
-"""A burst is what comes together in so many seconds."""
+"""Size of a bucket, in seconds of its refill rate."""
 BUCKETS_MAX = 50_000
-"""Of one kind; beyond it the longest unused are dropped, which are full again or nearly so."""
+"""Maximum number of buckets of one kind; beyond it the least recently used, which are nearly full again, are dropped."""
 SIGN_IN = ("sign-in", "set-password", "password", "oidc")
-"""First parts of addresses, under the prefix, at which somebody proves who they are."""
+"""First path segments, below the prefix, of the routes that authenticate by password or identity provider."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class RateDecision:
-    """What a bucket says to a request: `wait_s` > 0 refuses it."""
+    """Decision of a bucket about one request; it is refused if `wait_s` > 0."""
 
     name: str
     burst: int
@@ -46,14 +46,14 @@ class RateDecision:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        """The headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers)."""
         policy = f'"{self.name}";q={self.burst};w={self.window_s}'
         now = f'"{self.name}";r={self.left};t={math.ceil(self.wait_s)}'
         return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", now.encode())]
 
     @property
     def refusal(self) -> TooMany:
-        """The error for a request that is one too many."""
+        """The error for a refused request."""
         return TooMany(
             text("Too many requests; wait {seconds} s", seconds=math.ceil(self.wait_s)),
             hint=text("Ask less often, or for more at once"),
@@ -62,7 +62,7 @@ class RateDecision:
 
 
 class Buckets:
-    """One kind of bucket for many callers. For one thread: the event loop."""
+    """The buckets of one kind, one per caller, for use on one event loop."""
 
     def __init__(self, name: str, per_s: float, burst: float, most: int = BUCKETS_MAX) -> None:
         self._name, self._per_s, self._burst, self._most = name, per_s, max(1.0, burst), most
@@ -72,7 +72,7 @@ class Buckets:
         return len(self._known)
 
     def take(self, who: bytes, now_s: float) -> RateDecision:
-        """Count one request of somebody's."""
+        """Count one request of the caller `who`."""
         bucket = self._known.get(who)
         if bucket is None:
             bucket = self._known[who] = _Bucket(self._burst, now_s)
@@ -92,7 +92,7 @@ class Buckets:
 
 
 class RateLimiter:
-    """The buckets of a center. A rate of 0 is no limit."""
+    """The rate limits of a center. A rate of 0 means no limit."""
 
     def __init__(self, rates: Rates, clock: Clock, prefix: str) -> None:
         self._clock, self._prefix = clock, prefix + "/"
@@ -102,38 +102,38 @@ class RateLimiter:
         self._sign_in = Buckets("sign-in", per_s, rates.sign_ins_per_minute) if per_s else None
 
     def is_sign_in(self, path: str) -> bool:
-        """Whether somebody proves at this path who they are."""
+        """Whether the path is one of SIGN_IN."""
         return path.startswith(self._prefix) and path.removeprefix(self._prefix).split("/")[0] in SIGN_IN
 
     def take(self, scope: Scope) -> RateDecision | None:
-        """Count a request; what the tightest of its buckets says. None: nothing limits it."""
+        """Count a request and return the decision of its tightest bucket, or None if no limit applies."""
         path = str(scope["path"])
         if not path.startswith(self._prefix):
             return None
         now_s = self._clock.monotonic_s()
         client = scope.get("client")
         address = address_key(str(client[0]) if client else "-")
-        found: list[RateDecision] = []
+        decisions: list[RateDecision] = []
         if self._sign_in is not None and self.is_sign_in(path):
-            found.append(self._sign_in.take(address, now_s))
+            decisions.append(self._sign_in.take(address, now_s))
         if self._address is not None:
-            found.append(self._address.take(address, now_s))
+            decisions.append(self._address.take(address, now_s))
         credential = _credential(scope)
         if self._key is not None and credential is not None:
-            found.append(self._key.take(credential, now_s))
-        return _tightest(found)
+            decisions.append(self._key.take(credential, now_s))
+        return _tightest(decisions)
 
 
 def _buckets(name: str, per_s: float) -> Buckets | None:
     return Buckets(name, per_s, per_s * BURST_S) if per_s else None
 
 
-def _tightest(found: Sequence[RateDecision]) -> RateDecision | None:
-    return max(found, key=lambda taken: (taken.wait_s, -taken.left), default=None)
+def _tightest(decisions: Sequence[RateDecision]) -> RateDecision | None:
+    return max(decisions, key=lambda decision: (decision.wait_s, -decision.left), default=None)
 
 
 def _credential(scope: Scope) -> bytes | None:
-    """A digest: no credential is kept."""
+    """Return a digest of the credential, so that no credential stays in memory."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             return hashlib.sha256(value).digest()[:16]

@@ -1,4 +1,4 @@
-"""The reference pages of the REST API and of its errors, made from the routes and the errors. Pure.
+"""Generator of the reference pages of the REST API and of its errors, from the routes and the error classes. Pure.
 
 `python -m pearlstreet.api.reference api` prints docs/reference/api.md, `… errors` docs/reference/errors.md.
 """
@@ -43,46 +43,49 @@ _NOUNS = {
 }
 """Tag → heading."""
 _MEANS = {
-    "invalid_input": "Something in the request cannot be right; `problems` names each field, with line and column.",
-    "unauthenticated": "No credential, or one that is unknown, expired or revoked. Sign in or create a key.",
-    "forbidden": "Known, but the scope is missing; the hint says what the scope allows.",
-    "not_found": "Absent, or another tenant's: the two read alike on purpose.",
-    "conflict": "The present state does not allow it; look again.",
-    "idempotency_mismatch": "This Idempotency-Key was used before with another request. Use a fresh one.",
+    "invalid_input": "The request is invalid; `problems` names each field, with line and column.",
+    "unauthenticated": "The credential is missing, unknown, expired or revoked. Sign in or create a key.",
+    "forbidden": "The caller lacks the scope; the hint says what the scope allows.",
+    "not_found": "Absent, or another tenant's; the two cannot be told apart, on purpose.",
+    "conflict": "The current state does not allow it. Read the resource again.",
+    "idempotency_mismatch": "This Idempotency-Key was used before with another request. Use a new one.",
     "payment_required": "The balance does not cover the first hour; `detail` says how much is missing.",
-    "too_large": "The body is larger than it may be. Send large files as uploads.",
-    "too_many": "A limit of rate or count. Wait for `Retry-After` seconds when it is there.",
-    "unavailable": "A dependency is down or the disk is full. Repeat after `Retry-After` seconds; nothing was changed.",
-    "bug": "The program's own mistake; nothing was changed. Give the operator the number in `instance`.",
-    "method_not_allowed": "The address exists; `Allow` lists its methods.",
+    "too_large": "The body exceeds its limit. Send large files as uploads.",
+    "too_many": "A rate limit or a maximum count was reached. If `Retry-After` is present, wait that many seconds.",
+    "unavailable": "A dependency is down or the disk is full; nothing was changed. Repeat after `Retry-After` seconds.",
+    "bug": "An internal error; nothing was changed. Give the operator the request number in `instance`.",
+    "method_not_allowed": "The path exists, but not with this method; `Allow` lists its methods.",
 }
 _API_HEAD = f"""\
 # REST API 接口
 
-Made by `python -m pearlstreet.api.reference api` from the routes themselves; a test keeps the two alike. Every center
-serves its OpenAPI 3.1 document, with every body and answer, at `{PREFIX}/openapi.json`.
+Generated from the routes by `python -m pearlstreet.api.reference api`; a test fails when it is out of date. Every center
+serves its OpenAPI 3.1 document, with every request and response body, at `{PREFIX}/openapi.json`.
 
-- **Who asks**: `Authorization: Bearer KEY`, with an API key (`pearl_…`, see `pearl keys`) or a session (`POST
-  {PREFIX}/sign-in`). A key can be narrowed to scopes, and tied to one organisation or to one project of it. What belongs to
-  another tenant answers 404, as if it were not there.
-- **Errors** are problem documents (RFC 9457) in English or Simplified Chinese, as `Accept-Language` asks:
+- **Authentication**: `Authorization: Bearer KEY`, with an API key (`pearl_…`, see `pearl keys`) or a session (`POST
+  {PREFIX}/sign-in`). A key can be restricted to scopes, and tied to one organisation or to one of its projects. Resources
+  of another tenant answer 404, as if they did not exist.
+- **Errors** are problem documents (RFC 9457) in English or Simplified Chinese, chosen by `Accept-Language`:
   [errors](errors.md).
-- **Doing it once**: POST, PUT, PATCH and DELETE honour `Idempotency-Key` (1–255 visible ASCII characters, kept for 24
-  hours, at most the newest 100,000 of one account). A repetition gets the first answer again with `Idempotent-Replayed: true`.
-- **Lists** end with `next_cursor`; give it back as `cursor` for the next page. `limit` is at most {LIMIT_MAX}.
-- **Values**: times are RFC 3339 in UTC; money is text in yuan, exact to the micro-yuan; unknown fields are refused. A
-  body has at most {BODY_LIMIT_BYTES >> 20} MiB, except an upload's.
-- **Organisation**: where it is not in the address, `?org=SLUG`; left out, it is the caller's default one.
-- **What was created**: every 201 has a `Location` header, the path of what was created. A few things have no address of
-  their own (top-ups, corrections, benchmarks, backups, price lists, versions of energy facts, linked identities): there it is the
-  path of the list they are in. A session, an invitation, a window and a webhook can be deleted at their address; they are
-  read in a list.
+- **Idempotency**: POST, PUT, PATCH and DELETE honour `Idempotency-Key` (1–255 visible ASCII characters, kept for 24
+  hours, at most the newest 100,000 per account). A repeated request gets the first response again, with
+  `Idempotent-Replayed: true`.
+- **Rate limits** per address and per key: a refused request answers 429 with `Retry-After`; every response has the headers
+  `RateLimit` and `RateLimit-Policy`.
+- **Pagination**: a page ends with `next_cursor`; pass it as `cursor` to get the next page. `limit` is at most {LIMIT_MAX}.
+- **Values**: times are RFC 3339 in UTC; amounts of money are text in yuan, exact to the micro-yuan; unknown fields are
+  refused. A body has at most {BODY_LIMIT_BYTES >> 20} MiB, except that of an upload.
+- **Organisation**: where the path does not contain it, `?org=SLUG`; by default the caller's default organisation.
+- **Created resources**: every 201 has a `Location` header with the path of the created resource. Top-ups, corrections,
+  benchmarks, backups, price lists, versions of energy facts and linked identities have no path of their own: there it is
+  the path of their list. A session, an invitation, a window and a webhook have a path to delete them; they are read in a
+  list.
 
 ## Generated clients 生成的客户端
 
 Pearlstreet comes with a [Python client](client.md). For other languages, generate one from the OpenAPI document; operation
 ids are written like `listJobs`, and names of schemas are unique. A test generates a client with openapi-python-client, which skips no
-operation, and calls every noun with it. What it still warns about:
+operation, and calls an operation of every section with it. It still warns about:
 
 | warning | reason |
 |---|---|
@@ -90,16 +93,16 @@ operation, and calls every noun with it. What it still warns about:
 | `POST {PREFIX}/prices`: content type `application/toml` | The same; price lists are published as JSON. |
 | `GET {PREFIX}/orgs/{{org}}/export`: content type `application/gzip` | The generator knows `application/octet-stream` only; the archive is in `content` of the detailed response. |
 
-"Who" names the scope that is needed; with † it must be held at the center as a whole, by an operator. Keys tied to a project
-are answered where ‡ stands, about their project only; keys tied to an organisation everywhere but where § stands.
+The column "access" names the required scope; † means that it must be held at the center, by an operator. Routes with ‡ accept
+keys tied to a project, for their project only; all routes except those with § accept keys tied to an organisation.
 """
 _ERRORS_HEAD = """\
 # Errors 错误
 
-Made by `python -m pearlstreet.api.reference errors` from the errors themselves; a test keeps the two alike.
+Generated from the error classes by `python -m pearlstreet.api.reference errors`; a test fails when it is out of date.
 
 Every error of the REST API is a problem document (RFC 9457, `application/problem+json`) in English or Simplified
-Chinese, as `Accept-Language` asks. Programs look at `code`, which never changes; people read the rest.
+Chinese, chosen by `Accept-Language`. Programs should compare `code`, which never changes; the other texts are for people.
 
 ```json
 {
@@ -115,24 +118,24 @@ Chinese, as `Accept-Language` asks. Programs look at `code`, which never changes
 }
 ```
 
-| field | what it is |
+| field | meaning |
 |---|---|
-| `type`, `code` | The kind of error, one of the table below |
-| `title` | The kind in words |
-| `status` | The HTTP status |
-| `detail` | What is wrong this time |
-| `hint` | What would be right, where that is known |
-| `problems` | For each thing wrong with an input: `field`, `message`, and where known `file`, `line`, `column`, `hint` |
-| `retry_after_s` | When repeating may work; also in the header `Retry-After` |
-| `instance` | The number of the request, also in the header `X-Request-Id` and in the server's log |
+| `type`, `code` | Kind of error, one of the table below |
+| `title` | Kind of error as text |
+| `status` | HTTP status |
+| `detail` | Cause of this error |
+| `hint` | Suggested correction, if known |
+| `problems` | One entry for each invalid input: `field`, `message` and, if known, `file`, `line`, `column`, `hint` |
+| `retry_after_s` | Seconds after which a repetition may succeed; also in the header `Retry-After` |
+| `instance` | Request number, also in the header `X-Request-Id` and in the server's log |
 
-| status | code | title | 中文 | what it means |
+| status | code | title | 中文 | meaning |
 |---|---|---|---|---|
 """
 
 
 def api_page() -> str:
-    """docs/reference/api.md."""
+    """Return docs/reference/api.md."""
     return "\n".join([_API_HEAD, *_nouns(), *_scopes()]) + "\n"
 
 
@@ -142,9 +145,9 @@ def _nouns() -> Iterator[str]:
         by_tag[_tag(router)] += [replace(fact, path=prefix + fact.path) for fact in router.registry]
     for tag, routes in by_tag.items():
         yield f"## {' '.join(_NOUNS[tag])}\n"
-        yield "| method | path | operation | who | what |\n|---|---|---|---|---|"
+        yield "| method | path | operation | access | summary |\n|---|---|---|---|---|"
         for route in sorted(routes, key=lambda item: item.path):
-            yield f"| {route.method} | `{route.path}` | `{route.operation}` | {_who(route)} | {route.what} |"
+            yield f"| {route.method} | `{route.path}` | `{route.operation}` | {_access(route)} | {route.summary} |"
         yield ""
 
 
@@ -152,11 +155,11 @@ def _tag(router: SecuredRouter) -> str:
     return str(router.api_router.tags[0])
 
 
-def _who(route: RouteFacts) -> str:
+def _access(route: RouteFacts) -> str:
     if route.public:
-        return "anybody"
-    who = "signed in" if route.scope is None else f"`{route.scope}`"
-    return f"{who}{' †' if route.at_center else ''}{_TIES[route.tie]}"
+        return "public"
+    access = "signed in" if route.scope is None else f"`{route.scope}`"
+    return f"{access}{' †' if route.at_center else ''}{_TIES[route.tie]}"
 
 
 _TIES = {Tied.PROJECT: " ‡", Tied.ORG: "", Tied.NONE: " §"}
@@ -173,10 +176,10 @@ def _scopes() -> Iterator[str]:
 
 
 def errors_page() -> str:
-    """docs/reference/errors.md."""
-    found = [kind for kind in _kinds() if kind.code in TITLES]
+    """Return docs/reference/errors.md."""
+    kinds = [kind for kind in _kinds() if kind.code in TITLES]
     rows = []
-    for kind in sorted(found, key=lambda item: (item.status, item.code)):
+    for kind in sorted(kinds, key=lambda item: (item.status, item.code)):
         title = TITLES[kind.code]
         rows.append(
             f"| {kind.status} | `{kind.code}` | {title} | {title.render('zh-CN')} | {_MEANS[kind.code]} |"

@@ -1,4 +1,4 @@
-"""What a request says: its body within bounds, JSON with line and column, the language, the organisation."""
+"""Inputs of a request: its JSON body within bounds, its language and its organisation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ODD_ESCAPE = re.compile(rb"\\u(0000|[dD][89abABcdefCDEF])")
 
 Org = Annotated[
     str | None,
-    Query(max_length=80, description="Organisation, by slug or id; may be left out by who has one"),
+    Query(max_length=80, description="Slug or id of the organisation; by default the caller's default one"),
 ]
 
 
 def too_large(limit: int = BODY_LIMIT_BYTES) -> TooLarge:
-    """The error for a body beyond its limit."""
+    """Return the error for a body beyond its limit."""
     return TooLarge(
         text("The request is larger than {limit} bytes", limit=limit),
         hint=text("Send large files as uploads: POST /api/v1/uploads"),
@@ -31,7 +31,7 @@ def too_large(limit: int = BODY_LIMIT_BYTES) -> TooLarge:
 
 
 async def read_body(request: Request) -> None:
-    """Read a JSON body before the framework does, so that what is wrong with it is said exactly."""
+    """Parse a JSON body before FastAPI does, so that errors name line and column. Raises InvalidInput."""
     raw = await request.body()
     if not raw:
         return
@@ -40,11 +40,11 @@ async def read_body(request: Request) -> None:
         message = text("The body is {kind}, not JSON", kind=kind[:60] or "of no stated type")
         hint = text("Send JSON with the header Content-Type: application/json")
         raise InvalidInput(message, hint=hint, problems=[Problem("Content-Type", message, hint=hint)])
-    request._json = read_json(raw)  # where Starlette keeps what it has parsed
+    request._json = read_json(raw)  # the attribute in which Starlette caches the parsed body
 
 
 def read_json(body: bytes) -> Any:
-    """A JSON body. Raises InvalidInput with line and column."""
+    """Parse a JSON body. Raises InvalidInput with line and column."""
     try:
         value = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -62,7 +62,7 @@ def read_json(body: bytes) -> Any:
 
 
 def _check_strings(value: Any) -> None:
-    """Refuse text that no database keeps as it is: NUL, and halves of surrogate pairs."""
+    """Refuse text that databases cannot store: NUL and unpaired surrogates. Raises InvalidInput."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -84,14 +84,14 @@ def _refuse(name: str) -> Any:
 
 
 def language_of(request: Request) -> str:
-    """The language the reader asked for."""
+    """Return the language of the Accept-Language header."""
     return pick_language(request.headers.get("accept-language"))
 
 
 def org_of(actor: Actor, org: str | None) -> str:
-    """Return the organisation a request is for: the named one, or the caller's default one.
+    """Return the organisation of a request: the named one, or the caller's default one.
 
-    Raises InvalidInput when there is no default: what somebody merely belongs to is never taken instead.
+    Raises InvalidInput when there is no default, even if the caller belongs to only one organisation.
     """
     if org is not None:
         return org

@@ -1,9 +1,10 @@
-"""How every route works: who asks, which scope it needs, run one command or query off the event loop, render once.
+"""A router that authenticates, authorises and runs every route of the API, off the event loop and once per Idempotency-Key.
 
-A route says when it is made who may call it: `scope=…` (with `at_center=True`: as an operator only), `signed_in=True`
-(any valid credential) or `public=True`. It also says how far a tied key gets: `tie=Tied.PROJECT` where it keeps to the
-project of the key that asks; nothing for a route about an organisation, which refuses a key tied to a project;
-`tie=Tied.NONE` where it is about a person, which refuses every tied key. Who asks is settled before the body is looked at. Every POST, PUT, PATCH and DELETE honours Idempotency-Key.
+Each route declares its access: `scope=…` (with `at_center=True`: operators only), `signed_in=True` (any valid
+credential) or `public=True`. It also declares which tied keys it accepts: `tie=Tied.PROJECT` for routes that restrict
+themselves to the key's project, `tie=Tied.NONE` for routes about a person; by default a route is about an organisation
+and refuses keys tied to a project. The caller is authenticated before the body is read. Every POST, PUT, PATCH and
+DELETE honours Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -37,56 +38,56 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _ACCESS = "x-access"
-"""In the OpenAPI document: `public`, `signed in`, or the scope."""
+"""Extension of the OpenAPI document for a route's access: `public`, `signed in`, or the scope."""
 _AT_CENTER = "x-at-center"
 _TIE = "x-tie"
-"""In the OpenAPI document: which tied keys the route answers."""
+"""Extension of the OpenAPI document for the tied keys that a route accepts."""
 API_PREFIX = "/api/v1"
 _FIELD = re.compile(r"\{([a-z_.]+)\}")
 
 
 Quick = Callable[[Request], Awaitable[Response]]
-"""Answers a hot route from the plain request, without the framework reading parameters into their types."""
+"""A handler for a hot route that gets the plain request, which saves FastAPI's parsing of parameters."""
 
 
 class Tied(StrEnum):
-    """Which keys a route answers, by their tie; keys without one are answered by every route."""
+    """The tied keys that a route accepts; every route accepts keys without a tie."""
 
     PROJECT = "project"
-    """Keys of organisations and of projects: what is read and done is of the key's project, or no tenant's."""
+    """Keys tied to an organisation or a project: the route only touches rows of the key's project or of no tenant."""
     ORG = "organisation"
-    """Keys of organisations. What a route that says nothing is."""
+    """Keys tied to an organisation (the default)."""
     NONE = "none"
-    """No tied key: it is about a person or outlives the key."""
+    """No tied key: the route is about a person, or its effect outlives the key."""
 
 
 class Decorator(Protocol):
-    """Leaves the handler's type as it is."""
+    """A decorator that keeps the handler's type."""
 
     def __call__(self, handler: F, /) -> F: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """What the role × tenant matrix and the docs know of a route."""
+    """Facts about one route, for the role × tenant matrix of the tests and for the reference page."""
 
     method: str
     path: str
     scope: str | None
-    """None: no scope is needed."""
+    """The scope that the route requires, or None."""
     public: bool
-    """No credential is needed."""
+    """Whether the route works without a credential."""
     at_center: bool
-    """The scope must be held at the center as a whole: by an operator, not by a member of an organisation."""
-    what: str = ""
+    """Whether the scope must be held at the center, by an operator, and not only in an organisation."""
+    summary: str = ""
     tie: Tied = Tied.ORG
-    """Which tied keys it answers."""
+    """The tied keys that the route accepts."""
     operation: str = ""
-    """The operation id in the OpenAPI document, such as `listJobs`."""
+    """Operation id in the OpenAPI document, such as `listJobs`."""
 
 
 class SecuredRoute(APIRoute):
-    """A route that settles who asks, and reads the body, before anything else is done."""
+    """A route that authenticates and authorises the caller before it reads the body and calls the handler."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -122,7 +123,7 @@ class SecuredRoute(APIRoute):
 
 
 class SecuredRouter:
-    """A router whose routes cannot forget who may call them."""
+    """A router that refuses to mount a route without declared access."""
 
     def __init__(self, prefix: str, tag: str) -> None:
         self.api_router = APIRouter(prefix=prefix, tags=[tag], route_class=SecuredRoute)
@@ -130,23 +131,23 @@ class SecuredRouter:
         self._prefix = prefix
 
     def get(self, path: str, **options: Any) -> Decorator:
-        """A route that reads."""
+        """Mount a GET route."""
         return self._route("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> Decorator:
-        """A route that creates or commands."""
+        """Mount a POST route."""
         return self._route("POST", path, **options)
 
     def put(self, path: str, **options: Any) -> Decorator:
-        """A route that sets."""
+        """Mount a PUT route."""
         return self._route("PUT", path, **options)
 
     def patch(self, path: str, **options: Any) -> Decorator:
-        """A route that changes."""
+        """Mount a PATCH route."""
         return self._route("PATCH", path, **options)
 
     def delete(self, path: str, **options: Any) -> Decorator:
-        """A route that removes."""
+        """Mount a DELETE route."""
         return self._route("DELETE", path, **options)
 
     def _route(
@@ -164,8 +165,10 @@ class SecuredRouter:
         location: str = "",
         **options: Any,
     ) -> Decorator:
-        """Mount a route. `operation`: its operation id, else the handler's name in camel case. `location`: what the
-        `Location` header of a 201 says, with fields of the path or the answer in braces.
+        """Mount a route.
+
+        `operation`: its operation id, by default the handler's name in camel case. `location`: template of the
+        `Location` header of a 201; names in braces are path parameters or fields of the JSON response.
         """
         if (options.get("status_code") == 201) != bool(location):
             raise RuntimeError(f"{method} {self._prefix}{path}: a 201, and only it, needs a location")
@@ -187,10 +190,10 @@ class SecuredRouter:
         def decorate(handler: F) -> F:
             handler.quick = quick  # type: ignore[attr-defined]
             handler.location = location  # type: ignore[attr-defined]
-            what = (handler.__doc__ or "").strip().split("\n")[0]
+            summary = (handler.__doc__ or "").strip().split("\n")[0]
             operation_id = operation or camel_case(handler.__name__)
             self.registry.append(
-                RouteFacts(method, self._prefix + path, scope, public, at_center, what, tie, operation_id)
+                RouteFacts(method, self._prefix + path, scope, public, at_center, summary, tie, operation_id)
             )
             mount: Decorator = self.api_router.api_route(
                 path,
@@ -205,19 +208,19 @@ class SecuredRouter:
 
 
 LOCATION_HEADER = {
-    "description": "Path of what was created; where it is read in a list only, of the list",
+    "description": "Path of the created resource, or of its list if it has no path of its own",
     "schema": {"type": "string", "format": "uri-reference"},
 }
 
 
 def camel_case(name: str) -> str:
-    """`list_jobs` as `listJobs`."""
+    """Return `listJobs` for `list_jobs`."""
     first, *others = name.split("_")
     return first + "".join(part.capitalize() for part in others)
 
 
 def fill_location(template: str, path: Mapping[str, Any], body: bytes | memoryview) -> str:
-    """The `Location` of what was created: each field is a parameter of the path, else a field of the JSON answer."""
+    """Return the `Location` header: each name in braces is replaced by the path parameter, or the field of the JSON body."""
     answered: Any = None
 
     def value(match: re.Match[str]) -> str:
@@ -226,22 +229,22 @@ def fill_location(template: str, path: Mapping[str, Any], body: bytes | memoryvi
             return quote(str(path[match[1]]), safe="")
         if answered is None:
             answered = from_json(bytes(body))
-        found = answered
+        field = answered
         for name in match[1].split("."):
-            found = found[name]
-        return quote(str(found), safe="")
+            field = field[name]
+        return quote(str(field), safe="")
 
     return API_PREFIX + _FIELD.sub(value, template)
 
 
 def center_of(request: Request) -> Center:
-    """The center behind this request."""
+    """Return the center that serves this request."""
     center: Center = request.app.state.center
     return center
 
 
 def peer_of(request: Request) -> str:
-    """The caller's address."""
+    """Return the caller's address."""
     return request.client.host if request.client else "-"
 
 
@@ -255,9 +258,9 @@ async def _authenticate(request: Request) -> Actor:
         )
     store = center_of(request).store
     peer = peer_of(request)
-    kept = remembered(store, credential)
-    if kept is not None:
-        return kept
+    cached = remembered(store, credential)
+    if cached is not None:
+        return cached
     return await in_thread(lambda: authenticate(store, credential, peer=peer))
 
 
@@ -272,7 +275,7 @@ def _check_tie(actor: Actor, tie: Tied) -> None:
 
 
 def _check_scope(actor: Actor, scope: str, at_center: bool) -> None:
-    """Refuse who has the scope nowhere; where exactly it is needed, the service checks."""
+    """Refuse callers that hold the scope nowhere; the service checks that they hold it for the organisation at hand."""
     if actor.may(scope) if at_center else scope in actor.all_scopes():
         return
     raise Forbidden(
@@ -282,7 +285,7 @@ def _check_scope(actor: Actor, scope: str, at_center: bool) -> None:
 
 
 async def actor_of(request: Request) -> Actor:
-    """Who asks, as settled before the handler ran."""
+    """Return the actor that SecuredRoute authenticated."""
     actor: Actor = request.state.actor
     return actor
 
@@ -291,7 +294,7 @@ CurrentActor = Depends(actor_of)
 
 
 async def in_thread(call: Callable[[], T], slots: anyio.CapacityLimiter | None = None) -> T:
-    """Run blocking work off the event loop; `slots` bounds how much of its kind runs at once."""
+    """Run a blocking call in a thread; `slots` bounds how many calls of its kind run at once."""
     return await anyio.to_thread.run_sync(call, limiter=slots)
 
 
@@ -304,9 +307,9 @@ async def command(
     status: int = 200,
     body: bytes | None = None,
 ) -> Response:
-    """Run one command, once per Idempotency-Key, and answer with what `render` makes of its result.
+    """Run one command, once per Idempotency-Key, and return its rendered result.
 
-    `actor` None: nobody is signed in. `body`: what stands for the request's body when it was a stream.
+    `actor` None: the route is public. `body`: bytes to compare for idempotency when the request's body was streamed.
     """
     store = await _once(request, actor, lambda result: encode(render(result)), body)
     try:
@@ -324,7 +327,7 @@ async def transaction(
     status: int = 200,
     body: bytes | None = None,
 ) -> Response:
-    """`command` for the hot path: the one transaction goes to the writer without a thread waiting for it."""
+    """Run one transaction like `command`, without a waiting thread: for the hot path."""
     store = await _once(request, actor, lambda result: encode(render(result)), body)
     try:
         result, topics = await asyncio.wrap_future(store.submit(run))
@@ -335,19 +338,19 @@ async def transaction(
 
 
 async def query(run: Callable[[], T], render: Callable[[T], Any]) -> Response:
-    """Run one query and answer with what `render` makes of its result."""
+    """Run one query and return its rendered result."""
     return answer(await in_thread(lambda: encode(render(run()))))
 
 
 def answer(body: bytes, status: int = 200) -> Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return Response(body, status_code=status, media_type="application/json")
 
 
 def _again(replay: Replayed, status: int) -> Response:
-    found = answer(replay.body, status)
-    found.headers["idempotent-replayed"] = "true"
-    return found
+    response = answer(replay.body, status)
+    response.headers["idempotent-replayed"] = "true"
+    return response
 
 
 async def _once(
@@ -368,13 +371,15 @@ async def _once(
     path = request.url.path + ("?" + request.url.query if request.url.query else "")
     seen = fingerprint(request.method, path, content)
     if store.sealer is not None:
-        seen = store.sealer.mac(seen.encode())  # bodies hold passwords: a plain hash of one could be guessed
+        seen = store.sealer.mac(
+            seen.encode()
+        )  # bodies may hold passwords, which a plain hash would let one guess
     scope = actor.label if actor is not None else f"public {peer_of(request)}"[:80]
     return store.once(OnceClaim(scope, key, seen, encode_result))
 
 
 def encode(value: Any) -> bytes:
-    """JSON of a pydantic model, or of plain values holding models."""
+    """Return the JSON of a pydantic model, or of plain values that contain models."""
     if isinstance(value, BaseModel):
         return value.__pydantic_serializer__.to_json(value)
     return to_json(value)

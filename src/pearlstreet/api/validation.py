@@ -1,4 +1,4 @@
-"""Pydantic's findings as named problems, in both languages, with a suggestion for a misspelt field."""
+"""Pydantic's errors as problems with field names, in both languages, with suggestions for misspelt fields."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _PLACES = ("body", "query", "path", "header", "cookie")
 
 
 def validated(model: type[M], value: Any) -> M:
-    """`value` as `model`. Raises InvalidInput naming every field that does not fit."""
+    """Return `value` as `model`. Raises InvalidInput naming every field that does not fit."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -58,7 +58,7 @@ def validated(model: type[M], value: Any) -> M:
 
 
 def does_not_fit(found: Sequence[Mapping[str, Any]], model: type[BaseModel] | None) -> InvalidInput:
-    """The error for pydantic's findings; `model` is the body's, for suggestions."""
+    """Return the error for pydantic's errors; `model` is the body's model, for suggestions."""
     problems = [_problem(item, model) for item in found[:PROBLEMS_MAX]]
     return InvalidInput(text("The request does not fit the schema"), problems=problems)
 
@@ -94,7 +94,7 @@ def _suggestion(place: Sequence[Any], model: type[BaseModel] | None) -> Text | N
 
 
 def _inner(model: type[BaseModel] | None, part: Any) -> type[BaseModel] | None:
-    """The model that a field (or an item of its list) holds."""
+    """Return the model of a field, or of the items of its list."""
     if model is None or isinstance(part, int):
         return model
     found = model.model_fields.get(str(part))
@@ -102,7 +102,7 @@ def _inner(model: type[BaseModel] | None, part: Any) -> type[BaseModel] | None:
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside `Model`, `Model | None` or `list[Model]`."""
+    """Return the model in the annotation `Model`, `Model | None` or `list[Model]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if typing.get_origin(annotation) in (list, typing.Union, types.UnionType):

@@ -10,7 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class Accelerator(TypedDict):
-    """What a maker rates a card at; null or a missing precision means unknown."""
+    """Vendor's ratings of a card; null or a missing precision means unknown."""
 
     id: str
     family: str
@@ -41,13 +41,13 @@ class Accepted(TypedDict):
 
 
 class Alert(TypedDict):
-    """The notice `balance.low` is given once the available balance is not above this."""
+    """Threshold of the notice `balance.low`: it is sent when the available balance is at or below it."""
 
     below: str
 
 
 class Alternative(TypedDict):
-    """A node that was not taken."""
+    """A node that was considered and not chosen."""
 
     node: str
     score: float
@@ -56,7 +56,7 @@ class Alternative(TypedDict):
 
 
 class Archive(TypedDict):
-    """Everything of the organisation, to be handed over; GET /orgs/{org}/export gives it."""
+    """The archive of the organisation's data, returned by GET /orgs/{org}/export."""
 
     name: str
     size_bytes: int
@@ -64,7 +64,7 @@ class Archive(TypedDict):
 
 
 class Artefact(TypedDict):
-    """A file a job left."""
+    """A file that a job wrote to its outputs folder."""
 
     id: str
     attempt_id: str
@@ -77,7 +77,7 @@ class Artefact(TypedDict):
 
 
 class Attempt(TypedDict):
-    """One try at running a job."""
+    """One run of a job."""
 
     id: str
     number: int
@@ -99,7 +99,7 @@ class Attempt(TypedDict):
 
 
 class AttemptEnergy(TypedDict):
-    """What one attempt used; `basis`: measured, rated, cores, or unknown."""
+    """Energy use of one attempt; `basis`: measured, rated, cores or unknown."""
 
     attempt_id: str
     model: str
@@ -110,7 +110,7 @@ class AttemptEnergy(TypedDict):
 
 
 class Audit(TypedDict):
-    """One thing that was done."""
+    """One audit entry: an action of an actor on a target."""
 
     seq: int
     at: str
@@ -123,7 +123,7 @@ class Audit(TypedDict):
 
 
 class Backup(TypedDict):
-    """A backup in the center's own folder; `pearl restore` reads it."""
+    """A backup in the center's backup folder; `pearl restore` restores it."""
 
     name: str
     size_bytes: int
@@ -131,7 +131,7 @@ class Backup(TypedDict):
 
 
 class Balance(TypedDict):
-    """What an organisation has and may still use, now."""
+    """Balance of an organisation, and the amount it can still spend."""
 
     org_id: str
     balance: str
@@ -141,7 +141,7 @@ class Balance(TypedDict):
 
 
 class Band(TypedDict):
-    """Four of five outcomes lie between p10 and p90."""
+    """A range: four of five outcomes lie between p10 and p90."""
 
     p10: float
     median: float
@@ -149,7 +149,7 @@ class Band(TypedDict):
 
 
 class Bands(TypedDict):
-    """Hours of a tariff to start from; the prices are those of the site's contract."""
+    """Published hours of a time-of-use tariff; prices must be taken from the site's contract."""
 
     id: str
     title: str
@@ -161,7 +161,7 @@ class Bands(TypedDict):
 
 
 class Billing(TypedDict):
-    """The center as a seller, and its rules of money."""
+    """Billing settings of the center: seller, time zone, tax rate, approval limit and invoice prefix."""
 
     seller: NotRequired[Party]
     time_zone: NotRequired[str]
@@ -183,13 +183,13 @@ class Budget(TypedDict):
 
 
 class CalibrationReset(TypedDict):
-    """How many lessons were forgotten."""
+    """Number of deleted calibration entries."""
 
     lessons: int
 
 
 class Capacity(TypedDict):
-    """The pool in cards and PFLOPS."""
+    """Capacity of the pool in cards and PFLOPS."""
 
     nodes: int
     cards: int
@@ -205,22 +205,22 @@ class Capacity(TypedDict):
 
 
 class Carbon(TypedDict):
-    """Location-based CO2e of a kilowatt hour from the grid: a constant, or an imported series."""
+    """Location-based CO2e per kilowatt hour from the grid: a constant or an imported series."""
 
     kind: CarbonKind
     g_per_kwh: NotRequired[float | None]
     series: NotRequired[str | None]
     source: str
-    """A document, an address, a meter."""
+    """Source of the value: a document, a URL or a meter."""
     as_of: str
-    """The day it was true or published."""
+    """Date of the value or of its publication."""
 
 
 CarbonKind = Literal["constant", "hourly"]
 
 
 class CarbonPreset(TypedDict):
-    """A carbon factor to start from."""
+    """A published carbon factor."""
 
     id: str
     title: str
@@ -230,7 +230,7 @@ class CarbonPreset(TypedDict):
 
 
 class Center(TypedDict):
-    """What this center is."""
+    """Description of the center."""
 
     name: str
     version: str
@@ -243,13 +243,13 @@ class Center(TypedDict):
 
 
 class Changed(TypedDict):
-    """How many were changed."""
+    """Number of changed notices."""
 
     changed: int
 
 
 class Chosen(TypedDict):
-    """What a node was chosen among. Lower scores are better."""
+    """The choice of a node: its score, and the alternatives. Lower scores are better."""
 
     policy: str
     score: float
@@ -258,7 +258,7 @@ class Chosen(TypedDict):
 
 
 class Closing(TypedDict):
-    """How far the end of a tenant is."""
+    """Progress of closing an organisation."""
 
     org_id: str
     slug: str
@@ -274,7 +274,7 @@ class Closing(TypedDict):
 
 
 class Compared(TypedDict):
-    """One measure, as it was quoted and as it was."""
+    """One measure, quoted and actual."""
 
     measure: str
     quoted: Band | None
@@ -284,7 +284,7 @@ class Compared(TypedDict):
 
 
 class Comparison(TypedDict):
-    """Quoted beside actual."""
+    """Comparison of a quote with its job."""
 
     quote_id: str
     offer: Offer
@@ -297,17 +297,17 @@ class Comparison(TypedDict):
 
 
 class Core(TypedDict):
-    """What a busy CPU core draws with its share of the machine; counts for work without accelerators."""
+    """Power of a busy CPU core with its share of the machine; used for jobs without accelerators."""
 
     watts: float
     source: str
-    """A document, an address, a meter."""
+    """Source of the value: a document, a URL or a meter."""
     as_of: str
-    """The day it was true or published."""
+    """Date of the value or of its publication."""
 
 
 class Cost(TypedDict):
-    """What a job has been charged so far, refunds taken off."""
+    """Charges of a job up to now, less refunds."""
 
     job_id: str
     total: str
@@ -317,7 +317,7 @@ class Cost(TypedDict):
 
 
 class CostLine(TypedDict):
-    """What one resource has cost."""
+    """Cost of one resource."""
 
     resource: str
     label: str
@@ -331,7 +331,7 @@ Days = Literal["all", "workdays", "weekends", "holidays"]
 
 
 class Decision(TypedDict):
-    """A cycle of the planner that placed, preempted or resized something."""
+    """A planning cycle that placed, preempted or resized jobs."""
 
     id: str
     at: str
@@ -346,13 +346,13 @@ class Decision(TypedDict):
 
 
 class DefaultOrg(TypedDict):
-    """The organisation for requests that name none, by slug."""
+    """The default organisation of requests, by slug."""
 
     default_org: str | None
 
 
 class Delivery(TypedDict):
-    """One event on its way to a webhook, or there."""
+    """Delivery of one event to a webhook."""
 
     id: str
     event_id: str
@@ -387,7 +387,7 @@ class Device(TypedDict):
 
 
 class Difference(TypedDict):
-    """Where planning again comes to something else; null: not there."""
+    """A difference between the recorded plan and the replay; null where one of them has no value."""
 
     what: str
     job: str
@@ -396,7 +396,7 @@ class Difference(TypedDict):
 
 
 class Drain(TypedDict):
-    """Whether new work goes to a node."""
+    """Whether a node is drained."""
 
     name: str
     drained: bool
@@ -404,20 +404,20 @@ class Drain(TypedDict):
 
 
 class Elastic(TypedDict):
-    """Between how many tasks an elastic job may run."""
+    """Range of the number of tasks of an elastic job."""
 
     min_tasks: int
     max_tasks: int
 
 
 class Ended(TypedDict):
-    """What is over."""
+    """Id of the ended session or removed identity."""
 
     ended: str | None
 
 
 class EnergyUse(TypedDict):
-    """Energy of the machines and of the facility apart, the PUE applied once; null: not known, `notes` say why."""
+    """Energy of the machines, and of the facility after applying the PUE once; null if unknown, with the reason in `notes`."""
 
     it_kwh: float | None
     it_kwh_low: float | None
@@ -426,14 +426,14 @@ class EnergyUse(TypedDict):
     carbon_kg: float | None
     """CO2e, location-based."""
     energy_cost: str | None
-    """What the site paid for it; shown, not charged."""
+    """Electricity cost of the site; informative, not charged."""
     facts: list[int]
-    """Versions of the site's facts it was reckoned with."""
+    """Versions of the site's energy facts behind the figures."""
     notes: list[str]
 
 
 class Factor(TypedDict):
-    """One factor of a device, or of a recipe on it."""
+    """Calibration factor of a device, or of a recipe on it."""
 
     device: str
     recipe: str
@@ -445,7 +445,7 @@ class Factor(TypedDict):
 
 
 class Facts(TypedDict):
-    """One version of the facts; versions never change."""
+    """One version of the facts. Versions never change."""
 
     number: int
     valid_from: str
@@ -460,20 +460,20 @@ class Facts(TypedDict):
 
 
 class FairShare(TypedDict):
-    """Who is ahead, and why."""
+    """The fair-share ranking of projects, with reasons."""
 
     half_life_s: float
     items: list[StandingOut]
 
 
 class ForgottenNode(TypedDict):
-    """What is no longer known."""
+    """Name of the removed node."""
 
     forgotten: str
 
 
 class GreenStart(TypedDict):
-    """A later start that would emit clearly less."""
+    """A later start with clearly lower emissions."""
 
     start: str
     carbon_kg: float
@@ -481,21 +481,21 @@ class GreenStart(TypedDict):
 
 
 class Health(TypedDict):
-    """Whether requests can be answered."""
+    """Health of the server."""
 
     status: Literal["ok", "down"]
     why: NotRequired[str | None]
 
 
 class Held(TypedDict):
-    """A node of a window; devices null: all of it."""
+    """A node of a window; `devices` null: the whole node."""
 
     node: str
     devices: list[int] | None
 
 
 class Here(TypedDict):
-    """A placement and how it came about."""
+    """A placement and the reasons for it."""
 
     why: str | None
     model: str
@@ -508,14 +508,14 @@ class Here(TypedDict):
 
 
 class Hour(TypedDict):
-    """An hour and its value."""
+    """One hour and its value."""
 
     start: str
     value: float
 
 
 class Hours(TypedDict):
-    """A part of a series, oldest first."""
+    """Hours of a series, oldest first."""
 
     series: Series
     unit: str
@@ -523,7 +523,7 @@ class Hours(TypedDict):
 
 
 class Identity(TypedDict):
-    """An account's identity at a sign-in provider."""
+    """A user's identity at a sign-in provider."""
 
     issuer: str
     subject: str
@@ -531,14 +531,14 @@ class Identity(TypedDict):
 
 
 class Imported(TypedDict):
-    """What an import did."""
+    """Result of an import."""
 
     series: Series
     added: int
 
 
 class Incident(TypedDict):
-    """A row that a loop of the center fails on."""
+    """A row on which a background loop fails."""
 
     loop: str
     row: str
@@ -549,7 +549,7 @@ class Incident(TypedDict):
 
 
 class Invitation(TypedDict):
-    """An offer of a role. `invitee`: the login name or e-mail address as it was written."""
+    """An invitation to a role. `invitee`: the login name or e-mail address, as entered."""
 
     id: str
     org: str
@@ -566,7 +566,7 @@ InvitationState = Literal["pending", "accepted", "declined", "withdrawn", "expir
 
 
 class Invited(TypedDict):
-    """An account and the one-time token that sets its password within 72 hours; shown this once."""
+    """A user account and a one-time token to set its password within 72 hours. The token is shown only once."""
 
     user: User
     token: str
@@ -614,7 +614,7 @@ class InvoiceLine(TypedDict):
 
 
 class IssuedKey(TypedDict):
-    """A fresh key. `key` is the whole credential, shown this once."""
+    """A new key. `key` is the complete credential, shown only once."""
 
     id: str
     user_id: str
@@ -662,7 +662,7 @@ class Job(TypedDict):
 
 
 class JobEnergy(TypedDict):
-    """What a job, or all elements of an array, used so far."""
+    """Energy use of a job, or of all elements of an array, up to now."""
 
     job_id: str
     energy: EnergyUse
@@ -675,13 +675,13 @@ JobState = Literal[
 
 
 class Kept(TypedDict):
-    """What was kept."""
+    """Id of the stored benchmark."""
 
     id: str
 
 
 class Key(TypedDict):
-    """What is known of a key: never its secret. `place`: where it works, such as `acme` or `acme/research`."""
+    """An API key without its secret. `place`: the organisation or project it is tied to, such as `acme/research`."""
 
     id: str
     user_id: str
@@ -698,18 +698,18 @@ class Key(TypedDict):
 
 
 class Left(TypedDict):
-    """The organisation that was left."""
+    """The organisation that the caller left."""
 
     left: str
 
 
 class Me(TypedDict):
-    """Who asks, and what they may do. `tie` null: wherever the user does."""
+    """The caller and their permissions. `tie` is null if the credential works everywhere the user does."""
 
     user: User
     orgs: list[MemberOf]
     default_org: str | None
-    """Slug of the organisation for requests that name none."""
+    """Slug of the default organisation of requests."""
     operator_roles: list[OperatorRole]
     scopes: list[str]
     key_id: str | None
@@ -718,7 +718,7 @@ class Me(TypedDict):
 
 
 class Member(TypedDict):
-    """A user's role in an organisation, and all that the organisation sees of the user."""
+    """A member of an organisation: the role, and everything the organisation sees of the user."""
 
     user_id: str
     user: str
@@ -739,7 +739,7 @@ class MemberOf(TypedDict):
 
 
 class NewWebhook(TypedDict):
-    """A fresh webhook. `secret` signs what is posted; it is shown this once."""
+    """A new webhook. `secret` signs the deliveries and is shown only once."""
 
     id: str
     org_id: str | None
@@ -756,7 +756,7 @@ class NewWebhook(TypedDict):
 
 
 class Node(TypedDict):
-    """One machine, what it has, and what is in use."""
+    """One node, its resources and their use."""
 
     name: str
     engine: str
@@ -781,14 +781,14 @@ class Node(TypedDict):
 
 
 class Nodes(TypedDict):
-    """Every machine, and the pool as a whole."""
+    """All nodes, and the capacity of the pool."""
 
     items: list[Node]
     capacity: Capacity
 
 
 class Notice(TypedDict):
-    """One thing a person was told of, in the language asked for. `data` are the values behind the words."""
+    """A notice in the language of Accept-Language. `data` contains the values in its text."""
 
     id: str
     event_id: str
@@ -802,7 +802,7 @@ class Notice(TypedDict):
 
 
 class NoticeKind(TypedDict):
-    """One kind of notice; `usual`: where people who chose nothing hear of it."""
+    """One kind of notice; `usual`: its default channels."""
 
     name: str
     what: str
@@ -811,7 +811,7 @@ class NoticeKind(TypedDict):
 
 
 class Offer(TypedDict):
-    """One way to run it."""
+    """One way to run the workload."""
 
     id: str
     names: list[str]
@@ -839,7 +839,7 @@ class Offer(TypedDict):
 
 
 class OfferEnergy(TypedDict):
-    """What it draws and emits. Null: the site has no fact to reckon it with."""
+    """Energy, carbon and electricity cost of the run; null where the site has no energy facts."""
 
     it_kwh: Band
     facility_kwh: Band | None
@@ -853,7 +853,7 @@ OperatorRole = Literal["system", "security", "audit"]
 
 
 class Org(TypedDict):
-    """A tenant."""
+    """An organisation."""
 
     id: str
     slug: str
@@ -866,7 +866,7 @@ OrgRole = Literal["owner", "member", "viewer"]
 
 
 class Party(TypedDict):
-    """A buyer or seller as invoices name them."""
+    """A buyer or seller on invoices."""
 
     name: NotRequired[str]
     tax_id: NotRequired[str]
@@ -877,7 +877,7 @@ class Party(TypedDict):
 
 
 class Past(TypedDict):
-    """A job that ran and ended: what it asked for and how long it ran. No command, no name, no files."""
+    """A finished job: its resource request and run time, without command, name and files."""
 
     job: str
     org: str
@@ -903,7 +903,7 @@ class Past(TypedDict):
 
 
 class Period(TypedDict):
-    """Hours that cost the same; the hour that begins at 8:00 is 8."""
+    """Hours with one price; hour 8 begins at 8:00."""
 
     name: str
     yuan_per_kwh: str
@@ -916,7 +916,7 @@ Phase = Literal["stopping", "settling", "archiving", "erasing", "closed"]
 
 
 class PolicyShown(TypedDict):
-    """The policy that rules, and the names that its settings take."""
+    """The policy in force, and the possible values of its settings."""
 
     number: int
     settings: dict[str, str | int | float | bool | list[float] | None]
@@ -930,13 +930,13 @@ class PolicyShown(TypedDict):
 
 
 class Posted(TypedDict):
-    """A transaction in the books."""
+    """A posted transaction."""
 
     transaction_id: str
 
 
 class Preferences(TypedDict):
-    """What is heard of where. `email_confirmed`: whether mail is sent to the address already."""
+    """Notification settings: channels per kind. `email_confirmed`: whether mail is sent to the address yet."""
 
     language: Literal["en", "zh-CN"]
     email: str | None
@@ -946,14 +946,14 @@ class Preferences(TypedDict):
 
 
 class Presets(TypedDict):
-    """What can be started from; nothing of it is set by itself."""
+    """Presets to choose from; none is used until it is set."""
 
     carbon: list[CarbonPreset]
     tariff_hours: list[Bands]
 
 
 class Price(TypedDict):
-    """What a run costs, from the range of its time."""
+    """Price of the run, over the range of its run time."""
 
     p10: str
     median: str
@@ -963,7 +963,7 @@ class Price(TypedDict):
 
 
 class PriceRule(TypedDict):
-    """Yuan including tax for each `per` units of the kind's quantity."""
+    """Price in yuan, including tax, for `per` units of a resource."""
 
     resource: str
     kind: str
@@ -973,7 +973,7 @@ class PriceRule(TypedDict):
 
 
 class Prices(TypedDict):
-    """A price list; it never changes."""
+    """A price list. Price lists never change."""
 
     id: str
     number: int
@@ -985,7 +985,7 @@ class Prices(TypedDict):
 
 
 class Project(TypedDict):
-    """A part of an organisation that jobs and secrets belong to."""
+    """A project: a part of an organisation with its own jobs and secrets."""
 
     id: str
     org_id: str
@@ -995,7 +995,7 @@ class Project(TypedDict):
 
 
 class ProjectStorage(TypedDict):
-    """Storage of one project. `left_bytes` null: no limit; `kept_days` 0: for ever; `month_cost` in yuan."""
+    """Storage of one project. `left_bytes` null: unlimited; `kept_days` 0: without end; `month_cost` in yuan."""
 
     org_id: str
     project_id: str
@@ -1007,7 +1007,7 @@ class ProjectStorage(TypedDict):
 
 
 class Proof(TypedDict):
-    """What the proof of the books looked at, and the first row that does not fit."""
+    """Result of verifying the ledger: the number of checked rows, and the first inconsistent one."""
 
     is_right: bool
     checked: dict[str, int]
@@ -1016,17 +1016,17 @@ class Proof(TypedDict):
 
 
 class Pue(TypedDict):
-    """Facility energy over the energy of the machines."""
+    """Power usage effectiveness: facility energy divided by the energy of the machines."""
 
     value: float
     source: str
-    """A document, an address, a meter."""
+    """Source of the value: a document, a URL or a meter."""
     as_of: str
-    """The day it was true or published."""
+    """Date of the value or of its publication."""
 
 
 class Queue(TypedDict):
-    """A queue. What it has of its own; null: as the center."""
+    """A queue, with the settings in which it differs from the center's policy."""
 
     name: str
     title: str
@@ -1037,7 +1037,7 @@ class Queue(TypedDict):
 
 
 class Quota(TypedDict):
-    """A quota."""
+    """A quota on one resource."""
 
     id: str
     owner: str
@@ -1051,7 +1051,7 @@ class Quota(TypedDict):
 
 
 class Quote(TypedDict):
-    """A question with its offers."""
+    """A quote: the request and its offers."""
 
     id: str
     org_id: str
@@ -1072,14 +1072,14 @@ class Quote(TypedDict):
 
 
 class QuoteLine(TypedDict):
-    """What one resource costs of the likely price."""
+    """Cost of one resource in the median price."""
 
     resource: str
     amount: str
 
 
 class Reading(TypedDict):
-    """How many tokens the rule means at one utilisation."""
+    """Number of tokens that the rule implies at one utilisation."""
 
     mfu: float
     tokens: float
@@ -1087,13 +1087,13 @@ class Reading(TypedDict):
 
 
 class Removed(TypedDict):
-    """What is gone."""
+    """Id or name of the removed row."""
 
     removed: str
 
 
 class Replayed(TypedDict):
-    """What planning it again came to."""
+    """Result of replaying a decision."""
 
     id: str
     at: str
@@ -1112,7 +1112,7 @@ class Replayed(TypedDict):
 
 
 class Retention(TypedDict):
-    """A rule; `days` 0: for ever."""
+    """A retention rule; `days` 0: without end."""
 
     org_id: str
     project_id: str | None
@@ -1120,13 +1120,13 @@ class Retention(TypedDict):
 
 
 class Retried(TypedDict):
-    """How many are tried again."""
+    """Number of rows that are tried again."""
 
     retried: int
 
 
 class Sample(TypedDict):
-    """What was measured at one moment."""
+    """Values measured at one time."""
 
     at: str
     rank: int
@@ -1135,7 +1135,7 @@ class Sample(TypedDict):
 
 
 class Scenario(TypedDict):
-    """A rule with its tokens and utilisation explicit, and what the estimates say."""
+    """A rule of thumb with explicit tokens and utilisation, beside the estimates."""
 
     rule: ScenarioRule
     mfu: float
@@ -1150,7 +1150,7 @@ class Scenario(TypedDict):
 
 
 class ScenarioRule(TypedDict):
-    """A rule of thumb that can be worked out."""
+    """A rule of thumb for training a large model."""
 
     name: str
     title: str
@@ -1160,7 +1160,7 @@ class ScenarioRule(TypedDict):
 
 
 class Secret(TypedDict):
-    """What can be seen of a secret: never its value."""
+    """A secret without its value."""
 
     id: str
     owner: str
@@ -1173,7 +1173,7 @@ class Secret(TypedDict):
 
 
 class Series(TypedDict):
-    """An imported series of hours."""
+    """An imported hourly series."""
 
     id: str
     name: str
@@ -1190,7 +1190,7 @@ SeriesKind = Literal["carbon", "price"]
 
 
 class Served(TypedDict):
-    """How a model serves."""
+    """Throughput and latency of serving a model."""
 
     output_tokens_per_s: Band
     requests_per_s: Band
@@ -1201,7 +1201,7 @@ class Served(TypedDict):
 
 
 class Session(TypedDict):
-    """A sign-in that lasts."""
+    """A session."""
 
     id: str
     created: str
@@ -1212,7 +1212,7 @@ class Session(TypedDict):
 
 
 class Share(TypedDict):
-    """A weight."""
+    """Fair-share weight of an organisation or project."""
 
     owner: str
     owner_id: str
@@ -1222,7 +1222,7 @@ class Share(TypedDict):
 
 
 class SignedIn(TypedDict):
-    """A fresh session. The token is shown this once: send it as `Authorization: Bearer …`."""
+    """A new session. The token is shown only once; send it as `Authorization: Bearer …`."""
 
     token: str
     session_id: str
@@ -1231,14 +1231,14 @@ class SignedIn(TypedDict):
 
 
 class Site(TypedDict):
-    """The facts that hold now; null: none are set."""
+    """The current energy facts; null if none are set."""
 
     facts: Facts | None
     time_zone: str
 
 
 class Span(TypedDict):
-    """A stretch of use of one resource."""
+    """A usage span: use of one resource from `start` to `end`."""
 
     source: str
     attempt_id: str
@@ -1261,7 +1261,7 @@ Standing = Literal["active", "suspended", "closing", "closed"]
 
 
 class StandingOut(TypedDict):
-    """Where a project stands; the smallest rank is served first. Shares are of the whole center, over the weight."""
+    """Fair-share rank of a project; the lowest is served first. Shares are fractions of the center divided by the weight."""
 
     rank: int
     owner: str
@@ -1278,7 +1278,7 @@ class StandingOut(TypedDict):
 
 
 class Start(TypedDict):
-    """When it would start, were it submitted when the quote was made."""
+    """Expected start, if the job had been submitted when the quote was made."""
 
     basis: Literal["free", "limits", "predictions", "unknown"]
     earliest: str | None
@@ -1292,7 +1292,7 @@ State = Literal["open", "accepted", "expired", "withdrawn"]
 
 
 class StatementLine(TypedDict):
-    """One transaction as it changed what the organisation has."""
+    """One transaction with the balance after it."""
 
     id: str
     seq: int
@@ -1304,11 +1304,11 @@ class StatementLine(TypedDict):
     actor: str
     use: Use | None
     energy: EnergyUse | None
-    """Of accelerators, and of work without any."""
+    """Energy use of charges for accelerators and CPU-only jobs."""
 
 
 class StoredArtefact(TypedDict):
-    """An output; `expires_at` null: it is kept for ever."""
+    """An artefact; `expires_at` null: kept without end."""
 
     id: str
     job_id: str
@@ -1319,35 +1319,35 @@ class StoredArtefact(TypedDict):
 
 
 class Tariff(TypedDict):
-    """What a kilowatt hour costs the site: flat, by month, day and hour, or an imported series. A tariff by day may name public holidays (`days: holidays` is a period of theirs; at other hours they count as weekends) and Saturdays and Sundays that are worked."""
+    """Price of a kilowatt hour for the site: flat, by month, day and hour, or an imported series. A time-of-use tariff may name public holidays (with periods of their own, `days: holidays`; otherwise they count as weekends) and working Saturdays and Sundays."""
 
     kind: TariffKind
     yuan_per_kwh: NotRequired[str | None]
-    """Of a flat one."""
+    """Price of a flat tariff."""
     zone: NotRequired[str | None]
-    """Of time of use; left out: that of the bills."""
+    """Time zone of a time-of-use tariff; by default that of the invoices."""
     periods: NotRequired[list[Period]]
     holidays: NotRequired[list[str]]
     working_days: NotRequired[list[str]]
     series: NotRequired[str | None]
-    """Of an hourly one: name or id."""
+    """Series of an hourly tariff, by name or id."""
     source: str
-    """A document, an address, a meter."""
+    """Source of the value: a document, a URL or a meter."""
     as_of: str
-    """The day it was true or published."""
+    """Date of the value or of its publication."""
 
 
 TariffKind = Literal["flat", "time_of_use", "hourly"]
 
 
 class Test(TypedDict):
-    """A test is on its way."""
+    """Whether a test notice was sent."""
 
     sent: bool
 
 
 class Tie(TypedDict):
-    """The one organisation, or the one project of it, in which the key works."""
+    """The organisation, or its project, that the key is restricted to."""
 
     org_id: str
     project_id: str | None
@@ -1355,7 +1355,7 @@ class Tie(TypedDict):
 
 
 class Timeline(TypedDict):
-    """One change of state."""
+    """One state change."""
 
     at: str
     from_state: str | None
@@ -1365,7 +1365,7 @@ class Timeline(TypedDict):
 
 
 class TopUp(TypedDict):
-    """A top-up and where it is."""
+    """A top-up and its state."""
 
     id: str
     org_id: str
@@ -1386,13 +1386,13 @@ TxKind = Literal["charge", "top_up", "grant", "refund", "correction", "tax"]
 
 
 class Unread(TypedDict):
-    """How many notices are not read."""
+    """Number of unread notices."""
 
     count: int
 
 
 class Upload(TypedDict):
-    """A kept file."""
+    """An uploaded file."""
 
     id: str
     name: str
@@ -1404,7 +1404,7 @@ class Upload(TypedDict):
 
 
 class Use(TypedDict):
-    """The use behind a charge."""
+    """The usage behind a charge."""
 
     source: str
     attempt_id: str
@@ -1422,7 +1422,7 @@ class Use(TypedDict):
 
 
 class User(TypedDict):
-    """An account. Of a fellow member only id, name and display name are shown; the rest is null."""
+    """A user account. Of other members only id, name and display name are shown; the other fields are null."""
 
     id: str
     name: str
@@ -1434,7 +1434,7 @@ class User(TypedDict):
 
 
 class Verify(TypedDict):
-    """Whether the log is whole. Keep `head`: the next time it must still be in the log."""
+    """Result of verifying the log. Keep `head`: it must still be in the log at the next verification."""
 
     is_right: bool
     rows: int
@@ -1444,7 +1444,7 @@ class Verify(TypedDict):
 
 
 class Version(TypedDict):
-    """A version and what it changed: setting → [was, is]."""
+    """A version and its changes: setting → [old value, new value]."""
 
     number: int
     settings: dict[str, str | int | float | bool | list[float] | None]
@@ -1457,7 +1457,7 @@ class Version(TypedDict):
 
 
 class Webhook(TypedDict):
-    """A webhook; its secret is never shown again."""
+    """A webhook without its secret."""
 
     id: str
     org_id: str | None
@@ -1473,7 +1473,7 @@ class Webhook(TypedDict):
 
 
 class WhatIf(TypedDict):
-    """A question, and how far it is."""
+    """A what-if simulation and its progress."""
 
     id: str
     org_id: str | None
@@ -1486,7 +1486,7 @@ class WhatIf(TypedDict):
 
 
 class WhatIfQuestion(TypedDict):
-    """What was asked."""
+    """The parameters of a what-if simulation."""
 
     days: int
     policies: list[str]
@@ -1499,7 +1499,7 @@ class WhatIfQuestion(TypedDict):
 
 
 class WholeDecision(TypedDict):
-    """All that is kept of it: what the planner saw, how it was set, what it answered."""
+    """A decision with its inputs, its configuration and the resulting plan."""
 
     id: str
     at: str
@@ -1518,7 +1518,7 @@ class WholeDecision(TypedDict):
 
 
 class WholeWhatIf(TypedDict):
-    """A question with its answer: figures and curves of each case."""
+    """A what-if simulation with its result: figures and curves of each case."""
 
     id: str
     org_id: str | None
@@ -1532,7 +1532,7 @@ class WholeWhatIf(TypedDict):
 
 
 class Why(TypedDict):
-    """Why a job waits, or why it runs where it does."""
+    """The reason why a job waits, or why it runs on its nodes."""
 
     sentence: str
     code: str
@@ -1551,7 +1551,7 @@ _Window = TypedDict("_Window", {"from": "str"})
 
 
 class Window(_Window):
-    """Nodes or cards that are kept free for a while."""
+    """A maintenance window or a reservation: nodes or cards kept free from `from` until `until`."""
 
     id: str
     kind: WindowKind

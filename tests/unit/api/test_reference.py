@@ -18,7 +18,7 @@ def test_the_page_of_the_api_is_the_one_the_routes_make() -> None:
     )
     for route in all_routes():
         assert f"| {route.method} | `{route.path}` |" in api_page()
-        assert route.what.endswith("."), route
+        assert route.summary.endswith("."), route
 
 
 def test_the_page_of_the_client_is_the_one_its_docstrings_make() -> None:

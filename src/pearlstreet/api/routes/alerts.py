@@ -1,4 +1,4 @@
-"""Below what balance an organisation is told."""
+"""Routes of the balance alert of an organisation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ router = SecuredRouter("/orgs/{org}/balance-alert", "credit")
 
 
 class AlertOut(Out):
-    """The notice `balance.low` is given once the available balance is not above this."""
+    """Threshold of the notice `balance.low`: it is sent when the available balance is at or below it."""
 
     below: Yuan
 
 
 class AlertIn(In):
-    """A limit in yuan."""
+    """The threshold in yuan."""
 
     below: str
 
@@ -35,7 +35,7 @@ def _alert(found: Money) -> dict[str, Any]:
 
 @router.get("", scope="credit:read", responses={200: {"model": AlertOut}})
 async def get_balance_alert(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """Below what the organisation is told."""
+    """Get the threshold of the organisation's balance alert."""
     store = center_of(request).store
     return await query(lambda: alerts.get_alert(store, actor, get_org(store, actor, org).id), _alert)
 
@@ -44,7 +44,7 @@ async def get_balance_alert(request: Request, org: str, actor: Actor = CurrentAc
 async def set_balance_alert(
     request: Request, org: str, body: AlertIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Choose below what the organisation is told."""
+    """Set the threshold of the organisation's balance alert."""
     below = read_yuan(body.below, "below")
 
     def work(store: Store) -> Money:

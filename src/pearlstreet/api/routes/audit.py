@@ -1,4 +1,4 @@
-"""The audit log, and the proof of the books."""
+"""Routes of the audit log, of the ledger's verification and of its export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ledger_router = SecuredRouter("/ledger", "audit")
 
 
 class AuditOut(Out):
-    """One thing that was done."""
+    """One audit entry: an action of an actor on a target."""
 
     seq: int
     at: Time
@@ -53,16 +53,20 @@ def _row(row: AuditRow) -> dict[str, Any]:
 async def list_audit_log(
     request: Request,
     caller: Actor = CurrentActor,
-    org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
-    actor: Annotated[str | None, Query(max_length=80, description="Login name, or a whole label")] = None,
-    action: Annotated[str | None, Query(max_length=64, description="Such as user.create, or user.*")] = None,
-    target: Annotated[str | None, Query(max_length=80, description="The id of what was changed")] = None,
+    org: Annotated[str | None, Query(max_length=80, description="Only entries of this organisation")] = None,
+    actor: Annotated[
+        str | None, Query(max_length=80, description="Login name or complete label of the actor")
+    ] = None,
+    action: Annotated[
+        str | None, Query(max_length=64, description="Action such as `user.create`, or `user.*`")
+    ] = None,
+    target: Annotated[str | None, Query(max_length=80, description="Id of the changed row")] = None,
     since: From = None,
     until: To = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """What was done by whom, newest first: auditors see everything, owners their organisation's part."""
+    """List audit entries, newest first: auditors see all, owners those of their organisation."""
     store, before = center_of(request).store, read_number(cursor)
     wanted = AuditFilter(org, actor, action, target, read_time(since, "from"), read_time(until, "to"))
     return await query(
@@ -72,7 +76,7 @@ async def list_audit_log(
 
 
 class VerifyOut(Out):
-    """Whether the log is whole. Keep `head`: the next time it must still be in the log."""
+    """Result of verifying the log. Keep `head`: it must still be in the log at the next verification."""
 
     is_right: bool
     rows: int
@@ -87,13 +91,13 @@ def _verified(report: AuditReport) -> dict[str, Any]:
 
 @router.get("/verify", scope="audit:verify", responses={200: {"model": VerifyOut}})
 async def verify_audit_log(request: Request, caller: Actor = CurrentActor) -> Response:
-    """Walk the hash chain of the whole log."""
+    """Verify the hash chain of the whole log."""
     store = center_of(request).store
     return await query(lambda: audit_log.verify_audit(store, caller), _verified)
 
 
 class ProofOut(Out):
-    """What the proof of the books looked at, and the first row that does not fit."""
+    """Result of verifying the ledger: the number of checked rows, and the first inconsistent one."""
 
     is_right: bool
     checked: dict[str, int]
@@ -112,7 +116,7 @@ def _proven(report: ProofReport) -> dict[str, Any]:
 
 @ledger_router.get("/proof", scope="audit:verify", responses={200: {"model": ProofOut}})
 async def prove_ledger(request: Request, caller: Actor = CurrentActor) -> Response:
-    """Recompute every balance from postings and every charge from use and prices."""
+    """Verify the ledger: recompute every balance from postings and every charge from usage and prices."""
     store = center_of(request).store
     return await query(lambda: proof(store, caller), _proven)
 
@@ -124,7 +128,7 @@ async def prove_ledger(request: Request, caller: Actor = CurrentActor) -> Respon
     responses={200: {"content": {"text/plain": {}}}},
 )
 async def export_beancount(request: Request, caller: Actor = CurrentActor) -> Response:
-    """The books as a beancount journal."""
+    """Export the ledger as a Beancount journal."""
     store = center_of(request).store
     written = await in_thread(lambda: export_journal(store, caller).encode())
     return Response(written, media_type="text/plain; charset=utf-8")

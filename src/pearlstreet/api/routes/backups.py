@@ -1,4 +1,4 @@
-"""Backups of the center."""
+"""Routes of the center's backups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = SecuredRouter("/backups", "backups")
 
 
 class BackupOut(Out):
-    """A backup in the center's own folder; `pearl restore` reads it."""
+    """A backup in the center's backup folder; `pearl restore` restores it."""
 
     name: str
     size_bytes: int
@@ -37,7 +37,7 @@ def _backup(found: BackupFile) -> dict[str, Any]:
     "", scope="backup:write", location="/backups", status_code=201, responses={201: {"model": BackupOut}}
 )
 async def create_backup(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Make a backup while the center runs; the key file is not part of it."""
+    """Create a backup while the center runs. It does not contain the key file."""
     center = center_of(request)
     return await command(
         request, actor, lambda store: service.make_backup(center, store, actor), _backup, status=201
@@ -46,7 +46,7 @@ async def create_backup(request: Request, actor: Actor = CurrentActor) -> Respon
 
 @router.get("", scope="backup:write", responses={200: {"model": Backups}})
 async def list_backups(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Backups in the center's own folder, newest first."""
+    """List the backups in the center's backup folder, newest first."""
     center = center_of(request)
     return await query(
         lambda: service.list_backups(center, actor), lambda rows: {"items": [_backup(row) for row in rows]}

@@ -1,4 +1,4 @@
-"""What finished runs and node benchmarks taught the center's estimates."""
+"""Routes of the calibration of estimates by finished runs and node benchmarks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ router = SecuredRouter("/calibration", "quotes")
 
 
 class FactorOut(Out):
-    """One factor of a device, or of a recipe on it."""
+    """Calibration factor of a device, or of a recipe on it."""
 
     device: str
     recipe: str
-    """Empty: the device's own."""
+    """Name of the recipe; empty for the factor of the device itself."""
     org_id: str | None
     factor: float
-    """What estimated times are multiplied with; a recipe's on top of its device's."""
+    """Multiplier of estimated times; a recipe's factor applies on top of the device's."""
     deviation: float
     """Standard deviation of the factor's logarithm."""
     runs: int
@@ -31,19 +31,19 @@ class FactorOut(Out):
 
 
 class CalibrationOut(Out):
-    """All factors that one may see."""
+    """Calibration factors that the caller may see."""
 
     items: list[FactorOut]
 
 
 class CalibrationResetOut(Out):
-    """How many lessons were forgotten."""
+    """Number of deleted calibration entries."""
 
     lessons: int
 
 
 def factor_out(factor: Factor) -> dict[str, Any]:
-    """A factor as JSON."""
+    """Return a factor as a FactorOut."""
     return {
         "device": factor.device,
         "recipe": factor.recipe,
@@ -57,7 +57,7 @@ def factor_out(factor: Factor) -> dict[str, Any]:
 
 @router.get("", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": CalibrationOut}})
 async def get_calibration(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Factors of devices, and of one's own recipes."""
+    """List the calibration factors of devices and of the caller's recipes."""
     store = center_of(request).store
     return await query(
         lambda: calibrating.show_calibration(store, actor),
@@ -72,7 +72,7 @@ async def reset_calibration(
     device: Annotated[str | None, Query(max_length=80)] = None,
     recipe: Annotated[str | None, Query(max_length=120)] = None,
 ) -> Response:
-    """Forget what was learnt of a device, of a recipe, or everything."""
+    """Reset the calibration of a device, of a recipe, or all of it."""
     return await command(
         request,
         actor,

@@ -1,4 +1,4 @@
-"""What a job costs, and the use behind it."""
+"""Routes of a job's cost and of the usage behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = SecuredRouter("/jobs", "jobs")
 
 
 class CostLineOut(Out):
-    """What one resource has cost."""
+    """Cost of one resource."""
 
     resource: str
     label: str
@@ -31,7 +31,7 @@ class CostLineOut(Out):
 
 
 class CostOut(Out):
-    """What a job has been charged so far, refunds taken off."""
+    """Charges of a job up to now, less refunds."""
 
     job_id: str
     total: Yuan
@@ -42,7 +42,7 @@ class CostOut(Out):
 
 @router.get("/{job}/cost", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CostOut}})
 async def get_job_cost(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """What a job, or all elements of an array, has been charged so far."""
+    """Get the charges of a job, or of all elements of an array, up to now."""
     store, language = center_of(request).store, language_of(request)
 
     def render(both: tuple[JobCost, JobEnergy]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def get_job_cost(request: Request, job: str, actor: Actor = CurrentActor) 
 
 
 class SpanOut(Out):
-    """A stretch of use of one resource."""
+    """A usage span: use of one resource from `start` to `end`."""
 
     source: str
     attempt_id: str
@@ -89,7 +89,7 @@ class SpanOut(Out):
 
 
 class Spans(Out):
-    """Use of a job, oldest first."""
+    """Usage spans of a job, oldest first."""
 
     items: list[SpanOut]
 
@@ -117,7 +117,7 @@ def _span(use: Use, language: str) -> dict[str, Any]:
 
 @router.get("/{job}/usage", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Spans}})
 async def list_job_usage(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """The usage spans of a job or of one element of an array."""
+    """List the usage spans of a job or of one element of an array."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: job_use(store, actor, job), lambda rows: {"items": [_span(row, language) for row in rows]}

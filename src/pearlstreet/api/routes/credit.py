@@ -1,4 +1,4 @@
-"""What an organisation has: balance, statement, top-ups, budgets; what its jobs cost."""
+"""Routes of an organisation's money: balance, credit limit, statement, top-ups, corrections and budgets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ center_router = SecuredRouter("/credit", "credit")
 
 
 def org_id_of(store: Store, actor: Actor, org: str, scope: str) -> str:
-    """The id of an organisation in which the actor has `scope`. Raises NotFound, Forbidden."""
+    """Return the id of an organisation in which the actor has `scope`. Raises NotFound, Forbidden."""
     return store.read(lambda tx: find_org(tx, actor, org, scope)).id
 
 
 class BalanceOut(Out):
-    """What an organisation has and may still use, now."""
+    """Balance of an organisation, and the amount it can still spend."""
 
     org_id: str
     balance: Yuan
@@ -57,7 +57,7 @@ def _balance(found: Balance) -> dict[str, Any]:
 
 @router.get("/balance", scope="credit:read", responses={200: {"model": BalanceOut}})
 async def get_balance(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """Balance, what is held for running work, credit limit, and what is left."""
+    """Get the balance, the amount held for running jobs, the credit limit and the available amount."""
     store = center_of(request).store
     return await query(
         lambda: funds.balance(store, actor, org_id_of(store, actor, org, "credit:read")), _balance
@@ -65,7 +65,7 @@ async def get_balance(request: Request, org: str, actor: Actor = CurrentActor) -
 
 
 class LimitIn(In):
-    """How far below zero an organisation may go."""
+    """Credit limit of an organisation."""
 
     credit_limit: Yuan = Field(max_length=40)
 
@@ -74,7 +74,7 @@ class LimitIn(In):
 async def set_credit_limit(
     request: Request, org: str, body: LimitIn, actor: Actor = CurrentActor
 ) -> Response:
-    """How far below zero the organisation may go: 0 is prepaid, more is postpaid."""
+    """Set how far the balance may fall below zero: 0 means prepaid, more means postpaid."""
     limit = read_yuan(body.credit_limit, "credit_limit")
     return await command(
         request,
@@ -85,7 +85,7 @@ async def set_credit_limit(
 
 
 class UseOut(Out):
-    """The use behind a charge."""
+    """The usage behind a charge."""
 
     source: str
     attempt_id: str
@@ -103,7 +103,7 @@ class UseOut(Out):
 
 
 class StatementLineOut(Out):
-    """One transaction as it changed what the organisation has."""
+    """One transaction with the balance after it."""
 
     id: str
     seq: int
@@ -114,7 +114,9 @@ class StatementLineOut(Out):
     balance: Yuan
     actor: str
     use: UseOut | None
-    energy: EnergyUseOut | None = Field(description="Of accelerators, and of work without any")
+    energy: EnergyUseOut | None = Field(
+        description="Energy use of charges for accelerators and CPU-only jobs"
+    )
 
 
 def _line(line: Line, language: str, energy: EnergyUse | None) -> dict[str, Any]:
@@ -166,7 +168,7 @@ async def list_statement(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Every transaction with the balance after it, newest first, traceable to the use behind it."""
+    """List all transactions with the balance after each and the usage behind it, newest first."""
     store, language, before = center_of(request).store, language_of(request), read_number(cursor)
     from_us, to_us = read_time(since, "from"), read_time(until, "to")
 
@@ -189,7 +191,7 @@ async def list_statement(
 
 
 class TopUpIn(In):
-    """Money paid in, or given as promotion."""
+    """A payment, or credit given as a promotion."""
 
     amount: Yuan = Field(max_length=40)
     memo: str = Field("", max_length=500)
@@ -197,7 +199,7 @@ class TopUpIn(In):
 
 
 class TopUpOut(Out):
-    """A top-up and where it is."""
+    """A top-up and its state."""
 
     id: str
     org_id: str
@@ -236,7 +238,7 @@ def _top_up(found: TopUp) -> dict[str, Any]:
     responses={201: {"model": TopUpOut}},
 )
 async def create_top_up(request: Request, org: str, body: TopUpIn, actor: Actor = CurrentActor) -> Response:
-    """Credit the organisation; above the center's limit it waits for another person's approval."""
+    """Top up the organisation. Above the center's limit another person must approve it."""
     amount = read_yuan(body.amount, "amount")
     return await command(
         request,
@@ -258,7 +260,7 @@ async def create_top_up(request: Request, org: str, body: TopUpIn, actor: Actor 
 async def list_org_top_ups(
     request: Request, org: str, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """The organisation's top-ups, newest first."""
+    """List the organisation's top-ups, newest first."""
     store, before = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: topups.list_top_ups(
@@ -276,11 +278,11 @@ async def list_org_top_ups(
 async def list_top_ups(
     request: Request,
     actor: Actor = CurrentActor,
-    state: Annotated[TopUpState | None, Query(description="Only these")] = None,
+    state: Annotated[TopUpState | None, Query(description="Only top-ups in this state")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Top-ups of the whole center, newest first; `state=pending`: those that wait for a second person."""
+    """List the top-ups of all organisations, newest first; `state=pending`: those waiting for approval."""
     store, before = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: topups.list_top_ups(store, actor, before_id=before, limit=limit + 1, state=state),
@@ -296,12 +298,12 @@ async def approve_top_up(request: Request, top_up: str, actor: Actor = CurrentAc
 
 @center_router.post("/{top_up}/reject", scope="credit:approve", responses={200: {"model": TopUpOut}})
 async def reject_top_up(request: Request, top_up: str, actor: Actor = CurrentActor) -> Response:
-    """Turn a pending top-up down."""
+    """Reject a pending top-up."""
     return await command(request, actor, lambda s: topups.reject_top_up(s, actor, top_up), _top_up)
 
 
 class CorrectionIn(In):
-    """Puts a mistake right; the reference makes it happen once."""
+    """A correction. Corrections with the same reference are posted once."""
 
     amount: Yuan = Field(max_length=40)
     memo: str = Field(max_length=500)
@@ -309,7 +311,7 @@ class CorrectionIn(In):
 
 
 class PostedOut(Out):
-    """A transaction in the books."""
+    """A posted transaction."""
 
     transaction_id: str
 
@@ -324,7 +326,7 @@ class PostedOut(Out):
 async def create_correction(
     request: Request, org: str, body: CorrectionIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Credit (or, negative, debit) the organisation to put a mistake right, by a new transaction."""
+    """Correct a mistake by a new transaction that credits or, if negative, debits the organisation."""
     amount = read_yuan(body.amount, "amount")
     return await command(
         request,
@@ -343,7 +345,7 @@ async def create_correction(
 
 
 class BudgetIn(In):
-    """What the organisation, or one of its projects, means to spend in a month. It warns; it stops nothing."""
+    """A monthly budget of the organisation or one of its projects. It only causes alerts; no job is stopped."""
 
     monthly: Yuan = Field(max_length=40)
     project: str | None = Field(None, max_length=80)
@@ -396,7 +398,7 @@ def _budget(found: budgets.Budget) -> Mapping[str, Any]:
 
 @router.put("/budgets", scope="projects:write", responses={200: {"model": BudgetOut}})
 async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = CurrentActor) -> Response:
-    """Set a monthly budget of the organisation or one project; reaching its thresholds alerts."""
+    """Set a monthly budget of the organisation or a project. Reaching a threshold sends an alert."""
     monthly = read_yuan(body.monthly, "monthly")
 
     def work(store: Store) -> budgets.Budget:
@@ -411,7 +413,7 @@ async def set_budget(request: Request, org: str, body: BudgetIn, actor: Actor = 
 
 @router.get("/budgets", tie=Tied.PROJECT, scope="credit:read", responses={200: {"model": Budgets}})
 async def list_budgets(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """Budgets of the organisation and its projects."""
+    """List the budgets of the organisation and its projects."""
     store = center_of(request).store
 
     def work() -> Sequence[budgets.Budget]:

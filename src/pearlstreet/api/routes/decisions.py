@@ -1,4 +1,4 @@
-"""The planner's decisions: list, show, plan again."""
+"""Routes to list, show and replay the planner's decisions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ router = SecuredRouter("/scheduling/decisions", "scheduling")
 
 
 class DecisionOut(Out):
-    """A cycle of the planner that placed, preempted or resized something."""
+    """A planning cycle that placed, preempted or resized jobs."""
 
     id: str
     at: Time
     policy: int
-    """Number of the policy's version."""
+    """Version number of the scheduling policy."""
     waiting: int
     running: int
     nodes: int
@@ -34,17 +34,17 @@ class DecisionOut(Out):
 
 
 class WholeDecisionOut(DecisionOut):
-    """All that is kept of it: what the planner saw, how it was set, what it answered."""
+    """A decision with its inputs, its configuration and the resulting plan."""
 
     sealed: bool | None
-    """Whether the file is as the center wrote it; null: it was written without a key."""
+    """Whether the file is unchanged since the center wrote it; null if it was written without a key."""
     snapshot: dict[str, Any]
     config: dict[str, Any]
     plan: dict[str, Any]
 
 
 class DifferenceOut(Out):
-    """Where planning again comes to something else; null: not there."""
+    """A difference between the recorded plan and the replay; null where one of them has no value."""
 
     what: str
     job: str
@@ -53,17 +53,17 @@ class DifferenceOut(Out):
 
 
 class ReplayedOut(DecisionOut):
-    """What planning it again came to."""
+    """Result of replaying a decision."""
 
     sealed: bool | None
     identical: bool
     differences: list[DifferenceOut]
     more: int
-    """Differences that are not listed."""
+    """Number of further differences that are not listed."""
 
 
 def decision_out(header: Header) -> dict[str, Any]:
-    """A decision as JSON."""
+    """Return a decision as a DecisionOut."""
     shown = {name: value for name, value in asdict(header).items() if name not in ("at_us", "mac")}
     return shown | {"at": time_of(header.at_us)}
 
@@ -72,7 +72,7 @@ def decision_out(header: Header) -> dict[str, Any]:
 async def list_decisions(
     request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Decisions that are kept, newest first."""
+    """List the recorded decisions, newest first."""
     center, before = center_of(request), read_cursor(cursor)
     return await query(
         lambda: service.list_decisions(actor, center.runtime, before=before, limit=limit + 1),
@@ -84,7 +84,7 @@ async def list_decisions(
     "/{decision}", scope="decisions:read", at_center=True, responses={200: {"model": WholeDecisionOut}}
 )
 async def get_decision(request: Request, decision: str, actor: Actor = CurrentActor) -> Response:
-    """What the planner saw and what it decided. Of tenants it holds ids and what their jobs ask for."""
+    """Get the inputs and the result of a decision. Of tenants it contains ids and resource requests."""
     center = center_of(request)
 
     def render(found: Decision) -> dict[str, Any]:
@@ -98,7 +98,7 @@ async def get_decision(request: Request, decision: str, actor: Actor = CurrentAc
     "/{decision}/replay", scope="decisions:read", at_center=True, responses={200: {"model": ReplayedOut}}
 )
 async def replay_decision(request: Request, decision: str, actor: Actor = CurrentActor) -> Response:
-    """Plan it again, by this program: identical, or where it differs."""
+    """Replay a decision with this version of the program and report the differences."""
     center = center_of(request)
 
     def render(found: Replayed) -> dict[str, Any]:

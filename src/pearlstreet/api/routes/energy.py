@@ -1,4 +1,4 @@
-"""Energy facts of the site, hourly series, and what a job used."""
+"""Routes of the site's energy facts, hourly series, and the energy use of jobs."""
 
 from __future__ import annotations
 
@@ -49,18 +49,20 @@ from pearlstreet.tenancy.model import Actor
 router = SecuredRouter("/energy", "energy")
 T = TypeVar("T")
 
-Source = Annotated[str, Field(max_length=2000, description="A document, an address, a meter")]
+Source = Annotated[
+    str, Field(max_length=2000, description="Source of the value: a document, a URL or a meter")
+]
 Day = Annotated[
-    str, Field(max_length=40, description="The day it was true or published", examples=["2026-01-31"])
+    str, Field(max_length=40, description="Date of the value or of its publication", examples=["2026-01-31"])
 ]
 
 CalendarDay = Annotated[
-    str, Field(max_length=40, description="A day, or several in a row", examples=["2026-10-01..2026-10-07"])
+    str, Field(max_length=40, description="A day or a range of days", examples=["2026-10-01..2026-10-07"])
 ]
 
 
 class TariffKind(StrEnum):
-    """How a price depends on time."""
+    """Kind of time dependence of a price."""
 
     FLAT = "flat"
     TIME_OF_USE = "time_of_use"
@@ -68,14 +70,14 @@ class TariffKind(StrEnum):
 
 
 class CarbonKind(StrEnum):
-    """How a carbon factor depends on time."""
+    """Kind of time dependence of a carbon factor."""
 
     CONSTANT = "constant"
     HOURLY = "hourly"
 
 
 class PueIn(In):
-    """Facility energy over the energy of the machines."""
+    """Power usage effectiveness: facility energy divided by the energy of the machines."""
 
     value: float = Field(allow_inf_nan=False)
     source: Source
@@ -83,7 +85,7 @@ class PueIn(In):
 
 
 class PeriodIn(In):
-    """Hours that cost the same; the hour that begins at 8:00 is 8."""
+    """Hours with one price; hour 8 begins at 8:00."""
 
     name: str = Field(max_length=80)
     yuan_per_kwh: Yuan = Field(max_length=40)
@@ -93,25 +95,27 @@ class PeriodIn(In):
 
 
 class TariffIn(In):
-    """What a kilowatt hour costs the site: flat, by month, day and hour, or an imported series.
+    """Price of a kilowatt hour for the site: flat, by month, day and hour, or an imported series.
 
-    A tariff by day may name public holidays (`days: holidays` is a period of theirs; at other hours they count as weekends)
-    and Saturdays and Sundays that are worked.
+    A time-of-use tariff may name public holidays (with periods of their own, `days: holidays`; otherwise they count as
+    weekends) and working Saturdays and Sundays.
     """
 
     kind: TariffKind
-    yuan_per_kwh: Yuan | None = Field(None, max_length=40, description="Of a flat one")
-    zone: str | None = Field(None, max_length=80, description="Of time of use; left out: that of the bills")
+    yuan_per_kwh: Yuan | None = Field(None, max_length=40, description="Price of a flat tariff")
+    zone: str | None = Field(
+        None, max_length=80, description="Time zone of a time-of-use tariff; by default that of the invoices"
+    )
     periods: list[PeriodIn] = Field(default_factory=list, max_length=200)
     holidays: list[CalendarDay] = Field(default_factory=list, max_length=2000)
     working_days: list[CalendarDay] = Field(default_factory=list, max_length=2000)
-    series: str | None = Field(None, max_length=80, description="Of an hourly one: name or id")
+    series: str | None = Field(None, max_length=80, description="Series of an hourly tariff, by name or id")
     source: Source
     as_of: Day
 
 
 class CarbonIn(In):
-    """Location-based CO2e of a kilowatt hour from the grid: a constant, or an imported series."""
+    """Location-based CO2e per kilowatt hour from the grid: a constant or an imported series."""
 
     kind: CarbonKind
     g_per_kwh: float | None = Field(None, allow_inf_nan=False)
@@ -121,7 +125,7 @@ class CarbonIn(In):
 
 
 class CoreIn(In):
-    """What a busy CPU core draws with its share of the machine; counts for work without accelerators."""
+    """Power of a busy CPU core with its share of the machine; used for jobs without accelerators."""
 
     watts: float = Field(allow_inf_nan=False)
     source: Source
@@ -129,18 +133,18 @@ class CoreIn(In):
 
 
 class FactsIn(In):
-    """A new version. What is left out is not known, and nothing is reckoned with it."""
+    """A new version of the facts. Omitted facts are unknown, and figures that need them are null."""
 
     pue: PueIn
     tariff: TariffIn | None = None
     carbon: CarbonIn | None = None
     core: CoreIn | None = None
-    valid_from: str | None = Field(None, max_length=40, description="Left out: from now on")
+    valid_from: str | None = Field(None, max_length=40, description="Start of validity; by default now")
     note: str = Field("", max_length=2000)
 
 
 class FactsOut(Out):
-    """One version of the facts; versions never change."""
+    """One version of the facts. Versions never change."""
 
     number: int
     valid_from: Time
@@ -155,14 +159,14 @@ class FactsOut(Out):
 
 
 class SiteOut(Out):
-    """The facts that hold now; null: none are set."""
+    """The current energy facts; null if none are set."""
 
     facts: FactsOut | None
     time_zone: str
 
 
 def facts_out(found: SiteFacts, current: int | None, *, full: bool) -> dict[str, Any]:
-    """A version as JSON. `full`: for who may know who set it."""
+    """Return a version as a FactsOut; `full`: with the name of the user that set it."""
     return {
         "number": found.number,
         "valid_from": time_of(found.valid_from_us),
@@ -219,7 +223,7 @@ def _carbon_out(found: Carbon) -> dict[str, Any]:
 
 @router.get("", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SiteOut}})
 async def get_energy(request: Request, actor: Actor = CurrentActor) -> Response:
-    """The facts that hold now: PUE, tariff, carbon factor, each with source and date."""
+    """Get the current facts: PUE, tariff and carbon factor, each with source and date."""
     store, full = center_of(request).store, bool(actor.operator_roles)
 
     def work() -> dict[str, Any]:
@@ -234,7 +238,7 @@ async def get_energy(request: Request, actor: Actor = CurrentActor) -> Response:
 async def list_energy_facts(
     request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Every version there was or is to come, newest first."""
+    """List all versions of the facts, past and future, newest first."""
     store, before, full = center_of(request).store, read_number(cursor), bool(actor.operator_roles)
 
     def work() -> tuple[Any, int | None]:
@@ -259,7 +263,7 @@ async def list_energy_facts(
     responses={201: {"model": FactsOut}},
 )
 async def set_energy_facts(request: Request, body: FactsIn, actor: Actor = CurrentActor) -> Response:
-    """Set a new version, from now on or from a time; earlier ones stay, and issued invoices stay as they are."""
+    """Set a new version of the facts, valid from now or from a time. Issued invoices do not change."""
     store = center_of(request).store
     zone = await in_thread(lambda: store.read(read_site).time_zone)
     unread = Gathered()
@@ -274,7 +278,7 @@ async def set_energy_facts(request: Request, body: FactsIn, actor: Actor = Curre
 
 
 def _wish(body: FactsIn, zone: str, unread: Gathered) -> FactsWish:
-    """What cannot be read goes into `unread`; something that is right stands in its place."""
+    """Return the facts of a body. Problems of unreadable values go into `unread`; placeholders replace these values."""
     return FactsWish(
         pue=Pue(_whole(body.pue.value, ONE_BP), Origin(body.pue.source, body.pue.as_of)),
         tariff=None if body.tariff is None else _tariff(body.tariff, zone, unread),
@@ -286,7 +290,7 @@ def _wish(body: FactsIn, zone: str, unread: Gathered) -> FactsWish:
 
 
 def _whole(value: float, scale: int) -> int:
-    """In the unit it is kept in; what is out of all bounds stays out of them."""
+    """Return the value in its stored unit, clamped so that values out of bounds remain out of bounds."""
     return round(max(-1e9, min(1e9, value)) * scale)
 
 
@@ -350,7 +354,7 @@ def _needed(value: T | None, field: str) -> T:
 
 
 class CarbonPresetOut(Out):
-    """A carbon factor to start from."""
+    """A published carbon factor."""
 
     id: str
     title: str
@@ -360,7 +364,7 @@ class CarbonPresetOut(Out):
 
 
 class BandsOut(Out):
-    """Hours of a tariff to start from; the prices are those of the site's contract."""
+    """Published hours of a time-of-use tariff; prices must be taken from the site's contract."""
 
     id: str
     title: str
@@ -372,7 +376,7 @@ class BandsOut(Out):
 
 
 class PresetsOut(Out):
-    """What can be started from; nothing of it is set by itself."""
+    """Presets to choose from; none is used until it is set."""
 
     carbon: list[CarbonPresetOut]
     tariff_hours: list[BandsOut]
@@ -380,7 +384,7 @@ class PresetsOut(Out):
 
 @router.get("/presets", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": PresetsOut}})
 async def list_energy_presets(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Published carbon factors and hours of tariffs to start from, each with source and date."""
+    """List published carbon factors and tariff hours, each with source and date."""
     chinese = language_of(request) == "zh-CN"
 
     def work() -> dict[str, Any]:
@@ -405,7 +409,7 @@ async def list_energy_presets(request: Request, actor: Actor = CurrentActor) -> 
 
 
 class SeriesOut(Out):
-    """An imported series of hours."""
+    """An imported hourly series."""
 
     id: str
     name: str
@@ -425,12 +429,12 @@ class SeriesList(Out):
 
 
 class SeriesIn(In):
-    """Hours from CSV: a header, then a time with a zone and a value on each line."""
+    """Hours as CSV: a header line, then lines with a time including a zone and a value."""
 
-    name: str = Field(max_length=200, description="Of a series that exists: hours are added to it")
+    name: str = Field(max_length=200, description="Name of the series; hours are added if it exists")
     kind: SeriesKind
     csv: str = Field(max_length=BODY_LIMIT_BYTES)
-    column: str | None = Field(None, max_length=80, description="The values' column; left out: the second")
+    column: str | None = Field(None, max_length=80, description="Column of the values; by default the second")
     unit: str | None = Field(
         None, max_length=40, description="g_per_kwh, kg_per_kwh, kg_per_mwh, yuan_per_kwh or yuan_per_mwh"
     )
@@ -439,7 +443,7 @@ class SeriesIn(In):
 
 
 class ImportedOut(Out):
-    """What an import did."""
+    """Result of an import."""
 
     series: SeriesOut
     added: int
@@ -460,7 +464,7 @@ def _series(found: Series) -> dict[str, Any]:
 
 @router.get("/series", tie=Tied.PROJECT, scope="energy:read", responses={200: {"model": SeriesList}})
 async def list_energy_series(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Imported series: carbon factors and prices by the hour."""
+    """List the imported hourly series of carbon factors and prices."""
     store = center_of(request).store
     return await query(
         lambda: service.list_series(store, actor), lambda rows: {"items": [_series(row) for row in rows]}
@@ -476,7 +480,7 @@ async def list_energy_series(request: Request, actor: Actor = CurrentActor) -> R
     responses={201: {"model": ImportedOut}},
 )
 async def import_energy_series(request: Request, body: SeriesIn, actor: Actor = CurrentActor) -> Response:
-    """Import hours from CSV: a new series, or hours that an existing one has not. Hours are never changed."""
+    """Import hours from CSV, as a new series or as additional hours of an existing one. Existing hours never change."""
     wish = service.Import(**body.model_dump())
     return await command(
         request,
@@ -488,14 +492,14 @@ async def import_energy_series(request: Request, body: SeriesIn, actor: Actor = 
 
 
 class HourOut(Out):
-    """An hour and its value."""
+    """One hour and its value."""
 
     start: Time
     value: float
 
 
 class HoursOut(Out):
-    """A part of a series, oldest first."""
+    """Hours of a series, oldest first."""
 
     series: SeriesOut
     unit: str
@@ -512,7 +516,7 @@ async def list_energy_series_hours(
     since: Annotated[str | None, Query(alias="from", max_length=40, description="RFC 3339")] = None,
     until: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
 ) -> Response:
-    """The hours of a series between two times; left out: its last fortnight."""
+    """List the hours of a series between two times, by default its last two weeks."""
     store = center_of(request).store
     from_us, until_us = read_time(since, "from"), read_time(until, "until")
 
@@ -535,7 +539,7 @@ async def list_energy_series_hours(
 
 
 class AttemptEnergyOut(Out):
-    """What one attempt used; `basis`: measured, rated, cores, or unknown."""
+    """Energy use of one attempt; `basis`: measured, rated, cores or unknown."""
 
     attempt_id: str
     model: str
@@ -546,7 +550,7 @@ class AttemptEnergyOut(Out):
 
 
 class JobEnergyOut(Out):
-    """What a job, or all elements of an array, used so far."""
+    """Energy use of a job, or of all elements of an array, up to now."""
 
     job_id: str
     energy: EnergyUseOut
@@ -555,7 +559,7 @@ class JobEnergyOut(Out):
 
 @router.get("/jobs/{job}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": JobEnergyOut}})
 async def get_job_energy(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """Energy and carbon of a job so far, from its attempts, and what the figures stand on."""
+    """Get the energy and carbon of a job up to now, by attempt, with the basis of the figures."""
     store, language = center_of(request).store, language_of(request)
 
     def render(found: JobEnergy) -> dict[str, Any]:

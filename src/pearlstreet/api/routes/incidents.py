@@ -1,4 +1,4 @@
-"""What the center's loops fail on or gave up."""
+"""Routes of incidents: rows on which background loops fail or gave up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = SecuredRouter("/incidents", "center")
 
 
 class IncidentOut(Out):
-    """A row that a loop of the center fails on."""
+    """A row on which a background loop fails."""
 
     loop: str
     row: str
@@ -28,7 +28,7 @@ class IncidentOut(Out):
 
 
 class Incidents(Out):
-    """What the center fails on, what it gave up first."""
+    """Incidents, with rows that were given up first."""
 
     items: list[IncidentOut]
 
@@ -46,7 +46,7 @@ def _incident(found: Incident) -> dict[str, Any]:
 
 @router.get("", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
 async def list_incidents(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Rows that loops fail on or gave up; a restart tries those again, and so does a retry."""
+    """List rows on which loops fail or gave up. A retry or a restart tries them again."""
     store = center_of(request).store
     return await query(
         lambda: service.list_incidents(store, actor),
@@ -55,14 +55,14 @@ async def list_incidents(request: Request, actor: Actor = CurrentActor) -> Respo
 
 
 class RetryIn(In):
-    """Which of those that were given up; all of them by default."""
+    """The incidents to retry: by default all that were given up."""
 
     loop: str | None = Field(None, max_length=80)
     row: str | None = Field(None, max_length=120)
 
 
 class RetriedOut(Out):
-    """How many are tried again."""
+    """Number of rows that are tried again."""
 
     retried: int
 
@@ -71,7 +71,7 @@ class RetriedOut(Out):
 async def retry_incidents(
     request: Request, body: RetryIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """Have what was given up tried again now."""
+    """Retry rows that were given up."""
     wanted = body or RetryIn(loop=None, row=None)
     return await command(
         request,

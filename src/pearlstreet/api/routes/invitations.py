@@ -1,4 +1,4 @@
-"""Invitations: an organisation's own, and those that one has received."""
+"""Routes of invitations: those of an organisation and those that the caller received."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ own_router = SecuredRouter("/invitations", "members")
 
 
 class InvitationOut(Out):
-    """An offer of a role. `invitee`: the login name or e-mail address as it was written."""
+    """An invitation to a role. `invitee`: the login name or e-mail address, as entered."""
 
     id: str
     org: str
@@ -39,26 +39,26 @@ class Invitations(Out):
 
 
 class InvitationIn(In):
-    """Whom to invite, by login name or e-mail address, and with which role."""
+    """The invitee, by login name or e-mail address, and the role."""
 
     user: str = Field(max_length=320)
     role: OrgRole = OrgRole.MEMBER
 
 
 class AcceptInvitationIn(In):
-    """How to accept."""
+    """Options of accepting an invitation."""
 
-    as_default: bool = Field(False, description="Also choose it as one's default organisation")
+    as_default: bool = Field(False, description="Also make it the default organisation")
 
 
 class CodeIn(In):
-    """The code that was sent by mail."""
+    """The code of the invitation mail."""
 
     code: str = Field(max_length=200)
 
 
 def invitation_out(found: Invitation) -> dict[str, Any]:
-    """An invitation as JSON."""
+    """Return an invitation as an InvitationOut."""
     return {
         "id": found.id,
         "org": found.org_slug,
@@ -87,7 +87,7 @@ def _items(rows: Any) -> dict[str, Any]:
 async def create_invitation(
     request: Request, org: str, body: InvitationIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Offer somebody a role for 14 days; they become a member when they accept."""
+    """Invite a user to a role. The invitation is valid for 14 days; accepting it makes the user a member."""
     has_mail = center_of(request).channels.mailer is not None
     return await command(
         request,
@@ -103,7 +103,7 @@ async def list_org_invitations(
     request: Request,
     org: str,
     actor: Actor = CurrentActor,
-    ended: Annotated[bool, Query(description="Also those that are over, of the last 90 days")] = False,
+    ended: Annotated[bool, Query(description="Also those that ended in the last 90 days")] = False,
 ) -> Response:
     """List the organisation's pending invitations."""
     store = center_of(request).store
@@ -114,7 +114,7 @@ async def list_org_invitations(
 async def withdraw_invitation(
     request: Request, org: str, invitation: str, actor: Actor = CurrentActor
 ) -> Response:
-    """Take a pending invitation back."""
+    """Withdraw a pending invitation."""
     return await command(
         request, actor, lambda s: service.withdraw_invitation(s, actor, org, invitation), invitation_out
     )
@@ -122,14 +122,14 @@ async def withdraw_invitation(
 
 @own_router.get("", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Invitations}})
 async def list_own_invitations(request: Request, actor: Actor = CurrentActor) -> Response:
-    """List the invitations that one can answer."""
+    """List the caller's pending invitations."""
     store = center_of(request).store
     return await query(lambda: service.list_own_invitations(store, actor), _items)
 
 
 @own_router.post("/claim", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}})
 async def claim_invitation(request: Request, body: CodeIn, actor: Actor = CurrentActor) -> Response:
-    """Make an invitation that came by mail one's own, to answer it; this accepts nothing yet."""
+    """Assign an invitation received by mail to the caller, who can then accept or decline it."""
     return await command(
         request, actor, lambda s: service.claim_invitation(s, actor, body.code), invitation_out
     )
@@ -141,7 +141,7 @@ async def claim_invitation(request: Request, body: CodeIn, actor: Actor = Curren
 async def accept_invitation(
     request: Request, invitation: str, body: AcceptInvitationIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """Become a member with the role that was offered."""
+    """Accept an invitation: the caller becomes a member with its role."""
     as_default = body.as_default if body else False
     return await command(
         request,
@@ -155,7 +155,7 @@ async def accept_invitation(
     "/{invitation}/decline", tie=Tied.NONE, scope="membership:own", responses={200: {"model": InvitationOut}}
 )
 async def decline_invitation(request: Request, invitation: str, actor: Actor = CurrentActor) -> Response:
-    """Refuse an invitation."""
+    """Decline an invitation."""
     return await command(
         request, actor, lambda s: service.decline_invitation(s, actor, invitation), invitation_out
     )

@@ -1,4 +1,4 @@
-"""Invoices, and how organisations and the center are named on them."""
+"""Routes of invoices, of their buyers and sellers, and of the center's billing settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ center_router = SecuredRouter("/billing", "invoices")
 
 
 class PartyIn(In):
-    """A buyer or seller as invoices name them."""
+    """A buyer or seller on invoices."""
 
     name: str = Field("", max_length=400)
     tax_id: str = Field("", max_length=40)
@@ -84,7 +84,7 @@ class InvoiceOut(Out):
 
 
 class InvoiceFormat(StrEnum):
-    """How an invoice is answered."""
+    """Format of an invoice."""
 
     JSON = "json"
     PDF = "pdf"
@@ -92,7 +92,7 @@ class InvoiceFormat(StrEnum):
 
 
 def invoice_out(found: Invoice, language: str) -> dict[str, Any]:
-    """An invoice as JSON."""
+    """Return an invoice as an InvoiceOut."""
     return {
         "id": found.id,
         "number": found.number,
@@ -137,7 +137,7 @@ def _line(line: InvoiceLine, language: str) -> dict[str, Any]:
 async def list_invoices(
     request: Request, org: str, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Issued invoices, latest month first."""
+    """List issued invoices, latest month first."""
     store, language, before = center_of(request).store, language_of(request), read_cursor(cursor)
     return await query(
         lambda: service.list_invoices(
@@ -162,9 +162,11 @@ async def get_invoice(
     month: str,
     actor: Actor = CurrentActor,
     form: Annotated[InvoiceFormat, Query(alias="format")] = InvoiceFormat.JSON,
-    draft: Annotated[bool, Query(description="What it would say now, when it is not issued yet")] = False,
+    draft: Annotated[
+        bool, Query(description="Return the current draft if the invoice is not issued yet")
+    ] = False,
 ) -> Response:
-    """A month's invoice (2026-11) as JSON, PDF or text."""
+    """Get the invoice of a month (2026-11) as JSON, PDF or text."""
     store, language = center_of(request).store, language_of(request)
 
     def work() -> Response:
@@ -185,7 +187,7 @@ def _answer(found: Invoice, form: InvoiceFormat, language: str) -> Response:
     if form is InvoiceFormat.TEXT:
         return Response(to_plain(found, language), media_type="text/plain; charset=utf-8")
     if form is InvoiceFormat.PDF:
-        from pearlstreet.ledger.invoices.pdf import to_pdf  # reportlab is slow to import
+        from pearlstreet.ledger.invoices.pdf import to_pdf  # imported here: reportlab loads slowly
 
         name = found.number or f"draft-{found.month}"
         headers = {"content-disposition": f'attachment; filename="{name}.pdf"'}
@@ -201,7 +203,7 @@ def _answer(found: Invoice, form: InvoiceFormat, language: str) -> Response:
     responses={201: {"model": InvoiceOut}},
 )
 async def issue_invoice(request: Request, org: str, month: str, actor: Actor = CurrentActor) -> Response:
-    """Issue the invoice of a month that is over; repeating it answers the same."""
+    """Issue the invoice of a past month. Repeating it returns the same invoice."""
     language = language_of(request)
     return await command(
         request,
@@ -214,7 +216,7 @@ async def issue_invoice(request: Request, org: str, month: str, actor: Actor = C
 
 @router.get("/billing", scope="credit:read", responses={200: {"model": PartyIn}})
 async def get_buyer(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """How the organisation is named on its invoices."""
+    """Get the buyer on the organisation's invoices."""
     store = center_of(request).store
     return await query(
         lambda: billing.get_buyer(store, actor, org_id_of(store, actor, org, "credit:read")), asdict
@@ -223,7 +225,7 @@ async def get_buyer(request: Request, org: str, actor: Actor = CurrentActor) -> 
 
 @router.put("/billing", scope="orgs:write", responses={200: {"model": PartyIn}})
 async def set_buyer(request: Request, org: str, body: PartyIn, actor: Actor = CurrentActor) -> Response:
-    """Change how the organisation is named on its next invoices."""
+    """Set the buyer on the organisation's future invoices."""
     party = Party(**body.model_dump())
     return await command(
         request,
@@ -234,7 +236,7 @@ async def set_buyer(request: Request, org: str, body: PartyIn, actor: Actor = Cu
 
 
 class BillingIn(In):
-    """The center as a seller, and its rules of money."""
+    """Billing settings of the center: seller, time zone, tax rate, approval limit and invoice prefix."""
 
     seller: PartyIn = Field(default_factory=lambda: PartyIn.model_validate({}))
     time_zone: str = Field("Asia/Shanghai", max_length=80)
@@ -255,7 +257,7 @@ def _site(site: Site) -> dict[str, Any]:
 
 @center_router.get("", scope="settings:read", responses={200: {"model": BillingIn}})
 async def get_billing_settings(request: Request, actor: Actor = CurrentActor) -> Response:
-    """The center as a seller: who it is, its time zone, tax rate and limit for second approval."""
+    """Get the billing settings of the center."""
     actor.require("settings:read")
     store = center_of(request).store
     return await query(lambda: store.read(billing.read_site), _site)
@@ -263,7 +265,7 @@ async def get_billing_settings(request: Request, actor: Actor = CurrentActor) ->
 
 @center_router.put("", scope="settings:write", responses={200: {"model": BillingIn}})
 async def set_billing_settings(request: Request, body: BillingIn, actor: Actor = CurrentActor) -> Response:
-    """Change them; a new time zone applies from the next price list on."""
+    """Set the billing settings of the center. A new time zone applies from the next price list on."""
     site = Site(
         seller=Party(**body.seller.model_dump()),
         time_zone=body.time_zone,

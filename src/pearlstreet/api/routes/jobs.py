@@ -1,4 +1,4 @@
-"""Jobs: submit, look, follow, cancel."""
+"""Routes to submit, list, explain, follow and cancel jobs."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from pearlstreet.tenancy.model import Actor, login_of
 router = SecuredRouter("/jobs", "jobs")
 CHUNK = 1 << 18
 SMALL_BYTES = 16 << 10
-"""A JSON specification up to this size is read on the event loop; a larger one, and YAML, in a thread."""
+"""Largest JSON specification parsed on the event loop; larger ones, and YAML, are parsed in a thread."""
 
 
 class ElasticOut(Out):
-    """Between how many tasks an elastic job may run."""
+    """Range of the number of tasks of an elastic job."""
 
     min_tasks: int
     max_tasks: int
@@ -73,16 +73,16 @@ class JobOut(Out):
     counts: dict[str, int] | None
     price_per_hour: Yuan
     quote_id: str | None
-    """The quote that it was accepted from."""
+    """Quote that the job was submitted from."""
     notices: list[str]
-    """What its owner should know; only where one job is asked for."""
+    """Warnings for the job's owner; empty in lists."""
     elastic: ElasticOut | None
-    """Between how many tasks it may run; null when it always has as many."""
+    """Range of the number of tasks; null for jobs that are not elastic."""
     spec: dict[str, Any] | None
 
 
 class TimelineOut(Out):
-    """One change of state."""
+    """One state change."""
 
     at: Time
     from_state: str | None
@@ -92,13 +92,13 @@ class TimelineOut(Out):
 
 
 class Timeline(Out):
-    """Every change of state, oldest first."""
+    """Every state change, oldest first."""
 
     items: list[TimelineOut]
 
 
 class AttemptOut(Out):
-    """One try at running a job."""
+    """One run of a job."""
 
     id: str
     number: int
@@ -106,16 +106,16 @@ class AttemptOut(Out):
     state: str
     placement: dict[str, Any]
     tasks: int
-    """How many it ran with; an elastic job's attempts differ."""
+    """Number of tasks in this attempt; it differs between the attempts of an elastic job."""
     why_here: str | None
     wall: str | None
     placed: Time
     started: Time | None
     ended: Time | None
     stop_reason: str | None
-    """Why the center had it stopped: `resized`, `preempted`, `time_limit` …"""
+    """Reason why the center stopped the attempt: `resized`, `preempted`, `time_limit` …"""
     next_tasks: int | None
-    """Of one stopped for a resize: with how many tasks its job goes on."""
+    """Number of tasks of the next attempt, if this one was stopped for a resize."""
     end_reason: str | None
     exit_code: int | None
     message: str | None
@@ -129,29 +129,29 @@ class Attempts(Out):
 
 
 class AlternativeOut(Out):
-    """A node that was not taken."""
+    """A node that was considered and not chosen."""
 
     node: str
     score: float
     more: float
-    """Than the score of the node that was taken."""
+    """Score difference to the chosen node."""
     code: Literal["loses_more", "packs_worse", "scores_worse"]
 
 
 class ChosenOut(Out):
-    """What a node was chosen among. Lower scores are better."""
+    """The choice of a node: its score, and the alternatives. Lower scores are better."""
 
     policy: str
     score: float
-    """With `expected-fill`: devices' worth of what the center can take less afterwards; else in the policy's own unit."""
+    """Placement score; with `expected-fill` the expected loss of placeable capacity in devices, else in the policy's unit."""
     equal: int
-    """Other nodes that were as good to the last."""
+    """Number of other nodes with exactly the same score."""
     alternatives: list[AlternativeOut]
-    """The next best that the choice had to look at, one node of each different score."""
+    """Runners-up that the search examined, one node for each different score."""
 
 
 class HereOut(Out):
-    """A placement and how it came about."""
+    """A placement and the reasons for it."""
 
     why: str | None
     model: str
@@ -161,11 +161,11 @@ class HereOut(Out):
     backfilled: bool
     borrowing: bool
     chosen: ChosenOut | None
-    """Null where several nodes were chosen together."""
+    """The choice of the node; null if several nodes were chosen together."""
 
 
 class WhyOut(Out):
-    """Why a job waits, or why it runs where it does."""
+    """The reason why a job waits, or why it runs on its nodes."""
 
     sentence: str
     code: str
@@ -177,13 +177,13 @@ class WhyOut(Out):
     start_likely: Time | None
     start_latest: Time | None
     start_rough: bool
-    """It rests on predictions of what runs, not on enforced limits: hardly later than the latest."""
+    """Whether the start times rest on predicted run times, not on enforced limits, so that `start_latest` may be exceeded."""
     here: HereOut | None
-    """Where it is placed; null while it is not."""
+    """The placement; null while the job waits."""
 
 
 def job_out(view: JobView, language: str) -> dict[str, Any]:
-    """A job as JSON; plain values, as this is the hot path."""
+    """Return a job as a JobOut, in plain values because this is the hot path."""
     return {
         "id": view.id,
         "name": view.name,
@@ -216,7 +216,7 @@ def job_out(view: JobView, language: str) -> dict[str, Any]:
 
 
 class SchemaResponse(Response):
-    """A JSON Schema."""
+    """A JSON Schema document."""
 
     media_type = "application/schema+json"
 
@@ -228,7 +228,7 @@ class SchemaResponse(Response):
     responses={200: {"content": {SchemaResponse.media_type: {"schema": {"type": "object"}}}}},
 )
 async def get_job_schema() -> Response:
-    """The JSON Schema of a job specification."""
+    """Get the JSON Schema of a job specification."""
     return SchemaResponse(json.dumps(json_schema(), ensure_ascii=False))
 
 
@@ -259,7 +259,7 @@ async def _job_quickly(request: Request) -> Response:
     },
 )
 async def submit_job(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
-    """Submit a job or an array; JSON or YAML."""
+    """Submit a job or an array, as JSON or YAML."""
     body = await request.body()
     center, language = center_of(request), language_of(request)
     yaml = "yaml" in request.headers.get("content-type", "")
@@ -287,14 +287,16 @@ async def list_jobs(
     request: Request,
     actor: Actor = CurrentActor,
     org: Org = None,
-    state: Annotated[list[JobState] | None, Query(description="Only these states")] = None,
-    name: Annotated[str | None, Query(max_length=200, description="Only names that contain this")] = None,
-    array: Annotated[str | None, Query(max_length=80, description="Elements of this array")] = None,
-    project: Annotated[str | None, Query(max_length=80, description="Only this project's (id)")] = None,
+    state: Annotated[list[JobState] | None, Query(description="Only jobs in these states")] = None,
+    name: Annotated[
+        str | None, Query(max_length=200, description="Only jobs whose name contains this text")
+    ] = None,
+    array: Annotated[str | None, Query(max_length=80, description="Only elements of this array")] = None,
+    project: Annotated[str | None, Query(max_length=80, description="Only jobs of this project (id)")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     store, language = center_of(request).store, language_of(request)
     wanted = views.JobFilter(org, project, tuple(state or ()), name, array)
     before = read_cursor(cursor)
@@ -312,7 +314,7 @@ async def list_jobs(
     responses={200: {"model": JobOut}},
 )
 async def get_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """One job."""
+    """Get a job."""
     store, language = center_of(request).store, language_of(request)
     return await query(lambda: views.get_job(store, actor, job), lambda view: job_out(view, language))
 
@@ -331,7 +333,7 @@ async def cancel_job(request: Request, job: str, actor: Actor = CurrentActor) ->
 
 @router.get("/{job}/why", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": WhyOut}})
 async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """Why it waits, with its position and what would unblock it; or why it runs where it does."""
+    """Explain why a job waits, with its position and how to unblock it, or why it runs on its nodes."""
     center, language = center_of(request), language_of(request)
 
     def render(found: views.Why) -> dict[str, Any]:
@@ -372,7 +374,7 @@ def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:
 
 @router.get("/{job}/timeline", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Timeline}})
 async def get_job_timeline(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """Every change of state with its reason."""
+    """List the state changes of a job with their reasons."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: views.timeline(store, actor, job),
@@ -393,7 +395,7 @@ async def get_job_timeline(request: Request, job: str, actor: Actor = CurrentAct
 
 @router.get("/{job}/attempts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Attempts}})
 async def list_job_attempts(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """Every attempt: where it was placed and why, how it ended."""
+    """List the attempts of a job: the placement with its reason, and how each ended."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: views.attempts_of(store, actor, job),
@@ -429,14 +431,14 @@ async def read_job_logs(
     request: Request,
     job: str,
     actor: Actor = CurrentActor,
-    rank: Annotated[int, Query(ge=0, le=1_000_000, description="Which task of the gang")] = 0,
+    rank: Annotated[int, Query(ge=0, le=1_000_000, description="Rank of the task in its gang")] = 0,
     attempt: Annotated[
-        str | None, Query(max_length=80, description="Which attempt; the newest by default")
+        str | None, Query(max_length=80, description="Id of the attempt; by default the newest one")
     ] = None,
-    offset: Annotated[int, Query(ge=0, le=1 << 62, description="Where to read on, in bytes")] = 0,
-    follow_: Annotated[bool, Query(alias="follow", description="Stay until the attempt has ended")] = False,
+    offset: Annotated[int, Query(ge=0, le=1 << 62, description="Byte offset to start from")] = 0,
+    follow_: Annotated[bool, Query(alias="follow", description="Stream until the attempt has ended")] = False,
 ) -> Response:
-    """What a task wrote. The answer's `x-next-offset` header (or the stream's end) says where to read on."""
+    """Read the log of a task. The header `x-next-offset` is the offset to continue from."""
     center = center_of(request)
     read = partial(follow.read_log, center.store, actor, center.runtime, job, attempt, rank)
     if not follow_:
@@ -451,7 +453,7 @@ async def read_job_logs(
     except BaseException:
         center.streams.close(ticket)
         raise
-    # Offsets count in the log of one attempt, so the followed one stays the same.
+    # Offsets belong to the log of one attempt, so the stream stays with that attempt.
     position = follow.LogPosition(job, pinned, rank, first.next_offset)
 
     async def stream() -> AsyncIterator[bytes]:
@@ -467,7 +469,7 @@ async def read_job_logs(
 
 
 class SampleOut(Out):
-    """What was measured at one moment."""
+    """Values measured at one time."""
 
     at: Time
     rank: int
@@ -489,7 +491,7 @@ async def list_job_metrics(
     attempt: Annotated[str | None, Query(max_length=80)] = None,
     since_us: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
 ) -> Response:
-    """Use of CPU, memory and devices over time, and what the job wrote to $PEARL_METRICS."""
+    """List a job's use of CPU, memory and devices over time, and the values it wrote to $PEARL_METRICS."""
     center = center_of(request)
     return await query(
         lambda: follow.read_metrics(center.store, actor, center.runtime, job, attempt, since_us),
@@ -503,7 +505,7 @@ async def list_job_metrics(
 
 
 class ArtefactOut(Out):
-    """A file a job left."""
+    """A file that a job wrote to its outputs folder."""
 
     id: str
     attempt_id: str
@@ -512,19 +514,19 @@ class ArtefactOut(Out):
     sha256: str
     at: Time
     expires_at: Time | None
-    """When it is deleted; null: never."""
+    """Time of deletion, or null for never."""
     pinned: bool
 
 
 class Artefacts(Out):
-    """What a job left, by path."""
+    """The artefacts of a job, ordered by path."""
 
     items: list[ArtefactOut]
 
 
 @router.get("/{job}/artefacts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Artefacts}})
 async def list_job_artefacts(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
-    """What a job left in its outputs folder."""
+    """List the artefacts of a job."""
     store = center_of(request).store
     return await query(
         lambda: views.artefacts_of(store, actor, job),

@@ -1,4 +1,4 @@
-"""API keys."""
+"""Routes of API keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = SecuredRouter("/keys", "keys")
 
 
 class KeyOut(Out):
-    """What is known of a key: never its secret. `place`: where it works, such as `acme` or `acme/research`."""
+    """An API key without its secret. `place`: the organisation or project it is tied to, such as `acme/research`."""
 
     id: str
     user_id: str
@@ -37,25 +37,25 @@ class KeyOut(Out):
 
 
 class IssuedKeyOut(KeyOut):
-    """A fresh key. `key` is the whole credential, shown this once."""
+    """A new key. `key` is the complete credential, shown only once."""
 
     key: str
 
 
 class KeyIn(In):
-    """A new key. `scopes` null: all of the maker's. `life_days` null: 90, or what is left of the key that asks."""
+    """A new key. `scopes` null: all of the caller's. `life_days` null: 90, or the rest of the calling key's lifetime."""
 
     label: str = Field("", max_length=200)
     scopes: list[str] | None = Field(None, max_length=100)
-    org: str | None = Field(None, max_length=80, description="Works in this organisation only")
+    org: str | None = Field(None, max_length=80, description="Tie the key to this organisation")
     project: str | None = Field(
-        None, max_length=80, description="Works in this project of the organisation only"
+        None, max_length=80, description="Tie the key to this project of the organisation"
     )
     life_days: float | None = None
 
 
 def key_out(key: ApiKey) -> dict[str, Any]:
-    """A key as JSON."""
+    """Return a key as a KeyOut."""
     return {
         "id": key.id,
         "user_id": key.user_id,
@@ -73,7 +73,7 @@ def key_out(key: ApiKey) -> dict[str, Any]:
 
 
 def _rendered_for(actor: Actor) -> Callable[[ApiKey], dict[str, Any]]:
-    """Render keys without the parent of a fellow member's key: it may be tied to nothing, and so is that person's own."""
+    """Return a renderer that hides the parents of other members' keys, since a parent need not belong to the organisation."""
 
     def render(key: ApiKey) -> dict[str, Any]:
         shows_parent = key.user_id == actor.user_id or actor.may("keys:read")
@@ -95,7 +95,7 @@ def _issued(found: IssuedKey) -> dict[str, Any]:
     responses={201: {"model": IssuedKeyOut}},
 )
 async def create_key(request: Request, body: KeyIn, actor: Actor = CurrentActor) -> Response:
-    """Make a key for oneself; it is shown once."""
+    """Create a key for the caller. Its secret is shown only once."""
     return await command(
         request,
         actor,
@@ -117,11 +117,11 @@ async def create_key(request: Request, body: KeyIn, actor: Actor = CurrentActor)
 async def list_keys(
     request: Request,
     actor: Actor = CurrentActor,
-    everyone: Annotated[bool, Query(description="Also other people's, where one may see them")] = False,
+    everyone: Annotated[bool, Query(description="Also keys of other users that the caller may see")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """One's own keys, or all that one may see; oldest first."""
+    """List the caller's keys, or all that they may see, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: service.list_keys(store, actor, everyone=everyone, after=after, limit=limit + 1),
@@ -131,14 +131,14 @@ async def list_keys(
 
 @router.get("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
 async def get_key(request: Request, key: str, actor: Actor = CurrentActor) -> Response:
-    """What is known of a key."""
+    """Get a key."""
     store = center_of(request).store
     return await query(lambda: service.get_key(store, actor, key), _rendered_for(actor))
 
 
 @router.delete("/{key}", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": KeyOut}})
 async def revoke_key(request: Request, key: str, actor: Actor = CurrentActor) -> Response:
-    """End a key at once, and every key it made."""
+    """Revoke a key and all keys created with it."""
     return await command(
         request, actor, lambda store: service.revoke_key(store, actor, key), _rendered_for(actor)
     )

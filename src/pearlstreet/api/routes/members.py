@@ -1,4 +1,4 @@
-"""Members of organisations, leaving, and where one's requests go by default."""
+"""Routes of an organisation's members, of leaving it and of the caller's default organisation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ own_router = SecuredRouter("/me", "members")
 
 
 class MemberOut(Out):
-    """A user's role in an organisation, and all that the organisation sees of the user."""
+    """A member of an organisation: the role, and everything the organisation sees of the user."""
 
     user_id: str
     user: str
@@ -43,25 +43,25 @@ class RoleIn(In):
 
 
 class Left(Out):
-    """The organisation that was left."""
+    """The organisation that the caller left."""
 
     left: str
 
 
 class DefaultOrgIn(In):
-    """The organisation for requests that name none, by slug or id; null: such requests are refused."""
+    """The default organisation of requests, by slug or id; null: requests must name one."""
 
     org: str | None = Field(max_length=80)
 
 
 class DefaultOrgOut(Out):
-    """The organisation for requests that name none, by slug."""
+    """The default organisation of requests, by slug."""
 
     default_org: str | None
 
 
 def member_out(found: Membership) -> dict[str, Any]:
-    """A membership as JSON."""
+    """Return a membership as a MemberOut."""
     return {
         "user_id": found.user_id,
         "user": found.user_name,
@@ -87,7 +87,7 @@ async def list_members(request: Request, org: str, actor: Actor = CurrentActor) 
 async def set_member_role(
     request: Request, org: str, user: str, body: RoleIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Change a member's role; somebody who is no member is invited instead."""
+    """Set a member's role. A user who is not a member is invited."""
     return await command(
         request, actor, lambda s: service.set_role(s, actor, org, user, body.role), member_out
     )
@@ -95,7 +95,7 @@ async def set_member_role(
 
 @router.delete("/members/{user}", scope="users:write", responses={200: {"model": Removed}})
 async def remove_member(request: Request, org: str, user: str, actor: Actor = CurrentActor) -> Response:
-    """End a membership: keys tied to the organisation are revoked; the account and running jobs stay."""
+    """Remove a member and revoke their keys tied to the organisation. The account and running jobs stay."""
     return await command(
         request, actor, lambda s: service.remove_member(s, actor, org, user), lambda _: {"removed": user}
     )
@@ -103,7 +103,7 @@ async def remove_member(request: Request, org: str, user: str, actor: Actor = Cu
 
 @router.post("/leave", tie=Tied.NONE, scope="membership:own", responses={200: {"model": Left}})
 async def leave_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """Leave the organisation: one's keys tied to it are revoked; jobs run on, they are the organisation's."""
+    """Leave the organisation. The caller's keys tied to it are revoked; their jobs belong to it and continue."""
     return await command(request, actor, lambda s: service.leave_org(s, actor, org), lambda _: {"left": org})
 
 
@@ -111,7 +111,7 @@ async def leave_org(request: Request, org: str, actor: Actor = CurrentActor) -> 
     "/default-org", tie=Tied.NONE, scope="membership:own", responses={200: {"model": DefaultOrgOut}}
 )
 async def set_default_org(request: Request, body: DefaultOrgIn, actor: Actor = CurrentActor) -> Response:
-    """Choose the organisation for one's requests that name none."""
+    """Set the caller's default organisation."""
     return await command(
         request,
         actor,

@@ -1,4 +1,4 @@
-"""Nodes, accelerators, capacity."""
+"""Routes of nodes, their benchmarks and the catalogue of accelerators."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DeviceOut(Out):
 
 
 class NodeOut(Out):
-    """One machine, what it has, and what is in use."""
+    """One node, its resources and their use."""
 
     name: str
     engine: str
@@ -54,23 +54,23 @@ class NodeOut(Out):
     cpus: float
     cpus_given: float
     cpu_pflops: float | None
-    """Of the whole CPU, as `pearl bench node` measured it."""
+    """Performance of the whole CPU in PFLOPS, measured by `pearl bench node`."""
     memory_gib: float
     memory_given_gib: float
     disk_gib: float
     rack: str
     pod: str
     isolation: str
-    """How strongly jobs are isolated from each other: bubblewrap, landlock, none, or simulated."""
+    """Isolation between jobs: bubblewrap, landlock, none, or simulated."""
     isolation_gaps: list[str]
-    """What that isolation leaves open on this machine."""
+    """Gaps of that isolation on this node."""
     facts: dict[str, str]
     devices: list[DeviceOut]
     changed: Time
 
 
 class CapacityOut(Out):
-    """The pool in cards and PFLOPS."""
+    """Capacity of the pool in cards and PFLOPS."""
 
     nodes: int
     cards: int
@@ -86,7 +86,7 @@ class CapacityOut(Out):
 
 
 class Nodes(Out):
-    """Every machine, and the pool as a whole."""
+    """All nodes, and the capacity of the pool."""
 
     items: list[NodeOut]
     capacity: CapacityOut
@@ -94,7 +94,7 @@ class Nodes(Out):
 
 @router.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
 async def list_nodes(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Every machine with its devices, use and health; capacity in cards and PFLOPS."""
+    """List all nodes with devices, use and health, and the capacity in cards and PFLOPS."""
     return await query(lambda: _look(request, actor), lambda body: body)
 
 
@@ -179,13 +179,13 @@ def _node_out(
 
 
 class DrainIn(In):
-    """Why a node is drained."""
+    """Reason for draining a node."""
 
     reason: str = Field("", max_length=500)
 
 
 class DrainOut(Out):
-    """Whether new work goes to a node."""
+    """Whether a node is drained."""
 
     name: str
     drained: bool
@@ -198,7 +198,7 @@ def _drain_out(node: inventory.Node) -> dict[str, Any]:
 
 @router.post("/nodes/{node}/drain", scope="nodes:write", responses={200: {"model": DrainOut}})
 async def drain_node(request: Request, node: str, body: DrainIn, actor: Actor = CurrentActor) -> Response:
-    """Place no new work on a node; what runs there goes on."""
+    """Drain a node: no new jobs are placed on it; running jobs continue."""
     return await command(
         request, actor, lambda store: inventory.drain(store, actor, node, body.reason), _drain_out
     )
@@ -211,27 +211,27 @@ async def undrain_node(request: Request, node: str, actor: Actor = CurrentActor)
 
 
 class ForgottenNodeOut(Out):
-    """What is no longer known."""
+    """Name of the removed node."""
 
     forgotten: str
 
 
 @router.delete("/nodes/{node}", scope="nodes:write", responses={200: {"model": ForgottenNodeOut}})
 async def forget_node(request: Request, node: str, actor: Actor = CurrentActor) -> Response:
-    """Drop a machine that its engine no longer has."""
+    """Remove a node that its engine no longer reports."""
     return await command(
         request, actor, lambda store: inventory.forget_node(store, actor, node), lambda _: {"forgotten": node}
     )
 
 
 class BenchmarkIn(In):
-    """What `pearl bench node` measured."""
+    """Result of `pearl bench node`."""
 
     result: dict[str, Any]
 
 
 class KeptOut(Out):
-    """What was kept."""
+    """Id of the stored benchmark."""
 
     id: str
 
@@ -246,7 +246,7 @@ class KeptOut(Out):
 async def add_node_benchmark(
     request: Request, node: str, body: BenchmarkIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Keep a benchmark of a node; from then on its cards count as measured."""
+    """Store a benchmark of a node. Its cards then count as measured."""
     return await command(
         request,
         actor,
@@ -257,7 +257,7 @@ async def add_node_benchmark(
 
 
 class AcceleratorOut(Out):
-    """What a maker rates a card at; null or a missing precision means unknown."""
+    """Vendor's ratings of a card; null or a missing precision means unknown."""
 
     id: str
     family: str
@@ -281,7 +281,7 @@ class AcceleratorOut(Out):
 
 
 class Accelerators(Out):
-    """The catalogue."""
+    """The catalogue of accelerators."""
 
     items: list[AcceleratorOut]
 
@@ -289,10 +289,12 @@ class Accelerators(Out):
 @router.get("/accelerators", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Accelerators}})
 async def list_accelerators(
     request: Request,
-    name: Annotated[str | None, Query(max_length=80, description="Only those this names")] = None,
+    name: Annotated[
+        str | None, Query(max_length=80, description="Only accelerators that this name matches")
+    ] = None,
     actor: Actor = CurrentActor,
 ) -> Response:
-    """The catalogue: peaks, memory, links and power of accelerators, with sources."""
+    """List the catalogue of accelerators: peak performance, memory, links and power, with sources."""
     actor.require("nodes:read")
     return await query(
         lambda: catalogue(),

@@ -1,4 +1,4 @@
-"""Notices: one's inbox, and what people, organisations and the operators want to hear where."""
+"""Routes of notices: the caller's inbox, and the notification settings of users, organisations and the center."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ChannelName = Literal["inbox", "email"]
 
 
 class NoticeOut(Out):
-    """One thing a person was told of, in the language asked for. `data` are the values behind the words."""
+    """A notice in the language of Accept-Language. `data` contains the values in its text."""
 
     id: str
     event_id: str
@@ -59,11 +59,11 @@ def _notice(found: Notice, language: str) -> dict[str, Any]:
 async def list_notices(
     request: Request,
     actor: Actor = CurrentActor,
-    unread: Annotated[bool, Query(description="Only those that are not read")] = False,
+    unread: Annotated[bool, Query(description="Only unread notices")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """One's own notices, newest first; kept for 90 days."""
+    """List the caller's notices, newest first. They are kept for 90 days."""
     store, before, language = center_of(request).store, read_cursor(cursor), language_of(request)
     return await query(
         lambda: inbox.list_notices(store, actor, unread=unread, before=before, limit=limit + 1),
@@ -72,34 +72,34 @@ async def list_notices(
 
 
 class UnreadOut(Out):
-    """How many notices are not read."""
+    """Number of unread notices."""
 
     count: int
 
 
 @router.get("/unread", tie=Tied.NONE, scope="notices:own", responses={200: {"model": UnreadOut}})
 async def count_unread_notices(request: Request, actor: Actor = CurrentActor) -> Response:
-    """How many of one's own notices are not read."""
+    """Count the caller's unread notices."""
     store = center_of(request).store
     return await query(lambda: inbox.count_unread(store, actor), lambda count: {"count": count})
 
 
 class ReadIn(In):
-    """Which notices; `ids` null: all of them. `read` false: mark them as not read."""
+    """The notices to mark; `ids` null: all. `read` false: mark them as unread."""
 
     ids: list[str] | None = Field(None, max_length=READ_MAX)
     read: bool = True
 
 
 class ChangedOut(Out):
-    """How many were changed."""
+    """Number of changed notices."""
 
     changed: int
 
 
 @router.post("/read", tie=Tied.NONE, scope="notices:own", responses={200: {"model": ChangedOut}})
 async def mark_notices_read(request: Request, body: ReadIn, actor: Actor = CurrentActor) -> Response:
-    """Mark one's own notices as read, or as not read."""
+    """Mark the caller's notices as read or unread."""
     return await command(
         request,
         actor,
@@ -109,7 +109,7 @@ async def mark_notices_read(request: Request, body: ReadIn, actor: Actor = Curre
 
 
 class TestOut(Out):
-    """A test is on its way."""
+    """Whether a test notice was sent."""
 
     sent: bool
 
@@ -118,14 +118,14 @@ class TestOut(Out):
     "/test", tie=Tied.NONE, scope="notices:own", status_code=202, responses={202: {"model": TestOut}}
 )
 async def send_test_notice(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Tell oneself something, the way that every notice goes."""
+    """Send the caller a test notice through all of their channels."""
     return await command(
         request, actor, lambda store: inbox.send_test(store, actor), lambda _: {"sent": True}, status=202
     )
 
 
 class NoticeKindOut(Out):
-    """One kind of notice; `usual`: where people who chose nothing hear of it."""
+    """One kind of notice; `usual`: its default channels."""
 
     name: str
     what: str
@@ -141,7 +141,7 @@ class Kinds(Out):
 
 @router.get("/kinds", scope="notices:own", responses={200: {"model": Kinds}})
 async def list_notice_kinds(request: Request, actor: Actor = CurrentActor) -> Response:
-    """What there is to hear of."""
+    """List the kinds of notices."""
     language = language_of(request)
     return await query(
         lambda: list(KINDS.values()),
@@ -160,7 +160,7 @@ async def list_notice_kinds(request: Request, actor: Actor = CurrentActor) -> Re
 
 
 class PreferencesOut(Out):
-    """What is heard of where. `email_confirmed`: whether mail is sent to the address already."""
+    """Notification settings: channels per kind. `email_confirmed`: whether mail is sent to the address yet."""
 
     language: Literal["en", "zh-CN"]
     email: str | None
@@ -171,20 +171,22 @@ class PreferencesOut(Out):
 
 
 class PreferencesIn(In):
-    """What is to be different; what is left out stays."""
+    """Changes of the notification settings; omitted fields stay unchanged."""
 
     language: str | None = Field(None, max_length=20)
-    email: str | None = Field(None, max_length=254, description="A code is sent to it; empty: no address")
+    email: str | None = Field(
+        None, max_length=254, description="Address; a confirmation code is sent to it. Empty: none"
+    )
     kinds: dict[str, list[str] | None] = Field(
         default_factory=dict,
         max_length=100,
-        description="Kind → channels (inbox, email); null: as usual",
+        description="Kind → channels (inbox, email); null: default channels",
         examples=[{"job.failed": ["inbox", "email"]}],
     )
 
 
 class ConfirmIn(In):
-    """The code that was sent to an address."""
+    """The confirmation code that was sent to an address."""
 
     code: str = Field(max_length=40)
 
@@ -215,7 +217,7 @@ def _centers() -> str:
 def _preference_routes(
     router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Any
 ) -> None:
-    """The same three routes for a person, an organisation and the operators; `owner` stands in their operation ids."""
+    """Mount the same three routes for a user, an organisation or the center; `owner` is part of their operation ids."""
     whose_dependency = Depends(whose_it_is)
 
     @router.get(
@@ -227,7 +229,7 @@ def _preference_routes(
     async def get_preferences(
         request: Request, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """What is heard of where."""
+        """Get the notification settings."""
         center = center_of(request)
         return await query(
             lambda: preferences.get_preferences(center.store, actor, whose),
@@ -243,7 +245,7 @@ def _preference_routes(
     async def set_preferences(
         request: Request, body: PreferencesIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Choose what is heard of where. A new address is used once the code sent to it was given."""
+        """Change the notification settings. A new address is used after it was confirmed with its code."""
         change = Change(body.language, body.email, body.kinds)
         mail = center_of(request).channels.mailer is not None
 
@@ -261,7 +263,7 @@ def _preference_routes(
     async def confirm_address(
         request: Request, body: ConfirmIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Confirm an address with the code that was sent to it."""
+        """Confirm an address with its confirmation code."""
         mail = center_of(request).channels.mailer is not None
 
         def work(store: Store) -> Preferences:

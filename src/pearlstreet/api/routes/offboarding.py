@@ -1,4 +1,4 @@
-"""Leaving: an organisation's data as one archive, and the end of a tenant."""
+"""Routes to close an organisation and to export its data."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ router = SecuredRouter("/orgs", "organisations")
 
 
 class CloseIn(In):
-    """How a tenant is to end."""
+    """Options of closing an organisation."""
 
     cancel_jobs: bool = False
-    """Cancel what has not ended; without it an organisation with such jobs is not closed."""
+    """Whether to cancel jobs that have not ended; otherwise such jobs prevent the closing."""
     reason: str = Field("", max_length=1000)
 
 
 class ArchiveOut(Out):
-    """Everything of the organisation, to be handed over; GET /orgs/{org}/export gives it."""
+    """The archive of the organisation's data, returned by GET /orgs/{org}/export."""
 
     name: str
     size_bytes: int
@@ -34,7 +34,7 @@ class ArchiveOut(Out):
 
 
 class ClosingOut(Out):
-    """How far the end of a tenant is."""
+    """Progress of closing an organisation."""
 
     org_id: str
     slug: str
@@ -45,13 +45,13 @@ class ClosingOut(Out):
     cancel_jobs: bool
     invoices: list[str]
     balance: Yuan | None
-    """What was left, or (negative) owed, after the last invoice."""
+    """Balance after the last invoice; negative if the organisation owes money."""
     archive: ArchiveOut | None
     closed: Time | None
 
 
 def closing_out(found: Closing) -> dict[str, Any]:
-    """The end of a tenant as JSON."""
+    """Return the closing of an organisation as a ClosingOut."""
     archive = found.archive
     return {
         "org_id": found.org_id,
@@ -79,7 +79,7 @@ def closing_out(found: Closing) -> dict[str, Any]:
 async def close_org(
     request: Request, org: str, body: CloseIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """End a tenant: stop its jobs, invoice, archive, erase. Its members are out at once; asking again changes nothing."""
+    """Close an organisation: stop its jobs, invoice, archive and erase. Members lose access at once. Idempotent."""
     wanted = body or CloseIn(reason="")
     return await command(
         request,
@@ -92,20 +92,20 @@ async def close_org(
 
 @router.get("/{org}/closing", scope="orgs:write", at_center=True, responses={200: {"model": ClosingOut}})
 async def get_org_closing(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """How far the end of a tenant is."""
+    """Get the progress of closing an organisation."""
     store = center_of(request).store
     return await query(lambda: service.get_closing(store, actor, org), closing_out)
 
 
 class ArchiveResponse(StreamingResponse):
-    """A tar archive."""
+    """A tar.gz archive."""
 
     media_type = "application/gzip"
 
 
 @router.get("/{org}/export", scope="export:read", response_class=ArchiveResponse)
 async def export_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """Everything of the organisation as one tar.gz: jobs, logs, files, money, audit log. It is noted in the audit log."""
+    """Export all data of the organisation as tar.gz: jobs, logs, files, money and audit log. The export is audited."""
     center = center_of(request)
     name, chunks = await in_thread(lambda: service.export_org(center.store, actor, center.runtime, org))
     return ArchiveResponse(chunks, headers={"content-disposition": f'attachment; filename="{name}"'})

@@ -1,4 +1,4 @@
-"""Organisations, their projects and secrets."""
+"""Routes of organisations, their projects and their secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = SecuredRouter("/orgs", "organisations")
 
 
 class OrgOut(Out):
-    """A tenant."""
+    """An organisation."""
 
     id: str
     slug: str
@@ -31,20 +31,20 @@ class OrgOut(Out):
 
 
 class OrgIn(In):
-    """A new organisation."""
+    """A new organisation or project."""
 
     slug: str = Field(max_length=80)
     name: str = Field("", max_length=400)
 
 
 class NameIn(In):
-    """A title for people."""
+    """A display name."""
 
     name: str = Field(max_length=400)
 
 
 def org_out(org: Organisation) -> dict[str, Any]:
-    """An organisation as JSON."""
+    """Return an organisation as an OrgOut."""
     return {
         "id": org.id,
         "slug": org.slug,
@@ -63,7 +63,7 @@ def org_out(org: Organisation) -> dict[str, Any]:
     responses={201: {"model": OrgOut}},
 )
 async def create_org(request: Request, body: OrgIn, actor: Actor = CurrentActor) -> Response:
-    """Make an organisation with its default project."""
+    """Create an organisation with its default project."""
     return await command(
         request, actor, lambda s: service.create_org(s, actor, body.slug, body.name), org_out, status=201
     )
@@ -73,7 +73,7 @@ async def create_org(request: Request, body: OrgIn, actor: Actor = CurrentActor)
 async def list_orgs(
     request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Organisations that one may see, oldest first."""
+    """List the organisations that the caller may see, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: service.list_orgs(store, actor, after=after, limit=limit + 1),
@@ -83,14 +83,14 @@ async def list_orgs(
 
 @router.get("/{org}", scope="orgs:read", responses={200: {"model": OrgOut}})
 async def get_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """One organisation, by id or slug."""
+    """Get an organisation by id or slug."""
     store = center_of(request).store
     return await query(lambda: service.get_org(store, actor, org), org_out)
 
 
 @router.patch("/{org}", scope="orgs:write", responses={200: {"model": OrgOut}})
 async def rename_org(request: Request, org: str, body: NameIn, actor: Actor = CurrentActor) -> Response:
-    """Change the title people read; the slug stays."""
+    """Change the display name of an organisation. The slug stays."""
     return await command(request, actor, lambda s: service.rename_org(s, actor, org, body.name), org_out)
 
 
@@ -98,7 +98,7 @@ async def rename_org(request: Request, org: str, body: NameIn, actor: Actor = Cu
 async def suspend_org(
     request: Request, org: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """Leave its members reading only."""
+    """Suspend an organisation: its members can only read."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.suspend_org(s, actor, org, why), org_out)
 
@@ -107,13 +107,13 @@ async def suspend_org(
 async def resume_org(
     request: Request, org: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """Undo a suspension."""
+    """Resume a suspended organisation."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.resume_org(s, actor, org, why), org_out)
 
 
 class ProjectOut(Out):
-    """A part of an organisation that jobs and secrets belong to."""
+    """A project: a part of an organisation with its own jobs and secrets."""
 
     id: str
     org_id: str
@@ -123,7 +123,7 @@ class ProjectOut(Out):
 
 
 def project_out(project: Project) -> dict[str, Any]:
-    """A project as JSON."""
+    """Return a project as a ProjectOut."""
     return {
         "id": project.id,
         "org_id": project.org_id,
@@ -141,7 +141,7 @@ def project_out(project: Project) -> dict[str, Any]:
     responses={201: {"model": ProjectOut}},
 )
 async def create_project(request: Request, org: str, body: OrgIn, actor: Actor = CurrentActor) -> Response:
-    """Make a project."""
+    """Create a project."""
     return await command(
         request,
         actor,
@@ -157,7 +157,7 @@ async def create_project(request: Request, org: str, body: OrgIn, actor: Actor =
 async def list_projects(
     request: Request, org: str, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """The organisation's projects, oldest first."""
+    """List the projects of the organisation, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: service.list_projects(store, actor, org, after=after, limit=limit + 1),
@@ -172,13 +172,13 @@ async def list_projects(
     responses={200: {"model": ProjectOut}},
 )
 async def get_project(request: Request, org: str, project: str, actor: Actor = CurrentActor) -> Response:
-    """One project, by id or slug."""
+    """Get a project by id or slug."""
     store = center_of(request).store
     return await query(lambda: service.get_project(store, actor, org, project), project_out)
 
 
 class SecretOut(Out):
-    """What can be seen of a secret: never its value."""
+    """A secret without its value."""
 
     id: str
     owner: str
@@ -192,24 +192,24 @@ class SecretOut(Out):
 
 
 class Secrets(Out):
-    """Names of secrets."""
+    """Secrets without their values."""
 
     items: list[SecretOut]
 
 
 class SecretIn(In):
-    """A secret's value; it can be replaced, never read back."""
+    """The value of a secret. It can be replaced but not read."""
 
     value: str = Field(max_length=VALUE_MAX_BYTES)
 
 
 OfProject = Annotated[
-    str | None, Query(max_length=80, description="Of this project; of the organisation by default")
+    str | None, Query(max_length=80, description="Project of the secret; by default the whole organisation")
 ]
 
 
 def secret_out(found: SecretName) -> dict[str, Any]:
-    """A secret's name as JSON."""
+    """Return a secret as a SecretOut."""
     return {
         "id": found.id,
         "org_id": found.org_id,
@@ -222,7 +222,7 @@ def secret_out(found: SecretName) -> dict[str, Any]:
 
 @router.get("/{org}/secrets", tie=Tied.PROJECT, scope="secrets:read", responses={200: {"model": Secrets}})
 async def list_secrets(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
-    """Names, never values, of the organisation's secrets."""
+    """List the organisation's secrets without their values."""
     store = center_of(request).store
     return await query(
         lambda: secrets.list_secrets(store, actor, org),
@@ -241,7 +241,7 @@ async def set_secret(
     actor: Actor = CurrentActor,
     project: OfProject = None,
 ) -> Response:
-    """Keep or replace a secret."""
+    """Create or replace a secret."""
     return await command(
         request,
         actor,
@@ -256,7 +256,7 @@ async def set_secret(
 async def delete_secret(
     request: Request, org: str, name: str, actor: Actor = CurrentActor, project: OfProject = None
 ) -> Response:
-    """Forget a secret."""
+    """Delete a secret."""
     return await command(
         request,
         actor,

@@ -1,4 +1,4 @@
-"""Price lists."""
+"""Routes of price lists."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ router = SecuredRouter("/prices", "prices")
 
 
 class PriceRuleOut(Out):
-    """Yuan including tax for each `per` units of the kind's quantity."""
+    """Price in yuan, including tax, for `per` units of a resource."""
 
     resource: str
     kind: str
@@ -44,7 +44,7 @@ class PriceRuleOut(Out):
 
 
 class PricesOut(Out):
-    """A price list; it never changes."""
+    """A price list. Price lists never change."""
 
     id: str
     number: int
@@ -56,7 +56,7 @@ class PricesOut(Out):
 
 
 class PriceLists(Out):
-    """Every list, newest first."""
+    """All price lists, newest first."""
 
     items: list[PricesOut]
 
@@ -71,7 +71,7 @@ class RuleIn(In):
 
 
 class PricesIn(In):
-    """A new list."""
+    """A new price list."""
 
     rules: list[RuleIn] = Field(max_length=2000)
     valid_from: Time | None = None
@@ -79,14 +79,14 @@ class PricesIn(In):
 
 
 class ListFormat(StrEnum):
-    """How a list is answered."""
+    """Format of a price list."""
 
     JSON = "json"
     TOML = "toml"
 
 
 def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, Any]:
-    """A list as JSON; `current` is the id of the one in force."""
+    """Return a price list as a PricesOut; `current`: id of the list in force."""
     return {
         "id": version.id,
         "number": version.number,
@@ -109,7 +109,7 @@ def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, 
 
 @router.get("", tie=Tied.PROJECT, scope="prices:read", responses={200: {"model": PriceLists}})
 async def list_price_lists(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Every price list, newest first."""
+    """List all price lists, newest first."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: (service.list_prices(store, actor), store.read(service.current_prices).id),
@@ -128,7 +128,7 @@ async def get_current_prices(
     actor: Actor = CurrentActor,
     form: Annotated[ListFormat, Query(alias="format")] = ListFormat.JSON,
 ) -> Response:
-    """The list that a job submitted now is billed by."""
+    """Get the price list that applies to jobs submitted now."""
     actor.require("prices:read")
     store, language = center_of(request).store, language_of(request)
     found = await in_thread(lambda: store.read(service.current_prices))
@@ -156,10 +156,12 @@ async def get_current_prices(
 async def publish_prices(
     request: Request,
     actor: Actor = CurrentActor,
-    valid_from: Annotated[str | None, Query(max_length=40, description="With TOML; RFC 3339")] = None,
-    note: Annotated[str, Query(max_length=500, description="With TOML")] = "",
+    valid_from: Annotated[
+        str | None, Query(max_length=40, description="Start of validity for a list in TOML; RFC 3339")
+    ] = None,
+    note: Annotated[str, Query(max_length=500, description="Note for a list in TOML")] = "",
 ) -> Response:
-    """Publish a list, as JSON or TOML; jobs submitted before keep theirs."""
+    """Publish a price list as JSON or TOML. Jobs submitted before keep their prices."""
     raw, language = await request.body(), language_of(request)
     if "toml" in request.headers.get("content-type", ""):
         rules, from_us = service.parse_prices(_utf8(raw)), read_time(valid_from, "valid_from")

@@ -1,4 +1,4 @@
-"""Quotas, shares, and who is ahead."""
+"""Routes of quotas, fair-share weights and the fair-share ranking."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OrgNeeded = Annotated[str, Query(max_length=80, description="Organisation, by sl
 
 
 class QuotaIn(In):
-    """A limit on one resource, of an organisation or one of its projects."""
+    """A quota on one resource for an organisation or one of its projects."""
 
     org: str = Field(max_length=80)
     project: str | None = Field(None, max_length=80)
@@ -32,7 +32,7 @@ class QuotaIn(In):
 
 
 class QuotaOut(Out):
-    """A quota."""
+    """A quota on one resource."""
 
     id: str
     owner: str
@@ -47,13 +47,13 @@ class QuotaOut(Out):
 
 
 class Quotas(Out):
-    """Quotas."""
+    """A list of quotas."""
 
     items: list[QuotaOut]
 
 
 def quota_out(row: QuotaRow) -> dict[str, Any]:
-    """A quota as JSON."""
+    """Return a quota as a QuotaOut, without its owner."""
     return {
         "id": row.id,
         "org_id": row.org_id,
@@ -67,7 +67,7 @@ def quota_out(row: QuotaRow) -> dict[str, Any]:
 
 @router.get("/quotas", tie=Tied.PROJECT, scope="quotas:read", responses={200: {"model": Quotas}})
 async def list_quotas(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
-    """Quotas of an organisation, or of all that one may see."""
+    """List the quotas of an organisation, or all that the caller may see."""
     store = center_of(request).store
     return await query(
         lambda: service.list_quotas(store, actor, org),
@@ -77,7 +77,7 @@ async def list_quotas(request: Request, actor: Actor = CurrentActor, org: Org = 
 
 @router.put("/quotas", scope="quotas:write", responses={200: {"model": QuotaOut}})
 async def set_quota(request: Request, body: QuotaIn, actor: Actor = CurrentActor) -> Response:
-    """Set or replace the quota of an organisation or project on a resource."""
+    """Create or replace the quota of an organisation or project on a resource."""
     wish = QuotaWish(body.resource, body.guaranteed, body.maximum, body.borrow)
     return await command(
         request,
@@ -89,7 +89,7 @@ async def set_quota(request: Request, body: QuotaIn, actor: Actor = CurrentActor
 
 @router.delete("/quotas/{quota}", scope="quotas:write", responses={200: {"model": QuotaOut}})
 async def delete_quota(request: Request, quota: str, actor: Actor = CurrentActor) -> Response:
-    """Take a quota away."""
+    """Delete a quota."""
     return await command(
         request,
         actor,
@@ -99,7 +99,7 @@ async def delete_quota(request: Request, quota: str, actor: Actor = CurrentActor
 
 
 class ShareIn(In):
-    """A weight in fair share: of an organisation, or of a project inside it."""
+    """Fair-share weight of an organisation, or of a project within it."""
 
     org: str = Field(max_length=80)
     project: str | None = Field(None, max_length=80)
@@ -107,7 +107,7 @@ class ShareIn(In):
 
 
 class ShareOut(Out):
-    """A weight."""
+    """Fair-share weight of an organisation or project."""
 
     owner: str
     """Name of the organisation (`acme`) or project (`acme/vision`)."""
@@ -118,19 +118,19 @@ class ShareOut(Out):
 
 
 class Shares(Out):
-    """Weights that are not 1."""
+    """Fair-share weights other than 1."""
 
     items: list[ShareOut]
 
 
 def share_out(row: ShareRow) -> dict[str, Any]:
-    """A weight as JSON."""
+    """Return a weight as a ShareOut, without its owner."""
     return {"org_id": row.org_id, "project_id": row.project_id, "weight": row.weight}
 
 
 @router.get("/shares", scope="quotas:read", responses={200: {"model": Shares}})
 async def list_shares(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
-    """Weights that are not 1."""
+    """List the fair-share weights other than 1."""
     store = center_of(request).store
     return await query(
         lambda: service.list_shares(store, actor, org),
@@ -140,7 +140,7 @@ async def list_shares(request: Request, actor: Actor = CurrentActor, org: Org = 
 
 @router.put("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
 async def set_share(request: Request, body: ShareIn, actor: Actor = CurrentActor) -> Response:
-    """Weigh an organisation among organisations, or a project inside its own."""
+    """Set the fair-share weight of an organisation, or of a project within its organisation."""
     return await command(
         request,
         actor,
@@ -153,7 +153,7 @@ async def set_share(request: Request, body: ShareIn, actor: Actor = CurrentActor
 async def delete_share(
     request: Request, org: OrgNeeded, actor: Actor = CurrentActor, project: OfProject = None
 ) -> Response:
-    """Back to the weight 1."""
+    """Reset a fair-share weight to 1."""
     return await command(
         request,
         actor,
@@ -163,7 +163,7 @@ async def delete_share(
 
 
 class StandingOut(Out):
-    """Where a project stands; the smallest rank is served first. Shares are of the whole center, over the weight."""
+    """Fair-share rank of a project; the lowest is served first. Shares are fractions of the center divided by the weight."""
 
     rank: int
     owner: str
@@ -181,7 +181,7 @@ class StandingOut(Out):
 
 
 class FairShareOut(Out):
-    """Who is ahead, and why."""
+    """The fair-share ranking of projects, with reasons."""
 
     half_life_s: float
     items: list[StandingOut]
@@ -204,7 +204,7 @@ def _standing(row: Standing, language: str) -> dict[str, Any]:
 
 @router.get("/fair-share", scope="quotas:read", responses={200: {"model": FairShareOut}})
 async def get_fair_share(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Who is served next and why: use by project, faded with the half-life, over its weight."""
+    """Get the fair-share ranking: usage of each project, decayed with the half-life and divided by its weight."""
     center, language = center_of(request), language_of(request)
     return await query(
         lambda: service.fair_share(center.store, actor, center.runtime),

@@ -1,4 +1,4 @@
-"""Quotes: offers for a workload before it runs, accepted as they are, compared with what it took."""
+"""Routes of quotes: offers for a workload, accepted unchanged, and later compared with the actual run."""
 
 from __future__ import annotations
 
@@ -42,25 +42,27 @@ Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class ModelIn(In):
-    """What is known of the network. Parameters are counted one by one, not in billions."""
+    """Known properties of the model. `params` is the number of parameters, not billions."""
 
     name: Word = Field("", examples=["Llama 3.1 8B"])
     family: Word = Field("", description="dense-transformer, moe, encoder, vision, diffusion or other")
     params: Some | None = None
-    active: Some | None = Field(None, description="Parameters that a token meets, of a mixture of experts")
+    active: Some | None = Field(None, description="Active parameters per token, for a mixture of experts")
     layers: Whole | None = None
     hidden: Whole | None = None
     heads: Whole | None = None
     kv_heads: Whole | None = None
     vocabulary: Whole | None = None
-    forward_flops: Some | None = Field(None, description="Of one sample, where samples count and not tokens")
+    forward_flops: Some | None = Field(
+        None, description="Forward FLOPs of one sample, for models without tokens"
+    )
 
 
 class WorkloadIn(In):
-    """What is to be done. Which fields count follows from `kind`."""
+    """The workload to estimate. `kind` determines which of the other fields apply."""
 
-    kind: Kind = Field(Kind.TRAIN, description="train; infer: answer a number of requests; serve: for some hours; "
-                       "custom: you measured it elsewhere; history: your own finished jobs of a name")  # fmt: skip
+    kind: Kind = Field(Kind.TRAIN, description="train; infer: a number of requests; serve: for some hours; custom: "
+                       "measured elsewhere; history: like your finished jobs of a name")  # fmt: skip
     model: ModelIn | None = None
     precision: Word = "bf16"
     mode: Word = Field("pretrain", description="pretrain, full, sft or lora")
@@ -70,52 +72,53 @@ class WorkloadIn(In):
     sequence: Whole | None = None
     batch_tokens: Some | None = None
     recompute: Word | None = Field(None, description="none, selective or full")
-    tensor: Whole | None = Field(None, description="Fix tensor parallelism")
-    pipeline: Whole | None = Field(None, description="Fix pipeline parallelism")
-    data: Whole | None = Field(None, description="Fix data parallelism")
+    tensor: Whole | None = Field(None, description="Tensor parallelism; by default chosen by the estimate")
+    pipeline: Whole | None = Field(
+        None, description="Pipeline parallelism; by default chosen by the estimate"
+    )
+    data: Whole | None = Field(None, description="Data parallelism; by default chosen by the estimate")
     input_tokens: Whole = 1024
     output_tokens: Whole = 256
-    concurrency: Some | None = Field(None, description="Requests at once")
-    requests_per_s: Some | None = Field(None, description="serve: requests that arrive a second")
-    requests: Some | None = Field(None, description="infer: requests to answer")
+    concurrency: Some | None = Field(None, description="Concurrent requests")
+    requests_per_s: Some | None = Field(None, description="serve: arriving requests per second")
+    requests: Some | None = Field(None, description="infer: number of requests")
     engine: Word = "vLLM"
-    hours: Some | None = Field(
-        None, description="serve: how long; custom: how long it took where it was measured"
-    )
-    accelerator: Word = Field("", description="custom: on what it was measured")
-    count: Whole = Field(1, description="custom: on how many")
-    job_name: Word = Field("", description="history: the jobs' name")
+    hours: Some | None = Field(None, description="serve: duration; custom: measured duration")
+    accelerator: Word = Field("", description="custom: accelerator of the measurement")
+    count: Whole = Field(1, description="custom: number of accelerators in the measurement")
+    job_name: Word = Field("", description="history: name of the jobs")
     recipe: Word = Field(
-        "", description="Under which finished runs teach later estimates; empty: the job's name"
+        "", description="Name under which finished runs calibrate later estimates; by default the job's name"
     )
 
 
 class WantedIn(In):
-    """What the offers are narrowed to."""
+    """Limits on the hardware of the offers."""
 
     accelerators: list[Word] = Field(default_factory=list, max_length=20)
-    count: int | None = Field(None, ge=1, le=65_536, description="Exactly so many accelerators")
-    most: int | None = Field(None, ge=1, le=65_536, description="At most so many")
+    count: int | None = Field(None, ge=1, le=65_536, description="Exact number of accelerators")
+    most: int | None = Field(None, ge=1, le=65_536, description="Maximum number of accelerators")
     hypothetical: Annotated[str, Field(max_length=400)] = Field(
-        "", description="Such as 128x8xH100-80G: hardware that the center does not have, to plan with"
+        "",
+        description="Hardware that the center does not have, such as 128x8xH100-80G: to plan with, not to accept",
     )
 
 
 class QuoteIn(In):
-    """A workload, the job that would do it, and what is wanted of the offers."""
+    """A workload, the job that would run it, and limits on the offers."""
 
     workload: WorkloadIn
     job: dict[str, Any] | None = Field(
         None,
-        description="A job specification without accelerators, tasks and time limit. Left out: to plan with, not to "
-        "accept",
+        description="Job specification without accelerators, tasks and time limit. Without it the offers cannot be "
+        "accepted",
     )
     wanted: WantedIn | None = None
     project: Word | None = None
 
 
 class BandOut(Out):
-    """Four of five outcomes lie between p10 and p90."""
+    """A range: four of five outcomes lie between p10 and p90."""
 
     p10: float
     median: float
@@ -123,14 +126,14 @@ class BandOut(Out):
 
 
 class QuoteLineOut(Out):
-    """What one resource costs of the likely price."""
+    """Cost of one resource in the median price."""
 
     resource: str
     amount: Yuan
 
 
 class PriceOut(Out):
-    """What a run costs, from the range of its time."""
+    """Price of the run, over the range of its run time."""
 
     p10: Yuan
     median: Yuan
@@ -140,16 +143,16 @@ class PriceOut(Out):
 
 
 class GreenStartOut(Out):
-    """A later start that would emit clearly less."""
+    """A later start with clearly lower emissions."""
 
     start: Time
     carbon_kg: float
     less: float
-    """Than at the expected start, as a share of that."""
+    """Reduction of the emissions, as a fraction of those at the expected start."""
 
 
 class OfferEnergyOut(Out):
-    """What it draws and emits. Null: the site has no fact to reckon it with."""
+    """Energy, carbon and electricity cost of the run; null where the site has no energy facts."""
 
     it_kwh: BandOut
     facility_kwh: BandOut | None
@@ -157,11 +160,11 @@ class OfferEnergyOut(Out):
     cost: Yuan | None
     basis: str | None
     greenest_start: GreenStartOut | None
-    """Within two days; null: none is clearly greener, or carbon is not known by the hour."""
+    """Best start within two days; null if none is clearly greener or there is no hourly carbon series."""
 
 
 class StartOut(Out):
-    """When it would start, were it submitted when the quote was made."""
+    """Expected start, if the job had been submitted when the quote was made."""
 
     basis: Literal["free", "limits", "predictions", "unknown"]
     earliest: Time | None
@@ -172,7 +175,7 @@ class StartOut(Out):
 
 
 class ServedOut(Out):
-    """How a model serves."""
+    """Throughput and latency of serving a model."""
 
     output_tokens_per_s: BandOut
     requests_per_s: BandOut
@@ -183,11 +186,11 @@ class ServedOut(Out):
 
 
 class OfferOut(Out):
-    """One way to run it."""
+    """One way to run the workload."""
 
     id: str
     names: list[str]
-    """What it is best at: cheapest, fastest, soonest, greenest."""
+    """Comparisons that the offer wins: cheapest, fastest, soonest, greenest."""
     accelerator: str
     tasks: int
     per_task: int
@@ -195,10 +198,10 @@ class OfferOut(Out):
     owned: bool
     can_be_accepted: bool
     elapsed_s: BandOut
-    """Run time by the clock."""
+    """Run time in seconds of wall-clock time."""
     overhead_s: BandOut | None
-    """Part of the run time for start-up, reading weights and writing the last checkpoint; for work that serves, the time
-    until it is ready. Null where it is not known."""
+    """Part of the run time for start-up, reading weights and writing the last checkpoint; for serving, the time until it
+    is ready. Null if unknown."""
     device_s: BandOut
     price: PriceOut | None
     energy: OfferEnergyOut | None
@@ -212,11 +215,11 @@ class OfferOut(Out):
     warnings: list[str]
     time_limit_s: float
     job: dict[str, Any] | None
-    """The job specification that accepting submits."""
+    """Job specification that accepting the offer submits."""
 
 
 class QuoteOut(Out):
-    """A question with its offers."""
+    """A quote: the request and its offers."""
 
     id: str
     org_id: str
@@ -237,9 +240,9 @@ class QuoteOut(Out):
 
 
 class AcceptQuoteIn(In):
-    """Which offer."""
+    """The offer to accept."""
 
-    offer: Word = Field(description="Its number, or what it is best at", examples=["1", "cheapest"])
+    offer: Word = Field(description="Number of the offer, or one of its names", examples=["1", "cheapest"])
 
 
 class AcceptedOut(Out):
@@ -250,18 +253,18 @@ class AcceptedOut(Out):
 
 
 class ComparedOut(Out):
-    """One measure, as it was quoted and as it was."""
+    """One measure, quoted and actual."""
 
     measure: str
     quoted: BandOut | None
     actual: float | None
     error: float | None
-    """Actual over quoted median, less one."""
+    """Relative error: actual divided by the quoted median, minus 1."""
     inside: bool | None
 
 
 class ComparisonOut(Out):
-    """Quoted beside actual."""
+    """Comparison of a quote with its job."""
 
     quote_id: str
     offer: OfferOut
@@ -274,7 +277,7 @@ class ComparisonOut(Out):
 
 
 class ScenarioRuleOut(Out):
-    """A rule of thumb that can be worked out."""
+    """A rule of thumb for training a large model."""
 
     name: str
     title: str
@@ -284,13 +287,13 @@ class ScenarioRuleOut(Out):
 
 
 class Rules(Out):
-    """Rules of thumb."""
+    """Rules of thumb for training large models."""
 
     items: list[ScenarioRuleOut]
 
 
 class ReadingOut(Out):
-    """How many tokens the rule means at one utilisation."""
+    """Number of tokens that the rule implies at one utilisation."""
 
     mfu: float
     tokens: float
@@ -298,7 +301,7 @@ class ReadingOut(Out):
 
 
 class ScenarioOut(Out):
-    """A rule with its tokens and utilisation explicit, and what the estimates say."""
+    """A rule of thumb with explicit tokens and utilisation, beside the estimates."""
 
     rule: ScenarioRuleOut
     mfu: float
@@ -313,12 +316,12 @@ class ScenarioOut(Out):
 
 
 def band_out(band: Band | None) -> dict[str, float] | None:
-    """A range as JSON."""
+    """Return a range as a BandOut."""
     return None if band is None else {"p10": band.p10, "median": band.median, "p90": band.p90}
 
 
 def offer_out(offer: Offer, language: str) -> dict[str, Any]:
-    """An offer as JSON."""
+    """Return an offer as an OfferOut."""
     return {
         "id": offer.id,
         "names": list(offer.names),
@@ -405,7 +408,7 @@ def _served(served: Served | None) -> dict[str, Any] | None:
 
 
 def quote_out(quote: Quote, language: str) -> dict[str, Any]:
-    """A quote as JSON."""
+    """Return a quote as a QuoteOut."""
     wanted, draft = quote.question.wanted, quote.question.draft
     return {
         "id": quote.id,
@@ -433,12 +436,12 @@ def quote_out(quote: Quote, language: str) -> dict[str, Any]:
 
 
 def accepted_out(found: Accepted, language: str) -> dict[str, Any]:
-    """An accepted quote as JSON."""
+    """Return an accepted quote as an AcceptedOut."""
     return {"quote": quote_out(found.quote, language), "job": job_out(found.job, language)}
 
 
 def comparison_out(found: Comparison, language: str) -> dict[str, Any]:
-    """A comparison as JSON."""
+    """Return a comparison as a ComparisonOut."""
     return {
         "quote_id": found.quote.id,
         "offer": offer_out(found.offer, language),
@@ -461,7 +464,7 @@ def comparison_out(found: Comparison, language: str) -> dict[str, Any]:
 
 
 def rule_out(rule: Rule, language: str) -> dict[str, Any]:
-    """A rule of thumb as JSON."""
+    """Return a rule of thumb as a ScenarioRuleOut."""
     return {
         "name": rule.name,
         "title": words(rule.title, language),
@@ -472,7 +475,7 @@ def rule_out(rule: Rule, language: str) -> dict[str, Any]:
 
 
 def scenario_out(found: Scenario, language: str) -> dict[str, Any]:
-    """A scenario as JSON."""
+    """Return a scenario as a ScenarioOut."""
     return {
         "rule": rule_out(found.rule, language),
         "mfu": found.mfu,
@@ -491,7 +494,7 @@ def scenario_out(found: Scenario, language: str) -> dict[str, Any]:
 
 
 def question_of(body: QuoteIn) -> Question:
-    """What a body asks."""
+    """Return the question in a request body."""
     asked, narrowed = body.workload.model_dump(), body.wanted
     work = Workload(**{**asked, "model": Model(**(asked["model"] or {}))})
     wanted = Wanted()
@@ -511,13 +514,13 @@ def question_of(body: QuoteIn) -> Question:
 async def create_quote(
     request: Request, body: QuoteIn, actor: Actor = CurrentActor, org: Org = None
 ) -> Response:
-    """Ask for offers. They are valid for a day; nothing is submitted."""
+    """Create a quote with offers that are valid for a day. Nothing is submitted."""
     center, language = center_of(request), language_of(request)
-    question, of = question_of(body), org_of(actor, org)
+    question, target = question_of(body), org_of(actor, org)
     return await command(
         request,
         actor,
-        lambda s: service.ask_quote(s, actor, center.runtime, of, question),
+        lambda s: service.ask_quote(s, actor, center.runtime, target, question),
         lambda found: quote_out(found, language),
         status=201,
     )
@@ -532,7 +535,7 @@ async def list_quotes(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Quotes, newest first."""
+    """List quotes, newest first."""
     store, language = center_of(request).store, language_of(request)
     before = read_cursor(cursor)
     return await query(
@@ -545,7 +548,7 @@ async def list_quotes(
 
 @router.get("/scenarios", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Rules}})
 async def list_quote_scenarios(request: Request) -> Response:
-    """Rules of thumb that can be worked out."""
+    """List the rules of thumb that can be estimated."""
     language = language_of(request)
     return await query(
         scenarios.list_scenarios, lambda rules: {"items": [rule_out(rule, language) for rule in rules]}
@@ -560,10 +563,12 @@ async def get_quote_scenario(
     scenario: str,
     actor: Actor = CurrentActor,
     tokens: Annotated[float | None, Query(allow_inf_nan=False)] = None,
-    mfu: Annotated[float | None, Query(allow_inf_nan=False, description="Share of the rated peak")] = None,
+    mfu: Annotated[
+        float | None, Query(allow_inf_nan=False, description="Utilisation, as a fraction of the rated peak")
+    ] = None,
     accelerator: Annotated[list[str] | None, Query(max_length=6)] = None,
 ) -> Response:
-    """Work a rule of thumb out on hypothetical hardware of its size."""
+    """Estimate a rule of thumb on hypothetical hardware of its size."""
     center, language = center_of(request), language_of(request)
     changes = Changes(tokens, mfu, tuple(accelerator or ()))
     return await query(
@@ -574,7 +579,7 @@ async def get_quote_scenario(
 
 @router.get("/{quote}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": QuoteOut}})
 async def get_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
-    """One quote."""
+    """Get a quote."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: service.get_quote(store, actor, quote), lambda found: quote_out(found, language)
@@ -583,7 +588,7 @@ async def get_quote(request: Request, quote: str, actor: Actor = CurrentActor) -
 
 @router.delete("/{quote}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": QuoteOut}})
 async def withdraw_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
-    """Withdraw an open quote, so that nobody accepts it."""
+    """Withdraw an open quote, so that it cannot be accepted."""
     language = language_of(request)
     return await command(
         request,
@@ -604,7 +609,7 @@ async def withdraw_quote(request: Request, quote: str, actor: Actor = CurrentAct
 async def accept_quote(
     request: Request, quote: str, body: AcceptQuoteIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Submit exactly what an offer says, at the quote's prices."""
+    """Submit the job of an offer, unchanged and at the quote's prices."""
     center, language = center_of(request), language_of(request)
     return await command(
         request,
@@ -619,7 +624,7 @@ async def accept_quote(
     "/{quote}/comparison", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": ComparisonOut}}
 )
 async def compare_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
-    """What was quoted beside what the job took."""
+    """Compare a quote with the actual run of its job."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: comparing.compare_quote(store, actor, quote),

@@ -1,4 +1,4 @@
-"""The scheduling policy, its versions, and queues."""
+"""Routes of the scheduling policy, its versions and the queues."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/scheduling", "scheduling")
 Setting = str | int | float | bool | list[float] | None
-Note = Annotated[str, Field(max_length=500, description="Why; kept with the version")]
+Note = Annotated[str, Field(max_length=500, description="Reason, stored with the version")]
 
 
 class PolicyOut(Out):
-    """A version of the scheduling policy. Number 0 is what the center's settings say."""
+    """A version of the scheduling policy. Number 0 is the configuration file's."""
 
     number: int
     settings: dict[str, Setting]
@@ -32,19 +32,19 @@ class PolicyOut(Out):
     made_by: str | None
     note: str
     back_to: int | None
-    """The version that this one is a copy of."""
+    """Number of the version that a rollback copied."""
 
 
 class PolicyShown(PolicyOut):
-    """The policy that rules, and the names that its settings take."""
+    """The policy in force, and the possible values of its settings."""
 
     choices: dict[str, list[str]]
     labels: dict[str, dict[str, str]]
-    """Setting → name → what it means for other accounts, in the language asked for."""
+    """Setting → value → explanation in the language of Accept-Language."""
 
 
 class PolicyIn(In):
-    """Settings to change; the others stay as they are."""
+    """Settings to change; omitted ones stay."""
 
     settings: dict[str, Setting] = Field(default_factory=dict, examples=[{"order": "fair-share"}])
     default_queue: str | None = Field(None, max_length=80)
@@ -52,20 +52,20 @@ class PolicyIn(In):
 
 
 class VersionOut(PolicyOut):
-    """A version and what it changed: setting → [was, is]."""
+    """A version and its changes: setting → [old value, new value]."""
 
     changed: dict[str, Any]
 
 
 class RollbackIn(In):
-    """Which version is to rule again."""
+    """The version to return to."""
 
     number: int = Field(ge=0, le=2**31 - 1)
     note: Note = ""
 
 
 def policy_out(policy: Policy, *, full: bool) -> dict[str, Any]:
-    """A version as JSON. `full`: for who may know who made it."""
+    """Return a version as a PolicyOut; `full`: with its author and note."""
     return {
         "number": policy.number,
         "settings": {name: getattr(policy.planner, name) for name in SETTINGS},
@@ -89,7 +89,7 @@ def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, Any]:
 
 @router.get("/policy", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": PolicyShown}})
 async def get_scheduling_policy(request: Request, actor: Actor = CurrentActor) -> Response:
-    """How the planner orders, places, backfills, preempts and resizes."""
+    """Get the scheduling policy: order, placement, backfill, preemption and elasticity."""
     center = center_of(request)
     return await query(
         lambda: service.show_policy(center.store, actor, center.runtime),
@@ -99,7 +99,7 @@ async def get_scheduling_policy(request: Request, actor: Actor = CurrentActor) -
 
 @router.patch("/policy", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}})
 async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor = CurrentActor) -> Response:
-    """Change settings while the center runs; the next cycle plans with them. Every change is a version."""
+    """Change the scheduling policy from the next planning cycle on. Every change is a version."""
     runtime = center_of(request).runtime
     return await command(
         request,
@@ -120,7 +120,7 @@ async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor =
 async def list_scheduling_policy_versions(
     request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Every version there was, newest first: who made it, when, why, and what it changed."""
+    """List all versions of the policy, newest first, with author, time, reason and changes."""
     center = center_of(request)
     before = read_number(cursor)
     return await query(
@@ -139,7 +139,7 @@ def _version(row: Version) -> dict[str, Any]:
 async def rollback_scheduling_policy(
     request: Request, body: RollbackIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Make a copy of an earlier version rule, queues included; 0 is that of the center's settings."""
+    """Return to an earlier version, including its queues; 0 is the configuration file's."""
     runtime = center_of(request).runtime
     return await command(
         request,
@@ -150,7 +150,7 @@ async def rollback_scheduling_policy(
 
 
 class QueueOut(Out):
-    """A queue. What it has of its own; null: as the center."""
+    """A queue, with the settings in which it differs from the center's policy."""
 
     name: str
     title: str
@@ -158,33 +158,33 @@ class QueueOut(Out):
     rank: int
     settings: dict[str, Setting]
     allowed: list[str]
-    """Organisations, or organisation/project, that may use it, by id; empty: everybody, or not for you to know."""
+    """Ids of the organisations, or organisation/project, that may use it; empty if all may, and always for tenants."""
 
 
 class Queues(Out):
-    """Queues, the default one first."""
+    """Queues, with the default queue first."""
 
     items: list[QueueOut]
 
 
 class QueueIn(In):
-    """How a queue is to be; what is left out stays as it is."""
+    """Settings of a queue; omitted ones stay."""
 
-    rank: int | None = Field(None, description="Queues of a lower rank are planned first")
+    rank: int | None = Field(None, description="Rank; queues with a lower rank are planned first")
     title: str | None = Field(None, max_length=200)
     settings: dict[str, Setting] = Field(
         default_factory=dict,
-        description="Its own settings; null: as the center",
+        description="Settings of the queue; null: as in the center's policy",
         examples=[{"order": "fifo"}],
     )
     allowed: list[Annotated[str, Field(max_length=161)]] | None = Field(
-        None, max_length=1000, description="Who may use it: org or org/project; empty: everybody"
+        None, max_length=1000, description="Allowed organisations (org) or projects (org/project); empty: all"
     )
     note: Note = ""
 
 
 def queue_out(view: QueueView) -> dict[str, Any]:
-    """A queue as JSON."""
+    """Return a queue as a QueueOut."""
     return {
         "name": view.name,
         "title": view.title,
@@ -201,7 +201,7 @@ def queue_out(view: QueueView) -> dict[str, Any]:
 
 @router.get("/queues", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Queues}})
 async def list_queues(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Queues that jobs may name; tenants see those that are open to them."""
+    """List the queues; tenants see those that they may use."""
     center = center_of(request)
     return await query(
         lambda: service.list_queues(center.store, actor, center.runtime),
@@ -211,7 +211,7 @@ async def list_queues(request: Request, actor: Actor = CurrentActor) -> Response
 
 @router.put("/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}})
 async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = CurrentActor) -> Response:
-    """Set up a queue, or change one: a new version of the policy."""
+    """Create or change a queue, which creates a new version of the policy."""
     runtime = center_of(request).runtime
     wish = QueueWish(body.rank, body.title, body.settings, body.allowed)
     return await command(
@@ -231,7 +231,7 @@ async def delete_queue(
     actor: Actor = CurrentActor,
     note: Annotated[str, Query(max_length=500)] = "",
 ) -> Response:
-    """Take a queue away; jobs that wait in it move to the default queue."""
+    """Delete a queue. Its waiting jobs move to the default queue."""
     runtime = center_of(request).runtime
     return await command(
         request, actor, lambda s: service.remove_queue(s, actor, runtime, queue, note=note), queue_out

@@ -1,4 +1,4 @@
-"""Signing in and out, passwords, sessions, and who I am."""
+"""Routes to sign in and out, and of passwords, sessions, identities and the caller's own account."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ COOKIE_S = 600
 
 
 class SignInIn(In):
-    """Name and password."""
+    """Credentials of a user."""
 
     name: str = Field(max_length=80)
     password: str = Field(max_length=4 * MAX_LENGTH)
 
 
 class SignedInOut(Out):
-    """A fresh session. The token is shown this once: send it as `Authorization: Bearer …`."""
+    """A new session. The token is shown only once; send it as `Authorization: Bearer …`."""
 
     token: str
     session_id: str
@@ -70,7 +70,7 @@ def _signed_in(found: SignedIn) -> dict[str, Any]:
     responses={201: {"model": SignedInOut}},
 )
 async def sign_in(request: Request, body: SignInIn) -> Response:
-    """Start a session with a password: 12 hours, or one hour unused."""
+    """Start a session with a password. It ends after 12 hours, or after one hour without use."""
     peer = peer_of(request)
     return await command(
         request,
@@ -82,7 +82,7 @@ async def sign_in(request: Request, body: SignInIn) -> Response:
 
 
 class PickUpIn(In):
-    """The code a browser's sign-in left for a program, and what the program alone knows."""
+    """The code that a browser sign-in left for a program, and the program's secret verifier."""
 
     code: str = Field(max_length=200)
     verifier: str = Field(max_length=200)
@@ -96,7 +96,7 @@ class PickUpIn(In):
     responses={201: {"model": SignedInOut}},
 )
 async def sign_in_terminal(request: Request, body: PickUpIn) -> Response:
-    """Start the session of a sign-in that a browser finished for this program."""
+    """Start a session for a program, from a sign-in that was completed in a browser."""
     peer = peer_of(request)
     return await command(
         request,
@@ -108,21 +108,21 @@ async def sign_in_terminal(request: Request, body: PickUpIn) -> Response:
 
 
 class Ended(Out):
-    """What is over."""
+    """Id of the ended session or removed identity."""
 
     ended: str | None
 
 
 @router.post("/sign-out", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": Ended}})
 async def sign_out(request: Request, actor: Actor = CurrentActor) -> Response:
-    """End this session; an API key is not ended by it."""
+    """End the current session. API keys stay valid."""
     return await command(
         request, actor, lambda store: sessions.sign_out(store, actor), lambda _: {"ended": actor.session_id}
     )
 
 
 class PasswordIn(In):
-    """A change of one's own password."""
+    """Current and new password."""
 
     current: str = Field(max_length=4 * MAX_LENGTH)
     new: str = Field(max_length=4 * MAX_LENGTH)
@@ -130,7 +130,7 @@ class PasswordIn(In):
 
 @router.post("/password", tie=Tied.NONE, signed_in=True, responses={200: {"model": UserOut}})
 async def change_password(request: Request, body: PasswordIn, actor: Actor = CurrentActor) -> Response:
-    """Change one's own password; other sessions end."""
+    """Change the caller's password and end their other sessions."""
     peer = peer_of(request)
     return await command(
         request,
@@ -141,7 +141,7 @@ async def change_password(request: Request, body: PasswordIn, actor: Actor = Cur
 
 
 class SetPasswordIn(In):
-    """A password for the one-time token."""
+    """A one-time token and the password to set."""
 
     token: str = Field(max_length=200)
     password: str = Field(max_length=4 * MAX_LENGTH)
@@ -149,7 +149,7 @@ class SetPasswordIn(In):
 
 @router.post("/set-password", public=True, responses={200: {"model": UserOut}})
 async def set_password(request: Request, body: SetPasswordIn) -> Response:
-    """Set a password with the one-time token that a security operator gave."""
+    """Set a password with a one-time token from a security operator."""
     return await command(
         request, None, lambda store: sessions.set_password(store, body.token, body.password), user_out
     )
@@ -165,7 +165,7 @@ class MemberOfOut(Out):
 
 
 class TieOut(Out):
-    """The one organisation, or the one project of it, in which the key works."""
+    """The organisation, or its project, that the key is restricted to."""
 
     org_id: str
     project_id: str | None
@@ -173,11 +173,11 @@ class TieOut(Out):
 
 
 class MeOut(Out):
-    """Who asks, and what they may do. `tie` null: wherever the user does."""
+    """The caller and their permissions. `tie` is null if the credential works everywhere the user does."""
 
     user: UserOut
     orgs: list[MemberOfOut]
-    default_org: str | None = Field(description="Slug of the organisation for requests that name none")
+    default_org: str | None = Field(description="Slug of the default organisation of requests")
     operator_roles: list[OperatorRole]
     scopes: list[str]
     key_id: str | None
@@ -187,7 +187,7 @@ class MeOut(Out):
 
 @router.get("/me", tie=Tied.PROJECT, signed_in=True, responses={200: {"model": MeOut}})
 async def get_me(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Who I am: user, organisations with roles, operator roles, scopes."""
+    """Get the caller: user, organisations with roles, operator roles and scopes."""
     store = center_of(request).store
     return await query(
         lambda: (users.get_user(store, actor, actor.user_id), members.list_memberships(store, actor)),
@@ -217,7 +217,7 @@ def _me(actor: Actor, user: VisibleUser, memberships: Any) -> dict[str, Any]:
 
 
 class SessionOut(Out):
-    """A sign-in that lasts."""
+    """A session."""
 
     id: str
     created: Time
@@ -228,14 +228,14 @@ class SessionOut(Out):
 
 
 class Sessions(Out):
-    """Live sessions, newest first."""
+    """Active sessions, newest first."""
 
     items: list[SessionOut]
 
 
 @router.get("/sessions", tie=Tied.NONE, signed_in=True, responses={200: {"model": Sessions}})
 async def list_sessions(request: Request, actor: Actor = CurrentActor) -> Response:
-    """One's own live sessions."""
+    """List the caller's active sessions."""
     store = center_of(request).store
 
     def one(found: Session) -> dict[str, Any]:
@@ -255,7 +255,7 @@ async def list_sessions(request: Request, actor: Actor = CurrentActor) -> Respon
 
 @router.delete("/sessions/{session}", tie=Tied.NONE, signed_in=True, responses={200: {"model": Ended}})
 async def end_session(request: Request, session: str, actor: Actor = CurrentActor) -> Response:
-    """End a session: one's own, or as security anybody's."""
+    """End a session: the caller's own or, as a security operator, any user's."""
     return await command(
         request,
         actor,
@@ -275,12 +275,14 @@ def _provider(request: Request, name: str) -> OidcClient:
 async def start_oidc_sign_in(
     request: Request,
     provider: str,
-    port: Annotated[int | None, Query(description="Of a program on this machine that waits")] = None,
+    port: Annotated[
+        int | None, Query(description="Port of the waiting program on the user's machine")
+    ] = None,
     challenge: Annotated[
-        str | None, Query(max_length=100, description="SHA-256 of its verifier, base64url")
+        str | None, Query(max_length=100, description="SHA-256 of the program's verifier, base64url")
     ] = None,
 ) -> Response:
-    """Send the browser to the sign-in provider; with `port` and `challenge`, for a program on its machine."""
+    """Redirect the browser to the sign-in provider; with `port` and `challenge`, for a program on the user's machine."""
     waiting = terminal_from(port, challenge)
     client, store = _provider(request, provider), center_of(request).store
     base = center_of(request).public_url or str(request.base_url).rstrip("/")
@@ -307,7 +309,7 @@ async def finish_oidc_sign_in(
     code: Annotated[str, Query(max_length=4000)] = "",
     iss: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
-    """Where the sign-in provider sends the browser back to; answers with a session, or sends it on to the program."""
+    """Complete the sign-in at a provider: return a session, or redirect the browser to the waiting program."""
     client, store, peer = _provider(request, provider), center_of(request).store, peer_of(request)
     binding = request.cookies.get(COOKIE, "")
 
@@ -333,7 +335,7 @@ class IdentityIn(In):
 
 
 class IdentityOut(Out):
-    """An account's identity at a sign-in provider."""
+    """A user's identity at a sign-in provider."""
 
     issuer: str
     subject: str
@@ -341,7 +343,7 @@ class IdentityOut(Out):
 
 
 class Identities(Out):
-    """An account's identities."""
+    """Identities of a user."""
 
     items: list[IdentityOut]
 
@@ -352,7 +354,7 @@ def _identity(found: federation.LinkedIdentity) -> dict[str, Any]:
 
 @router.get("/users/{user}/identities", tie=Tied.NONE, signed_in=True, responses={200: {"model": Identities}})
 async def list_identities(request: Request, user: str, actor: Actor = CurrentActor) -> Response:
-    """Identities of an account at sign-in providers: one's own, or as security anybody's."""
+    """List a user's identities at sign-in providers: the caller's own or, as a security operator, any user's."""
     store = center_of(request).store
     return await query(
         lambda: federation.list_identities(store, actor, user),
@@ -371,7 +373,7 @@ async def list_identities(request: Request, user: str, actor: Actor = CurrentAct
 async def link_identity(
     request: Request, user: str, body: IdentityIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Say which account an identity is, before its first sign-in."""
+    """Link an identity at a sign-in provider to a user before its first sign-in."""
     return await command(
         request,
         actor,
@@ -387,7 +389,7 @@ async def link_identity(
 async def unlink_identity(
     request: Request, user: str, body: IdentityIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Forget which account an identity is."""
+    """Unlink an identity from its user."""
 
     def work(store: Store) -> None:
         users.get_user(store, actor, user)

@@ -1,4 +1,4 @@
-"""What is stored, and how long outputs are kept."""
+"""Routes of stored data and the retention of outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OrgNeeded = Annotated[str, Query(max_length=80, description="Organisation, by sl
 
 
 class ProjectStorageOut(Out):
-    """Storage of one project. `left_bytes` null: no limit; `kept_days` 0: for ever; `month_cost` in yuan."""
+    """Storage of one project. `left_bytes` null: unlimited; `kept_days` 0: without end; `month_cost` in yuan."""
 
     org_id: str
     project_id: str
@@ -39,15 +39,15 @@ class StorageOut(Out):
 
 
 class RetentionIn(In):
-    """How long outputs are kept that are made from now on."""
+    """Retention of future outputs."""
 
     org: str = Field(max_length=80)
     project: str | None = Field(None, max_length=80)
-    days: int = Field(ge=0, le=DAYS_MAX, description="0: for ever")
+    days: int = Field(ge=0, le=DAYS_MAX, description="Days; 0: without end")
 
 
 class RetentionOut(Out):
-    """A rule; `days` 0: for ever."""
+    """A retention rule; `days` 0: without end."""
 
     org_id: str
     project_id: str | None
@@ -72,7 +72,7 @@ def _rule(row: RetentionRule) -> dict[str, Any]:
 
 @router.get("", scope="quotas:read", responses={200: {"model": StorageOut}})
 async def list_storage(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
-    """What each project of an organisation stores, what still fits, for how long outputs are kept."""
+    """List stored bytes, remaining bytes and retention of each project of an organisation."""
     center, target = center_of(request), org_of(actor, org)
     return await query(
         lambda: overview.storage_of(center.store, actor, center.runtime, target),
@@ -82,7 +82,7 @@ async def list_storage(request: Request, actor: Actor = CurrentActor, org: Org =
 
 @router.put("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
 async def set_retention(request: Request, body: RetentionIn, actor: Actor = CurrentActor) -> Response:
-    """Set for how long an organisation or project keeps outputs that are made from now on."""
+    """Set the retention of future outputs of an organisation or project."""
     runtime = center_of(request).runtime
     return await command(
         request,
@@ -98,7 +98,7 @@ async def set_retention(request: Request, body: RetentionIn, actor: Actor = Curr
 async def delete_retention(
     request: Request, org: OrgNeeded, actor: Actor = CurrentActor, project: OfProject = None
 ) -> Response:
-    """Take a rule away: that of the organisation, or of the center, holds again."""
+    """Delete a retention rule, so that the organisation's or the center's applies."""
     return await command(
         request,
         actor,

@@ -1,4 +1,4 @@
-"""The center itself: health, metrics, what it is, what it offers."""
+"""Routes of the center itself: description, health and metrics."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HEALTH_FRESH_S = 0.1
 
 
 class CenterOut(Out):
-    """What this center is."""
+    """Description of the center."""
 
     name: str
     version: str
     started: Time | None
     engines: dict[str, Any]
     minimum_isolation: str
-    """Nodes that isolate jobs less than this take none."""
+    """Weakest isolation that a node must offer to get jobs."""
     notices: list[str]
     languages: list[str]
     sign_in: list[str]
@@ -41,7 +41,7 @@ class CenterOut(Out):
 
 @router.get("/center", public=True, responses={200: {"model": CenterOut}})
 async def get_center(request: Request) -> Response:
-    """Name, version, engines and what operators and tenants must know."""
+    """Get the center's name, version, engines, notices and ways to sign in."""
     found, language = center_of(request), language_of(request)
     engines = {}
     for name, engine in found.runtime.engines.items():
@@ -67,7 +67,7 @@ async def get_center(request: Request) -> Response:
 
 
 class HealthOut(Out):
-    """Whether requests can be answered."""
+    """Health of the server."""
 
     status: Literal["ok", "down"]
     why: str | None = None
@@ -79,7 +79,7 @@ class HealthOut(Out):
     responses={200: {"model": HealthOut}, 503: {"model": HealthOut, "description": "The database is down"}},
 )
 async def get_health(request: Request) -> Response:
-    """Whether requests can be answered: the database was read within the last tenth of a second."""
+    """Check that the database could be read within the last 0.1 s."""
     checks: HealthCheck = request.app.state.health
     why = await checks.problem()
     if why is not None:
@@ -93,7 +93,7 @@ async def get_health(request: Request) -> Response:
 
 
 class HealthCheck:
-    """Reads the database for everybody who asks at the same time, at most ten times a second: anybody may ask."""
+    """A check of the database, at most ten times a second however many public requests ask for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -101,7 +101,7 @@ class HealthCheck:
         self._read_s = float("-inf")
 
     async def problem(self) -> str | None:
-        """Why the database cannot be read; None when it can."""
+        """Return the reason why the database cannot be read, or None."""
         loop = asyncio.get_running_loop()
         if self._reading is None or (self._reading.done() and loop.time() - self._read_s > HEALTH_FRESH_S):
             self._reading = loop.create_task(self._read())
@@ -119,7 +119,7 @@ class HealthCheck:
 
 @root_router.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
 async def get_metrics(request: Request, actor: Actor = CurrentActor) -> Response:
-    """Prometheus metrics; needs a key with metrics:read."""
+    """Get the Prometheus metrics."""
     store = center_of(request).store
     counts = await in_thread(lambda: census(store, actor))
     return Response(exposition(counts), media_type=CONTENT_TYPE_LATEST)

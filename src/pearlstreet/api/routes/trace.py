@@ -1,4 +1,4 @@
-"""The history of jobs as a trace: for what-if questions here or elsewhere."""
+"""Route of the job history as a trace, for what-if simulations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = SecuredRouter("/trace", "jobs")
 
 
 class PastOut(Out):
-    """A job that ran and ended: what it asked for and how long it ran. No command, no name, no files."""
+    """A finished job: its resource request and run time, without command, name and files."""
 
     job: str
     org: str
@@ -40,7 +40,7 @@ class PastOut(Out):
     ran_on: str
     min_tasks: int
     max_tasks: int
-    """Both 0 where the job was not elastic."""
+    """Maximum number of tasks of an elastic job; `min_tasks` and `max_tasks` are 0 for other jobs."""
 
 
 def _row(past: Past) -> dict[str, Any]:
@@ -51,16 +51,16 @@ def _row(past: Past) -> dict[str, Any]:
 async def list_trace(
     request: Request,
     caller: Actor = CurrentActor,
-    org: Annotated[str | None, Query(max_length=80, description="Only this organisation's")] = None,
+    org: Annotated[str | None, Query(max_length=80, description="Only jobs of this organisation")] = None,
     since: From = None,
     until: To = None,
     names: Annotated[
-        bool, Query(description="Where all tenants are seen: their names instead of pseudonyms")
+        bool, Query(description="For operators: names of tenants instead of pseudonyms")
     ] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Jobs that ran and ended, oldest first: a tenant's own; operators see all, under pseudonyms."""
+    """List finished jobs, oldest first: a tenant's own or, for operators, all under pseudonyms."""
     store, after = center_of(request).store, read_cursor(cursor)
     since_us, until_us = read_time(since, "from"), read_time(until, "to")
     return await query(

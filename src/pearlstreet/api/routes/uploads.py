@@ -1,4 +1,4 @@
-"""Uploads and artefacts: bytes in, bytes out."""
+"""Routes of uploads and artefacts."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ WAITING_CHUNKS = 16
 HAND_OVER_S = 0.002
 UPLOADS_AT_ONCE = 64
 SIZE_DIGITS_MAX = 18
-"""Longer lengths are left to the limit that counts bytes as they come."""
+"""Most digits of a Content-Length that is checked in advance; larger ones hit the limit while the body is read."""
 OfProject = Annotated[str | None, Query(max_length=80, description="Project, by slug or id")]
 
 
 class UploadOut(Out):
-    """A kept file."""
+    """An uploaded file."""
 
     id: str
     name: str
@@ -48,7 +48,7 @@ class UploadOut(Out):
 
 
 def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An upload as JSON."""
+    """Return an upload as an UploadOut."""
     return {name: row[name] for name in ("id", "name", "size_bytes", "sha256", "project_id")} | {
         "owner": login_of(row["owner"]),
         "at": time_of(row["at_us"]),
@@ -76,7 +76,7 @@ async def create_upload(
     org: Org = None,
     project: OfProject = None,
 ) -> Response:
-    """Send a file as the request's body; a job then names it by the id in the answer."""
+    """Upload a file as the request body. Jobs refer to it by the returned id."""
     center = center_of(request)
     service.check_name(name)
     target = org_of(actor, org)
@@ -100,7 +100,7 @@ async def create_upload(
 
 
 def _slots(request: Request) -> anyio.CapacityLimiter:
-    """Threads of their own, so that slow senders never take those that answer everybody else."""
+    """Return the limiter of upload threads; they are separate so that slow senders do not block other requests."""
     state = request.app.state
     if not hasattr(state, "upload_slots"):
         state.upload_slots = anyio.CapacityLimiter(UPLOADS_AT_ONCE)
@@ -109,11 +109,11 @@ def _slots(request: Request) -> anyio.CapacityLimiter:
 
 
 class _BrokenOff(Exception):
-    """The sender went away before the end."""
+    """The client disconnected before the end of the body."""
 
 
 async def _receive(request: Request, place: service.UploadPlace, reservation: Reservation) -> Blob:
-    """Pass the body on to the thread that writes it, a bounded number of chunks ahead."""
+    """Receive the body and store it in a thread, with at most WAITING_CHUNKS chunks between them."""
     center = center_of(request)
     waiting: queue.Queue[bytes | _BrokenOff | None] = queue.Queue(WAITING_CHUNKS)
 
@@ -129,7 +129,7 @@ async def _receive(request: Request, place: service.UploadPlace, reservation: Re
 
     async def hand_over(item: bytes | _BrokenOff | None) -> None:
         while not writing.done():
-            if not waiting.full():  # nobody else puts anything in
+            if not waiting.full():  # this coroutine is the only producer, so the put cannot block
                 waiting.put_nowait(item)
                 return
             await asyncio.sleep(HAND_OVER_S)
@@ -153,7 +153,7 @@ async def _receive(request: Request, place: service.UploadPlace, reservation: Re
 async def list_uploads(
     request: Request, actor: Actor = CurrentActor, org: Org = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Uploads of an organisation, newest first."""
+    """List the uploads of an organisation, newest first."""
     store, target, before = center_of(request).store, org_of(actor, org), read_cursor(cursor)
     return await query(
         lambda: service.list_uploads(store, actor, target, before=before, limit=limit + 1),
@@ -163,28 +163,28 @@ async def list_uploads(
 
 @router.get("/{upload}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": UploadOut}})
 async def get_upload(request: Request, upload: str, actor: Actor = CurrentActor) -> Response:
-    """One upload."""
+    """Get an upload."""
     store = center_of(request).store
     return await query(lambda: service.find_upload(store, actor, upload), upload_out)
 
 
 @router.delete("/{upload}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": UploadOut}})
 async def delete_upload(request: Request, upload: str, actor: Actor = CurrentActor) -> Response:
-    """Delete an upload for good; refused while a job that has not ended names it."""
+    """Delete an upload. Refused while a job that has not ended refers to it."""
     return await command(
         request, actor, lambda store: stored_files.delete_upload(store, actor, upload), upload_out
     )
 
 
 class BytesResponse(StreamingResponse):
-    """A file."""
+    """The bytes of a file."""
 
     media_type = "application/octet-stream"
 
 
 @artefacts_router.get("/{artefact}", tie=Tied.PROJECT, scope="jobs:read", response_class=BytesResponse)
 async def download_artefact(request: Request, artefact: str, actor: Actor = CurrentActor) -> Response:
-    """An artefact's bytes; always as a download, never shown by a browser."""
+    """Download an artefact; browsers always save it and never display it."""
     center = center_of(request)
     row = await in_thread(lambda: find_artefact(center.store, actor, artefact))
     blobs = Blobs(center.runtime.folders.blobs)
@@ -199,13 +199,13 @@ async def download_artefact(request: Request, artefact: str, actor: Actor = Curr
 
 
 class PinIn(In):
-    """Whether an output is kept whatever the retention says."""
+    """Whether an artefact is exempt from retention."""
 
     pinned: bool
 
 
 class StoredArtefactOut(Out):
-    """An output; `expires_at` null: it is kept for ever."""
+    """An artefact; `expires_at` null: kept without end."""
 
     id: str
     job_id: str
@@ -224,7 +224,7 @@ def _artefact_out(row: Mapping[str, Any]) -> dict[str, Any]:
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
 async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Actor = CurrentActor) -> Response:
-    """Keep an output whatever the retention says, or no longer."""
+    """Exempt an artefact from retention, or end the exemption."""
     return await command(
         request,
         actor,
@@ -237,7 +237,7 @@ async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Acto
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
 async def delete_artefact(request: Request, artefact: str, actor: Actor = CurrentActor) -> Response:
-    """Delete an output for good; refused for a pinned one."""
+    """Delete an artefact. Refused if it is pinned."""
     return await command(
         request, actor, lambda store: stored_files.delete_artefact(store, actor, artefact), _artefact_out
     )

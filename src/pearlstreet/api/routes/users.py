@@ -1,4 +1,4 @@
-"""Accounts."""
+"""Routes of user accounts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = SecuredRouter("/users", "users")
 
 
 class UserOut(Out):
-    """An account. Of a fellow member only id, name and display name are shown; the rest is null."""
+    """A user account. Of other members only id, name and display name are shown; the other fields are null."""
 
     id: str
     name: str
@@ -31,7 +31,7 @@ class UserOut(Out):
 
 
 def user_out(user: User | VisibleUser) -> dict[str, Any]:
-    """A user as JSON."""
+    """Return a user as a UserOut."""
     return {
         "id": user.id,
         "name": user.name,
@@ -44,7 +44,7 @@ def user_out(user: User | VisibleUser) -> dict[str, Any]:
 
 
 class UserIn(In):
-    """A new account: a member of `org`, an operator, or neither yet."""
+    """A new user account: a member of `org`, an operator, or neither."""
 
     name: str = Field(max_length=80)
     display_name: str = Field("", max_length=400)
@@ -55,13 +55,13 @@ class UserIn(In):
 
 
 class Removed(Out):
-    """What is gone."""
+    """Id or name of the removed row."""
 
     removed: str
 
 
 class InvitedOut(Out):
-    """An account and the one-time token that sets its password within 72 hours; shown this once."""
+    """A user account and a one-time token to set its password within 72 hours. The token is shown only once."""
 
     user: UserOut
     token: str
@@ -80,7 +80,7 @@ def _invited(found: Invited) -> dict[str, Any]:
     responses={201: {"model": InvitedOut}},
 )
 async def create_user(request: Request, body: UserIn, actor: Actor = CurrentActor) -> Response:
-    """Make an account; the answer holds the one-time token to set its password with."""
+    """Create a user account. The response contains a one-time token to set its password."""
     return await command(
         request,
         actor,
@@ -104,7 +104,7 @@ async def create_user(request: Request, body: UserIn, actor: Actor = CurrentActo
 async def list_users(
     request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """Accounts that one may see, oldest first."""
+    """List the user accounts that the caller may see, oldest first."""
     store, after = center_of(request).store, read_cursor(cursor)
     return await query(
         lambda: service.list_users(store, actor, after=after, limit=limit + 1),
@@ -114,13 +114,13 @@ async def list_users(
 
 @router.get("/{user}", signed_in=True, responses={200: {"model": UserOut}})
 async def get_user(request: Request, user: str, actor: Actor = CurrentActor) -> Response:
-    """One account, by id or login name."""
+    """Get a user account by id or login name."""
     store = center_of(request).store
     return await query(lambda: service.get_user(store, actor, user), user_out)
 
 
 class ReasonIn(In):
-    """Why."""
+    """The reason, for the audit log."""
 
     reason: str = Field("", max_length=500)
 
@@ -129,7 +129,7 @@ class ReasonIn(In):
 async def suspend_user(
     request: Request, user: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """Refuse the account everything at once, its sessions and keys included."""
+    """Suspend a user account at once, including its sessions and keys."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.suspend_user(s, actor, user, why), user_out)
 
@@ -138,7 +138,7 @@ async def suspend_user(
 async def resume_user(
     request: Request, user: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """Let a suspended account in again."""
+    """Resume a suspended user account."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.resume_user(s, actor, user, why), user_out)
 
@@ -147,13 +147,13 @@ async def resume_user(
 async def close_user(
     request: Request, user: str, body: ReasonIn | None = None, actor: Actor = CurrentActor
 ) -> Response:
-    """End the account for good."""
+    """Close a user account permanently."""
     why = body.reason if body else ""
     return await command(request, actor, lambda s: service.close_user(s, actor, user, why), user_out)
 
 
 class DutyIn(In):
-    """An operator's duty; null takes it away."""
+    """The operator role; null removes it."""
 
     operator_role: OperatorRole | None
 
@@ -162,7 +162,7 @@ class DutyIn(In):
 async def set_operator_role(
     request: Request, user: str, body: DutyIn, actor: Actor = CurrentActor
 ) -> Response:
-    """Give an account its one operator duty (system, security, audit), or take it away."""
+    """Set a user's operator role (system, security or audit), or remove it."""
     return await command(
         request, actor, lambda s: service.set_operator_role(s, actor, user, body.operator_role), user_out
     )
@@ -177,7 +177,7 @@ async def set_operator_role(
     responses={201: {"model": InvitedOut}},
 )
 async def create_password_link(request: Request, user: str, actor: Actor = CurrentActor) -> Response:
-    """A fresh one-time token to set the account's password with; earlier ones end."""
+    """Create a one-time token to set the user's password. Earlier tokens become invalid."""
     return await command(
         request, actor, lambda s: service.issue_password_link(s, actor, user), _invited, status=201
     )

@@ -1,4 +1,4 @@
-"""Webhooks of an organisation, and of the operators."""
+"""Routes of the webhooks of organisations and of the center."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ center_router = SecuredRouter("/center/webhooks", "webhooks")
 
 
 class WebhookIn(In):
-    """Where events are to be posted."""
+    """The address and the kinds of notices of a webhook."""
 
     url: str = Field(max_length=2 * URL_MAX)
     kinds: list[str] = Field(
@@ -33,7 +33,7 @@ class WebhookIn(In):
 
 
 class WebhookOut(Out):
-    """A webhook; its secret is never shown again."""
+    """A webhook without its secret."""
 
     id: str
     org_id: str | None
@@ -49,7 +49,7 @@ class WebhookOut(Out):
 
 
 class NewWebhookOut(WebhookOut):
-    """A fresh webhook. `secret` signs what is posted; it is shown this once."""
+    """A new webhook. `secret` signs the deliveries and is shown only once."""
 
     secret: str
 
@@ -61,7 +61,7 @@ class Webhooks(Out):
 
 
 class DeliveryOut(Out):
-    """One event on its way to a webhook, or there."""
+    """Delivery of one event to a webhook."""
 
     id: str
     event_id: str
@@ -115,7 +115,7 @@ def _centers() -> str:
 def _webhook_routes(
     router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Any
 ) -> None:
-    """The same routes for an organisation and for the operators; `owner` stands in their operation ids."""
+    """Mount the same routes for an organisation or the center; `owner` is part of their operation ids."""
     whose_dependency = Depends(whose_it_is)
     place = "/center" if owner == "Center" else "/orgs/{org}"
 
@@ -123,7 +123,7 @@ def _webhook_routes(
     async def webhooks(
         request: Request, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Where events are posted."""
+        """List the webhooks."""
         store, language = center_of(request).store, language_of(request)
         return await query(
             lambda: service.list_webhooks(store, actor, whose),
@@ -141,7 +141,7 @@ def _webhook_routes(
     async def add_webhook(
         request: Request, body: WebhookIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Have events posted to an address; the secret is shown once."""
+        """Create a webhook. Its secret is shown only once."""
         language, channels = language_of(request), center_of(request).channels
 
         def work(store: Store) -> NewWebhook:
@@ -158,7 +158,7 @@ def _webhook_routes(
     async def remove_webhook(
         request: Request, webhook: str, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Post nothing there any more; what waits is dropped."""
+        """Delete a webhook and drop its pending deliveries."""
         language = language_of(request)
         return await command(
             request,
@@ -176,7 +176,7 @@ def _webhook_routes(
     async def enable_webhook(
         request: Request, webhook: str, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Post there again, after it was switched off."""
+        """Enable a webhook that was disabled after failures."""
         language = language_of(request)
         return await command(
             request,
@@ -195,7 +195,7 @@ def _webhook_routes(
     async def test_webhook(
         request: Request, webhook: str, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
-        """Post a test there; its delivery tells how it went."""
+        """Send a test event. The returned delivery shows its result later."""
         language = language_of(request)
         return await command(
             request,
@@ -219,7 +219,7 @@ def _webhook_routes(
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response:
-        """What was posted or waits, newest first; kept for seven days."""
+        """List the deliveries of a webhook, newest first. They are kept for seven days."""
         store, before, language = center_of(request).store, read_cursor(cursor), language_of(request)
         return await query(
             lambda: service.list_deliveries(store, actor, whose, webhook, before=before, limit=limit + 1),
@@ -239,7 +239,7 @@ def _webhook_routes(
         actor: Actor = CurrentActor,
         whose: str = whose_dependency,
     ) -> Response:
-        """How one event's delivery stands."""
+        """Get a delivery of a webhook."""
         store, language = center_of(request).store, language_of(request)
         return await query(
             lambda: service.get_delivery(store, actor, whose, webhook, delivery),

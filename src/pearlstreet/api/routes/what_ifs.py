@@ -1,4 +1,4 @@
-"""What if: recent jobs under other policies, limits, queues or windows, or on other machines."""
+"""Routes of what-if simulations: recent jobs under other policies, quotas, queues or windows, or on other nodes."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ Line = Annotated[str, Field(max_length=400)]
 
 
 class WhatIfIn(In):
-    """What is asked; at least one of all but the days."""
+    """A what-if simulation. At least one field besides `days` is required."""
 
-    days: int = Field(30, ge=1, le=92, description="How far back the jobs go")
+    days: int = Field(30, ge=1, le=92, description="Number of past days whose jobs are replayed")
     policies: list[Line] = Field(
         default_factory=list, max_length=4, examples=[["fifo", "shortest,backfill=greedy"]]
     )
-    cluster: Line = Field("", description="Such as 4x8xH100-80G; empty: the center's own nodes")
-    extra: Line = Field("", description="Nodes added to them")
-    less: Line = Field("", description="Nodes taken away from them, by name or as 2x8xH100")
+    cluster: Line = Field("", description="Nodes, such as 4x8xH100-80G; by default the center's")
+    extra: Line = Field("", description="Nodes to add")
+    less: Line = Field("", description="Nodes to remove, by name or as 2x8xH100")
     quotas: list[Line] = Field(
         default_factory=list,
         max_length=8,
-        description="Limits set otherwise; ORG[/PROJECT]:RESOURCE,off takes one away",
+        description="Quotas to change; ORG[/PROJECT]:RESOURCE,off removes one",
         examples=[["acme:cards,guaranteed=64,maximum=128", "acme/vision:cards:H100,off"]],
     )
     queues: list[Line] = Field(
         default_factory=list,
         max_length=8,
-        description="Queues set otherwise, with the names of the policy's settings; NAME,off takes one away",
+        description="Queues to change, with the settings of the policy; NAME,off removes one",
         examples=[["urgent,rank=-10,order=fifo"]],
     )
     windows: list[Line] = Field(
         default_factory=list,
         max_length=8,
-        description="Maintenance and reservations; a time alone counts from the first submission",
+        description="Maintenance and reservations; a duration counts from the first submission",
         examples=[
             [
                 "maintenance,nodes=h100-0001|h100-0002,from=36h,for=8h",
@@ -54,7 +54,7 @@ class WhatIfIn(In):
 
 
 class WhatIfQuestionOut(Out):
-    """What was asked."""
+    """The parameters of a what-if simulation."""
 
     days: int
     policies: list[str]
@@ -67,7 +67,7 @@ class WhatIfQuestionOut(Out):
 
 
 class WhatIfOut(Out):
-    """A question, and how far it is."""
+    """A what-if simulation and its progress."""
 
     id: str
     org_id: str | None
@@ -80,19 +80,19 @@ class WhatIfOut(Out):
 
 
 class WholeWhatIfOut(WhatIfOut):
-    """A question with its answer: figures and curves of each case."""
+    """A what-if simulation with its result: figures and curves of each case."""
 
     result: dict[str, Any] | None
 
 
 class WhatIfs(Out):
-    """Questions, newest first."""
+    """What-if simulations, newest first."""
 
     items: list[WhatIfOut]
 
 
 def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
-    """A question as JSON."""
+    """Return a what-if simulation as a WhatIfOut."""
     return {
         "id": found.id,
         "org_id": found.org_id,
@@ -116,7 +116,7 @@ def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
 
 @router.get("", scope="jobs:read", responses={200: {"model": WhatIfs}})
 async def list_what_ifs(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
-    """Questions of an organisation, or all that one may see."""
+    """List the what-if simulations of an organisation, or all that the caller may see."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: service.list_what_ifs(store, actor, org),
@@ -130,7 +130,7 @@ async def list_what_ifs(request: Request, actor: Actor = CurrentActor, org: Org 
 async def create_what_if(
     request: Request, body: WhatIfIn, actor: Actor = CurrentActor, org: Org = None
 ) -> Response:
-    """Ask: an organisation's recent jobs, or for operators all, are played again in a process of its own."""
+    """Start a what-if simulation of an organisation's recent jobs, or for operators of all, in a separate process."""
     language = language_of(request)
     question = Question(
         body.days,
@@ -142,11 +142,11 @@ async def create_what_if(
         tuple(body.queues),
         tuple(body.windows),
     )
-    of = org if org is not None or actor.operator_roles else org_of(actor, None)
+    target = org if org is not None or actor.operator_roles else org_of(actor, None)
     return await command(
         request,
         actor,
-        lambda s: service.ask_what_if(s, actor, question, of),
+        lambda s: service.ask_what_if(s, actor, question, target),
         lambda found: what_if_out(found, language),
         status=201,
     )
@@ -154,7 +154,7 @@ async def create_what_if(
 
 @router.get("/{what_if}", scope="jobs:read", responses={200: {"model": WholeWhatIfOut}})
 async def get_what_if(request: Request, what_if: str, actor: Actor = CurrentActor) -> Response:
-    """A question with its answer."""
+    """Get a what-if simulation with its result."""
     store, language = center_of(request).store, language_of(request)
     return await query(
         lambda: service.get_what_if(store, actor, what_if),
@@ -164,7 +164,7 @@ async def get_what_if(request: Request, what_if: str, actor: Actor = CurrentActo
 
 @router.delete("/{what_if}", scope="jobs:read", responses={200: {"model": WhatIfOut}})
 async def stop_what_if(request: Request, what_if: str, actor: Actor = CurrentActor) -> Response:
-    """Stop a question that is not answered yet."""
+    """Stop a running what-if simulation."""
     language = language_of(request)
     return await command(
         request,

@@ -1,4 +1,4 @@
-"""Maintenance windows and reservations."""
+"""Routes of maintenance windows and reservations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from pearlstreet.tenancy.model import Actor
 router = SecuredRouter("/scheduling", "scheduling")
 
 Owners = Mapping[tuple[str | None, str | None], str]
-"""Names by (organisation id, None)."""
+"""(organisation id, None) → name."""
 
 
 class HeldOut(Out):
-    """A node of a window; devices null: all of it."""
+    """A node of a window; `devices` null: the whole node."""
 
     node: str
     devices: list[int] | None
 
 
 class WindowOut(Out):
-    """Nodes or cards that are kept free for a while."""
+    """A maintenance window or a reservation: nodes or cards kept free from `from` until `until`."""
 
     id: str
     kind: WindowKind
@@ -48,24 +48,26 @@ class WindowOut(Out):
     made: Time
     made_by: str | None
     ended: Time | None
-    """When somebody took it back."""
+    """Time at which the window was ended before `until`."""
 
 
 class WindowIn(In):
-    """What is to be kept free: named nodes, or so many cards of a model."""
+    """A new window: named nodes, or a number of cards of a model."""
 
     kind: WindowKind
-    from_: str | None = Field(None, alias="from", max_length=40, description="Left out: from now on")
+    from_: str | None = Field(None, alias="from", max_length=40, description="Start; by default now")
     until: str = Field(max_length=40)
     nodes: list[Annotated[str, Field(max_length=120)]] = Field(default_factory=list, max_length=10_000)
     model: str | None = Field(None, max_length=80)
     cards: int | None = Field(None, ge=1, le=1_000_000)
-    org: str | None = Field(None, max_length=80, description="Whose jobs may run there; for a reservation")
+    org: str | None = Field(
+        None, max_length=80, description="Organisation of a reservation, whose jobs may run there"
+    )
     reason: str = Field(max_length=500)
 
 
 def window_out(window: Window, owners: Owners, *, full: bool) -> dict[str, Any]:
-    """Return a window as JSON. `owners`: names by (organisation id, None); `full`: with who made it."""
+    """Return a window as a WindowOut; `full`: with its author."""
     return {
         "id": window.id,
         "kind": window.kind.value,
@@ -102,11 +104,11 @@ def _page(store: Store, rows: Sequence[Window], limit: int, *, full: bool) -> di
 async def list_windows(
     request: Request,
     actor: Actor = CurrentActor,
-    over: Annotated[bool, Query(description="Also those that are over")] = False,
+    over: Annotated[bool, Query(description="Also windows that have ended")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Maintenance and reservations, newest first; of reservations tenants see their own."""
+    """List maintenance windows and reservations, newest first. Tenants see only their own reservations."""
     store, before = center_of(request).store, read_cursor(cursor)
     full = bool(actor.operator_roles)
     return await query(
@@ -124,7 +126,7 @@ async def list_windows(
     responses={201: {"model": WindowOut}},
 )
 async def create_window(request: Request, body: WindowIn, actor: Actor = CurrentActor) -> Response:
-    """Set up maintenance or a reservation. Whose jobs maintenance will stop is told before."""
+    """Create a maintenance window or reservation. Owners of jobs that maintenance will stop are notified."""
     wish = WindowWish(
         kind=body.kind,
         until_us=read_time(body.until, "until") or 0,
@@ -148,7 +150,7 @@ async def create_window(request: Request, body: WindowIn, actor: Actor = Current
     "/windows/{window}", scope="scheduling:write", at_center=True, responses={200: {"model": WindowOut}}
 )
 async def end_window(request: Request, window: str, actor: Actor = CurrentActor) -> Response:
-    """Take a window back, or end it early."""
+    """Cancel a window or end it early."""
     return await command(
         request,
         actor,
