@@ -121,12 +121,6 @@ class Leases(RuleBasedStateMachine):
         if may:
             self.named[name] = (who, self.now_us + lease_s * 1_000_000)
 
-    @rule(name=st.sampled_from(NAMES[:1]), who=st.sampled_from("ab"))
-    def drop_named(self, name: str, who: str) -> None:
-        self.store.write(lambda tx: leases.drop_named(tx, name, who))
-        if self.named.get(name, ("", 0))[0] == who:
-            del self.named[name]
-
     @rule(seconds=SECONDS)
     def wait(self, seconds: int) -> None:
         self.clock.advance(seconds)

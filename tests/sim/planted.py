@@ -108,7 +108,7 @@ def lease_not_looked_at() -> AbstractContextManager[None]:
 
 def planner_without_its_lease() -> AbstractContextManager[None]:
     """A server writes plans while another has the planner's lease."""
-    return _put(applying.Applier, "_leads", lambda applier, tx: True)
+    return _put(applying.Applier, "_leads", lambda applier, tx, before: True)
 
 
 def gang_one_short() -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -125,19 +125,27 @@ def free_all(tx: Tx) -> int:
     return count
 
 
+class Holder(NamedTuple):
+    """Who holds a named lease, and until when (µs since 1970). It changes whenever the lease is taken or renewed."""
+
+    token: str
+    until_us: int
+
+
+def named_holder(tx: Tx, name: str) -> Holder | None:
+    """Return the last holder of the lease called `name`, also after its end; None: nobody took it yet."""
+    row = tx.first(sa.select(named_leases).where(named_leases.c.name == name))
+    return None if row is None else Holder(row["token"], row["until_us"])
+
+
 def take_named(tx: Tx, name: str, token: str, *, lease_s: float) -> bool:
     """Take or renew the lease called `name`, of a singleton such as the planner. False: another holder has it."""
     until = tx.now_us + int(lease_s * US_PER_S)
-    row = tx.first(sa.select(named_leases).where(named_leases.c.name == name))
-    if row is None:
+    holder = named_holder(tx, name)
+    if holder is None:
         tx.execute(sa.insert(named_leases).values(name=name, token=token, until_us=until))
         return True
-    if row["token"] != token and row["until_us"] > tx.now_us:
+    if holder.token != token and holder.until_us > tx.now_us:
         return False
     tx.execute(sa.update(named_leases).where(named_leases.c.name == name).values(token=token, until_us=until))
     return True
-
-
-def drop_named(tx: Tx, name: str, token: str) -> None:
-    """End the lease called `name` if its token is `token`."""
-    tx.execute(sa.delete(named_leases).where(named_leases.c.name == name, named_leases.c.token == token))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TypeVar
 import pytest
 from tests.store.jobs.harness import ORG, Center
 
+from pearlstreet.compute.jobs.applying import LEASE_S, Applier
 from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.planning import LivePlanner
 from pearlstreet.compute.jobs.quotas import QuotaWish, list_quotas, set_quota
 from pearlstreet.compute.pool import inventory
 from pearlstreet.store.core import Store, Tx
@@ -58,6 +61,38 @@ def test_a_quota_that_stands_keeps_no_plan_from_being_written(tmp_path: Path) ->
     job = center.submit(per_task=CARD)
     _plan(center, lambda: None)
     assert center.job(job).state is JobState.PLACED
+
+
+def _wait(center: Center, seconds: float) -> None:
+    """Let time pass for all loops but the planner: nodes report, attempts start."""
+    for _ in range(math.ceil(seconds)):
+        center.clock.advance(1)
+        for loop in center.loops:
+            if loop.name != "plan_jobs":
+                loop.step(center.store)
+
+
+def test_a_server_that_stood_still_does_not_write_a_plan_that_others_have_overtaken(tmp_path: Path) -> None:
+    """Its lease ran out meanwhile, and so did that of the server that planned in its place: the lease is free again."""
+    center = Center(tmp_path, cluster="1x1xH100-80G,1x1xA100-80G")
+    set_quota(center.store, SYSTEM, ORG, QuotaWish("cards", maximum=1.0))
+    early = center.submit(per_task=CARD)
+    other = LivePlanner(center.runtime, Applier(center.runtime.settings))
+    urgent: list[str] = []
+
+    def plan_meanwhile() -> None:
+        if not urgent:
+            urgent.append(center.submit(per_task=CARD | {"accelerator": "A100"}, priority=9, simulate="1h"))
+            _wait(center, LEASE_S + 1)
+            other.cycle(center.store)
+            _wait(center, LEASE_S + 1)
+
+    _plan(center, plan_meanwhile)
+    assert center.job(urgent[0]).state is JobState.RUNNING
+    assert center.job(early).state is JobState.QUEUED, "the quota is used up"
+    _plan(center, lambda: None)
+    assert center.job(early).reason_code == "quota"
+    center.check_books()
 
 
 def _drain(center: Center, name: str) -> None:

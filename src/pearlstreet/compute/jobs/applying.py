@@ -54,6 +54,8 @@ REASONS_MAX = 500
 """Changed reasons written in one cycle."""
 CLEARED_MAX = 5_000
 """Reasons of jobs that left the planner's window, cleared in one cycle."""
+LEADER = "planner"
+"""Name of the lease of the one server that plans."""
 LEASE_S = 30.0
 LOOP = "plan_jobs"
 log = structlog.get_logger("planner")
@@ -72,6 +74,8 @@ class Background:
     """The limits it planned within: when they are others by now, its placements are dropped and planned anew."""
     reservations: Sequence[Reservation] = ()
     """The windows it planned around: the same."""
+    leader: leases.Holder | None = None
+    """Who led the planning when the rows were read: if another server led since, its placements are not in the plan."""
 
 
 @dataclass(slots=True)
@@ -122,7 +126,7 @@ class Applier:
             ),
         ]
         if stops:
-            store.write(partial(self._stops, stops))
+            store.write(partial(self._stops, stops, background.leader))
         changed = [
             wait for wait in answer.waits if wait.reason.code.value != background.codes.get(wait.job_id)
         ]
@@ -151,7 +155,7 @@ class Applier:
             self.broken[job_id] = ((row["org_id"], row["project_id"]), again_us)
 
     def _placements(self, part: Sequence[Placement], background: Background, tx: Tx) -> int:
-        if not self._leads(tx) or not _stands(tx, background):
+        if not self._leads(tx, background.leader) or not _stands(tx, background):
             return len(part)
         names = {task.node for placement in part for task in placement.tasks}
         space = Space.of(tx, nodes_named(tx, names), self._held(tx))
@@ -177,13 +181,20 @@ class Applier:
                     space.give_back(placement, ask)
         return len(part) - placed
 
-    def _leads(self, tx: Tx) -> bool:
+    def _leads(self, tx: Tx, before: leases.Holder | None) -> bool:
+        """Whether this server leads the planning, and no other did since the rows of the plan were read.
+
+        A server that stood still between reading and writing may find the lease free again, after others planned.
+        """
         if not self.token:
             self.token = tx.token_bytes(16).hex()
-        return leases.take_named(tx, "planner", self.token, lease_s=LEASE_S)
+        holder = leases.named_holder(tx, LEADER)
+        if holder != before and (holder is None or holder.token != self.token):
+            return False
+        return leases.take_named(tx, LEADER, self.token, lease_s=LEASE_S)
 
-    def _stops(self, stops: Sequence[Stop], tx: Tx) -> None:
-        if self._leads(tx):
+    def _stops(self, stops: Sequence[Stop], leader: leases.Holder | None, tx: Tx) -> None:
+        if self._leads(tx, leader):
             for stop in stops:
                 stop_attempt(tx, stop, self.settings.hold_window_s)
 

@@ -12,7 +12,7 @@ import structlog
 from pearlstreet.base.errors import Conflict
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.applying import Applier, Background
+from pearlstreet.compute.jobs.applying import LEADER, Applier, Background
 from pearlstreet.compute.jobs.asking import device_hours
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
@@ -48,6 +48,7 @@ from pearlstreet.compute.scheduling.rows import (
 )
 from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 from pearlstreet.ledger.prices import current_prices
+from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 
@@ -86,6 +87,8 @@ class _State:
     services: list[Service]
     workload: Mapping[Request, int]
     prices: Mapping[str, int]
+    leader: leases.Holder | None
+    """Who led the planning last."""
 
 
 @dataclass(slots=True)
@@ -123,7 +126,9 @@ class LivePlanner:
         self.topology_cache = snapshot.topology_cache
         self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits}, state.window)
         nodes = {node.report.name: node for node in state.nodes}
-        background = Background(self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations)
+        background = Background(
+            self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations, state.leader
+        )
         self.runtime.decisions.take(store, snapshot, state.policy.planner, answer, state.policy.number)
         dropped = self.applier.write(store, answer, background)
         log.debug(
@@ -158,6 +163,7 @@ class LivePlanner:
             services=list(self.ended.services),
             workload=self.demand.learn(tx),
             prices=_prices(tx, rates),
+            leader=leases.named_holder(tx, LEADER),
         )
 
     def _outdated(self, tx: Tx, window: PlanningWindow) -> set[str]:
