@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import NewType
 
+from pearlstreet.base.durations import in_unit, unit_for
+
 Seconds = NewType("Seconds", float)
 Bytes = NewType("Bytes", int)
 Gib = NewType("Gib", float)
@@ -26,7 +28,6 @@ HOUR_S = 3600
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|m|h|d|w)")
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?$", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
@@ -71,19 +72,6 @@ def parse_size_gib(value: str | float) -> float:
     return parse_size_bytes(value) / GIB
 
 
-def format_duration(seconds: float) -> str:
-    """Return a duration with its two largest units: `45 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
-    whole = round(seconds)
-    if whole < 1:
-        return f"{seconds:.2f} s"
-    parts = []
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, whole = divmod(whole, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
-
-
 def format_bytes(count: float) -> str:
     """Return a size in the largest binary unit that gives at least 1, such as `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
@@ -122,16 +110,22 @@ def format_price(yuan: float) -> str:
     return f"{yuan:,.2f}" if abs(yuan) >= 0.1 or not yuan else f"{yuan:.3g}"
 
 
-def format_range(low: float, middle: float, high: float, unit: str = "") -> str:
+def format_range(low: float, middle: float, high: float, unit: str = "", language: str = "en") -> str:
     """Return an estimate with its range, such as `3.7 h (2.9–4.7)`; a range without width is one number.
 
     If `unit` is "s", all three are converted to the unit that suits the middle: days, hours, minutes or seconds.
+    Units of time, "d" included, are written in `language`.
     """
-    write, sign = (format_price, "¥") if unit == "¥" else (format_rough, "")
+    write = format_price if unit == "¥" else format_rough
     if unit == "s":
-        size, unit = next((item for item in _TIMES if middle >= item[0]), _TIMES[-1])
+        size, unit = unit_for(middle)
         low, middle, high = low / size, middle / size, high / size
-    likely = f"{sign}{write(middle)}" if sign else f"{write(middle)} {unit}".strip()
+    if unit == "¥":
+        likely = f"¥{write(middle)}"
+    elif unit in ("d", "h", "min", "s"):
+        likely = in_unit(write(middle), unit).render(language)
+    else:
+        likely = f"{write(middle)} {unit}".strip()
     return likely if high - low <= 1e-9 * abs(high) else f"{likely} ({write(low)}–{write(high)})"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pearlstreet.base.durations import rough_duration
 from pearlstreet.charts.lines import POINTS_MAX, short
 from pearlstreet.charts.scale import nice_step, ticks
 
@@ -45,7 +46,7 @@ def curves(
         return Markup(
             '<figure class="chart"><figcaption>{}</figcaption><p class="quiet">{}</p></figure>'
         ).format(title, empty)
-    format_x = name_x or span
+    format_x = name_x or (lambda seconds: str(rough_duration(seconds)))
     low = min(one.points[0][0] for one in shown)
     high = max(one.points[-1][0] for one in shown)
     place = _axis(max(low, 1.0), high, log=True) if log else _axis(low, high, log=False)
@@ -102,14 +103,6 @@ def curves(
     return Markup('<figure class="chart"><figcaption>{}{}</figcaption>{}{}</figure>').format(
         title, f" ({unit.strip()})" if unit.strip() else "", drawing, legend
     )
-
-
-def span(seconds: float) -> str:
-    """Return a duration in its largest unit, with three significant digits: `45 s`, `10 min`, `3 h`, `2 d`."""
-    for size, letter in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {letter}"
-    return f"{seconds:.3g} s" if seconds else "0"
 
 
 def _axis(low: float, high: float, *, log: bool) -> Callable[[float], float]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pearlstreet.base.clock import SystemClock, from_rfc3339
+from pearlstreet.base.durations import format_duration
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import plural, text
-from pearlstreet.base.units import format_bytes, format_duration
+from pearlstreet.base.units import format_bytes
 from pearlstreet.cli.energy import energy_facts
 from pearlstreet.cli.following import ENDED, follow_job, show_log
 from pearlstreet.cli.output import (
@@ -272,7 +273,7 @@ def _ran(row: Mapping[str, Any]) -> str:
     if not row["started"]:
         return "-"
     until_us = from_rfc3339(row["ended"]) if row["ended"] else SystemClock().now_us()
-    return format_duration(max(0, until_us - from_rfc3339(row["started"])) // 1_000_000)
+    return format_duration(max(0, until_us - from_rfc3339(row["started"])) // 1_000_000, language())
 
 
 def job(job_id: JobArg, as_json: Json = False) -> None:

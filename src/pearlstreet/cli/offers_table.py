@@ -8,9 +8,10 @@ from typing import Any
 
 from pearlstreet.base.amounts import rough_amount
 from pearlstreet.base.clock import US_PER_S, from_rfc3339
+from pearlstreet.base.durations import format_duration
 from pearlstreet.base.text import text
-from pearlstreet.base.units import format_duration, format_price, format_range, format_rough
-from pearlstreet.cli.output import err, facts, out, say, table, time_cell, warn
+from pearlstreet.base.units import format_price, format_range, format_rough
+from pearlstreet.cli.output import err, facts, language, out, say, table, time_cell, warn
 
 Band = Mapping[str, float]
 MEASURES = {
@@ -26,7 +27,9 @@ MEASURES = {
 
 def band(value: Band | None, unit: str = "") -> str:
     """`3.7 h (2.9–4.7)`, as the console tells it, too."""
-    return "-" if value is None else format_range(value["p10"], value["median"], value["p90"], unit)
+    return (
+        "-" if value is None else format_range(value["p10"], value["median"], value["p90"], unit, language())
+    )
 
 
 def show_offers(offers: Sequence[Mapping[str, Any]]) -> None:
@@ -149,7 +152,7 @@ def _start(start: Mapping[str, Any] | None) -> str:
 def _after(start: Mapping[str, Any], name: str) -> str:
     """From the earliest start on, which is when it was asked."""
     begin_us = from_rfc3339(start["earliest"])
-    return format_duration(max(0, from_rfc3339(start[name]) - begin_us) / US_PER_S)
+    return format_duration(max(0, from_rfc3339(start[name]) - begin_us) / US_PER_S, language())
 
 
 def show_offer(offer: Mapping[str, Any]) -> None:
@@ -160,7 +163,7 @@ def show_offer(offer: Mapping[str, Any]) -> None:
     rows: dict[str, object] = {
         "Start-up, loading and saving": band(offer["overhead_s"], "s"),
         "Device time": band(offer["device_s"], "s"),
-        "Time limit": format_duration(offer["time_limit_s"]),
+        "Time limit": format_duration(offer["time_limit_s"], language()),
         "Layout": ", ".join(f"{name} {value}" for name, value in offer["layout"].items()),
     }
     if offer["utilisation"] is not None:

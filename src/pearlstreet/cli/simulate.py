@@ -287,10 +287,10 @@ def show(comparison: Comparison) -> None:
 
 
 def _queue(case: Compared, org: str) -> str:
-    from pearlstreet.charts.curves import span
+    from pearlstreet.base.durations import rough_duration
 
     found = case.measures.by_org.get(org)
-    return "-" if found is None else span(found.avg_queue_s)
+    return "-" if found is None else rough_duration(found.avg_queue_s).render(language())
 
 
 def write_all(folder: Path, comparison: Comparison, played: Sequence[Played]) -> list[Path]:

@@ -79,7 +79,7 @@ def machines(offer: Offer) -> str:
 def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> list[OfferView]:
     """Offers beside each other: all bars of a kind on one scale."""
     is_served = all(is_steady(offer) for offer in offers)
-    times = [_time_range(offer, is_served) for offer in offers]
+    times = [_time_range(offer, is_served, request.language) for offer in offers]
     prices = [_price_range(offer) for offer in offers]
     time_scale = scale_of(times)
     price_scale = scale_of(one for one in prices if one is not None)
@@ -131,9 +131,9 @@ def assumed_of(offers: Sequence[Offer]) -> list[tuple[Text, list[str]]]:
     return list(found.values())
 
 
-def band(value: Band | None, unit: str = "") -> str:
-    """`3.7 h (2.9–4.7)`, as the command line tells it, too."""
-    return "–" if value is None else format_range(value.p10, value.median, value.p90, unit)
+def band(value: Band | None, unit: str = "", language: str = "en") -> str:
+    """Return an estimate with its range, such as `3.7 h (2.9–4.7)`, as the command line shows it."""
+    return "–" if value is None else format_range(value.p10, value.median, value.p90, unit, language)
 
 
 def parted(said: str) -> tuple[str, str]:
@@ -142,9 +142,9 @@ def parted(said: str) -> tuple[str, str]:
     return likely, rest.removesuffix(")")
 
 
-def amount_of(value: float, unit: str) -> str:
-    """One number with its unit."""
-    return band(Band(value, value, value), unit)
+def amount_of(value: float, unit: str, language: str) -> str:
+    """Return one number with its unit."""
+    return band(Band(value, value, value), unit, language)
 
 
 def _yuan(amount: Money) -> str:
@@ -161,12 +161,12 @@ def price_band(offer: Offer) -> Band | None:
     )
 
 
-def _time_range(offer: Offer, is_served: bool) -> Range:
+def _time_range(offer: Offer, is_served: bool, language: str = "en") -> Range:
     if is_served and offer.served is not None:
         value, unit = offer.served.output_tokens_per_s, "token/s"
     else:
         value, unit = offer.elapsed_s, "s"
-    return Range(machines(offer), value.p10, value.median, value.p90, band(value, unit))
+    return Range(machines(offer), value.p10, value.median, value.p90, band(value, unit, language))
 
 
 def _price_range(offer: Offer) -> Range | None:
@@ -221,13 +221,13 @@ def _served(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
 def _facts(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
     """What stands behind an offer."""
     rows: list[tuple[Text, str]] = [
-        (MEASURES[ELAPSED][0], band(offer.elapsed_s, "s")),
-        (MEASURES[DEVICE][0], band(offer.device_s, "s")),
+        (MEASURES[ELAPSED][0], band(offer.elapsed_s, "s", request.language)),
+        (MEASURES[DEVICE][0], band(offer.device_s, "s", request.language)),
     ]
     if offer.overhead_s is not None:
-        rows.insert(1, (text("Start-up, loading and saving"), band(offer.overhead_s, "s")))
+        rows.insert(1, (text("Start-up, loading and saving"), band(offer.overhead_s, "s", request.language)))
     if offer.spec is not None:
-        rows.append((text("Time limit"), amount_of(offer.time_limit_s, "s")))
+        rows.append((text("Time limit"), amount_of(offer.time_limit_s, "s", request.language)))
     if offer.utilisation is not None:
         rows.append((text("Share of the rated peak (MFU)"), f"{100 * offer.utilisation:.1f} %"))
     price, energy = offer.price, offer.energy
@@ -311,8 +311,8 @@ def compared_rows(request: PageRequest, rows: Sequence[Compared]) -> list[dict[s
         found.append(
             {
                 "name": request.say(name),
-                "quoted": band(row.quoted, unit),
-                "actual": "–" if row.actual is None else amount_of(row.actual, unit),
+                "quoted": band(row.quoted, unit, request.language),
+                "actual": "–" if row.actual is None else amount_of(row.actual, unit, request.language),
                 "error": "–" if row.error is None else f"{100 * row.error:+.1f} %",
                 "inside": row.inside,
             }
@@ -327,7 +327,9 @@ def compared_ranges(request: PageRequest, rows: Sequence[Compared]) -> list[Rang
         if row.quoted is None or row.actual is None or row.quoted.p10 <= 0 or row.actual <= 0:
             continue
         name, unit = MEASURES[row.measure]
-        found.append(as_share(request.say(name), row.quoted, row.actual, amount_of(row.actual, unit)))
+        found.append(
+            as_share(request.say(name), row.quoted, row.actual, amount_of(row.actual, unit, request.language))
+        )
     return found
 
 
@@ -346,9 +348,9 @@ def best_price(quote: Quote) -> str:
     return f"¥{format_price(min(prices) / MICRO)}" if prices else ""
 
 
-def in_days(value: Band) -> str:
-    """`63.1 d (50.2–79.4)`."""
-    return band(value.times(1 / 86_400.0), "d")
+def in_days(value: Band, language: str) -> str:
+    """Return an estimate in days with its range, such as `63.1 d (50.2–79.4)`."""
+    return band(value.times(1 / 86_400.0), "d", language)
 
 
 def in_powers(value: float) -> str:

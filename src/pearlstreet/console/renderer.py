@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, meta
+from jinja2 import Environment, PackageLoader, StrictUndefined, meta, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
+from pearlstreet.base.durations import format_duration
 from pearlstreet.base.errors import NotFound, PearlError, Problem
 from pearlstreet.base.money import MICRO, Money, format_yuan
 from pearlstreet.base.text import Text
-from pearlstreet.base.units import format_bytes, format_duration
+from pearlstreet.base.units import format_bytes
 from pearlstreet.console import cookies
 from pearlstreet.console.labels import ENDS, LABELS, TONES
 from pearlstreet.console.page import ConsolePage, NavGroup
@@ -52,7 +54,7 @@ class Renderer:
             cache_size=200,
         )
         self._templates.filters |= {
-            "duration": format_duration,
+            "duration": _duration,
             "bytes": format_bytes,
             "yuan": yuan,
             "fen": fen,
@@ -174,6 +176,12 @@ def moment(us: int | None, otherwise: str = "–") -> Markup | str:
         return otherwise
     exact = to_rfc3339(us // US_PER_S * US_PER_S)
     return Markup('<time datetime="{}">{} UTC</time>').format(exact, exact[:16].replace("T", " "))
+
+
+@pass_context
+def _duration(context: Context, seconds: float) -> str:
+    language: str = context["request"].language
+    return format_duration(seconds, language)
 
 
 def yuan(value: Money | int) -> str:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pearlstreet.base.units import (
     format_bytes,
-    format_duration,
     format_figure,
     format_price,
     format_range,
@@ -59,21 +58,6 @@ def test_a_bare_number_of_gib_is_gib() -> None:
     assert parse_size_gib(16) == parse_size_gib("16") == parse_size_gib("16GiB") == 16.0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0, "0.00 s"),
-        (0.25, "0.25 s"),
-        (45, "45 s"),
-        (125, "2 min 5 s"),
-        (12_000, "3 h 20 min"),
-        (187_200, "2 d 4 h"),
-    ],
-)
-def test_durations_are_shown_in_their_two_largest_parts(seconds: float, shown: str) -> None:
-    assert format_duration(seconds) == shown
-
-
 @given(st.floats(0, 1e18))
 def test_sizes_are_always_shown_with_a_unit(count: float) -> None:
     assert format_bytes(count).split()[1] in ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -110,6 +94,12 @@ def test_ranges_are_told_in_the_unit_of_their_middle(
     numbers: tuple[float, float, float], unit: str, shown: str
 ) -> None:
     assert format_range(*numbers, unit) == shown
+
+
+def test_ranges_of_time_are_written_in_the_readers_language() -> None:
+    assert format_range(2.9 * 3600, 3.7 * 3600, 4.7 * 3600, "s", "zh-CN") == "3.7 小时 (2.9–4.7)"
+    assert format_range(5.0, 5.0, 5.0, "d", "zh-CN") == "5 天"
+    assert format_range(5.0, 5.0, 5.0, "kWh", "zh-CN") == "5 kWh"
 
 
 def test_prices_below_ten_cents_keep_digits_that_count() -> None:

@@ -8,8 +8,8 @@ from functools import reduce
 
 import numpy as np
 
+from pearlstreet.base.durations import duration
 from pearlstreet.base.text import Text, text
-from pearlstreet.base.units import format_duration
 from pearlstreet.compute.scheduling.capacity import request_needs
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Bools, Snapshot
@@ -83,7 +83,7 @@ def _rules(snapshot: Snapshot, config: PlannerConfig, row: int) -> tuple[Rule, .
     """The rules of the queue's preemption policy, in the order in which they are named."""
     running, waiting = snapshot.running, snapshot.waiting
     ran_us = snapshot.now_us - running.started_us
-    minimum = format_duration(config.min_run_s)
+    minimum = duration(config.min_run_s)
     other_project: Rule = (
         np.asarray(running.project != waiting.project[row]),
         lambda count: text("of other projects, which only give back what they borrow: {count}", count=count),

@@ -9,8 +9,9 @@ from importlib import resources
 from markupsafe import Markup
 
 from pearlstreet import __version__
+from pearlstreet.base.durations import rough_duration
 from pearlstreet.base.text import Text, plural, text
-from pearlstreet.charts.curves import Curve, curves, span
+from pearlstreet.charts.curves import Curve, curves
 from pearlstreet.compute.replay.compare import Compared, Comparison
 
 _ORGS_MAX = 60
@@ -31,13 +32,13 @@ def figure_rows(case: Compared, t: Words) -> list[tuple[str, str]]:
     m = case.measures
     orgs = len(m.by_org)
     return [
-        (t(text("Average JCT")), span(m.times.avg_jct_s)),
-        (t(text("Median JCT")), span(m.times.p50_jct_s)),
-        (t(text("99th percentile of JCT")), span(m.times.p99_jct_s)),
-        (t(text("Average time in queue")), span(m.times.avg_queue_s)),
-        (t(text("99th percentile of time in queue")), span(m.times.p99_queue_s)),
-        (t(text("Average time to first start")), span(m.times.avg_first_wait_s)),
-        (t(text("Makespan")), span(m.makespan_s)),
+        (t(text("Average JCT")), t(rough_duration(m.times.avg_jct_s))),
+        (t(text("Median JCT")), t(rough_duration(m.times.p50_jct_s))),
+        (t(text("99th percentile of JCT")), t(rough_duration(m.times.p99_jct_s))),
+        (t(text("Average time in queue")), t(rough_duration(m.times.avg_queue_s))),
+        (t(text("99th percentile of time in queue")), t(rough_duration(m.times.p99_queue_s))),
+        (t(text("Average time to first start")), t(rough_duration(m.times.avg_first_wait_s))),
+        (t(text("Makespan")), t(rough_duration(m.makespan_s))),
         (t(text("Use of cards")), _percent(m.utilisation_cards)),
         (t(text("Use of normalised compute")), _percent(m.utilisation_compute)),
         (t(text("Cards held, lost work included")), _percent(m.held_cards)),
@@ -126,6 +127,7 @@ def _charts(cases: Sequence[Compared], t: Words) -> Markup:
             unit=unit,
             top=100.0 if percent else None,
             empty=t(text("There is nothing to show")),
+            name_x=lambda seconds: t(rough_duration(seconds)),
         )
 
     spread = [
@@ -161,7 +163,11 @@ def _by_org(cases: Sequence[Compared], t: Words) -> Markup:
 
     def cell(case: Compared, org: str) -> str:
         found = case.measures.by_org.get(org)
-        return "–" if found is None else f"{span(found.avg_queue_s)} / {span(found.p99_queue_s)}"
+        return (
+            "–"
+            if found is None
+            else f"{t(rough_duration(found.avg_queue_s))} / {t(rough_duration(found.p99_queue_s))}"
+        )
 
     jobs = {org: max(c.measures.by_org[org].jobs for c in cases if org in c.measures.by_org) for org in orgs}
     rows = Markup("").join(

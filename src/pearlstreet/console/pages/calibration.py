@@ -31,11 +31,11 @@ def show(request: PageRequest) -> PageResponse:
         {
             "factors": [_factor(one) for one in show_calibration(request.store, request.actor)],
             "org_slugs": org_slugs(request) if request.actor.may("orgs:read") else {},
-            "finished": [_finished(one) for one in finished],
+            "finished": [_finished(one, request.language) for one in finished],
             "inside": sum(one.quoted_s.p10 <= one.actual_s <= one.quoted_s.p90 for one in finished),
             "chart": ratios(
                 request.say(text("Run time: quoted and actual")),
-                [_range(one) for one in finished],
+                [_range(one, request.language) for one in finished],
                 empty=request.say(text("No job of a quote has finished yet.")),
                 note=request.say(
                     text(
@@ -60,20 +60,22 @@ def _factor(one: Factor) -> dict[str, Any]:
     }
 
 
-def _finished(one: FinishedQuote) -> dict[str, Any]:
+def _finished(one: FinishedQuote, language: str) -> dict[str, Any]:
     return {
         "quote": one,
         "machines": f"{one.count} × {one.accelerator}",
-        "quoted": offer_view.band(one.quoted_s, "s"),
-        "actual": offer_view.amount_of(one.actual_s, "s"),
+        "quoted": offer_view.band(one.quoted_s, "s", language),
+        "actual": offer_view.amount_of(one.actual_s, "s", language),
         "error": f"{100 * (one.actual_s / one.quoted_s.median - 1):+.1f} %",
         "inside": one.quoted_s.p10 <= one.actual_s <= one.quoted_s.p90,
     }
 
 
-def _range(one: FinishedQuote) -> Any:
+def _range(one: FinishedQuote, language: str) -> Any:
     name = f"{one.job_name} · {one.count} × {one.accelerator}"
-    return offer_view.as_share(name, one.quoted_s, one.actual_s, offer_view.amount_of(one.actual_s, "s"))
+    return offer_view.as_share(
+        name, one.quoted_s, one.actual_s, offer_view.amount_of(one.actual_s, "s", language)
+    )
 
 
 def reset(request: PageRequest) -> PageResponse:

@@ -42,7 +42,8 @@ def _view(request: PageRequest, found: Scenario) -> View:
             "title": request.say(found.rule.title),
             "offers": rows,
             "days": {
-                one.offer.id: offer_view.parted(offer_view.in_days(one.offer.elapsed_s)) for one in rows
+                one.offer.id: offer_view.parted(offer_view.in_days(one.offer.elapsed_s, request.language))
+                for one in rows
             },
             "short": short_amount,
             "figure": format_rough,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.durations import rough_duration
 from pearlstreet.base.text import text
-from pearlstreet.charts.curves import span
 from pearlstreet.compute.replay.compare import Compared
 from pearlstreet.compute.replay.measures import Curves, Times, times_of
 from pearlstreet.compute.replay.report import Words
@@ -71,12 +71,12 @@ def actual_rows(actual: Actual, names: Sequence[str], t: Words) -> list[list[str
     """The column of figures beside those of the cases, in their order; what only a replay knows is left open."""
     times = actual.times
     known = dict([
-        (t(text("Average JCT")), span(times.avg_jct_s)),
-        (t(text("Median JCT")), span(times.p50_jct_s)),
-        (t(text("99th percentile of JCT")), span(times.p99_jct_s)),
-        (t(text("Average time in queue")), span(times.avg_queue_s)),
-        (t(text("99th percentile of time in queue")), span(times.p99_queue_s)),
-        (t(text("Average time to first start")), span(times.avg_first_wait_s)),
+        (t(text("Average JCT")), t(rough_duration(times.avg_jct_s))),
+        (t(text("Median JCT")), t(rough_duration(times.p50_jct_s))),
+        (t(text("99th percentile of JCT")), t(rough_duration(times.p99_jct_s))),
+        (t(text("Average time in queue")), t(rough_duration(times.avg_queue_s))),
+        (t(text("99th percentile of time in queue")), t(rough_duration(times.p99_queue_s))),
+        (t(text("Average time to first start")), t(rough_duration(times.avg_first_wait_s))),
         use_row(actual.use, t),
     ] if times.jobs else [use_row(actual.use, t)])  # fmt: skip
     known[t(text("Jobs that ended"))] = f"{actual.ended:,}"
