@@ -166,11 +166,11 @@ def test_a_jobs_page_says_where_it_is_and_what_stands_in_the_way_of_another(cons
     assert "Likely start" in page
     assert "rough" not in page
     assert world.get(f"/jobs/{waiting}/why").json()["start_rough"] is False
-    board = world.center.runtime.board
-    told, seen = board.wait_of(waiting), board.snapshot()
+    planner_status = world.center.runtime.planner_status
+    told, seen = planner_status.wait_of(waiting), planner_status.snapshot()
     assert told is not None and seen is not None and told.reason.start is not None
     rough = replace(told.reason.start, guess=True)
-    board.post(seen, {waiting: replace(told, reason=replace(told.reason, start=rough))})
+    planner_status.publish(seen, {waiting: replace(told, reason=replace(told.reason, start=rough))})
     why = world.get(f"/jobs/{waiting}/why").json()
     assert (why["start_rough"], why["start_latest"]) == (True, to_rfc3339(rough.latest_us))
     page = words(owner.get(f"/jobs/{waiting}"))

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from pearlstreet.console.app import create_console
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 from tests.isolation.tenants import Tenant
 from tests.isolation.world import Isolation
 
@@ -43,7 +43,7 @@ def test_a_page_is_woken_for_its_own_tenant_only(isolation: Isolation) -> None:
     store = isolation.world.center.store
 
     def change(tenant: Tenant) -> None:
-        store.write(lambda tx: note(tx, tenant.first("job"), "succeeded", "succeeded", "test"))
+        store.write(lambda tx: record_transition(tx, tenant.first("job"), "succeeded", "succeeded", "test"))
 
     async def story() -> None:
         app = create_console(isolation.world.center)

@@ -47,18 +47,18 @@ def charged_twice() -> AbstractContextManager[None]:
 
 def devices_freed_at_the_request_to_stop() -> AbstractContextManager[None]:
     """A stop frees the devices when it is asked for, not when the work is over."""
-    before = lifecycle.ask_stop
+    before = lifecycle.request_stop
 
-    def ask_stop(tx: Any, attempt: Any, why: Any, reason: Any) -> None:
+    def request_stop(tx: Any, attempt: Any, why: Any, reason: Any) -> None:
         before(tx, attempt, why, reason)
         tx.execute(sa.delete(allocations).where(allocations.c.attempt_id == attempt["id"]))
 
-    return _put(lifecycle, "ask_stop", ask_stop)
+    return _put(lifecycle, "request_stop", request_stop)
 
 
 def space_not_rechecked() -> AbstractContextManager[None]:
     """The applier believes the planner: what changed since the cycle read its rows is not looked at."""
-    return _put(applying.Space, "take", lambda space, placement, ask: True)
+    return _put(applying.RemainingCapacity, "take", lambda remaining, placement, ask: True)
 
 
 def repeats_run_again() -> AbstractContextManager[None]:

@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pearlstreet.compute.jobs.census import Census
+from pearlstreet.compute.jobs.gauges import CenterGauges
 
 
 class _Now(Collector):
     """Gauges of the center, computed only for a scrape."""
 
-    def __init__(self, counts: Census) -> None:
+    def __init__(self, counts: CenterGauges) -> None:
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
@@ -34,7 +34,7 @@ class _Now(Collector):
         yield GaugeMetricFamily("pearl_oldest_queued_seconds", oldest, value=self._counts.waited_s)
 
 
-def exposition(counts: Census) -> bytes:
+def exposition(counts: CenterGauges) -> bytes:
     """Return the Prometheus text."""
     now = CollectorRegistry()
     now.register(_Now(counts))

@@ -25,8 +25,8 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center, Rates
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
-from pearlstreet.compute.jobs.resuming import resume
-from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
+from pearlstreet.compute.jobs.resuming import recover
+from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
 from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.ledger.loops import ledger_loops
@@ -144,11 +144,11 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     # The folder and the database are ours alone: nobody is left who holds a lease.
     store.write(leases.free_all)
     store.write(ensure_default_prices)
-    folders = Folders(settings.data)
+    folders = DataFolders(settings.data)
     folders.create()
     engine = make_engine(settings, store)
     runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=jobs_settings(settings))
-    store.write(lambda tx: resume(tx, runtime))
+    store.write(lambda tx: recover(tx, runtime))
     notices = (*told, *engine.capabilities().notices)
     channels = notice_channels(settings, os.environ)
     center = Center(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.metering import Usage
+from pearlstreet.compute.jobs.metering import AttemptUsage
 from pearlstreet.compute.jobs.model import AttemptState
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import find_job
@@ -84,7 +84,7 @@ def _held(row: Row, now_us: int) -> Stretch | None:
     end_us = now_us if running else row["metered_until_us"] or row["ended_us"]
     if end_us is None or end_us <= row["started_us"]:
         return None
-    usage = Usage(**row["usage"])
+    usage = AttemptUsage(**row["usage"])
     has_cards = bool(usage.card_bp)
     return Stretch(
         tx_seq=None,

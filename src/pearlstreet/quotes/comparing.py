@@ -12,7 +12,7 @@ from pearlstreet.base.errors import Conflict
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.metering import Usage, work_s
+from pearlstreet.compute.jobs.metering import AttemptUsage, work_s
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.jobs.views import job_view
@@ -147,7 +147,7 @@ def _spent(tx: Tx, job: Row) -> Money:
 
 def _pace(tried: Sequence[Row]) -> float:
     """How many times faster than the clock the work went by."""
-    return Usage(**tried[-1]["usage"]).pace if tried else 1.0
+    return AttemptUsage(**tried[-1]["usage"]).pace if tried else 1.0
 
 
 def _wait(quote: Quote, offer: Offer) -> Band | None:

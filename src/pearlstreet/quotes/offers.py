@@ -13,7 +13,7 @@ from pearlstreet.base.units import HOUR_S
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.overhead import NO_OVERHEAD
 from pearlstreet.compute.jobs.asking import ask_of
-from pearlstreet.compute.jobs.metering import Usage
+from pearlstreet.compute.jobs.metering import AttemptUsage
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.compute.pool.slices import FULL_BP
@@ -141,7 +141,7 @@ def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[
 def price_of(candidate: Candidate, draft: Draft | None, elapsed_s: Band, prices: PriceVersion) -> Price:
     """What the run costs, from what it holds and how long."""
     ask = ask_of(replace(PLAN_FOR, tasks=candidate.tasks, per_task=per_task_of(draft, candidate)))
-    held = Usage(
+    held = AttemptUsage(
         model=candidate.model,
         card_bp=candidate.count * FULL_BP,
         cpu_milli=ask.cpu_milli * ask.tasks,

@@ -19,7 +19,7 @@ from pearlstreet.compute.jobs.planner_rows import load_quotas, user_of
 from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import (
-    Quoted,
+    QuotedPrices,
     check_dependencies,
     check_uploads,
     draft_job,
@@ -136,7 +136,7 @@ def check_question(store: Store, actor: Actor, runtime: Runtime, org: str, quest
     Raises as `ask_quote`, but not for hardware on which nothing fits: that takes the estimates.
     """
     draft, known = _understand(store, actor, runtime, org, question)
-    found = candidates(runtime.board.snapshot(), question.wanted)
+    found = candidates(runtime.planner_status.snapshot(), question.wanted)
     allowed = [one for one in found if not one.owned or _allowed(one, draft, known)]
     models = tuple(dict.fromkeys(one.model for one in allowed))
     return Checked(len(allowed), models, draft is not None and not question.wanted.hypothetical)
@@ -209,7 +209,7 @@ def answer(
     if not _working.acquire(timeout=PATIENCE_S):
         raise Unavailable(text("Other quotes are being worked out"), retry_after_s=5)
     try:
-        snapshot, pace = runtime.board.snapshot(), runtime.pace
+        snapshot, pace = runtime.planner_status.snapshot(), runtime.pace
         found = candidates(snapshot, question.wanted)
         allowed = [one for one in found if not one.owned or _allowed(one, draft, known)]
         fit: list[tuple[Candidate, Work]] = []
@@ -321,7 +321,7 @@ def accept_quote(store: Store, actor: Actor, runtime: Runtime, quote_id: str, of
     refuse_closed(quote)
     chosen = offer_named(quote, offer)
     draft = _job_of(store, runtime, chosen)
-    terms = Quoted(quote.id, quote.price_version_id)
+    terms = QuotedPrices(quote.id, quote.price_version_id)
 
     def command(tx: Tx) -> Accepted:
         row = find_quote(tx, actor, quote_id, "jobs:write")
@@ -408,7 +408,7 @@ def _job_of(store: Store, runtime: Runtime, offer: Offer) -> Any:
 
 def _refuse_idle(runtime: Runtime, offer: Offer) -> None:
     """Raise Conflict when the nodes of an offer are there but take no work: its job would wait for nobody knows how long."""
-    snapshot = runtime.board.snapshot()
+    snapshot = runtime.planner_status.snapshot()
     if snapshot is None:
         return
     takes = at_work(snapshot, offer.accelerator, offer.per_task)

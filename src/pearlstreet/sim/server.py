@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.compute.jobs.loops import job_loops
-from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.resuming import recover
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.ledger.loops import ledger_loops
@@ -53,7 +53,7 @@ class Server:
         self.store.write(ensure_default_prices)
         proxy = FaultyEngine(world, self)
         self.runtime = Runtime({proxy.name: proxy}, world.folders, world.scenario.settings)
-        self.store.write(lambda tx: resume(tx, self.runtime))
+        self.store.write(lambda tx: recover(tx, self.runtime))
         take_inventory(self.runtime, self.store)
         self.loops: list[Loop] = [self._watched(loop) for loop in (*job_loops(self.runtime), *ledger_loops())]
         self._due_s = {loop.name: 0.0 for loop in self.loops}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
-from pearlstreet.compute.jobs.runtime import Folders
+from pearlstreet.compute.jobs.runtime import DataFolders
 from pearlstreet.sim.chance import Chance, stream
 from pearlstreet.sim.checker import Checker
 from pearlstreet.sim.clients import Clients
@@ -49,7 +49,7 @@ class World:
         self.sealer = Sealer((SealingKey(bytes(32)),), stream(seed, "seals"))
         self.memory = memory()
         self.memory.empty()
-        self.folders = Folders(folder)
+        self.folders = DataFolders(folder)
         self.folders.create()
         self.nodes = nodes_from(self.scenario.cluster)
         self.engine = SimulatedEngine(

@@ -68,7 +68,7 @@ def transition(
         given["of_token"] = lease_token
     if tx.execute(_move(table, lease_token is not None), given).rowcount != 1:
         raise StaleWrite(row_id)
-    note(tx, row_id, state.value, target.value, event.value, reason)
+    record_transition(tx, row_id, state.value, target.value, event.value, reason)
     return target
 
 
@@ -84,7 +84,9 @@ def _move(table: sa.Table, leased: bool) -> sa.Update:
 _NOTE = sa.insert(state_events)
 
 
-def note(tx: Tx, row_id: str, before: str | None, after: str, event: str, reason: Text | None = None) -> None:
+def record_transition(
+    tx: Tx, row_id: str, before: str | None, after: str, event: str, reason: Text | None = None
+) -> None:
     """Add a line to a thing's timeline."""
     tx.execute(
         _NOTE,

@@ -12,7 +12,7 @@ from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import Text, text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
-from pearlstreet.store.transitions import note, transition
+from pearlstreet.store.transitions import record_transition, transition
 from pearlstreet.tenancy.authentication import changed
 from pearlstreet.tenancy.model import (
     LEFT,
@@ -51,7 +51,7 @@ def create_org(store: Store, actor: Actor, slug: str, name: str = "") -> Organis
                 id=made.id, slug=slug, name=name, state=made.state, settings={}, created_us=tx.now_us
             )
         )
-        note(tx, made.id, None, made.state, "create")
+        record_transition(tx, made.id, None, made.state, "create")
         _insert_project(tx, made.id, DEFAULT_PROJECT, DEFAULT_PROJECT)
         audit.record(
             tx,

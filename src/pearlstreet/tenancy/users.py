@@ -14,7 +14,7 @@ from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import text
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
-from pearlstreet.store.transitions import note, transition
+from pearlstreet.store.transitions import record_transition, transition
 from pearlstreet.tenancy import credentials
 from pearlstreet.tenancy.authentication import changed
 from pearlstreet.tenancy.grants import require_account, require_duty, require_role
@@ -116,7 +116,7 @@ def insert_user(
             origin_org_id=org_id,
         )
     )
-    note(tx, made.id, None, made.state, "create")
+    record_transition(tx, made.id, None, made.state, "create")
     details = {"name": name, "operator_role": operator_role}
     audit.record(tx, actor=actor.label, action="user.create", target=made.id, details=details)
     return made

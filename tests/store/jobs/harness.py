@@ -18,7 +18,7 @@ from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes
 from pearlstreet.compute.jobs import service
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.model import ENDED, JobView
-from pearlstreet.compute.jobs.runtime import Folders, JobsSettings, Runtime
+from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
 from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
@@ -100,7 +100,7 @@ class Center:
         self.store = Store(self.database or _in_memory(), clock=self.clock, rng=rng, sealer=sealer)
         self.simulated = SimulatedEngine(nodes_from(self.cluster), clock=self.clock, rng=rng, habits=Habits())
         engine: Engine = self.wrap(self.simulated) if self.wrap else self.simulated
-        folders = Folders(self.folder)
+        folders = DataFolders(self.folder)
         folders.create()
         self.runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=self.settings)
         self.store.write(ensure_default_prices)

@@ -15,7 +15,7 @@ from pearlstreet.base.errors import Conflict, Forbidden, NotFound
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.jobs.decisions import service
 from pearlstreet.compute.jobs.decisions.log import SUFFIX, DecisionLog, DecisionSettings
-from pearlstreet.compute.jobs.decisions.record import Header
+from pearlstreet.compute.jobs.decisions.record import DecisionHeader
 from pearlstreet.compute.jobs.policy import service as policies
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.tenancy.model import SYSTEM, Actor
@@ -112,7 +112,9 @@ def test_the_folder_is_bounded_by_size_and_by_age(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, replace(ON, bytes_max=2500, kept_s=100))
     rng = SeededRng(1)
     for second in range(10):
-        header = Header(f"dec_{second * 1_000_000:016d}_1", second * 1_000_000, 0, 1, 1, 1, 1, 0, 0, "x")
+        header = DecisionHeader(
+            f"dec_{second * 1_000_000:016d}_1", second * 1_000_000, 0, 1, 1, 1, 1, 0, 0, "x"
+        )
         log._write(
             json.dumps({"format": 1, **{n: getattr(header, n) for n in header.__slots__}}).encode()
             + b"\n"

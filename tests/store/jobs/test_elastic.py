@@ -13,7 +13,7 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import from_json, text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.jobs import orders
-from pearlstreet.compute.jobs.applying import Stop, stop_attempt
+from pearlstreet.compute.jobs.applying import AttemptStop, stop_attempt
 from pearlstreet.compute.jobs.model import JobState, StopReason
 from pearlstreet.compute.jobs.policy.service import set_policy
 from pearlstreet.compute.jobs.tables import jobs
@@ -31,7 +31,9 @@ def center(tmp_path: Path) -> Center:
 
 def _stop(center: Center, job: str, why: StopReason, grace_s: float = 5.0, tasks: int = 0) -> None:
     attempt = center.attempts(job)[-1]["id"]
-    center.store.write(partial(stop_attempt, stop=Stop(attempt, why, grace_s, text("Preempted"), tasks)))
+    center.store.write(
+        partial(stop_attempt, stop=AttemptStop(attempt, why, grace_s, text("Preempted"), tasks))
+    )
 
 
 def _order(center: Center, job: str) -> AttemptOrder:

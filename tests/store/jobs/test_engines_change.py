@@ -11,7 +11,7 @@ from tests.store.jobs.harness import Center
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.compute.jobs import service
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.resuming import recover
 from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.tables import nodes
@@ -52,9 +52,9 @@ def test_a_center_does_not_start_without_an_engine_that_still_has_work(tmp_path:
     center.run(3)
     center.store.write(lambda tx: tx.execute(sa.update(attempts).values(engine="former")))
     with pytest.raises(ConfigurationError, match="former"):
-        center.store.write(lambda tx: resume(tx, center.runtime))
+        center.store.write(lambda tx: recover(tx, center.runtime))
     center.store.write(lambda tx: tx.execute(sa.update(attempts).values(engine="simulated")))
     service.cancel_job(center.store, SYSTEM, job)
     center.finish(job)
     center.store.write(lambda tx: tx.execute(sa.update(attempts).values(engine="former")))
-    center.store.write(lambda tx: resume(tx, center.runtime))
+    center.store.write(lambda tx: recover(tx, center.runtime))

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.store.jobs.harness import Center
 
 from pearlstreet.compute.jobs import learning
-from pearlstreet.compute.jobs.learning import Demand, Ended
+from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory
 from pearlstreet.compute.jobs.planner_rows import user_of
 from pearlstreet.tenancy.model import SYSTEM
 
@@ -16,7 +16,7 @@ CARD = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}
 
 def test_recent_requests_are_counted_once_and_forgotten_after_a_while(tmp_path: Path) -> None:
     center = Center(tmp_path)
-    demand = Demand()
+    demand = RequestHistory()
     center.submit(per_task=CARD)
     center.submit(per_task=CARD, tasks=2)
     center.submit(per_task={"cpus": 3}, array={"size": 4})
@@ -26,14 +26,16 @@ def test_recent_requests_are_counted_once_and_forgotten_after_a_while(tmp_path: 
     center.clock.advance(2 * 86_400)
     center.submit(per_task=CARD)
     assert {r.cpu_milli: n for r, n in center.store.read(demand.learn).items()} == {1000: 4, 3000: 4}
-    assert center.store.read(Demand().learn) == center.store.read(demand.learn), "a restart learns the same"
+    assert center.store.read(RequestHistory().learn) == center.store.read(demand.learn), (
+        "a restart learns the same"
+    )
     center.clock.advance(2 * 86_400)
     assert {r.cpu_milli: n for r, n in center.store.read(demand.learn).items()} == {1000: 1}
 
 
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     center = Center(tmp_path)
-    demand = Demand()
+    demand = RequestHistory()
     for cpus in range(1, 12):
         center.submit(per_task={"cpus": cpus})
         center.clock.advance(1)
@@ -47,7 +49,7 @@ def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
 
 def test_device_time_and_run_time_of_what_succeeded_is_learnt(tmp_path: Path) -> None:
     center = Center(tmp_path)
-    ended = Ended()
+    ended = RuntimeHistory()
     center.store.read(ended.learn)
     assert list(ended.services) == []
     center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="100s", name="train-1"))
@@ -58,7 +60,7 @@ def test_device_time_and_run_time_of_what_succeeded_is_learnt(tmp_path: Path) ->
     assert 0 < learnt.submitted_us <= center.clock.now_us()
     center.finish(center.submit(per_task={**CARD, "count": 4}, simulate="120s", name="train-2"))
     center.store.read(ended.learn)
-    again = Ended()
+    again = RuntimeHistory()
     center.store.read(again.learn)
     assert list(again.services) == list(ended.services), "a restart learns the same"
     ask = center.job(center.submit(per_task={**CARD, "count": 4}, name="train-3")).ask
@@ -78,7 +80,7 @@ def test_the_planner_sees_predictions_of_what_waits_and_runs(tmp_path: Path) -> 
     center.run(10)
     waiting = center.submit(per_task={**CARD, "count": 4}, simulate="80s", name="train-9")
     center.run(10)
-    seen = center.runtime.board.snapshot()
+    seen = center.runtime.planner_status.snapshot()
     assert seen is not None
     assert center.job(running).attempt_id in seen.running.ids
     assert seen.waiting.ids == (waiting,)

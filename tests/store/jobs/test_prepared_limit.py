@@ -18,7 +18,7 @@ from pearlstreet.compute.jobs import service
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import prepared_limit
-from pearlstreet.compute.jobs.sweeping import Sweeper
+from pearlstreet.compute.jobs.sweeping import GarbageCollector
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store.core import Row
 from pearlstreet.tenancy.model import SYSTEM
@@ -80,7 +80,7 @@ def test_the_longest_unused_give_way_and_are_built_again_when_asked_for(tmp_path
     assert [row["spec"]["packages"] for row in _ready(center)] == [["b"], ["c"]]
     assert all(row["size_bytes"] >= engine.size_bytes for row in _ready(center))
     assert _folders(center) == 3
-    Sweeper(center.runtime).sweep(center.store)
+    GarbageCollector(center.runtime).sweep(center.store)
     assert _folders(center) == 2
     _run(center, "a")
     assert [row["spec"]["packages"] for row in _ready(center)] == [["c"], ["a"]]
@@ -136,7 +136,7 @@ def test_sizes_that_an_older_version_left_out_are_measured(tmp_path: Path) -> No
     center, _ = _center(tmp_path)
     _run(center, "a")
     center.store.write(lambda tx: tx.execute(sa.update(preparations).values(size_bytes=None)))
-    Sweeper(center.runtime).sweep(center.store)
+    GarbageCollector(center.runtime).sweep(center.store)
     assert [row["size_bytes"] >= MIB for row in _ready(center)] == [True]
 
 

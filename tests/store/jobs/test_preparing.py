@@ -18,7 +18,7 @@ from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.jobs import preparing, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.resuming import resume
+from pearlstreet.compute.jobs.resuming import recover
 from pearlstreet.compute.jobs.storage.prepared_limit import PreparedUse, prepared_folder
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
@@ -83,8 +83,8 @@ def test_what_a_restored_backup_lacks_is_made_again_for_jobs_that_wait(tmp_path:
         per_task={"accelerator": "H100"}, environment=NUMPY, simulate="3s", array={"size": 2}
     )
     shutil.rmtree(center.runtime.folders.prepared)
-    center.store.write(lambda tx: resume(tx, center.runtime))
-    center.store.write(lambda tx: resume(tx, center.runtime))
+    center.store.write(lambda tx: recover(tx, center.runtime))
+    center.store.write(lambda tx: recover(tx, center.runtime))
     assert why(center.store, SYSTEM, center.runtime, waiting).code == "preparation"
     ended = center.finish(blocker, waiting, array, within_s=300)
     assert [job.state for job in ended] == [JobState.SUCCEEDED] * 3

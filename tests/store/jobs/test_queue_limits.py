@@ -94,7 +94,7 @@ def test_what_is_refused_for_another_reason_fills_no_queue(center: Center) -> No
     for _ in range(3):
         with pytest.raises(PaymentRequired):
             _submit(center, org="broke", count=5)
-    counts = center.runtime.board.queue_counts
+    counts = center.runtime.planner_status.queue_counts
     assert counts.by_org.total() == counts.shared == 0
     assert center.store.read(lambda tx: tx.scalar(sa.select(sa.func.count()).select_from(jobs))) == 0
 

@@ -24,7 +24,7 @@ from pearlstreet.compute.jobs.retention import drop_orphans
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import files, retention_rules
 from pearlstreet.compute.jobs.storage.levels import change_level, end_metering, stored_bytes
-from pearlstreet.compute.jobs.storage.upload_reservations import RUNNING_MAX, Reservation
+from pearlstreet.compute.jobs.storage.upload_reservations import RUNNING_MAX, UploadReservation
 from pearlstreet.compute.jobs.views import artefacts_of
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.prices import parse_prices, publish_prices
@@ -72,7 +72,9 @@ def _upload(center: Center, size: int, project: str | None = None) -> str:
         return str(uploads.record_upload(center.store, SYSTEM, center.runtime, place, "a.bin", blob)["id"])
 
 
-def _keep(center: Center, place: uploads.UploadPlace, own: Reservation, chunks: Iterator[bytes]) -> Blob:
+def _keep(
+    center: Center, place: uploads.UploadPlace, own: UploadReservation, chunks: Iterator[bytes]
+) -> Blob:
     return uploads.keep_bytes(center.store, center.runtime, chunks, "one", place, own)
 
 

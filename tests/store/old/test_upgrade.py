@@ -22,8 +22,8 @@ from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.model import ENDED, JobState
-from pearlstreet.compute.jobs.resuming import resume
-from pearlstreet.compute.jobs.runtime import Folders, Runtime
+from pearlstreet.compute.jobs.resuming import recover
+from pearlstreet.compute.jobs.runtime import DataFolders, Runtime
 from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.compute.jobs.sweeping import take_inventory
@@ -116,12 +116,12 @@ def test_the_center_goes_on_with_it(database: Database, version: str, tmp_path: 
     migrations.migrate(database)
     store = opened(database)
     engine = SimulatedEngine(nodes_from("2x8xH100-80G"), clock=store.clock, rng=store.rng, habits=Habits())
-    folders = Folders(tmp_path / "data")
+    folders = DataFolders(tmp_path / "data")
     folders.create()
     runtime = Runtime(engines={engine.name: engine}, folders=folders)
     store.write(ensure_default_prices)
     take_inventory(runtime, store)
-    store.write(lambda tx: resume(tx, runtime))
+    store.write(lambda tx: recover(tx, runtime))
     (waiting,) = list_top_ups(store, SYSTEM, get_org(store, SYSTEM, ORG).id, state=TopUpState.PENDING)
     approve_top_up(store, replace(SYSTEM, user_id="usr_second"), waiting.id)
     spec = {

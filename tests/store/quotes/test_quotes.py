@@ -561,7 +561,7 @@ def test_in_a_center_faster_than_the_clock_starts_are_expected_by_the_clock(tmp_
     accepted = accept(center, quote)
     waiting = center.submit(per_task=node)
     center.run(2)
-    wait = center.runtime.board.wait_of(waiting)
+    wait = center.runtime.planner_status.wait_of(waiting)
     assert wait is not None
     assert wait.reason.start is not None
     limit_us = (7200 + offer.time_limit_s) / PACE * 1e6

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pearlstreet.compute.jobs.limits import time_left_s
-from pearlstreet.compute.jobs.metering import Usage
+from pearlstreet.compute.jobs.metering import AttemptUsage
 
-USAGE = Usage("", 0, 1000, 1024, None, "none")
+USAGE = AttemptUsage("", 0, 1000, 1024, None, "none")
 
 
 def _last(**changed: Any) -> dict[str, Any]:

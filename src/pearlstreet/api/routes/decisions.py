@@ -11,7 +11,7 @@ from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, query
 from pearlstreet.compute.jobs.decisions import service
-from pearlstreet.compute.jobs.decisions.record import Decision, Header, Replayed
+from pearlstreet.compute.jobs.decisions.record import DecisionHeader, ReplayedDecision, StoredDecision
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/scheduling/decisions", "scheduling")
@@ -62,7 +62,7 @@ class ReplayedOut(DecisionOut):
     """Number of further differences that are not listed."""
 
 
-def decision_out(header: Header) -> dict[str, Any]:
+def decision_out(header: DecisionHeader) -> dict[str, Any]:
     """Return a decision as a DecisionOut."""
     shown = {name: value for name, value in asdict(header).items() if name not in ("at_us", "mac")}
     return shown | {"at": time_of(header.at_us)}
@@ -87,7 +87,7 @@ async def get_decision(request: Request, decision: str, actor: Actor = CurrentAc
     """Get the inputs and the result of a decision. Of tenants it contains ids and resource requests."""
     center = center_of(request)
 
-    def render(found: Decision) -> dict[str, Any]:
+    def render(found: StoredDecision) -> dict[str, Any]:
         whole = {name: found.whole[name] for name in ("snapshot", "config", "plan")}
         return decision_out(found.header) | {"sealed": found.sealed} | whole
 
@@ -101,7 +101,7 @@ async def replay_decision(request: Request, decision: str, actor: Actor = Curren
     """Replay a decision with this version of the program and report the differences."""
     center = center_of(request)
 
-    def render(found: Replayed) -> dict[str, Any]:
+    def render(found: ReplayedDecision) -> dict[str, Any]:
         return decision_out(found.header) | {
             "sealed": found.sealed,
             "identical": found.identical,

@@ -277,7 +277,7 @@ async def submit_job(request: Request, actor: Actor = CurrentActor, org: Org = N
     )
 
 
-def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.Draft:
+def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.JobDraft:
     spec = parse_yaml(body.decode("utf-8", "replace"), "job.yaml") if yaml else parse_json(read_json(body))
     return service.draft_job(runtime, spec)
 
@@ -336,7 +336,7 @@ async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -
     """Explain why a job waits, with its position and how to unblock it, or why it runs on its nodes."""
     center, language = center_of(request), language_of(request)
 
-    def render(found: views.Why) -> dict[str, Any]:
+    def render(found: views.JobExplanation) -> dict[str, Any]:
         earliest, likely, latest = found.start or (None, None, None)
         return {
             "sentence": words(found.sentence, language),
@@ -355,7 +355,7 @@ async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -
     return await query(lambda: views.why(center.store, actor, center.runtime, job), render)
 
 
-def _here(here: views.Here, language: str) -> dict[str, Any]:
+def _here(here: views.PlacementView, language: str) -> dict[str, Any]:
     return {
         "why": words(here.why, language),
         "model": here.model,

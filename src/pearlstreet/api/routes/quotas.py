@@ -12,7 +12,7 @@ from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.request_inputs import Org, language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs import quotas as service
-from pearlstreet.compute.jobs.quotas import QuotaRow, QuotaWish, ShareRow, Standing
+from pearlstreet.compute.jobs.quotas import FairShareStanding, QuotaRow, QuotaWish, ShareRow
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("", "quotas")
@@ -187,7 +187,7 @@ class FairShareOut(Out):
     items: list[StandingOut]
 
 
-def _standing(row: Standing, language: str) -> dict[str, Any]:
+def _standing(row: FairShareStanding, language: str) -> dict[str, Any]:
     return {
         "rank": row.rank,
         "org_id": row.org_id,

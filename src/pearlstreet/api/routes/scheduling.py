@@ -13,7 +13,7 @@ from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
-from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish, Version
+from pearlstreet.compute.jobs.policy.service import PolicyVersion, QueueView, QueueWish
 from pearlstreet.compute.scheduling.registry import kinds, labels
 from pearlstreet.tenancy.model import Actor
 
@@ -129,7 +129,7 @@ async def list_scheduling_policy_versions(
     )
 
 
-def _version(row: Version) -> dict[str, Any]:
+def _version(row: PolicyVersion) -> dict[str, Any]:
     return policy_out(row.policy, full=True) | {"changed": dict(row.changed)}
 
 

@@ -16,7 +16,7 @@ from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, in_thread
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.jobs.census import census
+from pearlstreet.compute.jobs.gauges import read_gauges
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 
@@ -121,5 +121,5 @@ class HealthCheck:
 async def get_metrics(request: Request, actor: Actor = CurrentActor) -> Response:
     """Get the Prometheus metrics."""
     store = center_of(request).store
-    counts = await in_thread(lambda: census(store, actor))
+    counts = await in_thread(lambda: read_gauges(store, actor))
     return Response(exposition(counts), media_type=CONTENT_TYPE_LATEST)

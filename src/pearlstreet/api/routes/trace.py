@@ -10,7 +10,7 @@ from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.credit import From, To
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, query
-from pearlstreet.compute.jobs.exporting import Past, history_of_jobs, past_json
+from pearlstreet.compute.jobs.exporting import PastJob, history_of_jobs, past_job_json
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/trace", "jobs")
@@ -43,8 +43,8 @@ class PastOut(Out):
     """Maximum number of tasks of an elastic job; `min_tasks` and `max_tasks` are 0 for other jobs."""
 
 
-def _row(past: Past) -> dict[str, Any]:
-    return {**past_json(past), "submitted": time_of(past.submitted_us)}
+def _row(past: PastJob) -> dict[str, Any]:
+    return {**past_job_json(past), "submitted": time_of(past.submitted_us)}
 
 
 @router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[PastOut]}})

@@ -21,7 +21,7 @@ from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
 from pearlstreet.compute.jobs.blobs import Blob, Blobs
 from pearlstreet.compute.jobs.storage import files as stored_files
-from pearlstreet.compute.jobs.storage.upload_reservations import Reservation
+from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservation
 from pearlstreet.compute.jobs.views import find_artefact
 from pearlstreet.tenancy.model import Actor, login_of
 
@@ -112,7 +112,7 @@ class _BrokenOff(Exception):
     """The client disconnected before the end of the body."""
 
 
-async def _receive(request: Request, place: service.UploadPlace, reservation: Reservation) -> Blob:
+async def _receive(request: Request, place: service.UploadPlace, reservation: UploadReservation) -> Blob:
     """Receive the body and store it in a thread, with at most WAITING_CHUNKS chunks between them."""
     center = center_of(request)
     waiting: queue.Queue[bytes | _BrokenOff | None] = queue.Queue(WAITING_CHUNKS)

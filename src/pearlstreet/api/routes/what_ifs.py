@@ -11,7 +11,7 @@ from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.request_inputs import Org, language_of, org_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
 from pearlstreet.compute.jobs.whatif import service
-from pearlstreet.compute.jobs.whatif.service import Question, WhatIf
+from pearlstreet.compute.jobs.whatif.service import WhatIf, WhatIfQuestion
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/what-ifs", "scheduling")
@@ -132,7 +132,7 @@ async def create_what_if(
 ) -> Response:
     """Start a what-if simulation of an organisation's recent jobs, or for operators of all, in a separate process."""
     language = language_of(request)
-    question = Question(
+    question = WhatIfQuestion(
         body.days,
         tuple(body.policies),
         body.cluster,

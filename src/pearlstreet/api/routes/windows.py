@@ -12,7 +12,7 @@ from pearlstreet.api.models import In, Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs.windows import service
-from pearlstreet.compute.jobs.windows.model import Window, WindowKind, WindowWish
+from pearlstreet.compute.jobs.windows.model import PoolWindow, WindowKind, WindowWish
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.directory import owner_names
 from pearlstreet.tenancy.model import Actor
@@ -66,7 +66,7 @@ class WindowIn(In):
     reason: str = Field(max_length=500)
 
 
-def window_out(window: Window, owners: Owners, *, full: bool) -> dict[str, Any]:
+def window_out(window: PoolWindow, owners: Owners, *, full: bool) -> dict[str, Any]:
     """Return a window as a WindowOut; `full`: with its author."""
     return {
         "id": window.id,
@@ -89,11 +89,11 @@ def window_out(window: Window, owners: Owners, *, full: bool) -> dict[str, Any]:
     }
 
 
-def _owners(store: Store, rows: Sequence[Window]) -> Owners:
+def _owners(store: Store, rows: Sequence[PoolWindow]) -> Owners:
     return owner_names(store, ((row.org_id, None) for row in rows))
 
 
-def _page(store: Store, rows: Sequence[Window], limit: int, *, full: bool) -> dict[str, Any]:
+def _page(store: Store, rows: Sequence[PoolWindow], limit: int, *, full: bool) -> dict[str, Any]:
     owners = _owners(store, rows)
     return page(rows, limit, lambda row: row.id, lambda row: window_out(row, owners, full=full))
 

@@ -20,8 +20,8 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.limits import time_left_s
-from pearlstreet.compute.jobs.metering import Usage, hold_amount, rate_of, usage_of
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, JobState, StopReason
+from pearlstreet.compute.jobs.metering import AttemptUsage, hold_amount, rate_of, usage_of
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, JobState, ResourceRequest, StopReason
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
 from pearlstreet.compute.jobs.planning_window import IN_MAX, AccountId
 from pearlstreet.compute.jobs.runtime import JobsSettings
@@ -62,10 +62,10 @@ log = structlog.get_logger("planner")
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
+class PlanContext:
     """What the cycle knew besides the plan."""
 
-    asks: Mapping[str, Ask]
+    asks: Mapping[str, ResourceRequest]
     nodes: Mapping[str, Node]
     codes: Mapping[str, str | None]
     """Waiting job → the reason its row carries."""
@@ -112,37 +112,38 @@ class Applier:
             part = job_ids[start : start + REASONS_MAX]
             store.write(partial(_clear_reasons, part))
 
-    def write(self, store: Store, answer: Plan, background: Background) -> int:
+    def write(self, store: Store, answer: Plan, context: PlanContext) -> int:
         """Write placements, preemptions and changed reasons; returns how many placements were dropped."""
         dropped = 0
         for start in range(0, len(answer.placements), CHUNK):
             part = answer.placements[start : start + CHUNK]
-            dropped += self._write_some(store, part, background)
+            dropped += self._write_some(store, part, context)
         stops = [
-            *(Stop(one.attempt_id, StopReason.PREEMPTED, one.grace_s, one.why) for one in answer.preemptions),
             *(
-                Stop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why, one.tasks)
+                AttemptStop(one.attempt_id, StopReason.PREEMPTED, one.grace_s, one.why)
+                for one in answer.preemptions
+            ),
+            *(
+                AttemptStop(one.attempt_id, StopReason.RESIZED, one.grace_s, one.why, one.tasks)
                 for one in answer.resizes
             ),
         ]
         if stops:
-            store.write(partial(self._stops, stops, background.leader))
-        changed = [
-            wait for wait in answer.waits if wait.reason.code.value != background.codes.get(wait.job_id)
-        ]
+            store.write(partial(self._stops, stops, context.leader))
+        changed = [wait for wait in answer.waits if wait.reason.code.value != context.codes.get(wait.job_id)]
         if changed:
             store.write(partial(_reasons, changed[:REASONS_MAX]))
         return dropped
 
-    def _write_some(self, store: Store, part: Sequence[Placement], background: Background) -> int:
+    def _write_some(self, store: Store, part: Sequence[Placement], context: PlanContext) -> int:
         """Write placements in one transaction; when that fails, one by one, so that one fails alone."""
         try:
-            return store.write(partial(self._placements, part, background))
+            return store.write(partial(self._placements, part, context))
         except Unavailable:
             raise
         except Exception as error:
             if len(part) > 1:
-                return sum(self._write_some(store, [one], background) for one in part)
+                return sum(self._write_some(store, [one], context) for one in part)
             log.error("placement failed", job=part[0].job_id, error=str(error), exc_info=True)
             store.write(partial(self._failed, part[0].job_id, error))
             return 1
@@ -154,11 +155,11 @@ class Applier:
             again_us = tx.now_us + int(backoff_s(failures) * US_PER_S)
             self.broken[job_id] = ((row["org_id"], row["project_id"]), again_us)
 
-    def _placements(self, part: Sequence[Placement], background: Background, tx: Tx) -> int:
-        if not self._leads(tx, background.leader) or not _stands(tx, background):
+    def _placements(self, part: Sequence[Placement], context: PlanContext, tx: Tx) -> int:
+        if not self._leads(tx, context.leader) or not _constraints_unchanged(tx, context):
             return len(part)
         names = {task.node for placement in part for task in placement.tasks}
-        space = Space.of(tx, nodes_named(tx, names), self._held(tx))
+        remaining = RemainingCapacity.of(tx, nodes_named(tx, names), self._held(tx))
         rows = {
             row["id"]: row
             for row in tx.execute(_JOBS, {"ids": [placement.job_id for placement in part]}).mappings()
@@ -173,12 +174,12 @@ class Applier:
                 or row["cancel_requested"]
             ):
                 continue
-            ask = background.asks[row["array_id"] or row["id"]]
-            if space.take(placement, ask):
-                if self._place(tx, placement, row, ask, background):
+            ask = context.asks[row["array_id"] or row["id"]]
+            if remaining.take(placement, ask):
+                if self._place(tx, placement, row, ask, context):
                     placed += 1
                 else:
-                    space.give_back(placement, ask)
+                    remaining.give_back(placement, ask)
         return len(part) - placed
 
     def _leads(self, tx: Tx, before: leases.Holder | None) -> bool:
@@ -193,15 +194,17 @@ class Applier:
             return False
         return leases.take_named(tx, LEADER, self.token, lease_s=LEASE_S)
 
-    def _stops(self, stops: Sequence[Stop], leader: leases.Holder | None, tx: Tx) -> None:
+    def _stops(self, stops: Sequence[AttemptStop], leader: leases.Holder | None, tx: Tx) -> None:
         if self._leads(tx, leader):
             for stop in stops:
                 stop_attempt(tx, stop, self.settings.hold_window_s)
 
-    def _place(self, tx: Tx, placement: Placement, row: Row, ask: Ask, background: Background) -> bool:
+    def _place(
+        self, tx: Tx, placement: Placement, row: Row, ask: ResourceRequest, context: PlanContext
+    ) -> bool:
         attempt_id = tx.new_id("att")
-        engine = background.nodes[placement.tasks[0].node].engine
-        usage = usage_of(ask, placement, background.rates, background.nodes)
+        engine = context.nodes[placement.tasks[0].node].engine
+        usage = usage_of(ask, placement, context.rates, context.nodes)
         usage = replace(usage, pace=self.paces.get(engine, 1.0))
         rate = rate_of(tx, row["price_version_id"], usage)
         limit_s = time_left_s(ask.time_limit_s, _last_attempt(tx, row, ask))
@@ -246,10 +249,10 @@ class Applier:
 def _attempt(
     attempt_id: str,
     row: Row,
-    ask: Ask,
+    ask: ResourceRequest,
     placement: Placement,
     engine: str,
-    usage: Usage,
+    usage: AttemptUsage,
     rate: Money,
     hold_id: str,
     limit_s: float,
@@ -299,7 +302,7 @@ def _attempt(
     }
 
 
-def _last_attempt(tx: Tx, row: Row, ask: Ask) -> Row | None:
+def _last_attempt(tx: Tx, row: Row, ask: ResourceRequest) -> Row | None:
     """Of an elastic job: only those are resized."""
     if not (ask.max_tasks and row["attempts"]):
         return None
@@ -309,7 +312,7 @@ def _last_attempt(tx: Tx, row: Row, ask: Ask) -> Row | None:
 
 
 @dataclass(slots=True)
-class Space:
+class RemainingCapacity:
     """What is free on some nodes by the present rows: the applier's own arithmetic, apart from the planner's."""
 
     free: dict[tuple[str, int], list[int]]
@@ -317,29 +320,29 @@ class Space:
     memory: dict[str, int]
 
     @staticmethod
-    def of(tx: Tx, nodes: Sequence[Node], held: Sequence[tuple[str, int, int]]) -> Space:
+    def of(tx: Tx, nodes: Sequence[Node], held: Sequence[tuple[str, int, int]]) -> RemainingCapacity:
         """`held`: (node, cpu_milli, memory_mib) of every task of a live attempt."""
-        space = Space({}, {}, {})
+        remaining = RemainingCapacity({}, {}, {})
         for node in nodes:
             if not node.schedulable:
                 continue
             row = node_row(node.report)
-            space.cpu[row.name], space.memory[row.name] = row.cpu_milli, row.memory_mib
+            remaining.cpu[row.name], remaining.memory[row.name] = row.cpu_milli, row.memory_mib
             for device in row.devices:
                 if device.healthy:
-                    space.free[row.name, device.index] = [device.memory_mib, 10_000]
-        for given in tx.execute(_ALLOCATED, {"nodes": sorted(space.cpu)}):
-            left = space.free.get((given.node, given.device))
+                    remaining.free[row.name, device.index] = [device.memory_mib, 10_000]
+        for given in tx.execute(_ALLOCATED, {"nodes": sorted(remaining.cpu)}):
+            left = remaining.free.get((given.node, given.device))
             if left is not None:
                 left[0] -= given.memory_share
                 left[1] -= given.compute_share
         for name, cpu_milli, memory_mib in held:
-            if name in space.cpu:
-                space.cpu[name] -= cpu_milli
-                space.memory[name] -= memory_mib
-        return space
+            if name in remaining.cpu:
+                remaining.cpu[name] -= cpu_milli
+                remaining.memory[name] -= memory_mib
+        return remaining
 
-    def take(self, placement: Placement, ask: Ask) -> bool:
+    def take(self, placement: Placement, ask: ResourceRequest) -> bool:
         """Take what a placement asks for, all or nothing."""
         self._move(placement, ask, -1)
         fits = all(
@@ -354,11 +357,11 @@ class Space:
             self._move(placement, ask, 1)
         return fits
 
-    def give_back(self, placement: Placement, ask: Ask) -> None:
+    def give_back(self, placement: Placement, ask: ResourceRequest) -> None:
         """Undo `take`."""
         self._move(placement, ask, 1)
 
-    def _move(self, placement: Placement, ask: Ask, sign: int) -> None:
+    def _move(self, placement: Placement, ask: ResourceRequest, sign: int) -> None:
         for task in placement.tasks:
             if task.node in self.cpu:
                 self.cpu[task.node] += sign * ask.cpu_milli
@@ -370,15 +373,15 @@ class Space:
                     left[1] += sign * device.compute_bp
 
 
-def _stands(tx: Tx, background: Background) -> bool:
+def _constraints_unchanged(tx: Tx, context: PlanContext) -> bool:
     """Whether what a plan had to keep to is still as it was."""
-    return set(load_quotas(tx)) == set(background.quotas) and set(load_reservations(tx)) == set(
-        background.reservations
+    return set(load_quotas(tx)) == set(context.quotas) and set(load_reservations(tx)) == set(
+        context.reservations
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class AttemptStop:
     """An attempt that makes room, or goes on with another number of tasks."""
 
     attempt_id: str
@@ -390,7 +393,7 @@ class Stop:
     """With how many it goes on, of one that is resized."""
 
 
-def stop_attempt(tx: Tx, stop: Stop, window_s: float = 3600.0) -> None:
+def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
     """Have it stopped, unless it is over, is being stopped, or (by the present rows) may not be.
 
     `window_s`: for how long the next attempt's hold must be payable, where it grows.
@@ -411,7 +414,7 @@ def stop_attempt(tx: Tx, stop: Stop, window_s: float = 3600.0) -> None:
         values["grace_s"] = stop.grace_s
     if values:
         tx.execute(sa.update(attempts).where(here).values(values))
-    lifecycle.ask_stop(tx, attempt, stop.why, stop.reason)
+    lifecycle.request_stop(tx, attempt, stop.why, stop.reason)
 
 
 def _may_resize(tx: Tx, attempt: Row, ask: Mapping[str, Any], tasks: int, window_s: float) -> bool:

@@ -10,8 +10,8 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import ZERO, Money
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.metering import GFLOPS_PER_PFLOPS, Usage
-from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.metering import GFLOPS_PER_PFLOPS, AttemptUsage
+from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, share_request
 from pearlstreet.compute.scheduling.feasible import feasible
@@ -20,7 +20,7 @@ from pearlstreet.compute.scheduling.rows import match_models
 from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
 
 
-def ask_of(spec: JobSpec) -> Ask:
+def ask_of(spec: JobSpec) -> ResourceRequest:
     """What a specification asks for, in the planner's units."""
     per = spec.per_task
     share = (
@@ -28,7 +28,7 @@ def ask_of(spec: JobSpec) -> Ask:
         if per.fraction
         else None
     )
-    return Ask(
+    return ResourceRequest(
         tasks=spec.tasks,
         accelerators=per.accelerator,
         count=per.count,
@@ -48,11 +48,11 @@ def ask_of(spec: JobSpec) -> Ask:
     )
 
 
-def refuse_impossible(snapshot: Snapshot | None, ask: Ask) -> None:
+def refuse_impossible(snapshot: Snapshot | None, ask: ResourceRequest) -> None:
     """Refuse at submit what even the empty center could not run. Raises InvalidInput."""
     if snapshot is None or snapshot.nodes.count == 0:
         return
-    reason = feasible(snapshot, ask.request(), ask.fewest)
+    reason = feasible(snapshot, ask.request(), ask.min_tasks_effective)
     if reason is None:
         return
     problems = [Problem("per_task", reason.message, hint=reason.unblock)]
@@ -60,7 +60,7 @@ def refuse_impossible(snapshot: Snapshot | None, ask: Ask) -> None:
     raise InvalidInput(text("This center could never run the job"), hint=reason.unblock, problems=problems)
 
 
-def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: Ask) -> Money:
+def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: ResourceRequest) -> Money:
     """Price of an hour on the most expensive device the job may get."""
     rates = [hourly_rate(version, usage.demands()) for usage in _possible(snapshot, ask)]
     return max(rates, default=ZERO)
@@ -73,27 +73,36 @@ def device_hours(version: PriceVersion, rates: Mapping[str, float]) -> dict[str,
     """
     found: dict[str, int] = {}
     for model, pflops in rates.items():
-        usage = Usage(model, FULL_BP, 0, 0, pflops or None, "")
+        usage = AttemptUsage(model, FULL_BP, 0, 0, pflops or None, "")
         with contextlib.suppress(InvalidInput):  # a device without a price is compared with none
             found[model] = hourly_rate(version, usage.demands()).micro
     return found
 
 
-def _possible(snapshot: Snapshot | None, ask: Ask) -> list[Usage]:
+def _possible(snapshot: Snapshot | None, ask: ResourceRequest) -> list[AttemptUsage]:
     request = ask.request()
     if not request.wants_device:
-        return [Usage("", 0, ask.cpu_milli * ask.most, ask.memory_mib * ask.most, None, "")]
+        return [
+            AttemptUsage(
+                "",
+                0,
+                ask.cpu_milli * ask.max_tasks_effective,
+                ask.memory_mib * ask.max_tasks_effective,
+                None,
+                "",
+            )
+        ]
     models = match_models(request.accelerators, snapshot.models) if snapshot else ()
     found = []
     for model in models or ("*",):
         known = snapshot is not None and model in snapshot.models
         gflops = int(snapshot.model_gflops[snapshot.models.index(model)]) if known and snapshot else 0
         found.append(
-            Usage(
+            AttemptUsage(
                 model=model,
-                card_bp=_held_bp(ask, model) * ask.most,
-                cpu_milli=ask.cpu_milli * ask.most,
-                memory_mib=ask.memory_mib * ask.most,
+                card_bp=_held_bp(ask, model) * ask.max_tasks_effective,
+                cpu_milli=ask.cpu_milli * ask.max_tasks_effective,
+                memory_mib=ask.memory_mib * ask.max_tasks_effective,
                 pflops_per_card=gflops / GFLOPS_PER_PFLOPS or None,
                 pflops_basis="",
             )
@@ -101,7 +110,7 @@ def _possible(snapshot: Snapshot | None, ask: Ask) -> list[Usage]:
     return found
 
 
-def _held_bp(ask: Ask, model: str) -> int:
+def _held_bp(ask: ResourceRequest, model: str) -> int:
     request = ask.request()
     if request.share is None:
         return ask.count * FULL_BP

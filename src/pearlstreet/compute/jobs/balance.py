@@ -31,7 +31,7 @@ def keep_covered(tx: Tx, settings: JobsSettings, attempt: Row) -> None:
         tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(covered_s=until_s))
     elif ran_s >= covered_s - settings.stop_notice_s:
         reason = text("The balance does not cover more of it; top up and submit it again")
-        lifecycle.ask_stop(tx, attempt, StopReason.BALANCE, reason)
+        lifecycle.request_stop(tx, attempt, StopReason.BALANCE, reason)
     else:
         _warn(tx, attempt, (covered_s - ran_s - settings.stop_notice_s) / 60)
 

@@ -16,7 +16,7 @@ from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 from pearlstreet.store.tables import state_events
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 
 LOOP = "deadlines"
 AT_RISK, MISSED = "deadline_at_risk", "deadline_missed"
@@ -40,7 +40,7 @@ def time_of_day(deadline_us: int) -> str:
 
 def likely_start_us(runtime: Runtime, job_id: str) -> int | None:
     """When the planner expects a waiting job to start, if it can tell."""
-    wait = runtime.board.wait_of(job_id)
+    wait = runtime.planner_status.wait_of(job_id)
     return wait.reason.start.likely_us if wait is not None and wait.reason.start is not None else None
 
 
@@ -82,7 +82,7 @@ def _tell(job_id: str, event: str, deadline_us: int, tx: Tx) -> None:
     row = tx.first(sa.select(jobs).where(jobs.c.id == job_id))
     if row is None or JobState(row["state"]) in ENDED or is_noted(tx, job_id, event):
         return
-    note(tx, job_id, row["state"], row["state"], event, words(event, deadline_us))
+    record_transition(tx, job_id, row["state"], row["state"], event, words(event, deadline_us))
     payload = {"job": job_id, "name": row["name"], "user": row["owner"].split(" ")[0]}
     outbox.emit(
         tx,

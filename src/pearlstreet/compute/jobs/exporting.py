@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -27,7 +27,7 @@ _PSEUDONYM = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastJob:
     """One job, or element of an array, that ran and ended."""
 
     job: str
@@ -38,7 +38,7 @@ class Past:
     duration_s: float
     """How long its attempts ran, together."""
     state: str
-    ask: Ask
+    ask: ResourceRequest
     priority: int
     queue: str
     ran_on: str
@@ -59,10 +59,10 @@ def history_of_jobs(
     names: bool = False,
     after: str | None = None,
     limit: int = 500,
-) -> Sequence[Past]:
+) -> Sequence[PastJob]:
     """Jobs that the actor may see, oldest first, submitted within the span. Raises NotFound, Forbidden."""
 
-    def query(tx: Tx) -> Sequence[Past]:
+    def query(tx: Tx) -> Sequence[PastJob]:
         rows = tx.rows(_statement(tx, actor, org, since_us, until_us, after).limit(limit))
         ran = _run_s(tx, [row["id"] for row in rows])
         hidden = actor.orgs_with("jobs:read") is None and not names
@@ -73,14 +73,14 @@ def history_of_jobs(
 
 def recent_jobs(
     store: Store, actor: Actor, *, org: str | None, since_us: int, after: str | None, limit: int
-) -> Sequence[Past]:
+) -> Sequence[PastJob]:
     """Jobs submitted since then that ran and ended, run, or wait for devices, oldest first; with pseudonyms.
 
     The duration of one that runs is what it has run so far, that of one that waits what earlier attempts ran. Jobs that wait
     for others or for their start time are left out.
     """
 
-    def query(tx: Tx) -> Sequence[Past]:
+    def query(tx: Tx) -> Sequence[PastJob]:
         statement = _statement(tx, actor, org, since_us, None, after, _ran_or_wants_devices(tx))
         rows = tx.rows(statement.limit(limit))
         ran = _run_s(tx, [row["id"] for row in rows], now_us=tx.now_us)
@@ -142,13 +142,13 @@ def _run_s(tx: Tx, ids: Sequence[str], *, now_us: int | None = None) -> Mapping[
     return found
 
 
-def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> Past:
+def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> PastJob:
     user = str(row["owner"]).split(" ")[0]
 
     def shown(kind: str, key: str, name: str) -> str:
         return pseudonym(tx, kind, key) if hidden else name
 
-    return Past(
+    return PastJob(
         job=row["id"],
         org=shown("org", row["org_id"], row["org"]),
         project=shown("project", row["project_id"], row["project"]),
@@ -156,7 +156,7 @@ def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> Past:
         submitted_us=row["submitted_us"],
         duration_s=round(ran[0], 6),
         state=row["state"],
-        ask=Ask.from_json(row["ask"]),
+        ask=ResourceRequest.from_json(row["ask"]),
         priority=row["priority"],
         queue=row["queue"],
         ran_on=ran[1],
@@ -172,7 +172,7 @@ def pseudonym(tx: Tx, kind: str, key: str) -> str:
     return f"{kind}-{digest[:_PSEUDONYM]}"
 
 
-def past_json(past: Past) -> dict[str, object]:
+def past_job_json(past: PastJob) -> dict[str, object]:
     """The fields of the history format, as a replay reads them."""
     ask = past.ask
     return {

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.ids import encode
-from pearlstreet.compute.jobs.model import Ask, JobState
+from pearlstreet.compute.jobs.model import JobState, ResourceRequest
 from pearlstreet.compute.jobs.planner_rows import user_of
 from pearlstreet.compute.jobs.tables import attempts, jobs
 from pearlstreet.compute.scheduling.predict import Past, Prediction, Predictor
@@ -65,7 +65,7 @@ _ENDED = (
 
 
 @dataclass(slots=True)
-class Demand:
+class RequestHistory:
     """Which requests were submitted lately, and how many tasks of each."""
 
     seen: deque[tuple[int, Request, int]] = field(default_factory=deque)
@@ -91,7 +91,7 @@ class Demand:
 
     def _count(self, submitted_us: int, ask: Mapping[str, object], elements: int | None) -> None:
         try:
-            known = Ask.from_json(ask)
+            known = ResourceRequest.from_json(ask)
         except (KeyError, TypeError, ValueError):
             return
         tasks = known.tasks * min(elements or 1, COUNTED_MAX)
@@ -110,7 +110,7 @@ class Demand:
 
 
 @dataclass(slots=True)
-class Ended:
+class RuntimeHistory:
     """What jobs that succeeded lately took: the device time of each, and predictions for those to come."""
 
     services: deque[Service] = field(default_factory=lambda: deque(maxlen=SERVICES_MAX))
@@ -140,7 +140,7 @@ class Ended:
         found = []
         for row in rows:
             try:
-                request = Ask.from_json(row.ask).request()
+                request = ResourceRequest.from_json(row.ask).request()
             except (KeyError, TypeError, ValueError):
                 continue
             run_s = max((row.ended_us or row.started_us) - row.started_us, 0) / US_PER_S
@@ -154,7 +154,7 @@ class Ended:
         self.learnt += len(found)
         self._fresh = self._fresh or bool(found)
 
-    def predict(self, org_id: str, user: str, name: str, ask: Ask) -> Prediction | None:
+    def predict(self, org_id: str, user: str, name: str, ask: ResourceRequest) -> Prediction | None:
         """How long a job will run; None while its tenant has too little history."""
         return self.predictor.predict(org_id, user, plain_name(name), ask.request(), ask.tasks)
 

@@ -22,7 +22,7 @@ from pearlstreet.compute.jobs.model import (
     ATTEMPT_STATES,
     ENDED,
     JOB_STATES,
-    OURS,
+    UNBILLED_STOP_REASONS,
     AttemptEvent,
     AttemptState,
     JobEvent,
@@ -34,7 +34,7 @@ from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.tables import state_events
-from pearlstreet.store.transitions import note, transition
+from pearlstreet.store.transitions import record_transition, transition
 
 PLAN = "plan"
 """Hint topic: something changed that the planner should look at."""
@@ -71,7 +71,7 @@ ENGINE_FAILURES_MAX = 5
 OUTPUTS_REFUSED = "outputs_refused"
 """Reason code of a job whose command succeeded, but whose outputs are beyond a limit."""
 
-Ended = tuple[str, JobState]
+EndedJob = tuple[str, JobState]
 """A job that has just ended, and how."""
 
 
@@ -93,7 +93,7 @@ def move_job(
     code: str | None = None,
     reason: Text | None = None,
     values: Row | None = None,
-    ended: list[Ended] | None = None,
+    ended: list[EndedJob] | None = None,
 ) -> JobState:
     """Move one job; keep its array's counts; wake what waits for it when it ends.
 
@@ -108,7 +108,7 @@ def move_job(
     if row["array_id"] is not None:
         _count_element(tx, row["array_id"], before, after, ended)
     if after in ENDED:
-        _over(tx, row, after, ended, reason)
+        _on_terminal(tx, row, after, ended, reason)
     tx.hint(PLAN)
     return after
 
@@ -117,7 +117,7 @@ def place_attempt(tx: Tx, row: Row, attempt: Row) -> None:
     """Write a placement the planner decided and the applier re-checked: attempt, allocations, job state."""
     attempt_id = attempt["id"]
     tx.execute(_INSERT_ATTEMPT, attempt)
-    note(tx, attempt_id, None, AttemptState.PLACED.value, "place")
+    record_transition(tx, attempt_id, None, AttemptState.PLACED.value, "place")
     grants = [grant for task in attempt["placement"]["tasks"] for grant in _allocation_rows(attempt_id, task)]
     if grants:
         tx.execute(_INSERT_ALLOCATION, grants)
@@ -171,7 +171,7 @@ def mark_starting(tx: Tx, attempt: Row) -> None:
         move_job(tx, row, JobEvent.START)
 
 
-def ask_stop(tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
+def request_stop(tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
     """Have the stop loop end an attempt; the first reason stands."""
     if attempt["stop_reason"] is not None or attempt["state"] not in ("placed", "starting", "running"):
         return
@@ -227,7 +227,7 @@ def close_attempt(
     row = job_row(tx, attempt["job_id"])
     if collect:
         move_job(
-            tx, row, JobEvent.FINISH, code=row["reason_code"], reason=message or _why_stopped(row, attempt)
+            tx, row, JobEvent.FINISH, code=row["reason_code"], reason=message or _stop_message(row, attempt)
         )
         tx.hint(COLLECT)
     else:
@@ -257,10 +257,10 @@ def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None)
     if end_reason is None and attempt["stop_reason"] is None:
         return False  # its engine knows it no more
     ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
-    return not ours and attempt["stop_reason"] not in OURS
+    return not ours and attempt["stop_reason"] not in UNBILLED_STOP_REASONS
 
 
-def _why_stopped(row: Row, attempt: Row) -> Text | None:
+def _stop_message(row: Row, attempt: Row) -> Text | None:
     """What the job was told when we had its attempt stopped: it stays, unless the engine knows better."""
     return from_json(row["reason"]) if attempt["stop_reason"] is not None and row["reason"] else None
 
@@ -279,10 +279,10 @@ def finish_job(
 ) -> None:
     """Where an ended attempt leads its job: success, failure, cancelled, or back to the queue."""
     ours = attempt["end_reason"] in (None, EndReason.ENGINE_LOST.value)
-    verdict = decide_end(row, attempt, lost=_lost(tx, row["id"]) if ours else 0)
+    verdict = decide_end(row, attempt, lost=_count_lost(tx, row["id"]) if ours else 0)
     if outputs_refused and verdict.event is JobEvent.SUCCEED:
         verdict = Verdict(JobEvent.FAIL, OUTPUTS_REFUSED)  # jobs that need its outputs must not start
-    message = message or _why_stopped(row, attempt)
+    message = message or _stop_message(row, attempt)
     if verdict.event is JobEvent.REQUEUE:
         counted = {"failures": row["failures"] + 1} if verdict.counts else {}
         move_job(
@@ -299,7 +299,7 @@ def finish_job(
     )
 
 
-def _lost(tx: Tx, job_id: str) -> int:
+def _count_lost(tx: Tx, job_id: str) -> int:
     """How many of a job's attempts the platform has lost."""
     by_us = sa.or_(attempts.c.end_reason.is_(None), attempts.c.end_reason == EndReason.ENGINE_LOST.value)
     over = (attempts.c.state == AttemptState.ENDED.value) & attempts.c.stop_reason.is_(None)
@@ -361,7 +361,7 @@ def retry_on(row: Row) -> Sequence[str]:
 
 def release_waiting(tx: Tx, ended_id: str, state: JobState) -> None:
     """A job ended: those that waited for it go on, or fail when they needed its success, and so on down the line."""
-    ended: list[Ended] = [(ended_id, state)]
+    ended: list[EndedJob] = [(ended_id, state)]
     while ended:  # not by recursion: a chain of jobs may be thousands long
         on_id, how = ended.pop()
         satisfied = {"ended", "succeeded"} if how is JobState.SUCCEEDED else {"ended"}
@@ -370,13 +370,13 @@ def release_waiting(tx: Tx, ended_id: str, state: JobState) -> None:
 
 def release_prepared(tx: Tx, preparation_id: str, *, ready: bool, reason: Text | None = None) -> None:
     """A preparation is ready or failed: its jobs go on, or fail with its reason."""
-    ended: list[Ended] = []
+    ended: list[EndedJob] = []
     _release(tx, preparation_id, {"ready"} if ready else set(), reason, ended)
     for job_id, state in ended:
         release_waiting(tx, job_id, state)
 
 
-def _release(tx: Tx, on_id: str, satisfied: set[str], reason: Text | None, ended: list[Ended]) -> None:
+def _release(tx: Tx, on_id: str, satisfied: set[str], reason: Text | None, ended: list[EndedJob]) -> None:
     for wait in tx.execute(_WAITS_ON, {"on": on_id}).mappings().all():
         tx.execute(sa.delete(waits).where(waits.c.job_id == wait["job_id"], waits.c.on_id == on_id))
         family = (jobs.c.id == wait["job_id"]) | (jobs.c.array_id == wait["job_id"])
@@ -385,11 +385,11 @@ def _release(tx: Tx, on_id: str, satisfied: set[str], reason: Text | None, ended
             continue
         code = "dependency_failed" if wait["condition"] != "ready" else "preparation_failed"
         why = reason or text("Job {job}, which this one needed, did not succeed", job=on_id)
-        _fail_family(tx, wait["job_id"], code, why, ended)
+        _fail_job_or_array(tx, wait["job_id"], code, why, ended)
     tx.hint(PLAN)
 
 
-def _fail_family(tx: Tx, job_id: str, code: str, reason: Text, ended: list[Ended]) -> None:
+def _fail_job_or_array(tx: Tx, job_id: str, code: str, reason: Text, ended: list[EndedJob]) -> None:
     """Fail a queued job, or every queued element of an array."""
     row = job_row(tx, job_id)
     if row["array_size"] is not None:
@@ -400,13 +400,15 @@ def _fail_family(tx: Tx, job_id: str, code: str, reason: Text, ended: list[Ended
 
 def cancel_queued_elements(tx: Tx, array_id: str, reason: Text) -> None:
     """Cancel every queued element of an array."""
-    ended: list[Ended] = []
+    ended: list[EndedJob] = []
     _end_queued(tx, array_id, JobEvent.CANCEL, "cancelled", reason, ended)
     for job_id, state in ended:
         release_waiting(tx, job_id, state)
 
 
-def _end_queued(tx: Tx, array_id: str, event: JobEvent, code: str, reason: Text, ended: list[Ended]) -> None:
+def _end_queued(
+    tx: Tx, array_id: str, event: JobEvent, code: str, reason: Text, ended: list[EndedJob]
+) -> None:
     """End every queued element of an array at once: ten thousand of them must not hold up the store."""
     after = JOB_STATES.next_state(JobState.QUEUED, event)
     mine = (jobs.c.array_id == array_id) & (jobs.c.state == JobState.QUEUED.value)
@@ -443,7 +445,7 @@ _COUNTER = {
 
 
 def _count_element(
-    tx: Tx, array_id: str, before: JobState, after: JobState, ended: list[Ended] | None
+    tx: Tx, array_id: str, before: JobState, after: JobState, ended: list[EndedJob] | None
 ) -> None:
     source, target = _COUNTER[before], _COUNTER[after]
     if source != target:
@@ -451,7 +453,7 @@ def _count_element(
         _settle_array(tx, array_id, ended)
 
 
-def _settle_array(tx: Tx, array_id: str, ended: list[Ended] | None = None) -> None:
+def _settle_array(tx: Tx, array_id: str, ended: list[EndedJob] | None = None) -> None:
     """An array's own state follows its elements': running with the first active one, over with the last."""
     row = job_row(tx, array_id)
     state = JobState(row["state"])
@@ -473,9 +475,9 @@ def _settle_array(tx: Tx, array_id: str, ended: list[Ended] | None = None) -> No
     if reason is not None:
         values["reason"] = reason.to_json()
     tx.execute(sa.update(jobs).where(jobs.c.id == array_id).values(**values))
-    note(tx, array_id, state.value, after.value, "elements", reason)
+    record_transition(tx, array_id, state.value, after.value, "elements", reason)
     if after in ENDED:
-        _over(tx, row, after, ended, reason)
+        _on_terminal(tx, row, after, ended, reason)
 
 
 def _failed_elements(tx: Tx, row: Row) -> Text | None:
@@ -500,7 +502,9 @@ def _failed_elements(tx: Tx, row: Row) -> Text | None:
     )
 
 
-def _over(tx: Tx, row: Row, state: JobState, ended: list[Ended] | None, reason: Text | None = None) -> None:
+def _on_terminal(
+    tx: Tx, row: Row, state: JobState, ended: list[EndedJob] | None, reason: Text | None = None
+) -> None:
     """Tell the world that a job or an array is over, and wake what waited for it (or have the caller do so)."""
     if ended is not None:
         ended.append((row["id"], state))

@@ -21,7 +21,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs.fairness import add_use
-from pearlstreet.compute.jobs.model import Ask, AttemptState, StopReason
+from pearlstreet.compute.jobs.model import AttemptState, ResourceRequest, StopReason
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.inventory import Node
@@ -40,12 +40,12 @@ SOURCE = "compute"
 _METERED = sa.update(attempts).where(attempts.c.id == sa.bindparam("of_attempt"))
 GFLOPS_PER_PFLOPS = 1_000_000
 LOOP = "meter_attempts"
-SOME = 200
+METER_BATCH = 200
 """Attempts metered in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class AttemptUsage:
     """What one attempt holds while it lives."""
 
     model: str
@@ -79,12 +79,12 @@ class Usage:
 def work_s(attempt: Row, until_us: int) -> float:
     """How long an attempt had worked by then, in its own time: what it would have taken by the clock of a real center."""
     us: int = until_us - attempt["started_us"]
-    return us / US_PER_S * Usage(**attempt["usage"]).pace
+    return us / US_PER_S * AttemptUsage(**attempt["usage"]).pace
 
 
 def usage_of(
-    ask: Ask, placement: Placement, rates: Mapping[str, NormalisedRate], nodes: Mapping[str, Node]
-) -> Usage:
+    ask: ResourceRequest, placement: Placement, rates: Mapping[str, NormalisedRate], nodes: Mapping[str, Node]
+) -> AttemptUsage:
     """What a placement holds. A fraction counts as the larger of its shares of memory and compute."""
     held_bp = 0
     for task in placement.tasks:
@@ -96,7 +96,7 @@ def usage_of(
             for given in task.devices
         )
     rate = rates.get(placement.model)
-    return Usage(
+    return AttemptUsage(
         model=placement.model,
         card_bp=held_bp,
         cpu_milli=ask.cpu_milli * len(placement.tasks),
@@ -106,7 +106,7 @@ def usage_of(
     )
 
 
-def rate_of(tx: Tx, price_version_id: str, usage: Usage) -> Money:
+def rate_of(tx: Tx, price_version_id: str, usage: AttemptUsage) -> Money:
     """Price of an hour of it."""
     return hourly_rate(prices(tx, price_version_id), usage.demands())
 
@@ -122,7 +122,7 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
     from_us = attempt["metered_until_us"]
     if from_us is None or until_us <= from_us:
         return
-    usage = Usage(**attempt["usage"])
+    usage = AttemptUsage(**attempt["usage"])
     parts = _parts(attempt, from_us, until_us)
     for number, (start_us, end_us, why_not) in enumerate(parts):
         for demand in usage.demands():
@@ -196,13 +196,13 @@ def _cycle(runtime: Runtime, guard: RowGuard, store: Store) -> bool:
         sa.select(attempts.c.id, attempts.c.engine)
         .where(running, attempts.c.metered_until_us <= due_us)
         .order_by(attempts.c.metered_until_us)
-        .limit(SOME)
+        .limit(METER_BATCH)
     )
     due = store.read(lambda tx: tx.rows(query))
     seen = {row["id"]: _ran_until(runtime, store, row) for row in due}
     if seen:
         _write_some(runtime, guard, store, seen)
-    return len(due) == SOME and all(seen.values())
+    return len(due) == METER_BATCH and all(seen.values())
 
 
 def _write_some(runtime: Runtime, guard: RowGuard, store: Store, seen: Mapping[str, int | None]) -> None:

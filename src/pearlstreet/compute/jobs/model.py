@@ -131,13 +131,13 @@ class StopReason(StrEnum):
     """An elastic job goes on with another number of tasks."""
 
 
-OURS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN})
+UNBILLED_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN})
 """The center stopped it for its own reasons: what it did is not billed. A resized job goes on from what it saved: what it did
 until it was asked to stop is billed, what it takes to stop is not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ResourceRequest:
     """What one job asks the planner for; kept small beside the row so that planning never parses specifications."""
 
     tasks: int
@@ -159,12 +159,12 @@ class Ask:
     max_tasks: int = 0
 
     @property
-    def fewest(self) -> int:
+    def min_tasks_effective(self) -> int:
         """Tasks it can do with."""
         return self.min_tasks or self.tasks
 
     @property
-    def most(self) -> int:
+    def max_tasks_effective(self) -> int:
         """Tasks it can use."""
         return self.max_tasks or self.tasks
 
@@ -180,9 +180,9 @@ class Ask:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Ask:
+    def from_json(value: Mapping[str, Any]) -> ResourceRequest:
         """From the row."""
-        return Ask(
+        return ResourceRequest(
             **{**value, "accelerators": tuple(value["accelerators"]), "retry_on": tuple(value["retry_on"])}
         )
 
@@ -212,7 +212,7 @@ class JobView:
     counts: Mapping[str, int] | None
     """Elements by state, for an array."""
     hourly_micro: int
-    ask: Ask | None
+    ask: ResourceRequest | None
     spec: Mapping[str, Any] | None = None
     queue: str = "default"
     quote_id: str | None = None

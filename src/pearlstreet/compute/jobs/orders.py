@@ -19,7 +19,7 @@ from pearlstreet.compute.engines.protocol import (
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.environments.spec import run_variables
 from pearlstreet.compute.jobs.limits import ran_s
-from pearlstreet.compute.jobs.model import Ask, StopReason
+from pearlstreet.compute.jobs.model import ResourceRequest, StopReason
 from pearlstreet.compute.jobs.preparing import ready_folders
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec.model import JobSpec
@@ -35,7 +35,7 @@ _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
 def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
     """The order for an attempt. Raises a PearlError when a file or secret it needs is gone."""
     job, whole = _rows(tx, attempt["job_id"])
-    spec, ask = parse_stored(whole["spec"]), Ask.from_json(whole["ask"])
+    spec, ask = parse_stored(whole["spec"]), ResourceRequest.from_json(whole["ask"])
     stages, inputs = _stages(tx, runtime, attempt["org_id"], spec)
     secrets = reveal_for_job(tx, attempt["org_id"], attempt["project_id"], sorted(set(spec.secrets.values())))
     variables = dict(spec.variables) | _array_variables(job, spec)
@@ -77,7 +77,7 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
     )
 
 
-def _simulated_s(tx: Tx, attempt: Row, ask: Ask) -> float | None:
+def _simulated_s(tx: Tx, attempt: Row, ask: ResourceRequest) -> float | None:
     """How long a simulated engine is to run: what earlier attempts of an elastic job did before a resize is done, and
     with twice the tasks the rest takes half the time."""
     if ask.simulate_s is None or not ask.max_tasks:

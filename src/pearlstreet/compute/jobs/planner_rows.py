@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs.limits import time_left_s
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, Ask, AttemptState, StopReason
+from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, ResourceRequest, StopReason
 from pearlstreet.compute.jobs.queue_limits import QUEUED_JOBS
 from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
@@ -50,7 +50,7 @@ _KEPT = (
     .where(attempts.c.state == AttemptState.COLLECTING.value)
     .where(attempts.c.stop_reason == StopReason.RESIZED.value)
 )
-Predict = Callable[[str, str, str, Ask], Prediction | None]
+Predict = Callable[[str, str, str, ResourceRequest], Prediction | None]
 """From organisation, user, name and what it asks for to how long a job may run."""
 CHUNK = 500
 """Ids in one IN list."""
@@ -119,7 +119,7 @@ def user_of(owner: str) -> str:
 
 def _running(row: Row, predict: Predict) -> RunningAttempt:
     started_us = row["started_us"] or row["placed_us"]
-    ask, user = Ask.from_json(row["ask"]), user_of(row["owner"])
+    ask, user = ResourceRequest.from_json(row["ask"]), user_of(row["owner"])
     guess = predict(row["org_id"], user, row["name"], ask)
     return RunningAttempt(
         id=row["id"],
@@ -168,7 +168,7 @@ def _resumes(stop_reason: str | None, placement: Row) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumes:
+class ResumedJob:
     """How a job that was stopped for a resize goes on."""
 
     tasks: int
@@ -176,14 +176,14 @@ class Resumes:
     """What is left of its time limit."""
 
 
-def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, Resumes]:
+def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, ResumedJob]:
     """Of waiting jobs, with how many attempts each had: those whose last was stopped for a resize."""
     ids, found = list(attempts_of), {}
     for start in range(0, len(ids), CHUNK):
         for row in tx.execute(_RESIZED, {"ids": ids[start : start + CHUNK]}).mappings():
             tasks = _resumes(row["stop_reason"], row["placement"])
             if row["number"] == attempts_of[row["job_id"]] and tasks:
-                found[row["job_id"]] = Resumes(tasks, time_left_s(row["time_limit_s"], row))
+                found[row["job_id"]] = ResumedJob(tasks, time_left_s(row["time_limit_s"], row))
     return found
 
 

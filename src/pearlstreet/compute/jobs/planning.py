@@ -12,15 +12,15 @@ import structlog
 from pearlstreet.base.errors import Conflict
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.applying import LEADER, Applier, Background
+from pearlstreet.compute.jobs.applying import LEADER, Applier, PlanContext
 from pearlstreet.compute.jobs.asking import device_hours
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
-from pearlstreet.compute.jobs.learning import Demand, Ended, plain_name
-from pearlstreet.compute.jobs.model import Ask
+from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory, plain_name
+from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.planner_rows import (
     LiveAttempts,
-    Resumes,
+    ResumedJob,
     load_quotas,
     load_resumes,
     user_of,
@@ -100,15 +100,15 @@ class LivePlanner:
     pace: float = 1.0
     """How many times faster than the clock jobs run: the planner's times are all the clock's."""
     revision: int = 0
-    asks: dict[str, Ask] = field(default_factory=dict)
+    asks: dict[str, ResourceRequest] = field(default_factory=dict)
     users: dict[str, tuple[str, str]] = field(default_factory=dict)
     """User and name of the same jobs and arrays."""
     live: LiveAttempts = field(default_factory=LiveAttempts)
     queue: dict[str, WaitingJob] = field(default_factory=dict)
-    ended: Ended = field(default_factory=Ended)
+    ended: RuntimeHistory = field(default_factory=RuntimeHistory)
     generation: int = 0
     """Of the predictions that the rows in `queue` carry."""
-    demand: Demand = field(default_factory=Demand)
+    demand: RequestHistory = field(default_factory=RequestHistory)
     topology_cache: TopologyCache | None = None
     """What the planner worked out about the machines, for the next cycle."""
 
@@ -120,17 +120,19 @@ class LivePlanner:
         self.applier.clear_reasons(store, sorted(state.outdated))
         snapshot = self._snapshot(store, state)
         if not state.waiting and not _may_grow(state):
-            self.runtime.board.post(snapshot, {}, state.window)
+            self.runtime.planner_status.publish(snapshot, {}, state.window)
             return False
         answer = plan(snapshot, state.policy.planner, explains=True)
         self.topology_cache = snapshot.topology_cache
-        self.runtime.board.post(snapshot, {wait.job_id: wait for wait in answer.waits}, state.window)
+        self.runtime.planner_status.publish(
+            snapshot, {wait.job_id: wait for wait in answer.waits}, state.window
+        )
         nodes = {node.report.name: node for node in state.nodes}
-        background = Background(
+        context = PlanContext(
             self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations, state.leader
         )
         self.runtime.decisions.take(store, snapshot, state.policy.planner, answer, state.policy.number)
-        dropped = self.applier.write(store, answer, background)
+        dropped = self.applier.write(store, answer, context)
         log.debug(
             "planned",
             placed=len(answer.placements),
@@ -213,7 +215,7 @@ class LivePlanner:
                 sa.select(jobs.c.id, jobs.c.ask, jobs.c.owner, jobs.c.name).where(jobs.c.id.in_(part))
             ):
                 try:
-                    self.asks[row.id] = Ask.from_json(row.ask)
+                    self.asks[row.id] = ResourceRequest.from_json(row.ask)
                     self.users[row.id] = (user_of(row.owner), row.name)
                 except (KeyError, TypeError, ValueError) as error:
                     log.error("ask cannot be read", job=row.id, error=repr(error))
@@ -268,7 +270,12 @@ def _changed(job: WaitingJob, row: Any) -> bool:
 
 
 def _waiting_job(
-    row: Any, ask: Ask, user: str, guess: Prediction | None, resumes: Resumes | None, pace: float
+    row: Any,
+    ask: ResourceRequest,
+    user: str,
+    guess: Prediction | None,
+    resumes: ResumedJob | None,
+    pace: float,
 ) -> WaitingJob:
     return WaitingJob(
         id=row.id,

@@ -56,7 +56,7 @@ from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.store.tables import state_events
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 
 PREPARE = "prepare"
 WANTED, BUILDING, FAILED = "wanted", "building", "failed"
@@ -78,19 +78,19 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NeededPreparations:
     """What a job needs made ready: kind → preparation id, and those that are not ready yet."""
 
     ids: Mapping[str, str]
     open_ids: Sequence[str]
 
 
-def want_preparations(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> Wanted:
+def want_preparations(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> NeededPreparations:
     """Note what a job needs; what exists already is shared."""
     ids: dict[str, str] = {}
     open_ids: list[str] = []
     if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
-        return Wanted(ids, open_ids)
+        return NeededPreparations(ids, open_ids)
     environment = environment_of(spec.environment)
     if environment is not None:
         ids["environment"] = _want(
@@ -101,7 +101,7 @@ def want_preparations(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> W
         fixed = "" if _COMMIT.match(spec.git.ref) else tx.new_id("src")
         digest = sha256(f"{spec.git.url}\n{spec.git.ref}\n{spec.git.path}\n{fixed}".encode()).hexdigest()
         ids["source"] = _want(tx, runtime, org_id, "source", digest, wanted, open_ids)
-    return Wanted(ids, open_ids)
+    return NeededPreparations(ids, open_ids)
 
 
 def _want(
@@ -119,7 +119,7 @@ def _want(
                 id=preparation_id, org_id=org_id, kind=kind, digest=digest, spec=dict(spec), **fresh
             )
         )
-        note(tx, preparation_id, None, WANTED, "want")
+        record_transition(tx, preparation_id, None, WANTED, "want")
     else:
         preparation_id = row["id"]
         if row["state"] == READY and prepared_folder(runtime, row).is_dir():
@@ -129,7 +129,7 @@ def _want(
             return str(preparation_id)
         if row["state"] in (READY, FAILED):
             tx.execute(sa.update(preparations).where(preparations.c.id == preparation_id).values(**fresh))
-            note(tx, preparation_id, row["state"], WANTED, "again")
+            record_transition(tx, preparation_id, row["state"], WANTED, "again")
     open_ids.append(preparation_id)
     tx.hint(PREPARE)
     return str(preparation_id)
@@ -352,7 +352,7 @@ def _apply(
         values = {"state": step.state, "message": message, "result": step.result, "at_us": tx.now_us}
         values["size_bytes"] = step.size_bytes
         tx.execute(sa.update(preparations).where(preparations.c.id == row_id).values(**values))
-        note(tx, row_id, context["state"], step.state, event, step.message)
+        record_transition(tx, row_id, context["state"], step.state, event, step.message)
     if step.state in (READY, FAILED):
         lifecycle.release_prepared(tx, row_id, ready=step.state == READY, reason=step.message)
         evict_prepared(tx, context["org_id"], settings.org_prepared_bytes_max, row_id)

@@ -230,7 +230,7 @@ class QuotaUse:
 def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = None) -> Sequence[QuotaUse]:
     """Quotas of an organisation, or of all the actor may see, with their use as the planner last saw it."""
     found = list_quotas(store, actor, org)
-    snapshot = runtime.board.snapshot()
+    snapshot = runtime.planner_status.snapshot()
     used: dict[tuple[str, str, str], float] = dict(in_use(snapshot)) if snapshot is not None else {}
     limited = [row for row in found if row.wish.resource == QUEUED_JOBS]
     if limited:
@@ -252,7 +252,7 @@ def _queued(tx: Tx, org_ids: Collection[str]) -> dict[tuple[str, str, str], floa
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FairShareStanding:
     """Where a project stands in the order of fair share; the smallest rank is served first."""
 
     rank: int
@@ -274,12 +274,12 @@ class Standing:
 _RESOURCES = ("pflops", "cpu", "memory")
 
 
-def fair_share(store: Store, actor: Actor, runtime: Runtime) -> tuple[float, Sequence[Standing]]:
+def fair_share(store: Store, actor: Actor, runtime: Runtime) -> tuple[float, Sequence[FairShareStanding]]:
     """Half-life in seconds, and who is ahead and why; tenants see their own organisations' rows."""
 
-    def query(tx: Tx) -> tuple[float, Sequence[Standing]]:
+    def query(tx: Tx) -> tuple[float, Sequence[FairShareStanding]]:
         visible = actor.orgs_with("quotas:read")
-        snapshot = runtime.board.snapshot()
+        snapshot = runtime.planner_status.snapshot()
         half_life = half_life_s(tx)
         known = {(item.org, item.project): item.usage for item in load_accounts(tx)}
         if snapshot is None:
@@ -296,7 +296,7 @@ def fair_share(store: Store, actor: Actor, runtime: Runtime) -> tuple[float, Seq
 
 def standings(
     snapshot: Snapshot, half_life: float, recent: Mapping[tuple[str, str], Mapping[str, float]]
-) -> list[Standing]:
+) -> list[FairShareStanding]:
     """PURE: every project that holds, held or waits for something, in the order the planner serves them."""
     accounts = snapshot.accounts
     by_project = held(snapshot, half_life)
@@ -312,7 +312,7 @@ def standings(
         org_id, project_id = str(accounts.orgs[o]), str(accounts.projects[p])
         dominant = _RESOURCES[int(by_project[p].argmax())]
         found.append(
-            Standing(
+            FairShareStanding(
                 rank=rank,
                 org_id=org_id,
                 project_id=project_id,

@@ -13,10 +13,10 @@ from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_fold
 from pearlstreet.compute.jobs.tables import attempts, jobs, preparations, waits
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import retry_quarantined
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 
 
-def resume(tx: Tx, runtime: Runtime) -> None:
+def recover(tx: Tx, runtime: Runtime) -> None:
     """Make the rows fit this server before its loops start. Raises ConfigurationError."""
     check_engines(tx, runtime)
     rebuild_missing(tx, runtime)
@@ -62,7 +62,7 @@ def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
 def _want_again(tx: Tx, row: Row) -> None:
     values = {"state": WANTED, "attempt_id": tx.new_id("att"), "at_us": tx.now_us, "due_us": tx.now_us}
     tx.execute(sa.update(preparations).where(preparations.c.id == row["id"]).values(**values))
-    note(tx, row["id"], READY, WANTED, "gone")
+    record_transition(tx, row["id"], READY, WANTED, "gone")
 
 
 def _block_users(tx: Tx, gone: set[str]) -> None:

@@ -13,7 +13,7 @@ from pearlstreet.compute.hardware.isolation import Isolation
 from pearlstreet.compute.jobs.decisions.log import DecisionLog, DecisionSettings
 from pearlstreet.compute.jobs.planning_window import PlanningWindow
 from pearlstreet.compute.jobs.policy.model import Policy
-from pearlstreet.compute.jobs.policy.rows import Reader
+from pearlstreet.compute.jobs.policy.rows import PolicyReader
 from pearlstreet.compute.jobs.queue_limits import QueueCounts
 from pearlstreet.compute.jobs.spec_volume import SpecVolume
 from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservations
@@ -75,11 +75,11 @@ class JobsSettings:
     """Environments and sources being made at a time, each with 1 CPU and 4 GiB beside what the planner gave away."""
 
 
-POSSIBLE_MAX = 10_000
+FEASIBLE_MAX = 10_000
 
 
 @dataclass(slots=True)
-class Board:
+class PlannerStatus:
     """The planner's last answers, in memory: why each waiting job waits, and what the pool looked like."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -87,13 +87,13 @@ class Board:
     _snapshot: Snapshot | None = None
     _window: PlanningWindow = field(default_factory=PlanningWindow)
     _pool: bytes = b""
-    _possible: set[tuple[Request, int]] = field(default_factory=set)
+    _feasible: set[tuple[Request, int]] = field(default_factory=set)
     queue_counts: QueueCounts = field(default_factory=QueueCounts)
     """How many jobs wait, for the limits at submit."""
     spec_volume: SpecVolume = field(default_factory=SpecVolume)
     """Bytes of specifications that organisations may still submit."""
 
-    def post(
+    def publish(
         self, snapshot: Snapshot, waits: Mapping[str, Wait], window: PlanningWindow | None = None
     ) -> None:
         """Put up the answers of a cycle, and which jobs it looked at (None: as before)."""
@@ -102,17 +102,17 @@ class Board:
             self._snapshot, self._waits = snapshot, waits
             self._window = self._window if window is None else window
             if pool != self._pool:
-                self._pool, self._possible = pool, set()
+                self._pool, self._feasible = pool, set()
 
-    def knows_possible(self, request: Request, tasks: int) -> bool:
+    def is_known_feasible(self, request: Request, tasks: int) -> bool:
         """Whether the pool as it is was found able to run this, were it empty."""
-        return (request, tasks) in self._possible
+        return (request, tasks) in self._feasible
 
-    def learn_possible(self, seen: Snapshot, request: Request, tasks: int) -> None:
+    def remember_feasible(self, seen: Snapshot, request: Request, tasks: int) -> None:
         """Remember that the pool of `seen` can run this, until the pool changes."""
         with self._lock:
-            if len(self._possible) < POSSIBLE_MAX and _pool_digest(seen) == self._pool:
-                self._possible.add((request, tasks))
+            if len(self._feasible) < FEASIBLE_MAX and _pool_digest(seen) == self._pool:
+                self._feasible.add((request, tasks))
 
     def wait_of(self, job_id: str) -> Wait | None:
         """Why a job waits, as of the last cycle."""
@@ -147,7 +147,7 @@ def _pool_digest(snapshot: Snapshot) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class DataFolders:
     """Where the jobs room keeps files, all under the center's data folder."""
 
     root: Path
@@ -183,14 +183,14 @@ class Runtime:
     """Handed to every loop and to the services that touch engines or files."""
 
     engines: Mapping[str, Engine]
-    folders: Folders
+    folders: DataFolders
     settings: JobsSettings = field(default_factory=JobsSettings)
-    board: Board = field(default_factory=Board)
+    planner_status: PlannerStatus = field(default_factory=PlannerStatus)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the server ends: what takes long breaks off, to be done again after the next start."""
     uploads: UploadReservations = field(default_factory=UploadReservations)
     """What running uploads have reserved of quotas."""
-    policy: Reader = field(default_factory=Reader)
+    policy: PolicyReader = field(default_factory=PolicyReader)
     """Reads the scheduling policy that rules."""
     decisions: DecisionLog = field(init=False)
 

@@ -13,7 +13,7 @@ from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
-from pearlstreet.compute.jobs.model import ENDED, Ask, JobEvent, JobState, JobView, StopReason
+from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView, ResourceRequest, StopReason
 from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -28,7 +28,7 @@ from pearlstreet.ledger.funds import check_affordable
 from pearlstreet.ledger.prices import current_prices, prices
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 from pearlstreet.tenancy.model import Actor, Project
 from pearlstreet.tenancy.orgs import find_project
 from pearlstreet.tenancy.secrets import check_for_job
@@ -39,27 +39,27 @@ _WHOLE_ONLY = ("id", "name", "spec", "ask", "preparations")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class JobDraft:
     """A specification with everything that follows from it alone; made outside the transaction."""
 
     spec: JobSpec
     stored: Row
-    ask: Ask
+    ask: ResourceRequest
     stored_bytes: int = 0
     """Bytes of `stored` in the database."""
 
 
-def draft_job(runtime: Runtime, spec: JobSpec) -> Draft:
+def draft_job(runtime: Runtime, spec: JobSpec) -> JobDraft:
     """Check a specification against what this center can do at all. Raises InvalidInput."""
     refuse_unsupported(runtime, spec)
     ask = ask_of(spec)
-    board, request = runtime.board, ask.request()
-    seen = board.snapshot()
-    if seen is not None and not board.knows_possible(request, ask.fewest):
+    planner_status, request = runtime.planner_status, ask.request()
+    seen = planner_status.snapshot()
+    if seen is not None and not planner_status.is_known_feasible(request, ask.min_tasks_effective):
         refuse_impossible(seen, ask)
-        board.learn_possible(seen, request, ask.fewest)
+        planner_status.remember_feasible(seen, request, ask.min_tasks_effective)
     stored = to_json(spec)
-    return Draft(spec, stored, ask, stored_bytes(stored))
+    return JobDraft(spec, stored, ask, stored_bytes(stored))
 
 
 def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobSpec) -> JobView:
@@ -73,7 +73,7 @@ def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: Job
 
 
 @dataclass(frozen=True, slots=True)
-class Quoted:
+class QuotedPrices:
     """That a job was accepted from a quote, whose prices hold for it."""
 
     quote_id: str
@@ -81,18 +81,18 @@ class Quoted:
 
 
 def write_job(
-    tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: Draft, quoted: Quoted | None = None
+    tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: JobDraft, quoted: QuotedPrices | None = None
 ) -> JobView:
     """The transaction of `submit_job`."""
     spec, ask = draft.spec, draft.ask
     refuse_without_isolation(tx, runtime.settings.minimum_isolation)
     project = find_project(tx, actor, org, spec.project, "jobs:write")
     queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
-    more, counts = spec.array.count if spec.array else 1, runtime.board.queue_counts
+    more, counts = spec.array.count if spec.array else 1, runtime.planner_status.queue_counts
     counts.check(tx, project.org_id, project.id, more)
-    runtime.board.spec_volume.take(project.org_id, draft.stored_bytes, tx.now_us)
+    runtime.planner_status.spec_volume.take(project.org_id, draft.stored_bytes, tx.now_us)
     version = current_prices(tx) if quoted is None else prices(tx, quoted.price_version_id)
-    rate = most_expensive_hour(runtime.board.snapshot(), version, ask)
+    rate = most_expensive_hour(runtime.planner_status.snapshot(), version, ask)
     check_affordable(tx, project.org_id, rate)
     refuse_over_quota(tx, runtime.settings, project.org_id, project.id, 0)
     refuse_longer_wish(tx, runtime.settings, project.org_id, project.id, spec.outputs_kept_days)
@@ -133,7 +133,9 @@ def write_job(
         _write_array(tx, row, spec)
     else:
         tx.execute(_INSERT, row)
-    note(tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.login))
+    record_transition(
+        tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.login)
+    )
     counts.add(project.org_id, project.id, more)
     tx.hint(lifecycle.PLAN)
     return job_view(
@@ -259,4 +261,4 @@ def _cancel_one(tx: Tx, row: Row, reason: Text) -> None:
         return
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
     if attempt is not None:
-        lifecycle.ask_stop(tx, attempt, StopReason.CANCELLED, reason)
+        lifecycle.request_stop(tx, attempt, StopReason.CANCELLED, reason)

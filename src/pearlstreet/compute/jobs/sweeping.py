@@ -28,7 +28,7 @@ from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 from pearlstreet.tenancy import invitation_records, sessions
 
 LOOP = "sweep"
-SOME = 500
+REPORT_BATCH = 500
 """Attempts looked up at once."""
 FORGET_AFTER_LEAST_S = 600.0
 """Engines remember an attempt so long after its end, whatever `kept_days` says: a request to start it that was held up on its
@@ -64,11 +64,11 @@ def take_inventory(runtime: Runtime, store: Store) -> bool:
 
 def sweep_loop(runtime: Runtime) -> Loop:
     """Stops attempts nobody wants any more and forgets and deletes what is old."""
-    return CycleLoop(name=LOOP, cycle=Sweeper(runtime).sweep, interval_s=60.0)
+    return CycleLoop(name=LOOP, cycle=GarbageCollector(runtime).sweep, interval_s=60.0)
 
 
 @dataclass(slots=True)
-class Sweeper:
+class GarbageCollector:
     """Goes round: engines' attempts each time, one shard of the blobs at a time."""
 
     runtime: Runtime
@@ -80,8 +80,8 @@ class Sweeper:
         for engine in self.runtime.engines.values():
             found = engine.scan()
             reports = list(found.value) if isinstance(found, Done) else []
-            for start in range(0, len(reports), SOME):
-                self._look(store, engine, reports[start : start + SOME])
+            for start in range(0, len(reports), REPORT_BATCH):
+                self._look(store, engine, reports[start : start + REPORT_BATCH])
         self.turn += 1
         self.guard.run(store, "prepared", partial(drop_prepared, self.runtime, store))
         self.guard.run(store, "sizes of prepared", partial(measure_prepared, self.runtime, store))

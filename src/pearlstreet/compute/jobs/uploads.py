@@ -19,7 +19,7 @@ from pearlstreet.compute.jobs.blobs import Blob, Blobs
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.storage.quota import refuse_beyond, refuse_over_quota, storage_limits, tightest
-from pearlstreet.compute.jobs.storage.upload_reservations import STEP_BYTES, Reservation
+from pearlstreet.compute.jobs.storage.upload_reservations import STEP_BYTES, UploadReservation
 from pearlstreet.compute.jobs.tables import uploads
 from pearlstreet.ledger.funds import available
 from pearlstreet.store.core import Row, Store, Tx
@@ -48,7 +48,7 @@ def find_place(
     org: str,
     project: str | None,
     size_bytes: int | None,
-    reservation: Reservation,
+    reservation: UploadReservation,
 ) -> UploadPlace:
     """Check before any byte is read, and reserve `size_bytes`: what the sender says it sends.
 
@@ -129,7 +129,7 @@ def keep_bytes(
     chunks: Iterable[bytes],
     name: str,
     place: UploadPlace,
-    reservation: Reservation,
+    reservation: UploadReservation,
 ) -> Blob:
     """Keep a stream as a blob. Raises TooLarge, Conflict beyond a quota, Unavailable; then nothing is kept."""
     arriving = _reserve_arriving(store, runtime, chunks, place, reservation)
@@ -137,7 +137,11 @@ def keep_bytes(
 
 
 def _reserve_arriving(
-    store: Store, runtime: Runtime, chunks: Iterable[bytes], place: UploadPlace, reservation: Reservation
+    store: Store,
+    runtime: Runtime,
+    chunks: Iterable[bytes],
+    place: UploadPlace,
+    reservation: UploadReservation,
 ) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
@@ -148,7 +152,7 @@ def _reserve_arriving(
 
 
 def _extend(
-    store: Store, runtime: Runtime, place: UploadPlace, reservation: Reservation, size_bytes: int
+    store: Store, runtime: Runtime, place: UploadPlace, reservation: UploadReservation, size_bytes: int
 ) -> None:
     """Reserve what has arrived and a step ahead. Raises Conflict when that much does not fit."""
     with runtime.uploads.lock:

@@ -15,7 +15,7 @@ from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
-from pearlstreet.compute.jobs.model import ENDED, Ask, JobState, JobView
+from pearlstreet.compute.jobs.model import ENDED, JobState, JobView, ResourceRequest
 from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
 from pearlstreet.compute.jobs.preemption_limits import Protection, explain_protection
@@ -123,7 +123,7 @@ def job_view(row: Row) -> JobView:
         array_size=size,
         counts={name: row.get(f"n_{name}", 0) for name in _COUNTS} if size is not None else None,
         hourly_micro=row["hourly_micro"],
-        ask=Ask.from_json(row["ask"]) if row.get("ask") else None,
+        ask=ResourceRequest.from_json(row["ask"]) if row.get("ask") else None,
         spec=row.get("spec"),
     )
 
@@ -212,7 +212,7 @@ def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class PlacementView:
     """A placement and how it came about."""
 
     why: Text | None
@@ -230,7 +230,7 @@ class Here:
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class JobExplanation:
     """Why a job is where it is: a sentence, and for programs its code, position and details."""
 
     sentence: Text
@@ -243,27 +243,29 @@ class Why:
     """Earliest, likely and latest start (µs since 1970), when the planner can tell."""
     rough: bool = False
     """The start rests on predictions of what runs, not on enforced limits: nine in ten are over by the latest."""
-    here: Here | None = None
+    here: PlacementView | None = None
     """Where it is, and how it came there."""
 
 
-def why(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> Why:
+def why(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> JobExplanation:
     """Why it waits, or why it runs where it does, in one sentence. Raises NotFound."""
     return store.read(lambda tx: _why(tx, runtime, find_job(tx, actor, job_id)))
 
 
-def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
+def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
     state = JobState(row["state"])
     kept = from_json(row["reason"]) if row["reason"] else None
     if state in ENDED:
-        return Why(kept or text("It has {state}", state=state.value), row["reason_code"] or state.value)
+        return JobExplanation(
+            kept or text("It has {state}", state=state.value), row["reason_code"] or state.value
+        )
     trouble = _trouble(tx, row)
     if trouble is not None:
         return trouble
     if state is not JobState.QUEUED:
         attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
         here = from_json(attempt["why_here"]) if attempt and attempt["why_here"] else None
-        return Why(
+        return JobExplanation(
             kept or here or text("It is {state}", state=state.value),
             row["reason_code"] or state.value,
             here=_here(attempt["placement"], here) if attempt else None,
@@ -271,16 +273,18 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
     minimum = runtime.settings.minimum_isolation
     below, all_below = isolation.nodes_below(tx, minimum)
     if all_below:
-        return Why(isolation.no_node_left(below, minimum), isolation.CODE, unblock=isolation.RESTORE)
+        return JobExplanation(
+            isolation.no_node_left(below, minimum), isolation.CODE, unblock=isolation.RESTORE
+        )
     if row["blocked"]:
         return _why_blocked(tx, row)
     if row["not_before_us"] > tx.now_us:
         at_us = row["not_before_us"]
         sentence = text("It is not to start before {time}, as its not_before says", time=to_rfc3339(at_us))
-        return Why(sentence, "not_before", start=(at_us, at_us, at_us))
+        return JobExplanation(sentence, "not_before", start=(at_us, at_us, at_us))
     if tx.scalar(sa.select(orgs.c.state).where(orgs.c.id == row["org_id"])) != Standing.ACTIVE.value:
-        return Why(text("It waits because its organisation is suspended"), "suspended")
-    found = _why_outside(tx, runtime.board.window(), row) or _why_queued(tx, runtime, row, kept)
+        return JobExplanation(text("It waits because its organisation is suspended"), "suspended")
+    found = _why_outside(tx, runtime.planner_status.window(), row) or _why_queued(tx, runtime, row, kept)
     if not below or found.code not in (Code.CAPACITY.value, Code.IMPOSSIBLE.value):
         return found
     sentence = text(
@@ -289,8 +293,8 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> Why:
     return replace(found, sentence=sentence)
 
 
-def _here(placement: Row, why: Text | None) -> Here:
-    return Here(
+def _here(placement: Row, why: Text | None) -> PlacementView:
+    return PlacementView(
         why=why,
         model=placement["model"],
         nodes=list(dict.fromkeys(task["node"] for task in placement["tasks"])),
@@ -302,7 +306,7 @@ def _here(placement: Row, why: Text | None) -> Here:
     )
 
 
-def _trouble(tx: Tx, row: Row) -> Why | None:
+def _trouble(tx: Tx, row: Row) -> JobExplanation | None:
     """That the center itself fails to go on with it. What exactly failed is for operators only."""
     mine = [row["id"], row["attempt_id"], *(row["preparations"] or {}).values()]
     query = sa.select(loop_failures).where(loop_failures.c.row_id.in_([one for one in mine if one]))
@@ -310,7 +314,7 @@ def _trouble(tx: Tx, row: Row) -> Why | None:
     if found is None:
         return None
     if found["quarantined"]:
-        return Why(
+        return JobExplanation(
             text("The center could not go on with it and gave up; its operators must look"), "incident"
         )
     sentence = plural(
@@ -318,10 +322,10 @@ def _trouble(tx: Tx, row: Row) -> Why | None:
         "The center fails to go on with it and tries again; it failed {count} times",
         count=found["failures"],
     )
-    return Why(sentence, "incident")
+    return JobExplanation(sentence, "incident")
 
 
-def _why_blocked(tx: Tx, row: Row) -> Why:
+def _why_blocked(tx: Tx, row: Row) -> JobExplanation:
     family = row["array_id"] or row["id"]
     on = [item["on_id"] for item in tx.rows(sa.select(waits).where(waits.c.job_id == family))]
     building = tx.first(sa.select(preparations).where(preparations.c.id.in_(on)).limit(1))
@@ -331,15 +335,15 @@ def _why_blocked(tx: Tx, row: Row) -> Why:
             if building["kind"] == "environment"
             else text("its source is being fetched")
         )
-        return Why(text("It waits because {what}", what=what), "preparation")
-    return Why(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
+        return JobExplanation(text("It waits because {what}", what=what), "preparation")
+    return JobExplanation(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
 
 
 def _out_of_service(tx: Tx, snapshot: Snapshot, row: Row) -> Blocked | None:
     """Whether nodes that are drained or unhealthy keep it waiting."""
     ask = _ask(tx, row)
     return find_blocked(
-        snapshot, {node.report.name: node for node in all_nodes(tx)}, ask.request(), ask.fewest
+        snapshot, {node.report.name: node for node in all_nodes(tx)}, ask.request(), ask.min_tasks_effective
     )
 
 
@@ -349,9 +353,11 @@ def _protection(tx: Tx, runtime: Runtime, snapshot: Snapshot, row: Row) -> Prote
     return explain_protection(snapshot, planner, row["id"], _ask(tx, row).request())
 
 
-def _ask(tx: Tx, row: Row) -> Ask:
+def _ask(tx: Tx, row: Row) -> ResourceRequest:
     """The resource request of a job; an array keeps that of its elements."""
-    return Ask.from_json(row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"])))
+    return ResourceRequest.from_json(
+        row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"]))
+    )
 
 
 def _with_names(tx: Tx, reason: Reason) -> Reason:
@@ -371,7 +377,7 @@ def _with_names(tx: Tx, reason: Reason) -> Reason:
     return replace(reason, message=message, details=details)
 
 
-def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> Why | None:
+def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> JobExplanation | None:
     """Why the planner did not look at it: its array runs as many as may, or its project has more jobs than places."""
     if not window.leaves_out(row):
         return None
@@ -379,7 +385,7 @@ def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> Why | None:
         array = tx.first(sa.select(jobs).where(jobs.c.id == row["array_id"]))
         reason = array_limit(row["array_max_running"])
         if array is not None and array["n_active"] >= row["array_max_running"]:
-            return Why(
+            return JobExplanation(
                 text("{why}. {unblock}.", why=reason.message, unblock=reason.unblock),
                 reason.code.value,
                 unblock=reason.unblock,
@@ -396,10 +402,10 @@ def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> Why | None:
         places=places,
         unblock=unblock,
     )
-    return Why(sentence, "not_considered", waiting=window.waiting, unblock=unblock)
+    return JobExplanation(sentence, "not_considered", waiting=window.waiting, unblock=unblock)
 
 
-def _why_behind_elements(tx: Tx, row: Row) -> Why | None:
+def _why_behind_elements(tx: Tx, row: Row) -> JobExplanation | None:
     """Return why an element waits whose array may run more, but whose elements before it wait themselves."""
     before = (jobs.c.array_id == row["array_id"]) & (jobs.c.array_index < row["array_index"])
     queued = before & (jobs.c.state == JobState.QUEUED.value)
@@ -412,19 +418,21 @@ def _why_behind_elements(tx: Tx, row: Row) -> Why | None:
         count=row["array_max_running"],
         job=first,
     )
-    return Why(sentence, Code.ARRAY_LIMIT.value, unblock=text("It is planned once they have started"))
+    return JobExplanation(
+        sentence, Code.ARRAY_LIMIT.value, unblock=text("It is planned once they have started")
+    )
 
 
-def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> Why:
-    wait = runtime.board.wait_of(row["id"])
-    snapshot = runtime.board.snapshot()
+def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> JobExplanation:
+    wait = runtime.planner_status.wait_of(row["id"])
+    snapshot = runtime.planner_status.snapshot()
     if row["reason_code"] == "balance" and kept is not None:
-        return Why(kept, "balance", unblock=text("Top up, or set a shorter time_limit"))
+        return JobExplanation(kept, "balance", unblock=text("Top up, or set a shorter time_limit"))
     if wait is None or snapshot is None:
-        return Why(
+        return JobExplanation(
             kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"
         )
-    waiting = max(runtime.board.window().waiting, snapshot.waiting.count)
+    waiting = max(runtime.planner_status.window().waiting, snapshot.waiting.count)
     reason = _with_names(tx, wait.reason)
     blocked = _out_of_service(tx, snapshot, row) if reason.code is Code.CAPACITY else None
     if blocked is not None and blocked.is_all:
@@ -445,7 +453,7 @@ def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> Why:
     deadline_us = (row["ask"] or {}).get("deadline_us")
     if deadline_us is not None and is_at_risk(runtime, row, deadline_us):
         sentence = text("{why} {deadline}.", why=sentence, deadline=words(AT_RISK, deadline_us))
-    return Why(
+    return JobExplanation(
         sentence,
         reason.code.value,
         position=wait.position,

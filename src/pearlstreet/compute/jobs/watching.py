@@ -109,7 +109,7 @@ def _apply_start(
             return tx.now_us + int(after_s * US_PER_S)
         case Refused(code, reason) if code == TOO_WEAK:
             # not the job's doing, and not counted against it: the node takes none until its isolation is back
-            lifecycle.ask_stop(tx, attempt, StopReason.WITHDRAWN, reason)
+            lifecycle.request_stop(tx, attempt, StopReason.WITHDRAWN, reason)
             tx.hint(lifecycle.NODES)
             return _due_after(tx, row_id)
         case Refused(code, reason):
@@ -213,7 +213,7 @@ def _has_begun(outcome: Outcome[AttemptReport | None]) -> bool:
 def _withdraw(attempt_id: str, tx: Tx) -> None:
     attempt = _attempt(tx, attempt_id)
     if attempt is not None and attempt["state"] in (AttemptState.PLACED.value, AttemptState.STARTING.value):
-        lifecycle.ask_stop(
+        lifecycle.request_stop(
             tx, attempt, StopReason.WITHDRAWN, text("It did not start in time; it is planned again")
         )
 
@@ -248,7 +248,7 @@ def _apply_probe(runtime: Runtime, attempt_id: str, report: AttemptReport | None
         apply_report(tx, attempt, report, collect=runtime.engines[attempt["engine"]].capabilities().runs_code)
         if attempt["state"] == AttemptState.RUNNING.value and _overdue(attempt, tx.now_us):
             reason = text("It ran beyond its time limit")
-            lifecycle.ask_stop(tx, attempt, StopReason.TIME_LIMIT, reason)
+            lifecycle.request_stop(tx, attempt, StopReason.TIME_LIMIT, reason)
         return
     if attempt["stop_reason"] is None:
         why = text("The engine does not know of it; it is planned again")

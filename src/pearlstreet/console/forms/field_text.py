@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pearlstreet.compute.jobs.spec.kinds import BoolKind, DurationKind, Kind
+from pearlstreet.compute.jobs.spec.kinds import BoolKind, DurationKind, ValueKind
 from pearlstreet.compute.jobs.spec.rules import CommandKind
 from pearlstreet.compute.jobs.spec.shapes import ListKind, MapKind
 
 
-def written(kind: Kind, value: Any) -> str:
+def written(kind: ValueKind, value: Any) -> str:
     """A value of a specification's JSON as it stands in its input; `job_text.read` reads it back."""
     if isinstance(kind, DurationKind) and isinstance(value, int | float):
         return duration_text(value)

@@ -10,9 +10,9 @@ from typing import Any
 from pearlstreet.compute.jobs.spec.kinds import (
     BoolKind,
     ChoiceKind,
-    Kind,
     NumberKind,
     TextKind,
+    ValueKind,
 )
 from pearlstreet.compute.jobs.spec.rules import CommandKind
 from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
@@ -40,7 +40,7 @@ class Input:
 
     name: str
     """Like per_task.count: as problems name it."""
-    kind: Kind
+    kind: ValueKind
     title: str
     about: str
     widget: str
@@ -102,7 +102,7 @@ def input_of(field: str) -> str | None:
     return max(fitting, key=len, default=None)
 
 
-def section_of(kind: Kind) -> Section | None:
+def section_of(kind: ValueKind) -> Section | None:
     """The section a kind is written as, if it has fields of its own."""
     if isinstance(kind, Section):
         return kind
@@ -144,7 +144,7 @@ def _input(name: str, field: Field, section: Section, language: str) -> Input:
     )
 
 
-def _widget(kind: Kind) -> str:
+def _widget(kind: ValueKind) -> str:
     if isinstance(kind, TextKind):
         return "lines" if kind.lines else "line"
     if isinstance(kind, NumberKind):
@@ -155,7 +155,7 @@ def _widget(kind: Kind) -> str:
     return known.get(type(kind), "line")
 
 
-def _choices(kind: Kind) -> tuple[str, ...]:
+def _choices(kind: ValueKind) -> tuple[str, ...]:
     if isinstance(kind, ListKind) and isinstance(kind.item, ChoiceKind):
         return kind.item.choices
     return kind.choices if isinstance(kind, ChoiceKind) else ()

@@ -14,7 +14,7 @@ from pearlstreet.base.errors import PearlError, Problem
 from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import PoolView, look
-from pearlstreet.compute.jobs.quoting import Quote, quote_job
+from pearlstreet.compute.jobs.quoting import JobQuote, quote_job
 from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
@@ -223,7 +223,7 @@ def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
     return {"fields": fields, "other": other, "facts": []}
 
 
-def _facts(request: PageRequest, quote: Quote) -> list[list[str]]:
+def _facts(request: PageRequest, quote: JobQuote) -> list[list[str]]:
     """Name, value, tone."""
     say = request.say
     hourly = text("¥{amount} an hour", amount=f"{quote.hourly.micro / 1e6:,.2f}")

@@ -10,7 +10,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.charts.curves import Curve, curves
 from pearlstreet.compute.jobs.policy.service import list_queues
 from pearlstreet.compute.jobs.whatif import service
-from pearlstreet.compute.jobs.whatif.service import OPEN, Question, WhatIf
+from pearlstreet.compute.jobs.whatif.service import OPEN, WhatIf, WhatIfQuestion
 from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.console.form_parsing import number_in
 from pearlstreet.console.page import ConsolePage
@@ -70,7 +70,7 @@ def ask_one(request: PageRequest) -> PageResponse:
         ]
         if parts:
             policies.append(",".join(parts))
-    question = Question(
+    question = WhatIfQuestion(
         int(days) if days is not None and days.is_integer() else 0,
         tuple(policies),
         request.value("cluster"),

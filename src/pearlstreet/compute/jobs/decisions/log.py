@@ -16,7 +16,14 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import NotFound, PearlError
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.decisions.record import HEADER_MAX, Decision, Header, pack, read_header, unpack
+from pearlstreet.compute.jobs.decisions.record import (
+    HEADER_MAX,
+    DecisionHeader,
+    StoredDecision,
+    pack,
+    read_header,
+    unpack,
+)
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Plan
@@ -67,7 +74,7 @@ class DecisionLog:
         if self.settings.mode == "sampled" and snapshot.now_us < self._last_us + every_us:
             return
         self._last_us = snapshot.now_us
-        header = Header(
+        header = DecisionHeader(
             id=f"dec_{snapshot.now_us:016d}_{snapshot.revision}",
             at_us=snapshot.now_us,
             policy=policy,
@@ -112,7 +119,7 @@ class DecisionLog:
         if self._writer is not None:
             self._pending.join()
 
-    def _write(self, data: bytes, header: Header, rng: Rng) -> None:
+    def _write(self, data: bytes, header: DecisionHeader, rng: Rng) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(self.folder / f"{header.id}{SUFFIX}", data, rng)
         self.prune(header.at_us)
@@ -133,9 +140,9 @@ class DecisionLog:
         found = [file for file in self.folder.glob(f"dec_*{SUFFIX}") if _NAME.fullmatch(file.stem)]
         return sorted(found, key=lambda file: file.stem, reverse=True)
 
-    def headers(self, *, before: str | None = None, limit: int = 100) -> Sequence[Header]:
+    def headers(self, *, before: str | None = None, limit: int = 100) -> Sequence[DecisionHeader]:
         """What is kept, newest first."""
-        found: list[Header] = []
+        found: list[DecisionHeader] = []
         for file in self._files():
             if len(found) >= limit:
                 break
@@ -148,7 +155,7 @@ class DecisionLog:
                 continue
         return found
 
-    def read(self, decision_id: str, sealer: Sealer | None) -> Decision:
+    def read(self, decision_id: str, sealer: Sealer | None) -> StoredDecision:
         """One decision. Raises NotFound, Conflict when its file cannot be read."""
         absent = NotFound(
             text("There is no decision {decision}", decision=decision_id[:80]),

@@ -31,7 +31,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class DecisionHeader:
     """What a list of decisions shows."""
 
     id: str
@@ -51,7 +51,7 @@ class Header:
 
 
 def pack(
-    snapshot: Snapshot, config: PlannerConfig, answer: Plan, header: Header, sealer: Sealer | None
+    snapshot: Snapshot, config: PlannerConfig, answer: Plan, header: DecisionHeader, sealer: Sealer | None
 ) -> bytes:
     """A decision's file."""
     whole = {"snapshot": snapshot.to_json(), "config": config.to_json(), "plan": plan_json(answer)}
@@ -60,29 +60,29 @@ def pack(
     return _line(replace(header, mac=mac)) + b"\n" + body
 
 
-def read_header(start: bytes) -> Header:
+def read_header(start: bytes) -> DecisionHeader:
     """The header of a file, from its first bytes. Raises Conflict for one that is none of ours."""
     try:
         value = json.loads(start[:HEADER_MAX].partition(b"\n")[0])
         if value.pop("format") != FORMAT:
             raise ValueError("another format")
-        return Header(**value)
+        return DecisionHeader(**value)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Conflict(text("The file of the decision cannot be read")) from None
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoredDecision:
     """A file that was read."""
 
-    header: Header
+    header: DecisionHeader
     whole: Mapping[str, Any]
     """`snapshot`, `config` and `plan`."""
     sealed: bool | None
     """Whether the seal is right; None: it was written without a key."""
 
 
-def unpack(data: bytes, sealer: Sealer | None) -> Decision:
+def unpack(data: bytes, sealer: Sealer | None) -> StoredDecision:
     """A decision from its file. Raises Conflict for one that cannot be read."""
     header = read_header(data)
     _, _, body = data.partition(b"\n")
@@ -101,14 +101,14 @@ def unpack(data: bytes, sealer: Sealer | None) -> Decision:
     sealed = None
     if header.mac and sealer is not None:
         sealed = sealer.mac_is_right(_sealed(header, body), header.mac)
-    return Decision(header, whole, sealed)
+    return StoredDecision(header, whole, sealed)
 
 
-def _line(header: Header) -> bytes:
+def _line(header: DecisionHeader) -> bytes:
     return json.dumps({"format": FORMAT, **asdict(header)}, separators=(",", ":")).encode()
 
 
-def _sealed(header: Header, body: bytes) -> bytes:
+def _sealed(header: DecisionHeader, body: bytes) -> bytes:
     return _line(replace(header, mac="")) + b"\n" + body
 
 
@@ -137,7 +137,7 @@ def plan_json(answer: Plan) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PlanDifference:
     """Where planning again comes to something else. `job` is the first column of both rows."""
 
     what: str
@@ -149,12 +149,12 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayedDecision:
     """What planning a decision again came to."""
 
-    header: Header
+    header: DecisionHeader
     sealed: bool | None
-    differences: tuple[Difference, ...]
+    differences: tuple[PlanDifference, ...]
     """The first of each kind."""
     more: int
     """Differences that are not shown."""
@@ -165,7 +165,7 @@ class Replayed:
         return not self.differences
 
 
-def replay(decision: Decision) -> Replayed:
+def replay(decision: StoredDecision) -> ReplayedDecision:
     """Plan it again and compare. Raises InvalidInput for one that this program cannot plan."""
     try:
         snapshot = snapshot_from_json(decision.whole["snapshot"])
@@ -179,13 +179,13 @@ def replay(decision: Decision) -> Replayed:
             )
         ) from None
     found = list(_differences(decision.whole["plan"], json.loads(json.dumps(now))))
-    shown: list[Difference] = []
+    shown: list[PlanDifference] = []
     for kind in now:
         shown += [one for one in found if one.what == kind][:SHOWN]
-    return Replayed(decision.header, decision.sealed, tuple(shown), len(found) - len(shown))
+    return ReplayedDecision(decision.header, decision.sealed, tuple(shown), len(found) - len(shown))
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[PlanDifference]:
     for kind, rows in now.items():
         was: Sequence[Any] = before.get(kind, [])
         if was == rows:
@@ -194,6 +194,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         new = {str(row[0]): row for row in rows}
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         for name in changed:
-            yield Difference(kind, name, old.get(name), new.get(name))
+            yield PlanDifference(kind, name, old.get(name), new.get(name))
         if not changed:
-            yield Difference(kind, "", [row[0] for row in was][:SHOWN], [row[0] for row in rows][:SHOWN])
+            yield PlanDifference(kind, "", [row[0] for row in was][:SHOWN], [row[0] for row in rows][:SHOWN])

@@ -18,7 +18,7 @@ _ONE = sa.select(policies).where(policies.c.number == sa.bindparam("of_number"))
 
 
 @dataclass(slots=True)
-class Reader:
+class PolicyReader:
     """Reads the policy that rules; what was parsed once is kept. `initial`: the one of the center's settings."""
 
     initial: Policy = field(default_factory=Policy)

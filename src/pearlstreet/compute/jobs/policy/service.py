@@ -10,7 +10,7 @@ from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.policy import model
 from pearlstreet.compute.jobs.policy.model import Access, Policy
-from pearlstreet.compute.jobs.policy.rows import Reader, version, versions
+from pearlstreet.compute.jobs.policy.rows import PolicyReader, version, versions
 from pearlstreet.compute.jobs.policy.writing import write_version
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.scheduling.config import QueuePolicy
@@ -48,7 +48,7 @@ class QueueWish:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class PolicyVersion:
     """A version and what it changed."""
 
     policy: Policy
@@ -64,14 +64,16 @@ def show_policy(store: Store, actor: Actor, runtime: Runtime) -> Policy:
 
 def history(
     store: Store, actor: Actor, runtime: Runtime, *, before: int | None = None, limit: int = 100
-) -> Sequence[Version]:
+) -> Sequence[PolicyVersion]:
     """Versions with what each changed, newest first; the settings' own is not among them. Raises Forbidden."""
     actor.require(LOOK_BACK)
 
-    def query(tx: Tx) -> Sequence[Version]:
+    def query(tx: Tx) -> Sequence[PolicyVersion]:
         found = list(versions(tx, before=before, limit=limit))
         older = [*found[1:], *_before(tx, found, runtime.policy.initial)]
-        return [Version(one, model.differences(was, one)) for one, was in zip(found, older, strict=True)]
+        return [
+            PolicyVersion(one, model.differences(was, one)) for one, was in zip(found, older, strict=True)
+        ]
 
     return store.read(query)
 
@@ -181,7 +183,7 @@ def remove_queue(store: Store, actor: Actor, runtime: Runtime, name: str, *, not
     return store.write(command)
 
 
-def queue_for(reader: Reader, tx: Tx, name: str | None, org_id: str, project_id: str) -> str:
+def queue_for(reader: PolicyReader, tx: Tx, name: str | None, org_id: str, project_id: str) -> str:
     """The queue a new job waits in. Raises InvalidInput; a queue of others reads like one that is not there."""
     policy = reader.current(tx)
     wanted = policy.default_queue if name is None else name

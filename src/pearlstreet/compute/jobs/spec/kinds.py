@@ -26,7 +26,7 @@ _TRUTH = {"yes": "true", "on": "true", "y": "true", "1": "true", "no": "false", 
 _TEXT = text("text")
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     """How one kind of value is read, written and described."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:

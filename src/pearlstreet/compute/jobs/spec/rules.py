@@ -21,7 +21,9 @@ COMMAND_BYTES_MAX = 512 << 10
 VARIABLES_BYTES_MAX = 512 << 10
 SHELL = ("/bin/sh", "-c")
 
-OURS = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+RESERVED_VARIABLES = frozenset(
+    {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+)
 """Set for every task of a gang."""
 LAYOUT = "PEARL_LAYOUT_"
 """Variables that tell a job how to lay itself out: an accepted quote sets them, and so may who writes one by hand."""
@@ -287,7 +289,7 @@ def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
 
 def variable_problem(name: str) -> tuple[Text, Text] | None:
     """Why a job may not set this environment variable, and what to do instead."""
-    if (name.startswith("PEARL_") and not name.startswith(LAYOUT)) or name in OURS:
+    if (name.startswith("PEARL_") and not name.startswith(LAYOUT)) or name in RESERVED_VARIABLES:
         return text("{name} is set by the center", name=name), text("Choose another name")
     if name in DEVICE_VARIABLES:
         return (

@@ -11,7 +11,7 @@ from typing import Any
 from pearlstreet.base.errors import check
 from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
-from pearlstreet.compute.jobs.spec.kinds import Kind, shown, wrong_type
+from pearlstreet.compute.jobs.spec.kinds import ValueKind, shown, wrong_type
 from pearlstreet.compute.jobs.spec.suggest import field_hint
 
 
@@ -19,7 +19,7 @@ from pearlstreet.compute.jobs.spec.suggest import field_hint
 class ListKind:
     """A list, kept as a tuple. `single`: one item may be written without the brackets."""
 
-    item: Kind
+    item: ValueKind
     high: int
     low: int = 0
     single: bool = False
@@ -76,7 +76,7 @@ class MapKind:
 
     key: re.Pattern[str]
     key_wanted: Text
-    item: Kind
+    item: ValueKind
     high: int
     listed: bool = False
 
@@ -125,7 +125,7 @@ class Field:
     """One field: how it is read, and what people are told about it. The only place where either is said."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     title: str
     title_zh: str
     about: str

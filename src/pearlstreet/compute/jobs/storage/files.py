@@ -16,7 +16,7 @@ from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.tables import artefacts, jobs, uploads
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Row, Store, Tx
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.notices import dedup
 from pearlstreet.tenancy.notices.tables import notice_dedup
@@ -169,7 +169,7 @@ def _drop(tx: Tx, rows: Sequence[Row]) -> int:
                 "The retention time is over: {count} outputs are deleted",
                 count=count,
             )
-            note(tx, job_id, state, state, "outputs_expired", reason)
+            record_transition(tx, job_id, state, state, "outputs_expired", reason)
     return len(rows)
 
 

@@ -26,7 +26,7 @@ INTERVAL_US = 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class MeanLevel:
     """The mean level of a stretch of time, in whole bytes, and what they leave of the integral."""
 
     stored_bytes: int
@@ -34,10 +34,10 @@ class Mean:
     """Less than the length of the stretch, in byte-microseconds."""
 
 
-def mean_level(byte_us: int, length_us: int) -> Mean:
+def mean_level(byte_us: int, length_us: int) -> MeanLevel:
     """PURE: the level that, held for `length_us`, comes to `byte_us`, rounded down."""
     check(byte_us >= 0 and length_us > 0, "a level has a time and is not below zero")
-    return Mean(*divmod(byte_us, length_us))
+    return MeanLevel(*divmod(byte_us, length_us))
 
 
 def change_level(tx: Tx, org_id: str, project_id: str, more_bytes: int) -> None:

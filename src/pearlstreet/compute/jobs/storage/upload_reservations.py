@@ -21,7 +21,7 @@ RETRY_S = 5
 
 
 @dataclass(slots=True, eq=False)
-class Reservation:
+class UploadReservation:
     """What one running upload has reserved; empty until it is known where it goes."""
 
     org_id: str = ""
@@ -35,12 +35,12 @@ class UploadReservations:
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held from the look at a quota until the bytes are reserved."""
-    _running: set[Reservation] = field(default_factory=set)
+    _running: set[UploadReservation] = field(default_factory=set)
 
     @contextmanager
-    def begin(self) -> Iterator[Reservation]:
+    def begin(self) -> Iterator[UploadReservation]:
         """A reservation that is released at the end, whatever becomes of the upload."""
-        reservation = Reservation()
+        reservation = UploadReservation()
         with self.lock:
             self._running.add(reservation)
         try:
@@ -65,7 +65,7 @@ class UploadReservations:
         with self.lock:
             return sum((other.org_id, other.project_id) == (org_id, project_id) for other in self._running)
 
-    def beside(self, own: Reservation, org_id: str) -> Callable[[str | None], int]:
+    def beside(self, own: UploadReservation, org_id: str) -> Callable[[str | None], int]:
         """Bytes that the other running uploads of an organisation, or of one project of it, have reserved."""
         with self.lock:
             others = [other for other in self._running if other is not own and other.org_id == org_id]

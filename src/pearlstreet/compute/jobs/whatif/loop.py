@@ -20,7 +20,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.simulated.layout import nodes_from
 from pearlstreet.compute.hardware.model import NodeReport
-from pearlstreet.compute.jobs.exporting import Past, past_json, recent_jobs
+from pearlstreet.compute.jobs.exporting import PastJob, past_job_json, recent_jobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import what_ifs
 from pearlstreet.compute.jobs.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING, question_of
@@ -124,7 +124,7 @@ class Answerer:
         }
 
     def _jobs(self, store: Store, row: Row, since_us: int) -> list[dict[str, Any]]:
-        found: list[Past] = []
+        found: list[PastJob] = []
         while True:
             after = found[-1].job if found else None
             part = recent_jobs(store, SYSTEM, org=row["org_id"], since_us=since_us, after=after, limit=PAGE)
@@ -173,7 +173,7 @@ class Answerer:
         return {"message": text("It took more memory or time than a question may; ask of fewer days")}
 
 
-def jobs_to_play(found: Sequence[Past]) -> list[dict[str, Any]]:
+def jobs_to_play(found: Sequence[PastJob]) -> list[dict[str, Any]]:
     """The jobs as the worker reads them, with what really became of each.
 
     How long a waiting job will run nobody knows: it gets the median of its user's jobs that ended, else of all, at most its
@@ -186,7 +186,7 @@ def jobs_to_play(found: Sequence[Past]) -> list[dict[str, Any]]:
                 ended.setdefault(user, []).append(past.duration_s)
     usual = {user: median(durations) for user, durations in ended.items()}
 
-    def duration_s(past: Past) -> float:
+    def duration_s(past: PastJob) -> float:
         if past.started_us is not None:
             return max(past.duration_s, 1.0) if past.ended_us is None else past.duration_s
         guess = usual.get(past.user, usual.get("", UNKNOWN_RUN_S))
@@ -194,7 +194,7 @@ def jobs_to_play(found: Sequence[Past]) -> list[dict[str, Any]]:
 
     return [
         {
-            **past_json(past),
+            **past_job_json(past),
             "duration_s": duration_s(past),
             "submitted": past.submitted_us / US_PER_S,
             "ran_s": past.duration_s,

@@ -51,7 +51,7 @@ LINE_MAX = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class WhatIfQuestion:
     """What is asked."""
 
     days: int = 30
@@ -90,7 +90,7 @@ class WhatIf:
     """None: of the whole center."""
     asked_by: str
     asked_us: int
-    question: Question
+    question: WhatIfQuestion
     state: str
     progress: float
     result: Mapping[str, Any] | None
@@ -98,7 +98,7 @@ class WhatIf:
     ended_us: int | None
 
 
-def ask_what_if(store: Store, actor: Actor, question: Question, org: str | None) -> WhatIf:
+def ask_what_if(store: Store, actor: Actor, question: WhatIfQuestion, org: str | None) -> WhatIf:
     """Ask; `org` None: over all tenants' jobs. Raises InvalidInput, NotFound, Forbidden, TooMany."""
     check_question(question)
 
@@ -197,12 +197,12 @@ def _find(tx: Tx, actor: Actor, what_if_id: str) -> Row:
     return row
 
 
-def question_of(row: Row) -> Question:
+def question_of(row: Row) -> WhatIfQuestion:
     """What was asked."""
     said: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in row["question"].items()
     }
-    return Question(**said)
+    return WhatIfQuestion(**said)
 
 
 def _what_if(row: Row) -> WhatIf:
@@ -220,7 +220,7 @@ def _what_if(row: Row) -> WhatIf:
     )
 
 
-def check_question(question: Question) -> None:
+def check_question(question: WhatIfQuestion) -> None:
     """PURE: raise InvalidInput with every problem that shows without looking at the center."""
     problems: list[Problem] = []
     if not 1 <= question.days <= DAYS_MAX:
@@ -269,7 +269,7 @@ def _each(
             yield Problem(name, error.message, hint=error.hint)
 
 
-def _check_place(tx: Tx, actor: Actor, question: Question) -> None:
+def _check_place(tx: Tx, actor: Actor, question: WhatIfQuestion) -> None:
     """Raise InvalidInput where it names nodes, organisations or projects that are not there, or not the actor's."""
     problems: list[Problem] = []
     nodes = base_nodes(tx, question)
@@ -294,7 +294,7 @@ def _check_place(tx: Tx, actor: Actor, question: Question) -> None:
         raise InvalidInput(_NOT_LIKE_THIS, problems=problems)
 
 
-def base_nodes(tx: Tx, question: Question) -> list[NodeRow]:
+def base_nodes(tx: Tx, question: WhatIfQuestion) -> list[NodeRow]:
     """The machines that are played with before anything is added or taken away."""
     if question.cluster:
         return [node_row(report) for report in nodes_from(question.cluster)]

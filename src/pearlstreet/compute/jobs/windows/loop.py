@@ -14,12 +14,12 @@ from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, StopReason
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import attempts, jobs, warnings
-from pearlstreet.compute.jobs.windows.model import Window
+from pearlstreet.compute.jobs.windows.model import PoolWindow
 from pearlstreet.compute.jobs.windows.rows import ends_us, live_attempts, nodes_of, stopping_at
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
-from pearlstreet.store.transitions import note
+from pearlstreet.store.transitions import record_transition
 
 LOOP = "windows"
 WINDOWS = "windows"
@@ -37,7 +37,7 @@ def window_loop(runtime: Runtime) -> Loop:
 class _InTheWay:
     """An attempt on a node of a window that its time limit lets run into it."""
 
-    window: Window
+    window: PoolWindow
     attempt: Row
     node: str
     told_us: int | None
@@ -103,7 +103,7 @@ def _tell(item: _InTheWay, tx: Tx) -> None:
             window_id=window.id, attempt_id=attempt["id"], org_id=attempt["org_id"], at_us=tx.now_us
         )
     )
-    note(tx, row["id"], row["state"], row["state"], EVENT, ahead(item.node, window))
+    record_transition(tx, row["id"], row["state"], row["state"], EVENT, ahead(item.node, window))
     if first:
         told = {
             "job": row["array_id"] or row["id"],
@@ -142,10 +142,10 @@ def _stop(item: _InTheWay, tx: Tx) -> None:
         until=minute(item.window.until_us),
         reason=item.window.reason,
     )
-    lifecycle.ask_stop(tx, attempt, StopReason.WITHDRAWN, why)
+    lifecycle.request_stop(tx, attempt, StopReason.WITHDRAWN, why)
 
 
-def ahead(node: str, window: Window) -> Text:
+def ahead(node: str, window: PoolWindow) -> Text:
     """What is told of a job that will be stopped."""
     return text(
         "Node {node} is under maintenance from {begins}: unless it is over before, it is stopped then and goes back to "

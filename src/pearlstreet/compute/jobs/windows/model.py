@@ -29,7 +29,7 @@ class WindowKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldNode:
     """A node of a window; `devices` None: all of it."""
 
     node: str
@@ -53,12 +53,12 @@ class WindowWish:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PoolWindow:
     """A window as it stands."""
 
     id: str
     kind: WindowKind
-    held: tuple[Held, ...]
+    held: tuple[HeldNode, ...]
     model: str | None
     cards: int | None
     org_id: str | None
@@ -129,7 +129,7 @@ class NodeCards:
     """Held by another window at that time."""
 
 
-def pick_cards(nodes: Sequence[NodeCards], model: str, cards: int) -> tuple[Held, ...]:
+def pick_cards(nodes: Sequence[NodeCards], model: str, cards: int) -> tuple[HeldNode, ...]:
     """`cards` cards of one model that `model` names: whole idle nodes first. Raises InvalidInput."""
     models = sorted({found for node in nodes for found in node.model_of.values()})
     allowed = match_models((model,), models)
@@ -173,32 +173,32 @@ def _offer(node: NodeCards, model: str) -> _Offer:
     return _Offer(node.node, tuple(cards), sum(index in node.busy for index in cards), whole)
 
 
-def _take(offers: Iterable[_Offer], cards: int) -> tuple[Held, ...]:
-    found: list[Held] = []
+def _take(offers: Iterable[_Offer], cards: int) -> tuple[HeldNode, ...]:
+    found: list[HeldNode] = []
     left = cards
     for offer in sorted(offers, key=lambda one: (one.busy > 0, one.busy, -len(one.cards), one.node)):
         take = offer.cards[:left]
         if take:
             every = offer.whole and len(take) == len(offer.cards)
-            found.append(Held(offer.node, None if every else tuple(sorted(take))))
+            found.append(HeldNode(offer.node, None if every else tuple(sorted(take))))
             left -= len(take)
         if not left:
             break
     return tuple(found)
 
 
-def held_json(held: Iterable[Held]) -> list[dict[str, Any]]:
+def held_json(held: Iterable[HeldNode]) -> list[dict[str, Any]]:
     """For the row."""
     return [{"node": one.node, "devices": None if one.devices is None else list(one.devices)} for one in held]
 
 
-def from_row(row: Mapping[Any, Any]) -> Window:
+def from_row(row: Mapping[Any, Any]) -> PoolWindow:
     """The window of a row."""
-    return Window(
+    return PoolWindow(
         id=row["id"],
         kind=WindowKind(row["kind"]),
         held=tuple(
-            Held(one["node"], None if one["devices"] is None else tuple(one["devices"]))
+            HeldNode(one["node"], None if one["devices"] is None else tuple(one["devices"]))
             for one in row["nodes"]
         ),
         **{

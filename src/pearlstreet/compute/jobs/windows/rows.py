@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT
 from pearlstreet.compute.jobs.tables import attempts, windows
-from pearlstreet.compute.jobs.windows.model import NodeCards, Window, WindowKind, from_row
+from pearlstreet.compute.jobs.windows.model import NodeCards, PoolWindow, WindowKind, from_row
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.scheduling.rows import Reservation
 from pearlstreet.store.core import Row, Tx
@@ -22,7 +22,7 @@ _OPEN = (
 _LIVE = sa.select(attempts).where(attempts.c.state.in_(LIVE_ATTEMPT))
 
 
-def open_windows(tx: Tx) -> list[Window]:
+def open_windows(tx: Tx) -> list[PoolWindow]:
     """Those that hold or will hold something."""
     return [from_row(row) for row in tx.execute(_OPEN, {"now_us": tx.now_us}).mappings()]
 
@@ -80,7 +80,7 @@ def cards_at(tx: Tx, from_us: int, until_us: int) -> list[NodeCards]:
     return found
 
 
-def stopping_at(tx: Tx, before_us: int) -> list[Window]:
+def stopping_at(tx: Tx, before_us: int) -> list[PoolWindow]:
     """Maintenance that begins before that moment, or has begun."""
     return [
         window

@@ -14,8 +14,8 @@ from pearlstreet.compute.jobs.spec.suggest import nearest
 from pearlstreet.compute.jobs.tables import windows
 from pearlstreet.compute.jobs.windows.loop import WINDOWS
 from pearlstreet.compute.jobs.windows.model import (
-    Held,
-    Window,
+    HeldNode,
+    PoolWindow,
     WindowKind,
     WindowWish,
     check_wish,
@@ -33,15 +33,15 @@ from pearlstreet.tenancy.orgs import find_org
 READ, WRITE = "scheduling:read", "scheduling:write"
 
 
-def make_window(store: Store, actor: Actor, wish: WindowWish) -> Window:
+def make_window(store: Store, actor: Actor, wish: WindowWish) -> PoolWindow:
     """Set up maintenance or a reservation. Raises InvalidInput, NotFound (organisation), Forbidden."""
     actor.require(WRITE)
 
-    def command(tx: Tx) -> Window:
+    def command(tx: Tx) -> PoolWindow:
         check_wish(wish, tx.now_us)
         from_us = max(wish.from_us or 0, tx.now_us)
         org = find_org(tx, actor, wish.org, "orgs:read") if wish.org is not None else None
-        made = Window(
+        made = PoolWindow(
             id=tx.new_id("win"),
             kind=wish.kind,
             held=_held(tx, replace(wish, from_us=from_us)),
@@ -71,11 +71,11 @@ def make_window(store: Store, actor: Actor, wish: WindowWish) -> Window:
     return store.write(command)
 
 
-def end_window(store: Store, actor: Actor, window_id: str) -> Window:
+def end_window(store: Store, actor: Actor, window_id: str) -> PoolWindow:
     """Take a window back, or end it early. Raises NotFound, Conflict when it is over, Forbidden."""
     actor.require(WRITE)
 
-    def command(tx: Tx) -> Window:
+    def command(tx: Tx) -> PoolWindow:
         row = tx.first(sa.select(windows).where(windows.c.id == window_id))
         if row is None:
             raise NotFound(text("There is no window {window}", window=window_id[:80]))
@@ -91,14 +91,14 @@ def end_window(store: Store, actor: Actor, window_id: str) -> Window:
 
 def list_windows(
     store: Store, actor: Actor, *, over: bool = False, before: str | None = None, limit: int = 100
-) -> Sequence[Window]:
+) -> Sequence[PoolWindow]:
     """Windows that are open, or (`over`) all there were; newest first.
 
     Maintenance is everybody's business; a reservation that of the operators and of whom it is for.
     """
     actor.require(READ)
 
-    def query(tx: Tx) -> Sequence[Window]:
+    def query(tx: Tx) -> Sequence[PoolWindow]:
         wanted = sa.select(windows).order_by(windows.c.id.desc()).limit(limit)
         if not over:
             wanted = wanted.where(windows.c.until_us > tx.now_us, windows.c.ended_us.is_(None))
@@ -112,7 +112,7 @@ def list_windows(
     return store.read(query)
 
 
-def _held(tx: Tx, wish: WindowWish) -> tuple[Held, ...]:
+def _held(tx: Tx, wish: WindowWish) -> tuple[HeldNode, ...]:
     if wish.model is not None and wish.cards is not None:
         return pick_cards(cards_at(tx, wish.from_us or tx.now_us, wish.until_us), wish.model, wish.cards)
     known = {node.report.name for node in all_nodes(tx)}
@@ -126,10 +126,10 @@ def _held(tx: Tx, wish: WindowWish) -> tuple[Held, ...]:
             )
     if problems:
         raise InvalidInput(text("The window cannot be set up like this"), problems=problems)
-    return tuple(Held(name) for name in dict.fromkeys(wish.nodes))
+    return tuple(HeldNode(name) for name in dict.fromkeys(wish.nodes))
 
 
-def _note(tx: Tx, actor: Actor, action: str, window: Window, details: Mapping[str, object]) -> None:
+def _note(tx: Tx, actor: Actor, action: str, window: PoolWindow, details: Mapping[str, object]) -> None:
     audit.record(
         tx, actor=actor.label, action=action, target=window.id, org_id=window.org_id, details=details
     )

@@ -20,7 +20,7 @@ ALIVE = tuple(state.value for state in JobState if state not in ENDED)
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class CenterGauges:
     """Counts over all tenants; nobody's name is in it."""
 
     jobs: Mapping[str, int]
@@ -33,13 +33,13 @@ class Census:
     """(model, `given` | `free` | `unusable`) → devices; shares count as parts."""
 
 
-def census(store: Store, actor: Actor) -> Census:
+def read_gauges(store: Store, actor: Actor) -> CenterGauges:
     """The counts. Raises Forbidden without metrics:read."""
     actor.require("metrics:read")
     return store.read(_count)
 
 
-def _count(tx: Tx) -> Census:
+def _count(tx: Tx) -> CenterGauges:
     alive = sa.and_(jobs.c.state.in_(ALIVE), jobs.c.array_size.is_(None))
     columns = (jobs.c.state, sa.func.count().label("count"), sa.func.min(jobs.c.submitted_us).label("first"))
     found = {row["state"]: row for row in tx.rows(sa.select(*columns).where(alive).group_by(jobs.c.state))}
@@ -56,7 +56,7 @@ def _count(tx: Tx) -> Census:
             rest = "free" if usable and device.healthy else "unusable"
             for state, share in (("given", given), (rest, max(0.0, 1.0 - given))):
                 cards[device.model, state] = cards.get((device.model, state), 0.0) + share
-    return Census(
+    return CenterGauges(
         jobs={state: int(found[state]["count"]) if state in found else 0 for state in ALIVE},
         waited_s=(tx.now_us - int(queued["first"])) / US_PER_S if queued else 0.0,
         nodes={state: machines[state] for state in STATES},
