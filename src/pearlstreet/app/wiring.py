@@ -37,7 +37,7 @@ from pearlstreet.store import leases
 from pearlstreet.store.backup import copy_database
 from pearlstreet.store.core import Store
 from pearlstreet.store.database import Database
-from pearlstreet.store.instance_lock import keep_alone
+from pearlstreet.store.instance_lock import acquire_instance_lock
 from pearlstreet.store.keyring import unlock
 from pearlstreet.store.loop import Loop
 from pearlstreet.store.migrations import head, migrate, outdated
@@ -96,7 +96,7 @@ def open_store(
     store = Store(Database(settings.database_url), clock=clock, rng=SystemRng())
     try:
         if alone:
-            keep_alone(store.database, clock)
+            acquire_instance_lock(store.database, clock)
         upgrade(settings, store, tell)
         newest_us = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.at_us))))
         clock.not_before(newest_us or 0)

@@ -1,1 +1,1 @@
-"""What every room keeps its rows with: transactions, leases, transitions, outbox, idempotency, audit, loops."""
+"""The store, shared by all packages: transactions, leases, transitions, outbox, idempotency, audit log and loops."""

@@ -1,8 +1,8 @@
-"""The audit log: each row carries the hash of the one before, so that any edit, drop or swap shows.
+"""The audit log as a hash chain: each row contains the hash of its predecessor, so edits, deletions and swaps show.
 
-The newest hash is also signed with the sealing key: whoever can write the database but has not the key cannot cut the
-end off unseen. What the chain alone cannot show is the whole database put back to an older state of its own: auditors
-keep the newest hash that `verify` reports and look for it the next time.
+The newest hash is signed with the sealing key, so that a writer of the database without the key cannot truncate the log
+unnoticed. The chain cannot detect that the whole database was restored to an older state. For this, auditors keep the
+newest hash that `verify` reports and check later that the log still contains it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What `verify` found: how many rows, the newest hash, and the first row that does not fit (None: all do)."""
+    """Result of `verify`: the number of rows, the newest hash, and the first wrong row (None: the log is right)."""
 
     rows: int
     head: str
@@ -41,7 +41,7 @@ def record(
     org_id: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append one row to the chain in the command's own transaction. `details` never holds a secret."""
+    """Append one row to the chain in the command's own transaction. `details` must not contain secrets."""
     head = tx.first(sa.select(audit_head))
     seq, previous = (head["seq"] + 1, head["hash"]) if head else (1, GENESIS)
     written = json.dumps(details or {}, sort_keys=True, ensure_ascii=False, default=str)
@@ -64,7 +64,7 @@ def record(
 
 
 def verify(tx: Tx) -> AuditReport:
-    """Walk the whole chain and compare its end with the signed head."""
+    """Check the hashes of the whole chain and compare its end with the signed head."""
     previous, count = GENESIS, 0
     for row in tx.connection.execute(sa.select(audit).order_by(audit.c.seq)).yield_per(1000).mappings():
         count += 1
@@ -77,7 +77,7 @@ def verify(tx: Tx) -> AuditReport:
         previous = row["hash"]
     head = tx.first(sa.select(audit_head))
     if head is None:
-        # A center's first start writes the first row: an empty log is right only before that.
+        # The first start of a center writes the first row, so an empty log is right only before it.
         used = tx.first(sa.select(meta).where(meta.c.name == SEALING_CHECK)) is not None
         problem = "the signed head is missing" if count or used else None
         return AuditReport(count, previous, count if problem else None, problem)
@@ -91,7 +91,7 @@ def verify(tx: Tx) -> AuditReport:
 
 
 def _digest(row: Mapping[str, Any], previous: str) -> str:
-    # Values as they are, not their str(): an organisation None must not hash like one called "None".
+    # JSON and not str(), because the organisation None must not have the same hash as one named "None".
     columns = ("seq", "at_us", "actor", "org_id", "action", "target", "details")
     parts = [previous, *(row[name] for name in columns)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""One file that holds a whole center: a consistent copy of the database, the files beside it, and their hashes.
+"""Backup of a whole center in one file: a consistent copy of the database, the other files, and their hashes.
 
-The file is a tar.gz whose last member is a manifest: SHA-256 of every other member, signed with the sealing key. The
-key itself is left out unless asked for, so that a stolen backup gives no secret away.
+The file is a tar.gz whose last member is a manifest with the SHA-256 of all other members, signed with the sealing key.
+The key is left out by default, so that a stolen backup reveals no secrets.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from pearlstreet.store.restore import (
 __all__ = ["BackupReport", "RestoreReport", "backup", "restore"]
 
 GZIP_LEVEL = 1
-"""Most bytes are artefacts that hardly shrink; speed counts more."""
+"""Compression level; the fastest, because most bytes are artefacts that hardly compress."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """What went into a backup. `left_out`: links and devices, which are not backed up."""
+    """Contents of a backup. `left_out` names links and devices, which are not backed up."""
 
     file: Path
     files: int
@@ -62,8 +62,8 @@ def backup(
 ) -> BackupReport:
     """Copy the database and `folders` (below `data_dir`) into the file `target` while the center runs.
 
-    The file appears whole or not at all. The database is copied first: every file its rows speak of is older. Raises
-    ConfigurationError when the database is damaged, Unavailable when the target cannot be written.
+    The file appears complete or not at all. The database is copied first, so the backup contains all files that its rows
+    name. Raises ConfigurationError when the database is damaged, Unavailable when the target cannot be written.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -82,10 +82,10 @@ def backup(
 
 
 def copy_database(database: Database, folder: Path, name: str) -> Path:
-    """A consistent copy of the database alone in `folder`: a SQLite file, or what pg_dump writes. One that is there
-    under that name already is kept.
+    """Write a consistent copy of only the database to `folder` and return its path: a SQLite file or a pg_dump archive.
 
-    Raises ConfigurationError for a damaged database, Unavailable when the copy cannot be written.
+    An existing copy of the same name is kept. Raises ConfigurationError for a damaged database, Unavailable when the copy
+    cannot be written.
     """
     target = folder / (name + (".db" if database.is_sqlite else ".pgdump"))
     if target.exists():
@@ -112,7 +112,7 @@ def copy_database(database: Database, folder: Path, name: str) -> Path:
 
 
 def _drop(part: Path) -> None:
-    with suppress(OSError):  # what cannot be there need not be deleted
+    with suppress(OSError):  # the folder may not exist, and then neither does the file
         part.unlink(missing_ok=True)
 
 
@@ -177,7 +177,7 @@ def _write(
 
 
 def _copy_database(store: Store, data_dir: Path, scratch: Path, add: Callable[[Path, str], None]) -> str:
-    """Add the database's copy; returns the member's name."""
+    """Add a copy of the database to the backup; returns the member's name."""
     if not store.database.is_sqlite:
         copy = scratch / PG_MEMBER
         pg_dump.dump(store.database.url, copy)
@@ -195,7 +195,7 @@ def _copy_sqlite(source: Path, copy: Path) -> None:
     try:
         with closing(sqlite3.connect(source)) as reader, closing(sqlite3.connect(copy)) as writer:
             reader.backup(writer)
-            # One file, complete without a log beside it.
+            # In this mode the copy is a single file without a write-ahead log.
             writer.execute("PRAGMA journal_mode=DELETE")
             problems = [row[0] for row in writer.execute("PRAGMA integrity_check(5)")]
     except sqlite3.DatabaseError as error:
@@ -208,7 +208,7 @@ def _copy_sqlite(source: Path, copy: Path) -> None:
 
 
 def _files_below(data_dir: Path, folders: Sequence[str]) -> Iterator[Path]:
-    """Everything below the folders that is not itself a folder, links to folders included."""
+    """Yield the paths of all files and links below the folders, including links to folders."""
     for folder in folders:
         for root, inner, names in os.walk(data_dir / folder):
             inner.sort()
@@ -218,7 +218,7 @@ def _files_below(data_dir: Path, folders: Sequence[str]) -> Iterator[Path]:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> dict[str, Any] | None:
-    """Add one regular file as it is now; None for one that vanished meanwhile or is a link or a device."""
+    """Add one regular file and return its manifest entry; None if it has vanished, or is a link or a device."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -230,7 +230,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> dict[str, Any] | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         info = tarfile.TarInfo(name)
-        # A log may grow while we read it: its beginning is what we keep.
+        # A log may grow while it is read; the backup contains its present length.
         info.size, info.mode, info.mtime = status.st_size, status.st_mode & 0o700, int(status.st_mtime)
         hashing = Hashing(content)
         tar.addfile(info, hashing)

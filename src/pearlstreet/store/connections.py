@@ -1,4 +1,4 @@
-"""The two connection pools of a database: one for its writer, one for readers that cannot write."""
+"""The two connection pools of a database: one for the writer, one for readers that cannot write."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from pearlstreet.base.text import text
 
 READERS = 8
 READERS_MAX = 64
-"""Connections kept, and opened at most when many requests read at once."""
+"""Number of reader connections kept open (`READERS`), and the largest number opened under load."""
 WAL_LIMIT_BYTES = 64 << 20
-"""SQLite's write-ahead log is cut back to this after a checkpoint."""
+"""Size to which SQLite's write-ahead log is truncated after a checkpoint."""
 STATEMENTS_CACHED = 1024
-"""Prepared statements that a SQLite connection keeps; of the driver's 128 most were prepared again at each use."""
+"""Prepared statements cached by each SQLite connection. With the driver's default of 128 most were prepared at each use."""
 CONNECT_S = 10
 MUST_BE_SYNCED = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
-"""Switched off, PostgreSQL acknowledges commits, and shows them to readers, that a crash of its machine would lose."""
+"""SQL that switches `synchronous_commit` on. Without it PostgreSQL acknowledges commits, and shows them to readers, that
+a crash of its machine would lose."""
 
 
 def make_engines(url: URL, *, memory: bool, busy_s: float) -> tuple[sa.Engine, sa.Engine]:
-    """(writer, readers) for `url`; one and the same for a database in memory. Raises ConfigurationError."""
+    """Return the engines (writer, readers) for `url`, the same one twice for a database in memory.
+
+    Raises ConfigurationError for an unsupported URL scheme or a missing folder.
+    """
     backend = url.get_backend_name()
     if backend == "sqlite":
         return _sqlite_engines(url, memory, busy_s)

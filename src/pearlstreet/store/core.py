@@ -1,6 +1,6 @@
-"""The store as rooms see it: `store.write(fn)` and `store.read(fn)`, where `fn` gets a `Tx`.
+"""The store's interface for other packages: `store.write(fn)` and `store.read(fn)`, where `fn` gets a `Tx`.
 
-One command is one `write`. Everything a command needs that is not a row (time, ids, hints to loops) hangs on the Tx.
+One command is one `write`. The `Tx` also provides the time, new ids and hints to loops.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pearlstreet.store.sealing import Sealer
 T = TypeVar("T")
 Listener = Callable[[], None]
 Row = Mapping[Any, Any]
-"""A row by column name."""
+"""Values of a row by column name."""
 
 
 class Tx:
-    """One transaction: a connection, one moment (`now_us`) for all rows it writes, and what happens after commit."""
+    """One transaction: a connection, one time (`now_us`) for all rows it writes, and the hints to send after commit."""
 
     __slots__ = ("_clock", "_rng", "connection", "hints", "now_us", "sealer", "writable")
 
@@ -47,48 +47,48 @@ class Tx:
     def execute(
         self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
     ) -> CursorResult[Any]:
-        """Run a statement; `rows` as in SQLAlchemy's Connection.execute."""
+        """Run a statement. `rows` are parameters as in SQLAlchemy's Connection.execute."""
         return self.connection.execute(statement, rows)
 
     def rows(self, statement: sa.Executable) -> Sequence[RowMapping]:
-        """All rows of a query, as mappings by column name."""
+        """Return all rows of a query, as mappings by column name."""
         return self.connection.execute(statement).mappings().all()
 
     def first(self, statement: sa.Executable) -> RowMapping | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         return self.connection.execute(statement).mappings().first()
 
     def scalar(self, statement: sa.Executable) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         return self.connection.execute(statement).scalar()
 
     def new_id(self, prefix: str) -> str:
-        """A fresh id such as `job_01k…`."""
+        """Return a new id such as `job_01k…`."""
         return new_id(prefix, self._clock, self._rng)
 
     def token_bytes(self, count: int) -> bytes:
-        """Random bytes for secrets and lease tokens."""
+        """Return random bytes for secrets and lease tokens."""
         return self._rng.token_bytes(count)
 
     def hint(self, topic: str) -> None:
-        """After commit, wake the loops that listen to `topic`. Losing a hint costs only latency."""
+        """Wake the loops that listen to `topic` after the commit. A lost hint only adds latency."""
         self.hints.add(topic)
 
 
 class Claim(Protocol):
-    """What makes a write happen once (store.idempotency)."""
+    """Interface of an idempotency claim, with which a write happens only once (see store.idempotency)."""
 
     def run(self, tx: Tx, command: Callable[[Tx], T]) -> T:
-        """Run the command unless this claim was already honoured."""
+        """Run the command. Raises Replayed if a command with this claim was done before."""
         ...
 
     def check(self, tx: Tx) -> None:
-        """Raise Replayed if this claim was already honoured."""
+        """Raise Replayed if a command with this claim was done before."""
         ...
 
 
 class Replayed(Exception):
-    """Not a failure: the command was done before, and this is what was answered then."""
+    """Signals that the command was done before; `body` is the response of that time. Not a failure."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__("replayed")
@@ -96,7 +96,7 @@ class Replayed(Exception):
 
 
 class _OneWrite:
-    """A claim of one request: its second write would be swallowed as a repetition of its first."""
+    """Claim of one request, which permits one write: a second one would be taken for a repetition of the first."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
@@ -116,19 +116,19 @@ class _OneWrite:
 
 
 class Hints:
-    """Who is to be woken by which topic."""
+    """Listeners of the store's hints, by topic."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: dict[str, list[Listener]] = {}
 
     def listen(self, topic: str, listener: Listener) -> None:
-        """Call `listener` (quick, never raising) after each commit that hinted `topic`."""
+        """Call `listener` after each commit that hinted `topic`. It must be quick and never raise."""
         with self._lock:
             self._listeners.setdefault(topic, []).append(listener)
 
     def fire(self, topics: set[str]) -> None:
-        """Call the listeners of `topics`, in an order that a seed replays."""
+        """Call the listeners of `topics`, in a deterministic order for replay in the simulator."""
         for topic in sorted(topics):
             for listener in self._listeners.get(topic, ()):
                 listener()
@@ -136,7 +136,7 @@ class Hints:
 
 @dataclass(frozen=True)
 class Store:
-    """A database with its clock, randomness, hints and sealer. `store.once(claim)` gives one that writes once."""
+    """A database with its clock, random numbers, hints and sealer. `once` returns a store for one idempotent write."""
 
     database: Database
     clock: Clock = field(default_factory=SystemClock)
@@ -146,27 +146,27 @@ class Store:
     claim: Claim | None = None
 
     def write(self, command: Callable[[Tx], T]) -> T:
-        """Run one command in one transaction; durable when this returns. Raises what the command raises."""
+        """Run a command in one transaction and return its result once it is durable. Raises the command's exceptions."""
         result, topics = self.database.write(lambda connection: self._run(connection, command))
         self.hints.fire(topics)
         return result
 
     def submit(self, command: Callable[[Tx], T]) -> Future[tuple[T, set[str]]]:
-        """Like `write`, without waiting; the caller passes the topics to `hints.fire` when it is done."""
+        """Run a command like `write`, without waiting. When the future is done, the caller passes its topics to `hints.fire`."""
         return self.database.submit(lambda connection: self._run(connection, command))
 
     def read(self, query: Callable[[Tx], T]) -> T:
-        """Run a query on one consistent snapshot."""
+        """Run a query on one consistent snapshot and return its result."""
         return self.database.read(
             lambda connection: query(Tx(connection, self.clock, self.rng, self.sealer, writable=False))
         )
 
     def once(self, claim: Claim | None) -> Store:
-        """The same store, whose one write honours an Idempotency-Key."""
+        """Return the same store for one write with an Idempotency-Key."""
         return replace(self, claim=_OneWrite(claim)) if claim is not None else self
 
     def not_done_before(self) -> None:
-        """Raise Replayed if the write of this request was done before: ahead of what a command does outside the database."""
+        """Raise Replayed if the write of this request was done before; call it before effects outside the database."""
         claim = self.claim
         if claim is not None:
             self.read(claim.check)
@@ -182,7 +182,7 @@ class Store:
 
 
 def must_be_sealed(tx: Tx) -> Sealer:
-    """The sealer of this transaction's store; a store without one cannot keep secrets."""
+    """Return the sealer of the transaction's store. Raises BugError for a store without one."""
     if tx.sealer is None:
         raise BugError(text("A store without its encryption key keeps no secrets"))
     return tx.sealer

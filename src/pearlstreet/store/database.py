@@ -1,8 +1,8 @@
-"""One database behind one URL: SQLite (WAL) embedded, PostgreSQL beyond. Reads run beside one serial writer.
+"""A database behind a URL: embedded SQLite (WAL) or PostgreSQL, with one serial writer and parallel readers.
 
-All writes of a process go through one thread that joins waiting commands into one synced commit (group commit); each
-command has its own savepoint, so one that fails leaves no trace and does not disturb its neighbours. PostgreSQL takes
-an advisory lock per write transaction: both databases give commands the same, serial, semantics.
+All writes of a process go through one thread, which combines waiting commands into one synced commit (group commit). Each
+command has its own savepoint, so a failed command is rolled back without affecting the others. With PostgreSQL each write
+transaction takes an advisory lock, so that commands are serial with both databases.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = ["Database", "StoreUnavailable", "translated"]
 T = TypeVar("T")
 
 WRITE_LOCK = 0x7065_6172_6C
-"""Key of the PostgreSQL advisory lock that makes writers of several processes take turns."""
+"""Key of the PostgreSQL advisory lock that serialises the writers of several processes."""
 GROUP_MAX = 64
-"""Commands joined into one commit at most: bounds the wait of the first of them."""
+"""Largest number of commands in one commit; it limits how long the first of them waits."""
 BUSY_S = 30.0
-"""How long a write waits for another process's write before it is answered with Unavailable."""
+"""Time in seconds that a write waits for another process's write before it raises Unavailable."""
 
 
 @dataclass(slots=True)
@@ -45,11 +45,11 @@ class Database:
     """Connections to one database. `write` and `read` may be called from any thread."""
 
     def __init__(self, url: str, *, inline: bool = False, busy_s: float = BUSY_S) -> None:
-        """`inline`: writes run in the calling thread (simulation and in-memory databases)."""
+        """With `inline` writes run in the calling thread, as in simulations and in-memory databases."""
         try:
             self.url: URL = make_url(url)
         except sa.exc.ArgumentError:
-            # The URL itself is not repeated: it may hold a password.
+            # The message leaves the URL out because it may contain a password.
             raise ConfigurationError(
                 text("The database URL cannot be read"),
                 hint=text("Use sqlite:////absolute/path/pearl.db or postgresql://user@host/name"),
@@ -62,14 +62,14 @@ class Database:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._gate = threading.Lock()
-        """Held while a request is queued, so that none is queued behind the end of the writer."""
+        """Lock held while a request is queued, so that none is queued after the writer has ended."""
         self._inline_lock = threading.RLock()
         self._closed = False
 
     def write(self, run: Callable[[Connection], T]) -> T:
         """Run `run` in a write transaction and return its result once it is synced to disk.
 
-        Raises what `run` raises (nothing is kept then) or Unavailable when the database cannot take it.
+        Raises the exceptions of `run` (then nothing is written), or Unavailable when the database cannot be written.
         """
         if self._inline:
             with self._inline_lock:
@@ -78,7 +78,7 @@ class Database:
         return self.submit(run).result()
 
     def submit(self, run: Callable[[Connection], T]) -> Future[T]:
-        """Like `write`, without waiting. For callers on an event loop: `asyncio.wrap_future`."""
+        """Run `run` like `write`, without waiting. Callers on an event loop use `asyncio.wrap_future`."""
         future: Future[T] = Future()
         if self._inline:
             try:
@@ -96,7 +96,7 @@ class Database:
         return future
 
     def read(self, run: Callable[[Connection], T]) -> T:
-        """Run `run` on one consistent snapshot that cannot write."""
+        """Run `run` on one consistent, read-only snapshot and return its result."""
         if self._memory:
             with self._inline_lock, self.engine.connect() as connection:
                 return _guarded(connection, run)
@@ -109,7 +109,7 @@ class Database:
                 _rollback(connection)
 
     def close(self) -> None:
-        """Finish the writes already asked for and let go of every connection."""
+        """Finish the queued writes and close all connections."""
         with self._gate:
             first, self._closed = not self._closed, True
             if first:
@@ -127,19 +127,19 @@ class Database:
             try:
                 with translated(), self.engine.connect() as connection:
                     self._run_batch(connection, batch)
-            except BaseException as error:  # noqa: BLE001  every waiting command must get an answer
+            except BaseException as error:  # noqa: BLE001  each waiting caller must get a result or an exception
                 for request in batch:
                     if not request.future.done():
                         request.future.set_exception(error)
 
     def _next_batch(self) -> list[_Request] | None:
-        """The waiting commands that nobody has given up meanwhile; None at the end."""
+        """Return the waiting commands that were not cancelled; None when the database closes."""
         waiting = self._requests.get()
         if waiting is None:
             return None
         batch: list[_Request] = []
         while True:
-            # From here on the future cannot be cancelled, so its answer always has a taker.
+            # After this call the future cannot be cancelled, so setting its result never fails.
             if waiting.future.set_running_or_notify_cancel():
                 batch.append(waiting)
             if len(batch) >= GROUP_MAX:
@@ -180,9 +180,9 @@ class Database:
             with translated():
                 result = run(connection)
         except StoreUnavailable:
-            # The disk or the connection failed, not the command: SQLite may already have rolled all of it back.
+            # The disk or the connection failed, and SQLite may already have rolled back the whole transaction.
             raise
-        except BaseException as error:  # noqa: BLE001  goes to the caller of this command alone
+        except BaseException as error:  # noqa: BLE001  raised only to the caller of this command
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT command")
             connection.exec_driver_sql("RELEASE SAVEPOINT command")
             return None, error

@@ -1,5 +1,5 @@
-"""What the drivers' errors mean: a disk, lock or connection that failed becomes Unavailable, a damaged file the
-operator's to repair. Told by error codes, never by words, as those may quote a tenant's data.
+"""Translation of database drivers' errors: failures of disk, lock or connection become Unavailable, damaged files and
+wrong settings ConfigurationError. It uses only error codes, because error messages may quote a tenant's data.
 
 SQLite's codes: sqlite.org/rescode.html. PostgreSQL's: appendix A of its manual (SQLSTATE classes 08, 40, 53, 55, 57).
 """
@@ -20,14 +20,14 @@ _BUSY_STATES = frozenset({"40001", "40P01", "55P03", "53300"})
 
 
 class StoreUnavailable(Unavailable):
-    """The disk or the database does not take it now."""
+    """The database cannot be read or written now."""
 
 
 @contextmanager
 def translated(*, reading: bool = False) -> Iterator[None]:
-    """Turn the drivers' errors about disk, lock and connection into ours; let the rest through.
+    """Translate the drivers' errors about disk, lock and connection, and let other errors pass.
 
-    `reading`: what runs may not write, so an attempt to is our own bug and not a write-protected disk.
+    With `reading` the transaction is read-only, so a refused write is a bug and not a write-protected disk.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def translated(*, reading: bool = False) -> Iterator[None]:
 
 
 def _writes(error: sa.exc.DBAPIError) -> bool:
-    """Whether the driver refused a write inside a read-only transaction."""
+    """Return whether the driver refused a write in a read-only transaction."""
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY
     return getattr(error.orig, "sqlstate", None) == _READ_ONLY_STATE

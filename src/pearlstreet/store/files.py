@@ -1,7 +1,7 @@
-"""Files strictly beneath a folder, opened component by component without following any link, and durable writes.
+"""Safe access to files below a folder, opened component by component without following links, and durable writes.
 
-Names come through `base.paths.safe_relative`; this is the second wall: what a tenant's program swapped for a link
-between check and use is refused by the system call itself.
+Names are checked by `base.paths.safe_relative` first. As a second protection the system call refuses a link that a
+tenant's program puts in place between check and use.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ CHUNK = 1 << 20
 
 
 def open_beneath(root: Path, name: str | PurePosixPath) -> IO[bytes]:
-    """A regular file beneath `root`, for reading. Raises NotFound when it is absent, a link or anything else.
+    """Open a regular file below `root` for reading.
 
-    Raises InvalidInput for a name that leaves `root`.
+    Raises NotFound when it does not exist or is no regular file, InvalidInput for a name that leaves `root`.
     """
     path = safe_relative(str(name))
     with _parent(root, path) as folder:
@@ -45,7 +45,7 @@ def open_beneath(root: Path, name: str | PurePosixPath) -> IO[bytes]:
 
 
 def create_beneath(root: Path, name: str | PurePosixPath, *, mode: int = 0o600) -> IO[bytes]:
-    """A new file beneath `root`, for writing; missing folders are made. Raises FileExistsError when it exists."""
+    """Create a file below `root`, with missing folders, and open it for writing. Raises FileExistsError if it exists."""
     path = safe_relative(str(name))
     with _parent(root, path, make=True) as folder:
         try:
@@ -58,9 +58,9 @@ def create_beneath(root: Path, name: str | PurePosixPath, *, mode: int = 0o600) 
 
 
 def write_atomic(path: Path, data: bytes, rng: Rng, *, mode: int = 0o600) -> None:
-    """Put `data` at `path` so that after a crash there is the old content or the new, and it lasts (fsync).
+    """Write `data` to `path` atomically and durably: after a crash the file has either the old or the new content.
 
-    Raises Unavailable when the disk is full; nothing is left behind then.
+    Raises Unavailable when the disk is full, and then leaves no temporary file.
     """
     temporary = path.with_name(f".{path.name[:100]}.{rng.token_bytes(8).hex()}")
     try:
@@ -78,7 +78,7 @@ def write_atomic(path: Path, data: bytes, rng: Rng, *, mode: int = 0o600) -> Non
 
 
 def copy_limited(source: IO[bytes], target: IO[bytes], limit: int) -> int:
-    """Copy a stream of at most `limit` bytes and make it durable; the count. Raises TooLarge, Unavailable."""
+    """Copy a stream of at most `limit` bytes, sync it to disk and return its length. Raises TooLarge, Unavailable."""
     count = 0
     try:
         while chunk := source.read(CHUNK):
@@ -94,7 +94,7 @@ def copy_limited(source: IO[bytes], target: IO[bytes], limit: int) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in `folder` last through a power failure."""
+    """Sync a folder to disk, so that new names in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -104,7 +104,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _parent(root: Path, path: PurePosixPath, *, make: bool = False) -> Iterator[int]:
-    """The folder that holds `path`, walked to from `root` one name at a time."""
+    """Open the folder that contains `path`, one component at a time from `root`, and yield its descriptor."""
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in path.parts[:-1]:

@@ -1,9 +1,9 @@
-"""Idempotency-Key: repeating a write with the same key and body gives the first answer again, for 24 hours.
+"""Idempotency-Key: a repeated write with the same key and body returns the first response again, for 24 hours.
 
-Of one caller at most the newest `ANSWERS_MAX` answers and `BYTES_MAX` bytes are kept.
+For each caller at most the newest `ANSWERS_MAX` responses and `BYTES_MAX` bytes are stored.
 
-The answer is kept in the same transaction as the command's rows, so there is no moment in which one is there without
-the other. Failed commands keep nothing: repeating them tries again. Kept answers are sealed, as some hold a secret.
+The response is stored in the command's own transaction, so neither exists without the other. Failed commands store
+nothing, so a repetition tries again. Stored responses are encrypted, because some contain secrets.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ T = TypeVar("T")
 KEPT_US = 24 * 3600 * US_PER_S
 KEY_MAX = 255
 ANSWERS_MAX = 100_000
-"""Kept answers of one caller; the oldest beyond it are dropped."""
+"""Largest number of stored responses of one caller; beyond it the oldest are deleted."""
 BYTES_MAX = 256 << 20
-"""Bytes of the kept answers of one caller."""
+"""Largest total size of the stored responses of one caller, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnceClaim:
-    """One Idempotency-Key of one caller. `encode` turns the command's result into the answer that is kept."""
+    """One Idempotency-Key of one caller. `encode` turns the command's result into the response to store."""
 
     scope: str
     key: str
@@ -49,7 +49,7 @@ class OnceClaim:
             )
 
     def run(self, tx: Tx, command: Callable[[Tx], T]) -> T:
-        """Run the command and keep its answer. Raises Replayed, or IdempotencyMismatch for another body."""
+        """Run the command and store its response. Raises Replayed, or IdempotencyMismatch for another body."""
         context = f"idempotency:{self.scope}:{self.key}"
         if self._kept(tx) is not None:
             tx.execute(
@@ -73,7 +73,7 @@ class OnceClaim:
         self._kept(tx)
 
     def _kept(self, tx: Tx) -> Row | None:
-        """What is kept under the key and too old to count, if anything. Raises for what counts."""
+        """Return the stored row of the key if it has expired, or None. Raises Replayed or IdempotencyMismatch otherwise."""
         kept = tx.first(
             sa.select(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key)
         )
@@ -89,26 +89,26 @@ class OnceClaim:
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
-    """What must be equal for two requests to count as the same."""
+    """Return the hash by which two requests with the same key count as the same request."""
     digest = hashlib.sha256(f"{method} {path}\n".encode())
     digest.update(body)
     return digest.hexdigest()
 
 
 def forget_old(tx: Tx) -> int:
-    """Delete answers kept longer than 24 h, and the oldest of callers who have too many; returns how many."""
+    """Delete responses older than 24 h and the oldest of callers with too many; returns the number deleted."""
     gone = tx.execute(sa.delete(idempotency).where(idempotency.c.at_us <= tx.now_us - KEPT_US)).rowcount
     return gone + sum(_shrink(tx, scopes) for scopes in _full_callers(tx))
 
 
 def _full_callers(tx: Tx) -> Iterable[Sequence[str]]:
-    """The scopes of each caller whose answers are too many or too large: all keys and sessions of one login count as one."""
+    """Yield the scopes of each caller that exceeds a limit; all keys and sessions of one login are one caller."""
     size = sa.func.coalesce(sa.func.sum(sa.func.length(idempotency.c.body)), 0)
     totals = sa.select(idempotency.c.scope, sa.func.count().label("count"), size.label("bytes"))
     callers: dict[str, list[Row]] = {}
     for row in tx.rows(totals.group_by(idempotency.c.scope)):
         login = row["scope"].partition(" ")[0]
-        # Strangers share a word, but none may push out another's answers.
+        # Callers without an account share the login "public", but must not displace each other's responses.
         callers.setdefault(row["scope"] if login == "public" else login, []).append(row)
     for rows in callers.values():
         if sum(row["count"] for row in rows) > ANSWERS_MAX or sum(row["bytes"] for row in rows) > BYTES_MAX:
@@ -116,7 +116,7 @@ def _full_callers(tx: Tx) -> Iterable[Sequence[str]]:
 
 
 def _shrink(tx: Tx, scopes: Sequence[str]) -> int:
-    """Delete the oldest answers of these scopes beyond the limits; returns how many."""
+    """Delete the oldest responses of these scopes beyond the limits; returns the number deleted."""
     own = idempotency.c.scope.in_(scopes)
     newest = sa.select(idempotency.c.at_us, sa.func.length(idempotency.c.body).label("size")).where(own)
     count = size = 0

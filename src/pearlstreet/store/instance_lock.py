@@ -1,9 +1,9 @@
-"""One server a database. SQLite: the data folder's lock sees to it. PostgreSQL: this module.
+"""Ensures that one server at a time writes to a PostgreSQL database; for SQLite the lock of the data folder does so.
 
-A server writes only through a session that holds an advisory lock. Whoever has lost the session has lost the lock, and
-can write again only after getting it back: a second server is refused at its start, and one that was cut off while
-another took over can change nothing, however long it takes to notice. PostgreSQL frees the lock when it sees that the
-session is gone, so the session asks it to look often.
+A server writes only through sessions that hold an advisory lock. A lost session loses the lock, and the server can write
+again only after it has regained it. So a second server is refused at its start, and a server that was cut off while
+another took over cannot write. PostgreSQL releases the lock when it detects the loss of the session; TCP keepalives make
+this take 25 s instead of two hours.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from pearlstreet.store.database import Database
 from pearlstreet.store.driver_errors import StoreUnavailable, translated
 
 SERVER_LOCK = 0x7065_6172_6D
-"""Key of the PostgreSQL advisory lock that the one server of a database holds."""
+"""Key of the PostgreSQL advisory lock that the server of a database holds."""
 WAIT_S = 10.0
-"""How long a start waits for a server that is just ending, or whose end PostgreSQL has not noticed yet."""
+"""Time in seconds that a start waits for the lock of a server that is ending or has ended unnoticed by PostgreSQL."""
 PAUSE_S = 0.2
 GONE = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
-"""PostgreSQL takes a silent client for gone after 25 s instead of two hours."""
+"""SQL with which PostgreSQL considers a silent client lost after 25 s instead of two hours."""
 
 
-def keep_alone(database: Database, clock: Clock, *, wait_s: float = WAIT_S) -> None:
-    """From now on `database` writes only while no other server does. Before the first loop starts.
+def acquire_instance_lock(database: Database, clock: Clock, *, wait_s: float = WAIT_S) -> None:
+    """Let `database` write only under the lock of the only server. Must be called before the first loop starts.
 
-    Raises ConfigurationError when another server has the database.
+    Raises ConfigurationError when another server uses the database.
     """
     if database.is_sqlite:
         return
-    database.engine.dispose()  # the sessions that migrated and unlocked hold no lock
+    database.engine.dispose()  # earlier sessions of this start, such as for migrations, hold no lock
     sa.event.listen(database.engine, "connect", _hold)
     until_s = clock.monotonic_s() + wait_s
-    while not _got(database):
+    while not _is_acquired(database):
         if clock.monotonic_s() > until_s:
             raise ConfigurationError(
                 text("Another server already uses this PostgreSQL database"),
@@ -46,7 +46,7 @@ def keep_alone(database: Database, clock: Clock, *, wait_s: float = WAIT_S) -> N
         clock.sleep(PAUSE_S)
 
 
-def _got(database: Database) -> bool:
+def _is_acquired(database: Database) -> bool:
     try:
         with translated(), database.engine.connect():
             return True

@@ -1,10 +1,10 @@
-"""Where the sealing key comes from, and that it is the right one.
+"""Reading, checking and rotating the sealing key.
 
-A key file holds one key a line: the first seals, all open (two lines only while keys are being changed). The database
-keeps a sealed check value; once it is there, a server without the key that made it refuses to start.
+A key file contains one key per line: the first one seals, all of them open (there are two only during a rotation). The
+database contains a sealed check value; a server without the key of the check value refuses to start.
 
-A column that holds sealed values says so: `info={"sealed": "secret {id}"}`, the template of the context it is sealed
-under. `reseal` finds every such column by itself.
+A column with sealed values has `info={"sealed": "secret {id}"}`, the template of the context of its values. `reseal` uses
+this to find all such columns.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ PRIVATE = 0o600
 
 
 def unlock(store: Store, key_file: Path, given: str | None = None) -> Store:
-    """The store with its sealer. `given`: the key handed in (PEARL_SECRET_KEY), which then replaces the file.
+    """Return the store with its sealer. `given` is the key from PEARL_SECRET_KEY, used instead of the file.
 
-    The first start makes the key file. Raises ConfigurationError when the key is lost, wrong, or readable by others.
+    The first start creates the key file. Raises ConfigurationError when the key is lost, wrong, or readable by others.
     """
     used = store.read(lambda tx: _check_value(tx) is not None)
     if given is not None and given.strip():
@@ -60,7 +60,7 @@ def unlock(store: Store, key_file: Path, given: str | None = None) -> Store:
 
 
 def read_key_file(path: Path) -> tuple[SealingKey, ...]:
-    """The keys of a file, the sealing one first. Raises ConfigurationError unless only its owner can read it."""
+    """Return the keys in a file, the sealing key first. Raises ConfigurationError unless only the owner can read it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -73,7 +73,7 @@ def read_key_file(path: Path) -> tuple[SealingKey, ...]:
 
 
 def write_key_file(path: Path, keys: tuple[SealingKey, ...]) -> None:
-    """Write a key file (mode 600) so that a crash leaves the old one or the new one, synced to disk."""
+    """Write a key file (mode 600) atomically and durably: after a crash it has either the old or the new keys."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
@@ -90,9 +90,9 @@ def write_key_file(path: Path, keys: tuple[SealingKey, ...]) -> None:
 
 
 def rotate(store: Store, key_file: Path) -> int:
-    """Change the key in `key_file` and re-seal everything; returns how many values. Only while no server runs.
+    """Replace the key in `key_file` and seal all values again; returns their number. Only while no server runs.
 
-    A crash in the middle leaves both keys in the file, which still opens everything: run it again.
+    After a crash the file contains both keys, which open all values; then run it again.
     """
     old = read_key_file(key_file)
     _must_open(store, old)
@@ -104,9 +104,9 @@ def rotate(store: Store, key_file: Path) -> int:
 
 
 def reseal(store: Store) -> int:
-    """Seal everything anew with the store's first key, in one transaction; returns how many values.
+    """Seal all values again with the store's first key, in one transaction; returns their number.
 
-    Raises ConfigurationError when a value or the audit log does not fit any key: nothing is changed then.
+    Raises ConfigurationError, and changes nothing, when a value or the audit log's signature fits none of the keys.
     """
     return store.write(_reseal)
 
@@ -135,7 +135,7 @@ def _reseal(tx: Tx) -> int:
 
 
 def sealed_columns() -> list[tuple[sa.Table, sa.Column[bytes], str]]:
-    """Every column that holds sealed values, and the template of their context."""
+    """Return all columns with sealed values, as (table, column, template of the context)."""
     return [
         (table, column, column.info["sealed"])
         for table in metadata.sorted_tables
@@ -191,7 +191,7 @@ def _check_key(tx: Tx) -> None:
 
 
 def _first_use(tx: Tx) -> None:
-    """The audit log begins here, so that an empty one shows that it was emptied."""
+    """Write the check value and the first row of the audit log, so that an empty log shows that rows were deleted."""
     if _check_value(tx) is None:
         _write_check(tx)
         audit.record(tx, actor="center", action="key.first_use", target="sealing key")
@@ -211,5 +211,5 @@ def _unreadable(path: Path, problem: Text) -> ConfigurationError:
 
 
 def new_key_text(rng: Rng) -> str:
-    """A fresh key in the form of PEARL_SECRET_KEY."""
+    """Return a new key in the form of PEARL_SECRET_KEY."""
     return SealingKey(rng.token_bytes(KEY_BYTES)).to_text()

@@ -1,4 +1,4 @@
-"""Transactional outbox: an event is a row of the command that caused it, delivered at least once, in order."""
+"""Transactional outbox: a command writes its events as rows, which are delivered at least once, in order."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _EMIT = sa.insert(outbox)
 
 
 def emit(tx: Tx, topic: str, payload: Mapping[str, Any], *, org_id: str | None = None) -> None:
-    """Leave an event; consumers get it after commit."""
+    """Write an event, which consumers get after the commit."""
     tx.execute(_EMIT, {"topic": topic, "org_id": org_id, "payload": dict(payload), "at_us": tx.now_us})
     tx.hint(TOPIC)
 
 
 def pending(tx: Tx, consumer: str, *, limit: int = 500) -> Sequence[RowMapping]:
-    """Events after the consumer's cursor, oldest first."""
+    """Return the events after the consumer's cursor, oldest first."""
     cursor = tx.scalar(sa.select(outbox_cursors.c.seq).where(outbox_cursors.c.consumer == consumer)) or 0
     return tx.rows(sa.select(outbox).where(outbox.c.seq > cursor).order_by(outbox.c.seq).limit(limit))
 
 
 def advance(tx: Tx, consumer: str, seq: int) -> None:
-    """Move the consumer's cursor to `seq`; never back. `advance(tx, consumer, 0)` makes a new consumer known."""
+    """Advance the consumer's cursor to `seq`, never backwards. `advance(tx, consumer, 0)` registers a new consumer."""
     moved = tx.execute(
         sa.update(outbox_cursors)
         .where(outbox_cursors.c.consumer == consumer, outbox_cursors.c.seq <= seq)
@@ -40,7 +40,7 @@ def advance(tx: Tx, consumer: str, seq: int) -> None:
 
 
 def forget_delivered(tx: Tx, *, before_us: int) -> int:
-    """Delete events every consumer has passed and that are older than `before_us`; returns how many."""
+    """Delete events before `before_us` that all consumers have passed; returns the number deleted."""
     lowest = tx.scalar(sa.select(sa.func.min(outbox_cursors.c.seq)))
     if lowest is None:
         return 0

@@ -1,4 +1,4 @@
-"""PostgreSQL's own tools for a consistent copy of a database and for bringing it back."""
+"""Consistent copies of a PostgreSQL database with pg_dump and pg_restore."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pearlstreet.store.database import Database
 
 
 def dump(url: URL, target: Path) -> None:
-    """Write pg_dump's custom format of one database. Raises ConfigurationError without pg_dump, Unavailable if it fails."""
+    """Dump a database in pg_dump's custom format. Raises ConfigurationError without pg_dump, Unavailable if it fails."""
     _run("pg_dump", url, ["--format=custom", "--no-owner", "--no-privileges", f"--file={target}"])
 
 
 def load(database: Database, dumped: Path) -> None:
-    """Bring a dump back, whole or not at all. Raises Conflict unless the database is empty."""
+    """Restore a dump in one transaction. Raises Conflict unless the database is empty."""
     if database.read(lambda connection: sa.inspect(connection).get_table_names()):
         raise Conflict(
             text("The PostgreSQL database is not empty"),
@@ -34,8 +34,8 @@ def load(database: Database, dumped: Path) -> None:
 
 
 def _run(program: str, url: URL, options: Sequence[str]) -> None:
-    found = shutil.which(program)
-    if found is None:
+    executable = shutil.which(program)
+    if executable is None:
         raise ConfigurationError(
             text("{program} is not installed", program=program),
             hint=text("Install PostgreSQL's client programs (Debian: postgresql-client)"),
@@ -43,10 +43,10 @@ def _run(program: str, url: URL, options: Sequence[str]) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".pgpass") as passwords:
         passwords.write(f"*:*:*:*:{_escaped(url.password or '')}\n")
         passwords.flush()
-        # The password goes by a private file: arguments can be read by every user of the machine.
+        # The password is passed in a private file, because all users of the machine can read arguments.
         address = url.set(drivername="postgresql", password=None).render_as_string()
         done = subprocess.run(
-            [found, "--no-password", f"--dbname={address}", *options],
+            [executable, "--no-password", f"--dbname={address}", *options],
             env={"PGPASSFILE": passwords.name, "PATH": os.defpath, "LC_ALL": "C"},
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Bring a center back from a backup file: everything is checked before anything is put in its place."""
+"""Restores a center from a backup file, after checking all of its contents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """What was put back: when it was copied, its schema version, and how much it is."""
+    """The restored backup: the time it was made, its schema version, and its size."""
 
     made_at_us: int
     schema: str | None
@@ -47,7 +47,7 @@ class Hashing:
         self.digest = hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of a file."""
+        """Read like a file, and hash the bytes."""
         chunk = self._inner.read(size)
         self.digest.update(chunk)
         return chunk
@@ -56,10 +56,10 @@ class Hashing:
 def restore(
     file: Path, data_dir: Path, *, sealer: Sealer | None = None, database: Database | None = None
 ) -> RestoreReport:
-    """Unpack a backup into `data_dir`, which must be empty or absent; PostgreSQL's part goes into `database`.
+    """Unpack a backup into `data_dir`, which must be empty or absent; a PostgreSQL dump is restored to `database`.
 
-    With a `sealer` the manifest's signature must be right. Raises InvalidInput for a file that is no backup, is cut
-    off or was changed (nothing is left of it then); Conflict when the place is not empty.
+    With a `sealer` the manifest's signature must be right. Raises InvalidInput for a file that is no backup, is truncated
+    or was changed (then nothing remains of it), Conflict when `data_dir` is not empty.
     """
     if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
         raise Conflict(
@@ -69,14 +69,14 @@ def restore(
     try:
         fresh = not data_dir.exists()
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the place, or within it where it may be a mounted disk: moving then stays on one file system.
+        # Unpacked beside the folder, or in it if it exists and so may be a mounted disk, to rename on one file system.
         with tempfile.TemporaryDirectory(
             prefix=".restore-", dir=data_dir.parent if fresh else data_dir
         ) as scratch:
             staging = Path(scratch) / "data"
             staging.mkdir(mode=0o700)
-            found, manifest = _unpack(file, staging)
-            _compare(file, found, manifest, sealer)
+            hashes, manifest = _unpack(file, staging)
+            _compare(file, hashes, manifest, sealer)
             _restore_postgres(staging, manifest, database)
             if fresh:
                 staging.rename(data_dir)
@@ -92,15 +92,15 @@ def restore(
         made_at_us=manifest["made_at_us"],
         schema=manifest["schema"],
         database=manifest["database"],
-        files=len(found),
+        files=len(hashes),
         bytes=sum(member["bytes"] for member in manifest["members"]),
         signed=bool(sealer and manifest.get("mac")),
     )
 
 
 def _unpack(file: Path, staging: Path) -> tuple[Mapping[str, str], dict[str, Any]]:
-    """Every member written below `staging`; returns SHA-256 by name and the manifest."""
-    found: dict[str, str] = {}
+    """Unpack all members below `staging`; returns their SHA-256 by name, and the manifest."""
+    hashes: dict[str, str] = {}
     manifest: object = None
     try:
         with tarfile.open(file, mode="r|gz") as tar:
@@ -111,17 +111,17 @@ def _unpack(file: Path, staging: Path) -> tuple[Mapping[str, str], dict[str, Any
                 if member.name == MANIFEST:
                     manifest = json.loads(content.read(MANIFEST_MAX_BYTES))
                 else:
-                    found[member.name] = _place(file, staging, member, content)
+                    hashes[member.name] = _place(file, staging, member, content)
     except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
         raise _bad(file, text("it is cut off or not a backup ({problem})", problem=str(error))) from error
     except OSError as error:
         if error.errno is not None:
             raise
-        # gzip reports a wrong checksum as an OSError without a number.
+        # gzip reports a wrong checksum as an OSError without errno.
         raise _bad(file, text("it is cut off or not a backup ({problem})", problem=str(error))) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _bad(file, text("its list of contents is missing or of another version"))
-    return found, manifest
+    return hashes, manifest
 
 
 def _place(file: Path, staging: Path, member: tarfile.TarInfo, content: IO[bytes]) -> str:
@@ -142,7 +142,7 @@ def _place(file: Path, staging: Path, member: tarfile.TarInfo, content: IO[bytes
 
 
 def _compare(
-    file: Path, found: Mapping[str, str], manifest: Mapping[str, Any], sealer: Sealer | None
+    file: Path, hashes: Mapping[str, str], manifest: Mapping[str, Any], sealer: Sealer | None
 ) -> None:
     try:
         listed = {str(member["name"]): str(member["sha256"]) for member in manifest["members"]}
@@ -150,10 +150,10 @@ def _compare(
         mac = str(manifest["mac"])
     except (KeyError, TypeError, ValueError) as error:
         raise _bad(file, text("its list of contents is missing or of another version")) from error
-    for name in sorted({*listed, *found}):
-        if listed.get(name) != found.get(name):
+    for name in sorted({*listed, *hashes}):
+        if listed.get(name) != hashes.get(name):
             raise _bad(file, text("{name} is missing or was changed", name=name))
-    if database not in found:
+    if database not in hashes:
         raise _bad(file, text("{name} is missing or was changed", name=database))
     if sealer is not None and mac and not sealer.mac_is_right(mac_message(manifest), mac):
         raise _bad(file, text("its signature does not fit this center's encryption key"))
@@ -162,7 +162,7 @@ def _compare(
 
 
 def mac_message(manifest: Mapping[str, Any]) -> bytes:
-    """What the signature of a manifest is made over."""
+    """Return the bytes that the signature of a manifest covers."""
     return json.dumps({**manifest, "mac": None}, sort_keys=True).encode()
 
 

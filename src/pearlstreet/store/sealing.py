@@ -1,7 +1,7 @@
-"""Secrets at rest: AES-256-GCM (NIST SP 800-38D) under a key that is never in the database.
+"""Encryption of stored secrets: AES-256-GCM (NIST SP 800-38D) with a key that is never in the database.
 
-A sealed value is `key id ‖ nonce ‖ ciphertext`, so that keys can be rotated. store.keyring refuses a start without
-the key that the database was first used with.
+A sealed value is `key id ‖ nonce ‖ ciphertext`, so that keys can be rotated. `store.keyring` refuses to start without the
+key with which the database's values are sealed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """One key and its public id (a hash prefix)."""
+    """A sealing key with its public id, which is a prefix of its hash."""
 
     secret: bytes
 
@@ -35,7 +35,7 @@ class SealingKey:
         return hashlib.sha256(b"pearlstreet key id" + self.secret).digest()[:_ID_BYTES]
 
     def to_text(self) -> str:
-        """The form kept in a key file."""
+        """Return the key in the form of a key file."""
         return base64.urlsafe_b64encode(self.secret).decode()
 
     @staticmethod
@@ -54,7 +54,7 @@ class SealingKey:
 
 
 class Sealer:
-    """Seals with the first key, opens with any."""
+    """Encrypts values with the first key, and decrypts them with any of the keys."""
 
     def __init__(self, keys: tuple[SealingKey, ...], rng: Rng) -> None:
         self._current = keys[0]
@@ -62,13 +62,13 @@ class Sealer:
         self._rng = rng
 
     def seal(self, plain: bytes, context: str) -> bytes:
-        """Encrypt; `context` (such as the row's id) must be the same on opening."""
+        """Return the encrypted value. `context`, such as the row's id, must be the same on opening."""
         nonce = self._rng.token_bytes(_NONCE_BYTES)
         cipher = AESGCM(self._current.secret).encrypt(nonce, plain, context.encode())
         return self._current.key_id + nonce + cipher
 
     def open(self, sealed: bytes, context: str) -> bytes:
-        """Decrypt. Raises ConfigurationError when the key is missing or the value was tampered with."""
+        """Return the decrypted value. Raises ConfigurationError when the key is missing or the value was tampered with."""
         key = self._keys.get(sealed[:_ID_BYTES])
         if key is None:
             raise ConfigurationError(
@@ -86,12 +86,12 @@ class Sealer:
             ) from None
 
     def mac(self, message: bytes) -> str:
-        """HMAC-SHA-256 in hex under the current key."""
+        """Return the HMAC-SHA-256 of a message with the first key, in hexadecimal."""
         derived = hmac.digest(self._current.secret, b"pearlstreet mac", "sha256")
         return hmac.new(derived, message, "sha256").hexdigest()
 
     def mac_is_right(self, message: bytes, mac: str) -> bool:
-        """Whether `mac` was made over `message` by any of our keys."""
+        """Return whether `mac` is the HMAC of `message` with any of the keys."""
         for key in self._keys.values():
             derived = hmac.digest(key.secret, b"pearlstreet mac", "sha256")
             if hmac.compare_digest(hmac.new(derived, message, "sha256").hexdigest(), mac):

@@ -1,4 +1,4 @@
-"""The tables every room shares, and the metadata all rooms' tables register on. No behaviour."""
+"""The tables that all packages share, and the metadata of all tables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ metadata = sa.MetaData(
 
 
 def id_column(name: str = "id", *, primary_key: bool = True) -> sa.Column[str]:
-    """A prefixed id."""
+    """Return a column for a prefixed id."""
     return sa.Column(name, sa.String(40), primary_key=primary_key, nullable=False)
 
 
 def lease_columns() -> tuple[sa.Column[int], sa.Column[str], sa.Column[int]]:
-    """What makes a row leasable: when it is due (null: never), and who holds it until when."""
+    """Return the columns of a leasable row: its due time (null: never), and the token and end of its lease."""
     return (
         sa.Column("due_us", sa.BigInteger, nullable=True),
         sa.Column("lease_token", sa.String(40), nullable=True),
@@ -30,7 +30,7 @@ def lease_columns() -> tuple[sa.Column[int], sa.Column[str], sa.Column[int]]:
 
 
 SEALING_CHECK = "sealing_check"
-"""The row of `meta` that is there from a center's first start on."""
+"""Name of the row of `meta` with the sealed check value, which exists from a center's first start on."""
 
 meta = sa.Table(
     "meta",
@@ -70,7 +70,7 @@ state_events = sa.Table(
     sa.Column("event", sa.String(40), nullable=False),
     sa.Column("reason", sa.JSON, nullable=True),
     sa.Column("at_us", sa.BigInteger, nullable=False),
-    sqlite_autoincrement=True,  # cursors lean on numbers that are never given twice, even after deletions
+    sqlite_autoincrement=True,  # cursors require that numbers are never reused, even after deletions
 )
 
 outbox = sa.Table(

@@ -1,4 +1,4 @@
-"""State tables as data, and the one function that changes a state column."""
+"""State machines as data, and the function `transition`, which makes all changes of a state column."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True)
 class StateTable(Generic[S, E]):
-    """Every legal move of one kind of thing: (state, event) → state."""
+    """State machine of one kind of object: the permitted transitions (state, event) → state, and the terminal states."""
 
     name: str
     moves: Mapping[tuple[S, E], S]
     terminal: frozenset[S]
 
     def next_state(self, state: S, event: E) -> S:
-        """Where `event` leads from `state`. Raises Conflict when it leads nowhere."""
+        """Return the state that `event` leads to. Raises Conflict when `state` does not permit the event."""
         target = self.moves.get((state, event))
         if target is None:
             raise Conflict(
@@ -42,7 +42,7 @@ class StateTable(Generic[S, E]):
         return target
 
     def allows(self, state: S, event: E) -> bool:
-        """Whether `event` is a legal move from `state`."""
+        """Return whether `state` permits the event."""
         return (state, event) in self.moves
 
 
@@ -58,9 +58,10 @@ def transition(
     lease_token: str | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> S:
-    """Move a row (with an `id`, a `state` and any `values`) and note it in its timeline.
+    """Change the state of a row (and any other `values`), record the change in its timeline, and return the new state.
 
-    Raises Conflict for an illegal move, StaleWrite when the row is no longer in `state` or its lease was lost.
+    Raises Conflict for a transition that is not permitted, StaleWrite when the row is no longer in `state` or its lease
+    was lost.
     """
     target = states.next_state(state, event)
     given = {"of_row": row_id, "was_state": state.value, "state": target.value, **(values or {})}
@@ -102,7 +103,7 @@ def record_transition(
 
 
 class StaleWrite(BugError):
-    """The row was changed by somebody else meanwhile: drop what was decided about it and look again."""
+    """Another writer has changed the row meanwhile; the caller must drop its decision and read the row again."""
 
     code = "stale_write"
 

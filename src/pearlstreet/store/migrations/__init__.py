@@ -1,7 +1,6 @@
-"""Schema versions: `migrate` brings a database to this program's version, in one transaction.
+"""Schema migrations: `migrate` brings a database to this program's schema version, in one transaction.
 
-The scripts under versions/ import nothing of the program: a table that changes later must not change what an old script
-does.
+The scripts in versions/ import nothing from the program, so that later changes of tables do not change old scripts.
 """
 
 from __future__ import annotations
@@ -27,55 +26,56 @@ COMPARED = {"compare_type": True, "compare_server_default": True}
 
 
 def head() -> str | None:
-    """The version this program's tables have."""
+    """Return the schema version of this program."""
     return _scripts().get_current_head()
 
 
 def current(database: Database) -> str | None:
-    """The version of a database; None for an empty one."""
+    """Return the schema version of a database; None for an empty database."""
     return database.read(_current)
 
 
 def outdated(database: Database) -> str | None:
-    """The version of a database that this program would bring to its own; None for an empty or a present one.
+    """Return the schema version of a database that needs migration; None for an empty or current database.
 
     Raises ConfigurationError for a database of a newer program.
     """
-    found = current(database)
-    _refuse_newer(found)
-    return found if found != head() else None
+    version = current(database)
+    _refuse_newer(version)
+    return version if version != head() else None
 
 
 def migrate(database: Database, revision: str = "head") -> bool:
-    """Bring the database to this program's version. Returns whether there was anything to do.
+    """Migrate the database to this program's schema version; returns whether it was needed.
 
-    Raises ConfigurationError for a database of a newer program. Tests name an older `revision`.
+    Raises ConfigurationError for a database of a newer program. Tests pass an older `revision`.
     """
-    found = current(database)
-    if found == head():
+    version = current(database)
+    if version == head():
         return False
-    _refuse_newer(found)
+    _refuse_newer(version)
     database.write(lambda connection: _run(connection, command.upgrade, revision))
     return True
 
 
 def unmake(database: Database) -> None:
-    """Go back to an empty database: everything in it is lost. For tests of the scripts."""
+    """Downgrade to an empty database, losing all data; for tests of the migration scripts."""
     database.write(lambda connection: _run(connection, command.downgrade, "base"))
 
 
 def drift(database: Database, metadata: sa.MetaData) -> Sequence[str]:
-    """How the database differs from the tables in the code, a line each; empty when it does not."""
-    found = database.write(lambda connection: compare_metadata(_context(connection), metadata))
-    return [str(difference) for difference in found]
+    """Return the differences between the database and the tables in the code, one line each."""
+    differences = database.write(lambda connection: compare_metadata(_context(connection), metadata))
+    return [str(difference) for difference in differences]
 
 
-def _refuse_newer(found: str | None) -> None:
+def _refuse_newer(version: str | None) -> None:
     known = {script.revision for script in _scripts().walk_revisions()}
-    if found is not None and found not in known:
+    if version is not None and version not in known:
         raise ConfigurationError(
             text(
-                "The database was written by a newer version of the program (schema {version})", version=found
+                "The database was written by a newer version of the program (schema {version})",
+                version=version,
             ),
             hint=text("Start the newer version, or restore a backup that this version made"),
         )
@@ -109,7 +109,7 @@ def _scripts() -> ScriptDirectory:
 def render(
     database: Database, metadata: sa.MetaData, *, revision: str, previous: str | None, message: str
 ) -> str:
-    """The text of a migration script from an existing database to `metadata`. For scripts/migration.py."""
+    """Return a migration script from an existing database to `metadata`, for scripts/migration.py."""
     from alembic.autogenerate import produce_migrations, render_python_code
 
     def compare(connection: Connection) -> tuple[str, str]:

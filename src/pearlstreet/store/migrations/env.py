@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the version scripts on the connection it is handed, inside that connection's transaction."""
+"""Entry point of Alembic: runs the version scripts on the given connection, inside its transaction."""
 
 from __future__ import annotations
 
