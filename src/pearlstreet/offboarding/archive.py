@@ -1,6 +1,6 @@
-"""Everything of one organisation as one archive: JSON, the files it brought, what its jobs wrote.
+"""Archive of all data of one organisation: JSON, uploaded files, and logs and artefacts of its jobs.
 
-Values of secrets are left out: nobody can read them back, its owners neither.
+Values of secrets are left out, because even the organisation's owners cannot read them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pearlstreet.tenancy.tables import api_keys, memberships, orgs, projects, se
 
 PAGE = 500
 LABELS = ("actor", "asked_by", "decided_by", "owner", "requested_by", "updated_by")
-"""Columns that name somebody with the key or session that was used. The archive holds the login name only."""
+"""Columns with a user's label, which includes the key or session used. The archive contains only the login name."""
 README = """What this archive holds
 
   organisation.json    name, members, projects, API keys (never their secrets), names of secrets, limits, budgets
@@ -58,7 +58,7 @@ Times end in _us: microseconds since 1970 UTC.
 
 
 def write_archive(store: Store, runtime: Runtime, org_id: str) -> Iterator[bytes]:
-    """The archive's bytes, for somebody who was let in; rows that come to be meanwhile may be missing."""
+    """Yield the bytes of the archive. Rows that are added meanwhile may be missing; the caller has checked rights."""
     packer = Packer(store.clock.now_us())
     yield from packer.content("README.txt", iter([README.encode()]))
     yield from packer.document("organisation.json", store.read(lambda tx: _organisation(tx, org_id)))
@@ -76,7 +76,7 @@ def write_archive(store: Store, runtime: Runtime, org_id: str) -> Iterator[bytes
 
 
 def _files(store: Store, runtime: Runtime, packer: Packer, org_id: str) -> Iterator[bytes]:
-    """Artefacts and uploads. What is no longer kept is left out; its row says that it was there."""
+    """Yield the artefacts and uploads, without those deleted already, of which only the row remains."""
     blobs = Blobs(runtime.folders.blobs)
     for table, name_of in ((artefacts, _artefact_name), (uploads, _upload_name)):
         for row in _rows(store, table, table.c.org_id == org_id):
@@ -128,7 +128,7 @@ def _tables(org_id: str) -> Sequence[tuple[str, sa.Table, sa.ColumnElement[bool]
 
 
 def _rows(store: Store, table: sa.Table, condition: sa.ColumnElement[bool]) -> Iterator[dict[str, Any]]:
-    """Rows of a table by its key, a page in each snapshot: a long export must not hold one open."""
+    """Yield the rows of a table by its key, each page in a new snapshot, so that a long export keeps none open."""
     (key,) = table.primary_key.columns
     after: Any = None
     while True:
@@ -143,17 +143,17 @@ def _rows(store: Store, table: sa.Table, condition: sa.ColumnElement[bool]) -> I
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row as JSON holds it: without bytes (sealed values), with messages as words."""
-    made = {str(name): value for name, value in row.items() if not isinstance(value, bytes)}
+    """Return a row for JSON: without bytes (sealed values) and leases, with messages as English text."""
+    plain = {str(name): value for name, value in row.items() if not isinstance(value, bytes)}
     for name in ("reason", "message", "memo"):
-        if isinstance(made.get(name), Mapping):
-            made[name] = str(from_json(made[name]))
+        if isinstance(plain.get(name), Mapping):
+            plain[name] = str(from_json(plain[name]))
     for name in LABELS:
-        if isinstance(made.get(name), str):
-            made[name] = login_of(made[name])
-    if "lease_token" in made:
-        made = {name: value for name, value in made.items() if not name.startswith("lease_")}
-    return made
+        if isinstance(plain.get(name), str):
+            plain[name] = login_of(plain[name])
+    if "lease_token" in plain:
+        plain = {name: value for name, value in plain.items() if not name.startswith("lease_")}
+    return plain
 
 
 def _organisation(tx: Tx, org_id: str) -> dict[str, Any]:
@@ -166,12 +166,12 @@ def _organisation(tx: Tx, org_id: str) -> dict[str, Any]:
         memberships.c.role,
         memberships.c.created_us,
     ).join_from(memberships, users, users.c.id == memberships.c.user_id)
-    # Without the key that made it, which may be tied to nothing and so is its owner's business.
+    # Without the parent key, which may be an untied key of a user and so is private to the user.
     own_keys = sa.select(
         *(column for column in api_keys.c if column.name not in ("secret_hash", "parent_id"))
     )
     named = sa.select(*(secrets.c[name] for name in ("id", "project_id", "name", "updated_us", "updated_by")))
-    has = read_balance(tx, org_id)
+    balance = read_balance(tx, org_id)
     return {
         "exported": to_rfc3339(tx.now_us),
         "organisation": dict(row),
@@ -183,8 +183,8 @@ def _organisation(tx: Tx, org_id: str) -> dict[str, Any]:
         "shares": _dicts(tx, sa.select(shares).where(shares.c.org_id == org_id)),
         "budgets": _dicts(tx, sa.select(budgets).where(budgets.c.org_id == org_id)),
         "buyer": asdict(read_buyer(tx, org_id)),
-        "balance_micro": has.balance.micro,
-        "credit_limit_micro": has.credit_limit.micro,
+        "balance_micro": balance.balance.micro,
+        "credit_limit_micro": balance.credit_limit.micro,
     }
 
 

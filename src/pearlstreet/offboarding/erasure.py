@@ -1,6 +1,6 @@
-"""What is erased when a tenant ends, table by table, and what is kept and why; then the files.
+"""Erasure of a tenant's rows and files; lists for each table whether its rows are erased, or why they are kept.
 
-Every table of the program stands in one of the two lists: a test sees to it, so that none is forgotten.
+A test checks that all tables of the program are in one of the two lists.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pearlstreet.tenancy.model import SYSTEM, Standing
 from pearlstreet.tenancy.notices import tables as notices
 
 FRESH_S = 600.0
-"""A blob this young may be another tenant's upload whose row is just being written: it is looked at again later."""
+"""Age in seconds below which a blob is not erased yet: the row of another tenant's upload may not be written yet."""
 SOME = 500
 
 Condition = Callable[[str], sa.ColumnElement[bool]]
@@ -42,17 +42,17 @@ def _of_org(table: sa.Table, column: str = "org_id") -> Condition:
 
 def _of_its_jobs(column: sa.ColumnElement[str]) -> Condition:
     def condition(org_id: str) -> sa.ColumnElement[bool]:
-        made = [
+        conditions = [
             column.in_(sa.select(table.c.id).where(table.c.org_id == org_id))
             for table in (work.jobs, work.attempts, work.preparations)
         ]
-        return sa.or_(*made)
+        return sa.or_(*conditions)
 
     return condition
 
 
 def _its_subjects(table: sa.Table) -> Condition:
-    """Rows named by the organisation or by a project of it."""
+    """Return the condition of rows whose `subject_id` is the organisation or one of its projects."""
 
     def condition(org_id: str) -> sa.ColumnElement[bool]:
         own = sa.select(people.projects.c.id).where(people.projects.c.org_id == org_id)
@@ -96,7 +96,7 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (notices.webhooks, _of_org(notices.webhooks, "owner_id")),
     (notices.preferences, _of_org(notices.preferences, "owner_id")),
 )
-"""In this order: a row goes before those by which it is found."""
+"""Tables whose rows are erased, with the condition of the rows. A table precedes the tables that its condition reads."""
 
 _BOOKS = "the books are kept whole; they name the tenant by its id"
 KEPT: Mapping[str, str] = {
@@ -149,13 +149,13 @@ KEPT: Mapping[str, str] = {
         _BOOKS,
     ),
 }
-"""Tables whose rows stay, and why, or what else is done to them."""
+"""Tables whose rows are kept, with the reason or what is changed in them."""
 
 
 def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float = FRESH_S) -> None:
-    """Delete what its jobs left on disk and its blobs that no other tenant has. Safe to repeat.
+    """Delete the files of the organisation's jobs, and its blobs that no other tenant uses. Idempotent.
 
-    Raises Unavailable when something must be looked at again later; the rows still say what is left to do then.
+    Raises Unavailable when it must be called again later; the rows still name the files that are left.
     """
     for row in _all(store, work.attempts, org_id):
         engine = runtime.engines.get(row["engine"])
@@ -181,7 +181,7 @@ def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float =
 
 
 def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, fresh_s: float) -> int:
-    """Delete those that nobody else has; how many are still too young."""
+    """Delete the blobs that no other tenant uses; returns the number that are still too young."""
     blobs = Blobs(runtime.folders.blobs)
     young = 0
     names = sorted({str(row["sha256"]) for row in _all(store, table, org_id)})
@@ -203,11 +203,11 @@ def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, f
 
 
 def _named_by_others(tx: Tx, names: list[str], org_id: str) -> set[str]:
-    found: set[str] = set()
+    shared: set[str] = set()
     for table in (work.uploads, work.artefacts):
         query = sa.select(table.c.sha256).where(table.c.sha256.in_(names), table.c.org_id != org_id)
-        found |= set(tx.execute(query).scalars())
-    return found
+        shared |= set(tx.execute(query).scalars())
+    return shared
 
 
 def _all(store: Store, table: sa.Table, org_id: str) -> list[dict[str, Any]]:
@@ -217,7 +217,7 @@ def _all(store: Store, table: sa.Table, org_id: str) -> list[dict[str, Any]]:
 
 
 def erase_rows(tx: Tx, org_id: str) -> None:
-    """Erase the organisation's rows and what names its people, in one transaction."""
+    """Erase the organisation's rows and anonymise its accounts, in the caller's transaction."""
     for table, condition in ERASED:
         tx.execute(sa.delete(table).where(condition(org_id)))
     _erase_people(tx, org_id)
@@ -228,9 +228,9 @@ def erase_rows(tx: Tx, org_id: str) -> None:
 
 
 def _erase_people(tx: Tx, org_id: str) -> None:
-    """Revoke the organisation's keys; make accounts nameless that were created in it and have no other organisation.
+    """Revoke the organisation's keys, and anonymise accounts that were created in it and have no other organisation.
 
-    An account that only joined it stays, without this membership: it is its owner's, not the organisation's.
+    Accounts that only joined the organisation lose this membership and stay.
     """
     members = people.memberships.c
     own_keys = sa.select(people.api_keys.c.id).where(people.api_keys.c.org_id == org_id)

@@ -1,4 +1,4 @@
-"""The loop that ends tenants: one phase after the other, each safe to repeat, the next only when it is done."""
+"""The loop that offboards tenants in phases. Each phase can be repeated, and the next one starts when it is complete."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ CANCEL_AT_ONCE = 200
 
 
 def closing_loop(runtime: Runtime) -> Loop:
-    """Ends the tenants that are to end."""
-    return CycleLoop(name=LOOP, cycle=Closer(runtime).cycle, hints=(TOPIC,), interval_s=2.0)
+    """Return the loop that offboards closing tenants."""
+    return CycleLoop(name=LOOP, cycle=OffboardingLoop(runtime).cycle, hints=(TOPIC,), interval_s=2.0)
 
 
 @dataclass(slots=True)
-class Closer:
-    """Moves every open closing on as far as it goes."""
+class OffboardingLoop:
+    """Advances all open closings as far as possible, and deletes archives whose retention has ended."""
 
     runtime: Runtime
     fresh_s: float = erasure.FRESH_S
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
 
     def cycle(self, store: Store) -> bool:
-        """One round."""
+        """Run one cycle; returns False, because no further cycle is due at once."""
         kept_us = int(self.runtime.settings.kept_s * US_PER_S)
         now_us = store.clock.now_us()
         for old in store.read(lambda tx: kept_archives(tx, now_us - kept_us)):
             self.guard.run(store, f"{old.org_id} archive", partial(self._drop_archive, store, old))
-        found = store.read(open_closings)
-        self.guard.keep([closing.org_id for closing in found])
-        for closing in found:
+        open_ones = store.read(open_closings)
+        self.guard.keep([closing.org_id for closing in open_ones])
+        for closing in open_ones:
             self.guard.run(store, closing.org_id, partial(self._advance, store, closing))
         return False
 
     def _advance(self, store: Store, closing: Closing) -> None:
-        """Do the phases in order, until one has to wait or the server ends."""
+        """Run the phases in order, until one has to wait or the server stops."""
         steps: Mapping[Phase, Callable[[Store, Closing], bool]] = {
             Phase.STOPPING: self._stop,
             Phase.SETTLING: self._settle,
@@ -92,20 +92,20 @@ class Closer:
         return True
 
     def _settle(self, store: Store, closing: Closing) -> bool:
-        """Charge the last use and invoice all that is not invoiced."""
+        """Charge the last use and issue the remaining invoices."""
 
         def command(tx: Tx) -> None:
             end_metering(tx, closing.org_id)
-            made = issue_final(tx, SYSTEM, closing.org_id)
-            has = read_balance(tx, closing.org_id)
-            values = {"invoices": [one.number for one in made], "balance_micro": has.balance.micro}
+            invoices = issue_final(tx, SYSTEM, closing.org_id)
+            balance_micro = read_balance(tx, closing.org_id).balance.micro
+            values = {"invoices": [invoice.number for invoice in invoices], "balance_micro": balance_micro}
             _to(tx, closing.org_id, Phase.SETTLING, Phase.ARCHIVING, **values)
 
         store.write(command)
         return True
 
     def _archive(self, store: Store, closing: Closing) -> bool:
-        """Write the archive; it is on disk before anything is erased."""
+        """Write the archive and sync it to disk, before anything is erased."""
         name = f"{closing.slug}-{closing.org_id}.tar.gz"
         folder = self.runtime.folders.root / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -138,7 +138,7 @@ class Closer:
         return size, digest.hexdigest()
 
     def _erase(self, store: Store, closing: Closing) -> bool:
-        """Files first, as the rows say which; then the rows, and with them the tenant is closed."""
+        """Erase the files, which the rows name; then erase the rows and close the tenant in one transaction."""
         erasure.erase_files(store, self.runtime, closing.org_id, fresh_s=self.fresh_s)
 
         def command(tx: Tx) -> None:
@@ -165,7 +165,7 @@ def _run(statement: sa.Update, tx: Tx) -> None:
 
 
 def _busy(tx: Tx, org_id: str) -> bool:
-    """Whether a job, an attempt or a preparation of it is still to end."""
+    """Return whether a job, an attempt or a preparation of the organisation has not ended."""
     running = attempts.c.state != AttemptState.ENDED.value
     building = preparations.c.state.in_((WANTED, BUILDING))
     queries = (
@@ -177,6 +177,6 @@ def _busy(tx: Tx, org_id: str) -> bool:
 
 
 def _to(tx: Tx, org_id: str, before: Phase, after: Phase, **values: object) -> None:
-    """Move on, unless somebody has meanwhile."""
-    here = (closings.c.id == org_id) & (closings.c.phase == before.value)
-    tx.execute(sa.update(closings).where(here).values(phase=after.value, **values))
+    """Change the phase of a closing from `before` to `after`; has no effect if it is no longer `before`."""
+    unchanged = (closings.c.id == org_id) & (closings.c.phase == before.value)
+    tx.execute(sa.update(closings).where(unchanged).values(phase=after.value, **values))

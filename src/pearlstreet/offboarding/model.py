@@ -1,4 +1,4 @@
-"""The values of this room."""
+"""The values of the package `offboarding`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pearlstreet.base.money import Money
 
 
 class Phase(StrEnum):
-    """How far the end of a tenant has come. Each is done whole, and again after a crash, before the next begins."""
+    """Phase of offboarding a tenant. Each phase is completed, if necessary again after a crash, before the next starts."""
 
     STOPPING = "stopping"
-    """Its jobs end."""
+    """The tenant's jobs are stopped."""
     SETTLING = "settling"
-    """Its last use is charged and invoiced."""
+    """The tenant's last use is charged and invoiced."""
     ARCHIVING = "archiving"
-    """Everything of it is written into one file."""
+    """All data of the tenant is written to the archive."""
     ERASING = "erasing"
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The file to hand over. It is deleted when it was kept long enough."""
+    """The archive file for the tenant, deleted when its retention ends."""
 
     name: str
     size_bytes: int
@@ -33,7 +33,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The end of one tenant."""
+    """Offboarding of one tenant."""
 
     org_id: str
     slug: str
@@ -45,6 +45,6 @@ class Closing:
     invoices: Sequence[str]
     """Numbers of the last invoices."""
     balance: Money | None
-    """What was left (or, negative, owed) after them."""
+    """Balance after the last invoices; negative: owed."""
     archive: Archive | None
     closed_us: int | None

@@ -1,4 +1,4 @@
-"""A tar.gz as a stream of bytes, member by member, with a list of contents and their hashes at its end."""
+"""Streaming writer of a tar.gz, member by member, with a list of the members and their hashes at its end."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 CHUNK = 1 << 20
 SPOOL_BYTES = 8 << 20
-"""What has no known length is collected in memory up to this, then on disk."""
+"""Size up to which a member of unknown length is collected in memory; larger ones are collected on disk."""
 CONTENTS = "CONTENTS.json"
 LEVEL = 3
 
 
 class Packer:
-    """Makes the archive's bytes; nothing larger than a chunk is held in memory."""
+    """Writer of a tar.gz; each method yields bytes of the archive. Keeps at most `SPOOL_BYTES` of a member in memory."""
 
     def __init__(self, at_us: int) -> None:
         self._at_s = at_us // 1_000_000
@@ -26,18 +26,18 @@ class Packer:
         self._members: list[dict[str, Any]] = []
 
     def rows(self, name: str, rows: Iterable[object]) -> Iterator[bytes]:
-        """A member of JSON lines."""
+        """Yield a member of JSON lines, one per row."""
         return self.content(
             name, ((json.dumps(row, ensure_ascii=False, default=str) + "\n").encode() for row in rows)
         )
 
     def document(self, name: str, value: object) -> Iterator[bytes]:
-        """A member that is one JSON value."""
+        """Yield a member with one JSON value."""
         written = json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n"
         return self.content(name, iter([written.encode()]))
 
     def content(self, name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """A member whose length is not known beforehand."""
+        """Yield a member whose length is not known in advance."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
             for chunk in chunks:
                 spool.write(chunk)
@@ -46,7 +46,7 @@ class Packer:
             yield from self.known(name, iter(lambda: spool.read(CHUNK), b""), size)
 
     def known(self, name: str, chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-        """A member of `size` bytes; a source that is shorter is filled up, one that is longer is cut."""
+        """Yield a member of `size` bytes; a shorter source is padded with zeros, a longer one is truncated."""
         info = tarfile.TarInfo(name)
         info.size, info.mtime, info.mode = size, self._at_s, 0o600
         yield self._squeeze.compress(info.tobuf(tarfile.PAX_FORMAT))
@@ -65,14 +65,14 @@ class Packer:
         self._members.append({"name": name, "bytes": size, "sha256": digest.hexdigest()})
 
     def end(self) -> Iterator[bytes]:
-        """The list of contents, and the end of the archive."""
+        """Yield the list of contents and the end of the archive."""
         yield from self.document(CONTENTS, {"members": list(self._members)})
         yield self._squeeze.compress(bytes(2 * tarfile.BLOCKSIZE))
         yield self._squeeze.flush()
 
 
 def in_parts(chunks: Iterator[bytes], size: int = CHUNK // 4) -> Iterator[bytes]:
-    """The same bytes in parts of at least `size`: a compressor gives many empty and tiny ones."""
+    """Yield the same bytes in parts of at least `size`, because a compressor returns many empty and tiny parts."""
     waiting: list[bytes] = []
     count = 0
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""Commands and queries: end a tenant, see how far that is, take an organisation's data away."""
+"""Commands and queries about offboarding: close a tenant, see the progress, and export an organisation's data."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from pearlstreet.tenancy.tables import orgs
 
 TOPIC = "closing"
 FOLDER = "exports"
-"""In the data folder: archives of closed tenants, until they were kept long enough."""
+"""Name of the folder, below the data folder, with the archives of closed tenants."""
 
 
 def close_org(
     store: Store, actor: Actor, org: str, *, cancel_jobs: bool = False, reason: str = ""
 ) -> Closing:
-    """End a tenant: a loop stops its jobs, invoices, archives, erases. Asking again shows how far it is.
+    """Start the offboarding of a tenant; a loop then stops its jobs, invoices, archives and erases. Idempotent.
 
-    From here on nobody signs in as its member. Raises Conflict while it has jobs, unless they are to be cancelled.
+    Its members lose access at once. Raises Conflict while it has jobs that have not ended, unless `cancel_jobs`.
     """
     actor.require("orgs:write")
     reason = check_label(reason, "reason", 500)
@@ -88,27 +88,27 @@ def close_org(
 
 
 def get_closing(store: Store, actor: Actor, org: str) -> Closing:
-    """How far the end of a tenant is. Raises NotFound for one that is not closing."""
+    """Return the progress of a tenant's offboarding. Raises NotFound for one that is not closing."""
     actor.require("orgs:write")
     return store.read(lambda tx: _read(tx, find_org_for_move(tx, actor, org).id))
 
 
 def open_closings(tx: Tx) -> list[Closing]:
-    """Those that are not over, oldest first."""
+    """Return the closings that are not complete, oldest first."""
     query = _CLOSINGS.where(closings.c.phase != Phase.CLOSED.value).order_by(closings.c.asked_us)
     return [_closing(row) for row in tx.rows(query)]
 
 
 def kept_archives(tx: Tx, before_us: int) -> list[Closing]:
-    """Those that were over before a moment and whose archive is still kept."""
+    """Return the closings that were complete before `before_us` and still have their archive."""
     query = _CLOSINGS.where(closings.c.archive.is_not(None), closings.c.closed_us < before_us)
     return [_closing(row) for row in tx.rows(query)]
 
 
 def export_org(store: Store, actor: Actor, runtime: Runtime, org: str) -> tuple[str, Iterator[bytes]]:
-    """A name for it and the bytes of an organisation's archive: of a closed one the file that was written then.
+    """Return a file name and the bytes of an organisation's archive; for a closed one, the archive written at closing.
 
-    Raises NotFound, Forbidden; Conflict when a closed one's file is not there yet or any more.
+    Raises NotFound, Forbidden, and Conflict when the archive of a closed organisation is not written yet or was deleted.
     """
 
     def command(tx: Tx) -> tuple[str, str, Closing | None]:
@@ -130,7 +130,7 @@ def export_org(store: Store, actor: Actor, runtime: Runtime, org: str) -> tuple[
 
 
 def alive(org_id: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Conditions on jobs of an organisation that have not ended; an array counts once."""
+    """Return the SQL conditions of an organisation's jobs that have not ended; an array counts once."""
     over = [state.value for state in ENDED]
     return (jobs.c.org_id == org_id, jobs.c.array_id.is_(None), jobs.c.state.not_in(over))
 

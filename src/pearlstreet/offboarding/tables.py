@@ -1,4 +1,4 @@
-"""Tables of this room. No behaviour."""
+"""Tables of the package `offboarding`."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ closings = sa.Table(
     sa.Column("archive_sha256", sa.String(64), nullable=True),
     sa.Column("closed_us", sa.BigInteger, nullable=True),
 )
-"""One row an organisation that leaves; `id` is the organisation's. `archive`: the file's name, until it is deleted."""
+"""Closings, one row per closing organisation, with its `id`. `archive` is the file's name, null once it is deleted."""

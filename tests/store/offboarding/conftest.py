@@ -19,7 +19,7 @@ from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.site import set_buyer
 from pearlstreet.ledger.topups import top_up
-from pearlstreet.offboarding.loop import Closer
+from pearlstreet.offboarding.loop import OffboardingLoop
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy import keys, orgs, secrets, users
 from pearlstreet.tenancy.authentication import authenticate
@@ -47,9 +47,9 @@ class Tenants:
     def store(self) -> Store:
         return self.center.store
 
-    def closer(self) -> Closer:
+    def closer(self) -> OffboardingLoop:
         """The loop; on the virtual clock every file is old enough."""
-        return Closer(self.center.runtime, fresh_s=-1e12)
+        return OffboardingLoop(self.center.runtime, fresh_s=-1e12)
 
     def path(self, content: bytes) -> Path:
         """Where a blob would lie."""
