@@ -1,4 +1,4 @@
-"""The console as one ASGI application: every page of the registry, its own files, and the stream of changes."""
+"""The console as one ASGI application: all pages of the registry, static files and the event stream of changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pearlstreet.http.stream_limiter import LimitedStream
 
 
 def create_console(center: Center) -> Starlette:
-    """The app that shows one center to people."""
+    """Return the console of one center."""
     page_router = SecuredPageRouter(center, Renderer(PAGES, MENU))
     pulse = ChangeNotifier(center.store)
 

@@ -1,4 +1,4 @@
-"""One action on each ticked row of a list."""
+"""Bulk actions on the selected rows of a list."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pearlstreet.base.errors import PearlError
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """On how many rows the action was done, and on how many it was refused."""
+    """Number of rows on which the action succeeded, and on which it was refused."""
 
     done: int
     failed: int
 
 
 def act_on_each(ids: Sequence[str], action: Callable[[str], object]) -> BulkResult:
-    """Do an action on each row. Raises the first refusal when every row is refused."""
+    """Call an action for each row. Raises the first refusal if all are refused."""
     refusals: list[PearlError] = []
     for id_ in ids:
         try:

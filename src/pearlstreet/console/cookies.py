@@ -1,4 +1,4 @@
-"""The cookies of the console: the session, what the visitor prefers, and a word carried over to the next page."""
+"""The console's cookies (session, preferences, notice for the next page), its CSRF token and redirect check."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _LIFE_S = {SESSION: 43_200, LANGUAGE: YEAR_S, THEME: YEAR_S, ORG: YEAR_S, NOTICE
 
 
 def session_name(secure: bool) -> str:
-    """Over TLS the name itself forbids other hosts, and plain HTTP, to set it."""
+    """Return the session cookie's name; over TLS its `__Host-` prefix stops other hosts and plain HTTP from setting it."""
     return f"__Host-{SESSION}" if secure else SESSION
 
 
 def put(answer: Response, name: str, value: str | None, *, secure: bool) -> None:
-    """Set one of our cookies, or (None) forget it."""
+    """Set a cookie, or delete it if `value` is None."""
     shown = session_name(secure) if name == SESSION else name
     if value is None:
         answer.delete_cookie(shown, path="/", secure=secure, httponly=True, samesite="lax")
@@ -44,29 +44,29 @@ def put(answer: Response, name: str, value: str | None, *, secure: bool) -> None
 
 
 def write_notice(notice: Text) -> str:
-    """A message for the next page."""
+    """Encode a message for the next page."""
     return base64.urlsafe_b64encode(json.dumps(notice.to_json()).encode()).decode()
 
 
 def read_notice(value: str | None) -> Text | None:
-    """What `write_notice` wrote; None for anything else."""
+    """Decode a value of `write_notice`; None for anything else."""
     if not value or len(value) > 3000:
         return None
     try:
-        found = from_json(json.loads(base64.urlsafe_b64decode(value)))
-        found.render("en"), found.render("zh-CN")
+        notice = from_json(json.loads(base64.urlsafe_b64decode(value)))
+        notice.render("en"), notice.render("zh-CN")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
-    return found
+    return notice
 
 
 def form_token(credential: str) -> str:
-    """Goes into every form: only a page of ours, shown to this session, can know it."""
+    """Return the CSRF token of a session, which only pages of the console shown in that session contain."""
     return hmac.new(credential.encode(), b"console form", hashlib.sha256).hexdigest()
 
 
 def check_origin(headers: Mapping[str, str], host: str) -> None:
-    """Refuse a form that another site sent. Raises Forbidden."""
+    """Refuse cross-site forms (CSRF). Raises Forbidden."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     foreign = site not in (None, "same-origin", "none")
     if origin is not None and origin != "null":
@@ -80,7 +80,7 @@ def check_origin(headers: Mapping[str, str], host: str) -> None:
 
 
 def check_token(credential: str, token: str) -> None:
-    """Refuse a form without the session's token. Raises Forbidden."""
+    """Refuse a form without the session's CSRF token. Raises Forbidden."""
     if not hmac.compare_digest(form_token(credential).encode(), token.encode("utf-8", "replace")):
         raise Forbidden(
             text("The form is out of date"), hint=text("Load the page again and repeat what you did")
@@ -88,7 +88,7 @@ def check_token(credential: str, token: str) -> None:
 
 
 def safe_path(value: str | None) -> str:
-    """A place of the console to go to, from an address anybody may have written; "/" for anything doubtful."""
+    """Return an untrusted redirect target if it is a path of the console, else "/" (no open redirect)."""
     if not value or not value.startswith("/") or value.startswith("//") or len(value) > 2000:
         return "/"
     if any(letter in "\\\r\n\t\0" or ord(letter) < 32 for letter in value):

@@ -1,4 +1,4 @@
-"""What people type into fields, read: numbers, amounts, moments. Each raises InvalidInput at its field."""
+"""Parsers of form fields: numbers, amounts and times. Each raises InvalidInput naming its field."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pearlstreet.ledger.months import zone_of
 
 
 def wrong(field: str, message: Text, hint: Text | None = None) -> InvalidInput:
-    """The error about one field."""
+    """Return an error about one field."""
     return InvalidInput(message, problems=[Problem(field, message, hint=hint)])
 
 
 def number_in(request: PageRequest, field: str) -> float | None:
-    """A number; None for an empty field."""
+    """Parse a number; None for an empty field."""
     written = request.value(field).replace(",", "")
     if not written:
         return None
@@ -29,7 +29,7 @@ def number_in(request: PageRequest, field: str) -> float | None:
 
 
 def yuan_in(request: PageRequest, field: str) -> Money:
-    """An amount of yuan."""
+    """Parse an amount of yuan."""
     written = request.value(field)
     try:
         return parse_yuan(written)
@@ -39,7 +39,7 @@ def yuan_in(request: PageRequest, field: str) -> Money:
 
 
 def moment_in(request: PageRequest, field: str, zone: str) -> int | None:
-    """What a date-and-time field sends (`2026-11-30T08:00`, or a date), on the clocks of `zone`; None when empty."""
+    """Parse a date and time (`2026-11-30T08:00`) or a date in the time zone `zone`, in µs; None for an empty field."""
     written = request.value(field)
     if not written:
         return None
@@ -54,7 +54,7 @@ def moment_in(request: PageRequest, field: str, zone: str) -> int | None:
 
 
 def text_in(request: PageRequest, field: str, most: int) -> str:
-    """Words of at most `most` characters."""
+    """Return the text of a field. Raises InvalidInput if it is longer than `most` characters."""
     written = request.value(field)
     if len(written) > most:
         raise wrong(field, text("At most {most} characters fit", most=most))

@@ -1,4 +1,4 @@
-"""Files that come with a form: kept as uploads, and named in it by a line."""
+"""Files uploaded with a form: they are stored as uploads and referred to by lines of the form's field `files`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 def keep_file(request: PageRequest, org: str, file: FormFile) -> str:
-    """Keep a file for an organisation and answer its line in the form. Raises InvalidInput, Forbidden, TooLarge."""
+    """Store a file as an upload and return its line for the form. Raises InvalidInput, Forbidden, TooLarge."""
     runtime, project = request.center.runtime, request.value("project") or None
     size, name = len(file.content), uploads.check_name(file.name)
     with runtime.uploads.begin() as reservation:
@@ -30,7 +30,7 @@ def keep_file(request: PageRequest, org: str, file: FormFile) -> str:
 
 
 def with_uploads(request: PageRequest) -> PageRequest:
-    """Files that came with the form become lines of its field `files`."""
+    """Return the request with its files stored and replaced by lines of the field `files`."""
     if not request.files:
         return request
     kept = request.form.get("files", "").strip()
@@ -42,7 +42,7 @@ def with_uploads(request: PageRequest) -> PageRequest:
 
 
 def upload(request: PageRequest) -> PageRequest | RawResponse:
-    """Keep the files that came: for the page's script the lines that name them, else the form with them in it."""
+    """Store the files of a form and return their lines, as JSON for the page's script, else as the changed request."""
     if not request.files:
         message = text("No file was chosen")
         raise InvalidInput(message, problems=[Problem("files", message)])

@@ -1,4 +1,4 @@
-"""What words of the program's own are called for people, and in which tone they are shown."""
+"""Labels and colours of states, roles and other codes on pages."""
 
 from __future__ import annotations
 
@@ -80,5 +80,5 @@ TONES: Mapping[str, str] = {
     "retrying": "wait",
     "rejected": "bad",
 }
-"""Shown by colour and by a sign; whatever is not here is quiet."""
+"""Code → tone, shown by colour and sign; codes that are missing are neutral."""
 ENDS = frozenset({"succeeded", "failed", "cancelled"})

@@ -1,7 +1,7 @@
-"""Tells open pages that something they show has changed: one poll of the database for all of them, one word to each.
+"""Notification of open pages about changes, by one poll of the database for all pages and one event stream per page.
 
-A page with live parts keeps one event stream open. The word carries nothing: the page asks for its parts again, and
-what did not change answers 304. Losing a word costs latency only: pages also ask by themselves now and then.
+An event carries no data: the page requests its live parts again, and unchanged parts answer 304. Losing an event only
+costs latency, because pages also refresh by themselves from time to time.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from pearlstreet.store.tables import state_events
 
 POLL_S = 0.3
 BEAT_S = 20.0
-"""An idle stream says something this often, so that proxies keep it open and a dead peer is noticed."""
+"""Interval of keep-alive messages on idle streams, so that proxies keep them open and dead peers are noticed."""
 EVENTS_MAX = 2_000
-"""More than this between two looks wakes everybody."""
+"""Most state events read per poll; if there are more, all pages are notified."""
 log = structlog.get_logger("live")
 
 
 @dataclass(eq=False)
 class PageListener:
-    """One open page. `orgs` None: it is shown every organisation's things."""
+    """One open page; `orgs`: the organisations that it shows, None for all."""
 
     orgs: frozenset[str] | None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ChangeNotifier:
-    """Looks for changes while somebody listens."""
+    """Notifier of open pages; it polls for changes while any page is open."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class ChangeNotifier:
         self._task: asyncio.Task[None] | None = None
 
     async def listen(self, orgs: frozenset[str] | None) -> AsyncIterator[bytes]:
-        """The event stream of one page."""
+        """Yield the event stream of one page."""
         listener = PageListener(orgs)
         self._listeners.add(listener)
         OPEN.set(len(self._listeners))
@@ -88,7 +88,7 @@ class ChangeNotifier:
 
 
 def changes(tx: Tx, seen: int) -> tuple[int, frozenset[str] | None]:
-    """The newest change, and whose things changed since `seen` (None: anybody's)."""
+    """Return the number of the newest state event, and the organisations with changes since `seen` (None: all)."""
     rows = tx.rows(
         sa.select(state_events.c.seq, state_events.c.entity_id)
         .where(state_events.c.seq > seen)

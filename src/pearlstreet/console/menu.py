@@ -1,4 +1,4 @@
-"""The menu. A line is shown to whom its page is open."""
+"""The menu. A visitor sees the items whose pages they may open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many pages were shown, how fast, and how many stand open: for Prometheus, beside the API's own numbers."""
+"""Prometheus metrics of the console: requests, latencies and open pages."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ REQUESTS = Counter(
 )
 SECONDS = Histogram(
     "pearl_console_seconds",
-    "Time to a page",
+    "Time to answer a page request",
     ["method", "page"],
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
-OPEN = Gauge("pearl_console_open_pages", "Pages that wait for changes")
+OPEN = Gauge("pearl_console_open_pages", "Open pages that listen for changes")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def measured(page: str, handle: Handler) -> Handler:
-    """The same handler, counted under the page's path (a pattern, so that ids make no series of their own)."""
+    """Return the handler with metrics, labelled by the page's path pattern so that ids create no series."""
 
     async def counted(request: Request) -> Response:
         began = time.perf_counter()

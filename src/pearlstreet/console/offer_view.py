@@ -1,4 +1,4 @@
-"""Offers and comparisons in words and bars, as pages show them."""
+"""Texts and bars of quotes' offers and comparisons for pages."""
 
 from __future__ import annotations
 
@@ -46,38 +46,38 @@ MEASURES: Mapping[str, tuple[Text, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class OfferView:
-    """One offer."""
+    """Texts and bars of one offer."""
 
     offer: Offer
     machines: str
     time: tuple[str, str]
-    """What is likely, and the range."""
+    """Median run time, and its range."""
     time_bar: Markup
     price: tuple[str, str]
     price_bar: Markup | None
     likely_energy: tuple[tuple[str, str], ...]
-    """Name and value."""
+    """Name and median of each energy figure."""
     energy: tuple[tuple[str, str], ...]
-    """The same with ranges."""
+    """Name and range of each energy figure."""
     memory: str
     served: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
     question: str
-    """What is asked before it is accepted; empty: it cannot be."""
+    """Text of the confirmation before accepting; empty if the offer cannot be accepted."""
     warnings: tuple[str, ...]
-    """Of this offer and not of all."""
+    """Warnings of this offer that not all offers share."""
     greenest: str
-    """What a clearly greener start would bring; empty without one."""
+    """Emissions of a clearly greener start; empty if there is none."""
 
 
 def machines(offer: Offer) -> str:
-    """`8 × H100-80G`, or `4 × 8 × H100-80G` over several tasks."""
+    """Return the hardware of an offer: `8 × H100-80G`, or `4 × 8 × H100-80G` for several tasks."""
     each = f"{offer.per_task} × {offer.accelerator}"
     return each if offer.tasks == 1 else f"{offer.tasks} × {each}"
 
 
 def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> list[OfferView]:
-    """Offers beside each other: all bars of a kind on one scale."""
+    """Return the views of offers, with all bars of a kind on one scale."""
     is_served = all(is_steady(offer) for offer in offers)
     times = [_time_range(offer, is_served, request.language) for offer in offers]
     prices = [_price_range(offer) for offer in offers]
@@ -106,24 +106,24 @@ def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> 
 
 
 def is_steady(offer: Offer) -> bool:
-    """Whether it serves for a fixed time: then it is its speed that differs."""
+    """Whether the offer serves a model for a fixed time, so that offers differ in speed, not in time."""
     return offer.served is not None and offer.elapsed_s.p10 == offer.elapsed_s.p90
 
 
 def is_log(offers: Sequence[Offer]) -> bool:
-    """Whether their times differ so much that bars are on a logarithmic scale."""
+    """Whether the bars of the offers' times use a logarithmic scale."""
     is_served = all(is_steady(offer) for offer in offers)
     return scale_of(_time_range(offer, is_served) for offer in offers).is_log
 
 
 def said_of_all(offers: Sequence[Offer]) -> list[Text]:
-    """Warnings that every offer bears."""
+    """Return the warnings that all offers share."""
     first = offers[0].warnings if offers else ()
     return [one for one in first if all(one in other.warnings for other in offers)] if len(offers) > 1 else []
 
 
 def assumed_of(offers: Sequence[Offer]) -> list[tuple[Text, list[str]]]:
-    """What was assumed, each once, and in which offers."""
+    """Return each assumption once, with the ids of its offers."""
     found: dict[str, tuple[Text, list[str]]] = {}
     for offer in offers:
         for one in offer.assumed:
@@ -132,12 +132,12 @@ def assumed_of(offers: Sequence[Offer]) -> list[tuple[Text, list[str]]]:
 
 
 def band(value: Band | None, unit: str = "", language: str = "en") -> str:
-    """Return an estimate with its range, such as `3.7 h (2.9–4.7)`, as the command line shows it."""
+    """Return a band as `3.7 h (2.9–4.7)`, as on the command line; "–" for None."""
     return "–" if value is None else format_range(value.p10, value.median, value.p90, unit, language)
 
 
 def parted(said: str) -> tuple[str, str]:
-    """What `band` said as the likely value and the range."""
+    """Split a text of `band` into the median and the range."""
     likely, _, rest = said.partition(" (")
     return likely, rest.removesuffix(")")
 
@@ -152,7 +152,7 @@ def _yuan(amount: Money) -> str:
 
 
 def price_band(offer: Offer) -> Band | None:
-    """In yuan."""
+    """Return the price of an offer in yuan."""
     price = offer.price
     return (
         None
@@ -219,7 +219,7 @@ def _served(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
 
 
 def _facts(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
-    """What stands behind an offer."""
+    """Return the detailed figures of an offer as (name, value)."""
     rows: list[tuple[Text, str]] = [
         (MEASURES[ELAPSED][0], band(offer.elapsed_s, "s", request.language)),
         (MEASURES[DEVICE][0], band(offer.device_s, "s", request.language)),
@@ -265,7 +265,7 @@ def _question(request: PageRequest, offer: Offer, window_s: float) -> str:
 
 
 def summary(work: Workload) -> Text:
-    """A workload in one line."""
+    """Return a workload in one line."""
     if work.kind is Kind.HISTORY:
         return text("Run {name} again", name=work.job_name)
     if work.kind is Kind.CUSTOM:
@@ -295,7 +295,7 @@ def summary(work: Workload) -> Text:
 
 
 def model_words(work: Workload) -> Text | str:
-    """The model by name, or by how large it is."""
+    """Return the model's name or, failing that, its size."""
     if work.model.name:
         return work.model.name
     if work.model.params:
@@ -304,7 +304,7 @@ def model_words(work: Workload) -> Text | str:
 
 
 def compared_rows(request: PageRequest, rows: Sequence[Compared]) -> list[dict[str, Any]]:
-    """The comparison, line by line."""
+    """Return the rows of the comparison for the template."""
     found = []
     for row in rows:
         name, unit = MEASURES[row.measure]
@@ -321,7 +321,7 @@ def compared_rows(request: PageRequest, rows: Sequence[Compared]) -> list[dict[s
 
 
 def compared_ranges(request: PageRequest, rows: Sequence[Compared]) -> list[Range]:
-    """Each measure as a share of what was quoted as likely."""
+    """Return each measure relative to its quoted median."""
     found = []
     for row in rows:
         if row.quoted is None or row.actual is None or row.quoted.p10 <= 0 or row.actual <= 0:
@@ -334,7 +334,7 @@ def compared_ranges(request: PageRequest, rows: Sequence[Compared]) -> list[Rang
 
 
 def as_share(name: str, quoted: Band, actual: float, said: str) -> Range:
-    """A range and what it came to, with the likely value as one."""
+    """Return a quoted range and the actual value, scaled so that the quoted median is 1."""
     likely = quoted.median
     share = actual / likely
     return Range(
@@ -343,17 +343,17 @@ def as_share(name: str, quoted: Band, actual: float, said: str) -> Range:
 
 
 def best_price(quote: Quote) -> str:
-    """The lowest likely price of its offers; empty without prices."""
+    """Return the lowest median price of the quote's offers; empty without prices."""
     prices = [offer.price.median.micro for offer in quote.offers if offer.price is not None]
     return f"¥{format_price(min(prices) / MICRO)}" if prices else ""
 
 
 def in_days(value: Band, language: str) -> str:
-    """Return an estimate in days with its range, such as `63.1 d (50.2–79.4)`."""
+    """Return seconds in days: `63.1 d (50.2–79.4)`."""
     return band(value.times(1 / 86_400.0), "d", language)
 
 
 def in_powers(value: float) -> str:
-    """`1.73 × 10²⁴`."""
+    """Return a number in scientific notation: `1.73 × 10²⁴`."""
     digits, power = f"{value:.2e}".split("e")
     return f"{digits} × 10{str(int(power)).translate(_RAISED)}"

@@ -1,4 +1,4 @@
-"""A page: its address, who may see it, what shows it, and what its buttons do."""
+"""The declaration of a page: its path, its access, and the functions that show it and run its actions."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Show = Callable[[PageRequest], PageResponse]
 
 @dataclass(frozen=True)
 class ConsolePage:
-    """One address. Exactly one of `scope`, `signed_in` and `public` says who may open it; services check again.
+    """A page. Exactly one of `scope`, `signed_in` and `public` declares its access; services check permissions again.
 
-    A form of the page posts to the same address with `do` naming one of `actions`. An action that raises PearlError has
-    changed nothing: the page is shown again with the error and what was typed.
+    A form of the page posts to the same path with `do` naming one of `actions`. An action that raises PearlError has
+    changed nothing: the page is shown again with the error and the entered values.
     """
 
     path: str
-    """Like /jobs/{job}."""
+    """Path with parameters in braces, such as /jobs/{job}."""
     title: Text
     show: Show
     scope: str | None = None
     at_center: bool = False
-    """The scope must be held as an operator."""
+    """Whether the scope must be held at the center, by an operator."""
     signed_in: bool = False
     public: bool = False
     actions: Mapping[str, Show] = field(default_factory=dict)
     upload_bytes_max: int = 0
-    """Forms of this page may carry files up to this size."""
+    """Maximum size of a form with its files in bytes; 0: no files."""
 
     def __post_init__(self) -> None:
         if (self.scope is not None) + self.signed_in + self.public != 1:
@@ -42,19 +42,19 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """A line of the menu; shown to whom its page is open."""
+    """An item of the menu, shown to visitors that may open its page."""
 
     path: str
     label: Text
     icon: str
-    """A name of templates/icons.svg."""
+    """Name of an icon in templates/icons.svg."""
     key: str = ""
-    """`g` and this letter goes there."""
+    """Letter that opens the page after `g` (keyboard shortcut)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NavGroup:
-    """A heading of the menu with its lines."""
+    """A heading of the menu with its items."""
 
     label: Text
     items: tuple[NavItem, ...]

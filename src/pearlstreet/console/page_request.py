@@ -1,4 +1,4 @@
-"""What a page gets: who asks, in which language, for which organisation, and with which words."""
+"""Requests that pages get, and the responses that they return."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PER_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
-    """A file that came with a form, read up to its limit."""
+    """A file uploaded with a form, read up to its size limit."""
 
     name: str
     content: bytes
@@ -27,36 +27,36 @@ class FormFile:
 
 @dataclass(slots=True)
 class PageRequest:
-    """One request for a page. Everything in it is a plain value, so that pages can be called without a server."""
+    """A request for a page, in plain values so that pages can be called without a server."""
 
     center: Center
     actor: Actor = NOBODY
     memberships: Sequence[Membership] = ()
     language: str = "en"
     path: str = "/"
-    place: Mapping[str, str] = field(default_factory=dict)
-    """The variable parts of the path."""
+    path_params: Mapping[str, str] = field(default_factory=dict)
+    """Values of the variable parts of the path."""
     query: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Every value of names that may come more than once, from the address or the form."""
+    """All values of each name in the query or the form, for names that may occur more than once."""
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FormFile] = field(default_factory=dict)
     peer: str = "-"
     chosen_org: str | None = None
-    """Slug of the organisation the visitor looks at: theirs, or as an operator any; None: all."""
+    """Slug of the organisation shown: one of the visitor's or, for operators, any; None: all."""
     error: PearlError | None = None
-    """What an action of this page ran into: the page is shown again with what was typed."""
+    """Error of an action of this page, which is then shown again with the entered values."""
     part: str | None = None
-    """The only part of the page that is wanted."""
-    has_tag: str = ""
-    """What the browser has of that part already."""
+    """Name of the only part of the page to render; None: the whole page."""
+    if_none_match: str = ""
+    """Entity tag of the part that the browser has already."""
     secure: bool = False
     origin: str = ""
-    """How the browser reaches us: scheme and host."""
+    """Scheme and host under which the browser reaches the console."""
     cookies: Mapping[str, str] = field(default_factory=dict)
     credential: str = field(default="", repr=False)
     once: str = ""
-    """Sent with a form: the same form sent twice acts once."""
+    """Idempotency key of a form: the same form sent twice acts once."""
 
     @property
     def store(self) -> Store:
@@ -64,20 +64,20 @@ class PageRequest:
         return self.center.store
 
     def say(self, message: Text | None) -> str:
-        """A message in the visitor's language."""
+        """Return a message in the visitor's language; "" for None."""
         return "" if message is None else message.render(self.language)
 
     def value(self, name: str, otherwise: str = "") -> str:
-        """What was typed into a field of the form, or is in the address."""
+        """Return the value of a field in the form or, failing that, in the query."""
         return str(self.form.get(name, self.query.get(name, otherwise))).strip()
 
     def is_operator(self) -> bool:
-        """Whether they run the center."""
+        """Whether the visitor is an operator."""
         return bool(self.actor.operator_roles)
 
     @property
     def here(self) -> str:
-        """The page's own address, with the organisation that an operator looks at: where its forms go."""
+        """The address for the page's own forms: its path, with the organisation that an operator looks at."""
         return (
             f"{self.path}?org={quote(self.chosen_org)}"
             if self.chosen_org and "org" in self.query
@@ -86,7 +86,7 @@ class PageRequest:
 
     @property
     def org(self) -> str | None:
-        """Slug of the organisation to show or act in: the chosen one, else the visitor's default one."""
+        """Slug of the organisation to show or act in: the chosen one or, for tenants, their default one."""
         if self.chosen_org is not None or self.is_operator():
             return self.chosen_org
         return self.actor.org_slugs.get(self.actor.default_org or "")
@@ -94,7 +94,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A page to show: its template and what the template needs."""
+    """A page to render: its template and the values for it."""
 
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -103,27 +103,27 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where to go after an action, and what to tell there."""
+    """A redirect after an action, with a notice for the next page."""
 
     to: str
     notice: Text | None = None
     cookies: Mapping[str, str | None] = field(default_factory=dict)
-    """Cookies to set; None: to forget."""
+    """Cookies to set, or to delete where the value is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file for the visitor's disk: never shown on the console's origin."""
+    """A file to download, never displayed on the console's origin."""
 
     name: str
     content: bytes | str | Iterator[bytes]
-    """Bytes, the path of a file, or parts that are made while they are sent."""
+    """Bytes, the path of a file, or chunks that are produced while they are sent."""
     media_type: str = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """JSON, or plain text, for the console's own script."""
+    """JSON or plain text for the console's own script."""
 
     content: bytes
     media_type: str = "application/json"

@@ -1,4 +1,4 @@
-"""Lists that are cut into numbered pages: those that are small enough to be made whole."""
+"""Numbered pages of lists that are small enough to load completely."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class PageSlice(Generic[T]):
 
     rows: Sequence[T]
     number: int
-    """From 1."""
+    """Page number, from 1."""
     last: int
     count: int
-    """Of the whole list."""
+    """Number of rows in the whole list."""
     first_row: int
-    """Place of the first row in the list, from 1; 0 for an empty list."""
+    """Position of the page's first row in the list, from 1; 0 for an empty list."""
 
 
 def page_number(request: PageRequest) -> int:
-    """The page that the address asks for."""
+    """Return the page number in the query; 1 by default."""
     written = request.query.get("page", "1")
     return int(written) if written.isdecimal() and written.isascii() and len(written) < 8 else 1
 
 
 def cut(rows: Sequence[T], number: int, per_page: int = PER_PAGE) -> PageSlice[T]:
-    """PURE: a page of `rows`; a number beyond the end gives the last one."""
+    """PURE: Return a page of `rows`; a number beyond the end gives the last page."""
     last = max(1, -(-len(rows) // per_page))
     at = min(max(number, 1), last)
     start = (at - 1) * per_page

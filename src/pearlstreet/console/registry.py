@@ -1,4 +1,4 @@
-"""Every page of the console. A new page is one module in pages/ and one line here."""
+"""The list of all pages of the console. A new page is one module in pages/ and one line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates to HTML. Everything a template may use is handed in here; every value is escaped unless it is Markup."""
+"""Rendering of templates to HTML, with the values that all templates may use. Values are escaped unless they are Markup."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ MACRO_FILES = {
     "inputs": "job_inputs.html",
     "offering": "quote_offers.html",
 }
-"""Macros that every template may use, by the name they have there."""
+"""Name in templates → file of macros."""
 LANGUAGES = (("en", "English"), ("zh-CN", "简体中文"))
 
 
 class Renderer:
-    """One center's templates."""
+    """Renderer of one center's pages."""
 
     def __init__(self, pages: Sequence[ConsolePage], menu: Sequence[NavGroup]) -> None:
         self._pages = {page.path: page for page in pages}
@@ -65,7 +65,7 @@ class Renderer:
     def render(
         self, request: PageRequest, page: ConsolePage | None, view: View, notice: Text | None
     ) -> bytes:
-        """The whole page, or only the part that was asked for. Raises NotFound for a part that is not there."""
+        """Return the HTML of a page, or only of the requested part. Raises NotFound for an unknown part."""
         template = self._templates.get_template(view.template)
         context = self._context(request, page, view, notice)
         for name in self._macros_of(view.template):
@@ -78,7 +78,7 @@ class Renderer:
         return "".join(block(template.new_context(context))).encode()
 
     def _macros_of(self, template: str) -> tuple[str, ...]:
-        """Which of MACRO_FILES a template leans on, itself or through others, in their order. Making one takes time."""
+        """Return the names of MACRO_FILES that a template needs, directly or indirectly; only these are instantiated."""
         if template not in self._macros:
             used, seen, to_read = set[str](), set[str](), [template]
             while to_read:
@@ -88,9 +88,9 @@ class Renderer:
                 seen.add(file)
                 source, _, _ = self._loader.get_source(self._templates, file)
                 parsed = self._templates.parse(source)
-                found = meta.find_undeclared_variables(parsed) & MACRO_FILES.keys()
-                used |= found
-                to_read += [MACRO_FILES[name] for name in found]
+                names = meta.find_undeclared_variables(parsed) & MACRO_FILES.keys()
+                used |= names
+                to_read += [MACRO_FILES[name] for name in names]
                 to_read += [one for one in meta.find_referenced_templates(parsed) if one is not None]
             self._macros[template] = tuple(name for name in MACRO_FILES if name in used)
         return self._macros[template]
@@ -157,21 +157,21 @@ class Renderer:
 
 
 def theme_of(request: PageRequest) -> str:
-    """`auto`, `light` or `dark`."""
+    """Return the visitor's theme: `auto`, `light` or `dark`."""
     kept = request.cookies.get(cookies.THEME, "auto")
     return kept if kept in cookies.THEMES else "auto"
 
 
 def problems_by_field(error: PearlError | None) -> Mapping[str, list[Problem]]:
-    """What is wrong with each field."""
-    found: dict[str, list[Problem]] = {}
+    """Return the problems of each field."""
+    by_field: dict[str, list[Problem]] = {}
     for problem in error.problems if error is not None else ():
-        found.setdefault(problem.field, []).append(problem)
-    return found
+        by_field.setdefault(problem.field, []).append(problem)
+    return by_field
 
 
 def moment(us: int | None, otherwise: str = "–") -> Markup | str:
-    """A moment; the browser shows it in its own time zone."""
+    """Return a time in UTC as HTML; the page's script shows it in the browser's time zone."""
     if us is None:
         return otherwise
     exact = to_rfc3339(us // US_PER_S * US_PER_S)
@@ -185,22 +185,22 @@ def _duration(context: Context, seconds: float) -> str:
 
 
 def yuan(value: Money | int) -> str:
-    """`12,345.50`: exact."""
+    """Return an exact amount: `12,345.50`."""
     return format_yuan(value.micro if isinstance(value, Money) else value)
 
 
 def fen(value: Money | int) -> str:
-    """`12,345.60`: rounded to fen, for a glance; books and bills show `yuan`."""
+    """Return an amount rounded to fen, for overviews: `12,345.60`. Statements and invoices use `yuan`."""
     micro = value.micro if isinstance(value, Money) else value
     return f"{round(Decimal(micro) / MICRO, 2):,.2f}"
 
 
 def number(value: float, digits: int = 1) -> str:
-    """`12,345.6`, without zeros that say nothing."""
+    """Return a number without trailing zeros: `12,345.6`."""
     shown = f"{value:,.{digits}f}"
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """`12.3 %`; of nothing it is a dash."""
+    """Return `part` of `whole` as `12.3 %`; "–" if `whole` is 0."""
     return f"{100 * part / whole:.1f} %" if whole else "–"

@@ -1,4 +1,4 @@
-"""How every page is answered: who asks, may they, run it off the event loop, render once, with strict headers."""
+"""A router that authenticates and authorises every page request, runs it in a thread and adds security headers."""
 
 from __future__ import annotations
 
@@ -66,19 +66,19 @@ HEADERS = {
 }
 DOWNLOAD_CSP = "default-src 'none'; sandbox"
 ADDRESS_SIGNS = ":/%#?=@[]!$&'()*+,;"
-"""What stays as it is in the address that a visitor is sent to."""
+"""Characters that are not percent-encoded in the target of a redirect."""
 log = structlog.get_logger("console")
 
 
 class SecuredPageRouter:
-    """Answers for pages of one center."""
+    """Router of one center's pages. Every page is authorised by its declaration before it is shown."""
 
     def __init__(self, center: Center, renderer: Renderer) -> None:
         self._center = center
         self._renderer = renderer
 
     def endpoint(self, page: ConsolePage) -> Callable[[Request], Awaitable[Response]]:
-        """What the router calls for a page."""
+        """Return the ASGI endpoint of a page."""
 
         async def handle(request: Request) -> Response:
             page_request = self._blank(request)
@@ -88,7 +88,9 @@ class SecuredPageRouter:
                 page_request = self._known(page_request)
                 _admit(page, page_request)
 
-            def show() -> Response:  # in one go: a change of threads is a good part of what a live part costs
+            def show() -> (
+                Response
+            ):  # one thread call: switching threads is a large part of the cost of a live part
                 admit()
                 return self._respond(page_request, page, page.show(page_request))
 
@@ -99,7 +101,7 @@ class SecuredPageRouter:
                 return await self._act(page, page_request, request)
             except PearlError as error:
                 return await self.refuse(page_request, error, page)
-            except Exception as error:  # noqa: BLE001  a page must never take the server's words with it
+            except Exception as error:  # noqa: BLE001  a page must never show internals of an error
                 return await self.broken(page_request, error)
 
         return handle
@@ -112,7 +114,7 @@ class SecuredPageRouter:
         return page_request.actor
 
     async def missing(self, request: Request, error: Exception) -> Response:
-        """There is no such page, or not for that method."""
+        """Return the response for an unknown path or method."""
         page_request = self._blank(request)
         with contextlib.suppress(PearlError):
             page_request = await in_thread(lambda: self._known(page_request))
@@ -126,7 +128,7 @@ class SecuredPageRouter:
     async def refuse(
         self, page_request: PageRequest, error: PearlError, page: ConsolePage | None = None
     ) -> Response:
-        """A page that says what is wrong; who is not signed in, and would have to be, is sent to sign in."""
+        """Return an error page, or a redirect to sign-in if the visitor must sign in."""
         if error.status >= 500 and error.status != 503:
             return await self.broken(page_request, error)
         is_public = page is not None and page.public
@@ -144,12 +146,12 @@ class SecuredPageRouter:
         return answer
 
     async def broken(self, page_request: PageRequest, error: Exception) -> Response:
-        """A failure nobody foresaw: logged whole, shown with nothing of its inside."""
+        """Return the page for an unexpected error: logged with its traceback, shown without internals."""
         log.error("unexpected", path=page_request.path, exc_info=error)
         view = View("broken.html", {}, 500)
         return await in_thread(lambda: self._respond(replace(page_request, part=None), None, view))
 
-    # -- who asks
+    # -- authentication
 
     def _blank(self, request: Request) -> PageRequest:
         secure = request.url.scheme == "https"
@@ -161,7 +163,7 @@ class SecuredPageRouter:
             center=self._center,
             language=language,
             path=request.url.path,
-            place={name: str(value).replace("\0", "") for name, value in request.path_params.items()},
+            path_params={name: str(value).replace("\0", "") for name, value in request.path_params.items()},
             query={name: value.replace("\0", "") for name, value in request.query_params.items()},
             lists={
                 name: [value.replace("\0", "") for value in request.query_params.getlist(name)]
@@ -169,7 +171,7 @@ class SecuredPageRouter:
             },
             peer=request.client.host if request.client else "-",
             part=request.headers.get("x-part"),
-            has_tag=request.headers.get("if-none-match", ""),
+            if_none_match=request.headers.get("if-none-match", ""),
             secure=secure,
             origin=f"{request.url.scheme}://{request.url.netloc}",
             cookies=kept,
@@ -183,7 +185,7 @@ class SecuredPageRouter:
             actor = authenticate(page_request.store, page_request.credential, peer=page_request.peer)
         except Unauthenticated:
             return replace(page_request, credential="")
-        if actor.session_id is None:  # an API key in a cookie is nobody's sign-in
+        if actor.session_id is None:  # an API key in the cookie does not sign in
             return replace(page_request, credential="", actor=NOBODY)
         memberships = tuple(list_memberships(page_request.store, actor))
         return replace(
@@ -193,7 +195,7 @@ class SecuredPageRouter:
             chosen_org=_chosen(page_request, actor.operator_roles, memberships),
         )
 
-    # -- what they do
+    # -- forms
 
     async def _act(self, page: ConsolePage, page_request: PageRequest, request: Request) -> Response:
         cookies.check_origin(request.headers, request.url.netloc)
@@ -227,7 +229,7 @@ class SecuredPageRouter:
                 failed, page, replace(shown, status=error.status) if isinstance(shown, View) else shown
             )
 
-    # -- what they get
+    # -- responses
 
     def _respond(self, page_request: PageRequest, page: ConsolePage | None, answer: PageResponse) -> Response:
         if isinstance(answer, View):
@@ -257,7 +259,7 @@ class SecuredPageRouter:
         found = Response(body, status_code=view.status, media_type="text/html; charset=utf-8")
         if page_request.part is not None:
             tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-            if tag == page_request.has_tag and view.status == 200:
+            if tag == page_request.if_none_match and view.status == 200:
                 found = Response(status_code=304)
             found.headers["etag"] = tag
         if notice is not None:
@@ -268,12 +270,12 @@ class SecuredPageRouter:
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """Run blocking work off the event loop."""
+    """Run a blocking call in a thread."""
     return await anyio.to_thread.run_sync(call)
 
 
 def once(page_request: PageRequest) -> Store:
-    """A store whose one write happens once for this form, however often it is sent."""
+    """Return a store that writes once for this form, however often it is sent."""
     if not page_request.once:
         return page_request.store
     seen = fingerprint(
@@ -363,9 +365,9 @@ def _with_form(page_request: PageRequest, form: FormData, files: dict[str, FormF
 
 
 def _about_its_page(page_request: PageRequest, org: str) -> PageRequest:
-    """Let a form act in the organisation that its page showed, whatever was chosen in another tab since.
+    """Return the request with the organisation that the form's page showed, even if another tab has changed it since.
 
-    Raises Conflict for somebody who no longer belongs there: nothing may go to another organisation instead.
+    Raises Conflict if the visitor is no longer a member of it, so that no form acts in another organisation.
     """
     if not org or page_request.is_operator():
         return page_request

@@ -1,4 +1,4 @@
-"""The console's own files, addressed by their content so that browsers keep them for ever; compressed once."""
+"""Static files of the console, compressed once and addressed by content hash so that browsers cache them without limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """One file."""
+    """A static file."""
 
     name: str
     digest: str
@@ -31,13 +31,13 @@ class Static:
 
     @property
     def url(self) -> str:
-        """Changes with the content."""
+        """Path of the file, which changes with its content."""
         return f"{PREFIX}/{self.digest}/{self.name}"
 
 
 @cache
 def statics() -> dict[str, Static]:
-    """Every file by name."""
+    """Return all static files by name."""
     found = {}
     for file in (resources.files("pearlstreet.console") / "static").iterdir():
         suffix = "." + file.name.rpartition(".")[2]
@@ -50,7 +50,7 @@ def statics() -> dict[str, Static]:
 
 
 async def serve(request: Request) -> Response:
-    """Answer for one file. An old address gets the present file, to be kept shortly."""
+    """Return a static file. An outdated hash gets the current file without caching."""
     found = statics().get(request.path_params["name"])
     if found is None:
         return Response("There is no such file", status_code=404, media_type="text/plain")

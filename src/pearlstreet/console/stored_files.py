@@ -1,4 +1,4 @@
-"""What the buttons below lists of outputs and uploads do: pin, unpin and delete the ticked files."""
+"""Actions on the selected files in lists of outputs and uploads: pin, unpin and delete."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ TICKED_MAX = 200
 
 
 def delete_outputs(request: PageRequest) -> PageResponse:
-    """Delete the ticked outputs for good."""
+    """Delete the selected outputs."""
     return _delete(request, "artefact", partial(files.delete_artefact, request.store, request.actor))
 
 
 def delete_uploads(request: PageRequest) -> PageResponse:
-    """Delete the ticked uploads for good."""
+    """Delete the selected uploads."""
     return _delete(request, "upload", partial(files.delete_upload, request.store, request.actor))
 
 
 def pin_outputs(request: PageRequest) -> PageResponse:
-    """Keep the ticked outputs whatever the retention says."""
+    """Exempt the selected outputs from retention."""
     pin = partial(files.pin_artefact, request.store, request.actor, pinned=True)
     result = act_on_each(_ticked(request, "artefact"), pin)
     return Redirect(
@@ -34,7 +34,7 @@ def pin_outputs(request: PageRequest) -> PageResponse:
 
 
 def unpin_outputs(request: PageRequest) -> PageResponse:
-    """Keep the ticked outputs for as long as the retention says."""
+    """End the exemption of the selected outputs from retention."""
     unpin = partial(files.pin_artefact, request.store, request.actor, pinned=False)
     result = act_on_each(_ticked(request, "artefact"), unpin)
     return Redirect(

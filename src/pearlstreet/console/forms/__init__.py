@@ -1,1 +1,1 @@
-"""Forms that are made from a table of fields."""
+"""Forms generated from tables of fields."""

@@ -1,4 +1,4 @@
-"""The form of energy facts: from fields to facts, and facts back into what stands in the fields."""
+"""The form of energy facts: parsing fields to facts, and filling fields from facts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NUMBERS_MOST = 60
 
 
 def read_form(request: PageRequest, zone: str, unread: Gathered) -> FactsWish:
-    """What cannot be read goes into `unread`; something that is right stands in its place."""
+    """Return the facts in a form. Problems of unreadable values go into `unread`; placeholders replace these values."""
     core = unread.read(lambda: _scaled(request, "core", 1000), 0) if request.value("core") else None
     return FactsWish(
         pue=Pue(unread.read(lambda: _scaled(request, "pue", ONE_BP), ONE_BP), _origin(request, "pue")),
@@ -49,7 +49,7 @@ def read_form(request: PageRequest, zone: str, unread: Gathered) -> FactsWish:
 
 
 def field_of(problem_field: str) -> str:
-    """The form's field that a problem of the facts belongs to."""
+    """Return the form's field for a problem's field in the facts."""
     part, _, rest = problem_field.partition(".")
     if rest in ("source", "as_of"):
         return f"{part}_{rest}"
@@ -69,7 +69,7 @@ def field_of(problem_field: str) -> str:
 
 
 def write_form(facts: SiteFacts | None) -> Mapping[str, str]:
-    """What stands in the fields before anybody types: the facts that hold."""
+    """Return the initial values of the fields from the current facts."""
     shown = {"tariff_kind": "none", "carbon_kind": "none"}
     if facts is None:
         return shown
@@ -97,7 +97,7 @@ def write_form(facts: SiteFacts | None) -> Mapping[str, str]:
 
 
 def write_periods(rule: TimeOfUse) -> str:
-    """A line for each period, as `read_periods` reads them."""
+    """Return the periods as text for `read_periods`, one per line."""
     return "\n".join(
         f"{one.name}; {_yuan(one.micro_per_kwh)}; {format_runs(one.months)}; {one.days.value}; {format_runs(one.hours)}"
         for one in rule.periods
@@ -105,8 +105,10 @@ def write_periods(rule: TimeOfUse) -> str:
 
 
 def read_periods(written: str) -> tuple[Period, ...]:
-    """`peak; 1.10; 7-9; all; 8-10,13-14` a line: name, yuan, months, days, hours. Raises InvalidInput with the line, at
-    the field as the room calls it (see `field_of`)."""
+    """Parse periods, one per line: name; yuan; months; days; hours, such as `peak; 1.10; 7-9; all; 8-10,13-14`.
+
+    Raises InvalidInput with the line number, for the field `tariff.periods` of the facts (see `field_of`).
+    """
     found = []
     for number, line in enumerate(written.splitlines(), 1):
         parts = [part.strip() for part in line.split(";")]
@@ -134,7 +136,7 @@ def _numbers(written: str) -> tuple[int, ...]:
 
 
 def _days(request: PageRequest, name: str, unread: Gathered) -> tuple[date, ...]:
-    """Of a calendar: days and runs of days between commas, blanks and ends of lines."""
+    """Parse the days of a calendar: days and ranges of days, separated by commas, blanks or line breaks."""
     found: list[date] = []
     for one in split_runs(request.value(f"tariff_{name}")):
         found += unread.read(partial(read_run, one, f"tariff.{name}"), ())

@@ -1,4 +1,4 @@
-"""PURE: values of a specification as they stand in the inputs of a form."""
+"""PURE: Formatting of values of a job specification as text for form inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.compute.jobs.spec.shapes import ListKind, MapKind
 
 
 def written(kind: ValueKind, value: Any) -> str:
-    """A value of a specification's JSON as it stands in its input; `job_text.read` reads it back."""
+    """Return a JSON value of a specification as the text of its input; `job_text.read` is the inverse."""
     if isinstance(kind, DurationKind) and isinstance(value, int | float):
         return duration_text(value)
     if isinstance(kind, BoolKind):
@@ -28,7 +28,7 @@ def written(kind: ValueKind, value: Any) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """`2h`, `90m`, `45s`: the largest unit that is exact."""
+    """Return a duration in the largest exact unit: `2h`, `90m`, `45s`."""
     for size, unit in ((3600, "h"), (60, "m")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size:.0f}{unit}"
@@ -36,7 +36,7 @@ def duration_text(seconds: float) -> str:
 
 
 def item_text(value: Any) -> str:
-    """An item of a list on its line."""
+    """Return an item of a list as one line."""
     if (
         isinstance(value, str)
         and value
@@ -49,5 +49,5 @@ def item_text(value: Any) -> str:
 
 
 def pair_text(name: str, value: Any) -> str:
-    """A name with its value on a line."""
+    """Return a name and its value as one line."""
     return f"{name}={'' if value == '' else item_text(value)}"

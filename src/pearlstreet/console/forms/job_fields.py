@@ -1,4 +1,4 @@
-"""PURE: the inputs of the form for a job, made from the specification's field table: a new field there appears here."""
+"""PURE: Inputs of the job form, generated from the field table of the job specification."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMON = (
     "per_task.memory_gib",
     "time_limit",
 )
-"""What most jobs say; everything else is folded away."""
+"""Inputs that most jobs need; the others are collapsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ class Input:
     """One input of the form."""
 
     name: str
-    """Like per_task.count: as problems name it."""
+    """Name as in problems, such as per_task.count."""
     kind: ValueKind
     title: str
     about: str
     widget: str
-    """line, lines, number, tick, ticks, choice, command, list or map."""
+    """Kind of widget: line, lines, number, tick, ticks, choice, command, list or map."""
     required: bool = False
     unit: str = ""
     example: str = ""
     default: str = ""
-    """As it is written in the form; for ticks one a line."""
+    """Default value as text of the form; for ticks one per line."""
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
@@ -59,7 +59,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class FieldGroup:
-    """Inputs under one heading; "" for those of the job itself."""
+    """Inputs under one heading; the title "" stands for fields of the job itself."""
 
     title: str
     about: str
@@ -68,20 +68,20 @@ class FieldGroup:
 
 @cache
 def inputs(language: str) -> tuple[Input, ...]:
-    """Every input, in the order of the table."""
+    """Return all inputs, in the order of the table."""
     return tuple(_input(name, one, section, language) for name, one, section in _walk(JOB, ""))
 
 
 @cache
 def common(language: str) -> dict[str, Input]:
-    """Those shown first, by name."""
+    """Return the inputs of COMMON by name."""
     found = {one.name: one for one in inputs(language)}
     return {name: found[name] for name in COMMON}
 
 
 @cache
 def more(language: str) -> tuple[FieldGroup, ...]:
-    """The others, by the part of the specification they belong to."""
+    """Return the other inputs, grouped by section of the specification."""
     rest = [one for one in inputs(language) if one.name not in COMMON]
     plain = tuple(one for one in rest if "." not in one.name)
     groups = [FieldGroup("", "", plain)]
@@ -96,14 +96,14 @@ def more(language: str) -> tuple[FieldGroup, ...]:
 
 
 def input_of(field: str) -> str | None:
-    """The name of the input that a problem with `field` belongs to: `environment.packages[3]` → environment.packages."""
+    """Return the name of the input for a problem's field: environment.packages for `environment.packages[3]`."""
     known = [name for name, _, _ in _walk(JOB, "")]
     fitting = [name for name in known if field == name or field.startswith((f"{name}.", f"{name}["))]
     return max(fitting, key=len, default=None)
 
 
 def section_of(kind: ValueKind) -> Section | None:
-    """The section a kind is written as, if it has fields of its own."""
+    """Return the section of a kind with fields of its own, else None."""
     if isinstance(kind, Section):
         return kind
     return kind.section if isinstance(kind, ShortKind) else None

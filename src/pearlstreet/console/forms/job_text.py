@@ -1,4 +1,4 @@
-"""PURE: what a person types into an input ↔ the value it stands for. Nothing is judged here; the parser does that."""
+"""PURE: Conversion between texts of form inputs and values of a job specification. The specification's parser validates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REMARK = re.compile(r"\s+#\s.*$")
 
 
 def document(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The specification that a filled form says. What is left as it was by default is left out."""
+    """Return the specification in a filled form, without values that equal the defaults."""
     made: dict[str, Any] = {}
     for one in inputs("en"):
         value = read(one, form, lists)
@@ -28,7 +28,7 @@ def document(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dic
 
 
 def read(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Any:
-    """The value of one input; None when nothing was said."""
+    """Return the value of one input; None if it is empty or equals the default."""
     if one.widget == "tick":
         ticked = one.name in form
         return None if ticked == bool(one.default) else ticked
@@ -56,7 +56,7 @@ def read(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[str]]
 
 
 def filled(spec: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The inputs of the form, filled as a specification's JSON says."""
+    """Return the inputs of the form for a specification's JSON: single values and lists."""
     form: dict[str, str] = {}
     lists: dict[str, list[str]] = {}
     for one in inputs("en"):
@@ -88,7 +88,7 @@ def _item(value: str) -> Any:
 
 
 def _flow(value: str) -> Any:
-    """What is written as JSON or in YAML's brackets; as it stands when it cannot be read."""
+    """Parse JSON or YAML flow style; text that cannot be parsed is returned unchanged."""
     try:
         return read_yaml(value, None, Context())
     except InvalidInput:

@@ -1,4 +1,4 @@
-"""PURE: the form that asks for a quote ↔ the question it says, and at which input a problem of the question stands."""
+"""PURE: Conversion between the quote form and a quote's question, and the inputs for the question's problems."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ KINDS: Mapping[str, Kind] = {
     AGAIN: Kind.HISTORY,
     MEASURED: Kind.CUSTOM,
 }
-"""What a person wants to do → what the quotes call it."""
+"""Choice in the form → kind of workload."""
 TOKENS, SAMPLES = "tokens", "samples"
 PLAIN = Workload()
 DECIDED = re.compile(
     r"(tasks|time_limit|queue|elastic\..*|array\..*|per_task\.(accelerator|count|fraction\..*))"
 )
-"""Inputs of a job that an offer decides, or that make no single run."""
+"""Inputs of a job that an offer determines, or that exclude a single run (arrays)."""
 LEFT_OPEN = ("per_task.cpus", "per_task.memory_gib")
-"""What a task gets beside each accelerator follows the node unless it is said."""
+"""Inputs that follow the node's resources per accelerator if they are empty."""
 _DECIDED_KEYS = ("tasks", "time_limit", "elastic", "array")
 _DECIDED_OF_A_TASK = ("accelerator", "count", "fraction")
 _INPUTS = {
@@ -61,7 +61,7 @@ _INPUTS = {
 
 
 def question_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Question:
-    """What a filled form asks. Raises InvalidInput with everything that cannot be read."""
+    """Return the question in a filled form. Raises InvalidInput with all unreadable values."""
     form = {name: value.strip() if name != "command" else value for name, value in form.items()}
     typed = _Typed(form)
     what = form.get("what", PRETRAIN)
@@ -76,31 +76,31 @@ def question_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> 
 
 
 def draft_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, Any] | None:
-    """The job that would do it; None when the form names no command."""
+    """Return the specification of the job; None if the form has no command."""
     if not form.get("command", "").strip():
         return None
     made = without_decided(document(form, lists))
     for one in inputs("en"):
-        # What is the default of a job is still a wish here: left open, it follows the node.
+        # A job's default value is an explicit request here, since an empty input follows the node.
         if one.name in LEFT_OPEN and form.get(one.name, "").strip() == one.default:
             made.setdefault("per_task", {})[one.name.partition(".")[2]] = float(one.default)
     return made
 
 
 def without_decided(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A specification without what an offer decides."""
+    """Return a specification without the fields that an offer determines."""
     kept = {name: value for name, value in spec.items() if name not in (*_DECIDED_KEYS, "per_task")}
     per = {k: v for k, v in spec.get("per_task", {}).items() if k not in _DECIDED_OF_A_TASK}
     return kept | ({"per_task": per} if per else {})
 
 
 def is_open(one: Input) -> bool:
-    """Whether an input of a job is asked for before there are offers."""
+    """Whether an input of a job is part of the quote form."""
     return DECIDED.fullmatch(one.name) is None
 
 
 def job_form(spec: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The inputs of the job, filled as a specification says."""
+    """Return the inputs of the job for a specification: single values and lists."""
     open_spec = without_decided(spec)
     form, lists = filled(open_spec)
     per = open_spec.get("per_task", {})
@@ -108,7 +108,7 @@ def job_form(spec: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[st
 
 
 def form_of(question: Question) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The form that asks the same again."""
+    """Return the form for a question, to ask it again."""
     work, wanted = question.workload, question.wanted
     form, lists = job_form(question.draft or {})
     model = work.model
@@ -144,7 +144,7 @@ def form_of(question: Question) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def input_at(problem: str, what: str) -> str | None:
-    """The input that a problem with a field of the question belongs to; None for what has none of its own."""
+    """Return the input for a problem's field in the question; None if there is none."""
     if problem in _INPUTS:
         return _INPUTS[problem]
     if problem == "workload.hours":
@@ -166,7 +166,7 @@ TYPED = frozenset(
         "serve_hours", "took_hours", "measured_count", "count", "most",
     }
 )  # fmt: skip
-"""Inputs that are judged here while they are read."""
+"""Inputs that this module validates."""
 
 
 def _workload(what: str, typed: _Typed) -> Workload:
@@ -219,7 +219,7 @@ def _workload(what: str, typed: _Typed) -> Workload:
 
 
 def _model(typed: _Typed) -> Model:
-    """A name, or so many parameters."""
+    """Return the model, given by name or by number of parameters."""
     written = typed.form.get("model", "")
     params = read_amount(written)
     gflops = typed.number("forward_gflops")
@@ -236,7 +236,7 @@ def _model(typed: _Typed) -> Model:
 
 @dataclass(slots=True)
 class _Typed:
-    """What was typed, and what of it cannot be read."""
+    """Entered values, and the problems found while parsing them."""
 
     form: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
@@ -245,11 +245,11 @@ class _Typed:
         self.problems.append(Problem(name, message))
 
     def number(self, name: str) -> float | None:
-        """A number such as 7B."""
+        """Parse a number such as 7B."""
         return self._caught(lambda: amount(name, self.form.get(name, "")))
 
     def whole(self, name: str, low: float = -math.inf, high: float = 1e15) -> int | None:
-        """A whole number."""
+        """Parse a whole number between `low` and `high`."""
         value = self.number(name)
         if value is None:
             return None

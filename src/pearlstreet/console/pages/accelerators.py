@@ -1,4 +1,4 @@
-"""The catalogue of accelerators: what makers rate their cards at, and where that stands."""
+"""Page of the catalogue of accelerators: vendors' ratings of their cards, with sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.console.paging import cut, page_number
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Those that fit the search, as the catalogue orders them."""
+    """Show the accelerators that match the search, in the order of the catalogue."""
     book = catalogue()
     words, vendor = request.query.get("q", "")[:120].strip(), request.query.get("vendor", "")
     fitting = [
@@ -31,7 +31,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def _fits(item: Accelerator, words: str) -> bool:
-    """Whether the search names it, by any of its names or by what is said of it."""
+    """Whether the search matches one of the accelerator's names, or every word occurs in its description."""
     said = " ".join(
         (item.id, item.name, item.vendor, *item.aliases, item.memory_type, item.form_factor, item.link)
     )

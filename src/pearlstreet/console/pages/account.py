@@ -1,4 +1,4 @@
-"""One's own account: who I am, my password, where I am signed in, my identities at sign-in providers."""
+"""Page of the visitor's own account: password, sessions and identities at sign-in providers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.tenancy.users import get_user
 
 
 def show(request: PageRequest) -> PageResponse:
-    """All of it."""
+    """Show the account."""
     me = get_user(request.store, request.actor, request.actor.user_id)
     return View(
         "account.html",
@@ -25,7 +25,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def change_password(request: PageRequest) -> PageResponse:
-    """Replace the password; other sessions end."""
+    """Change the visitor's password and end their other sessions."""
     if request.form.get("new") != request.form.get("again"):
         message = text("The two passwords are not the same")
         raise InvalidInput(message, problems=[Problem("again", message)])
@@ -40,7 +40,7 @@ def change_password(request: PageRequest) -> PageResponse:
 
 
 def end_session(request: PageRequest) -> PageResponse:
-    """End one of one's own sessions, also this one."""
+    """End one of the visitor's sessions, possibly the current one."""
     session = request.value("session")
     sessions.end_session(request.store, request.actor, session)
     if session == request.actor.session_id:

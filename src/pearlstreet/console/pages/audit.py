@@ -1,4 +1,4 @@
-"""The audit log: who did what, found by anything, taken away as JSON lines; whether log and books are whole."""
+"""Pages of the audit log: search, export as JSON lines, and verification of the log and the ledger."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pearlstreet.tenancy.directory import org_names
 
 FIELDS = ("actor", "action", "target", "org", "from", "to")
 EXPORTED_MAX = 200_000
-"""Rows in one file; more are taken in parts, by time."""
+"""Maximum number of rows in one file; more must be exported by parts of the period."""
 AT_ONCE = 2_000
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Rows, newest first."""
+    """Show entries, newest first."""
     return _page(request)
 
 
 def verify(request: PageRequest) -> PageResponse:
-    """Walk the hash chain, and compute the books anew."""
+    """Verify the hash chain of the log and recompute the ledger."""
     return _page(
         request,
         log=audit_log.verify_audit(request.store, request.actor),
@@ -38,7 +38,7 @@ def verify(request: PageRequest) -> PageResponse:
 
 
 def export(request: PageRequest) -> PageResponse:
-    """What the filter finds, as JSON lines."""
+    """Download the filtered entries as JSON lines."""
     wanted, before = _wanted(request), None
     lines: list[str] = []
     while len(lines) < EXPORTED_MAX:
@@ -63,7 +63,7 @@ def _page(request: PageRequest, **reports: Any) -> View:
             limit=PER_PAGE + 1,
         )
         rows = list(found)
-    except InvalidInput as problem:  # of a filter that cannot be read: said above the empty list
+    except InvalidInput as problem:  # an invalid filter is reported above an empty list
         error = problem
     shown = rows[:PER_PAGE]
     values: dict[str, Any] = {

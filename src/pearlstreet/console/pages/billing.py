@@ -1,4 +1,4 @@
-"""An organisation's money: balance, what it lasts for, cost by project and month, budgets, top-ups, who it is on bills."""
+"""Pages of an organisation's money: balance, costs by project and month, budgets, top-ups and the buyer on invoices."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOP_UPS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
-    """A budget, what is spent of it in the running month, and the highest threshold that reached."""
+    """A budget, the amount spent in the current month, and the highest threshold reached."""
 
     budget: budgets.Budget
     name: str
@@ -36,7 +36,7 @@ class BudgetRow:
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The overview."""
+    """Show the overview."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -61,7 +61,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def set_budget(request: PageRequest) -> PageResponse:
-    """Set or replace the budget of the organisation or a project."""
+    """Create or replace the budget of the organisation or a project."""
     org = org_of(request)
     project = request.value("project")
     subject = get_project(request.store, request.actor, org.id, project).id if project else org.id
@@ -71,13 +71,13 @@ def set_budget(request: PageRequest) -> PageResponse:
 
 
 def delete_budget(request: PageRequest) -> PageResponse:
-    """Drop a budget."""
+    """Delete a budget."""
     budgets.delete_budget(request.store, request.actor, org_of(request).id, request.value("subject"))
     return Redirect(request.here, text("The budget is deleted"))
 
 
 def show_buyer(request: PageRequest) -> PageResponse:
-    """How invoices name the organisation."""
+    """Show the buyer on the organisation's invoices."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -92,7 +92,7 @@ def show_buyer(request: PageRequest) -> PageResponse:
 
 
 def set_buyer(request: PageRequest) -> PageResponse:
-    """Change it, for the invoices to come."""
+    """Set the buyer on the organisation's future invoices."""
     party = Party(**{name: request.value(name) for name in asdict(Party())})
     try:
         site.set_buyer(request.store, request.actor, org_of(request).id, party)
@@ -103,7 +103,7 @@ def set_buyer(request: PageRequest) -> PageResponse:
 
 
 def yuan_of(request: PageRequest, field: str) -> Money:
-    """An amount that was typed. Raises InvalidInput."""
+    """Parse an amount in a field of the form. Raises InvalidInput."""
     try:
         return parse_yuan(request.value(field))
     except ValueError:

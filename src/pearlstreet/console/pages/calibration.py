@@ -1,4 +1,4 @@
-"""Calibration: what finished quoted runs and node benchmarks taught, and forgetting it."""
+"""Page of the calibration of estimates by finished quoted runs and node benchmarks, with its reset."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pearlstreet.quotes.calibrating import (
 from pearlstreet.quotes.finished import FinishedQuote, finished_quotes
 
 SHOWN = 20
-"""Finished quotes, the newest."""
+"""Number of finished quotes shown, newest first."""
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Every factor, and how quotes turned out."""
+    """Show all calibration factors, and quoted beside actual run times."""
     finished = finished_quotes(request.store, request.actor, limit=SHOWN)
     return View(
         "calibration.html",
@@ -79,7 +79,7 @@ def _range(one: FinishedQuote, language: str) -> Any:
 
 
 def reset(request: PageRequest) -> PageResponse:
-    """Forget a recipe's factor, a device's, or everything."""
+    """Reset the calibration of a recipe, of a device, or all of it."""
     count = reset_calibration(
         request.store,
         request.actor,

@@ -1,4 +1,4 @@
-"""Credit, for the center's operators: what waits for a second person, giving and correcting, who has how much."""
+"""Operators' page of credit: pending approvals, top-ups, corrections, credit limits and all balances."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ORGS_OFFERED = 1000
 
 
 def show(request: PageRequest) -> PageResponse:
-    """What waits, the forms, everybody's balance."""
+    """Show pending top-ups, the forms and the balances of all organisations."""
     store, actor = request.store, request.actor
     words, short = request.query.get("q", "")[:120].strip(), request.query.get("short") == "1"
     found = list_funds(
@@ -73,7 +73,7 @@ def _chart(request: PageRequest) -> object:
 
 
 def give(request: PageRequest) -> PageResponse:
-    """Money that came in, or a gift."""
+    """Top up an organisation with a payment or a promotion."""
     org, amount = _org(request, "give_org"), yuan_in(request, "give_amount")
     made = _renamed(
         {"amount": "give_amount", "memo": "give_memo"},
@@ -94,19 +94,19 @@ def give(request: PageRequest) -> PageResponse:
 
 
 def approve(request: PageRequest) -> PageResponse:
-    """Another person's top-up."""
+    """Approve another person's top-up."""
     done = topups.approve_top_up(request.store, request.actor, request.value("top_up"))
     return Redirect("/credit", text("¥{amount} was booked", amount=str(done.amount)))
 
 
 def reject(request: PageRequest) -> PageResponse:
-    """Turn one down."""
+    """Reject a pending top-up."""
     done = topups.reject_top_up(request.store, request.actor, request.value("top_up"))
     return Redirect("/credit", text("The top-up of ¥{amount} is turned down", amount=str(done.amount)))
 
 
 def correct(request: PageRequest) -> PageResponse:
-    """Put a mistake right by a new transaction."""
+    """Correct a mistake by a new transaction."""
     org, amount = _org(request, "fix_org"), yuan_in(request, "fix_amount")
     if not request.value("fix_memo"):
         raise wrong("fix_memo", text("Say why: it stands on the organisation’s statement"))
@@ -124,7 +124,7 @@ def correct(request: PageRequest) -> PageResponse:
 
 
 def set_limit(request: PageRequest) -> PageResponse:
-    """How far below zero it may go."""
+    """Set how far an organisation's balance may fall below zero."""
     org, limit = _org(request, "limit_org"), yuan_in(request, "limit_amount")
     if limit.micro < 0:
         raise wrong("limit_amount", text("A credit limit is 0 or more"))
@@ -143,7 +143,7 @@ def _org(request: PageRequest, field: str) -> Organisation:
 
 
 def _renamed(names: Mapping[str, str], work: Callable[[], T]) -> T:
-    """Run a service; what it says of a field is shown at the field that this page calls otherwise."""
+    """Call a service and rename the fields of its problems to those of this page."""
     try:
         return work()
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""The planner's decisions: what each cycle did, and whether planning it again comes to the same."""
+"""Page of the planner's decisions and their replay."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pearlstreet.console.pages.policy import brief
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Decisions that are kept, newest first."""
+    """Show the recorded decisions, newest first."""
     return _page(request)
 
 
 def replay(request: PageRequest) -> PageResponse:
-    """Plan one again."""
+    """Replay a decision and show the differences."""
     found = service.replay_decision(
         request.store, request.actor, request.center.runtime, request.value("decision")
     )

@@ -1,4 +1,4 @@
-"""Energy: the facts of the site for everybody; for operators also setting them and importing hours."""
+"""Page of the site's energy facts; operators can also set them and import hourly series."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILE_BYTES_MAX = 8 << 20
 
 
 def show(request: PageRequest) -> PageResponse:
-    """What holds now, how it changes with the hour, every version."""
+    """Show the current facts, their course by the hour and all versions."""
     now = service.current_facts(request.store, request.actor)
     zone = request.store.read(read_site).time_zone
     series = service.list_series(request.store, request.actor)
@@ -67,7 +67,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def set_facts(request: PageRequest) -> PageResponse:
-    """A new version."""
+    """Set a new version of the facts."""
     unread = Gathered()
     wish = read_form(request, request.store.read(read_site).time_zone, unread)
     try:
@@ -79,7 +79,7 @@ def set_facts(request: PageRequest) -> PageResponse:
 
 
 def import_hours(request: PageRequest) -> PageResponse:
-    """Hours from a CSV file."""
+    """Import an hourly series from a CSV file."""
     file = request.files.get("file")
     if file is None or not file.content:
         raise wrong("file", text("Choose a CSV file"))
@@ -108,7 +108,7 @@ def import_hours(request: PageRequest) -> PageResponse:
 
 
 def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
-    """Each period of a tariff with its months, days and hours in words."""
+    """Return each period of the tariff with its months, days and hours as text."""
     if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
         return ()
     return [
@@ -118,7 +118,7 @@ def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
 
 
 def _calendar(facts: SiteFacts | None) -> Sequence[tuple[Text, str]]:
-    """Holidays of the tariff and the days that make up for them, in words."""
+    """Return the tariff's holidays and working weekend days as text."""
     if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
         return ()
     rule = facts.tariff.rule
@@ -127,7 +127,7 @@ def _calendar(facts: SiteFacts | None) -> Sequence[tuple[Text, str]]:
 
 
 def _charts(request: PageRequest, facts: SiteFacts) -> Sequence[Markup]:
-    """Price and carbon of a kilowatt hour of the machines by the hour, the PUE in it; what is to come is a forecast."""
+    """Return hourly charts of price and carbon per kWh of the machines, including the PUE and a forecast."""
     hour = request.store.clock.now_us() // HOUR_US
     first, last = hour - 24 * DAYS_BACK, hour + 24 * DAYS_AHEAD
     known = service.facts_between(request.store, request.actor, first * HOUR_US, last * HOUR_US)

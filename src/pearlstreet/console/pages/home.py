@@ -1,4 +1,4 @@
-"""The overview: for operators the whole center and what to do next, for tenants their jobs and money."""
+"""The overview page: for operators the whole center with tasks to do, for tenants their jobs and money."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from pearlstreet.tenancy.orgs import get_org, list_orgs
 
 RECENT = 8
 YOUNG_STEPS = 8
-"""Of the day's chart, which has four an hour."""
+"""Steps of the chart of the last day (four per hour) that count as recent."""
 MAP_NODES_MAX = 512
 CHART_S = 5.0
-"""So old may the chart be: it has four steps an hour, and drawing it is most of the work of this page."""
+"""Maximum age of the cached chart: drawing it is most of this page's work, and it has only four steps per hour."""
 LIVE_STATES = tuple(state for state in JobState if state not in ENDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """Something that waits for this visitor."""
+    """A task for the visitor: its tone, text and link."""
 
     tone: str
     message: Text
@@ -42,12 +42,12 @@ class Todo:
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The overview of whoever looks."""
+    """Show the overview for the visitor's role."""
     return operators(request) if request.is_operator() else tenants(request)
 
 
 def operators(request: PageRequest) -> View:
-    """Capacity, use, queue, money, incidents, next actions: the same for all who have the same rights."""
+    """Show capacity, use, queue, money, incidents and tasks, cached for all operators with equal rights."""
     key = ("center", rights(request.actor), request.language)
     return View("home_operator.html", get_current(request.store, key, lambda: _of_center(request)))
 
@@ -72,7 +72,7 @@ def _of_center(request: PageRequest) -> dict[str, Any]:
 
 
 def tenants(request: PageRequest) -> View:
-    """My jobs, my balance, what to do next: the same for all who have the same rights there."""
+    """Show jobs and money of the organisation, cached for all members with equal rights."""
     if (choice := choose_org(request)) is not None:
         return choice
     if request.org is None:
@@ -113,13 +113,13 @@ def _of_tenant(request: PageRequest, slug: str) -> dict[str, Any]:
 
 
 def use_chart(request: PageRequest, org: str | None = None) -> Any:
-    """The chart of the last day, one for all who may see the same jobs in the same language."""
+    """Return the chart of the last day, cached for all visitors that may see the same jobs in the same language."""
     seen = request.actor.orgs_with("jobs:read") if org is None else org
     return shared(request.store, ("use", seen, request.language), CHART_S, lambda: draw_use(request, org))
 
 
 def draw_use(request: PageRequest, org: str | None) -> Any:
-    """Cards in use and jobs waiting over the last day; over the last hours when there is nothing before."""
+    """Draw cards in use and waiting jobs over the last day, or over the last 2 hours if there was nothing before."""
     title, found = text("The last 24 hours"), history(request.store, request.actor, org=org)
     quiet = len(found.at_us) - YOUNG_STEPS
     if not any(found.cards[:quiet]) and not any(found.waiting[:quiet]):
@@ -132,7 +132,7 @@ def draw_use(request: PageRequest, org: str | None) -> Any:
 
 
 def heat_map(request: PageRequest, pool: PoolView) -> Any:
-    """Nodes × devices, as given away as they are dark."""
+    """Draw nodes × devices; darker cells are allocated to a greater share."""
     rows = []
     for node in pool.nodes[:MAP_NODES_MAX]:
         use = pool.use(node.report.name)
@@ -161,7 +161,7 @@ def heat_map(request: PageRequest, pool: PoolView) -> Any:
 
 
 def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
-    """What an operator should look at next, the worst first."""
+    """Return the tasks for an operator, the most urgent first."""
     found: list[Todo] = []
     if request.actor.may("settings:read"):
         rows = request.store.read(failing)
@@ -266,7 +266,7 @@ def todos(request: PageRequest, pool: PoolView) -> list[Todo]:
 
 
 def org_slugs(request: PageRequest) -> dict[str, str]:
-    """Id → slug of the organisations the visitor sees."""
+    """Return id → slug of the organisations that the visitor may see."""
     return {org.id: org.slug for org in list_orgs(request.store, request.actor, limit=1000)}
 
 

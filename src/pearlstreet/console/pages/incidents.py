@@ -1,4 +1,4 @@
-"""Incidents: what the center's loops fail on or gave up, and trying it again."""
+"""Page of incidents: rows on which background tasks fail or stopped retrying, and their retry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN = 200
 
 
 def show(request: PageRequest) -> PageResponse:
-    """What was given up first."""
+    """Show incidents, with rows that were given up first."""
     found = list_incidents(request.store, request.actor, limit=SHOWN + 1)
     return View(
         "incidents.html",
@@ -25,7 +25,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def retry(request: PageRequest) -> PageResponse:
-    """Have one row, or all that was given up, tried again."""
+    """Retry one row, or all that were given up."""
     count = retry_incidents(
         request.store, request.actor, loop=request.value("loop") or None, row=request.value("row") or None
     )

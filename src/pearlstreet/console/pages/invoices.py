@@ -1,4 +1,4 @@
-"""Invoices: the list, one in the page, as PDF and as JSON, and the draft of a month that is not over."""
+"""Pages of invoices: the list, and one invoice or draft as page, PDF or JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 60
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Every issued one, and what this month's would say."""
+    """Show all issued invoices and the current month's costs."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -35,10 +35,10 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """A month's invoice; `as` gives it as a file."""
+    """Show a month's invoice, or return it as a file if the query has `as`."""
     if (choice := choose_org(request)) is not None:
         return choice
-    org, month = org_of(request), request.place["month"]
+    org, month = org_of(request), request.path_params["month"]
     found = draft_invoice(request.store, request.actor, org.id, month)
     name = f"{found.number or 'draft-' + found.month}-{org.slug}"
     wanted = request.query.get("as", "")
@@ -46,7 +46,7 @@ def show_one(request: PageRequest) -> PageResponse:
         body = json.dumps(found.to_json(), ensure_ascii=False, indent=2).encode()
         return Download(f"{name}.json", body, "application/json")
     if wanted == "pdf":
-        from pearlstreet.ledger.invoices.pdf import to_pdf  # reportlab is slow to import
+        from pearlstreet.ledger.invoices.pdf import to_pdf  # imported here: reportlab loads slowly
 
         return Download(f"{name}.pdf", to_pdf(found, request.language), "application/pdf")
     if wanted:

@@ -1,4 +1,4 @@
-"""Jobs: the list with filters and bulk cancel, and one job with log, charts, timeline, placement and cost."""
+"""Pages of jobs: the list with filters and bulk cancellation, and one job with log, charts, placement and cost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CHARTS_MAX = 12
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list, newest first."""
+    """Show the list of jobs, newest first."""
     states = tuple(JobState(state) for state in request.lists.get("state", ()) if state in STATES)
     several = request.org is None
     wanted = views.JobFilter(
@@ -76,7 +76,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def cancel_many(request: PageRequest) -> PageResponse:
-    """Cancel every job whose box is ticked."""
+    """Cancel the selected jobs."""
     chosen = list(request.lists.get("job", ()))[:PER_PAGE]
     if not chosen:
         raise InvalidInput(
@@ -97,8 +97,8 @@ def cancel_many(request: PageRequest) -> PageResponse:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One job."""
-    store, runtime, job_id = request.store, request.center.runtime, request.place["job"]
+    """Show one job."""
+    store, runtime, job_id = request.store, request.center.runtime, request.path_params["job"]
     job = views.get_job(store, request.actor, job_id)
     attempts = views.attempts_of(store, request.actor, job_id)
     artefacts = views.artefacts_of(store, request.actor, job_id)
@@ -136,14 +136,14 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 def cancel_one(request: PageRequest) -> PageResponse:
-    """Cancel it, or every element of it."""
-    job = service.cancel_job(request.store, request.actor, request.place["job"])
+    """Cancel a job, or all elements of an array."""
+    job = service.cancel_job(request.store, request.actor, request.path_params["job"])
     return Redirect(f"/jobs/{job.id}", text("{job} is cancelled", job=job.name))
 
 
 def log(request: PageRequest) -> PageResponse:
-    """A part of the log for the page's script, or (`whole`) all of it as a file."""
-    job_id, rank = request.place["job"], _rank(request)
+    """Return a part of the log for the page's script, or the whole log as a file if the query has `whole`."""
+    job_id, rank = request.path_params["job"], _rank(request)
     offset = request.query.get("offset", "0")
     at = int(offset) if offset.isdecimal() and len(offset) < 18 else 0
     part = follow.read_log(
@@ -176,8 +176,8 @@ def log(request: PageRequest) -> PageResponse:
 
 
 def artefact(request: PageRequest) -> PageResponse:
-    """A result, as a download."""
-    row = views.find_artefact(request.store, request.actor, request.place["artefact"])
+    """Download an artefact."""
+    row = views.find_artefact(request.store, request.actor, request.path_params["artefact"])
     return Download(str(row["path"]), str(Blobs(request.center.runtime.folders.blobs).path(row["sha256"])))
 
 
@@ -219,7 +219,7 @@ def _cost(request: PageRequest, job_id: str) -> dict[str, Any]:
 
 
 def _energy(request: PageRequest, job_id: str) -> dict[str, Any] | None:
-    """None before it ran."""
+    """Return the energy of a job, or None before its first attempt."""
     found = job_energy(request.store, request.actor, job_id)
     if not found.attempts:
         return None
@@ -237,18 +237,18 @@ _USE: Mapping[str, tuple[Text, str, float]] = {
     "device_memory_gib": (text("Device memory"), "GiB", 1.0),
     "power_w": (text("Device power"), "W", 1.0),
 }
-"""Samples of use → what they are called, their unit, and what makes that unit of them."""
+"""Name of a sample → title, unit and factor to that unit."""
 _DEVICE = re.compile(r"device_(\d+)_(.+)")
 Points = dict[str, list[tuple[int, float]]]
-"""Line of a chart → its points."""
+"""Line of a chart → its points (time in µs, value)."""
 
 
 def _charts(request: PageRequest, job: JobView) -> list[Any]:
-    """A chart for each number the job itself wrote, and for each thing that was sampled."""
+    """Return a chart for each metric that the job wrote, and for each sampled resource."""
     try:
         samples = follow.read_metrics(request.store, request.actor, request.center.runtime, job.id, None, 0)
     except PearlError:
-        return []  # an engine that does not answer now must not hide the rest of the page
+        return []  # an engine that does not answer must not hide the rest of the page
     found: dict[tuple[str, str], Points] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         for name, value in sample.values.items():
@@ -259,7 +259,7 @@ def _charts(request: PageRequest, job: JobView) -> list[Any]:
 
 
 def _topic(request: PageRequest, kind: str, name: str, rank: int) -> tuple[str, str]:
-    """Which chart a number belongs to, and to which of its lines: devices share one."""
+    """Return the chart and the line of a sample; all devices share one chart."""
     device = _DEVICE.fullmatch(name) if kind == "use" else None
     if device is None:
         return name, request.say(text("task {rank}", rank=rank))

@@ -1,4 +1,4 @@
-"""API keys: one's own, and for owners and security those of others."""
+"""Page of API keys: the visitor's own and, for owners and security operators, those of others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class KeyRow:
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list; `everyone`: also those of others that one may see."""
+    """Show the keys; with `everyone` in the query also those of other users that the visitor may see."""
     sees_others = "keys:read" in request.actor.all_scopes()
     everyone = sees_others and bool(request.query.get("everyone"))
     return View(
@@ -53,7 +53,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def create(request: PageRequest) -> PageResponse:
-    """A new key, shown once."""
+    """Create a key and show its secret once."""
     only = request.value("which") == "some"
     org, _, project = request.value("place").partition("/")
     made = keys.create_key(
@@ -69,7 +69,7 @@ def create(request: PageRequest) -> PageResponse:
 
 
 def revoke(request: PageRequest) -> PageResponse:
-    """End a key at once."""
+    """Revoke a key."""
     found = keys.revoke_key(request.store, request.actor, request.value("key"))
     back = "/keys?everyone=1" if request.value("everyone") else "/keys"
     return Redirect(back, text("The key {label} is revoked", label=found.label or found.id))
@@ -84,7 +84,7 @@ def _days(request: PageRequest) -> int:
 
 
 def _places(request: PageRequest) -> list[tuple[str, str]]:
-    """Where a key can be tied to: each organisation, then its projects."""
+    """Return the organisations, each followed by its projects, that a key can be tied to."""
     found = []
     for member in request.memberships:
         found.append((member.org_slug, member.org_slug))
@@ -98,7 +98,7 @@ def _places(request: PageRequest) -> list[tuple[str, str]]:
 
 
 def _rows(request: PageRequest, everyone: bool) -> list[KeyRow]:
-    """Newest first, those that work before those that do not."""
+    """Return the keys, active ones first, each group newest first."""
     now = request.store.clock.now_us()
     found = keys.list_keys(request.store, request.actor, everyone=everyone, limit=SHOWN_MAX)
     names = (

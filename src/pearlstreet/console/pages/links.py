@@ -1,4 +1,4 @@
-"""One-time links to set a password with: shown once, in the answer of the action that made them."""
+"""The view of a one-time link to set a password, shown once after the action that created it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pearlstreet.tenancy.users import Invited
 
 
 def show_link(request: PageRequest, invited: Invited, back: str) -> View:
-    """The link of an account, to hand to its owner."""
+    """Return the view with the link of an account, to pass to its owner."""
     base = request.center.public_url or request.origin
     return View(
         "link_made.html",

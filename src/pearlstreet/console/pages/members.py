@@ -1,4 +1,4 @@
-"""Members of an organisation: create an account, invite, change a role, remove."""
+"""Page of an organisation's members: create accounts, invite users, change roles and remove members."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ R = TypeVar("R", OrgRole, OperatorRole)
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list."""
+    """Show members and pending invitations."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -39,7 +39,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def add(request: PageRequest) -> PageResponse:
-    """A new account as a member; its one-time link is shown once."""
+    """Create an account as a member and show its one-time link once."""
     invited = users.create_user(
         once(request),
         request.actor,
@@ -54,7 +54,7 @@ def add(request: PageRequest) -> PageResponse:
 
 
 def invite(request: PageRequest) -> PageResponse:
-    """Offer a role to somebody who has an account."""
+    """Invite a user with an account to a role."""
     made = invitations.invite(
         once(request),
         request.actor,
@@ -67,7 +67,7 @@ def invite(request: PageRequest) -> PageResponse:
 
 
 def withdraw(request: PageRequest) -> PageResponse:
-    """Take an invitation back."""
+    """Withdraw an invitation."""
     found = invitations.withdraw_invitation(
         request.store, request.actor, org_of(request).id, request.value("invitation")
     )
@@ -75,7 +75,7 @@ def withdraw(request: PageRequest) -> PageResponse:
 
 
 def set_role(request: PageRequest) -> PageResponse:
-    """Another role."""
+    """Change a member's role."""
     made = members.set_role(
         request.store, request.actor, org_of(request).id, request.value("member"), role_of(request, OrgRole)
     )
@@ -83,13 +83,13 @@ def set_role(request: PageRequest) -> PageResponse:
 
 
 def remove(request: PageRequest) -> PageResponse:
-    """End the membership; the account stays."""
+    """Remove a member. The account stays."""
     members.remove_member(request.store, request.actor, org_of(request).id, request.value("member"))
     return Redirect(request.here, text("{user} is no member any more", user=request.value("name")))
 
 
 def role_of(request: PageRequest, kind: type[R], field: str = "role") -> R:
-    """The role that was chosen in a form. Raises InvalidInput."""
+    """Return the role in a field of the form. Raises InvalidInput."""
     try:
         return kind(request.value(field))
     except ValueError:

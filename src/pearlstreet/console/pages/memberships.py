@@ -1,4 +1,4 @@
-"""One's own organisations: invitations to answer, the default one, leaving."""
+"""Page of the visitor's organisations: invitations, the default organisation and leaving."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def accept(request: PageRequest) -> PageResponse:
-    """Become a member."""
+    """Accept an invitation."""
     made = invitations.accept_invitation(
         request.store,
         request.actor,
@@ -33,19 +33,19 @@ def accept(request: PageRequest) -> PageResponse:
 
 
 def decline(request: PageRequest) -> PageResponse:
-    """Refuse an invitation."""
+    """Decline an invitation."""
     found = invitations.decline_invitation(request.store, request.actor, request.value("invitation"))
     return Redirect(PATH, text("The invitation of {org} is declined", org=found.org_slug))
 
 
 def claim(request: PageRequest) -> PageResponse:
-    """Show an invitation that came by mail."""
+    """Assign an invitation received by mail to the visitor."""
     found = invitations.claim_invitation(request.store, request.actor, request.value("code"))
     return Redirect(PATH, text("{org} invites you: accept or decline below", org=found.org_slug))
 
 
 def choose_default(request: PageRequest) -> PageResponse:
-    """Choose where requests go that name no organisation."""
+    """Set the visitor's default organisation."""
     chosen = members.set_default_org(request.store, request.actor, request.value("membership") or None)
     if chosen is None:
         return Redirect(PATH, text("You have no default organisation now"))
@@ -53,7 +53,7 @@ def choose_default(request: PageRequest) -> PageResponse:
 
 
 def leave(request: PageRequest) -> PageResponse:
-    """End one's own membership."""
+    """Leave an organisation."""
     org = request.value("membership")
     members.leave_org(request.store, request.actor, org)
     return Redirect(PATH, text("You are no member of {org} any more", org=org))

@@ -1,4 +1,4 @@
-"""Nodes: all of them with a filter, and one with its devices, what runs there, and what was measured on it."""
+"""Pages of nodes: the list with a filter, and one node with its devices, jobs and benchmarks."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ class NodeRow:
 
     node: Node
     states: Sequence[str]
-    """What holds of it, the worst first; a drained node may be unhealthy as well."""
+    """States of the node, the worst first; a drained node may also be unhealthy."""
     use: NodeUse
     cards: Sequence[tuple[str, int]]
-    """Model → devices."""
+    """Device models and their numbers of devices."""
     pflops: float
     basis: Text | None
-    """Where the PFLOPS come from; None without devices."""
+    """Basis of the PFLOPS; None without devices."""
     ill: Sequence[DeviceReport] = field(default_factory=tuple)
 
 
 def show(request: PageRequest) -> PageResponse:
-    """All nodes that fit the filter, by name."""
+    """Show the nodes that match the filter, by name."""
     pool = look(request.store, request.actor, request.center.runtime)
     state, words = request.query.get("state", ""), request.query.get("q", "")[:120].strip()
     states = {node.report.name: states_of(node) for node in pool.nodes}
@@ -67,7 +67,7 @@ def show(request: PageRequest) -> PageResponse:
             "states": STATES,
             "state": state if state in STATES else "",
             "words": words,
-            "rows": [_line(pool, node, states[node.report.name]) for node in shown.rows],
+            "rows": [_row(pool, node, states[node.report.name]) for node in shown.rows],
             "shown": shown,
             "filters": {name: value for name, value in (("state", state), ("q", words)) if value},
         },
@@ -75,9 +75,9 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One node."""
+    """Show one node."""
     pool = look(request.store, request.actor, request.center.runtime)
-    name = request.place["node"]
+    name = request.path_params["node"]
     node = next((node for node in pool.nodes if node.report.name == name), None)
     if node is None:
         raise NotFound(text("There is no node {name}", name=name[:120]))
@@ -90,7 +90,7 @@ def show_one(request: PageRequest) -> PageResponse:
         "node.html",
         {
             "title": name,
-            "line": _line(pool, node, states_of(node)),
+            "line": _row(pool, node, states_of(node)),
             "node": node,
             "report": node.report,
             "use": use,
@@ -108,8 +108,8 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 def drain(request: PageRequest) -> PageResponse:
-    """Place nothing new on it."""
-    name = request.place["node"]
+    """Drain a node."""
+    name = request.path_params["node"]
     reason = request.value("reason")
     if len(reason) > REASON_MAX:
         message = text("At most 500 characters fit")
@@ -119,21 +119,21 @@ def drain(request: PageRequest) -> PageResponse:
 
 
 def resume(request: PageRequest) -> PageResponse:
-    """Use it again."""
-    name = request.place["node"]
+    """Undrain a node."""
+    name = request.path_params["node"]
     inventory.undrain(request.store, request.actor, name)
     return Redirect(request.path, text("{node} gets work again", node=name))
 
 
 def forget(request: PageRequest) -> PageResponse:
-    """Drop a machine that is gone."""
-    name = request.place["node"]
+    """Remove a node that its engine no longer reports."""
+    name = request.path_params["node"]
     inventory.forget_node(request.store, request.actor, name)
     return Redirect("/nodes", text("{node} is forgotten", node=name))
 
 
 def _says(node: Node, words: str) -> bool:
-    """Whether every word is part of what the list says of the node."""
+    """Whether every word occurs in the node's name, engine, rack, pod or device models."""
     report = node.report
     said = " ".join(
         (report.name, node.engine, report.rack, report.pod, *{device.model for device in report.devices})
@@ -141,7 +141,7 @@ def _says(node: Node, words: str) -> bool:
     return all(word in said for word in words.lower().split())
 
 
-def _line(pool: PoolView, node: Node, states: Sequence[str]) -> NodeRow:
+def _row(pool: PoolView, node: Node, states: Sequence[str]) -> NodeRow:
     working = [pool.rates[device.model] for device in node.report.devices if device.healthy]
     kinds = {rate.basis for rate in working}
     basis = next(

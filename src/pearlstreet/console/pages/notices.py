@@ -1,4 +1,4 @@
-"""Notices: the inbox, and what one hears of where."""
+"""Pages of notices: the inbox and the notification settings."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PLACES = {
     "incident": "/incidents",
     "backup": "/settings",
 }
-"""Where to look on, by the first word of the kind."""
+"""First word of a notice's kind → page with more about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeView:
-    """A notice in the visitor's words."""
+    """A notice in the visitor's language."""
 
     id: str
     title: str
@@ -45,7 +45,7 @@ class NoticeView:
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The inbox, newest first."""
+    """Show the inbox, newest first."""
     only_unread = bool(request.query.get("unread"))
     found = inbox.list_notices(
         request.store,
@@ -67,17 +67,17 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def mark(request: PageRequest) -> PageResponse:
-    """Mark the chosen ones as read."""
+    """Mark the selected notices as read."""
     return _mark(request, read=True)
 
 
 def mark_unread(request: PageRequest) -> PageResponse:
-    """Mark the chosen ones as not read."""
+    """Mark the selected notices as unread."""
     return _mark(request, read=False)
 
 
 def mark_all(request: PageRequest) -> PageResponse:
-    """Mark everything as read."""
+    """Mark all notices as read."""
     count = inbox.mark_read(request.store, request.actor, None)
     return Redirect(
         "/notices",
@@ -86,13 +86,13 @@ def mark_all(request: PageRequest) -> PageResponse:
 
 
 def test(request: PageRequest) -> PageResponse:
-    """Tell oneself something, the way that every notice goes."""
+    """Send the visitor a test notice."""
     inbox.send_test(request.store, request.actor)
     return Redirect("/notices", text("A test is on its way"))
 
 
 def show_preferences(request: PageRequest) -> PageResponse:
-    """Kinds × channels, for oneself, an organisation or the center."""
+    """Show the channels of each kind of notice for the visitor, an organisation or the center."""
     whose = _whose(request)
     found = preferences.get_preferences(request.store, request.actor, whose)
     rows = [
@@ -115,7 +115,7 @@ def show_preferences(request: PageRequest) -> PageResponse:
 
 
 def set_preferences(request: PageRequest) -> PageResponse:
-    """Keep what is ticked; what is as usual stays as usual."""
+    """Save the settings. Kinds whose channels equal the defaults keep following the defaults."""
     whose = _whose(request)
     before = preferences.get_preferences(request.store, request.actor, whose)
     offered = frozenset(_channels(before.owner.is_person))
@@ -138,14 +138,14 @@ def set_preferences(request: PageRequest) -> PageResponse:
 
 
 def confirm(request: PageRequest) -> PageResponse:
-    """Confirm an address with the code that was sent to it."""
+    """Confirm an address with its confirmation code."""
     whose = _whose(request)
     preferences.confirm_address(request.store, request.actor, whose, request.value("code"))
     return Redirect(_preferences(whose), text("The address is confirmed"))
 
 
 def owners(request: PageRequest) -> list[tuple[str, str]]:
-    """Whose notices, beside one's own, the visitor sets up: organisations by slug, or the center."""
+    """Return the organisations (by slug) and the center whose notification settings the visitor may change."""
     found = [
         (one.org_slug, one.org_slug)
         for one in request.memberships
@@ -183,18 +183,18 @@ def _shown(request: PageRequest, found: Notice) -> NoticeView:
 
 
 def _chosen(kind: Kind, offered: frozenset[Channel], ticked: Collection[str]) -> list[str] | None:
-    """None: as usual."""
+    """Return the selected channels, or None if they equal the default ones."""
     wanted = {one for one in offered if one.value in ticked}
     return None if wanted == kind.usual & offered else sorted(one.value for one in wanted)
 
 
 def _hearable(request: PageRequest, found: Preferences) -> list[str]:
-    """What can ever reach them: operators hear of the center, everybody else of their organisations."""
+    """Return the kinds that can reach the owner: operators get those of the center, others those of organisations."""
     names = preferences.hearable(found.owner)
     if not found.owner.is_person:
         return names
-    strange = Audience.ORGANISATION if request.is_operator() else Audience.CENTER
-    return [name for name in names if KINDS[name].audience is not strange]
+    excluded = Audience.ORGANISATION if request.is_operator() else Audience.CENTER
+    return [name for name in names if KINDS[name].audience is not excluded]
 
 
 def _channels(is_person: bool) -> list[Channel]:

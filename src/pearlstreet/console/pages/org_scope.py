@@ -1,4 +1,4 @@
-"""Which organisation a page is about: the visitor's own, or for an operator the one they choose."""
+"""The organisation that a page shows: the visitor's own or, for operators, the chosen one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN_MAX = 1000
 
 
 def org_of(request: PageRequest) -> Organisation:
-    """The organisation in question. Raises NotFound."""
+    """Return the organisation that the page shows. Raises NotFound, and Conflict if the visitor must choose one."""
     if request.org is None and request.memberships:
         raise Conflict(
             text("Choose the organisation that this is about; you have no default one"),
@@ -24,7 +24,7 @@ def org_of(request: PageRequest) -> Organisation:
 
 
 def choose_org(request: PageRequest) -> View | None:
-    """Return the list to choose from, for an operator, or a member without a default one, who has not said which."""
+    """Return the view to choose an organisation, or None if one is chosen or there is none to choose."""
     if request.org is not None or not (request.is_operator() or request.memberships):
         return None
     return View("choose_org.html", {"orgs": list_orgs(request.store, request.actor, limit=SHOWN_MAX)})

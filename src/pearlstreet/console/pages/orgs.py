@@ -1,4 +1,4 @@
-"""Organisations, for the center's operators: all of them, and one with its people, projects, money and work."""
+"""Operators' pages of organisations: the list, and one with its members, projects, money and jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIVE = tuple(state for state in JobState if state in (JobState.RUNNING, JobState
 
 
 def show(request: PageRequest) -> PageResponse:
-    """All that fit the filter, by slug."""
+    """Show the organisations that match the filter, by slug."""
     words, state = request.query.get("q", "")[:120].strip(), request.query.get("state", "")
     found = search_orgs(
         request.store,
@@ -57,7 +57,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def create(request: PageRequest) -> PageResponse:
-    """Make one with its default project."""
+    """Create an organisation with its default project."""
     made = service.create_org(once(request), request.actor, request.value("slug"), request.value("name"))
     return Redirect(
         f"/orgs/{made.slug}", text("The organisation {org} is made; now give it an owner", org=made.slug)
@@ -65,9 +65,9 @@ def create(request: PageRequest) -> PageResponse:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One organisation."""
+    """Show one organisation."""
     store, actor = request.store, request.actor
-    org = service.get_org(store, actor, request.place["org"])
+    org = service.get_org(store, actor, request.path_params["org"])
     may = {
         scope: actor.may(scope, org.id)
         for scope in ("credit:read", "jobs:read", "projects:read", "users:read")
@@ -109,35 +109,35 @@ def _money(request: PageRequest, org: Organisation) -> dict[str, Any]:
 
 
 def rename(request: PageRequest) -> PageResponse:
-    """Change the title people read."""
-    org = service.rename_org(request.store, request.actor, request.place["org"], request.value("name"))
+    """Change the display name of an organisation."""
+    org = service.rename_org(request.store, request.actor, request.path_params["org"], request.value("name"))
     return Redirect(f"/orgs/{org.slug}", text("{org} is called {name} now", org=org.slug, name=org.name))
 
 
 def suspend(request: PageRequest) -> PageResponse:
-    """Leave its members reading only."""
+    """Suspend an organisation: its members can only read."""
     org = service.suspend_org(
-        request.store, request.actor, request.place["org"], text_in(request, "reason", 500)
+        request.store, request.actor, request.path_params["org"], text_in(request, "reason", 500)
     )
     return Redirect(f"/orgs/{org.slug}", text("{org} is suspended: its members can only read", org=org.slug))
 
 
 def resume(request: PageRequest) -> PageResponse:
-    """Undo that."""
+    """Resume a suspended organisation."""
     org = service.resume_org(
-        request.store, request.actor, request.place["org"], text_in(request, "reason", 500)
+        request.store, request.actor, request.path_params["org"], text_in(request, "reason", 500)
     )
     return Redirect(f"/orgs/{org.slug}", text("{org} is active again", org=org.slug))
 
 
 def close(request: PageRequest) -> PageResponse:
-    """End the tenant: its members are out at once, a loop does the rest."""
-    if request.value("slug_again") != request.place["org"]:
-        raise wrong("slug_again", text("Write {org} here to close it", org=request.place["org"]))
+    """Close an organisation: members lose access at once, and a background task does the rest."""
+    if request.value("slug_again") != request.path_params["org"]:
+        raise wrong("slug_again", text("Write {org} here to close it", org=request.path_params["org"]))
     made = close_org(
         request.store,
         request.actor,
-        request.place["org"],
+        request.path_params["org"],
         cancel_jobs=request.value("cancel_jobs") == "yes",
         reason=text_in(request, "close_reason", 500),
     )
@@ -145,8 +145,8 @@ def close(request: PageRequest) -> PageResponse:
 
 
 def export(request: PageRequest) -> PageResponse:
-    """Everything of it as one archive."""
-    name, parts = export_org(request.store, request.actor, request.center.runtime, request.place["org"])
+    """Download all data of an organisation as one archive."""
+    name, parts = export_org(request.store, request.actor, request.center.runtime, request.path_params["org"])
     return Download(name, parts, "application/gzip")
 
 

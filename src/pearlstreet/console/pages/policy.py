@@ -1,4 +1,4 @@
-"""The scheduling policy: how the planner is set, who set it so and when, and the way back."""
+"""Page of the scheduling policy: its settings, its versions and the rollback."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ LABELS: Mapping[str, tuple[Text, Text]] = {
     "restart_gang_s": (text("Restart of gangs (s)"), text("The same for a job of several nodes")),
     "half_life_s": (text("Half-life (s)"), text("After it, past use counts half")),
 }
-"""Setting → its name for people, and what it does. One that is not here is shown under its own name."""
+"""Setting → title and help. Settings that are missing are shown by name."""
 
 
 def described(name: str) -> tuple[Text | None, Text | None]:
-    """A setting's title and help, where there are any."""
+    """Return a setting's title and help, or None."""
     return LABELS.get(name, (None, None))
 
 
 def plain(value: Any) -> str:
-    """A setting's value in a field."""
+    """Return a setting's value as text of its field."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
@@ -60,13 +60,13 @@ def plain(value: Any) -> str:
 def pairs(
     names: Sequence[str], labels: Mapping[str, Text] | None = None, say: Callable[[Text], str] = str
 ) -> list[tuple[str, str]]:
-    """Choices by name, which is the same in every language, with what they mean where there is a label."""
+    """Return the options of a setting: the name, which is not translated, and the name with its label."""
     words = {name: say(label) for name, label in (labels or {}).items()}
     return [(name, f"{name}: {words[name]}" if name in words else name) for name in names]
 
 
 def brief(value: Any) -> str:
-    """A value of the history in a few words."""
+    """Return a value of the history as short text."""
     if isinstance(value, Mapping):
         return " ".join(f"{name}={brief(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
@@ -75,7 +75,7 @@ def brief(value: Any) -> str:
 
 
 def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Settings as a form shows them."""
+    """Return the settings as rows of a form."""
     found = []
     for name in names:
         title, about = described(name)
@@ -93,7 +93,7 @@ def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def read_setting(request: PageRequest, name: str, before: Any) -> Any:
-    """What was typed for a setting; the service says what is wrong with it."""
+    """Return the entered value of a setting; the service validates it. `before`: the current value, for its type."""
     if choices(name):
         return request.value(name)
     if isinstance(before, bool):
@@ -107,7 +107,7 @@ def read_setting(request: PageRequest, name: str, before: Any) -> Any:
 
 
 def _numbers(request: PageRequest, name: str) -> list[float]:
-    """Numbers with commas between them."""
+    """Parse numbers separated by commas."""
     try:
         return [float(part) for part in request.value(name).split(",")]
     except ValueError:
@@ -116,7 +116,7 @@ def _numbers(request: PageRequest, name: str) -> list[float]:
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The policy that rules, and the versions before it."""
+    """Show the policy in force and its versions."""
     policy = service.show_policy(request.store, request.actor, request.center.runtime)
     may_look_back = request.actor.may("decisions:read")
     before = request.query.get("before", "")
@@ -152,7 +152,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def set_policy(request: PageRequest) -> PageResponse:
-    """Change what was changed in the form."""
+    """Set the policy to the values in the form."""
     runtime = request.center.runtime
     now = service.show_policy(request.store, request.actor, runtime)
     wanted = {
@@ -168,18 +168,18 @@ def set_policy(request: PageRequest) -> PageResponse:
         default_queue=request.value("default_queue") or None,
         note=text_in(request, "note", service.NOTE_MAX),
     )
-    return _now_rules(made)
+    return _in_force(made)
 
 
 def roll_back(request: PageRequest) -> PageResponse:
-    """Make an earlier version rule."""
+    """Return to an earlier version."""
     number = request.value("number")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise wrong("number", text("{value} is not a number", value=number[:40]))
-    return _now_rules(service.roll_back(request.store, request.actor, request.center.runtime, int(number)))
+    return _in_force(service.roll_back(request.store, request.actor, request.center.runtime, int(number)))
 
 
-def _now_rules(made: Policy) -> Redirect:
+def _in_force(made: Policy) -> Redirect:
     return Redirect("/policy", text("Version {number} of the scheduling policy rules", number=made.number))
 
 

@@ -1,4 +1,4 @@
-"""Language, theme and organisation: kept in cookies of the visitor's browser."""
+"""Actions that store language and theme in cookies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Nothing to see by itself."""
+    """Redirect to the overview, since this page only has an action."""
     return Redirect("/")
 
 
 def choose(request: PageRequest) -> PageResponse:
-    """Keep what was chosen and go back."""
+    """Store the chosen language or theme and redirect back."""
     chosen: dict[str, str | None] = {}
     if request.value("language") in ("en", "zh-CN"):
         chosen[cookies.LANGUAGE] = request.value("language")

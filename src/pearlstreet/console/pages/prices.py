@@ -1,4 +1,4 @@
-"""Prices: the list in force, every list there was, and publishing a new one after seeing what it changes."""
+"""Pages of price lists: the list in force, all lists, and publishing a new one after a comparison."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ KIND_WORDS = {
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list in force, and the others."""
+    """Show the price list in force and all others."""
     return _page(request, None)
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One list, and what it changed against the one before."""
+    """Show one price list and its differences from the previous one."""
     lists = service.list_prices(request.store, request.actor)
-    found = next((one for one in lists if str(one.number) == request.place["number"]), None)
+    found = next((one for one in lists if str(one.number) == request.path_params["number"]), None)
     if found is None:
-        raise NotFound(text("There is no price list {id}", id=request.place["number"][:20]))
+        raise NotFound(text("There is no price list {id}", id=request.path_params["number"][:20]))
     before = next((one for one in lists if one.number == found.number - 1), None)
     return View(
         "price_list.html",
@@ -56,14 +56,14 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 def compare(request: PageRequest) -> PageResponse:
-    """Show what the list that was typed would change."""
+    """Show the differences between the entered list and the one in force."""
     rules = _typed(request)
     _valid_from(request, request.store.read(service.current_prices))
     return _page(request, rules)
 
 
 def publish(request: PageRequest) -> PageResponse:
-    """Publish it."""
+    """Publish the entered list."""
     rules = _typed(request)
     made = service.publish_prices(
         once(request),
@@ -98,7 +98,7 @@ def _typed(request: PageRequest) -> Sequence[PriceRule]:
     try:
         return service.parse_prices(request.form.get("list", "").replace("\r\n", "\n"))
     except InvalidInput as error:
-        # Every one of them is shown at the one field there is, with its line.
+        # All problems are shown at the form's single field, each with its line number.
         problems = [
             Problem("list", _at_line(problem), hint=problem.hint)
             for problem in error.problems or [Problem("list", error.message)]

@@ -1,4 +1,4 @@
-"""An organisation's projects: what each has cost this month, and a new one."""
+"""Page of an organisation's projects with costs, storage, retention and uploads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pearlstreet.tenancy.orgs import create_project, list_projects
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list."""
+    """Show the projects."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -46,7 +46,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def _storage(request: PageRequest, org_id: str) -> Mapping[str, ProjectStorage]:
-    """Project → what it stores; empty for a reader who may not see quotas."""
+    """Return project → storage; empty if the visitor may not see quotas."""
     if not request.actor.may("quotas:read", org_id):
         return {}
     return {
@@ -56,7 +56,7 @@ def _storage(request: PageRequest, org_id: str) -> Mapping[str, ProjectStorage]:
 
 
 def _uploads(request: PageRequest, org_id: str) -> Mapping[str, Any]:
-    """A page of the uploads, newest first, for a reader who may see jobs."""
+    """Return a page of the uploads, newest first; none if the visitor may not see jobs."""
     if not request.actor.may("jobs:read", org_id):
         return {"uploads": None}
     found = list_uploads(
@@ -71,7 +71,7 @@ def _uploads(request: PageRequest, org_id: str) -> Mapping[str, Any]:
 
 
 def keep(request: PageRequest) -> PageResponse:
-    """Set how long outputs are kept."""
+    """Set the retention of outputs."""
     days = number_in(request, "days")
     if days is None or days != int(days):
         raise wrong("days", text("Give a whole number of days"))
@@ -87,7 +87,7 @@ def keep(request: PageRequest) -> PageResponse:
 
 
 def add(request: PageRequest) -> PageResponse:
-    """Make a project."""
+    """Create a project."""
     made = create_project(
         once(request), request.actor, org_of(request).id, request.value("project"), request.value("name")
     )

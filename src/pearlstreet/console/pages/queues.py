@@ -1,4 +1,4 @@
-"""Queues that jobs may name: what they have of their own, and who may use them."""
+"""Page of queues: their settings and the organisations that may use them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pearlstreet.tenancy.directory import org_names, project_names
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Every queue that is open to the visitor; for operators a form beside them."""
+    """Show the queues that the visitor may use, and for operators a form."""
     found = service.list_queues(request.store, request.actor, request.center.runtime)
     may_write = request.actor.may("scheduling:write")
     place_of = _places(request, found)
@@ -60,7 +60,7 @@ def _places(request: PageRequest, found: Sequence[QueueView]) -> Any:
 
 
 def set_queue(request: PageRequest) -> PageResponse:
-    """Set one up, or change one."""
+    """Create or change a queue."""
     rank = number_in(request, "rank")
     if rank is not None and not rank.is_integer():
         raise wrong("rank", text("{value} is not a whole number", value=request.value("rank")[:40]))
@@ -75,14 +75,14 @@ def set_queue(request: PageRequest) -> PageResponse:
 
 
 def _typed(request: PageRequest, name: str) -> Any:
-    """A queue's own value; None: as the center."""
+    """Return the entered value of a queue's setting; None: as in the center's policy."""
     if choices(name):
         return request.value(name) or None
     return number_in(request, name)
 
 
 def remove_queue(request: PageRequest) -> PageResponse:
-    """Take one away."""
+    """Delete a queue."""
     name = request.value("queue")
     service.remove_queue(request.store, request.actor, request.center.runtime, name)
     return Redirect("/queues", text("The queue {queue} is gone", queue=name))

@@ -1,4 +1,4 @@
-"""Quotas and fair share: how much may be had at once, who is ahead and why, whose turn counts for more."""
+"""Page of quotas, fair-share weights and the fair-share ranking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORGS_OFFERED = 1000
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Standing of every project, every quota with its use, every weight."""
+    """Show the fair-share ranking, all quotas with their use, and all weights."""
     store, actor, runtime = request.store, request.actor, request.center.runtime
     half_life_s, standings = service.fair_share(store, actor, runtime)
     uses = service.quota_uses(store, actor, runtime, request.org)
@@ -70,7 +70,7 @@ def _quota(use: QuotaUse) -> dict[str, Any]:
 
 
 def _resources(request: PageRequest) -> Sequence[str]:
-    """What a quota may be on, with the models that the pool has."""
+    """Return the resources that quotas can limit, with the device families in the pool."""
     models = {
         device.model
         for node in look(request.store, request.actor, request.center.runtime).nodes
@@ -88,7 +88,7 @@ def _resources(request: PageRequest) -> Sequence[str]:
 
 
 def set_quota(request: PageRequest) -> PageResponse:
-    """Set or replace one."""
+    """Create or replace a quota."""
     wish = QuotaWish(
         request.value("resource"),
         number_in(request, "guaranteed"),
@@ -106,13 +106,13 @@ def set_quota(request: PageRequest) -> PageResponse:
 
 
 def delete_quota(request: PageRequest) -> PageResponse:
-    """Take one away."""
+    """Delete a quota."""
     gone = service.delete_quota(request.store, request.actor, request.value("quota"))
     return Redirect("/quotas", text("The quota on {resource} is gone", resource=gone.wish.resource))
 
 
 def set_weight(request: PageRequest) -> PageResponse:
-    """Weigh an organisation, or a project inside its own."""
+    """Set the fair-share weight of an organisation, or of a project within its organisation."""
     weight = number_in(request, "weight")
     if weight is None:
         raise wrong("weight", text("Say how much it weighs"))
@@ -124,7 +124,7 @@ def set_weight(request: PageRequest) -> PageResponse:
 
 
 def delete_weight(request: PageRequest) -> PageResponse:
-    """Back to 1."""
+    """Reset a weight to 1."""
     org = request.value("org")
     service.delete_share(request.store, request.actor, org, project=request.value("project") or None)
     return Redirect("/quotas", text("The weight is 1 again"))

@@ -1,4 +1,4 @@
-"""Asking for a quote: a form for people who know what they want to do, and no accelerator by name."""
+"""Page to request a quote, with a form about the workload that needs no knowledge of accelerators."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UPLOAD_BYTES_MAX = 64 << 20
 FORM_BYTES = 1 << 20
 DEFAULT_PROJECT = "default"
 LIKE_MAX = 50
-"""Earlier jobs to choose from."""
+"""Maximum number of earlier jobs to choose from."""
 WHAT: Mapping[str, tuple[Text, Text]] = {
     quote_fields.PRETRAIN: (text("Train"), text("a model from the beginning")),
     quote_fields.FINETUNE: (text("Fine-tune"), text("a model that exists, on data of your own")),
@@ -64,17 +64,17 @@ MORE: Mapping[str, str] = {
         "",
     ),
 }  # fmt: skip
-"""Inputs that are folded away, and what stands in them when nobody changed it."""
+"""Collapsed inputs and their default values."""
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The form: empty, as it was typed, as another quote asked, or filled like another job."""
+    """Show the form: empty, as entered, or filled from another quote or job."""
     form, lists = _prefilled(request)
     return _view(request, form, lists)
 
 
 def check(request: PageRequest) -> PageResponse:
-    """Every problem at its field, or what will be estimated; for the page's script as JSON."""
+    """Show all problems at their fields, or a summary of the estimate to come; as JSON for the page's script."""
     live = bool(request.value("live"))
     try:
         question = quote_fields.question_of(request.form, request.lists)
@@ -84,7 +84,7 @@ def check(request: PageRequest) -> PageResponse:
     except PearlError as error:
         if not live:
             raise
-        return RawResponse(json.dumps(_told_wrong(request, error), ensure_ascii=False).encode())
+        return RawResponse(json.dumps(_problems_json(request, error), ensure_ascii=False).encode())
     facts = _facts(request, question, found)
     if live:
         return RawResponse(
@@ -94,7 +94,7 @@ def check(request: PageRequest) -> PageResponse:
 
 
 def submit(request: PageRequest) -> PageResponse:
-    """Ask; the same form sent twice asks once."""
+    """Create the quote. The same form sent twice creates one quote."""
     request = form_uploads.with_uploads(request)
     question = quote_fields.question_of(request.form, request.lists)
     try:
@@ -108,7 +108,7 @@ def submit(request: PageRequest) -> PageResponse:
 
 
 def upload(request: PageRequest) -> PageResponse:
-    """Keep the files that came with the form, and name them in it."""
+    """Store the files of the form as uploads and refer to them in it."""
     kept = form_uploads.upload(request)
     if isinstance(kept, RawResponse):
         return kept
@@ -116,7 +116,7 @@ def upload(request: PageRequest) -> PageResponse:
 
 
 def like(request: PageRequest) -> PageResponse:
-    """Take the job's part of the form from an earlier job."""
+    """Fill the job's part of the form from an earlier job."""
     chosen = request.value("like")
     if not chosen:
         message = text("No job is chosen")
@@ -179,7 +179,7 @@ def _view(
 
 
 def _models(request: PageRequest) -> list[str]:
-    """Accelerators that the pool has, and those that were chosen."""
+    """Return the accelerators in the pool and the chosen ones."""
     pool = look(request.store, request.actor, request.center.runtime)
     here = {device.model for node in pool.nodes for device in node.report.devices}
     return sorted(here | set(request.lists.get("only", ())))
@@ -208,7 +208,7 @@ def _by_input(request: PageRequest, what: str) -> dict[str, list[Problem]]:
     return found
 
 
-def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
+def _problems_json(request: PageRequest, error: PearlError) -> dict[str, Any]:
     fields: dict[str, list[str]] = {}
     other: list[str] = []
     for one in error.problems:
@@ -224,7 +224,7 @@ def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
 
 
 def _facts(request: PageRequest, question: Question, found: Checked) -> list[list[str]]:
-    """Name, value, tone: what was understood, and from what the offers will come."""
+    """Return rows of (name, value, tone) that summarise the question and the hardware of the offers."""
     say, work = request.say, question.workload
     rows: list[list[str]] = []
     if work.kind in (Kind.TRAIN, Kind.INFER, Kind.SERVE):

@@ -1,4 +1,4 @@
-"""A rule of thumb with its tokens and utilisation explicit, asked of the same estimates as quotes: to plan with."""
+"""Page of a rule of thumb with explicit tokens and utilisation, computed with the estimates of quotes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pearlstreet.quotes.scenarios import Changes, Scenario, run_scenario
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The rule, with other numbers where the address gives some; what is wrong stands at its field."""
-    name = request.place["scenario"]
+    """Show the rule with the numbers in the query; problems are shown at their fields."""
+    name = request.path_params["scenario"]
     plain = run_scenario(request.store, request.actor, request.center.runtime, name)
     found = plain
     if any(request.query.get(field) for field in ("tokens", "mfu", "accelerators")):

@@ -1,4 +1,4 @@
-"""Quotes: the list, and one with its offers side by side, to accept, and beside what the job really took."""
+"""Pages of quotes: the list, and one with its offers, their acceptance and the comparison with the actual run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATES = frozenset(state.value for state in State)
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list, newest first."""
+    """Show the list of quotes, newest first."""
     states = tuple(State(state) for state in request.lists.get("state", ()) if state in STATES)
     found = list_quotes(
         request.store,
@@ -48,8 +48,8 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One quote."""
-    quote = get_quote(request.store, request.actor, request.place["quote"])
+    """Show one quote."""
+    quote = get_quote(request.store, request.actor, request.path_params["quote"])
     may_write = request.actor.may("jobs:write", quote.org_id)
     window_s = request.center.runtime.settings.hold_window_s
     return View(
@@ -74,13 +74,13 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 def _compared(request: PageRequest, quote: Quote) -> dict[str, Any] | None:
-    """Quoted beside actual; None before there is anything to compare."""
+    """Return the comparison with the actual run; None before there is one."""
     if quote.state is not State.ACCEPTED:
         return None
     try:
         found = compare_quote(request.store, request.actor, quote.id)
     except Conflict:
-        return None  # its job is not kept any more
+        return None  # the quote's job was deleted
     ranges = offer_view.compared_ranges(request, found.rows)
     return {
         "job": found.job,
@@ -104,20 +104,22 @@ def _compared(request: PageRequest, quote: Quote) -> dict[str, Any] | None:
 
 
 def accept(request: PageRequest) -> PageResponse:
-    """Accept an offer: its job is submitted."""
+    """Accept an offer and submit its job."""
     offer = request.value("offer")
     if not offer:
         message = text("No offer is chosen")
         raise InvalidInput(message, problems=[Problem("offer", message)])
-    found = accept_quote(once(request), request.actor, request.center.runtime, request.place["quote"], offer)
+    found = accept_quote(
+        once(request), request.actor, request.center.runtime, request.path_params["quote"], offer
+    )
     return Redirect(
         f"/jobs/{found.job.id}", text("The offer is accepted: {job} is submitted", job=found.job.name)
     )
 
 
 def withdraw(request: PageRequest) -> PageResponse:
-    """Take it back."""
-    quote = withdraw_quote(request.store, request.actor, request.place["quote"])
+    """Withdraw a quote."""
+    quote = withdraw_quote(request.store, request.actor, request.path_params["quote"])
     return Redirect(f"/quotes/{quote.id}", text("The quote is withdrawn"))
 
 

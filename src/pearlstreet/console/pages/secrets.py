@@ -1,4 +1,4 @@
-"""An organisation's secrets: their names. A value goes in and never comes back."""
+"""Page of an organisation's secrets. Values can be set but never read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.tenancy.secrets import delete_secret, list_secrets, set_secret
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The names."""
+    """Show the names of the secrets."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -30,7 +30,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def keep(request: PageRequest) -> PageResponse:
-    """Keep or replace a value, exactly as it was typed."""
+    """Create or replace a secret with exactly the entered value."""
     made = set_secret(
         once(request),
         request.actor,
@@ -43,7 +43,7 @@ def keep(request: PageRequest) -> PageResponse:
 
 
 def delete(request: PageRequest) -> PageResponse:
-    """Forget one."""
+    """Delete a secret."""
     delete_secret(
         request.store,
         request.actor,

@@ -1,4 +1,4 @@
-"""Settings of the center: what it is, how it bills, its backups, how people sign in."""
+"""Page of the center's settings: description, billing, backups and sign-in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTY = tuple(asdict(Party()))
 
 
 def show(request: PageRequest) -> PageResponse:
-    """All of it."""
+    """Show the settings."""
     request.actor.require("settings:read")
     center, may_back_up = request.center, request.actor.may("backup:write")
     backups = list_backups(center, request.actor) if may_back_up else ()
@@ -39,7 +39,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def bill(request: PageRequest) -> PageResponse:
-    """Change how the center bills."""
+    """Set the billing settings."""
     percent = number_in(request, "tax_rate_percent")
     if percent is None or not 0 <= percent <= 50:
         raise wrong("tax_rate_percent", text("A tax rate is between 0 and 50 %"))
@@ -58,7 +58,7 @@ def bill(request: PageRequest) -> PageResponse:
 
 
 def back_up(request: PageRequest) -> PageResponse:
-    """Make one now."""
+    """Create a backup."""
     made = make_backup(request.center, once(request), request.actor)
     return Redirect("/settings", text("{file} is made", file=made.name))
 

@@ -1,4 +1,4 @@
-"""Signing in with a password or a provider, signing out, setting a password by a one-time link."""
+"""Pages to sign in with a password or a provider, to sign out, and to set a password with a one-time link."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.tenancy.oidc_client import OidcClient
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The form; who is signed in already goes on."""
+    """Show the sign-in form, or redirect a visitor that is signed in."""
     if request.credential and request.error is None:
         return Redirect(cookies.safe_path(request.value("next", "/")))
     return View("sign_in.html", {"providers": list(request.center.oidc)})
@@ -36,12 +36,12 @@ def sign_out(request: PageRequest) -> PageResponse:
 
 
 def show_set_password(request: PageRequest) -> PageResponse:
-    """The form; the code is in the link."""
+    """Show the form to set a password; the one-time token is in the link."""
     return View("set_password.html")
 
 
 def set_password(request: PageRequest) -> PageResponse:
-    """Set a password with the one-time code."""
+    """Set a password with the one-time token."""
     if request.form.get("password") != request.form.get("again"):
         message = text("The two passwords are not the same")
         raise InvalidInput(message, problems=[Problem("again", message)])
@@ -50,13 +50,13 @@ def set_password(request: PageRequest) -> PageResponse:
 
 
 def start(request: PageRequest) -> PageResponse:
-    """Send the browser to the sign-in provider."""
+    """Redirect the browser to the sign-in provider."""
     begun = federation.begin(request.store, _provider(request), redirect_uri=_back(request))
     return Redirect(begun.url, cookies={cookies.OIDC: begun.binding})
 
 
 def callback(request: PageRequest) -> PageResponse:
-    """Where the provider sends the browser back to."""
+    """Complete the sign-in after the provider's redirect."""
     found = federation.finish(
         request.store,
         _provider(request),
@@ -70,7 +70,7 @@ def callback(request: PageRequest) -> PageResponse:
 
 
 def _provider(request: PageRequest) -> OidcClient:
-    name = request.place.get("provider", "")
+    name = request.path_params.get("provider", "")
     found = request.center.oidc.get(name)
     if found is None:
         raise NotFound(text("There is no sign-in provider {name}", name=name[:80]))
@@ -78,7 +78,7 @@ def _provider(request: PageRequest) -> OidcClient:
 
 
 def _back(request: PageRequest) -> str:
-    return f"{request.center.public_url or request.origin}/oidc/{request.place['provider']}/callback"
+    return f"{request.center.public_url or request.origin}/oidc/{request.path_params['provider']}/callback"
 
 
 PAGES = (

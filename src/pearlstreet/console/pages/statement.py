@@ -1,4 +1,4 @@
-"""The account statement: every transaction with the balance after it, by day and kind, page by page."""
+"""Page of the account statement: all transactions with the balance after each, filtered by day and kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROJECTS_MAX = 1000
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Newest first; days are those of the center's time zone."""
+    """Show transactions, newest first; days are in the center's time zone."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
@@ -86,7 +86,7 @@ KINDS = {
 
 
 def _use(request: PageRequest, line: Line) -> tuple[str, str]:
-    """What was used and how much of it."""
+    """Return the used resource and its quantity."""
     if line.detail is None:
         return request.say(line.memo), ""
     amount = f"{decimal_text(line.detail.quantity)} {request.say(line.detail.unit)}"

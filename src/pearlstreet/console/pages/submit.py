@@ -1,4 +1,4 @@
-"""Submitting a job: a form made from the specification's field table, or the same document as YAML."""
+"""Page to submit a job, with a form generated from the specification's field table or as YAML."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEFAULT_PROJECT = "default"
 
 @dataclass(frozen=True, slots=True)
 class CardChoice:
-    """A model of card in the pool: how many there are, and how many of them are free now."""
+    """A card model in the pool, with its number of cards and of free cards."""
 
     model: str
     total: int
@@ -45,13 +45,13 @@ class CardChoice:
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The form, empty, as it was typed, or filled like another job."""
+    """Show the form: empty, as entered, or filled from another job."""
     form, lists = _prefilled(request)
     return _view(request, form, lists, as_yaml=request.value("as") == "yaml", yaml=request.form.get("yaml"))
 
 
 def check(request: PageRequest) -> PageResponse:
-    """Every problem at its field, or the price; for the page's script as JSON."""
+    """Show all problems at their fields, or the price; as JSON for the page's script."""
     live = bool(request.value("live"))
     try:
         quote = quote_job(
@@ -60,7 +60,7 @@ def check(request: PageRequest) -> PageResponse:
     except PearlError as error:
         if not live:
             raise
-        return RawResponse(json.dumps(_told_wrong(request, error), ensure_ascii=False).encode())
+        return RawResponse(json.dumps(_problems_json(request, error), ensure_ascii=False).encode())
     facts = _facts(request, quote)
     if live:
         return RawResponse(
@@ -77,7 +77,7 @@ def check(request: PageRequest) -> PageResponse:
 
 
 def submit(request: PageRequest) -> PageResponse:
-    """Queue the job; the same form sent twice makes one."""
+    """Submit the job. The same form sent twice submits one job."""
     request = form_uploads.with_uploads(request)
     try:
         job = submit_job(
@@ -89,7 +89,7 @@ def submit(request: PageRequest) -> PageResponse:
 
 
 def upload(request: PageRequest) -> PageResponse:
-    """Keep the files that came with the form, and name them in it."""
+    """Store the files of the form as uploads and refer to them in it."""
     kept = form_uploads.upload(request)
     if isinstance(kept, RawResponse):
         return kept
@@ -97,13 +97,13 @@ def upload(request: PageRequest) -> PageResponse:
 
 
 def to_yaml(request: PageRequest) -> PageResponse:
-    """The same document as text."""
+    """Show the specification in the form as YAML."""
     spec = document(request.form, request.lists)
     return _view(request, request.form, request.lists, as_yaml=True, yaml=_yaml(spec))
 
 
 def to_form(request: PageRequest) -> PageResponse:
-    """The same document in the form; only what can be read at all."""
+    """Show the specification in YAML as a form. Raises InvalidInput for unreadable YAML."""
     written = request.form.get("yaml", "")
     spec = to_json(parse_yaml(written, "job.yaml")) if written.strip() else {}
     form, lists = filled(spec)
@@ -150,7 +150,7 @@ def _view(
 
 
 def offers(pool: PoolView, chosen: Sequence[str]) -> list[CardChoice]:
-    """PURE: what the pool has, most cards first, and whatever else was chosen."""
+    """PURE: Return the card models in the pool, most cards first, followed by other chosen ones."""
     total: dict[str, int] = {}
     free: dict[str, float] = {}
     for node in pool.nodes:
@@ -188,7 +188,7 @@ def _is_said(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[s
 
 
 def _yaml(spec: Mapping[str, Any]) -> str:
-    """The document as YAML that people like to read."""
+    """Return a specification as readable YAML."""
     if not spec:
         return ""
     writer = YAML()
@@ -206,7 +206,7 @@ def _by_input(error: PearlError | None) -> dict[str, list[Problem]]:
     return found
 
 
-def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
+def _problems_json(request: PageRequest, error: PearlError) -> dict[str, Any]:
     fields: dict[str, list[str]] = {}
     other: list[str] = []
     as_yaml = request.value("as") == "yaml"
@@ -224,7 +224,7 @@ def _told_wrong(request: PageRequest, error: PearlError) -> dict[str, Any]:
 
 
 def _facts(request: PageRequest, quote: JobQuote) -> list[list[str]]:
-    """Name, value, tone."""
+    """Return rows of (name, value, tone) about price, balance and start."""
     say = request.say
     hourly = text("¥{amount} an hour", amount=f"{quote.hourly.micro / 1e6:,.2f}")
     whole = text("¥{amount}", amount=f"{quote.whole.micro / 1e6:,.2f}")

@@ -1,4 +1,4 @@
-"""All accounts of the center: looked at by operators, changed by the security operator."""
+"""Pages of all user accounts, shown to operators and changed by security operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pearlstreet.tenancy.scopes import OperatorRole, OrgRole
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list, by age, or those whose name or title contains what is looked for."""
+    """Show the accounts, oldest first, filtered by a part of the name or display name."""
     found = users.list_users(
         request.store,
         request.actor,
@@ -34,8 +34,8 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One account."""
-    user = users.get_user(request.store, request.actor, request.place["user"])
+    """Show one account."""
+    user = users.get_user(request.store, request.actor, request.path_params["user"])
     may_write = request.actor.may("users:write")
     return View(
         "user.html",
@@ -62,7 +62,7 @@ LABEL = {
 
 
 def create(request: PageRequest) -> PageResponse:
-    """A new account; its one-time link is shown once."""
+    """Create an account and show its one-time link once."""
     org, duty = request.value("of_org"), request.value("duty")
     invited = users.create_user(
         once(request),
@@ -79,39 +79,47 @@ def create(request: PageRequest) -> PageResponse:
 
 
 def link(request: PageRequest) -> PageResponse:
-    """A fresh one-time link; earlier ones end."""
+    """Create a one-time link to set the password; earlier links become invalid."""
     return show_link(
-        request, users.issue_password_link(once(request), request.actor, request.place["user"]), request.path
+        request,
+        users.issue_password_link(once(request), request.actor, request.path_params["user"]),
+        request.path,
     )
 
 
 def suspend(request: PageRequest) -> PageResponse:
-    """Refuse everything."""
-    found = users.suspend_user(request.store, request.actor, request.place["user"], request.value("reason"))
+    """Suspend an account."""
+    found = users.suspend_user(
+        request.store, request.actor, request.path_params["user"], request.value("reason")
+    )
     return Redirect(request.path, text("{user} is suspended", user=found.name))
 
 
 def resume(request: PageRequest) -> PageResponse:
-    """Let in again."""
-    found = users.resume_user(request.store, request.actor, request.place["user"], request.value("reason"))
+    """Resume a suspended account."""
+    found = users.resume_user(
+        request.store, request.actor, request.path_params["user"], request.value("reason")
+    )
     return Redirect(request.path, text("{user} may sign in again", user=found.name))
 
 
 def close(request: PageRequest) -> PageResponse:
-    """End for good."""
-    found = users.close_user(request.store, request.actor, request.place["user"], request.value("reason"))
+    """Close an account permanently."""
+    found = users.close_user(
+        request.store, request.actor, request.path_params["user"], request.value("reason")
+    )
     return Redirect(request.path, text("The account {user} is closed", user=found.name))
 
 
 def set_duty(request: PageRequest) -> PageResponse:
-    """Give or take the one duty."""
+    """Set or remove a user's operator role."""
     duty = role_of(request, OperatorRole, "duty") if request.value("duty") else None
-    found = users.set_operator_role(request.store, request.actor, request.place["user"], duty)
+    found = users.set_operator_role(request.store, request.actor, request.path_params["user"], duty)
     return Redirect(request.path, text("The duty of {user} is changed", user=found.name))
 
 
 def end_session(request: PageRequest) -> PageResponse:
-    """End a session of theirs."""
+    """End a session of the user."""
     sessions.end_session(request.store, request.actor, request.value("session"))
     return Redirect(request.path, text("The session is ended"))
 

@@ -1,4 +1,4 @@
-"""Webhooks of an organisation or of the center: add, test, switch off and on, remove, what was delivered."""
+"""Pages of the webhooks of an organisation or the center: create, test, disable, enable, delete, deliveries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DELIVERIES_SHOWN = 50
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The list of one owner."""
+    """Show the webhooks of an organisation or the center."""
     whose = _whose(request)
     found = preferences.get_preferences(request.store, request.actor, whose)
     return View(
@@ -33,7 +33,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def add(request: PageRequest) -> PageResponse:
-    """A new one; its secret is shown once."""
+    """Create a webhook and show its secret once."""
     whose = _whose(request)
     made = hooks.add_webhook(
         once(request),
@@ -47,34 +47,34 @@ def add(request: PageRequest) -> PageResponse:
 
 
 def remove(request: PageRequest) -> PageResponse:
-    """Post nothing there any more."""
+    """Delete a webhook."""
     found = hooks.remove_webhook(request.store, request.actor, _whose(request), request.value("hook"))
     return Redirect(_back(_whose(request)), text("The webhook {url} is removed", url=found.url))
 
 
 def enable(request: PageRequest) -> PageResponse:
-    """Post there again."""
+    """Enable a webhook."""
     found = hooks.enable_webhook(request.store, request.actor, _whose(request), request.value("hook"))
     return Redirect(_back(_whose(request)), text("The webhook {url} is switched on", url=found.url))
 
 
 def disable(request: PageRequest) -> PageResponse:
-    """Keep it, but post nothing there."""
+    """Disable a webhook without deleting it."""
     found = hooks.disable_webhook(request.store, request.actor, _whose(request), request.value("hook"))
     return Redirect(_back(_whose(request)), text("The webhook {url} is off now", url=found.url))
 
 
 def test(request: PageRequest) -> PageResponse:
-    """Post a test there."""
+    """Send a test event to a webhook."""
     hook = request.value("hook")
     hooks.test_webhook(request.store, request.actor, _whose(request), hook)
     return Redirect(_place(hook, _whose(request)), text("A test is on its way"))
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One webhook with what was posted or waits."""
+    """Show one webhook with its deliveries."""
     whose = _whose(request)
-    hook = request.place["hook"]
+    hook = request.path_params["hook"]
     deliveries = hooks.list_deliveries(request.store, request.actor, whose, hook, limit=DELIVERIES_SHOWN)
     found = next(one for one in hooks.list_webhooks(request.store, request.actor, whose) if one.id == hook)
     return View(
@@ -83,7 +83,7 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 def _whose(request: PageRequest) -> str:
-    """The owner that is named, or the only one there is to choose."""
+    """Return the owner in the request or, failing that, the current organisation or the first possible owner."""
     named = request.value("whose")
     if named:
         return named

@@ -1,4 +1,4 @@
-"""What if: my last month on other machines, or under another policy, limit, queue or window."""
+"""Pages of what-if simulations: recent jobs on other nodes, or under another policy, quota, queue or window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
 
 POLICIES = 2
 FIELDS = {"policies": "order_1", "quotas": "quota_of", "queues": "queue_name", "windows": "window_kind"}
-"""Where on the page what is wrong with a part of the question is shown."""
+"""Part of the question → field of the form at which its problems are shown."""
 STATES: dict[str, Text] = {
     "waiting": text("waiting"),
     "running": text("is being played"),
@@ -33,7 +33,7 @@ _OVER_TIME: tuple[tuple[str, Text, float, str], ...] = (
 
 
 def show(request: PageRequest) -> PageResponse:
-    """The questions so far, and a form for the next."""
+    """Show the simulations and the form for a new one."""
     return View(
         "what_ifs.html",
         {
@@ -59,7 +59,7 @@ def _said(request: PageRequest) -> Any:
 
 
 def ask_one(request: PageRequest) -> PageResponse:
-    """Ask."""
+    """Start a what-if simulation."""
     days = number_in(request, "days")
     policies = []
     for number in range(1, POLICIES + 1):
@@ -93,13 +93,13 @@ def _one(said: str) -> tuple[str, ...]:
 
 
 def _settings(request: PageRequest, **fields: str) -> list[str]:
-    """Those that were filled in, as `name=value`; a comma would begin another."""
+    """Return the filled fields as `name=value`, with commas replaced because they separate settings."""
     typed = {name: request.value(field).replace(",", " ") for name, field in fields.items()}
     return [f"{name}={value}" for name, value in typed.items() if value]
 
 
 def _quota(request: PageRequest) -> str:
-    """The limit as the form has it; empty when nobody is named."""
+    """Return the quota in the form as text of a question; empty if none is given."""
     owner = request.value("quota_of").replace(",", " ")
     limits = _settings(request, guaranteed="quota_guaranteed", maximum="quota_maximum")
     if not (owner or limits):
@@ -109,14 +109,14 @@ def _quota(request: PageRequest) -> str:
 
 
 def _queue(request: PageRequest) -> str:
-    """The queue as the form has it; empty when none is named."""
+    """Return the queue in the form as text of a question; empty if none is given."""
     fields = {name: f"queue_{name}" for name in ("rank", "order", "backfill", "preemption")}
     parts = [request.value("queue_name").replace(",", " "), *_settings(request, **fields)]
     return ",".join(parts) if any(parts) else ""
 
 
 def _window(request: PageRequest) -> str:
-    """The window as the form has it; empty when none is wanted."""
+    """Return the window in the form as text of a question; empty if none is given."""
     if request.value("window_kind") not in ("maintenance", "reservation"):
         return ""
     nodes = "|".join(request.value("window_nodes").replace(",", " ").split())
@@ -130,8 +130,8 @@ def _window(request: PageRequest) -> str:
 
 
 def show_one(request: PageRequest) -> PageResponse:
-    """One question, and its answer side by side."""
-    found = service.get_what_if(request.store, request.actor, request.place["what_if"])
+    """Show one simulation with the results of its cases side by side."""
+    found = service.get_what_if(request.store, request.actor, request.path_params["what_if"])
     return View(
         "what_if.html",
         {
@@ -148,7 +148,7 @@ def show_one(request: PageRequest) -> PageResponse:
 
 
 def _figures(request: PageRequest, found: WhatIf) -> list[tuple[str, list[str]]]:
-    """Name of a figure → its value in each case."""
+    """Return the name of each figure and its value in each case."""
     if not found.result:
         return []
     shown = found.result["figures"]
@@ -189,8 +189,8 @@ def _charts(request: PageRequest, found: WhatIf) -> list[Any]:
 
 
 def stop(request: PageRequest) -> PageResponse:
-    """Stop it."""
-    found = service.stop_what_if(request.store, request.actor, request.place["what_if"])
+    """Stop a running simulation."""
+    found = service.stop_what_if(request.store, request.actor, request.path_params["what_if"])
     return Redirect(f"/what-if/{found.id}", text("The question is stopped"))
 
 

@@ -1,4 +1,4 @@
-"""Maintenance and reservations: what is kept free, from when to when, for whom and why."""
+"""Page of maintenance windows and reservations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORGS_OFFERED = 1000
 
 
 def show(request: PageRequest) -> PageResponse:
-    """Windows that are open, or all there were."""
+    """Show current and future windows, or all of them."""
     over = request.query.get("over") == "yes"
     found = service.list_windows(
         request.store,
@@ -43,7 +43,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def make_window(request: PageRequest) -> PageResponse:
-    """Set one up."""
+    """Create a maintenance window or a reservation."""
     zone = request.store.read(read_site).time_zone
     until_us = moment_in(request, "until", zone)
     if until_us is None:
@@ -67,7 +67,7 @@ def make_window(request: PageRequest) -> PageResponse:
 
 
 def end_window(request: PageRequest) -> PageResponse:
-    """Take one back, or end it early."""
+    """Cancel a window or end it early."""
     service.end_window(request.store, request.actor, request.value("window"))
     return Redirect("/windows", text("The window is over"))
 
