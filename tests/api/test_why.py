@@ -71,6 +71,8 @@ def test_a_limit_is_told_with_its_numbers_and_the_name_of_its_owner(world: World
     found = _why(world, job)
     assert found["sentence"].startswith("acme may use 4 ") and "this needs 8" in found["sentence"]
     assert "org_" not in found["sentence"] + str(found["details"])
+    (listed,) = [one for one in world.get("/jobs?state=queued").json()["items"] if one["id"] == job]
+    assert listed["reason"].startswith("acme may use 4 "), "the list says it with names too"
     world.send("DELETE", f"/quotas/{quota['id']}", "system")
     _end(world, job)
 

@@ -24,6 +24,7 @@ from pearlstreet.compute.jobs.metering import AttemptUsage, hold_amount, rate_of
 from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, JobState, ResourceRequest, StopReason
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
 from pearlstreet.compute.jobs.planning_window import IN_MAX, AccountId
+from pearlstreet.compute.jobs.reason_names import ReasonNames
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
 from pearlstreet.compute.jobs.windows.rows import load_reservations
@@ -431,9 +432,11 @@ def _may_resize(tx: Tx, attempt: Row, ask: Mapping[str, Any], tasks: int, window
 
 
 def _reasons(waits: Sequence[Wait], tx: Tx) -> None:
+    names = ReasonNames(tx)
     for wait in waits:
-        reason = text("{why}. {unblock}.", why=wait.reason.message, unblock=wait.reason.unblock)
-        _set_reason(tx, wait.job_id, wait.reason.code.value, reason.to_json())
+        reason = names.name_owner(wait.reason)
+        sentence = text("{why}. {unblock}.", why=reason.message, unblock=reason.unblock)
+        _set_reason(tx, wait.job_id, reason.code.value, sentence.to_json())
 
 
 def _clear_reasons(job_ids: Sequence[str], tx: Tx) -> None:

@@ -19,18 +19,19 @@ from pearlstreet.compute.jobs.model import ENDED, JobState, JobView, ResourceReq
 from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
 from pearlstreet.compute.jobs.preemption_limits import Protection, explain_protection
+from pearlstreet.compute.jobs.reason_names import ReasonNames
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.scheduling.explain import explain
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.plan import Code, Reason
+from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.compute.scheduling.reasons import array_limit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import loop_failures, state_events
 from pearlstreet.tenancy.model import Actor, Standing
 from pearlstreet.tenancy.reach import visible_rows
-from pearlstreet.tenancy.tables import orgs, projects
+from pearlstreet.tenancy.tables import orgs
 
 _COUNTS = ("queued", "active", "succeeded", "failed", "cancelled")
 
@@ -360,23 +361,6 @@ def _ask(tx: Tx, row: Row) -> ResourceRequest:
     )
 
 
-def _with_names(tx: Tx, reason: Reason) -> Reason:
-    """The reason with the slugs of the organisation and project that a limit belongs to."""
-    org_id, _, project_id = str(reason.message.params.get("owner", "")).partition("/")
-    slug = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == org_id)) if org_id else None
-    if slug is None:
-        return reason
-    if project_id:
-        project = tx.scalar(sa.select(projects.c.slug).where(projects.c.id == project_id))
-        slug = f"{slug}/{project or project_id}"
-    message = replace(reason.message, params={**reason.message.params, "owner": slug})
-    details = tuple(
-        replace(detail, message=message) if detail.message == reason.message else detail
-        for detail in reason.details
-    )
-    return replace(reason, message=message, details=details)
-
-
 def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> JobExplanation | None:
     """Why the planner did not look at it: its array runs as many as may, or its project has more jobs than places."""
     if not window.leaves_out(row):
@@ -433,7 +417,7 @@ def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> JobExp
             kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"
         )
     waiting = max(runtime.planner_status.window().waiting, snapshot.waiting.count)
-    reason = _with_names(tx, wait.reason)
+    reason = ReasonNames(tx).name_owner(wait.reason)
     blocked = _out_of_service(tx, snapshot, row) if reason.code is Code.CAPACITY else None
     if blocked is not None and blocked.is_all:
         reason = replace(
