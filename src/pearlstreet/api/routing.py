@@ -278,10 +278,7 @@ def _check_scope(actor: Actor, scope: str, at_center: bool) -> None:
     """Refuse callers that hold the scope nowhere; the service checks that they hold it for the organisation at hand."""
     if actor.may(scope) if at_center else scope in actor.all_scopes():
         return
-    raise Forbidden(
-        text("{actor} lacks the scope {scope}", actor=actor.label, scope=scope),
-        hint=text("It allows: {what}", what=text(SCOPES[scope])),
-    )
+    raise actor.lacks(scope)
 
 
 async def actor_of(request: Request) -> Actor:

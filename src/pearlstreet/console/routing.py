@@ -18,7 +18,6 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from pearlstreet.base.errors import (
     Conflict,
-    Forbidden,
     InvalidInput,
     NotFound,
     PearlError,
@@ -303,9 +302,7 @@ def _admit(page: ConsolePage, page_request: PageRequest) -> None:
         else page.scope in page_request.actor.all_scopes()
     )
     if not allowed:
-        raise Forbidden(
-            text("{actor} lacks the scope {scope}", actor=page_request.actor.label, scope=page.scope)
-        )
+        raise page_request.actor.lacks(page.scope)
 
 
 def _chosen(

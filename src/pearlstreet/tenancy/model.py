@@ -275,10 +275,16 @@ class Actor:
                 text("The organisation is suspended: only reading is possible"),
                 hint=text("Ask the center's operator why"),
             )
-        raise Forbidden(
-            text("{actor} lacks the scope {scope}", actor=self.label, scope=scope),
-            hint=text("It allows: {what}", what=text(SCOPES[scope])),
+        raise self.lacks(scope)
+
+    def lacks(self, scope: str) -> Forbidden:
+        """Return the error for a scope that the actor does not hold; it names the user, not the key or session."""
+        message = (
+            text("{user} lacks the scope {scope}", user=self.login, scope=scope)
+            if self.key_id is None
+            else text("This key of {user} lacks the scope {scope}", user=self.login, scope=scope)
         )
+        return Forbidden(message, hint=text("It allows: {what}", what=text(SCOPES[scope])))
 
     def sees(self, org_id: str) -> bool:
         """Return whether the actor may know that the organisation exists."""

@@ -193,13 +193,23 @@ def in_use(snapshot: Snapshot) -> dict[tuple[str, str, str], float]:
     }
 
 
+def _resource_text(label: str) -> Text:
+    """A resource of quotas in words: `cards`, `cards:h100`, `pflops`, `cpus`."""
+    kind, _, models = label.partition(":")
+    if models:
+        return text("{models} cards", models=models)
+    return {"cards": text("cards"), "cpus": text("CPU cores"), "pflops": text("PFLOPS")}.get(
+        kind, Text(label)
+    )
+
+
 def quota_text(binding: Binding) -> Text:
     """The sentence about a limit that stops a job."""
     return text(
         "{owner} may use {limit:g} {label} at once, {used:g} are in use and this needs {needed:g}",
         owner=binding.owner,
         limit=binding.limit,
-        label=binding.label,
+        label=_resource_text(binding.label),
         used=binding.used,
         needed=binding.needed,
     )
