@@ -1,6 +1,7 @@
-"""The serial applier: re-checks every answer of the planner against the present rows and writes what still holds.
+"""The serial applier checks every decision of the planner against the current rows and writes those that are valid.
 
-Only here are devices allocated, under one named lease; the unique column `allocations.whole` is the last wall.
+Devices are allocated only here, under one named lease. The unique column `allocations.whole` is the last safeguard against
+allocating a device twice.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ REASONS_MAX = 500
 CLEARED_MAX = 5_000
 """Reasons of jobs that left the planner's window, cleared in one cycle."""
 LEADER = "planner"
-"""Name of the lease of the one server that plans."""
+"""Name of the lease that the planning server holds."""
 LEASE_S = 30.0
 LOOP = "plan_jobs"
 log = structlog.get_logger("planner")
@@ -64,38 +65,42 @@ log = structlog.get_logger("planner")
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """What the cycle knew besides the plan."""
+    """The rows that a cycle planned with, beside the plan itself."""
 
     asks: Mapping[str, ResourceRequest]
     nodes: Mapping[str, Node]
     codes: Mapping[str, str | None]
-    """Waiting job → the reason its row carries."""
+    """Reason code in the row of each waiting job (None: it has none)."""
     rates: Mapping[str, NormalisedRate]
     quotas: Sequence[Quota]
-    """The limits it planned within: when they are others by now, its placements are dropped and planned anew."""
+    """Quotas the plan respects; when the current ones differ, its placements are dropped and planned again."""
     reservations: Sequence[Reservation] = ()
-    """The windows it planned around: the same."""
+    """Reservations the plan respects; when the current ones differ, its placements are dropped and planned again."""
     leader: leases.Holder | None = None
-    """Who led the planning when the rows were read: if another server led since, its placements are not in the plan."""
+    """Holder of the planner lease when the rows were read. If another server held it since, the plan lacks its placements."""
 
 
 @dataclass(slots=True)
 class Applier:
-    """Writes plans. One a process; the named lease keeps it the only one of the center."""
+    """Writes plans to the database. Each process has one; the named lease lets only one of them write."""
 
     settings: JobsSettings
     paces: Mapping[str, float] = field(default_factory=dict)
-    """Engine → how many times faster than the clock it works."""
+    """Engine → its speed as a multiple of real time (other than 1 only in simulations)."""
     held: dict[str, Sequence[tuple[str, int, int]]] = field(default_factory=dict)
-    """Live attempt → (node, cpu_milli, memory_mib) of its tasks: a placement never changes, so it is parsed once."""
+    """Live attempt → (node, cpu_milli, memory_mib) of its tasks. A placement never changes, so each is parsed once."""
     token: str = ""
     short: dict[str, tuple[AccountId, int]] = field(default_factory=dict)
-    """Job → its account, and micro-yuan its hold needed and its organisation did not have: not planned again before it has."""
+    """Job that its organisation could not pay → its account and the micro-yuan that its hold needs. It is not planned before the
+    balance covers that."""
     broken: dict[str, tuple[AccountId, int]] = field(default_factory=dict)
-    """Job whose placement could not be written → its account, and when it is tried again."""
+    """Job whose placement could not be written → its account, and the time of the next try (µs since 1970)."""
 
     def held_back(self, tx: Tx) -> dict[str, AccountId]:
-        """Jobs that are not to be planned now, with their accounts: each would keep devices from jobs that can have them."""
+        """Return the jobs that must not be planned now, with their accounts.
+
+        They could not start, so devices planned for them would be kept from jobs that can start.
+        """
         waiting = self._still_queued(tx, [*self.short, *self.broken])
         self.short = {job: needed for job, needed in self.short.items() if job in waiting}
         self.broken = {job: again for job, again in self.broken.items() if job in waiting}
@@ -108,13 +113,13 @@ class Applier:
         return {row["id"] for part in parts for row in tx.execute(_STATES, {"ids": part}).mappings()}
 
     def clear_reasons(self, store: Store, job_ids: Sequence[str]) -> None:
-        """Take the reasons out of the rows of jobs that the planner looks at no more; `why` tells that by itself."""
+        """Clear the stored reasons of jobs that the planner no longer looks at; `why` finds their reason itself."""
         for start in range(0, min(len(job_ids), CLEARED_MAX), REASONS_MAX):
             part = job_ids[start : start + REASONS_MAX]
             store.write(partial(_clear_reasons, part))
 
     def write(self, store: Store, answer: Plan, context: PlanContext) -> int:
-        """Write placements, preemptions and changed reasons; returns how many placements were dropped."""
+        """Write placements, preemptions and changed reasons, and return the number of dropped placements."""
         dropped = 0
         for start in range(0, len(answer.placements), CHUNK):
             part = answer.placements[start : start + CHUNK]
@@ -137,7 +142,7 @@ class Applier:
         return dropped
 
     def _write_some(self, store: Store, part: Sequence[Placement], context: PlanContext) -> int:
-        """Write placements in one transaction; when that fails, one by one, so that one fails alone."""
+        """Write placements in one transaction; if it fails, write them one by one so that only the faulty one is lost."""
         try:
             return store.write(partial(self._placements, part, context))
         except Unavailable:
@@ -184,9 +189,9 @@ class Applier:
         return len(part) - placed
 
     def _leads(self, tx: Tx, before: leases.Holder | None) -> bool:
-        """Whether this server leads the planning, and no other did since the rows of the plan were read.
+        """Return whether this server holds the planner lease, and no other did since the rows of the plan were read.
 
-        A server that stood still between reading and writing may find the lease free again, after others planned.
+        A server that was suspended between reading and writing may find the lease free again after others have planned.
         """
         if not self.token:
             self.token = tx.token_bytes(16).hex()
@@ -235,7 +240,7 @@ class Applier:
         return True
 
     def _held(self, tx: Tx) -> list[tuple[str, int, int]]:
-        """What live attempts hold beside devices, by the present rows."""
+        """Return (node, cpu_milli, memory_mib) of every task of a live attempt, from the current rows."""
         live = tx.execute(_LIVE).scalars().all()
         self.held = {row_id: self.held[row_id] for row_id in live if row_id in self.held}
         unknown = [row_id for row_id in live if row_id not in self.held]
@@ -304,7 +309,7 @@ def _attempt(
 
 
 def _last_attempt(tx: Tx, row: Row, ask: ResourceRequest) -> Row | None:
-    """Of an elastic job: only those are resized."""
+    """Return the newest attempt of an elastic job; None for other jobs, which are never resized."""
     if not (ask.max_tasks and row["attempts"]):
         return None
     return tx.first(
@@ -314,7 +319,7 @@ def _last_attempt(tx: Tx, row: Row, ask: ResourceRequest) -> Row | None:
 
 @dataclass(slots=True)
 class RemainingCapacity:
-    """What is free on some nodes by the present rows: the applier's own arithmetic, apart from the planner's."""
+    """Free devices, CPU and memory of some nodes, computed from the current rows independently of the planner."""
 
     free: dict[tuple[str, int], list[int]]
     cpu: dict[str, int]
@@ -322,7 +327,7 @@ class RemainingCapacity:
 
     @staticmethod
     def of(tx: Tx, nodes: Sequence[Node], held: Sequence[tuple[str, int, int]]) -> RemainingCapacity:
-        """`held`: (node, cpu_milli, memory_mib) of every task of a live attempt."""
+        """Compute what is free. `held`: (node, cpu_milli, memory_mib) of every task of a live attempt."""
         remaining = RemainingCapacity({}, {}, {})
         for node in nodes:
             if not node.schedulable:
@@ -344,7 +349,7 @@ class RemainingCapacity:
         return remaining
 
     def take(self, placement: Placement, ask: ResourceRequest) -> bool:
-        """Take what a placement asks for, all or nothing."""
+        """Subtract what a placement needs and return True; return False and change nothing if it does not fit."""
         self._move(placement, ask, -1)
         fits = all(
             (task.node, d.index) in self.free and min(self.free[task.node, d.index]) >= 0
@@ -359,7 +364,7 @@ class RemainingCapacity:
         return fits
 
     def give_back(self, placement: Placement, ask: ResourceRequest) -> None:
-        """Undo `take`."""
+        """Add back what `take` subtracted for a placement."""
         self._move(placement, ask, 1)
 
     def _move(self, placement: Placement, ask: ResourceRequest, sign: int) -> None:
@@ -375,7 +380,7 @@ class RemainingCapacity:
 
 
 def _constraints_unchanged(tx: Tx, context: PlanContext) -> bool:
-    """Whether what a plan had to keep to is still as it was."""
+    """Return whether quotas and reservations are unchanged since the plan was made."""
     return set(load_quotas(tx)) == set(context.quotas) and set(load_reservations(tx)) == set(
         context.reservations
     )
@@ -383,21 +388,21 @@ def _constraints_unchanged(tx: Tx, context: PlanContext) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStop:
-    """An attempt that makes room, or goes on with another number of tasks."""
+    """An attempt to be stopped: it is preempted for another job, or its job continues with another number of tasks."""
 
     attempt_id: str
     why: StopReason
     grace_s: float
-    """The policy's: it has at least this long for a checkpoint, and longer if its specification says so."""
+    """Grace period of the policy in seconds; a longer one in the job's specification takes precedence."""
     reason: Text
     tasks: int = 0
-    """With how many it goes on, of one that is resized."""
+    """Number of tasks that a resized job continues with; 0 for a preempted one."""
 
 
 def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
-    """Have it stopped, unless it is over, is being stopped, or (by the present rows) may not be.
+    """Request that an attempt be stopped, unless it has ended, is being stopped, or may not be stopped for this reason.
 
-    `window_s`: for how long the next attempt's hold must be payable, where it grows.
+    `window_s`: time in seconds for which the balance must cover the next attempt if it has more tasks.
     """
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == stop.attempt_id))
     if attempt is None or attempt["stop_reason"] is not None or attempt["state"] not in LIVE_ATTEMPT:
@@ -419,7 +424,7 @@ def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
 
 
 def _may_resize(tx: Tx, attempt: Row, ask: Mapping[str, Any], tasks: int, window_s: float) -> bool:
-    """Whether its job said that it can run with so many tasks, and could pay for more of them."""
+    """Return whether the job can run with `tasks` tasks by its specification, and can pay if these are more than now."""
     now = len(attempt["placement"]["tasks"])
     if not ask.get("max_tasks") or not ask["min_tasks"] <= tasks <= ask["max_tasks"] or tasks == now:
         return False

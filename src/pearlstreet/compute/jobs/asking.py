@@ -1,4 +1,4 @@
-"""PURE: from a specification to what the planner and the price list are asked."""
+"""PURE: derives resource requests and prices from job specifications."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
 
 
 def ask_of(spec: JobSpec) -> ResourceRequest:
-    """What a specification asks for, in the planner's units."""
+    """Return the resource request of a specification, in the planner's units."""
     per = spec.per_task
     share = (
         share_request(per.fraction.memory_gib or None, per.fraction.compute_percent or None)
@@ -49,7 +49,7 @@ def ask_of(spec: JobSpec) -> ResourceRequest:
 
 
 def refuse_impossible(snapshot: Snapshot | None, ask: ResourceRequest) -> None:
-    """Refuse at submit what even the empty center could not run. Raises InvalidInput."""
+    """Raise InvalidInput for a request that the center could not run even if it were empty."""
     if snapshot is None or snapshot.nodes.count == 0:
         return
     reason = feasible(snapshot, ask.request(), ask.min_tasks_effective)
@@ -61,20 +61,20 @@ def refuse_impossible(snapshot: Snapshot | None, ask: ResourceRequest) -> None:
 
 
 def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: ResourceRequest) -> Money:
-    """Price of an hour on the most expensive device the job may get."""
+    """Return the price of an hour on the most expensive device model that the job may get."""
     rates = [hourly_rate(version, usage.demands()) for usage in _possible(snapshot, ask)]
     return max(rates, default=ZERO)
 
 
 def device_hours(version: PriceVersion, rates: Mapping[str, float]) -> dict[str, int]:
-    """Model → price of one whole device for an hour in micro-yuan, of those that the list prices.
+    """Return the price of one whole device for an hour in micro-yuan, by model; models without a price are left out.
 
-    `rates`: model → PFLOPS of one device, which lists may charge by; zero where it is not known.
+    `rates`: model → PFLOPS of one device, since price lists may charge by PFLOPS; 0 where unknown.
     """
     found: dict[str, int] = {}
     for model, pflops in rates.items():
         usage = AttemptUsage(model, FULL_BP, 0, 0, pflops or None, "")
-        with contextlib.suppress(InvalidInput):  # a device without a price is compared with none
+        with contextlib.suppress(InvalidInput):  # a model without a price is left out
             found[model] = hourly_rate(version, usage.demands()).micro
     return found
 

@@ -1,4 +1,4 @@
-"""Keeps running attempts covered by their holds; one that cannot be covered gets notice, grace, and is stopped."""
+"""Extends the holds of running attempts; if the balance does not allow it, warns the owner and later stops the attempt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from pearlstreet.store.core import Row, Tx
 
 
 def keep_covered(tx: Tx, settings: JobsSettings, attempt: Row) -> None:
-    """Extend the hold of an attempt that has run past the covered time less a quarter of the window."""
+    """Extend the hold of an attempt whose covered time ends within a quarter of the hold window.
+
+    If the balance does not suffice, the owner is warned once; `stop_notice_s` before the covered time ends, the attempt is
+    stopped.
+    """
     ran_s = (tx.now_us - attempt["started_us"]) / US_PER_S
     covered_s = attempt["covered_s"]
     if attempt["stop_reason"] is not None or covered_s >= attempt["time_limit_s"]:

@@ -1,4 +1,4 @@
-"""Files kept by content: a blob's name is its SHA-256, so that it is written once and never changes."""
+"""Content-addressed files: the name of a blob is the SHA-256 of its bytes, so it is written once and never changes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pearlstreet.base.units import format_bytes
 
 CHUNK = 1 << 20
 FREE_BYTES_MIN = 256 << 20
-"""Uploads are refused when less than this would stay free: the database's own disk must never fill up."""
+"""Minimum free space in bytes: below it uploads are refused, since the database is on the same disk."""
 HOLE_BYTES_MIN = 4096
-"""Chunks of zeros of at least a block become holes: what was sparse takes no more room here than where it came from."""
+"""Minimum length in bytes of a chunk of zeros that is written as a hole, so that sparse files stay sparse."""
 _ZEROS = bytes(CHUNK)
 _NAME = re.compile(r"^[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A kept file."""
+    """Digest (hexadecimal SHA-256) and size of a stored file."""
 
     sha256: str
     size_bytes: int
 
 
 class Blobs:
-    """A folder of blobs. Safe for many threads and processes; a crash leaves at most a stray file in `tmp`."""
+    """A folder of blobs, safe for many threads and processes. A crash leaves at most a stray file in `tmp`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -40,14 +40,17 @@ class Blobs:
         self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
-        """Where a blob lies. Raises NotFound when it is not kept."""
+        """Return the path of a blob. Raises NotFound if it is not stored."""
         path = self._place(sha256)
         if not path.is_file():
             raise NotFound(text("The file {sha256} is not kept here any more", sha256=sha256[:12]))
         return path
 
     def keep(self, chunks: Iterable[bytes], name: str, *, limit_bytes: int) -> Blob:
-        """Keep a stream; on disk when it returns. Raises TooLarge, Unavailable (disk full); then nothing is kept."""
+        """Store a stream as a blob, which is on disk when this returns.
+
+        Raises TooLarge, or Unavailable if the disk is full; then nothing is stored.
+        """
         temporary = self._tmp / name
         digest, size = hashlib.sha256(), 0
         try:
@@ -79,7 +82,7 @@ class Blobs:
         return Blob(digest.hexdigest(), size)
 
     def read(self, sha256: str) -> Iterator[bytes]:
-        """A blob's bytes, in chunks. Raises NotFound."""
+        """Yield the bytes of a blob in chunks. Raises NotFound."""
         with self.path(sha256).open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
@@ -109,5 +112,8 @@ class Blobs:
 
 
 def _is_hole(chunk: bytes) -> bool:
-    """Whether a chunk is all zeros and worth a hole. Compares memory: counting bytes would cost as much as the digest."""
+    """Return whether a chunk is all zeros and long enough for a hole.
+
+    It compares memory, because counting bytes would cost as much as the digest.
+    """
     return HOLE_BYTES_MIN <= len(chunk) <= CHUNK and chunk[0] == 0 and chunk == _ZEROS[: len(chunk)]

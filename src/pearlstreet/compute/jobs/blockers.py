@@ -1,4 +1,4 @@
-"""What really keeps a waiting job from starting when machines are out of service: drained, unhealthy or missing. PURE."""
+"""PURE: finds out whether nodes out of service (drained, unhealthy or missing) keep a waiting job from starting."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from pearlstreet.compute.scheduling.reasons import asked
 from pearlstreet.compute.scheduling.rows import Request
 
 OUT_OF_SERVICE = "out_of_service"
-"""Constraint of the detail that says so."""
+"""Constraint name of the detail that reports nodes out of service."""
 UNBLOCK = text("It starts once enough of them are back in service")
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """That nodes out of service keep a job waiting."""
+    """Explanation for a job that waits because nodes are out of service."""
 
     message: Text
     detail: Detail
     is_all: bool
-    """Whether nothing else helps: what is in service is too little even when nothing runs on it."""
+    """Whether the nodes in service could not run the job even if they were empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """The nodes that could hold a task when everything is in service and empty, by what is wrong with them."""
+    """Nodes that could hold a task if everything were in service and empty, grouped by condition."""
 
     drained: tuple[str, ...] = ()
     unhealthy: tuple[str, ...] = ()
-    """Unhealthy as a whole, or not there at present."""
+    """Nodes that are unhealthy as a whole or missing."""
     partly: tuple[str, ...] = ()
-    """In service, but with too few healthy devices for a task."""
+    """Nodes in service that have too few healthy devices for a task."""
     good: tuple[str, ...] = ()
 
     @property
@@ -49,7 +49,7 @@ class _Matching:
 def find_blocked(
     snapshot: Snapshot, nodes: Mapping[str, Node], request: Request, tasks: int
 ) -> Blocked | None:
-    """Say which matching nodes are out of service, if they keep `tasks` tasks from starting; else None."""
+    """Return which matching nodes are out of service if this keeps `tasks` tasks from starting; else None."""
     capacity = FreeCapacity(snapshot)
     empty = capacity.emptied()
     in_service = empty.seen(capacity.usable, capacity.schedulable)
@@ -79,7 +79,7 @@ def find_blocked(
 
 
 def _most(capacity: FreeCapacity, needs: Sequence[Need]) -> I64:
-    """Tasks that each node holds, of the model that suits most of them: a job's devices are of one model."""
+    """Return how many tasks each node holds, for the device model that holds most (a job uses one model only)."""
     fits = [capacity.fit(need, ALL, False) for need in needs]
     return max(fits, key=lambda fit: int(fit.sum()), default=np.zeros(capacity.count, dtype=np.int64))
 

@@ -1,4 +1,4 @@
-"""What the pool's devices count for: normalised rates by model, and capacity in cards and PFLOPS."""
+"""Normalised compute rates by device model, and the capacity of the pool in cards and PFLOPS."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pearlstreet.compute.hardware.normalise import (
 from pearlstreet.compute.pool.inventory import Node
 
 Benchmarks = Mapping[str, Mapping[str, Any]]
-"""Node → its newest benchmark result."""
+"""Newest benchmark result of each node, by node name."""
 
 
 def measured_by_model(nodes: Sequence[Node], benchmarks: Benchmarks) -> dict[str, dict[str, float]]:
-    """Model → precision → TFLOPS, the median node's measurement standing for its kind."""
+    """Return measured TFLOPS by model and precision: the median over the nodes that have the model."""
     found: dict[str, dict[str, list[float]]] = {}
     for node in nodes:
         for device in _read(benchmarks, node):
@@ -37,7 +37,10 @@ def measured_by_model(nodes: Sequence[Node], benchmarks: Benchmarks) -> dict[str
 
 
 def cpu_pflops(node: Node, benchmarks: Benchmarks) -> float | None:
-    """What a node's CPU was measured at, by the precision that counts (or fp64); None when it was not."""
+    """Return the measured PFLOPS of a node's CPU; None if it was not measured.
+
+    The first measured precision in the order of normalisation counts, else fp64.
+    """
     rates = next((device.rates for device in _read(benchmarks, node) if device.index is None), {})
     found = next((rates[precision] for precision in (*ORDER, "fp64") if rates.get(precision)), None)
     return None if found is None else found / TFLOPS_PER_PFLOPS
@@ -50,11 +53,11 @@ def _read(benchmarks: Benchmarks, node: Node) -> tuple[DeviceBench, ...]:
     try:
         return BenchResult.from_json(json.dumps(kept)).devices
     except ValueError:
-        return ()  # of an older form: measure again
+        return ()  # an older format, which counts as not measured
 
 
 def rates_by_model(nodes: Sequence[Node], benchmarks: Benchmarks) -> dict[str, NormalisedRate]:
-    """Model → what one card of it counts for."""
+    """Return the normalised compute rate of one card, by model."""
     measured = measured_by_model(nodes, benchmarks)
     models = {device.model for node in nodes for device in node.report.devices}
     known = catalogue()
@@ -62,7 +65,7 @@ def rates_by_model(nodes: Sequence[Node], benchmarks: Benchmarks) -> dict[str, N
 
 
 def pool_capacity(nodes: Sequence[Node], benchmarks: Benchmarks) -> Capacity:
-    """Cards and PFLOPS of every present node."""
+    """Return the cards and PFLOPS of all present nodes together."""
     measured = measured_by_model(nodes, benchmarks)
     devices = [device for node in nodes if node.present for device in node.report.devices]
     return capacity(devices, lambda device: measured.get(device.model))

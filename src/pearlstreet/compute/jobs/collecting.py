@@ -1,4 +1,4 @@
-"""Keeps what an ended attempt left in its outputs folder as artefacts; then its job is over."""
+"""Stores the files in the outputs folder of an ended attempt as artefacts, then ends its job."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ from pearlstreet.store.loop import Loop, RowLoop
 
 FILES_MAX = 10_000
 PATH_MAX = 1024
-"""Characters of an artefact's path: what its column holds."""
+"""Characters of an artefact's path, limited by the width of its column."""
 LANES, WORKERS = 4, 4
-"""Large outputs take minutes to copy: so many attempts are copied at once, and others end meanwhile as long as one lane
-has nothing large."""
+"""Lanes, and workers in each. Large outputs take minutes to copy; small ones go on as long as one lane has no large ones."""
 RETRY_S = 5.0
 DISK_RETRY_S = 60.0
 ROOM_RETRY_S = 60.0
 STORAGE_FULL = "storage_full"
-"""Reason code of a job that has finished and waits for room for its outputs."""
+"""Reason code of a finished job that waits for free storage quota for its outputs."""
 WAITING_MAX = 4
-"""Jobs of one organisation that may wait for room, each with its outputs on the machine's disk; more are refused."""
+"""Jobs of one organisation that may wait for storage quota, with their outputs on the node's disk; more lose their outputs."""
 GIVE_UP_S = 86_400.0
-"""A job is not kept from its end longer than this by an engine that does not answer or a disk that is full."""
+"""Seconds after which a job ends although an engine does not answer or a disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +48,15 @@ class _Kept:
     files: tuple[tuple[str, Blob], ...] = ()
     problem: Text | None = None
     again_s: float | None = None
-    """Not all was there to be read: everything is tried again after this."""
+    """Seconds until everything is tried again because some files could not be read or stored; None: it is complete."""
     is_refused: bool = False
-    """A limit kept outputs from being kept: the job cannot have succeeded."""
+    """Whether a limit prevented outputs from being stored; then the job has not succeeded."""
     lacks_room: bool = False
-    """It is the storage quota, beyond which even the allowance of one disk limit is used up."""
+    """Whether that limit is the storage quota, which outputs may exceed by at most one disk limit."""
 
 
 def collect_loop(runtime: Runtime) -> Loop:
-    """Copies outputs from engines into blobs and ends the attempts."""
+    """Return the loop that copies outputs from engines into blobs and ends the attempts."""
     return RowLoop[Row, Row, _Kept](
         name="collect_outputs",
         table=attempts,
@@ -88,7 +87,7 @@ def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Ro
 
 
 def _room(tx: Tx, settings: JobsSettings, attempt: Row) -> StorageLimit | None:
-    """The storage limit that leaves least room for the outputs of a job; None: there is none."""
+    """Return the tightest storage limit for the outputs of a job; None if there is none."""
     return tightest(storage_limits(tx, settings, attempt["org_id"], attempt["project_id"]))
 
 
@@ -118,7 +117,7 @@ def _no_room(room: StorageLimit, size: int) -> Text:
 
 
 def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> _Kept:
-    """Copy outputs into blobs until a limit is reached; what is beyond it is named, never left out silently."""
+    """Copy outputs into blobs until a limit is reached, and name in the result the files beyond it."""
     blobs, limit = Blobs(runtime.folders.blobs), outputs_bytes_max(runtime.settings, row["spec"])
     left = limit
     kept: list[tuple[str, Blob]] = []
@@ -154,7 +153,7 @@ def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[Out
 
 
 def outputs_bytes_max(settings: JobsSettings, spec: Row | None) -> int:
-    """Bytes of outputs that are kept of one attempt: its disk limit, and no more than the center's own limit."""
+    """Return how many bytes of outputs are stored per attempt: its disk limit, at most the center's own limit."""
     limits = (spec or {}).get("limits") or {}
     disk_gib = float(limits.get("disk_gib", JobLimits().disk_gib))
     return min(int(disk_gib * GIB), settings.artefacts_bytes_max)
@@ -193,14 +192,14 @@ def _wanted(files: Sequence[OutputFile], spec: Row | None) -> list[OutputFile]:
 
 
 class _Unreadable(Exception):
-    """The engine will never give this file: a job may leave one that nobody can read."""
+    """Raised for a file that the engine will never return, such as one without read permission."""
 
     def __init__(self, reason: Text) -> None:
         self.reason = reason
 
 
 class _Interrupted(Exception):
-    """Nothing more can be read just now."""
+    """Raised when nothing can be read now but may be later."""
 
     def __init__(self, reason: Text) -> None:
         self.reason = reason
@@ -265,7 +264,7 @@ def _apply(
 
 
 def _was_filled(tx: Tx, settings: JobsSettings, context: Row, kept: _Kept) -> bool:
-    """Whether others took the room while these files were copied: then it is decided anew."""
+    """Return whether other files filled the quota while these were copied; then the decision is made again."""
     room = _room(tx, settings, context)
     if room is None or kept.again_s is not None or not kept.files:
         return False
@@ -274,7 +273,7 @@ def _was_filled(tx: Tx, settings: JobsSettings, context: Row, kept: _Kept) -> bo
 
 
 def _may_wait(tx: Tx, context: Row, problem: Text) -> bool:
-    """Whether a job may wait for room, which it then says as its reason."""
+    """Return whether a job may wait for storage quota, and if so write that as its reason."""
     is_waiting = (
         (jobs.c.org_id == context["org_id"])
         & (jobs.c.state == JobState.FINISHING.value)

@@ -1,4 +1,4 @@
-"""What a job has cost so far, and the use behind it."""
+"""Charges of a job so far, and the usage spans behind them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pearlstreet.tenancy.model import Actor
 
 @dataclass(frozen=True, slots=True)
 class JobCost:
-    """Charges so far by resource; what runs is charged up to its newest span."""
+    """Charges of a job by resource; a running job is charged up to its newest span."""
 
     job_id: str
     lines: Sequence[CostLine]
     hourly: Money
-    """What an hour of it costs at its price list."""
+    """Price of an hour of the job by its price list."""
 
     @property
     def total(self) -> Money:
-        """Sum of the lines, exactly."""
+        """Exact sum of the lines."""
         return Money(sum(line.amount.micro for line in self.lines))
 
 
 def job_cost(store: Store, actor: Actor, job_id: str) -> JobCost:
-    """What a job (an array: all its elements) has been charged. Raises NotFound."""
+    """Return the charges of a job, or of all elements of an array. Raises NotFound."""
 
     def query(tx: Tx) -> JobCost:
         row = find_job(tx, actor, job_id)
@@ -47,7 +47,7 @@ def job_cost(store: Store, actor: Actor, job_id: str) -> JobCost:
 
 
 def job_use(store: Store, actor: Actor, job_id: str) -> Sequence[Use]:
-    """The spans of a job or of one element, oldest first. Raises NotFound."""
+    """Return the usage spans of a job or of one element, oldest first. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[Use]:
         row = find_job(tx, actor, job_id)

@@ -1,4 +1,4 @@
-"""Says once of each job that is likely to miss its deadline, and once that it has: a line of its timeline and an event."""
+"""Reports jobs that will probably miss their deadline and jobs that have missed it, once each, in timeline and events."""
 
 from __future__ import annotations
 
@@ -29,37 +29,40 @@ _OPEN = sa.select(jobs.c.id, jobs.c.state, _DEADLINE.label("deadline_us")).where
 
 
 def deadline_loop(runtime: Runtime) -> Loop:
-    """Watches over the deadlines of jobs that have not ended."""
+    """Return the loop that watches the deadlines of jobs that have not ended."""
     return CycleLoop(name=LOOP, cycle=DeadlineWatch(runtime).look, interval_s=15.0)
 
 
 def time_of_day(deadline_us: int) -> str:
-    """A deadline for people, to the second."""
+    """Return a deadline as text in UTC, to the second."""
     return to_rfc3339(deadline_us)[:19] + "Z"
 
 
 def likely_start_us(runtime: Runtime, job_id: str) -> int | None:
-    """When the planner expects a waiting job to start, if it can tell."""
+    """Return when the planner expects a waiting job to start (µs since 1970); None if it cannot tell."""
     wait = runtime.planner_status.wait_of(job_id)
     return wait.reason.start.likely_us if wait is not None and wait.reason.start is not None else None
 
 
 def is_at_risk(runtime: Runtime, row: Row, deadline_us: int) -> bool:
-    """Whether a job still waits and is not even expected to start before its deadline."""
+    """Return whether a queued job is expected to start only after its deadline."""
     start_us = likely_start_us(runtime, row["id"])
     return row["state"] == JobState.QUEUED.value and start_us is not None and start_us >= deadline_us
 
 
 @dataclass(slots=True)
 class DeadlineWatch:
-    """What was said already is in the jobs' timelines; the memory only spares looking it up each time."""
+    """Finds deadlines at risk or missed and reports them.
+
+    The jobs' timelines record which were reported; `told` only saves looking that up in every cycle.
+    """
 
     runtime: Runtime
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
     told: set[tuple[str, str]] = field(default_factory=set)
 
     def look(self, store: Store) -> bool:
-        """One look at all of them."""
+        """Check the deadlines of all jobs that have not ended."""
         found = store.read(lambda tx: tx.rows(_OPEN))
         now_us = store.clock.now_us()
         due = {(row["id"], MISSED): row for row in found if row["deadline_us"] <= now_us}
@@ -93,7 +96,7 @@ def _tell(job_id: str, event: str, deadline_us: int, tx: Tx) -> None:
 
 
 def is_noted(tx: Tx, job_id: str, event: str) -> bool:
-    """Whether a job's timeline has such a line."""
+    """Return whether the timeline of a job contains an event."""
     query = sa.select(state_events.c.seq).where(
         state_events.c.entity_id == job_id, state_events.c.event == event
     )
@@ -101,7 +104,7 @@ def is_noted(tx: Tx, job_id: str, event: str) -> bool:
 
 
 def words(event: str, deadline_us: int) -> Text:
-    """What is said of a deadline."""
+    """Return the sentence for a deadline at risk or missed."""
     deadline = time_of_day(deadline_us)
     if event == MISSED:
         return text("It was not over by its deadline, {deadline}", deadline=deadline)

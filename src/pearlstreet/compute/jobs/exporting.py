@@ -1,7 +1,7 @@
-"""The history of jobs that ran and ended, as a trace that can be replayed: what each asked for and how long it ran.
+"""Exports jobs that ran and ended as a trace that can be replayed: their resource requests and run times.
 
-Commands, names of jobs, files and messages are not part of it. Who sees more than its own organisations gets pseudonyms
-in the place of organisations, projects and users, the same ones every time, unless it asks for names.
+Commands, job names, files and messages are left out. An actor who sees all organisations gets pseudonyms for organisations,
+projects and users, the same ones every time, unless it requests names.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pearlstreet.tenancy.tables import orgs, projects
 _parent = jobs.alias("parent")
 _MIB_PER_GIB = 1024
 _PSEUDONYM = 12
-"""Hexadecimal digits: enough to tell all tenants of a center apart."""
+"""Hexadecimal digits of a pseudonym (48 bits: no collisions among the tenants of a center)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastJob:
-    """One job, or element of an array, that ran and ended."""
+    """One job, or one element of an array, with its request and run time."""
 
     job: str
     org: str
@@ -36,17 +36,17 @@ class PastJob:
     user: str
     submitted_us: int
     duration_s: float
-    """How long its attempts ran, together."""
+    """Run time of all attempts together in seconds."""
     state: str
     ask: ResourceRequest
     priority: int
     queue: str
     ran_on: str
-    """Model of the accelerators it last had; empty without any."""
+    """Accelerator model of the last attempt; empty without accelerators."""
     started_us: int | None = None
-    """When it first started; None: it waits."""
+    """Time of the first start (µs since 1970); None: it waits."""
     ended_us: int | None = None
-    """None: it waits or runs."""
+    """Time of the end (µs since 1970); None: it waits or runs."""
 
 
 def history_of_jobs(
@@ -60,7 +60,7 @@ def history_of_jobs(
     after: str | None = None,
     limit: int = 500,
 ) -> Sequence[PastJob]:
-    """Jobs that the actor may see, oldest first, submitted within the span. Raises NotFound, Forbidden."""
+    """Return jobs that the actor may see, submitted within the span, oldest first. Raises NotFound, Forbidden."""
 
     def query(tx: Tx) -> Sequence[PastJob]:
         rows = tx.rows(_statement(tx, actor, org, since_us, until_us, after).limit(limit))
@@ -74,10 +74,10 @@ def history_of_jobs(
 def recent_jobs(
     store: Store, actor: Actor, *, org: str | None, since_us: int, after: str | None, limit: int
 ) -> Sequence[PastJob]:
-    """Jobs submitted since then that ran and ended, run, or wait for devices, oldest first; with pseudonyms.
+    """Return jobs submitted since `since_us` that ended, run or wait for devices, oldest first, with pseudonyms.
 
-    The duration of one that runs is what it has run so far, that of one that waits what earlier attempts ran. Jobs that wait
-    for others or for their start time are left out.
+    `duration_s` of a running job is its run time so far, that of a waiting job the run time of its earlier attempts. Jobs that
+    wait for other jobs or for their start time are left out.
     """
 
     def query(tx: Tx) -> Sequence[PastJob]:
@@ -127,7 +127,7 @@ def _statement(
 
 
 def _run_s(tx: Tx, ids: Sequence[str], *, now_us: int | None = None) -> Mapping[str, tuple[float, str]]:
-    """Job → how long its attempts ran, and on which model last; `now_us`: those that still run count until then."""
+    """Return run time in seconds and last accelerator model by job. `now_us`: running attempts count until then."""
     found: dict[str, tuple[float, str]] = {}
     statement = (
         sa.select(attempts.c.job_id, attempts.c.started_us, attempts.c.ended_us, attempts.c.placement)
@@ -166,14 +166,14 @@ def _past(tx: Tx, row: Row, ran: tuple[float, str], hidden: bool) -> PastJob:
 
 
 def pseudonym(tx: Tx, kind: str, key: str) -> str:
-    """Of an `org` or `project` by id: cannot be turned back without the center's key."""
+    """Return the pseudonym of an `org`, `project` or `user`, which cannot be reversed without the center's key."""
     message = f"trace export {key}".encode()
     digest = tx.sealer.mac(message) if tx.sealer else hashlib.sha256(message).hexdigest()
     return f"{kind}-{digest[:_PSEUDONYM]}"
 
 
 def past_job_json(past: PastJob) -> dict[str, object]:
-    """The fields of the history format, as a replay reads them."""
+    """Return the fields of the history format, as a replay reads them."""
     ask = past.ask
     return {
         "job": past.job,

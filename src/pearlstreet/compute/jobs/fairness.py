@@ -1,4 +1,4 @@
-"""Fair-share accounts: use by organisation and project that fades with a half-life, and their weights."""
+"""Fair-share accounts: usage by organisation and project, decayed with a half-life, and their weights."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _CHANGE_USE = sa.update(fair_use).where(_OF_PROJECT)
 
 
 def half_life_s(tx: Tx) -> float:
-    """After this long, use counts half."""
+    """Return the half-life of past usage in seconds."""
     kept = tx.execute(_HALF_LIFE).scalar()
     return float(kept) if kept else HALF_LIFE_S
 
 
 def decayed(value: float, since_us: int, now_us: int, half_life: float) -> float:
-    """PURE: what `value` is worth after the time between the two moments."""
+    """PURE: return `value` decayed exponentially from `since_us` to `now_us`; `half_life` in seconds."""
     return float(value * 0.5 ** (max(0, now_us - since_us) / US_PER_S / half_life))
 
 
 def add_use(
     tx: Tx, org_id: str, project_id: str, *, pflops_h: float, cpu_h: float, memory_gib_h: float
 ) -> None:
-    """Count use of a project, after letting its earlier use fade."""
+    """Add usage to a project, after decaying its earlier usage to the present."""
     key = {"of_org": org_id, "of_project": project_id}
     row = tx.execute(_USE, key).mappings().first()
     fresh = {"pflops_h": pflops_h, "cpu_h": cpu_h, "memory_gib_h": memory_gib_h}
@@ -50,7 +50,7 @@ def add_use(
 
 
 def load_accounts(tx: Tx) -> list[Account]:
-    """Every project with use or a weight, as the planner wants it."""
+    """Return the planner's account row of every project that has usage or a weight."""
     half_life = half_life_s(tx)
     weights = {(row["org_id"], row["project_id"]): row["weight"] for row in tx.rows(sa.select(shares))}
     used = {(row["org_id"], row["project_id"]): row for row in tx.rows(sa.select(fair_use))}

@@ -1,4 +1,4 @@
-"""Reading what attempts write while they run: logs and metrics, straight from their engine."""
+"""Reads logs and metrics of attempts from their engine, also while they run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def newest_attempt(store: Store, actor: Actor, job_id: str) -> str | None:
-    """The id of a job's newest attempt: who follows a log stays with one. None before the first. Raises NotFound."""
+    """Return the id of a job's newest attempt, so that a log follower stays with it; None before the first. Raises NotFound."""
     row = store.read(lambda tx: latest_attempt(tx, actor, job_id))
     return None if row is None else str(row["id"])
 
@@ -39,7 +39,10 @@ def read_log(
     offset: int,
     limit: int,
 ) -> LogChunk:
-    """A part of a task's log. A job without an attempt has an empty log that has not ended. Raises NotFound."""
+    """Return a part of a task's log. A waiting job without an attempt has an empty log that has not ended.
+
+    Raises NotFound, Conflict for an array, Unavailable.
+    """
 
     def query(tx: Tx) -> tuple[bool, str | None, str, int, bool]:
         row = find_job(tx, actor, job_id)
@@ -78,7 +81,7 @@ def read_log(
 
 
 def _with_notice(chunk: LogChunk) -> LogChunk:
-    """Say where a part of the log is missing. Positions are those of the log, which the notice is no part of."""
+    """Prepend a notice where a part of the log is missing; it does not count in log positions."""
     if not chunk.dropped_bytes:
         return chunk
     size = format_bytes(chunk.dropped_bytes)
@@ -88,11 +91,11 @@ def _with_notice(chunk: LogChunk) -> LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """Where a follower of a task's log stands. Whoever makes one has checked that the job may be read."""
+    """Position of a reader in a task's log. Its creator has checked that the actor may read the job."""
 
     job_id: str
     attempt_id: str | None
-    """None: the job had no attempt yet."""
+    """Attempt that is read; None: the job had none yet."""
     rank: int
     offset: int
 
@@ -100,9 +103,9 @@ class LogPosition:
 def read_positions(
     store: Store, runtime: Runtime, positions: Sequence[LogPosition], limit: int
 ) -> Sequence[tuple[LogPosition, LogChunk]]:
-    """Read on at many positions with one look at the database; each with where it now stands.
+    """Read on at many positions with one database transaction, and return the new position with each chunk.
 
-    A position without an attempt takes the job's newest. An engine that does not answer gives nothing new.
+    A position without an attempt takes the job's newest one. An engine that does not answer yields an empty chunk.
     """
     states = store.read(lambda tx: _log_states(tx, positions))
     return [_read_position(runtime, states, position, limit) for position in positions]
@@ -111,11 +114,11 @@ def read_positions(
 @dataclass(frozen=True, slots=True)
 class _LogStates:
     over: frozenset[str]
-    """Jobs that have ended, or are gone."""
+    """Jobs that have ended or no longer exist."""
     newest: Mapping[str, str]
-    """Job → its newest attempt, of those asked without one."""
+    """Newest attempt by job, for positions without an attempt."""
     engines: Mapping[str, tuple[str, bool]]
-    """Attempt → (its engine, whether it has ended)."""
+    """(Engine, whether it has ended) by attempt."""
 
 
 def _log_states(tx: Tx, positions: Sequence[LogPosition]) -> _LogStates:
@@ -173,7 +176,7 @@ def _read_position(
 def read_metrics(
     store: Store, actor: Actor, runtime: Runtime, job_id: str, attempt_id: str | None, since_us: int
 ) -> Sequence[MetricSample]:
-    """Samples after `since_us`; none before the first attempt. Raises NotFound."""
+    """Return metric samples after `since_us`; none before the first attempt. Raises NotFound, Unavailable."""
     attempt = store.read(lambda tx: latest_attempt(tx, actor, job_id, attempt_id))
     if attempt is None:
         return ()

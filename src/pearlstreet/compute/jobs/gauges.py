@@ -1,4 +1,4 @@
-"""How much there is of everything right now: what a monitoring system draws curves of."""
+"""Current counts of jobs, nodes and cards over all tenants, for monitoring systems."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ ALIVE = tuple(state.value for state in JobState if state not in ENDED)
 
 @dataclass(frozen=True, slots=True)
 class CenterGauges:
-    """Counts over all tenants; nobody's name is in it."""
+    """Current counts over all tenants, without any names."""
 
     jobs: Mapping[str, int]
-    """State → jobs that have not ended; elements of arrays count."""
+    """Jobs that have not ended, by state; elements of arrays count, arrays do not."""
     waited_s: float
-    """How long the job that was submitted first has been queued; 0 when none is."""
+    """Seconds since the submission of the oldest queued job; 0 if none is queued."""
     nodes: Mapping[str, int]
-    """`healthy`, `drained`, `unhealthy`, `gone` → machines, each under the worst that holds of it."""
+    """Nodes by state (`healthy`, `drained`, `unhealthy`, `gone`); each counts once, under its worst state."""
     cards: Mapping[tuple[str, str], float]
-    """(model, `given` | `free` | `unusable`) → devices; shares count as parts."""
+    """Devices by (model, `given` | `free` | `unusable`); `given` is allocated, and shares count as fractions."""
 
 
 def read_gauges(store: Store, actor: Actor) -> CenterGauges:
-    """The counts. Raises Forbidden without metrics:read."""
+    """Return the current counts. Raises Forbidden without metrics:read."""
     actor.require("metrics:read")
     return store.read(_count)
 

@@ -1,4 +1,4 @@
-"""What the center, or one organisation, has been doing: cards in use and jobs waiting over time, jobs by state."""
+"""Cards in use and jobs waiting over time, and jobs by state, of the center or one organisation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.reach import visible_rows
 
 ROWS_MAX = 20_000
-"""Of one kind, newest first: a busier center's chart begins later."""
+"""Rows read per chart, newest first; the chart of a busier center begins later."""
 LONGEST_US = 7 * 86_400 * US_PER_S
-"""What began longer before the span than this is not looked for."""
+"""Longest time before the span that is searched; jobs and attempts that began earlier are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Means over equal steps. `at_us` are the ends of the steps."""
+    """Mean levels over equal time steps. `at_us`: ends of the steps."""
 
     at_us: Sequence[int]
     cards: Sequence[float]
@@ -35,7 +35,7 @@ class History:
 def mean_level(
     intervals: Iterable[tuple[int, int, float]], since_us: int, until_us: int, steps: int
 ) -> list[float]:
-    """PURE: the mean sum of the weights of (start, end, weight) in each of `steps` equal parts of the span."""
+    """PURE: return the mean total weight of the (start, end, weight) intervals in each of `steps` equal time steps."""
     width = (until_us - since_us) / steps
     found = np.zeros(steps)
     edges = since_us + width * np.arange(steps + 1)
@@ -54,7 +54,7 @@ def mean_level(
 def history(
     store: Store, actor: Actor, *, span_s: int = 24 * 3600, steps: int = 96, org: str | None = None
 ) -> History:
-    """Cards in use and jobs waiting up to now. Raises NotFound, Forbidden."""
+    """Return cards in use and jobs waiting during the last `span_s` seconds. Raises NotFound, Forbidden."""
 
     def query(tx: Tx) -> History:
         until = tx.now_us
@@ -77,7 +77,10 @@ def history(
 def count_jobs(
     store: Store, actor: Actor, *, org: str | None = None, span_s: int = 24 * 3600
 ) -> Mapping[str, int]:
-    """State → jobs: all that are alive, and those submitted within the span that have ended; elements of arrays count."""
+    """Return job counts by state: all jobs that have not ended, and ended ones submitted within the span.
+
+    Elements of arrays count, arrays do not.
+    """
 
     def query(tx: Tx) -> Mapping[str, int]:
         ended = sa.and_(
@@ -94,7 +97,7 @@ def count_jobs(
 
 
 def hourly_now(store: Store, actor: Actor, *, org: str | None = None) -> int:
-    """What runs costs in an hour, in micro-yuan. Raises NotFound, Forbidden."""
+    """Return the price of an hour of everything that runs, in micro-yuan. Raises NotFound, Forbidden."""
 
     def query(tx: Tx) -> int:
         statement = sa.select(sa.func.sum(attempts.c.hourly_micro)).where(
@@ -136,5 +139,5 @@ def _cards(row: Row) -> float:
 
 
 def _oldest(prefix: str, at_us: int) -> str:
-    """The smallest id of that moment: ids sort by time."""
+    """Return the smallest id created at `at_us`; ids sort by time."""
     return f"{prefix}_{encode((max(at_us, 0) // 1000) << 80)}"

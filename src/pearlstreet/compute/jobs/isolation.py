@@ -1,4 +1,4 @@
-"""The center's minimum isolation: nodes below it take no jobs, jobs that wait for it say so, submits are refused without it."""
+"""The center's minimum isolation: nodes below it take no jobs, and submits are refused if no node reaches it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.store.core import Tx
 
 CODE = "isolation"
-"""Reason code of jobs that no node may run."""
+"""Reason code of jobs that wait because no node isolates jobs strongly enough."""
 RESTORE = text("Its operators must restore the isolation of a node; pearl nodes says what is missing")
 
 
 def read_nodes(engine: Engine, minimum: Isolation) -> Outcome[Sequence[NodeReport]]:
-    """An engine's nodes; those that isolate jobs less than `minimum` are unhealthy and say why."""
+    """Return an engine's nodes; those that isolate jobs less than `minimum` are marked unhealthy with the reason."""
     seen = engine.nodes()
     return Done([demand_isolation(node, minimum) for node in seen.value]) if isinstance(seen, Done) else seen
 
 
 def demand_isolation(node: NodeReport, minimum: Isolation) -> NodeReport:
-    """The report, unhealthy if the node isolates jobs less than `minimum`."""
+    """Return the node's report, marked unhealthy if the node isolates jobs less than `minimum`."""
     reason = shortfall(node.name, node.isolation, minimum)
     if reason is None or not node.healthy:
         return node
@@ -34,7 +34,7 @@ def demand_isolation(node: NodeReport, minimum: Isolation) -> NodeReport:
 
 
 def nodes_below(tx: Tx, minimum: Isolation) -> tuple[list[Node], bool]:
-    """The present nodes that isolate jobs less than `minimum`, and whether these are all there are."""
+    """Return the present nodes that isolate jobs less than `minimum`, and whether all present nodes do."""
     if minimum == "none":
         return [], False
     present = [node for node in all_nodes(tx) if node.present]
@@ -43,7 +43,7 @@ def nodes_below(tx: Tx, minimum: Isolation) -> tuple[list[Node], bool]:
 
 
 def no_node_left(below: Sequence[Node], minimum: Isolation) -> Text:
-    """That no node may run any job."""
+    """Return the sentence that no node may run any job."""
     best = strongest([node.report.isolation for node in below])
     if best == "none":
         return text(
@@ -58,7 +58,7 @@ def no_node_left(below: Sequence[Node], minimum: Isolation) -> Text:
 
 
 def some_left_out(below: Sequence[Node], minimum: Isolation) -> Text:
-    """That some nodes may run no job."""
+    """Return the sentence that some nodes take no jobs."""
     names = ", ".join(node.report.name for node in below[:3]) + (", …" if len(below) > 3 else "")
     if len(below) == 1:
         return text(
@@ -73,7 +73,7 @@ def some_left_out(below: Sequence[Node], minimum: Isolation) -> Text:
 
 
 def refuse_without_isolation(tx: Tx, minimum: Isolation) -> None:
-    """Refuse a submit while no node isolates jobs as strongly as the center demands. Raises Conflict."""
+    """Raise Conflict for a submit while no node isolates jobs as strongly as the center demands."""
     below, all_below = nodes_below(tx, minimum)
     if all_below:
         raise Conflict(

@@ -1,7 +1,7 @@
-"""What the planner learns from the past: which requests come, how long jobs run, how much device time they take.
+"""Statistics of past jobs for the planner: submitted requests, run times and device time.
 
-Ids and numbers of events grow with time, so that each cycle reads what is new since the one before; everything kept is
-bounded in rows. Of jobs submitted in one and the same millisecond one may be missed: this is a statistic.
+Ids and event numbers grow with time, so each cycle reads only what is new since the one before. All statistics are bounded
+in rows. Of several jobs submitted in the same millisecond one may be missed, which a statistic tolerates.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import state_events
 
 LATELY_US = 3 * 86_400 * US_PER_S
-"""What was submitted longer ago says nothing of what comes."""
+"""Age beyond which submitted requests no longer count."""
 JOBS_MAX = 5_000
 DIFFERENT_MAX = 256
-"""Different requests told to the planner, the most frequent first."""
+"""Number of the most frequent distinct requests that the planner gets."""
 COUNTED_MAX = 1_000
-"""Elements of one array that count: one sweep is no trend."""
+"""Elements of one array that count, so that one parameter sweep does not dominate."""
 SERVICES_MAX = 1_000
 ENDED_MAX = 5_000
 LEARNT_MAX = 100_000
 REFRESH_US = 60 * US_PER_S
-"""Predictions of what waits are worked out anew at most so often."""
+"""Shortest time between two recalculations of the predictions of waiting jobs."""
 EVENTS_BACK = 100_000
-"""Events looked through when a center starts."""
+"""State events read when a server starts."""
 BATCH = 1_000
 
 _SUBMITTED = (
@@ -66,7 +66,7 @@ _ENDED = (
 
 @dataclass(slots=True)
 class RequestHistory:
-    """Which requests were submitted lately, and how many tasks of each."""
+    """Recently submitted requests, and the number of tasks of each."""
 
     seen: deque[tuple[int, Request, int]] = field(default_factory=deque)
     counts: Counter[Request] = field(default_factory=Counter)
@@ -74,7 +74,7 @@ class RequestHistory:
     _told: Mapping[Request, int] | None = None
 
     def learn(self, tx: Tx) -> Mapping[Request, int]:
-        """Read what is new; the most frequent requests."""
+        """Read new submissions and return the tasks of the most frequent requests."""
         if self.newest is None:
             oldest = f"job_{encode((max(tx.now_us - LATELY_US, 0) // 1000) << 80)}"
             found = list(reversed(tx.execute(_NEWEST, {"after": oldest}).all()))
@@ -111,20 +111,20 @@ class RequestHistory:
 
 @dataclass(slots=True)
 class RuntimeHistory:
-    """What jobs that succeeded lately took: the device time of each, and predictions for those to come."""
+    """Device time of jobs that succeeded recently, and run-time predictions from them."""
 
     services: deque[Service] = field(default_factory=lambda: deque(maxlen=SERVICES_MAX))
     predictor: Predictor = field(default_factory=Predictor)
     last: int | None = None
     learnt: int = 0
-    """Jobs the predictor knows of; beyond a bound it begins anew, so that names of long ago are forgotten."""
+    """Jobs that the predictor has learnt; above `LEARNT_MAX` it starts again, which frees memory of old names."""
     generation: int = 0
-    """Grows when predictions may have changed, but not more often than once in so long."""
+    """Counter that grows when predictions may have changed, at most once in `REFRESH_US`."""
     _fresh: bool = False
     _told_us: int = 0
 
     def learn(self, tx: Tx) -> None:
-        """Read what is new."""
+        """Read the jobs that succeeded since the last call."""
         last = int(tx.scalar(_LAST_EVENT) or 0)
         if self.learnt > LEARNT_MAX:
             self.predictor, self.learnt, self.last = Predictor(), 0, None
@@ -155,10 +155,10 @@ class RuntimeHistory:
         self._fresh = self._fresh or bool(found)
 
     def predict(self, org_id: str, user: str, name: str, ask: ResourceRequest) -> Prediction | None:
-        """How long a job will run; None while its tenant has too little history."""
+        """Return the predicted run time of a job; None while its organisation has too little history."""
         return self.predictor.predict(org_id, user, plain_name(name), ask.request(), ask.tasks)
 
 
 def plain_name(name: str) -> str:
-    """An array's name, for its elements."""
+    """Return a job's name; for an element of an array, the name of its array."""
     return name.partition("[")[0] or name

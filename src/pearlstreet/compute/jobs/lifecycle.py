@@ -1,8 +1,8 @@
-"""Every write that moves a job or an attempt, with what must happen in the same transaction. No engine is called here.
+"""State changes of jobs and attempts, with everything that must happen in the same transaction. No engine is called here.
 
-A job's row carries its state; its live attempt carries the devices, the hold and the meter. When an attempt is over
-its devices are freed and its last span is written at once (`close_attempt`); the job itself ends when its results are
-kept (`finish_job`).
+A job's row holds its state; its live attempt holds the devices, the hold and the meter. When an attempt ends, its devices
+are freed and its last usage span is written at once (`close_attempt`). The job ends when its outputs are stored
+(`finish_job`).
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from pearlstreet.store.tables import state_events
 from pearlstreet.store.transitions import record_transition, transition
 
 PLAN = "plan"
-"""Hint topic: something changed that the planner should look at."""
+"""Hint topic: something changed that the planner should consider."""
 START = "start"
 STOP = "stop"
 WATCH = "watch"
 COLLECT = "collect"
 NODES = "nodes"
-"""An engine lost work: its machines may be gone, and are looked at before more is sent to them."""
+"""Hint topic: an engine lost work, so its nodes are checked before more work is sent to them."""
 
-# Built once: to build a statement costs far more than to run it.
+# Built once, because building a statement costs far more than running it.
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
 _ASK = sa.select(jobs.c.ask).where(jobs.c.id == sa.bindparam("job"))
 _INSERT_ATTEMPT = sa.insert(attempts)
@@ -66,17 +66,17 @@ def _count(source: str, target: str) -> sa.Update:
 
 
 ENGINE_FAILURES_MAX = 5
-"""Attempts lost to the platform after which a job fails instead of going back to the queue once more."""
+"""Attempts lost to platform failures after which a job fails instead of being requeued."""
 
 OUTPUTS_REFUSED = "outputs_refused"
-"""Reason code of a job whose command succeeded, but whose outputs are beyond a limit."""
+"""Reason code of a job whose command succeeded but whose outputs exceed a limit."""
 
 EndedJob = tuple[str, JobState]
-"""A job that has just ended, and how."""
+"""Id and final state of a job that has just ended."""
 
 
 def job_row(tx: Tx, job_id: str) -> Row:
-    """The row of a job that must exist; an element with its array's `ask`."""
+    """Return the row of a job that must exist; an element gets the `ask` of its array."""
     row = tx.execute(_JOB, {"job": job_id}).mappings().first()
     check(row is not None, "an attempt's job exists", job=job_id)
     assert row is not None
@@ -95,9 +95,9 @@ def move_job(
     values: Row | None = None,
     ended: list[EndedJob] | None = None,
 ) -> JobState:
-    """Move one job; keep its array's counts; wake what waits for it when it ends.
+    """Move one job to its next state, update its array's counts, and release the jobs that wait for it if it ends.
 
-    `ended`: the caller wakes them, from this list.
+    `ended`: list to which the job is added instead; the caller then releases the jobs that wait for it.
     """
     before = JobState(row["state"])
     changes = {"reason_code": code, "reason": reason.to_json() if reason else None, **(values or {})}
@@ -114,7 +114,7 @@ def move_job(
 
 
 def place_attempt(tx: Tx, row: Row, attempt: Row) -> None:
-    """Write a placement the planner decided and the applier re-checked: attempt, allocations, job state."""
+    """Write a placement that the applier has checked: the attempt, its allocations and the job's state."""
     attempt_id = attempt["id"]
     tx.execute(_INSERT_ATTEMPT, attempt)
     record_transition(tx, attempt_id, None, AttemptState.PLACED.value, "place")
@@ -146,7 +146,7 @@ def _allocation_rows(attempt_id: str, task: Row) -> list[dict[str, Any]]:
 
 
 def mark_running(tx: Tx, attempt: Row, *, started_us: int, wall: str) -> None:
-    """The engine says every task runs: metering starts."""
+    """Record that all tasks of an attempt run; metering starts."""
     state = AttemptState(attempt["state"])
     began_us = max(attempt["placed_us"], min(started_us, tx.now_us))
     transition(
@@ -164,7 +164,7 @@ def mark_running(tx: Tx, attempt: Row, *, started_us: int, wall: str) -> None:
 
 
 def mark_starting(tx: Tx, attempt: Row) -> None:
-    """The engine has (or may have) taken the attempt."""
+    """Record that the engine has, or may have, accepted an attempt."""
     transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.PLACED, AttemptEvent.START)
     row = job_row(tx, attempt["job_id"])
     if JobState(row["state"]) is JobState.PLACED:
@@ -172,7 +172,7 @@ def mark_starting(tx: Tx, attempt: Row) -> None:
 
 
 def request_stop(tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
-    """Have the stop loop end an attempt; the first reason stands."""
+    """Request that the stop loop end an attempt; a later request does not replace the first reason."""
     if attempt["stop_reason"] is not None or attempt["state"] not in ("placed", "starting", "running"):
         return
     tx.execute(
@@ -196,9 +196,12 @@ def close_attempt(
     message: Text | None,
     collect: bool,
 ) -> None:
-    """The work is over: last span, hold settled, devices free. `collect`: results are still to be kept."""
+    """Close an attempt whose work has ended: write its last span, settle its hold and free its devices.
+
+    `collect`: its outputs are stored next, before its job ends.
+    """
     state = AttemptState(attempt["state"])
-    # What was metered was seen running: an engine whose clock lags cannot have it ended before.
+    # Metered time was observed running, so an engine whose clock lags cannot move the end before it.
     ran_until_us = attempt["metered_until_us"] or attempt["started_us"] or 0
     stopped_at_us = min(max(ended_us, ran_until_us), max(tx.now_us, ran_until_us))
     meter(tx, attempt, stopped_at_us)
@@ -241,7 +244,7 @@ def close_attempt(
 
 
 def _count_served(tx: Tx, attempt: Row, ended_us: int) -> None:
-    """Add to its job how long it held how many devices: orders by attained service rank it by that."""
+    """Add the attempt's device time to its job, which orders by attained service use for ranking."""
     if attempt["started_us"] is None:
         return
     held_us = max(0, ended_us - attempt["started_us"])
@@ -251,22 +254,25 @@ def _count_served(tx: Tx, attempt: Row, ended_us: int) -> None:
 
 
 def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None) -> bool:
-    """Work lost to our preemption or failure is not billed; a user's own failure is. What succeeded lost nothing."""
+    """Return whether an attempt is billed: not if its work was lost to preemption or a platform failure."""
     if end_reason is EndReason.EXITED and exit_code == 0:
         return True
     if end_reason is None and attempt["stop_reason"] is None:
-        return False  # its engine knows it no more
+        return False  # its engine no longer knows it
     ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
     return not ours and attempt["stop_reason"] not in UNBILLED_STOP_REASONS
 
 
 def _stop_message(row: Row, attempt: Row) -> Text | None:
-    """What the job was told when we had its attempt stopped: it stays, unless the engine knows better."""
+    """Return the reason for which the attempt was stopped; None if it was not stopped."""
     return from_json(row["reason"]) if attempt["stop_reason"] is not None and row["reason"] else None
 
 
 def end_collected(tx: Tx, attempt: Row, *, outputs_refused: bool = False) -> None:
-    """Results are kept: the attempt is over and its job moves on. `outputs_refused`: a limit kept some from being kept."""
+    """End an attempt whose outputs are stored, and move its job on.
+
+    `outputs_refused`: a limit prevented some outputs from being stored.
+    """
     transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.COLLECTING, AttemptEvent.END)
     tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(due_us=None))
     message = from_json(attempt["message"]) if attempt["message"] else None
@@ -277,7 +283,7 @@ def end_collected(tx: Tx, attempt: Row, *, outputs_refused: bool = False) -> Non
 def finish_job(
     tx: Tx, row: Row, attempt: Row, message: Text | None, *, outputs_refused: bool = False
 ) -> None:
-    """Where an ended attempt leads its job: success, failure, cancelled, or back to the queue."""
+    """Move the job of an ended attempt to success, failure, cancelled, or back to the queue."""
     ours = attempt["end_reason"] in (None, EndReason.ENGINE_LOST.value)
     verdict = decide_end(row, attempt, lost=_count_lost(tx, row["id"]) if ours else 0)
     if outputs_refused and verdict.event is JobEvent.SUCCEED:
@@ -300,7 +306,7 @@ def finish_job(
 
 
 def _count_lost(tx: Tx, job_id: str) -> int:
-    """How many of a job's attempts the platform has lost."""
+    """Return the number of a job's attempts that were lost to platform failures."""
     by_us = sa.or_(attempts.c.end_reason.is_(None), attempts.c.end_reason == EndReason.ENGINE_LOST.value)
     over = (attempts.c.state == AttemptState.ENDED.value) & attempts.c.stop_reason.is_(None)
     query = sa.select(sa.func.count()).where(attempts.c.job_id == job_id, over, by_us)
@@ -308,7 +314,7 @@ def _count_lost(tx: Tx, job_id: str) -> int:
 
 
 class Verdict:
-    """What an ended attempt means for its job."""
+    """Outcome of an ended attempt for its job: event, reason code, reason, and whether it counts as a failure."""
 
     __slots__ = ("code", "counts", "event", "reason")
 
@@ -322,7 +328,7 @@ class Verdict:
 
 
 def decide_end(row: Row, attempt: Row, *, lost: int = 0) -> Verdict:
-    """PURE: from a job's row and its ended attempt to what happens to the job. `lost`: attempts lost to the platform."""
+    """PURE: return what happens to a job after its attempt ended. `lost`: its attempts lost to platform failures."""
     reason, stop = attempt["end_reason"], attempt["stop_reason"]
     if row["cancel_requested"] or stop == StopReason.CANCELLED.value:
         return Verdict(
@@ -350,26 +356,26 @@ def decide_end(row: Row, attempt: Row, *, lost: int = 0) -> Verdict:
 
 
 def retries_of(row: Row) -> int:
-    """How often a failed command is tried again."""
+    """Return how often a failed command of a job is retried."""
     return int((row["ask"] or {}).get("retries", 0))
 
 
 def retry_on(row: Row) -> Sequence[str]:
-    """After which ends a job goes back to the queue."""
+    """Return the kinds of end (`failure`, `engine_lost`, `preemption`) after which a job is requeued."""
     return tuple((row["ask"] or {}).get("retry_on", ("failure", "engine_lost", "preemption")))
 
 
 def release_waiting(tx: Tx, ended_id: str, state: JobState) -> None:
-    """A job ended: those that waited for it go on, or fail when they needed its success, and so on down the line."""
+    """Release the jobs that waited for an ended job; those that needed its success fail, and in turn the jobs behind them."""
     ended: list[EndedJob] = [(ended_id, state)]
-    while ended:  # not by recursion: a chain of jobs may be thousands long
+    while ended:  # no recursion, because a chain of jobs may be thousands long
         on_id, how = ended.pop()
         satisfied = {"ended", "succeeded"} if how is JobState.SUCCEEDED else {"ended"}
         _release(tx, on_id, satisfied, None, ended)
 
 
 def release_prepared(tx: Tx, preparation_id: str, *, ready: bool, reason: Text | None = None) -> None:
-    """A preparation is ready or failed: its jobs go on, or fail with its reason."""
+    """Release the jobs that waited for a preparation, or fail them with its reason."""
     ended: list[EndedJob] = []
     _release(tx, preparation_id, {"ready"} if ready else set(), reason, ended)
     for job_id, state in ended:
@@ -390,7 +396,7 @@ def _release(tx: Tx, on_id: str, satisfied: set[str], reason: Text | None, ended
 
 
 def _fail_job_or_array(tx: Tx, job_id: str, code: str, reason: Text, ended: list[EndedJob]) -> None:
-    """Fail a queued job, or every queued element of an array."""
+    """Fail a queued job, or all queued elements of an array."""
     row = job_row(tx, job_id)
     if row["array_size"] is not None:
         _end_queued(tx, job_id, JobEvent.FAIL, code, reason, ended)
@@ -409,7 +415,7 @@ def cancel_queued_elements(tx: Tx, array_id: str, reason: Text) -> None:
 def _end_queued(
     tx: Tx, array_id: str, event: JobEvent, code: str, reason: Text, ended: list[EndedJob]
 ) -> None:
-    """End every queued element of an array at once: ten thousand of them must not hold up the store."""
+    """End all queued elements of an array with a few statements; 10,000 single updates would block the store."""
     after = JOB_STATES.next_state(JobState.QUEUED, event)
     mine = (jobs.c.array_id == array_id) & (jobs.c.state == JobState.QUEUED.value)
     ids = sa.select(jobs.c.id).where(mine)
@@ -454,7 +460,7 @@ def _count_element(
 
 
 def _settle_array(tx: Tx, array_id: str, ended: list[EndedJob] | None = None) -> None:
-    """An array's own state follows its elements': running with the first active one, over with the last."""
+    """Update an array's state from its elements: running with the first active one, ended with the last."""
     row = job_row(tx, array_id)
     state = JobState(row["state"])
     if row["n_queued"] + row["n_active"] == 0:
@@ -481,7 +487,7 @@ def _settle_array(tx: Tx, array_id: str, ended: list[EndedJob] | None = None) ->
 
 
 def _failed_elements(tx: Tx, row: Row) -> Text | None:
-    """Say how many elements of an array failed, and name the first of them with its reason."""
+    """Return the sentence with the number of failed elements of an array, and the first of them with its reason."""
     failed = (jobs.c.array_id == row["id"]) & (jobs.c.state == JobState.FAILED.value)
     columns = (jobs.c.id, jobs.c.name, jobs.c.reason)
     first = tx.first(sa.select(*columns).where(failed).order_by(jobs.c.array_index).limit(1))
@@ -505,7 +511,7 @@ def _failed_elements(tx: Tx, row: Row) -> Text | None:
 def _on_terminal(
     tx: Tx, row: Row, state: JobState, ended: list[EndedJob] | None, reason: Text | None = None
 ) -> None:
-    """Tell the world that a job or an array is over, and wake what waited for it (or have the caller do so)."""
+    """Emit the end of a job or array, and release the jobs that wait for it unless the caller does (`ended`)."""
     if ended is not None:
         ended.append((row["id"], state))
     else:

@@ -1,4 +1,4 @@
-"""The registry of this room's loops: one line each."""
+"""The loops of the jobs package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pearlstreet.store.loop import Loop
 
 
 def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
-    """Every loop that drives jobs."""
+    """Return all loops that drive jobs."""
     return (
         inventory_loop(runtime),
         prepare_loop(runtime),

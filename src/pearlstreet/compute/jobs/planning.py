@@ -88,7 +88,7 @@ class _State:
     workload: Mapping[Request, int]
     prices: Mapping[str, int]
     leader: leases.Holder | None
-    """Who led the planning last."""
+    """Last holder of the planner lease."""
 
 
 @dataclass(slots=True)
