@@ -1,7 +1,7 @@
-"""From a running attempt to usage spans: what it holds, for how long, at the prices fixed when it was submitted.
+"""Meters running attempts: writes usage spans of what each holds, at the prices fixed when its job was submitted.
 
-Every resource of an attempt is one stream of spans that neither overlap nor gap, from the moment all tasks run to the
-moment the engine says they ended.
+Each resource of an attempt is one stream of spans without overlaps or gaps, from the time when all tasks run to the end that
+the engine reports.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _METERED = sa.update(attempts).where(attempts.c.id == sa.bindparam("of_attempt")
 GFLOPS_PER_PFLOPS = 1_000_000
 LOOP = "meter_attempts"
 METER_BATCH = 200
-"""Attempts metered in one transaction."""
+"""Number of attempts metered in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptUsage:
-    """What one attempt holds while it lives."""
+    """Resources that one attempt holds until it ends."""
 
     model: str
-    """Of its accelerators; empty without any."""
+    """Model of its accelerators; empty without any."""
     card_bp: int
     """Accelerators in 1/10,000 of a card, over all tasks."""
     cpu_milli: int
@@ -57,10 +57,10 @@ class AttemptUsage:
     pflops_per_card: float | None
     pflops_basis: str
     pace: float = 1.0
-    """How many times faster than the clock its work goes by: other than 1 only in simulations."""
+    """Speed of its work as a multiple of real time; other than 1 only in simulations."""
 
     def demands(self) -> list[Demand]:
-        """As the price list sees it."""
+        """Return the priced resources."""
         found = []
         if self.card_bp:
             resource = f"accelerator/{self.model}"
@@ -72,12 +72,12 @@ class AttemptUsage:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """For the attempt's row."""
+        """Return the value stored in the attempt's row."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def work_s(attempt: Row, until_us: int) -> float:
-    """How long an attempt had worked by then, in its own time: what it would have taken by the clock of a real center."""
+    """Return how many seconds an attempt had worked by `until_us`, multiplied by the speed of its engine."""
     us: int = until_us - attempt["started_us"]
     return us / US_PER_S * AttemptUsage(**attempt["usage"]).pace
 
@@ -85,7 +85,7 @@ def work_s(attempt: Row, until_us: int) -> float:
 def usage_of(
     ask: ResourceRequest, placement: Placement, rates: Mapping[str, NormalisedRate], nodes: Mapping[str, Node]
 ) -> AttemptUsage:
-    """What a placement holds. A fraction counts as the larger of its shares of memory and compute."""
+    """Return the resources of a placement. A fraction counts as the larger of its shares of memory and compute."""
     held_bp = 0
     for task in placement.tasks:
         totals = {device.index: device_total(device.memory_gib) for device in nodes[task.node].report.devices}
@@ -107,18 +107,18 @@ def usage_of(
 
 
 def rate_of(tx: Tx, price_version_id: str, usage: AttemptUsage) -> Money:
-    """Price of an hour of it."""
+    """Return the price of an hour of a usage under a price version."""
     return hourly_rate(prices(tx, price_version_id), usage.demands())
 
 
 def hold_amount(rate: Money, time_limit_s: float, window_s: float) -> Money:
-    """What is set aside when an attempt is placed: its price for min(time limit, window), rounded up."""
+    """Return the amount held when an attempt is placed: its price for min(time limit, window), rounded up."""
     covered_us = int(min(time_limit_s, window_s) * US_PER_S)
     return Money(-(-rate.micro * covered_us // (3600 * US_PER_S)))
 
 
 def meter(tx: Tx, attempt: Row, until_us: int) -> None:
-    """Append the spans from where metering stands to `until_us`; nothing for an attempt that never ran."""
+    """Append the usage spans from the end of the last one to `until_us`; nothing for an attempt that never ran."""
     from_us = attempt["metered_until_us"]
     if from_us is None or until_us <= from_us:
         return
@@ -161,7 +161,7 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
 
 
 def _parts(attempt: Row, from_us: int, until_us: int) -> list[tuple[int, int, Text | None]]:
-    """Stretches (start, end, why it is not billed): what a job takes to save its work for a resize is ours."""
+    """Split the time into (start, end, why it is not billed); saving work for a resize is not billed."""
     asked_us = attempt["stop_asked_us"]
     if attempt["stop_reason"] != StopReason.RESIZED.value or asked_us is None or asked_us >= until_us:
         return [(from_us, until_us, None)]
@@ -172,7 +172,7 @@ def _parts(attempt: Row, from_us: int, until_us: int) -> list[tuple[int, int, Te
 
 
 def settle_attempt(tx: Tx, attempt: Row, *, billable: bool) -> None:
-    """The attempt is over and metered: give back what its hold has left; refund it when it was not the user's doing."""
+    """Release the rest of the hold of an ended, metered attempt, and refund the attempt unless `billable`."""
     if not billable:
         refund_attempt(tx, attempt["id"], text("Work lost to the platform is not billed"))
     if attempt["hold_id"] is not None:
@@ -180,7 +180,7 @@ def settle_attempt(tx: Tx, attempt: Row, *, billable: bool) -> None:
 
 
 def meter_loop(runtime: Runtime) -> Loop:
-    """Writes spans of running attempts at intervals and extends their holds before they run out."""
+    """Return the loop that writes usage spans of running attempts and extends their holds before they run out."""
     return CycleLoop(
         name=LOOP,
         cycle=partial(_cycle, runtime, RowGuard(LOOP)),
@@ -206,12 +206,12 @@ def _cycle(runtime: Runtime, guard: RowGuard, store: Store) -> bool:
 
 
 def _write_some(runtime: Runtime, guard: RowGuard, store: Store, seen: Mapping[str, int | None]) -> None:
-    """Meter in one transaction; when that fails, one by one, so that one fails alone."""
+    """Meter in one transaction; if it fails, meter one by one so that only the faulty attempt is left out."""
     try:
         store.write(partial(_meter_some, runtime, seen))
     except Unavailable:
         raise
-    except Exception:  # noqa: BLE001  found again, and reported, row by row
+    except Exception:  # noqa: BLE001  occurs again, and is reported, row by row
         guard.keep(seen)
         for attempt_id, until_us in seen.items():
             one = partial(_meter_some, runtime, {attempt_id: until_us})
@@ -219,8 +219,10 @@ def _write_some(runtime: Runtime, guard: RowGuard, store: Store, seen: Mapping[s
 
 
 def _ran_until(runtime: Runtime, store: Store, row: Row) -> int | None:
-    """A moment at which the attempt certainly ran: an end that nobody has seen yet (while the server was down, say)
-    must not be metered over. None: its engine does not say that it runs."""
+    """Return the present time if the engine reports the attempt as running; else None.
+
+    Without asking, time after an end that was not observed (while the server was down, for example) would be metered.
+    """
     engine = runtime.engines.get(row["engine"])
     asked_us = store.clock.now_us()
     outcome = engine.probe(row["id"]) if engine is not None else None
@@ -239,7 +241,7 @@ def _meter_some(runtime: Runtime, seen: Mapping[str, int | None], tx: Tx) -> Non
 
 
 def cost_so_far(rate_micro: int, started_us: int | None, until_us: int) -> Money:
-    """What an attempt has cost, to the micro-yuan below; the books say it exactly."""
+    """Return the cost of an attempt so far, rounded down to micro-yuan; the ledger has the exact amount."""
     if started_us is None:
         return Money(0)
     return Money(rate_micro * max(0, until_us - started_us) // (3600 * MICRO))

@@ -1,4 +1,4 @@
-"""What a job and its attempts are, and every legal move between their states. Values only."""
+"""States, events and transitions of jobs and attempts, and the values that describe a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pearlstreet.store.transitions import StateTable
 
 
 class JobState(StrEnum):
-    """Where a job (or one element of an array) is."""
+    """State of a job, or of one element of an array."""
 
     QUEUED = "queued"
     PLACED = "placed"
@@ -22,14 +22,14 @@ class JobState(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     FINISHING = "finishing"
-    """The work is over; results are being kept."""
+    """The work has ended; outputs are being stored."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 class JobEvent(StrEnum):
-    """What moves a job."""
+    """Event that changes the state of a job."""
 
     PLACE = "place"
     START = "start"
@@ -76,18 +76,18 @@ JOB_STATES: StateTable[JobState, JobEvent] = StateTable("job", _job_moves(), END
 
 
 class AttemptState(StrEnum):
-    """Where one try at running a job is."""
+    """State of one attempt to run a job."""
 
     PLACED = "placed"
     STARTING = "starting"
     RUNNING = "running"
     COLLECTING = "collecting"
-    """The engine says it is over; its devices are free; its results are being kept."""
+    """The engine reports the end; the devices are free; outputs are being stored."""
     ENDED = "ended"
 
 
 class AttemptEvent(StrEnum):
-    """What moves an attempt."""
+    """Event that changes the state of an attempt."""
 
     START = "start"
     RUN = "run"
@@ -119,26 +119,29 @@ LIVE_ATTEMPT = (AttemptState.PLACED.value, AttemptState.STARTING.value, AttemptS
 
 
 class StopReason(StrEnum):
-    """Why we ask an engine to stop an attempt."""
+    """Reason for which the center asks an engine to stop an attempt."""
 
     CANCELLED = "cancelled"
     PREEMPTED = "preempted"
     TIME_LIMIT = "time_limit"
     BALANCE = "balance"
     WITHDRAWN = "withdrawn"
-    """Not started in time, or its node went away: planned again elsewhere."""
+    """It did not start in time, or its node is gone or under maintenance; its job is planned again."""
     RESIZED = "resized"
-    """An elastic job goes on with another number of tasks."""
+    """Its elastic job continues with another number of tasks."""
 
 
 UNBILLED_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN})
-"""The center stopped it for its own reasons: what it did is not billed. A resized job goes on from what it saved: what it did
-until it was asked to stop is billed, what it takes to stop is not."""
+"""Stop reasons of the center itself, after which the attempt is not billed.
+
+A resized job continues from what it saved, so its attempt is billed until the request to stop, but not the time it takes to
+stop.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What one job asks the planner for; kept small beside the row so that planning never parses specifications."""
+    """Resources, limits and retry rules of a job, stored as the column `ask` so that planning need not parse specifications."""
 
     tasks: int
     accelerators: tuple[str, ...]
@@ -155,33 +158,33 @@ class ResourceRequest:
     simulate_s: float | None = None
     deadline_us: int | None = None
     min_tasks: int = 0
-    """Of an elastic job; 0: it always has `tasks`."""
+    """Minimum number of tasks of an elastic job; 0: it always has `tasks`."""
     max_tasks: int = 0
 
     @property
     def min_tasks_effective(self) -> int:
-        """Tasks it can do with."""
+        """Minimum number of tasks with which the job can run."""
         return self.min_tasks or self.tasks
 
     @property
     def max_tasks_effective(self) -> int:
-        """Tasks it can use."""
+        """Maximum number of tasks that the job can use."""
         return self.max_tasks or self.tasks
 
     def request(self) -> Request:
-        """The planner's request for one task."""
+        """Return the planner's request for one task."""
         share = None
         if self.share_memory_mib or self.share_compute_bp:
             share = ShareRequest(self.share_memory_mib, self.share_compute_bp)
         return Request(self.accelerators, self.count, share, self.cpu_milli, self.memory_mib)
 
     def to_json(self) -> dict[str, Any]:
-        """For the row."""
+        """Return the value stored in the job's row."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> ResourceRequest:
-        """From the row."""
+        """Read the value stored in a job's row."""
         return ResourceRequest(
             **{**value, "accelerators": tuple(value["accelerators"]), "retry_on": tuple(value["retry_on"])}
         )
@@ -189,7 +192,7 @@ class ResourceRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as doors show it."""
+    """A job as interfaces show it."""
 
     id: str
     name: str
@@ -216,6 +219,6 @@ class JobView:
     spec: Mapping[str, Any] | None = None
     queue: str = "default"
     quote_id: str | None = None
-    """The quote that it was accepted from."""
+    """Quote from which the job was accepted; None: it was submitted directly."""
     notices: tuple[Text, ...] = ()
-    """What its owner should know; only where one job is asked for."""
+    """Notices for the owner; filled only when a single job is read."""

@@ -1,4 +1,4 @@
-"""What live attempts hold of each node: for people who look at nodes."""
+"""Resources of each node that live attempts hold, for views of nodes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pearlstreet.tenancy.reach import visible_rows
 
 @dataclass(slots=True)
 class NodeUse:
-    """Given away on one node."""
+    """Resources and jobs allocated on one node."""
 
     cpus: float = 0.0
     memory_gib: float = 0.0
     cards: float = 0.0
     given: dict[int, float] = field(default_factory=dict)
-    """Device → share of its compute."""
+    """Allocated share of the compute of each device, by device index."""
     jobs: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
-    """Device → (job, organisation)."""
+    """(Job, organisation) pairs by device index."""
     all_jobs: dict[str, str] = field(default_factory=dict)
-    """Job → organisation, those without a device too."""
+    """Organisation by job, including jobs without a device."""
 
 
 def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
-    """Node → what is given away on it."""
+    """Return the allocated resources by node name."""
     found: dict[str, NodeUse] = {}
     columns = (attempts.c.job_id, attempts.c.org_id, attempts.c.placement)
     for row in tx.rows(sa.select(*columns).where(attempts.c.state.in_(LIVE_ATTEMPT))):
@@ -50,7 +50,7 @@ def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
 
 
 def find_jobs(store: Store, actor: Actor, ids: Sequence[str]) -> Sequence[JobView]:
-    """Those of the jobs that the actor may see, newest first."""
+    """Return those of the jobs that the actor may see, newest first."""
     columns = [column for column in jobs.c if column.name != "spec"]
     found = sa.select(*columns).where(jobs.c.id.in_(ids)).order_by(jobs.c.id.desc())
 

@@ -1,4 +1,4 @@
-"""What a job's owner should know although nothing has failed."""
+"""Notices to the owner of a job about things that have not failed: maintenance, deadlines, missing mounts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pearlstreet.compute.jobs.windows.rows import open_windows
 from pearlstreet.store.core import Row, Tx
 
 CANNOT_SHOW = ("landlock", "rlimits")
-"""Walls behind which a path can be hidden but not made."""
+"""Isolation methods that can hide a path but cannot mount one."""
 
 
 def notices(tx: Tx, row: Row) -> tuple[Text, ...]:
-    """For one job's page."""
+    """Return the notices of a job."""
     return (*_deadline(tx, row), *_maintenance(tx, row), *_mounts_missing(tx, row))
 
 
 def _maintenance(tx: Tx, row: Row) -> Iterator[Text]:
-    """What will stop the attempt that runs now."""
+    """Yield a notice for each maintenance window that will stop the running attempt."""
     if row["attempt_id"] is None or JobState(row["state"]) not in (JobState.STARTING, JobState.RUNNING):
         return
     told = warnings.c.attempt_id == row["attempt_id"]

@@ -1,4 +1,4 @@
-"""From an attempt's row to the order its engine gets: files, variables, secrets, environment, limits."""
+"""Builds the order with which an engine starts an attempt: files, variables, secrets, environment, limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
 
 
 def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
-    """The order for an attempt. Raises a PearlError when a file or secret it needs is gone."""
+    """Return the order for an attempt. Raises a PearlError if a file or secret it needs is gone."""
     job, whole = _rows(tx, attempt["job_id"])
     spec, ask = parse_stored(whole["spec"]), ResourceRequest.from_json(whole["ask"])
     stages, inputs = _stages(tx, runtime, attempt["org_id"], spec)
@@ -78,8 +78,11 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
 
 
 def _simulated_s(tx: Tx, attempt: Row, ask: ResourceRequest) -> float | None:
-    """How long a simulated engine is to run: what earlier attempts of an elastic job did before a resize is done, and
-    with twice the tasks the rest takes half the time."""
+    """Return how long a simulated engine runs the attempt.
+
+    Work that earlier attempts of an elastic job did before a resize is subtracted, and the rest scales inversely with the
+    number of tasks.
+    """
     if ask.simulate_s is None or not ask.max_tasks:
         return ask.simulate_s
     left_s, tasks = ask.simulate_s, len(attempt["placement"]["tasks"])
@@ -91,7 +94,7 @@ def _simulated_s(tx: Tx, attempt: Row, ask: ResourceRequest) -> float | None:
 
 
 def _rows(tx: Tx, job_id: str) -> tuple[Row, Row]:
-    """The job and the row that holds its specification: itself, or its array."""
+    """Return the job's row and the row that holds its specification (its own, or that of its array)."""
     job = tx.execute(_JOB, {"job": job_id}).mappings().first()
     check(job is not None, "an attempt has a job", job=job_id)
     assert job is not None

@@ -1,4 +1,4 @@
-"""Rows as the planner wants them: what runs, what is limited. Read only."""
+"""Reads running attempts and quotas as rows of the planner."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WHOLE = (
     .where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
 )  # fmt: skip
 NEXT_TASKS = "next_tasks"
-"""In the placement of an attempt that was stopped for a resize: with how many tasks its job goes on."""
+"""Key in the placement of an attempt stopped for a resize: number of tasks with which its job continues."""
 _RESIZED = sa.select(attempts).where(
     attempts.c.job_id.in_(sa.bindparam("ids", expanding=True)),
     attempts.c.stop_reason == StopReason.RESIZED.value,
@@ -51,29 +51,31 @@ _KEPT = (
     .where(attempts.c.stop_reason == StopReason.RESIZED.value)
 )
 Predict = Callable[[str, str, str, ResourceRequest], Prediction | None]
-"""From organisation, user, name and what it asks for to how long a job may run."""
+"""Run-time prediction of a job from its organisation, user, name and resource request."""
 CHUNK = 500
-"""Ids in one IN list."""
+"""Number of ids in one IN list."""
 
 
 @dataclass(slots=True)
 class LiveAttempts:
-    """Attempts that hold resources, as the planner wants them.
+    """Cache of the attempts that hold resources, as rows of the planner.
 
-    An attempt's placement never changes: it is parsed once. What does change is read every time.
+    A placement never changes, so it is parsed once; the columns that do change are read every time.
     """
 
     known: dict[str, RunningAttempt] = field(default_factory=dict)
     _limit_us: dict[str, int] = field(default_factory=dict)
-    """Attempt → its time limit on the clock."""
+    """Time limit of each attempt in µs of real time, by attempt."""
 
     def load(self, tx: Tx, predict: Predict = lambda *_: None) -> list[RunningAttempt]:
-        """All of them, as of now; what is new with a prediction."""
+        """Return all attempts that hold resources now; new ones get a run-time prediction."""
         rows = tx.execute(_LIVE).all()
         resized = {row.id for row in rows if row.stop_reason == StopReason.RESIZED.value}
         told = {row_id for row_id in resized if row_id in self.known and self.known[row_id].resumes_tasks}
         for row_id in resized - told:
-            self.known.pop(row_id, None)  # its placement says since when it was stopped how it goes on
+            self.known.pop(
+                row_id, None
+            )  # stopping for a resize added the next number of tasks to its placement
         self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
         self._limit_us = {row_id: self._limit_us[row_id] for row_id in self.known}
         unknown = [row.id for row in rows if row.id not in self.known]
@@ -92,8 +94,7 @@ class LiveAttempts:
         return [*self.known.values(), *self._kept(tx, predict)]
 
     def _kept(self, tx: Tx, predict: Predict) -> list[RunningAttempt]:
-        """Attempts that gave their devices back to go on with another number of tasks, while their results are kept:
-        they hold nothing, but their place is kept."""
+        """Return attempts stopped for a resize whose outputs are being stored: they hold no devices, but keep their place."""
         ids, found = list(tx.execute(_KEPT).scalars()), list[RunningAttempt]()
         for start in range(0, len(ids), CHUNK):
             rows = tx.execute(_WHOLE, {"ids": ids[start : start + CHUNK]}).mappings()
@@ -102,10 +103,10 @@ class LiveAttempts:
 
 
 def _expected_start_us(row: Any, now_us: int) -> int:
-    """Return when an attempt started or, while it has not, when it is expected to: after as long again as it has waited.
+    """Return when an attempt started or, before that, its expected start: now plus the time since its placement.
 
-    The time limit counts from the start. Counted from the placement, an attempt that its engine is slow to start looked
-    overdue, its devices about to be free, and nothing was backfilled onto idle devices beside it for up to an hour.
+    The time limit counts from the start. When it was counted from the placement, an attempt with a slow start looked overdue and
+    its devices nearly free, and nothing was backfilled onto idle devices beside it for up to an hour.
     """
     if row.started_us is not None:
         return int(row.started_us)
@@ -113,7 +114,7 @@ def _expected_start_us(row: Any, now_us: int) -> int:
 
 
 def user_of(owner: str) -> str:
-    """Whose job it is, for orders that are fair between people: the same for all keys of a person, and not their name."""
+    """Return a digest of the job owner for orders that are fair between users; all API keys of a user have the same."""
     return hashlib.blake2b(owner.split(" ")[0].encode(), digest_size=8).hexdigest()
 
 
@@ -169,15 +170,15 @@ def _resumes(stop_reason: str | None, placement: Row) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ResumedJob:
-    """How a job that was stopped for a resize goes on."""
+    """Number of tasks and remaining time limit of a job that was stopped for a resize."""
 
     tasks: int
     limit_s: float
-    """What is left of its time limit."""
+    """Remaining time limit in seconds."""
 
 
 def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, ResumedJob]:
-    """Of waiting jobs, with how many attempts each had: those whose last was stopped for a resize."""
+    """Return those waiting jobs whose last attempt was stopped for a resize. `attempts_of`: number of attempts by job."""
     ids, found = list(attempts_of), {}
     for start in range(0, len(ids), CHUNK):
         for row in tx.execute(_RESIZED, {"ids": ids[start : start + CHUNK]}).mappings():
@@ -188,8 +189,10 @@ def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, ResumedJob
 
 
 def with_devices_in_use(rows: Sequence[NodeRow], running: Iterable[RunningAttempt]) -> list[NodeRow]:
-    """The nodes, and on them what runs holds although the node no longer reports it: it offers nothing, but counts
-    for quotas and shares until its attempt is over. A device of a model that nobody else has any more is left out."""
+    """Add devices that are allocated but no longer reported to the nodes, as unhealthy devices.
+
+    They count for quotas and shares until their attempt ends. A device of a model that no node reports is left out.
+    """
     known = {row.name: {device.index for device in row.devices} for row in rows}
     gone: dict[str, dict[int, str]] = {}
     for attempt in running:
@@ -215,7 +218,7 @@ def with_devices_in_use(rows: Sequence[NodeRow], running: Iterable[RunningAttemp
 
 
 def load_quotas(tx: Tx) -> list[Quota]:
-    """Limits as the planner knows them; those on queued jobs hold at submit."""
+    """Return the quotas that the planner applies; those on queued jobs and storage are checked elsewhere."""
     return [
         Quota(
             org=row["org_id"],

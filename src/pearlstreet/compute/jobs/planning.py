@@ -1,4 +1,4 @@
-"""The planner's loop: load rows, ask the pure planner, hand its answers to the applier."""
+"""The planner's loop: loads rows, calls the pure planner and passes its plan to the applier."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ log = structlog.get_logger("planner")
 
 
 def plan_loop(runtime: Runtime) -> Loop:
-    """The loop that decides what runs next and where."""
+    """Return the loop that decides what runs next and where."""
     paces = {name: engine.capabilities().pace for name, engine in runtime.engines.items()}
     planner = LivePlanner(runtime, Applier(runtime.settings, paces), runtime.pace)
     return CycleLoop(
@@ -70,12 +70,12 @@ def plan_loop(runtime: Runtime) -> Loop:
 
 @dataclass(slots=True)
 class _State:
-    """What one cycle read."""
+    """Rows that one cycle has read."""
 
     nodes: list[Node]
     window: PlanningWindow
     outdated: Collection[str]
-    """Jobs that wait outside the window with a reason of the time when they were inside it."""
+    """Jobs that wait outside the window but carry a reason from when they were inside it."""
     waiting: list[WaitingJob]
     running: list[RunningAttempt]
     codes: Mapping[str, str | None]
@@ -93,27 +93,27 @@ class _State:
 
 @dataclass(slots=True)
 class LivePlanner:
-    """Keeps what never changes (requests, placements) between cycles; everything else is read anew."""
+    """Plans in cycles. Requests and placements never change and are cached; everything else is read in each cycle."""
 
     runtime: Runtime
     applier: Applier
     pace: float = 1.0
-    """How many times faster than the clock jobs run: the planner's times are all the clock's."""
+    """Speed of jobs as a multiple of real time; all times of the planner are real time."""
     revision: int = 0
     asks: dict[str, ResourceRequest] = field(default_factory=dict)
     users: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """User and name of the same jobs and arrays."""
+    """(User digest, name) of the jobs and arrays in `asks`."""
     live: LiveAttempts = field(default_factory=LiveAttempts)
     queue: dict[str, WaitingJob] = field(default_factory=dict)
     ended: RuntimeHistory = field(default_factory=RuntimeHistory)
     generation: int = 0
-    """Of the predictions that the rows in `queue` carry."""
+    """Generation of the predictions in the rows of `queue`."""
     demand: RequestHistory = field(default_factory=RequestHistory)
     topology_cache: TopologyCache | None = None
-    """What the planner worked out about the machines, for the next cycle."""
+    """Topology of the nodes from the last cycle, reused by the next."""
 
     def cycle(self, store: Store) -> bool:
-        """One look at everything. Never asks to run again at once: a hint or the interval does."""
+        """Run one planning cycle. Returns False: a hint or the interval starts the next one."""
         began_s = store.clock.monotonic_s()
         state = store.read(self._load)
         self.revision += 1
@@ -169,7 +169,7 @@ class LivePlanner:
         )
 
     def _outdated(self, tx: Tx, window: PlanningWindow) -> set[str]:
-        """Jobs that were in the window in the cycle before, or before a restart, and carry a reason from then."""
+        """Return jobs outside the window that carry a reason from the cycle before, or from before a restart."""
         before = None if self.revision == 0 else self.queue.keys() - window.ids
         return {job_id for job_id in with_reasons(tx, before) if job_id not in window.ids}
 
@@ -193,7 +193,7 @@ class LivePlanner:
                 whole = row.array_id or row.id
                 user, name = self.users[whole]
                 like = (row.org_id, user, stem(plain_name(name)), ask.request(), ask.tasks)
-                if like not in guesses:  # of many thousands most are runs of the same few things
+                if like not in guesses:  # most of many thousand jobs repeat a few requests
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
                 job = _waiting_job(row, ask, user, guesses[like], goes_on, self.pace)
             self.queue[row.id] = job
@@ -201,7 +201,7 @@ class LivePlanner:
         return waiting, codes
 
     def _elastic(self, found: Sequence[Any]) -> dict[str, int]:
-        """Attempts so far of the elastic ones that had some."""
+        """Return the number of attempts so far of elastic jobs that had any."""
         had = ((row, self.asks.get(row.array_id or row.id)) for row in found if row.attempts)
         return {row.id: row.attempts for row, ask in had if ask is not None and ask.max_tasks}
 
@@ -222,7 +222,7 @@ class LivePlanner:
 
     def _snapshot(self, store: Store, state: _State) -> Snapshot:
         builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops))
-        # A node that is missing for a moment offers nothing, but what runs there counts for quotas and shares.
+        # A node that is missing temporarily offers nothing, but what runs there counts for quotas and shares.
         in_use = {task.node for attempt in state.running for task in attempt.tasks}
         rows = [
             node_row(node.report, schedulable=node.schedulable)
@@ -244,7 +244,7 @@ class LivePlanner:
 
 
 def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:
-    """What an hour of each model costs now; nothing while no list is valid: who submits is told, not the planner."""
+    """Return the current price of an hour by model; empty while no price list is valid (submits report that)."""
     try:
         version = current_prices(tx)
     except Conflict:
@@ -253,14 +253,14 @@ def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:
 
 
 def _may_grow(state: _State) -> bool:
-    """Whether there is something to plan although nobody waits."""
+    """Return whether elastic jobs may be resized although no job waits."""
     config = state.policy.planner
     policies = {config.elasticity, *(queue.elasticity for queue in config.queues)} - {"none", None}
     return bool(policies) and any(attempt.max_tasks for attempt in state.running)
 
 
 def _changed(job: WaitingJob, row: Any) -> bool:
-    """Whether what may change of a job that waits is other than it was."""
+    """Return whether one of the changeable columns of a waiting job has changed."""
     return bool(
         job.priority != row.priority
         or job.queue != row.queue

@@ -1,9 +1,8 @@
-"""Which waiting jobs the planner loads in one cycle: an equal number of every organisation, then of each of its projects.
+"""Selects the waiting jobs that the planner loads in one cycle: equal numbers for organisations, then for their projects.
 
-A cycle plans at most `WAITING_MAX` jobs. Were they the first by priority and submit time in the whole center, 20,000
-jobs of one tenant would keep every other tenant's jobs out of sight before fair share could rank them. So the places are
-dealt round-robin to organisations, inside an organisation to its projects, and only inside a project by priority and
-submit time.
+A cycle plans at most `WAITING_MAX` jobs. If these were the first by priority and submit time in the whole center, 20,000
+jobs of one tenant would hide all other tenants' jobs before fair share could rank them. So the places are shared round-robin
+among organisations, then among the projects of an organisation, and only within a project by priority and submit time.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from pearlstreet.tenancy.model import Standing
 from pearlstreet.tenancy.tables import orgs, projects
 
 WAITING_MAX = 20_000
-"""Waiting jobs that one cycle of the planner looks at."""
+"""Number of waiting jobs that one cycle of the planner loads."""
 IN_MAX = 500
-"""Ids in one IN list."""
+"""Number of ids in one IN list."""
 ARRAYS_MAX = 100
 """Arrays whose elements are read in one statement (SQLite joins at most 500 selects)."""
 
 AccountId = tuple[str, str]
-"""Organisation and project."""
+"""Ids of an organisation and a project."""
 
-# The state is written into the statement: only then do both databases see that the partial index on queued jobs serves it.
+# The state is a literal in the statement, because both databases use the partial index on queued jobs only then.
 QUEUED = jobs.c.state == sa.literal_column("'queued'")
 _NOW = sa.bindparam("now_us", type_=sa.BigInteger)
 _READY = (QUEUED, jobs.c.blocked == 0, jobs.c.not_before_us <= _NOW)
@@ -42,11 +41,14 @@ _COLUMNS = (
     jobs.c.served_device_us, jobs.c.attempts,
 )  # fmt: skip
 _SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
-"""Their jobs wait; what runs goes on."""
+"""Suspended organisations: their jobs wait, and running ones continue."""
 
 
 def count_by_project(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str, str, int]]:
-    """The query for how many jobs of each project fulfil the conditions, which the index on queued jobs must serve."""
+    """Return the query for the number of jobs of each project that fulfil the conditions.
+
+    The index on queued jobs must cover the conditions.
+    """
     own = (jobs.c.org_id == projects.c.org_id, jobs.c.project_id == projects.c.id)
     count = sa.select(sa.func.count()).where(*own, *conditions).correlate(projects).scalar_subquery()
     return sa.select(projects.c.org_id, projects.c.id.label("project_id"), count.label("waiting"))
@@ -79,7 +81,7 @@ _first = (
     .lateral("first_jobs")
 )
 _OF_ACCOUNTS = sa.select(_first).select_from(_accounts.join(_first, sa.true()))
-"""The same of many accounts at once, for PostgreSQL: hundreds of round trips would cost more than the rows."""
+"""The first jobs of many accounts in one statement, for PostgreSQL, where hundreds of round trips cost more than the rows."""
 _element = jobs.alias("element")
 _LIMITED_ARRAYS = (
     sa.select(
@@ -99,45 +101,45 @@ _LIMITED_ARRAYS = (
     .where(jobs.c.blocked == 0, jobs.c.not_before_us <= _NOW)
     .order_by(jobs.c.priority.desc(), jobs.c.submitted_us, jobs.c.id)
 )
-"""Arrays that say how many of their elements may run at once: of 10,000 elements only as many as may start count."""
+"""Arrays with a limit on running elements. Only as many of their elements as may start take places in the window."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanningWindow:
-    """The waiting jobs of one cycle, and which accounts have more than were loaded."""
+    """The waiting jobs of one cycle, and the accounts that have more jobs than were loaded."""
 
     rows: Sequence[Any] = ()
-    """Rows of `jobs`, those held back left out."""
+    """Rows of `jobs` that are planned, without those held back."""
     ids: frozenset[str] = frozenset()
-    """All that were looked at, those held back included."""
+    """Ids of the loaded jobs, including those held back."""
     limits: Mapping[AccountId, int] = field(default_factory=dict)
-    """Account with more waiting jobs than places → its places."""
+    """Places of each account that has more waiting jobs than places."""
     waiting: int = 0
-    """Jobs that could be planned by now, loaded or not; elements beyond their array's limit included."""
+    """Number of jobs that could be planned, loaded or not, including elements beyond their array's limit."""
     at_us: int = 0
-    """When they were read."""
+    """Time of reading (µs since 1970)."""
 
     def leaves_out(self, row: Mapping[Any, Any]) -> bool:
-        """Whether a queued job was there when the window was filled and got no place in it."""
+        """Return whether a queued job existed when the window was filled and got no place in it."""
         return row["id"] not in self.ids and row["submitted_us"] <= self.at_us
 
 
 @dataclass(slots=True)
 class _LimitedArray:
-    """An array with a limit on how many of its elements run at once."""
+    """An array with a limit on the number of running elements."""
 
     id: str
     account: AccountId
     first: int
-    """The smallest index that waits."""
+    """Smallest index of a queued element."""
     free: int
-    """Elements that may start now."""
+    """Number of elements that may start now."""
 
 
 def deal_places(counts: Mapping[AccountId, int], most: int) -> dict[AccountId, int]:
-    """PURE: how many of `most` places each account gets: dealt one by one to organisations, inside them to projects.
+    """PURE: share `most` places round-robin among organisations, then among the projects of each.
 
-    Nobody gets more places than it has jobs; what one leaves over goes to the others.
+    No account gets more places than it has jobs; the places it leaves go to the others.
     """
     by_org: dict[str, dict[AccountId, int]] = defaultdict(dict)
     for account, count in counts.items():
@@ -150,7 +152,7 @@ def deal_places(counts: Mapping[AccountId, int], most: int) -> dict[AccountId, i
 
 
 def _deal(wanted: Mapping[Any, int], most: int) -> dict[Any, int]:
-    """Round-robin: everybody gets the same number, or all that was wanted; those with the fewest jobs are served whole."""
+    """Share `most` places equally; an account that wants fewer than the equal share gets all it wants."""
     dealt, left = {}, most
     smallest_first = sorted(wanted, key=lambda name: (wanted[name], name))
     for number, name in enumerate(smallest_first):
@@ -160,7 +162,7 @@ def _deal(wanted: Mapping[Any, int], most: int) -> dict[Any, int]:
 
 
 def load_window(tx: Tx, held_back: Mapping[str, AccountId], most: int = WAITING_MAX) -> PlanningWindow:
-    """Read the waiting jobs that this cycle plans. `held_back`: jobs (with account) that take no place."""
+    """Read the waiting jobs that this cycle plans. `held_back`: jobs, with their accounts, that take no place."""
     suspended = set(tx.execute(_SUSPENDED).scalars())
     now = {"now_us": tx.now_us}
     plain = {
@@ -194,7 +196,7 @@ def load_window(tx: Tx, held_back: Mapping[str, AccountId], most: int = WAITING_
 def _limited_arrays(
     tx: Tx, suspended: Collection[str]
 ) -> tuple[Mapping[AccountId, list[_LimitedArray]], int]:
-    """Limited arrays that may start elements, those of an account in its order; and how many elements wait in all."""
+    """Return the limited arrays that may start elements, by account in its order, and the number of all queued elements."""
     found: dict[AccountId, list[_LimitedArray]] = defaultdict(list)
     queued = 0
     for row in tx.execute(_LIMITED_ARRAYS, {"now_us": tx.now_us}):
@@ -209,8 +211,11 @@ def _limited_arrays(
 
 
 def _first_jobs(tx: Tx, wanted: Mapping[AccountId, int]) -> Mapping[AccountId, list[Any]]:
-    """The first jobs of each account, as many as are wanted, by priority and submit time; no limited arrays."""
-    if tx.connection.dialect.name == "sqlite":  # a statement is a call there
+    """Return the first jobs of each account by priority and submit time, without limited arrays.
+
+    `wanted`: number of jobs by account.
+    """
+    if tx.connection.dialect.name == "sqlite":  # a statement costs no round trip there
         return {
             (org, project): list(
                 tx.execute(
@@ -235,7 +240,7 @@ def _in_order(row: Any) -> tuple[int, int, int]:
 
 
 def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Any]:
-    """Of each array in turn the elements with the lowest indices, no more than may start, up to `most` in all."""
+    """Return the elements with the lowest indices that may start, array by array, up to `most` in all."""
     parts: list[sa.Select[Any]] = []
     for array in arrays:
         if most <= 0:
@@ -252,7 +257,7 @@ def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Any]:
 
 
 def count_ahead(tx: Tx, row: Mapping[Any, Any]) -> int:
-    """How many waiting jobs of its project come before a job: of higher priority, or submitted earlier."""
+    """Return how many waiting jobs of the project precede a job: of higher priority, or submitted earlier."""
     earlier = jobs.c.submitted_us < row["submitted_us"]
     if row["array_index"] is not None:
         in_array = (jobs.c.array_id == row["array_id"]) & (jobs.c.array_index < row["array_index"])
@@ -264,7 +269,7 @@ def count_ahead(tx: Tx, row: Mapping[Any, Any]) -> int:
 
 
 def with_reasons(tx: Tx, job_ids: Collection[str] | None = None) -> set[str]:
-    """Which of the jobs (None: of all) wait to be planned and have a reason in their row."""
+    """Return those of the jobs (None: of all) that wait to be planned and have a reason in their row."""
     with_reason = sa.select(jobs.c.id).where(
         QUEUED, jobs.c.blocked == 0, jobs.c.array_size.is_(None), jobs.c.reason_code.is_not(None)
     )

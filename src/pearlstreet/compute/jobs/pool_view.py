@@ -1,4 +1,4 @@
-"""The pool as people look at it: machines with their readings, what is given away on them, and the whole of it."""
+"""The pool for people: nodes with their sensor readings, what is allocated on them, and the totals."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from pearlstreet.tenancy.model import Actor
 
 @dataclass(frozen=True)
 class PoolView:
-    """Every machine, and the sums. Other tenants' jobs in `uses` are for the caller to leave out."""
+    """All nodes and the totals. The caller must remove other tenants' jobs from `uses`."""
 
     nodes: Sequence[Node]
     uses: Mapping[str, NodeUse]
     rates: Mapping[str, NormalisedRate]
-    """Model → what one card of it counts for."""
+    """Normalised compute rate of one card, by model."""
     cpu_pflops: Mapping[str, float | None]
-    """Node → its whole CPU, as it was measured."""
+    """Measured PFLOPS of the CPU by node; None: not measured."""
     capacity: Capacity
     cards_given: float
 
     def use(self, name: str) -> NodeUse:
-        """What is given away on a node."""
+        """Return what is allocated on a node."""
         return self.uses.get(name) or NodeUse()
 
     @property
     def pflops_given(self) -> float:
-        """Normalised compute of what is given away."""
+        """Normalised compute of the allocated devices in PFLOPS."""
         total = 0.0
         for node in self.nodes:
             given = self.use(node.report.name).given
@@ -49,7 +49,7 @@ class PoolView:
 
 
 def look(store: Store, actor: Actor, runtime: Runtime) -> PoolView:
-    """The pool now. Raises Forbidden."""
+    """Return the present state of the pool. Raises Forbidden."""
     found = inventory.list_nodes(store, actor)
     benchmarks, uses = store.read(lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx)))
     live: dict[str, NodeReport] = {}

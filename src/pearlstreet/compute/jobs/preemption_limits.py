@@ -1,4 +1,4 @@
-"""Which rules of preemption protect the running jobs that hold what a waiting job needs. PURE."""
+"""PURE: finds the preemption rules that protect the running jobs which hold what a waiting job needs."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from pearlstreet.compute.scheduling.plan import Detail
 from pearlstreet.compute.scheduling.rows import Request
 
 PREEMPTION = "preemption"
-"""Constraint of the detail that says so."""
+"""Constraint name of the detail that reports protected jobs."""
 _US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """Why preemption does not help a waiting job."""
+    """Explanation why preemption does not help a waiting job."""
 
     detail: Detail
     is_unexpected: bool
-    """Whether the job's owner may have counted on preemption: some of what runs has a lower priority, or ranks decide."""
+    """Whether the owner may have expected preemption: some of the running jobs have a lower priority, or ranks decide."""
 
 
 Rule = tuple[Bools, Callable[[int], Text]]
-"""Which running attempts a rule protects, and how that is said of a number of them."""
+"""Mask of the running attempts that a rule protects, and a function that returns the sentence for their number."""
 
 
 def explain_protection(
     snapshot: Snapshot, config: PlannerConfig, job_id: str, request: Request
 ) -> Protection | None:
-    """Return how many running jobs hold what the job needs, and by which rule each of them is not stopped.
+    """Return how many running jobs hold what the job needs, and which rules keep them from being stopped.
 
-    None when nothing that runs holds any of it, or when the planner did not see the job. Each attempt counts under the first
-    rule that protects it. `config` must be that of the job's queue.
+    None if no running job holds any of it, or if the planner did not load the job. Each attempt counts under the first rule
+    that protects it. `config` must be that of the job's queue.
     """
     if job_id not in snapshot.waiting.ids:
         return None
@@ -68,7 +68,7 @@ def explain_protection(
 
 
 def _holders(snapshot: Snapshot, request: Request) -> Bools:
-    """Running attempts that hold devices of a model that the job can use, or CPUs where it needs no device."""
+    """Return the mask of running attempts that hold devices the job can use, or CPUs if it needs no device."""
     running = snapshot.running
     if not request.wants_device:
         return np.asarray(running.cpu > 0)
@@ -80,7 +80,7 @@ def _holders(snapshot: Snapshot, request: Request) -> Bools:
 
 
 def _rules(snapshot: Snapshot, config: PlannerConfig, row: int) -> tuple[Rule, ...]:
-    """The rules of the queue's preemption policy, in the order in which they are named."""
+    """Return the rules of the queue's preemption policy, in the order in which they are checked."""
     running, waiting = snapshot.running, snapshot.waiting
     ran_us = snapshot.now_us - running.started_us
     minimum = duration(config.min_run_s)

@@ -1,7 +1,7 @@
-"""What is made ready before a job is placed: its environment (built by uv) and its source (fetched by git).
+"""Prepares jobs before they are placed: builds their environment with uv and fetches their source with git.
 
-Both run as attempts of an engine under the tenant, in the sandbox, never in this process. An environment is kept by
-its digest and shared inside the organisation; a source is fetched for each job unless it names a whole commit.
+Both run as attempts of an engine in the tenant's sandbox, never in this process. An environment is identified by its digest
+and shared within the organisation; a source is fetched for each job unless it names a full commit.
 """
 
 from __future__ import annotations
@@ -63,30 +63,33 @@ WANTED, BUILDING, FAILED = "wanted", "building", "failed"
 LOST = "lost"
 BUILD_LIMIT_S = 1800.0
 NOT_ITS_DOING = (EndReason.ENGINE_LOST, EndReason.STOPPED)
-"""Ends that say nothing of the package: only we stop a build, and only one that never began."""
+"""Ends that are not caused by the package: the engine lost the build, or the center stopped one that never began."""
 PROBE_S = 0.3
 TURN_S = 1.0
-"""How often a preparation that waits for its turn is looked at."""
+"""Seconds between two checks of a preparation that waits for a build slot."""
 LOG_TAIL = 4000
 LOCK_BYTES_MAX = 4 << 20
 BUILD_CPUS, BUILD_MEMORY_GIB = 1.0, 4.0
-"""What a build may use, or all of a smaller node. The planner does not see it: few build at once, and the host's reserve
-is to be that much larger where memory is short."""
+"""CPU cores and memory of a build, at most those of the node.
+
+The planner does not count them, because few builds run at once; where memory is short, the host's reserve should be larger by
+this much.
+"""
 USED_US = 86_400 * US_PER_S
-"""That a preparation is in use is noted once a day."""
+"""Interval at which the use of a preparation is recorded: once a day."""
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 @dataclass(frozen=True, slots=True)
 class NeededPreparations:
-    """What a job needs made ready: kind → preparation id, and those that are not ready yet."""
+    """Preparation ids of a job by kind, and those of them that are not ready yet."""
 
     ids: Mapping[str, str]
     open_ids: Sequence[str]
 
 
 def want_preparations(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> NeededPreparations:
-    """Note what a job needs; what exists already is shared."""
+    """Request the preparations that a job needs, and share those that exist already."""
     ids: dict[str, str] = {}
     open_ids: list[str] = []
     if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
@@ -136,19 +139,19 @@ def _want(
 
 
 def ready_folders(tx: Tx, runtime: Runtime, ids: Mapping[str, str]) -> dict[str, Path]:
-    """Kind → folder of a job's preparations."""
+    """Return the folders of a job's ready preparations by kind."""
     rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(list(ids.values()))))
     return {row["kind"]: prepared_folder(runtime, row) for row in rows if row["state"] == READY}
 
 
 def prepare_loop(runtime: Runtime) -> Loop:
-    """Builds environments and fetches sources."""
+    """Return the loop that builds environments and fetches sources."""
     late_us = runtime.settings.starting_max_s * US_PER_S
     return RowLoop[Row, Row, "_Step"](
         name="prepare",
         table=preparations,
         conditions=(preparations.c.state.in_((WANTED, BUILDING)),),
-        # What is being built is looked at every time: its slot is free for the others only once its end was seen.
+        # Running builds are checked in every round, because a slot is free only once the end of its build was observed.
         account=sa.case((preparations.c.state == BUILDING, preparations.c.id), else_=preparations.c.org_id),
         load=partial(_load, runtime.settings),
         decide=lambda row, now_us: {**row, "late": now_us - row["at_us"] > late_us},
@@ -161,14 +164,19 @@ def prepare_loop(runtime: Runtime) -> Loop:
 
 
 def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
-    """The rows, those that may start by now marked: builds use the machine beside what was placed on it."""
+    """Load the rows and mark those that may start; the number of concurrent builds is limited.
+
+    Builds use nodes in addition to what is placed there.
+    """
     building = tx.rows(sa.select(preparations.c.org_id).where(preparations.c.state == BUILDING))
     held = Counter(row["org_id"] for row in building)
     rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(ids)))
     free, chosen = settings.preparations_at_once - held.total(), set[str]()
     waiting = sorted((row for row in rows if row["state"] == WANTED), key=lambda row: row["at_us"])
     while free > len(chosen) and waiting:
-        following = min(waiting, key=lambda row: held[row["org_id"]])  # whose organisation builds least
+        following = min(
+            waiting, key=lambda row: held[row["org_id"]]
+        )  # of the organisation with the fewest running builds
         waiting.remove(following)
         held[following["org_id"]] += 1
         chosen.add(following["id"])
@@ -191,9 +199,9 @@ class _Step:
     message: Text | None = None
     result: str | None = None
     size_bytes: int | None = None
-    """Of what was made."""
+    """Size of the prepared folder in bytes."""
     lost: bool = False
-    """The engine lost what it built: not the package's doing."""
+    """Whether the engine lost the build, which is not the package's fault."""
 
 
 def _act(runtime: Runtime, row: Row) -> _Step:
@@ -212,7 +220,7 @@ def _act(runtime: Runtime, row: Row) -> _Step:
         return _Step(WANTED)
     if report.state is not TaskState.EXITED:
         if row["late"] and report.state is TaskState.STARTING:
-            engine.stop(row["attempt_id"], grace_s=0)  # its end is seen at a later look
+            engine.stop(row["attempt_id"], grace_s=0)  # a later round observes its end
         return _Step(BUILDING)
     return _finish(runtime, engine, row, report)
 
@@ -240,7 +248,7 @@ def _start(runtime: Runtime, engine: Engine, row: Row) -> _Step:
 
 
 def _cache_of(runtime: Runtime, row: Row) -> Path:
-    """uv's cache of an organisation."""
+    """Return the folder of uv's cache of an organisation."""
     return runtime.folders.caches / str(row["org_id"])
 
 
@@ -310,7 +318,10 @@ def _finish(runtime: Runtime, engine: Engine, row: Row, report: AttemptReport) -
 
 
 def _read_lock(path: Path) -> str | None:
-    """The lock a build left. The build was the tenant's: it may have left anything under that name."""
+    """Return the text of the lock file that a build left; None if it is no regular file.
+
+    The build ran the tenant's code, which may have put anything under that name.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -332,7 +343,7 @@ def _log_tail(engine: Engine, attempt_id: str) -> str:
 
 
 def _once_more(tx: Tx, row_id: str, step: _Step) -> _Step:
-    """Build it anew under a new attempt, unless that was lost too often."""
+    """Request a new attempt to build, unless the engine lost too many attempts already."""
     lost = (state_events.c.entity_id == row_id) & (state_events.c.event == LOST)
     if (tx.scalar(sa.select(sa.func.count()).where(lost)) or 0) >= lifecycle.ENGINE_FAILURES_MAX:
         return _Step(FAILED, step.message)
