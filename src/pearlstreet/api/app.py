@@ -185,7 +185,7 @@ def _openapi_route(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
     return openapi
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI) -> dict[str, object]:
     if app.openapi_schema is None:
         app.openapi_schema = document(app, UNBOUND)
     return app.openapi_schema

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from pearlstreet.api.models import Out, Yuan, yuan_of
@@ -23,7 +21,7 @@ class EnergyUseOut(Out):
     notes: list[str]
 
 
-def energy_out(found: EnergyUse | None, language: str) -> dict[str, Any] | None:
+def energy_out(found: EnergyUse | None, language: str) -> dict[str, object] | None:
     """Return energy use as an EnergyUseOut, or None."""
     if found is None:
         return None

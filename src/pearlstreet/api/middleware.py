@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from fastapi import Request
@@ -132,7 +131,7 @@ def _declared(scope: Scope) -> int:
     return 0
 
 
-def _add_headers(message: MutableMapping[str, Any], request_id: str, taken: RateDecision | None) -> None:
+def _add_headers(message: Message, request_id: str, taken: RateDecision | None) -> None:
     headers = list(message.get("headers", ()))
     present = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _HEADERS if name not in present]

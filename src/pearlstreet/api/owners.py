@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.directory import owner_names
@@ -23,8 +23,8 @@ R = TypeVar("R", bound=Owned)
 
 
 def with_owners(
-    store: Store, rows: Sequence[R], render: Callable[[R], Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    store: Store, rows: Sequence[R], render: Callable[[R], Mapping[str, object]]
+) -> list[dict[str, object]]:
     """Return the rendered rows, each with `owner` (`acme` or `acme/vision`) and `owner_id` (of the project, else the organisation)."""
     names = owner_names(store, ((row.org_id, row.project_id) for row in rows))
     return [
@@ -37,6 +37,6 @@ def with_owners(
     ]
 
 
-def with_owner(store: Store, row: R, render: Callable[[R], Mapping[str, Any]]) -> dict[str, Any]:
+def with_owner(store: Store, row: R, render: Callable[[R], Mapping[str, object]]) -> dict[str, object]:
     """Return one rendered row with `owner` and `owner_id`."""
     return with_owners(store, [row], render)[0]

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
@@ -61,8 +61,8 @@ def _not_ours() -> InvalidInput:
 
 
 def page(
-    rows: Sequence[T], limit: int, key: Callable[[T], str], render: Callable[[T], Any]
-) -> dict[str, Any]:
+    rows: Sequence[T], limit: int, key: Callable[[T], str], render: Callable[[T], object]
+) -> dict[str, object]:
     """Return a page of up to `limit + 1` rows; the extra row only shows that another page follows."""
     shown = rows[:limit]
     following = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -36,10 +35,10 @@ log = structlog.get_logger("api")
 ERRORS = Counter("pearl_api_errors_total", "Answers that are errors", ["status", "code"])
 
 
-def problem_document(error: PearlError, language: str, request_id: str) -> dict[str, Any]:
+def problem_document(error: PearlError, language: str, request_id: str) -> dict[str, object]:
     """Return the body of an error response."""
     title = TITLES.get(error.code, TITLES["bug"])
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "type": f"urn:pearlstreet:error:{error.code}",
         "title": title.render(language),
         "status": error.status,
@@ -56,8 +55,8 @@ def problem_document(error: PearlError, language: str, request_id: str) -> dict[
     return body
 
 
-def _problem(item: Problem, language: str) -> dict[str, Any]:
-    value: dict[str, Any] = {"field": item.field, "message": item.message.render(language)}
+def _problem(item: Problem, language: str) -> dict[str, object]:
+    value: dict[str, object] = {"field": item.field, "message": item.message.render(language)}
     for name in ("file", "line", "column"):
         found = getattr(item, name)
         if found is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request
 
@@ -43,7 +43,7 @@ async def read_body(request: Request) -> None:
     request._json = read_json(raw)  # the attribute in which Starlette caches the parsed body
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes) -> object:
     """Parse a JSON body. Raises InvalidInput with line and column."""
     try:
         value = json.loads(body, parse_constant=_refuse)
@@ -61,7 +61,7 @@ def read_json(body: bytes) -> Any:
     return value
 
 
-def _check_strings(value: Any) -> None:
+def _check_strings(value: object) -> None:
     """Refuse text that databases cannot store: NUL and unpaired surrogates. Raises InvalidInput."""
     waiting = [value]
     while waiting:
@@ -79,7 +79,7 @@ def _check_strings(value: Any) -> None:
             raise InvalidInput(message, problems=[Problem("body", message)])
 
 
-def _refuse(name: str) -> Any:
+def _refuse(name: str) -> object:
     raise ValueError(f"{name} is not a JSON number")
 
 

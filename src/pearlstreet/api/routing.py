@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import anyio
@@ -35,7 +35,7 @@ from pearlstreet.tenancy.model import Actor, project_only
 from pearlstreet.tenancy.scopes import SCOPES
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _ACCESS = "x-access"
 """Extension of the OpenAPI document for a route's access: `public`, `signed in`, or the scope."""
@@ -59,6 +59,37 @@ class Tied(StrEnum):
     """Keys tied to an organisation (the default)."""
     NONE = "none"
     """No tied key: the route is about a person, or its effect outlives the key."""
+
+
+Responses = dict[int | str, dict[str, Any]]
+"""HTTP status → description of the response, as FastAPI takes it."""
+
+
+class RouteAccess(TypedDict, total=False):
+    """Declared access of a route, as the module describes it."""
+
+    scope: str
+    public: bool
+    signed_in: bool
+    at_center: bool
+    tie: Tied
+
+
+class FrameworkOptions(TypedDict, total=False):
+    """Options of a route that go to FastAPI unchanged."""
+
+    status_code: int
+    responses: Responses
+    response_class: type[Response]
+
+
+class RouteOptions(RouteAccess, FrameworkOptions, total=False):
+    """All options of a route (see `SecuredRouter._route`)."""
+
+    quick: Quick
+    operation: str
+    location: str
+    openapi_extra: dict[str, Any]
 
 
 class Decorator(Protocol):
@@ -130,23 +161,23 @@ class SecuredRouter:
         self.registry: list[RouteFacts] = []
         self._prefix = prefix
 
-    def get(self, path: str, **options: Any) -> Decorator:
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Decorator:
         """Mount a GET route."""
         return self._route("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> Decorator:
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Decorator:
         """Mount a POST route."""
         return self._route("POST", path, **options)
 
-    def put(self, path: str, **options: Any) -> Decorator:
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Decorator:
         """Mount a PUT route."""
         return self._route("PUT", path, **options)
 
-    def patch(self, path: str, **options: Any) -> Decorator:
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Decorator:
         """Mount a PATCH route."""
         return self._route("PATCH", path, **options)
 
-    def delete(self, path: str, **options: Any) -> Decorator:
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Decorator:
         """Mount a DELETE route."""
         return self._route("DELETE", path, **options)
 
@@ -163,7 +194,8 @@ class SecuredRouter:
         quick: Quick | None = None,
         operation: str = "",
         location: str = "",
-        **options: Any,
+        openapi_extra: dict[str, Any] | None = None,
+        **options: Unpack[FrameworkOptions],
     ) -> Decorator:
         """Mount a route.
 
@@ -176,8 +208,7 @@ class SecuredRouter:
             raise RuntimeError(
                 f"{method} {self._prefix}{path}: say who may call it: scope, signed_in or public"
             )
-        extra: dict[str, Any] = options.pop("openapi_extra", {})
-        extra |= {_ACCESS: scope or ("public" if public else "signed in")}
+        extra = (openapi_extra or {}) | {_ACCESS: scope or ("public" if public else "signed in")}
         if public:
             extra["security"] = []
         if at_center:
@@ -219,7 +250,7 @@ def camel_case(name: str) -> str:
     return first + "".join(part.capitalize() for part in others)
 
 
-def fill_location(template: str, path: Mapping[str, Any], body: bytes | memoryview) -> str:
+def fill_location(template: str, path: Mapping[str, object], body: bytes | memoryview) -> str:
     """Return the `Location` header: each name in braces is replaced by the path parameter, or the field of the JSON body."""
     answered: Any = None
 
@@ -299,7 +330,7 @@ async def command(
     request: Request,
     actor: Actor | None,
     run: Callable[[Store], T],
-    render: Callable[[T], Any],
+    render: Callable[[T], object],
     *,
     status: int = 200,
     body: bytes | None = None,
@@ -319,7 +350,7 @@ async def transaction(
     request: Request,
     actor: Actor,
     run: Callable[[Tx], T],
-    render: Callable[[T], Any],
+    render: Callable[[T], object],
     *,
     status: int = 200,
     body: bytes | None = None,
@@ -334,7 +365,7 @@ async def transaction(
     return answer(encode(render(result)), status)
 
 
-async def query(run: Callable[[], T], render: Callable[[T], Any]) -> Response:
+async def query(run: Callable[[], T], render: Callable[[T], object]) -> Response:
     """Run one query and return its rendered result."""
     return answer(await in_thread(lambda: encode(render(run()))))
 
@@ -375,7 +406,7 @@ async def _once(
     return store.once(OnceClaim(scope, key, seen, encode_result))
 
 
-def encode(value: Any) -> bytes:
+def encode(value: object) -> bytes:
     """Return the JSON of a pydantic model, or of plain values that contain models."""
     if isinstance(value, BaseModel):
         return value.__pydantic_serializer__.to_json(value)

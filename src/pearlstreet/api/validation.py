@@ -49,7 +49,7 @@ _SAYS_WITH: Mapping[str, str] = {
 _PLACES = ("body", "query", "path", "header", "cookie")
 
 
-def validated(model: type[M], value: Any) -> M:
+def validated(model: type[M], value: object) -> M:
     """Return `value` as `model`. Raises InvalidInput naming every field that does not fit."""
     try:
         return model.model_validate(value)
@@ -81,7 +81,7 @@ def _message(item: Mapping[str, Any]) -> Text:
     return text("{message}", message=str(item["msg"]))
 
 
-def _suggestion(place: Sequence[Any], model: type[BaseModel] | None) -> Text | None:
+def _suggestion(place: Sequence[object], model: type[BaseModel] | None) -> Text | None:
     for part in place[:-1]:
         model = _inner(model, part)
     if model is None:
@@ -93,7 +93,7 @@ def _suggestion(place: Sequence[Any], model: type[BaseModel] | None) -> Text | N
     return text("Fields are: {names}", names=", ".join(names))
 
 
-def _inner(model: type[BaseModel] | None, part: Any) -> type[BaseModel] | None:
+def _inner(model: type[BaseModel] | None, part: object) -> type[BaseModel] | None:
     """Return the model of a field, or of the items of its list."""
     if model is None or isinstance(part, int):
         return model
@@ -101,7 +101,7 @@ def _inner(model: type[BaseModel] | None, part: Any) -> type[BaseModel] | None:
     return model_in(found.annotation) if found is not None else None
 
 
-def model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: object) -> type[BaseModel] | None:
     """Return the model in the annotation `Model`, `Model | None` or `list[Model]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
@@ -303,7 +302,7 @@ def model_words(work: Workload) -> Text | str:
     return text("a model")
 
 
-def compared_rows(request: PageRequest, rows: Sequence[Compared]) -> list[dict[str, Any]]:
+def compared_rows(request: PageRequest, rows: Sequence[Compared]) -> list[dict[str, str | bool | None]]:
     """Return the rows of the comparison for the template."""
     found = []
     for row in rows:

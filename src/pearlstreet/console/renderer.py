@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, meta, pass_context
 from jinja2.runtime import Context
@@ -18,7 +17,7 @@ from pearlstreet.base.text import Text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.console import cookies
 from pearlstreet.console.labels import ENDS, LABELS, TONES
-from pearlstreet.console.page import ConsolePage, NavGroup
+from pearlstreet.console.page import ConsolePage, NavGroup, NavItem
 from pearlstreet.console.page_request import PageRequest, View
 from pearlstreet.console.statics import statics
 from pearlstreet.tenancy.notices.inbox import count_unread
@@ -97,7 +96,7 @@ class Renderer:
 
     def _context(
         self, request: PageRequest, page: ConsolePage | None, view: View, notice: Text | None
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         def translate(template: str, **params: object) -> str:
             return Text(template, params).render(request.language)
 
@@ -136,7 +135,7 @@ class Renderer:
             **view.values,
         }
 
-    def _visible_menu(self, request: PageRequest) -> list[tuple[Text, list[Any]]]:
+    def _visible_menu(self, request: PageRequest) -> list[tuple[Text, list[NavItem]]]:
         shown = []
         for group in self._menu:
             items = [item for item in group.items if self.is_open(request, item.path)]

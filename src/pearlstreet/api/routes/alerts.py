@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 
 from pearlstreet.api.models import In, Out, Yuan, read_yuan, yuan_of
@@ -29,7 +27,7 @@ class AlertIn(In):
     below: str
 
 
-def _alert(found: Money) -> dict[str, Any]:
+def _alert(found: Money) -> dict[str, object]:
     return {"below": yuan_of(found)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -32,11 +32,11 @@ class AuditOut(Out):
     org_id: str | None
     action: str
     target: str
-    details: dict[str, Any]
+    details: dict[str, object]
     hash: str
 
 
-def _row(row: AuditRow) -> dict[str, Any]:
+def _row(row: AuditRow) -> dict[str, object]:
     return {
         "seq": row.seq,
         "at": time_of(row.at_us),
@@ -85,7 +85,7 @@ class VerifyOut(Out):
     problem: str | None
 
 
-def _verified(report: AuditReport) -> dict[str, Any]:
+def _verified(report: AuditReport) -> dict[str, object]:
     return {"is_right": report.problem is None, **asdict(report)}
 
 
@@ -105,7 +105,7 @@ class ProofOut(Out):
     row: str | None
 
 
-def _proven(report: ProofReport) -> dict[str, Any]:
+def _proven(report: ProofReport) -> dict[str, object]:
     return {
         "is_right": report.is_right,
         "checked": dict(report.checked),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 
 from pearlstreet import center as service
@@ -29,7 +27,7 @@ class Backups(Out):
     items: list[BackupOut]
 
 
-def _backup(found: BackupFile) -> dict[str, Any]:
+def _backup(found: BackupFile) -> dict[str, object]:
     return {"name": found.name, "size_bytes": found.size_bytes, "at": time_of(found.at_us)}
 
 

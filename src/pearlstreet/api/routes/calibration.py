@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 
@@ -42,7 +42,7 @@ class CalibrationResetOut(Out):
     lessons: int
 
 
-def factor_out(factor: Factor) -> dict[str, Any]:
+def factor_out(factor: Factor) -> dict[str, object]:
     """Return a factor as a FactorOut."""
     return {
         "device": factor.device,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 
 from pearlstreet.api.energy_use import EnergyUseOut, energy_out
@@ -45,7 +43,7 @@ async def get_job_cost(request: Request, job: str, actor: Actor = CurrentActor) 
     """Get the charges of a job, or of all elements of an array, up to now."""
     store, language = center_of(request).store, language_of(request)
 
-    def render(both: tuple[JobCost, JobEnergy]) -> dict[str, Any]:
+    def render(both: tuple[JobCost, JobEnergy]) -> dict[str, object]:
         found, energy = both
         return {
             "job_id": found.job_id,
@@ -94,7 +92,7 @@ class Spans(Out):
     items: list[SpanOut]
 
 
-def _span(use: Use, language: str) -> dict[str, Any]:
+def _span(use: Use, language: str) -> dict[str, object]:
     found = use.span
     return {
         "source": found.source,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -22,7 +22,7 @@ from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.model import Balance, TxKind
 from pearlstreet.ledger.statement import Line, statement
 from pearlstreet.ledger.topups import TopUp, TopUpState
-from pearlstreet.store.core import Store
+from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.tenancy.orgs import find_org, find_project
 
@@ -45,7 +45,7 @@ class BalanceOut(Out):
     available: Yuan
 
 
-def _balance(found: Balance) -> dict[str, Any]:
+def _balance(found: Balance) -> dict[str, object]:
     return {
         "org_id": found.org_id,
         "balance": yuan_of(found.balance),
@@ -119,7 +119,7 @@ class StatementLineOut(Out):
     )
 
 
-def _line(line: Line, language: str, energy: EnergyUse | None) -> dict[str, Any]:
+def _line(line: Line, language: str, energy: EnergyUse | None) -> dict[str, object]:
     use = None
     if line.detail is not None:
         found = line.detail
@@ -214,7 +214,7 @@ class TopUpOut(Out):
     transaction_id: str | None
 
 
-def _top_up(found: TopUp) -> dict[str, Any]:
+def _top_up(found: TopUp) -> dict[str, object]:
     return {
         "id": found.id,
         "org_id": found.org_id,
@@ -377,7 +377,7 @@ class _Subject:
 
 
 def _subject(store: Store, actor: Actor, org: str, project: str | None) -> _Subject:
-    def read(tx: Any) -> _Subject:
+    def read(tx: Tx) -> _Subject:
         if project is None:
             found = find_org(tx, actor, org, "projects:write")
             return _Subject(found.id, found.id)
@@ -387,7 +387,7 @@ def _subject(store: Store, actor: Actor, org: str, project: str | None) -> _Subj
     return store.read(read)
 
 
-def _budget(found: budgets.Budget) -> Mapping[str, Any]:
+def _budget(found: budgets.Budget) -> Mapping[str, object]:
     return {
         "org_id": found.org_id,
         "project_id": found.project_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from fastapi import Request, Response
 
@@ -38,9 +37,9 @@ class WholeDecisionOut(DecisionOut):
 
     sealed: bool | None
     """Whether the file is unchanged since the center wrote it; null if it was written without a key."""
-    snapshot: dict[str, Any]
-    config: dict[str, Any]
-    plan: dict[str, Any]
+    snapshot: dict[str, object]
+    config: dict[str, object]
+    plan: dict[str, object]
 
 
 class DifferenceOut(Out):
@@ -48,8 +47,8 @@ class DifferenceOut(Out):
 
     what: str
     job: str
-    was: Any
-    now: Any
+    was: object
+    now: object
 
 
 class ReplayedOut(DecisionOut):
@@ -62,7 +61,7 @@ class ReplayedOut(DecisionOut):
     """Number of further differences that are not listed."""
 
 
-def decision_out(header: DecisionHeader) -> dict[str, Any]:
+def decision_out(header: DecisionHeader) -> dict[str, object]:
     """Return a decision as a DecisionOut."""
     shown = {name: value for name, value in asdict(header).items() if name not in ("at_us", "mac")}
     return shown | {"at": time_of(header.at_us)}
@@ -87,7 +86,7 @@ async def get_decision(request: Request, decision: str, actor: Actor = CurrentAc
     """Get the inputs and the result of a decision. Of tenants it contains ids and resource requests."""
     center = center_of(request)
 
-    def render(found: StoredDecision) -> dict[str, Any]:
+    def render(found: StoredDecision) -> dict[str, object]:
         whole = {name: found.whole[name] for name in ("snapshot", "config", "plan")}
         return decision_out(found.header) | {"sealed": found.sealed} | whole
 
@@ -101,7 +100,7 @@ async def replay_decision(request: Request, decision: str, actor: Actor = Curren
     """Replay a decision with this version of the program and report the differences."""
     center = center_of(request)
 
-    def render(found: ReplayedDecision) -> dict[str, Any]:
+    def render(found: ReplayedDecision) -> dict[str, object]:
         return decision_out(found.header) | {
             "sealed": found.sealed,
             "identical": found.identical,

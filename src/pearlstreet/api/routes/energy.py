@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -165,7 +166,7 @@ class SiteOut(Out):
     time_zone: str
 
 
-def facts_out(found: SiteFacts, current: int | None, *, full: bool) -> dict[str, Any]:
+def facts_out(found: SiteFacts, current: int | None, *, full: bool) -> dict[str, object]:
     """Return a version as a FactsOut; `full`: with the name of the user that set it."""
     return {
         "number": found.number,
@@ -185,9 +186,9 @@ def _origin(origin: Origin) -> dict[str, str]:
     return {"source": origin.source, "as_of": origin.as_of}
 
 
-def _tariff_out(found: Tariff) -> dict[str, Any]:
+def _tariff_out(found: Tariff) -> dict[str, object]:
     rule = found.rule
-    shown: dict[str, Any] = {"yuan_per_kwh": None, "zone": None, "periods": [], "series": None}
+    shown: dict[str, object] = {"yuan_per_kwh": None, "zone": None, "periods": [], "series": None}
     shown |= {"holidays": [], "working_days": []}
     if isinstance(rule, Flat):
         shown |= {"kind": TariffKind.FLAT, "yuan_per_kwh": yuan_of(Money(rule.micro_per_kwh))}
@@ -212,7 +213,7 @@ def _tariff_out(found: Tariff) -> dict[str, Any]:
     return shown | _origin(found.origin)
 
 
-def _carbon_out(found: Carbon) -> dict[str, Any]:
+def _carbon_out(found: Carbon) -> dict[str, object]:
     rule = found.rule
     if isinstance(rule, Constant):
         shown = {"kind": CarbonKind.CONSTANT, "g_per_kwh": rule.mg_per_kwh / 1000, "series": None}
@@ -226,7 +227,7 @@ async def get_energy(request: Request, actor: Actor = CurrentActor) -> Response:
     """Get the current facts: PUE, tariff and carbon factor, each with source and date."""
     store, full = center_of(request).store, bool(actor.operator_roles)
 
-    def work() -> dict[str, Any]:
+    def work() -> dict[str, object]:
         found = service.current_facts(store, actor)
         shown = None if found is None else facts_out(found, found.number, full=full)
         return {"facts": shown, "time_zone": store.read(read_site).time_zone}
@@ -241,7 +242,7 @@ async def list_energy_facts(
     """List all versions of the facts, past and future, newest first."""
     store, before, full = center_of(request).store, read_number(cursor), bool(actor.operator_roles)
 
-    def work() -> tuple[Any, int | None]:
+    def work() -> tuple[Sequence[SiteFacts], int | None]:
         now = service.current_facts(store, actor)
         rows = service.list_facts(store, actor, before=before, limit=limit + 1)
         return rows, now.number if now else None
@@ -387,7 +388,7 @@ async def list_energy_presets(request: Request, actor: Actor = CurrentActor) -> 
     """List published carbon factors and tariff hours, each with source and date."""
     chinese = language_of(request) == "zh-CN"
 
-    def work() -> dict[str, Any]:
+    def work() -> dict[str, object]:
         carbon = [
             {
                 "id": one.id,
@@ -449,7 +450,7 @@ class ImportedOut(Out):
     added: int
 
 
-def _series(found: Series) -> dict[str, Any]:
+def _series(found: Series) -> dict[str, object]:
     return {
         "id": found.id,
         "name": found.name,
@@ -520,7 +521,7 @@ async def list_energy_series_hours(
     store = center_of(request).store
     from_us, until_us = read_time(since, "from"), read_time(until, "until")
 
-    def render(found: tuple[Series, Hours]) -> dict[str, Any]:
+    def render(found: tuple[Series, Hours]) -> dict[str, object]:
         one, part = found
         is_carbon = one.kind is SeriesKind.CARBON
         scale = 1_000 if is_carbon else 1_000_000
@@ -562,7 +563,7 @@ async def get_job_energy(request: Request, job: str, actor: Actor = CurrentActor
     """Get the energy and carbon of a job up to now, by attempt, with the basis of the figures."""
     store, language = center_of(request).store, language_of(request)
 
-    def render(found: JobEnergy) -> dict[str, Any]:
+    def render(found: JobEnergy) -> dict[str, object]:
         return {
             "job_id": found.job_id,
             "energy": energy_out(found.used, language),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 from pydantic import Field
 
@@ -33,7 +31,7 @@ class Incidents(Out):
     items: list[IncidentOut]
 
 
-def _incident(found: Incident) -> dict[str, Any]:
+def _incident(found: Incident) -> dict[str, object]:
     return {
         "loop": found.loop,
         "row": found.row,

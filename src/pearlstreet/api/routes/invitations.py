@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -57,7 +58,7 @@ class CodeIn(In):
     code: str = Field(max_length=200)
 
 
-def invitation_out(found: Invitation) -> dict[str, Any]:
+def invitation_out(found: Invitation) -> dict[str, object]:
     """Return an invitation as an InvitationOut."""
     return {
         "id": found.id,
@@ -72,7 +73,7 @@ def invitation_out(found: Invitation) -> dict[str, Any]:
     }
 
 
-def _items(rows: Any) -> dict[str, Any]:
+def _items(rows: Sequence[Invitation]) -> dict[str, object]:
     return {"items": [invitation_out(row) for row in rows]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -91,7 +91,7 @@ class InvoiceFormat(StrEnum):
     TEXT = "text"
 
 
-def invoice_out(found: Invoice, language: str) -> dict[str, Any]:
+def invoice_out(found: Invoice, language: str) -> dict[str, object]:
     """Return an invoice as an InvoiceOut."""
     return {
         "id": found.id,
@@ -118,7 +118,7 @@ def invoice_out(found: Invoice, language: str) -> dict[str, Any]:
     }
 
 
-def _line(line: InvoiceLine, language: str) -> dict[str, Any]:
+def _line(line: InvoiceLine, language: str) -> dict[str, object]:
     return {
         "resource": line.resource,
         "label": line.label.render(language),
@@ -245,7 +245,7 @@ class BillingIn(In):
     invoice_prefix: str = Field("PS", max_length=8)
 
 
-def _site(site: Site) -> dict[str, Any]:
+def _site(site: Site) -> dict[str, object]:
     return {
         "seller": asdict(site.seller),
         "time_zone": site.time_zone,

@@ -78,7 +78,7 @@ class JobOut(Out):
     """Warnings for the job's owner; empty in lists."""
     elastic: ElasticOut | None
     """Range of the number of tasks; null for jobs that are not elastic."""
-    spec: dict[str, Any] | None
+    spec: dict[str, object] | None
 
 
 class TimelineOut(Out):
@@ -104,7 +104,7 @@ class AttemptOut(Out):
     number: int
     engine: str
     state: str
-    placement: dict[str, Any]
+    placement: dict[str, object]
     tasks: int
     """Number of tasks in this attempt; it differs between the attempts of an elastic job."""
     why_here: str | None
@@ -172,7 +172,7 @@ class WhyOut(Out):
     position: int | None
     waiting: int | None
     unblock: str | None
-    details: list[dict[str, Any]]
+    details: list[dict[str, object]]
     start_earliest: Time | None
     start_likely: Time | None
     start_latest: Time | None
@@ -182,7 +182,7 @@ class WhyOut(Out):
     """The placement; null while the job waits."""
 
 
-def job_out(view: JobView, language: str) -> dict[str, Any]:
+def job_out(view: JobView, language: str) -> dict[str, object]:
     """Return a job as a JobOut, in plain values because this is the hot path."""
     return {
         "id": view.id,
@@ -336,7 +336,7 @@ async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -
     """Explain why a job waits, with its position and how to unblock it, or why it runs on its nodes."""
     center, language = center_of(request), language_of(request)
 
-    def render(found: views.JobExplanation) -> dict[str, Any]:
+    def render(found: views.JobExplanation) -> dict[str, object]:
         earliest, likely, latest = found.start or (None, None, None)
         return {
             "sentence": words(found.sentence, language),
@@ -355,7 +355,7 @@ async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -
     return await query(lambda: views.why(center.store, actor, center.runtime, job), render)
 
 
-def _here(here: views.PlacementView, language: str) -> dict[str, Any]:
+def _here(here: views.PlacementView, language: str) -> dict[str, object]:
     return {
         "why": words(here.why, language),
         "model": here.model,
@@ -368,7 +368,7 @@ def _here(here: views.PlacementView, language: str) -> dict[str, Any]:
     }
 
 
-def _detail(item: Mapping[str, Any], language: str) -> dict[str, Any]:
+def _detail(item: Mapping[str, Any], language: str) -> dict[str, object]:
     return {**item, "message": from_json(item["message"]).render(language)}
 
 
@@ -403,7 +403,7 @@ async def list_job_attempts(request: Request, job: str, actor: Actor = CurrentAc
     )
 
 
-def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, Any]:
+def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, object]:
     why_here, message = row["why_here"], row["message"]
     return {
         "id": row["id"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -54,7 +54,7 @@ class KeyIn(In):
     life_days: float | None = None
 
 
-def key_out(key: ApiKey) -> dict[str, Any]:
+def key_out(key: ApiKey) -> dict[str, object]:
     """Return a key as a KeyOut."""
     return {
         "id": key.id,
@@ -72,17 +72,17 @@ def key_out(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _rendered_for(actor: Actor) -> Callable[[ApiKey], dict[str, Any]]:
+def _rendered_for(actor: Actor) -> Callable[[ApiKey], dict[str, object]]:
     """Return a renderer that hides the parents of other members' keys, since a parent need not belong to the organisation."""
 
-    def render(key: ApiKey) -> dict[str, Any]:
+    def render(key: ApiKey) -> dict[str, object]:
         shows_parent = key.user_id == actor.user_id or actor.may("keys:read")
         return key_out(key if shows_parent else replace(key, parent_id=None))
 
     return render
 
 
-def _issued(found: IssuedKey) -> dict[str, Any]:
+def _issued(found: IssuedKey) -> dict[str, object]:
     return key_out(found.key) | {"key": found.credential}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 from pydantic import Field
 
@@ -60,7 +58,7 @@ class DefaultOrgOut(Out):
     default_org: str | None
 
 
-def member_out(found: Membership) -> dict[str, Any]:
+def member_out(found: Membership) -> dict[str, object]:
     """Return a membership as a MemberOut."""
     return {
         "user_id": found.user_id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -12,6 +13,7 @@ from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs.nodes import NodeUse
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.pool import inventory
@@ -98,7 +100,7 @@ async def list_nodes(request: Request, actor: Actor = CurrentActor) -> Response:
     return await query(lambda: _look(request, actor), lambda body: body)
 
 
-def _look(request: Request, actor: Actor) -> dict[str, Any]:
+def _look(request: Request, actor: Actor) -> dict[str, object]:
     center, language = center_of(request), language_of(request)
     view = look(center.store, actor, center.runtime)
     mine = actor.orgs_with("jobs:read")
@@ -128,8 +130,12 @@ def _look(request: Request, actor: Actor) -> dict[str, Any]:
 
 
 def _node_out(
-    node: inventory.Node, rates: Any, use: NodeUse, mine: frozenset[str] | None, language: str
-) -> dict[str, Any]:
+    node: inventory.Node,
+    rates: Mapping[str, NormalisedRate],
+    use: NodeUse,
+    mine: frozenset[str] | None,
+    language: str,
+) -> dict[str, object]:
     report = node.report
     devices = []
     for device in report.devices:
@@ -192,7 +198,7 @@ class DrainOut(Out):
     drain_reason: str | None
 
 
-def _drain_out(node: inventory.Node) -> dict[str, Any]:
+def _drain_out(node: inventory.Node) -> dict[str, object]:
     return {"name": node.report.name, "drained": node.drained, "drain_reason": node.drain_reason}
 
 
@@ -227,7 +233,7 @@ async def forget_node(request: Request, node: str, actor: Actor = CurrentActor) 
 class BenchmarkIn(In):
     """Result of `pearl bench node`."""
 
-    result: dict[str, Any]
+    result: dict[str, object]
 
 
 class KeptOut(Out):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Unpack
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.request_inputs import language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, RouteAccess, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.notices import inbox, preferences
@@ -35,12 +35,12 @@ class NoticeOut(Out):
     org_id: str | None
     title: str
     text: str
-    data: dict[str, Any]
+    data: dict[str, object]
     at: Time
     read: Time | None
 
 
-def _notice(found: Notice, language: str) -> dict[str, Any]:
+def _notice(found: Notice, language: str) -> dict[str, object]:
     words = found.words(language)
     return {
         "id": found.id,
@@ -191,7 +191,7 @@ class ConfirmIn(In):
     code: str = Field(max_length=40)
 
 
-def _preferences(found: Preferences, mail: bool) -> dict[str, Any]:
+def _preferences(found: Preferences, mail: bool) -> dict[str, object]:
     shown = {name: sorted(found.channels(KINDS[name])) for name in hearable(found.owner)}
     return {
         "language": found.language,
@@ -215,7 +215,7 @@ def _centers() -> str:
 
 
 def _preference_routes(
-    router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Any
+    router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Unpack[RouteAccess]
 ) -> None:
     """Mount the same three routes for a user, an organisation or the center; `owner` is part of their operation ids."""
     whose_dependency = Depends(whose_it_is)

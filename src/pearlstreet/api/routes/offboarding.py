@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
@@ -50,7 +48,7 @@ class ClosingOut(Out):
     closed: Time | None
 
 
-def closing_out(found: Closing) -> dict[str, Any]:
+def closing_out(found: Closing) -> dict[str, object]:
     """Return the closing of an organisation as a ClosingOut."""
     archive = found.archive
     return {

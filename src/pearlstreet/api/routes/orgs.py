@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -43,7 +43,7 @@ class NameIn(In):
     name: str = Field(max_length=400)
 
 
-def org_out(org: Organisation) -> dict[str, Any]:
+def org_out(org: Organisation) -> dict[str, object]:
     """Return an organisation as an OrgOut."""
     return {
         "id": org.id,
@@ -122,7 +122,7 @@ class ProjectOut(Out):
     created: Time
 
 
-def project_out(project: Project) -> dict[str, Any]:
+def project_out(project: Project) -> dict[str, object]:
     """Return a project as a ProjectOut."""
     return {
         "id": project.id,
@@ -208,7 +208,7 @@ OfProject = Annotated[
 ]
 
 
-def secret_out(found: SecretName) -> dict[str, Any]:
+def secret_out(found: SecretName) -> dict[str, object]:
     """Return a secret as a SecretOut."""
     return {
         "id": found.id,

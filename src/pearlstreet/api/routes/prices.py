@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -85,7 +85,7 @@ class ListFormat(StrEnum):
     TOML = "toml"
 
 
-def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, Any]:
+def prices_out(version: PriceVersion, current: str, language: str) -> dict[str, object]:
     """Return a price list as a PricesOut; `current`: id of the list in force."""
     return {
         "id": version.id,
@@ -176,7 +176,7 @@ async def publish_prices(
     def work(store: Store) -> PriceVersion:
         return service.publish_prices(store, actor, rules, valid_from_us=from_us, note=note)
 
-    def render(made: PriceVersion) -> dict[str, Any]:
+    def render(made: PriceVersion) -> dict[str, object]:
         is_now = made.valid_from_us <= center_of(request).store.clock.now_us()
         return prices_out(made, made.id if is_now else "", language)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -52,7 +52,7 @@ class Quotas(Out):
     items: list[QuotaOut]
 
 
-def quota_out(row: QuotaRow) -> dict[str, Any]:
+def quota_out(row: QuotaRow) -> dict[str, object]:
     """Return a quota as a QuotaOut, without its owner."""
     return {
         "id": row.id,
@@ -123,7 +123,7 @@ class Shares(Out):
     items: list[ShareOut]
 
 
-def share_out(row: ShareRow) -> dict[str, Any]:
+def share_out(row: ShareRow) -> dict[str, object]:
     """Return a weight as a ShareOut, without its owner."""
     return {"org_id": row.org_id, "project_id": row.project_id, "weight": row.weight}
 
@@ -187,7 +187,7 @@ class FairShareOut(Out):
     items: list[StandingOut]
 
 
-def _standing(row: FairShareStanding, language: str) -> dict[str, Any]:
+def _standing(row: FairShareStanding, language: str) -> dict[str, object]:
     return {
         "rank": row.rank,
         "org_id": row.org_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -108,7 +108,7 @@ class QuoteIn(In):
     """A workload, the job that would run it, and limits on the offers."""
 
     workload: WorkloadIn
-    job: dict[str, Any] | None = Field(
+    job: dict[str, object] | None = Field(
         None,
         description="Job specification without accelerators, tasks and time limit. Without it the offers cannot be "
         "accepted",
@@ -214,7 +214,7 @@ class OfferOut(Out):
     assumed: list[str]
     warnings: list[str]
     time_limit_s: float
-    job: dict[str, Any] | None
+    job: dict[str, object] | None
     """Job specification that accepting the offer submits."""
 
 
@@ -228,9 +228,9 @@ class QuoteOut(Out):
     created: Time
     valid_until: Time
     state: State
-    workload: dict[str, Any]
-    wanted: dict[str, Any]
-    job_draft: dict[str, Any] | None
+    workload: dict[str, object]
+    wanted: dict[str, object]
+    job_draft: dict[str, object] | None
     offers: list[OfferOut]
     considered: int
     price_version: int
@@ -320,7 +320,7 @@ def band_out(band: Band | None) -> dict[str, float] | None:
     return None if band is None else {"p10": band.p10, "median": band.median, "p90": band.p90}
 
 
-def offer_out(offer: Offer, language: str) -> dict[str, Any]:
+def offer_out(offer: Offer, language: str) -> dict[str, object]:
     """Return an offer as an OfferOut."""
     return {
         "id": offer.id,
@@ -349,7 +349,7 @@ def offer_out(offer: Offer, language: str) -> dict[str, Any]:
     }
 
 
-def _price(price: Price | None) -> dict[str, Any] | None:
+def _price(price: Price | None) -> dict[str, object] | None:
     if price is None:
         return None
     return {
@@ -361,7 +361,7 @@ def _price(price: Price | None) -> dict[str, Any] | None:
     }
 
 
-def _energy(energy: Energy | None, language: str) -> dict[str, Any] | None:
+def _energy(energy: Energy | None, language: str) -> dict[str, object] | None:
     if energy is None:
         return None
     return {
@@ -374,13 +374,13 @@ def _energy(energy: Energy | None, language: str) -> dict[str, Any] | None:
     }
 
 
-def _greenest(found: GreenStart | None) -> dict[str, Any] | None:
+def _greenest(found: GreenStart | None) -> dict[str, object] | None:
     if found is None:
         return None
     return {"start": time_of(found.start_us), "carbon_kg": found.carbon_kg, "less": found.less}
 
 
-def _start(start: Start | None, language: str) -> dict[str, Any] | None:
+def _start(start: Start | None, language: str) -> dict[str, object] | None:
     if start is None:
         return None
     return {
@@ -393,7 +393,7 @@ def _start(start: Start | None, language: str) -> dict[str, Any] | None:
     }
 
 
-def _served(served: Served | None) -> dict[str, Any] | None:
+def _served(served: Served | None) -> dict[str, object] | None:
     if served is None:
         return None
     each = served.price_per_mtoken
@@ -407,7 +407,7 @@ def _served(served: Served | None) -> dict[str, Any] | None:
     }
 
 
-def quote_out(quote: Quote, language: str) -> dict[str, Any]:
+def quote_out(quote: Quote, language: str) -> dict[str, object]:
     """Return a quote as a QuoteOut."""
     wanted, draft = quote.question.wanted, quote.question.draft
     return {
@@ -435,12 +435,12 @@ def quote_out(quote: Quote, language: str) -> dict[str, Any]:
     }
 
 
-def accepted_out(found: Accepted, language: str) -> dict[str, Any]:
+def accepted_out(found: Accepted, language: str) -> dict[str, object]:
     """Return an accepted quote as an AcceptedOut."""
     return {"quote": quote_out(found.quote, language), "job": job_out(found.job, language)}
 
 
-def comparison_out(found: Comparison, language: str) -> dict[str, Any]:
+def comparison_out(found: Comparison, language: str) -> dict[str, object]:
     """Return a comparison as a ComparisonOut."""
     return {
         "quote_id": found.quote.id,
@@ -463,7 +463,7 @@ def comparison_out(found: Comparison, language: str) -> dict[str, Any]:
     }
 
 
-def rule_out(rule: Rule, language: str) -> dict[str, Any]:
+def rule_out(rule: Rule, language: str) -> dict[str, object]:
     """Return a rule of thumb as a ScenarioRuleOut."""
     return {
         "name": rule.name,
@@ -474,7 +474,7 @@ def rule_out(rule: Rule, language: str) -> dict[str, Any]:
     }
 
 
-def scenario_out(found: Scenario, language: str) -> dict[str, Any]:
+def scenario_out(found: Scenario, language: str) -> dict[str, object]:
     """Return a scenario as a ScenarioOut."""
     return {
         "rule": rule_out(found.rule, language),

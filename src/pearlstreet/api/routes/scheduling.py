@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -54,7 +54,7 @@ class PolicyIn(In):
 class VersionOut(PolicyOut):
     """A version and its changes: setting → [old value, new value]."""
 
-    changed: dict[str, Any]
+    changed: dict[str, object]
 
 
 class RollbackIn(In):
@@ -64,7 +64,7 @@ class RollbackIn(In):
     note: Note = ""
 
 
-def policy_out(policy: Policy, *, full: bool) -> dict[str, Any]:
+def policy_out(policy: Policy, *, full: bool) -> dict[str, object]:
     """Return a version as a PolicyOut; `full`: with its author and note."""
     return {
         "number": policy.number,
@@ -77,7 +77,7 @@ def policy_out(policy: Policy, *, full: bool) -> dict[str, Any]:
     }
 
 
-def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, Any]:
+def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, object]:
     names = {kind: list(found) for kind, found in kinds().items()}
     told = {
         kind: {name: label.render(language) for name, label in labels(kind).items()}
@@ -129,7 +129,7 @@ async def list_scheduling_policy_versions(
     )
 
 
-def _version(row: PolicyVersion) -> dict[str, Any]:
+def _version(row: PolicyVersion) -> dict[str, object]:
     return policy_out(row.policy, full=True) | {"changed": dict(row.changed)}
 
 
@@ -183,7 +183,7 @@ class QueueIn(In):
     note: Note = ""
 
 
-def queue_out(view: QueueView) -> dict[str, Any]:
+def queue_out(view: QueueView) -> dict[str, object]:
     """Return a queue as a QueueOut."""
     return {
         "name": view.name,

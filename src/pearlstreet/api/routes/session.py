@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -53,7 +54,7 @@ class SignedInOut(Out):
     user: UserOut
 
 
-def _signed_in(found: SignedIn) -> dict[str, Any]:
+def _signed_in(found: SignedIn) -> dict[str, object]:
     return {
         "token": found.credential,
         "session_id": found.session.id,
@@ -195,10 +196,10 @@ async def get_me(request: Request, actor: Actor = CurrentActor) -> Response:
     )
 
 
-def _me(actor: Actor, user: VisibleUser, memberships: Any) -> dict[str, Any]:
+def _me(actor: Actor, user: VisibleUser, memberships: Sequence[Membership]) -> dict[str, object]:
     tie = actor.tie
 
-    def one(found: Membership) -> dict[str, Any]:
+    def one(found: Membership) -> dict[str, object]:
         suspended = found.org_id in actor.suspended
         return {"org_id": found.org_id, "slug": found.org_slug, "role": found.role, "suspended": suspended}
 
@@ -238,7 +239,7 @@ async def list_sessions(request: Request, actor: Actor = CurrentActor) -> Respon
     """List the caller's active sessions."""
     store = center_of(request).store
 
-    def one(found: Session) -> dict[str, Any]:
+    def one(found: Session) -> dict[str, object]:
         return {
             "id": found.id,
             "created": time_of(found.created_us),
@@ -348,7 +349,7 @@ class Identities(Out):
     items: list[IdentityOut]
 
 
-def _identity(found: federation.LinkedIdentity) -> dict[str, Any]:
+def _identity(found: federation.LinkedIdentity) -> dict[str, object]:
     return {"issuer": found.issuer, "subject": found.subject, "user_id": found.user_id}
 
 

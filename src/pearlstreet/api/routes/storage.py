@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -54,7 +54,7 @@ class RetentionOut(Out):
     days: int
 
 
-def _storage(row: ProjectStorage) -> dict[str, Any]:
+def _storage(row: ProjectStorage) -> dict[str, object]:
     return {
         "org_id": row.org_id,
         "project_id": row.project_id,
@@ -66,7 +66,7 @@ def _storage(row: ProjectStorage) -> dict[str, Any]:
     }
 
 
-def _rule(row: RetentionRule) -> dict[str, Any]:
+def _rule(row: RetentionRule) -> dict[str, object]:
     return {"org_id": row.org_id, "project_id": row.project_id, "days": row.days}
 
 

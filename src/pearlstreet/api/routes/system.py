@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from fastapi import Request, Response
@@ -31,7 +31,7 @@ class CenterOut(Out):
     name: str
     version: str
     started: Time | None
-    engines: dict[str, Any]
+    engines: dict[str, object]
     minimum_isolation: str
     """Weakest isolation that a node must offer to get jobs."""
     notices: list[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 
@@ -43,7 +43,7 @@ class PastOut(Out):
     """Maximum number of tasks of an elastic job; `min_tasks` and `max_tasks` are 0 for other jobs."""
 
 
-def _row(past: PastJob) -> dict[str, Any]:
+def _row(past: PastJob) -> dict[str, object]:
     return {**past_job_json(past), "submitted": time_of(past.submitted_us)}
 
 

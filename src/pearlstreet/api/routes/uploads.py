@@ -47,7 +47,7 @@ class UploadOut(Out):
     project_id: str | None
 
 
-def upload_out(row: Mapping[str, Any]) -> dict[str, Any]:
+def upload_out(row: Mapping[str, Any]) -> dict[str, object]:
     """Return an upload as an UploadOut."""
     return {name: row[name] for name in ("id", "name", "size_bytes", "sha256", "project_id")} | {
         "owner": login_of(row["owner"]),
@@ -215,7 +215,7 @@ class StoredArtefactOut(Out):
     expires_at: Time | None
 
 
-def _artefact_out(row: Mapping[str, Any]) -> dict[str, Any]:
+def _artefact_out(row: Mapping[str, Any]) -> dict[str, object]:
     names = ("id", "job_id", "path", "size_bytes", "pinned")
     return {name: row[name] for name in names} | {"expires_at": time_of(row["expires_us"])}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request, Response
 from pydantic import Field
 
@@ -30,7 +28,7 @@ class UserOut(Out):
     created: Time | None
 
 
-def user_out(user: User | VisibleUser) -> dict[str, Any]:
+def user_out(user: User | VisibleUser) -> dict[str, object]:
     """Return a user as a UserOut."""
     return {
         "id": user.id,
@@ -67,7 +65,7 @@ class InvitedOut(Out):
     token: str
 
 
-def _invited(found: Invited) -> dict[str, Any]:
+def _invited(found: Invited) -> dict[str, object]:
     return {"user": user_out(found.user), "token": found.token}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from fastapi import Depends, Request, Response
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.request_inputs import language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, RouteAccess, SecuredRouter, center_of, command, query
 from pearlstreet.base.urls import URL_MAX
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor, login_of
@@ -74,7 +74,7 @@ class DeliveryOut(Out):
     next_try: Time | None
 
 
-def _webhook(found: Webhook, language: str) -> dict[str, Any]:
+def _webhook(found: Webhook, language: str) -> dict[str, object]:
     return {
         "id": found.id,
         "org_id": found.org_id,
@@ -90,7 +90,7 @@ def _webhook(found: Webhook, language: str) -> dict[str, Any]:
     }
 
 
-def _delivery(found: Delivery, language: str) -> dict[str, Any]:
+def _delivery(found: Delivery, language: str) -> dict[str, object]:
     return {
         "id": found.id,
         "event_id": found.event_id,
@@ -113,7 +113,7 @@ def _centers() -> str:
 
 
 def _webhook_routes(
-    router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Any
+    router: SecuredRouter, whose_it_is: Callable[..., str], owner: str, **access: Unpack[RouteAccess]
 ) -> None:
     """Mount the same routes for an organisation or the center; `owner` is part of their operation ids."""
     whose_dependency = Depends(whose_it_is)
@@ -147,7 +147,7 @@ def _webhook_routes(
         def work(store: Store) -> NewWebhook:
             return service.add_webhook(store, actor, channels, whose, body.url, body.kinds)
 
-        def render(made: NewWebhook) -> dict[str, Any]:
+        def render(made: NewWebhook) -> dict[str, object]:
             return _webhook(made.webhook, language) | {"secret": made.secret}
 
         return await command(request, actor, work, render, status=201)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Request, Response
 from pydantic import Field
@@ -82,7 +82,7 @@ class WhatIfOut(Out):
 class WholeWhatIfOut(WhatIfOut):
     """A what-if simulation with its result: figures and curves of each case."""
 
-    result: dict[str, Any] | None
+    result: dict[str, object] | None
 
 
 class WhatIfs(Out):
@@ -91,7 +91,7 @@ class WhatIfs(Out):
     items: list[WhatIfOut]
 
 
-def what_if_out(found: WhatIf, language: str) -> dict[str, Any]:
+def what_if_out(found: WhatIf, language: str) -> dict[str, object]:
     """Return a what-if simulation as a WhatIfOut."""
     return {
         "id": found.id,

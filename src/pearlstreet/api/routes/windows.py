@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -66,7 +66,7 @@ class WindowIn(In):
     reason: str = Field(max_length=500)
 
 
-def window_out(window: PoolWindow, owners: Owners, *, full: bool) -> dict[str, Any]:
+def window_out(window: PoolWindow, owners: Owners, *, full: bool) -> dict[str, object]:
     """Return a window as a WindowOut; `full`: with its author."""
     return {
         "id": window.id,
@@ -93,7 +93,7 @@ def _owners(store: Store, rows: Sequence[PoolWindow]) -> Owners:
     return owner_names(store, ((row.org_id, None) for row in rows))
 
 
-def _page(store: Store, rows: Sequence[PoolWindow], limit: int, *, full: bool) -> dict[str, Any]:
+def _page(store: Store, rows: Sequence[PoolWindow], limit: int, *, full: bool) -> dict[str, object]:
     owners = _owners(store, rows)
     return page(rows, limit, lambda row: row.id, lambda row: window_out(row, owners, full=full))
 

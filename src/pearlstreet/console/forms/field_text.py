@@ -22,7 +22,7 @@ def written(kind: ValueKind, value: Any) -> str:
     if isinstance(kind, MapKind):
         return "\n".join(pair_text(name, one) for name, one in value.items())
     if isinstance(kind, ListKind):
-        items: Sequence[Any] = [value] if isinstance(value, str | dict) else value
+        items: Sequence[object] = [value] if isinstance(value, str | dict) else value
         return "\n".join(item_text(one) for one in items)
     return str(value)
 
@@ -35,7 +35,7 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def item_text(value: Any) -> str:
+def item_text(value: object) -> str:
     """Return an item of a list as one line."""
     if (
         isinstance(value, str)
@@ -48,6 +48,6 @@ def item_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def pair_text(name: str, value: Any) -> str:
+def pair_text(name: str, value: object) -> str:
     """Return a name and its value as one line."""
     return f"{name}={'' if value == '' else item_text(value)}"

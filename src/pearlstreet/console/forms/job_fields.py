@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from pearlstreet.compute.jobs.spec.kinds import (
     BoolKind,
@@ -161,7 +160,7 @@ def _choices(kind: ValueKind) -> tuple[str, ...]:
     return kind.choices if isinstance(kind, ChoiceKind) else ()
 
 
-def _example(example: Any) -> str:
+def _example(example: object) -> str:
     if isinstance(example, dict):
         return "\n".join(f"{name}={value}" for name, value in example.items())
     if isinstance(example, list):

@@ -27,7 +27,7 @@ def document(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dic
     return made
 
 
-def read(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Any:
+def read(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> object:
     """Return the value of one input; None if it is empty or equals the default."""
     if one.widget == "tick":
         ticked = one.name in form
@@ -55,7 +55,7 @@ def read(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[str]]
     return _number(typed.strip()) if one.name == "priority" else typed.strip()
 
 
-def filled(spec: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def filled(spec: Mapping[str, object]) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Return the inputs of the form for a specification's JSON: single values and lists."""
     form: dict[str, str] = {}
     lists: dict[str, list[str]] = {}
@@ -76,18 +76,18 @@ def _lines(typed: str) -> list[str]:
     return [line.strip() for line in typed.split("\n") if line.strip()]
 
 
-def _pair(line: str, listed: bool) -> tuple[str, Any]:
+def _pair(line: str, listed: bool) -> tuple[str, object]:
     name, equals, value = line.partition("=")
     if not equals:
         return name.strip(), name.strip() if listed else None
     return name.strip(), _item(value.strip())
 
 
-def _item(value: str) -> Any:
+def _item(value: str) -> object:
     return _flow(value) if value[:1] in ("{", "[", '"') else value
 
 
-def _flow(value: str) -> Any:
+def _flow(value: str) -> object:
     """Parse JSON or YAML flow style; text that cannot be parsed is returned unchanged."""
     try:
         return read_yaml(value, None, Context())
@@ -95,21 +95,21 @@ def _flow(value: str) -> Any:
         return value
 
 
-def _number(typed: str) -> Any:
+def _number(typed: str) -> object:
     if not _NUMBER.fullmatch(typed):
         return typed
     return float(typed) if "." in typed else int(typed)
 
 
-def _put(made: dict[str, Any], name: str, value: Any) -> None:
+def _put(made: dict[str, Any], name: str, value: object) -> None:
     *path, last = name.split(".")
     for step in path:
         made = made.setdefault(step, {})
     made[last] = value
 
 
-def _get(spec: Mapping[str, Any], name: str) -> Any:
-    value: Any = spec
+def _get(spec: Mapping[str, object], name: str) -> Any:
+    value: object = spec
     for step in name.split("."):
         if not isinstance(value, Mapping):
             return None

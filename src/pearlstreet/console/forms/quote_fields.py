@@ -99,7 +99,7 @@ def is_open(one: Input) -> bool:
     return DECIDED.fullmatch(one.name) is None
 
 
-def job_form(spec: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def job_form(spec: Mapping[str, object]) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Return the inputs of the job for a specification: single values and lists."""
     open_spec = without_decided(spec)
     form, lists = filled(open_spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import InvalidInput
@@ -50,7 +49,7 @@ def export(request: PageRequest) -> PageResponse:
     return Download("audit.jsonl", "".join(line + "\n" for line in lines).encode(), "application/x-ndjson")
 
 
-def _page(request: PageRequest, **reports: Any) -> View:
+def _page(request: PageRequest, **reports: object) -> View:
     rows: list[AuditRow] = []
     error = None
     before = request.query.get("before", "")
@@ -66,7 +65,7 @@ def _page(request: PageRequest, **reports: Any) -> View:
     except InvalidInput as problem:  # an invalid filter is reported above an empty list
         error = problem
     shown = rows[:PER_PAGE]
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "rows": shown,
         "before": shown[-1].seq if len(rows) > PER_PAGE else None,
         "names": org_names(request.store, request.actor, (row.org_id for row in shown if row.org_id)),
@@ -101,7 +100,7 @@ def _wanted(request: PageRequest) -> AuditFilter:
     )
 
 
-def _plain(row: AuditRow) -> dict[str, Any]:
+def _plain(row: AuditRow) -> dict[str, object]:
     return {
         "seq": row.seq,
         "at": to_rfc3339(row.at_us),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from markupsafe import Markup
+
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
@@ -121,7 +123,7 @@ def _thresholds(request: PageRequest) -> tuple[int, ...]:
     return tuple(sorted({int(one) for one in written})) or budgets.THRESHOLDS
 
 
-def _chart(request: PageRequest, spending: Spending) -> object:
+def _chart(request: PageRequest, spending: Spending) -> Markup:
     def series(name: str, amounts: list[int]) -> Bars:
         return Bars(name, [micro / 1e6 for micro in amounts])
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pearlstreet.base.text import plural, text
-from pearlstreet.charts.ranges import ratios
+from pearlstreet.charts.ranges import Range, ratios
 from pearlstreet.console import offer_view
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
@@ -48,7 +46,7 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def _factor(one: Factor) -> dict[str, Any]:
+def _factor(one: Factor) -> dict[str, object]:
     return {
         "device": one.device,
         "recipe": one.recipe,
@@ -60,7 +58,7 @@ def _factor(one: Factor) -> dict[str, Any]:
     }
 
 
-def _finished(one: FinishedQuote, language: str) -> dict[str, Any]:
+def _finished(one: FinishedQuote, language: str) -> dict[str, object]:
     return {
         "quote": one,
         "machines": f"{one.count} × {one.accelerator}",
@@ -71,7 +69,7 @@ def _finished(one: FinishedQuote, language: str) -> dict[str, Any]:
     }
 
 
-def _range(one: FinishedQuote, language: str) -> Any:
+def _range(one: FinishedQuote, language: str) -> Range:
     name = f"{one.job_name} · {one.count} × {one.accelerator}"
     return offer_view.as_share(
         name, one.quoted_s, one.actual_s, offer_view.amount_of(one.actual_s, "s", language)

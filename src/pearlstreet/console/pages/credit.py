@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from markupsafe import Markup
+
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
@@ -60,7 +62,7 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def _chart(request: PageRequest) -> object:
+def _chart(request: PageRequest) -> Markup:
     months = charged_by_month(request.store, request.actor)
     series = Bars(request.say(text("Yuan charged")), [money.micro / 1e6 for _, money in months])
     return bars(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.decisions import service
 from pearlstreet.console.page import ConsolePage
@@ -24,7 +22,7 @@ def replay(request: PageRequest) -> PageResponse:
     return _page(request, replayed=found)
 
 
-def _page(request: PageRequest, **more: Any) -> View:
+def _page(request: PageRequest, **more: object) -> View:
     runtime = request.center.runtime
     found = service.list_decisions(
         request.actor, runtime, before=request.query.get("before") or None, limit=PER_PAGE + 1

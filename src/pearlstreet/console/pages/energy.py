@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from markupsafe import Markup
 
@@ -20,7 +19,7 @@ from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.energy import service
-from pearlstreet.energy.model import HOUR_US, SeriesKind, SiteFacts, TimeOfUse
+from pearlstreet.energy.model import HOUR_US, Period, SeriesKind, SiteFacts, TimeOfUse
 from pearlstreet.energy.presets import bands_presets, carbon_presets
 from pearlstreet.energy.rules import Meter
 from pearlstreet.ledger.site import read_site
@@ -107,7 +106,7 @@ def import_hours(request: PageRequest) -> PageResponse:
     return Redirect("/energy", done)
 
 
-def _periods(facts: SiteFacts | None) -> Sequence[tuple[Any, str, str, str]]:
+def _periods(facts: SiteFacts | None) -> Sequence[tuple[Period, str, str, str]]:
     """Return each period of the tariff with its months, days and hours as text."""
     if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
         return ()

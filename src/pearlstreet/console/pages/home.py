@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from markupsafe import Markup
 
 from pearlstreet.base.text import Text, plural, text
 from pearlstreet.charts.heat import Cell, Row, heat
@@ -52,7 +53,7 @@ def operators(request: PageRequest) -> View:
     return View("home_operator.html", get_current(request.store, key, lambda: _of_center(request)))
 
 
-def _of_center(request: PageRequest) -> dict[str, Any]:
+def _of_center(request: PageRequest) -> dict[str, object]:
     pool = look(request.store, request.actor, request.center.runtime)
     sees_jobs = request.actor.may("jobs:read")
     return {
@@ -82,7 +83,7 @@ def tenants(request: PageRequest) -> View:
     return View("home_tenant.html", get_current(request.store, key, lambda: _of_tenant(request, slug)))
 
 
-def _of_tenant(request: PageRequest, slug: str) -> dict[str, Any]:
+def _of_tenant(request: PageRequest, slug: str) -> dict[str, object]:
     org = get_org(request.store, request.actor, slug)
     may_jobs, may_money = request.actor.may("jobs:read", org.id), request.actor.may("credit:read", org.id)
     money = None
@@ -112,13 +113,13 @@ def _of_tenant(request: PageRequest, slug: str) -> dict[str, Any]:
     }
 
 
-def use_chart(request: PageRequest, org: str | None = None) -> Any:
+def use_chart(request: PageRequest, org: str | None = None) -> Markup:
     """Return the chart of the last day, cached for all visitors that may see the same jobs in the same language."""
     seen = request.actor.orgs_with("jobs:read") if org is None else org
     return shared(request.store, ("use", seen, request.language), CHART_S, lambda: draw_use(request, org))
 
 
-def draw_use(request: PageRequest, org: str | None) -> Any:
+def draw_use(request: PageRequest, org: str | None) -> Markup:
     """Draw cards in use and waiting jobs over the last day, or over the last 2 hours if there was nothing before."""
     title, found = text("The last 24 hours"), history(request.store, request.actor, org=org)
     quiet = len(found.at_us) - YOUNG_STEPS
@@ -131,7 +132,7 @@ def draw_use(request: PageRequest, org: str | None) -> Any:
     return lines(request.say(title), series, filled=True)
 
 
-def heat_map(request: PageRequest, pool: PoolView) -> Any:
+def heat_map(request: PageRequest, pool: PoolView) -> Markup:
     """Draw nodes × devices; darker cells are allocated to a greater share."""
     rows = []
     for node in pool.nodes[:MAP_NODES_MAX]:

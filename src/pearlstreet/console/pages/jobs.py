@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from markupsafe import Markup
+
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
@@ -186,7 +188,7 @@ def _rank(request: PageRequest) -> int:
     return int(rank) if rank.isdecimal() and len(rank) < 8 else 0
 
 
-def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
+def _attempt(row: Mapping[str, Any]) -> dict[str, object]:
     nodes: dict[str, list[int]] = defaultdict(list)
     for task in row["placement"]["tasks"]:
         nodes[task["node"]] += [device["index"] for device in task["devices"]]
@@ -201,7 +203,7 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cost(request: PageRequest, job_id: str) -> dict[str, Any]:
+def _cost(request: PageRequest, job_id: str) -> dict[str, object]:
     found = job_cost(request.store, request.actor, job_id)
     return {
         "total": found.total,
@@ -218,7 +220,7 @@ def _cost(request: PageRequest, job_id: str) -> dict[str, Any]:
     }
 
 
-def _energy(request: PageRequest, job_id: str) -> dict[str, Any] | None:
+def _energy(request: PageRequest, job_id: str) -> dict[str, object] | None:
     """Return the energy of a job, or None before its first attempt."""
     found = job_energy(request.store, request.actor, job_id)
     if not found.attempts:
@@ -243,7 +245,7 @@ Points = dict[str, list[tuple[int, float]]]
 """Line of a chart → its points (time in µs, value)."""
 
 
-def _charts(request: PageRequest, job: JobView) -> list[Any]:
+def _charts(request: PageRequest, job: JobView) -> list[Markup]:
     """Return a chart for each metric that the job wrote, and for each sampled resource."""
     try:
         samples = follow.read_metrics(request.store, request.actor, request.center.runtime, job.id, None, 0)
@@ -267,7 +269,7 @@ def _topic(request: PageRequest, kind: str, name: str, rank: int) -> tuple[str, 
     return topic, f"{rank}:#{device[1]}"
 
 
-def _chart(request: PageRequest, kind: str, name: str, by_line: Points) -> Any:
+def _chart(request: PageRequest, kind: str, name: str, by_line: Points) -> Markup:
     title, unit, factor = _USE.get(name, (None, "", 1.0)) if kind == "use" else (None, "", 1.0)
     series = [
         Series(line, [(at, value * factor) for at, value in points])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.normalise import Basis
+from pearlstreet.compute.jobs.model import JobView
 from pearlstreet.compute.jobs.nodes import NodeUse, find_jobs
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.pool import inventory
@@ -32,7 +32,7 @@ BASES: Mapping[Basis, Text] = {
 
 
 @dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeListRow:
     """A node in the list."""
 
     node: Node
@@ -141,13 +141,13 @@ def _says(node: Node, words: str) -> bool:
     return all(word in said for word in words.lower().split())
 
 
-def _row(pool: PoolView, node: Node, states: Sequence[str]) -> NodeRow:
+def _row(pool: PoolView, node: Node, states: Sequence[str]) -> NodeListRow:
     working = [pool.rates[device.model] for device in node.report.devices if device.healthy]
     kinds = {rate.basis for rate in working}
     basis = next(
         (BASES[kind] for kind in (Basis.UNKNOWN, Basis.ASSUMED, Basis.MEASURED) if kind in kinds), None
     )
-    return NodeRow(
+    return NodeListRow(
         node=node,
         states=states,
         use=pool.use(node.report.name),
@@ -158,7 +158,7 @@ def _row(pool: PoolView, node: Node, states: Sequence[str]) -> NodeRow:
     )
 
 
-def _device(pool: PoolView, use: NodeUse, device: DeviceReport, jobs: Sequence[Any]) -> dict[str, Any]:
+def _device(pool: PoolView, use: NodeUse, device: DeviceReport, jobs: Sequence[JobView]) -> dict[str, object]:
     rate, known = pool.rates[device.model], catalogue().find(device.model)
     names = {job.id: job.name for job in jobs}
     here = dict.fromkeys(job for job, _ in use.jobs.get(device.index, ()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.history import count_jobs, hourly_now
 from pearlstreet.compute.jobs.model import JobState
@@ -96,7 +94,7 @@ def show_one(request: PageRequest) -> PageResponse:
     )
 
 
-def _money(request: PageRequest, org: Organisation) -> dict[str, Any]:
+def _money(request: PageRequest, org: Organisation) -> dict[str, object]:
     month, charged = spent_this_month(request.store, request.actor, org.id, org.id)
     return {
         "balance": balance(request.store, request.actor, org.id),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.policy import service
@@ -48,7 +47,7 @@ def described(name: str) -> tuple[Text | None, Text | None]:
     return LABELS.get(name, (None, None))
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """Return a setting's value as text of its field."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -65,7 +64,7 @@ def pairs(
     return [(name, f"{name}: {words[name]}" if name in words else name) for name in names]
 
 
-def brief(value: Any) -> str:
+def brief(value: object) -> str:
     """Return a value of the history as short text."""
     if isinstance(value, Mapping):
         return " ".join(f"{name}={brief(item)}" for name, item in value.items())
@@ -74,9 +73,9 @@ def brief(value: Any) -> str:
     return "–" if value is None else plain(value)
 
 
-def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
+def rows(values: object, names: tuple[str, ...]) -> list[dict[str, object]]:
     """Return the settings as rows of a form."""
-    found = []
+    found: list[dict[str, object]] = []
     for name in names:
         title, about = described(name)
         found.append(
@@ -92,7 +91,7 @@ def rows(values: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
     return found
 
 
-def read_setting(request: PageRequest, name: str, before: Any) -> Any:
+def read_setting(request: PageRequest, name: str, before: object) -> object:
     """Return the entered value of a setting; the service validates it. `before`: the current value, for its type."""
     if choices(name):
         return request.value(name)

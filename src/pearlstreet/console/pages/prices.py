@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
@@ -126,7 +125,7 @@ def _resource(request: PageRequest, resource: str) -> str:
     return request.say(resource_label(resource))
 
 
-def _rule(request: PageRequest, rule: PriceRule) -> dict[str, Any]:
+def _rule(request: PageRequest, rule: PriceRule) -> dict[str, object]:
     return {
         "rule": rule,
         "resource": _resource(request, rule.resource),
@@ -134,7 +133,7 @@ def _rule(request: PageRequest, rule: PriceRule) -> dict[str, Any]:
     }
 
 
-def _change(request: PageRequest, change: PriceChange) -> dict[str, Any]:
+def _change(request: PageRequest, change: PriceChange) -> dict[str, object]:
     return {
         "change": change,
         "resource": _resource(request, change.resource),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.storage.overview import ProjectStorage, storage_of
@@ -55,7 +54,7 @@ def _storage(request: PageRequest, org_id: str) -> Mapping[str, ProjectStorage]:
     }
 
 
-def _uploads(request: PageRequest, org_id: str) -> Mapping[str, Any]:
+def _uploads(request: PageRequest, org_id: str) -> Mapping[str, object]:
     """Return a page of the uploads, newest first; none if the visitor may not see jobs."""
     if not request.actor.may("jobs:read", org_id):
         return {"uploads": None}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.policy import service
@@ -37,7 +36,7 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def _row(view: QueueView) -> dict[str, Any]:
+def _row(view: QueueView) -> dict[str, object]:
     own = [
         {"title": described(name)[0], "name": name, "value": plain(value)}
         for name in QUEUE_SETTINGS
@@ -46,7 +45,7 @@ def _row(view: QueueView) -> dict[str, Any]:
     return {"view": view, "own": own}
 
 
-def _places(request: PageRequest, found: Sequence[QueueView]) -> Any:
+def _places(request: PageRequest, found: Sequence[QueueView]) -> Callable[[tuple[str, str]], str]:
     pairs = [pair for view in found for pair in view.allowed]
     orgs = org_names(request.store, request.actor, (org for org, _ in pairs))
     projects = project_names(request.store, request.actor, (project for _, project in pairs if project))
@@ -74,7 +73,7 @@ def set_queue(request: PageRequest) -> PageResponse:
     return Redirect("/queues", text("The queue {queue} is set", queue=name))
 
 
-def _typed(request: PageRequest, name: str) -> Any:
+def _typed(request: PageRequest, name: str) -> object:
     """Return the entered value of a queue's setting; None: as in the center's policy."""
     if choices(name):
         return request.value(name) or None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import catalogue
@@ -56,7 +55,7 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def _quota(use: QuotaUse) -> dict[str, Any]:
+def _quota(use: QuotaUse) -> dict[str, object]:
     wish = use.quota.wish
     ceiling = wish.maximum if wish.maximum is not None else wish.guaranteed
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pearlstreet.base.amounts import rough_amount, short_amount
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
@@ -208,7 +207,7 @@ def _by_input(request: PageRequest, what: str) -> dict[str, list[Problem]]:
     return found
 
 
-def _problems_json(request: PageRequest, error: PearlError) -> dict[str, Any]:
+def _problems_json(request: PageRequest, error: PearlError) -> dict[str, object]:
     fields: dict[str, list[str]] = {}
     other: list[str] = []
     for one in error.problems:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pearlstreet.base.errors import Conflict, InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.ranges import ratios
@@ -73,7 +71,7 @@ def show_one(request: PageRequest) -> PageResponse:
     )
 
 
-def _compared(request: PageRequest, quote: Quote) -> dict[str, Any] | None:
+def _compared(request: PageRequest, quote: Quote) -> dict[str, object] | None:
     """Return the comparison with the actual run; None before there is one."""
     if quote.state is not State.ACCEPTED:
         return None

@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -176,7 +175,7 @@ def _prefilled(request: PageRequest) -> tuple[Mapping[str, str], Mapping[str, Se
     if request.form:
         return request.form, request.lists
     like = request.query.get("like")
-    spec: Mapping[str, Any] = {}
+    spec: Mapping[str, object] = {}
     if like:
         spec = views.get_job(request.store, request.actor, like).spec or {}
     form, lists = filled(spec)
@@ -187,7 +186,7 @@ def _is_said(one: Input, form: Mapping[str, str], lists: Mapping[str, Sequence[s
     return read(one, form, lists) is not None
 
 
-def _yaml(spec: Mapping[str, Any]) -> str:
+def _yaml(spec: Mapping[str, object]) -> str:
     """Return a specification as readable YAML."""
     if not spec:
         return ""
@@ -206,7 +205,7 @@ def _by_input(error: PearlError | None) -> dict[str, list[Problem]]:
     return found
 
 
-def _problems_json(request: PageRequest, error: PearlError) -> dict[str, Any]:
+def _problems_json(request: PageRequest, error: PearlError) -> dict[str, object]:
     fields: dict[str, list[str]] = {}
     other: list[str] = []
     as_yaml = request.value("as") == "yaml"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+
+from markupsafe import Markup
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text, text
@@ -54,7 +56,7 @@ def _queues(request: PageRequest) -> list[str]:
     return [queue.name for queue in list_queues(request.store, request.actor, request.center.runtime)]
 
 
-def _said(request: PageRequest) -> Any:
+def _said(request: PageRequest) -> Callable[[WhatIf], str]:
     return lambda found: request.say(STATES[found.state])
 
 
@@ -158,7 +160,7 @@ def _figures(request: PageRequest, found: WhatIf) -> list[tuple[str, list[str]]]
     return [(name, [column[i][1] for column in columns]) for i, (name, _) in enumerate(columns[0])]
 
 
-def _charts(request: PageRequest, found: WhatIf) -> list[Any]:
+def _charts(request: PageRequest, found: WhatIf) -> list[Markup]:
     if not found.result:
         return []
     cases = found.result["cases"]
