@@ -293,7 +293,7 @@ def _check_held(wanted: frozenset[str] | None, held: frozenset[str], actor: Acto
         )
     if beyond:
         raise Forbidden(
-            text("{actor} cannot give a key the scope {scope}", actor=actor.label, scope=beyond[0]),
+            text("{user} cannot give a key the scope {scope}", user=actor.login, scope=beyond[0]),
             hint=text("A key can carry only scopes of its creator"),
         )
 
