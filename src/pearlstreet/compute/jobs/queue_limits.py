@@ -1,7 +1,7 @@
-"""How many jobs may wait: of the center, of each organisation, of each project.
+"""Limits on the number of waiting jobs of the center, of each organisation and of each project.
 
-The center's limit keeps the queue from slowing everybody. It must not let one tenant's full queue refuse another's first
-job: so an organisation has a limit beneath it, and the first `RESERVE` jobs of each organisation do not count against it.
+The center's limit keeps a long queue from slowing all tenants. So that one tenant's full queue does not refuse another's first
+job, organisations have a lower limit, and the first `RESERVE` jobs of each organisation do not count against the center's.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import projects
 
 QUEUED_JOBS = "queued_jobs"
-"""The resource of a quota that limits waiting jobs; only its maximum counts."""
+"""Resource name of a quota on waiting jobs; only its maximum applies."""
 CENTER_MAX = 200_000
-"""Queued jobs of the whole center, each organisation's reserve not counted."""
+"""Maximum number of queued jobs of the center beyond the reserves of organisations."""
 ORG_MAX = 100_000
-"""Queued jobs of an organisation without a quota on `queued_jobs`."""
+"""Maximum number of queued jobs of an organisation without a quota on `queued_jobs`."""
 RESERVE = 1_000
-"""Queued jobs of each organisation that the center's limit never refuses."""
+"""Number of queued jobs of each organisation that do not count against the center's limit."""
 FRESH_US = 1_000_000
-"""A refusal rests on counts and limits no older than this."""
+"""Maximum age of the counts and limits behind a refusal."""
 RECOUNT_US = 60_000_000
-"""Between two counts while nothing is refused: until then starts and ends only make the counts too high."""
+"""Time between two counts while nothing is refused; in between, starts and ends make the counts too high, never too low."""
 RETRY_S = 60
 
 _COUNT = count_by_project(QUEUED, jobs.c.array_size.is_(None))
@@ -40,28 +40,28 @@ _LIMITS = sa.select(quotas.c.org_id, quotas.c.project_id, quotas.c.maximum).wher
 
 
 def count_queued(org_ids: Collection[str]) -> sa.Select[tuple[str, str, int]]:
-    """The query for waiting jobs of some organisations, by project."""
+    """Return the query for the number of waiting jobs of some organisations by project."""
     return _COUNT.where(projects.c.org_id.in_(sorted(org_ids)))
 
 
 @dataclass(slots=True)
 class QueueCounts:
-    """How many jobs wait, as counted at `counted_us`, and what was submitted since: never too few for long.
+    """Number of waiting jobs as counted at `counted_us`, plus those submitted since.
 
-    Only the store's writer thread touches it.
+    Only the store's writer thread uses it, so there is no lock.
     """
 
     by_project: Counter[str] = field(default_factory=Counter)
     by_org: Counter[str] = field(default_factory=Counter)
     shared: int = 0
-    """Jobs beyond their organisation's reserve: these fill the center's queue."""
+    """Number of jobs beyond the reserves of their organisations, which count against the center's limit."""
     limits: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """(organisation, project or "") → the maximum that its quota sets."""
+    """Maximum set by a quota, by (organisation, project or "")."""
     counted_us: int = 0
     limits_us: int = 0
 
     def check(self, tx: Tx, org_id: str, project_id: str, more: int) -> None:
-        """Raise TooMany, naming the limit, when `more` jobs do not fit any more."""
+        """Raise TooMany, naming the limit, if `more` jobs do not fit."""
         if tx.now_us - self.limits_us > FRESH_US:
             self.limits = {
                 (row["org_id"], row["project_id"]): int(row["maximum"]) for row in tx.rows(_LIMITS)
@@ -78,13 +78,13 @@ class QueueCounts:
             raise TooMany(message, hint=hint, retry_after_s=RETRY_S)
 
     def add(self, org_id: str, project_id: str, more: int) -> None:
-        """Count jobs that were queued just now."""
+        """Count `more` jobs that were just queued."""
         self.shared += self._beyond_reserve(org_id, more)
         self.by_project[project_id] += more
         self.by_org[org_id] += more
 
     def _beyond_reserve(self, org_id: str, more: int) -> int:
-        """How many of `more` jobs of an organisation would count against the center's limit."""
+        """Return how many of `more` new jobs of an organisation would count against the center's limit."""
         before = self.by_org[org_id]
         return max(0, before + more - RESERVE) - max(0, before - RESERVE)
 
@@ -95,7 +95,7 @@ class QueueCounts:
         self.counted_us = tx.now_us
 
     def _refusal(self, org_id: str, project_id: str, more: int) -> tuple[Text, Text] | None:
-        """What is full, and what can be done about it."""
+        """Return message and hint for the first limit that is exceeded; None if all fit."""
         mine, of_project = self.by_org[org_id], self.by_project[project_id]
         most = self.limits.get((org_id, project_id))
         if most is not None and of_project + more > most:

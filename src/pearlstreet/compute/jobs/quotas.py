@@ -1,4 +1,4 @@
-"""Commands and queries on quotas and shares: how much may be had at once, and whose turn counts for more."""
+"""Commands and queries on quotas (how much may be used at once) and shares (weights of fair share)."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ WEIGHT_MOST = 1e6
 class QuotaWish:
     """A limit on one resource: `pflops`, `cards`, `cpus`, `cards:<model words>`, `queued_jobs` or `storage` (GiB).
 
-    Of waiting jobs and storage there is a maximum only.
+    Waiting jobs and storage have only a maximum.
     """
 
     resource: str
     guaranteed: float | None = None
-    """Can always be had."""
+    """Amount that is always available to the owner."""
     maximum: float | None = None
-    """Never more at once; None: no limit."""
+    """Maximum amount at once; None: no limit."""
     borrow: bool = True
-    """Whether what others leave idle may be used beyond the guarantee."""
+    """Whether idle capacity of others may be used beyond the guarantee."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaRow:
-    """A quota as it stands. `project_id` None: the whole organisation's."""
+    """A stored quota. `project_id` None: it applies to the whole organisation."""
 
     id: str
     org_id: str
@@ -62,7 +62,7 @@ class QuotaRow:
 
 @dataclass(frozen=True, slots=True)
 class ShareRow:
-    """A weight as it stands; where there is none it is 1."""
+    """A stored weight; the default is 1. `project_id` None: the weight of the organisation."""
 
     org_id: str
     project_id: str | None
@@ -99,7 +99,7 @@ def set_quota(
 
 
 def list_quotas(store: Store, actor: Actor, org: str | None = None) -> Sequence[QuotaRow]:
-    """Quotas of an organisation, or of all the actor may see."""
+    """Return the quotas of an organisation, or all that the actor may see."""
 
     def query(tx: Tx) -> Sequence[QuotaRow]:
         found = sa.select(quotas).order_by(quotas.c.org_id, quotas.c.project_id, quotas.c.resource)
@@ -110,7 +110,7 @@ def list_quotas(store: Store, actor: Actor, org: str | None = None) -> Sequence[
 
 
 def delete_quota(store: Store, actor: Actor, quota_id: str) -> QuotaRow:
-    """Take a limit away; what it was. Raises NotFound."""
+    """Delete a quota and return it. Raises NotFound."""
 
     def command(tx: Tx) -> QuotaRow:
         absent = text("There is no quota {quota}", quota=quota_id[:80])
@@ -135,7 +135,7 @@ def delete_quota(store: Store, actor: Actor, quota_id: str) -> QuotaRow:
 
 
 def set_share(store: Store, actor: Actor, org: str, weight: float, *, project: str | None = None) -> ShareRow:
-    """Weigh an organisation among organisations, or a project inside its own; 1 is the default."""
+    """Set the weight of an organisation among organisations, or of a project in its organisation; 1 is the default."""
     if not (math.isfinite(weight) and 0 < weight <= WEIGHT_MOST):
         message = text("A weight is more than 0 and at most {most}", most=int(WEIGHT_MOST))
         raise InvalidInput(message, problems=[Problem("weight", message)])
@@ -152,7 +152,7 @@ def set_share(store: Store, actor: Actor, org: str, weight: float, *, project: s
 
 
 def delete_share(store: Store, actor: Actor, org: str, *, project: str | None = None) -> ShareRow:
-    """Back to the weight 1. Deleting what is not there changes nothing."""
+    """Reset a weight to 1; without a stored weight nothing changes."""
 
     def command(tx: Tx) -> ShareRow:
         org_id, project_id = _place(tx, actor, org, project, "quotas:write")
@@ -165,7 +165,7 @@ def delete_share(store: Store, actor: Actor, org: str, *, project: str | None = 
 
 
 def list_shares(store: Store, actor: Actor, org: str | None = None) -> Sequence[ShareRow]:
-    """Weights that are not 1: of an organisation, or of all the actor may see."""
+    """Return the stored weights of an organisation, or all that the actor may see."""
 
     def query(tx: Tx) -> Sequence[ShareRow]:
         found = sa.select(shares).order_by(shares.c.org_id, shares.c.project_id)
@@ -176,7 +176,7 @@ def list_shares(store: Store, actor: Actor, org: str | None = None) -> Sequence[
 
 
 def check_quota(wish: QuotaWish) -> None:
-    """PURE: raise InvalidInput unless the planner, or for waiting jobs the submit, can keep to it."""
+    """PURE: raise InvalidInput for a quota that cannot be enforced."""
     if wish.resource == QUEUED_JOBS:
         _check_queued_jobs(wish)
         return
@@ -221,14 +221,14 @@ def _check_queued_jobs(wish: QuotaWish) -> None:
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """A quota and what counts against it. `used` None: the planner has not looked since it was set."""
+    """A quota and the usage that counts against it. `used` None: the planner has not planned since it was set."""
 
     quota: QuotaRow
     used: float | None
 
 
 def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = None) -> Sequence[QuotaUse]:
-    """Quotas of an organisation, or of all the actor may see, with their use as the planner last saw it."""
+    """Return the quotas of an organisation, or all that the actor may see, with their usage in the last planning cycle."""
     found = list_quotas(store, actor, org)
     snapshot = runtime.planner_status.snapshot()
     used: dict[tuple[str, str, str], float] = dict(in_use(snapshot)) if snapshot is not None else {}
@@ -243,7 +243,7 @@ def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = N
 
 
 def _queued(tx: Tx, org_ids: Collection[str]) -> dict[tuple[str, str, str], float]:
-    """(organisation, project or "", queued_jobs) → jobs that wait."""
+    """Return the number of waiting jobs by (organisation, project or "", queued_jobs)."""
     found: dict[tuple[str, str, str], float] = {(org, "", QUEUED_JOBS): 0.0 for org in org_ids}
     for row in tx.rows(count_queued(org_ids)):
         found[row["org_id"], row["project_id"], QUEUED_JOBS] = float(row["waiting"])
@@ -253,7 +253,7 @@ def _queued(tx: Tx, org_ids: Collection[str]) -> dict[tuple[str, str, str], floa
 
 @dataclass(frozen=True, slots=True)
 class FairShareStanding:
-    """Where a project stands in the order of fair share; the smallest rank is served first."""
+    """Position of a project in the order of fair share; the smallest rank is served first."""
 
     rank: int
     org_id: str
@@ -261,13 +261,13 @@ class FairShareStanding:
     org_weight: float
     weight: float
     org_share: float
-    """Dominant share of the center that the organisation holds, past use included, over its weight."""
+    """Dominant share of the center that the organisation holds, including past usage, divided by its weight."""
     share: float
-    """The same of the project."""
+    """Dominant share of the center that the project holds, including past usage, divided by its weight."""
     dominant: str
-    """The resource the project holds most of: `pflops`, `cpu` or `memory`."""
+    """Resource of which the project holds the largest share: `pflops`, `cpu` or `memory`."""
     recent: Mapping[str, float]
-    """Use of the past, faded with the half-life: PFLOPS·h, CPU·h, memory GiB·h."""
+    """Past usage, decayed with the half-life: PFLOPS·h, CPU·h, memory GiB·h."""
     why: Text
 
 
@@ -275,7 +275,7 @@ _RESOURCES = ("pflops", "cpu", "memory")
 
 
 def fair_share(store: Store, actor: Actor, runtime: Runtime) -> tuple[float, Sequence[FairShareStanding]]:
-    """Half-life in seconds, and who is ahead and why; tenants see their own organisations' rows."""
+    """Return the half-life in seconds and the order of projects with reasons; tenants see only their organisations' rows."""
 
     def query(tx: Tx) -> tuple[float, Sequence[FairShareStanding]]:
         visible = actor.orgs_with("quotas:read")
@@ -297,7 +297,7 @@ def fair_share(store: Store, actor: Actor, runtime: Runtime) -> tuple[float, Seq
 def standings(
     snapshot: Snapshot, half_life: float, recent: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> list[FairShareStanding]:
-    """PURE: every project that holds, held or waits for something, in the order the planner serves them."""
+    """PURE: return every project with present or past usage or waiting jobs, in the order in which the planner serves them."""
     accounts = snapshot.accounts
     by_project = held(snapshot, half_life)
     by_org = np.zeros((len(accounts.orgs), 3))
@@ -329,7 +329,7 @@ def standings(
 
 
 def _why(project: F64, weight: float, org: F64, org_weight: float) -> Text:
-    """Why a project stands where it does: what it holds itself, and what its organisation holds, which counts first."""
+    """Return the reason for a project's position: the shares held by its organisation, which count first, and by itself."""
     if not org.any():
         return text("Its organisation has used nothing lately, so it goes first")
     of_org = text(
@@ -346,7 +346,7 @@ def _why(project: F64, weight: float, org: F64, org_weight: float) -> Text:
 
 
 def _largest(share: F64, weight: float) -> dict[str, object]:
-    """Of the resource that the most of is held: how much, which, and at which weight."""
+    """Return percentage, label and weight of the resource with the largest share."""
     return {
         "percent": f"{100 * float(share.max()):.3g}",
         "resource": _LABELS[_RESOURCES[int(share.argmax())]],

@@ -1,4 +1,4 @@
-"""What a job would cost and whether it could start, asked before it is submitted. Nothing is written."""
+"""Price and free capacity for a job before it is submitted. Nothing is written."""
 
 from __future__ import annotations
 
@@ -24,27 +24,30 @@ from pearlstreet.tenancy.secrets import check_for_job
 
 @dataclass(frozen=True, slots=True)
 class JobQuote:
-    """The price on the most expensive device that may be given; what is left; and what the planner last saw."""
+    """Price on the most expensive device that the job may get, the balance, and the planner's last view of the pool."""
 
     hourly: Money
-    """Of one element, for an array."""
+    """Price of an hour of the job, or of one element of an array."""
     whole: Money
-    """Of the whole time limit, of all elements: what it can cost at most."""
+    """Maximum cost: price of the whole time limit for all elements."""
     elements: int
     available: Money
     has_room: bool | None
-    """Whether enough is free for one of it at this moment; None: the pool was not looked at yet."""
+    """Whether enough is free now for the job or one element; None: the planner has not read the pool yet."""
     waiting: int | None
-    """How many jobs wait, of everybody."""
+    """Number of waiting jobs of all organisations; None: the planner has not read them yet."""
 
     @property
     def is_covered(self) -> bool:
-        """Whether it would be accepted: the first hour can be paid."""
+        """Whether the balance covers the first hour, without which the job would be refused."""
         return self.available >= self.hourly
 
 
 def quote_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobSpec) -> JobQuote:
-    """Check a job as `submit_job` would and say what it would cost. Raises as that, but not for want of money."""
+    """Check a job as `submit_job` does and return its price.
+
+    Raises the errors of `submit_job` except PaymentRequired.
+    """
     draft = draft_job(runtime, spec)
 
     def query(tx: Tx) -> JobQuote:

@@ -1,4 +1,4 @@
-"""What must be looked at once when a server starts: engines that are gone, files that are gone, rows given up."""
+"""Startup recovery: checks for missing engines and missing prepared folders, and retries quarantined rows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pearlstreet.store.transitions import record_transition
 
 
 def recover(tx: Tx, runtime: Runtime) -> None:
-    """Make the rows fit this server before its loops start. Raises ConfigurationError."""
+    """Adapt the rows to this server before its loops start. Raises ConfigurationError."""
     check_engines(tx, runtime)
     rebuild_missing(tx, runtime)
     retry_quarantined(tx)
 
 
 def check_engines(tx: Tx, runtime: Runtime) -> None:
-    """Refuse to start without an engine that still has work: nobody would watch, stop, bill or end it.
+    """Raise ConfigurationError if an engine with unfinished attempts is not configured.
 
-    Raises ConfigurationError.
+    Without it, its attempts would not be watched, stopped, billed or ended.
     """
     left = (attempts.c.state != AttemptState.ENDED.value) & attempts.c.engine.not_in(sorted(runtime.engines))
     query = sa.select(attempts.c.engine, sa.func.count().label("count")).where(left)
@@ -46,7 +46,7 @@ def check_engines(tx: Tx, runtime: Runtime) -> None:
 
 
 def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
-    """Have environments and sources made anew whose folders are gone (a backup holds none); how many."""
+    """Request that preparations with a missing folder be built again (backups contain none), and return their number."""
     if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
         return 0
     ready = tx.rows(sa.select(preparations).where(preparations.c.state == READY))
@@ -66,7 +66,7 @@ def _want_again(tx: Tx, row: Row) -> None:
 
 
 def _block_users(tx: Tx, gone: set[str]) -> None:
-    """Queued jobs, and arrays with queued elements, wait for what they need once more."""
+    """Let queued jobs, and arrays with queued elements, wait again for the preparations they need."""
     whole = jobs.c.array_id.is_(None) & jobs.c.preparations.is_not(None)
     queued = (jobs.c.state == JobState.QUEUED.value) | (jobs.c.n_queued > 0)
     for job in tx.rows(sa.select(jobs.c.id, jobs.c.preparations).where(whole, queued)):

@@ -1,4 +1,4 @@
-"""What is deleted from the data folder: prepared folders nobody has used for long, and blobs that nothing names."""
+"""Deletes from the data folder: preparations that were not used for long, and blobs that no row names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pearlstreet.compute.jobs.tables import artefacts, preparations, uploads
 from pearlstreet.store.core import Row, Store, Tx
 
 ORPHAN_S = 86_400.0
-"""A blob is kept before the row that names it is written: none is taken for an orphan before this."""
+"""Minimum age in seconds of an orphan blob, because a blob is stored before the row that names it."""
 SHARDS = 256
-"""Folders of blobs; one is looked through in each sweep."""
+"""Number of blob folders, of which each sweep checks one."""
 
 
 def drop_prepared(runtime: Runtime, store: Store) -> int:
-    """Delete environments and sources that no job has asked for in `kept_s` and that none needs; how many."""
+    """Delete environments and sources that were not requested for `kept_s` and that no job needs; return their number."""
     before_us = store.clock.now_us() - int(runtime.settings.kept_s * US_PER_S)
     old = preparations.c.state.in_((READY, FAILED)) & (preparations.c.at_us < before_us)
     query = sa.select(preparations).where(old).limit(100)
@@ -43,7 +43,10 @@ def _drop_rows(tx: Tx, query: sa.Select[tuple[object]]) -> Sequence[Row]:
 
 
 def drop_orphans(runtime: Runtime, store: Store, shard: int) -> int:
-    """Delete the blobs of one shard that no upload and no artefact names; how many. Also stray temporary files."""
+    """Delete the blobs of one shard that no upload and no artefact names, and stray temporary files.
+
+    Returns the number of deleted blobs.
+    """
     before_s = store.clock.now_us() / US_PER_S - ORPHAN_S
     for stray in _older(runtime.folders.blobs / "tmp", before_s):
         stray.unlink(missing_ok=True)

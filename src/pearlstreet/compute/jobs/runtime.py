@@ -1,4 +1,4 @@
-"""What the jobs room needs beside the store: engines, folders, settings, and the board of the planner's last answers."""
+"""Dependencies of the jobs package beside the store: engines, folders, settings and the planner's last results."""
 
 from __future__ import annotations
 
@@ -24,55 +24,57 @@ from pearlstreet.compute.scheduling.rows import Request
 
 @dataclass(frozen=True, slots=True)
 class JobsSettings:
-    """What an operator may turn. Times in seconds."""
+    """Settings of jobs that an operator can change. Times are in seconds."""
 
     policy: Policy = field(default_factory=Policy)
-    """The scheduling policy until somebody sets another one."""
+    """Scheduling policy until another version is set."""
     hold_window_s: float = 24 * 3600
-    """A hold covers the time limit, but at most this long; a loop extends it."""
+    """Longest time that a hold covers; a loop extends it for longer time limits."""
     stop_notice_s: float = 300
-    """An attempt whose hold cannot be extended is stopped this long before the hold is used up."""
+    """Time before the end of a hold that cannot be extended at which its attempt is stopped."""
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
     window_ahead_s: float = 24 * 3600
-    """Maintenance is announced to whom it will stop so long before it begins."""
+    """Time before maintenance at which the owners of jobs that it will stop are notified."""
     window_notice_s: float = 600
-    """Nobody is stopped for maintenance sooner than this after being told."""
+    """Minimum time between that notification and stopping a job."""
     start_timeout_s: float = 60
-    """An attempt not started by then is withdrawn and planned again."""
+    """Time after which an attempt that was not started is withdrawn and its job planned again."""
     starting_max_s: float = 3600
-    """Time that an engine may take to get an attempt, of a job or of a build, to run (it puts files in place meanwhile).
-    Then the attempt is stopped and the job is planned, or the environment built, anew."""
+    """Time that an engine may take to start an attempt of a job or a build, including the transfer of files.
+
+    After it the attempt is stopped, and the job is planned or the environment built again.
+    """
     meter_interval_s: float = 60
-    """Running attempts get a usage span this often."""
+    """Time between two usage spans of a running attempt."""
     watch_interval_s: float = 0.2
     plan_interval_s: float = 5
     kept_s: float = 30 * 86_400
-    """Logs and figures of ended attempts stay this long; their work folders go at the next sweep."""
+    """Time for which logs and metrics of ended attempts are kept; their work folders are deleted at the next sweep."""
     upload_bytes_max: int = 20 << 30
     artefacts_bytes_max: int = 20 << 30
     minimum_isolation: Isolation = "none"
-    """Nodes that isolate jobs less take none."""
+    """Weakest isolation with which a node may take jobs."""
     org_storage_bytes_max: int = 0
-    """Bytes that an organisation without a quota on storage may store; 0: no limit."""
+    """Maximum bytes stored by an organisation without a quota on storage; 0: no limit."""
     log_bytes_max: int = 0
-    """The largest log that a job may ask to be kept of each of its tasks; 0: no limit."""
+    """Maximum log size per task that a job may request; 0: no limit."""
     org_log_bytes_max: int = 0
-    """Bytes of logs that are kept of an organisation; beyond it the oldest go. 0: no limit."""
+    """Maximum bytes of logs of an organisation, above which the oldest are deleted; 0: no limit."""
     org_prepared_bytes_max: int = 0
-    """Bytes of environments and sources that are kept of an organisation; 0: no limit."""
+    """Maximum bytes of environments and sources of an organisation; 0: no limit."""
     org_cache_bytes_max: int = 0
-    """Bytes of uv's cache of an organisation; a larger one is emptied. 0: no limit."""
+    """Maximum bytes of uv's cache of an organisation, above which it is emptied; 0: no limit."""
     project_uploads_max: int = 10_000
-    """Uploads that a project keeps, whatever their size; 0: no limit."""
+    """Maximum number of uploads that a project stores; 0: no limit."""
     outputs_kept_days: int = 0
-    """Days for which outputs are kept where no rule says otherwise; 0: for ever."""
+    """Days for which outputs are kept unless a retention rule applies; 0: for ever."""
     network_allowed: bool = False
-    """Whether jobs may ask for `network: internet`."""
+    """Whether jobs may request `network: internet`."""
     git_private_allowed: bool = False
     uv_variables: Mapping[str, str] = field(default_factory=dict)
-    """Variables uv gets when it builds environments: mirrors, proxies, certificates."""
+    """Environment variables of uv for builds: mirrors, proxies, certificates."""
     preparations_at_once: int = 2
-    """Environments and sources being made at a time, each with 1 CPU and 4 GiB beside what the planner gave away."""
+    """Maximum number of concurrent preparations, each with 1 CPU core and 4 GiB in addition to what the planner allocated."""
 
 
 FEASIBLE_MAX = 10_000
@@ -80,7 +82,7 @@ FEASIBLE_MAX = 10_000
 
 @dataclass(slots=True)
 class PlannerStatus:
-    """The planner's last answers, in memory: why each waiting job waits, and what the pool looked like."""
+    """Results of the last planning cycle, in memory: the reason of each waiting job and the snapshot of the pool."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _waits: Mapping[str, Wait] = field(default_factory=dict)
@@ -89,14 +91,14 @@ class PlannerStatus:
     _pool: bytes = b""
     _feasible: set[tuple[Request, int]] = field(default_factory=set)
     queue_counts: QueueCounts = field(default_factory=QueueCounts)
-    """How many jobs wait, for the limits at submit."""
+    """Numbers of waiting jobs, for the limits at submit."""
     spec_volume: SpecVolume = field(default_factory=SpecVolume)
-    """Bytes of specifications that organisations may still submit."""
+    """Rate limit on the bytes of submitted specifications, by organisation."""
 
     def publish(
         self, snapshot: Snapshot, waits: Mapping[str, Wait], window: PlanningWindow | None = None
     ) -> None:
-        """Put up the answers of a cycle, and which jobs it looked at (None: as before)."""
+        """Publish the results of a cycle and the window of jobs that it loaded (None: unchanged)."""
         pool = _pool_digest(snapshot)
         with self._lock:
             self._snapshot, self._waits = snapshot, waits
@@ -105,30 +107,30 @@ class PlannerStatus:
                 self._pool, self._feasible = pool, set()
 
     def is_known_feasible(self, request: Request, tasks: int) -> bool:
-        """Whether the pool as it is was found able to run this, were it empty."""
+        """Return whether the present pool is known to be able to run the request when empty."""
         return (request, tasks) in self._feasible
 
     def remember_feasible(self, seen: Snapshot, request: Request, tasks: int) -> None:
-        """Remember that the pool of `seen` can run this, until the pool changes."""
+        """Remember until the pool changes that the pool of `seen` can run the request when empty."""
         with self._lock:
             if len(self._feasible) < FEASIBLE_MAX and _pool_digest(seen) == self._pool:
                 self._feasible.add((request, tasks))
 
     def wait_of(self, job_id: str) -> Wait | None:
-        """Why a job waits, as of the last cycle."""
+        """Return why a job waits, as of the last cycle; None if it was not planned."""
         return self._waits.get(job_id)
 
     def window(self) -> PlanningWindow:
-        """Which waiting jobs the last cycle looked at."""
+        """Return the window of waiting jobs that the last cycle loaded."""
         return self._window
 
     def snapshot(self) -> Snapshot | None:
-        """What the last cycle saw."""
+        """Return the snapshot of the last cycle; None before the first."""
         return self._snapshot
 
 
 def _pool_digest(snapshot: Snapshot) -> bytes:
-    """Equal while the same machines offer the same totals: what is free does not count."""
+    """Return a digest of the nodes and their total resources, independent of what is free."""
     nodes = snapshot.nodes
     digest = hashlib.blake2b("\n".join(snapshot.models).encode(), digest_size=16)
     for column in (
@@ -148,7 +150,7 @@ def _pool_digest(snapshot: Snapshot) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class DataFolders:
-    """Where the jobs room keeps files, all under the center's data folder."""
+    """Folders of the jobs package under the center's data folder."""
 
     root: Path
 
@@ -159,39 +161,39 @@ class DataFolders:
 
     @property
     def prepared(self) -> Path:
-        """Environments and fetched sources, one folder an organisation."""
+        """Environments and fetched sources, in one folder per organisation."""
         return self.root / "prepared"
 
     @property
     def decisions(self) -> Path:
-        """What the planner saw and decided."""
+        """Records of the planner's decisions."""
         return self.root / "decisions"
 
     @property
     def caches(self) -> Path:
-        """uv's caches, one an organisation."""
+        """Caches of uv, one per organisation."""
         return self.root / "caches"
 
     def create(self) -> None:
-        """Make the folders, readable by nobody else."""
+        """Create the folders, readable only by the server's user."""
         for folder in (self.root, self.blobs, self.prepared, self.caches):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Handed to every loop and to the services that touch engines or files."""
+    """Dependencies of the loops and of the services that use engines or files."""
 
     engines: Mapping[str, Engine]
     folders: DataFolders
     settings: JobsSettings = field(default_factory=JobsSettings)
     planner_status: PlannerStatus = field(default_factory=PlannerStatus)
     stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when the server ends: what takes long breaks off, to be done again after the next start."""
+    """Set when the server ends: long tasks stop, and are done again after the next start."""
     uploads: UploadReservations = field(default_factory=UploadReservations)
-    """What running uploads have reserved of quotas."""
+    """Quota reserved by running uploads."""
     policy: PolicyReader = field(default_factory=PolicyReader)
-    """Reads the scheduling policy that rules."""
+    """Reader of the scheduling policy in force."""
     decisions: DecisionLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -201,5 +203,5 @@ class Runtime:
 
     @property
     def pace(self) -> float:
-        """How many times faster than the clock jobs run; of several engines that of the slowest."""
+        """Speed of jobs as a multiple of real time; of several engines that of the slowest."""
         return min((engine.capabilities().pace for engine in self.engines.values()), default=1.0)

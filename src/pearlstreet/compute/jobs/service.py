@@ -1,4 +1,4 @@
-"""Commands on jobs: submit, cancel, run again. One command is one transaction; no engine is called here."""
+"""Commands on jobs: submit and cancel. Each command is one transaction; no engine is called here."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from pearlstreet.tenancy.secrets import check_for_job
 
 _INSERT = sa.insert(jobs)
 _WHOLE_ONLY = ("id", "name", "spec", "ask", "preparations")
-"""Columns that elements of an array leave to their array's row."""
+"""Columns that only the row of an array has, not those of its elements."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobDraft:
-    """A specification with everything that follows from it alone; made outside the transaction."""
+    """A specification with what is derived from it alone, computed outside the transaction."""
 
     spec: JobSpec
     stored: Row
     ask: ResourceRequest
     stored_bytes: int = 0
-    """Bytes of `stored` in the database."""
+    """Size of `stored` in the database in bytes."""
 
 
 def draft_job(runtime: Runtime, spec: JobSpec) -> JobDraft:
-    """Check a specification against what this center can do at all. Raises InvalidInput."""
+    """Check whether this center can run a specification at all, and derive its request. Raises InvalidInput."""
     refuse_unsupported(runtime, spec)
     ask = ask_of(spec)
     planner_status, request = runtime.planner_status, ask.request()
@@ -63,10 +63,10 @@ def draft_job(runtime: Runtime, spec: JobSpec) -> JobDraft:
 
 
 def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobSpec) -> JobView:
-    """Queue a job (or an array) of organisation `org` (slug or id). Durable when it returns.
+    """Queue a job or an array of organisation `org` (slug or id); it is durable when this returns.
 
-    Raises InvalidInput, NotFound (project, upload, dependency, secret), Forbidden, PaymentRequired when the balance
-    does not cover its first hour.
+    Raises InvalidInput, NotFound (project, upload, dependency, secret), Forbidden, TooMany, Conflict, and PaymentRequired if the
+    balance does not cover its first hour.
     """
     draft = draft_job(runtime, spec)
     return store.write(lambda tx: write_job(tx, actor, runtime, org, draft))
@@ -74,7 +74,7 @@ def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: Job
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrices:
-    """That a job was accepted from a quote, whose prices hold for it."""
+    """The quote from which a job was accepted, and the price version that therefore applies to it."""
 
     quote_id: str
     price_version_id: str
@@ -83,7 +83,7 @@ class QuotedPrices:
 def write_job(
     tx: Tx, actor: Actor, runtime: Runtime, org: str, draft: JobDraft, quoted: QuotedPrices | None = None
 ) -> JobView:
-    """The transaction of `submit_job`."""
+    """Queue a drafted job within a transaction. Raises the errors of `submit_job`."""
     spec, ask = draft.spec, draft.ask
     refuse_without_isolation(tx, runtime.settings.minimum_isolation)
     project = find_project(tx, actor, org, spec.project, "jobs:write")
@@ -164,7 +164,7 @@ def _write_array(tx: Tx, row: Row, spec: JobSpec) -> None:
 
 
 def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
-    """What no engine of this center can do, or its operator does not allow. Raises InvalidInput."""
+    """Raise InvalidInput for features that no engine supports or the operator does not allow."""
     problems = []
     capabilities = [engine.capabilities() for engine in runtime.engines.values()]
     if spec.environment and spec.environment.image and not any(item.images for item in capabilities):
@@ -192,7 +192,7 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
 
 
 def check_uploads(tx: Tx, actor: Actor, org_id: str, spec: JobSpec) -> None:
-    """Raises NotFound for an upload that is not the organisation's, or not of the project the key is tied to."""
+    """Raise NotFound for an upload of another organisation, or of another project than the actor's key is tied to."""
     wanted = {item.upload for item in spec.files} | {item.upload for item in spec.inputs.values()}
     wanted.discard(None)
     if not wanted:
@@ -209,7 +209,10 @@ def check_uploads(tx: Tx, actor: Actor, org_id: str, spec: JobSpec) -> None:
 def check_dependencies(
     tx: Tx, actor: Actor, project: Project, dependencies: Sequence[Dependency]
 ) -> list[tuple[str, str]]:
-    """What still has to end. Only earlier jobs can be named, so there is never a cycle."""
+    """Return (job, condition) for each dependency that has not ended. Raises NotFound, Conflict.
+
+    Only earlier jobs can be named, so there is never a cycle.
+    """
     open_ones: list[tuple[str, str]] = []
     for item in dependencies:
         row = find_job(tx, actor, item.job)
@@ -231,7 +234,7 @@ def check_dependencies(
 
 
 def cancel_job(store: Store, actor: Actor, job_id: str) -> JobView:
-    """Cancel a job, or every element of an array that has not ended. Cancelling what has ended changes nothing.
+    """Cancel a job, or all elements of an array that have not ended. A job that has ended does not change.
 
     Raises NotFound, Forbidden.
     """

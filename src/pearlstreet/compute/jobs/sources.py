@@ -1,4 +1,7 @@
-"""How a git folder is fetched: https only (http too where the operator allows inner hosts), no redirects, the address pinned to what was checked, no hooks, no LFS."""
+"""Builds the command that fetches a git source: without redirects, hooks or LFS, pinned to the checked addresses.
+
+Only https is allowed; http too if the operator allows internal hosts.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pearlstreet.compute.jobs.spec.model import GitSource
 
 
 def resolve(host: str) -> list[str]:
-    """Addresses of a host by the system's resolver; none when it has none."""
+    """Return the addresses of a host from the system's resolver; empty if it finds none."""
     try:
         return sorted({str(item[4][0]) for item in socket.getaddrinfo(host, 443, proto=socket.IPPROTO_TCP)})
     except OSError:
@@ -22,11 +25,10 @@ def resolve(host: str) -> list[str]:
 def fetch_command(
     source: GitSource, target: Path, *, private: bool, resolve: Resolve = resolve
 ) -> Sequence[str]:
-    """A shell command that leaves the wanted folder of the wanted commit in `target`.
+    """Return a shell command that puts the requested folder of the requested commit into `target`.
 
-    git is given the address in the spelling that was checked: for another one, such as a host with a dot at its end, it
-    would not know the pin and look the name up itself. Raises InvalidInput when the address may not be asked (private, or
-    no https).
+    git gets the URL in the spelling that was checked: with another one, such as a trailing dot after the host, the pin would not
+    match and git would resolve the name itself. Raises InvalidInput for an address that is not allowed (private, or not https).
     """
     schemes = ("https", "http") if private else ("https",)
     checked = check_outgoing(source.url, resolve, field="git.url", schemes=schemes, allow_private=private)

@@ -1,7 +1,7 @@
-"""How many bytes of specifications an organisation may submit: they are kept as long as its jobs are.
+"""Rate limit on the bytes of specifications that an organisation submits, since they are stored as long as its jobs.
 
-A token bucket for each organisation, in memory like the rate limits of requests. Ordinary specifications (1 to 3 KiB)
-never reach it; 4 MiB each, which one file may have, would fill the disk in hours.
+It is a token bucket per organisation, in memory like the rate limits of requests. Ordinary specifications (1 to 3 KiB) never
+reach it; specifications of 4 MiB, the maximum, would fill the disk in hours.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import text
 
 BURST_BYTES = 1 << 30
-"""Bytes that may come at once."""
+"""Bytes that may be submitted at once."""
 PER_DAY_BYTES = 4 << 30
-"""Bytes in 24 h once the burst is used up."""
+"""Bytes per 24 h after the burst is used up."""
 ORGS_MAX = 10_000
-"""Organisations remembered; beyond it the longest unused are dropped."""
+"""Number of remembered organisations, above which the least recently used are dropped."""
 _PER_US = PER_DAY_BYTES / (86_400 * US_PER_S)
 
 
 def stored_bytes(stored: Mapping[str, object]) -> int:
-    """Bytes of a specification as the database keeps it."""
+    """Return the size of a specification in the database in bytes."""
     return len(json.dumps(stored))
 
 
 @dataclass(slots=True)
 class SpecVolume:
-    """What each organisation may still submit, in bytes. Only the store's writer thread touches it."""
+    """Token buckets of all organisations, in bytes. Only the store's writer thread uses them, so there is no lock."""
 
     _left: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
-    """Organisation id → bytes left, and when that was (µs)."""
+    """(Bytes left, time of that in µs since 1970) by organisation id."""
 
     def take(self, org_id: str, size: int, now_us: int) -> None:
-        """Count a specification of `size` bytes. Raises TooMany when they are more than what is left."""
+        """Take `size` bytes from an organisation's bucket. Raises TooMany if fewer are left."""
         left, at_us = self._left.pop(org_id, (float(BURST_BYTES), now_us))
         left = min(float(BURST_BYTES), left + max(0, now_us - at_us) * _PER_US)
         fits = size <= left

@@ -1,4 +1,4 @@
-"""Keeps engines and rows in line over the long run: nodes, orphans, and what is old enough to forget."""
+"""Garbage collection and inventory: reconciles engines with rows, stops orphans and deletes what is old."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ from pearlstreet.tenancy import invitation_records, sessions
 
 LOOP = "sweep"
 REPORT_BATCH = 500
-"""Attempts looked up at once."""
+"""Number of attempts looked up at once."""
 FORGET_AFTER_LEAST_S = 600.0
-"""Engines remember an attempt so long after its end, whatever `kept_days` says: a request to start it that was held up on its
-way for less (five leases of the start loop) finds it ended and does not run it again."""
+"""Minimum time for which engines remember an ended attempt, whatever `kept_days` says.
+
+A start request that was delayed for less (five leases of the start loop) finds the attempt ended and does not run it again.
+"""
 log = structlog.get_logger("sweep")
 
 
 def inventory_loop(runtime: Runtime) -> Loop:
-    """Brings the pool's nodes in line with what engines report."""
+    """Return the loop that updates the pool's nodes from what engines report."""
     return CycleLoop(
         name="inventory", cycle=partial(take_inventory, runtime), hints=(NODES,), interval_s=3.0, rest=5.0
     )
 
 
 def take_inventory(runtime: Runtime, store: Store) -> bool:
-    """Look at every engine once; writes only when something but a reading changed."""
+    """Read the nodes of every engine once, and write them if anything but a sensor reading changed."""
     for name, engine in runtime.engines.items():
         seen = read_nodes(engine, runtime.settings.minimum_isolation)
         if not isinstance(seen, Done):
@@ -63,20 +65,20 @@ def take_inventory(runtime: Runtime, store: Store) -> bool:
 
 
 def sweep_loop(runtime: Runtime) -> Loop:
-    """Stops attempts nobody wants any more and forgets and deletes what is old."""
+    """Return the loop that stops orphan attempts and deletes old data."""
     return CycleLoop(name=LOOP, cycle=GarbageCollector(runtime).sweep, interval_s=60.0)
 
 
 @dataclass(slots=True)
 class GarbageCollector:
-    """Goes round: engines' attempts each time, one shard of the blobs at a time."""
+    """Stops orphan attempts and deletes old data; each cycle checks all attempts of engines and one shard of the blobs."""
 
     runtime: Runtime
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
     turn: int = 0
 
     def sweep(self, store: Store) -> bool:
-        """One round."""
+        """Run one cycle."""
         for engine in self.runtime.engines.values():
             found = engine.scan()
             reports = list(found.value) if isinstance(found, Done) else []
@@ -101,7 +103,7 @@ class GarbageCollector:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the rows say of an attempt that an engine remembers."""
+    """State in the rows of an attempt that an engine remembers."""
 
     wanted: bool
     ended_us: int | None
