@@ -1,4 +1,4 @@
-"""Tables of jobs, attempts, what they wait for, and the files around them."""
+"""Tables of jobs, attempts, dependencies, stored files, quotas, policies and windows."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ sa.Index(
     sqlite_where=_QUEUED,
     postgresql_where=_QUEUED,
 )
-"""The queue of each account in its order: what a cycle plans is counted and read from it alone.
+"""Index on the queued jobs of each account in planning order; a planning cycle counts and reads jobs from it alone.
 
-The state stands last: PostgreSQL drops a condition that the index implies, and would read all of it for each account. SQLite
-reads the index alone only if it has every column.
+`state` is the last column: PostgreSQL drops a condition that the partial index implies, and would read the whole index for each
+account. SQLite reads only the index if it has every column that is used.
 """
 _LIMITED_ARRAY = sa.and_(
     jobs.c.array_size.is_not(None), jobs.c.array_max_running.is_not(None), jobs.c.n_queued > 0
@@ -135,7 +135,7 @@ allocations = sa.Table(
     sa.Column("compute_share", sa.BigInteger, nullable=False),
     sa.Column("whole", sa.String(160), nullable=True, unique=True),
 )
-"""Shares of devices held by live attempts. `whole` is node/device for a whole card: no two can hold it."""
+"""Shares of devices held by live attempts. `whole`: node/device of a whole card; unique, so no two attempts hold it."""
 
 waits = sa.Table(
     "waits",
@@ -145,7 +145,7 @@ waits = sa.Table(
     sa.Column("condition", sa.String(16), nullable=False),
     sa.Index("ix_waits_on", "on_id"),
 )
-"""What a queued job still waits for: another job (`succeeded`, `ended`) or a preparation (`ready`)."""
+"""Conditions of queued jobs: another job (`succeeded`, `ended`) or a preparation (`ready`) that each waits for."""
 
 preparations = sa.Table(
     "preparations",
@@ -170,7 +170,7 @@ uploads = sa.Table(
     metadata,
     id_column(),
     sa.Column("org_id", sa.String(40), nullable=False, index=True),
-    # Brought with a key that is tied to this project; NULL: for all of the organisation.
+    # Project named by the sender or tied to its key; NULL: usable in all projects of the organisation.
     sa.Column("project_id", sa.String(40), nullable=True),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
@@ -195,7 +195,7 @@ artefacts = sa.Table(
     sa.UniqueConstraint("attempt_id", "path"),
     sa.Index("ix_artefacts_expires", "expires_us"),
 )
-"""Files that jobs left. `expires_us` null: kept for ever; `pinned`: kept whatever it says."""
+"""Output files of jobs. `expires_us` null: kept for ever; `pinned`: kept regardless of `expires_us`."""
 
 storage_levels = sa.Table(
     "storage_levels",
@@ -211,7 +211,7 @@ storage_levels = sa.Table(
     sa.Column("price_version_id", sa.String(40), nullable=False),
     sa.Index("ix_storage_levels_metered", "metered_us"),
 )
-"""What a project stores: artefacts and uploads with their apparent sizes, each as often as it is named.
+"""Bytes stored by each project: the apparent sizes of its artefacts and uploads; shared blobs count once per file.
 
 `byte_us` (a whole number beyond 64 bits): byte-microseconds from `metered_us` to `changed_us`, both µs since 1970.
 `stream`, `sequence`, `price_version_id`: key and prices of the next usage span.
@@ -224,7 +224,7 @@ retention_rules = sa.Table(
     sa.Column("project_id", sa.String(40), primary_key=True),
     sa.Column("days", sa.Integer, nullable=False),
 )
-"""Days for which outputs of an organisation (project_id "") or project are kept; 0: for ever."""
+"""Days for which outputs of an organisation (`project_id` "") or a project are kept; 0: for ever."""
 
 quotas = sa.Table(
     "quotas",
@@ -238,7 +238,7 @@ quotas = sa.Table(
     sa.Column("borrow", sa.Boolean, nullable=False),
     sa.UniqueConstraint("org_id", "project_id", "resource"),
 )
-"""Limits of an organisation (project_id "") or a project on one resource, as the planner knows them."""
+"""Quotas of an organisation (`project_id` "") or a project on one resource."""
 
 shares = sa.Table(
     "shares",
@@ -247,7 +247,7 @@ shares = sa.Table(
     sa.Column("project_id", sa.String(40), primary_key=True),
     sa.Column("weight", sa.Float, nullable=False),
 )
-"""Weights of fair share, where they are not 1."""
+"""Weights of fair share that were set; the default is 1."""
 
 fair_use = sa.Table(
     "fair_use",
@@ -259,7 +259,7 @@ fair_use = sa.Table(
     sa.Column("memory_gib_h", sa.Float, nullable=False),
     sa.Column("at_us", sa.BigInteger, nullable=False),
 )
-"""Use decayed with the half-life, as of `at_us`."""
+"""Usage of each project, decayed with the half-life to `at_us`."""
 
 policies = sa.Table(
     "policies",
@@ -273,9 +273,9 @@ policies = sa.Table(
     sa.Column("note", sa.String(500), nullable=False),
     sa.Column("back_to", sa.Integer, nullable=True),
 )
-"""Every version of the scheduling policy there ever was; the largest number rules. Rows never change.
+"""All versions of the scheduling policy; the one with the largest number is in force. Rows never change.
 
-`planner`: its configuration; `queues`: name → title and who may use it; `back_to`: the version it is a copy of.
+`planner`: its configuration; `queues`: title and admitted projects by name; `back_to`: the version of which it is a copy.
 """
 
 windows = sa.Table(
@@ -295,9 +295,9 @@ windows = sa.Table(
     sa.Column("ended_us", sa.BigInteger, nullable=True),
     sa.Index("ix_windows_until", "until_us"),
 )
-"""Nodes, or a number of cards of a model, that are kept free for a while: maintenance, or a reservation for `org_id`.
+"""Nodes, or a number of cards of a model, that are kept free for a time: maintenance, or a reservation for `org_id`.
 
-`ended_us`: taken back by somebody before its end.
+`ended_us`: time at which it was ended early.
 """
 
 warnings = sa.Table(
@@ -308,7 +308,7 @@ warnings = sa.Table(
     sa.Column("org_id", sa.String(40), nullable=False),
     sa.Column("at_us", sa.BigInteger, nullable=False),
 )
-"""Attempts whose people were told that a window will stop them, and when they were told."""
+"""Attempts whose owners were notified that a window will stop them, with the time of the notification."""
 
 what_ifs = sa.Table(
     "what_ifs",
@@ -324,4 +324,4 @@ what_ifs = sa.Table(
     sa.Column("message", sa.JSON, nullable=True),
     sa.Column("ended_us", sa.BigInteger, nullable=True),
 )
-"""Replays that people asked for; `org_id` null: of the whole center."""
+"""What-if questions and their answers; `org_id` null: about the whole center."""

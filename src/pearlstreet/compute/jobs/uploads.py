@@ -1,6 +1,6 @@
-"""Files tenants bring: kept as blobs, named by an upload id, seen only by their organisation.
+"""Uploaded files: stored as blobs, named by an upload id, visible only to their organisation.
 
-An upload reserves of the quotas what its sender says it sends, or what has arrived; the reservation ends with it.
+A running upload reserves quota for the size that its sender announced, or for what has arrived; the reservation ends with it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from pearlstreet.tenancy.tables import projects
 
 @dataclass(frozen=True, slots=True)
 class UploadPlace:
-    """Where an upload goes, and how many bytes it may have."""
+    """Organisation and project of an upload, and its maximum size."""
 
     org_id: str
     project_id: str
-    """The project that the upload counts for."""
+    """Project whose storage the upload counts towards."""
     named: str | None
-    """The same where the sender named it or its key is tied to it; None: any project of the organisation may use it."""
+    """That project if the sender named it or its key is tied to it; None: all projects of the organisation may use the upload."""
     bytes_max: int
 
 
@@ -50,10 +50,10 @@ def find_place(
     size_bytes: int | None,
     reservation: UploadReservation,
 ) -> UploadPlace:
-    """Check before any byte is read, and reserve `size_bytes`: what the sender says it sends.
+    """Check an upload before any byte is read, and reserve `size_bytes`, the announced size.
 
-    Raises NotFound, Forbidden, TooLarge, Conflict when it does not fit, TooMany beside too many running uploads,
-    PaymentRequired when the organisation owes more than it may.
+    Raises NotFound, Forbidden, TooLarge, Conflict if it does not fit, TooMany for too many running uploads, PaymentRequired if
+    the organisation is over its credit limit.
     """
     most = runtime.settings.upload_bytes_max
     if size_bytes is not None and size_bytes > most:
@@ -79,7 +79,7 @@ def find_place(
 
 
 def check_name(name: str) -> str:
-    """A file name without a folder. Raises InvalidInput."""
+    """Return the name if it is a plain file name without a folder. Raises InvalidInput."""
     if "/" in name or name == "." or path_problem(name) is not None:
         message = text("{name} is not a file name", name=ascii(name[:80]))
         raise InvalidInput(
@@ -89,7 +89,7 @@ def check_name(name: str) -> str:
 
 
 def _refuse_debtor(tx: Tx, org_id: str, org: str) -> None:
-    """What is stored stays and is billed; more is not taken from an organisation that is over its credit limit."""
+    """Raise PaymentRequired if the organisation is over its credit limit; stored files remain and are billed."""
     left = available(tx, org_id)
     if left < Money(0):
         raise PaymentRequired(
@@ -103,7 +103,7 @@ def _refuse_debtor(tx: Tx, org_id: str, org: str) -> None:
 
 
 def _refuse_many_kept(tx: Tx, settings: JobsSettings, place: UploadPlace, running: int) -> None:
-    """Limit the number of a project's uploads, `running` ones included: empty files count nothing against a quota."""
+    """Raise Conflict if the project has too many uploads, including `running` ones; empty files use no storage quota."""
     most = settings.project_uploads_max
     if not most:
         return
@@ -131,7 +131,7 @@ def keep_bytes(
     place: UploadPlace,
     reservation: UploadReservation,
 ) -> Blob:
-    """Keep a stream as a blob. Raises TooLarge, Conflict beyond a quota, Unavailable; then nothing is kept."""
+    """Store a stream as a blob. Raises TooLarge, Conflict above a quota, Unavailable; then nothing is stored."""
     arriving = _reserve_arriving(store, runtime, chunks, place, reservation)
     return Blobs(runtime.folders.blobs).keep(arriving, name, limit_bytes=place.bytes_max)
 
@@ -154,7 +154,7 @@ def _reserve_arriving(
 def _extend(
     store: Store, runtime: Runtime, place: UploadPlace, reservation: UploadReservation, size_bytes: int
 ) -> None:
-    """Reserve what has arrived and a step ahead. Raises Conflict when that much does not fit."""
+    """Reserve what has arrived plus one step. Raises Conflict if what has arrived does not fit."""
     with runtime.uploads.lock:
         reserved = runtime.uploads.beside(reservation, place.org_id)
         limit = store.read(
@@ -170,7 +170,7 @@ def _extend(
 def record_upload(
     store: Store, actor: Actor, runtime: Runtime, place: UploadPlace, name: str, blob: Blob
 ) -> Row:
-    """Note a kept blob as an upload of the project. Raises Conflict when others have filled the quota meanwhile."""
+    """Record a stored blob as an upload of the project. Raises Conflict if other files filled the quota meanwhile."""
     org_id = place.org_id
     actor.require("jobs:write", org_id, place.project_id)
 
@@ -195,7 +195,7 @@ def record_upload(
 
 
 def find_upload(store: Store, actor: Actor, upload_id: str) -> Row:
-    """One upload. Raises NotFound."""
+    """Return one upload. Raises NotFound."""
     absent = text("There is no upload {upload}", upload=upload_id[:80])
 
     def query(tx: Tx) -> Row:
@@ -211,7 +211,7 @@ def find_upload(store: Store, actor: Actor, upload_id: str) -> Row:
 def list_uploads(
     store: Store, actor: Actor, org: str, *, before: str | None = None, limit: int = 100
 ) -> Sequence[Row]:
-    """Uploads of an organisation, newest first."""
+    """Return the uploads of an organisation, newest first."""
 
     def query(tx: Tx) -> Sequence[Row]:
         found = sa.select(uploads).where(visible_rows(tx, actor, "jobs:read", uploads, org=org))

@@ -1,4 +1,4 @@
-"""Queries on jobs: find, list, timeline, attempts, artefacts, why. Tenant scope in every one."""
+"""Queries on jobs: find, list, timeline, attempts, artefacts, why. Each checks what the actor may see."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _COUNTS = ("queued", "active", "succeeded", "failed", "cancelled")
 
 
 def find_job(tx: Tx, actor: Actor, job_id: str, scope: str = "jobs:read") -> RowMapping:
-    """The row of a job the actor may see (and do `scope` to). Raises NotFound, Forbidden."""
+    """Return the row of a job for which the actor has `scope`. Raises NotFound, Forbidden."""
     absent = text("There is no job {job}", job=job_id[:80])
     row = tx.first(sa.select(jobs).where(jobs.c.id == job_id))
     if row is None:
@@ -47,7 +47,7 @@ def find_job(tx: Tx, actor: Actor, job_id: str, scope: str = "jobs:read") -> Row
 
 
 def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
-    """One job. Raises NotFound."""
+    """Return one job with its notices. Raises NotFound."""
 
     def query(tx: Tx) -> JobView:
         row = find_job(tx, actor, job_id)
@@ -58,7 +58,7 @@ def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a list shows. `org`: slug or id; None: all the actor may see."""
+    """Conditions of a list of jobs. `org`: slug or id; None: all that the actor may see."""
 
     org: str | None = None
     project_id: str | None = None
@@ -70,7 +70,7 @@ class JobFilter:
 def list_jobs(
     store: Store, actor: Actor, wanted: JobFilter, *, before: str | None = None, limit: int = 100
 ) -> Sequence[JobView]:
-    """Jobs, newest first, before the id `before`; an array is one row unless `array_id` asks for its elements."""
+    """Return jobs with ids before `before`, newest first. An array is one row; `array_id` selects its elements."""
 
     def query(tx: Tx) -> Sequence[JobView]:
         statement = sa.select(*(column for column in jobs.c if column.name not in ("spec",)))
@@ -99,7 +99,7 @@ def _conditions(tx: Tx, actor: Actor, wanted: JobFilter) -> list[sa.ColumnElemen
 
 
 def job_view(row: Row) -> JobView:
-    """A row as doors show it."""
+    """Return a job's row as interfaces show it."""
     size = row.get("array_size")
     return JobView(
         id=row["id"],
@@ -131,7 +131,7 @@ def job_view(row: Row) -> JobView:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One change of state."""
+    """One event in a job's timeline, usually a change of state."""
 
     at_us: int
     from_state: str | None
@@ -141,7 +141,7 @@ class TimelineRow:
 
 
 def timeline(store: Store, actor: Actor, job_id: str) -> Sequence[TimelineRow]:
-    """Every change of a job's state with its reason, oldest first. Raises NotFound."""
+    """Return the events in a job's timeline with their reasons, oldest first. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[TimelineRow]:
         row = find_job(tx, actor, job_id)
@@ -163,7 +163,7 @@ def timeline(store: Store, actor: Actor, job_id: str) -> Sequence[TimelineRow]:
 
 
 def attempts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
-    """Every attempt of a job, oldest first. Raises NotFound."""
+    """Return all attempts of a job, oldest first. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[Row]:
         row = find_job(tx, actor, job_id)
@@ -173,7 +173,7 @@ def attempts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
 
 
 def latest_attempt(tx: Tx, actor: Actor, job_id: str, attempt_id: str | None = None) -> Row | None:
-    """A job's attempt with that id, or its newest; None before the first. Raises NotFound."""
+    """Return a job's attempt with the given id, or its newest one; None before the first. Raises NotFound."""
     row = find_job(tx, actor, job_id)
     query = (
         sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number.desc()).limit(1)
@@ -187,7 +187,7 @@ def latest_attempt(tx: Tx, actor: Actor, job_id: str, attempt_id: str | None = N
 
 
 def artefacts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
-    """What a job left, by path. Raises NotFound."""
+    """Return the artefacts of a job, sorted by path. Raises NotFound."""
 
     def query(tx: Tx) -> Sequence[Row]:
         row = find_job(tx, actor, job_id)
@@ -197,7 +197,7 @@ def artefacts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
 
 
 def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
-    """One artefact. Raises NotFound."""
+    """Return one artefact. Raises NotFound."""
     absent = text("There is no artefact {artefact}", artefact=artefact_id[:80])
 
     def query(tx: Tx) -> Row:
@@ -214,25 +214,25 @@ def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class PlacementView:
-    """A placement and how it came about."""
+    """The placement of a running job and the reasons for it."""
 
     why: Text | None
     model: str
     nodes: Sequence[str]
     tasks: int
     position: int | None
-    """Where the job stood in line; None where it was not noted."""
+    """Position of the job in the queue when it was placed; None: not recorded."""
     backfilled: bool
-    """It passed a job ahead of it that could not start."""
+    """Whether it was placed before a job ahead of it that could not start."""
     borrowing: bool
-    """It uses what others leave idle."""
+    """Whether it uses idle capacity of others beyond its quota."""
     chosen: Mapping[str, Any] | None = None
-    """What its node was chosen among: `Chosen.to_json` of the plan; None where several nodes were chosen together."""
+    """Alternatives considered for its node, from `Chosen.to_json`; None if several nodes were chosen together."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobExplanation:
-    """Why a job is where it is: a sentence, and for programs its code, position and details."""
+    """Explanation of a job's state: a sentence, and for programs a reason code, position and details."""
 
     sentence: Text
     code: str
@@ -241,15 +241,15 @@ class JobExplanation:
     unblock: Text | None = None
     details: tuple[Row, ...] = ()
     start: tuple[int, int, int] | None = None
-    """Earliest, likely and latest start (µs since 1970), when the planner can tell."""
+    """Earliest, likely and latest start (µs since 1970); None if the planner cannot tell."""
     rough: bool = False
-    """The start rests on predictions of what runs, not on enforced limits: nine in ten are over by the latest."""
+    """Whether the start is predicted from run times, not time limits; nine in ten such jobs have ended by the latest time."""
     here: PlacementView | None = None
-    """Where it is, and how it came there."""
+    """Placement of a running job; None while it waits."""
 
 
 def why(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> JobExplanation:
-    """Why it waits, or why it runs where it does, in one sentence. Raises NotFound."""
+    """Explain why a job waits, or why it runs where it does. Raises NotFound."""
     return store.read(lambda tx: _why(tx, runtime, find_job(tx, actor, job_id)))
 
 
@@ -308,7 +308,10 @@ def _here(placement: Row, why: Text | None) -> PlacementView:
 
 
 def _trouble(tx: Tx, row: Row) -> JobExplanation | None:
-    """That the center itself fails to go on with it. What exactly failed is for operators only."""
+    """Return the explanation that the center failed to process the job; None if it did not.
+
+    The error itself is shown to operators only.
+    """
     mine = [row["id"], row["attempt_id"], *(row["preparations"] or {}).values()]
     query = sa.select(loop_failures).where(loop_failures.c.row_id.in_([one for one in mine if one]))
     found = tx.first(query.order_by(loop_failures.c.quarantined.desc()).limit(1))
@@ -341,7 +344,7 @@ def _why_blocked(tx: Tx, row: Row) -> JobExplanation:
 
 
 def _out_of_service(tx: Tx, snapshot: Snapshot, row: Row) -> Blocked | None:
-    """Whether nodes that are drained or unhealthy keep it waiting."""
+    """Return the explanation if drained or unhealthy nodes keep the job waiting; else None."""
     ask = _ask(tx, row)
     return find_blocked(
         snapshot, {node.report.name: node for node in all_nodes(tx)}, ask.request(), ask.min_tasks_effective
@@ -349,20 +352,23 @@ def _out_of_service(tx: Tx, snapshot: Snapshot, row: Row) -> Blocked | None:
 
 
 def _protection(tx: Tx, runtime: Runtime, snapshot: Snapshot, row: Row) -> Protection | None:
-    """Which rules of its queue's preemption policy protect what runs where it could."""
+    """Return which rules of its queue's preemption policy protect the jobs that run where it could; None if none do."""
     planner = runtime.policy.current(tx).planner.of_queue(row["queue"])
     return explain_protection(snapshot, planner, row["id"], _ask(tx, row).request())
 
 
 def _ask(tx: Tx, row: Row) -> ResourceRequest:
-    """The resource request of a job; an array keeps that of its elements."""
+    """Return the resource request of a job; elements share that of their array."""
     return ResourceRequest.from_json(
         row["ask"] or tx.scalar(sa.select(jobs.c.ask).where(jobs.c.id == row["array_id"]))
     )
 
 
 def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> JobExplanation | None:
-    """Why the planner did not look at it: its array runs as many as may, or its project has more jobs than places."""
+    """Return why the planner did not load the job; None if it did.
+
+    Either its array runs as many elements as it may, or its project has more jobs than places.
+    """
     if not window.leaves_out(row):
         return None
     if row["array_max_running"] is not None:
@@ -390,7 +396,7 @@ def _why_outside(tx: Tx, window: PlanningWindow, row: Row) -> JobExplanation | N
 
 
 def _why_behind_elements(tx: Tx, row: Row) -> JobExplanation | None:
-    """Return why an element waits whose array may run more, but whose elements before it wait themselves."""
+    """Return why an element waits although its array may run more: earlier elements wait too."""
     before = (jobs.c.array_id == row["array_id"]) & (jobs.c.array_index < row["array_index"])
     queued = before & (jobs.c.state == JobState.QUEUED.value)
     first = tx.scalar(sa.select(jobs.c.id).where(queued).order_by(jobs.c.array_index).limit(1))

@@ -1,7 +1,7 @@
-"""Loops between attempts and engines: start what was placed, watch what lives, stop what must stop.
+"""Loops between attempts and engines: they start placed attempts, watch live ones and stop those that must end.
 
-Each is level-triggered over attempts' rows. Engines answer Outcomes; Unknown keeps the attempt `starting`, and the
-watch loop finds out by our own id.
+Each is level-triggered by the rows of attempts. Engines return Outcomes; after Unknown the attempt stays `starting`, and the
+watch loop asks for it by the id that the center gave it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from pearlstreet.store.loop import CycleLoop, Loop, RowGuard, RowLoop
 
 _BY_ID = sa.select(attempts).where(attempts.c.id == sa.bindparam("attempt"))
 STARTERS = 12
-"""Attempts started at once: each mostly waits, for the disk and for its supervisor's word."""
+"""Number of attempts started at once; each mostly waits for the disk and for its supervisor."""
 PROBE_S = 2.0
-"""A stopped attempt is asked about again after this."""
+"""Seconds after which a stop is requested again."""
 LIMIT_SLACK_S = 60.0
-"""Beyond time limit and grace we stop an attempt ourselves: its engine should have."""
+"""Seconds beyond time limit and grace after which the center stops an attempt that its engine should have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class _Start:
 
 
 def start_loop(runtime: Runtime) -> Loop:
-    """Asks engines to start placed attempts."""
+    """Return the loop that asks engines to start placed attempts."""
     return RowLoop[Row, _Start, "Outcome[AttemptReport]"](
         name="start_attempts",
         table=attempts,
@@ -69,7 +69,7 @@ def _load_starts(runtime: Runtime, tx: Tx, ids: Sequence[str]) -> Mapping[str, R
 
 
 def _order(tx: Tx, runtime: Runtime, row: Row) -> AttemptOrder | Refused:
-    """The order, or why there can be none any more (a secret was deleted, a file is gone)."""
+    """Return the order of an attempt, or Refused if it cannot be built (a secret or file is gone)."""
     try:
         return build_order(tx, runtime, row)
     except PearlError as error:
@@ -108,7 +108,7 @@ def _apply_start(
         case Retry(after_s, _):
             return tx.now_us + int(after_s * US_PER_S)
         case Refused(code, reason) if code == TOO_WEAK:
-            # not the job's doing, and not counted against it: the node takes none until its isolation is back
+            # not the job's fault, so it is requeued; the node takes no jobs until its isolation is restored
             lifecycle.request_stop(tx, attempt, StopReason.WITHDRAWN, reason)
             tx.hint(lifecycle.NODES)
             return _due_after(tx, row_id)
@@ -126,7 +126,7 @@ def _apply_start(
 
 
 def _due_after(tx: Tx, attempt_id: str) -> int | None:
-    """A stop asked for meanwhile, or results to keep, make the attempt due for another loop at once."""
+    """Return now if the attempt must be stopped or its outputs stored, so that another loop takes it; else None."""
     row = _attempt(tx, attempt_id)
     waiting = row is not None and (
         row["stop_reason"] is not None or row["state"] == AttemptState.COLLECTING.value
@@ -139,7 +139,7 @@ def _attempt(tx: Tx, attempt_id: str) -> Row | None:
 
 
 def watch_loop(runtime: Runtime, engine_name: str) -> Loop:
-    """Compares what an engine says of our live attempts with their rows."""
+    """Return the loop that compares an engine's reports on live attempts with their rows."""
     return CycleLoop(
         name=f"watch_{engine_name}",
         cycle=partial(_watch, runtime, engine_name, RowGuard(f"watch_{engine_name}")),
@@ -163,11 +163,11 @@ Writing = Future[tuple[None, set[str]]]
 
 
 def _look(runtime: Runtime, store: Store, row: Row) -> Writing | None:
-    """Ask its engine, and hand what follows to the writer without waiting: all of a cycle share few commits."""
+    """Probe an attempt and submit the resulting write without waiting, so that the writes of a cycle share few commits."""
     try:
         command = _compare(runtime, store, row)
         return store.submit(command) if command is not None else None
-    except Exception as error:  # noqa: BLE001  reported where its answer is read
+    except Exception as error:  # noqa: BLE001  reported where the result is read
         failed: Writing = Future()
         failed.set_exception(error)
         return failed
@@ -195,7 +195,7 @@ def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] |
     if not _differs(row, outcome.value, now_us, runtime):
         return None
     if outcome.value is None:
-        # A request to start it may still be on its way. Once stopped it never starts: only then may another be planned.
+        # A request to start it may be on its way. A stopped attempt never starts, so only then may another be planned.
         if not isinstance(engine.stop(row["id"], grace_s=row["grace_s"]), Done):
             return None
         outcome = engine.probe(row["id"])
@@ -205,7 +205,7 @@ def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] |
 
 
 def _has_begun(outcome: Outcome[AttemptReport | None]) -> bool:
-    """Whether it works although we never wrote down that it was started: the center died in between."""
+    """Return whether an attempt runs although its start was not recorded, because the server died in between."""
     report = outcome.value if isinstance(outcome, Done) else None
     return report is not None and report.state is not TaskState.STARTING
 
@@ -260,7 +260,7 @@ def _apply_probe(runtime: Runtime, attempt_id: str, report: AttemptReport | None
 
 
 def apply_report(tx: Tx, attempt: Row, report: AttemptReport, *, collect: bool = True) -> None:
-    """Bring an attempt's row to where its engine says it is. A report that goes back changes nothing."""
+    """Update an attempt's row from its engine's report. A report of an earlier state changes nothing."""
     state = AttemptState(attempt["state"])
     began = state is not AttemptState.RUNNING and report.started_us is not None
     if began and report.state in (TaskState.RUNNING, TaskState.EXITED):
@@ -294,7 +294,7 @@ class _Stop:
 
 
 def stop_loop(runtime: Runtime) -> Loop:
-    """Asks engines to stop attempts that must end; the watch loop sees them end."""
+    """Return the loop that asks engines to stop attempts that must end; the watch loop observes their end."""
     return RowLoop[Row, _Stop, "Outcome[None]"](
         name="stop_attempts",
         table=attempts,

@@ -1,1 +1,1 @@
-"""The planner's decisions on disk: what it saw, how it was set, what it answered; planned again to prove it."""
+"""Records of the planner's decisions on disk: snapshot, configuration and plan, which a replay can verify."""

@@ -1,4 +1,4 @@
-"""The folder of decisions: written by the planner's loop without keeping it waiting, bounded by size and by age."""
+"""The folder of recorded decisions, written without blocking the planner's loop and limited by size and age."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ MODES = ("off", "sampled", "on")
 _NAME = re.compile(r"dec_\d{16}_\d{1,12}")
 SUFFIX = ".plan"
 PENDING_MAX = 2
-"""Decisions that wait to be written: beyond, they are dropped and counted, for memory is bounded, too."""
+"""Number of decisions that may wait to be written; more are dropped and counted, to bound memory."""
 log = structlog.get_logger("decisions")
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionSettings:
-    """Which decisions are kept, and for how long."""
+    """Settings: which decisions are recorded, and for how long."""
 
     mode: str = "off"
-    """`sampled`: of those that did something at most one in `every_s`."""
+    """One of `MODES`. `sampled`: at most one decision that changed something per `every_s`."""
     every_s: float = 60.0
     bytes_max: int = 256 << 20
     kept_s: float = 14 * 86_400
     beside: bool = True
-    """Written by a thread of their own."""
+    """Whether a separate thread writes them."""
 
 
 @dataclass(slots=True)
 class DecisionLog:
-    """Takes decisions and finds them again. One a process."""
+    """Records decisions and finds them again. Each process has one."""
 
     folder: Path
     settings: DecisionSettings
@@ -66,7 +66,7 @@ class DecisionLog:
     def take(
         self, store: Store, snapshot: Snapshot, config: PlannerConfig, answer: Plan, policy: int
     ) -> None:
-        """Keep a decision if it did something and its turn has come."""
+        """Record a decision if it changed something and the sampling selects it."""
         resized = len(answer.resizes)
         if not (answer.placements or answer.preemptions or resized) or self.settings.mode == "off":
             return
@@ -115,7 +115,7 @@ class DecisionLog:
                 self._pending.task_done()
 
     def flush(self) -> None:
-        """Wait until what was taken is written."""
+        """Wait until all recorded decisions are written."""
         if self._writer is not None:
             self._pending.join()
 
@@ -125,7 +125,7 @@ class DecisionLog:
         self.prune(header.at_us)
 
     def prune(self, now_us: int) -> None:
-        """Delete what is too old, then the oldest until the rest is small enough."""
+        """Delete decisions that are too old, then the oldest until the rest is within the size limit."""
         oldest_us = now_us - int(self.settings.kept_s * US_PER_S)
         left = 0
         for file in self._files():
@@ -136,12 +136,12 @@ class DecisionLog:
                 left += size
 
     def _files(self) -> Sequence[Path]:
-        """Newest first."""
+        """Return the files of decisions, newest first."""
         found = [file for file in self.folder.glob(f"dec_*{SUFFIX}") if _NAME.fullmatch(file.stem)]
         return sorted(found, key=lambda file: file.stem, reverse=True)
 
     def headers(self, *, before: str | None = None, limit: int = 100) -> Sequence[DecisionHeader]:
-        """What is kept, newest first."""
+        """Return the headers of recorded decisions, newest first."""
         found: list[DecisionHeader] = []
         for file in self._files():
             if len(found) >= limit:
@@ -156,7 +156,7 @@ class DecisionLog:
         return found
 
     def read(self, decision_id: str, sealer: Sealer | None) -> StoredDecision:
-        """One decision. Raises NotFound, Conflict when its file cannot be read."""
+        """Return one decision. Raises NotFound, Conflict if its file cannot be read."""
         absent = NotFound(
             text("There is no decision {decision}", decision=decision_id[:80]),
             hint=text("pearl decisions list shows those that are kept"),

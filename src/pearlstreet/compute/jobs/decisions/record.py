@@ -1,7 +1,7 @@
-"""One decision as bytes, and what differs when it is planned again. Pure.
+"""PURE: the file format of a recorded decision, and the differences when it is planned again.
 
-A file is one line of JSON, the header, and behind it the compressed rest. What is in it of tenants are ids and what
-their jobs ask for: no names, commands, variables or files, and people only as digests.
+A file is one line of JSON, the header, followed by the compressed body. About tenants it contains ids and resource requests,
+but no names, commands, variables or files; users appear only as digests.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pearlstreet.store.sealing import Sealer
 
 FORMAT = 1
 LEVEL = 1
-"""Of compression: the planner writes these while people wait."""
+"""Compression level; the fastest, because jobs wait while the planner writes."""
 HEADER_MAX = 4096
 BODY_MAX = 1 << 30
-"""Of one decision, unpacked."""
+"""Maximum bytes of one uncompressed decision."""
 SHOWN = 20
-"""Differences that are told of one kind."""
+"""Number of differences that are shown per kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionHeader:
-    """What a list of decisions shows."""
+    """Summary of a decision, as lists show it."""
 
     id: str
     at_us: int
     policy: int
-    """Number of the policy's version."""
+    """Version number of the scheduling policy."""
     waiting: int
     running: int
     nodes: int
@@ -45,15 +45,15 @@ class DecisionHeader:
     preempted: int
     resized: int
     program: str
-    """Version of the program that decided."""
+    """Version of the program that made the decision."""
     mac: str = ""
-    """Over everything else, under the center's key."""
+    """Message authentication code over everything else, under the center's key; empty without a key."""
 
 
 def pack(
     snapshot: Snapshot, config: PlannerConfig, answer: Plan, header: DecisionHeader, sealer: Sealer | None
 ) -> bytes:
-    """A decision's file."""
+    """Return the bytes of a decision's file."""
     whole = {"snapshot": snapshot.to_json(), "config": config.to_json(), "plan": plan_json(answer)}
     body = zlib.compress(json.dumps(whole, separators=(",", ":")).encode(), LEVEL)
     mac = sealer.mac(_sealed(header, body)) if sealer is not None else ""
@@ -61,7 +61,7 @@ def pack(
 
 
 def read_header(start: bytes) -> DecisionHeader:
-    """The header of a file, from its first bytes. Raises Conflict for one that is none of ours."""
+    """Return the header from the first bytes of a file. Raises Conflict for another format."""
     try:
         value = json.loads(start[:HEADER_MAX].partition(b"\n")[0])
         if value.pop("format") != FORMAT:
@@ -73,17 +73,17 @@ def read_header(start: bytes) -> DecisionHeader:
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
-    """A file that was read."""
+    """A decision that was read from its file."""
 
     header: DecisionHeader
     whole: Mapping[str, Any]
-    """`snapshot`, `config` and `plan`."""
+    """Body of the file, with the keys `snapshot`, `config` and `plan`."""
     sealed: bool | None
-    """Whether the seal is right; None: it was written without a key."""
+    """Whether the authentication code is correct; None: there is none, or no key to check it."""
 
 
 def unpack(data: bytes, sealer: Sealer | None) -> StoredDecision:
-    """A decision from its file. Raises Conflict for one that cannot be read."""
+    """Return the decision in a file. Raises Conflict if it cannot be read."""
     header = read_header(data)
     _, _, body = data.partition(b"\n")
     try:
@@ -113,7 +113,7 @@ def _sealed(header: DecisionHeader, body: bytes) -> bytes:
 
 
 def plan_json(answer: Plan) -> dict[str, Any]:
-    """What a plan decides, without its sentences."""
+    """Return the decisions of a plan, without explanations."""
     return {
         "placements": [
             [
@@ -138,35 +138,35 @@ def plan_json(answer: Plan) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PlanDifference:
-    """Where planning again comes to something else. `job` is the first column of both rows."""
+    """A row of the plan that differs when planned again. `job` is the first column of both rows."""
 
     what: str
     """`placements`, `preemptions`, `resizes` or `waits`."""
     job: str
     was: Any
-    """None: it was not there."""
+    """Row of the recorded plan; None: it had none."""
     now: Any
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedDecision:
-    """What planning a decision again came to."""
+    """Result of planning a decision again."""
 
     header: DecisionHeader
     sealed: bool | None
     differences: tuple[PlanDifference, ...]
-    """The first of each kind."""
+    """Differences between the plans, at most `SHOWN` of each kind."""
     more: int
-    """Differences that are not shown."""
+    """Number of differences that are not shown."""
 
     @property
     def identical(self) -> bool:
-        """Whether the plan is the same to the last device."""
+        """Whether both plans are equal, down to each device."""
         return not self.differences
 
 
 def replay(decision: StoredDecision) -> ReplayedDecision:
-    """Plan it again and compare. Raises InvalidInput for one that this program cannot plan."""
+    """Plan a decision again and compare. Raises InvalidInput if this program version cannot plan it."""
     try:
         snapshot = snapshot_from_json(decision.whole["snapshot"])
         config = config_from_json(decision.whole["config"])

@@ -15,19 +15,19 @@ from pearlstreet.tenancy.model import Actor
 READ = "decisions:read"
 PATIENCE_S = 30.0
 _one_at_a_time = threading.Lock()
-"""A replay plans: as much work as a cycle."""
+"""Lock for one replay at a time, because a replay costs as much CPU as a planning cycle."""
 
 
 def list_decisions(
     actor: Actor, runtime: Runtime, *, before: str | None = None, limit: int = 100
 ) -> Sequence[DecisionHeader]:
-    """What is kept, newest first. Raises Forbidden."""
+    """Return the headers of recorded decisions, newest first. Raises Forbidden."""
     actor.require(READ)
     return runtime.decisions.headers(before=before, limit=limit)
 
 
 def read_decision(store: Store, actor: Actor, runtime: Runtime, decision_id: str) -> StoredDecision:
-    """What the planner saw and answered. Raises NotFound, Conflict, Forbidden."""
+    """Return the snapshot, configuration and plan of a decision. Raises NotFound, Conflict, Forbidden."""
     actor.require(READ)
     return runtime.decisions.read(decision_id, store.sealer)
 

@@ -1,1 +1,1 @@
-"""Locked Python environments of jobs: what goes in, how it is built, what it adds at run time."""
+"""Locked Python environments of jobs: contents, build command and run-time variables."""

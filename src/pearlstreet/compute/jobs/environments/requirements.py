@@ -1,4 +1,4 @@
-"""What a tenant may name as packages: names with versions (PEP 508), never options, paths or addresses. Pure."""
+"""PURE: checks packages named by tenants: names with versions (PEP 508), no options, paths or URLs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.base.text import Text, text
 
 PACKAGE_MAX = 500
 REQUIREMENTS_MAX = 64 << 10
-"""Characters of a requirements text: what fits into one environment variable with room to spare."""
+"""Maximum characters of a requirements text, well below the limit of one command-line argument (128 KiB)."""
 LINES_MAX = 2000
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
@@ -22,7 +22,7 @@ _PATH = re.compile(r"^(\.{0,2}/|~|[A-Za-z]:\\)|\.(whl|zip|tar\.gz)$")
 
 @lru_cache(maxsize=4096)
 def package_problem(package: str) -> Text | None:
-    """What is wrong with one package; None when it may be asked for. Remembered: jobs name the same few."""
+    """Return what is wrong with a package; None if it is allowed. Results are cached, since jobs name the same packages."""
     value = package.strip()
     if not value:
         return text("The package is empty")
@@ -52,7 +52,7 @@ def package_problem(package: str) -> Text | None:
 
 
 def requirement_lines(requirements: str) -> Iterator[tuple[int, str]]:
-    """Line number and package of every line that names one; continued lines are joined, hashes kept apart."""
+    """Yield line number and text of every line that names a package; continued lines are joined, comments removed."""
     joined, first = "", 0
     for number, line in enumerate(requirements.splitlines(), start=1):
         first = first or number
@@ -68,7 +68,7 @@ def requirement_lines(requirements: str) -> Iterator[tuple[int, str]]:
 
 
 def requirements_problems(requirements: str) -> Iterator[tuple[int, Text]]:
-    """Line number and problem of each bad line of a requirements text."""
+    """Yield line number and problem of each invalid line of a requirements text."""
     for count, (number, line) in enumerate(requirement_lines(requirements)):
         if count >= LINES_MAX:
             yield number, text("More than {limit} packages are listed", limit=LINES_MAX)

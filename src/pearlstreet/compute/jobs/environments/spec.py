@@ -1,4 +1,4 @@
-"""A Python environment as a value: its digest, the command that builds it, what it adds to a job's variables. Pure.
+"""PURE: a Python environment as a value, with its digest, build command and run-time variables.
 
 The build runs inside the sandbox under the tenant: resolve to a lock with hashes, make a relocatable virtual
 environment, install exactly the lock. The result folder holds `requirements.lock` and `venv/`.
@@ -25,26 +25,26 @@ LOCK = "requirements.lock"
 VENV = "venv"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _FORMAT = 1
-"""Part of the digest: raise it when the way of building changes what is built."""
+"""Format number in the digest; it must be raised when the build command produces something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
-    """What is installed, in a canonical order: two tenants' wishes that mean the same have one digest."""
+    """Contents of an environment in canonical order, so that equivalent requests have the same digest."""
 
     python: str
     packages: tuple[str, ...]
-    """Sorted lines of requirements."""
+    """Lines of requirements, sorted."""
     wheels_only: bool = True
     platform: str = "linux-x86_64"
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical form."""
+        """Return the SHA-256 (hexadecimal) of the canonical form."""
         canonical = json.dumps({"format": _FORMAT, **self.to_json()}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """A plain form; `from_json` reads it back."""
+        """Return the stored form, which `from_json` reads."""
         return {
             "python": self.python,
             "packages": list(self.packages),
@@ -54,7 +54,7 @@ class EnvironmentSpec:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EnvironmentSpec:
-        """What `to_json` wrote."""
+        """Read the form that `to_json` wrote."""
         return EnvironmentSpec(
             python=str(value["python"]),
             packages=tuple(str(one) for one in value["packages"]),
@@ -64,21 +64,21 @@ class EnvironmentSpec:
 
 
 def own_python() -> str:
-    """The version the center itself runs on, `3.11`."""
+    """Return the Python version of the center itself, such as `3.11`."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def own_platform() -> str:
-    """`linux-x86_64`."""
+    """Return the platform of the center, such as `linux-x86_64`."""
     return f"{sys.platform}-{running.machine().lower()}"
 
 
 def environment_of(
     wanted: Environment | None, *, python: str | None = None, platform: str | None = None
 ) -> EnvironmentSpec | None:
-    """The environment a job asks for; None when nothing is to be built (no environment, or an image).
+    """Return the environment that a job requests; None if nothing must be built (no environment, or an image).
 
-    `python`, `platform`: those of the machine that builds; by default this one's.
+    `python`, `platform`: those of the node that builds it; by default those of this machine.
     """
     if wanted is None or wanted.image is not None:
         return None
@@ -99,16 +99,17 @@ def _order(line: str) -> tuple[str, str]:
 
 
 def build_command(spec: EnvironmentSpec, target_dir: Path, cache_dir: Path, uv_path: Path) -> tuple[str, ...]:
-    """A command that leaves the environment in `target_dir`. Its variables choose mirrors (UV_INDEX_URL, …).
+    """Return a command that builds the environment in `target_dir`; environment variables select mirrors (UV_INDEX_URL, …).
 
-    `target_dir` and `cache_dir` exist and are writable. The lock names no index. Python is found, never downloaded.
+    `target_dir` and `cache_dir` must exist and be writable. The lock names no index. Python must be installed; it is never
+    downloaded.
     """
     uv = f"{shlex.quote(str(uv_path))} --no-config --no-python-downloads --cache-dir {shlex.quote(str(cache_dir))}"
     venv = shlex.quote(str(target_dir / VENV))
     lock = shlex.quote(str(target_dir / LOCK))
     wheels = "--only-binary :all:" if spec.wheels_only else ""
     wanted = " ".join(shlex.quote(line) for line in spec.packages) or "''"
-    # Written on one pipe: the work folder need not be writable, and nothing is left behind.
+    # The requirements are piped in, so the work folder need not be writable and no file is left behind.
     script = [
         "set -eu",
         "umask 022",
@@ -122,7 +123,7 @@ def build_command(spec: EnvironmentSpec, target_dir: Path, cache_dir: Path, uv_p
 
 
 def run_variables(target_dir: Path) -> dict[str, str]:
-    """Variables that put an environment built in `target_dir` first for a command."""
+    """Return the environment variables that activate an environment built in `target_dir`."""
     venv = target_dir / VENV
     return {
         "VIRTUAL_ENV": str(venv),
@@ -133,13 +134,13 @@ def run_variables(target_dir: Path) -> dict[str, str]:
 
 
 def lock_digest(lock: str) -> str:
-    """SHA-256 (hex) of a lock's packages and hashes, whatever comments or blank lines surround them."""
+    """Return the SHA-256 (hexadecimal) of a lock's packages and hashes, ignoring comments and blank lines."""
     lines = [line.strip() for line in lock.splitlines()]
     kept = "\n".join(line for line in lines if line and not line.startswith("#"))
     return hashlib.sha256(kept.encode()).hexdigest()
 
 
 def build_order(specs: list[EnvironmentSpec]) -> list[EnvironmentSpec]:
-    """Each environment once, smallest first: quick ones do not wait behind slow ones."""
+    """Return each environment once, smallest first, so that quick builds do not wait for slow ones."""
     unique = {spec.digest(): spec for spec in specs}
     return sorted(unique.values(), key=lambda spec: (len(spec.packages), spec.digest()))

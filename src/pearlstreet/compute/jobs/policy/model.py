@@ -1,4 +1,4 @@
-"""What a scheduling policy is, and which changes of it are right. Values only."""
+"""Values of a scheduling policy and its queues, and the validation of changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy, co
 from pearlstreet.compute.scheduling.registry import kinds
 
 DEFAULT = "default"
-"""The queue of a center where nobody set up any."""
+"""Name of the queue in a center without configured queues."""
 QUEUES_MAX = 100
 ALLOWED_MAX = 1000
 RANK_MAX = 1000
@@ -32,72 +32,72 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "assumed_run_s": (1, 366 * 86_400),
     "half_life_s": (60, 3_660 * 86_400),
 }
-"""The least and the most a number may be, where it is not 0 to a year of seconds."""
+"""Lower and upper bound of a number, where they differ from 0 and one year in seconds."""
 _YEAR_S = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A queue as people see it. `allowed`: (organisation, project or "") that may use it; empty: everybody may."""
+    """Title and admission of a queue. `allowed`: (organisation, project or "") pairs that may use it; empty: all may."""
 
     title: str = ""
     allowed: tuple[tuple[str, str], ...] = ()
 
     def admits(self, org_id: str, project_id: str) -> bool:
-        """Whether jobs of a project may wait in it."""
+        """Return whether jobs of a project may use the queue."""
         return not self.allowed or (org_id, "") in self.allowed or (org_id, project_id) in self.allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One version: how the planner is set, which queues there are, which is taken when a job names none."""
+    """One version of the policy: configuration of the planner, the queues, and the queue of jobs that name none."""
 
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     queues: Mapping[str, Access] = field(default_factory=lambda: {DEFAULT: Access()})
     default_queue: str = DEFAULT
     number: int = 0
-    """0: as the center's settings have it; nobody changed it since."""
+    """Version number; 0: the policy of the center's settings, never changed."""
     made_by: str = ""
     made_us: int = 0
     note: str = ""
     back_to: int | None = None
-    """The version that this one is a copy of."""
+    """Version of which this one is a copy; None: it is no copy."""
 
     def queue(self, name: str) -> QueuePolicy:
-        """How a queue differs from the center's settings."""
+        """Return the settings of a queue that differ from the center's."""
         found = next((queue for queue in self.planner.queues if queue.name == name), None)
         return found if found is not None else QueuePolicy(name)
 
     def usable(self, org_id: str, project_id: str) -> list[str]:
-        """Names of the queues that a project may use, the default one first."""
+        """Return the names of the queues that a project may use, the default queue first."""
         names = [name for name, access in self.queues.items() if access.admits(org_id, project_id)]
         return sorted(names, key=lambda name: (name != self.default_queue, name))
 
 
 SETTINGS = tuple(item.name for item in fields(PlannerConfig) if item.name != "queues")
-"""What of the planner can be set."""
+"""Names of the planner's settings."""
 QUEUE_SETTINGS = tuple(item.name for item in fields(QueuePolicy) if item.name not in ("name", "rank"))
-"""What a queue can have of its own."""
+"""Names of the settings that a queue can override."""
 _TYPES = typing.get_type_hints(PlannerConfig)
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """The names a setting takes; none for a number."""
+    """Return the names that a setting accepts; empty for a number."""
     return tuple(kinds().get(name, ()))
 
 
 def is_list(name: str) -> bool:
-    """Whether a setting is several numbers."""
+    """Return whether a setting is a list of numbers."""
     return typing.get_origin(_TYPES[name]) is tuple
 
 
 def bounds(name: str) -> tuple[float, float]:
-    """The least and the most of a number."""
+    """Return the lower and upper bound of a number."""
     return RANGES.get(name, (0, _YEAR_S))
 
 
 def with_settings(policy: Policy, changes: Mapping[str, Any], default_queue: str | None = None) -> Policy:
-    """A policy with some settings of the planner changed. Raises InvalidInput with every problem."""
+    """Return the policy with some settings of the planner changed. Raises InvalidInput with every problem."""
     problems: list[Problem] = []
     values = _read(changes, SETTINGS, problems, "")
     if default_queue is not None and default_queue not in policy.queues:
@@ -113,9 +113,9 @@ def with_settings(policy: Policy, changes: Mapping[str, Any], default_queue: str
 def with_queue(
     policy: Policy, name: str, *, rank: int | None, settings: Mapping[str, Any], access: Access | None
 ) -> Policy:
-    """A policy with a queue set up or changed. `settings`: what it has of its own; None for one: as the center.
+    """Return the policy with a queue added or changed. Raises InvalidInput with every problem.
 
-    `rank` and `access` None: as they are. Raises InvalidInput with every problem.
+    `settings`: overrides of the queue; None for one of them removes it. `rank` and `access` None: unchanged.
     """
     problems: list[Problem] = []
     if NAME.fullmatch(name) is None:
@@ -143,7 +143,7 @@ def with_queue(
 
 
 def without_queue(policy: Policy, name: str) -> Policy:
-    """A policy without a queue. Raises InvalidInput for the default one and for one that is not there."""
+    """Return the policy without a queue. Raises InvalidInput for the default queue and for an unknown one."""
     if name not in policy.queues:
         refuse([_no_queue("name", name, policy.queues)])
     if name == policy.default_queue:
@@ -156,7 +156,7 @@ def without_queue(policy: Policy, name: str) -> Policy:
 
 
 def refuse(problems: list[Problem]) -> None:
-    """Raise InvalidInput when there are any."""
+    """Raise InvalidInput if there are problems."""
     if problems:
         raise InvalidInput(text("The scheduling policy cannot be set like this"), problems=problems)
 
@@ -195,7 +195,7 @@ def _read(
 
 
 def _problem(where: str, name: str, value: Any) -> Problem | None:
-    """What is wrong with a setting's value."""
+    """Return what is wrong with the value of a setting; None if it is valid."""
     allowed = choices(name)
     if allowed:
         if isinstance(value, str) and value in allowed:
@@ -221,7 +221,7 @@ def _problem(where: str, name: str, value: Any) -> Problem | None:
 
 
 def _list_problem(where: str, name: str, value: Any) -> Problem | None:
-    """Numbers that rise, a few of them."""
+    """Return what is wrong with a list of ascending numbers; None if it is valid."""
     numbers = value if isinstance(value, list | tuple) else [value]
     if not 1 <= len(numbers) <= LIST_MAX or any(
         isinstance(one, bool) or not isinstance(one, int | float) or not is_finite(one) for one in numbers
@@ -272,7 +272,7 @@ def _no_queue(where: str, name: str, queues: Mapping[str, Access]) -> Problem:
 
 
 def queue_hint(name: str, queues: Iterable[str]) -> Text:
-    """What may have been meant."""
+    """Return a hint with the queue name that was probably meant, or with all names."""
     names = sorted(queues)
     close = nearest(name[:80], names)
     if close is not None:
@@ -281,7 +281,7 @@ def queue_hint(name: str, queues: Iterable[str]) -> Text:
 
 
 def to_rows(policy: Policy) -> dict[str, Any]:
-    """The columns that hold what it says."""
+    """Return the columns that store a policy."""
     return {
         "planner": policy.planner.to_json(),
         "queues": {
@@ -293,7 +293,7 @@ def to_rows(policy: Policy) -> dict[str, Any]:
 
 
 def from_row(row: Mapping[Any, Any]) -> Policy:
-    """The policy that a row holds; settings that this program does not know any more are left out."""
+    """Return the policy in a row; settings unknown to this program version are left out."""
     known = {item.name for item in fields(PlannerConfig)}
     of_queue = {item.name for item in fields(QueuePolicy)}
     planner = {name: value for name, value in row["planner"].items() if name in known}
@@ -317,7 +317,7 @@ def from_row(row: Mapping[Any, Any]) -> Policy:
 
 
 def differences(before: Policy, after: Policy) -> dict[str, Any]:
-    """Setting → [was, is], queues included: for the audit log and the history."""
+    """Return [before, after] by changed setting, including queues, for the audit log and the history."""
     found: dict[str, Any] = {}
     for name in SETTINGS:
         was, now = getattr(before.planner, name), getattr(after.planner, name)

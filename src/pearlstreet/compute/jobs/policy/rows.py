@@ -1,4 +1,4 @@
-"""Rows of the scheduling policy: the one that rules, and all there were. Read only."""
+"""Reads the scheduling policy in force and its earlier versions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _ONE = sa.select(policies).where(policies.c.number == sa.bindparam("of_number"))
 
 @dataclass(slots=True)
 class PolicyReader:
-    """Reads the policy that rules; what was parsed once is kept. `initial`: the one of the center's settings."""
+    """Reads the policy in force and caches it. `initial`: the policy of the center's settings."""
 
     initial: Policy = field(default_factory=Policy)
     kept: Policy | None = None
 
     def current(self, tx: Tx) -> Policy:
-        """The newest version."""
+        """Return the newest version."""
         newest = tx.execute(_NEWEST).first()
         if newest is None:
             return self.initial
@@ -36,7 +36,7 @@ class PolicyReader:
 
 
 def version(tx: Tx, number: int, initial: Policy) -> Policy:
-    """One version; 0 is that of the settings. Raises NotFound."""
+    """Return one version; 0 is the policy of the center's settings. Raises NotFound."""
     if number == 0:
         return initial
     row = tx.execute(_ONE, {"of_number": number}).mappings().first() if 0 < number < 2**31 else None
@@ -46,7 +46,7 @@ def version(tx: Tx, number: int, initial: Policy) -> Policy:
 
 
 def versions(tx: Tx, *, before: int | None, limit: int) -> Sequence[Policy]:
-    """Versions that somebody made, newest first."""
+    """Return the stored versions, newest first."""
     query = sa.select(policies).order_by(policies.c.number.desc()).limit(limit)
     if before is not None:
         query = query.where(policies.c.number < before)

@@ -25,39 +25,39 @@ NOTE_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """A queue as one person may see it."""
+    """A queue as one actor may see it."""
 
     name: str
     title: str
     is_default: bool
     policy: QueuePolicy
     allowed: tuple[tuple[str, str], ...]
-    """(organisation, project or "") that may use it, by id; empty for tenants, and where everybody may."""
+    """(Organisation id, project id or "") pairs that may use it; empty: all may, or the actor is a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueWish:
-    """How a queue is to be. None: as it is, or for a new one as usual."""
+    """Requested properties of a queue. None: unchanged, or the default for a new queue."""
 
     rank: int | None = None
     title: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What it has of its own; None for one: as the center."""
+    """Overrides of the center's settings; None for one of them removes it."""
     allowed: Sequence[str] | None = None
-    """`org` or `org/project`, by slug or id; empty: everybody."""
+    """`org` or `org/project` that may use it, by slug or id; empty: all may."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """A version and what it changed."""
+    """A version of the policy and its changes."""
 
     policy: Policy
     changed: Mapping[str, Any]
-    """Setting → [was, is]."""
+    """[Before, after] by changed setting."""
 
 
 def show_policy(store: Store, actor: Actor, runtime: Runtime) -> Policy:
-    """The policy that rules. Tenants see who may use which queue of themselves only (`list_queues`)."""
+    """Return the policy in force. Raises Forbidden. Callers must not show other tenants' queues (see `list_queues`)."""
     actor.require(READ)
     return store.read(runtime.policy.current)
 
@@ -65,7 +65,7 @@ def show_policy(store: Store, actor: Actor, runtime: Runtime) -> Policy:
 def history(
     store: Store, actor: Actor, runtime: Runtime, *, before: int | None = None, limit: int = 100
 ) -> Sequence[PolicyVersion]:
-    """Versions with what each changed, newest first; the settings' own is not among them. Raises Forbidden."""
+    """Return the versions with their changes, newest first, without the policy of the settings. Raises Forbidden."""
     actor.require(LOOK_BACK)
 
     def query(tx: Tx) -> Sequence[PolicyVersion]:
@@ -107,7 +107,7 @@ def set_policy(
 
 
 def roll_back(store: Store, actor: Actor, runtime: Runtime, number: int, *, note: str = "") -> Policy:
-    """Make a copy of an earlier version rule; 0 is that of the settings. Raises NotFound, Forbidden."""
+    """Put a copy of an earlier version in force; 0 is the policy of the settings. Raises NotFound, Forbidden."""
     actor.require(WRITE)
     check_note(note)
 
@@ -120,7 +120,7 @@ def roll_back(store: Store, actor: Actor, runtime: Runtime, number: int, *, note
 
 
 def list_queues(store: Store, actor: Actor, runtime: Runtime) -> Sequence[QueueView]:
-    """Queues: operators see all of them, others those that an organisation or project of theirs may use."""
+    """Return the queues: all for operators, otherwise those that the actor's organisations or project may use."""
     actor.require(READ)
 
     def query(tx: Tx) -> Sequence[QueueView]:
@@ -141,14 +141,14 @@ def list_queues(store: Store, actor: Actor, runtime: Runtime) -> Sequence[QueueV
 
 
 def sees_everything(actor: Actor) -> bool:
-    """Whether other tenants' names in it are no secret to them."""
+    """Return whether an actor may see other tenants' names in the policy."""
     return actor.everything or bool(actor.operator_roles)
 
 
 def set_queue(
     store: Store, actor: Actor, runtime: Runtime, name: str, wish: QueueWish, *, note: str = ""
 ) -> QueueView:
-    """Set up a queue, or change one. Raises InvalidInput, NotFound (organisation, project), Forbidden."""
+    """Add or change a queue. Raises InvalidInput, NotFound (organisation, project), Forbidden."""
     actor.require(WRITE)
     check_note(note)
 
@@ -167,7 +167,7 @@ def set_queue(
 
 
 def remove_queue(store: Store, actor: Actor, runtime: Runtime, name: str, *, note: str = "") -> QueueView:
-    """Take a queue away; jobs that wait in it move to the default queue. Raises InvalidInput, NotFound."""
+    """Remove a queue; jobs that wait in it move to the default queue. Raises InvalidInput, NotFound, Forbidden."""
     actor.require(WRITE)
     check_note(note)
 
@@ -184,7 +184,7 @@ def remove_queue(store: Store, actor: Actor, runtime: Runtime, name: str, *, not
 
 
 def queue_for(reader: PolicyReader, tx: Tx, name: str | None, org_id: str, project_id: str) -> str:
-    """The queue a new job waits in. Raises InvalidInput; a queue of others reads like one that is not there."""
+    """Return the queue of a new job. Raises InvalidInput, with the same message for a queue of others as for an unknown one."""
     policy = reader.current(tx)
     wanted = policy.default_queue if name is None else name
     access = policy.queues.get(wanted)
@@ -203,7 +203,7 @@ def queue_for(reader: PolicyReader, tx: Tx, name: str | None, org_id: str, proje
 def _rule(
     tx: Tx, actor: Actor, before: Policy, after: Policy, note: str, action: str, back_to: int | None = None
 ) -> Policy:
-    """Write a version and the audit log's line; nothing when it says what rules already."""
+    """Write a version and its audit record, unless it is equal to the policy in force."""
     changed = model.differences(before, after)
     if not changed:
         return before
@@ -216,7 +216,7 @@ def _rule(
 
 
 def check_note(note: str) -> None:
-    """Raise InvalidInput for one that is too long."""
+    """Raise InvalidInput for a note that is too long."""
     if len(note) > NOTE_MAX:
         message = text("At most {most} characters fit", most=NOTE_MAX)
         raise InvalidInput(message, problems=[Problem("note", message)])

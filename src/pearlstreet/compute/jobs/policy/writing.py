@@ -1,4 +1,4 @@
-"""Makes another policy rule."""
+"""Writes a version of the scheduling policy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pearlstreet.store.tables import meta
 
 
 def write_version(tx: Tx, wanted: Policy, *, made_by: str, note: str, back_to: int | None) -> Policy:
-    """Make `wanted` the one that rules. Jobs that wait in a queue it does not have move to its default queue."""
+    """Put a policy in force as a new version. Jobs in queues that it does not have move to its default queue."""
     number = (tx.scalar(sa.select(sa.func.max(policies.c.number))) or 0) + 1
     made = replace(wanted, number=number, made_by=made_by, made_us=tx.now_us, note=note, back_to=back_to)
     columns = {"number": number, "made_by": made_by, "made_us": tx.now_us, "note": note, "back_to": back_to}
@@ -29,7 +29,7 @@ def write_version(tx: Tx, wanted: Policy, *, made_by: str, note: str, back_to: i
 
 
 def _keep_half_life(tx: Tx, half_life_s: float) -> None:
-    """Use is faded where it is counted, too."""
+    """Store the half-life for `fairness`, which also decays usage when it is added."""
     here = meta.c.name == HALF_LIFE
     if not tx.execute(sa.update(meta).where(here).values(value=repr(half_life_s))).rowcount:
         tx.execute(sa.insert(meta).values(name=HALF_LIFE, value=repr(half_life_s)))
