@@ -89,5 +89,5 @@ def test_the_calibration_is_shown_and_reset(center: Center, ada: Pearl) -> None:
     assert "Factor" in ada.right("calibration", "show").out
     assert ada("calibration", "reset", "--yes").code != 0
     assert (
-        "forgotten" in center.as_("system").right("calibration", "reset", "--device", "H100-80G", "--yes").err
+        "are reset" in center.as_("system").right("calibration", "reset", "--device", "H100-80G", "--yes").err
     )

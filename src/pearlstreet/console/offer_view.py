@@ -253,7 +253,7 @@ def _question(request: PageRequest, offer: Offer, window_s: float) -> str:
     held = hold_amount(price.hourly, offer.time_limit_s, window_s)
     return request.say(
         text(
-            "Accept {machines}? Likely price: {price}; an hour costs ¥{hourly}. When it starts, ¥{held} are held; what it"
+            "Accept {machines}? Likely price: {price}; an hour costs ¥{hourly}. When it starts, ¥{held} is held; what it"
             " does not use comes back.",
             machines=machines(offer),
             price=band(price_band(offer), "¥"),
