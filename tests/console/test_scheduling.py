@@ -98,7 +98,7 @@ def test_the_pages_speak_chinese(console: Console) -> None:
         ("/policy", "调度策略"),
         ("/queues", "队列"),
         ("/windows", "预约"),
-        ("/decisions", "重新规划"),
+        ("/decisions", "重放"),
     ):
         assert word in words(system.get(path)), path
 

@@ -17,6 +17,7 @@ LABELS: Mapping[str, Text] = {
     "failed": text("failed"),
     "cancelled": text("cancelled"),
     "active": text("active"),
+    "in_progress": text("in progress"),
     "suspended": text("suspended"),
     "closed": text("closed"),
     "owner": text("owner"),

@@ -56,6 +56,20 @@ def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
     return store.read(query)
 
 
+_STATE_SENTENCES: Mapping[JobState, str] = {
+    JobState.QUEUED: "It is queued",
+    JobState.PLACED: "It has nodes and is about to start",
+    JobState.STARTING: "It is starting",
+    JobState.RUNNING: "It is running",
+    JobState.STOPPING: "It is stopping",
+    JobState.FINISHING: "It has ended, and its results are being kept",
+    JobState.SUCCEEDED: "It has succeeded",
+    JobState.FAILED: "It has failed",
+    JobState.CANCELLED: "It was cancelled",
+}
+"""Explanation of a job about which nothing else is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Conditions of a list of jobs. `org`: slug or id; None: all that the actor may see."""
@@ -257,9 +271,7 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
     state = JobState(row["state"])
     kept = from_json(row["reason"]) if row["reason"] else None
     if state in ENDED:
-        return JobExplanation(
-            kept or text("It has {state}", state=state.value), row["reason_code"] or state.value
-        )
+        return JobExplanation(kept or text(_STATE_SENTENCES[state]), row["reason_code"] or state.value)
     trouble = _trouble(tx, row)
     if trouble is not None:
         return trouble
@@ -267,7 +279,7 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
         attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
         here = from_json(attempt["why_here"]) if attempt and attempt["why_here"] else None
         return JobExplanation(
-            kept or here or text("It is {state}", state=state.value),
+            kept or here or text(_STATE_SENTENCES[state]),
             row["reason_code"] or state.value,
             here=_here(attempt["placement"], here) if attempt else None,
         )

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.builder import GFLOPS_PER_PFLOPS
 from pearlstreet.compute.scheduling.capacity import PLENTY, Need
@@ -205,11 +205,12 @@ def _resource_text(label: str) -> Text:
 
 def quota_text(binding: Binding) -> Text:
     """The sentence about a limit that stops a job."""
-    return text(
-        "{owner} may use {limit:g} {label} at once, {used:g} are in use and this needs {needed:g}",
+    return plural(
+        "{owner} may use {limit:g} {label} at once, {count:g} is in use and this needs {needed:g}",
+        "{owner} may use {limit:g} {label} at once, {count:g} are in use and this needs {needed:g}",
         owner=binding.owner,
         limit=binding.limit,
         label=_resource_text(binding.label),
-        used=binding.used,
+        count=binding.used,
         needed=binding.needed,
     )

@@ -181,7 +181,7 @@ FILE = Section(
         Field(
             "path", PathKind(into=True), "Path", "路径",
             "Where it goes in the work folder; ending in / : under its own name in that folder.",
-            "在工作目录中的位置；以 / 结尾表示放入该文件夹并保留原名。",
+            "在工作目录中的位置；以 / 结尾表示放入该目录并保留原名。",
             example="data/",
         ),
         _KIND,
@@ -220,8 +220,8 @@ GIT = Section(
             example="main",
         ),
         Field(
-            "path", PathKind(), "Folder", "文件夹",
-            "The folder inside the repository.", "仓库内的文件夹。",
+            "path", PathKind(), "Folder", "目录",
+            "The folder inside the repository.", "仓库内的目录。",
             example="train",
         ),
     ),
@@ -268,17 +268,17 @@ ARRAY = Section(
     (
         Field(
             "size", NumberKind(0, ARRAY_MAX, whole=True), "Size", "数量",
-            "Number of elements, numbered from 0.", "元素个数，从 0 编号。",
+            "Number of elements, numbered from 0.", "子作业个数，从 0 编号。",
             example=100,
         ),
         Field(
             "values", ListKind(TextKind(1000, empty=True, numbers=True), ARRAY_MAX), "Values", "取值",
-            "One element for each value.", "每个取值一个元素。",
+            "One element for each value.", "每个取值一个子作业。",
             example=["0.1", "0.01"],
         ),
         Field(
             "max_running", NumberKind(1, ARRAY_MAX, whole=True), "At most at once", "最多同时运行",
-            "How many elements may run at the same time.", "同时运行的元素上限。",
+            "How many elements may run at the same time.", "同时运行的子作业上限。",
             example=10,
         ),
     ),

@@ -85,7 +85,7 @@ JOB = Section(
         Field(
             "git", parts.GIT, "Git source", "Git 源",
             "A folder of a git repository that becomes the work folder; instead of files.",
-            "以 git 仓库中的一个文件夹作为工作目录，代替 files。",
+            "以 git 仓库中的一个目录作为工作目录，代替 files。",
         ),
         Field(
             "environment", parts.ENVIRONMENT, "Environment", "运行环境",
@@ -140,9 +140,9 @@ JOB = Section(
             example={"EPOCHS": "3"},
         ),
         Field(
-            "secrets", MapKind(VARIABLE, VARIABLE_WORDS, SECRET, 100, listed=True), "Secrets", "密钥",
+            "secrets", MapKind(VARIABLE, VARIABLE_WORDS, SECRET, 100, listed=True), "Secrets", "机密变量",
             "Environment variable → name of a secret stored with `pearl secrets`. Values never reach logs.",
-            "环境变量 → 已保存密钥的名称；密钥值不会出现在日志中。",
+            "环境变量 → 已保存机密变量的名称；其值不会出现在日志中。",
             example={"HF_TOKEN": "hf-token"},
         ),
         Field(
