@@ -1,1 +1,1 @@
-"""What a job asks for: its values, how they are read from YAML and JSON, and their published schema. Pure."""
+"""PURE: the job specification: its values, the parsers for YAML and JSON, and its published JSON Schema."""

@@ -1,4 +1,4 @@
-"""What a reading of a specification carries along: where things stand in the file, and every problem met so far."""
+"""State of parsing a specification: locations of values in the file, and the problems so far."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, plural, text
 
 Where = tuple[str | int, ...]
-"""The way to a value from the top: `("files", 0, "path")`."""
+"""Path of keys and indices from the top to a value, such as `("files", 0, "path")`."""
 Locations = Mapping[Where, tuple[int, int]]
-"""Line and column (both from 1) of keys and list items, when the specification came as text."""
+"""Line and column (both from 1) of keys and list items, if the specification was given as text."""
 
 PROBLEMS_MAX = 50
-"""More are counted, not listed: an answer stays readable and bounded."""
+"""Number of problems that are listed; more are only counted, so that the error stays readable."""
 
 
 class Bad:
-    """The type of `BAD`."""
+    """Type of `BAD`."""
 
     __slots__ = ()
 
 
 BAD: Final = Bad()
-"""Stands for a value that was refused; its problem is already noted."""
+"""Result of parsing an invalid value, whose problem is in the context."""
 
 
 def dotted(where: Where) -> str:
-    """`files[0].path`."""
+    """Return a path in the notation `files[0].path`."""
     parts: list[str] = []
     for step in where:
         if isinstance(step, int):
@@ -42,19 +42,19 @@ def dotted(where: Where) -> str:
 
 @dataclass(slots=True)
 class Context:
-    """Collects problems; a reading goes on after each, so that all are told at once."""
+    """Collects problems; parsing continues after each, so that all are reported at once."""
 
     locations: Locations = field(default_factory=dict)
     file: str | None = None
     local: bool = False
-    """Paths on the submitter's machine are allowed: the reader will upload them."""
+    """Whether paths on the submitter's machine are allowed, because the caller will upload them."""
     private_git: bool = False
-    """The operator allows git repositories of the inner network, over http too."""
+    """Whether the operator allows git repositories in the internal network, also over http."""
     problems: list[Problem] = field(default_factory=list)
     more: int = 0
 
     def add(self, where: Where, message: Text, hint: Text | None = None) -> Bad:
-        """Note a problem. Answers BAD, to be returned in place of a value."""
+        """Record a problem and return BAD, to be returned in place of a value."""
         if len(self.problems) >= PROBLEMS_MAX:
             self.more += 1
             return BAD
@@ -63,7 +63,7 @@ class Context:
         return BAD
 
     def _place(self, where: Where) -> tuple[int | None, int | None]:
-        """Of the value itself, else of what is nearest around it."""
+        """Return line and column of a value, else of the innermost enclosing value that has them."""
         for end in range(len(where), -1, -1):
             found = self.locations.get(where[:end])
             if found is not None:
@@ -71,13 +71,13 @@ class Context:
         return None, None
 
     def raise_if_any(self) -> None:
-        """Raises InvalidInput with every problem collected."""
+        """Raise InvalidInput with all collected problems, if there are any."""
         if self.problems:
             raise invalid(self.problems, self.more)
 
 
 def invalid(problems: list[Problem], more: int = 0) -> InvalidInput:
-    """The error that tells all `problems` of one specification; `more` were left out."""
+    """Return the error with all `problems` of one specification; `more` problems are not listed."""
     count = len(problems) + more
     if count == 1:
         message = text(

@@ -1,4 +1,4 @@
-"""Dependencies between jobs as a graph. Pure."""
+"""PURE: finds cycles in the dependencies between jobs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pearlstreet.base.text import text
 
 
 def find_cycle(waits_for: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None:
-    """Jobs that wait for each other in a circle, first one repeated at the end; None when there is none.
+    """Return the jobs of a dependency cycle, with the first one repeated at the end; None if there is no cycle.
 
-    Walks with a stack of its own, so that a chain of 100,000 jobs is no deeper than a chain of two.
+    The search uses an explicit stack, so that a chain of 100,000 jobs does not exceed the recursion limit.
     """
     done: set[str] = set()
     for start in waits_for:
@@ -37,7 +37,7 @@ def find_cycle(waits_for: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None
 
 
 def check_no_cycle(waits_for: Mapping[str, Iterable[str]], field: str = "depends_on") -> None:
-    """Raises InvalidInput naming the circle when jobs wait for each other."""
+    """Raise InvalidInput, naming the cycle, if jobs wait for each other."""
     cycle = find_cycle(waits_for)
     if cycle is not None:
         shown: Sequence[str] = cycle if len(cycle) <= 8 else (*cycle[:4], "…", *cycle[-2:])

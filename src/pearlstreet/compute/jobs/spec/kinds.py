@@ -1,4 +1,4 @@
-"""Kinds of plain values a field can hold: each reads, writes back and describes itself in JSON Schema."""
+"""Kinds of plain values of a field: each parses values, writes them back and gives their JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pearlstreet.compute.jobs.spec.suggest import in_gib, nearest
 _BAD_IN_LINE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]"
 )
-"""Control, line-breaking, direction-changing and half characters: never in what is shown on one line."""
+"""Characters refused in single-line text: control, line-breaking and bidirectional characters, and surrogates."""
 _BAD_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
-"""In scripts and other text, tabs and line ends are fine."""
+"""Characters refused in multi-line text, where tabs and line ends are allowed."""
 _TRUTH = {"yes": "true", "on": "true", "y": "true", "1": "true", "no": "false", "off": "false", "n": "false"}
 
 
@@ -27,23 +27,23 @@ _TEXT = text("text")
 
 
 class ValueKind(Protocol):
-    """How one kind of value is read, written and described."""
+    """Parser, writer and JSON Schema of one kind of value."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The value as the model keeps it, or BAD after a problem was noted."""
+        """Return the value as the model stores it, or BAD after recording a problem."""
         ...
 
     def dump(self, value: Any) -> Any:
-        """The value as JSON has it; `parse` reads it back."""
+        """Return the value in JSON, which `parse` reads."""
         ...
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema (draft 2020-12) of what `parse` takes."""
+        """Return the JSON Schema (draft 2020-12) of the values that `parse` accepts."""
         ...
 
 
 def shown(value: Any) -> str:
-    """A short, harmless rendering of a value for a message."""
+    """Return a short, printable form of a value for a message."""
     if isinstance(value, dict):
         return f"{{{len(value)}}}"
     if isinstance(value, list | tuple):
@@ -57,25 +57,25 @@ def shown(value: Any) -> str:
 
 
 def wrong_type(value: Any, where: Where, context: Context, wanted: Text, hint: Text | None = None) -> Any:
-    """Note that `value` is of another type than `wanted`."""
+    """Record that `value` is not of the type `wanted`, and return BAD."""
     return context.add(where, text("{value} is not {wanted}", value=shown(value), wanted=wanted), hint)
 
 
 @dataclass(frozen=True, slots=True)
 class TextKind:
-    """Characters, counted and cleaned. `pattern` must match all of it; `wanted` says in words what that means."""
+    """Text with a maximum length. `pattern` must match all of it; `wanted` describes the pattern in words."""
 
     limit: int
     pattern: re.Pattern[str] | None = None
     wanted: Text = _TEXT
     lines: bool = False
-    """Line ends and tabs are allowed, and nothing is normalised."""
+    """Whether line ends and tabs are allowed; then the text is not normalised."""
     empty: bool = False
     numbers: bool = False
-    """A number is taken as the text it was written as."""
+    """Whether a number is accepted, as the text in which it was written."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The text; single lines in Unicode normal form C."""
+        """Return the text, in Unicode normal form C if it is a single line."""
         if not isinstance(value, str):
             if not self.numbers or not isinstance(value, int | float) or isinstance(value, bool):
                 hint = text("Put it in quotes") if isinstance(value, bool | int | float) else None
@@ -112,11 +112,11 @@ class TextKind:
         )
 
     def dump(self, value: Any) -> Any:
-        """As it is."""
+        """Return the text unchanged."""
         return value
 
     def schema(self) -> dict[str, Any]:
-        """A string; a number too where one is taken."""
+        """Return a string schema, or string and number if numbers are accepted."""
         made: dict[str, Any] = {"type": ["string", "number"] if self.numbers else "string"}
         made["maxLength"] = self.limit
         if not self.empty:
@@ -135,10 +135,10 @@ class NumberKind:
     whole: bool = False
     gib: bool = False
     names: tuple[tuple[str, int], ...] = ()
-    """Words that stand for numbers."""
+    """Words accepted in place of numbers, with their values."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """int when `whole`, else float."""
+        """Return an int if `whole`, else a float."""
         kind = type(value)
         if kind is bool or not isinstance(value, int | float):
             return self._not_a_number(value, where, context)
@@ -176,11 +176,11 @@ class NumberKind:
         return wrong_type(value, where, context, self._wanted(), hint)
 
     def dump(self, value: Any) -> Any:
-        """A float without fraction as a whole number."""
+        """Return the number, without a fraction of zero."""
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
     def schema(self) -> dict[str, Any]:
-        """Bounds included."""
+        """Return the schema with inclusive bounds."""
         plain = {
             "type": "integer" if self.whole else "number",
             "minimum": self.dump(self.low),
@@ -193,10 +193,10 @@ class NumberKind:
 
 @dataclass(frozen=True, slots=True)
 class BoolKind:
-    """true or false."""
+    """A boolean: true or false."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """A bool, never a word for one."""
+        """Return a bool; words such as yes are refused."""
         if isinstance(value, bool):
             return value
         meant = _TRUTH.get(str(value).lower()[:8])
@@ -204,22 +204,22 @@ class BoolKind:
         return wrong_type(value, where, context, text("true or false"), hint)
 
     def dump(self, value: Any) -> Any:
-        """As it is."""
+        """Return the bool unchanged."""
         return value
 
     def schema(self) -> dict[str, Any]:
-        """boolean."""
+        """Return a boolean schema."""
         return {"type": "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceKind:
-    """One of a few words."""
+    """One of a fixed set of words."""
 
     choices: tuple[str, ...]
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The word, exactly as listed."""
+        """Return the word, which must be spelled exactly as listed."""
         if isinstance(value, str) and value in self.choices:
             return value
         wanted = text("one of {choices}", choices=", ".join(self.choices))
@@ -229,23 +229,23 @@ class ChoiceKind:
         )
 
     def dump(self, value: Any) -> Any:
-        """As it is."""
+        """Return the word unchanged."""
         return value
 
     def schema(self) -> dict[str, Any]:
-        """enum."""
+        """Return an enum schema."""
         return {"type": "string", "enum": list(self.choices)}
 
 
 @dataclass(frozen=True, slots=True)
 class DurationKind:
-    """A length of time: seconds as a number, or `90s`, `30m`, `2h`, `1h30m`, `1d`. Kept in seconds."""
+    """A duration: seconds as a number, or text such as `90s`, `30m`, `2h`, `1h30m`, `1d`; stored in seconds."""
 
     low_s: float
     high_s: float
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """Seconds."""
+        """Return the duration in seconds."""
         wanted = text("a length of time such as 90s, 30m, 2h or 1d")
         if isinstance(value, bool) or not isinstance(value, str | int | float) or len(shown(value)) > 42:
             return wrong_type(value, where, context, wanted)
@@ -266,11 +266,11 @@ class DurationKind:
         return seconds
 
     def dump(self, value: Any) -> Any:
-        """Seconds as a number."""
+        """Return the seconds as a number."""
         return int(value) if float(value).is_integer() else value
 
     def schema(self) -> dict[str, Any]:
-        """A number of seconds, or text with units."""
+        """Return the schema of a number of seconds or a text with units."""
         return {
             "anyOf": [
                 {"type": "number", "minimum": self.low_s, "maximum": self.high_s},
@@ -284,7 +284,7 @@ class DurationKind:
 
 
 def _clock_hint(value: Any) -> Text | None:
-    """`1:30:00` → 1h30m0s; Slurm's `1-12:00:00` → 1d12h0m0s."""
+    """Return a hint for clock notation: 1h30m0s for `1:30:00`, 1d12h0m0s for Slurm's `1-12:00:00`."""
     match = re.fullmatch(r"(?:(\d{1,3})-)?(\d{1,3}):(\d{2})(?::(\d{2}))?", str(value))
     if match is None:
         return None
@@ -299,10 +299,10 @@ def _clock_hint(value: Any) -> Text | None:
 
 @dataclass(frozen=True, slots=True)
 class TimeKind:
-    """A moment in RFC 3339 with its time zone. Kept in microseconds since 1970 UTC."""
+    """A time in RFC 3339 with a time zone; stored in microseconds since 1970 UTC."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """Microseconds since 1970 UTC."""
+        """Return the time in microseconds since 1970 UTC."""
         wanted = text("a time such as 2026-01-31T08:00:00+08:00")
         if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper().replace(" ", "T"):
             return wrong_type(value, where, context, wanted)
@@ -316,9 +316,9 @@ class TimeKind:
         return moment
 
     def dump(self, value: Any) -> Any:
-        """RFC 3339 in UTC."""
+        """Return the time in RFC 3339, in UTC."""
         return to_rfc3339(value)
 
     def schema(self) -> dict[str, Any]:
-        """string, format date-time."""
+        """Return a string schema with format date-time."""
         return {"type": "string", "format": "date-time"}

@@ -1,4 +1,4 @@
-"""What a job asks for, as plain frozen values. `parse_yaml` and `parse_json` make them; nothing else should."""
+"""Values of a job specification, frozen. Only `parse_yaml` and `parse_json` should create them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ class FileItem:
     source: str | None = None
     """A path on the submitter's machine, not yet uploaded; the server refuses it."""
     path: str = "./"
-    """Where it goes, relative to the work folder: a file under this name, or with `/` at the end under its own name in
-    this folder. An archive is unpacked there."""
+    """Target relative to the work folder: the file's new name or, with `/` at the end, the folder for it.
+
+    An archive is unpacked there.
+    """
     kind: Literal["file", "archive"] = "file"
 
 
@@ -34,10 +36,10 @@ class GitSource:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is installed around the command: Python and packages, or a container image; never both."""
+    """Software for the command: Python with packages, or a container image, but not both."""
 
     python: str | None = None
-    """`3.11`; None: the center's own version."""
+    """Python version such as `3.11`; None: the center's own version."""
     packages: tuple[str, ...] = ()
     requirements: str = ""
     wheels_only: bool = True
@@ -46,7 +48,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFraction:
-    """A part of one accelerator; 0: follows the other part pro rata."""
+    """A part of one accelerator; 0: in proportion to the other value."""
 
     memory_gib: float = 0.0
     compute_percent: float = 0.0
@@ -54,10 +56,10 @@ class DeviceFraction:
 
 @dataclass(frozen=True, slots=True)
 class PerTask:
-    """What each task gets. `count` whole accelerators, or a `fraction` of one, or neither."""
+    """Resources of each task: `count` whole accelerators, a `fraction` of one, or neither, plus CPU and memory."""
 
     accelerator: tuple[str, ...] = ()
-    """Any of these models will do; `("any",)`: whichever. Empty: none is asked for."""
+    """Accepted accelerator models; `("any",)`: all models. Empty: no accelerator is requested."""
     count: int = 0
     fraction: DeviceFraction | None = None
     cpus: float = 1.0
@@ -66,7 +68,7 @@ class PerTask:
 
 @dataclass(frozen=True, slots=True)
 class InputItem:
-    """Data handed to the job at $PEARL_INPUT_<NAME>, and at `mount` where the sandbox can provide it."""
+    """Input data, whose path the job finds in $PEARL_INPUT_<NAME>, also mounted at `mount` if the sandbox supports it."""
 
     upload: str | None = None
     source: str | None = None
@@ -76,11 +78,11 @@ class InputItem:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """When the job is run again. `max` counts failures of the command only."""
+    """Conditions for running the job again. `max` limits retries after failures of the command only."""
 
     max: int = 0
     on: tuple[str, ...] = ("failure", "engine_lost", "preemption")
-    """`engine_lost` or `preemption` left out: the job fails instead of going back to the queue."""
+    """Ends after which the job runs again; without `engine_lost` or `preemption` it fails then instead of being requeued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Elastic:
-    """How far the number of tasks may be changed from one attempt to the next."""
+    """Range of the number of tasks of an elastic job."""
 
     min_tasks: int = 1
     max_tasks: int = 1
@@ -107,7 +109,7 @@ class Elastic:
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Another job that must have ended first."""
+    """Another job that must end before this one starts."""
 
     job: str
     condition: Literal["succeeded", "ended"] = "succeeded"
@@ -115,23 +117,23 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What one attempt may use beyond its `per_task` resources."""
+    """Limits of one attempt beyond its `per_task` resources."""
 
     disk_gib: float = 50.0
     log_mib: float = 64.0
     pids: int = 4096
     grace_s: float = 30.0
-    """Between the request to end (SIGTERM) and the end (SIGKILL)."""
+    """Time in seconds between the request to end (SIGTERM) and the forced end (SIGKILL)."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """One job, or an array of them, as its submitter wrote it with defaults filled in."""
+    """Specification of a job or an array as its submitter wrote it, with defaults filled in."""
 
     command: tuple[str, ...]
     name: str = "job"
     project: str | None = None
-    """Slug; None: the submitter's default project."""
+    """Slug of the project; None: the submitter's default project."""
     queue: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     notes: str = ""
@@ -143,12 +145,12 @@ class JobSpec:
     per_task: PerTask = PerTask()
     inputs: dict[str, InputItem] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
-    """Patterns under $PEARL_OUTPUTS that are kept; empty: everything."""
+    """Patterns of files under $PEARL_OUTPUTS that are stored; empty: all files."""
     outputs_kept_days: int | None = None
-    """Days for which outputs are kept, 0: for ever; None: as its project keeps them."""
+    """Days for which outputs are kept; 0: for ever; None: as long as the project keeps outputs."""
     variables: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    """Environment variable → name of a stored secret."""
+    """Name of a stored secret by environment variable."""
     time_limit_s: float = DEFAULT_TIME_LIMIT_S
     retries: Retries = Retries()
     priority: int = 0
@@ -160,4 +162,4 @@ class JobSpec:
     not_before_us: int | None = None
     deadline_us: int | None = None
     simulate_s: float | None = None
-    """How long a simulated engine pretends to run."""
+    """Run time on a simulated engine in seconds; real engines ignore it."""

@@ -1,4 +1,4 @@
-"""Reads a job specification from YAML or JSON, telling every problem at once with field, line and suggestion."""
+"""Parses job specifications in YAML or JSON and reports all problems at once, with field, line and suggestion."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ANY = ("any",)
 
 
 def parse_json(value: Any, *, private_git: bool = False, local: bool = False) -> JobSpec:
-    """The specification in a JSON object. Raises InvalidInput with all problems.
+    """Return the specification in a JSON object. Raises InvalidInput with all problems.
 
-    `private_git`: the operator allows git of the inner network. `local`: paths to be uploaded are allowed.
+    `private_git`: the operator allows git in the internal network. `local`: paths to be uploaded are allowed.
     """
     return _read(value, Context(private_git=private_git, local=local))
 
@@ -26,13 +26,13 @@ def parse_json(value: Any, *, private_git: bool = False, local: bool = False) ->
 def parse_yaml(
     source: str, file_name: str | None = None, *, private_git: bool = False, local: bool = False
 ) -> JobSpec:
-    """The specification in YAML (or JSON) text. Raises InvalidInput with line and column of every problem."""
+    """Return the specification in YAML or JSON text. Raises InvalidInput with line and column of all problems."""
     context = Context(private_git=private_git, local=local)
     return _read(read_yaml(source, file_name, context), context)
 
 
 def parse_stored(value: Mapping[str, Any]) -> JobSpec:
-    """The specification that `to_json` wrote, taken as it was accepted then."""
+    """Return the specification that `to_json` wrote; git in the internal network is accepted, as it was at submit."""
     return _read(value, Context(private_git=True))
 
 
@@ -50,8 +50,10 @@ def _read(value: Any, context: Context) -> JobSpec:
 
 
 def _complete(spec: JobSpec) -> JobSpec:
-    """Fill in what follows from other fields: a named accelerator asks for one, a count without a name for any, an
-    elastic job for at least its fewest tasks."""
+    """Fill in values that follow from other fields.
+
+    A named accelerator implies a count of 1, a count without a name any model, and an elastic job at least its minimum of tasks.
+    """
     if spec.elastic is not None and spec.tasks < spec.elastic.min_tasks:
         spec = replace(spec, tasks=spec.elastic.min_tasks)
     per = spec.per_task
@@ -63,13 +65,16 @@ def _complete(spec: JobSpec) -> JobSpec:
 
 
 def uploads_wanted(spec: JobSpec) -> tuple[str, ...]:
-    """Local paths that must be uploaded before the specification can be submitted, each once."""
+    """Return the local paths that must be uploaded before the specification can be submitted, each once."""
     items: list[FileItem | InputItem] = [*spec.files, *spec.inputs.values()]
     return tuple(dict.fromkeys(item.source for item in items if item.source is not None))
 
 
 def with_uploads(spec: JobSpec, uploaded: Mapping[str, tuple[str, bool]]) -> JobSpec:
-    """The specification with each local path replaced by (upload id, whether it is an archive of a folder)."""
+    """Return the specification with local paths replaced by uploads.
+
+    `uploaded`: (upload id, whether it is an archive of a folder) by local path.
+    """
 
     def change(item: Any) -> Any:
         if item.source is None:

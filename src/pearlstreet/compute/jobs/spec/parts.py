@@ -1,4 +1,4 @@
-"""The sections inside a job specification, field by field. `table.py` holds the job itself."""
+"""Fields of the sections within a job specification. `table.py` has the fields of the job itself."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ PATTERN = TextKind(
 
 
 def expand_origin(value: Any, context: Context) -> Any:
-    """An upload's id, or a path that the reader will upload."""
+    """Expand a plain text to an upload, if it is an upload id, or to a local path."""
     if not isinstance(value, str):
         return value
     return {"upload": value} if is_id(value, "upl") else {"source": value}
 
 
 def expand_dependency(value: Any, context: Context) -> Any:
-    """A job's id alone."""
+    """Expand a plain job id to a dependency."""
     return {"job": value} if isinstance(value, str) else value
 
 
 def expand_retries(value: Any, context: Context) -> Any:
-    """A number alone."""
+    """Expand a plain number to retries."""
     return value if isinstance(value, list | bool) else {"max": value}
 
 

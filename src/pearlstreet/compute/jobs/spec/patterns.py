@@ -1,4 +1,4 @@
-"""Which files of $PEARL_OUTPUTS a job wants kept. Pure, and without backtracking a tenant could drive to no end."""
+"""PURE: matches files of $PEARL_OUTPUTS against a job's patterns, in polynomial time whatever the patterns."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ DEEP = "**"
 
 
 def is_kept(patterns: Sequence[str], path: str) -> bool:
-    """Whether one of `patterns` names `path` or a folder it lies in; no patterns keep everything.
+    """Return whether one of `patterns` matches `path` or a folder that contains it; without patterns all files match.
 
-    `*` stands for any characters within a name, `**` as a whole part for any folders; nothing else is special.
+    `*` matches any characters within a name, `**` as a whole part any number of folders; nothing else is special.
     """
     parts = path.split("/")
     return not patterns or any(_matches(_split(pattern), parts) for pattern in patterns)
 
 
 def _split(pattern: str) -> list[str]:
-    """Parts of a pattern; `**` at the end, because a folder means all that is in it."""
+    """Return the parts of a pattern with `**` appended, because a folder stands for everything in it."""
     return [part for part in pattern.split("/") if part not in ("", ".")] + [DEEP]
 
 
 def _matches(wanted: list[str], parts: list[str]) -> bool:
-    """Greedy: on a mismatch only the last `**` takes one part more, so steps are bounded by the product of lengths."""
+    """Match parts greedily: after a mismatch the last `**` takes one more part, so the steps are at most the product of lengths."""
     at, here = 0, 0
     deep, marked = -1, 0
     while at < len(parts):

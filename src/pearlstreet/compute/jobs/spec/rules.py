@@ -1,4 +1,4 @@
-"""Rules across fields of a specification, and kinds whose rules need more than a pattern. Pure."""
+"""PURE: rules across fields of a specification, and kinds of values that need more than a pattern."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
 from pearlstreet.compute.jobs.spec.kinds import TextKind, shown, wrong_type
 
 COMMAND_BYTES_MAX = 512 << 10
-"""Well under what Linux takes as arguments (2 MiB with a default 8 MiB stack)."""
+"""Maximum length of the whole command, well below Linux's limit of arguments (2 MiB with the default 8 MiB stack)."""
 VARIABLES_BYTES_MAX = 512 << 10
 SHELL = ("/bin/sh", "-c")
 
 RESERVED_VARIABLES = frozenset(
     {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 )
-"""Set for every task of a gang."""
+"""Environment variables that the center sets for every task of a gang."""
 LAYOUT = "PEARL_LAYOUT_"
-"""Variables that tell a job how to lay itself out: an accepted quote sets them, and so may who writes one by hand."""
+"""Prefix of the variables with a job's parallel layout, set by accepted quotes; submitters may set them too."""
 DEVICE_VARIABLES = frozenset(
     {
         "ASCEND_RT_VISIBLE_DEVICES",
@@ -43,20 +43,20 @@ DEVICE_VARIABLES = frozenset(
         "ZE_AFFINITY_MASK",
     }
 )
-"""They say which devices a task got; a job that set them could reach a neighbour's."""
+"""Environment variables that select devices; a job that set them could reach another job's devices."""
 LOADER_VARIABLES = frozenset({"LD_AUDIT", "LD_PRELOAD", "BASH_ENV", "ENV"})
-"""They would act on our launcher before the sandbox stands."""
+"""Environment variables that would affect the launcher before the sandbox is set up."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandKind:
-    """Words to execute, or one text for /bin/sh. Kept as words."""
+    """A command: a list of words, or one text for /bin/sh; stored as words."""
 
     words: TextKind
     high: int = 1000
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """A tuple of words."""
+        """Return a tuple of words."""
         if isinstance(value, str):
             if not value.strip():
                 return context.add(where, text("It is empty"))
@@ -80,27 +80,27 @@ class CommandKind:
         return tuple(made)
 
     def dump(self, value: Any) -> Any:
-        """The one text where it is one, else the words."""
+        """Return the text of a /bin/sh command, else the list of words."""
         if len(value) == 3 and value[:2] == SHELL and value[2].strip():
             return value[2]
         return list(value)
 
     def schema(self) -> dict[str, Any]:
-        """Either form."""
+        """Return the schema of both forms."""
         words = {"type": "array", "items": self.words.schema(), "minItems": 1, "maxItems": self.high}
         return {"anyOf": [{"type": "string", "minLength": 1, "maxLength": self.words.limit}, words]}
 
 
 @dataclass(frozen=True, slots=True)
 class PathKind:
-    """A path beneath a folder, or with `mount` an absolute one inside the sandbox."""
+    """A relative path within a folder, or with `mount` an absolute path in the sandbox."""
 
     mount: bool = False
     into: bool = False
-    """A `/` at the end is kept: it means "under its own name in this folder"."""
+    """Whether a `/` at the end is significant: the file keeps its own name in this folder."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The path without `./` before it."""
+        """Return the path without a leading `./`."""
         if not isinstance(value, str):
             return wrong_type(value, where, context, text("a path"))
         problem = mount_problem(value) if self.mount else path_problem(value)
@@ -113,33 +113,33 @@ class PathKind:
         return value.removeprefix("./") if self.into else value.removeprefix("./").removesuffix("/")
 
     def dump(self, value: Any) -> Any:
-        """As it is."""
+        """Return the path unchanged."""
         return value
 
     def schema(self) -> dict[str, Any]:
-        """string; the rules of safe paths are beyond a pattern."""
+        """Return a string schema; a pattern cannot express the rules of safe paths."""
         return {"type": "string", "minLength": 1, "maxLength": 1024}
 
 
 @dataclass(frozen=True, slots=True)
 class IdKind:
-    """An id of ours with one prefix."""
+    """An id of the center with a given prefix."""
 
     prefix: str
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The id."""
+        """Return the id."""
         if isinstance(value, str) and is_id(value, self.prefix):
             return value
         wanted = text("an id such as {example}", example=f"{self.prefix}_01k8m3v5q2e7r9t0w4y6z8a1b3")
         return wrong_type(value, where, context, wanted)
 
     def dump(self, value: Any) -> Any:
-        """As it is."""
+        """Return the id unchanged."""
         return value
 
     def schema(self) -> dict[str, Any]:
-        """string with the shape of an id."""
+        """Return a string schema with the pattern of an id."""
         return {"type": "string", "pattern": f"^{self.prefix}_[0-9a-hjkmnp-tv-z]{{26}}$"}
 
 
@@ -148,23 +148,23 @@ class PackageKind:
     """One package with an optional version range (PEP 508)."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The text, stripped."""
+        """Return the text without surrounding spaces."""
         if not isinstance(value, str):
             return wrong_type(value, where, context, text("a package such as numpy or torch==2.9"))
         problem = package_problem(value)
         return context.add(where, problem) if problem is not None else value.strip()
 
     def dump(self, value: Any) -> Any:
-        """As it is."""
+        """Return the text unchanged."""
         return value
 
     def schema(self) -> dict[str, Any]:
-        """string."""
+        """Return a string schema."""
         return {"type": "string", "minLength": 1, "maxLength": 500}
 
 
 def check_environment(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """Packages or an image, never both; every line of the requirements is a package."""
+    """Check that an environment has packages or an image, not both, and that its requirements are packages."""
     if "image" in made:
         for name in ("python", "packages", "requirements", "wheels_only"):
             if name in made:
@@ -180,13 +180,13 @@ def check_environment(made: Mapping[str, Any], where: Where, context: Context) -
 
 
 def check_environment_named(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """An environment says something."""
+    """Check that an environment is not empty."""
     if not made:
         context.add(where, text("It is empty"), text("Name python, packages, requirements or image"))
 
 
 def check_per_task(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """Whole accelerators or a part of one."""
+    """Check that a task requests whole accelerators or a part of one, not both."""
     if made.get("fraction") is not None and made.get("count", 0) > 0:
         context.add(
             (*where, "fraction"),
@@ -202,13 +202,13 @@ def check_per_task(made: Mapping[str, Any], where: Where, context: Context) -> N
 
 
 def check_fraction(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """At least one of the two parts."""
+    """Check that a fraction has at least one of memory and compute."""
     if not made.get("memory_gib") and not made.get("compute_percent"):
         context.add(where, text("It is empty"), text("Name memory_gib, compute_percent or both"))
 
 
 def check_origin(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """An upload, or for a reader that will upload it a path on the submitter's machine."""
+    """Check that a file is either an upload or, if the caller uploads it, a path on the submitter's machine."""
     if "source" in made and not context.local:
         context.add(
             (*where, "source"),
@@ -223,7 +223,7 @@ def check_origin(made: Mapping[str, Any], where: Where, context: Context) -> Non
 
 
 def check_array(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """A size or values."""
+    """Check that an array has either a size or values."""
     if bool(made.get("size")) == bool(made.get("values")):
         context.add(
             where, text("An array has either a size or values"), text("Write size: 100, or values: [a, b]")
@@ -231,7 +231,7 @@ def check_array(made: Mapping[str, Any], where: Where, context: Context) -> None
 
 
 def check_elastic(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """The fewest are not more than the most."""
+    """Check that an elastic job's minimum of tasks is not above its maximum."""
     fewest, most = made.get("min_tasks", 1), made.get("max_tasks")
     if most is not None and fewest > most:
         context.add(
@@ -241,7 +241,7 @@ def check_elastic(made: Mapping[str, Any], where: Where, context: Context) -> No
 
 
 def check_git(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """An https address without credentials; a ref that git cannot take for an option."""
+    """Check that a git source has an https URL without credentials and a ref that git cannot take for an option."""
     url, ref = made.get("url"), made.get("ref", "HEAD")
     if url is not None:
         schemes = ("https", "http") if context.private_git else ("https",)
@@ -255,7 +255,7 @@ def check_git(made: Mapping[str, Any], where: Where, context: Context) -> None:
 
 
 def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
-    """What only shows when the whole job is seen."""
+    """Check the rules across fields of the whole job."""
     if made.get("files") and made.get("git") is not None:
         context.add(
             (*where, "git"),
@@ -288,7 +288,7 @@ def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
 
 
 def variable_problem(name: str) -> tuple[Text, Text] | None:
-    """Why a job may not set this environment variable, and what to do instead."""
+    """Return why a job may not set an environment variable, and a hint; None if it may."""
     if (name.startswith("PEARL_") and not name.startswith(LAYOUT)) or name in RESERVED_VARIABLES:
         return text("{name} is set by the center", name=name), text("Choose another name")
     if name in DEVICE_VARIABLES:
@@ -323,7 +323,7 @@ def _check_variables(made: Mapping[str, Any], where: Where, context: Context) ->
 
 
 def _check_mounts(inputs: Mapping[str, Any], where: Where, context: Context) -> None:
-    # by parts: by letters /data-old would come between /data and /data/train
+    # sorted by parts of the path; sorted as text, /data-old would come between /data and /data/train
     taken = sorted((one.mount.split("/"), name) for name, one in inputs.items() if one.mount is not None)
     for (outer_parts, first), (inner_parts, second) in pairwise(taken):
         outer, inner = "/".join(outer_parts), "/".join(inner_parts)

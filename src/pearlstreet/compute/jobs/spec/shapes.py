@@ -1,4 +1,4 @@
-"""Kinds that hold others: lists, maps, sections with named fields, and values that may be written in short."""
+"""Kinds of values that contain others: lists, maps, sections with named fields, and sections with a short form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.spec.suggest import field_hint
 
 @dataclass(frozen=True, slots=True)
 class ListKind:
-    """A list, kept as a tuple. `single`: one item may be written without the brackets."""
+    """A list, stored as a tuple. `single`: one item may be written without brackets."""
 
     item: ValueKind
     high: int
@@ -26,7 +26,7 @@ class ListKind:
     unique: bool = False
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """A tuple of the items."""
+        """Return a tuple of the items."""
         if not isinstance(value, list | tuple):
             if not self.single or isinstance(value, dict):
                 return wrong_type(
@@ -45,12 +45,12 @@ class ListKind:
         return tuple(made)
 
     def dump(self, value: Any) -> Any:
-        """A list, or the one item where that is how it is written."""
+        """Return a list, or a single text item without brackets where that is allowed."""
         made = [self.item.dump(one) for one in value]
         return made[0] if self.single and len(made) == 1 and isinstance(made[0], str) else made
 
     def schema(self) -> dict[str, Any]:
-        """array."""
+        """Return an array schema."""
         made: dict[str, Any] = {"type": "array", "items": self.item.schema(), "maxItems": self.high}
         if self.low:
             made["minItems"] = self.low
@@ -60,7 +60,7 @@ class ListKind:
 
 
 def count_problem(count: int, low: int, high: int) -> Text:
-    """What to say of a list or map with too few or too many entries."""
+    """Return the message for a list or map with too few or too many entries."""
     return plural(
         "It has {count} entry; it must have from {low} to {high}",
         "It has {count} entries; it must have from {low} to {high}",
@@ -72,7 +72,7 @@ def count_problem(count: int, low: int, high: int) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class MapKind:
-    """Names → values. `listed`: a list of names may be written where each stands for itself."""
+    """A map from names to values. `listed`: a list of names may be written, each of which is its own value."""
 
     key: re.Pattern[str]
     key_wanted: Text
@@ -81,7 +81,7 @@ class MapKind:
     listed: bool = False
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """A dict in the order written."""
+        """Return a dict in the order written."""
         if self.listed and isinstance(value, list):
             value = {str(name): name for name in value}
         if not isinstance(value, dict):
@@ -103,11 +103,11 @@ class MapKind:
         return made if good else BAD
 
     def dump(self, value: Any) -> Any:
-        """A plain dict."""
+        """Return a plain dict."""
         return {name: self.item.dump(one) for name, one in value.items()}
 
     def schema(self) -> dict[str, Any]:
-        """object with patterned names."""
+        """Return an object schema with a pattern for the names."""
         plain = {
             "type": "object",
             "propertyNames": {"pattern": f"^(?:{self.key.pattern})$"},
@@ -122,7 +122,7 @@ class MapKind:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: how it is read, and what people are told about it. The only place where either is said."""
+    """One field: its kind of value, title and description. All parsers, schemas and pages use this definition."""
 
     name: str
     kind: ValueKind
@@ -131,7 +131,7 @@ class Field:
     about: str
     about_zh: str
     attribute: str = ""
-    """Name in the model where it differs (a unit at its end)."""
+    """Name of the attribute in the model if it differs from the field's (by a unit at its end)."""
     required: bool = False
     unit: str = ""
     example: Any = None
@@ -147,14 +147,14 @@ Check = Callable[[Mapping[str, Any], Where, Context], None]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A set of named fields that becomes one value of the model."""
+    """A set of named fields that is parsed to one value of the model."""
 
     make: type
     fields: tuple[Field, ...]
     check: Check | None = None
-    """Rules across fields, on the attributes that were read without a problem."""
+    """Rules across fields, applied to the attributes that were parsed without a problem."""
     presence: Check | None = None
-    """Rules about what must be there; asked only when every field was read without a problem."""
+    """Rules about required combinations, applied only if all fields were parsed without a problem."""
     by_name: dict[str, Field] = field(init=False)
     defaults: dict[str, Any] = field(init=False)
 
@@ -169,7 +169,7 @@ class Section:
         )
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The value of the model."""
+        """Return the value of the model, or BAD after recording problems."""
         if not isinstance(value, dict):
             hint = text("Fields are {names}", names=", ".join(list(self.by_name)[:8]))
             return wrong_type(value, where, context, text("a set of fields"), hint)
@@ -204,7 +204,7 @@ class Section:
         )
 
     def dump(self, value: Any) -> Any:
-        """Only what differs from the default."""
+        """Return the fields that differ from their default."""
         made: dict[str, Any] = {}
         for one in self.fields:
             item = getattr(value, one.target)
@@ -213,7 +213,7 @@ class Section:
         return made
 
     def schema(self) -> dict[str, Any]:
-        """object with every field described in both languages."""
+        """Return an object schema with every field described in both languages."""
         made: dict[str, Any] = {
             "type": "object",
             "properties": {one.name: self._field_schema(one) for one in self.fields},
@@ -238,7 +238,7 @@ class Section:
         return made if default is None else {**made, "default": default}
 
     def default_json(self, one: Field) -> Any:
-        """What a field is when left out, as JSON has it; None when it is simply absent."""
+        """Return the default of a field in JSON; None if it has none."""
         default = self.defaults.get(one.target)
         if default is None or default in ((), {}, ""):
             return None
@@ -261,23 +261,23 @@ Expand = Callable[[Any, Context], Any]
 
 @dataclass(frozen=True, slots=True)
 class ShortKind:
-    """A section that may also be written as one plain value, which `expand` turns into the long form."""
+    """A section that may also be written as one plain value, which `expand` converts to the long form."""
 
     section: Section
     expand: Expand
     short: dict[str, Any]
-    """JSON Schema of the short form."""
+    """JSON Schema of the plain value."""
 
     def parse(self, value: Any, where: Where, context: Context) -> Any:
-        """The value of the model."""
+        """Return the value of the model, or BAD after recording problems."""
         return self.section.parse(
             value if isinstance(value, dict) else self.expand(value, context), where, context
         )
 
     def dump(self, value: Any) -> Any:
-        """The long form."""
+        """Return the long form."""
         return self.section.dump(value)
 
     def schema(self) -> dict[str, Any]:
-        """Either form."""
+        """Return the schema of both forms."""
         return {"anyOf": [self.section.schema(), self.short]}

@@ -1,4 +1,4 @@
-"""Did you mean …? Guesses for unknown names and values written in another unit."""
+"""Suggestions ("did you mean …?") for unknown names and for values in another unit."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ OTHER_WORDS: Mapping[str, str] = {
     "walltime": "time_limit",
     "workers": "tasks",
 }
-"""Words other systems use → our field."""
+"""Field of the job specification by the word that other systems use for it."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The one of `choices` that `word` was probably meant to be."""
+    """Return the one of `choices` that is most similar to `word`; None if none is."""
     if len(word) > _NAME_MAX:
         return None
     folded = {choice.lower(): choice for choice in choices}
@@ -77,7 +77,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def field_hint(word: str, here: Iterable[str], elsewhere: Mapping[str, str]) -> Text | None:
-    """What an unknown field was probably meant to be: of this section, of another, or another system's word."""
+    """Return a hint with the field that was probably meant, in this section or another; None without a guess."""
     lowered = word.lower().replace("-", "_")
     known = tuple(here)
     if lowered in known:
@@ -92,7 +92,7 @@ def field_hint(word: str, here: Iterable[str], elsewhere: Mapping[str, str]) -> 
 
 
 def in_gib(value: str) -> str | None:
-    """`16GB` → `16`, `512M` → `0.5`: the number of GiB that was meant; None when it is no size."""
+    """Return the size in GiB as text, such as `16` for `16GB` or `0.5` for `512M`; None if it is no size."""
     match = _SIZE.match(value)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Every field of a job specification: the one table behind the parser, the JSON Schema and the reference page."""
+"""The table of all fields of a job specification, from which parser, JSON Schema and reference page are derived."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ JOB = Section(
 
 @cache
 def everywhere() -> dict[str, str]:
-    """Every field's name → its full name, for hints: `cpus` → `per_task.cpus`."""
+    """Return the full name of every field by its name, such as `per_task.cpus` for `cpus`, for hints."""
     found: dict[str, str] = {}
     for section, prefix in reversed(sections()):
         for one in section.fields:
@@ -226,7 +226,7 @@ def everywhere() -> dict[str, str]:
 
 
 def sections() -> list[tuple[Section, str]]:
-    """Every section with the full name it is found under, in the order of the reference page."""
+    """Return all sections with the prefix of their fields' full names, in the order of the reference page."""
     return [
         (JOB, ""),
         (parts.PER_TASK, "per_task."),

@@ -1,7 +1,7 @@
-"""YAML text → plain values with the line and column of each. YAML 1.2's JSON schema, and nothing that executes.
+"""Reads YAML text as plain values with the line and column of each, by YAML 1.2's JSON schema and without tags.
 
-Built from the parser's events, so that depth, size and aliases are bounded while reading: `yes`, `on` and times stay
-text, numbers remember how they were written, a key written twice is told with both lines.
+Values are built from the parser's events, so that depth, size and aliases are limited while reading. `yes`, `on` and times
+remain text, numbers remember how they were written, and a duplicate key is reported with both lines.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.spec.context import Context, Where, invalid
 
 TEXT_MAX = 4 << 20
-"""Characters. Larger data belongs in files."""
+"""Maximum characters of a specification; larger data belongs in files."""
 DEPTH_MAX = 20
 NODES_MAX = 250_000
-"""Values, counting each use of an alias anew: an array of 100,000 values fits, a bomb does not."""
+"""Maximum number of values, counting every use of an alias: an array of 100,000 values fits, an alias bomb does not."""
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -66,11 +66,11 @@ class _Open:
 
 
 class _Stop(Exception):
-    """The rest cannot be read."""
+    """Raised when the rest of the text cannot be read."""
 
 
 def read_yaml(source: str, file: str | None, context: Context) -> Any:
-    """The value of the text; places go to `context.locations`. Raises InvalidInput when it cannot be read at all."""
+    """Return the value of the text and put locations into `context.locations`. Raises InvalidInput for invalid YAML."""
     places: dict[Where, tuple[int, int]] = {}
     context.locations = places
     context.file = file
@@ -99,7 +99,7 @@ def _events(source: str) -> Iterator[Any]:
 
 
 def _mark(failed: MarkedYAMLError) -> Any:
-    """Where it went wrong; for something never closed, where it was opened rather than the end of the file."""
+    """Return the location of a syntax error; for an unclosed construct where it begins, not the end of the file."""
     problem = failed.problem or ""
     at_the_end = "stream end" in problem or "end of stream" in problem
     never_closed = at_the_end and failed.context_mark is not None
@@ -124,7 +124,7 @@ def _yaml_hint(source: str, mark: Any) -> Text | None:
 
 
 class _Reader:
-    """Turns events into values with a stack of its own."""
+    """Builds values from events with an explicit stack."""
 
     def __init__(self, context: Context, places: dict[Where, tuple[int, int]]) -> None:
         self._context = context
@@ -136,7 +136,7 @@ class _Reader:
         self._top: Any = None
 
     def read(self, events: Iterator[Any]) -> Any:
-        """The value of the first and only document."""
+        """Return the value of the only document."""
         for event in events:
             self._take(event)
         if self._context.problems:
@@ -248,7 +248,7 @@ class _Reader:
 
 
 def _size(value: Any) -> int:
-    """Values in a value, stopping soon after the limit: sizes of aliases multiply."""
+    """Count the values in a value, up to just above the limit, because sizes of aliases multiply."""
     count, rest = 0, [value]
     while rest and count <= NODES_MAX:
         one = rest.pop()
@@ -261,7 +261,7 @@ def _size(value: Any) -> int:
 
 
 def plain_value(written: str) -> Any:
-    """What an unquoted scalar means in YAML 1.2: null, true/false, a number, else text."""
+    """Return the value of an unquoted scalar in YAML 1.2: null, true or false, a number, else text."""
     if written in _WORDS:
         return _WORDS[written]
     if len(written) <= 40:

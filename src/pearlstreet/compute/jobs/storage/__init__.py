@@ -1,1 +1,1 @@
-"""What is stored for tenants: how much, its limits, its price, and how long it stays."""
+"""Storage of tenants: metering, quotas, retention and deletion of files, logs and environments."""

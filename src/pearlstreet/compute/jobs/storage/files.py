@@ -1,4 +1,4 @@
-"""Commands on stored files: delete an output or an upload, pin an output; and what time deletes."""
+"""Commands on stored files: deletes outputs and uploads, pins outputs, and deletes expired outputs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from pearlstreet.tenancy.tables import projects
 
 DAY_US = 86_400 * US_PER_S
 WARN_DAYS = (7, 1)
-"""The owner of a job is told so many days before its outputs are deleted, if they were kept for longer than twice that."""
+"""Days before the deletion of outputs at which the job's owner is notified, if they are kept for more than twice as long."""
 BATCH = 500
 
 
 def delete_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
-    """Delete one output for good; what it was. Raises NotFound, Forbidden, Conflict for a pinned one."""
+    """Delete one output permanently and return its row. Raises NotFound, Forbidden, Conflict for a pinned one."""
 
     def command(tx: Tx) -> Row:
         row = _artefact_row(tx, actor, artefact_id)
@@ -55,7 +55,7 @@ def delete_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
 
 
 def pin_artefact(store: Store, actor: Actor, artefact_id: str, *, pinned: bool) -> Row:
-    """Keep one output whatever the retention says, or no longer. Raises NotFound, Forbidden."""
+    """Pin one output, so that it is kept regardless of retention, or unpin it. Raises NotFound, Forbidden."""
 
     def command(tx: Tx) -> Row:
         row = _artefact_row(tx, actor, artefact_id)
@@ -66,7 +66,7 @@ def pin_artefact(store: Store, actor: Actor, artefact_id: str, *, pinned: bool) 
 
 
 def delete_upload(store: Store, actor: Actor, upload_id: str) -> Row:
-    """Delete an upload for good; what it was. Raises NotFound, Forbidden, Conflict while a job needs it."""
+    """Delete an upload permanently and return its row. Raises NotFound, Forbidden, Conflict while a job needs it."""
     absent = text("There is no upload {upload}", upload=upload_id[:80])
 
     def command(tx: Tx) -> Row:
@@ -105,7 +105,7 @@ def delete_upload(store: Store, actor: Actor, upload_id: str) -> Row:
 
 
 def drop_expired(store: Store) -> int:
-    """Delete outputs whose time is over; how many. Their jobs say so in their history."""
+    """Delete expired outputs, record that in the timelines of their jobs, and return the number of outputs."""
     over = artefacts.c.expires_us <= store.clock.now_us()
     query = _with_project().where(over, artefacts.c.pinned.is_(False)).order_by(artefacts.c.expires_us)
     if not store.read(lambda tx: tx.rows(query.limit(1))):
@@ -114,7 +114,7 @@ def drop_expired(store: Store) -> int:
 
 
 def warn_of_expiry(store: Store) -> None:
-    """Tell owners of jobs whose outputs are deleted soon: once a job and warning."""
+    """Notify owners of jobs whose outputs will be deleted soon, once per job and number of days."""
     store.write(_warn)
 
 
@@ -174,7 +174,7 @@ def _drop(tx: Tx, rows: Sequence[Row]) -> int:
 
 
 def _delete(tx: Tx, rows: Sequence[Row]) -> None:
-    """Their blobs go with the sweep, once nothing names them."""
+    """Delete the rows; the sweep deletes their blobs once no row names them."""
     tx.execute(sa.delete(artefacts).where(artefacts.c.id.in_([row["id"] for row in rows])))
     freed: dict[tuple[str, str], int] = defaultdict(int)
     for row in rows:

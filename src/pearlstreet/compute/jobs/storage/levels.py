@@ -1,7 +1,7 @@
-"""How much each project stores, and its usage spans: one an hour, whose amount is the mean level of that hour.
+"""Storage metering: bytes stored by each project, and one usage span per hour with the mean level of that hour.
 
-The level changes in the transaction that adds or deletes files. Its integral over time is kept exactly in byte-microseconds;
-what a span's whole bytes leave of it goes into the next one, so no splitting of time changes what is billed.
+The level changes in the transaction that adds or deletes files. Its integral over time is exact, in byte-microseconds. The
+remainder after rounding a span to whole bytes goes into the next span, so the division into spans does not change the bill.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from pearlstreet.store.core import Row, Tx
 SOURCE = "storage"
 RESOURCE = "storage"
 INTERVAL_US = 3600 * US_PER_S
-"""Length of a span: an hour, as object stores meter."""
+"""Length of a usage span: one hour, as is usual for object stores."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanLevel:
-    """The mean level of a stretch of time, in whole bytes, and what they leave of the integral."""
+    """Mean level over a time in whole bytes, and the remainder of the integral."""
 
     stored_bytes: int
     rest_byte_us: int
-    """Less than the length of the stretch, in byte-microseconds."""
+    """Remainder in byte-microseconds, less than the length of the time in µs."""
 
 
 def mean_level(byte_us: int, length_us: int) -> MeanLevel:
-    """PURE: the level that, held for `length_us`, comes to `byte_us`, rounded down."""
+    """PURE: return the mean level of an integral of `byte_us` over `length_us`, rounded down, with the remainder."""
     check(byte_us >= 0 and length_us > 0, "a level has a time and is not below zero")
     return MeanLevel(*divmod(byte_us, length_us))
 
 
 def change_level(tx: Tx, org_id: str, project_id: str, more_bytes: int) -> None:
-    """Note that a project stores more (or, below 0, fewer) bytes from now on. Part of the transaction that makes it so."""
+    """Add bytes to the level of a project (below 0: subtract), in the transaction that adds or deletes the files."""
     if more_bytes == 0:
         return
     row = _level_row(tx, org_id, project_id)
     if row is None and more_bytes < 0:
-        return  # an organisation that is being closed: its last use is settled, and its files are being erased
+        return  # the organisation is being closed: its usage is settled and its files are erased
     if row is None:
         tx.execute(
             sa.insert(storage_levels).values(
@@ -63,17 +63,17 @@ def change_level(tx: Tx, org_id: str, project_id: str, more_bytes: int) -> None:
         )
         return
     if tx.now_us - row["metered_us"] >= INTERVAL_US:
-        meter_level(tx, row)  # so that a mean is not taken over more than an hour in which the level changed
+        meter_level(tx, row)  # so that a mean covers at most one hour in which the level changed
         row = _level_row(tx, org_id, project_id)
         assert row is not None
     after = row["stored_bytes"] + more_bytes
     check(after >= 0, "no more is deleted than is stored", project=project_id)
-    changed_us = max(row["changed_us"], tx.now_us)  # a clock that was set back must not count a time twice
+    changed_us = max(row["changed_us"], tx.now_us)  # a clock that was set back must not count time twice
     _write(tx, row, stored_bytes=after, byte_us=str(_integral(row, tx.now_us)), changed_us=changed_us)
 
 
 def meter_level(tx: Tx, row: Row) -> None:
-    """Append the span from where metering stands to now. A time in which nothing was stored has none."""
+    """Append the usage span from the end of the last one to now; none if nothing was stored in that time."""
     length_us = tx.now_us - row["metered_us"]
     if length_us <= 0:
         return
@@ -91,24 +91,24 @@ def meter_level(tx: Tx, row: Row) -> None:
         values |= {
             "stream": row["stream"] + 1,
             "sequence": 0,
-        }  # spans of a stream leave no gap and share their prices
+        }  # spans of a stream have no gaps and share one price version
     _write(tx, row, price_version_id=version_id, **values)
 
 
 def meter_org(tx: Tx, org_id: str) -> None:
-    """Meter all projects of an organisation up to now."""
+    """Meter the storage of all projects of an organisation up to now."""
     for row in tx.rows(sa.select(storage_levels).where(storage_levels.c.org_id == org_id)):
         meter_level(tx, row)
 
 
 def end_metering(tx: Tx, org_id: str) -> None:
-    """Meter an organisation for the last time, before its final invoice: what is erased after that costs nothing."""
+    """Meter an organisation for the last time, before its final invoice; later storage is not billed."""
     meter_org(tx, org_id)
     tx.execute(sa.delete(storage_levels).where(storage_levels.c.org_id == org_id))
 
 
 def stored_bytes(tx: Tx, org_id: str, project_id: str | None = None) -> int:
-    """Bytes that an organisation, or one project of it, stores now."""
+    """Return the bytes that an organisation, or one of its projects, stores now."""
     query = sa.select(sa.func.sum(storage_levels.c.stored_bytes)).where(storage_levels.c.org_id == org_id)
     if project_id is not None:
         query = query.where(storage_levels.c.project_id == project_id)
@@ -133,7 +133,7 @@ def _span(row: Row, amount: int, until_us: int) -> Span:
 
 
 def _integral(row: Row, now_us: int) -> int:
-    """Byte-microseconds since the end of the last span."""
+    """Return the integral of the level since the end of the last span, in byte-microseconds."""
     since_us: int = row["stored_bytes"] * max(now_us - row["changed_us"], 0)
     return int(row["byte_us"]) + since_us
 

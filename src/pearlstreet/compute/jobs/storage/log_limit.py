@@ -1,7 +1,7 @@
-"""The limit on the logs that are kept of an organisation: beyond it the oldest parts of its oldest logs are deleted.
+"""Limits the total size of the logs of an organisation by deleting the beginnings of its oldest logs.
 
-Each task's log has a limit of its own (`limits.log_mib`), but nothing limits how many tasks an organisation runs. What was
-deleted reads as a notice in the log, like what a task's own limit drops.
+Each task's log has its own limit (`limits.log_mib`), but the number of tasks is not limited. A notice in the log replaces a
+deleted part, as with the limit of a task.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ log = structlog.get_logger("logs")
 
 @dataclass(frozen=True, slots=True)
 class KeptLog:
-    """The log of one attempt, all its tasks together."""
+    """Size of the logs of all tasks of one attempt."""
 
     attempt_id: str
     org_id: str
     ended_us: int | None
-    """None: it is still being written."""
+    """End of the attempt (µs since 1970); None: the log is being written."""
     size_bytes: int
 
 
 def plan_trims(kept: Sequence[KeptLog], limit_bytes: int) -> Mapping[str, int]:
-    """PURE: attempt id → bytes to delete of its log, so that no organisation keeps more than `limit_bytes`.
+    """PURE: return the bytes to delete by attempt id, so that no organisation keeps more than `limit_bytes` of logs.
 
-    Logs that ended first go first; logs that are still being written go last, the largest of them first.
+    Logs of the attempts that ended first are deleted first; logs of running attempts last, the largest of them first.
     """
     by_org: dict[str, list[KeptLog]] = defaultdict(list)
     for item in kept:
@@ -62,12 +62,12 @@ def _deletion_order(item: KeptLog) -> tuple[bool, int, str]:
 
 
 def log_limit_loop(runtime: Runtime) -> Loop:
-    """Keeps the logs of every organisation within the limit."""
+    """Return the loop that keeps the logs of every organisation within the limit."""
     return CycleLoop(name="limit_logs", cycle=partial(limit_logs, runtime), interval_s=INTERVAL_S)
 
 
 def limit_logs(runtime: Runtime, store: Store) -> bool:
-    """Delete what is beyond the limit, engine by engine."""
+    """Delete log parts beyond the limit, engine by engine."""
     limit_bytes = runtime.settings.org_log_bytes_max
     if limit_bytes:
         for engine in runtime.engines.values():
@@ -78,7 +78,7 @@ def limit_logs(runtime: Runtime, store: Store) -> bool:
 def _limit(engine: Engine, store: Store, limit_bytes: int) -> None:
     sizes = engine.log_sizes()
     if not isinstance(sizes, Done) or sum(sizes.value.values()) <= limit_bytes:
-        return  # then nobody's are beyond it
+        return  # then no organisation is above the limit
     for attempt_id, size in plan_trims(store.read(partial(_kept_logs, sizes.value)), limit_bytes).items():
         freed = engine.trim_log(attempt_id, size_bytes=size)
         if isinstance(freed, Done) and freed.value:
@@ -86,7 +86,7 @@ def _limit(engine: Engine, store: Store, limit_bytes: int) -> None:
 
 
 def _kept_logs(sizes: Mapping[str, int], tx: Tx) -> list[KeptLog]:
-    """The logs whose organisation is known; those of others are forgotten by the sweep."""
+    """Return the logs of known attempts and builds; the sweep deletes all others."""
     ids, found = sorted(id_ for id_, size in sizes.items() if size), []
     for start in range(0, len(ids), IDS_AT_ONCE):
         part = ids[start : start + IDS_AT_ONCE]

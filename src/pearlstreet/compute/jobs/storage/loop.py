@@ -1,4 +1,4 @@
-"""The loop that meters storage: once an hour for every project that stores something."""
+"""The loop that meters storage once an hour for every project that stores something."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 
 LOOP = "meter_storage"
 BATCH = 1000
-"""Projects looked at in one cycle."""
+"""Number of projects metered in one cycle."""
 
 
 def storage_loop() -> Loop:
-    """Writes a usage span an hour for each project that stores something; after a stop, one for all the time since."""
+    """Return the loop that writes a usage span per project and hour; after a downtime one span covers all of it."""
     return CycleLoop(name=LOOP, cycle=partial(meter_due, RowGuard(LOOP)), interval_s=60.0)
 
 
 def meter_due(guard: RowGuard, store: Store) -> bool:
-    """Meter the projects whose hour is over, those first that wait longest."""
+    """Meter the projects whose last span ended at least an hour ago, the longest overdue first."""
     before_us = store.clock.now_us() - INTERVAL_US
     is_in_use = (storage_levels.c.stored_bytes > 0) | (storage_levels.c.byte_us != "0")
     columns = (storage_levels.c.org_id, storage_levels.c.project_id)

@@ -1,4 +1,4 @@
-"""What each project stores, under which limits, for how long, and what a month of it costs at today's prices."""
+"""Storage of each project: size, remaining quota, retention, and monthly cost at current prices."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class ProjectStorage:
     org_id: str
     project_id: str
     project: str
-    """Slug."""
+    """Slug of the project."""
     stored_bytes: int
     left_bytes: int | None
-    """What still fits under its own and its organisation's limit; None: nothing is limited."""
+    """Bytes that fit within its own and its organisation's limit; None: no limit."""
     kept_days: int
-    """Days for which outputs that are made now are kept; 0: for ever."""
+    """Days for which new outputs are kept; 0: for ever."""
     month_cost: Money
-    """What a month costs if nothing is added or deleted, at today's prices."""
+    """Cost of a month at current prices if nothing is added or deleted."""
 
 
 def storage_of(store: Store, actor: Actor, runtime: Runtime, org: str) -> Sequence[ProjectStorage]:
-    """Storage of an organisation by project. Raises NotFound, Forbidden."""
+    """Return the storage of an organisation by project. Raises NotFound, Forbidden."""
 
     def query(tx: Tx) -> Sequence[ProjectStorage]:
         owner = find_org(tx, actor, org, "quotas:read")

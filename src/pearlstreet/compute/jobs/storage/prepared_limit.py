@@ -1,7 +1,7 @@
-"""Limits on environments, sources and uv's cache of an organisation: beyond them what was unused longest is deleted.
+"""Limits environments, sources and uv's cache of an organisation by deleting those that were unused longest.
 
-Deleted environments are built again for the next job that asks for them. What jobs that have not ended need stays; when
-that alone reaches the limit, further builds are refused.
+A deleted environment is built again for the next job that requests it. Preparations of jobs that have not ended are kept; if
+these alone reach the limit, further builds are refused.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ READY = "ready"
 BUILD_BYTES_MAX = 30 * GIB
 """Disk limit of one build."""
 BUILD_BYTES_MIN = GIB // 4
-"""A build is refused when less than this is left for it."""
+"""Minimum disk space of a build; with less it is refused."""
 MEASURED_AT_ONCE = 20
-"""Folders of older versions without a size that one sweep measures."""
+"""Number of folders that one sweep measures, of those whose size an older version did not record."""
 _UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedUse:
-    """What an organisation's environments and sources take, in bytes."""
+    """Bytes used by the environments and sources of an organisation."""
 
     ready_bytes: int
     needed_bytes: int
-    """Of these, what jobs that have not ended need."""
+    """Bytes of preparations that jobs need which have not ended."""
 
 
 def folder_bytes(folder: Path, bytes_max: int = _UNLIMITED) -> int:
-    """Bytes allocated in a folder; a count beyond `bytes_max` ends there. A folder that is absent has none."""
+    """Return the bytes allocated in a folder; counting stops above `bytes_max`. A missing folder has 0."""
     walk = DiskWalk(bytes_max, _UNLIMITED)
     walk.add([str(folder)])
     return walk.count.counted_bytes
 
 
 def needed_ids(tx: Tx, org_id: str | None = None) -> set[str]:
-    """Ids of the preparations that jobs need which have not ended: of one organisation, or (None) of all."""
+    """Return the ids of preparations needed by jobs that have not ended, of one organisation or (None) of all."""
     alive = jobs.c.state.not_in([state.value for state in ENDED]) & jobs.c.array_id.is_(None)
     query = sa.select(jobs.c.preparations).where(alive, jobs.c.preparations.is_not(None))
     if org_id is not None:
@@ -57,7 +57,7 @@ def needed_ids(tx: Tx, org_id: str | None = None) -> set[str]:
 
 
 def prepared_use(tx: Tx, org_id: str, limit_bytes: int) -> PreparedUse:
-    """What an organisation's preparations take. What is needed is looked up only when half of the limit is used."""
+    """Return the bytes used by an organisation's preparations; `needed_bytes` is 0 below half of the limit, to save a query."""
     rows = _ready_rows(tx, org_id)
     ready = sum(row["size_bytes"] or 0 for row in rows)
     if ready <= limit_bytes // 2:
@@ -67,7 +67,7 @@ def prepared_use(tx: Tx, org_id: str, limit_bytes: int) -> PreparedUse:
 
 
 def refuse_build(use: PreparedUse, limit_bytes: int) -> Text | None:
-    """PURE: why nothing more may be built, or None."""
+    """PURE: return why no further build is allowed; None if one is."""
     if not limit_bytes or limit_bytes - use.needed_bytes >= BUILD_BYTES_MIN:
         return None
     return text(
@@ -79,12 +79,15 @@ def refuse_build(use: PreparedUse, limit_bytes: int) -> Text | None:
 
 
 def build_bytes_max(use: PreparedUse, limit_bytes: int) -> int:
-    """PURE: the disk limit of a build, in bytes."""
+    """PURE: return the disk limit of a build in bytes."""
     return min(BUILD_BYTES_MAX, limit_bytes - use.needed_bytes) if limit_bytes else BUILD_BYTES_MAX
 
 
 def evict_prepared(tx: Tx, org_id: str, limit_bytes: int, keep_id: str) -> Sequence[str]:
-    """Drop the rows of what was unused longest until the rest fits; their ids. The sweep deletes their folders."""
+    """Delete the rows of the longest unused preparations until the others fit, and return their ids.
+
+    The sweep deletes their folders.
+    """
     rows = _ready_rows(tx, org_id)
     excess = sum(row["size_bytes"] or 0 for row in rows) - limit_bytes
     if not limit_bytes or excess <= 0:
@@ -99,7 +102,7 @@ def evict_prepared(tx: Tx, org_id: str, limit_bytes: int, keep_id: str) -> Seque
 
 
 def fit_cache(folder: Path, limit_bytes: int, *, is_alone: bool) -> bool:
-    """Whether a cache is within its limit; a larger one is emptied, unless another build uses it (`is_alone` False)."""
+    """Empty a cache above its limit, unless another build uses it (`is_alone` False); return whether it fits now."""
     if not limit_bytes or folder_bytes(folder, limit_bytes) <= limit_bytes:
         return True
     if is_alone:
@@ -108,7 +111,7 @@ def fit_cache(folder: Path, limit_bytes: int, *, is_alone: bool) -> bool:
 
 
 def measure_prepared(runtime: Runtime, store: Store) -> int:
-    """Fill in sizes that an older version did not write; how many."""
+    """Record sizes that an older version did not write, and return their number."""
     unknown = (preparations.c.state == READY) & preparations.c.size_bytes.is_(None)
     query = sa.select(preparations).where(unknown).limit(MEASURED_AT_ONCE)
     rows = store.read(lambda tx: tx.rows(query))
@@ -125,9 +128,9 @@ def _write_sizes(tx: Tx, sizes: dict[str, tuple[str, int]]) -> None:
 
 
 def drop_stray_prepared(runtime: Runtime, store: Store) -> int:
-    """Delete folders that no preparation names: of evicted ones, and what a crash left; how many.
+    """Delete folders that no preparation names (evicted, or left by a crash), and return their number.
 
-    The folders are listed before the rows are read: a row exists before its folder does.
+    The folders are listed before the rows are read, because a row exists before its folder.
     """
     try:
         found = {
@@ -145,12 +148,12 @@ def drop_stray_prepared(runtime: Runtime, store: Store) -> int:
 
 
 def prepared_folder(runtime: Runtime, row: Row) -> Path:
-    """Where a preparation's result lies: a folder of its own for each try."""
+    """Return the folder of a preparation's result; each attempt has its own."""
     return runtime.folders.prepared / str(row["org_id"]) / str(row["attempt_id"])
 
 
 def _ready_rows(tx: Tx, org_id: str) -> Sequence[Row]:
-    """Of an organisation, the longest unused first."""
+    """Return the ready preparations of an organisation, the longest unused first."""
     query = sa.select(preparations.c.id, preparations.c.size_bytes).where(
         preparations.c.org_id == org_id, preparations.c.state == READY
     )

@@ -1,4 +1,4 @@
-"""How much an organisation and a project may store: a quota on `storage`, or the center's default for organisations."""
+"""Storage limits of organisations and projects: a quota on `storage`, or the center's default for organisations."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import orgs, projects
 
 STORAGE = "storage"
-"""Resource of a quota whose maximum is in GiB. The planner does not know it."""
+"""Resource name of a quota on storage, with its maximum in GiB; the planner ignores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageLimit:
-    """One limit and what is stored under it, in bytes."""
+    """One storage limit and the bytes that count against it."""
 
     owner: str
-    """Slug of the organisation, or org/project."""
+    """Slug of the organisation, or org/project for a project."""
     used: int
     limit: int
     reserved: int = 0
-    """Bytes that running uploads will need."""
+    """Bytes reserved by running uploads."""
 
     @property
     def left(self) -> int:
-        """Bytes that still fit; below 0 when more is stored than may be."""
+        """Bytes that fit; below 0 if more is stored than allowed."""
         return self.limit - self.used - self.reserved
 
 
@@ -48,9 +48,9 @@ def storage_limits(
     project_id: str,
     reserved: Callable[[str | None], int] = _nothing,
 ) -> Sequence[StorageLimit]:
-    """The limits that hold for a file of a project: its own, its organisation's. None: nothing is limited.
+    """Return the limits that apply to a file of a project: its own and its organisation's; empty without limits.
 
-    `reserved`: bytes that running uploads of a project, or (None) of the organisation, will need.
+    `reserved`: returns the bytes reserved by running uploads of a project, or (None) of the organisation.
     """
     query = sa.select(quotas.c.project_id, quotas.c.maximum).where(
         quotas.c.org_id == org_id,
@@ -77,17 +77,17 @@ def storage_limits(
 
 
 def tightest(limits: Sequence[StorageLimit]) -> StorageLimit | None:
-    """The limit that leaves least room."""
+    """Return the limit with the least remaining capacity; None without limits."""
     return min(limits, key=lambda limit: limit.left, default=None)
 
 
 def refuse_over_quota(tx: Tx, settings: JobsSettings, org_id: str, project_id: str, more_bytes: int) -> None:
-    """Raise Conflict when `more_bytes` do not fit; with 0 when nothing fits any more."""
+    """Raise Conflict if `more_bytes` do not fit into a project's limits; with 0, if nothing fits."""
     refuse_beyond(tightest(storage_limits(tx, settings, org_id, project_id)), more_bytes)
 
 
 def refuse_beyond(limit: StorageLimit | None, more_bytes: int) -> None:
-    """Raise Conflict when `more_bytes` do not fit beneath a limit; with 0 when nothing fits any more."""
+    """Raise Conflict if `more_bytes` do not fit into a limit; with 0, if nothing fits."""
     if limit is None or more_bytes < limit.left or (more_bytes and more_bytes == limit.left):
         return
     hint = text(

@@ -1,4 +1,4 @@
-"""For how many days outputs are kept: the center's setting, a rule of the organisation or project, a job's own wish."""
+"""Retention of outputs in days: the center's setting, a rule of the organisation or project, or the job's own value."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pearlstreet.tenancy.orgs import find_org, find_project
 
 DAY_US = 86_400 * US_PER_S
 DAYS_MAX = 36_500
-"""A hundred years."""
+"""Maximum number of days: 100 years."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """Days for which outputs are kept; 0: for ever. `project_id` None: the whole organisation's."""
+    """Days for which outputs are kept; 0: for ever. `project_id` None: the rule of the whole organisation."""
 
     org_id: str
     project_id: str | None
@@ -33,9 +33,9 @@ class RetentionRule:
 def set_retention(
     store: Store, actor: Actor, runtime: Runtime, org: str, days: int, *, project: str | None = None
 ) -> RetentionRule:
-    """Set how long outputs are kept that are made from now on. Raises InvalidInput, NotFound, Forbidden.
+    """Set how long new outputs are kept. Raises InvalidInput, NotFound, Forbidden.
 
-    Only operators may keep for longer than the center's setting; a project may not keep for longer than its organisation.
+    Only operators may set more than the center's setting; a project may not have more than its organisation.
     """
     if not 0 <= days <= DAYS_MAX:
         message = text("Days are from 0 (for ever) to {most}", most=DAYS_MAX)
@@ -59,7 +59,7 @@ def set_retention(
 
 
 def delete_retention(store: Store, actor: Actor, org: str, *, project: str | None = None) -> RetentionRule:
-    """Take a rule away; what it was. Raises NotFound."""
+    """Delete a retention rule and return it. Raises NotFound."""
 
     def command(tx: Tx) -> RetentionRule:
         org_id, project_id = _place(tx, actor, org, project, "retention:write")
@@ -78,7 +78,10 @@ def delete_retention(store: Store, actor: Actor, org: str, *, project: str | Non
 
 
 def kept_days(tx: Tx, settings: JobsSettings, org_id: str, project_id: str | None) -> int:
-    """Days that hold for a project (None: what the center gives an organisation; "": for the organisation); 0: for ever."""
+    """Return the days that apply to a project; 0: for ever.
+
+    `project_id` "": those of the organisation; None: the center's setting.
+    """
     if project_id is None:
         return settings.outputs_kept_days
     places = ("", project_id)
@@ -90,14 +93,14 @@ def kept_days(tx: Tx, settings: JobsSettings, org_id: str, project_id: str | Non
 
 
 def shorter(days: int, other: int) -> int:
-    """The shorter of two times; 0 is for ever."""
+    """Return the shorter of two numbers of days, where 0 means for ever."""
     return min(days or DAYS_MAX + 1, other or DAYS_MAX + 1) % (DAYS_MAX + 1)
 
 
 def refuse_longer_wish(
     tx: Tx, settings: JobsSettings, org_id: str, project_id: str, wish: int | None
 ) -> None:
-    """Raise InvalidInput when a job wants its outputs kept for longer than its project keeps them."""
+    """Raise InvalidInput if a job requests longer retention than its project has."""
     if wish is None:
         return
     most = kept_days(tx, settings, org_id, project_id)
@@ -112,7 +115,7 @@ def refuse_longer_wish(
 
 
 def expiry_us(tx: Tx, settings: JobsSettings, org_id: str, project_id: str, wish: int | None) -> int | None:
-    """When outputs that are kept now are deleted, in µs since 1970; None: never."""
+    """Return when outputs that are stored now will be deleted, in µs since 1970; None: never."""
     days = kept_days(tx, settings, org_id, project_id)
     if wish is not None:
         days = shorter(days, wish)

@@ -1,6 +1,6 @@
-"""Bytes that running uploads will need, so that together they never exceed a quota that each of them would meet.
+"""Quota reservations of running uploads, so that several of them together do not exceed a quota.
 
-They are kept in memory: only one server uses a data folder, and the uploads of a server that died died with it.
+They are in memory: only one server uses a data folder, and its running uploads end with it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import text
 
 RUNNING_MAX = 32
-"""Running uploads of one organisation: half of those that the server takes at once."""
+"""Maximum number of running uploads of one organisation, half of the server's maximum."""
 STEP_BYTES = 16 << 20
-"""An upload whose length was not said reserves so much ahead of what has arrived."""
+"""Bytes reserved ahead of what has arrived by an upload of unknown length."""
 RETRY_S = 5
 
 
 @dataclass(slots=True, eq=False)
 class UploadReservation:
-    """What one running upload has reserved; empty until it is known where it goes."""
+    """Reservation of one running upload; the ids are empty until its project is known."""
 
     org_id: str = ""
     project_id: str = ""
@@ -31,15 +31,15 @@ class UploadReservation:
 
 @dataclass(slots=True)
 class UploadReservations:
-    """The reservations of all running uploads."""
+    """Reservations of all running uploads."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
-    """Held from the look at a quota until the bytes are reserved."""
+    """Lock held from reading a quota until the bytes are reserved."""
     _running: set[UploadReservation] = field(default_factory=set)
 
     @contextmanager
     def begin(self) -> Iterator[UploadReservation]:
-        """A reservation that is released at the end, whatever becomes of the upload."""
+        """Yield a reservation, which is released at the end even if the upload fails."""
         reservation = UploadReservation()
         with self.lock:
             self._running.add(reservation)
@@ -50,7 +50,7 @@ class UploadReservations:
                 self._running.discard(reservation)
 
     def refuse_many(self, org_id: str) -> None:
-        """Raise TooMany when an organisation has as many running uploads as it may have."""
+        """Raise TooMany if an organisation has the maximum number of running uploads."""
         with self.lock:
             count = sum(other.org_id == org_id for other in self._running)
         if count >= RUNNING_MAX:
@@ -61,12 +61,12 @@ class UploadReservations:
             )
 
     def running(self, org_id: str, project_id: str) -> int:
-        """How many uploads of a project are running."""
+        """Return the number of running uploads of a project."""
         with self.lock:
             return sum((other.org_id, other.project_id) == (org_id, project_id) for other in self._running)
 
     def beside(self, own: UploadReservation, org_id: str) -> Callable[[str | None], int]:
-        """Bytes that the other running uploads of an organisation, or of one project of it, have reserved."""
+        """Return a function for the bytes reserved by the organisation's other uploads, by project or (None) in all."""
         with self.lock:
             others = [other for other in self._running if other is not own and other.org_id == org_id]
 

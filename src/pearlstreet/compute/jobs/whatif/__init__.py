@@ -1,1 +1,1 @@
-"""What if: recent jobs played again under other policies or with more cards, in a process of its own."""
+"""What-if questions: replays recent jobs under other policies or on other machines, in a separate process."""

@@ -1,4 +1,4 @@
-"""What really became of the jobs of a question, to be shown beside what was replayed. PURE."""
+"""PURE: actual outcome of the jobs of a question, for comparison with the replays."""
 
 from __future__ import annotations
 
@@ -22,24 +22,27 @@ _UNKNOWN = "–"
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """Jobs by state when the question was asked, times of those that had ended, and the use of the center's cards."""
+    """Job counts by state when the question was asked, times of ended jobs, and the utilisation of the center's cards."""
 
     ended: int
     running: int
     waiting: int
     times: Times
     use: float | None
-    """Card time held by these jobs over the card time that the center had since the first submission; None without cards."""
+    """Card time held by these jobs divided by the center's card time since the first submission; None without cards."""
 
     def to_json(self) -> dict[str, Any]:
-        """A form for the answer."""
+        """Return the value stored in the answer."""
         return asdict(self)
 
 
 def actual_of(
     jobs: Sequence[Mapping[str, Any]], cards_of: Mapping[str, float], *, cards: int, span_s: float
 ) -> Actual:
-    """What became of the jobs. `cards_of`: cards that a job holds; `cards`: the center's; `span_s`: until the question."""
+    """Return the actual outcome of the jobs.
+
+    `cards_of`: cards held, by job; `cards`: cards of the center; `span_s`: seconds from the first submission to the question.
+    """
     over = [job for job in jobs if job["ended"] is not None]
     running = sum(job["ended"] is None and job["started"] is not None for job in jobs)
     columns = np.array(
@@ -57,18 +60,18 @@ def actual_of(
 
 
 def use_until(curves: Curves, until_s: float) -> float | None:
-    """Mean share of the cards in use until then; None before the first step of the curve ends."""
+    """Return the mean utilisation of the cards up to `until_s`; None before the first step of the curve ends."""
     values = [value for at, value in zip(curves.at_s, curves.cards, strict=True) if at <= until_s]
     return sum(values) / len(values) if values else None
 
 
 def use_row(use: float | None, t: Words) -> tuple[str, str]:
-    """The figure that actual and replayed use are compared by."""
+    """Return the row with which actual and replayed utilisation are compared."""
     return t(_USE), _UNKNOWN if use is None else f"{use * 100:.1f} %"
 
 
 def actual_rows(actual: Actual, names: Sequence[str], t: Words) -> list[list[str]]:
-    """The column of figures beside those of the cases, in their order; what only a replay knows is left open."""
+    """Return the actual figures in the order of `names`; figures that only a replay has are left open."""
     times = actual.times
     known = dict([
         (t(text("Average JCT")), t(rough_duration(times.avg_jct_s))),
@@ -84,7 +87,7 @@ def actual_rows(actual: Actual, names: Sequence[str], t: Words) -> list[list[str
 
 
 def differs(cases: Sequence[Compared]) -> bool:
-    """Whether any case changes when a job of the first case waits, runs, stops or ends."""
+    """Return whether any case differs from the first in when its jobs wait, run, stop or end."""
 
     def played(case: Compared) -> tuple[object, ...]:
         found = case.measures

@@ -1,4 +1,4 @@
-"""Answers questions one after the other, each in a process of its own with bounds of memory and time."""
+"""The loop that answers what-if questions one by one, each in a separate process with limited memory and time."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from pearlstreet.store.loop import CycleLoop, Loop
 from pearlstreet.tenancy.model import SYSTEM
 
 JOBS_MAX = 50_000
-"""Played at most, the newest of them."""
+"""Maximum number of replayed jobs, the newest of the period."""
 PAGE = 5_000
 UNKNOWN_RUN_S = 3_600.0
-"""Run time of a waiting job when no job has ended yet."""
+"""Assumed run time of a waiting job if no job has ended yet."""
 LONGEST_S = 900.0
 LOOK_S = 0.5
 log = structlog.get_logger("what-if")
@@ -49,24 +49,24 @@ _LAST_ANSWERED = (
 _NEXT = (
     sa.select(what_ifs).where(what_ifs.c.state == WAITING).order_by(_LAST_ANSWERED, what_ifs.c.id).limit(1)
 )
-"""Organisations take turns: an answer may take 15 minutes, and one of them may have asked 20 questions."""
+"""Next question to answer. Organisations take turns, because an answer may take 15 minutes."""
 
 
 def what_if_loop(runtime: Runtime) -> Loop:
-    """The loop that answers."""
+    """Return the loop that answers what-if questions."""
     answerer = Answerer(runtime)
     return CycleLoop(name="what_ifs", cycle=answerer.step, hints=(ASKED,), interval_s=15.0)
 
 
 @dataclass(slots=True)
 class Answerer:
-    """One question at a time. What an earlier server left half done is begun anew."""
+    """Answers one question at a time. Questions that an earlier server left unfinished are started again."""
 
     runtime: Runtime
     began: bool = False
 
     def step(self, store: Store) -> bool:
-        """Answer the oldest question of whose turn it is. Returns whether there may be another."""
+        """Answer the oldest question of the organisation whose turn it is. Returns whether there may be another."""
         if not self.began:
             if store.read(lambda tx: tx.first(_HALF)) is not None:
                 store.write(_begin_anew)
@@ -92,7 +92,7 @@ class Answerer:
         return True
 
     def _question(self, store: Store, row: Row) -> dict[str, Any]:
-        """Everything the process is told."""
+        """Return the input of the worker process."""
         asked = question_of(row)
         since_us = row["asked_us"] - asked.days * 86_400 * US_PER_S
         reports, policy, terms, names = store.read(
@@ -104,7 +104,7 @@ class Answerer:
             )
         )
         center_cards = sum(len(report.devices) for report in reports)
-        if asked.cluster:  # other machines than the center's: what was held of those says nothing about them
+        if asked.cluster:  # reservations of the center's nodes do not apply to other nodes
             reports, terms = nodes_from(asked.cluster), {**terms, "held": []}
         return {
             "jobs": self._jobs(store, row, since_us),
@@ -133,7 +133,7 @@ class Answerer:
                 return jobs_to_play(found[-JOBS_MAX:])
 
     def _play(self, store: Store, question_id: str, file: Path) -> dict[str, Any] | None:
-        """The values to write; None when the server ends or somebody stopped it."""
+        """Run the worker and return the values to write; None if the server ends or the question was stopped."""
         command = [sys.executable, "-m", "pearlstreet.compute.jobs.whatif.worker", str(file)]
         ends_s = store.clock.monotonic_s() + LONGEST_S
         with subprocess.Popen(
@@ -174,10 +174,10 @@ class Answerer:
 
 
 def jobs_to_play(found: Sequence[PastJob]) -> list[dict[str, Any]]:
-    """The jobs as the worker reads them, with what really became of each.
+    """Return the jobs as the worker reads them, with the actual outcome of each.
 
-    How long a waiting job will run nobody knows: it gets the median of its user's jobs that ended, else of all, at most its
-    time limit. A running one gets what it has run, so that nothing is supposed about the time after the question.
+    The run time of a waiting job is assumed to be the median of its user's ended jobs, else of all ended jobs, at most its time
+    limit. A running job gets its run time so far, so that nothing is assumed about the time after the question.
     """
     ended: dict[str, list[float]] = {}
     for past in found:

@@ -1,4 +1,4 @@
-"""Commands and queries on what-if questions. The replay itself is done by the loop, in a process of its own."""
+"""Commands and queries on what-if questions. The loop replays them in a separate process."""
 
 from __future__ import annotations
 
@@ -33,61 +33,61 @@ from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org, find_project
 
 ASKED = "what_ifs"
-"""Hint topic: somebody asked."""
+"""Hint topic: a question was asked."""
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
 OPEN = (WAITING, RUNNING)
 OPEN_MAX = 2
-"""Questions of one organisation, or of the operators, that are not answered yet."""
+"""Maximum number of unanswered questions of one organisation, or of the operators."""
 WAITING_MAX = 20
 KEPT = 20
-"""Answers that are kept of each."""
+"""Number of answers kept for each organisation, and for the operators."""
 DAYS_MAX = 92
 POLICIES_MAX = 4
 CARDS_MAX = 20_000
 CHANGES_MAX = 8
-"""Limits, queues or windows of each kind that one question may change."""
+"""Maximum number of quotas, of queues and of windows that one question may change."""
 CASES_MAX = 12
 LINE_MAX = 400
 
 
 @dataclass(frozen=True, slots=True)
 class WhatIfQuestion:
-    """What is asked."""
+    """A what-if question: the jobs to replay, and what is different from the center."""
 
     days: int = 30
-    """How far back the jobs go."""
+    """Days before now from which the jobs are taken."""
     policies: tuple[str, ...] = ()
-    """Such as `fifo` or `order=shortest,backfill=greedy`; beside the one that rules."""
+    """Policies to compare with the one in force, such as `fifo` or `order=shortest,backfill=greedy`."""
     cluster: str = ""
-    """`4x8xH100-80G`; empty: the center's own nodes."""
+    """Cluster to replay on, such as `4x8xH100-80G`; empty: the center's own nodes."""
     extra: str = ""
-    """Nodes added to them."""
+    """Nodes added to the cluster, in the same notation."""
     less: str = ""
-    """Nodes taken away from them, by name or as `2x8xH100`."""
+    """Nodes removed from the cluster, by name or as `2x8xH100`."""
     quotas: tuple[str, ...] = ()
-    """Limits set otherwise; how all three are written: `compute/replay/scenario_overrides.py`."""
+    """Changed quotas. `compute/replay/scenario_overrides.py` defines the notation of quotas, queues and windows."""
     queues: tuple[str, ...] = ()
     windows: tuple[str, ...] = ()
 
     @property
     def supposed(self) -> Supposed:
-        """What it changes beside policies and machines."""
+        """Changes other than policies and nodes."""
         return Supposed(self.quotas, self.queues, self.windows)
 
     @property
     def cases(self) -> int:
-        """How many are played: every policy, with and without what is changed."""
+        """Number of replays: each policy with and without the changed nodes and the other changes."""
         machines = 2 if self.extra or self.less else 1
         return machines * (2 if self.supposed else 1) * (1 + len(self.policies))
 
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """A question with its answer, as far as there is one."""
+    """A question and its answer, if there is one yet."""
 
     id: str
     org_id: str | None
-    """None: of the whole center."""
+    """Organisation whose jobs are replayed; None: all organisations."""
     asked_by: str
     asked_us: int
     question: WhatIfQuestion
@@ -99,7 +99,7 @@ class WhatIf:
 
 
 def ask_what_if(store: Store, actor: Actor, question: WhatIfQuestion, org: str | None) -> WhatIf:
-    """Ask; `org` None: over all tenants' jobs. Raises InvalidInput, NotFound, Forbidden, TooMany."""
+    """Queue a question; `org` None: about all tenants' jobs. Raises InvalidInput, NotFound, Forbidden, TooMany."""
     check_question(question)
 
     def command(tx: Tx) -> WhatIf:
@@ -153,7 +153,7 @@ def _forget_old(tx: Tx, here: sa.ColumnElement[bool]) -> None:
 
 
 def list_what_ifs(store: Store, actor: Actor, org: str | None = None) -> Sequence[WhatIf]:
-    """Questions of an organisation, or all that the actor may see, newest first; without their answers."""
+    """Return the questions of an organisation, or all that the actor may see, newest first, without answers."""
 
     def query(tx: Tx) -> Sequence[WhatIf]:
         columns = [column for column in what_ifs.c if column.name != "result"]
@@ -168,12 +168,12 @@ def list_what_ifs(store: Store, actor: Actor, org: str | None = None) -> Sequenc
 
 
 def get_what_if(store: Store, actor: Actor, what_if_id: str) -> WhatIf:
-    """One question with its answer. Raises NotFound."""
+    """Return one question with its answer. Raises NotFound."""
     return store.read(lambda tx: _what_if(_find(tx, actor, what_if_id)))
 
 
 def stop_what_if(store: Store, actor: Actor, what_if_id: str) -> WhatIf:
-    """Stop one that is not answered yet; of one that is nothing changes. Raises NotFound."""
+    """Stop an unanswered question; an answered one does not change. Raises NotFound."""
 
     def command(tx: Tx) -> WhatIf:
         row = _find(tx, actor, what_if_id)
@@ -198,7 +198,7 @@ def _find(tx: Tx, actor: Actor, what_if_id: str) -> Row:
 
 
 def question_of(row: Row) -> WhatIfQuestion:
-    """What was asked."""
+    """Return the question in a row."""
     said: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in row["question"].items()
     }
@@ -221,7 +221,7 @@ def _what_if(row: Row) -> WhatIf:
 
 
 def check_question(question: WhatIfQuestion) -> None:
-    """PURE: raise InvalidInput with every problem that shows without looking at the center."""
+    """PURE: raise InvalidInput with all problems that can be found without reading the center's state."""
     problems: list[Problem] = []
     if not 1 <= question.days <= DAYS_MAX:
         problems.append(Problem("days", text("It is a whole number from 1 to {most}", most=DAYS_MAX)))
@@ -270,7 +270,7 @@ def _each(
 
 
 def _check_place(tx: Tx, actor: Actor, question: WhatIfQuestion) -> None:
-    """Raise InvalidInput where it names nodes, organisations or projects that are not there, or not the actor's."""
+    """Raise InvalidInput if it names nodes, organisations or projects that do not exist or the actor may not see."""
     problems: list[Problem] = []
     nodes = base_nodes(tx, question)
 
@@ -295,14 +295,14 @@ def _check_place(tx: Tx, actor: Actor, question: WhatIfQuestion) -> None:
 
 
 def base_nodes(tx: Tx, question: WhatIfQuestion) -> list[NodeRow]:
-    """The machines that are played with before anything is added or taken away."""
+    """Return the nodes of the replay before nodes are added or removed."""
     if question.cluster:
         return [node_row(report) for report in nodes_from(question.cluster)]
     return [node_row(node.report) for node in all_nodes(tx) if node.present]
 
 
 def place_of(tx: Tx, actor: Actor, org: str, project: str) -> tuple[str, str]:
-    """Ids of an organisation and, unless it is "", of its project. Raises NotFound."""
+    """Return the ids of an organisation and of its project ("" without a project). Raises NotFound."""
     if project:
         found = find_project(tx, actor, org, project, "jobs:read")
         return found.org_id, found.id

@@ -1,4 +1,4 @@
-"""The center's own limits, weights and windows, for the process that plays: with pseudonyms, as JSON. Read only."""
+"""Reads the center's quotas, weights and windows for the worker process, as JSON with pseudonyms."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pearlstreet.tenancy.model import SYSTEM
 
 
 def real_terms(tx: Tx, org_id: str | None, since_us: int, until_us: int) -> dict[str, Any]:
-    """Limits and weights as they are now, windows as they were between the two moments.
+    """Return the present quotas and weights, and the windows between the two times.
 
-    An organisation's question is about its own jobs: of limits and weights only its own count.
+    For a question of one organisation only its own quotas and weights are returned.
     """
 
     def owner(org: str, project: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ def real_terms(tx: Tx, org_id: str | None, since_us: int, until_us: int) -> dict
 
 
 def named(tx: Tx, supposed: Supposed) -> dict[str, list[str]]:
-    """`org` or `org/project` as a question says it → what they are called in the jobs that are played."""
+    """Return the pseudonyms in the replayed jobs by `org` or `org/project` as a question names them."""
     return {
         f"{org}/{project}".rstrip("/"): list(_pseudonyms(tx, *place_of(tx, SYSTEM, org, project)))
         for org, project in owners(supposed)

@@ -1,6 +1,6 @@
-"""The process that answers a question: reads it from a file, writes progress and the answer as JSON lines.
+"""The worker process that answers a what-if question: reads it from a file and writes progress and answer as JSON lines.
 
-It knows nothing of the store; what it gets are pseudonyms, requests and nodes. Its memory and time are bounded.
+It has no access to the store; it gets only pseudonyms, requests and nodes. Its memory and time are limited.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LANGUAGES = ("en", "zh-CN")
 
 
 def main(path: str) -> int:
-    """Answer the question in the file."""
+    """Answer the question in the file at `path`; return the exit status."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
     os.nice(NICE)
@@ -53,7 +53,7 @@ def main(path: str) -> int:
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """Play every case and put the figures together."""
+    """Replay all cases and return their figures."""
     lines = [json.dumps(job) for job in question["jobs"]]
     findings = Findings("history", skip_bad=True)
     trace = make_trace(read_json(lines, findings, 8))
@@ -104,13 +104,13 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(case: Compared, until_s: float, t: Words) -> list[list[str]]:
-    """Name and value of each figure of a case, the use that compares with what really was included."""
+    """Return name and value of each figure of a case, including the utilisation that is compared with the actual one."""
     rows = [*figure_rows(case, t), use_row(use_until(case.curves, until_s), t)]
     return [list(row) for row in rows]
 
 
 def _cards_of(jobs: list[dict[str, Any]], played: Sequence[Played]) -> dict[str, float]:
-    """Job → cards that it holds: what it asks for, or for a part of one what its replay held."""
+    """Return the cards held by each job: those requested, or for a fraction of a card those held in the replay."""
     held = {
         job: float(cards_bp) / FULL_BP
         for outcome in (played[0].outcomes if played else ())
@@ -120,7 +120,7 @@ def _cards_of(jobs: list[dict[str, Any]], played: Sequence[Played]) -> dict[str,
 
 
 def _cases(question: dict[str, Any], origin_s: float) -> list[Case]:
-    """Every policy on every set of machines, without and with what else is supposed."""
+    """Return a case for each policy on each cluster, without and with the other changes."""
     now = one_pool(from_center(question["nodes"]).nodes, "now")
     config: PlannerConfig = config_from_json(question["config"])
     settings = ReplaySettings(restart_s=config.restart_s, restart_gang_s=config.restart_gang_s)
@@ -159,7 +159,7 @@ def _other_machines(now: Cluster, question: dict[str, Any]) -> tuple[str, Cluste
 
 
 def _terms(told: dict[str, Any], origin_s: float) -> Terms:
-    """As the center has them; its times become those of the trace."""
+    """Return the center's constraints, with times relative to the origin of the trace."""
     origin_us = round(origin_s * US_PER_S)
     held = []
     for row in told["held"]:
@@ -176,12 +176,12 @@ def _terms(told: dict[str, Any], origin_s: float) -> Terms:
 
 
 def shortened(words: str) -> str:
-    """As much of it as a name bears."""
+    """Return the words, cut to `NAME_MAX` characters."""
     return words if len(words) <= NAME_MAX else words[: NAME_MAX - 1] + "…"
 
 
 def _thin(values: list[float]) -> list[float]:
-    """At most so many points: every n-th, and the last."""
+    """Return at most about `POINTS_MAX` values: every n-th and the last."""
     step = max(1, -(-len(values) // POINTS_MAX))
     kept = values[::step]
     return kept if not values or (len(values) - 1) % step == 0 else [*kept, values[-1]]

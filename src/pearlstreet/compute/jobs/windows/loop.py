@@ -1,4 +1,4 @@
-"""Tells whose jobs maintenance will stop, and stops them when it has begun and they were told long enough before."""
+"""Notifies owners of jobs that maintenance will stop, and stops these jobs after it has begun and the notice has passed."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from pearlstreet.store.transitions import record_transition
 
 LOOP = "windows"
 WINDOWS = "windows"
-"""Hint topic: a window was set up or taken back."""
+"""Hint topic: a window was created or ended."""
 EVENT = "maintenance_ahead"
 
 
 def window_loop(runtime: Runtime) -> Loop:
-    """Watches over maintenance."""
+    """Return the loop that watches maintenance windows."""
     watch = WindowWatch(runtime)
     return CycleLoop(name=LOOP, cycle=watch.look, hints=(WINDOWS,), interval_s=10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _InTheWay:
-    """An attempt on a node of a window that its time limit lets run into it."""
+    """An attempt on a node of a window whose time limit lets it run into the window."""
 
     window: PoolWindow
     attempt: Row
@@ -45,13 +45,13 @@ class _InTheWay:
 
 @dataclass(slots=True)
 class WindowWatch:
-    """What was told stands in the rows: a restart tells nobody twice."""
+    """Notifies owners and stops attempts. Notifications are recorded in rows, so a restart does not repeat them."""
 
     runtime: Runtime
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
 
     def look(self, store: Store) -> bool:
-        """One look at all maintenance that is near."""
+        """Check all maintenance windows that begin soon or have begun."""
         settings = self.runtime.settings
         ahead_us = store.clock.now_us() + int(settings.window_ahead_s * US_PER_S)
         found = store.read(partial(_in_the_way, ahead_us))
@@ -119,7 +119,7 @@ def _tell(item: _InTheWay, tx: Tx) -> None:
 
 
 def _array_was_told(tx: Tx, window_id: str, array_id: str | None) -> bool:
-    """Whether somebody heard of another element of it: a notice an array, not one an element."""
+    """Return whether another element of the array was notified; an array gets one notice, not one per element."""
     if array_id is None:
         return False
     query = (
@@ -146,7 +146,7 @@ def _stop(item: _InTheWay, tx: Tx) -> None:
 
 
 def ahead(node: str, window: PoolWindow) -> Text:
-    """What is told of a job that will be stopped."""
+    """Return the notice for a job that will be stopped."""
     return text(
         "Node {node} is under maintenance from {begins}: unless it is over before, it is stopped then and goes back to "
         "the queue",
@@ -156,5 +156,5 @@ def ahead(node: str, window: PoolWindow) -> Text:
 
 
 def minute(at_us: int) -> str:
-    """A moment for people, in UTC."""
+    """Return a time as text in UTC, to the minute."""
     return to_rfc3339(at_us)[:16].replace("T", " ") + " UTC"

@@ -1,4 +1,4 @@
-"""What a window is, what is wrong with one, and which cards of a model to hold. Values only."""
+"""Values of windows, their validation, and the choice of cards to hold for a reservation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pearlstreet.compute.scheduling.rows import Reservation, match_models
 
 LONGEST_US = 366 * 86_400 * US_PER_S
 AHEAD_US = 5 * 366 * 86_400 * US_PER_S
-"""No window begins later than this from now."""
+"""Longest time from now to the beginning of a window."""
 NODES_MAX = 10_000
 REASON_MAX = 500
 
@@ -23,14 +23,14 @@ class WindowKind(StrEnum):
     """Why nodes are kept free."""
 
     MAINTENANCE = "maintenance"
-    """Nobody's jobs run there; those that still do at its beginning are stopped after notice."""
+    """No jobs run there; those that run at its beginning are stopped after notice."""
     RESERVATION = "reservation"
-    """Only jobs of one organisation are placed there; nothing is stopped for it."""
+    """Only jobs of one organisation are placed there; no running job is stopped for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldNode:
-    """A node of a window; `devices` None: all of it."""
+    """A node of a window, and its held device indices; None: the whole node."""
 
     node: str
     devices: tuple[int, ...] | None = None
@@ -38,23 +38,23 @@ class HeldNode:
 
 @dataclass(frozen=True, slots=True)
 class WindowWish:
-    """What somebody wants kept free: named nodes, or so many cards of a model."""
+    """A requested window: named nodes, or a number of cards of a model."""
 
     kind: WindowKind
     until_us: int
     from_us: int | None = None
-    """None: from now on."""
+    """Beginning (µs since 1970); None: now."""
     nodes: tuple[str, ...] = ()
     model: str | None = None
     cards: int | None = None
     org: str | None = None
-    """Of a reservation: whose jobs may run there."""
+    """Organisation whose jobs may run there (reservations only)."""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolWindow:
-    """A window as it stands."""
+    """A stored window."""
 
     id: str
     kind: WindowKind
@@ -70,11 +70,11 @@ class PoolWindow:
     ended_us: int | None
 
     def is_open(self, now_us: int) -> bool:
-        """Whether it still holds or will hold something."""
+        """Return whether the window has not ended, so that it holds nodes now or later."""
         return self.ended_us is None and self.until_us > now_us
 
     def rows(self) -> list[Reservation]:
-        """As the planner knows it."""
+        """Return the planner's rows of the window."""
         return [
             Reservation(self.id, self.from_us, self.until_us, held.node, device, self.org_id or "")
             for held in self.held
@@ -83,7 +83,7 @@ class PoolWindow:
 
 
 def check_wish(wish: WindowWish, now_us: int) -> None:
-    """Raise InvalidInput with every problem that shows without looking at the pool."""
+    """Raise InvalidInput with all problems that can be found without reading the pool."""
     problems: list[Problem] = []
     start_us = now_us if wish.from_us is None else wish.from_us
     if wish.until_us <= max(start_us, now_us):
@@ -120,17 +120,17 @@ def _of_what(wish: WindowWish) -> Iterable[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class NodeCards:
-    """What a node has to offer for a reservation: its usable cards, and which of them will be in use when it begins."""
+    """Cards of a node that a reservation may use, and those that may be in use when it begins."""
 
     node: str
     model_of: Mapping[int, str]
     busy: frozenset[int]
     taken: frozenset[int]
-    """Held by another window at that time."""
+    """Cards held by another window at that time."""
 
 
 def pick_cards(nodes: Sequence[NodeCards], model: str, cards: int) -> tuple[HeldNode, ...]:
-    """`cards` cards of one model that `model` names: whole idle nodes first. Raises InvalidInput."""
+    """Choose `cards` cards of one device model that matches `model`, whole idle nodes first. Raises InvalidInput."""
     models = sorted({found for node in nodes for found in node.model_of.values()})
     allowed = match_models((model,), models)
     if not allowed:
@@ -160,10 +160,10 @@ def pick_cards(nodes: Sequence[NodeCards], model: str, cards: int) -> tuple[Held
 class _Offer:
     node: str
     cards: tuple[int, ...]
-    """Idle ones first."""
+    """Available cards, idle ones first."""
     busy: int
     whole: bool
-    """Nothing else is on the node."""
+    """Whether these are all cards of the node."""
 
 
 def _offer(node: NodeCards, model: str) -> _Offer:
@@ -188,12 +188,12 @@ def _take(offers: Iterable[_Offer], cards: int) -> tuple[HeldNode, ...]:
 
 
 def held_json(held: Iterable[HeldNode]) -> list[dict[str, Any]]:
-    """For the row."""
+    """Return the value stored in a window's row."""
     return [{"node": one.node, "devices": None if one.devices is None else list(one.devices)} for one in held]
 
 
 def from_row(row: Mapping[Any, Any]) -> PoolWindow:
-    """The window of a row."""
+    """Return the window in a row."""
     return PoolWindow(
         id=row["id"],
         kind=WindowKind(row["kind"]),

@@ -1,4 +1,4 @@
-"""Rows of windows and of what stands in their way. Read only."""
+"""Reads windows and the attempts on their nodes."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ _LIVE = sa.select(attempts).where(attempts.c.state.in_(LIVE_ATTEMPT))
 
 
 def open_windows(tx: Tx) -> list[PoolWindow]:
-    """Those that hold or will hold something."""
+    """Return the windows that have not ended."""
     return [from_row(row) for row in tx.execute(_OPEN, {"now_us": tx.now_us}).mappings()]
 
 
 def load_reservations(tx: Tx) -> list[Reservation]:
-    """All of them, as the planner knows them."""
+    """Return the planner's rows of all windows that have not ended."""
     return [row for window in open_windows(tx) for row in window.rows()]
 
 
 def live_attempts(tx: Tx) -> Sequence[Row]:
-    """What runs or is about to."""
+    """Return the attempts that run or are about to."""
     return tx.rows(_LIVE)
 
 
 def nodes_of(attempt: Row) -> set[str]:
-    """Where an attempt's tasks are."""
+    """Return the names of the nodes of an attempt."""
     return {task["node"] for task in attempt["placement"]["tasks"]}
 
 
 def ends_us(attempt: Row) -> int:
-    """When its time limit ends an attempt."""
+    """Return when an attempt reaches its time limit (µs since 1970)."""
     begun_us = attempt["started_us"] or attempt["placed_us"]
     return int(begun_us + attempt["time_limit_s"] * US_PER_S)
 
 
 def cards_at(tx: Tx, from_us: int, until_us: int) -> list[NodeCards]:
-    """The cards of every node in between: which may still be in use, which another window holds."""
+    """Return the cards of every present node, with those that may be in use or are held by other windows in the given time."""
     busy: dict[str, set[int]] = {}
     for attempt in live_attempts(tx):
         if ends_us(attempt) > from_us:
@@ -81,7 +81,7 @@ def cards_at(tx: Tx, from_us: int, until_us: int) -> list[NodeCards]:
 
 
 def stopping_at(tx: Tx, before_us: int) -> list[PoolWindow]:
-    """Maintenance that begins before that moment, or has begun."""
+    """Return the maintenance windows that begin before `before_us` or have begun."""
     return [
         window
         for window in open_windows(tx)

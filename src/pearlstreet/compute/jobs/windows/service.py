@@ -1,4 +1,4 @@
-"""Commands and queries on windows."""
+"""Commands and queries on maintenance windows and reservations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ READ, WRITE = "scheduling:read", "scheduling:write"
 
 
 def make_window(store: Store, actor: Actor, wish: WindowWish) -> PoolWindow:
-    """Set up maintenance or a reservation. Raises InvalidInput, NotFound (organisation), Forbidden."""
+    """Create a maintenance window or a reservation. Raises InvalidInput, NotFound (organisation), Forbidden."""
     actor.require(WRITE)
 
     def command(tx: Tx) -> PoolWindow:
@@ -72,7 +72,7 @@ def make_window(store: Store, actor: Actor, wish: WindowWish) -> PoolWindow:
 
 
 def end_window(store: Store, actor: Actor, window_id: str) -> PoolWindow:
-    """Take a window back, or end it early. Raises NotFound, Conflict when it is over, Forbidden."""
+    """End a window early, or cancel it before it begins. Raises NotFound, Conflict if it has ended, Forbidden."""
     actor.require(WRITE)
 
     def command(tx: Tx) -> PoolWindow:
@@ -92,9 +92,9 @@ def end_window(store: Store, actor: Actor, window_id: str) -> PoolWindow:
 def list_windows(
     store: Store, actor: Actor, *, over: bool = False, before: str | None = None, limit: int = 100
 ) -> Sequence[PoolWindow]:
-    """Windows that are open, or (`over`) all there were; newest first.
+    """Return the windows that have not ended, or (`over`) all, newest first. Raises Forbidden.
 
-    Maintenance is everybody's business; a reservation that of the operators and of whom it is for.
+    All actors see maintenance; a reservation is visible to operators and to its organisation.
     """
     actor.require(READ)
 
