@@ -32,7 +32,7 @@ SAID = """() => {
 }"""
 NAMES = re.compile(
     r"^(pearlstreet|[aA]cme|default|owner|viewer|system|security|audit|pretrain|evaluate|huge|sweep|short|broken|unwanted|tune"
-    r"|English|简体中文|Pod)$|^[a-z]+-?\d[\w-]*$|^(\d+ (d|h|min|s)\b ?)+$|[\w.+-]+@[\w.-]+|\b(usr|job|key|org|prj|quo|att|evt)_\w+"
+    r"|English|简体中文|Pod)$|^[a-z]+-?\d[\w-]*$|[\w.+-]+@[\w.-]+|\b(usr|job|key|org|prj|quo|att|evt)_\w+"
 )
 AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations
   .filter(({impact}) => impact === "serious" || impact === "critical")

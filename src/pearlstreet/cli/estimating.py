@@ -220,7 +220,7 @@ def _show_training(found: TrainingEstimate) -> None:
     facts({"Share of the rated peak (MFU)": f"{found.utilisation:.1%}"})
     if found.layouts:
         table(
-            ("Layout", "Recomputes", "Micro-batch", "Memory GiB", "Seconds a step", "Fits"),
+            ("Layout", "Recomputes", "Micro-batch", "Device GiB", "Seconds a step", "Fits"),
             [
                 (
                     _words(one),
@@ -250,7 +250,7 @@ def _show_serving(found: ServingEstimate) -> None:
         }
     )
     table(
-        ("TP", "Replicas", "Requests at once", "Output tokens per second", "Memory GiB", "Fits"),
+        ("TP", "Replicas", "Requests at once", "Output tokens per second", "Device GiB", "Fits"),
         [
             (
                 way.tensor, way.replicas, f"{way.at_once:.0f}", f"{way.output_tokens_per_s:.0f}",

@@ -121,7 +121,7 @@ def _node(row: results.Node) -> tuple[object, ...]:
 def _show_devices(rows: list[results.Node]) -> None:
     out.title("Accelerators")
     table(
-        ("Node", "Number", "Model", "Memory GiB", "Use %", "°C", "W", "Health", "PFLOPS", "Jobs"),
+        ("Node", "Number", "Model", "Device GiB", "Use %", "°C", "W", "Health", "PFLOPS", "Jobs"),
         [
             (
                 row["name"],
@@ -195,7 +195,7 @@ def accelerators(
         show_lines(rows)
         return
     table(
-        ("Accelerator", "Vendor", "Memory GiB", "bf16 TFLOPS", "fp16 TFLOPS", "fp32 TFLOPS", "W"),
+        ("Accelerator", "Vendor", "Device GiB", "bf16 TFLOPS", "fp16 TFLOPS", "fp32 TFLOPS", "W"),
         [
             (
                 r["id"],

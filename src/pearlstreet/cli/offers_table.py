@@ -67,7 +67,7 @@ def _what_blocks(start: Mapping[str, Any] | None) -> list[str]:
 def _running(offers: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("Offer", "Best at", "Accelerators", "Time (P10–P90)", "Price ¥ (P10–P90)", "Energy kWh", "CO2e kg",
-         "Expected start", "Memory GiB"),
+         "Expected start", "Device GiB"),
         [
             (
                 *_head(offer),
@@ -87,7 +87,7 @@ def _running(offers: Sequence[Mapping[str, Any]]) -> None:
 def _serving(offers: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("Offer", "Best at", "Accelerators", "Output tokens per second", "First token ms", "Between tokens ms",
-         "¥ per 10⁶ tokens", "¥ an hour", "Expected start", "Memory GiB"),
+         "¥ per 10⁶ tokens", "¥ an hour", "Expected start", "Device GiB"),
         [
             (
                 *_head(offer),
@@ -242,7 +242,7 @@ def show_scenario(found: Mapping[str, Any]) -> None:
     )
     out.title("What the estimates say")
     table(
-        ("Accelerators", "Days (P10–P90)", "Share of the rated peak (MFU)", "IT energy, MWh", "Memory GiB"),
+        ("Accelerators", "Days (P10–P90)", "Share of the rated peak (MFU)", "IT energy, MWh", "Device GiB"),
         [
             (
                 _head(offer)[2],
