@@ -36,7 +36,7 @@ def test_nobody_is_added_without_agreeing(world: World) -> None:
     for role in ("owner", "security", "stranger"):
         answer = world.send("PUT", "/orgs/acme/members/bea", role, json={"role": "member"})
         assert answer.status_code == 404, answer.text
-    assert "invited" in world.send("PUT", "/orgs/acme/members/bea", json={"role": "member"}).json()["hint"]
+    assert "Invite" in world.send("PUT", "/orgs/acme/members/bea", json={"role": "member"}).json()["hint"]
     assert "bea" not in world.get("/orgs/acme/members").text
 
 

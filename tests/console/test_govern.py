@@ -80,7 +80,7 @@ def test_credit_above_the_limit_waits_for_somebody_else(console: Console) -> Non
     (waiting,) = console.world.get("/credit?state=pending", "system").json()["items"]
     refused = system.post("/credit", "approve", {"top_up": waiting["id"]})
     assert refused.status_code == 403
-    assert "somebody else" in words(refused)
+    assert "another operator" in words(refused)
     assert console.visitor("audit").post("/credit", "approve", {"top_up": waiting["id"]}).status_code == 403
     second = second_operator(console)
     assert 'value="approve"' in console.visitor(second).get("/credit").text
@@ -102,14 +102,14 @@ def second_operator(console: Console) -> str:
     ("do", "form", "said"),
     [
         ("give", {"give_org": "acme", "give_amount": "ten"}, "ten is not an amount of yuan"),
-        ("give", {"give_org": "acme", "give_amount": "-5"}, "It is above 0"),
+        ("give", {"give_org": "acme", "give_amount": "-5"}, "The amount must be above 0"),
         ("give", {"give_org": "", "give_amount": "5"}, "Choose an organisation"),
         ("give", {"give_org": "no-such", "give_amount": "5"}, "No organisation no-such"),
         ("correct", {"fix_org": "acme", "fix_amount": "5", "fix_memo": ""}, "Say why"),
         (
             "correct",
             {"fix_org": "acme", "fix_amount": "99999", "fix_memo": "x", "fix_reference": "r"},
-            "is made as a top-up",
+            "must be made as a top-up",
         ),
         ("limit", {"limit_org": "acme", "limit_amount": "-1"}, "A credit limit is 0 or more"),
     ],

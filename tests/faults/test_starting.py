@@ -103,12 +103,12 @@ def test_a_lost_wrong_or_open_key_is_told_apart_and_none_is_made_in_its_place(se
     right = key.read_text()
     key.unlink()
     said = _refused(settings)
-    assert "secret.key is missing, and this center keeps secrets" in said
-    assert "Put the key file back from your backup" in said
+    assert "secret.key is missing, but this center has encrypted secrets" in said
+    assert "Restore the key file from your backup" in said
     assert not key.exists()
     key.write_text("A" * 43 + "=\n")
     key.chmod(0o600)
-    assert "The encryption key is not the one that this center's secrets were sealed with" in _refused(
+    assert "The encryption key differs from the one that encrypted this center's secrets" in _refused(
         settings
     )
     key.write_text(right)

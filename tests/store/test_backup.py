@@ -249,7 +249,7 @@ def test_no_member_leaves_the_folder(center: Store, data: Path, tmp_path: Path, 
         return info, body
 
     _repack(file, rename)
-    _refused(file, tmp_path, "which no backup holds")
+    _refused(file, tmp_path, "which does not belong to a backup")
 
 
 def test_no_member_is_a_link(center: Store, data: Path, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_no_member_is_a_link(center: Store, data: Path, tmp_path: Path) -> None:
         return info, body
 
     _repack(file, link)
-    _refused(file, tmp_path, "which no backup holds")
+    _refused(file, tmp_path, "which does not belong to a backup")
 
 
 def test_a_target_that_cannot_be_written_leaves_nothing(center: Store, data: Path, tmp_path: Path) -> None:

@@ -39,12 +39,12 @@ def test_a_lost_key_file_stops_the_start_and_is_not_replaced(bare: Store, tmp_pa
     with pytest.raises(ConfigurationError, match="missing") as refused:
         keyring.unlock(bare, path)
     assert refused.value.hint is not None and not path.exists()
-    with pytest.raises(ConfigurationError, match="not the one"):
+    with pytest.raises(ConfigurationError, match="differs from the one"):
         keyring.unlock(bare, path, NEW_KEY)
     keyring.unlock(bare, path, content)
     path.write_text(NEW_KEY)
     path.chmod(0o600)
-    with pytest.raises(ConfigurationError, match="not the one"):
+    with pytest.raises(ConfigurationError, match="differs from the one"):
         keyring.unlock(bare, path)
 
 

@@ -31,7 +31,7 @@ def set_alert(store: Store, actor: Actor, org_id: str, below: Money) -> Money:
     """Set the available balance at which the organisation is notified. Raises InvalidInput for a negative amount."""
     actor.require("notices:write", org_id)
     if below.micro < 0:
-        raise InvalidInput(text("A limit of the balance is 0 or more"))
+        raise InvalidInput(text("The limit for a balance alert must be 0 or more"))
 
     def command(tx: Tx) -> Money:
         tx.execute(sa.delete(balance_alerts).where(balance_alerts.c.org_id == org_id))

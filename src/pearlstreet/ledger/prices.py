@@ -166,12 +166,16 @@ def check_rules(rules: Sequence[PriceRule]) -> None:
         if rule.kind not in KINDS:
             known = ", ".join(KINDS)
             problems.append(
-                Problem(f"{where}.kind", text("{kind} is none of {known}", kind=rule.kind, known=known))
+                Problem(f"{where}.kind", text("{kind} is not one of {known}", kind=rule.kind, known=known))
             )
         if (rule.resource, rule.kind) in seen:
-            problems.append(Problem(where, text("{resource} has two such prices", resource=rule.resource)))
+            problems.append(
+                Problem(where, text("{resource} has two prices of this kind", resource=rule.resource))
+            )
         if not 0 <= rule.micro <= LIMIT_MICRO or not 0 < rule.per <= 10**12:
-            problems.append(Problem(f"{where}.yuan", text("A price is 0 or more, per 1 or more")))
+            problems.append(
+                Problem(f"{where}.yuan", text("A price must be 0 or more, and per must be 1 or more"))
+            )
         if not 0 < len(rule.resource) <= 120:
             problems.append(Problem(f"{where}.resource", text("A resource has 1 to 120 characters")))
         seen.add((rule.resource, rule.kind))
@@ -183,7 +187,7 @@ def check_rules(rules: Sequence[PriceRule]) -> None:
                 )
             )
     if problems:
-        raise InvalidInput(text("The price list is not usable"), problems=problems)
+        raise InvalidInput(text("The price list is invalid"), problems=problems)
 
 
 def _parse_rule(index: int, row: Mapping[str, object]) -> PriceRule:
@@ -199,7 +203,7 @@ def _parse_rule(index: int, row: Mapping[str, object]) -> PriceRule:
         problem = text("{field} is missing", field=str(error.args[0]))
     except ValueError as error:
         problem = text("{problem}", problem=str(error))
-    raise InvalidInput(text("The price list is not usable"), problems=[Problem(f"price[{index}]", problem)])
+    raise InvalidInput(text("The price list is invalid"), problems=[Problem(f"price[{index}]", problem)])
 
 
 def _write(tx: Tx, rules: Sequence[PriceRule], valid_from_us: int, note: str, by: str) -> PriceVersion:

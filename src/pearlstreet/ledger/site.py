@@ -43,11 +43,11 @@ def set_site(store: Store, actor: Actor, site: Site) -> Site:
     if not 0 <= site.tax_rate_bp <= 5000:
         problems.append(Problem("tax_rate_bp", text("A tax rate is between 0 and 50 %")))
     if site.approval_above.micro < 0:
-        problems.append(Problem("approval_above", text("An amount of 0 or more is needed")))
+        problems.append(Problem("approval_above", text("The amount must be 0 or more")))
     if not _PREFIX.match(site.invoice_prefix):
         problems.append(Problem("invoice_prefix", text("1 to 8 capital letters or digits are needed")))
     if problems:
-        raise InvalidInput(text("The billing settings are not usable"), problems=problems)
+        raise InvalidInput(text("The billing settings are invalid"), problems=problems)
 
     def command(tx: Tx) -> Site:
         document = asdict(site)
@@ -76,7 +76,7 @@ def set_buyer(store: Store, actor: Actor, org_id: str, party: Party) -> Party:
     actor.require("orgs:write", org_id)
     problems = _party_problems(party, "buyer")
     if problems:
-        raise InvalidInput(text("The billing details are not usable"), problems=problems)
+        raise InvalidInput(text("The billing details are invalid"), problems=problems)
 
     def command(tx: Tx) -> Party:
         document = asdict(party)
@@ -93,7 +93,7 @@ def set_buyer(store: Store, actor: Actor, org_id: str, party: Party) -> Party:
 
 def _party_problems(party: Party, where: str) -> list[Problem]:
     problems = [
-        Problem(f"{where}.{name}", text("At most 200 characters fit"))
+        Problem(f"{where}.{name}", text("At most 200 characters are allowed"))
         for name, value in asdict(party).items()
         if len(value) > 200
     ]

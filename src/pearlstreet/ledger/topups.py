@@ -62,11 +62,13 @@ def top_up(
     actor.require("credit:write")
     problems = []
     if not 0 < amount.micro <= MOST.micro:
-        problems.append(Problem("amount", text("It is above 0 and at most ¥{most}", most=str(MOST))))
+        problems.append(
+            Problem("amount", text("The amount must be above 0 and at most ¥{most}", most=str(MOST)))
+        )
     if len(memo) > 500:
-        problems.append(Problem("memo", text("At most 500 characters fit")))
+        problems.append(Problem("memo", text("At most 500 characters are allowed")))
     if problems:
-        raise InvalidInput(text("The top-up is not usable"), problems=problems)
+        raise InvalidInput(text("The top-up is invalid"), problems=problems)
 
     def command(tx: Tx) -> TopUp:
         if tx.scalar(sa.select(orgs.c.id).where(orgs.c.id == org_id)) is None:
@@ -160,7 +162,7 @@ def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str
             raise NotFound(text("No such organisation"))
         limit = read_site(tx).approval_above
         if abs(amount.micro) > limit.micro:
-            raise Forbidden(text("A correction above ¥{limit} is made as a top-up", limit=str(limit)))
+            raise Forbidden(text("A correction above ¥{limit} must be made as a top-up", limit=str(limit)))
         draft = Draft(
             TxKind.CORRECTION,
             f"correction/{reference}",
@@ -173,8 +175,8 @@ def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str
         before = tx.first(sa.select(transactions).where(transactions.c.reference == draft.reference))
         if before is not None and (before["org_id"], before["funds_micro"]) != (org_id, amount.micro):
             raise Conflict(
-                text("The reference {reference} stands for another correction", reference=reference),
-                hint=text("Use a reference of its own for each correction"),
+                text("The reference {reference} was used for another correction", reference=reference),
+                hint=text("Use a separate reference for each correction"),
             )
         posted = post_one(tx, draft)
         if posted.fresh:
@@ -221,7 +223,7 @@ def _pending(tx: Tx, actor: Actor, top_up_id: str, *, own: bool = False) -> RowM
         raise Conflict(text("The top-up was {state} already", state=row["state"]))
     if not own and row["requested_by_id"] == actor.user_id:
         raise Forbidden(
-            text("A top-up above the limit is approved by somebody else than asked for it"),
+            text("A top-up above the limit must be approved by another operator than its requester"),
             hint=text("Ask another operator: pearl credit approve {id}", id=top_up_id),
         )
     return row

@@ -57,7 +57,7 @@ def close_org(
                     org=found.slug,
                     count=count,
                 ),
-                hint=text("Wait for them, or have them cancelled: --cancel-jobs"),
+                hint=text("Wait until they end, or cancel them with --cancel-jobs"),
             )
         why = text("{reason}", reason=reason) if reason else None
         transition(tx, orgs, found.id, ORG_STATES, found.state, StandingEvent.CLOSE, reason=why)
@@ -117,7 +117,7 @@ def export_org(store: Store, actor: Actor, runtime: Runtime, org: str) -> tuple[
         if ended is not None and ended.archive is None:
             raise Conflict(
                 text("There is no archive of {org} now", org=found.slug),
-                hint=text("It is written while the organisation closes, and kept for some weeks"),
+                hint=text("The archive is written while the organisation closes, and kept for some weeks"),
             )
         audit.record(tx, actor=actor.label, action="org.export", target=found.id, org_id=found.id)
         return found.id, found.slug, ended

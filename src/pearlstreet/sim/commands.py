@@ -24,12 +24,12 @@ def register(app: typer.Typer) -> None:
 @sim.command("run")
 def run(
     seconds: Annotated[
-        float | None, typer.Option(help="Begin no further seed after so long (default 90)")
+        float | None, typer.Option(help="Start no further seed after this many seconds (default 90)")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Run so many seeds")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds to run")] = None,
     first: Annotated[int | None, typer.Option(help="The first seed (default: drawn anew each time)")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes side by side (default: one a core, at most 2)")
+        int | None, typer.Option(help="Parallel processes (default: one per core, at most 2)")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON")] = False,
 ) -> None:
@@ -113,7 +113,7 @@ def replay(
     if failure is not None:
         raise PearlError(
             text(
-                "Seed {seed} breaks a promise in step {step}: {rule}",
+                "Seed {seed} violates an invariant in step {step}: {rule}",
                 seed=seed,
                 step=failure_step(outcome),
                 rule=failure.rule,
@@ -131,7 +131,7 @@ def _tell_failure(outcome: Any) -> None:
     failure = outcome.failure
     warn(
         text(
-            "Seed {seed} breaks a promise in step {step}: {rule}",
+            "Seed {seed} violates an invariant in step {step}: {rule}",
             seed=outcome.seed,
             step=failure.step,
             rule=failure.rule,
@@ -147,7 +147,7 @@ def _show(report: Any) -> None:
     per_s = report.total / max(report.seconds, 0.001)
     took_effect = [*report.faults.most_common(), *((name, 0) for name in report.missing)]
     rows = [(name, BY_NAME[name].does, count) for name, count in took_effect]
-    table(("Fault", "What happens", "Struck"), rows, right=(2,))
+    table(("Fault", "What happens", "Injected"), rows, right=(2,))
     out.print()
     done(
         plural(
@@ -171,7 +171,9 @@ def _show(report: Any) -> None:
     if report.failures:
         warn(
             plural(
-                "{count} seed broke a promise", "{count} seeds broke a promise", count=len(report.failures)
+                "{count} seed violated an invariant",
+                "{count} seeds violated an invariant",
+                count=len(report.failures),
             )
         )
 

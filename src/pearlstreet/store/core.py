@@ -184,5 +184,5 @@ class Store:
 def must_be_sealed(tx: Tx) -> Sealer:
     """Return the sealer of the transaction's store. Raises BugError for a store without one."""
     if tx.sealer is None:
-        raise BugError(text("A store without its encryption key keeps no secrets"))
+        raise BugError(text("A store without an encryption key cannot store secrets"))
     return tx.sealer

@@ -215,7 +215,9 @@ class Database:
                 raise
             raise StoreUnavailable(
                 text("The connection to the database broke during a commit; the change may have been kept"),
-                hint=text("Look before you repeat it, or repeat it with the same Idempotency-Key"),
+                hint=text(
+                    "Check the result before you repeat the command, or repeat it with the same Idempotency-Key"
+                ),
                 retry_after_s=5,
             ) from error
 

@@ -66,7 +66,7 @@ def _sqlite_problem(error: sqlite3.Error) -> PearlError | None:
                     "The disk that holds the database fails: {problem}; nothing was changed",
                     problem=str(error),
                 ),
-                hint=text("Look at the disk and the system log, then repeat the command"),
+                hint=text("Check the disk and the system log, then repeat the command"),
                 retry_after_s=30,
             )
         case sqlite3.SQLITE_READONLY:
@@ -113,7 +113,7 @@ def _postgres_problem(error: sa.exc.DBAPIError) -> PearlError | None:
     if error.connection_invalidated or gone:
         return StoreUnavailable(
             text("The database does not answer"),
-            hint=text("Check that PostgreSQL runs and can be reached; the server goes on by itself then"),
+            hint=text("Check that PostgreSQL runs and can be reached; the server then continues by itself"),
             retry_after_s=5,
         )
     return None

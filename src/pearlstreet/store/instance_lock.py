@@ -41,7 +41,7 @@ def acquire_instance_lock(database: Database, clock: Clock, *, wait_s: float = W
         if clock.monotonic_s() > until_s:
             raise ConfigurationError(
                 text("Another server already uses this PostgreSQL database"),
-                hint=text("Stop it first, or give this center a database of its own"),
+                hint=text("Stop it first, or give this center its own database"),
             )
         clock.sleep(PAUSE_S)
 
@@ -64,7 +64,7 @@ def _hold(connection: Any, _record: Any) -> None:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", (SERVER_LOCK,))
         if not cursor.fetchone()[0]:
             raise TakenError(
-                text("Another server has taken over the database; this one changes nothing any more"),
+                text("Another server has taken over the database; this server can no longer change it"),
                 hint=text("Stop one of the two"),
                 retry_after_s=5,
             )

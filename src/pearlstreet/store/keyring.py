@@ -42,10 +42,12 @@ def unlock(store: Store, key_file: Path, given: str | None = None) -> Store:
         keys = read_key_file(key_file)
     elif used:
         raise ConfigurationError(
-            text("The encryption key {file} is missing, and this center keeps secrets", file=str(key_file)),
+            text(
+                "The encryption key {file} is missing, but this center has encrypted secrets",
+                file=str(key_file),
+            ),
             hint=text(
-                "Put the key file back from your backup, or hand the key in as PEARL_SECRET_KEY; "
-                "without it the secrets cannot be read"
+                "Restore the key file from your backup, or set PEARL_SECRET_KEY to the key; without it the secrets cannot be read"
             ),
         )
     else:
@@ -155,7 +157,7 @@ def _check_private(path: Path, status: os.stat_result) -> None:
                 file=str(path),
                 mode=f"{mode:o}",
             ),
-            hint=text("chmod 600 {file}; if somebody may have read it, change it", file=str(path)),
+            hint=text("Run: chmod 600 {file}. If others may have read the key, rotate it", file=str(path)),
         )
 
 
@@ -181,7 +183,7 @@ def _check_key(tx: Tx) -> None:
         plain = must_be_sealed(tx).open(base64.b64decode(_check_value(tx) or ""), CHECK)
     except ConfigurationError as error:
         raise ConfigurationError(
-            text("The encryption key is not the one that this center's secrets were sealed with"),
+            text("The encryption key differs from the one that encrypted this center's secrets"),
             hint=text("Put back the key file that this center was started with"),
         ) from error
     if plain != _CHECK_PLAIN:

@@ -107,18 +107,20 @@ def _unpack(file: Path, staging: Path) -> tuple[Mapping[str, str], dict[str, Any
             for member in tar:
                 content = tar.extractfile(member) if member.isreg() else None
                 if content is None or manifest is not None:
-                    raise _bad(file, text("it holds {name}, which no backup holds", name=member.name))
+                    raise _bad(
+                        file, text("it contains {name}, which does not belong to a backup", name=member.name)
+                    )
                 if member.name == MANIFEST:
                     manifest = json.loads(content.read(MANIFEST_MAX_BYTES))
                 else:
                     hashes[member.name] = _place(file, staging, member, content)
     except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        raise _bad(file, text("it is cut off or not a backup ({problem})", problem=str(error))) from error
+        raise _bad(file, text("it is truncated or not a backup ({problem})", problem=str(error))) from error
     except OSError as error:
         if error.errno is not None:
             raise
         # gzip reports a wrong checksum as an OSError without errno.
-        raise _bad(file, text("it is cut off or not a backup ({problem})", problem=str(error))) from error
+        raise _bad(file, text("it is truncated or not a backup ({problem})", problem=str(error))) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _bad(file, text("its list of contents is missing or of another version"))
     return hashes, manifest
@@ -127,7 +129,7 @@ def _unpack(file: Path, staging: Path) -> tuple[Mapping[str, str], dict[str, Any
 def _place(file: Path, staging: Path, member: tarfile.TarInfo, content: IO[bytes]) -> str:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not name.parts or "\0" in member.name:
-        raise _bad(file, text("it holds {name}, which no backup holds", name=member.name))
+        raise _bad(file, text("it contains {name}, which does not belong to a backup", name=member.name))
     target = staging / name
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     hashing = Hashing(content)
@@ -156,7 +158,7 @@ def _compare(
     if database not in hashes:
         raise _bad(file, text("{name} is missing or was changed", name=database))
     if sealer is not None and mac and not sealer.mac_is_right(mac_message(manifest), mac):
-        raise _bad(file, text("its signature does not fit this center's encryption key"))
+        raise _bad(file, text("its signature does not match this center's encryption key"))
     if sealer is not None and not mac:
         raise _bad(file, text("it is not signed"))
 

@@ -73,7 +73,8 @@ class Sealer:
         if key is None:
             raise ConfigurationError(
                 text(
-                    "A secret was encrypted with key {key}, which is not here", key=sealed[:_ID_BYTES].hex()
+                    "A secret was encrypted with the key {key}, which is missing",
+                    key=sealed[:_ID_BYTES].hex(),
                 ),
                 hint=text("Put back the key file that this center was started with"),
             )

@@ -237,6 +237,6 @@ def _touch(tx: Tx, parsed: Credential) -> None:
 
 def _refused(message: Text | None = None) -> Unauthenticated:
     return Unauthenticated(
-        message or text("The API key or session is not known here"),
+        message or text("The API key or session is unknown"),
         hint=text("Create a key with: pearl keys create; or sign in with: pearl login"),
     )

@@ -284,5 +284,5 @@ def _digest(issuer: str, subject: str) -> str:
 
 def _stale() -> Unauthenticated:
     return Unauthenticated(
-        text("This sign-in is over, or was begun in another browser"), hint=text("Start it again")
+        text("This sign-in has ended, or was started in another browser"), hint=text("Start it again")
     )

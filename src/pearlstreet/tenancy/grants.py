@@ -39,7 +39,7 @@ def _require(actor: Actor, given: AbstractSet[str], org_id: str | None) -> None:
     if beyond:
         raise Forbidden(
             text(
-                "{actor} cannot give the scope {scope}, which the key does not carry",
+                "{actor} cannot grant the scope {scope}, which its key lacks",
                 actor=actor.label,
                 scope=beyond[0],
             ),

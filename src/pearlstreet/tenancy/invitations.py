@@ -94,7 +94,7 @@ def invite(
         invitee = str(check_email(invitee)).lower()
         if not has_mail:
             raise Unavailable(
-                text("This center sends no mail, so nobody can be invited by e-mail address"),
+                text("This center sends no mail, so it cannot invite e-mail addresses"),
                 hint=text("Invite by login name: pearl orgs invite USER"),
             )
 
@@ -220,7 +220,7 @@ def _find_invitee(tx: Tx, owner: Organisation, login: str) -> Row:
         raise NotFound(
             text("No user {user}", user=login[:80]),
             hint=text(
-                "Somebody without an account gets one with: pearl users create NAME --org {org}",
+                "Create an account with: pearl users create NAME --org {org}",
                 org=owner.slug,
             ),
         )
@@ -265,7 +265,7 @@ def _check_limits(tx: Tx, owner: Organisation, invitee: str) -> None:
             raise TooMany(
                 text("{org} has sent too many invitations", org=owner.slug),
                 hint=text(
-                    "At most {day} in 24 hours, and {person} in 7 days to the same person",
+                    "At most {day} invitations in 24 hours, and {person} in 7 days to the same person",
                     day=PER_DAY_MAX,
                     person=PER_INVITEE_MAX,
                 ),
@@ -274,7 +274,7 @@ def _check_limits(tx: Tx, owner: Organisation, invitee: str) -> None:
     if tx.scalar(sa.select(sa.func.count()).select_from(invitations).where(own, is_open(tx))) >= PENDING_MAX:
         raise Conflict(
             text(
-                "{org} has {count} pending invitations, the most there may be",
+                "{org} has {count} pending invitations, which is the limit",
                 org=owner.slug,
                 count=PENDING_MAX,
             ),
@@ -392,7 +392,7 @@ def _check_pending(found: Invitation) -> None:
     if found.state is not InvitationState.PENDING:
         raise Conflict(
             text(
-                "The invitation of {org} is over: {state}",
+                "The invitation of {org} has ended: {state}",
                 org=found.org_slug,
                 state=text(STATE_WORDS[found.state]),
             ),

@@ -245,8 +245,8 @@ def _tie(tx: Tx, actor: Actor, org: str | None, project: str | None) -> Tie | No
         tie = tie_of(tx, found.org_id, found.id)
     if own is not None and tie != own:
         raise Forbidden(
-            text("This key is tied to {place} and makes only keys with the same tie", place=own.name),
-            hint=text("Sign in, or use a key that is not tied, to make a key with another tie"),
+            text("This key is tied to {place} and can create only keys with the same tie", place=own.name),
+            hint=text("To create a key with another tie, sign in or use a key that is not tied"),
         )
     return tie
 
@@ -262,10 +262,10 @@ def _shortened(tx: Tx, actor: Actor, life_us: int, *, asked: bool) -> int:
     if asked and life_us > left_us:
         raise Forbidden(
             text(
-                "A key lives no longer than the key that makes it, which ends {when}",
+                "A key cannot outlive the key that creates it, which expires {when}",
                 when=to_rfc3339(actor.expires_us),
             ),
-            hint=text("Leave life_days out: the new key then ends with this one"),
+            hint=text("Leave life_days out: the new key then expires with this one"),
         )
     return min(life_us, left_us)
 
@@ -288,19 +288,19 @@ def _check_held(wanted: frozenset[str] | None, held: frozenset[str], actor: Acto
     beyond = sorted((wanted or frozenset()) - held)
     if beyond and tie is not None and tie.project_id is not None and beyond[0] not in PROJECT_SCOPES:
         raise Forbidden(
-            text("The scope {scope} is of a whole organisation, not of a project", scope=beyond[0]),
-            hint=text("A project's key can carry: {scopes}", scopes=", ".join(sorted(held))),
+            text("The scope {scope} applies to a whole organisation, not to a project", scope=beyond[0]),
+            hint=text("A project's key can have the scopes: {scopes}", scopes=", ".join(sorted(held))),
         )
     if beyond:
         raise Forbidden(
-            text("{user} cannot give a key the scope {scope}", user=actor.login, scope=beyond[0]),
-            hint=text("A key can carry only scopes of its creator"),
+            text("{user} cannot create a key with the scope {scope}", user=actor.login, scope=beyond[0]),
+            hint=text("A key can have only scopes that its creator has"),
         )
 
 
 def _life_us(life_days: float) -> int:
     if not 0 < life_days <= MAX_LIFE_DAYS:
-        message = text("A key lives more than 0 and at most {days} days", days=MAX_LIFE_DAYS)
+        message = text("An API key is valid for more than 0 and at most {days} days", days=MAX_LIFE_DAYS)
         raise InvalidInput(message, problems=[Problem("life_days", message)])
     return int(life_days * DAY_S * US_PER_S)
 

@@ -232,7 +232,7 @@ def _find_member(tx: Tx, org_id: str, org_slug: str, user: str) -> Membership:
     if row is None:
         raise NotFound(
             text("{user} is no member of {org}", user=user[:80], org=org_slug),
-            hint=text("Somebody new is invited: pearl orgs invite USER"),
+            hint=text("Invite new members with: pearl orgs invite USER"),
         )
     return _member(row)
 

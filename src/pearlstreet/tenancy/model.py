@@ -326,7 +326,7 @@ def project_only(actor: Actor) -> Forbidden:
     """Return the error for a request that reaches beyond the project to which the key is tied."""
     return Forbidden(
         text(
-            "This key is tied to the project {project} and does nothing beyond it",
+            "This key is tied to the project {project} and cannot be used beyond it",
             project=actor.tie.name or actor.tie.project_id if actor.tie else "",
         ),
         hint=text("Use a key of the organisation, or sign in"),

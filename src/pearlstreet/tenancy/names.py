@@ -92,7 +92,7 @@ def check_after(after: str | None, prefix: str) -> str | None:
     """Return the id after which a list continues. Raises InvalidInput for anything but an id with this prefix."""
     if after is None or is_id(after, prefix):
         return after
-    raise _invalid("after", "{value} is not an id to continue after", ascii(after))
+    raise _invalid("after", "{value} is not a valid position in a list", ascii(after))
 
 
 def _invalid(field: str, template: str, value: str) -> InvalidInput:

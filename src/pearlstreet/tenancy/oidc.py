@@ -85,7 +85,7 @@ def verify_id_token(id_token: str, key: Any, provider: OidcProvider, *, nonce: s
     try:
         claims = jwt.decode(id_token, key, algorithms=list(provider.algorithms)).claims
     except (JoseError, ValueError) as error:
-        raise untrusted(text("its signature does not hold")) from error
+        raise untrusted(text("its signature is invalid")) from error
     check_claims(claims, provider, nonce=nonce, now_s=now_s)
     return Identity(
         provider.issuer,
@@ -102,9 +102,9 @@ def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: st
     expires, issued, subject = claims.get("exp"), claims.get("iat"), claims.get("sub")
     wrong = None
     if claims.get("iss") != provider.issuer:
-        wrong = text("another issuer made it")
+        wrong = text("it was issued by another issuer")
     elif audience not in (us, [us]) or claims.get("azp") not in (None, us):
-        wrong = text("it is meant for somebody else")
+        wrong = text("it was issued for another client")
     elif not _is_time(expires) or now_s >= expires + SKEW_S:
         wrong = text("it has expired")
     elif not _is_time(issued) or issued > now_s + SKEW_S or issued < now_s - TOKEN_AGE_MAX_S - SKEW_S:
@@ -112,9 +112,9 @@ def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: st
     elif "nbf" in claims and (not _is_time(claims["nbf"]) or claims["nbf"] > now_s + SKEW_S):
         wrong = text("it is not valid yet")
     elif not hmac.compare_digest(str(claims.get("nonce")).encode("utf-8", "replace"), nonce.encode()):
-        wrong = text("it answers another question (nonce)")
+        wrong = text("it belongs to another sign-in (nonce)")
     elif not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
-        wrong = text("it names nobody")
+        wrong = text("it has no valid subject")
     if wrong is not None:
         raise untrusted(wrong)
 
@@ -151,7 +151,7 @@ def read_keys(document: Mapping[str, Any]) -> KeySet:
     try:
         return KeySet.import_key_set({"keys": usable})
     except (JoseError, ValueError, KeyError, TypeError) as error:
-        raise untrusted(text("no key of the provider fits it")) from error
+        raise untrusted(text("no key of the provider matches it")) from error
 
 
 def _is_time(value: object) -> TypeGuard[float]:
@@ -166,5 +166,5 @@ def untrusted(problem: Text) -> Unauthenticated:
     """Return the error for a provider's response that cannot be trusted."""
     return Unauthenticated(
         text("The sign-in provider's answer cannot be trusted: {problem}", problem=problem),
-        hint=text("Start the sign-in again; if it repeats, tell a security operator"),
+        hint=text("Start the sign-in again; if the error persists, tell a security operator"),
     )

@@ -90,7 +90,7 @@ class OidcClient:
         answer = self._call("POST", self._discover().token_endpoint, form=form, headers=headers)
         token = answer.get("id_token")
         if not isinstance(token, str) or len(token) > TOKEN_MAX:
-            raise untrusted(text("it holds no ID token"))
+            raise untrusted(text("it contains no ID token"))
         return token
 
     def identity(self, id_token: str, *, nonce: str) -> Identity:
@@ -98,7 +98,7 @@ class OidcClient:
         header = token_header(id_token, self.provider)
         key = pick_key(self._key_set(anew=False), header) or pick_key(self._key_set(anew=True), header)
         if key is None:
-            raise untrusted(text("no key of the provider fits it"))
+            raise untrusted(text("no key of the provider matches it"))
         now_s = self._clock.now_us() // US_PER_S
         return verify_id_token(id_token, key, self.provider, nonce=nonce, now_s=now_s)
 
@@ -156,12 +156,12 @@ class OidcClient:
 
 def _metadata(document: Mapping[str, Any], provider: OidcProvider) -> _Metadata:
     if document.get("issuer") != provider.issuer:
-        raise _silent(provider, text("it calls itself by another name than the settings"))
+        raise _silent(provider, text("its issuer differs from the settings"))
     found = [document.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
     if not all(isinstance(item, str) and len(item) <= 2048 for item in found):
-        raise _silent(provider, text("its metadata are not complete"))
+        raise _silent(provider, text("its metadata is incomplete"))
     if not str(found[0]).startswith(("https://", "http://") if provider.private else "https://"):
-        raise _silent(provider, text("its metadata are not complete"))
+        raise _silent(provider, text("its metadata is incomplete"))
     return _Metadata(*(str(item) for item in found))
 
 

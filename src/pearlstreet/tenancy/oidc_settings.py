@@ -87,7 +87,7 @@ def _secret(name: str, texts: Mapping[str, str | None]) -> str | None:
     if file is None:
         return texts["client_secret"]
     if texts["client_secret"] is not None:
-        raise _wrong(name, text("client_secret and client_secret_file exclude each other"))
+        raise _wrong(name, text("client_secret and client_secret_file cannot be used together"))
     try:
         content = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
@@ -121,7 +121,7 @@ def _needed(name: str, texts: Mapping[str, str | None], key: str) -> str:
 def _wrong(name: str, problem: Text) -> ConfigurationError:
     return ConfigurationError(
         text(
-            "The sign-in provider [oidc.{name}] is not set up right: {problem}",
+            "The settings of the sign-in provider [oidc.{name}] are wrong: {problem}",
             name=name[:60],
             problem=problem,
         ),

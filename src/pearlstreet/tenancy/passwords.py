@@ -103,7 +103,7 @@ def weakness(password: str, name: str) -> Text | None:
     if len(name) >= 3 and name in lower and sum(map(str.isalpha, lower.replace(name, ""))) < 4:
         return text("The password is little more than the login name")
     if _is_pattern(lower) or _is_common(lower):
-        return text("The password is one of those that are guessed first")
+        return text("The password is too easy to guess")
     return None
 
 
@@ -111,7 +111,7 @@ def check_password(password: str, name: str) -> str:
     """Return the password in NFKC. Raises InvalidInput when it is too weak."""
     problem = weakness(password, name)
     if problem is not None:
-        hint = text("Four or more unrelated words make a good one")
+        hint = text("Four or more unrelated words make a good password")
         raise InvalidInput(problem, hint=hint, problems=[Problem("password", problem, hint=hint)])
     return normal(password)
 

@@ -104,7 +104,7 @@ def check_for_job(tx: Tx, actor: Actor, project: Project, names: Iterable[str]) 
     found = _for_job(tx, project.org_id, project.id, names)
     shared = sorted(row["name"] for row in found if not row["project_id"])
     if shared and actor.project_id is not None:
-        message = text("The secret {name} is the organisation's", name=", ".join(shared)[:400])
+        message = text("The secret {name} belongs to the whole organisation", name=", ".join(shared)[:400])
         hint = text("A key that is tied to a project uses only secrets of the project")
         raise InvalidInput(message, hint=hint, problems=[Problem("secrets", message, hint=hint)])
 

@@ -47,7 +47,8 @@ def sign_in(store: Store, name: str, password: str, *, peer: str) -> SignedIn:
         raise Unauthenticated(
             text("The login name or the password is wrong"),
             hint=text(
-                "After {count} failures each further one costs a longer wait", count=lockout.BY_USER.free
+                "After {count} failures, each further failure makes you wait longer",
+                count=lockout.BY_USER.free,
             ),
         )
     return once.write(lambda tx: _succeed(tx, row, name, peer))
@@ -111,14 +112,14 @@ def set_password(store: Store, token: str, password: str) -> User:
 def change_password(store: Store, actor: Actor, current: str, new: str, *, peer: str) -> User:
     """Replace the actor's own password and end its other sessions. Raises Forbidden for an API key."""
     if actor.session_id is None:
-        raise Forbidden(text("A password is changed in a session, not with an API key"))
+        raise Forbidden(text("A password can be changed only in a session, not with an API key"))
     found = store.read(lambda tx: tx.first(sa.select(users).where(users.c.id == actor.user_id)))
     if found is None:
         raise NotFound(text("No user {user}", user=actor.user_id))
     unclaimed = replace(store, claim=None)
     unclaimed.write(lambda tx: _attempt(tx, found["name"], peer))
     if not passwords.is_password(current, found["password_hash"]):
-        raise Forbidden(text("The present password is wrong"))
+        raise Forbidden(text("The current password is wrong"))
     hashed = passwords.hash_password(passwords.check_password(new, found["name"]), store.rng)
 
     def command(tx: Tx) -> User:

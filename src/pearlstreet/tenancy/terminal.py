@@ -49,7 +49,7 @@ def terminal_from(port: int | None, challenge: str | None) -> Terminal | None:
     if port is None and challenge is None:
         return None
     if port is None or port not in PORTS:
-        message = text("{port} is not a port of a program", port=str(port))
+        message = text("{port} is not a port from 1024 to 65535", port=str(port))
         raise InvalidInput(message, problems=[Problem("port", message)])
     if challenge is None or not _CHALLENGE.fullmatch(challenge):
         message = text("The challenge is not a SHA-256 in base64url")
@@ -94,7 +94,7 @@ def pick_up(store: Store, code: str, verifier: str, *, peer: str) -> SignedIn:
             or user["state"] != Standing.ACTIVE.value
         ):
             raise Unauthenticated(
-                text("This sign-in is over, or was begun elsewhere"), hint=text("Start it again")
+                text("This sign-in has ended, or was started elsewhere"), hint=text("Start it again")
             )
         tx.execute(sa.delete(terminal_codes).where(mine))
         return sessions.start_session(tx, as_user(user), peer, how=f"oidc {row['provider']}")

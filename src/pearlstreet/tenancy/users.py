@@ -173,11 +173,11 @@ def set_operator_role(store: Store, actor: Actor, user: str, role: OperatorRole 
         if role is not None and found.operator_role not in (None, role):
             raise Conflict(
                 text(
-                    "{user} is {role} already; nobody holds two operator roles",
+                    "{user} has the operator role {role} already, and an account can have only one",
                     user=found.name,
                     role=found.operator_role,
                 ),
-                hint=text("Give the duty to another account, or take the first away before"),
+                hint=text("Give the role to another account, or remove the present role first"),
             )
         if role is not None and tx.scalar(sa.select(memberships.c.org_id).where(_of_user(found.id))):
             raise operator_conflict()
@@ -287,7 +287,7 @@ def _check_rate(tx: Tx, actor: Actor, owner: Organisation, per_day_max: int) -> 
     if row is not None and row["count"] >= per_day_max:
         raise TooMany(
             text(
-                "{org} got {count} new accounts in 24 hours, the most there may be",
+                "{org} got {count} new accounts in 24 hours, which is the limit",
                 org=owner.slug,
                 count=row["count"],
             ),
@@ -298,7 +298,7 @@ def _check_rate(tx: Tx, actor: Actor, owner: Organisation, per_day_max: int) -> 
 
 def _not_oneself(actor: Actor, found: User) -> None:
     if found.id == actor.user_id:
-        raise Forbidden(text("Nobody changes the standing or duty of their own account"))
+        raise Forbidden(text("You cannot change the state or operator role of your own account"))
 
 
 def _find(tx: Tx, user: str) -> User:

@@ -64,7 +64,7 @@ def test_an_invited_person_is_no_member_until_they_accept(acme: Center, olga: Ac
     assert logins(acme) == ["bob", "olga"]
     assert invitations.list_invitations(acme.store, olga, "acme") == []
     for again in (invitations.accept_invitation, invitations.decline_invitation):
-        with pytest.raises(Conflict, match="is over"):
+        with pytest.raises(Conflict, match="has ended"):
             again(acme.store, bob, invitation)
 
 
@@ -96,7 +96,7 @@ def test_an_invitation_is_withdrawn_declined_or_expires(acme: Center, olga: Acto
     olga = acme.sign_in("olga")
     assert invitations.list_own_invitations(acme.store, bob) == []
     for invitation in (first, second):
-        with pytest.raises(Conflict, match="is over"):
+        with pytest.raises(Conflict, match="has ended"):
             invitations.accept_invitation(acme.store, bob, invitation)
     third = invite(acme, olga, "bob")
     assert invitations.decline_invitation(acme.store, bob, third).state is InvitationState.DECLINED

@@ -112,7 +112,7 @@ def test_people_choose_kinds_and_channels(center: Center) -> None:
     emit(center.store, "job.ended", ended, org.id)
     emit(center.store, "job.ended", failed("ada"), org.id)
     step(center)
-    assert titles(center, ada) == ["Job train is over: succeeded"]
+    assert titles(center, ada) == ["Job train has ended: succeeded"]
     preferences.set_preferences(center.store, ada, ME, Change(kinds={"job.failed": None}))
     emit(center.store, "job.ended", failed("ada"), org.id)
     step(center)

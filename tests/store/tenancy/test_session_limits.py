@@ -263,7 +263,7 @@ def test_keys_are_listed_page_by_page(center: Center) -> None:
         pages.append([key.id for key in page])
         after = page[-1].id
     assert pages == [made[:2], made[2:4], made[4:]]
-    with pytest.raises(InvalidInput, match="continue after"):
+    with pytest.raises(InvalidInput, match="position in a list"):
         keys.list_keys(center.store, alice, after="nonsense")
 
 

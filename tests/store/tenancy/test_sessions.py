@@ -121,7 +121,7 @@ def test_a_new_password_ends_the_other_sessions(center: Center) -> None:
     other = sessions.sign_in(center.store, "alice", PASSWORD, peer=PEER).credential
     authenticate(center.store, other)
     new = "another long pass phrase"
-    with pytest.raises(Forbidden, match="present password"):
+    with pytest.raises(Forbidden, match="current password"):
         sessions.change_password(center.store, alice, "wrong password", new, peer=PEER)
     with pytest.raises(InvalidInput):
         sessions.change_password(center.store, alice, PASSWORD, "password1234", peer=PEER)

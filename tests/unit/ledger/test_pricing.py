@@ -148,4 +148,4 @@ def test_a_list_that_cannot_be_used_says_where(written: str, field: str | None) 
 def test_two_prices_for_one_thing_are_refused() -> None:
     with pytest.raises(InvalidInput) as wrong:
         parse_prices(write_prices(with_rule(PriceRule("cpu", "core_hour", 1))))
-    assert "two such prices" in str(wrong.value.problems[0].message)
+    assert "two prices of this kind" in str(wrong.value.problems[0].message)

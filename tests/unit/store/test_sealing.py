@@ -41,7 +41,7 @@ def test_older_keys_open_and_the_first_one_seals() -> None:
     both = Sealer((new, old), SeededRng(4))
     assert both.open(sealed, "c") == b"x"
     assert both.mac_is_right(b"m", Sealer((old,), SeededRng(5)).mac(b"m"))
-    with pytest.raises(ConfigurationError, match="which is not here") as caught:
+    with pytest.raises(ConfigurationError, match="which is missing") as caught:
         Sealer((old,), SeededRng(6)).open(both.seal(b"x", "c"), "c")
     assert caught.value.hint is not None
 

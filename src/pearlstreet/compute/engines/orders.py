@@ -66,7 +66,7 @@ def _bad_paths(order: AttemptOrder) -> Refused | None:
     targets = [mount.target for mount in order.mounts] + [binding.target for binding in order.bindings]
     for target in targets:
         if not PurePosixPath(target).is_absolute() or ".." in PurePosixPath(target).parts or "\0" in target:
-            return Refused("path_escape", text("{path} is no place to mount at", path=repr(target[:200])))
+            return Refused("path_escape", text("{path} cannot be a mount point", path=repr(target[:200])))
     return None
 
 
@@ -117,7 +117,7 @@ def _bad_devices(task: TaskOrder, node: NodeReport, shares: dict[tuple[str, int]
             return Refused(
                 "over_capacity",
                 text(
-                    "The order asks for more than all of device {index} of node {node}",
+                    "The order requests more than the whole device {index} of node {node}",
                     index=grant.index,
                     node=task.node,
                 ),

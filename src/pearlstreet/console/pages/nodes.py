@@ -112,7 +112,7 @@ def drain(request: PageRequest) -> PageResponse:
     name = request.path_params["node"]
     reason = request.value("reason")
     if len(reason) > REASON_MAX:
-        message = text("At most 500 characters fit")
+        message = text("At most 500 characters are allowed")
         raise InvalidInput(message, problems=[Problem("reason", message)])
     inventory.drain(request.store, request.actor, name, reason)
     return Redirect(request.path, text("{node} gets no new work; what runs there goes on", node=name))

@@ -64,7 +64,7 @@ def page(invoice: Invoice, language: str) -> Page:
             say(text("All amounts are in yuan (CNY); prices include tax.")),
             say(
                 text(
-                    "It supports a tax invoice (fapiao) of the tax authority's system; it is not one itself."
+                    "This invoice supports a tax invoice (fapiao) of the tax authority's system; it is not a tax invoice itself."
                 )
             ),
         ),
@@ -98,9 +98,11 @@ def _sums(invoice: Invoice, say: Callable[[Text], str]) -> tuple[tuple[str, str]
     rate = format_yuan(invoice.tax_rate_bp * 10_000, decimals=0)
     sums = [(say(text("Sum of use")), yuan(invoice.used))]
     if invoice.carried_in:
-        sums.append((say(text("Carried from the invoice before")), yuan(invoice.carried_in)))
+        sums.append((say(text("Carried over from the previous invoice")), yuan(invoice.carried_in)))
     if invoice.carried_out:
-        sums.append((say(text("Carried to the next invoice (less than a fen)")), yuan(-invoice.carried_out)))
+        sums.append(
+            (say(text("Carried over to the next invoice (less than a fen)")), yuan(-invoice.carried_out))
+        )
     return (
         *sums,
         (say(text("Amount without tax")), yuan(invoice.net)),

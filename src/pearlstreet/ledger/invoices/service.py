@@ -179,7 +179,7 @@ def _check_begun(tx: Tx, month: str) -> None:
     if month_named(month, zone).start_us >= present.end_us:
         raise NotFound(
             text("{month} has not begun yet, so it has no invoice", month=month),
-            hint=text("What the present month comes to so far: pearl invoice {month}", month=present.name),
+            hint=text("See the charges of the current month: pearl invoice {month}", month=present.name),
         )
 
 

@@ -78,8 +78,8 @@ def add_webhook(
         mine = webhooks.c.owner_id == owner.id
         if (tx.scalar(sa.select(sa.func.count()).where(mine)) or 0) >= PER_OWNER_MAX:
             raise Conflict(
-                text("There are {count} webhooks already, which is the most", count=PER_OWNER_MAX),
-                hint=text("pearl webhooks remove takes one away"),
+                text("There are {count} webhooks already, which is the limit", count=PER_OWNER_MAX),
+                hint=text("Remove one with: pearl webhooks remove"),
             )
         webhook_id, secret = tx.new_id("whk"), new_secret(tx.token_bytes(SECRET_BYTES))
         row = {
@@ -166,7 +166,7 @@ def test_webhook(store: Store, actor: Actor, whose: str, webhook: str) -> Delive
         owner, row = _find(tx, actor, whose, webhook)
         if row["state"] != "active":
             raise Conflict(
-                text("The webhook is switched off"), hint=text("pearl webhooks enable switches it on")
+                text("The webhook is switched off"), hint=text("Switch it on with: pearl webhooks enable")
             )
         # The user waits for the result of a test, so the back-off of a failing receiver is ended.
         tx.execute(sa.update(webhooks).where(webhooks.c.id == row["id"]).values(rests_until_us=None))
@@ -220,7 +220,7 @@ def _check_kinds(owner: Owner, kinds: Collection[str]) -> None:
     known = hearable(owner)
     for kind in kinds:
         if kind not in known:
-            message = text("{kind} is no kind of notice here", kind=kind[:60])
+            message = text("{kind} is not a kind of notice", kind=kind[:60])
             hint = text("Kinds are: {kinds}", kinds=", ".join(known))
             raise InvalidInput(message, problems=[Problem("kinds", message, hint=hint)])
 

@@ -103,12 +103,12 @@ WHAT: Mapping[str, str] = {
     "node.unhealthy": "A node has become unhealthy or is gone",
     "incident": "A background task stopped retrying after repeated failures",
     "backup.failed": "A backup could not be made",
-    "test": "A test that was asked for",
+    "test": "A requested test",
 }
 """Descriptions of the kinds, shown where a user chooses channels."""
 
 TITLES: Mapping[str, str] = {
-    "job.ended": "Job {name} is over: {state}",
+    "job.ended": "Job {name} has ended: {state}",
     "job.failed": "Job {name} has failed",
     "job.stopping": "Job {name} will be stopped: the balance runs out",
     "job.maintenance": "Job {name} will be stopped for maintenance",
@@ -118,7 +118,7 @@ TITLES: Mapping[str, str] = {
     "balance.low": "The balance is low: {available} yuan",
     "invoice.issued": "Invoice {number} was issued",
     "webhook.disabled": "The webhook {url} is switched off",
-    "key.expiring": "The API key {label} ends on {expires}",
+    "key.expiring": "The API key {label} expires on {expires}",
     "invitation.received": "{org} invites you",
     "invitation.answered": "{invitee} has {answer} the invitation",
     "member.removed": "You are no longer a member of {org}",
@@ -131,33 +131,31 @@ TITLES: Mapping[str, str] = {
     "invitation.mailed": "{org} invites you",
 }
 BODIES: Mapping[str, str] = {
-    "job.ended": "The job {name} ({job}) is over: {state}. See it: pearl job {job}",
+    "job.ended": "The job {name} ({job}) has ended: {state}. See it: pearl job {job}",
     "job.failed": "The job {name} ({job}) has failed: {reason}. See why: pearl job {job}; pearl logs {job}",
     "job.stopping": "The balance does not cover the job {name} ({job}) much longer: it is stopped in about {minutes}. "
     "Top up to let it run on.",
     "job.maintenance": "Its node {node} is under maintenance from {begins} to {ends}: {reason}. Unless the job {name} ({job}) "
     "is over before, it is stopped then and goes back to the queue. Let it keep a checkpoint.",
-    "job.deadline_missed": "The job {name} ({job}) was to be over by {deadline}. Why it waits: pearl why {job}",
+    "job.deadline_missed": "The job {name} ({job}) should have ended by {deadline}. See why it waits: pearl why {job}",
     "outputs.expiring": "Outputs of the job {name} ({job}) are deleted on {expires} ({files}). Take them: pearl artefacts "
     "{job} --to FOLDER. Keep them: pearl storage pin",
-    "budget.reached": "{spent} of {budget} yuan of the budget of {month} are spent ({subject}). A budget stops nothing.",
+    "budget.reached": "{spent} of {budget} yuan of the budget for {month} were spent ({subject}). A budget does not stop jobs.",
     "balance.low": "{available} yuan are available, which is less than {below}. Running jobs are stopped when it is used up.",
-    "invoice.issued": "The invoice {number} over {total} yuan was issued. See it: pearl invoice {month}",
-    "webhook.disabled": "Nothing was delivered to {url} since {since}: {problem}. When it answers again: pearl webhooks "
-    "enable {webhook}",
-    "key.expiring": "The API key {label} ({key}) ends on {expires}. Make another one: pearl keys create",
+    "invoice.issued": "The invoice {number} for {total} yuan was issued. See it: pearl invoice {month}",
+    "webhook.disabled": "No delivery to {url} has succeeded since {since}: {problem}. When it works again: pearl webhooks enable {webhook}",
+    "key.expiring": "The API key {label} ({key}) expires on {expires}. Create a new one: pearl keys create",
     "invitation.received": "{inviter} invites you to the organisation {org} with the role {role}. Nothing changes unless you accept "
     "by {until}: pearl invitations accept {invitation}. Members see your login name, your display name and your role.",
     "invitation.answered": "{invitee} has {answer} the invitation to {org} with the role {role}.",
     "member.removed": "An owner of {org} has ended your membership. Your keys that were tied to it are revoked; your account and "
     "your other organisations stay as they are.",
-    "credit.approval_needed": "{who} asked for a top-up of {amount} yuan. Decide it: pearl credit approve {top_up}",
+    "credit.approval_needed": "{who} requested a top-up of {amount} yuan. Approve it with: pearl credit approve {top_up}",
     "node.unhealthy": "The node {node} is {state} since {since}: {reason}. New work is not placed on it.",
     "incident": "The background task {loop} failed {failures} times on {row} and does not retry it: {problem}. See: pearl incidents",
-    "backup.failed": "The backup {name} failed: {problem}. Until one succeeds there is nothing newer to restore from.",
+    "backup.failed": "The backup {name} failed: {problem}. Until a backup succeeds, only older backups can be restored.",
     "test": "It shows that notices reach you here.",
-    "address.confirm": "The code is {code}. Give it within a day: pearl notices confirm {code}. If you did not ask for it, "
-    "do nothing, and nothing more is sent here.",
+    "address.confirm": "The code is {code}. Confirm within a day: pearl notices confirm {code}. If you did not request it, do nothing; no further mail is sent to this address.",
     "invitation.mailed": "{inviter} invites you to the organisation {org} with the role {role}. To see it, sign in and give this "
     "code by {until}: pearl invitations claim {code}. If you do not know {org}, do nothing: nobody becomes a member without accepting.",
 }

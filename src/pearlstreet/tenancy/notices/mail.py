@@ -199,6 +199,6 @@ def _text(table: Mapping[str, object], key: str) -> str | None:
 
 def _wrong(problem: Text) -> ConfigurationError:
     return ConfigurationError(
-        text("The table [mail] is not set up right: {problem}", problem=problem),
+        text("The settings in [mail] are wrong: {problem}", problem=problem),
         hint=text("Its keys are: {keys}", keys=", ".join(KEYS)),
     )

@@ -98,7 +98,7 @@ def confirm_address(store: Store, actor: Actor, whose: str, code: str) -> Prefer
         owner = find_owner(tx, actor, whose)
         row = _row(tx, owner)
         if not counted or row is None or not hmac.compare_digest(row["code_hash"] or "", _hash(code)):
-            message = text("The code is not right, or is over")
+            message = text("The code is wrong or has expired")
             hint = text("Set the address again to get another one")
             raise InvalidInput(message, problems=[Problem("code", message, hint=hint)])
         confirmed = {"email_confirmed_us": tx.now_us, "code_hash": None, "code_until_us": None}
@@ -173,7 +173,7 @@ def _merged(
     merged = dict(kept)
     for kind, channels in change.items():
         if kind not in hearable(owner):
-            message = text("{kind} is no kind of notice here", kind=kind[:60])
+            message = text("{kind} is not a kind of notice", kind=kind[:60])
             hint = text("Kinds are: {kinds}", kinds=", ".join(hearable(owner)))
             raise InvalidInput(message, problems=[Problem(f"kinds.{kind[:60]}", message, hint=hint)])
         if channels is None:
@@ -194,7 +194,7 @@ def hearable(owner: Owner) -> list[str]:
 
 def _check(change: Change) -> None:
     if change.language is not None and change.language not in LANGUAGES:
-        message = text("{language} is not a language of the center", language=change.language[:20])
+        message = text("The center does not support the language {language}", language=change.language[:20])
         hint = text("Languages are: {languages}", languages=", ".join(LANGUAGES))
         raise InvalidInput(message, problems=[Problem("language", message, hint=hint)])
     if change.email:
@@ -202,7 +202,7 @@ def _check(change: Change) -> None:
     for kind, channels in change.kinds.items():
         for channel in channels or ():
             if channel not in list(Channel):
-                message = text("{channel} is no channel", channel=channel[:20])
+                message = text("{channel} is not a channel", channel=channel[:20])
                 hint = text("Channels are: {channels}", channels=", ".join(Channel))
                 raise InvalidInput(message, problems=[Problem(f"kinds.{kind[:60]}", message, hint=hint)])
 

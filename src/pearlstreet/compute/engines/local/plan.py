@@ -60,7 +60,7 @@ def misfit(order: AttemptOrder) -> Refused | None:
         return Refused("bad_limit", text("Limits of disk, processes and log must be more than zero"))
     for path in [*(stage.source for stage in order.stages), *(mount.source for mount in order.mounts)]:
         if "\0" in path or not os.path.lexists(path):
-            return Refused("source_missing", text("{path} is not there", path=repr(path[:300])))
+            return Refused("source_missing", text("{path} does not exist", path=repr(path[:300])))
     return None
 
 
