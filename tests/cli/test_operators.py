@@ -144,7 +144,7 @@ def test_the_center_makes_a_backup_itself(center: Center) -> None:
 def test_what_the_center_fails_on_is_listed_and_tried_again(center: Center) -> None:
     system = center.as_("system")
     assert system.right("incidents", "list", "--json").rows == []
-    assert "0 rows are tried again" in system.right("incidents", "retry").err
+    assert "0 rows are being retried" in system.right("incidents", "retry").err
     assert center.as_("audit")("incidents", "retry").code != 0
 
 

@@ -75,8 +75,8 @@ def test_credit_below_the_limit_is_booked_at_once_and_once(console: Console) -> 
 def test_credit_above_the_limit_waits_for_somebody_else(console: Console) -> None:
     system, before = console.visitor("system"), float(balance(console, "acme"))
     answer = system.post("/credit", "give", {"give_org": "acme", "give_amount": "20000", "once": "give-2"})
-    assert "wait for a second person" in words(system.get(answer.headers["location"]))
-    assert "Yours: somebody else approves it" in words(system.get("/credit"))
+    assert "waits for a second approval" in words(system.get(answer.headers["location"]))
+    assert "Requested by you: another person must approve it" in words(system.get("/credit"))
     (waiting,) = console.world.get("/credit?state=pending", "system").json()["items"]
     refused = system.post("/credit", "approve", {"top_up": waiting["id"]})
     assert refused.status_code == 403
@@ -105,7 +105,7 @@ def second_operator(console: Console) -> str:
         ("give", {"give_org": "acme", "give_amount": "-5"}, "The amount must be above 0"),
         ("give", {"give_org": "", "give_amount": "5"}, "Choose an organisation"),
         ("give", {"give_org": "no-such", "give_amount": "5"}, "No organisation no-such"),
-        ("correct", {"fix_org": "acme", "fix_amount": "5", "fix_memo": ""}, "Say why"),
+        ("correct", {"fix_org": "acme", "fix_amount": "5", "fix_memo": ""}, "Enter the reason"),
         (
             "correct",
             {"fix_org": "acme", "fix_amount": "99999", "fix_memo": "x", "fix_reference": "r"},
@@ -146,7 +146,7 @@ def test_a_limit_lets_an_organisation_go_below_zero(console: Console) -> None:
     assert console.world.get("/orgs/beta/balance", "system").json()["credit_limit"] == "300.00"
     assert "beta" in words(system.get("/credit?q=bet"))
     shown = system.get("/credit?q=beta&short=1").text
-    assert "No organisation fits" in unescape(shown)
+    assert "No matching organisations" in unescape(shown)
     system.post("/credit", "limit", {"limit_org": "beta", "limit_amount": "0"})
 
 
@@ -159,8 +159,8 @@ def test_the_audit_log_is_searched_and_taken_away(console: Console) -> None:
     assert "org.create" not in page.text
     assert "<script>alert" not in page.text
     assert "h100-0002" in page.text
-    assert "Nothing fits" in words(auditor.get("/audit?actor=nobody"))
-    assert "Nothing fits" in words(auditor.get("/audit?to=2001-01-01T00:00"))
+    assert "No matching entries" in words(auditor.get("/audit?actor=nobody"))
+    assert "No matching entries" in words(auditor.get("/audit?to=2001-01-01T00:00"))
     wrong = auditor.get("/audit?from=yesterday")
     assert wrong.status_code == 422
     assert "yesterday is not a date and time" in words(wrong)
@@ -197,7 +197,7 @@ def test_an_owner_reads_the_own_organisation_s_part(console: Console) -> None:
 def test_verify_says_that_all_is_well_and_where_it_is_not(console: Console) -> None:
     auditor, store = console.visitor("audit"), console.world.center.store
     well = words(auditor.post("/audit", "verify"))
-    assert "none changed, dropped or swapped" in well
+    assert "none changed, deleted or reordered" in well
     assert "every balance follows from its postings" in well
     head = store.read(audit.verify).head
     assert head in well
@@ -209,7 +209,7 @@ def test_verify_says_that_all_is_well_and_where_it_is_not(console: Console) -> N
 
     store.write(lambda tx: change(tx, "somebody else"))
     try:
-        assert "Not whole from row 3 on" in words(auditor.post("/audit", "verify"))
+        assert "Broken from row 3 on" in words(auditor.post("/audit", "verify"))
     finally:
         store.write(lambda tx: change(tx, found["actor"]))
 
@@ -284,7 +284,7 @@ def test_a_tenant_is_closed_by_who_writes_its_name(console: Console) -> None:
     form = {"slug_again": "leavin", "close_reason": "moved away", "cancel_jobs": "no"}
     refused = system.post("/orgs/leaving", "close", form)
     assert refused.status_code == 422
-    assert "Write leaving here to close it" in words(refused)
+    assert "Enter leaving to close it" in words(refused)
     assert 'value="moved away"' in refused.text
     assert console.world.get("/orgs/leaving", "system").json()["state"] == "active"
     assert (
@@ -295,7 +295,7 @@ def test_a_tenant_is_closed_by_who_writes_its_name(console: Console) -> None:
     )
     assert system.post("/orgs/leaving", "close", form | {"slug_again": "leaving"}).status_code == 303
     page = words(system.get("/orgs/leaving"))
-    assert "The end of this tenant" in page
+    assert "Closing of this organisation" in page
     assert "moved away" in page
     assert console.world.get("/orgs/leaving", "system").json()["state"] in ("closing", "closed")
     assert 'value="suspend"' not in system.get("/orgs/leaving").text

@@ -92,7 +92,7 @@ def test_the_statement_can_be_filtered(console: Console, last_month: Month) -> N
     assert "Top-up" in everything and "CPU 10 core·h" in everything
     charges = owner.get("/billing/statement?kind=charge").text
     assert "Top-up:" not in charges and "core·h" in charges
-    assert "Nothing fits" in words(owner.get("/billing/statement?to=2020-01-01"))
+    assert "No matching entries" in words(owner.get("/billing/statement?to=2020-01-01"))
     wrong = owner.get("/billing/statement?from=soon")
     assert wrong.status_code == 200 and "soon is not a day" in words(wrong)
 

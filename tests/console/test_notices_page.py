@@ -95,11 +95,11 @@ def test_a_webhooks_secret_is_shown_once(console: Console) -> None:
     assert owner.post("/notices/webhooks", "test", form).status_code == 303
     assert "test evt_" in words(owner.get(f"/notices/webhooks/{hook[1]}?whose=acme"))
     assert owner.post("/notices/webhooks", "disable", form).status_code == 303
-    assert "switched off" in words(owner.get("/notices/webhooks"))
+    assert "disabled" in words(owner.get("/notices/webhooks"))
     assert owner.post("/notices/webhooks", "test", form).status_code == 409
     assert owner.post("/notices/webhooks", "enable", form).status_code == 303
     assert owner.post("/notices/webhooks", "remove", form).status_code == 303
-    assert "is removed" in words(owner.get("/notices/webhooks")), "told once"
+    assert "is deleted" in words(owner.get("/notices/webhooks")), "told once"
     assert HOOK not in owner.get("/notices/webhooks").text
 
 

@@ -41,7 +41,7 @@ def test_a_node_is_drained_found_by_its_state_and_resumed(console: Console) -> N
     try:
         answer = system.post("/nodes/h100-0001", "drain", {"reason": HOSTILE})
         assert answer.headers["location"] == "/nodes/h100-0001"
-        assert "gets no new work" in words(system.get("/nodes/h100-0001"))
+        assert "is drained; running jobs continue" in words(system.get("/nodes/h100-0001"))
         drained = system.get("/nodes?state=drained")
         assert "<script>alert" not in drained.text
         assert HOSTILE in unescape(drained.text)
@@ -50,7 +50,7 @@ def test_a_node_is_drained_found_by_its_state_and_resumed(console: Console) -> N
         assert "h100-0001" not in system.get("/nodes?state=healthy").text
     finally:
         system.post("/nodes/h100-0001", "resume")
-    assert "No node fits" in words(system.get("/nodes?state=drained"))
+    assert "No matching nodes" in words(system.get("/nodes?state=drained"))
 
 
 def test_a_reason_that_is_too_long_is_kept_in_the_form(console: Console) -> None:
@@ -100,7 +100,7 @@ def test_a_list_is_cut_into_pages(count: int, number: int, first: int, shown: in
 def test_the_catalogue_is_searched_by_any_name(console: Console) -> None:
     viewer = console.visitor("viewer")
     assert "Ascend 910B" in words(viewer.get("/accelerators?q=ascend+910b"))
-    assert "No accelerator fits" in words(viewer.get("/accelerators?q=nothing-such"))
+    assert "No matching accelerators" in words(viewer.get("/accelerators?q=nothing-such"))
     amd = words(viewer.get("/accelerators?vendor=AMD"))
     assert "Instinct" in amd
     assert "Tesla" not in amd

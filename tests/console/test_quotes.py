@@ -152,7 +152,7 @@ def test_ask_compare_accept_and_see_the_actual(console: Console) -> None:
     assert 'value="reset"' not in owner.get("/calibration").text
     assert owner.post("/calibration", "reset").status_code == 403
     assert console.visitor("system").post("/calibration", "reset").status_code == 303
-    assert "Nothing is learnt yet" in words(console.visitor("system").get("/calibration"))
+    assert "No calibration data yet" in words(console.visitor("system").get("/calibration"))
     assert "tune" not in words(console.visitor("stranger").get("/calibration")), "whose runs those are"
 
 
@@ -183,8 +183,8 @@ def test_the_check_says_what_was_understood_and_keeps_nothing(console: Console) 
     told = json.loads(owner.post("/quotes/ask", "check", PLAN | {"live": "1"}).content)
     facts = {name: (value, tone) for name, value, tone in told["facts"]}
     assert facts["The model"][0] == "7B parameters"
-    assert facts["Work in all"][0] == "10B tokens"
-    assert facts["Can be accepted"] == ("no: to plan with", "wait")
+    assert facts["Total work"][0] == "10B tokens"
+    assert facts["Can be accepted"] == ("no, only for planning", "wait")
     wrong = json.loads(owner.post("/quotes/ask", "check", PLAN | {"live": "1", "amount": "x"}).content)
     assert list(wrong["fields"]) == ["amount"]
     shown = owner.post("/quotes/ask", "check", TUNE)
@@ -196,7 +196,7 @@ def test_a_plan_cannot_be_accepted_and_is_asked_again(console: Console) -> None:
     owner = console.visitor("owner")
     path = _asked(console, PLAN)
     page = owner.get(path)
-    assert "names no command" in words(page)
+    assert "contains no command" in words(page)
     assert 'value="accept"' not in page.text
     assert owner.post(path, "accept", {"offer": "1"}).status_code == 409
     again = owner.get(f"/quotes/ask?again={path.rpartition('/')[2]}").text

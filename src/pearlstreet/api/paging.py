@@ -55,8 +55,8 @@ def read_number(cursor: str | None) -> int | None:
 
 def _not_ours() -> InvalidInput:
     return InvalidInput(
-        text("The cursor is not one of ours"),
-        problems=[Problem("cursor", text("Use next_cursor of the page before, or leave it out"))],
+        text("The cursor is invalid"),
+        problems=[Problem("cursor", text("Use next_cursor of the previous page, or omit it"))],
     )
 
 

@@ -18,18 +18,18 @@ from pearlstreet.base.text import pick_language, text
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
-    "invalid_input": text("The request is not right"),
+    "invalid_input": text("The request is invalid"),
     "unauthenticated": text("Please sign in"),
     "forbidden": text("Not allowed"),
     "not_found": text("Not found"),
-    "conflict": text("Not possible in the present state"),
-    "idempotency_mismatch": text("The idempotency key was used for something else"),
-    "payment_required": text("The balance does not cover it"),
+    "conflict": text("Not possible in the current state"),
+    "idempotency_mismatch": text("The idempotency key was used for another request"),
+    "payment_required": text("The balance is too low"),
     "too_large": text("Too large"),
     "too_many": text("Too many requests"),
     "unavailable": text("Not available right now"),
-    "method_not_allowed": text("This address does not take that method"),
-    "bug": text("The program made a mistake"),
+    "method_not_allowed": text("The method is not allowed at this path"),
+    "bug": text("Internal error"),
 }
 log = structlog.get_logger("api")
 ERRORS = Counter("pearl_api_errors_total", "Answers that are errors", ["status", "code"])
@@ -132,7 +132,7 @@ def unexpected(request: Request, error: Exception) -> Response:
     return respond(
         request,
         Bug(
-            text("Something went wrong inside the program; nothing was changed"),
+            text("An internal error occurred; nothing was changed"),
             hint=text("Give the operator this request's number: {request}", request=request_id),
         ),
     )
@@ -143,7 +143,7 @@ def _from_status(error: HTTPException, request: Request) -> PearlError:
         return NotFound(text("There is nothing at {path}", path=request.url.path))
     if error.status_code == 405:
         return MethodNotAllowed(
-            text("{method} is not possible at {path}", method=request.method, path=request.url.path)
+            text("{path} does not support {method}", method=request.method, path=request.url.path)
         )
     if error.status_code == 413:
         return TooLarge(text("The request is too large"))

@@ -56,7 +56,7 @@ class RateDecision:
         """The error for a refused request."""
         return TooMany(
             text("Too many requests; wait {seconds} s", seconds=math.ceil(self.wait_s)),
-            hint=text("Ask less often, or for more at once"),
+            hint=text("Send fewer requests, or request more rows at once"),
             retry_after_s=max(1, math.ceil(self.wait_s)),
         )
 

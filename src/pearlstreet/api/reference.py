@@ -107,7 +107,7 @@ Chinese, chosen by `Accept-Language`. Programs should compare `code`, which neve
 ```json
 {
   "type": "urn:pearlstreet:error:invalid_input",
-  "title": "The request is not right",
+  "title": "The request is invalid",
   "status": 422,
   "code": "invalid_input",
   "detail": "The request does not fit the schema",

@@ -99,9 +99,9 @@ def org_of(actor: Actor, org: str | None) -> str:
         return actor.default_org
     names = ", ".join(sorted(actor.org_slugs.values()))
     message = (
-        text("Say which organisation: you have no default one, and belong to {names}", names=names)
+        text("Name an organisation: you have no default one and belong to {names}", names=names)
         if names
-        else text("Say which organisation: you belong to none")
+        else text("Name an organisation: you belong to none")
     )
     hint = text("Add ?org=SLUG, or --org SLUG in the CLI; choose your default one with: pearl orgs use SLUG")
     raise InvalidInput(message, problems=[Problem("org", message, hint=hint)])

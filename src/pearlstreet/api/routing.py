@@ -301,7 +301,9 @@ def _check_tie(actor: Actor, tie: Tied) -> None:
     if actor.tie is not None and tie is Tied.NONE:
         raise Forbidden(
             text("This key is tied to {place} and cannot do that", place=actor.tie.name),
-            hint=text("It is about a person, or outlives the key: sign in, or use a key that is not tied"),
+            hint=text(
+                "The action is about a person or outlives the key: sign in, or use a key that is not tied"
+            ),
         )
 
 
@@ -390,7 +392,7 @@ async def _once(
         return store
     if not _KEY.match(key):
         raise InvalidInput(
-            text("The Idempotency-Key is not right"),
+            text("The Idempotency-Key is invalid"),
             problems=[
                 Problem("Idempotency-Key", text("Use 1 to 255 visible ASCII characters, such as a UUID"))
             ],

@@ -36,9 +36,9 @@ _SAYS: Mapping[str, Text] = {
     "json_invalid": text("It is not JSON"),
 }
 _SAYS_WITH: Mapping[str, str] = {
-    "string_too_long": "At most {max_length} characters fit",
+    "string_too_long": "At most {max_length} characters are allowed",
     "string_too_short": "At least {min_length} characters are needed",
-    "too_long": "At most {max_length} items fit",
+    "too_long": "At most {max_length} items are allowed",
     "greater_than_equal": "It must be at least {ge}",
     "greater_than": "It must be more than {gt}",
     "less_than_equal": "It must be at most {le}",

@@ -29,7 +29,7 @@ DAYS = {
     "holidays": "public holidays",
 }
 WITH_CALENDAR = DAYS | {"workdays": "working days", "weekends": "weekends"}
-CALENDAR = {"holidays": "Public holidays", "working_days": "Worked weekend days"}
+CALENDAR = {"holidays": "Public holidays", "working_days": "Working weekend days"}
 PARTS = ("pue", "tariff", "carbon", "core")
 
 

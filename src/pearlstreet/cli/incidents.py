@@ -42,4 +42,4 @@ def retry(
     """Have what was given up tried again now."""
     with client() as center:
         found = center.incidents.retry(loop=loop, row=row)
-    done(plural("{count} row is tried again", "{count} rows are tried again", count=found["retried"]))
+    done(plural("{count} row is being retried", "{count} rows are being retried", count=found["retried"]))

@@ -121,7 +121,7 @@ def remove(user: UserArg, org: Org = None, yes: Yes = False) -> None:
     confirm("Remove {user}?", yes, user=user)
     with client() as center:
         center.orgs.remove_member(org_of(org), user)
-    done("{user} is no member any more", user=user)
+    done("{user} is no longer a member", user=user)
 
 
 def leave(org: OrgArg, yes: Yes = False) -> None:
@@ -129,7 +129,7 @@ def leave(org: OrgArg, yes: Yes = False) -> None:
     confirm("Leave {org}? Your keys that are tied to it are revoked", yes, org=org)
     with client() as center:
         center.orgs.leave(org)
-    done("You are no member of {org} any more", org=org)
+    done("You are no longer a member of {org}", org=org)
 
 
 def use(

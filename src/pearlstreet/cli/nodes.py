@@ -181,7 +181,7 @@ def undrain(node: NodeArg) -> None:
     """Use a drained node again."""
     with client() as center:
         center.nodes.undrain(node)
-    done("{node} gets work again", node=node)
+    done("{node} is no longer drained", node=node)
 
 
 def accelerators(

@@ -123,7 +123,7 @@ def set_policy(
     if as_json:
         show_json(made)
         return
-    done("Version {number} of the scheduling policy rules", number=made["number"])
+    done("Version {number} of the scheduling policy is in force", number=made["number"])
 
 
 @policy.command("history")
@@ -168,7 +168,7 @@ def rollback(
     confirm("Go back to version {number} of the scheduling policy?", yes, number=number)
     with client() as center:
         made = center.policy.rollback(number, note=note)
-    done("Version {number} of the scheduling policy rules", number=made["number"])
+    done("Version {number} of the scheduling policy is in force", number=made["number"])
 
 
 @queues.command("list")
@@ -219,7 +219,7 @@ def remove_queue(queue: QueueArg, note: Note = "", yes: Yes = False) -> None:
     confirm("Take the queue {queue} away?", yes, queue=queue)
     with client() as center:
         center.queues.remove(queue, note=note)
-    done("The queue {queue} is gone", queue=queue)
+    done("The queue {queue} is deleted", queue=queue)
 
 
 @windows.command("list")

@@ -75,16 +75,14 @@ def check_origin(headers: Mapping[str, str], host: str) -> None:
         foreign = True
     if foreign:
         raise Forbidden(
-            text("The form came from another site"), hint=text("Open the console itself and try again")
+            text("The form came from another site"), hint=text("Open the console directly and try again")
         )
 
 
 def check_token(credential: str, token: str) -> None:
     """Refuse a form without the session's CSRF token. Raises Forbidden."""
     if not hmac.compare_digest(form_token(credential).encode(), token.encode("utf-8", "replace")):
-        raise Forbidden(
-            text("The form is out of date"), hint=text("Load the page again and repeat what you did")
-        )
+        raise Forbidden(text("The form is out of date"), hint=text("Reload the page and repeat the action"))
 
 
 def safe_path(value: str | None) -> str:

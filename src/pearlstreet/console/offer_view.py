@@ -208,7 +208,7 @@ def _served(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
         return []
     rows = [
         (text("Output"), band(found.output_tokens_per_s, "token/s")),
-        (text("Requests a second"), band(found.requests_per_s)),
+        (text("Requests per second"), band(found.requests_per_s)),
         (text("First token"), band(found.ttft_s.times(1e3), "ms")),
         (text("Between tokens"), band(found.tpot_s.times(1e3), "ms")),
     ]
@@ -231,10 +231,10 @@ def _facts(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
         rows.append((text("Share of the rated peak (MFU)"), f"{100 * offer.utilisation:.1f} %"))
     price, energy = offer.price, offer.energy
     if price is not None:
-        rows.append((text("Price of an hour"), _yuan(price.hourly)))
+        rows.append((text("Price per hour"), _yuan(price.hourly)))
         rows += [(resource_label(line.resource), _yuan(line.amount)) for line in price.lines]
     if energy is not None and energy.cost is not None:
-        rows.append((text("What the site pays for the energy"), _yuan(energy.cost)))
+        rows.append((text("Electricity cost of the site"), _yuan(energy.cost)))
     if energy is not None and energy.basis is not None:
         rows.append((text("Facts of the site"), request.say(energy.basis)))
     plain = ("1", "0", "none")
@@ -269,7 +269,7 @@ def summary(work: Workload) -> Text:
         return text("Run {name} again", name=work.job_name)
     if work.kind is Kind.CUSTOM:
         return text(
-            "What takes {hours} h on {count} × {accelerator}",
+            "Workload of {hours} h on {count} × {accelerator}",
             hours=format_rough(work.hours or 0.0),
             count=work.count,
             accelerator=work.accelerator,

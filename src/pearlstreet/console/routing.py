@@ -119,7 +119,7 @@ class SecuredPageRouter:
             page_request = await in_thread(lambda: self._known(page_request))
         status = error.status_code if isinstance(error, HTTPException) else 404
         if status == 405:
-            return await self.refuse(page_request, Conflict(text("This page takes no forms")))
+            return await self.refuse(page_request, Conflict(text("This page does not accept forms")))
         return await self.refuse(
             page_request, NotFound(text("There is nothing at {path}", path=page_request.path[:200]))
         )
@@ -209,7 +209,7 @@ class SecuredPageRouter:
             cookies.check_token(page_request.credential, str(form.get("token", "")))
         action = page.actions.get(str(form.get("do", "")))
         if action is None:
-            raise InvalidInput(text("The form says nothing that this page can do"))
+            raise InvalidInput(text("The form names no action of this page"))
         return await in_thread(lambda: self._run(page, action, page_request))
 
     def _run(
@@ -323,7 +323,7 @@ async def _form(request: Request, page: ConsolePage) -> FormData:
     limit = max(FORM_BYTES_MAX, page.upload_bytes_max)
     declared = request.headers.get("content-length", "")
     if not (declared.isascii() and declared.isdigit() and len(declared) < 16):
-        raise InvalidInput(text("The form does not say how long it is"))
+        raise InvalidInput(text("The form has no Content-Length"))
     if int(declared) > limit:
         raise TooLarge(text("The form is larger than {limit} bytes", limit=limit))
     try:
@@ -370,7 +370,7 @@ def _about_its_page(page_request: PageRequest, org: str) -> PageRequest:
         return page_request
     if org not in {member.org_slug for member in page_request.memberships}:
         raise Conflict(
-            text("You are no member of {org} any more", org=org[:80]), hint=text("Open the page again")
+            text("You are no longer a member of {org}", org=org[:80]), hint=text("Open the page again")
         )
     return replace(page_request, chosen_org=org)
 

@@ -61,5 +61,5 @@ def _delete(request: PageRequest, kind: str, action: Callable[[str], object]) ->
 def _ticked(request: PageRequest, kind: str) -> Sequence[str]:
     ids = tuple(request.lists.get(kind, ()))[:TICKED_MAX]
     if not ids:
-        raise InvalidInput(text("No file is chosen"), hint=text("Tick the boxes of the files that are meant"))
+        raise InvalidInput(text("No file is selected"), hint=text("Select the files"))
     return ids

@@ -176,7 +176,7 @@ async def get_invoice(
         if found.number is None and not draft:
             raise NotFound(
                 text("The invoice of {month} is not issued yet", month=month),
-                hint=text("See what it would say with draft=true; pearl invoice {month} does", month=month),
+                hint=text("Add draft=true to see the draft, or use pearl invoice {month}", month=month),
             )
         return _answer(found, form, language)
 

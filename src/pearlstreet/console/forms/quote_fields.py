@@ -71,7 +71,7 @@ def question_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> 
     count, most = typed.whole("count", 1, MOST_CARDS), typed.whole("most", 1, MOST_CARDS)
     wanted = Wanted(tuple(lists.get("only", ())), count, most, form.get("hypothetical", ""))
     if typed.problems:
-        raise InvalidInput(text("The question cannot be read"), problems=typed.problems)
+        raise InvalidInput(text("Some entries are invalid"), problems=typed.problems)
     return Question(workload, draft_of(form, lists), wanted, form.get("project") or None)
 
 
@@ -257,7 +257,9 @@ class _Typed:
             self.wrong(name, text("{value} is not a whole number", value=self.form[name][:40]))
             return None
         if not low <= value <= high:
-            between = text("It lies between {low} and {high}", low=f"{max(low, 1):,.0f}", high=f"{high:,.0f}")
+            between = text(
+                "It must be between {low} and {high}", low=f"{max(low, 1):,.0f}", high=f"{high:,.0f}"
+            )
             self.wrong(name, between)
             return None
         return int(value)

@@ -101,7 +101,7 @@ def set_buyer(request: PageRequest) -> PageResponse:
     except InvalidInput as error:
         fields = [Problem(one.field.removeprefix("buyer."), one.message) for one in error.problems]
         raise InvalidInput(error.message, problems=fields) from None
-    return Redirect(request.here, text("The billing details are kept"))
+    return Redirect(request.here, text("The billing details are saved"))
 
 
 def yuan_of(request: PageRequest, field: str) -> Money:
@@ -118,7 +118,7 @@ def yuan_of(request: PageRequest, field: str) -> Money:
 def _thresholds(request: PageRequest) -> tuple[int, ...]:
     written = request.value("thresholds").replace("%", " ").replace(",", " ").replace("，", " ").split()
     if not all(one.isdecimal() and len(one) <= 4 for one in written):
-        message = text("Write percents such as 50, 80, 100")
+        message = text("Enter percentages such as 50, 80, 100")
         raise InvalidInput(message, problems=[Problem("thresholds", message)])
     return tuple(sorted({int(one) for one in written})) or budgets.THRESHOLDS
 

@@ -37,7 +37,7 @@ def show(request: PageRequest) -> PageResponse:
                 empty=request.say(text("No job of a quote has finished yet.")),
                 note=request.say(
                     text(
-                        "100 % is what was quoted as likely; the bar is the range, the mark what it came to."
+                        "100 % is the quoted median; the bar is the quoted range, the mark the actual value."
                     )
                 ),
             ),

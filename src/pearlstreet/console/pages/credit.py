@@ -90,9 +90,10 @@ def give(request: PageRequest) -> PageResponse:
     )
     if made.state is TopUpState.PENDING:
         return Redirect(
-            "/credit", text("¥{amount} for {org} wait for a second person", amount=str(amount), org=org.slug)
+            "/credit",
+            text("¥{amount} for {org} waits for a second approval", amount=str(amount), org=org.slug),
         )
-    return Redirect("/credit", text("{org} has ¥{amount} more", amount=str(amount), org=org.slug))
+    return Redirect("/credit", text("¥{amount} was added to {org}", amount=str(amount), org=org.slug))
 
 
 def approve(request: PageRequest) -> PageResponse:
@@ -104,14 +105,14 @@ def approve(request: PageRequest) -> PageResponse:
 def reject(request: PageRequest) -> PageResponse:
     """Reject a pending top-up."""
     done = topups.reject_top_up(request.store, request.actor, request.value("top_up"))
-    return Redirect("/credit", text("The top-up of ¥{amount} is turned down", amount=str(done.amount)))
+    return Redirect("/credit", text("The top-up of ¥{amount} is rejected", amount=str(done.amount)))
 
 
 def correct(request: PageRequest) -> PageResponse:
     """Correct a mistake by a new transaction."""
     org, amount = _org(request, "fix_org"), yuan_in(request, "fix_amount")
     if not request.value("fix_memo"):
-        raise wrong("fix_memo", text("Say why: it stands on the organisation’s statement"))
+        raise wrong("fix_memo", text("Enter the reason: it is shown on the organisation’s statement"))
     topups.correct(
         request.store,
         request.actor,
@@ -121,7 +122,7 @@ def correct(request: PageRequest) -> PageResponse:
         reference=text_in(request, "fix_reference", 100),
     )
     return Redirect(
-        "/credit", text("The books of {org} are corrected by ¥{amount}", org=org.slug, amount=str(amount))
+        "/credit", text("The balance of {org} is corrected by ¥{amount}", org=org.slug, amount=str(amount))
     )
 
 
@@ -131,7 +132,9 @@ def set_limit(request: PageRequest) -> PageResponse:
     if limit.micro < 0:
         raise wrong("limit_amount", text("A credit limit is 0 or more"))
     funds.set_credit_limit(request.store, request.actor, org.id, limit)
-    return Redirect("/credit", text("{org} may go ¥{amount} below zero", org=org.slug, amount=str(limit)))
+    return Redirect(
+        "/credit", text("The credit limit of {org} is ¥{amount}", org=org.slug, amount=str(limit))
+    )
 
 
 def _org(request: PageRequest, field: str) -> Organisation:

@@ -121,7 +121,7 @@ def _calendar(facts: SiteFacts | None) -> Sequence[tuple[Text, str]]:
     if facts is None or facts.tariff is None or not isinstance(facts.tariff.rule, TimeOfUse):
         return ()
     rule = facts.tariff.rule
-    rows = ((text("Public holidays"), rule.holidays), (text("Worked weekend days"), rule.working_days))
+    rows = ((text("Public holidays"), rule.holidays), (text("Working weekend days"), rule.working_days))
     return [(name, format_days(days)) for name, days in rows if days]
 
 
@@ -136,10 +136,10 @@ def _charts(request: PageRequest, facts: SiteFacts) -> Sequence[Markup]:
     carbon = [(us, it.carbon_kg * 1000) for us, it in seen if it.carbon_kg is not None]
     drawn = []
     if carbon and facts.carbon:
-        title = request.say(text("Carbon of a kWh of the machines, PUE in it"))
+        title = request.say(text("Carbon per kWh of the machines, including the PUE"))
         drawn.append(lines(title, [Line(request.say(text("Carbon")), carbon)], unit=" g CO2e", filled=True))
     if price and facts.tariff:
-        title = request.say(text("What a kWh of the machines costs, PUE in it"))
+        title = request.say(text("Cost per kWh of the machines, including the PUE"))
         drawn.append(lines(title, [Line(request.say(text("Price")), price)], unit=" ¥", filled=True))
     return drawn
 

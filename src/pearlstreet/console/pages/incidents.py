@@ -30,7 +30,7 @@ def retry(request: PageRequest) -> PageResponse:
         request.store, request.actor, loop=request.value("loop") or None, row=request.value("row") or None
     )
     return Redirect(
-        "/incidents", plural("{count} row is tried again", "{count} rows are tried again", count=count)
+        "/incidents", plural("{count} row is being retried", "{count} rows are being retried", count=count)
     )
 
 

@@ -81,9 +81,7 @@ def cancel_many(request: PageRequest) -> PageResponse:
     """Cancel the selected jobs."""
     chosen = list(request.lists.get("job", ()))[:PER_PAGE]
     if not chosen:
-        raise InvalidInput(
-            text("No job is chosen"), hint=text("Tick the boxes of those that are to be cancelled")
-        )
+        raise InvalidInput(text("No job is selected"), hint=text("Select the jobs to cancel"))
     result = act_on_each(chosen, partial(service.cancel_job, request.store, request.actor))
     if result.failed:
         message = plural(

@@ -85,7 +85,7 @@ def set_role(request: PageRequest) -> PageResponse:
 def remove(request: PageRequest) -> PageResponse:
     """Remove a member. The account stays."""
     members.remove_member(request.store, request.actor, org_of(request).id, request.value("member"))
-    return Redirect(request.here, text("{user} is no member any more", user=request.value("name")))
+    return Redirect(request.here, text("{user} is no longer a member", user=request.value("name")))
 
 
 def role_of(request: PageRequest, kind: type[R], field: str = "role") -> R:

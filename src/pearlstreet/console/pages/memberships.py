@@ -29,7 +29,7 @@ def accept(request: PageRequest) -> PageResponse:
         request.value("invitation"),
         as_default=request.value("as_default") == "yes",
     )
-    return Redirect(PATH, text("You belong to {org} now", org=made.org_slug))
+    return Redirect(PATH, text("You are now a member of {org}", org=made.org_slug))
 
 
 def decline(request: PageRequest) -> PageResponse:
@@ -56,7 +56,7 @@ def leave(request: PageRequest) -> PageResponse:
     """Leave an organisation."""
     org = request.value("membership")
     members.leave_org(request.store, request.actor, org)
-    return Redirect(PATH, text("You are no member of {org} any more", org=org))
+    return Redirect(PATH, text("You are no longer a member of {org}", org=org))
 
 
 PAGES = (

@@ -115,21 +115,21 @@ def drain(request: PageRequest) -> PageResponse:
         message = text("At most 500 characters are allowed")
         raise InvalidInput(message, problems=[Problem("reason", message)])
     inventory.drain(request.store, request.actor, name, reason)
-    return Redirect(request.path, text("{node} gets no new work; what runs there goes on", node=name))
+    return Redirect(request.path, text("{node} is drained; running jobs continue", node=name))
 
 
 def resume(request: PageRequest) -> PageResponse:
     """Undrain a node."""
     name = request.path_params["node"]
     inventory.undrain(request.store, request.actor, name)
-    return Redirect(request.path, text("{node} gets work again", node=name))
+    return Redirect(request.path, text("{node} is no longer drained", node=name))
 
 
 def forget(request: PageRequest) -> PageResponse:
     """Remove a node that its engine no longer reports."""
     name = request.path_params["node"]
     inventory.forget_node(request.store, request.actor, name)
-    return Redirect("/nodes", text("{node} is forgotten", node=name))
+    return Redirect("/nodes", text("{node} is removed", node=name))
 
 
 def _says(node: Node, words: str) -> bool:

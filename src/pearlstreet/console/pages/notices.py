@@ -88,7 +88,7 @@ def mark_all(request: PageRequest) -> PageResponse:
 def test(request: PageRequest) -> PageResponse:
     """Send the visitor a test notice."""
     inbox.send_test(request.store, request.actor)
-    return Redirect("/notices", text("A test is on its way"))
+    return Redirect("/notices", text("A test notice was sent"))
 
 
 def show_preferences(request: PageRequest) -> PageResponse:
@@ -132,9 +132,9 @@ def set_preferences(request: PageRequest) -> PageResponse:
     preferences.set_preferences(request.store, request.actor, whose, change)
     if change.email:
         return Redirect(
-            _preferences(whose), text("A code was sent to {email}; give it here", email=change.email)
+            _preferences(whose), text("A code was sent to {email}; enter it here", email=change.email)
         )
-    return Redirect(_preferences(whose), text("It is kept"))
+    return Redirect(_preferences(whose), text("The settings are saved"))
 
 
 def confirm(request: PageRequest) -> PageResponse:

@@ -15,7 +15,7 @@ def org_of(request: PageRequest) -> Organisation:
     """Return the organisation that the page shows. Raises NotFound, and Conflict if the visitor must choose one."""
     if request.org is None and request.memberships:
         raise Conflict(
-            text("Choose the organisation that this is about; you have no default one"),
+            text("Choose an organisation; you have no default one"),
             hint=text("Choose it at the top of the page, or a default one under My organisations"),
         )
     if request.org is None:

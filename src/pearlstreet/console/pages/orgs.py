@@ -58,7 +58,7 @@ def create(request: PageRequest) -> PageResponse:
     """Create an organisation with its default project."""
     made = service.create_org(once(request), request.actor, request.value("slug"), request.value("name"))
     return Redirect(
-        f"/orgs/{made.slug}", text("The organisation {org} is made; now give it an owner", org=made.slug)
+        f"/orgs/{made.slug}", text("The organisation {org} is created; now add an owner", org=made.slug)
     )
 
 
@@ -109,7 +109,7 @@ def _money(request: PageRequest, org: Organisation) -> dict[str, object]:
 def rename(request: PageRequest) -> PageResponse:
     """Change the display name of an organisation."""
     org = service.rename_org(request.store, request.actor, request.path_params["org"], request.value("name"))
-    return Redirect(f"/orgs/{org.slug}", text("{org} is called {name} now", org=org.slug, name=org.name))
+    return Redirect(f"/orgs/{org.slug}", text("{org} is now called {name}", org=org.slug, name=org.name))
 
 
 def suspend(request: PageRequest) -> PageResponse:
@@ -131,7 +131,7 @@ def resume(request: PageRequest) -> PageResponse:
 def close(request: PageRequest) -> PageResponse:
     """Close an organisation: members lose access at once, and a background task does the rest."""
     if request.value("slug_again") != request.path_params["org"]:
-        raise wrong("slug_again", text("Write {org} here to close it", org=request.path_params["org"]))
+        raise wrong("slug_again", text("Enter {org} to close it", org=request.path_params["org"]))
     made = close_org(
         request.store,
         request.actor,

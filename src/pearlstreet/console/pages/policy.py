@@ -13,20 +13,29 @@ from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 
 LABELS: Mapping[str, tuple[Text, Text]] = {
-    "order": (text("Order"), text("Whose turn it is")),
-    "placement": (text("Placement"), text("Which of the nodes that fit is taken")),
-    "backfill": (text("Backfill"), text("Who may pass a job that cannot start yet")),
-    "preemption": (text("Preemption"), text("Whom a job may displace")),
+    "order": (text("Order"), text("Order of waiting jobs")),
+    "placement": (text("Placement"), text("Choice among the fitting nodes")),
+    "backfill": (text("Backfill"), text("Jobs that may overtake a job that cannot start yet")),
+    "preemption": (text("Preemption"), text("Jobs that a job may preempt")),
     "elasticity": (text("Elasticity"), text("Whether elastic jobs are resized")),
-    "depth": (text("Depth"), text("Different requests that are tried in one cycle")),
-    "preempt_depth": (text("Preemption depth"), text("Blocked jobs for which room is made in one cycle")),
-    "preempt_limit": (text("Preemption limit"), text("Attempts that are stopped in one cycle, about")),
-    "min_run_s": (text("Minimum run time (s)"), text("Nothing is preempted or cut before it ran this long")),
-    "grow_after_s": (text("Growth after (s)"), text("No elastic job grows before it ran this long")),
-    "grace_s": (text("Grace (s)"), text("Between the request to end and the end: time for a checkpoint")),
-    "assumed_run_s": (text("Assumed run time (s)"), text("Of what has neither a limit nor a prediction")),
+    "depth": (text("Depth"), text("Number of different requests tried in one cycle")),
+    "preempt_depth": (
+        text("Preemption depth"),
+        text("Blocked jobs for which capacity is freed in one cycle"),
+    ),
+    "preempt_limit": (text("Preemption limit"), text("Approximate number of attempts stopped in one cycle")),
+    "min_run_s": (
+        text("Minimum run time (s)"),
+        text("No attempt is preempted or shrunk before this run time"),
+    ),
+    "grow_after_s": (text("Growth after (s)"), text("No elastic job grows before this run time")),
+    "grace_s": (text("Grace (s)"), text("Time between the request to stop and the kill, for a checkpoint")),
+    "assumed_run_s": (
+        text("Assumed run time (s)"),
+        text("Run time of jobs without a limit and a prediction"),
+    ),
     "age_s": (text("Age (s)"), text("Waiting this long raises a priority by one; 0: never")),
-    "wait_max_s": (text("Longest wait (s)"), text("Who waited longer goes first; 0: off")),
+    "wait_max_s": (text("Longest wait (s)"), text("Jobs that waited longer go first; 0: off")),
     "las_levels_h": (
         text("Levels of service (h)"),
         text("Device hours at which a job falls behind, if order is las"),
@@ -35,7 +44,7 @@ LABELS: Mapping[str, tuple[Text, Text]] = {
         text("Reservation depth"),
         text("Blocked jobs with a reserved start, if backfill is conservative"),
     ),
-    "restart_s": (text("Restart (s)"), text("What a stop and a new start cost a job of one node")),
+    "restart_s": (text("Restart (s)"), text("Cost of a stop and restart for a job on one node")),
     "restart_gang_s": (text("Restart of gangs (s)"), text("The same for a job of several nodes")),
     "half_life_s": (text("Half-life (s)"), text("After it, past use counts half")),
 }
@@ -179,7 +188,9 @@ def roll_back(request: PageRequest) -> PageResponse:
 
 
 def _in_force(made: Policy) -> Redirect:
-    return Redirect("/policy", text("Version {number} of the scheduling policy rules", number=made.number))
+    return Redirect(
+        "/policy", text("Version {number} of the scheduling policy is in force", number=made.number)
+    )
 
 
 PAGES = (

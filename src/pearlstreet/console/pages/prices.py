@@ -23,7 +23,7 @@ KIND_WORDS = {
     "core_hour": text("per CPU core and hour"),
     "gib_hour": text("per GiB and hour"),
     "gib_month": text("per GiB and month"),
-    "count": text("per piece"),
+    "count": text("per unit"),
 }
 
 

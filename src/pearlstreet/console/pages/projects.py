@@ -82,7 +82,7 @@ def keep(request: PageRequest) -> PageResponse:
         int(days),
         project=request.value("kept_project") or None,
     )
-    return Redirect(request.here, text("How long outputs are kept is set"))
+    return Redirect(request.here, text("The retention of outputs is set"))
 
 
 def add(request: PageRequest) -> PageResponse:
@@ -90,7 +90,7 @@ def add(request: PageRequest) -> PageResponse:
     made = create_project(
         once(request), request.actor, org_of(request).id, request.value("project"), request.value("name")
     )
-    return Redirect(request.here, text("Project {project} is made", project=made.slug))
+    return Redirect(request.here, text("Project {project} is created", project=made.slug))
 
 
 PAGES = (

@@ -84,7 +84,7 @@ def remove_queue(request: PageRequest) -> PageResponse:
     """Delete a queue."""
     name = request.value("queue")
     service.remove_queue(request.store, request.actor, request.center.runtime, name)
-    return Redirect("/queues", text("The queue {queue} is gone", queue=name))
+    return Redirect("/queues", text("The queue {queue} is deleted", queue=name))
 
 
 PAGES = (

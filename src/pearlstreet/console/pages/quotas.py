@@ -107,14 +107,14 @@ def set_quota(request: PageRequest) -> PageResponse:
 def delete_quota(request: PageRequest) -> PageResponse:
     """Delete a quota."""
     gone = service.delete_quota(request.store, request.actor, request.value("quota"))
-    return Redirect("/quotas", text("The quota on {resource} is gone", resource=gone.wish.resource))
+    return Redirect("/quotas", text("The quota on {resource} is deleted", resource=gone.wish.resource))
 
 
 def set_weight(request: PageRequest) -> PageResponse:
     """Set the fair-share weight of an organisation, or of a project within its organisation."""
     weight = number_in(request, "weight")
     if weight is None:
-        raise wrong("weight", text("Say how much it weighs"))
+        raise wrong("weight", text("Enter a weight"))
     org = _org(request, "weight_org")
     service.set_share(
         request.store, request.actor, org, weight, project=request.value("weight_project") or None
@@ -126,7 +126,7 @@ def delete_weight(request: PageRequest) -> PageResponse:
     """Reset a weight to 1."""
     org = request.value("org")
     service.delete_share(request.store, request.actor, org, project=request.value("project") or None)
-    return Redirect("/quotas", text("The weight is 1 again"))
+    return Redirect("/quotas", text("The weight is reset to 1"))
 
 
 def _org(request: PageRequest, field: str) -> str:

@@ -35,16 +35,16 @@ DEFAULT_PROJECT = "default"
 LIKE_MAX = 50
 """Maximum number of earlier jobs to choose from."""
 WHAT: Mapping[str, tuple[Text, Text]] = {
-    quote_fields.PRETRAIN: (text("Train"), text("a model from the beginning")),
-    quote_fields.FINETUNE: (text("Fine-tune"), text("a model that exists, on data of your own")),
-    quote_fields.INFER: (text("Batch inference"), text("a number of requests, then end")),
-    quote_fields.SERVE: (text("Serve"), text("a model that answers for some hours")),
-    quote_fields.AGAIN: (text("Run again"), text("what you have run here before")),
-    quote_fields.MEASURED: (text("Something else"), text("that you have measured on some accelerator")),
+    quote_fields.PRETRAIN: (text("Train"), text("a model from scratch")),
+    quote_fields.FINETUNE: (text("Fine-tune"), text("an existing model, on your own data")),
+    quote_fields.INFER: (text("Batch inference"), text("a fixed number of requests")),
+    quote_fields.SERVE: (text("Serve"), text("a model for some hours")),
+    quote_fields.AGAIN: (text("Run again"), text("a job that you ran here before")),
+    quote_fields.MEASURED: (text("Something else"), text("a workload measured on an accelerator")),
 }
 
 FAMILIES_SAID: Mapping[str, Text] = {
-    "": text("as the model says"),
+    "": text("from the model"),
     "dense-transformer": text("dense transformer"),
     "moe": text("mixture of experts"),
     "encoder": text("encoder"),
@@ -99,7 +99,7 @@ def submit(request: PageRequest) -> PageResponse:
     try:
         quote = ask_quote(once(request), request.actor, request.center.runtime, org_of(request).id, question)
     except Replayed:
-        return Redirect("/quotes", text("It was asked already"))
+        return Redirect("/quotes", text("This quote was requested already"))
     return Redirect(
         f"/quotes/{quote.id}",
         plural("{count} offer, valid for a day", "{count} offers, valid for a day", count=len(quote.offers)),
@@ -118,7 +118,7 @@ def like(request: PageRequest) -> PageResponse:
     """Fill the job's part of the form from an earlier job."""
     chosen = request.value("like")
     if not chosen:
-        message = text("No job is chosen")
+        message = text("No job is selected")
         raise InvalidInput(message, problems=[Problem("like", message)])
     job = views.get_job(request.store, request.actor, chosen)
     form, lists = quote_fields.job_form(job.spec or {})
@@ -238,15 +238,15 @@ def _facts(request: PageRequest, question: Question, found: Checked) -> list[lis
         much = (work.tokens or work.samples or 0.0) * work.epochs
         counted = text("{count} tokens", count=short_amount(much)) if work.tokens else None
         counted = counted or text("{count} samples", count=short_amount(much))
-        rows.append([say(text("Work in all")), say(counted), ""])
+        rows.append([say(text("Total work")), say(counted), ""])
     ways = plural(
-        "{count} way, on {models}",
-        "{count} ways, on {models}",
+        "{count} configuration on {models}",
+        "{count} configurations on {models}",
         count=found.ways,
         models=", ".join(found.models) or "–",
     )
     rows.append([say(text("Will be compared")), say(ways), "" if found.ways else "bad"])
-    acceptable = text("yes, for a day") if found.can_be_accepted else text("no: to plan with")
+    acceptable = text("yes, for a day") if found.can_be_accepted else text("no, only for planning")
     rows.append([say(text("Can be accepted")), say(acceptable), "good" if found.can_be_accepted else "wait"])
     return rows
 

@@ -89,11 +89,11 @@ def _compared(request: PageRequest, quote: Quote) -> dict[str, object] | None:
         "taught": found.taught,
         "notes": [request.say(note) for note in found.notes],
         "chart": ratios(
-            request.say(text("Quoted range and what it came to")),
+            request.say(text("Quoted range and actual value")),
             ranges,
             empty=request.say(text("Nothing can be compared yet.")),
             note=request.say(
-                text("100 % is what was quoted as likely; the bar is the range, the mark what it came to.")
+                text("100 % is the quoted median; the bar is the quoted range, the mark the actual value.")
             ),
         )
         if found.is_over

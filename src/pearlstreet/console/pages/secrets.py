@@ -39,7 +39,7 @@ def keep(request: PageRequest) -> PageResponse:
         request.form.get("secret", "").replace("\r\n", "\n"),
         project=request.value("project") or None,
     )
-    return Redirect(request.here, text("The secret {name} is kept", name=made.name))
+    return Redirect(request.here, text("The secret {name} is saved", name=made.name))
 
 
 def delete(request: PageRequest) -> PageResponse:

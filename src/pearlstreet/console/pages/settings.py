@@ -54,13 +54,13 @@ def bill(request: PageRequest) -> PageResponse:
         invoice_prefix=request.value("invoice_prefix"),
     )
     set_site(request.store, request.actor, site)
-    return Redirect("/settings", text("The billing settings are kept"))
+    return Redirect("/settings", text("The billing settings are saved"))
 
 
 def back_up(request: PageRequest) -> PageResponse:
     """Create a backup."""
     made = make_backup(request.center, once(request), request.actor)
-    return Redirect("/settings", text("{file} is made", file=made.name))
+    return Redirect("/settings", text("{file} is created", file=made.name))
 
 
 PAGES = (

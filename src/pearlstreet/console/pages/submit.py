@@ -231,7 +231,7 @@ def _facts(request: PageRequest, quote: JobQuote) -> list[list[str]]:
     rows = [
         [say(text("Price")), say(hourly), ""],
         [
-            say(text("At most, for the whole time limit"))
+            say(text("Maximum, for the whole time limit"))
             + (f" (× {quote.elements:,})" if quote.elements > 1 else ""),
             say(whole),
             "",

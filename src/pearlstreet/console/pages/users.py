@@ -115,7 +115,7 @@ def set_duty(request: PageRequest) -> PageResponse:
     """Set or remove a user's operator role."""
     duty = role_of(request, OperatorRole, "duty") if request.value("duty") else None
     found = users.set_operator_role(request.store, request.actor, request.path_params["user"], duty)
-    return Redirect(request.path, text("The duty of {user} is changed", user=found.name))
+    return Redirect(request.path, text("The operator role of {user} is changed", user=found.name))
 
 
 def end_session(request: PageRequest) -> PageResponse:

@@ -49,26 +49,26 @@ def add(request: PageRequest) -> PageResponse:
 def remove(request: PageRequest) -> PageResponse:
     """Delete a webhook."""
     found = hooks.remove_webhook(request.store, request.actor, _whose(request), request.value("hook"))
-    return Redirect(_back(_whose(request)), text("The webhook {url} is removed", url=found.url))
+    return Redirect(_back(_whose(request)), text("The webhook {url} is deleted", url=found.url))
 
 
 def enable(request: PageRequest) -> PageResponse:
     """Enable a webhook."""
     found = hooks.enable_webhook(request.store, request.actor, _whose(request), request.value("hook"))
-    return Redirect(_back(_whose(request)), text("The webhook {url} is switched on", url=found.url))
+    return Redirect(_back(_whose(request)), text("The webhook {url} is enabled", url=found.url))
 
 
 def disable(request: PageRequest) -> PageResponse:
     """Disable a webhook without deleting it."""
     found = hooks.disable_webhook(request.store, request.actor, _whose(request), request.value("hook"))
-    return Redirect(_back(_whose(request)), text("The webhook {url} is off now", url=found.url))
+    return Redirect(_back(_whose(request)), text("The webhook {url} is disabled", url=found.url))
 
 
 def test(request: PageRequest) -> PageResponse:
     """Send a test event to a webhook."""
     hook = request.value("hook")
     hooks.test_webhook(request.store, request.actor, _whose(request), hook)
-    return Redirect(_place(hook, _whose(request)), text("A test is on its way"))
+    return Redirect(_place(hook, _whose(request)), text("A test notice was sent"))
 
 
 def show_one(request: PageRequest) -> PageResponse:

@@ -87,7 +87,7 @@ def ask_one(request: PageRequest) -> PageResponse:
     except InvalidInput as error:
         shown = [replace(one, field=FIELDS.get(one.field, one.field)) for one in error.problems]
         raise InvalidInput(error.message, hint=error.hint, problems=shown) from None
-    return Redirect(f"/what-if/{made.id}", text("The question is asked"))
+    return Redirect(f"/what-if/{made.id}", text("The simulation is started"))
 
 
 def _one(said: str) -> tuple[str, ...]:
@@ -193,7 +193,7 @@ def _charts(request: PageRequest, found: WhatIf) -> list[Markup]:
 def stop(request: PageRequest) -> PageResponse:
     """Stop a running simulation."""
     found = service.stop_what_if(request.store, request.actor, request.path_params["what_if"])
-    return Redirect(f"/what-if/{found.id}", text("The question is stopped"))
+    return Redirect(f"/what-if/{found.id}", text("The simulation is stopped"))
 
 
 PAGES = (

@@ -47,7 +47,7 @@ def make_window(request: PageRequest) -> PageResponse:
     zone = request.store.read(read_site).time_zone
     until_us = moment_in(request, "until", zone)
     if until_us is None:
-        raise wrong("until", text("Say when it ends"))
+        raise wrong("until", text("Enter the end"))
     cards = number_in(request, "cards")
     kind = WindowKind.RESERVATION if request.value("kind") == "reservation" else WindowKind.MAINTENANCE
     wish = WindowWish(
@@ -63,13 +63,13 @@ def make_window(request: PageRequest) -> PageResponse:
     service.make_window(request.store, request.actor, wish)
     if kind is WindowKind.RESERVATION:
         return Redirect("/windows", text("The reservation is set up"))
-    return Redirect("/windows", text("The maintenance is set up; whose jobs it will stop is told"))
+    return Redirect("/windows", text("The maintenance is set up; owners of affected jobs are notified"))
 
 
 def end_window(request: PageRequest) -> PageResponse:
     """Cancel a window or end it early."""
     service.end_window(request.store, request.actor, request.value("window"))
-    return Redirect("/windows", text("The window is over"))
+    return Redirect("/windows", text("The window is ended"))
 
 
 PAGES = (
