@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -264,7 +263,7 @@ def _attempt(
     limit_s: float,
     window_s: float,
     now_us: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     tasks = [
         {
             "rank": rank,
@@ -411,7 +410,7 @@ def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
     if stop.why is StopReason.PREEMPTED and not ask.get("preemptible"):
         return
     here = attempts.c.id == attempt["id"]
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if stop.why is StopReason.RESIZED:
         if not _may_resize(tx, attempt, ask, stop.tasks, window_s):
             return
@@ -423,7 +422,7 @@ def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
     lifecycle.request_stop(tx, attempt, stop.why, stop.reason)
 
 
-def _may_resize(tx: Tx, attempt: Row, ask: Mapping[str, Any], tasks: int, window_s: float) -> bool:
+def _may_resize(tx: Tx, attempt: Row, ask: Row, tasks: int, window_s: float) -> bool:
     """Return whether the job can run with `tasks` tasks by its specification, and can pay if these are more than now."""
     now = len(attempt["placement"]["tasks"])
     if not ask.get("max_tasks") or not ask["min_tasks"] <= tasks <= ask["max_tasks"] or tasks == now:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pearlstreet.compute.hardware.bench.result import BenchResult, DeviceBench
 from pearlstreet.compute.hardware.catalogue import catalogue
@@ -18,7 +17,7 @@ from pearlstreet.compute.hardware.normalise import (
 )
 from pearlstreet.compute.pool.inventory import Node
 
-Benchmarks = Mapping[str, Mapping[str, Any]]
+Benchmarks = Mapping[str, Mapping[str, object]]
 """Newest benchmark result of each node, by node name."""
 
 

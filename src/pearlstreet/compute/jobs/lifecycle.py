@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -130,7 +129,7 @@ def place_attempt(tx: Tx, row: Row, attempt: Row) -> None:
     tx.hint(START)
 
 
-def _allocation_rows(attempt_id: str, task: Row) -> list[dict[str, Any]]:
+def _allocation_rows(attempt_id: str, task: Row) -> list[dict[str, object]]:
     return [
         {
             "attempt_id": attempt_id,
@@ -428,7 +427,7 @@ def _end_queued(
             columns, sa.select(jobs.c.id, *states, told, sa.literal(tx.now_us, sa.BigInteger)).where(mine)
         )
     )
-    values: dict[str, Any] = {"state": after.value, "reason_code": code, "reason": reason.to_json()}
+    values: dict[str, object] = {"state": after.value, "reason_code": code, "reason": reason.to_json()}
     if event is JobEvent.CANCEL:
         values["cancel_requested"] = True
     count = tx.execute(sa.update(jobs).where(mine).values(**values, ended_us=tx.now_us)).rowcount
@@ -472,7 +471,7 @@ def _settle_array(tx: Tx, array_id: str, ended: list[EndedJob] | None = None) ->
         after = JobState.RUNNING if row["n_active"] or row["started_us"] else JobState.QUEUED
     if after is state:
         return
-    values: dict[str, Any] = {"state": after.value}
+    values: dict[str, object] = {"state": after.value}
     if after is JobState.RUNNING and row["started_us"] is None:
         values["started_us"] = tx.now_us
     reason = _failed_elements(tx, row) if after is JobState.FAILED else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -71,7 +70,7 @@ class AttemptUsage:
             found.append(Demand("memory", Unit.MEMORY_MIB, self.memory_mib))
         return found
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the value stored in the attempt's row."""
         return {name: getattr(self, name) for name in self.__slots__}
 

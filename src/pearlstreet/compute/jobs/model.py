@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from pearlstreet.base.text import Text
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.rows import Request
+from pearlstreet.store.core import Row
 from pearlstreet.store.transitions import StateTable
 
 
@@ -178,12 +178,12 @@ class ResourceRequest:
             share = ShareRequest(self.share_memory_mib, self.share_compute_bp)
         return Request(self.accelerators, self.count, share, self.cpu_milli, self.memory_mib)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the value stored in the job's row."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> ResourceRequest:
+    def from_json(value: Row) -> ResourceRequest:
         """Read the value stored in a job's row."""
         return ResourceRequest(
             **{**value, "accelerators": tuple(value["accelerators"]), "retry_on": tuple(value["retry_on"])}
@@ -216,7 +216,7 @@ class JobView:
     """Elements by state, for an array."""
     hourly_micro: int
     ask: ResourceRequest | None
-    spec: Mapping[str, Any] | None = None
+    spec: Mapping[str, object] | None = None
     queue: str = "default"
     quote_id: str | None = None
     """Quote from which the job was accepted; None: it was submitted directly."""

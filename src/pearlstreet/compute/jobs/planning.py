@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -26,7 +25,7 @@ from pearlstreet.compute.jobs.planner_rows import (
     user_of,
     with_devices_in_use,
 )
-from pearlstreet.compute.jobs.planning_window import PlanningWindow, load_window, with_reasons
+from pearlstreet.compute.jobs.planning_window import PlanningWindow, WaitingRow, load_window, with_reasons
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -200,7 +199,7 @@ class LivePlanner:
             waiting.append(job)
         return waiting, codes
 
-    def _elastic(self, found: Sequence[Any]) -> dict[str, int]:
+    def _elastic(self, found: Sequence[WaitingRow]) -> dict[str, int]:
         """Return the number of attempts so far of elastic jobs that had any."""
         had = ((row, self.asks.get(row.array_id or row.id)) for row in found if row.attempts)
         return {row.id: row.attempts for row, ask in had if ask is not None and ask.max_tasks}
@@ -259,7 +258,7 @@ def _may_grow(state: _State) -> bool:
     return bool(policies) and any(attempt.max_tasks for attempt in state.running)
 
 
-def _changed(job: WaitingJob, row: Any) -> bool:
+def _changed(job: WaitingJob, row: WaitingRow) -> bool:
     """Return whether one of the changeable columns of a waiting job has changed."""
     return bool(
         job.priority != row.priority
@@ -270,7 +269,7 @@ def _changed(job: WaitingJob, row: Any) -> bool:
 
 
 def _waiting_job(
-    row: Any,
+    row: WaitingRow,
     ask: ResourceRequest,
     user: str,
     guess: Prediction | None,

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.store.core import Tx
+from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.model import Standing
 from pearlstreet.tenancy.tables import orgs, projects
 
@@ -27,6 +27,7 @@ IN_MAX = 500
 ARRAYS_MAX = 100
 """Arrays whose elements are read in one statement (SQLite joins at most 500 selects)."""
 
+Name = TypeVar("Name", str, tuple[str, str])
 AccountId = tuple[str, str]
 """Ids of an organisation and a project."""
 
@@ -104,11 +105,29 @@ _LIMITED_ARRAYS = (
 """Arrays with a limit on running elements. Only as many of their elements as may start take places in the window."""
 
 
+class WaitingRow(Protocol):
+    """Columns of a waiting job that the planner reads."""
+
+    id: str
+    org_id: str
+    project_id: str
+    priority: int
+    submitted_us: int
+    not_before_us: int
+    array_id: str | None
+    array_index: int | None
+    array_max_running: int | None
+    reason_code: str | None
+    queue: str
+    served_device_us: int
+    attempts: int
+
+
 @dataclass(frozen=True, slots=True)
 class PlanningWindow:
     """The waiting jobs of one cycle, and the accounts that have more jobs than were loaded."""
 
-    rows: Sequence[Any] = ()
+    rows: Sequence[WaitingRow] = ()
     """Rows of `jobs` that are planned, without those held back."""
     ids: frozenset[str] = frozenset()
     """Ids of the loaded jobs, including those held back."""
@@ -119,7 +138,7 @@ class PlanningWindow:
     at_us: int = 0
     """Time of reading (µs since 1970)."""
 
-    def leaves_out(self, row: Mapping[Any, Any]) -> bool:
+    def leaves_out(self, row: Row) -> bool:
         """Return whether a queued job existed when the window was filled and got no place in it."""
         return row["id"] not in self.ids and row["submitted_us"] <= self.at_us
 
@@ -151,9 +170,10 @@ def deal_places(counts: Mapping[AccountId, int], most: int) -> dict[AccountId, i
     return places
 
 
-def _deal(wanted: Mapping[Any, int], most: int) -> dict[Any, int]:
+def _deal(wanted: Mapping[Name, int], most: int) -> dict[Name, int]:
     """Share `most` places equally; an account that wants fewer than the equal share gets all it wants."""
-    dealt, left = {}, most
+    dealt: dict[Name, int] = {}
+    left = most
     smallest_first = sorted(wanted, key=lambda name: (wanted[name], name))
     for number, name in enumerate(smallest_first):
         dealt[name] = min(wanted[name], -(-left // (len(smallest_first) - number)))
@@ -176,7 +196,7 @@ def load_window(tx: Tx, held_back: Mapping[str, AccountId], most: int = WAITING_
     for account, limited in arrays.items():
         counts[account] += sum(array.free for array in limited)
     places = deal_places(counts, most)
-    rows: list[Any] = []
+    rows: list[WaitingRow] = []
     seen: set[str] = set()
     wanted = {account: granted + held[account] for account, granted in places.items() if account in plain}
     first = _first_jobs(tx, {account: most for account, most in wanted.items() if most})
@@ -210,38 +230,40 @@ def _limited_arrays(
     return found, queued
 
 
-def _first_jobs(tx: Tx, wanted: Mapping[AccountId, int]) -> Mapping[AccountId, list[Any]]:
+def _first_jobs(tx: Tx, wanted: Mapping[AccountId, int]) -> Mapping[AccountId, list[WaitingRow]]:
     """Return the first jobs of each account by priority and submit time, without limited arrays.
 
     `wanted`: number of jobs by account.
     """
     if tx.connection.dialect.name == "sqlite":  # a statement costs no round trip there
         return {
-            (org, project): list(
-                tx.execute(
-                    _OF_ACCOUNT, {"of_org": org, "of_project": project, "most": most, "now_us": tx.now_us}
-                )
+            (org, project): _read(
+                tx, _OF_ACCOUNT, {"of_org": org, "of_project": project, "most": most, "now_us": tx.now_us}
             )
             for (org, project), most in wanted.items()
         }
-    found: dict[AccountId, list[Any]] = defaultdict(list)
+    found: dict[AccountId, list[WaitingRow]] = defaultdict(list)
     orgs_and_projects = {
         "orgs": [org for org, _ in wanted],
         "projects": [project for _, project in wanted],
         "limits": list(wanted.values()),
     }
-    for row in tx.execute(_OF_ACCOUNTS, {**orgs_and_projects, "now_us": tx.now_us}):
+    for row in _read(tx, _OF_ACCOUNTS, {**orgs_and_projects, "now_us": tx.now_us}):
         found[row.org_id, row.project_id].append(row)
     return {account: sorted(rows, key=_in_order) for account, rows in found.items()}
 
 
-def _in_order(row: Any) -> tuple[int, int, int]:
+def _read(tx: Tx, query: sa.Executable, values: Row | None = None) -> list[WaitingRow]:
+    return cast("list[WaitingRow]", tx.execute(query, values).all())
+
+
+def _in_order(row: WaitingRow) -> tuple[int, int, int]:
     return -row.priority, row.submitted_us, row.array_index or 0
 
 
-def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Any]:
+def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[WaitingRow]:
     """Return the elements with the lowest indices that may start, array by array, up to `most` in all."""
-    parts: list[sa.Select[Any]] = []
+    parts: list[sa.Select[tuple[object, ...]]] = []
     for array in arrays:
         if most <= 0:
             break
@@ -250,13 +272,13 @@ def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Any]:
             sa.select(*_COLUMNS).where(jobs.c.array_id == array.id, QUEUED, jobs.c.array_index < bound)
         )
         most -= array.free
-    found: list[Any] = []
+    found: list[WaitingRow] = []
     for start in range(0, len(parts), ARRAYS_MAX):
-        found += tx.execute(sa.union_all(*parts[start : start + ARRAYS_MAX]))
+        found += _read(tx, sa.union_all(*parts[start : start + ARRAYS_MAX]))
     return found
 
 
-def count_ahead(tx: Tx, row: Mapping[Any, Any]) -> int:
+def count_ahead(tx: Tx, row: Row) -> int:
     """Return how many waiting jobs of the project precede a job: of higher priority, or submitted earlier."""
     earlier = jobs.c.submitted_us < row["submitted_us"]
     if row["array_index"] is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -240,7 +239,7 @@ class PlacementView:
     """Whether it was placed before a job ahead of it that could not start."""
     borrowing: bool
     """Whether it uses idle capacity of others beyond its quota."""
-    chosen: Mapping[str, Any] | None = None
+    chosen: Mapping[str, object] | None = None
     """Alternatives considered for its node, from `Chosen.to_json`; None if several nodes were chosen together."""
 
 

@@ -112,7 +112,7 @@ def _sealed(header: DecisionHeader, body: bytes) -> bytes:
     return _line(replace(header, mac="")) + b"\n" + body
 
 
-def plan_json(answer: Plan) -> dict[str, Any]:
+def plan_json(answer: Plan) -> dict[str, list[list[object]]]:
     """Return the decisions of a plan, without explanations."""
     return {
         "placements": [
@@ -143,9 +143,9 @@ class PlanDifference:
     what: str
     """`placements`, `preemptions`, `resizes` or `waits`."""
     job: str
-    was: Any
+    was: object
     """Row of the recorded plan; None: it had none."""
-    now: Any
+    now: object
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class EnvironmentSpec:
         canonical = json.dumps({"format": _FORMAT, **self.to_json()}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the stored form, which `from_json` reads."""
         return {
             "python": self.python,

@@ -15,6 +15,7 @@ from pearlstreet.base.units import format_short, is_finite
 from pearlstreet.compute.jobs.spec.suggest import nearest
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy, config_from_json
 from pearlstreet.compute.scheduling.registry import kinds
+from pearlstreet.store.core import Row
 
 DEFAULT = "default"
 """Name of the queue in a center without configured queues."""
@@ -96,7 +97,7 @@ def bounds(name: str) -> tuple[float, float]:
     return RANGES.get(name, (0, _YEAR_S))
 
 
-def with_settings(policy: Policy, changes: Mapping[str, Any], default_queue: str | None = None) -> Policy:
+def with_settings(policy: Policy, changes: Mapping[str, object], default_queue: str | None = None) -> Policy:
     """Return the policy with some settings of the planner changed. Raises InvalidInput with every problem."""
     problems: list[Problem] = []
     values = _read(changes, SETTINGS, problems, "")
@@ -111,7 +112,7 @@ def with_settings(policy: Policy, changes: Mapping[str, Any], default_queue: str
 
 
 def with_queue(
-    policy: Policy, name: str, *, rank: int | None, settings: Mapping[str, Any], access: Access | None
+    policy: Policy, name: str, *, rank: int | None, settings: Mapping[str, object], access: Access | None
 ) -> Policy:
     """Return the policy with a queue added or changed. Raises InvalidInput with every problem.
 
@@ -171,7 +172,7 @@ def _access_problems(access: Access) -> list[Problem]:
 
 
 def _read(
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     known: Iterable[str],
     problems: list[Problem],
     prefix: str,
@@ -194,7 +195,7 @@ def _read(
     return found
 
 
-def _problem(where: str, name: str, value: Any) -> Problem | None:
+def _problem(where: str, name: str, value: object) -> Problem | None:
     """Return what is wrong with the value of a setting; None if it is valid."""
     allowed = choices(name)
     if allowed:
@@ -220,12 +221,15 @@ def _problem(where: str, name: str, value: Any) -> Problem | None:
     return None if least <= value <= most else _range(where, value, least, most)
 
 
-def _list_problem(where: str, name: str, value: Any) -> Problem | None:
+def _list_problem(where: str, name: str, value: object) -> Problem | None:
     """Return what is wrong with a list of ascending numbers; None if it is valid."""
-    numbers = value if isinstance(value, list | tuple) else [value]
-    if not 1 <= len(numbers) <= LIST_MAX or any(
-        isinstance(one, bool) or not isinstance(one, int | float) or not is_finite(one) for one in numbers
-    ):
+    items = value if isinstance(value, list | tuple) else [value]
+    numbers = [
+        item
+        for item in items
+        if isinstance(item, int | float) and not isinstance(item, bool) and is_finite(item)
+    ]
+    if not 1 <= len(items) <= LIST_MAX or len(numbers) < len(items):
         hint = text("Write them like 5, 50")
         return Problem(where, text("It is a list of 1 to {most} numbers", most=LIST_MAX), hint=hint)
     least, most = bounds(name)
@@ -280,7 +284,7 @@ def queue_hint(name: str, queues: Iterable[str]) -> Text:
     return text("Queues are: {names}", names=", ".join(names[:20]))
 
 
-def to_rows(policy: Policy) -> dict[str, Any]:
+def to_rows(policy: Policy) -> dict[str, object]:
     """Return the columns that store a policy."""
     return {
         "planner": policy.planner.to_json(),
@@ -292,7 +296,7 @@ def to_rows(policy: Policy) -> dict[str, Any]:
     }
 
 
-def from_row(row: Mapping[Any, Any]) -> Policy:
+def from_row(row: Row) -> Policy:
     """Return the policy in a row; settings unknown to this program version are left out."""
     known = {item.name for item in fields(PlannerConfig)}
     of_queue = {item.name for item in fields(QueuePolicy)}
@@ -316,9 +320,9 @@ def from_row(row: Mapping[Any, Any]) -> Policy:
     )
 
 
-def differences(before: Policy, after: Policy) -> dict[str, Any]:
+def differences(before: Policy, after: Policy) -> dict[str, list[object]]:
     """Return [before, after] by changed setting, including queues, for the audit log and the history."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[object]] = {}
     for name in SETTINGS:
         was, now = getattr(before.planner, name), getattr(after.planner, name)
         if was != now:
@@ -332,13 +336,13 @@ def differences(before: Policy, after: Policy) -> dict[str, Any]:
     return found
 
 
-def _described(policy: Policy, name: str) -> dict[str, Any] | None:
+def _described(policy: Policy, name: str) -> dict[str, object] | None:
     access = policy.queues.get(name)
     if access is None:
         return None
     queue = policy.queue(name)
     own = {item: getattr(queue, item) for item in QUEUE_SETTINGS if getattr(queue, item) is not None}
-    shown: dict[str, Any] = {"rank": queue.rank, **own}
+    shown: dict[str, object] = {"rank": queue.rank, **own}
     if access.title:
         shown["title"] = access.title
     if access.allowed:

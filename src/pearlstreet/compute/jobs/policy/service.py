@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
@@ -41,7 +40,7 @@ class QueueWish:
 
     rank: int | None = None
     title: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     """Overrides of the center's settings; None for one of them removes it."""
     allowed: Sequence[str] | None = None
     """`org` or `org/project` that may use it, by slug or id; empty: all may."""
@@ -52,7 +51,7 @@ class PolicyVersion:
     """A version of the policy and its changes."""
 
     policy: Policy
-    changed: Mapping[str, Any]
+    changed: Mapping[str, list[object]]
     """[Before, after] by changed setting."""
 
 
@@ -86,7 +85,7 @@ def set_policy(
     store: Store,
     actor: Actor,
     runtime: Runtime,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     *,
     default_queue: str | None = None,
     note: str = "",

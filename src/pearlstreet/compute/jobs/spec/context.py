@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, plural, text
@@ -13,6 +13,9 @@ Where = tuple[str | int, ...]
 """Path of keys and indices from the top to a value, such as `("files", 0, "path")`."""
 Locations = Mapping[Where, tuple[int, int]]
 """Line and column (both from 1) of keys and list items, if the specification was given as text."""
+
+Attributes = Mapping[str, Any]
+"""Attributes of a section that were parsed without a problem, by name in the model."""
 
 PROBLEMS_MAX = 50
 """Number of problems that are listed; more are only counted, so that the error stays readable."""

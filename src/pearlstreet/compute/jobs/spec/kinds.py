@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pearlstreet.base.clock import from_rfc3339, to_rfc3339
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import parse_duration_s
-from pearlstreet.compute.jobs.spec.context import Context, Where
+from pearlstreet.compute.jobs.spec.context import Bad, Context, Where
 from pearlstreet.compute.jobs.spec.suggest import in_gib, nearest
 
 _BAD_IN_LINE = re.compile(
@@ -26,10 +26,14 @@ _TRUTH = {"yes": "true", "on": "true", "y": "true", "1": "true", "no": "false", 
 _TEXT = text("text")
 
 
+JsonSchema = dict[str, object]
+"""A JSON Schema (draft 2020-12) as a plain object."""
+
+
 class ValueKind(Protocol):
     """Parser, writer and JSON Schema of one kind of value."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the value as the model stores it, or BAD after recording a problem."""
         ...
 
@@ -37,12 +41,12 @@ class ValueKind(Protocol):
         """Return the value in JSON, which `parse` reads."""
         ...
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return the JSON Schema (draft 2020-12) of the values that `parse` accepts."""
         ...
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a short, printable form of a value for a message."""
     if isinstance(value, dict):
         return f"{{{len(value)}}}"
@@ -56,7 +60,7 @@ def shown(value: Any) -> str:
     return plain if len(plain) <= 60 else plain[:57] + "..."
 
 
-def wrong_type(value: Any, where: Where, context: Context, wanted: Text, hint: Text | None = None) -> Any:
+def wrong_type(value: object, where: Where, context: Context, wanted: Text, hint: Text | None = None) -> Bad:
     """Record that `value` is not of the type `wanted`, and return BAD."""
     return context.add(where, text("{value} is not {wanted}", value=shown(value), wanted=wanted), hint)
 
@@ -74,7 +78,7 @@ class TextKind:
     numbers: bool = False
     """Whether a number is accepted, as the text in which it was written."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the text, in Unicode normal form C if it is a single line."""
         if not isinstance(value, str):
             if not self.numbers or not isinstance(value, int | float) or isinstance(value, bool):
@@ -101,7 +105,7 @@ class TextKind:
             return context.add(where, text("{value} is not {wanted}", value=shown(value), wanted=self.wanted))
         return value
 
-    def _bad_character(self, found: re.Match[str], where: Where, context: Context) -> Any:
+    def _bad_character(self, found: re.Match[str], where: Where, context: Context) -> Bad:
         return context.add(
             where,
             text(
@@ -111,13 +115,13 @@ class TextKind:
             ),
         )
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the text unchanged."""
         return value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return a string schema, or string and number if numbers are accepted."""
-        made: dict[str, Any] = {"type": ["string", "number"] if self.numbers else "string"}
+        made: JsonSchema = {"type": ["string", "number"] if self.numbers else "string"}
         made["maxLength"] = self.limit
         if not self.empty:
             made["minLength"] = 1
@@ -137,7 +141,7 @@ class NumberKind:
     names: tuple[tuple[str, int], ...] = ()
     """Words accepted in place of numbers, with their values."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return an int if `whole`, else a float."""
         kind = type(value)
         if kind is bool or not isinstance(value, int | float):
@@ -159,7 +163,7 @@ class NumberKind:
     def _wanted(self) -> Text:
         return text("a whole number") if self.whole else text("a number")
 
-    def _not_a_number(self, value: Any, where: Where, context: Context) -> Any:
+    def _not_a_number(self, value: object, where: Where, context: Context) -> Bad | int:
         hint: Text | None = None
         if isinstance(value, str) and len(value) <= 40:
             for name, number in self.names:
@@ -179,7 +183,7 @@ class NumberKind:
         """Return the number, without a fraction of zero."""
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return the schema with inclusive bounds."""
         plain = {
             "type": "integer" if self.whole else "number",
@@ -195,7 +199,7 @@ class NumberKind:
 class BoolKind:
     """A boolean: true or false."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return a bool; words such as yes are refused."""
         if isinstance(value, bool):
             return value
@@ -203,11 +207,11 @@ class BoolKind:
         hint = text("Write {value}", value=meant) if meant else None
         return wrong_type(value, where, context, text("true or false"), hint)
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the bool unchanged."""
         return value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return a boolean schema."""
         return {"type": "boolean"}
 
@@ -218,7 +222,7 @@ class ChoiceKind:
 
     choices: tuple[str, ...]
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the word, which must be spelled exactly as listed."""
         if isinstance(value, str) and value in self.choices:
             return value
@@ -228,11 +232,11 @@ class ChoiceKind:
             value, where, context, wanted, text("Did you mean {name}?", name=close) if close else None
         )
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the word unchanged."""
         return value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return an enum schema."""
         return {"type": "string", "enum": list(self.choices)}
 
@@ -244,7 +248,7 @@ class DurationKind:
     low_s: float
     high_s: float
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the duration in seconds."""
         wanted = text("a length of time such as 90s, 30m, 2h or 1d")
         if isinstance(value, bool) or not isinstance(value, str | int | float) or len(shown(value)) > 42:
@@ -269,7 +273,7 @@ class DurationKind:
         """Return the seconds as a number."""
         return int(value) if float(value).is_integer() else value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return the schema of a number of seconds or a text with units."""
         return {
             "anyOf": [
@@ -283,7 +287,7 @@ class DurationKind:
         }
 
 
-def _clock_hint(value: Any) -> Text | None:
+def _clock_hint(value: object) -> Text | None:
     """Return a hint for clock notation: 1h30m0s for `1:30:00`, 1d12h0m0s for Slurm's `1-12:00:00`."""
     match = re.fullmatch(r"(?:(\d{1,3})-)?(\d{1,3}):(\d{2})(?::(\d{2}))?", str(value))
     if match is None:
@@ -301,7 +305,7 @@ def _clock_hint(value: Any) -> Text | None:
 class TimeKind:
     """A time in RFC 3339 with a time zone; stored in microseconds since 1970 UTC."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the time in microseconds since 1970 UTC."""
         wanted = text("a time such as 2026-01-31T08:00:00+08:00")
         if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper().replace(" ", "T"):
@@ -319,6 +323,6 @@ class TimeKind:
         """Return the time in RFC 3339, in UTC."""
         return to_rfc3339(value)
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return a string schema with format date-time."""
         return {"type": "string", "format": "date-time"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.spec.context import BAD, Context
@@ -12,10 +12,11 @@ from pearlstreet.compute.jobs.spec.model import FileItem, InputItem, JobSpec
 from pearlstreet.compute.jobs.spec.table import JOB
 from pearlstreet.compute.jobs.spec.yaml_source import read_yaml
 
+Item = TypeVar("Item", FileItem, InputItem)
 ANY = ("any",)
 
 
-def parse_json(value: Any, *, private_git: bool = False, local: bool = False) -> JobSpec:
+def parse_json(value: object, *, private_git: bool = False, local: bool = False) -> JobSpec:
     """Return the specification in a JSON object. Raises InvalidInput with all problems.
 
     `private_git`: the operator allows git in the internal network. `local`: paths to be uploaded are allowed.
@@ -31,12 +32,12 @@ def parse_yaml(
     return _read(read_yaml(source, file_name, context), context)
 
 
-def parse_stored(value: Mapping[str, Any]) -> JobSpec:
+def parse_stored(value: Mapping[str, object]) -> JobSpec:
     """Return the specification that `to_json` wrote; git in the internal network is accepted, as it was at submit."""
     return _read(value, Context(private_git=True))
 
 
-def _read(value: Any, context: Context) -> JobSpec:
+def _read(value: object, context: Context) -> JobSpec:
     if value is None or value == {}:
         context.add(
             (), text("The job specification is empty"), text("Write at least command: python train.py")
@@ -76,7 +77,7 @@ def with_uploads(spec: JobSpec, uploaded: Mapping[str, tuple[str, bool]]) -> Job
     `uploaded`: (upload id, whether it is an archive of a folder) by local path.
     """
 
-    def change(item: Any) -> Any:
+    def change(item: Item) -> Item:
         if item.source is None:
             return item
         upload, archive = uploaded[item.source]

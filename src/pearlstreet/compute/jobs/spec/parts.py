@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import text
@@ -49,19 +48,19 @@ PATTERN = TextKind(
 )
 
 
-def expand_origin(value: Any, context: Context) -> Any:
+def expand_origin(value: object, context: Context) -> object:
     """Expand a plain text to an upload, if it is an upload id, or to a local path."""
     if not isinstance(value, str):
         return value
     return {"upload": value} if is_id(value, "upl") else {"source": value}
 
 
-def expand_dependency(value: Any, context: Context) -> Any:
+def expand_dependency(value: object, context: Context) -> object:
     """Expand a plain job id to a dependency."""
     return {"job": value} if isinstance(value, str) else value
 
 
-def expand_retries(value: Any, context: Context) -> Any:
+def expand_retries(value: object, context: Context) -> object:
     """Expand a plain number to retries."""
     return value if isinstance(value, list | bool) else {"max": value}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,8 +13,9 @@ from pearlstreet.base.paths import mount_problem, path_problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.urls import parse_outgoing
 from pearlstreet.compute.jobs.environments.requirements import package_problem, requirements_problems
-from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
-from pearlstreet.compute.jobs.spec.kinds import TextKind, shown, wrong_type
+from pearlstreet.compute.jobs.spec.context import BAD, Attributes, Context, Where
+from pearlstreet.compute.jobs.spec.kinds import JsonSchema, TextKind, shown, wrong_type
+from pearlstreet.compute.jobs.spec.model import FileItem, InputItem
 
 COMMAND_BYTES_MAX = 512 << 10
 """Maximum length of the whole command, well below Linux's limit of arguments (2 MiB with the default 8 MiB stack)."""
@@ -55,7 +56,7 @@ class CommandKind:
     words: TextKind
     high: int = 1000
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return a tuple of words."""
         if isinstance(value, str):
             if not value.strip():
@@ -68,16 +69,17 @@ class CommandKind:
             )
         if not 0 < len(value) <= self.high:
             return context.add(where, text("A command has from 1 to {limit} words", limit=self.high))
-        made = [self.words.parse(word, (*where, index), context) for index, word in enumerate(value)]
-        if any(word is BAD for word in made):
+        parsed = [self.words.parse(word, (*where, index), context) for index, word in enumerate(value)]
+        words = tuple(word for word in parsed if isinstance(word, str))
+        if len(words) < len(parsed):
             return BAD
-        if not made[0].strip():
+        if not words[0].strip():
             return context.add((*where, 0), text("It is empty"))
-        if sum(map(len, made)) > COMMAND_BYTES_MAX:
+        if sum(map(len, words)) > COMMAND_BYTES_MAX:
             return context.add(
                 where, text("The whole command is longer than {limit} characters", limit=COMMAND_BYTES_MAX)
             )
-        return tuple(made)
+        return words
 
     def dump(self, value: Any) -> Any:
         """Return the text of a /bin/sh command, else the list of words."""
@@ -85,7 +87,7 @@ class CommandKind:
             return value[2]
         return list(value)
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return the schema of both forms."""
         words = {"type": "array", "items": self.words.schema(), "minItems": 1, "maxItems": self.high}
         return {"anyOf": [{"type": "string", "minLength": 1, "maxLength": self.words.limit}, words]}
@@ -99,7 +101,7 @@ class PathKind:
     into: bool = False
     """Whether a `/` at the end is significant: the file keeps its own name in this folder."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the path without a leading `./`."""
         if not isinstance(value, str):
             return wrong_type(value, where, context, text("a path"))
@@ -112,11 +114,11 @@ class PathKind:
             return "./" if self.into else "."
         return value.removeprefix("./") if self.into else value.removeprefix("./").removesuffix("/")
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the path unchanged."""
         return value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return a string schema; a pattern cannot express the rules of safe paths."""
         return {"type": "string", "minLength": 1, "maxLength": 1024}
 
@@ -127,18 +129,18 @@ class IdKind:
 
     prefix: str
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the id."""
         if isinstance(value, str) and is_id(value, self.prefix):
             return value
         wanted = text("an id such as {example}", example=f"{self.prefix}_01k8m3v5q2e7r9t0w4y6z8a1b3")
         return wrong_type(value, where, context, wanted)
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the id unchanged."""
         return value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return a string schema with the pattern of an id."""
         return {"type": "string", "pattern": f"^{self.prefix}_[0-9a-hjkmnp-tv-z]{{26}}$"}
 
@@ -147,23 +149,23 @@ class IdKind:
 class PackageKind:
     """One package with an optional version range (PEP 508)."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the text without surrounding spaces."""
         if not isinstance(value, str):
             return wrong_type(value, where, context, text("a package such as numpy or torch==2.9"))
         problem = package_problem(value)
         return context.add(where, problem) if problem is not None else value.strip()
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the text unchanged."""
         return value
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return a string schema."""
         return {"type": "string", "minLength": 1, "maxLength": 500}
 
 
-def check_environment(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_environment(made: Attributes, where: Where, context: Context) -> None:
     """Check that an environment has packages or an image, not both, and that its requirements are packages."""
     if "image" in made:
         for name in ("python", "packages", "requirements", "wheels_only"):
@@ -179,13 +181,13 @@ def check_environment(made: Mapping[str, Any], where: Where, context: Context) -
         )
 
 
-def check_environment_named(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_environment_named(made: Attributes, where: Where, context: Context) -> None:
     """Check that an environment is not empty."""
     if not made:
         context.add(where, text("It is empty"), text("Name python, packages, requirements or image"))
 
 
-def check_per_task(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_per_task(made: Attributes, where: Where, context: Context) -> None:
     """Check that a task requests whole accelerators or a part of one, not both."""
     if made.get("fraction") is not None and made.get("count", 0) > 0:
         context.add(
@@ -201,13 +203,13 @@ def check_per_task(made: Mapping[str, Any], where: Where, context: Context) -> N
         )
 
 
-def check_fraction(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_fraction(made: Attributes, where: Where, context: Context) -> None:
     """Check that a fraction has at least one of memory and compute."""
     if not made.get("memory_gib") and not made.get("compute_percent"):
         context.add(where, text("It is empty"), text("Name memory_gib, compute_percent or both"))
 
 
-def check_origin(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_origin(made: Attributes, where: Where, context: Context) -> None:
     """Check that a file is either an upload or, if the caller uploads it, a path on the submitter's machine."""
     if "source" in made and not context.local:
         context.add(
@@ -222,7 +224,7 @@ def check_origin(made: Mapping[str, Any], where: Where, context: Context) -> Non
         context.add(where, text("Name one upload"), text("Add {name}", name="upload"))
 
 
-def check_array(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_array(made: Attributes, where: Where, context: Context) -> None:
     """Check that an array has either a size or values."""
     if bool(made.get("size")) == bool(made.get("values")):
         context.add(
@@ -230,7 +232,7 @@ def check_array(made: Mapping[str, Any], where: Where, context: Context) -> None
         )
 
 
-def check_elastic(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_elastic(made: Attributes, where: Where, context: Context) -> None:
     """Check that an elastic job's minimum of tasks is not above its maximum."""
     fewest, most = made.get("min_tasks", 1), made.get("max_tasks")
     if most is not None and fewest > most:
@@ -240,7 +242,7 @@ def check_elastic(made: Mapping[str, Any], where: Where, context: Context) -> No
         )
 
 
-def check_git(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_git(made: Attributes, where: Where, context: Context) -> None:
     """Check that a git source has an https URL without credentials and a ref that git cannot take for an option."""
     url, ref = made.get("url"), made.get("ref", "HEAD")
     if url is not None:
@@ -254,7 +256,7 @@ def check_git(made: Mapping[str, Any], where: Where, context: Context) -> None:
         context.add((*where, "ref"), text("{value} is not a branch, tag or commit", value=shown(ref)))
 
 
-def check_job(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def check_job(made: Attributes, where: Where, context: Context) -> None:
     """Check the rules across fields of the whole job."""
     if made.get("files") and made.get("git") is not None:
         context.add(
@@ -304,7 +306,7 @@ def variable_problem(name: str) -> tuple[Text, Text] | None:
     return None
 
 
-def _check_variables(made: Mapping[str, Any], where: Where, context: Context) -> None:
+def _check_variables(made: Attributes, where: Where, context: Context) -> None:
     variables, secrets = made.get("variables", {}), made.get("secrets", {})
     for group, names in (("variables", variables), ("secrets", secrets)):
         for name in names:
@@ -322,7 +324,7 @@ def _check_variables(made: Mapping[str, Any], where: Where, context: Context) ->
         )
 
 
-def _check_mounts(inputs: Mapping[str, Any], where: Where, context: Context) -> None:
+def _check_mounts(inputs: Mapping[str, InputItem], where: Where, context: Context) -> None:
     # sorted by parts of the path; sorted as text, /data-old would come between /data and /data/train
     taken = sorted((one.mount.split("/"), name) for name, one in inputs.items() if one.mount is not None)
     for (outer_parts, first), (inner_parts, second) in pairwise(taken):
@@ -336,7 +338,7 @@ def _check_mounts(inputs: Mapping[str, Any], where: Where, context: Context) -> 
             )
 
 
-def _check_targets(files: Any, where: Where, context: Context) -> None:
+def _check_targets(files: Sequence[FileItem], where: Where, context: Context) -> None:
     taken: set[str] = set()
     for index, one in enumerate(files):
         if one.kind == "file" and not one.path.endswith("/") and one.path in taken:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from pearlstreet.base.errors import check
 from pearlstreet.base.text import Text, plural, text
-from pearlstreet.compute.jobs.spec.context import BAD, Context, Where
-from pearlstreet.compute.jobs.spec.kinds import ValueKind, shown, wrong_type
+from pearlstreet.compute.jobs.spec.context import BAD, Attributes, Context, Where
+from pearlstreet.compute.jobs.spec.kinds import JsonSchema, ValueKind, shown, wrong_type
 from pearlstreet.compute.jobs.spec.suggest import field_hint
 
 
@@ -25,7 +25,7 @@ class ListKind:
     single: bool = False
     unique: bool = False
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return a tuple of the items."""
         if not isinstance(value, list | tuple):
             if not self.single or isinstance(value, dict):
@@ -49,9 +49,9 @@ class ListKind:
         made = [self.item.dump(one) for one in value]
         return made[0] if self.single and len(made) == 1 and isinstance(made[0], str) else made
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return an array schema."""
-        made: dict[str, Any] = {"type": "array", "items": self.item.schema(), "maxItems": self.high}
+        made: dict[str, object] = {"type": "array", "items": self.item.schema(), "maxItems": self.high}
         if self.low:
             made["minItems"] = self.low
         if self.unique:
@@ -80,7 +80,7 @@ class MapKind:
     high: int
     listed: bool = False
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return a dict in the order written."""
         if self.listed and isinstance(value, list):
             value = {str(name): name for name in value}
@@ -88,7 +88,7 @@ class MapKind:
             return wrong_type(value, where, context, text("names with values"), text("Write NAME: value"))
         if len(value) > self.high:
             return context.add(where, count_problem(len(value), 0, self.high))
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         good = True
         matches = self.key.fullmatch
         for name, raw in value.items():
@@ -106,7 +106,7 @@ class MapKind:
         """Return a plain dict."""
         return {name: self.item.dump(one) for name, one in value.items()}
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return an object schema with a pattern for the names."""
         plain = {
             "type": "object",
@@ -134,7 +134,7 @@ class Field:
     """Name of the attribute in the model if it differs from the field's (by a unit at its end)."""
     required: bool = False
     unit: str = ""
-    example: Any = None
+    example: object = None
 
     @property
     def target(self) -> str:
@@ -142,7 +142,7 @@ class Field:
         return self.attribute or self.name
 
 
-Check = Callable[[Mapping[str, Any], Where, Context], None]
+Check = Callable[[Attributes, Where, Context], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Section:
     presence: Check | None = None
     """Rules about required combinations, applied only if all fields were parsed without a problem."""
     by_name: dict[str, Field] = field(init=False)
-    defaults: dict[str, Any] = field(init=False)
+    defaults: dict[str, object] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {one.name: one for one in self.fields})
@@ -168,12 +168,12 @@ class Section:
             section=self.make.__name__,
         )
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the value of the model, or BAD after recording problems."""
         if not isinstance(value, dict):
             hint = text("Fields are {names}", names=", ".join(list(self.by_name)[:8]))
             return wrong_type(value, where, context, text("a set of fields"), hint)
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         before = len(context.problems) + context.more
         by_name = self.by_name
         for name, raw in value.items():
@@ -193,7 +193,7 @@ class Section:
             self.check(made, where, context)
         return BAD if len(context.problems) + context.more > before else self.make(**made)
 
-    def _unknown(self, name: Any, where: Where, context: Context) -> None:
+    def _unknown(self, name: object, where: Where, context: Context) -> None:
         from pearlstreet.compute.jobs.spec.table import everywhere
 
         word = str(name)[:200]
@@ -205,16 +205,16 @@ class Section:
 
     def dump(self, value: Any) -> Any:
         """Return the fields that differ from their default."""
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         for one in self.fields:
             item = getattr(value, one.target)
             if one.target not in self.defaults or item != self.defaults[one.target]:
                 made[one.name] = one.kind.dump(item)
         return made
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return an object schema with every field described in both languages."""
-        made: dict[str, Any] = {
+        made: dict[str, object] = {
             "type": "object",
             "properties": {one.name: self._field_schema(one) for one in self.fields},
             "additionalProperties": False,
@@ -222,7 +222,7 @@ class Section:
         required = [one.name for one in self.fields if one.required]
         return {**made, "required": required} if required else made
 
-    def _field_schema(self, one: Field) -> dict[str, Any]:
+    def _field_schema(self, one: Field) -> JsonSchema:
         made = {
             "title": one.title,
             "description": one.about,
@@ -237,7 +237,7 @@ class Section:
         default = self.default_json(one)
         return made if default is None else {**made, "default": default}
 
-    def default_json(self, one: Field) -> Any:
+    def default_json(self, one: Field) -> object:
         """Return the default of a field in JSON; None if it has none."""
         default = self.defaults.get(one.target)
         if default is None or default in ((), {}, ""):
@@ -246,8 +246,8 @@ class Section:
         return dumped if dumped != {} else None
 
 
-def _defaults(make: type) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _defaults(make: type) -> dict[str, object]:
+    found: dict[str, object] = {}
     for one in dataclass_fields(make):
         if one.default is not MISSING:
             found[one.name] = one.default
@@ -256,7 +256,7 @@ def _defaults(make: type) -> dict[str, Any]:
     return found
 
 
-Expand = Callable[[Any, Context], Any]
+Expand = Callable[[object, Context], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +265,10 @@ class ShortKind:
 
     section: Section
     expand: Expand
-    short: dict[str, Any]
+    short: JsonSchema
     """JSON Schema of the plain value."""
 
-    def parse(self, value: Any, where: Where, context: Context) -> Any:
+    def parse(self, value: object, where: Where, context: Context) -> object:
         """Return the value of the model, or BAD after recording problems."""
         return self.section.parse(
             value if isinstance(value, dict) else self.expand(value, context), where, context
@@ -278,6 +278,6 @@ class ShortKind:
         """Return the long form."""
         return self.section.dump(value)
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JsonSchema:
         """Return the schema of both forms."""
         return {"anyOf": [self.section.schema(), self.short]}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
+from pearlstreet.compute.jobs.spec.kinds import JsonSchema
 from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.jobs.spec.table import JOB
 
@@ -13,9 +13,9 @@ SCHEMA_ID = "https://pearlstreet.invalid/schema/job.json"
 """Identifier of the schema, not a URL to fetch; each center serves the schema itself."""
 
 
-def to_json(spec: JobSpec) -> dict[str, Any]:
+def to_json(spec: JobSpec) -> dict[str, object]:
     """Return the fields that differ from their defaults; `parse_stored` reads them back to an equal specification."""
-    made: dict[str, Any] = JOB.dump(spec)
+    made: dict[str, object] = JOB.dump(spec)
     return made
 
 
@@ -25,7 +25,7 @@ def spec_digest(spec: JobSpec) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonSchema:
     """Return the JSON Schema (draft 2020-12) of a specification, described in English and, as x-…-zh, Chinese."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

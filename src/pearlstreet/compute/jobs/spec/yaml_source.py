@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
+    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -34,7 +35,7 @@ NODES_MAX = 250_000
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Any] = {
+_WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
@@ -69,7 +70,7 @@ class _Stop(Exception):
     """Raised when the rest of the text cannot be read."""
 
 
-def read_yaml(source: str, file: str | None, context: Context) -> Any:
+def read_yaml(source: str, file: str | None, context: Context) -> object:
     """Return the value of the text and put locations into `context.locations`. Raises InvalidInput for invalid YAML."""
     places: dict[Where, tuple[int, int]] = {}
     context.locations = places
@@ -93,17 +94,20 @@ def read_yaml(source: str, file: str | None, context: Context) -> Any:
     raise invalid(context.problems, context.more)
 
 
-def _events(source: str) -> Iterator[Any]:
+def _events(source: str) -> Iterator[Event]:
     reader = YAML(typ="rt", pure=True)
     yield from reader.parse(source)
 
 
-def _mark(failed: MarkedYAMLError) -> Any:
+def _mark(failed: MarkedYAMLError) -> StreamMark | None:
     """Return the location of a syntax error; for an unclosed construct where it begins, not the end of the file."""
     problem = failed.problem or ""
     at_the_end = "stream end" in problem or "end of stream" in problem
     never_closed = at_the_end and failed.context_mark is not None
-    return failed.context_mark if never_closed else failed.problem_mark or failed.context_mark
+    mark: StreamMark | None = (
+        failed.context_mark if never_closed else failed.problem_mark or failed.context_mark
+    )
+    return mark
 
 
 def _told(failed: MarkedYAMLError) -> str:
@@ -111,7 +115,7 @@ def _told(failed: MarkedYAMLError) -> str:
     return ", ".join(parts)[:200]
 
 
-def _yaml_hint(source: str, mark: Any) -> Text | None:
+def _yaml_hint(source: str, mark: StreamMark | None) -> Text | None:
     if mark is None:
         return None
     lines = source.splitlines()
@@ -130,12 +134,12 @@ class _Reader:
         self._context = context
         self._places = places
         self._stack: list[_Open] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, tuple[object, int]] = {}
         self._nodes = 0
         self._documents = 0
-        self._top: Any = None
+        self._top: object = None
 
-    def read(self, events: Iterator[Any]) -> Any:
+    def read(self, events: Iterator[Event]) -> object:
         """Return the value of the only document."""
         for event in events:
             self._take(event)
@@ -143,7 +147,7 @@ class _Reader:
             raise _Stop
         return self._top
 
-    def _take(self, event: Any) -> None:
+    def _take(self, event: Event) -> None:
         if isinstance(event, ScalarEvent):
             self._scalar(event)
         elif isinstance(event, MappingStartEvent | SequenceStartEvent):
@@ -159,12 +163,12 @@ class _Reader:
             if self._documents > 1:
                 self._stop(event, text("A file holds one job; a second document begins here"))
 
-    def _stop(self, event: Any, message: Text) -> None:
+    def _stop(self, event: Event, message: Text) -> None:
         self._places[()] = (event.start_mark.line + 1, event.start_mark.column + 1)
         self._context.add((), message)
         raise _Stop
 
-    def _count(self, event: Any, nodes: int) -> None:
+    def _count(self, event: Event, nodes: int) -> None:
         self._nodes += nodes
         if self._nodes > NODES_MAX:
             self._stop(event, text("The file holds more than {limit} values", limit=f"{NODES_MAX:,}"))
@@ -175,7 +179,7 @@ class _Reader:
         top = self._stack[-1]
         return (*top.where, str(top.key) if top.is_map else len(top.value))
 
-    def _put(self, value: Any) -> None:
+    def _put(self, value: object) -> None:
         if not self._stack:
             self._top = value
             return
@@ -212,7 +216,7 @@ class _Reader:
             self._anchors[str(event.anchor)] = (value, 1)
         self._put(value)
 
-    def _value(self, event: ScalarEvent) -> Any:
+    def _value(self, event: ScalarEvent) -> object:
         tag = str(event.tag) if event.tag else None
         if tag is not None and tag not in _STR_TAGS:
             self._stop(event, text("The tag {tag} is not allowed", tag=ascii(tag[:80])))
@@ -220,7 +224,7 @@ class _Reader:
             return event.value
         return plain_value(event.value)
 
-    def _open(self, event: Any) -> None:
+    def _open(self, event: MappingStartEvent | SequenceStartEvent) -> None:
         self._count(event, 1)
         if event.tag and not event.implicit:
             self._stop(event, text("The tag {tag} is not allowed", tag=ascii(str(event.tag)[:80])))
@@ -247,7 +251,7 @@ class _Reader:
         self._put(value)
 
 
-def _size(value: Any) -> int:
+def _size(value: object) -> int:
     """Count the values in a value, up to just above the limit, because sizes of aliases multiply."""
     count, rest = 0, [value]
     while rest and count <= NODES_MAX:
@@ -260,7 +264,7 @@ def _size(value: Any) -> int:
     return count
 
 
-def plain_value(written: str) -> Any:
+def plain_value(written: str) -> object:
     """Return the value of an unquoted scalar in YAML 1.2: null, true or false, a number, else text."""
     if written in _WORDS:
         return _WORDS[written]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -183,7 +182,7 @@ def _delete(tx: Tx, rows: Sequence[Row]) -> None:
         change_level(tx, org_id, project_id, -size)
 
 
-def _with_project() -> sa.Select[Any]:
+def _with_project() -> sa.Select[tuple[object, ...]]:
     return sa.select(artefacts, jobs.c.project_id).join(jobs, jobs.c.id == artefacts.c.job_id)
 
 

@@ -7,7 +7,6 @@ remainder after rounding a span to whole bytes goes into the next span, so the d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -78,7 +77,7 @@ def meter_level(tx: Tx, row: Row) -> None:
     if length_us <= 0:
         return
     mean = mean_level(_integral(row, tx.now_us), length_us)
-    values: dict[str, Any] = {"changed_us": max(row["changed_us"], tx.now_us), "metered_us": tx.now_us}
+    values: dict[str, object] = {"changed_us": max(row["changed_us"], tx.now_us), "metered_us": tx.now_us}
     is_empty = not (mean.stored_bytes or row["stored_bytes"])
     values["byte_us"] = "0" if is_empty else str(mean.rest_byte_us)
     version_id = current_prices(tx).id
@@ -143,6 +142,6 @@ def _level_row(tx: Tx, org_id: str, project_id: str) -> Row | None:
     return tx.first(sa.select(storage_levels).where(here))
 
 
-def _write(tx: Tx, row: Row, **values: Any) -> None:
+def _write(tx: Tx, row: Row, **values: object) -> None:
     here = (storage_levels.c.org_id == row["org_id"]) & (storage_levels.c.project_id == row["project_id"])
     tx.execute(sa.update(storage_levels).where(here).values(**values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -20,6 +20,18 @@ _USE = text("Use of cards until the question was asked")
 _UNKNOWN = "–"
 
 
+class JobRecord(TypedDict):
+    """Request and actual times of a job, in seconds since 1970; None: it has not started, or has not ended."""
+
+    job: str
+    count: int
+    tasks: int
+    submitted: float
+    started: float | None
+    ended: float | None
+    ran_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Actual:
     """Job counts by state when the question was asked, times of ended jobs, and the utilisation of the center's cards."""
@@ -31,29 +43,30 @@ class Actual:
     use: float | None
     """Card time held by these jobs divided by the center's card time since the first submission; None without cards."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the value stored in the answer."""
         return asdict(self)
 
 
 def actual_of(
-    jobs: Sequence[Mapping[str, Any]], cards_of: Mapping[str, float], *, cards: int, span_s: float
+    jobs: Sequence[JobRecord], cards_of: Mapping[str, float], *, cards: int, span_s: float
 ) -> Actual:
     """Return the actual outcome of the jobs.
 
     `cards_of`: cards held, by job; `cards`: cards of the center; `span_s`: seconds from the first submission to the question.
     """
-    over = [job for job in jobs if job["ended"] is not None]
     running = sum(job["ended"] is None and job["started"] is not None for job in jobs)
-    columns = np.array(
-        [(job["ended"] - job["submitted"], job["ran_s"], job["started"] - job["submitted"]) for job in over],
-        dtype=np.float64,
-    ).reshape(-1, 3)
+    rows = [
+        (job["ended"] - job["submitted"], job["ran_s"], job["started"] - job["submitted"])
+        for job in jobs
+        if job["ended"] is not None and job["started"] is not None
+    ]
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 3)
     held = sum(cards_of.get(job["job"], 0.0) * job["ran_s"] for job in jobs)
     return Actual(
-        ended=len(over),
+        ended=len(rows),
         running=running,
-        waiting=len(jobs) - len(over) - running,
+        waiting=len(jobs) - len(rows) - running,
         times=times_of(*(columns[:, i] * US_PER_S for i in range(3))),
         use=held / (cards * span_s) if cards and span_s > 0 else None,
     )

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,7 @@ class Answerer:
             _finish(store, row["id"], found)
         return True
 
-    def _question(self, store: Store, row: Row) -> dict[str, Any]:
+    def _question(self, store: Store, row: Row) -> dict[str, object]:
         """Return the input of the worker process."""
         asked = question_of(row)
         since_us = row["asked_us"] - asked.days * 86_400 * US_PER_S
@@ -123,7 +123,7 @@ class Answerer:
             "rules": f"{policy.planner.order} (v{policy.number})",
         }
 
-    def _jobs(self, store: Store, row: Row, since_us: int) -> list[dict[str, Any]]:
+    def _jobs(self, store: Store, row: Row, since_us: int) -> list[dict[str, object]]:
         found: list[PastJob] = []
         while True:
             after = found[-1].job if found else None
@@ -173,7 +173,7 @@ class Answerer:
         return {"message": text("It took more memory or time than a question may; ask of fewer days")}
 
 
-def jobs_to_play(found: Sequence[PastJob]) -> list[dict[str, Any]]:
+def jobs_to_play(found: Sequence[PastJob]) -> list[dict[str, object]]:
     """Return the jobs as the worker reads them, with the actual outcome of each.
 
     The run time of a waiting job is assumed to be the median of its user's ended jobs, else of all ended jobs, at most its time
@@ -205,7 +205,7 @@ def jobs_to_play(found: Sequence[PastJob]) -> list[dict[str, Any]]:
     ]
 
 
-def _node(report: NodeReport, prefix: str = "") -> dict[str, Any]:
+def _node(report: NodeReport, prefix: str = "") -> dict[str, object]:
     return {
         "name": prefix + report.name,
         "cpus": report.cpus,
@@ -229,11 +229,11 @@ def _begin_anew(tx: Tx) -> None:
     tx.execute(sa.update(what_ifs).where(left).values(state=WAITING, progress=0.0))
 
 
-def _state(question_id: str, tx: Tx) -> Any:
+def _state(question_id: str, tx: Tx) -> object:
     return tx.scalar(sa.select(what_ifs.c.state).where(what_ifs.c.id == question_id))
 
 
-def _move(question_id: str, before: str, values: dict[str, Any], tx: Tx) -> bool:
+def _move(question_id: str, before: str, values: Mapping[str, object], tx: Tx) -> bool:
     here = (what_ifs.c.id == question_id) & (what_ifs.c.state == before)
     return bool(tx.execute(sa.update(what_ifs).where(here).values(**values)).rowcount)
 

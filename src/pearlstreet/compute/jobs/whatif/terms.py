@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from pearlstreet.compute.jobs.exporting import pseudonym
@@ -17,7 +15,7 @@ from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.model import SYSTEM
 
 
-def real_terms(tx: Tx, org_id: str | None, since_us: int, until_us: int) -> dict[str, Any]:
+def real_terms(tx: Tx, org_id: str | None, since_us: int, until_us: int) -> dict[str, object]:
     """Return the present quotas and weights, and the windows between the two times.
 
     For a question of one organisation only its own quotas and weights are returned.

@@ -11,11 +11,18 @@ import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.jobs.whatif.actual import actual_of, actual_rows, differs, use_row, use_until
+from pearlstreet.compute.jobs.whatif.actual import (
+    JobRecord,
+    actual_of,
+    actual_rows,
+    differs,
+    use_row,
+    use_until,
+)
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.replay.cases import ONE_POOL, Case, Played
 from pearlstreet.compute.replay.clusters import Cluster, from_center, one_pool
@@ -52,7 +59,26 @@ def main(path: str) -> int:
     return 0
 
 
-def answer(question: dict[str, Any]) -> dict[str, Any]:
+class WorkerQuestion(TypedDict):
+    """Input of the worker process: a question with the jobs, nodes and constraints of the center."""
+
+    jobs: list[JobRecord]
+    nodes: list[dict[str, object]]
+    extra: list[dict[str, object]]
+    extra_name: str
+    less: str
+    policies: list[str]
+    since_s: float
+    asked_s: float
+    center_cards: int
+    terms: dict[str, list[dict[str, Any]]]
+    supposed: dict[str, list[str]]
+    names: dict[str, list[str]]
+    config: dict[str, object]
+    rules: str
+
+
+def answer(question: WorkerQuestion) -> dict[str, object]:
     """Replay all cases and return their figures."""
     lines = [json.dumps(job) for job in question["jobs"]]
     findings = Findings("history", skip_bad=True)
@@ -109,7 +135,7 @@ def _figures(case: Compared, until_s: float, t: Words) -> list[list[str]]:
     return [list(row) for row in rows]
 
 
-def _cards_of(jobs: list[dict[str, Any]], played: Sequence[Played]) -> dict[str, float]:
+def _cards_of(jobs: list[JobRecord], played: Sequence[Played]) -> dict[str, float]:
     """Return the cards held by each job: those requested, or for a fraction of a card those held in the replay."""
     held = {
         job: float(cards_bp) / FULL_BP
@@ -119,7 +145,7 @@ def _cards_of(jobs: list[dict[str, Any]], played: Sequence[Played]) -> dict[str,
     return {job["job"]: job["count"] * job["tasks"] or held.get(job["job"], 0.0) for job in jobs}
 
 
-def _cases(question: dict[str, Any], origin_s: float) -> list[Case]:
+def _cases(question: WorkerQuestion, origin_s: float) -> list[Case]:
     """Return a case for each policy on each cluster, without and with the other changes."""
     now = one_pool(from_center(question["nodes"]).nodes, "now")
     config: PlannerConfig = config_from_json(question["config"])
@@ -149,7 +175,7 @@ def _cases(question: dict[str, Any], origin_s: float) -> list[Case]:
     return found
 
 
-def _other_machines(now: Cluster, question: dict[str, Any]) -> tuple[str, Cluster]:
+def _other_machines(now: Cluster, question: WorkerQuestion) -> tuple[str, Cluster]:
     nodes, name = now.nodes, ""
     if question["less"]:
         nodes, name = without(nodes, question["less"]), f" − {shortened(question['less'])}"
@@ -158,7 +184,7 @@ def _other_machines(now: Cluster, question: dict[str, Any]) -> tuple[str, Cluste
     return name, one_pool(nodes, "other")
 
 
-def _terms(told: dict[str, Any], origin_s: float) -> Terms:
+def _terms(told: dict[str, list[dict[str, Any]]], origin_s: float) -> Terms:
     """Return the center's constraints, with times relative to the origin of the trace."""
     origin_us = round(origin_s * US_PER_S)
     held = []
@@ -187,7 +213,7 @@ def _thin(values: list[float]) -> list[float]:
     return kept if not values or (len(values) - 1) % step == 0 else [*kept, values[-1]]
 
 
-def _write(value: dict[str, Any]) -> None:
+def _write(value: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

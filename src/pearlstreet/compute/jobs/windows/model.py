@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import plural, text
 from pearlstreet.compute.scheduling.rows import Reservation, match_models
+from pearlstreet.store.core import Row
 
 LONGEST_US = 366 * 86_400 * US_PER_S
 AHEAD_US = 5 * 366 * 86_400 * US_PER_S
@@ -187,12 +187,12 @@ def _take(offers: Iterable[_Offer], cards: int) -> tuple[HeldNode, ...]:
     return tuple(found)
 
 
-def held_json(held: Iterable[HeldNode]) -> list[dict[str, Any]]:
+def held_json(held: Iterable[HeldNode]) -> list[dict[str, object]]:
     """Return the value stored in a window's row."""
     return [{"node": one.node, "devices": None if one.devices is None else list(one.devices)} for one in held]
 
 
-def from_row(row: Mapping[Any, Any]) -> PoolWindow:
+def from_row(row: Row) -> PoolWindow:
     """Return the window in a row."""
     return PoolWindow(
         id=row["id"],
