@@ -249,8 +249,10 @@ class _Cycle(Resizing):
             return self._park(
                 run.class_index, self._reason(reasons.behind(self.snapshot.waiting.ids[self.head]))
             )
-        request, tasks, org, project, array, array_limit, _, limit_us, *_ = run.job_class
-        needs = self._needs(request)
+        job = run.job_class
+        tasks, org, project = job.tasks, job.org, job.project
+        array, array_limit, limit_us = job.array, job.array_limit, job.limit_us
+        needs = self._needs(job.request)
         self._look(org, project, limit_us)
         elements_left = array_limit - self.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
         rows, limited, tried = run.rows, False, False
@@ -352,7 +354,8 @@ class _Cycle(Resizing):
     def _record(
         self, run: Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
     ) -> None:
-        _, _, org, project, array, _, _, limit_us, *_ = run.job_class
+        job = run.job_class
+        org, project, array, limit_us = job.org, job.project, job.array, job.limit_us
         counted = bool(self.snapshot.quotas.labels)
         line = self.__dict__.get("timeline")
         for number, (row, (need, chunks)) in enumerate(zip(rows, placed, strict=True)):
@@ -369,7 +372,7 @@ class _Cycle(Resizing):
             self.elements[array] += len(placed)
 
     def _quota_reason(self, job_class: JobClass, needs: tuple[Need, ...]) -> int:
-        _, tasks, org, project, *_ = job_class
+        org, project, tasks = job_class.org, job_class.project, job_class.tasks
         bindings = (self.quotas.binding(org, project, need, tasks) for need in needs)
         return self._reason(reasons.quota(next((b for b in bindings if b is not None), None)))
 

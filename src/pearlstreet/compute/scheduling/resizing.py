@@ -207,7 +207,8 @@ class Resizing:
         self, run: Run, needs: tuple[Need, ...], rows: list[int], elements_left: int, guaranteed: bool
     ) -> list[int]:
         """Start elastic jobs with as many tasks as fit, fewer than they asked for; returns those that found no place."""
-        _, tasks, org, project, _, _, _, limit_us, fewest, *_ = run.job_class
+        job = run.job_class
+        tasks, org, project, limit_us, fewest = job.tasks, job.org, job.project, job.limit_us, job.min_tasks
         selector, tries = self._selector(), 0
         while rows and elements_left > 0 and tries < 2:
             allowed = [min(most, tasks - 1) for most in self._allowed(org, project, needs, 1, guaranteed)]
