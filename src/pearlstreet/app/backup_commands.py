@@ -39,7 +39,7 @@ def make_backup(settings: Settings, file: Path, *, with_key: bool = False) -> Ba
 
 
 def recover_security(data: Path) -> str:
-    """A one-day key of a security operator, for whoever has the center's files. Raises ConfigurationError."""
+    """Return a one-day key of a security operator, made from the data folder. Raises ConfigurationError."""
     database = Database(load_settings(data, {}).database_url)
     store = unlock(Store(database, clock=SystemClock(), rng=SystemRng()), data / KEY)
     try:
@@ -49,7 +49,7 @@ def recover_security(data: Path) -> str:
 
 
 def backup_store(store: Store, data: Path, file: Path, *, with_key: bool = False) -> BackupReport:
-    """Like `make_backup` with a store that is open already."""
+    """Copy a center into one file, as `make_backup` does, through a store that is already open."""
     key_file = data / KEY if with_key else None
     return backup(store, data, file.absolute(), folders=KEPT, key_file=key_file, with_key=with_key)
 
@@ -57,7 +57,7 @@ def backup_store(store: Store, data: Path, file: Path, *, with_key: bool = False
 def restore_backup(settings: Settings, file: Path, *, key_file: Path | None, force: bool) -> Text:
     """Put a center back, then prove its books and verify its audit log on the copy.
 
-    With `force` what was there is moved aside first, never deleted. Raises InvalidInput, Conflict, ConfigurationError.
+    With `force` an existing data folder is first renamed, never deleted. Raises InvalidInput, Conflict, ConfigurationError.
     """
     if running(settings.data) is not None:
         raise Conflict(
@@ -100,7 +100,7 @@ def _move_aside(data: Path) -> Path:
 
 
 def _prove(settings: Settings) -> Text:
-    store = open_store(replace(settings, copy_before_upgrade=False))  # the backup itself is the copy
+    store = open_store(replace(settings, copy_before_upgrade=False))  # the backup is the copy
     try:
         books: ProofReport = store.read(prove)
         chain = store.read(audit.verify)

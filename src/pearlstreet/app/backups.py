@@ -15,12 +15,12 @@ from pearlstreet.store.core import Store
 
 FOLDER = "backups"
 KEPT = ("blobs",)
-"""Folders of the data folder that a backup holds; logs and work folders of attempts are the engine's."""
+"""Subfolders of the data folder that a backup includes; logs and work folders of attempts belong to the engine."""
 SUFFIX = ".tar.gz"
 
 
 def backup_maker(store: Store, data: Path) -> Callable[[str], BackupFile]:
-    """What makes a backup under a name. The key is never part of it."""
+    """Return a function that writes a backup under a given name. A backup never contains the encryption key."""
 
     def make(name: str) -> BackupFile:
         folder = data / FOLDER
@@ -37,14 +37,14 @@ def backup_maker(store: Store, data: Path) -> Callable[[str], BackupFile]:
 
 
 def _tell(store: Store, name: str, error: Exception) -> None:
-    """Whoever asked may not look: a backup that is missing is noticed when it is needed."""
+    """Emit the event `backup.failed`, so that a failed backup is noticed before it is needed."""
     told = {"name": name, "problem": str(error)[:500] or type(error).__name__}
     with contextlib.suppress(PearlError):
         store.write(lambda tx: outbox.emit(tx, "backup.failed", told))
 
 
 def backup_lister(data: Path) -> Callable[[], Sequence[BackupFile]]:
-    """What lists the backups of the folder, newest first."""
+    """Return a function that lists the backups in the folder, newest first."""
 
     def find() -> Sequence[BackupFile]:
         found = [_file(file) for file in (data / FOLDER).glob("*" + SUFFIX)]

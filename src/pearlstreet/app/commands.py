@@ -20,11 +20,11 @@ from pearlstreet.cli.output import confirm, done, err, language, say, show_json,
 
 
 class First(TypedDict):
-    """What the first start shows once, by operator's duty; later starts show nothing."""
+    """Credentials that the first start shows once, by operator duty; empty on later starts."""
 
     keys: dict[str, str] | None
     links: dict[str, str] | None
-    """To set a password for the console with."""
+    """Links with which operators set their console passwords, by duty."""
 
 
 NOTHING_FIRST = First(keys=None, links=None)
@@ -115,7 +115,7 @@ def _serve(settings: Any, busy: bool, as_json: bool) -> None:
 
 
 def _first(settings: Any, first: Any) -> First:
-    """What is shown once: the operators' keys, and the links with which they set their passwords for the console."""
+    """Return the operators' keys and the links with which they set console passwords; they are shown once."""
     base = settings.public_url or settings.url
     return First(
         keys={role.value: key for role, key in first.credentials.items()},
@@ -170,7 +170,7 @@ def start_detached(data: Path, options: dict[str, Any], *, busy: bool) -> First:
 
 
 def _told(reader: int) -> str:
-    """What the server says through the pipe once it answers; empty when it ended or took too long."""
+    """Return the JSON that the server writes to the pipe when it is ready; empty if it exited or timed out."""
     until = time.monotonic() + START_S
     parts = []
     with os.fdopen(reader, "rb") as pipe:
@@ -191,7 +191,7 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _notify(notices: list[str]) -> None:
-    """What the operator must know of this host, above all how jobs are walled in."""
+    """Print the center's notices about this host, such as how well jobs are isolated."""
     for notice in notices:
         warn(notice)
 
@@ -235,7 +235,7 @@ def down(data: Data = None) -> None:
 
 
 def _is_free(data: Path) -> bool:
-    """Whether no server holds the data folder any more."""
+    """Return whether no server holds the lock of the data folder."""
     import fcntl
 
     try:

@@ -29,7 +29,7 @@ ORG, USER = "demo", "demo"
 CREDIT, ENOUGH = "100", "10"
 STATE = "demo.json"
 PORTS = 20
-"""How many ports after the wished one are tried."""
+"""Number of ports tried, counting up from the requested one."""
 
 
 def run_demo(data: Path, port: int) -> None:

@@ -1,4 +1,4 @@
-"""What the tenants of a busy simulated center have beside jobs: members, budgets, quotas, a past, invoices, a drained node."""
+"""Demo data of a simulated center besides jobs: members, budgets, quotas, past usage, invoices, a drained node."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ MEMBERS = (
     ("student", OrgRole.MEMBER),
     ("accounts", OrgRole.VIEWER),
 )
-"""Login names are the organisation's first word and this: river-owner."""
+"""Members of each demo organisation with their roles; a login name is the slug's first word and this: river-owner."""
 PAST_MONTHS = 3
 DAYS = 86_400 * US_PER_S
 HELD = (("cpu", Unit.CPU_MILLI, 16_000), ("memory", Unit.MEMORY_MIB, 64 << 10))
 PENDING = "25000"
-"""Above what one operator may credit alone: it waits for a second."""
+"""Amount of a top-up in yuan that needs approval by a second operator."""
 DRAINED_FROM = 4
-"""Smaller pools need all their nodes."""
+"""Minimum number of nodes at which one is drained; smaller pools need them all."""
 
 
 def furnish(store: Store, slug: str, *, size: int, model: str | None) -> None:
-    """Everything but the jobs, once, for an organisation that was just made. `size`: how large it is, from 1."""
+    """Add everything but jobs to a new organisation. `size` ≥ 1 scales its usage, budgets and quotas."""
     org = get_org(store, SYSTEM, slug)
     for name, role in MEMBERS:
         login = login_of(slug, name)
@@ -61,19 +61,19 @@ def furnish(store: Store, slug: str, *, size: int, model: str | None) -> None:
 
 
 def ask_for_credit(store: Store, slug: str) -> None:
-    """A top-up that waits for a second operator."""
+    """Create a top-up that waits for approval by a second operator."""
     top_up(store, SYSTEM, get_org(store, SYSTEM, slug).id, parse_yuan(PENDING), memo="simulated")
 
 
 def drain_one(store: Store) -> None:
-    """Take the last node out of service, where there are enough."""
+    """Drain the last node if the pool has at least DRAINED_FROM nodes and none is drained."""
     nodes = list_nodes(store, SYSTEM)
     if len(nodes) >= DRAINED_FROM and not any(node.drained for node in nodes):
         drain(store, SYSTEM, nodes[-1].report.name, "a power supply is replaced")
 
 
 def members_of(store: Store, slug: str) -> tuple[Actor, ...]:
-    """Those who submit, as they would be signed in."""
+    """Return the members that submit jobs (all but viewers) as signed-in actors."""
     return tuple(
         Actor(label=member.user_name, user_id=member.user_id, orgs={member.org_id: member.role})
         for member in list_members(store, SYSTEM, slug)
@@ -82,14 +82,14 @@ def members_of(store: Store, slug: str) -> tuple[Actor, ...]:
 
 
 def login_of(slug: str, name: str) -> str:
-    """`river-lab`, `owner` → river-owner."""
+    """Return the login name of a demo member: `river-lab`, `owner` → `river-owner`."""
     return f"{slug.partition('-')[0]}-{name}"
 
 
 def _spend_in_the_past(
     store: Store, org: Organisation, projects: Sequence[Project], size: int, model: str | None
 ) -> None:
-    """Use in the months before this one, each of them invoiced: bills have something to show on the first day."""
+    """Add usage to the past months and invoice each, so that invoices exist on the first day."""
     months = store.read(_past)
     for back, month in enumerate(months):
         for index, project in enumerate(projects[1:] or projects):
@@ -101,7 +101,7 @@ def _spend_in_the_past(
 
 
 def _past(tx: Tx) -> list[Month]:
-    """The last months, newest first."""
+    """Return the PAST_MONTHS months before the current one, newest first."""
     zone = read_site(tx).time_zone
     month = month_at(tx.now_us, zone)
     found = []

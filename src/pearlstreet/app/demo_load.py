@@ -1,4 +1,4 @@
-"""A busy simulated center: a few tenants with balances that keep submitting jobs, for looking around."""
+"""Load of a demo center: a few simulated tenants that keep submitting jobs."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ TENANTS = (
 NAMES = ("pretrain", "finetune", "evaluate", "ablation", "sweep", "inference-batch", "tokenize", "distill")
 BALANCE, ENOUGH = "9999", "100000"
 PAY_EVERY = 50
-"""Jobs between two looks at the balances."""
+"""Number of submitted jobs between two checks of the balances."""
 TARGET_WAITING = 12
 FAILING = 0.08
-"""Of all jobs; some of them are tried again."""
+"""Fraction of jobs whose command fails; some of these are retried."""
 PAUSE_S = 2.0
 log = structlog.get_logger("world")
 
 
 def keep_busy(settings: Settings, assembled: Assembled) -> threading.Thread:
-    """Start the thread that plays the tenants; it ends with the process."""
+    """Start the thread that submits the tenants' jobs; it ends with the process."""
     world = World(settings, assembled)
     thread = threading.Thread(target=world.run, name="busy-world", daemon=True)
     thread.start()
@@ -51,7 +51,7 @@ def keep_busy(settings: Settings, assembled: Assembled) -> threading.Thread:
 
 
 class World:
-    """Submits jobs of plausible shapes so that a queue always waits."""
+    """Submits jobs of plausible shapes so that the queue is never empty."""
 
     def __init__(self, settings: Settings, assembled: Assembled) -> None:
         self._assembled = assembled
@@ -65,7 +65,7 @@ class World:
         self._people: dict[str, tuple[Actor, ...]] = {}
 
     def run(self) -> None:
-        """Play until the process ends."""
+        """Submit jobs until the process ends."""
         submitted = 0
         while True:
             try:
@@ -104,12 +104,12 @@ class World:
             self._pay(get_org(self._store, SYSTEM, slug).id)
 
     def _pay(self, org_id: str) -> None:
-        """Pay in while little is left, so that the world does not stop for want of money."""
+        """Top up an organisation until its available balance reaches ENOUGH yuan, so that its jobs can start."""
         while balance(self._store, SYSTEM, org_id).available < parse_yuan(ENOUGH):
             top_up(self._store, SYSTEM, org_id, parse_yuan(BALANCE), memo="simulated")
 
     def _waiting(self) -> int:
-        """Jobs and whole arrays that have not begun, up to the wished number."""
+        """Return the number of queued jobs (an array counts once), at most TARGET_WAITING."""
         wanted = JobFilter(None, None, (JobState.QUEUED,), None, None)
         return len(list_jobs(self._store, SYSTEM, wanted, before=None, limit=TARGET_WAITING))
 

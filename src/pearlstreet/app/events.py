@@ -1,6 +1,6 @@
-"""Delivers the outbox to `log/events.jsonl`: one JSON line an event, at least once, in order; `seq` tells repeats.
+"""Delivers the outbox to `log/events.jsonl`: one JSON line per event, at least once, in order; `seq` identifies duplicates.
 
-This is what a site's own tools (SIEM, ticketing) follow; people and programs elsewhere are told by tenancy/notices.
+A site's own tools (SIEM, ticketing) read this file; e-mail and webhooks are sent by tenancy/notices.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pearlstreet.store.loop import CycleLoop, Loop
 
 CONSUMER = "events-file"
 KEPT_US = 7 * 86_400 * US_PER_S
-"""Delivered events stay in the database this long."""
+"""Retention of delivered events in the database, in microseconds."""
 FILE_BYTES_MAX = 50 << 20
 OLD_FILES = 5
 
 
 def events_loop(folder: Path) -> Loop:
-    """Writes events to `folder`/events.jsonl as they come."""
+    """Return the loop that writes events to `folder`/events.jsonl as they are emitted."""
     return CycleLoop(
         name="deliver_events",
         cycle=partial(deliver, folder),
@@ -36,7 +36,7 @@ def events_loop(folder: Path) -> Loop:
 
 
 def deliver(folder: Path, store: Store) -> bool:
-    """Append what is pending, then move the cursor: a crash between the two repeats lines, never loses one."""
+    """Append pending events, then move the cursor, so that a crash in between repeats lines but loses none."""
     rows = store.read(lambda tx: outbox.pending(tx, CONSUMER))
     if not rows:
         return False
@@ -52,7 +52,7 @@ def deliver(folder: Path, store: Store) -> bool:
 
 
 def append(folder: Path, rows: Sequence[Row]) -> None:
-    """Add the rows to the file, on disk when it returns; a full file is turned over first."""
+    """Append rows to the file and fsync it; a file above FILE_BYTES_MAX is rotated first."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "events.jsonl"
     if file.exists() and file.stat().st_size > FILE_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""Energy facts of a simulated center: made up, and called so wherever their source is shown."""
+"""Example energy facts of a simulated center; their source says that they are made up."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import SYSTEM
 
 BACK_DAYS, AHEAD_DAYS = 130, 60
-"""The past months that are furnished, and what a simulated center may live through."""
+"""Days before and after now that the example carbon series covers; the past ones cover the demo's past usage."""
 PRICES = {"peak": 1_150_000, "flat": 700_000, "valley": 320_000}
 SERIES = "example"
 ZONE = "Asia/Shanghai"
 
 
 def state_facts(store: Store) -> None:
-    """Set the example facts, once, where nobody has set any."""
+    """Set the example energy facts if the center has none."""
     if current_facts(store, SYSTEM) is not None:
         return
     now_us = store.clock.now_us()
@@ -56,7 +56,7 @@ def state_facts(store: Store) -> None:
 
 
 def _grams(hour: int) -> float:
-    """A grid with sun at noon, more load in the evening and less on weekends."""
+    """Return a grid carbon factor in g/kWh: lower at noon (solar) and on weekends, higher in the evening."""
     local = (EPOCH + timedelta(hours=hour)).astimezone(zone_of(ZONE))
     sun = max(0.0, math.sin(math.pi * (local.hour + 0.5 - 6.0) / 12.0))
     evening = max(0.0, math.sin(math.pi * (local.hour + 0.5 - 17.0) / 6.0)) if 17 <= local.hour < 23 else 0.0

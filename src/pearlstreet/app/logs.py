@@ -1,4 +1,4 @@
-"""Where log lines go: JSON, one a line, in a file that is turned over at 20 MiB."""
+"""Log configuration: one JSON object per line, in a file that is rotated at 20 MiB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 
 class JsonLines(logging.Formatter):
-    """Our own lines are JSON already; those of libraries become JSON here, their tracebacks in one line too."""
+    """Formats log records of libraries as one line of JSON, tracebacks included; Pearlstreet's own already are."""
 
     def format(self, record: logging.LogRecord) -> str:
         said = record.getMessage()

@@ -1,4 +1,4 @@
-"""`pearl`, whole: the commands that talk to a center, and those that run one on this machine."""
+"""The complete `pearl` program: commands that talk to a center, and commands that run one on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOMS: Homes = {
     "pearlstreet.app.recovery_commands": ("offline",),
     "pearlstreet.sim.commands": ("sim",),
 }
-"""By name: a command loads its own module alone, and nothing may import the simulator."""
+"""Modules by name with their commands: a command imports only its own module, and only `sim` the simulator."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The code that runs inside jobs: packaged with the wheel, beside `src` in a checkout."""
+"""Location of the recipes (code that runs inside jobs): in the wheel, or beside `src` in a checkout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pearlstreet.base.text import text
 
 
 def recipe(name: str) -> Path:
-    """The folder of a recipe. Raises NotFound."""
+    """Return the folder of a recipe. Raises NotFound."""
     package = Path(pearlstreet.__file__).resolve().parent
     for folder in (package / "recipes", package.parents[1] / "recipes"):
         if (folder / name / "job.yaml").is_file():

@@ -1,4 +1,4 @@
-"""The table [scheduling] of pearl.toml: the policy that rules until somebody sets another one at run time."""
+"""The table [scheduling] of pearl.toml: the policy in effect until an operator sets another at run time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DAY_S = 86_400
 
 
 def policy_from_settings(table: Mapping[str, Any]) -> Policy:
-    """The policy that the table describes. Raises ConfigurationError naming what is wrong."""
+    """Return the policy that the table describes. Raises ConfigurationError naming the invalid setting."""
     settings = dict(table)
     queues, default_queue = settings.pop("queues", {}), settings.pop("default_queue", None)
     if not isinstance(queues, Mapping) or not all(isinstance(item, Mapping) for item in queues.values()):
@@ -47,7 +47,7 @@ def _with(policy: Policy, name: str, item: dict[str, Any]) -> Policy:
 
 
 def decisions_from_settings(settings: Settings) -> DecisionSettings:
-    """Which decisions are kept. Raises ConfigurationError."""
+    """Return which planner decisions are kept, from the settings. Raises ConfigurationError."""
     if settings.decision_log not in MODES:
         raise ConfigurationError(
             text("decision_log is {value}, which it cannot be", value=repr(settings.decision_log)),

@@ -1,4 +1,4 @@
-"""Runs a center until it is told to stop: API and loops in one process."""
+"""Runs a center (API, console and loops in one process) until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from pearlstreet.store.loop import LoopRunner
 from pearlstreet.tenancy.bootstrap import FirstKeys, bootstrap
 
 SWITCH_INTERVAL_S = 0.001
-"""Threads take turns this often (Python's default is 5 ms): the writer gives its turn away at every statement, and
-would wait that long for the next one while requests are parsed."""
+"""Thread switch interval of the interpreter, in seconds (Python's default: 5 ms). The writer thread releases the GIL at
+every statement and waits up to this long to get it back while other threads parse requests."""
 COLLECT_AFTER = (20_000, 20, 1_000)
-"""New objects, and generations, after which the collector looks again (Python's default: 700, 10, 10)."""
+"""Thresholds of Python's garbage collector for its three generations (Python's default: 700, 10, 10)."""
 BACKLOG = 4_096
-"""Connections the kernel keeps for the next turn (Linux's own limit, somaxconn)."""
+"""Number of connections that the kernel queues before they are accepted (Linux's default somaxconn)."""
 log = structlog.get_logger("server")
 
 
@@ -46,7 +46,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
 
     Raises ConfigurationError before anything was started.
     """
-    os.umask(0o077)  # whatever the caller's: nobody else may read the center's files
+    os.umask(0o077)  # overrides the caller's umask: only the server's user may read the center's files
     configure_logs(settings.data / "log")
     check_tls(settings)
     limits = http_limits(settings)
@@ -62,7 +62,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
     for notice in assembled.center.notices:
         log.warning("notice", text=str(notice))
     try:
-        # The first keys are made last: a start that fails must not have used them up unseen.
+        # Create the first keys last: a failed start must not create keys that are never shown.
         _run(server, listening, lambda: ready(assembled, bootstrap(store)))
     finally:
         assembled.center.runtime.stopping.set()
@@ -87,16 +87,16 @@ def http_limits(settings: Settings) -> HttpLimits:
 
 
 def trusted_proxies(settings: Settings) -> TrustedProxies:
-    """The proxies whose word about clients is believed."""
+    """Return the proxies whose X-Forwarded-For is trusted."""
     return TrustedProxies(settings.proxies if settings.behind_proxy else "")
 
 
 def check_tls(settings: Settings) -> None:
-    """Whether the certificate and its key can be used. Raises ConfigurationError."""
+    """Check that the TLS certificate and its key can be loaded. Raises ConfigurationError."""
     if settings.tls_cert is None:
         return
     try:
-        # A key under a password would otherwise ask for it on the terminal.
+        # OpenSSL would ask on the terminal for the password of an encrypted key.
         trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trial.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: b"")
     except (OSError, ValueError) as error:
@@ -114,7 +114,7 @@ def check_tls(settings: Settings) -> None:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The listening socket. Raises ConfigurationError when the port is taken."""
+    """Return the listening socket. Raises ConfigurationError when the port is in use."""
     family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -169,17 +169,17 @@ def _run(server: uvicorn.Server, listening: socket.socket, ready: Callable[[], N
 
 
 def _outlive_signals() -> None:
-    """uvicorn raises the signal that ended it once more when it is done: that must not keep us from closing in order."""
+    """Ignore the signal that uvicorn raises again after it has stopped, so that the store closes in order."""
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: None)
 
 
 def _keep_moving() -> None:
-    """Keep the interpreter from holding everybody up: short turns of threads, and no full walks of the collector.
+    """Shorten the thread switch interval, freeze startup objects, and raise the garbage collector's thresholds.
 
-    What was made so far stays for ever, and what comes is freed by counting; cycles are few and die young. A full walk
-    of a loaded center takes a tenth of a second, and came every other second.
+    A full collection in a loaded center takes 100 ms and ran every other second. Startup objects live as long as the
+    process, and nearly all later objects are freed by reference counting.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()

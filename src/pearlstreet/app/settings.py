@@ -24,9 +24,9 @@ from pearlstreet.http.limits import HttpLimits
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
 REMEMBERED = "database"
-"""In the data folder: the PostgreSQL database that belongs to it, for commands that are not told. No password in it."""
+"""File in the data folder with the URL (no password) of its PostgreSQL database, for commands run without one."""
 TABLES = ("uv", "oidc", "mail", "scheduling")
-"""Settings that are tables of the file; no variable and no option gives them."""
+"""Settings that are tables of the file; they have no variable and no option."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
     "simulate_speed": (0.001, 1_000_000),
@@ -65,11 +65,11 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "http_keep_alive_s": (1, 3_600),
     "http_handshake_s": (1, 3_600),
 }
-"""The least and the most a number may be."""
+"""Minimum and maximum of each numeric setting."""
 
 
 def default_data_dir(environment: Mapping[str, str] | None = None) -> Path:
-    """PEARL_DATA, else the user's data folder."""
+    """Return the folder in PEARL_DATA, else the default in the user's data folder."""
     known = os.environ if environment is None else environment
     if known.get("PEARL_DATA"):
         return Path(known["PEARL_DATA"])
@@ -208,18 +208,18 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """The URL the store opens."""
+        """Database URL that the store opens."""
         return self.database or f"sqlite:///{self.data / 'pearl.db'}"
 
     @property
     def isolation(self) -> Isolation:
-        """The minimum isolation that holds."""
+        """Effective minimum isolation: the stronger of `minimum_isolation` and `require_sandbox`."""
         minimum = self.minimum_isolation if is_isolation(self.minimum_isolation) else ISOLATIONS[-1]
         return "landlock" if self.require_sandbox and minimum == "none" else minimum
 
     @property
     def http_limits(self) -> HttpLimits:
-        """What one client may cost the server."""
+        """Limits of the HTTP server on connections, streams, headers and transfer rates."""
         names = (item.name for item in dataclasses.fields(HttpLimits))
         return HttpLimits(
             **{name: getattr(self, f"http_{name}") for name in names if hasattr(self, f"http_{name}")}
@@ -227,7 +227,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Where the center answers."""
+        """URL at which the center answers."""
         host = f"[{self.listen}]" if ":" in self.listen else self.listen
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
@@ -235,7 +235,7 @@ class Settings:
 def load_settings(
     data: Path | None, options: Mapping[str, Any], environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """Settings from all four places. Raises ConfigurationError naming the key and where it stands."""
+    """Return settings merged from all four sources. Raises ConfigurationError naming the key and its source."""
     known = os.environ if environment is None else environment
     folder = (data or default_data_dir(known)).expanduser().absolute()
     values: dict[str, Any] = {}
@@ -286,7 +286,7 @@ def _convert(name: str, value: Any, where: str) -> Any:
         if Path in kinds:
             return Path(str(value)).expanduser()
         if int in kinds or float in kinds:
-            return kinds[0](str(value))  # by way of its text: `true` and 1.5 are no port
+            return kinds[0](str(value))  # parsed from its text, so that `true` and 1.5 are refused as a port
     except (TypeError, ValueError):
         raise ConfigurationError(
             text("{name} in {where} cannot be {value}", name=name, where=where, value=repr(value))
@@ -305,7 +305,7 @@ def _boolean(value: Any) -> bool:
 
 
 def check_settings(settings: Settings) -> None:
-    """What must hold together. Raises ConfigurationError."""
+    """Check settings that depend on each other. Raises ConfigurationError."""
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigurationError(text("TLS needs both tls_cert and tls_key"))
     for file in (settings.tls_cert, settings.tls_key):
@@ -337,7 +337,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_proxies(proxies: str) -> None:
-    """Whether each is an address or a network. Raises ConfigurationError."""
+    """Check that each entry is an IP address or network. Raises ConfigurationError."""
     for part in proxies.split(","):
         try:
             ipaddress.ip_network(part.strip())

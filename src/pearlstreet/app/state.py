@@ -1,4 +1,4 @@
-"""Which server runs from a data folder, and how to end it. Apart from the server itself, which takes seconds to load."""
+"""Finds and stops the server of a data folder, without importing the server, which takes seconds."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pearlstreet.app.settings import Settings
 from pearlstreet.compute.engines.local.supervisor import files
 
 STATE = "server.json"
-"""In the data folder: pid and address of the running server."""
+"""Name of the file in the data folder with pid and address of the running server."""
 
 
 def write_state(file: Path, settings: Settings) -> None:
-    """Leave pid and address for `pearl down` and the CLI."""
+    """Write pid and address of this server for `pearl down` and the CLI."""
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps({**files.identity(), "url": settings.url}))
     temporary.replace(file)
 
 
 def running(data: Path) -> dict[str, Any] | None:
-    """What the data folder's server wrote, when it is alive. A process that only got its number is not it."""
+    """Return the state file of a live server, else None. Start time and boot id rule out a reused pid."""
     try:
         state: dict[str, Any] = json.loads((data / STATE).read_text())
         same = state["start_ticks"] == files.start_ticks(int(state["pid"]))
@@ -33,7 +33,7 @@ def running(data: Path) -> dict[str, Any] | None:
 
 
 def stop(data: Path) -> int | None:
-    """Ask the data folder's server to end; its pid, or None when none runs. Jobs run on."""
+    """Send SIGTERM to the data folder's server and return its pid; None if none runs. Jobs keep running."""
     state = running(data)
     if state is None:
         return None

@@ -1,4 +1,4 @@
-"""Imports every room's tables, so that the metadata is whole: for migrations' drift check and for tests."""
+"""Imports the tables of every package, so that the metadata is complete for the migration drift check and tests."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ ALL = (
     closing_tables,
     energy_tables,
 )
-"""One line per room that has tables."""
+"""Modules that define tables, one line each."""

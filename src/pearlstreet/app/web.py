@@ -1,4 +1,4 @@
-"""Which door answers what: machines under /api, /health and /metrics, people everywhere else."""
+"""Routes requests: /api, /health and /metrics go to the API, all other paths to the console."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pearlstreet.http.request_limiter import RequestLimiter
 MACHINE_PATHS = ("/health", "/metrics")
 MACHINE_PREFIX = "/api/"
 BODILESS = ("GET", "HEAD")
-"""Methods whose bodies are read by nobody."""
+"""Methods whose request bodies are not read."""
 DAY_S = 86_400
 
 
 def create_web(center: Center, *, https_only_days: float = 0, requests_per_address: int = 0) -> ASGIApp:
     """The API and the console of one center on one address.
 
-    `requests_per_address`: how many may be answered at the same time; 0: as many as it has connections.
+    `requests_per_address`: maximum number of concurrent requests of one address; 0: no limit but its connections.
 
-    `https_only_days`: how long a browser that reached it by HTTPS is told to come by HTTPS only (RFC 6797); 0: not told.
+    `https_only_days`: days of the HSTS header sent to browsers that use HTTPS (RFC 6797); 0: no header.
     """
     api, console = create_api(center), create_console(center)
     budget = BodyBudget()
@@ -38,7 +38,7 @@ def create_web(center: Center, *, https_only_days: float = 0, requests_per_addre
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         to_api = path.startswith(MACHINE_PREFIX) or path in MACHINE_PATHS or scope["type"] != "http"
-        # Over plain HTTP the header must not be sent: anybody on the way could have written it (RFC 6797, 7.2).
+        # RFC 6797, 7.2 forbids the header over plain HTTP, where any middlebox could have added it.
         if https_only_days > 0 and scope.get("scheme") == "https":
             send = _promising(promise, send)
         await limited(api if to_api else console, scope, receive, send)

@@ -1,4 +1,4 @@
-"""Puts one center together: folders, database, key, engines, loops. The only room that knows everything."""
+"""Assembles a center: folders, database, key, engines, loops."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Assembled:
 
 
 def lock_data(data: Path) -> IO[bytes]:
-    """Make the data folder ours alone. Raises ConfigurationError while another server uses it."""
+    """Lock the data folder for this server. Raises ConfigurationError while another server uses it."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (data / "lock").open("ab+")
@@ -88,7 +88,7 @@ def open_store(
     alone: bool = False,
     tell: Callable[[Text], None] = lambda _: None,
 ) -> Store:
-    """The store, migrated (`tell` hears of it) and unlocked; `alone`: for the one server of its database.
+    """Return the store, migrated (reported to `tell`) and unlocked. `alone` takes the database's instance lock.
 
     Raises ConfigurationError.
     """
@@ -104,19 +104,19 @@ def open_store(
         unlocked = unlock(store, settings.data / "secret.key", key)
         _remember_database(unlocked.database, settings.data)
     except BaseException:
-        store.close()  # a refusal must leave no connection open: Python 3.13 warns of each
+        store.close()  # a failed start must close its connections: Python 3.13 warns of each open one
         raise
     return unlocked
 
 
 def upgrade(settings: Settings, store: Store, tell: Callable[[Text], None]) -> None:
-    """Bring the database to this program's schema. An older one is copied first, so that the way back stays open.
+    """Migrate the database to this program's schema. An older one is copied first, so that it can be restored.
 
     Raises ConfigurationError for a newer program's database, Unavailable when the copy cannot be written.
     """
     old = outdated(store.database)
     if old is not None and settings.copy_before_upgrade:
-        # Named by how far its history goes: trying again after a failure makes no second copy of the same.
+        # The name holds the newest event number, so that a retry after a failure makes no second copy.
         newest = store.read(lambda tx: tx.scalar(sa.select(sa.func.max(state_events.c.seq)))) or 0
         copy = copy_database(store.database, settings.data / BACKUPS, f"before-upgrade-{old}-{newest}")
         tell(
@@ -131,17 +131,17 @@ def upgrade(settings: Settings, store: Store, tell: Callable[[Text], None]) -> N
 
 
 def _remember_database(database: Database, data: Path) -> None:
-    """So that a later `pearl backup` of this folder does not take an empty SQLite for the center."""
+    """Write the PostgreSQL URL to the folder, so that a later `pearl backup` does not copy an empty SQLite file."""
     if not database.is_sqlite:
         (data / REMEMBERED).write_text(database.url.set(password=None).render_as_string() + "\n")
 
 
 def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
-    """Everything a server needs. Raises ConfigurationError."""
+    """Return the center with its loops and lock, ready to serve. Raises ConfigurationError."""
     lock = lock_data(settings.data)
     told: list[Text] = []
     store = open_store(settings, given_key=given_key, alone=True, tell=told.append)
-    # The folder and the database are ours alone: nobody is left who holds a lease.
+    # This server holds the locks of folder and database, so every remaining lease is stale.
     store.write(leases.free_all)
     store.write(ensure_default_prices)
     folders = DataFolders(settings.data)
@@ -184,14 +184,14 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
 
 
 def notice_channels(settings: Settings, environment: Mapping[str, str]) -> Channels:
-    """The ways out for notices. Raises ConfigurationError."""
+    """Return the channels (mail, webhooks) that notices are sent by. Raises ConfigurationError."""
     mail = mail_from_settings(settings.mail, environment.get("PEARL_MAIL_PASSWORD"))
     mailer = SmtpMailer(mail, settings.name, settings.public_url.rstrip("/")) if mail is not None else None
     return Channels(mailer, settings.webhooks_private_allowed)
 
 
 def make_engine(settings: Settings, store: Store) -> Engine:
-    """The engine the settings name: this machine, or a simulated cluster."""
+    """Return the engine that the settings name: this machine, or a simulated cluster."""
     if settings.simulate:
         from pearlstreet.compute.engines.simulated import SimulatedEngine, nodes_from, parse_faults
 
@@ -224,7 +224,7 @@ def _local_engine(settings: Settings, store: Store) -> Engine:
 
 
 def jobs_settings(settings: Settings) -> JobsSettings:
-    """The jobs room's part of the settings."""
+    """Return the settings of the package `jobs`."""
     return replace(
         JobsSettings(),
         policy=policy_from_settings(settings.scheduling),
@@ -253,7 +253,7 @@ PASSED_ON = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PRO
 
 
 def uv_variables(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """What uv gets when it builds environments: the host's certificates, proxies and mirrors, then the settings'."""
+    """Return uv's environment variables: the host's certificates, proxies and mirrors, overridden by the settings."""
     found = {"UV_SYSTEM_CERTS": "1"}
     found |= {
         name: value
