@@ -1,5 +1,5 @@
-"""The part of a cycle that deals with elastic jobs: starts them with fewer tasks, cuts those that run, widens, and lets
-those that were stopped for it go on. What is allowed is the elasticity policy's to say.
+"""Resizes elastic jobs: starts them with fewer tasks, cuts running ones, widens them, and resumes those that were stopped for
+it. What is allowed is the decision of the elasticity policy.
 """
 
 from __future__ import annotations
@@ -10,25 +10,21 @@ from dataclasses import replace
 import numpy as np
 
 from pearlstreet.compute.scheduling import reasons
-from pearlstreet.compute.scheduling.backfill.protocol import Backfill
-from pearlstreet.compute.scheduling.capacity import ALL, Chunk, FreeCapacity, Need
+from pearlstreet.compute.scheduling.capacity import ALL, FreeCapacity, Need
 from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.cycle_state import CycleState
 from pearlstreet.compute.scheduling.elasticity import growth
 from pearlstreet.compute.scheduling.elasticity.cuts import WhatIf, find_cuts, place_gang, resume_order
-from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
-from pearlstreet.compute.scheduling.job_classes import JobClass, JobClasses, Run
-from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
+from pearlstreet.compute.scheduling.job_classes import JobClass, Run
+from pearlstreet.compute.scheduling.model import I64, Bools
 from pearlstreet.compute.scheduling.order.ties import ranked
 from pearlstreet.compute.scheduling.placement.selector import NodeSelector, Placed
 from pearlstreet.compute.scheduling.plan import Resize, StartEstimate
-from pearlstreet.compute.scheduling.preemption.protocol import Claim, Preemption
+from pearlstreet.compute.scheduling.preemption.protocol import Claim
 from pearlstreet.compute.scheduling.queues import Lane
-from pearlstreet.compute.scheduling.quota import QuotaState
-from pearlstreet.compute.scheduling.registry import BACKFILLS, ELASTICITIES, PLACEMENTS, PREEMPTIONS
+from pearlstreet.compute.scheduling.registry import ELASTICITIES, PLACEMENTS
 from pearlstreet.compute.scheduling.report import Given
-from pearlstreet.compute.scheduling.timeline import Timeline, fits
-from pearlstreet.compute.scheduling.waits import Lazy
-from pearlstreet.compute.scheduling.windows import Windows
+from pearlstreet.compute.scheduling.timeline import fits
 
 _US = 1_000_000
 RESUMED = "pack"
@@ -36,183 +32,104 @@ RESUMED = "pack"
 _NOBODY: I64 = np.zeros(0, dtype=np.int64)
 
 
-class Resizing:
-    """What it needs of a cycle, and what it adds."""
+class Resizer:
+    """Resizes elastic jobs of one cycle; `resizes` collects the decisions."""
 
-    snapshot: Snapshot
-    config: PlannerConfig
-    capacity: FreeCapacity
-    classes: JobClasses
-    windows: Windows
-    given: list[Given]
-    lane: Lane
-    backfill: Backfill
-    preemption: Preemption | None
-    elasticity: Elasticity | None
-    unheld: tuple[tuple[Need, ...], int, int, FreeCapacity] | None
-    head: int | None
-    reservations: int
-    preempt_tries: int
-
-    def __init__(self) -> None:
+    def __init__(self, state: CycleState) -> None:
+        self.state = state
         self.resizes: list[Resize] = []
         self.unserved: set[int] = set()
-        """Models for which a job waits that no cut of an elastic job served: nobody behind it is served by one."""
+        """Device models with unmet demand ahead; no cut may serve a later job on these."""
         self.moving: set[int] = set()
-        """Models that jobs cut in this cycle may go on on, and that they were cut for. One more cut there could put a job
-        that goes on where another is to start; the next cycle sees where each stands."""
+        """Models on which jobs cut in this cycle may resume, and models they were cut for. Another cut there could put a
+        resuming job where another is to start, so it waits for the next cycle."""
         self.excused: set[int] = set()
-        """Kinds that wait for nothing that an elastic job could take from them."""
+        """Classes of waiting jobs that nothing an elastic job holds would help."""
         self.resumes = "-"
-        """A job whose place is kept while it is being resized."""
-
-    @property
-    def timeline(self) -> Timeline:
-        raise NotImplementedError
-
-    @property
-    def quotas(self) -> QuotaState:
-        raise NotImplementedError
-
-    @property
-    def elements(self) -> list[int]:
-        raise NotImplementedError
-
-    @property
-    def leaving(self) -> Bools:
-        raise NotImplementedError
-
-    def _job_class(self, class_index: int) -> JobClass:
-        raise NotImplementedError
-
-    def _needs(self, request: int) -> tuple[Need, ...]:
-        raise NotImplementedError
-
-    def _look(self, org: int, project: int, limit_us: int) -> None:
-        raise NotImplementedError
-
-    def _selector(self) -> NodeSelector:
-        raise NotImplementedError
-
-    def _lasting(self, limit_us: int) -> bool:
-        raise NotImplementedError
-
-    def _allowed(
-        self, org: int, project: int, group: tuple[Need, ...], tasks: int, guaranteed: bool
-    ) -> list[int]:
-        raise NotImplementedError
-
-    def _place(
-        self, selector: NodeSelector, needs: tuple[Need, ...], tasks: int, wanted: int, limit_us: int
-    ) -> tuple[list[tuple[Need, list[Chunk]]], bool]:
-        raise NotImplementedError
-
-    def _record(
-        self, run: Run, rows: list[int], placed: list[tuple[Need, list[Chunk]]], guaranteed: bool
-    ) -> None:
-        raise NotImplementedError
-
-    def _reason(self, reason: Lazy) -> int:
-        raise NotImplementedError
-
-    def _wait(self, rows: list[int], reason: int) -> None:
-        raise NotImplementedError
-
-    def _reserve_first(self) -> None:
-        raise NotImplementedError
-
-    def _hold(self, at_us: int, need: Need, tasks: int, *, surely: bool = False) -> None:
-        raise NotImplementedError
-
-    def _held(self, at_us: int) -> None:
-        raise NotImplementedError
-
-    def _enter(self, lane: Lane) -> None:
-        """From here on, plan by the policies of this lane."""
-        self.lane, self.backfill = lane, BACKFILLS[lane.config.backfill]
-        self.preemption = PREEMPTIONS[lane.config.preemption]
-        self.elasticity = ELASTICITIES[lane.config.elasticity]
-        self.head, self.reservations = None, 0
+        """Id of a job whose place is kept while it is being resized."""
 
     def _visible_to(self, attempt: int) -> FreeCapacity:
         """The room as a running attempt's job may take it when it starts anew."""
-        if not self.windows.any:
-            return self.capacity
-        running = self.snapshot.running
+        if not self.state.windows.any:
+            return self.state.capacity
+        running = self.state.snapshot.running
         limit_us = max(int(running.expected_end_us[attempt] - running.started_us[attempt]), 0)
         org, project = int(running.org[attempt]), int(running.project[attempt])
-        return self.windows.capacity(self.windows.bars(org, project, limit_us))
+        return self.state.windows.capacity(self.state.windows.bars(org, project, limit_us))
 
     def _needs_of(self, attempt: int) -> tuple[Need, ...]:
-        return self._needs(int(self.snapshot.running.request[attempt]))
+        return self.state.needs_of_request(int(self.state.snapshot.running.request[attempt]))
 
-    def _resume(self) -> None:
+    def resume_stopped(self) -> None:
         """First of all, jobs that were stopped to go on with another number of tasks; and keep the place of those that are
         being stopped for it."""
-        waiting, running = self.snapshot.waiting, self.snapshot.running
+        waiting, running = self.state.snapshot.waiting, self.state.snapshot.running
         if not (waiting.resumes_tasks.any() or running.resumes_tasks.any()):
             return
         rows = np.flatnonzero(waiting.resumes_tasks > 0)
         ids = [waiting.ids[row] for row in rows.tolist()]
         for row in rows[ranked((waiting.submitted_us[rows],), ids)].tolist() if len(rows) else ():
-            class_index = int(self.classes.of[row])
-            shared = self._job_class(class_index)
-            config = replace(self._config_of(int(waiting.queue[row])), placement=RESUMED)
-            self._enter(Lane(config, _NOBODY))
-            self._look(shared.org, shared.project, shared.limit_us)
+            class_index = int(self.state.classes.of[row])
+            shared = self.state.job_class(class_index)
+            config = replace(self.state.queue_config(int(waiting.queue[row])), placement=RESUMED)
+            self.state.enter(Lane(config, _NOBODY))
+            self.state.look_as(shared.org, shared.project, shared.limit_us)
             most = int(waiting.resumes_tasks[row])
             fewest = min(shared.min_tasks or most, most)
             run = Run(class_index, shared._replace(tasks=most + 1, min_tasks=fewest), [row])
             is_limited = shared.array >= 0 and shared.array_limit >= 0
-            elements_left = shared.array_limit - self.elements[shared.array] if is_limited else 1
-            needs = self._needs(shared.request)
-            within = max(self._allowed(shared.org, shared.project, needs, 1, True), default=0) >= most
-            self._start_smaller(run, needs, [row], elements_left, within)
+            elements_left = shared.array_limit - self.state.elements[shared.array] if is_limited else 1
+            needs = self.state.needs_of_request(shared.request)
+            within = (
+                max(self.state.allowed_by_quota(shared.org, shared.project, needs, 1, True), default=0)
+                >= most
+            )
+            self.start_smaller(run, needs, [row], elements_left, within)
         going = np.flatnonzero(running.ending & (running.resumes_tasks > 0))
         if len(going) and waiting.count:
-            self._enter(Lane(self.config, _NOBODY))
-            soon = self.snapshot.now_us + round(self.config.grace_s * _US)
-            for a in resume_order(self.snapshot, going.tolist()):
+            self.state.enter(Lane(self.state.config, _NOBODY))
+            soon = self.state.snapshot.now_us + round(self.state.config.grace_s * _US)
+            for a in resume_order(self.state.snapshot, going.tolist()):
                 self._keep_place(a, int(running.resumes_tasks[a]), soon)
-
-    def _config_of(self, queue: int) -> PlannerConfig:
-        return self.config.of_queue(self.snapshot.queues[queue]) if queue >= 0 else self.config
 
     def _keep_place(self, attempt: int, tasks: int, soon: int) -> None:
         """Hold, from `soon` on, where an attempt that is being stopped will go on."""
-        running, mine = self.snapshot.running, self.timeline.visible
+        running, mine = self.state.snapshot.running, self.state.timeline.visible
         if running.request[attempt] >= 0:
-            self.timeline.visible = self._visible_to(attempt)
-            capacity, needs = self.timeline.room_at(soon), self._needs_of(attempt)
+            self.state.timeline.visible = self._visible_to(attempt)
+            capacity, needs = self.state.timeline.room_at(soon), self._needs_of(attempt)
             fit = [min(int(np.minimum(capacity.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
             most = max(fit, default=0)
             if most >= max(int(running.min_tasks[attempt]), 1):
-                scorer = PLACEMENTS[RESUMED](self.snapshot, self.lane.config)
+                scorer = PLACEMENTS[RESUMED](self.state.snapshot, self.state.lane.config)
                 self._keep(soon, place_gang(NodeSelector(capacity, scorer), needs, most, False))
                 self.resumes = running.job_ids[attempt]
-        self.timeline.visible = mine
+        self.state.timeline.visible = mine
 
     def _keep(self, soon: int, placed: Sequence[Placed]) -> None:
         """Hold places of one job from `soon` on."""
         if not placed:
             return
         need, chunks = placed[0][0], [chunk for _, chunk in placed]
-        future = self.timeline.room_at(soon)
+        future = self.state.timeline.room_at(soon)
         for chunk in chunks:
             future.take(chunk, need, lasting=False)
-        self.timeline.hold(future, need, chunks)
-        self._held(soon)
+        self.state.timeline.hold(future, need, chunks)
+        self.state.look_anew_from(soon)
 
-    def _start_smaller(
+    def start_smaller(
         self, run: Run, needs: tuple[Need, ...], rows: list[int], elements_left: int, guaranteed: bool
     ) -> list[int]:
         """Start elastic jobs with as many tasks as fit, fewer than they asked for; returns those that found no place."""
         job = run.job_class
         tasks, org, project, limit_us, fewest = job.tasks, job.org, job.project, job.limit_us, job.min_tasks
-        selector, tries = self._selector(), 0
+        selector, tries = self.state.selector(), 0
         while rows and elements_left > 0 and tries < 2:
-            allowed = [min(most, tasks - 1) for most in self._allowed(org, project, needs, 1, guaranteed)]
-            lasting = self._lasting(limit_us)
+            allowed = [
+                min(most, tasks - 1)
+                for most in self.state.allowed_by_quota(org, project, needs, 1, guaranteed)
+            ]
+            lasting = self.state.outlasts_reservations(limit_us)
             sizes = [
                 min(int(np.minimum(selector.table(need, lasting).fit, tasks).sum()), most)
                 for need, most in zip(needs, allowed, strict=True)
@@ -222,31 +139,33 @@ class Resizing:
                 break
             able = tuple(need for need, most in zip(needs, sizes, strict=True) if most == size)
             joint = able if selector.scorer.joint else able[:1]
-            placed, _ = self._place(selector, joint, size, 1, limit_us)
-            self._record(run, rows[: len(placed)], placed, guaranteed)
+            placed, _ = self.state.place(selector, joint, size, 1, limit_us)
+            self.state.record(run, rows[: len(placed)], placed, guaranteed)
             rows, elements_left = rows[len(placed) :], elements_left - len(placed)
             tries = 0 if placed else tries + 1  # a reservation that was put off may have been made
         return rows
 
-    def _cut_for(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+    def cut_for(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Cut running elastic jobs for the first of `rows`; returns the rows that got nothing this way."""
-        models, config, tasks = {need.model for need in needs}, self.lane.config, run.job_class.tasks
-        blocked = self.unserved | self.moving if self.elasticity is not None else models
-        now = self.snapshot.now_us
+        models, config, tasks = {need.model for need in needs}, self.state.lane.config, run.job_class.tasks
+        blocked = self.unserved | self.moving if self.state.elasticity is not None else models
+        now = self.state.snapshot.now_us
         soon = now + round(config.grace_s * _US)
         left = list(rows)
-        while left and models.isdisjoint(blocked) and self.preempt_tries < config.preempt_depth:
-            self.preempt_tries += 1
+        while left and models.isdisjoint(blocked) and self.state.preempt_tries < config.preempt_depth:
+            self.state.preempt_tries += 1
             count = self._cuts(run.job_class, needs, left[0], soon, guaranteed)
             if count:
-                ready = self.timeline.room_at(soon)
+                ready = self.state.timeline.room_at(soon)
                 need = next((need for need in needs if fits(ready, need, tasks)), None)
                 count = count if need is not None else 0
             if not count or need is None:
                 break
-            self._hold(soon, need, tasks, surely=True)
-            self._wait(left[:1], self._reason(reasons.resizing(count, StartEstimate(now, soon, soon))))
-            self.head = left[0] if self.head is None else self.head
+            self.state.hold_place(soon, need, tasks, surely=True)
+            self.state.set_reason(
+                left[:1], self.state.add_reason(reasons.resizing(count, StartEstimate(now, soon, soon)))
+            )
+            self.state.head = left[0] if self.state.head is None else self.state.head
             left, blocked = left[1:], self.unserved | self.moving
         if left:  # whatever it could do with, or who holds that could go on on: a cut for those behind it would serve it
             self.unserved |= models | self._elsewhere(needs)
@@ -259,72 +178,74 @@ class Resizing:
 
     def _elastic(self) -> Bools:
         """Attempts that may be resized at all, and whose request is known."""
-        running = self.snapshot.running
+        running = self.state.snapshot.running
         return np.asarray((running.max_tasks > 0) & (running.request >= 0))
 
     def _cuts(
         self, job_class: JobClass, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool
     ) -> int:
         """How many elastic jobs are cut, or are being cut already, so that this one fits soon; 0 when that would not do."""
-        assert self.elasticity is not None
-        running, config = self.snapshot.running, self.lane.config
-        if self.unheld is not None:
-            self._reserve_first()
-        ready = self.timeline.room_at(soon)
+        assert self.state.elasticity is not None
+        running, config = self.state.snapshot.running, self.state.lane.config
+        if self.state.unheld is not None:
+            self.state.make_reservation()
+        ready = self.state.timeline.room_at(soon)
         if any(fits(ready, need, job_class.tasks) for need in needs):
-            return int((running.ending | self.leaving).sum())
+            return int((running.ending | self.state.leaving).sum())
         claim = Claim(job_class.org, job_class.project, job_class.priority, job_class.tasks, guaranteed)
-        slack = self.elasticity.slack(self.snapshot, config, self.quotas, claim)
+        slack = self.state.elasticity.slack(self.state.snapshot, config, self.state.quotas, claim)
         if slack is None:
             return 0
         what_if = WhatIf(
-            self.snapshot, self.timeline, lambda: PLACEMENTS[RESUMED](self.snapshot, config), needs, job_class.tasks,
-            self.leaving, self._needs_of, self._visible_to,
+            self.state.snapshot, self.state.timeline, lambda: PLACEMENTS[RESUMED](self.state.snapshot, config), needs, job_class.tasks,
+            self.state.leaving, self._needs_of, self._visible_to,
         )  # fmt: skip
-        cuts = find_cuts(self.snapshot, what_if, slack, self._holding(needs) & ~self._moves(), self.leaving)
+        cuts = find_cuts(
+            self.state.snapshot, what_if, slack, self._holding(needs) & ~self._moves(), self.state.leaving
+        )
         if not cuts:
             return 0
         places = what_if.places(cuts)
         self.moving |= {need.model for a in cuts for need in (*needs, *self._needs_of(a))}
-        self._resize(cuts, soon, self.snapshot.waiting.ids[row])
+        self._resize(cuts, soon, self.state.snapshot.waiting.ids[row])
         for _, placed in places or ():
             self._keep(soon, placed)
         return len(cuts)
 
     def _holding(self, needs: tuple[Need, ...]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Attempts that hold something of what the needs are met from."""
-        running = self.snapshot.running
+        running = self.state.snapshot.running
         if any(need.model < 0 for need in needs):
             return np.ones(running.count, dtype=np.bool_)
-        model = self.snapshot.nodes.device_model[running.device_node, running.device_position]
+        model = self.state.snapshot.nodes.device_model[running.device_node, running.device_position]
         found = np.zeros(running.count, dtype=np.bool_)
         found[running.device_attempt[np.isin(model, [need.model for need in needs])]] = True
         return found
 
     def _moves(self) -> Bools:
         """Attempts that could go on where others that are cut in this cycle do, or where what these were cut for starts."""
-        found = np.zeros(self.snapshot.running.count, dtype=np.bool_)
+        found = np.zeros(self.state.snapshot.running.count, dtype=np.bool_)
         for a in np.flatnonzero(self._elastic()).tolist() if self.moving else ():
             found[a] = not self.moving.isdisjoint(need.model for need in self._needs_of(a))
         return found
 
     def _resize(self, sizes: dict[int, int], soon: int, for_job_id: str) -> None:
         """Have these attempts go on with so many tasks."""
-        running = self.snapshot.running
-        self.leaving[list(sizes)] = True
-        self.timeline.end_soon(list(sizes), soon)
-        for a in resume_order(self.snapshot, list(sizes)):
+        running = self.state.snapshot.running
+        self.state.leaving[list(sizes)] = True
+        self.state.timeline.end_soon(list(sizes), soon)
+        for a in resume_order(self.state.snapshot, list(sizes)):
             before = int((running.task_attempt == a).sum())
             why = reasons.cut(before, sizes[a]) if for_job_id else reasons.grown(before, sizes[a])
-            grace_s = self.lane.config.grace_s
+            grace_s = self.state.lane.config.grace_s
             self.resizes.append(
                 Resize(running.ids[a], running.job_ids[a], sizes[a], grace_s, why, before, for_job_id)
             )
 
-    def _grows(self) -> bool:
+    def may_grow(self) -> bool:
         """Whether any elastic job might be widened."""
-        snapshot, config = self.snapshot, self.config
-        if not (snapshot.running.max_tasks.any() or any(self._most(item) for item in self.given)):
+        snapshot, config = self.state.snapshot, self.state.config
+        if not (snapshot.running.max_tasks.any() or any(self._most(item) for item in self.state.given)):
             return False
         names = (config.elasticity, *(queue.elasticity for queue in config.queues))
         return any(name is not None and ELASTICITIES[name] is not None for name in names)
@@ -332,10 +253,10 @@ class Resizing:
     def _most(self, item: Given, wanted: Collection[int] = ()) -> int:
         """Up to how many tasks a job that starts now may be widened; 0: it may not. Where others want the model, to what
         it asked for."""
-        waiting = self.snapshot.waiting
+        waiting = self.state.snapshot.waiting
         most, policy = int(waiting.max_tasks[item.row]), None
         if most:
-            policy = ELASTICITIES[self._config_of(int(waiting.queue[item.row])).elasticity]
+            policy = ELASTICITIES[self.state.queue_config(int(waiting.queue[item.row])).elasticity]
         if policy is None or waiting.resumes_tasks[item.row]:
             return 0
         asked = int(waiting.tasks[item.row])
@@ -346,81 +267,87 @@ class Resizing:
         )
         return top if top > len(item.chunks) else 0
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Widen with what no waiting job could use: first who starts now, since that costs nothing, then who runs."""
         wanted = self._wanted()
-        if wanted and self.unheld is not None:
-            self._reserve_first()
-        starts = [number for number, item in enumerate(self.given) if self._most(item, wanted)]
+        if wanted and self.state.unheld is not None:
+            self.state.make_reservation()
+        starts = [number for number, item in enumerate(self.state.given) if self._most(item, wanted)]
         for place, number in enumerate(starts):
-            most = self._most(self.given[number], wanted)
-            self.given[number] = self._widened(self.given[number], most, len(starts) - place)
-        running = self.snapshot.running
+            most = self._most(self.state.given[number], wanted)
+            self.state.given[number] = self._widened(self.state.given[number], most, len(starts) - place)
+        running = self.state.snapshot.running
         if running.max_tasks.any():
             self._grow_running(wanted)
 
     def _wanted(self) -> set[int]:
         """Models that some waiting job could use, were they free; -1 when it could use any node."""
-        waiting = self.snapshot.waiting
+        waiting = self.state.snapshot.waiting
         left = np.ones(waiting.count, dtype=np.bool_)
-        left[[item.row for item in self.given]] = False
-        left &= waiting.not_before_us <= self.snapshot.now_us
+        left[[item.row for item in self.state.given]] = False
+        left &= waiting.not_before_us <= self.state.snapshot.now_us
         if self.excused:
-            left &= ~np.isin(self.classes.of, list(self.excused))
+            left &= ~np.isin(self.state.classes.of, list(self.excused))
         requests = np.unique(waiting.request[left]).tolist()
-        return {need.model for request in requests for need in self._needs(request)}
+        return {need.model for request in requests for need in self.state.needs_of_request(request)}
 
     def _widened(self, item: Given, most: int, sharing: int) -> Given:
         """A job that starts now with its part of what is left."""
-        waiting, need, now = self.snapshot.waiting, item.need, len(item.chunks)
+        waiting, need, now = self.state.snapshot.waiting, item.need, len(item.chunks)
         org, project, limit_us = (
             int(column[item.row]) for column in (waiting.org, waiting.project, waiting.limit_us)
         )
-        self._enter(Lane(self._config_of(int(waiting.queue[item.row])), _NOBODY))
-        self._look(org, project, limit_us)
-        selector = self._selector()
+        self.state.enter(Lane(self.state.queue_config(int(waiting.queue[item.row])), _NOBODY))
+        self.state.look_as(org, project, limit_us)
+        selector = self.state.selector()
         free = min(int(np.minimum(selector.table(need, True).fit, most).sum()), most)
-        more = min(-(-free // sharing), most - now, *self._allowed(org, project, (need,), 1, False))
-        anew = not self.capacity.reserved and "timeline" not in self.__dict__
+        more = min(
+            -(-free // sharing), most - now, *self.state.allowed_by_quota(org, project, (need,), 1, False)
+        )
+        anew = not self.state.capacity.reserved and not self.state.has_timeline
         if more <= 0:
             return item
         if anew:  # all together they stand nearer to each other than the new ones beside the old
             for chunk in item.chunks:
-                self.capacity.give_back(chunk, need)
+                self.state.capacity.give_back(chunk, need)
         size = now + more if anew else more
         chunks = tuple(chunk for _, chunk in selector.gang((need,), size, True))
         if not chunks:  # it never is: as many fit
             for chunk in item.chunks if anew else ():
-                self.capacity.take(chunk, need, lasting=True)
+                self.state.capacity.take(chunk, need, lasting=True)
             return item
         if not anew:
-            self.timeline.placed(need, chunks, limit_us)
+            self.state.timeline.placed(need, chunks, limit_us)
             chunks = (*item.chunks, *chunks)
-        self.quotas.take(org, project, need, more)
+        self.state.quotas.take(org, project, need, more)
         return replace(item, chunks=chunks)
 
     def _grow_running(self, wanted: set[int]) -> None:
-        running, snapshot = self.snapshot.running, self.snapshot
+        running, snapshot = self.state.snapshot.running, self.state.snapshot
 
         def growing(a: int) -> PlannerConfig | None:
-            config = self._config_of(int(running.queue[a]))
+            config = self.state.queue_config(int(running.queue[a]))
             policy = ELASTICITIES[config.elasticity]
             return config if policy is not None and policy.grows else None
 
-        rows = growth.candidates(snapshot, growing, self.leaving)
+        rows = growth.candidates(snapshot, growing, self.state.leaving)
         for place, a in enumerate(rows):
-            config = self._config_of(int(running.queue[a]))
-            self._enter(Lane(config, _NOBODY))
+            config = self.state.queue_config(int(running.queue[a]))
+            self.state.enter(Lane(config, _NOBODY))
             needs, now = self._needs_of(a), int((running.task_attempt == a).sum())
             org, project = int(running.org[a]), int(running.project[a])
             top, asked = int(running.max_tasks[a]), max(int(running.asked_tasks[a]), now)
             allowed = [
                 min(top if {-1, need.model}.isdisjoint(wanted) else asked, now + more)
-                for need, more in zip(needs, self._allowed(org, project, needs, 1, False), strict=True)
+                for need, more in zip(
+                    needs, self.state.allowed_by_quota(org, project, needs, 1, False), strict=True
+                )
             ]
             visible = self._visible_to(a)
             found = (
-                growth.widest(self.timeline, visible, needs, a, now, allowed) if max(allowed) > now else None
+                growth.widest(self.state.timeline, visible, needs, a, now, allowed)
+                if max(allowed) > now
+                else None
             )
             if found is None:
                 continue
@@ -429,4 +356,4 @@ class Resizing:
             if growth.pays(snapshot, config, a, now, tasks):
                 self._resize({a: tasks}, soon, "")
                 self._keep_place(a, tasks, soon)
-                self.quotas.take(org, project, found[1], tasks - now)
+                self.state.quotas.take(org, project, found[1], tasks - now)
