@@ -447,3 +447,20 @@ def test_an_empty_center_and_an_empty_queue_are_fine() -> None:
     assert run(nodes=[]).placements == ()
     assert run(nodes=[node("n")]).waits == ()
     assert reason(run(nodes=[], waiting=[job("a", cards(1))]), "a").code is Code.IMPOSSIBLE
+
+
+def test_nobody_is_stopped_on_one_model_when_a_stop_on_another_is_enough() -> None:
+    """The claim may run on either model; what makes room on the first also makes room on the second with fewer stops."""
+    nodes = [node("large", 2), node("small", 2, model="a100-80g")]
+    on_both = replace(
+        holds("both", "large", range(1), priority=-5, preemptible=True),
+        tasks=(TaskUse("large", 1000, 1024, (DeviceUse(1),)), TaskUse("small", 1000, 1024, (DeviceUse(0),))),
+    )
+    on_large = holds("alone", "large", range(1), priority=-5, preemptible=True)
+    claim = job("claim", Request(("any",), 2, None, 1000, 1024), priority=5)
+    for order in ([on_both, on_large], [on_large, on_both]):
+        answer = run(nodes=nodes, running=order, waiting=[claim])
+        assert [stop.attempt_id for stop in answer.preemptions] == ["both"]
+    swapped = [replace(nodes[0], name="small"), replace(nodes[1], name="large")]
+    answer = run(nodes=swapped, running=[on_both, on_large], waiting=[claim])
+    assert [stop.attempt_id for stop in answer.preemptions] == ["both"]

@@ -50,6 +50,7 @@ def find_victims(
             quotas,
             timeline,
             need,
+            needs,
             claim,
             Candidates(able, found.tier, found.cost),
             rank,
@@ -72,6 +73,7 @@ def _on_nodes(
     quotas: QuotaState,
     timeline: Timeline,
     need: Need,
+    needs: Sequence[Need],
     claim: Claim,
     found: Candidates,
     rank: I64,
@@ -100,7 +102,7 @@ def _on_nodes(
                 chosen.append(a)
         got += int(min(most[n], tasks) - min(now[n], tasks))
         if got >= tasks and fits(timeline.room_without(gone), need, tasks):
-            return _pruned(timeline, need, tasks, chosen, rank, gone)
+            return _pruned(timeline, needs, tasks, chosen, rank, gone)
     return ()
 
 
@@ -121,18 +123,19 @@ def _nodes_by_cost(
 
 def _pruned(
     timeline: Timeline,
-    need: Need,
+    needs: Sequence[Need],
     tasks: int,
     chosen: list[int],
     rank: I64,
     gone: Bools,
 ) -> tuple[int, ...]:
-    """Spare every victim, the dearest first, whose end is not needed after all."""
+    """Spare every victim, most expensive first, without whose end the gang fits too, on devices of any model that suits it."""
     kept = list(chosen)
     for a in sorted(chosen, key=lambda a: -int(rank[a]))[:_PRUNE_LIMIT]:
         without = gone.copy()
         without[a] = False
-        if fits(timeline.room_without(without), need, tasks):
+        room = timeline.room_without(without)
+        if any(fits(room, need, tasks) for need in needs):
             gone = without
             kept.remove(a)
     return tuple(sorted(kept, key=lambda a: int(rank[a])))
