@@ -278,7 +278,8 @@ class Checker:
     def _really_ran(self, attempt: str, start_us: int, end_us: int) -> None:
         """Check a metered span against the machines, unless they forgot the attempt or a fault falsified its reports."""
         truth = self._world.engine.cluster.probe(attempt)
-        if self._world.time.was_set_back or attempt in self._world.in_flight.misreported:
+        in_flight = self._world.in_flight
+        if self._world.time.was_set_back or attempt in in_flight.misreported | in_flight.forgotten:
             return
         if not isinstance(truth, Done) or truth.value is None:
             return

@@ -41,6 +41,21 @@ def test_an_end_told_by_a_clock_that_lags_is_not_before_what_was_metered(tmp_pat
     center.check_books()
 
 
+def test_time_before_a_later_start_that_the_engine_reports_is_not_billed(tmp_path: Path) -> None:
+    """The engine lost the attempt, and an order that arrived late began it anew."""
+    center = Center(tmp_path, wrap=Working)
+    engine = center.runtime.engines["simulated"]
+    assert isinstance(engine, Working)
+    job = center.submit(per_task=CARD, simulate="30s")
+    center.run(10)
+    (attempt,) = center.attempts(job)
+    began_us = attempt["started_us"] + 7_000_000
+    engine.distort = lambda report: replace(report, started_us=began_us)
+    center.finish(job)
+    assert center.store.read(lambda tx: tx.scalar(sa.select(sa.func.min(spans.c.start_us)))) == began_us
+    center.check_books()
+
+
 def test_what_runs_on_a_node_that_is_missing_for_a_moment_counts_for_the_quota(tmp_path: Path) -> None:
     center = Center(tmp_path, cluster="2x1xH100-80G")
     set_quota(center.store, SYSTEM, ORG, QuotaWish("cards", maximum=1.0))

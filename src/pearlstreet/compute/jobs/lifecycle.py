@@ -162,6 +162,17 @@ def mark_running(tx: Tx, attempt: Row, *, started_us: int, wall: str) -> None:
         move_job(tx, row, JobEvent.RUN, values={"started_us": row["started_us"] or began_us})
 
 
+def correct_start(tx: Tx, attempt: Row, *, started_us: int) -> None:
+    """Move the start of a running attempt to a later one that its engine reports, unless some of its time is metered already.
+
+    An engine that lost the attempt may begin it anew from an order that arrives late; the time between is not billed.
+    """
+    began_us = min(started_us, tx.now_us)
+    if attempt["span_sequence"] == 0 and attempt["started_us"] < began_us:
+        values = {"started_us": began_us, "metered_until_us": began_us}
+        tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(**values))
+
+
 def mark_starting(tx: Tx, attempt: Row) -> None:
     """Record that the engine has, or may have, accepted an attempt."""
     transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.PLACED, AttemptEvent.START)

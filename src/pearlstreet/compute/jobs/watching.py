@@ -266,6 +266,9 @@ def apply_report(tx: Tx, attempt: Row, report: AttemptReport, *, collect: bool =
     if began and report.state in (TaskState.RUNNING, TaskState.EXITED):
         lifecycle.mark_running(tx, attempt, started_us=report.started_us or tx.now_us, wall=report.wall)
         attempt = _attempt(tx, attempt["id"]) or attempt
+    elif state is AttemptState.RUNNING and report.started_us is not None:
+        lifecycle.correct_start(tx, attempt, started_us=report.started_us)
+        attempt = _attempt(tx, attempt["id"]) or attempt
     if report.state is TaskState.EXITED:
         lifecycle.close_attempt(
             tx,
