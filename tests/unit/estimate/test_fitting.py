@@ -7,7 +7,7 @@ import pytest
 
 from pearlstreet.compute.estimate import effects, fitting, measured
 from pearlstreet.compute.estimate.constants import constants, dump, parse
-from pearlstreet.compute.estimate.gaussian_process import Place
+from pearlstreet.compute.estimate.gaussian_process import FeaturePoint
 
 ROWS = 12
 
@@ -37,17 +37,17 @@ def test_a_factor_is_surer_by_sweeps_not_by_rows() -> None:
     assert unknown[1] > one_sweep.of({"chip=new": 1.0})[1]
 
 
-def at(params: float, purpose: str = "pretrain") -> Place:
-    return Place((params, 6.0, 12.0, 14.0, 50.0), ("dense-transformer", purpose, "megatron"))
+def at(params: float, purpose: str = "pretrain") -> FeaturePoint:
+    return FeaturePoint((params, 6.0, 12.0, 14.0, 50.0), ("dense-transformer", purpose, "megatron"))
 
 
-def surface(logs: list[float], places: list[Place]) -> effects.Effects:
+def fit_points(logs: list[float], points: list[FeaturePoint]) -> effects.Effects:
     rows = [{"family=dense-transformer": 1.0}] * len(logs)
-    return effects.fit(rows, np.array(logs), [f"g{number}" for number in range(len(logs))], places)
+    return effects.fit(rows, np.array(logs), [f"g{number}" for number in range(len(logs))], points)
 
 
 def test_what_runs_of_one_size_have_in_common_is_learnt_beside_the_factors() -> None:
-    found = surface([0.4] * 4 + [-0.4] * 4, [at(28.0)] * 4 + [at(38.0)] * 4)
+    found = fit_points([0.4] * 4 + [-0.4] * 4, [at(28.0)] * 4 + [at(38.0)] * 4)
     small, middle, large = (found.of({}, at(size))[0] for size in (28.0, 33.0, 38.0))
     assert small > 0.2
     assert large < -0.2
@@ -55,16 +55,17 @@ def test_what_runs_of_one_size_have_in_common_is_learnt_beside_the_factors() -> 
 
 
 def test_runs_tell_little_of_another_purpose_and_nothing_from_afar() -> None:
-    found = surface([0.4] * 6, [at(30.0)] * 6)
-    here, other, far = (found.of({}, place) for place in (at(30.0), at(30.0, "lora"), at(90.0)))
+    found = fit_points([0.4] * 6, [at(30.0)] * 6)
+    here, other, far = (found.of({}, point) for point in (at(30.0), at(30.0, "lora"), at(90.0)))
     assert 0.0 < other[0] < here[0] / 3
     assert abs(far[0]) < 1e-6
     assert here[1] < other[1] <= far[1]
 
 
-def test_runs_of_one_place_share_a_knot() -> None:
-    found = surface([0.1, 0.2, 0.3], [at(30.1), at(29.9), at(33.0)])
-    assert sorted((knot.place.doublings[0], knot.sweeps) for knot in found.knots) == [(30.0, 2), (33.0, 1)]
+def test_runs_with_the_same_rounded_point_share_an_inducing_point() -> None:
+    found = fit_points([0.1, 0.2, 0.3], [at(30.1), at(29.9), at(33.0)])
+    points = [(inducing.point.doublings[0], inducing.sweeps) for inducing in found.inducing_points]
+    assert sorted(points) == [(30.0, 2), (33.0, 1)]
 
 
 def test_least_squares_finds_a_minimum_that_is_known() -> None:
@@ -86,10 +87,13 @@ def test_constants_survive_being_written_and_read() -> None:
     again = parse(dump(known))
     assert again.physics == pytest.approx(dict(known.physics), rel=1e-4)
     assert again.training.mean == pytest.approx(dict(known.training.mean), abs=1e-4)
-    assert again.training.knots == tuple(
-        sorted(known.training.knots, key=lambda knot: (knot.place.kinds, knot.place.doublings))
+    assert again.training.inducing_points == tuple(
+        sorted(
+            known.training.inducing_points,
+            key=lambda inducing: (inducing.point.kinds, inducing.point.doublings),
+        )
     )
-    assert again.serving.knots == ()
+    assert again.serving.inducing_points == ()
     assert again.memory.keys() == known.memory.keys()
     assert set(known.physics) == set(fitting.PRIOR)
 

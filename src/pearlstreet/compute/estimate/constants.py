@@ -1,4 +1,4 @@
-"""The calibration constants: read from constants.toml, which scripts/fit_estimate.py writes."""
+"""The fitted constants of the estimator, read from constants.toml, which scripts/fit_estimate.py writes."""
 
 from __future__ import annotations
 
@@ -10,50 +10,55 @@ from importlib import resources
 from typing import Any
 
 from pearlstreet.compute.estimate.effects import Effects
-from pearlstreet.compute.estimate.gaussian_process import KINDS, LENGTHS, Knot, Place
+from pearlstreet.compute.estimate.gaussian_process import KINDS, LENGTHS, FeaturePoint, InducingPoint
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Everything that was fitted."""
+    """All constants that scripts/fit_estimate.py fits."""
 
     physics: Mapping[str, float]
-    """Of a training step."""
+    """Physics constants of a training step, by name."""
     training: Effects
+    """Factors of training runs."""
     step_deviation: float
     """Standard deviation of the logarithm of a measured step over the estimate, where layout and recipe are known."""
     serving_physics: Mapping[str, float]
+    """Physics constants of serving, by name."""
     serving: Effects
+    """Factors of serving measurements."""
     memory: Mapping[str, Mapping[str, float]]
-    """Recipe → its constants."""
+    """Constants of the memory model, by recipe."""
     memory_deviation: float
+    """Standard deviation of the logarithm of measured over estimated peak memory, matched to the 80 % quantile."""
     source: Mapping[str, str]
+    """Provenance of the fit, by name."""
 
 
 @cache
 def constants() -> Constants:
-    """The packaged constants, read once."""
+    """Return the packaged constants; the file is read once."""
     path = resources.files("pearlstreet.compute.estimate") / "constants.toml"
     return parse(path.read_text(encoding="utf-8"))
 
 
 def parse(content: str) -> Constants:
-    """Constants from the text of constants.toml."""
-    found = tomllib.loads(content)
+    """Return the constants in the text of constants.toml."""
+    document = tomllib.loads(content)
     return Constants(
-        physics=found["physics"],
-        training=_effects(found["training"]),
-        step_deviation=found["step"]["deviation"],
-        serving_physics=found["serving_physics"],
-        serving=_effects(found["serving"]),
-        memory=found["memory"]["recipes"],
-        memory_deviation=found["memory"]["deviation"],
-        source=found["source"],
+        physics=document["physics"],
+        training=_effects(document["training"]),
+        step_deviation=document["step"]["deviation"],
+        serving_physics=document["serving_physics"],
+        serving=_effects(document["serving"]),
+        memory=document["memory"]["recipes"],
+        memory_deviation=document["memory"]["deviation"],
+        source=document["source"],
     )
 
 
 def dump(constants: Constants) -> str:
-    """The text of constants.toml."""
+    """Return the text of constants.toml for the constants."""
     lines = [
         "# Written by scripts/fit_estimate.py; meanings and sources: docs/concepts/estimates.md.",
         "[source]",
@@ -70,30 +75,33 @@ def dump(constants: Constants) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _effects(found: Mapping[str, Any]) -> Effects:
-    factors = found["factors"]
+def _effects(table: Mapping[str, Any]) -> Effects:
+    factors = table["factors"]
     return Effects(
         mean={name: value[0] for name, value in factors.items()},
         deviation={name: value[1] for name, value in factors.items()},
-        noise=found["noise"],
-        band=found["band"],
-        knots=tuple(_knot(row) for row in found.get("knots", ())),
+        noise=table["noise"],
+        band=table["band"],
+        inducing_points=tuple(_inducing_point(row) for row in table.get("inducing_points", ())),
     )
 
 
-def _knot(row: list[Any]) -> Knot:
-    weight, sweeps, *where = row
+def _inducing_point(row: list[Any]) -> InducingPoint:
+    weight, sweeps, *features = row
     last = len(LENGTHS)
-    return Knot(Place(tuple(where[:last]), tuple(where[last:])), weight, sweeps)
+    return InducingPoint(FeaturePoint(tuple(features[:last]), tuple(features[last:])), weight, sweeps)
 
 
 def _dump_effects(name: str, effects: Effects) -> list[str]:
     head = ["", f"[{name}]", f"noise = {effects.noise:.4g}", f"band = {effects.band:.4g}"]
-    if effects.knots:
+    if effects.inducing_points:
         head += [f"# weight, sweeps, doublings of {', '.join(LENGTHS)}, then {', '.join(KINDS)}"]
         head += [
-            "knots = [",
-            *(f"  {_dump_knot(knot)}," for knot in sorted(effects.knots, key=_by_place)),
+            "inducing_points = [",
+            *(
+                f"  {_dump_inducing_point(inducing)},"
+                for inducing in sorted(effects.inducing_points, key=_by_features)
+            ),
             "]",
         ]
     head += ["", f"# logarithm of the factor, and its standard deviation\n[{name}.factors]"]
@@ -102,14 +110,15 @@ def _dump_effects(name: str, effects: Effects) -> list[str]:
     ]
 
 
-def _by_place(knot: Knot) -> tuple[object, ...]:
-    return (knot.place.kinds, knot.place.doublings)
+def _by_features(inducing: InducingPoint) -> tuple[object, ...]:
+    return (inducing.point.kinds, inducing.point.doublings)
 
 
-def _dump_knot(knot: Knot) -> str:
-    cells = [f"{knot.weight:.5f}", str(knot.sweeps), *(f"{value:.1f}" for value in knot.place.doublings)]
-    return "[" + ", ".join([*cells, *(f'"{kind}"' for kind in knot.place.kinds)]) + "]"
+def _dump_inducing_point(inducing: InducingPoint) -> str:
+    doublings = (f"{value:.1f}" for value in inducing.point.doublings)
+    cells = [f"{inducing.weight:.5f}", str(inducing.sweeps), *doublings]
+    return "[" + ", ".join([*cells, *(f'"{kind}"' for kind in inducing.point.kinds)]) + "]"
 
 
-def _numbers(found: Mapping[str, float]) -> list[str]:
-    return [f"{name} = {value:.5g}" for name, value in found.items()]
+def _numbers(values: Mapping[str, float]) -> list[str]:
+    return [f"{name} = {value:.5g}" for name, value in values.items()]

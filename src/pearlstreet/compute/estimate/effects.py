@@ -1,8 +1,8 @@
-"""What physics leaves over, learnt: one factor for each kind of chip, software, purpose, family.
+"""Fitted factors that correct the estimate of physics, one for each chip, training software, purpose and family.
 
-A factor is fitted with a prior of "no difference" (a normal one on the logarithm), so that few rows move it little, and
-a kind nobody has measured has the factor one and a wide band. This is partial pooling (Gelman and Hill 2007, ch. 12).
-What runs of that size and kind have in common beyond it is learnt beside the factors (gaussian_process.py).
+The logarithm of a factor has a normal prior around zero, so a few rows move it little; a kind without measurements keeps
+the factor one and a wide band. This is partial pooling (Gelman and Hill 2007, ch. 12). A Gaussian process learns the
+residual that runs of similar size and kind have in common (gaussian_process.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.estimate import gaussian_process
-from pearlstreet.compute.estimate.gaussian_process import Place
+from pearlstreet.compute.estimate.gaussian_process import FeaturePoint, InducingPoint
 from pearlstreet.compute.estimate.model import Training
 
 PRIORS: Mapping[str, float] = {
@@ -39,13 +39,13 @@ PRIORS: Mapping[str, float] = {
     "serving precision": 0.15,
     "scenario": 0.2,
 }
-"""Kind of factor → how far one may lie from one, as the standard deviation of its logarithm."""
+"""Prior standard deviations of the logarithm of a factor, by kind of factor."""
 _ODD = 1.0
-"""How many deviations off a row begins to count less."""
+"""Residual, in standard deviations of the noise, beyond which a row is down-weighted as an outlier."""
 
 
 def features(run: Training, chip: str) -> dict[str, float]:
-    """What the factors of a run are: `kind=level` with one, or a kind with a number."""
+    """Return the features of a run: `kind=level` with the value 1, or a numeric kind with its value."""
     shape = run.architecture
     family = shape.family
     precision = run.precision.split("-")[0]
@@ -70,13 +70,13 @@ def features(run: Training, chip: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value}
 
 
-def where(run: Training) -> Place:
-    """Where a run lies among those that were measured."""
-    return gaussian_process.place(run, stack(run))
+def feature_point(run: Training) -> FeaturePoint:
+    """Return the point of a run, the input of the Gaussian process."""
+    return gaussian_process.feature_point(run, stack(run))
 
 
 def stack(run: Training) -> str:
-    """The kind of training software that a layout speaks of."""
+    """Return the kind of training software that the layout of a run implies."""
     given = run.layout
     if run.hardware.accelerator.startswith("tpu"):
         return "xla"
@@ -89,47 +89,50 @@ def stack(run: Training) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Fitted factors: the mean and the standard deviation of each one's logarithm, and of what remains."""
+    """Fitted factors, the residual noise and the inducing points of the Gaussian process."""
 
     mean: Mapping[str, float] = field(default_factory=dict)
+    """Mean of the logarithm of each factor, by feature."""
     deviation: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviation of the logarithm of each factor, by feature."""
     noise: float = 0.2
+    """Standard deviation of the logarithm of the residual."""
     band: float = 1.0
-    """Stretches the deviations so that 80 % of rows left out while fitting lie between P10 and P90."""
-    knots: tuple[gaussian_process.Knot, ...] = ()
-    """Where runs were measured, for what those alike tell beside the factors."""
+    """Multiplier of the deviations by which 80 % of the rows left out while fitting lie between P10 and P90."""
+    inducing_points: tuple[InducingPoint, ...] = ()
+    """Inducing points of the Gaussian process; empty where none was fitted."""
 
-    def of(self, found: Mapping[str, float], at: Place | None = None) -> tuple[float, float]:
-        """(logarithm of the factor, its standard deviation) for a run's features, and where it lies if that counts.
+    def of(self, features: Mapping[str, float], at: FeaturePoint | None = None) -> tuple[float, float]:
+        """Return the logarithm of the factor for the features of a run and its standard deviation.
 
-        Unknown features keep their prior.
+        With `at`, the point of the run, both include the Gaussian process. Features without a fit keep their prior.
         """
         mean, variance = 0.0, self.noise**2
-        for name, value in found.items():
+        for name, value in features.items():
             mean += value * self.mean.get(name, 0.0)
             variance += (value * self.deviation.get(name, PRIORS[name.split("=")[0]])) ** 2
         if at is not None:
-            more, deviation = gaussian_process.surface(self.knots, at)
+            more, deviation = gaussian_process.predict(self.inducing_points, at)
             mean, variance = mean + more, variance + deviation**2
         return mean, math.sqrt(variance) * self.band
 
-    def unknown(self, found: Mapping[str, float]) -> tuple[str, ...]:
-        """Features that no row spoke of."""
-        return tuple(name for name in found if name not in self.mean)
+    def unknown(self, features: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the features that occurred in no fitted row."""
+        return tuple(name for name in features if name not in self.mean)
 
 
 def fit(
     rows: Sequence[Mapping[str, float]],
     residuals: NDArray[np.float64],
     groups: Sequence[str],
-    places: Sequence[Place] = (),
+    points: Sequence[FeaturePoint] = (),
     *,
     noise: float = 0.15,
 ) -> Effects:
-    """Factors, and a surface over `places`, that explain `residuals` (logarithms of measured over physics).
+    """Fit factors, and a Gaussian process over `points`, to residuals.
 
-    Rows far off count less. How sure a factor is depends on how many groups (sweeps) speak of it, not on their rows:
-    one sweep errs as one.
+    `residuals`: logarithms of measured over estimated time, one per row. Outliers are down-weighted. The deviation of a factor
+    shrinks with the number of groups (sweeps) that contain it, not with their rows: errors within a sweep are correlated.
     """
     names = sorted({name for row in rows for name in row})
     at = {name: column for column, name in enumerate(names)}
@@ -138,41 +141,41 @@ def fit(
     for line, row in enumerate(rows):
         for name, value in row.items():
             design[line, at[name]] = value
-    near = [one.near() for one in places]
+    rounded = [point.rounded() for point in points]
     shared = (design * prior**2) @ design.T
-    if near:
-        shared = shared + gaussian_process.SPREAD**2 * gaussian_process.likeness(near, near)
-    once = np.ones(len(rows))
+    if rounded:
+        shared = shared + gaussian_process.SPREAD**2 * gaussian_process.kernel(rounded, rounded)
+    weights = np.ones(len(rows))
     for _ in range(8):
-        pull = np.linalg.solve(shared + np.diag(noise**2 / once), residuals)
+        pull = np.linalg.solve(shared + np.diag(noise**2 / weights), residuals)
         off = residuals - shared @ pull
-        once = 1.0 / np.sqrt(1.0 + (off / (_ODD * noise)) ** 2)
+        weights = 1.0 / np.sqrt(1.0 + (off / (_ODD * noise)) ** 2)
     sweeps = _sweeps(rows, groups)
     deviation = prior / np.sqrt([1.0 + len(sweeps[name]) for name in names])
     return Effects(
         mean=dict(zip(names, (prior**2 * (design.T @ pull)).tolist(), strict=True)),
         deviation=dict(zip(names, deviation.tolist(), strict=True)),
         noise=noise,
-        knots=_knots(near, pull, groups),
+        inducing_points=_inducing_points(rounded, pull, groups),
     )
 
 
 def _sweeps(rows: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[str, set[str]]:
-    """Factor → the groups that speak of it."""
-    found: dict[str, set[str]] = {}
+    """Return the groups that contain each factor."""
+    sweeps: dict[str, set[str]] = {}
     for row, group in zip(rows, groups, strict=True):
         for name in row:
-            found.setdefault(name, set()).add(group)
-    return found
+            sweeps.setdefault(name, set()).add(group)
+    return sweeps
 
 
-def _knots(
-    near: Sequence[Place], pull: NDArray[np.float64], groups: Sequence[str]
-) -> tuple[gaussian_process.Knot, ...]:
-    """One knot for all rows of a place."""
-    weights: dict[Place, float] = {}
-    sweeps: dict[Place, set[str]] = {}
-    for one, value, group in zip(near, pull.tolist(), groups, strict=True) if near else ():
-        weights[one] = weights.get(one, 0.0) + gaussian_process.SPREAD**2 * value
-        sweeps.setdefault(one, set()).add(group)
-    return tuple(gaussian_process.Knot(one, weight, len(sweeps[one])) for one, weight in weights.items())
+def _inducing_points(
+    points: Sequence[FeaturePoint], pull: NDArray[np.float64], groups: Sequence[str]
+) -> tuple[InducingPoint, ...]:
+    """Return one inducing point for all rows that share a rounded point."""
+    weights: dict[FeaturePoint, float] = {}
+    sweeps: dict[FeaturePoint, set[str]] = {}
+    for point, value, group in zip(points, pull.tolist(), groups, strict=True) if points else ():
+        weights[point] = weights.get(point, 0.0) + gaussian_process.SPREAD**2 * value
+        sweeps.setdefault(point, set()).add(group)
+    return tuple(InducingPoint(point, weight, len(sweeps[point])) for point, weight in weights.items())

@@ -93,7 +93,7 @@ def estimate_training(
     """Layouts, time, energy. Raises InvalidInput when no layout fills the devices."""
     k = known or constants()
     found = effects.features(run, run.hardware.chip)
-    factor, deviation = k.training.of(found, effects.where(run))
+    factor, deviation = k.training.of(found, effects.feature_point(run))
     deviation = math.hypot(deviation, run.hardware.peak_deviation)
     factor, deviation = learnt.correct(run.hardware.accelerator, run.recipe, factor, deviation)
     outside = _outside(run, k, found)

@@ -141,13 +141,13 @@ def fit(
     packed_steps, packed_runs = pack(steps, memory_constants), pack(tokens, memory_constants)
     per_step = np.array([run.batch * run.sequence / run.hardware.count for run in steps])
     rows = [factors.features(run, run.hardware.chip) for run in runs]
-    places = [factors.where(run) for run in runs]
+    points = [factors.feature_point(run) for run in runs]
     middle = np.log([value for value, _ in PRIOR.values()])
     wide = np.array([deviation for _, deviation in PRIOR.values()])
     found, physics = factors.Effects(), middle
     target = np.log(per_unit[counted])
     for _ in range(rounds):
-        known = np.array([found.of(row, at)[0] for row, at in zip(rows, places, strict=True)])[counted]
+        known = np.array([found.of(row, at)[0] for row, at in zip(rows, points, strict=True)])[counted]
 
         def problem(logs: NDArray[np.float64], known: NDArray[np.float64] = known) -> NDArray[np.float64]:
             k = constants(logs)
@@ -161,5 +161,5 @@ def fit(
         base = np.empty(len(runs))
         base[counted] = packed_runs.per_token(constants(physics))
         base[~counted] = [sample_seconds(run) for run, token in zip(runs, counted, strict=True) if not token]
-        found = factors.fit(rows, np.log(per_unit / base), groups, places)
+        found = factors.fit(rows, np.log(per_unit / base), groups, points)
     return Fitted(constants(physics), found)

@@ -1,8 +1,8 @@
-"""What physics and factors leave over, learnt from runs alike: a smooth surface over size, scale and kind of work.
+"""Gaussian process over the logarithm of measured time divided by the time that physics and factors estimate.
 
-A Gaussian process beside the factors (Rasmussen and Williams 2006, ch. 2). Two runs are alike as exp(−½·Σ(Δ/length)²) of
-what they differ by in doublings, and less for each kind that they do not share. Lengths and weights were chosen by
-cross-validation; chosen on half of the sweeps they help on the other half, too, and the error hardly depends on them.
+It interpolates between measured runs (Rasmussen and Williams 2006, ch. 2). The kernel of two runs is exp(−½·Σ(Δ/length)²)
+over their quantities in doublings, times exp(−loss) for each kind in which they differ. Lengths and losses were chosen by
+cross-validation; chosen on one half of the sweeps they also help on the other, and the error hardly depends on them.
 """
 
 from __future__ import annotations
@@ -18,63 +18,72 @@ from pearlstreet.compute.estimate.model import Training
 
 Array = NDArray[np.float64]
 LENGTHS = {"params": 5.0, "devices": 10.0, "sequence": 6.0, "device_tokens": 4.0, "peak": 2.5}
-"""Quantity → doublings within which runs tell of each other."""
+"""Length scales of the kernel by quantity, in doublings."""
 KINDS = {"family": 1.5, "purpose": 2.0, "stack": 0.5}
-"""Kind → what another one takes from the exponent."""
+"""Losses of the kernel by kind, subtracted from its exponent where two runs differ in that kind."""
 SPREAD = 0.4
-"""Standard deviation of the surface (logarithm of time)."""
+"""Prior standard deviation of the process, as a logarithm of time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run lies: LENGTHS' quantities in doublings, and KINDS' words."""
+class FeaturePoint:
+    """Input of the Gaussian process for one run: its quantities and its kinds."""
 
     doublings: tuple[float, ...]
+    """Logarithms to base 2 of the quantities, in the order of LENGTHS."""
     kinds: tuple[str, ...]
+    """Names of the kinds, in the order of KINDS."""
 
-    def near(self) -> Place:
-        """The whole doubling closest by: runs of one place are told apart by nothing that matters here."""
-        return Place(tuple(float(round(value)) for value in self.doublings), self.kinds)
+    def rounded(self) -> FeaturePoint:
+        """Return the point with whole doublings; the kernel hardly differs below one doubling."""
+        return FeaturePoint(tuple(float(round(value)) for value in self.doublings), self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
-class Knot:
-    """A place with measured runs."""
+class InducingPoint:
+    """A rounded point at which runs were measured, with its weight in predictions."""
 
-    place: Place
+    point: FeaturePoint
     weight: float
-    """What it adds to the surface where it stands."""
+    """Weight of the kernel at this point in the predicted logarithm of the factor."""
     sweeps: int
-    """That were measured there."""
+    """Number of sweeps measured at this point."""
 
 
-def place(run: Training, stack: str) -> Place:
-    """Where a run lies."""
+def feature_point(run: Training, stack: str) -> FeaturePoint:
+    """Return the point of a run that uses the training software `stack`."""
     devices = float(max(run.hardware.count, 1))
     tokens = max(run.batch, 1.0) * run.sequence / devices
     sizes = (run.architecture.params, devices, run.sequence, tokens, run.hardware.peak)
-    return Place(
+    return FeaturePoint(
         tuple(math.log2(max(size, 1e-9)) for size in sizes), (run.architecture.family, run.purpose, stack)
     )
 
 
-def likeness(these: Sequence[Place], those: Sequence[Place]) -> Array:
-    """[these, those] how alike they are, from 0 to 1."""
-    apart = np.zeros((len(these), len(those)))
+def kernel(left: Sequence[FeaturePoint], right: Sequence[FeaturePoint]) -> Array:
+    """Return the similarity of every left point to every right point, from 0 to 1, as an array [left, right]."""
+    exponent = np.zeros((len(left), len(right)))
     for column, length in enumerate(LENGTHS.values()):
-        here, there = (np.array([at.doublings[column] for at in places]) for places in (these, those))
-        apart += 0.5 * ((here[:, None] - there[None, :]) / length) ** 2
+        rows, columns = (np.array([point.doublings[column] for point in points]) for points in (left, right))
+        exponent += 0.5 * ((rows[:, None] - columns[None, :]) / length) ** 2
     for column, loss in enumerate(KINDS.values()):
-        here_kind, there_kind = (np.array([at.kinds[column] for at in places]) for places in (these, those))
-        apart += loss * (here_kind[:, None] != there_kind[None, :])
-    found: Array = np.exp(-apart)
-    return found
+        row_kinds, column_kinds = (
+            np.array([point.kinds[column] for point in points]) for points in (left, right)
+        )
+        exponent += loss * (row_kinds[:, None] != column_kinds[None, :])
+    similarity: Array = np.exp(-exponent)
+    return similarity
 
 
-def surface(knots: Sequence[Knot], at: Place) -> tuple[float, float]:
-    """(logarithm of the factor, its standard deviation) at a place; far from every knot (0, SPREAD)."""
-    if not knots:
+def predict(inducing_points: Sequence[InducingPoint], at: FeaturePoint) -> tuple[float, float]:
+    """Return the logarithm of the factor at a point and its standard deviation.
+
+    Far from every inducing point, or without any, the result is the prior (0, SPREAD). The deviation shrinks with the number
+    of sweeps measured nearby, weighted by the kernel.
+    """
+    if not inducing_points:
         return 0.0, SPREAD
-    alike = likeness([at], [knot.place for knot in knots])[0]
-    told = float(alike @ np.array([knot.sweeps for knot in knots]))
-    return float(alike @ np.array([knot.weight for knot in knots])), SPREAD / math.sqrt(1.0 + told)
+    similarity = kernel([at], [inducing.point for inducing in inducing_points])[0]
+    sweeps = float(similarity @ np.array([inducing.sweeps for inducing in inducing_points]))
+    weights = np.array([inducing.weight for inducing in inducing_points])
+    return float(similarity @ weights), SPREAD / math.sqrt(1.0 + sweeps)

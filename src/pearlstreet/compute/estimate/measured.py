@@ -140,7 +140,9 @@ def run_logs(fitted_: fitting.Fitted, runs: Sequence[Training]) -> NDArray[np.fl
     """Logarithms of (estimate, standard deviation) of device-seconds a token or sample, one row a run."""
     found = np.zeros((len(runs), 2))
     for line, run in enumerate(runs):
-        mean, deviation = fitted_.effects.of(effects.features(run, run.hardware.chip), effects.where(run))
+        mean, deviation = fitted_.effects.of(
+            effects.features(run, run.hardware.chip), effects.feature_point(run)
+        )
         base = (
             sample_seconds(run)
             if run.architecture.forward_flops is not None
