@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pearlstreet.app.pearl import ROOMS
+from pearlstreet.app.pearl import COMMAND_GROUPS
 from pearlstreet.app.reference import document
 from pearlstreet.cli.helping import render, wrap
 from pearlstreet.cli.main import HOMES, command_of, make_app, wanted
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def root() -> Any:
-    return command_of(make_app(ROOMS))
+    return command_of(make_app(COMMAND_GROUPS))
 
 
 def test_the_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,11 +28,11 @@ def test_the_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_loads_its_own_module_alone(root: Any) -> None:
-    homes = {**ROOMS, **HOMES}
+    homes = {**COMMAND_GROUPS, **HOMES}
     assert set(root.commands) == {name for names in homes.values() for name in names}
     for name, whole in root.commands.items():
         assert wanted(homes, [name, "--help"], {}) == name
-        alone = command_of(make_app(ROOMS, name)).commands
+        alone = command_of(make_app(COMMAND_GROUPS, name)).commands
         assert list(alone) == [name]
         assert sorted(getattr(alone[name], "commands", {})) == sorted(getattr(whole, "commands", {}))
 
@@ -44,7 +44,7 @@ def test_a_command_loads_its_own_module_alone(root: Any) -> None:
 def test_help_slips_and_completion_know_every_command(
     arguments: list[str], environment: dict[str, str]
 ) -> None:
-    assert wanted({**ROOMS, **HOMES}, arguments, environment) is None
+    assert wanted({**COMMAND_GROUPS, **HOMES}, arguments, environment) is None
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from pearlstreet.api.app import create_api
-from pearlstreet.app.pearl import ROOMS
+from pearlstreet.app.pearl import COMMAND_GROUPS
 from pearlstreet.app.serve import bind
 from pearlstreet.app.settings import Settings
 from pearlstreet.base.errors import PearlError
@@ -339,7 +339,7 @@ def _commands() -> dict[str, Any]:
         if words and (not inner or getattr(command, "invoke_without_command", False)):
             found["_".join(words)] = command
 
-    walk(command_of(make_app(ROOMS)), ())
+    walk(command_of(make_app(COMMAND_GROUPS)), ())
     return found
 
 

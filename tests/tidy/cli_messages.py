@@ -41,11 +41,11 @@ def literals() -> set[str]:
 
 
 def _help() -> set[str]:
-    from pearlstreet.app.pearl import ROOMS
+    from pearlstreet.app.pearl import COMMAND_GROUPS
     from pearlstreet.cli.helping import help_strings
     from pearlstreet.cli.main import command_of, make_app
 
-    return set(help_strings(command_of(make_app(ROOMS))))
+    return set(help_strings(command_of(make_app(COMMAND_GROUPS))))
 
 
 def _headings() -> Iterator[tuple[str, str]]:

@@ -138,7 +138,7 @@ def _key_for(security: Client, url: str, user: str, org: str | None) -> tuple[st
 
 
 def _operator(data: Path, url: str, duty: str) -> str:
-    """An operator's key that works: from the first run, else by the recovery of whoever has the files."""
+    """Return a working operator's key: that of the first run, else one recovered from the center's files."""
     keys: dict[str, str] = _kept(data).get("operator_keys", {})
     if duty in keys and _works(url, keys[duty], "/me"):
         return keys[duty]

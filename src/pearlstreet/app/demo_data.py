@@ -43,7 +43,7 @@ DRAINED_FROM = 4
 """Minimum number of nodes at which one is drained; smaller pools need them all."""
 
 
-def furnish(store: Store, slug: str, *, size: int, model: str | None) -> None:
+def seed_demo_tenant(store: Store, slug: str, *, size: int, model: str | None) -> None:
     """Add everything but jobs to a new organisation. `size` ≥ 1 scales its usage, budgets and quotas."""
     org = get_org(store, SYSTEM, slug)
     for name, role in MEMBERS:

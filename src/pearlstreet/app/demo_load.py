@@ -39,18 +39,18 @@ TARGET_WAITING = 12
 FAILING = 0.08
 """Fraction of jobs whose command fails; some of these are retried."""
 PAUSE_S = 2.0
-log = structlog.get_logger("world")
+log = structlog.get_logger("demo_load")
 
 
 def keep_busy(settings: Settings, assembled: Assembled) -> threading.Thread:
     """Start the thread that submits the tenants' jobs; it ends with the process."""
-    world = World(settings, assembled)
-    thread = threading.Thread(target=world.run, name="busy-world", daemon=True)
+    load = DemoLoad(settings, assembled)
+    thread = threading.Thread(target=load.run, name="demo-load", daemon=True)
     thread.start()
     return thread
 
 
-class World:
+class DemoLoad:
     """Submits jobs of plausible shapes so that the queue is never empty."""
 
     def __init__(self, settings: Settings, assembled: Assembled) -> None:
@@ -93,7 +93,7 @@ class World:
                     create_project(self._store, SYSTEM, slug, project)
                 self._pay(org.id)
                 model = self._models[0] if self._models else None
-                demo_data.furnish(self._store, slug, size=size, model=model)
+                demo_data.seed_demo_tenant(self._store, slug, size=size, model=model)
                 if size == len(TENANTS):
                     demo_data.ask_for_credit(self._store, slug)
                     demo_data.drain_one(self._store)

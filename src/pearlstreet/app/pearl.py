@@ -7,7 +7,7 @@ import sys
 
 from pearlstreet.cli.main import HOMES, Homes, make_app, run, wanted
 
-ROOMS: Homes = {
+COMMAND_GROUPS: Homes = {
     "pearlstreet.app.commands": ("up", "down", "backup", "restore", "demo"),
     "pearlstreet.app.recovery_commands": ("offline",),
     "pearlstreet.sim.commands": ("sim",),
@@ -17,4 +17,4 @@ ROOMS: Homes = {
 
 def main() -> None:
     """Entry point of the console script."""
-    run(make_app(ROOMS, wanted({**ROOMS, **HOMES}, sys.argv[1:], os.environ)))
+    run(make_app(COMMAND_GROUPS, wanted({**COMMAND_GROUPS, **HOMES}, sys.argv[1:], os.environ)))

@@ -54,7 +54,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
     assembled = assemble(settings)
     store = assembled.center.store
     take_inventory(assembled.center.runtime, store)
-    _keep_moving()
+    _tune_gc_and_gil()
     runner = LoopRunner(store, assembled.loops)
     server = GuardedServer(_config(settings, assembled), limits, trusted_proxies(settings), store.clock)
     runner.start()
@@ -175,7 +175,7 @@ def _outlive_signals() -> None:
             signal.signal(name, lambda *_: None)
 
 
-def _keep_moving() -> None:
+def _tune_gc_and_gil() -> None:
     """Shorten the thread switch interval, freeze startup objects, and raise the garbage collector's thresholds.
 
     A full collection in a loaded center takes 100 ms and ran every other second. Startup objects live as long as the

@@ -1,1 +1,1 @@
-"""Quotes: offers for a workload on the hardware there is, taken as they are, and compared with what it really took."""
+"""Quotes: offers for a workload on the center's hardware, their acceptance as jobs, and quoted beside actual figures."""

@@ -44,10 +44,10 @@ LOOP = "calibration"
 SCOPE_READ, SCOPE_RESET = "nodes:read", "nodes:write"
 RUN, BENCH = "run", "bench"
 MOST = 20_000
-"""Lessons that count, the newest."""
+"""Number of lessons that calibrate estimates; older ones do not count."""
 SOME = 200
 PRECISIONS = ("bf16", "fp16")
-"""Of a node's benchmark, the first that it has speaks."""
+"""Precisions of a node's benchmark in order of preference; the first that was measured counts."""
 _KNOWN = (
     sa.select(lessons).where(lessons.c.forgotten_us.is_(None)).order_by(lessons.c.at_us.desc()).limit(MOST)
 )
@@ -64,28 +64,28 @@ _NEWEST = sa.select(sa.func.max(benchmarks.c.id)).group_by(benchmarks.c.node)
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One factor of the calibration, as people see it."""
+    """One factor of the calibration, with names."""
 
     device: str
     recipe: str
-    """Empty: the device's own."""
+    """Recipe (organisation id/name) that the factor belongs to; empty: it holds for all work on the device."""
     org_id: str | None
-    """Whose recipe it is."""
+    """Organisation that the recipe belongs to; None for a device's own factor."""
     factor: float
-    """What estimated times are multiplied with; a recipe's on top of its device's."""
+    """Factor that estimated times are multiplied by; a recipe's factor applies on top of its device's."""
     deviation: float
-    """Of the factor's logarithm."""
+    """Standard deviation of the factor's logarithm."""
     runs: int
     benches: int
 
 
 def read_calibration(tx: Tx) -> Calibration:
-    """All that is not forgotten."""
+    """Return the calibration from all lessons that are not forgotten."""
     return calibration_of(tx.rows(_KNOWN))
 
 
 def calibration_of(rows: Sequence[Row]) -> Calibration:
-    """PURE: the calibration that these lessons make."""
+    """PURE: return the calibration that these lessons give."""
     runs = [
         Finished(row["device"], row["recipe"], row["expected"], row["actual"])
         for row in rows
@@ -96,12 +96,12 @@ def calibration_of(rows: Sequence[Row]) -> Calibration:
 
 
 def recipe_key(org_id: str, recipe: str) -> str:
-    """Under which a recipe's factor is kept: nobody else's runs of that name count."""
+    """Return the key of a recipe's factor: its organisation and name, so that runs of other organisations do not count."""
     return f"{org_id}/{recipe}"[:200] if recipe else ""
 
 
 def show_calibration(store: Store, actor: Actor) -> Sequence[Factor]:
-    """Factors of devices, and of the recipes of organisations that the actor may see; by device, then recipe."""
+    """Return factors of devices and of recipes of organisations that the actor may see, by device, then recipe."""
     actor.require(SCOPE_READ)
     found = store.read(read_calibration)
     mine = actor.orgs_with("jobs:read")
@@ -124,7 +124,7 @@ def reset_calibration(
     recipe: str | None = None,
     org_id: str | None = None,
 ) -> int:
-    """Forget what was learnt of a device, of a recipe (of an organisation), or everything; how many lessons.
+    """Forget lessons of a device, of a recipe (of an organisation), or all; returns their number.
 
     Raises Forbidden.
     """
@@ -150,21 +150,21 @@ def reset_calibration(
 
 
 def calibration_loop() -> Loop:
-    """Takes what ended and what was measured into the lessons."""
+    """Return the loop that turns ended jobs and node benchmarks into lessons."""
     learner = Learner()
     return CycleLoop(name=LOOP, cycle=learner.look, hints=(CHANGED,), interval_s=15.0)
 
 
 @dataclass(slots=True)
 class Learner:
-    """Looks for jobs of accepted quotes that ended, and for nodes measured anew."""
+    """Looks for ended jobs of accepted quotes and for new node benchmarks."""
 
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
     seen: str = ""
-    """The newest benchmark that was looked at."""
+    """Id of the newest benchmark that was read."""
 
     def look(self, store: Store) -> bool:
-        """One look at both."""
+        """Learn from both once; True: more jobs are waiting."""
         found = store.read(lambda tx: tx.rows(_ENDED_JOBS))
         self.guard.keep([row["id"] for row in found])
         for row in found:
@@ -202,21 +202,23 @@ def _learn_from(quote_id: str, tx: Tx) -> None:
 
 
 def is_too_fast(offer: Offer, device_s: float) -> bool:
-    """PURE: whether it cannot have done the work that was quoted: it took less than a quarter of the estimate, or the devices
-    would have had to compute faster than their rated peak."""
+    """PURE: return whether a run was too fast to have done the quoted work.
+
+    It took less than a quarter of the estimate, or its devices would have exceeded their rated peak."""
     work_device_s = offer.device_s.median - offer.overhead_device_s
     peak = 0.0 if offer.utilisation is None else offer.utilisation * work_device_s
     return device_s < max(offer.untaught_device_s * math.exp(-FARTHEST), peak)
 
 
 def is_mostly_overhead(offer: Offer) -> bool:
-    """PURE: whether start-up, loading and saving take more than half of the quoted time: such a run says little of how fast
-    the devices compute."""
+    """PURE: return whether start-up, loading and saving take more than half of the quoted time.
+
+    Such a run says little about how fast the devices compute."""
     return offer.overhead_device_s > offer.device_s.median / 2
 
 
 def taken_device_s(tx: Tx, job_id: str, offer: Offer) -> float | None:
-    """Device seconds of a job that may teach; None for one that may not."""
+    """Return the device seconds of a job that may calibrate estimates; None if it may not."""
     job = tx.first(sa.select(jobs).where(jobs.c.id == job_id))
     if job is None or job["state"] != JobState.SUCCEEDED.value or job["attempts"] != 1:
         return None
@@ -230,7 +232,7 @@ def taken_device_s(tx: Tx, job_id: str, offer: Offer) -> float | None:
 
 
 def _learn_benches(tx: Tx) -> None:
-    """The newest benchmark of each node, once."""
+    """Turn the newest benchmark of each node into a lesson, once."""
     have = {
         (row["subject"], row["device"]): row["source"]
         for row in tx.rows(sa.select(lessons).where(lessons.c.kind == BENCH))
@@ -259,7 +261,7 @@ def _learn_benches(tx: Tx) -> None:
 
 
 def benches_of(result: Mapping[str, Any]) -> dict[str, Bench]:
-    """PURE: device → the middle one of a node's devices of that kind, beside what is expected of it."""
+    """PURE: return for each device model of a node the median measured and the expected TFLOPS."""
     try:
         measured = BenchResult.from_json(json.dumps(dict(result))).devices
     except ValueError:

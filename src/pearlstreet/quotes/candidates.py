@@ -1,4 +1,4 @@
-"""PURE: on which hardware of the center, and on how much of it, a workload may be asked about."""
+"""PURE: the candidates of a quote: on which hardware of the center, and how much of it, a workload could run."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from pearlstreet.quotes.model import Wanted
 
 MOST_CARDS = 65_536
 CPUS_A_CARD, MEMORY_GIB_A_CARD = 8.0, 64.0
-"""What a task gets beside each accelerator unless its draft says otherwise, if the node has so much for each."""
+"""CPU cores and GiB of memory per accelerator that a task gets by default, where the node has that much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """So many tasks with so many accelerators each."""
+    """A number of tasks with a number of accelerators each, of one model."""
 
     model: str
-    """As the center's nodes report it, or the catalogue's id."""
+    """Accelerator model, as the center's nodes report it, or its id in the catalogue."""
     tasks: int
     per_task: int
     per_node: int
-    """Accelerators of a node."""
+    """Number of accelerators of a node."""
     owned: bool
     cpus_a_card: float
-    """Of the smallest such node."""
+    """CPU cores per accelerator of the smallest node with that many accelerators."""
     memory_gib_a_card: float
     pflops: float | None
-    """Normalised, of one accelerator."""
+    """Normalised PFLOPS of one accelerator; None: not known."""
 
     @property
     def count(self) -> int:
-        """Accelerators in all."""
+        """Return the number of accelerators of all tasks."""
         return self.tasks * self.per_task
 
 
 @dataclass(frozen=True, slots=True)
 class _Stock:
-    """Nodes of one model with equally many accelerators that work."""
+    """Nodes of one model with the same number of healthy accelerators."""
 
     model: str
     per_node: int
@@ -58,7 +58,7 @@ class _Stock:
 
 
 def candidates(snapshot: Snapshot | None, wanted: Wanted) -> tuple[Candidate, ...]:
-    """What is asked about: hardware of the center, or the hypothetical. Raises InvalidInput for unknown names."""
+    """Return the candidates: hardware of the center, or the hypothetical hardware. Raises InvalidInput for unknown names."""
     if wanted.hypothetical:
         return tuple(_hypothetical(wanted.hypothetical))
     stocks = _stocks(snapshot) if snapshot is not None else []
@@ -69,7 +69,7 @@ def candidates(snapshot: Snapshot | None, wanted: Wanted) -> tuple[Candidate, ..
 
 
 def at_work(snapshot: Snapshot, model: str, per_task: int) -> int:
-    """How many tasks with so many accelerators of a model the nodes that take work could hold at once, were they empty."""
+    """Return how many tasks with `per_task` accelerators of a model fit on the nodes in service when these are empty."""
     return sum(
         stock.nodes * (stock.per_node // per_task) for stock in _stocks(snapshot) if stock.model == model
     )
@@ -81,7 +81,7 @@ def _matching(name: str, models: Sequence[str]) -> set[str]:
 
 
 def _named(stocks: Sequence[_Stock], names: Sequence[str], there: Sequence[str]) -> list[_Stock]:
-    """Those of the names. `there`: every model the center has, at work or not."""
+    """Return the stocks that match the names. `there`: every model of the center, in service or not."""
     models = tuple(dict.fromkeys(stock.model for stock in stocks))
     problems, allowed = [], set()
     book = catalogue()
@@ -112,7 +112,7 @@ def _named(stocks: Sequence[_Stock], names: Sequence[str], there: Sequence[str])
 
 
 def _stocks(snapshot: Snapshot) -> list[_Stock]:
-    """Nodes that may be given work, by model and by how many accelerators of it work."""
+    """Return the nodes in service by model and number of healthy accelerators."""
     nodes, found = snapshot.nodes, []
     for number, model in enumerate(snapshot.models):
         usable = (nodes.device_model == number) & nodes.device_healthy & nodes.schedulable[:, None]
@@ -145,7 +145,7 @@ def _of(stock: _Stock, wanted: Wanted) -> Iterable[Candidate]:
 
 
 def _shapes(nodes: int, per_node: int, exactly: int | None) -> list[tuple[int, int]]:
-    """(tasks, accelerators of each): powers of two in a node, then whole nodes, in powers of two and half-way between."""
+    """Yield (tasks, accelerators of each): powers of two within a node, then whole nodes in powers of two and half-way between."""
     if exactly is not None:
         if exactly <= per_node:
             return [(1, exactly)]
@@ -159,7 +159,7 @@ def _shapes(nodes: int, per_node: int, exactly: int | None) -> list[tuple[int, i
 
 
 def steps(most: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12 … up to `most`, which is one of them."""
+    """Yield 1, 2, 3, 4, 6, 8, 12 … up to `most`, which is always included."""
     found, size = {1, most}, 2
     while size <= most:
         found |= {size, size * 3 // 2} if size * 3 // 2 <= most else {size}
@@ -168,7 +168,7 @@ def steps(most: int) -> list[int]:
 
 
 def _hypothetical(written: str) -> Iterable[Candidate]:
-    """Every group of the line as one candidate."""
+    """Return each group of the hypothetical cluster as one candidate."""
     try:
         groups = parse_cluster(written)
     except InvalidInput as error:
@@ -186,7 +186,7 @@ def _hypothetical(written: str) -> Iterable[Candidate]:
 
 
 def is_allowed(quotas: Iterable[Quota], org: str, project: str, candidate: Candidate, cpus: float) -> bool:
-    """Whether the limits of the organisation and the project ever let it run."""
+    """Return whether the limits of the organisation and project can ever allow it."""
     for quota in quotas:
         if quota.org != org or quota.project not in ("", project):
             continue

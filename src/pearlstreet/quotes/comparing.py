@@ -28,57 +28,57 @@ from pearlstreet.tenancy.model import Actor
 WAIT, ELAPSED, DEVICE, PRICE = "wait_s", "elapsed_s", "device_s", "price_yuan"
 IT, FACILITY, CARBON = "it_kwh", "facility_kwh", "carbon_kg"
 SIMULATED = "simulated"
-"""The wall of attempts that were only pretended."""
+"""Isolation that attempts on the simulated engine report."""
 MEASURES = (WAIT, ELAPSED, DEVICE, PRICE, IT, FACILITY, CARBON)
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One measure: as it was quoted and as it was."""
+    """One measure, quoted and actual."""
 
     measure: str
-    """One of MEASURES; its ending names the unit."""
+    """Name from MEASURES; its ending names the unit."""
     quoted: Band | None
     actual: float | None
-    """Up to now while the job runs; None where nothing is known."""
+    """Actual value, up to now while the job runs; None: not known."""
     is_final: bool = True
-    """Nothing will be added any more: only then can it be judged."""
+    """Whether the actual value is final; only then is it compared."""
 
     @property
     def error(self) -> float | None:
-        """Actual over quoted median, less one; None where one is missing, nothing was quoted or the job still runs."""
+        """Return actual over quoted median, minus one; None if a value is missing or the job still runs."""
         if not self.is_final or self.quoted is None or self.actual is None or self.quoted.median <= 0:
             return None
         return self.actual / self.quoted.median - 1.0
 
     @property
     def inside(self) -> bool | None:
-        """Whether it came to lie in the quoted range; None while the job runs."""
+        """Return whether the actual value lies in the quoted range; None while the job runs."""
         if not self.is_final or self.quoted is None or self.actual is None:
             return None
-        # What is rounded or metered in steps may miss a range of no width by a hair.
+        # Rounded or stepwise metered values may miss a range of no width slightly.
         slack = 1e-6 * max(abs(self.quoted.p90), 1.0)
         return self.quoted.p10 - slack <= self.actual <= self.quoted.p90 + slack
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The whole comparison."""
+    """A quote, the accepted offer and its job, measure by measure."""
 
     quote: Quote
     offer: Offer
     job: JobView
     rows: tuple[Compared, ...]
     is_over: bool
-    """The job has ended: the figures are final."""
+    """Whether the job has ended, so that the figures are final."""
     attempts: int
     taught: bool
-    """It is among what calibrates estimates."""
+    """Whether the run calibrates estimates."""
     notes: tuple[Text, ...]
 
 
 def compare_quote(store: Store, actor: Actor, quote_id: str) -> Comparison:
-    """Quoted beside actual. Raises NotFound, Conflict for a quote that was not accepted."""
+    """Return quoted beside actual figures. Raises NotFound, Conflict for a quote that was not accepted."""
     return store.read(lambda tx: _compare(tx, actor, quote_id))
 
 
@@ -113,7 +113,7 @@ def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
 def _pairs(
     tx: Tx, quote: Quote, offer: Offer, row: Row, tried: Sequence[Row], took: Taken | None
 ) -> dict[str, tuple[Band | None, float | None]]:
-    """Measure → as quoted, as it was: in the center's own time."""
+    """Return (quoted, actual) by measure, in the center's own time."""
     runs = [one for one in tried if one["started_us"] is not None]
     elapsed_s = work_s(runs[-1], runs[-1]["ended_us"] or tx.now_us) if runs else None
     pace = _pace(tried)
@@ -146,7 +146,7 @@ def _spent(tx: Tx, job: Row) -> Money:
 
 
 def _pace(tried: Sequence[Row]) -> float:
-    """How many times faster than the clock the work went by."""
+    """Return how many times faster than the clock the work ran."""
     return AttemptUsage(**tried[-1]["usage"]).pace if tried else 1.0
 
 
@@ -160,7 +160,7 @@ def _wait(quote: Quote, offer: Offer) -> Band | None:
 
 
 def _notes(job: JobView, tried: Sequence[Row], is_over: bool) -> tuple[Text, ...]:
-    """What makes the comparison other than it seems."""
+    """Return notes on what limits the comparison."""
     found = []
     if not is_over:
         found.append(text("The job has not ended: figures are as of now"))
@@ -176,7 +176,7 @@ def _notes(job: JobView, tried: Sequence[Row], is_over: bool) -> tuple[Text, ...
 
 
 def _untaught(tx: Tx, quote: Quote, offer: Offer) -> tuple[Text, ...]:
-    """Why a run that ended well teaches nothing all the same."""
+    """Return why a successful run does not calibrate estimates."""
     if quote.job_id is None or quote.question.workload.kind not in TEACHING:
         return ()
     took_s = taken_device_s(tx, quote.job_id, offer)
@@ -190,7 +190,7 @@ def _untaught(tx: Tx, quote: Quote, offer: Offer) -> tuple[Text, ...]:
 
 
 def _pretended(quote: Quote, job: Row, tried: Sequence[Row], tx: Tx) -> tuple[Text, ...]:
-    """What must be known of a run that a simulated center only pretended."""
+    """Return notes on a run of the simulated engine."""
     if not tried or tried[-1]["wall"] != SIMULATED:
         return ()
     found, pace = [], _pace(tried)

@@ -1,4 +1,4 @@
-"""PURE: what a workload takes on one candidate: time, energy, memory, layout, or how it serves."""
+"""PURE: estimate a workload on one candidate: time, energy, memory and layout, or serving rates."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from pearlstreet.quotes.candidates import Candidate
 from pearlstreet.quotes.model import Kind, Workload
 
 ACCURATE, OTHER_DEVICE, OTHER_COUNT = 0.1, 0.35, 0.12
-"""Deviations of the logarithm of time: between equal runs; scaled to another kind of device by its normalised compute;
-for each doubling of their number."""
+"""Standard deviations of the logarithm of time: between equal runs; between device models scaled by normalised compute; for
+each doubling of the device count."""
 LOSS = 0.05
-"""What each doubling of the devices is taken to cost in device time, as a logarithm."""
+"""Increase of the logarithm of device time that each doubling of the device count is assumed to cost."""
 LARGEST = {
     "params": 1e16, "active": 1e16, "layers": 100_000, "hidden": 10_000_000, "heads": 100_000, "kv_heads": 100_000,
     "vocabulary": 1_000_000_000, "forward_flops": 1e18,
 }  # fmt: skip
-"""Sizes of a network beyond which nobody means it."""
+"""Largest accepted size of each field of a network; larger ones are typing errors."""
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "tokens": (1.0, 1e30), "samples": (1.0, 1e30), "epochs": (1e-6, 1e6), "requests": (1.0, 1e15), "hours": (1e-4, 1e6),
     "count": (1.0, 1e6), "input_tokens": (1.0, 1e7), "output_tokens": (1.0, 1e7), "concurrency": (1e-3, 1e7),
     "requests_per_s": (1e-6, 1e7), "sequence": (1.0, 1e9), "batch_tokens": (1.0, 1e15),
 }  # fmt: skip
-"""Amounts of work below and beyond which nobody means it."""
+"""Smallest and largest accepted amount of work by field; others are typing errors."""
 SPARSEST = 10_000.0
-"""At most so many times more parameters than a token meets."""
+"""Largest accepted ratio of all parameters to those active for a token."""
 LONGEST_S = 100.0 * 365 * 86_400
 LAYOUT = (
     "tensor",
@@ -68,12 +68,12 @@ OF_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "accelerator": (Kind.CUSTOM,),
     "job_name": (Kind.HISTORY,),
 }
-"""Fields that say how much there is to do → the kinds of work that have them."""
+"""Kinds of work that each field about the amount of work belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One finished run of the tenant's."""
+    """One finished run of the tenant: accelerator model, count and run time in seconds."""
 
     model: str
     count: int
@@ -82,10 +82,10 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What it takes on one candidate."""
+    """Estimate of a workload on one candidate."""
 
     elapsed_s: Band
-    """Time by the clock, start-up and the like included."""
+    """Run time by the clock in seconds, including the overhead."""
     device_s: Band
     it_kwh: Band
     layout: Mapping[str, int | str]
@@ -97,21 +97,21 @@ class Work:
     warnings: tuple[Text, ...]
     untaught_device_s: float
     overhead: Overhead = NO_OVERHEAD
-    """Part of `elapsed_s` that is spent outside the work itself."""
+    """Start-up, loading and saving, which are part of `elapsed_s`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Why it does not run there."""
+    """Why a workload does not run on a candidate."""
 
     why: Text
     shortfall: float = math.inf
-    """How many times over the memory; the smallest is the nearest miss."""
+    """Needed over available memory; the smallest ratio is the nearest miss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What estimates stand on beside the question."""
+    """Inputs of an estimate beside the question: catalogue, calibration, recipe and past runs."""
 
     book: Catalogue
     learnt: Calibration
@@ -120,7 +120,7 @@ class Background:
 
 
 def estimate(work: Workload, candidate: Candidate, known: Background) -> Work | Unfit:
-    """One candidate. A workload that `check_workload` passed never raises."""
+    """Estimate a workload on one candidate. Does not raise for workloads that passed `check_workload`."""
     if work.kind is Kind.TRAIN:
         return _training(work, candidate, known)
     if work.kind in (Kind.INFER, Kind.SERVE):
@@ -129,7 +129,7 @@ def estimate(work: Workload, candidate: Candidate, known: Background) -> Work | 
 
 
 def check_workload(work: Workload, book: Catalogue, past: Sequence[Past]) -> None:
-    """Raise InvalidInput with everything that is wrong with it, whatever the hardware."""
+    """Raise InvalidInput with every problem of a workload that does not depend on the hardware."""
     problems = list(_own_problems(work, past))
     try:
         anything = building.Machines("h100-sxm-80g", building.MOST_DEVICES)
@@ -139,7 +139,7 @@ def check_workload(work: Workload, book: Catalogue, past: Sequence[Past]) -> Non
             serving_of(work, anything, book)
     except InvalidInput as error:
         found = [replace(one, field=field_of(one.field)) for one in error.problems]
-        said = {one.field for one in found}  # it is the one to say what is wrong with a field
+        said = {one.field for one in found}  # the estimate's own message about a field replaces ours
         problems = [one for one in problems if one.field not in said] + found
         if not error.problems:
             problems.append(Problem("workload", error.message, hint=error.hint))
@@ -160,7 +160,7 @@ _OF_MODEL = frozenset(one.name for one in fields(building.Model))
 
 
 def field_of(name: str) -> str:
-    """Where a field of the estimate's question stands in ours."""
+    """Return the quote's name for a field of the estimate's question."""
     return f"workload.model.{name}" if name in _OF_MODEL else f"workload.{name}"
 
 
@@ -206,7 +206,7 @@ def _own_problems(work: Workload, past: Sequence[Past]) -> list[Problem]:
 
 
 def _of_other_kinds(work: Workload) -> Iterator[Problem]:
-    """What is said of the work and means nothing for its kind: it would contradict it, or be passed over."""
+    """Yield problems for fields that do not belong to the workload's kind."""
     for name, kinds in OF_KINDS.items():
         if work.kind not in kinds and getattr(work, name) not in (None, ""):
             message = text(
@@ -310,7 +310,7 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
         ask = serving_of(work, _machines(candidate, known.book), known.book)
         found = estimate_serving(ask, learnt=known.learnt)
         if work.kind is Kind.INFER and (work.requests or 0.0) < found.best.at_once * found.best.replicas:
-            # So few never fill it: as many at once as there are.
+            # Too few requests to fill a replica: all run at once.
             ask = replace(ask, concurrency=work.requests)
             found = estimate_serving(ask, learnt=known.learnt)
     except InvalidInput as error:
@@ -364,7 +364,7 @@ def _serving(work: Workload, candidate: Candidate, known: Background) -> Work | 
 
 
 def _no_sooner_than_one(elapsed_s: Band, found: ServingEstimate, output_tokens: int) -> Band:
-    """However many machines there are, an answer takes its time."""
+    """Return the time limited from below by the time of a single answer."""
     ttft, tpot = found.ttft_s, found.tpot_s
     return Band(
         max(elapsed_s.p10, ttft.p10 + output_tokens * tpot.p10),
@@ -374,7 +374,7 @@ def _no_sooner_than_one(elapsed_s: Band, found: ServingEstimate, output_tokens: 
 
 
 def _scaled(work: Workload, candidate: Candidate, known: Background) -> Work | Unfit:
-    """From what runs took elsewhere, by the normalised compute of the devices."""
+    """Estimate from runs on other hardware, scaled by normalised compute of the devices."""
     entry = devices.find(candidate.model, known.book)
     target = candidate.pflops or (float(normalised_rate(entry).pflops) or None)
     if entry is None or target is None:

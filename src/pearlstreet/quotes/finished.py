@@ -1,4 +1,4 @@
-"""Finished jobs of accepted quotes: how long they were to run, and how long they ran."""
+"""Finished jobs of accepted quotes with quoted and actual run times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pearlstreet.tenancy.reach import visible_rows
 
 @dataclass(frozen=True, slots=True)
 class FinishedQuote:
-    """One that may be judged: its job succeeded in the first attempt."""
+    """An accepted quote whose job succeeded in its first attempt."""
 
     quote_id: str
     job_id: str
@@ -36,7 +36,7 @@ class FinishedQuote:
 
 
 def finished_quotes(store: Store, actor: Actor, *, limit: int = 40) -> Sequence[FinishedQuote]:
-    """The newest of organisations that the actor may see, newest first. Raises Forbidden."""
+    """Return finished quotes of organisations that the actor may see, newest first. Raises Forbidden."""
     actor.require("nodes:read")
 
     def query(tx: Tx) -> Sequence[FinishedQuote]:

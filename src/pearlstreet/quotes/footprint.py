@@ -1,4 +1,4 @@
-"""From the energy of the machines to that of the facility and carbon, by the site's facts."""
+"""Energy of the facility and carbon of a run, computed from IT energy and the site's facts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pearlstreet.quotes.model import Energy, GreenStart
 from pearlstreet.store.core import Tx
 
 HORIZON_US = 60 * 86_400 * US_PER_S
-"""Hours to come are foretold so far; what lasts longer is taken to go on alike."""
+"""Length of the hourly forecast in µs; longer runs continue at its last day's values."""
 LEAST_US = 3600 * US_PER_S
 WITHIN_US = 48 * HOUR_US
-"""Greener starts are looked for so far: foretold hours repeat after a day, and few wait longer."""
+"""Greener starts are searched within this time (µs): forecast hours repeat after a day, and few users wait longer."""
 CLEARLY = 0.05
-"""Less carbon than that is nothing to wait for."""
+"""Smallest share of carbon saved for which a later start is proposed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a job really drew. None: not known."""
+    """Actual energy and carbon of a job. None: not known."""
 
     it_kwh: float | None
     facility_kwh: float | None
@@ -37,7 +37,7 @@ class Taken:
 
 @dataclass(slots=True)
 class Site:
-    """What the site makes of some energy, by its facts as of now. Where it has none: nothing but the energy itself."""
+    """The site's facts as of now. Without facts only the IT energy itself is known."""
 
     facts: Facts
     now_us: int
@@ -45,11 +45,11 @@ class Site:
 
     @classmethod
     def read(cls, tx: Tx) -> Site:
-        """By the facts that are set."""
+        """Read the facts that are set."""
         return cls(read_facts(tx, tx.now_us, tx.now_us + HORIZON_US), tx.now_us)
 
     def footprint(self, it_kwh: Band, start_us: int, elapsed_s: Band) -> Energy:
-        """Energy of the facility, carbon and cost of a run that begins then."""
+        """Return facility energy, carbon and cost of a run that begins at `start_us`."""
         if not self.facts.versions:
             return Energy(it_kwh, None, None, None, None)
         until_us = self.now_us + HORIZON_US
@@ -62,7 +62,7 @@ class Site:
     def greenest(
         self, energy: Energy, start_us: int, elapsed_s: Band, deadline_us: int | None = None
     ) -> GreenStart | None:
-        """The full hour of the next two days from which on it would emit least, if that is clearly less."""
+        """Return the full hour of the next two days with the least emissions, if these are clearly lower."""
         if energy.carbon_kg is None:
             return None
         begin_us = max(self.now_us, start_us)
@@ -106,7 +106,7 @@ def _basis(found: Reckoned) -> Text | None:
 
 
 def taken_energy(tx: Tx, job_id: str) -> Taken | None:
-    """What a job has drawn so far, in all its attempts; None before it ran, or where nobody knows."""
+    """Return the energy of all attempts of a job so far; None before it ran, or if not known."""
     used = energy_of_attempts(tx, job_id, attempts.c.job_id == job_id).used
     if used.it_kwh is None:
         return None

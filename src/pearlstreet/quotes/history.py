@@ -1,4 +1,4 @@
-"""What a tenant's own finished jobs of a name took. Read only."""
+"""Run times of a tenant's finished jobs of a given name. Read only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 MOST = 50
-"""Runs that count, the newest."""
+"""Number of newest runs that are used."""
 LOOKED_AT = 5_000
-"""Jobs among which names are looked for."""
+"""Number of newest jobs that are searched for names."""
 
 
 def past_names(store: Store, actor: Actor, org_id: str, *, limit: int) -> Sequence[str]:
-    """Names of an organisation's newest jobs that succeeded, each once, the latest first. Raises Forbidden."""
+    """Return distinct names of an organisation's newest successful jobs, latest first. Raises Forbidden."""
     actor.require("jobs:read", org_id)
     newest = (
         sa.select(jobs.c.id, jobs.c.name)
@@ -42,7 +42,7 @@ def past_names(store: Store, actor: Actor, org_id: str, *, limit: int) -> Sequen
 
 
 def read_past(tx: Tx, org_id: str, name: str, *, project_id: str | None = None) -> Sequence[Past]:
-    """Jobs of that name that succeeded on whole accelerators, newest first; with `project_id`, of that project only."""
+    """Return successful runs of that name on whole accelerators, newest first; with `project_id`, of that project only."""
     query = (
         sa.select(attempts.c.usage, attempts.c.started_us, attempts.c.ended_us)
         .join(jobs, jobs.c.attempt_id == attempts.c.id)

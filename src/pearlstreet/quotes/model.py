@@ -1,4 +1,4 @@
-"""What a quote is: the question, the offers that answer it, and where it stands. Frozen values only."""
+"""Values of a quote: the question, the offers and the state. All are frozen."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pearlstreet.compute.estimate.building import Model
 
 CHEAPEST, FASTEST, SOONEST, GREENEST = "cheapest", "fastest", "soonest", "greenest"
 NAMES = (CHEAPEST, FASTEST, SOONEST, GREENEST)
-"""What an offer may be best at: price, run time, expected end, carbon."""
+"""Names of the best offer by price, run time, expected end and carbon."""
 
 
 class Kind(StrEnum):
-    """What a workload is."""
+    """Kind of a workload."""
 
     TRAIN = "train"
     INFER = "infer"
-    """A number of requests, answered as fast as the hardware does."""
+    """Batch inference: a number of requests, answered as fast as possible."""
     SERVE = "serve"
-    """A model that answers for some hours."""
+    """Serving: a model answers requests for some hours."""
     CUSTOM = "custom"
-    """The tenant measured it on a named accelerator."""
+    """Run time measured by the tenant on a named accelerator."""
     HISTORY = "history"
-    """The tenant's own finished jobs of a name."""
+    """Run times of the tenant's own finished jobs of a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is to be done. Which fields count follows from `kind`."""
+    """Work to be quoted. `kind` decides which fields count."""
 
     kind: Kind = Kind.TRAIN
     model: Model = field(default_factory=Model)
@@ -55,33 +55,33 @@ class Workload:
     requests: float | None = None
     engine: str = "vLLM"
     hours: float | None = None
-    """`serve`: how long; `custom`: how long it took where it was measured."""
+    """Hours to serve (`serve`), or hours that the measured run took (`custom`)."""
     accelerator: str = ""
-    """`custom`: on what it was measured."""
+    """Accelerator of the measured run (`custom`)."""
     count: int = 1
-    """`custom`: on how many."""
+    """Number of accelerators of the measured run (`custom`)."""
     job_name: str = ""
-    """`history`: the jobs' name."""
+    """Name of the finished jobs (`history`)."""
     recipe: str = ""
-    """Under which finished runs teach later estimates; empty: the job's name."""
+    """Name under which finished runs calibrate later estimates; empty: the job's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the tenant narrows the offers to."""
+    """Restrictions on the offers that the tenant asks for."""
 
     accelerators: tuple[str, ...] = ()
     count: int | None = None
-    """Exactly so many accelerators."""
+    """Exact number of accelerators; None: any."""
     most: int | None = None
-    """At most so many."""
+    """Largest number of accelerators; None: no limit."""
     hypothetical: str = ""
     """`128x8xH100-80G`: hardware that the center does not have. Such offers cannot be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A workload, the job that would do it, and what is wanted of the offers."""
+    """A workload, the draft of its job, and restrictions on the offers."""
 
     workload: Workload
     draft: Mapping[str, Any] | None = None
@@ -92,7 +92,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class PriceLine:
-    """What one resource costs of the likely price."""
+    """One resource's part of the likely price."""
 
     resource: str
     amount: Money
@@ -100,7 +100,7 @@ class PriceLine:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a run costs, from the band of its time."""
+    """Price of a run with its range, from the range of its run time."""
 
     p10: Money
     median: Money
@@ -111,65 +111,65 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When it would start, were it submitted now."""
+    """Expected start if it were submitted now."""
 
     basis: str
-    """`free`: at once; `limits`: enforced time limits; `predictions` of what runs; `unknown`: too far back in line."""
+    """Basis of the expectation: `free` (at once), enforced `limits`, `predictions` of what runs, or `unknown` (too far back in the queue)."""
     earliest_us: int | None = None
     likely_us: int | None = None
     latest_us: int | None = None
     position: int | None = None
     why: Text | None = None
     pace: float = 1.0
-    """How many times faster than the clock the center worked: its moments are the clock's, lengths of work its own."""
+    """How many times faster than the clock the center works; start times are by the clock, run times are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a model serves on an offer."""
+    """Serving rates and times of an offer."""
 
     output_tokens_per_s: Band
     requests_per_s: Band
     ttft_s: Band
     tpot_s: Band
     carried_tokens_per_s: float
-    """Output tokens a second at the load that was given; all it can do when none was."""
+    """Output tokens/s at the given load; without a load, the maximum."""
     price_per_mtoken: Money | None
-    """Per 10⁶ output tokens at that load."""
+    """Price per 10⁶ output tokens at that load."""
 
 
 @dataclass(frozen=True, slots=True)
 class GreenStart:
-    """A later start that would emit clearly less, where carbon is known by the hour."""
+    """A later start with clearly lower emissions; needs hourly carbon data."""
 
     start_us: int
     carbon_kg: float
-    """Likely, of the same energy."""
+    """Likely emissions of the same energy, in kg CO2e."""
     less: float
-    """Than at the expected start, as a share of that."""
+    """Emissions saved, as a share of those at the expected start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What it draws and emits."""
+    """Energy and emissions of an offer."""
 
     it_kwh: Band
     facility_kwh: Band | None
     carbon_kg: Band | None
     cost: Money | None
-    """What the site pays for the likely energy; None without a tariff."""
+    """Cost of the likely energy for the site; None without a tariff."""
     basis: Text | None
-    """Which site facts it stands on."""
+    """The site facts that were used."""
     greenest: GreenStart | None = None
-    """None: no start within two days is clearly greener than the expected one, or nobody knows."""
+    """A clearly greener start within two days; None: there is none, or carbon is not known by the hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One way to run it."""
+    """One way to run a workload, with time, price, energy and start."""
 
     id: str
-    """`1`, `2` … within its quote."""
+    """Number within its quote, from `1`."""
     names: tuple[str, ...]
     accelerator: str
     tasks: int
@@ -182,21 +182,22 @@ class Offer:
     start: Start | None
     layout: Mapping[str, int | str]
     memory_gib: float | None
-    """Of each device; None where nobody knows."""
+    """Device memory needed in GiB; None: not known."""
     device_memory_gib: float
     served: Served | None
     utilisation: float | None
-    """Share of the rated peak."""
+    """Share of the rated peak (MFU) during the steps; None: not known."""
     assumed: tuple[Text, ...]
     warnings: tuple[Text, ...]
     time_limit_s: float
     spec: Mapping[str, Any] | None
-    """The job specification that accepting submits; None: it cannot be accepted."""
+    """Job specification that accepting submits; None: the offer cannot be accepted."""
     untaught_device_s: float
-    """Likely device time of the work itself without what was learnt: with start-up added, a finished run is compared with it."""
+    """Likely device seconds of the work itself before calibration; with the overhead added, finished runs are compared with it."""
     overhead_s: Band | None = None
-    """Time by the clock for start-up, reading weights and writing the last checkpoint, part of `elapsed_s` unless the work
-    serves for a fixed time. None: not known (hours that were measured elsewhere contain it; older quotes lack it)."""
+    """Seconds by the clock for start-up, reading weights and writing the last checkpoint.
+
+    Part of `elapsed_s` unless the work serves for a fixed time. None: not known (measured hours contain it, older quotes lack it)."""
 
     @property
     def count(self) -> int:
@@ -210,7 +211,7 @@ class Offer:
 
 
 class State(StrEnum):
-    """Where a quote is. `expired` follows from the time and is not kept."""
+    """State of a quote. `expired` follows from the time and is not stored."""
 
     OPEN = "open"
     ACCEPTED = "accepted"
@@ -220,7 +221,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A question with its offers."""
+    """A question with its offers and state."""
 
     id: str
     org_id: str
@@ -234,12 +235,12 @@ class Quote:
     price_version_id: str
     price_number: int
     considered: int
-    """How many ways were estimated."""
+    """Number of candidates that were estimated."""
     recipe: str
     accepted: str | None = None
     job_id: str | None = None
 
     @property
     def can_be_accepted(self) -> bool:
-        """Whether any offer is a whole job."""
+        """Return whether the quote is open and an offer has a complete job specification."""
         return self.state is State.OPEN and any(offer.spec is not None for offer in self.offers)

@@ -1,4 +1,4 @@
-"""PURE: from a draft and a candidate to the whole job specification that accepting submits."""
+"""PURE: build the complete job specification of an offer from a draft and a candidate."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.quotes.candidates import CPUS_A_CARD, MEMORY_GIB_A_CARD, Candidate
 
 MARGIN = 1.25
-"""The time limit over P90: one run in ten may take longer than that, few take a quarter more."""
+"""Ratio of the time limit to the 90th percentile of run time: one run in ten exceeds P90, few exceed it by a quarter."""
 SHORTEST_LIMIT_S = 600.0
 LONGEST_LIMIT_S = 30 * 86_400.0
-"""What a job may ask for at most."""
+"""Longest time limit of a job in seconds."""
 PREFIX = "PEARL_LAYOUT_"
 DECIDED = ("tasks", "time_limit", "elastic", "array")
-"""Fields that an offer decides, or that make no single run."""
+"""Fields that a draft may not have: the offer decides them, or they make several runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job without what offers decide. `cpus`, `memory_gib` of a task: None where the draft leaves them open."""
+    """A job without the fields that offers decide. `cpus` and `memory_gib` of a task: None if the draft leaves them open."""
 
     spec: JobSpec
     written: Mapping[str, Any]
@@ -73,7 +73,7 @@ def read_draft(written: Mapping[str, Any], *, private_git: bool = False) -> Draf
 
 
 def per_task_of(draft: Draft | None, candidate: Candidate) -> PerTask:
-    """What each task gets: the accelerators, and what the draft says or the node has beside each of them."""
+    """Return the resources of each task: accelerators, and CPUs and memory from the draft or the node."""
     cpus = min(CPUS_A_CARD, candidate.cpus_a_card) * candidate.per_task
     memory_gib = min(MEMORY_GIB_A_CARD, candidate.memory_gib_a_card) * candidate.per_task
     return PerTask(
@@ -88,7 +88,7 @@ def per_task_of(draft: Draft | None, candidate: Candidate) -> PerTask:
 
 
 def time_limit_s(elapsed_s: Band, *, exact: bool = False) -> float:
-    """P90 with a margin, in whole minutes; `exact`: it runs just so long."""
+    """Return the time limit: P90 with a margin, in whole minutes; `exact`: the run time itself."""
     wanted = elapsed_s.p90 if exact else max(elapsed_s.p90 * MARGIN, SHORTEST_LIMIT_S)
     whole = math.ceil(wanted / 60.0) * 60.0
     return LONGEST_LIMIT_S if whole > LONGEST_LIMIT_S >= elapsed_s.p90 else whole
@@ -97,7 +97,7 @@ def time_limit_s(elapsed_s: Band, *, exact: bool = False) -> float:
 def complete(
     draft: Draft, candidate: Candidate, limit_s: float, layout: Mapping[str, int | str]
 ) -> JobSpec | Text:
-    """The specification, or why there is none."""
+    """Return the job specification, or why there is none."""
     if limit_s > LONGEST_LIMIT_S:
         return plural("It takes longer than the {count} day that one job may run: split it at its checkpoints", "It takes longer than the {count} days that one job may run: split it at its checkpoints",
                     count=round(LONGEST_LIMIT_S / 86_400))  # fmt: skip

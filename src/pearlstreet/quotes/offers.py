@@ -1,4 +1,4 @@
-"""PURE: from estimates, prices, site facts and expected starts to a handful of offers, none of which another one beats."""
+"""PURE: turn estimates, prices, site facts and expected starts into a few Pareto-optimal offers."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from pearlstreet.quotes.model import (
 from pearlstreet.quotes.offer_spec import LONGEST_LIMIT_S, Draft, complete, per_task_of, time_limit_s
 
 MOST = 6
-"""Offers of a quote."""
+"""Largest number of offers of a quote."""
 MOST_PLANNED = 12
-"""Ways for which the planner is asked when they would start: each costs a cycle's work."""
+"""Number of candidates for which the planner estimates the start; each costs as much as a planning cycle."""
 PLAN_FOR = JobSpec(command=("true",))
-"""What stands for the job of a question without a draft when prices and starts are worked out."""
+"""Job specification that is used for prices and starts when the question has no draft."""
 
 Footprint = Callable[[Band, int, Band], Energy]
-"""IT energy, likely start (µs), run time by the clock → what the site makes of it."""
+"""Function of IT energy, likely start (µs) and run time by the clock that returns facility energy and carbon."""
 Greenest = Callable[[Energy, int, Band, int | None], GreenStart | None]
-"""Energy, expected start (µs), run time by the clock, deadline (µs) → a clearly greener start."""
+"""Function of energy, expected start (µs), run time by the clock and deadline (µs) that returns a clearly greener start."""
 StartOf = Callable[[JobSpec, Band], Start | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What makes an estimate an offer."""
+    """Inputs that turn an estimate into an offer."""
 
     workload: Workload
     draft: Draft | None
@@ -63,15 +63,15 @@ class Terms:
     start_of: StartOf
     now_us: int
     pace: float = 1.0
-    """How many times faster than the clock the center works: its energy is drawn at the hours of the clock."""
+    """How many times faster than the clock the center works; energy is drawn at the hours of the clock."""
 
     def by_clock_s(self, elapsed_s: Band) -> Band:
-        """How long it takes by the clock."""
+        """Return the run time by the clock."""
         return elapsed_s.times(1 / self.pace)
 
 
 def make_offers(found: Sequence[tuple[Candidate, Work]], terms: Terms) -> tuple[Offer, ...]:
-    """At most `MOST` offers, fastest first. What another one beats in everything is left out."""
+    """Return at most `MOST` Pareto-optimal offers, fastest first."""
     specs: dict[str, JobSpec] = {}
     drafts = [_offer(str(at), candidate, work, terms, specs) for at, (candidate, work) in enumerate(found)]
     short = _thinned(front(_short_enough(drafts)), MOST_PLANNED)
@@ -83,13 +83,13 @@ def make_offers(found: Sequence[tuple[Candidate, Work]], terms: Terms) -> tuple[
 
 
 def _short_enough(offers: Sequence[Offer]) -> Sequence[Offer]:
-    """Without what runs longer than a job may, unless everything does; hypothetical hardware is no job anyhow."""
+    """Leave out offers longer than a job may run, unless all are; hypothetical hardware is not restricted."""
     kept = [offer for offer in offers if offer.time_limit_s <= LONGEST_LIMIT_S or not offer.owned]
     return kept or offers
 
 
 def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[str, JobSpec]) -> Offer:
-    """One way as an offer; its job, if it can be one, is put into `specs`."""
+    """Return one candidate as an offer; its job specification, if complete, is put into `specs`."""
     draft = terms.draft or Draft(PLAN_FOR, {}, None, None)
     serve = terms.workload.kind is Kind.SERVE
     limit_s = time_limit_s(work.elapsed_s, exact=serve)
@@ -139,7 +139,7 @@ def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[
 
 
 def price_of(candidate: Candidate, draft: Draft | None, elapsed_s: Band, prices: PriceVersion) -> Price:
-    """What the run costs, from what it holds and how long."""
+    """Return the price of a run from the resources it holds and its run time."""
     ask = ask_of(replace(PLAN_FOR, tasks=candidate.tasks, per_task=per_task_of(draft, candidate)))
     held = AttemptUsage(
         model=candidate.model,
@@ -176,7 +176,7 @@ def _served(workload: Workload, work: Work, price: Price | None) -> Served | Non
 
 
 def _with_start(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
-    """The offer with its expected start, and its energy at that time."""
+    """Return the offer with its expected start and its energy at that time."""
     start, energy = terms.start_of(spec, offer.elapsed_s), offer.energy
     if start is not None and start.likely_us is not None and energy is not None:
         energy = terms.footprint(energy.it_kwh, start.likely_us, terms.by_clock_s(offer.elapsed_s))
@@ -184,7 +184,7 @@ def _with_start(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
 
 
 def _with_greenest(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
-    """The offer with the start at which it would emit clearly less, if there is one."""
+    """Return the offer with a start of clearly lower emissions, if there is one."""
     start, energy = offer.start, offer.energy
     if start is None or start.likely_us is None or energy is None:
         return offer
@@ -194,10 +194,10 @@ def _with_greenest(offer: Offer, spec: JobSpec, terms: Terms) -> Offer:
 
 
 def _measures(offer: Offer) -> tuple[float | None, ...]:
-    """What an offer is better or worse in, less is better: time, end, price, carbon or energy, price of an hour.
+    """Return the objectives of an offer, lower is better: run time, end, price, carbon or energy, hourly price.
 
-    The last keeps small offers beside large ones: an hour must be payable, and a quota may be wanted for other work.
-    What serves for a fixed time is measured by the time of one answer, and by its tokens.
+    The hourly price keeps small offers: an hour must be payable, and quota may be needed for other work. Serving for a
+    fixed time is measured by the time of one answer and by price and carbon per token.
     """
     time, served, each = offer.elapsed_s.median, offer.served, 1.0
     start, end = offer.start, None
@@ -218,9 +218,9 @@ def _green(offer: Offer) -> float | None:
 
 
 def beats(one: Offer, other: Offer) -> bool:
-    """Whether it is at least as good in everything and better in something. What is unknown compares with nothing.
+    """Return whether `one` dominates `other`: at least as good in every objective and better in one.
 
-    Hypothetical hardware was asked for by name: each answer is wanted.
+    Unknown objectives are not comparable. Hypothetical hardware was asked for by name, so all of it is kept.
     """
     if not (one.owned and other.owned):
         return False
@@ -236,7 +236,7 @@ def _same(one: Offer, other: Offer) -> bool:
 
 
 def front(offers: Sequence[Offer]) -> list[Offer]:
-    """Those that no other beats, fastest first; of equal ones the first."""
+    """Return the offers that no other dominates, fastest first; of equal ones the first."""
     kept: list[Offer] = []
     for at, offer in enumerate(offers):
         if any(beats(other, offer) for other in offers):
@@ -248,7 +248,7 @@ def front(offers: Sequence[Offer]) -> list[Offer]:
 
 
 def _best(offers: Sequence[Offer]) -> dict[str, int]:
-    """Name → which offer bears it. Ties go to what is better in the rest, so that nobody beats the best."""
+    """Return the index of the best offer by name; ties go to the offer that is better in the other objectives."""
     rows = [_measures(offer) for offer in offers]
     found: dict[str, int] = {}
     for name, column in ((FASTEST, 0), (SOONEST, 1), (CHEAPEST, 2), (GREENEST, 3)):
@@ -267,7 +267,7 @@ def _has_facts(offer: Offer) -> bool:
 
 
 def _thinned(offers: Sequence[Offer], most: int) -> list[Offer]:
-    """At most so many: the best of each kind, then always the one that lies farthest in time from those that are in."""
+    """Return at most `most` offers: the best by each name, then repeatedly the one whose run time is farthest from those chosen."""
     if len(offers) <= most:
         return list(offers)
     chosen = set(_best(offers).values())
@@ -281,7 +281,7 @@ def _thinned(offers: Sequence[Offer], most: int) -> list[Offer]:
 
 
 def named(offers: Sequence[Offer]) -> tuple[Offer, ...]:
-    """Numbered, and told what each is best at."""
+    """Number the offers and add what each is best at."""
     best = _best(offers)
     return tuple(
         replace(
@@ -294,7 +294,7 @@ def named(offers: Sequence[Offer]) -> tuple[Offer, ...]:
 def refuse_nothing(
     unfit: Sequence[tuple[Candidate, Unfit]], tried: int, barred: int, *, any_there: bool = True
 ) -> InvalidInput:
-    """Why there is no offer at all: the nearest miss, and what would help."""
+    """Return the error for a quote without offers: the nearest miss and what would help."""
     if not tried and not barred:
         message = text("The center has no accelerator that could be offered")
         problem = Problem("wanted", message, hint=_none_hint(any_there))

@@ -1,4 +1,4 @@
-"""Rules of thumb as questions with everything they leave out made explicit, asked of the same estimates."""
+"""Rules of thumb as quote questions, with every assumption made explicit."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from pearlstreet.tenancy.model import Actor
 DAY_S = 86_400.0
 EXA = 1e18
 FLOPS_PER_TOKEN = 6.0
-"""Operations a parameter and token of training: two forward, four backward."""
+"""Operations per parameter and token of training: two forward, four backward."""
 TOKENS_A_PARAMETER = 20.0
-"""What compute-optimal training of dense models was found to take (Hoffmann et al. 2022, arXiv 2203.15556)."""
+"""Tokens per parameter of compute-optimal training of dense models (Hoffmann et al. 2022, arXiv 2203.15556)."""
 NODE = 8
 USUAL = ("h100-sxm-80g", "ascend-910b1")
 MOST_NAMED = 6
@@ -35,16 +35,16 @@ MOST_NAMED = 6
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of thumb: so many parameters take so much compute for so many days."""
+    """A rule of thumb: parameters, compute and days of a training."""
 
     name: str
     title: Text
     params: float
     exaflops: float
-    """Dense bf16 peak."""
+    """Dense bf16 peak of the machines, in EFLOPS."""
     days: float
     mfu: float
-    """Share of the peak that is taken where the rule names none."""
+    """Utilisation (MFU) that is assumed where the rule names none."""
 
 
 RULES: Mapping[str, Rule] = {
@@ -61,7 +61,7 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is asked instead of the rule's own numbers."""
+    """Numbers that replace the rule's own."""
 
     tokens: float | None = None
     mfu: float | None = None
@@ -70,7 +70,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The rule with one utilisation: how many tokens it then means."""
+    """The rule at one utilisation, with the tokens that follow from it."""
 
     mfu: float
     tokens: float
@@ -79,32 +79,32 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A rule, what it leaves out, and what the estimates say of it."""
+    """A rule, its assumptions, and the estimates for it."""
 
     rule: Rule
     mfu: float
     tokens: float
     flops: float
-    """Of the whole training."""
+    """Operations of the whole training."""
     rule_days: float
-    """With these tokens and this utilisation."""
+    """Days with these tokens and this utilisation."""
     readings: tuple[Reading, ...]
     optimal_days: float
-    """With twenty tokens a parameter."""
+    """Days with twenty tokens per parameter."""
     offers: tuple[Offer, ...]
     unfit: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = field(default=())
 
 
 def list_scenarios() -> Sequence[Rule]:
-    """Every rule."""
+    """Return all rules."""
     return tuple(RULES.values())
 
 
 def run_scenario(
     store: Store, actor: Actor, runtime: Runtime, name: str, changes: Changes | None = None
 ) -> Scenario:
-    """A rule with its tokens and utilisation explicit, estimated on hypothetical hardware of its size.
+    """Estimate a rule with explicit tokens and utilisation on hypothetical hardware of its size.
 
     Raises NotFound, InvalidInput.
     """
@@ -157,7 +157,7 @@ def _reading(rule: Rule, mfu: float) -> Reading:
 
 
 def _numbers(rule: Rule, changes: Changes) -> tuple[float, float]:
-    """Utilisation and tokens. Raises InvalidInput."""
+    """Return utilisation and tokens. Raises InvalidInput."""
     mfu = rule.mfu if changes.mfu is None else changes.mfu
     problems = []
     if not (0.01 <= mfu <= 1.0):
@@ -171,7 +171,7 @@ def _numbers(rule: Rule, changes: Changes) -> tuple[float, float]:
 
 
 def _machines(rule: Rule, changes: Changes) -> list[Candidate]:
-    """For each accelerator so many nodes of eight that their peaks add up to the rule's, in sixteens of nodes."""
+    """Return for each accelerator the number of 8-device nodes, in multiples of 16, whose peaks reach the rule's."""
     book, found, problems = catalogue(), [], []
     for number, name in enumerate(changes.accelerators[:MOST_NAMED] or USUAL):
         entry = devices.find(name, book)

@@ -1,4 +1,4 @@
-"""Questions and offers as JSON columns hold them, and back."""
+"""Conversion of questions and offers to and from JSON columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pearlstreet.quotes.model import (
 
 
 def workload_json(work: Workload) -> dict[str, Any]:
-    """Only what differs from the defaults, and the kind."""
+    """Return the kind and the fields that differ from their defaults."""
     plain = Workload()
     found: dict[str, Any] = {"kind": work.kind.value}
     for one in fields(Workload):
@@ -42,12 +42,12 @@ def workload_json(work: Workload) -> dict[str, Any]:
 
 
 def workload_from_json(value: Mapping[str, Any]) -> Workload:
-    """The workload that `workload_json` wrote."""
+    """Return the workload that `workload_json` wrote."""
     return Workload(**{**value, "kind": Kind(value["kind"]), "model": Model(**value.get("model", {}))})
 
 
 def question_json(question: Question) -> dict[str, Any]:
-    """For the row."""
+    """Return a question as JSON."""
     wanted = question.wanted
     return {
         "workload": workload_json(question.workload),
@@ -63,7 +63,7 @@ def question_json(question: Question) -> dict[str, Any]:
 
 
 def question_from_json(value: Mapping[str, Any]) -> Question:
-    """From the row."""
+    """Return the question that `question_json` wrote."""
     wanted = value["wanted"]
     return Question(
         workload_from_json(value["workload"]),
@@ -74,7 +74,7 @@ def question_from_json(value: Mapping[str, Any]) -> Question:
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:
-    """For the row: amounts in micro-yuan, bands as three numbers, messages as templates."""
+    """Return an offer as JSON: amounts in micro-yuan, bands as three numbers, messages as templates."""
     plain = (
         "id", "accelerator", "tasks", "per_task", "owned", "memory_gib", "device_memory_gib", "utilisation",
         "time_limit_s", "untaught_device_s",
@@ -97,7 +97,7 @@ def offer_json(offer: Offer) -> dict[str, Any]:
 
 
 def offer_from_json(value: Mapping[str, Any]) -> Offer:
-    """From the row."""
+    """Return the offer that `offer_json` wrote."""
     read = {
         "names": tuple(value["names"]),
         "elapsed_s": _to_band(value["elapsed_s"]),

@@ -53,19 +53,19 @@ from pearlstreet.tenancy.secrets import check_for_job
 from pearlstreet.tenancy.tables import orgs
 
 VALID_S = 24 * 3600
-"""How long a quote may be accepted: prices hold so long, expected starts do not."""
+"""Seconds for which a quote can be accepted: its prices hold, expected starts do not."""
 KEPT = 500
-"""Quotes of a project that were not accepted: beyond, the oldest are deleted."""
+"""Largest number of unaccepted quotes of a project; beyond it the oldest are deleted."""
 TEACHING = frozenset({Kind.TRAIN, Kind.INFER})
-"""Kinds whose finished jobs teach: their estimates rest on the model of time, not on the tenant's word."""
+"""Kinds whose finished jobs calibrate estimates: their times come from our model, not from the tenant."""
 PATIENCE_S = 30.0
 _working = threading.BoundedSemaphore(2)
-"""A quote is a second's work: not more than two at once, so that jobs and pages go on."""
+"""Two quotes at a time: each takes about a second of CPU, and jobs and pages must go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An accepted quote and its job."""
+    """An accepted quote and the job it submitted."""
 
     quote: Quote
     job: JobView
@@ -73,18 +73,18 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a question that has nothing wrong with it will be answered from."""
+    """What a valid question will be answered from."""
 
     ways: int
-    """How many ways to run it will be estimated."""
+    """Number of candidates that will be estimated."""
     models: tuple[str, ...]
     can_be_accepted: bool
-    """It comes with a job: offers that run no longer than a job may can be accepted."""
+    """Whether the question has a job draft, so that its offers can be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What one transaction read for a question."""
+    """Rows that one transaction read for a question."""
 
     org_id: str
     project_id: str
@@ -99,7 +99,7 @@ class _Known:
 
 
 def ask_quote(store: Store, actor: Actor, runtime: Runtime, org: str, question: Question) -> Quote:
-    """Offers for a workload, kept for a day. Raises InvalidInput, NotFound, Forbidden, Unavailable."""
+    """Make offers for a workload and store them for a day. Raises InvalidInput, NotFound, Forbidden, Unavailable."""
     draft, known = _understand(store, actor, runtime, org, question)
     offers, considered = answer(runtime, question, draft, known)
 
@@ -131,7 +131,7 @@ def ask_quote(store: Store, actor: Actor, runtime: Runtime, org: str, question: 
 
 
 def check_question(store: Store, actor: Actor, runtime: Runtime, org: str, question: Question) -> Checked:
-    """What a question would be answered with, without the answer; nothing is kept.
+    """Check a question without answering or storing it.
 
     Raises as `ask_quote`, but not for hardware on which nothing fits: that takes the estimates.
     """
@@ -145,7 +145,7 @@ def check_question(store: Store, actor: Actor, runtime: Runtime, org: str, quest
 def _understand(
     store: Store, actor: Actor, runtime: Runtime, org: str, question: Question
 ) -> tuple[Draft | None, _Known]:
-    """The draft and all that is known for the question, or what is wrong with either."""
+    """Return the draft and everything read for the question, or raise every problem of both."""
     draft = (
         read_draft(question.draft, private_git=runtime.settings.git_private_allowed)
         if question.draft is not None
@@ -205,7 +205,7 @@ def _read(
 def answer(
     runtime: Runtime, question: Question, draft: Draft | None, known: _Known
 ) -> tuple[tuple[Offer, ...], int]:
-    """The offers, and how many ways were estimated. Raises InvalidInput when there is none."""
+    """Return the offers and the number of candidates. Raises InvalidInput when there is no offer."""
     if not _working.acquire(timeout=PATIENCE_S):
         raise Unavailable(text("Other quotes are being worked out"), retry_after_s=5)
     try:
@@ -269,7 +269,7 @@ def list_quotes(
     before: str | None = None,
     limit: int = 100,
 ) -> Sequence[Quote]:
-    """Quotes of an organisation, or all that the actor may see, newest first, before the id `before`."""
+    """Return quotes of an organisation, or all that the actor may see, newest first, before the id `before`."""
 
     def query(tx: Tx) -> Sequence[Quote]:
         wanted = sa.select(quotes).order_by(quotes.c.id.desc()).limit(limit)
@@ -284,7 +284,7 @@ def list_quotes(
 
 
 def _is_in(state: State, now_us: int) -> sa.ColumnElement[bool]:
-    """Whether a row is in that state as people see it."""
+    """Return whether a row is in that state, with expiry by time."""
     if state is State.EXPIRED:
         return (quotes.c.state == State.OPEN.value) & (quotes.c.valid_until_us <= now_us)
     kept = quotes.c.state == state.value
@@ -292,12 +292,12 @@ def _is_in(state: State, now_us: int) -> sa.ColumnElement[bool]:
 
 
 def get_quote(store: Store, actor: Actor, quote_id: str) -> Quote:
-    """One quote. Raises NotFound."""
+    """Return one quote. Raises NotFound."""
     return store.read(lambda tx: quote_of(find_quote(tx, actor, quote_id), tx.now_us))
 
 
 def withdraw_quote(store: Store, actor: Actor, quote_id: str) -> Quote:
-    """Take an open quote back, so that nobody accepts it. Raises NotFound, Conflict, Forbidden."""
+    """Withdraw an open quote, so that it cannot be accepted. Raises NotFound, Conflict, Forbidden."""
 
     def command(tx: Tx) -> Quote:
         row = find_quote(tx, actor, quote_id, "jobs:write")
@@ -312,7 +312,7 @@ def withdraw_quote(store: Store, actor: Actor, quote_id: str) -> Quote:
 
 
 def accept_quote(store: Store, actor: Actor, runtime: Runtime, quote_id: str, offer: str) -> Accepted:
-    """Submit exactly what an offer (its number or a name such as `cheapest`) says, at the quote's prices.
+    """Submit the job of an offer (its number or a name such as `cheapest`) at the quote's prices.
 
     Raises NotFound, Conflict (expired, accepted before, hardware gone), PaymentRequired, Forbidden, InvalidInput.
     """
@@ -372,7 +372,7 @@ def _again() -> Text:
 
 
 def offer_named(quote: Quote, offer: str) -> Offer:
-    """By number or by name. Raises InvalidInput."""
+    """Return an offer by number or name. Raises InvalidInput."""
     wanted = offer.strip().lower()
     found = next((one for one in quote.offers if wanted == one.id or wanted in one.names), None)
     if found is None:
@@ -386,12 +386,12 @@ def offer_named(quote: Quote, offer: str) -> Offer:
 
 
 def _job_of(store: Store, runtime: Runtime, offer: Offer) -> Any:
-    """The draft that is submitted, checked against the center as it is now. Raises Conflict."""
+    """Return the job of an offer, checked against the center as it is now. Raises Conflict."""
     if offer.spec is None:
         raise Conflict(_why_not(offer), hint=text("Ask with the job: pearl quote ask --job job.yaml"))
     spec = parse_stored(offer.spec)
     if spec.simulate_s is None and not any(one.capabilities().runs_code for one in runtime.engines.values()):
-        # Nothing runs there: how long it seems to is told, or the answer to the quote would be a dice's.
+        # The simulated engine runs nothing: it is told a run time drawn from the quoted range.
         drawn_s = min(offer.elapsed_s.quantile(store.rng.uniform()), offer.time_limit_s)
         spec = replace(spec, simulate_s=round(drawn_s, 3))
     try:
@@ -407,7 +407,7 @@ def _job_of(store: Store, runtime: Runtime, offer: Offer) -> Any:
 
 
 def _refuse_idle(runtime: Runtime, offer: Offer) -> None:
-    """Raise Conflict when the nodes of an offer are there but take no work: its job would wait for nobody knows how long."""
+    """Raise Conflict when the nodes of an offer exist but are out of service, as its job would wait for an unknown time."""
     snapshot = runtime.planner_status.snapshot()
     if snapshot is None:
         return
@@ -438,7 +438,7 @@ def _why_not(offer: Offer) -> Text:
 
 
 def find_quote(tx: Tx, actor: Actor, quote_id: str, scope: str = "jobs:read") -> Row:
-    """The row of a quote that the actor may see (and do `scope` to). Raises NotFound, Forbidden."""
+    """Return the row of a quote for which the actor has `scope`. Raises NotFound, Forbidden."""
     absent = text("There is no quote {quote}", quote=quote_id[:80])
     row = tx.first(sa.select(quotes).where(quotes.c.id == quote_id))
     if row is None:
@@ -448,7 +448,7 @@ def find_quote(tx: Tx, actor: Actor, quote_id: str, scope: str = "jobs:read") ->
 
 
 def quote_of(row: Row, now_us: int) -> Quote:
-    """A row as it is at that moment."""
+    """Return a row as a quote, with its state at that time."""
     state = State(row["state"])
     if state is State.OPEN and row["valid_until_us"] <= now_us:
         state = State.EXPIRED

@@ -1,4 +1,4 @@
-"""PURE: when an offer's job would start, asked of the planner itself over what it saw last."""
+"""PURE: expected start of an offer's job, from the planner and its last snapshot."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pearlstreet.compute.scheduling.rows import WaitingJob
 from pearlstreet.quotes.model import Start
 
 NOBODY = "quote"
-"""Id of the job that is supposed: none that exists."""
+"""Id of the hypothetical job; no real job has it."""
 PLACED_US = 60_000_000
-"""What placing and starting take at most where everything is free."""
+"""Longest time in µs for placement and start when resources are free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Who would submit it, as the planner knows them."""
+    """The submitter of a hypothetical job, as the planner knows it."""
 
     org: str
     project: str
     user: str
     queue: str
     org_name: str = ""
-    """Slugs, for limits that are told to people."""
+    """Slugs for messages about limits."""
     project_name: str = ""
 
 
@@ -46,10 +46,10 @@ def expected_start(
     pace: float = 1.0,
     nodes: Mapping[str, Node] | None = None,
 ) -> Start:
-    """The planner's own answer for this specification as one more waiting job.
+    """Return the planner's answer for this specification as one more waiting job.
 
-    `pace`: the center works so many times as fast as the clock, by which the planner reckons. `nodes`: the center's by name,
-    to tell drained ones from unhealthy ones.
+    `pace`: how many times faster than the clock the center works. `nodes`: the center's nodes by name, to distinguish
+    drained from unhealthy ones.
     """
     ask, by_clock_s = ask_of(spec), elapsed_s.times(1 / pace)
     job = WaitingJob(
@@ -81,7 +81,7 @@ def expected_start(
 
 
 def _with_names(message: Text, submitter: Submitter) -> Text:
-    """The message about a limit with the names of the organisation and project that it belongs to."""
+    """Return the message about a limit with the names of its organisation and project."""
     names = {
         submitter.org: submitter.org_name or submitter.org,
         f"{submitter.org}/{submitter.project}": f"{submitter.org_name or submitter.org}/{submitter.project_name or submitter.project}",

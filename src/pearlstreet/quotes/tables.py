@@ -1,4 +1,4 @@
-"""Tables of quotes, and of what finished runs and node benchmarks taught."""
+"""Tables of quotes and of the lessons from finished runs and node benchmarks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ quotes = sa.Table(
     sa.Column("teaches", sa.Boolean, nullable=False),
     sa.Index("ix_quotes_org", "org_id", "id"),
 )
-"""A quote never changes but for its state and what was accepted. `teaches`: its job has yet to be learnt from."""
+"""Quotes; only state and accepted offer change. `teaches`: its job has not been learnt from yet."""
 
 lessons = sa.Table(
     "lessons",

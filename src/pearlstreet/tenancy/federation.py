@@ -61,7 +61,7 @@ def begin(store: Store, client: OidcClient, *, redirect_uri: str, terminal: Term
     url = client.authorization_url(state=state, nonce=nonce, verifier=verifier, redirect_uri=redirect_uri)
 
     def command(tx: Tx) -> None:
-        _make_room(tx)
+        _drop_oldest(tx)
         state_hash = _hash(state)
         kept: dict[str, object] = {"nonce": nonce, "verifier": verifier}
         if terminal is not None:
@@ -262,7 +262,7 @@ def _insert(tx: Tx, actor: Actor, issuer: str, subject: str, user_id: str) -> No
     )
 
 
-def _make_room(tx: Tx) -> None:
+def _drop_oldest(tx: Tx) -> None:
     tx.execute(sa.delete(oidc_flows).where(oidc_flows.c.created_us <= tx.now_us - FLOW_LIFE_US))
     count = tx.scalar(sa.select(sa.func.count()).select_from(oidc_flows))
     if count >= FLOWS_MAX:

@@ -34,7 +34,7 @@ LANES, WORKERS = 4, 4
 """Lanes, and workers in each. Large outputs take minutes to copy; small ones go on as long as one lane has no large ones."""
 RETRY_S = 5.0
 DISK_RETRY_S = 60.0
-ROOM_RETRY_S = 60.0
+SPACE_RETRY_S = 60.0
 STORAGE_FULL = "storage_full"
 """Reason code of a finished job that waits for free storage quota for its outputs."""
 WAITING_MAX = 4
@@ -51,7 +51,7 @@ class _Kept:
     """Seconds until everything is tried again because some files could not be read or stored; None: it is complete."""
     is_refused: bool = False
     """Whether a limit prevented outputs from being stored; then the job has not succeeded."""
-    lacks_room: bool = False
+    lacks_space: bool = False
     """Whether that limit is the storage quota, which outputs may exceed by at most one disk limit."""
 
 
@@ -83,10 +83,10 @@ def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Ro
         .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
         .where(attempts.c.id.in_(ids))
     )
-    return {row["id"]: {**row, "room": _room(tx, settings, row)} for row in tx.rows(query)}
+    return {row["id"]: {**row, "space": _space(tx, settings, row)} for row in tx.rows(query)}
 
 
-def _room(tx: Tx, settings: JobsSettings, attempt: Row) -> StorageLimit | None:
+def _space(tx: Tx, settings: JobsSettings, attempt: Row) -> StorageLimit | None:
     """Return the tightest storage limit for the outputs of a job; None if there is none."""
     return tightest(storage_limits(tx, settings, attempt["org_id"], attempt["project_id"]))
 
@@ -98,20 +98,20 @@ def _collect(runtime: Runtime, row: Row) -> _Kept:
         return _Kept(problem=listed.reason)
     if not isinstance(listed, Done):
         return _Kept(problem=listed.reason, again_s=RETRY_S)
-    wanted, room = _wanted(listed.value, row["spec"]), row["room"]
+    wanted, space = _wanted(listed.value, row["spec"]), row["space"]
     most = outputs_bytes_max(runtime.settings, row["spec"])
     size = min(sum(file.size_bytes for file in wanted), most)
-    if room is not None and size > room.left + most:
-        return _Kept(problem=_no_room(room, size), again_s=ROOM_RETRY_S, is_refused=True, lacks_room=True)
+    if space is not None and size > space.left + most:
+        return _Kept(problem=_no_space(space, size), again_s=SPACE_RETRY_S, is_refused=True, lacks_space=True)
     return _keep_files(runtime, engine, row, wanted)
 
 
-def _no_room(room: StorageLimit, size: int) -> Text:
+def _no_space(space: StorageLimit, size: int) -> Text:
     return text(
         "{owner} stores {used} of at most {limit}, so {size} of outputs do not fit; delete what is not needed",
-        owner=room.owner,
-        used=format_bytes(room.used),
-        limit=format_bytes(room.limit),
+        owner=space.owner,
+        used=format_bytes(space.used),
+        limit=format_bytes(space.limit),
         size=format_bytes(size),
     )
 
@@ -226,7 +226,7 @@ def _apply(
 ) -> int | None:
     ended_us = context["ended_us"] or tx.now_us
     waits = kept.again_s is not None and tx.now_us < ended_us + int(GIVE_UP_S * US_PER_S)
-    if kept.lacks_room and kept.problem is not None:
+    if kept.lacks_space and kept.problem is not None:
         waits = waits and _may_wait(tx, context, kept.problem)
     elif _was_filled(tx, settings, context, kept):
         return tx.now_us
@@ -265,11 +265,11 @@ def _apply(
 
 def _was_filled(tx: Tx, settings: JobsSettings, context: Row, kept: _Kept) -> bool:
     """Return whether other files filled the quota while these were copied; then the decision is made again."""
-    room = _room(tx, settings, context)
-    if room is None or kept.again_s is not None or not kept.files:
+    space = _space(tx, settings, context)
+    if space is None or kept.again_s is not None or not kept.files:
         return False
     size = sum(blob.size_bytes for _, blob in kept.files)
-    return size > room.left + outputs_bytes_max(settings, context["spec"])
+    return size > space.left + outputs_bytes_max(settings, context["spec"])
 
 
 def _may_wait(tx: Tx, context: Row, problem: Text) -> bool:

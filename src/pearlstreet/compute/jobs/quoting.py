@@ -32,7 +32,7 @@ class JobQuote:
     """Maximum cost: price of the whole time limit for all elements."""
     elements: int
     available: Money
-    has_room: bool | None
+    fits_now: bool | None
     """Whether enough is free now for the job or one element; None: the planner has not read the pool yet."""
     waiting: int | None
     """Number of waiting jobs of all organisations; None: the planner has not read them yet."""
@@ -65,14 +65,14 @@ def quote_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobS
             whole,
             count,
             left,
-            _has_room(runtime.planner_status, draft.ask),
+            _fits_now(runtime.planner_status, draft.ask),
             _waiting(runtime.planner_status),
         )
 
     return store.read(query)
 
 
-def _has_room(planner_status: PlannerStatus, ask: ResourceRequest) -> bool | None:
+def _fits_now(planner_status: PlannerStatus, ask: ResourceRequest) -> bool | None:
     seen = planner_status.snapshot()
     if seen is None or not seen.nodes.count:
         return None

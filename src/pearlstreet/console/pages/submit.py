@@ -252,21 +252,21 @@ def _facts(request: PageRequest, quote: JobQuote) -> list[list[str]]:
         )
     else:
         rows.append([say(text("Balance")), say(text("covers all of it")), "good"])
-    if quote.has_room is not None:
+    if quote.fits_now is not None:
         verdict = (
             plural(
                 "enough is free now; {count} job waits",
                 "enough is free now; {count} jobs wait",
                 count=quote.waiting or 0,
             )
-            if quote.has_room
+            if quote.fits_now
             else plural(
                 "not enough is free now: it would wait; {count} job waits",
                 "not enough is free now: it would wait; {count} jobs wait",
                 count=quote.waiting or 0,
             )
         )
-        rows.append([say(text("Start")), say(verdict), "good" if quote.has_room else "wait"])
+        rows.append([say(text("Start")), say(verdict), "good" if quote.fits_now else "wait"])
     return rows
 
 
