@@ -7,6 +7,7 @@ notes which functions each calls and what it costs, so that each mutant meets on
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +37,7 @@ CPU_S_LEAST = 20
 WALL_TIMES_CPU = 20
 """The machine may be busy with others: a copy may wait so much longer than it computes."""
 TESTS_MAX = 60
-"""Tests that a mutant meets at most: those that reach it, the cheapest first."""
+"""Of the tests that reach a mutant, so many of the cheapest and so many of the most specific are run."""
 Place = tuple[str, int]
 """Qualified name and first line of a function."""
 
@@ -57,6 +59,11 @@ class Costs:
     cpu_s: dict[str, float] = field(default_factory=dict)
     reached: dict[str, list[str]] = field(default_factory=dict)
     """By file and function (`src/…/keys.py:create_key`), the tests that call it."""
+
+    @functools.cached_property
+    def breadth(self) -> Counter[str]:
+        """How many functions of the program each test calls."""
+        return Counter(nodeid for tests in self.reached.values() for nodeid in tests)
 
 
 class MutationPlugin:
@@ -158,8 +165,12 @@ class MutationPlugin:
     def _tests_for(self, mutant: Mutant, costs: Costs) -> list[pytest.Item]:
         reached = costs.reached.get(f"{ROOT / mutant.file}:{mutant.function}", [])
         cheapest = sorted(reached, key=lambda nodeid: (costs.cpu_s[nodeid], nodeid))[:TESTS_MAX]
-        # Tests of a file stand together: they share what their file sets up.
-        return [self._items[nodeid] for nodeid in cheapest]
+        # Nearly every test signs in: the tests of a function that all call are those that call few others.
+        breadth = costs.breadth
+        specific = sorted(reached, key=lambda nodeid: (breadth[nodeid], costs.cpu_s[nodeid], nodeid))[
+            :TESTS_MAX
+        ]
+        return [self._items[nodeid] for nodeid in dict.fromkeys((*cheapest, *specific))]
 
     def _start(
         self, session: pytest.Session, mutant: Mutant, tests: list[pytest.Item], cpu_s: float, note: Path
