@@ -122,7 +122,7 @@ def test_ask_compare_accept_and_see_the_actual(console: Console) -> None:
     assert "fastest" in said
     assert page.text.count('class="range"') >= 2, "time and price of an offer as bars"
     question = unescape(re.search(r'data-confirm="(Accept[^"]*)"', page.text)[1])  # type: ignore[index]
-    assert re.search(r"Likely price: ¥[\d,.]+.*¥[\d,.]+ are held", question)
+    assert re.search(r"Likely price: ¥[\d,.]+.*¥[\d,.]+ is held", question)
 
     offer = re.search(r'name="offer" value="(\d+)"', page.text)[1]  # type: ignore[index]
     accepted = owner.post(path, "accept", {"offer": offer, "once": "cccc3333"})
