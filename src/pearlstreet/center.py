@@ -1,4 +1,4 @@
-"""What the doors need to answer: the store, the jobs runtime, and a few facts. Made by the app room."""
+"""What the interfaces need to answer: the store, the jobs runtime, and facts of the center. The app package builds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PURE: facts as JSON documents and back: for the database, and with numbers as people write them for doors."""
+"""PURE: conversion of site facts to and from JSON, for the database and, with readable numbers, for the interfaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invoices with their energy: what every door and loop calls, so that none can leave the energy out."""
+"""Invoices with their energy; every interface and loop reads invoices here, so that none lacks the energy."""
 
 from __future__ import annotations
 

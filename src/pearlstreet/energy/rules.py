@@ -30,7 +30,7 @@ from pearlstreet.energy.model import (
 from pearlstreet.ledger.months import zone_of
 
 FORECAST_DAYS = 7
-"""An hour to come is foretold by the mean of the same hour of so many last known days."""
+"""Number of last known days whose mean at the same hour forecasts a future hour."""
 NAMES = ("pue", "tariff", "carbon")
 
 

@@ -38,7 +38,7 @@ from pearlstreet.tenancy.names import check_label
 READ, WRITE = "energy:read", "energy:write"
 _DAY_US = 24 * HOUR_US
 SHOWN_DAYS = 400
-"""Hours of so many days are read out at once, at most."""
+"""Largest number of days whose hours one request returns."""
 SERIES_MOST = 200
 
 

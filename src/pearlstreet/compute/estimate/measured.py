@@ -31,7 +31,7 @@ from pearlstreet.compute.hardware.catalogue import Catalogue
 
 Q = TypeVar("Q", reading.Question, serving_rows.ServingQuestion)
 Z80 = 1.2816
-"""80 % of a normal distribution lie within so many standard deviations."""
+"""Standard deviations on either side of the mean that contain 80 % of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pearlstreet.compute.estimate.training_modes import MODE_OF, PURPOSES, read_
 from pearlstreet.compute.hardware.catalogue import Catalogue
 
 TYPICAL_BATCH_TOKENS = ((1e9, 0.5e6), (2e10, 2e6), (1e11, 4e6), (1e15, 8e6))
-"""(up to so many parameters, tokens of one step) where the batch is not given."""
+"""(largest number of parameters, tokens of one step) for models whose batch is not given."""
 TYPICAL_CARDS = 1024
 RECOMPUTED_FROM = 5e9
 """Parameters from which iteration times without a word on recomputation are taken to recompute everything."""

@@ -114,7 +114,7 @@ def _training(row: Cells, book: Catalogue, known: Constants) -> dict[str, Band]:
         return {}
     run = question.run
     if run.architecture.forward_flops is None and not len(enumerate_layouts(run)):
-        # The stated batch reaches no layout of so many devices: one sequence a device is the least that does.
+        # The stated batch allows no layout on this number of devices: one sequence a device is the least that does.
         run = replace(run, batch=float(run.hardware.count))
     try:
         estimate = estimate_training(run, known=known)

@@ -27,7 +27,7 @@ DEFAULTS_AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One way to serve: a replica of `tensor` devices, as many replicas as there is room for."""
+    """One way to serve: replicas of `tensor` devices each, as many as fit."""
 
     tensor: int
     replicas: int
@@ -53,7 +53,7 @@ def serve(ask: Serving, k: Mapping[str, float]) -> list[Served]:
 
 
 def kv_bytes(shape: Architecture, tokens: float, precision: str) -> float:
-    """Bytes of keys and values of one request with so many tokens."""
+    """Return the bytes of keys and values of one request with this number of tokens."""
     number = 1.0 if WEIGHT_BYTES[precision] <= 1.1 and precision not in ("mxfp4", "int8") else 2.0
     if shape.latent_kv:
         return shape.layers * shape.latent_kv * 2.0 * tokens
@@ -132,7 +132,7 @@ def _served(ask: Serving, devices: int, k: Mapping[str, float]) -> Served:
 
 
 def _touched(shape: Architecture, tokens: float) -> float:
-    """Share of the weights that one step of so many tokens reads: experts that nobody asks for stay unread."""
+    """Return the share of the weights that one step with this number of tokens reads: unused experts stay unread."""
     if not shape.experts:
         return 1.0
     routed = (

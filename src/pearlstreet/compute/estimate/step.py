@@ -162,5 +162,5 @@ def _ring(grid: Grid, k: Physics) -> Column:
 
 
 def _span(grid: Grid, reach: Column, k: Physics) -> Column:
-    """Bytes/s of a device within a group that reaches over so many devices."""
+    """Return the bytes/s of a device in a communication group that spans this number of devices."""
     return np.where(reach <= grid.domain, grid.link * k["link_share"], grid.network * k["network_share"])

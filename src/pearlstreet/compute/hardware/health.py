@@ -29,7 +29,7 @@ class Signs:
     """What a probe saw beyond the report: each field empty or None when the tool does not tell."""
 
     fault: Text | None = None
-    """The vendor's own tool says that the device is not well."""
+    """The vendor's own tool reports the device as unhealthy."""
     throttle: tuple[str, ...] = ()
     """Reasons for which the hardware slows itself down against damage (not for lack of work or a set power cap)."""
     uncorrected_errors: int = 0

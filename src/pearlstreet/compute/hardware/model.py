@@ -1,4 +1,4 @@
-"""What probing a machine finds: values that engines, the pool and the doors hand on."""
+"""Values that probing a machine returns; engines, the pool and the interfaces pass them on."""
 
 from __future__ import annotations
 

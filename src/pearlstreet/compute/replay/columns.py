@@ -17,7 +17,7 @@ class Columns:
         self.blocks: list[NDArray[Any]] = [np.zeros((width, 64), dtype=kind) for kind, width in blocks]
 
     def room_for(self, more: int) -> None:
-        """Make sure that so many rows can be added."""
+        """Grow the columns so that this number of rows can be added."""
         have = self.blocks[0].shape[1]
         if self.count + more <= have:
             return

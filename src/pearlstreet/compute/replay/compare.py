@@ -20,7 +20,7 @@ class Compared:
     curves: Curves
 
     def to_json(self) -> dict[str, Any]:
-        """A form for files and doors."""
+        """Return a JSON form for files and interfaces."""
         return {
             "name": self.case.name,
             "cluster": {
@@ -45,7 +45,7 @@ class Comparison:
     cases: tuple[Compared, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A form for files and doors."""
+        """Return a JSON form for files and interfaces."""
         return {
             "trace": self.trace_name,
             "jobs": self.jobs,

@@ -304,7 +304,7 @@ class Replay:
         self._used_gflops += placement.gflops
 
     def _speed(self, row: int, tasks: int) -> float:
-        """How fast an elastic job runs with so many tasks, against as many as it asked for."""
+        """Return the speed of an elastic job with this number of tasks, relative to the number it asked for."""
         return float((tasks / self._asked[row]) ** self.settings.elastic_power)
 
     def _undisturbed(self, row: int, place: Place, tasks: int) -> _Run | None:

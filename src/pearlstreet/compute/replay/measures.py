@@ -66,7 +66,7 @@ class Measures:
     skipped: int
 
     def to_json(self) -> dict[str, Any]:
-        """A form for files and doors."""
+        """Return a JSON form for files and interfaces."""
         return asdict(self)
 
 
@@ -87,7 +87,7 @@ class Curves:
     jct_share: list[float]
 
     def to_json(self) -> dict[str, Any]:
-        """A form for files and doors."""
+        """Return a JSON form for files and interfaces."""
         return asdict(self)
 
 

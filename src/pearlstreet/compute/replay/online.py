@@ -226,7 +226,7 @@ def shape_of(gpus: int, per_node: int) -> tuple[int, int]:
 
 
 def _room_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
-    """A trace with room for so many jobs."""
+    """Return a trace with capacity for this number of jobs."""
     empty = make_trace(())
     wide, narrow = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int32)
     flag = np.zeros(rows, dtype=np.bool_)

@@ -213,7 +213,7 @@ class State:
         return int((self.running.column(0, 0) == row).argmax())
 
     def set_ending(self, position: int, resumes_tasks: int = 0) -> None:
-        """It was told to stop; `resumes_tasks`: to go on with so many."""
+        """Stop requested; `resumes_tasks`: the number of tasks to resume with, 0 if it does not resume."""
         self.running.blocks[2][1, position] = True
         self.running.blocks[0][17, position] = resumes_tasks
 

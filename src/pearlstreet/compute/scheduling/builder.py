@@ -182,7 +182,7 @@ class SnapshotBuilder:
 
 
 def _services(rows: tuple[Service, ...], users: Mapping[str, int]) -> Services:
-    """Whoever has no job that waits or runs is nobody."""
+    """Return the service rows; users without waiting or running jobs get the index -1."""
     return Services(
         _i64(row.device_us for row in rows),
         _i64(row.devices for row in rows),

@@ -114,7 +114,7 @@ class _Cycle:
         return order[~early]
 
     def _passes(self, order: I64) -> None:
-        """First whoever stays within a guarantee, then whoever must borrow; at most `depth` searches each."""
+        """Try jobs within their guarantees first, then those that must borrow; at most `depth` searches in each pass."""
         if not len(order):
             return
         classes = self.state.classes.of[order]

@@ -1,4 +1,4 @@
-"""Inner loops compiled by numba where it is installed; whoever has none uses NumPy and decides the same.
+"""Inner loops, compiled by numba where it is installed; without it NumPy gives the same decisions.
 
 A module of kernels decorates its functions with `jit` and is imported only once `worthwhile` says so: an idle server then
 pays nothing for a compiler. What is compiled is kept beside the source, or in the user's cache folder where that is

@@ -117,7 +117,7 @@ class Running:
     asked_tasks: I64
     """Members its job asked to start with; 0: not known."""
     resumes_tasks: I64
-    """It is being stopped to go on with so many members; 0: it is not."""
+    """Number of members with which it will resume after the stop under way; 0: it is not being resized."""
 
     @property
     def count(self) -> int:
@@ -162,7 +162,7 @@ class Waiting:
     """Fewest members the gang can run with; 0: it is not elastic."""
     max_tasks: I64
     resumes_tasks: I64
-    """It was stopped to go on with at most so many members, and goes first; 0: it was not."""
+    """Largest number of members with which a stopped job resumes, before all others; 0: it was not resized."""
 
     @property
     def count(self) -> int:
@@ -272,7 +272,7 @@ class Snapshot:
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
     topology_cache: TopologyCache | None = None
-    """What was worked out about its machines, for whoever plans on; no part of the value."""
+    """Results about its machines that later plans reuse; not part of the value."""
     notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """What was worked out from all of it and is asked for again; no part of the value."""
 

@@ -1,6 +1,6 @@
-"""Places one request after the other in a room that stays: what a referee, a benchmark or a dry run asks.
+"""Places one request after another on the same machines, for referees, benchmarks and dry runs.
 
-It decides with the same room, chooser and registered policies as a cycle does; it has no queue, quotas or preemption.
+It decides with the same capacity, selector and registered policies as a cycle; it has no queue, quotas or preemption.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What one task was given; hand it back with `Desk.release`."""
+    """Allocation of one task; `OnlinePlacer.release` takes it back."""
 
     node: str
     devices: tuple[int, ...]

@@ -31,7 +31,7 @@ class Code(StrEnum):
     WINDOW = "window"
     """It would fit, but would run into a window in which nodes are held for others or for maintenance."""
     DEPTH = "depth"
-    """The cycle considers only so many jobs; it was not its turn."""
+    """The cycle considers a limited number of jobs, and this one was beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Chosen:
     equal: int
     """Other nodes that were as good to the last: what they stand beside decided."""
     others: tuple[Alternative, ...]
-    """The next best that the choice had to look at, one node of each different score."""
+    """Alternatives that the choice examined, one node of each different score."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for a JSON column."""

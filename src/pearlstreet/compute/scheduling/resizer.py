@@ -230,7 +230,7 @@ class Resizer:
         return found
 
     def _resize(self, sizes: dict[int, int], soon: int, for_job_id: str) -> None:
-        """Have these attempts go on with so many tasks."""
+        """Decide that these attempts resume with the given numbers of tasks."""
         running = self.state.snapshot.running
         self.state.leaving[list(sizes)] = True
         self.state.timeline.end_soon(list(sizes), soon)

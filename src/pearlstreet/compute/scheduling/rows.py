@@ -120,7 +120,7 @@ class WaitingJob:
     max_tasks: int = 0
     """The gang can run with any number of members between them; 0: only with `tasks`."""
     resumes_tasks: int = 0
-    """It was stopped to go on with so many: it goes first, with no more than them. 0: it was not."""
+    """Largest number of tasks with which a stopped job resumes, before all others; 0: it was not resized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class RunningAttempt:
     asked_tasks: int = 0
     """With how many its job asked to start; 0: not known."""
     resumes_tasks: int = 0
-    """It is being stopped to go on with so many; 0: it is not."""
+    """Number of tasks with which it will resume after the stop under way; 0: it is not being resized."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What follows from a center's machines alone, worked out once and carried from snapshot to snapshot.
 
-A plan is the same with a site and without one; whoever makes snapshots of the same machines one after the other hands it
-on. Arrays are told by identity: whoever changes what a machine is makes new ones.
+Plans are the same with and without a cache; builders of successive snapshots of the same machines pass it on. Arrays are
+compared by identity, so a changed machine needs new arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 _REQUESTS_MAX = 20_000
-_SHELF_MAX = 4
+_KEPT_MAX = 4
 
 
 class TopologyCache:
@@ -40,7 +40,7 @@ class TopologyCache:
         self._needs: dict[tuple[Request, int], tuple[Need, ...]] = {}
         self.ever: dict[Need, I64] = {}
         """Tasks that each node could hold if it were empty and in service."""
-        self._shelf: dict[Any, Any] = {}
+        self._kept_values: dict[Any, Any] = {}
 
     def of(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot is one of these machines."""
@@ -184,15 +184,15 @@ class TopologyCache:
     # What searches leave for the next cycle
 
     def take(self, key: Any) -> Any:
-        """What was put there, for the taker alone; None: nothing is there."""
-        return self._shelf.pop(key, None)
+        """Remove and return what was kept under the key; None: nothing was."""
+        return self._kept_values.pop(key, None)
 
     def put(self, key: Any, value: Any) -> None:
-        """Leave it for whoever takes it next; the oldest go."""
-        self._shelf.pop(key, None)
-        self._shelf[key] = value
-        while len(self._shelf) > _SHELF_MAX:
-            self._shelf.pop(next(iter(self._shelf)), None)
+        """Keep a value for the next `take`; the oldest are dropped beyond the limit."""
+        self._kept_values.pop(key, None)
+        self._kept_values[key] = value
+        while len(self._kept_values) > _KEPT_MAX:
+            self._kept_values.pop(next(iter(self._kept_values)), None)
 
 
 class _Asked:

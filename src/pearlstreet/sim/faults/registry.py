@@ -67,7 +67,7 @@ KINDS: tuple[Kind, ...] = (
         "an output cannot be read",
         8,
     ),
-    _line("artefact_store_full", engine.artefact_store_full, _READ_OUTPUT, "no room for artefacts", 8),
+    _line("artefact_store_full", engine.artefact_store_full, _READ_OUTPUT, "no space for artefacts", 8),
     _line("prepare_fails", engine.prepare_fails, _START, "a preparation fails", 20, "build"),
     _line(
         "node_flaps", _own(Fault.NODE_FLAPS, engine.fewer_than_there_are), _NODES, "a node is missing once"

@@ -1,4 +1,4 @@
-"""Greedy (first fit, skip-over): whoever fits starts; a large job may wait for ever behind small ones."""
+"""Greedy (first fit, skip-over): every job that fits starts; a large job may wait for ever behind small ones."""
 
 from __future__ import annotations
 

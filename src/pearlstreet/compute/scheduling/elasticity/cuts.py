@@ -56,7 +56,7 @@ class WhatIf:
         self.now: I64 = running_tasks(snapshot)
 
     def works(self, cuts: Mapping[int, int]) -> bool:
-        """Whether the claim fits once these attempts go on with so many tasks."""
+        """Return whether the claim fits once these attempts resume with the given numbers of tasks."""
         return self.places(cuts) is not None
 
     def places(self, cuts: Mapping[int, int]) -> list[tuple[int, list[Placed]]] | None:

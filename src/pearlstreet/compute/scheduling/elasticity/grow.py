@@ -2,8 +2,8 @@
 
 The growing of Gandiva (W. Xiao et al., "Gandiva: introspective cluster scheduling for deep learning", OSDI 2018): jobs grow
 while devices are idle and return when others come. As in Optimus (Y. Peng et al., "Optimus: an efficient dynamic resource
-scheduler for deep learning clusters", EuroSys 2018), whoever gains most by one more task, here whoever has the fewest for
-what it asked, goes first. It does not thrash: a job grows only `grow_after_s` after its last start or resize, only when that
+scheduler for deep learning clusters", EuroSys 2018), the job that gains most by one more task goes first, here the one
+with the smallest share of the tasks it asked for. It does not thrash: a job grows only `grow_after_s` after its last start or resize, only when that
 saves it twice what its restart costs, and never while a waiting job could use such a device.
 """
 

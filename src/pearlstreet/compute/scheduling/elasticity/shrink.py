@@ -4,7 +4,7 @@ and nothing less, lets a blocked job start.
 Gandiva (W. Xiao et al., "Gandiva: introspective cluster scheduling for deep learning", OSDI 2018) shrinks jobs on demand;
 ElasticFlow (D. Gu et al., "ElasticFlow: an elastic serverless training platform for distributed deep learning", ASPLOS 2023)
 gives every job its least share before anybody gets more. Starting with fewer is the partial admission of Kueue. What a job
-was given beyond what it asked for goes first, to whoever waits; below that it is cut only for a job of no lower priority,
+was given beyond what it asked for goes first, to any waiting job; below that it is cut only for a job of no lower priority,
 and where there are guarantees only for its own organisation or as far as it borrows.
 """
 

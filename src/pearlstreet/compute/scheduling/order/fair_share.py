@@ -77,7 +77,7 @@ class FairShare(Still):
     """By organisation's tag, project's tag, then inside a project by priority, deadline, submit time.
 
     Priority and deadline move a job ahead of its own project's only (and of equals): they buy nothing at another's cost.
-    `across_accounts`: priority comes before the tags, whoever's the job is.
+    `across_accounts`: priority comes before the tags, for jobs of all accounts.
     """
 
     def __init__(self, *, across_accounts: bool = False) -> None:

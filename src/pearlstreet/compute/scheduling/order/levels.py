@@ -1,6 +1,6 @@
 """Which levels of service there are: those of the settings that hold nobody up too long, and one behind all for the few largest.
 
-Whoever has passed a level waits for all work that has not. If that work is the share p of all, the largest wait about 1 / (1 - p)
+A job that has passed a level waits for all work that has not. If that work is the share p of all, the largest wait about 1 / (1 - p)
 times as long as first come, first served would have it (the last queue of multilevel processor sharing: L. Kleinrock,
 "Queueing Systems", vol. 2, 1976, 4.7). So a level after the first counts only while what is done below it is at most a quarter
 of all work. Where device times vary much, most work is that of very few jobs: one in a hundred may wait for all others, if together they are at

@@ -219,7 +219,7 @@ def _at_least(mean: float, count: int) -> float:
 
 
 def _kernel(nodes: int, demand: Demand) -> tuple[Any, Any]:
-    """The kernels for so many states to be looked at, and where they keep values of states met before."""
+    """The kernels for this number of states, and their cache of values of known states."""
     tables = demand.tables
     if kernels.worthwhile((nodes + _CALL_NODES * (nodes > 0)) * tables.streams * tables.length):
         from pearlstreet.compute.scheduling.placement.fill import numba_search
@@ -229,7 +229,7 @@ def _kernel(nodes: int, demand: Demand) -> tuple[Any, Any]:
 
 
 class ExpectedFill:
-    """The scorer of one cycle, or of a desk's whole life."""
+    """The scorer of one cycle, or of an online placer's lifetime."""
 
     joint = True
 

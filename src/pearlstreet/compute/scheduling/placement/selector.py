@@ -14,7 +14,7 @@ from pearlstreet.compute.scheduling.placement.protocol import Choice, Incrementa
 
 Placed = tuple[Need, Chunk]
 _RUNNERS = 3
-"""Next best nodes that a choice tells."""
+"""Largest number of alternative nodes that a choice reports."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class NodeSelector:
         self.choices: list[Choice | None] = []
         """Of the single tasks or the gang that were placed last, in their order; None where it was not one node's choice."""
         self.scorer = scorer
-        # a protocol's isinstance looks at every attribute each time; a cycle makes a chooser
+        # a protocol's isinstance looks at every attribute each time; a cycle makes a selector
         self._incremental = cast(IncrementalScorer, scorer) if hasattr(scorer, "best") else None
         self._tables: dict[tuple[Need, bool], _ScoreTable] = {}
 

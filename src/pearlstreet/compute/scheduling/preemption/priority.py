@@ -2,7 +2,7 @@
 its account's guarantee may also stop attempts that borrow.
 
 Every tenant chooses priorities freely, so `priority` counts them inside a project only. `priority-across-accounts` lets a
-job stop whoever has a lower one, for centers whose owner sets the priorities.
+job stop any job of a lower one, for centers whose owner sets the priorities.
 
 The cost of a victim is the normalised work since it started, lowest priority first, as in Borg (A. Verma et al.,
 "Large-scale cluster management at Google with Borg", EuroSys 2015) where production displaces batch, and in the reclaim of

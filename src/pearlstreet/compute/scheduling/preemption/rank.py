@@ -1,4 +1,4 @@
-"""By rank: whoever runs competes with whoever waits, in the order policy's own ranking (time-slicing as in Tiresias).
+"""By rank: running jobs compete with waiting ones in the order policy's own ranking (time-slicing as in Tiresias).
 
 J. Gu et al., "Tiresias" (NSDI 2019). Nobody is swapped for less than it costs: an attempt is spared until it ran its
 minimum and as long as its last start took, and when it will be over sooner than a restart takes. Among those that may go, the
@@ -27,7 +27,7 @@ def restart_us(snapshot: Snapshot, config: PlannerConfig) -> I64:
 
 
 class ByRank:
-    """Whoever stands behind the claim."""
+    """Preempts jobs that rank behind the claim."""
 
     ranks = True
 
@@ -44,7 +44,7 @@ class ByRank:
         return Candidates(np.asarray(able & behind), np.zeros(running.count, dtype=np.int64), cost)
 
     def _worth(self, snapshot: Snapshot, config: PlannerConfig) -> tuple[Bools, F64]:
-        """Who may be stopped at all, whoever claims their place, and what that costs."""
+        """Return which attempts may be stopped, for any claim, and the cost of each stop."""
         found: tuple[Bools, F64] | None = snapshot.notes.get(("rank", config))
         if found is None:
             running, now = snapshot.running, snapshot.now_us

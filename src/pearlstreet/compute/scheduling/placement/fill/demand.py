@@ -21,7 +21,7 @@ from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 STREAMS = 16
 _LENGTH = (48, 128)
 _NODES_FULL = 6
-"""A stream asks for so many times what the largest node has, within `_LENGTH`: much of it finds no room."""
+"""Length of a stream in multiples of the largest node, within `_LENGTH`: much of it finds no capacity."""
 _TYPES_MAX = 1024
 _QUEUE_MAX = 12
 _GROUPS_MAX = 24
@@ -253,7 +253,7 @@ def _groups(types: _Types, chance: F64, weight: I64, kinds: _Kinds) -> _Groups:
         memory = np.average(types.memory[rows], weights=chance[rows])
         table[:, g], allowed[g] = (key[0], cpu, memory), types.allowed[rows[0]]
         slot = key[0] * FULL_BP * int(weight[allowed[g]].min())
-        # whoever can go nowhere else competes for these slots: as large or larger, on some of the same kinds
+        # requests that fit nowhere else compete for these slots: as large or larger, on some of the same kinds
         rivals = (types.devices >= table[0, g]) | (table[0, g] == 1)
         rivals &= ~(holds & ~holds[rows[0]]).any(axis=1) & holds.any(axis=1)
         rate.append(float(asked[rivals].sum()) / slot)
