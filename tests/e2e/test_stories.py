@@ -147,7 +147,7 @@ def test_many_jobs_are_cancelled_at_once(visit: Visit, center: Center) -> None:
         assert center.call("GET", f"/jobs/{jobs[2]}")["state"] not in ("cancelled", "stopping")
         page.locator(f"#b-{jobs[2]}").check()
         visitor.do("cancel")
-        expect(page.locator("dialog[open]")).to_contain_text("Cancel 1 job? What it has done")
+        expect(page.locator("dialog[open]")).to_contain_text("Cancel 1 job? Its costs up to now")
         visitor.sure()
         expect(visitor.notice()).to_have_text("1 job is cancelled")
         visitor.check_quiet()

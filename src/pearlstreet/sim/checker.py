@@ -28,6 +28,9 @@ MOVES = {
 }
 TERMINAL = frozenset(str(state) for state in JOB_STATES.terminal)
 
+CLOCK_LEAD_US = 1
+"""Microseconds by which rounding may put a server's clock ahead of the machines'; a span may end that much after an attempt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -284,7 +287,8 @@ class Checker:
         if not isinstance(truth, Done) or truth.value is None:
             return
         began_us, ended_us = truth.value.started_us, truth.value.ended_us
-        ran = began_us is not None and began_us <= start_us and (ended_us is None or end_us <= ended_us)
+        over = ended_us is not None and end_us > ended_us + CLOCK_LEAD_US
+        ran = began_us is not None and began_us <= start_us and not over
         must(ran, "only what ran is metered", f"{attempt}: {start_us}–{end_us}, it ran {began_us}–{ended_us}")
 
     def _machines(self) -> None:
