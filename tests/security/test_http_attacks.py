@@ -143,7 +143,8 @@ def test_running_uploads_of_one_tenant_are_bounded_and_end_with_their_senders(se
         try:
             for sender in senders:
                 sender.sendall(begin.encode())
-            time.sleep(1.0)  # a file of ours that runs beside the last sender would take its place and then end
+            # A file of ours that runs beside the last sender would take its place and then end.
+            time.sleep(1.0)
             one_more(429)
         finally:
             for sender in senders:
