@@ -89,7 +89,7 @@ def measure(url: str, waiting: int, rounds: int) -> None:
     metadata.create_all(database.engine)
     store = Store(database)
     store.write(lambda tx: fill(tx, waiting, waiting))
-    new = timed(store, lambda tx: load_window(tx, {}), rounds)
+    new = timed(store, lambda tx: load_window(tx, {}, WAITING_MAX), rounds)
     database.write(lambda connection: OLD_INDEX.create(connection))
     old = timed(store, lambda tx: tx.execute(OLD, {"now_us": tx.now_us}).all(), rounds)
     print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs import planning, planning_window
+from pearlstreet.compute.jobs import planning
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.planning_window import load_window
+from pearlstreet.compute.jobs.planning_window import load_window, window_size
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import why
@@ -39,7 +38,7 @@ def _submit(center: Center, **spec: Any) -> str:
 
 
 def _with_places(monkeypatch: pytest.MonkeyPatch, places: int) -> None:
-    monkeypatch.setattr(planning, "load_window", partial(load_window, most=places))
+    monkeypatch.setattr(planning, "window_size", lambda devices, cpus: places)
 
 
 def test_22000_waiting_jobs_of_one_tenant_hold_up_no_other(tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_22000_waiting_jobs_of_one_tenant_hold_up_no_other(tmp_path: Path) -> No
     told = why(center.store, SYSTEM, center.runtime, last)
     assert told.code == "not_considered"
     assert "22199 jobs of its project are ahead" in str(told.sentence)
-    assert "the first 19999" in str(told.sentence)
+    assert "the first 4999" in str(told.sentence)
     assert why(center.store, SYSTEM, center.runtime, job).code == "capacity"
     (ended,) = center.finish(job, within_s=300)
     assert ended.state is JobState.SUCCEEDED, "it was the next to start, beside 22,000 of priority 100"
@@ -150,4 +149,10 @@ def test_a_reason_does_not_outlive_the_window(tmp_path: Path, monkeypatch: pytes
     assert "3 jobs of its project are ahead of it" in str(told.sentence)
     assert center.job(mine[4]).reason_code is None
     assert why(center.store, SYSTEM, center.runtime, mine[1]).code == "capacity"
-    assert planning_window.WAITING_MAX == 20_000
+
+
+def test_a_large_center_plans_more_waiting_jobs_in_a_cycle() -> None:
+    assert window_size(devices=128, cpus=3_072) == 5_000
+    assert window_size(devices=2_000, cpus=4_000) == 8_000
+    assert window_size(devices=0, cpus=12_800) == 12_800, "jobs without accelerators take one core each"
+    assert window_size(devices=50_000, cpus=1_000_000) == 20_000

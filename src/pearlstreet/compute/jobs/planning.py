@@ -25,7 +25,13 @@ from pearlstreet.compute.jobs.planner_rows import (
     user_of,
     with_devices_in_use,
 )
-from pearlstreet.compute.jobs.planning_window import PlanningWindow, WaitingRow, load_window, with_reasons
+from pearlstreet.compute.jobs.planning_window import (
+    PlanningWindow,
+    WaitingRow,
+    load_window,
+    window_size,
+    with_reasons,
+)
 from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -144,10 +150,10 @@ class LivePlanner:
     def _load(self, tx: Tx) -> _State:
         self.ended.learn(tx)
         held_back = self.applier.held_back(tx)
-        window = load_window(tx, held_back)
+        nodes = all_nodes(tx)
+        window = load_window(tx, held_back, _window_size(nodes))
         outdated = self._outdated(tx, window) - held_back.keys()
         waiting, codes = self._load_waiting(tx, window)
-        nodes = all_nodes(tx)
         rates = rates_by_model(nodes, latest_benchmarks(tx))
         return _State(
             nodes=nodes,
@@ -240,6 +246,13 @@ class LivePlanner:
         builder.set_workload(state.workload)
         builder.set_prices(state.prices)
         return builder.build(store.clock.now_us(), self.revision, self.topology_cache)
+
+
+def _window_size(nodes: Sequence[Node]) -> int:
+    reports = [node.report for node in nodes if node.present]
+    return window_size(
+        sum(len(report.devices) for report in reports), int(sum(report.cpus for report in reports))
+    )
 
 
 def _prices(tx: Tx, rates: Mapping[str, NormalisedRate]) -> Mapping[str, int]:

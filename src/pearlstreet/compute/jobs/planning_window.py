@@ -1,6 +1,6 @@
 """Selects the waiting jobs that the planner loads in one cycle: equal numbers for organisations, then for their projects.
 
-A cycle plans at most `WAITING_MAX` jobs. If these were the first by priority and submit time in the whole center, 20,000
+A cycle plans at most `window_size` jobs. If these were the first by priority and submit time in the whole center, 20,000
 jobs of one tenant would hide all other tenants' jobs before fair share could rank them. So the places are shared round-robin
 among organisations, then among the projects of an organisation, and only within a project by priority and submit time.
 """
@@ -21,7 +21,11 @@ from pearlstreet.tenancy.model import Standing
 from pearlstreet.tenancy.tables import orgs, projects
 
 WAITING_MAX = 20_000
-"""Number of waiting jobs that one cycle of the planner loads."""
+"""Number of waiting jobs that one cycle of the planner loads in a large center."""
+WAITING_MIN = 5_000
+"""Number of waiting jobs that one cycle loads in a small center."""
+WAITING_PER_DEVICE = 4
+"""Places for each accelerator: several jobs may share one, and jobs behind a large one may be backfilled."""
 IN_MAX = 500
 """Number of ids in one IN list."""
 ARRAYS_MAX = 100
@@ -155,6 +159,15 @@ class _LimitedArray:
     """Number of elements that may start now."""
 
 
+def window_size(devices: int, cpus: int) -> int:
+    """PURE: return how many waiting jobs one cycle plans in a center with these accelerators and processor cores.
+
+    A job that cannot start costs the same time in each cycle as one that can. A small center starts few jobs in a cycle, so
+    it plans fewer, and its cycles stay short behind a long queue.
+    """
+    return min(WAITING_MAX, max(WAITING_MIN, WAITING_PER_DEVICE * devices, cpus))
+
+
 def deal_places(counts: Mapping[AccountId, int], most: int) -> dict[AccountId, int]:
     """PURE: share `most` places round-robin among organisations, then among the projects of each.
 
@@ -181,8 +194,8 @@ def _deal(wanted: Mapping[Name, int], most: int) -> dict[Name, int]:
     return dealt
 
 
-def load_window(tx: Tx, held_back: Mapping[str, AccountId], most: int = WAITING_MAX) -> PlanningWindow:
-    """Read the waiting jobs that this cycle plans. `held_back`: jobs, with their accounts, that take no place."""
+def load_window(tx: Tx, held_back: Mapping[str, AccountId], most: int) -> PlanningWindow:
+    """Read the at most `most` waiting jobs that this cycle plans. `held_back`: jobs, with accounts, that take no place."""
     suspended = set(tx.execute(_SUSPENDED).scalars())
     now = {"now_us": tx.now_us}
     plain = {

@@ -106,12 +106,18 @@ def end_metering(tx: Tx, org_id: str) -> None:
     tx.execute(sa.delete(storage_levels).where(storage_levels.c.org_id == org_id))
 
 
+# Every submit of a job reads these, so the statements are built once.
+_OF_ORG = sa.select(sa.func.sum(storage_levels.c.stored_bytes)).where(
+    storage_levels.c.org_id == sa.bindparam("org")
+)
+_OF_PROJECT = _OF_ORG.where(storage_levels.c.project_id == sa.bindparam("project"))
+
+
 def stored_bytes(tx: Tx, org_id: str, project_id: str | None = None) -> int:
     """Return the bytes that an organisation, or one of its projects, stores now."""
-    query = sa.select(sa.func.sum(storage_levels.c.stored_bytes)).where(storage_levels.c.org_id == org_id)
-    if project_id is not None:
-        query = query.where(storage_levels.c.project_id == project_id)
-    return int(tx.scalar(query) or 0)
+    if project_id is None:
+        return int(tx.execute(_OF_ORG, {"org": org_id}).scalar() or 0)
+    return int(tx.execute(_OF_PROJECT, {"org": org_id, "project": project_id}).scalar() or 0)
 
 
 def _span(row: Row, amount: int, until_us: int) -> Span:

@@ -37,6 +37,19 @@ class StorageLimit:
         return self.limit - self.used - self.reserved
 
 
+# Every submit of a job reads these, so the statements are built once.
+_MAXIMA = sa.select(quotas.c.project_id, quotas.c.maximum).where(
+    quotas.c.org_id == sa.bindparam("org"),
+    sa.or_(quotas.c.project_id == "", quotas.c.project_id == sa.bindparam("project")),
+    quotas.c.resource == STORAGE,
+    quotas.c.maximum.is_not(None),
+)
+_SLUGS = sa.select(
+    sa.select(orgs.c.slug).where(orgs.c.id == sa.bindparam("org")).scalar_subquery(),
+    sa.select(projects.c.slug).where(projects.c.id == sa.bindparam("project")).scalar_subquery(),
+)
+
+
 def _nothing(project_id: str | None) -> int:
     return 0
 
@@ -52,19 +65,13 @@ def storage_limits(
 
     `reserved`: returns the bytes reserved by running uploads of a project, or (None) of the organisation.
     """
-    query = sa.select(quotas.c.project_id, quotas.c.maximum).where(
-        quotas.c.org_id == org_id,
-        quotas.c.project_id.in_(("", project_id)),
-        quotas.c.resource == STORAGE,
-        quotas.c.maximum.is_not(None),
-    )
-    maxima = {row["project_id"]: int(row["maximum"] * GIB) for row in tx.rows(query)}
+    found = tx.execute(_MAXIMA, {"org": org_id, "project": project_id})
+    maxima = {row.project_id: int(row.maximum * GIB) for row in found}
     if "" not in maxima and settings.org_storage_bytes_max:
         maxima[""] = settings.org_storage_bytes_max
     if not maxima:
         return ()
-    org = tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == org_id))
-    project = tx.scalar(sa.select(projects.c.slug).where(projects.c.id == project_id))
+    org, project = tx.execute(_SLUGS, {"org": org_id, "project": project_id}).one()
     return [
         StorageLimit(
             f"{org}/{project}" if place else str(org),
