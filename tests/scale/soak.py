@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,8 @@ def _drain(tenant: Tenant, within_s: float) -> None:
             ]
             if not left:
                 return
-            for job in left:
-                http.post(f"/jobs/{job}/cancel")
+            with ThreadPoolExecutor(SUBMITTERS) as senders:
+                list(senders.map(lambda job: http.post(f"/jobs/{job}/cancel"), left))
     print(f"not drained within {within_s:.0f} s")
 
 
