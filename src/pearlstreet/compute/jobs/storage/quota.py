@@ -45,8 +45,11 @@ _MAXIMA = sa.select(quotas.c.project_id, quotas.c.maximum).where(
     quotas.c.maximum.is_not(None),
 )
 _SLUGS = sa.select(
-    sa.select(orgs.c.slug).where(orgs.c.id == sa.bindparam("org")).scalar_subquery(),
-    sa.select(projects.c.slug).where(projects.c.id == sa.bindparam("project")).scalar_subquery(),
+    sa.select(orgs.c.slug).where(orgs.c.id == sa.bindparam("org")).scalar_subquery().label("org"),
+    sa.select(projects.c.slug)
+    .where(projects.c.id == sa.bindparam("project"))
+    .scalar_subquery()
+    .label("project"),
 )
 
 
@@ -71,10 +74,10 @@ def storage_limits(
         maxima[""] = settings.org_storage_bytes_max
     if not maxima:
         return ()
-    org, project = tx.execute(_SLUGS, {"org": org_id, "project": project_id}).one()
+    slugs = tx.execute(_SLUGS, {"org": org_id, "project": project_id}).one()
     return [
         StorageLimit(
-            f"{org}/{project}" if place else str(org),
+            f"{slugs.org}/{slugs.project}" if place else str(slugs.org),
             stored_bytes(tx, org_id, place or None),
             limit,
             reserved(place or None),
