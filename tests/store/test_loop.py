@@ -607,6 +607,28 @@ def test_a_busy_loop_rests_as_long_as_it_ran(sqlite_store: Store) -> None:
     assert min(gaps) >= 0.1
 
 
+def test_an_urgent_hint_shortens_the_pause_of_a_busy_loop(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pearlstreet.store.loop.REST_MAX_S", 3600.0)
+    monkeypatch.setattr("pearlstreet.store.loop.URGENT_REST", 1e-6)
+    stepped = threading.Semaphore(0)
+
+    def cycle(store: Store) -> bool:
+        store.clock.sleep(0.001)
+        stepped.release()
+        return True
+
+    loop = CycleLoop("planner", cycle, rest=1e9, interval_s=3600, urgent_hints=("first job",))
+    runner = LoopRunner(sqlite_store, [loop])
+    runner.start()
+    assert stepped.acquire(timeout=30)
+    assert not stepped.acquire(timeout=0.2), "the pause is an hour long"
+    sqlite_store.write(lambda tx: tx.hint("first job"))
+    assert stepped.acquire(timeout=30)
+    runner.stop()
+
+
 def test_a_sleeping_loop_is_woken_to_stop(sqlite_store: Store) -> None:
     stepped = threading.Event()
     cycle = CycleLoop("long-sleeper", lambda _: stepped.set() or False, interval_s=3600)

@@ -34,6 +34,8 @@ QUARANTINE_AFTER = 5
 """Consecutive failures with a broken invariant (BugError) after which a row is no longer tried, but reported."""
 BACKOFF_MAX_S = 60.0
 REST_MAX_S = 0.5
+URGENT_REST = 0.25
+"""Part of a pause that an urgent hint leaves."""
 
 log = structlog.get_logger("loop")
 STEP_SECONDS = Histogram("pearl_loop_step_seconds", "Time of one step of a loop", ["loop"])
@@ -278,6 +280,8 @@ class CycleLoop:
     rest: float = 0.0
     """Pause after a cycle, as a multiple of the cycle's length (at most `REST_MAX_S`), which hints do not shorten.
     It keeps many hints from taking the processor from the work that sends them."""
+    urgent_hints: Sequence[str] = ()
+    """Hints that shorten the pause to `URGENT_REST` of it. They must be rare, or the pause does not protect other work."""
 
     def step(self, store: Store) -> bool:
         return self.cycle(store)
@@ -406,12 +410,15 @@ class LoopRunner:
         # Each lane has its own event. With a shared one, a lane that starts a step would clear it just before another lane,
         # whose step did not see the new rows, waits for it.
         self._wakes = {loop.name: [threading.Event() for _ in range(_lanes(loop))] for loop in loops}
+        self._urgent = {loop.name: threading.Event() for loop in loops}
         self._loops = loops
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start every loop."""
         for loop in self._loops:
+            for topic in getattr(loop, "urgent_hints", ()):
+                self._store.hints.listen(topic, self._urgent[loop.name].set)
             for lane, wake in enumerate(self._wakes[loop.name]):
                 for topic in loop.hints:
                     self._store.hints.listen(topic, wake.set)
@@ -426,6 +433,8 @@ class LoopRunner:
         for wakes in self._wakes.values():
             for wake in wakes:
                 wake.set()
+        for urgent in self._urgent.values():
+            urgent.set()
         ends_at = self._store.clock.monotonic_s() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, ends_at - self._store.clock.monotonic_s()))
@@ -435,6 +444,7 @@ class LoopRunner:
         failures = 0
         while not self._stopping.is_set():
             wake.clear()
+            self._urgent[loop.name].clear()
             began_s = self._store.clock.monotonic_s()
             try:
                 with STEP_SECONDS.labels(loop.name).time():
@@ -448,9 +458,13 @@ class LoopRunner:
                 self._stopping.wait(min(BACKOFF_MAX_S, 0.2 * 2 ** min(failures, 9)))
             rest_s = getattr(loop, "rest", 0.0) * (self._store.clock.monotonic_s() - began_s)
             if rest_s:
-                self._stopping.wait(min(rest_s, REST_MAX_S))
+                self._pause(loop, min(rest_s, REST_MAX_S))
             if not more:
                 wake.wait(loop.interval_s * (lane + 1))
+
+    def _pause(self, loop: Loop, seconds: float) -> None:
+        self._stopping.wait(URGENT_REST * seconds)
+        self._urgent[loop.name].wait((1 - URGENT_REST) * seconds)
 
 
 def _lanes(loop: Loop) -> int:

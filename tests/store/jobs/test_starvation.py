@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs import planning
+from pearlstreet.compute.jobs import lifecycle, planning, queue_limits
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.planning_window import load_window, window_size
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
@@ -156,3 +156,18 @@ def test_a_large_center_plans_more_waiting_jobs_in_a_cycle() -> None:
     assert window_size(devices=2_000, cpus=4_000) == 8_000
     assert window_size(devices=0, cpus=12_800) == 12_800, "jobs without accelerators take one core each"
     assert window_size(devices=50_000, cpus=1_000_000) == 20_000
+
+
+def test_only_organisations_with_few_waiting_jobs_hurry_the_planner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_limits, "FEW", 2)
+    center = Center(tmp_path, cluster="1x8xH100-80G")
+    small = _neighbour(center)
+    hurried: list[None] = []
+    center.store.hints.listen(lifecycle.PLAN_SOON, lambda: hurried.append(None))
+    for expected in (1, 2, 2, 2):
+        _submit(center, per_task=NODE)
+        assert len(hurried) == expected
+    _submit(center, org=small, per_task=NODE)
+    assert len(hurried) == 3

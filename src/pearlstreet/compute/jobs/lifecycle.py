@@ -37,6 +37,8 @@ from pearlstreet.store.transitions import record_transition, transition
 
 PLAN = "plan"
 """Hint topic: something changed that the planner should consider."""
+PLAN_SOON = "plan_soon"
+"""Hint topic: an organisation with few waiting jobs has submitted one, so the planner should pause less before it plans."""
 START = "start"
 STOP = "stop"
 WATCH = "watch"

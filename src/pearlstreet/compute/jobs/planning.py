@@ -70,6 +70,7 @@ def plan_loop(runtime: Runtime) -> Loop:
         hints=(lifecycle.PLAN, CHANGED),
         interval_s=runtime.settings.plan_interval_s,
         rest=2.0,
+        urgent_hints=(lifecycle.PLAN_SOON,),
     )
 
 

@@ -32,6 +32,9 @@ FRESH_US = 1_000_000
 RECOUNT_US = 60_000_000
 """Time between two counts while nothing is refused; in between, starts and ends make the counts too high, never too low."""
 RETRY_S = 60
+FEW = 100
+"""Number of waiting jobs up to which an organisation's submits hurry the planner. The planner's pauses protect it from the
+many submits of those with a long queue."""
 
 _COUNT = count_by_project(QUEUED, jobs.c.array_size.is_(None))
 _LIMITS = sa.select(quotas.c.org_id, quotas.c.project_id, quotas.c.maximum).where(
@@ -82,6 +85,10 @@ class QueueCounts:
         self.shared += self._beyond_reserve(org_id, more)
         self.by_project[project_id] += more
         self.by_org[org_id] += more
+
+    def few(self, org_id: str) -> bool:
+        """Return whether the organisation has at most `FEW` waiting jobs."""
+        return self.by_org[org_id] <= FEW
 
     def _beyond_reserve(self, org_id: str, more: int) -> int:
         """Return how many of `more` new jobs of an organisation would count against the center's limit."""

@@ -138,6 +138,8 @@ def write_job(
     )
     counts.add(project.org_id, project.id, more)
     tx.hint(lifecycle.PLAN)
+    if counts.few(project.org_id):
+        tx.hint(lifecycle.PLAN_SOON)
     return job_view(
         row | ({"array_size": spec.array.count, "n_queued": spec.array.count} if spec.array else {})
     )
