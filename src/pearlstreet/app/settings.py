@@ -102,7 +102,7 @@ class Settings:
     behind_proxy: bool = False
     """A trusted proxy in front does TLS and sets X-Forwarded-For; the only other way to leave loopback."""
     proxies: str = "127.0.0.1,::1"
-    """With `behind_proxy`: addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is trusted."""
+    """Addresses or networks, separated by commas, of the proxies (`behind_proxy`) whose X-Forwarded-For is trusted."""
     database: str = ""
     """Database URL such as postgresql://user@host/name; empty: SQLite in the data folder."""
     public_url: str = ""

@@ -106,7 +106,7 @@ def login(
 
 
 def _say_other_ways(url: str, ca: str | None) -> None:
-    """With a sign-in provider the browser gives a session, whose holder makes the key."""
+    """Print how to get a key when people sign in through a provider: sign in with the browser, then create one there."""
     with connect(url, ca=ca) as stranger:
         providers = [name for name in stranger.center()["sign_in"] if name != "password"]
     for name in providers:

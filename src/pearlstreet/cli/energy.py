@@ -21,7 +21,7 @@ energy = typer.Typer(
     help="Energy and carbon: show, set, import, presets, history, job.", no_args_is_help=True
 )
 PART_BYTES = 1_000_000
-"""Of a file sent at once; a request has a limit."""
+"""Bytes of a file sent in one request, because the size of a request is limited."""
 DAYS = {
     "all": "every day",
     "workdays": "Monday to Friday",

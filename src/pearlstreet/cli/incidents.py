@@ -1,4 +1,4 @@
-"""For operators: what the center's loops fail on or gave up."""
+"""Operators' commands on incidents: rows on which background tasks fail or stopped retrying."""
 
 from __future__ import annotations
 

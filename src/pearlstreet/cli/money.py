@@ -79,7 +79,7 @@ def _what(row: Mapping[str, Any]) -> str:
 
 
 def _energy(used: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Of the facility, where the site's facts are known."""
+    """Return energy and carbon as cells: of the facility, where the site's facts are known."""
     found = used or {"facility_kwh": None, "it_kwh": None, "carbon_kg": None}
     kwh = found["it_kwh"] if found["facility_kwh"] is None else found["facility_kwh"]
     return amount(kwh), amount(found["carbon_kg"])

@@ -122,12 +122,12 @@ def _price(price: Mapping[str, Any] | None) -> str:
 
 
 def _yuan(amount: str | None) -> str | None:
-    """To the cent: what is exact is in --json."""
+    """Return an amount rounded to the cent; --json shows exact amounts."""
     return None if amount is None else format_price(float(amount))
 
 
 def _energy(energy: Mapping[str, Any] | None) -> str:
-    """Of the facility where that is known, else of the machines."""
+    """Return the energy of the facility as a cell, or of the machines where no more is known."""
     return "-" if energy is None else band(energy["facility_kwh"] or energy["it_kwh"])
 
 
@@ -150,7 +150,7 @@ def _start(start: Mapping[str, Any] | None) -> str:
 
 
 def _after(start: Mapping[str, Any], name: str) -> str:
-    """From the earliest start on, which is when it was asked."""
+    """Return the time from the question to the predicted start."""
     begin_us = from_rfc3339(start["earliest"])
     return format_duration(max(0, from_rfc3339(start[name]) - begin_us) / US_PER_S, language())
 

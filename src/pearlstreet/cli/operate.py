@@ -1,4 +1,4 @@
-"""For operators: quotas, shares, fair share, audit."""
+"""Operators' commands on quotas, shares, fair share and the audit log."""
 
 from __future__ import annotations
 

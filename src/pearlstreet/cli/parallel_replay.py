@@ -16,7 +16,7 @@ WORTH_IT = 4000
 """Jobs: fewer are played sooner than a process has started."""
 POLL_S = 0.2
 _over: Any = None
-"""In a process of the pool: how many jobs of each part are over, shared with the one that asked."""
+"""Numbers of ended jobs by part, in memory that the worker processes share with the parent."""
 
 
 def chosen(jobs: int, processes: int) -> PlayParts:

@@ -35,7 +35,7 @@ class Noun:
     def _raw(
         self, method: str, path: str, *, content: bytes | None = None, content_type: str = "", **params: Any
     ) -> bytes:
-        """For bodies and answers that are not JSON."""
+        """Send a request whose body or answer is not JSON; returns the answer's bytes."""
         headers = {"content-type": content_type} if content_type else {}
         answer = self._transport.request(
             method, PREFIX + path, content=content, params=params, headers=headers

@@ -15,7 +15,7 @@ from pearlstreet.base.errors import ConfigurationError, PearlError, Problem
 from pearlstreet.base.text import Text, text
 
 TRIES = 4
-"""Of requests whose answer was lost or that were told to come back: reads, and writes under an Idempotency-Key."""
+"""Attempts of a read, or of a write with an Idempotency-Key, whose answer was lost or that must be sent again later."""
 PAUSE_S = 0.5
 PAUSE_MAX_S = 10.0
 COME_BACK = frozenset({429, 503})

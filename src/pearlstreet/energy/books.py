@@ -53,7 +53,7 @@ def statement_energy(
 
 
 def short(used: EnergyUse | None) -> str:
-    """In one line: energy of the facility (of the machines, where that is all that is known) and carbon."""
+    """Return one line with the energy of the facility (of the machines, where no more is known) and the carbon."""
     if used is None or used.it_kwh is None:
         return ""
     kwh = used.it_kwh if used.facility_kwh is None else used.facility_kwh

@@ -24,11 +24,11 @@ from pearlstreet.energy.model import (
 )
 
 CALENDAR = ("holidays", "working_days")
-"""Of a time-of-use tariff; tariffs of before have none."""
+"""Calendar fields of a time-of-use tariff; tariffs stored by old versions have none."""
 
 
 def to_document(wish: FactsWish) -> dict[str, Any]:
-    """For the row of a version; `from_row` reads it back."""
+    """Return the JSON that the row of a version stores; `from_row` reads it back."""
     return {
         "pue": {"bp": wish.pue.bp, **asdict(wish.pue.origin)},
         "tariff": _part(wish.tariff),

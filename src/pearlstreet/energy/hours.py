@@ -25,7 +25,7 @@ _CHANGE = (
 
 
 def find_series(tx: Tx, wanted: str) -> Series:
-    """By id or name. Raises NotFound."""
+    """Return a series by id or name. Raises NotFound."""
     either = (energy_series.c.id == wanted) | (energy_series.c.name == wanted)
     row = tx.first(sa.select(energy_series).where(either))
     if row is None:

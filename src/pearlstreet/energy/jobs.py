@@ -28,7 +28,7 @@ class AttemptEnergy:
 
     attempt_id: str
     model: str
-    """Of its accelerators; empty without any."""
+    """Model of its accelerators; empty without any."""
     start_us: int
     end_us: int
     basis: Basis

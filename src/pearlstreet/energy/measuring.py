@@ -23,7 +23,7 @@ from pearlstreet.store.loop import CycleLoop, Loop
 from pearlstreet.store.tables import meta, state_events
 
 MARK = "energy_measured_until"
-"""In `meta`: the number of the last change of state that was looked at."""
+"""Name in the table `meta` of the number of the last processed change of state."""
 SOME = 500
 """Changes of state looked through in one step."""
 BACK = 5_000

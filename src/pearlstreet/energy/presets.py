@@ -31,12 +31,12 @@ class Bands:
     title: str
     title_zh: str
     rule: TimeOfUse
-    """With prices of 0."""
+    """Tariff rule whose prices are 0."""
     origin: Origin
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the periods, each once: every one needs a price."""
+        """Names of the periods without repetition; each needs a price."""
         return list(dict.fromkeys(period.name for period in self.rule.periods))
 
     def priced(self, micro_per_kwh: Mapping[str, int]) -> TimeOfUse:
@@ -50,7 +50,7 @@ class Bands:
 
 @cache
 def carbon_presets() -> tuple[CarbonPreset, ...]:
-    """As packaged."""
+    """Return the packaged carbon intensities of grids."""
     found = _document()
     origin = Origin(**found["carbon_origin"])
     return tuple(
@@ -61,7 +61,7 @@ def carbon_presets() -> tuple[CarbonPreset, ...]:
 
 @cache
 def bands_presets() -> tuple[Bands, ...]:
-    """As packaged."""
+    """Return the packaged times of day of tariffs."""
     return tuple(
         Bands(
             row["id"],

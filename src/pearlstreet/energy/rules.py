@@ -50,10 +50,10 @@ class Footprint:
     forecast: bool = False
     """Some hour was foretold."""
     missing: tuple[str, ...] = ()
-    """Of NAMES: what was not known for some of the time."""
+    """Facts of `NAMES` that were unknown for some of the time."""
 
     def times(self, factor: float) -> Footprint:
-        """That of `factor` times as much energy at the same time."""
+        """Return the footprint of `factor` times as much energy at the same time."""
         cost = self.energy_cost_micro
         return Footprint(
             self.it_kwh * factor,

@@ -23,7 +23,7 @@ from pearlstreet.ledger.model import CARD_BP
 J_PER_KWH = 3.6e6
 SAMPLES_LEAST = 3
 COVERED_LEAST = 0.5
-"""Of a run, between the first and the last sample of a device; what lies outside counts like the nearest sample."""
+"""Smallest share of a run between a device's first and last sample; the rest counts like the nearest sample."""
 
 
 class Basis(StrEnum):
@@ -54,7 +54,7 @@ class Watts:
 def watts(
     model: str, card_bp: int, cpu_milli: int, *, device_w: float | None = None, core_mw: int | None = None
 ) -> Watts | None:
-    """Of work that holds `card_bp` (1/10,000) of cards of `model`, or cores alone. `device_w`: what all its accelerators
+    """Return the power of work that holds `card_bp` (1/10,000) of cards of `model`, or cores alone. `device_w`: what all its accelerators
     drew on average, if that was measured. None: not known."""
     if not card_bp:
         if core_mw is None:

@@ -121,7 +121,7 @@ class World:
             self._inside.pop()
 
     def interleave(self, server: Server) -> None:
-        """With some probability, let another event happen in the middle of this server's work."""
+        """Let another event happen, with some probability, in the middle of this server's work."""
         if self._depth or self.faults.is_suspended or not self._chance.happens(self.scenario.race):
             return
         self._depth += 1
@@ -187,7 +187,7 @@ class World:
         self.trace.note(self.number, self._clock.now_us(), who, what)
 
     def _trouble(self) -> None:
-        """With some probability, inject a fault between two steps."""
+        """Inject a fault, with some probability, between two steps."""
         kind = self.faults.draw(InjectionPoint.WORLD)
         if kind is not None:
             self.on(

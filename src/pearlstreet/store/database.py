@@ -45,7 +45,7 @@ class Database:
     """Connections to one database. `write` and `read` may be called from any thread."""
 
     def __init__(self, url: str, *, inline: bool = False, busy_s: float = BUSY_S) -> None:
-        """With `inline` writes run in the calling thread, as in simulations and in-memory databases."""
+        """Open the database. `inline`: writes run in the calling thread, as in simulations and in-memory databases."""
         try:
             self.url: URL = make_url(url)
         except sa.exc.ArgumentError:

@@ -47,7 +47,7 @@ class Model:
     kv_heads: int | None = None
     vocabulary: int | None = None
     forward_flops: float | None = None
-    """Of one sample."""
+    """Operations of the forward pass of one sample."""
 
 
 @dataclass(frozen=True, slots=True)

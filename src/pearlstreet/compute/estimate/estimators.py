@@ -49,7 +49,7 @@ class Layout:
     memory_gib: float
     fits: bool
     step_s: float
-    """As estimated, with the learnt factor."""
+    """Estimated step time in seconds, multiplied by the learnt factor."""
     shares: dict[str, float]
     """Part of the step → its share of the time."""
 
@@ -65,12 +65,12 @@ class TrainingEstimate:
     unit: str
     """`token` or `sample`."""
     device_s: Band | None
-    """Of the whole run; None when nothing says how long it is."""
+    """Device-seconds of the whole run; None when its length is unknown."""
     elapsed_s: Band | None
     energy_kwh: Band | None
-    """Of the nodes, before cooling and conversion (PUE)."""
+    """Energy of the nodes, without cooling and power conversion (PUE)."""
     flops_per_unit: float
-    """Of the model: what recomputation adds is not counted."""
+    """Operations of the model per token or sample, without recomputation."""
     utilisation: float
     """Those operations over the rated peak (MFU)."""
     fits: bool

@@ -17,7 +17,7 @@ def forward_flops_per_token(shape: Architecture, sequence: int) -> float:
 
 
 def attention_flops_per_token(shape: Architecture, sequence: int) -> float:
-    """Of that, the products of attention: scores and values."""
+    """Return the operations of a token that are products of attention: scores and values."""
     causal = 0.5 if shape.family not in ("encoder", "vision") else 1.0
     return 4.0 * shape.layers * shape.heads * shape.head_size * sequence * causal
 

@@ -30,9 +30,9 @@ class Grid:
     experts_per_token: Column
     """0 for a dense model."""
     expert_params: Column
-    """Of `params`, those of routed experts."""
+    """Parameters of routed experts, which `params` contains."""
     expert_width: Column
-    """Of the inner layer of one expert; the hidden size for a dense model."""
+    """Width of the inner layer of one expert; the hidden size for a dense model."""
     modern: Column
     """1 for software with fused kernels, where the scores of attention never reach memory; 0 for what came before."""
     # The step.
@@ -49,7 +49,7 @@ class Grid:
     expert: Column
     micro_batch: Column
     micro_batches: Column
-    """Of one pipeline, one step."""
+    """Number of micro-batches of one pipeline in one step."""
     virtual_stages: Column
     zero: Column
     recompute: Column
@@ -60,11 +60,11 @@ class Grid:
     attention_peak: Column
     """Operations/s of the precision that attention is computed in."""
     bandwidth: Column
-    """Of memory, bytes/s."""
+    """Memory bandwidth in bytes/s."""
     link: Column
-    """To neighbours in the domain, one direction, bytes/s."""
+    """Bandwidth to neighbours in the link domain, one direction, in bytes/s."""
     network: Column
-    """Between domains, a device's share, one direction, bytes/s."""
+    """A device's share of the bandwidth between link domains, one direction, in bytes/s."""
     domain: Column
     """Devices that share the fastest links."""
     memory: Column
@@ -80,12 +80,12 @@ class Grid:
 
     @property
     def tokens(self) -> Column:
-        """Of one micro-batch on one device."""
+        """Tokens of one micro-batch on one device."""
         return self.sequence * self.micro_batch / self.context
 
     @property
     def step_tokens(self) -> Column:
-        """Of one step, all devices."""
+        """Tokens of one step on all devices."""
         return self.sequence * self.micro_batch * self.micro_batches * self.data
 
     def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Self:

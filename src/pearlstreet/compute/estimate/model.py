@@ -55,7 +55,7 @@ class Architecture:
     window_share: float = 1.0
     """Share of the layers that keep all keys and values; the others look at a short window."""
     forward_flops: float | None = None
-    """Of one sample, where samples count and not tokens."""
+    """Operations of the forward pass of one sample, for models measured in samples instead of tokens."""
     name: str = ""
     inferred: tuple[str, ...] = ()
 
@@ -79,13 +79,13 @@ class Hardware:
     """Share of the rated peak that large matrix products reach, relative to an A100's."""
     attention_achievable: float
     bandwidth: float
-    """Of memory, bytes/s."""
+    """Memory bandwidth in bytes/s."""
     memory: float
     """Bytes."""
     link: float
-    """In the domain, one direction, bytes/s."""
+    """Bandwidth within the link domain, one direction, in bytes/s."""
     network: float
-    """Between domains, a device's share, one direction, bytes/s."""
+    """A device's share of the bandwidth between link domains, one direction, in bytes/s."""
     power_w: float
     release: float
     """Year."""
@@ -127,7 +127,7 @@ class Training:
     samples: float | None = None
     layout: Partial = Partial()
     recipe: str = ""
-    """Under which calibrations were learnt, such as a job's image or script; empty: none."""
+    """Name under which calibrations are learnt, such as a job's image or script; empty: none."""
     purpose: str = "pretrain"
     """`benchmark`, `pretrain`, `pretrain-to-target`, `lora`, `sft`: a short measurement runs smoother than a real run."""
     assumed: tuple[str, ...] = ()

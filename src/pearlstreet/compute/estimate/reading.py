@@ -44,7 +44,7 @@ class Question:
     row: Cells
     run: Training
     component: str = ""
-    """Of memory points: which part of the memory is asked for."""
+    """Part of the memory that a memory point measures."""
     sharding: str = ""
 
 

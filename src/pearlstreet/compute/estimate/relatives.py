@@ -34,7 +34,7 @@ class InferredPeak:
     """A peak that no data sheet gives."""
 
     tflops: float
-    """Of the whole card, dense, 10¹² operations/s."""
+    """Dense peak of the whole card in 10¹² operations/s."""
     deviation: float
     """Standard deviation of its natural logarithm."""
     basis: str
@@ -66,7 +66,7 @@ class _Relative:
     log_ratio: float
     """Logarithm of its peak over its known quantity."""
     distance: float
-    """Between the logarithms of the two known quantities."""
+    """Distance between the logarithms of the two known quantities."""
 
 
 def _relatives(

@@ -34,7 +34,7 @@ class Served:
     at_once: float
     """Requests that run together on one replica."""
     output_tokens_per_s: float
-    """Of all replicas."""
+    """Output tokens per second of all replicas."""
     ttft_s: float
     tpot_s: float
     prefill_s: float

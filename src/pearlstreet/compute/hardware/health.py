@@ -19,7 +19,7 @@ class HealthLimits:
     memory_temperature_c: float = 100.0
     """HBM and GDDR makers allow 95 to 105 °C."""
     slow_share: float = 0.85
-    """Of the device's own median benchmark, below which it is slow."""
+    """Share of the device's own median benchmark below which it counts as slow."""
     history_count: int = 3
     """Benchmarks needed before `slow` is judged."""
 

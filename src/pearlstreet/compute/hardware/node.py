@@ -15,9 +15,9 @@ from pearlstreet.compute.hardware.probes.protocol import Probe, Sighting
 from pearlstreet.compute.hardware.probes.registry import PROBES
 
 PROBE_TIMEOUT_S = 30.0
-"""For one vendor: a hanging driver blocks the call, not only the tool."""
+"""Time limit for the probe of one vendor, because a hanging driver blocks the call, not only the tool."""
 INDEX_STEP = 100
-"""On a machine with devices of two vendors, the second's numbers begin here, the third's at twice this."""
+"""Number of the second vendor's first device on a machine with several vendors; the third's is twice this."""
 LEAST_DISK_SHARE = 0.02
 """Below this share of free space a machine takes no more work."""
 

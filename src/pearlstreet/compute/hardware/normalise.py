@@ -14,7 +14,7 @@ ORDER = ("bf16", "fp16", "fp32")
 """The precision that counts is the first of these that a device has."""
 
 ASSUMED_SHARE = 0.6
-"""Of the dense peak, for a device nobody has measured. Large matrix products reach 0.6 to 0.9 of the dense peak
+"""Share of the dense peak assumed for a device without measurements. Large matrix products reach 0.6 to 0.9 of the dense peak
 on the parts with public measurements, so an unmeasured card is never counted above a measured one of its kind."""
 
 TFLOPS_PER_PFLOPS = 1000.0

@@ -37,7 +37,7 @@ class UploadPlace:
     project_id: str
     """Project whose storage the upload counts towards."""
     named: str | None
-    """That project if the sender named it or its key is tied to it; None: all projects of the organisation may use the upload."""
+    """Project named by the sender or tied to its key; None: all projects of the organisation may use the upload."""
     bytes_max: int
 
 

@@ -17,7 +17,7 @@ POOL = "all"
 """The one virtual cluster of a cluster that has no parts."""
 DEVICES_MAX = 1_000_000
 _CPU_MILLI, _MEMORY_MIB = 16_000, 131_072
-"""Of each device's node, where the description says nothing."""
+"""CPU and memory for each device of a node whose description has none."""
 _DEVICE_MIB = 81_920
 
 

@@ -17,7 +17,7 @@ class Held:
 
     window: Reservation
     known_us: int = -FOREVER_US
-    """From when on the planner knows of it."""
+    """Time from which the planner knows of the window."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class _Run:
     place: Place
     serial: int
     overhead_us: int
-    """Of its beginning, what goes into starting anew."""
+    """Time at its beginning that restarting takes."""
     tasks: int = 0
     speed: float = 1.0
     """Against what it asked for: an elastic job may have more or fewer tasks."""
@@ -108,11 +108,11 @@ class Replay:
         self._grows = self._elastic and any(policy.grows for policy in policies)
         fewest = np.where(trace.min_tasks > 0, trace.min_tasks, trace.tasks) if self._elastic else trace.tasks
         self._shapes = list(zip(trace.request.tolist(), fewest.tolist(), strict=True))
-        """Of every job: its request, and with how many tasks it can do."""
+        """Request of every job, and the smallest number of tasks it can run with."""
         self._asked = trace.tasks.tolist()
         self._resumes: dict[int, int] = {}
         self._sums: dict[int, tuple[int, int]] = {}
-        """Of resized jobs: card time and normalised work while they ran, in basis points and GFLOPS times µs."""
+        """Card time and normalised work of resized jobs while they ran, in basis points × µs and GFLOPS × µs."""
         self._submit = trace.submit_us.tolist()
         self._left_us = trace.duration_us.tolist()
         """Run time still to come, starting anew included."""
@@ -345,7 +345,7 @@ class Replay:
         return run
 
     def _average(self, row: int, held_us: int) -> None:
-        """Of a job that had several widths, the mean stands for what it counted for."""
+        """Store the mean cards and compute of a job that ran with several numbers of tasks."""
         outcome, (cards, gflops) = self.outcome, self._sums.get(row, (0, 0))
         cards += held_us * int(outcome.cards_bp[row])
         gflops += held_us * int(outcome.gflops[row])

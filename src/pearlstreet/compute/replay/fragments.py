@@ -20,7 +20,7 @@ _REQUESTS_MAX = 24
 
 
 class Fragments:
-    """Of one replay."""
+    """Fragmentation of one replay over time."""
 
     def __init__(self, state: State, fitting: Fitting) -> None:
         self._state, self._fitting = state, fitting
@@ -35,7 +35,7 @@ class Fragments:
         self._weights = [(int(request), float(counts[request] / total)) for request in kept]
 
     def share(self) -> float:
-        """From 0 (an average task can use all that is free) to 1 (none of it)."""
+        """Return the fragmented share: from 0 (an average task can use all free capacity) to 1 (none of it)."""
         nodes = self._state.nodes
         ours = nodes.device_healthy & (nodes.device_model >= 0) & nodes.schedulable[:, None]
         free = int(np.where(ours, nodes.device_compute_free, 0).sum())

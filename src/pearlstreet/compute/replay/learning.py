@@ -24,7 +24,7 @@ Band = tuple[int, int, int]
 
 
 class Learning:
-    """Of one replay."""
+    """Runtime predictor of one replay."""
 
     def __init__(self, state: State) -> None:
         self._state = state

@@ -15,7 +15,7 @@ from pearlstreet.compute.replay.outcome import Levels, Outcome
 from pearlstreet.compute.scheduling.model import F64, I64
 
 STEPS = 400
-"""Of the curves over time."""
+"""Number of time steps of the curves."""
 QUANTILES = 200
 """Points of the distribution of job completion times."""
 _H_US = 3_600 * US_PER_S
@@ -38,7 +38,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Of one case."""
+    """Figures of one replayed case."""
 
     name: str
     times: Times
@@ -51,10 +51,10 @@ class Measures:
     utilisation_compute: float
     """The same in normalised compute, so that a weak card counts less."""
     held_cards: float
-    """As `utilisation_cards`, with what was lost."""
+    """Like `utilisation_cards`, including lost work."""
     preemptions: int
     resizes: int
-    """Of elastic jobs, those before they started not counted."""
+    """Resizes of running elastic jobs; those before the start do not count."""
     lost_card_h: float
     """Redone after stops, or spent on starting anew."""
     fairness: float
@@ -72,7 +72,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Of one case: values at the ends of equal steps of time, and the distribution of JCT."""
+    """Curves of one replayed case: values at the ends of equal time steps, and the distribution of JCT."""
 
     at_s: list[float]
     cards: list[float]
@@ -92,7 +92,7 @@ class Curves:
 
 
 def times_of(jct_us: F64, run_us: F64, first_us: F64) -> Times:
-    """Of jobs that ended."""
+    """Return waiting, run and completion times of the jobs that ended."""
     if not len(jct_us):
         return Times(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     jct, wait = jct_us / US_PER_S, (jct_us - run_us) / US_PER_S

@@ -55,22 +55,22 @@ class Runs:
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """Of one trace on one set of nodes under one configuration. Times are µs from the first submission; -1: never."""
+    """Result of replaying one trace on one set of nodes under one configuration. Times are µs from the first submission; -1: never."""
 
     trace: Trace
     node_names: tuple[str, ...]
     capacity_bp: int
     capacity_gflops: int
     cards_bp: I64
-    """Of every job while it runs: what it counts for; of one that was resized the mean."""
+    """Cards that each running job counts for, in basis points; the mean for resized jobs."""
     gflops: I64
-    """Of every job while it last ran; of one that was resized the mean."""
+    """Compute of each job while it last ran, in GFLOPS; the mean for resized jobs."""
     first_us: I64
     end_us: I64
     held_us: I64
     """How long it held its devices in all."""
     lost_us: I64
-    """Of that, redone after a stop or spent on starting anew."""
+    """Part of that time spent on redone work after a stop and on restarts."""
     stops: I64
     """How often it was preempted."""
     resizes: I64
@@ -92,7 +92,7 @@ class Outcome:
 
     @property
     def wait_us(self) -> F64:
-        """Of the jobs that ended: what they lost to waiting, restarts included."""
+        """Time that ended jobs lost to waiting, including restarts."""
         rows = self.ended
         return np.asarray(
             self.end_us[rows] - self.trace.submit_us[rows] - self.trace.duration_us[rows], dtype=np.float64

@@ -28,7 +28,7 @@ from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.compute.scheduling.rows import NodeRow, Quota, Reservation, match_models, tokens
 
 Naming = Callable[[str, str], tuple[str, str]]
-"""From an organisation and a project ("": none) as they were said to the names that the trace has for them."""
+"""Maps the names of an organisation and a project ("": none) to the names that the trace has for them."""
 OFF = "off"
 MOST = 1e9
 LONGEST_S = 5 * 366 * 86_400.0

@@ -24,7 +24,7 @@ class ReplaySettings:
     learn: bool = True
     """Let the planner see what the predictor learns from jobs that ended; without, it knows limits only."""
     elastic_power: float = 0.9
-    """With n times the tasks that it asked for, an elastic job runs n to this power as fast; 1: linear."""
+    """Exponent of an elastic job's speed: with n times the requested tasks it runs n to this power as fast; 1: linear."""
     tick_s: float = 60.0
     """The planner is asked at least so often while jobs wait, where ages, bounds on waiting or queues may change its mind."""
 

@@ -22,7 +22,7 @@ class Job:
     duration_s: float
     """How long it runs when all of its tasks run."""
     request: Request
-    """Of one task."""
+    """Resources of one task."""
     tasks: int = 1
     org: str = "all"
     """The virtual cluster, account or organisation that it belongs to."""

@@ -57,14 +57,14 @@ class FreeCapacity:
         self.device_memory: I64 = nodes.device_memory_free.copy()
         self.device_compute: I64 = nodes.device_compute_free.copy()
         self.whole_center = True
-        """As a snapshot has it: neither another moment nor what somebody may take of it."""
+        """Whether this is all free capacity of the snapshot: now, and without limits of one job."""
         self.reserved = False
         self.cap_cpu = self.cap_memory = self.cap_device_memory = self.cap_device_compute = _NOTHING
         self.touched: list[int] = []
         """Nodes whose free amounts or caps changed, in the order of the changes."""
 
     def reserve(self) -> None:
-        """From now on the caps count; a reservation lowers them where it lies."""
+        """Begin to apply the caps, which reservations then lower on their nodes."""
         if self.reserved:
             return
         self.reserved = True
@@ -79,7 +79,7 @@ class FreeCapacity:
         return self._ties.rank
 
     def first(self, nodes: I64) -> int:
-        """Of equal nodes the one that `tie` ranks lowest."""
+        """Return the node that `tie` ranks lowest among equal ones."""
         return self._ties.first(nodes)
 
     @property
@@ -199,5 +199,5 @@ def needs_of(snapshot: Snapshot, request_index: int) -> tuple[Need, ...]:
 
 
 def request_needs(snapshot: Snapshot, request: Request, key: int = -1) -> tuple[Need, ...]:
-    """As `needs_of`, for a request that need not be in the snapshot. Sizes of equal models are taken as equal."""
+    """Return what `needs_of` returns, for a request that need not be in the snapshot. Sizes of equal models are taken as equal."""
     return topology_cache_of(snapshot).needs(request, key)

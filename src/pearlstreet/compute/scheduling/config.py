@@ -37,9 +37,9 @@ class PlannerConfig:
     `strict`: nobody passes a blocked job."""
     preemption: str = "priority"
     """Whom a job may displace: `none`, those of strictly lower `priority` in its project and borrowers, the same in any
-    account (`priority-across-accounts`), or whoever stands behind it in the order's ranking (`rank`)."""
+    account (`priority-across-accounts`), or any job ranked behind it by the order policy (`rank`)."""
     elasticity: str = "none"
-    """Of gangs that say between how many tasks they can run: `none`, `shrink` (start with fewer, cut for a blocked job),
+    """Resizing of gangs that state a smallest and largest number of tasks: `none`, `shrink` (start with fewer, cut for a blocked job),
     `grow` (widen into idle devices, give that back) or `grow-shrink` (both)."""
     queues: tuple[QueuePolicy, ...] = ()
     depth: int = 1000
@@ -70,7 +70,7 @@ class PlannerConfig:
     restart_gang_s: float = 60.0
     """The same for a job of several nodes."""
     half_life_s: float = 7 * 86_400.0
-    """Of fair-share usage: after it, use counts half."""
+    """Half-life of fair-share usage: after this time, use counts half."""
 
     def to_json(self) -> dict[str, Any]:
         """A form that `config_from_json` reads back."""

@@ -54,7 +54,7 @@ class _Cycle:
         self.resizer = Resizer(state)
         self.preemptor = Preemptor(state)
         self.progress = [_OPEN] * state.classes.count
-        """Of each job class: `_OPEN`, `_LATER` or `_DONE`."""
+        """Progress of each job class: `_OPEN`, `_LATER` or `_DONE`."""
         self.why_class = np.full(state.classes.count, -1, dtype=np.int64)
         """Index into the reasons of each job class that waits as a whole; -1: none."""
         self.shortage: dict[tuple[tuple[Need, ...], int, bool, tuple[int, ...]], int] = {}

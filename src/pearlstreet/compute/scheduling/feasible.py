@@ -20,7 +20,7 @@ def feasible(snapshot: Snapshot, request: Request, tasks: int = 1) -> Reason | N
 def check(
     snapshot: Snapshot, empty: FreeCapacity, request: Request, needs: Sequence[Need], tasks: int
 ) -> Reason | None:
-    """As `feasible`, with an emptied room that the caller keeps."""
+    """Do what `feasible` does, with the free capacity of the empty center, which the caller keeps."""
     if any(fits(empty, need, tasks) for need in needs):
         return None
     return reasons.impossible(reasons.details(snapshot, empty, request, needs, tasks))

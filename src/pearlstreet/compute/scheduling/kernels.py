@@ -39,7 +39,7 @@ def jit(function: F) -> F:
 
 
 def inner_jit(function: F) -> F:
-    """As `jit`, for a function that only compiled ones call: without the wrappers, which take longer than it does."""
+    """Compile like `jit` a function that only compiled functions call: without wrappers, which would take longer than the function."""
     return _compiled(function, {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
 
 

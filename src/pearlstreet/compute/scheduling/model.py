@@ -213,7 +213,7 @@ class Reservations:
     end_us: I64
     node: I32
     position: I32
-    """Of the device; -1: the whole node."""
+    """Position of the device in its node; -1: the whole node."""
 
     @property
     def count(self) -> int:

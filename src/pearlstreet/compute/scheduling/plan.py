@@ -157,7 +157,7 @@ class Chosen:
 
     policy: str
     score: float
-    """With `expected-fill` devices' worth of what the center can take less afterwards; else in the policy's own unit."""
+    """Placement score: with `expected-fill` the capacity lost for later jobs, in devices; else in the policy's own unit."""
     equal: int
     """Other nodes that were as good to the last: what they stand beside decided."""
     others: tuple[Alternative, ...]
@@ -183,7 +183,7 @@ class Placement:
     job_id: str
     tasks: tuple[TaskPlace, ...]
     model: str
-    """Of its accelerators; empty without any."""
+    """Model of its accelerators; empty without any."""
     gflops: int
     """Normalised compute it holds."""
     position: int

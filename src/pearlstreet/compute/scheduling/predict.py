@@ -30,7 +30,7 @@ class Past:
     org: str
     user: str
     name: str
-    """Of the job, without a number at its end: `train-17` and `train-18` are runs of one thing."""
+    """Name of the job without a number at its end: `train-17` and `train-18` are runs of one thing."""
     request: Request
     tasks: int
     run_s: float

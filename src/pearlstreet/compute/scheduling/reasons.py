@@ -202,7 +202,7 @@ def quota(binding: Binding | None) -> Reason:
 
 
 def array_limit(limit: int) -> Reason:
-    """As many elements of the array run as may."""
+    """Reason: the array runs its largest permitted number of elements."""
     message = plural(
         "{count} element of its array runs, as many as may at once",
         "{count} elements of its array run, as many as may at once",

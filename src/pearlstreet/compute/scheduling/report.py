@@ -1,4 +1,4 @@
-"""From what a cycle gave away to the placements of its plan, with why there."""
+"""Builds the placements of a plan, with their explanations, from what a cycle allocated."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class RunningAttempt:
     """It was told to stop and will give its resources back soon."""
     array: str = ""
     model: str = ""
-    """Of its devices; empty without any, or when unknown."""
+    """Model of its devices; empty without any, or when unknown."""
     submitted_us: int = 0
     """When its job was submitted."""
     request: Request | None = None
@@ -178,7 +178,7 @@ class RunningAttempt:
     min_tasks: int = 0
     max_tasks: int = 0
     asked_tasks: int = 0
-    """With how many its job asked to start; 0: not known."""
+    """Number of tasks that its job asked for; 0: not known."""
     resumes_tasks: int = 0
     """Number of tasks with which it will resume after the stop under way; 0: it is not being resized."""
 

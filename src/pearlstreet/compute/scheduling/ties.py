@@ -51,7 +51,7 @@ def canonical_order(snapshot: Snapshot) -> I64:
 
 
 def _group(number: I32, own: U64) -> tuple[U64, I64]:
-    """Of each node: a hash of all in its group, and where the group is first listed (so that equal ones stay apart)."""
+    """Return, for each node, a hash of its group's members, and the group's first position (so that equal groups stay apart)."""
     size, known = int(number.max()) + 1, number >= 0
     total, first = np.zeros(size, dtype=np.uint64), np.full(size, len(number), dtype=np.int64)
     np.add.at(total, number[known], mixed(own[known]))

@@ -24,11 +24,11 @@ class InjectionPoint(StrEnum):
     AFTER_COMMIT = "after_commit"
     BEFORE_READ = "before_read"
     HINT = "hint"
-    """Before a hint wakes a loop; with a fault the hint does not."""
+    """Point before a hint wakes a loop; a fault suppresses the hint."""
     CLIENT = "client"
-    """Before a tenant sends a request that it may repeat."""
+    """Point before a tenant sends a request that it may repeat."""
     WORLD = "world"
-    """Between two steps."""
+    """Point between two steps."""
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ LEAST_ARRAY_BYTES = 128 << 20
 CACHE_MULTIPLE = 4
 """STREAM's rule: arrays at least four times the last-level cache."""
 SHARE_OF_MEMORY = 0.06
-"""For each of the three arrays."""
+"""Share of the machine's memory for each of the three arrays."""
 MOST_ARRAY_BYTES = 512 << 20
 """Filling more takes longer than the measurement; three such arrays exceed every cache but a few servers'."""
 _SIZES = (512, 1024, 2048, 4096)

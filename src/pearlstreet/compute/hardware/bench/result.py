@@ -16,7 +16,7 @@ class Measurement:
 
     what: Literal["gemm", "memory"]
     precision: str
-    """Of the product (`fp32`, `bf16`, …); empty for memory."""
+    """Precision of the matrix product (`fp32`, `bf16`, …); empty for memory."""
     value: float
     """TFLOPS (TOPS for int8) for `gemm`, 10⁹ bytes/s for `memory`."""
     size: int
@@ -26,7 +26,7 @@ class Measurement:
     """(slowest − fastest) / median of the timed runs."""
     method: str
     peak_share: float | None = None
-    """Of the catalogue's dense peak (or bandwidth) of the device; None where the catalogue gives none."""
+    """Share of the dense peak (or bandwidth) in the catalogue; None where the catalogue has none."""
 
     @property
     def unit(self) -> str:

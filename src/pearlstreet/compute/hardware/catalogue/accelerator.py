@@ -32,7 +32,7 @@ class Accelerator:
     """Memory bandwidth, 10⁹ bytes/s."""
     link: str = ""
     link_gbs: float | None = None
-    """To its neighbours in the node, both directions added, 10⁹ bytes/s."""
+    """Bandwidth to neighbours in the node, sum of both directions, in 10⁹ bytes/s."""
     power_w: float | None = None
     domestic_cn: bool = False
     """Made by a company of the Chinese mainland."""
@@ -40,7 +40,7 @@ class Accelerator:
     """How many devices software sees in one card; the figures here are the card's."""
     source: str = ""
     source_date: str = ""
-    """Of the document; for a page that changes, of the state that the figures were known from."""
+    """Date of the document, or the date on which a changing page was read."""
     notes: str = ""
 
     @property

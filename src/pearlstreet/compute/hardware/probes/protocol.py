@@ -13,7 +13,7 @@ from pearlstreet.compute.hardware.health import NO_SIGNS, USUAL_LIMITS, HealthLi
 from pearlstreet.compute.hardware.model import DeviceReport
 
 COMMAND_TIMEOUT_S = 10.0
-"""For one call of a vendor's tool; npu-smi and rocm-smi take up to a few seconds on eight cards."""
+"""Time limit of one call of a vendor's tool; npu-smi and rocm-smi take up to a few seconds on eight cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Probe(Protocol):
 
     @property
     def vendor(self) -> str:
-        """As the catalogue spells it."""
+        """The vendor's name as the catalogue spells it."""
         ...
 
     @property

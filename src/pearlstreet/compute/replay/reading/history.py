@@ -27,7 +27,7 @@ FIELDS = (
     "fraction_memory_gib", "fraction_compute_percent", "cpus", "memory_gib", "priority", "time_limit_s", "preemptible",
     "ran_on", "min_tasks", "max_tasks", "queue",
 )  # fmt: skip
-"""Of one job. `accelerators` are patterns of allowed models, joined with `|`."""
+"""Columns of one job. `accelerators` are patterns of allowed models, joined with `|`."""
 COLUMNS = ("job", "submitted", "duration_s")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 
@@ -66,7 +66,7 @@ def make(row: Row) -> Job:
 
 
 def _elastic(row: Row, tasks: int) -> tuple[int, int]:
-    """Between how many tasks it can run; (0, 0) when it is not elastic."""
+    """Return the smallest and largest number of tasks; (0, 0) when the job is not elastic."""
     most = row.whole("max_tasks", default=0)
     fewest = row.whole("min_tasks", default=0) or (1 if most else 0)
     if (fewest or most) and not fewest <= tasks <= most:

@@ -19,7 +19,7 @@ def _due(deadline_us: I64) -> I64:
 
 
 class Deadline(Still):
-    """By priority, then deadline, then submit time."""
+    """Ranks by priority, then deadline, then submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, running = snapshot.waiting, snapshot.running

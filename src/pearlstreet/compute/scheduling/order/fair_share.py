@@ -74,7 +74,7 @@ def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64
 
 
 class FairShare(Still):
-    """By organisation's tag, project's tag, then inside a project by priority, deadline, submit time.
+    """Ranks by the organisation's tag, then the project's, then within a project by priority, deadline and submit time.
 
     Priority and deadline move a job ahead of its own project's only (and of equals): they buy nothing at another's cost.
     `across_accounts`: priority comes before the tags, for jobs of all accounts.

@@ -8,7 +8,7 @@ from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 
 
 class Fifo(Still):
-    """By submit time."""
+    """Ranks by submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         return Keys((snapshot.waiting.submitted_us,), (snapshot.running.submitted_us,))

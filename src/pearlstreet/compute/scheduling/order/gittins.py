@@ -130,7 +130,7 @@ def survival(ends: F64, stays: F64) -> F64:
 
 
 class Gittins:
-    """By priority, then index, then submit time."""
+    """Ranks by priority, then Gittins index, then submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, running, ended = snapshot.waiting, snapshot.running, snapshot.services

@@ -19,11 +19,11 @@ from pearlstreet.compute.scheduling.order.measures import running_devices, runni
 from pearlstreet.compute.scheduling.order.protocol import Keys
 
 _LAG = 0.05
-"""Of the age of the oldest job of a level: how much later the widest gang stands than it came."""
+"""Lag of the widest gang behind its submit time, as a share of the age of the oldest job of its level."""
 
 
 class Las:
-    """By priority, level of service, submit time with the lag of wide gangs."""
+    """Ranks by priority, then level of service, then submit time with a lag for wide gangs."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, running, edges = snapshot.waiting, snapshot.running, levels(snapshot, config)

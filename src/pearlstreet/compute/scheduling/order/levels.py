@@ -28,7 +28,7 @@ _BELOW = 0.25
 _LAST = 1 / 100
 """Share of the jobs that may stand behind all others."""
 _WORTH = 3.0
-"""And how many times as large their share of the work is at least."""
+"""Smallest ratio of their share of the work to their share of the jobs."""
 _KNOWN = 300
 """Jobs that are known before anybody stands behind all others: of fewer, one in a hundred is chance."""
 
@@ -58,7 +58,7 @@ def chosen(wanted_h: tuple[float, ...], ended_us: I64, living_us: I64) -> I64:
 
 
 def learnt(ended_us: I64, living_us: I64) -> tuple[F64, F64]:
-    """At each edge up to the largest known: the share of jobs that take more, and the share of all work below it."""
+    """Return, for each edge up to the largest known, the share of jobs that take more and the share of all work below it."""
     ends = _counts(ended_us) + _PRIOR
     stays = _counts(living_us[living_us > 0])
     top = int((ends + stays).nonzero()[0][-1]) + 1

@@ -12,7 +12,7 @@ from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 
 
 class Priority(Still):
-    """By priority with age, the larger first, then submit time."""
+    """Ranks by priority plus age, the larger first, then submit time."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, running = snapshot.waiting, snapshot.running

@@ -21,7 +21,7 @@ class Keys:
 
     waiting: Columns
     running: Columns | None = None
-    """As many columns as `waiting`, comparable with them; None: the policy cannot rank what runs."""
+    """Ranking columns of running jobs, comparable with `waiting`; None: the policy cannot rank running jobs."""
 
 
 class Order(Protocol):
@@ -37,7 +37,7 @@ class Order(Protocol):
 
 
 class Still:
-    """For policies whose ranking changes only when jobs come and go."""
+    """Base of policies whose ranking changes only when jobs are submitted, start or end."""
 
     def changes_us(self, snapshot: Snapshot, config: PlannerConfig) -> int:
         return 0

@@ -20,7 +20,7 @@ _LEAST_US = 1_000_000
 
 
 class Shortest(Still):
-    """By priority, then remaining work; jobs with neither prediction nor limit count as assumed."""
+    """Ranks by priority, then remaining work; jobs with neither prediction nor limit count with an assumed length."""
 
     def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
         waiting, running, now = snapshot.waiting, snapshot.running, snapshot.now_us

@@ -25,7 +25,7 @@ def by_submit(snapshot: Snapshot) -> Columns:
 
 
 def by_deadline(snapshot: Snapshot) -> Columns:
-    """As `by_submit`, earliest deadline first, jobs without one last."""
+    """Return the columns that rank by deadline, jobs without one last, then like `by_submit`."""
     deadline = snapshot.waiting.deadline_us
     return (np.where(deadline > 0, deadline, NEVER), *by_submit(snapshot))
 

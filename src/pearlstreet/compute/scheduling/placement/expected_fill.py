@@ -48,7 +48,7 @@ _CALL_NODES = 8
 """What a call costs in NumPy, however few states it looks at, in states."""
 _FITS_MAX = 256
 _ASKS_BYTES = 256 << 20
-"""Of one room's remembered requests, the least recently asked go first."""
+"""Bytes of remembered requests for one free capacity; the least recently used go first."""
 
 
 class _Board:

@@ -74,7 +74,7 @@ class Fragmentation:
         return total
 
     def _best(self, capacity: FreeCapacity, need: Need, rows: Rows, lasting: bool) -> tuple[F64, I64]:
-        """Of each row: the least growth of fragments, and the device cut for it (-1: none)."""
+        """Return, for each row, the least growth of fragmentation and the device that is cut for it (-1: none)."""
         numbers = np.arange(capacity.count) if isinstance(rows, slice) else rows
         held = lasting and capacity.reserved
         free = free_of(capacity)

@@ -22,7 +22,7 @@ class Scorer(Protocol):
     def score(
         self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
     ) -> tuple[F64, I64]:
-        """For each node of `rows`: its score, and how many equal tasks it may take before being scored again."""
+        """Return, for each node of `rows`, its score and the number of equal tasks it may take before it is scored again."""
         ...
 
     def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
     """What a choice was made among, as far as the choice itself had to look: as the policy counts, lower is better."""
 
     scores: Sequence[float]
-    """Of the node that was taken, then the next higher ones; from `NO_MORE` on there are none."""
+    """Score of the node that was taken, then the next higher scores; `NO_MORE` and above mean that there are none."""
     nodes: Sequence[int]
     """One node of each."""
     equal: int
@@ -53,7 +53,7 @@ class Choice(NamedTuple):
     step: int = 0
     """What is below it in a score only parts nodes that are equal otherwise."""
     unit: float = 1.0
-    """Of whole steps, what makes 1 for people."""
+    """Size of a score that is shown as 1."""
 
 
 NO_MORE = 1 << 62

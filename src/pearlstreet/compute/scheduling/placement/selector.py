@@ -1,4 +1,4 @@
-"""From scores to nodes, and from a node to devices."""
+"""Selects nodes by their scores, and devices of a node."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NodeSelector:
         self.capacity = capacity
         self.explains = explains
         self.choices: list[Choice | None] = []
-        """Of the single tasks or the gang that were placed last, in their order; None where it was not one node's choice."""
+        """Choices for the tasks or gang placed last, in their order; None where no single node was chosen."""
         self.scorer = scorer
         # a protocol's isinstance looks at every attribute each time; a cycle makes a selector
         self._incremental = cast(IncrementalScorer, scorer) if hasattr(scorer, "best") else None

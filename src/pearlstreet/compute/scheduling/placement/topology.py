@@ -37,7 +37,7 @@ def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: boo
 
 
 def _domains(idle: Bools, link: I32, count: int) -> tuple[F64, F64]:
-    """Of each node: how many link domains `count` idle devices span at best, and what stays idle in the fullest such."""
+    """Return, for each node, the smallest number of link domains that `count` idle devices span, and the idle devices left there."""
     numbers = np.unique(link)
     sizes = np.stack([(idle & (link == number)).sum(axis=1) for number in numbers], axis=1)
     large = np.where(sizes >= count, sizes, np.iinfo(np.int64).max).min(axis=1)

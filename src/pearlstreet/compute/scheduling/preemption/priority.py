@@ -1,4 +1,4 @@
-"""By priority: a strictly higher one may stop preemptible attempts of its own project that ran their minimum; a job within
+"""Preemption by priority: a job may stop preemptible attempts of lower priority in its project that ran their minimum; one within
 its account's guarantee may also stop attempts that borrow.
 
 Every tenant chooses priorities freely, so `priority` counts them inside a project only. `priority-across-accounts` lets a

@@ -1,4 +1,4 @@
-"""By rank: running jobs compete with waiting ones in the order policy's own ranking (time-slicing as in Tiresias).
+"""Preemption by rank: running jobs compete with waiting ones in the order policy's own ranking (time-slicing as in Tiresias).
 
 J. Gu et al., "Tiresias" (NSDI 2019). Nobody is swapped for less than it costs: an attempt is spared until it ran its
 minimum and as long as its last start took, and when it will be over sooner than a restart takes. Among those that may go, the

@@ -92,7 +92,7 @@ class Watch:
         self._disk(now_s)
 
     def _glance(self, task: Task) -> dict[str, float]:
-        """Between samples, read only the kernel's count of out-of-memory kills."""
+        """Read only the kernel's count of out-of-memory kills, between two samples."""
         if task.group is not None and task.group.oom_kills() > 0:
             task.out_of_memory = True
         return {}

@@ -26,7 +26,7 @@ _TYPES_MAX = 1024
 _QUEUE_MAX = 12
 _GROUPS_MAX = 24
 _SCARCE = 0.8
-"""Of the center's devices: what no more than that part can serve has a price."""
+"""Share of the center's devices: a request that at most this share can serve makes them scarce, with a price."""
 _MEMO = 1 << 15
 _STRONGEST = 256
 """Weight of a device of the strongest model; weaker ones by their normalised compute."""
@@ -66,9 +66,9 @@ class Demand:
 
     tables: Tables
     chance: F64
-    """Of each type."""
+    """Probability of each request type."""
     mean_volume: float
-    """Of one request, in weighted basis points."""
+    """Mean size of a request in weighted basis points."""
     group_rate: tuple[float, ...]
     """Slots of each group that one request takes, on average, of those that fit no node beyond the group's."""
     group_worth: tuple[int, ...]
@@ -100,7 +100,7 @@ def demand_of(snapshot: Snapshot) -> Demand:
 
 
 def _queue(snapshot: Snapshot) -> Weighted:
-    """Without a record: the requests asked for most of what waits and runs, their counts to the next power of four.
+    """Return the most frequent requests of waiting and running jobs, their counts rounded to powers of four, for a center without records.
 
     Few and coarse, so that the answer seldom changes from one cycle to the next.
     """
