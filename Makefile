@@ -77,7 +77,7 @@ fmt: setup ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix src tests benchmarks recipes scripts
 	$(BIN)/ruff format src tests benchmarks recipes scripts
 
-planner: setup ## The planner's laws on so many random centers and queues each (CASES=100000)
+planner: setup ## The planner's laws on random centers and queues (CASES=100000 of each)
 	PEARL_PLANNER_CASES=$(CASES) $(PYTEST) -n $(JOBS) -m slow tests/property/test_laws.py $(ARGS)
 
 prop: setup ## Property tests with many more examples

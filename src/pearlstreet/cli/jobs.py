@@ -243,7 +243,7 @@ def jobs(
     if as_json:
         show_lines(rows)
         return
-    room = max(14, out.console.width - OTHER_COLUMNS)
+    width = max(14, out.console.width - OTHER_COLUMNS)
     table(
         ("Job", "Name", "State", "Submitted", "Ran", "Why"),
         [
@@ -253,7 +253,7 @@ def jobs(
                 r["state"],
                 r["submitted"][5:16].replace("T", " "),
                 _ran(r),
-                short(r["reason"], room),
+                short(r["reason"], width),
             )
             for r in rows
         ],

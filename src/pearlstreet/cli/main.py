@@ -64,7 +64,7 @@ def wanted(homes: Homes, arguments: Sequence[str], environment: Mapping[str, str
 
 
 def make_app(more: Homes | None = None, only: str | None = None) -> typer.Typer:
-    """The command line; `more` are modules of later rooms. `only`: with no other command than this."""
+    """The command line; `more`: modules of later packages. `only`: with no other command than this."""
     app = typer.Typer(
         name="pearl",
         rich_markup_mode=None,

@@ -27,7 +27,7 @@ def chosen(jobs: int, processes: int) -> PlayParts:
 
 
 def side_by_side(processes: int, parts: Sequence[Part], progress: PartProgress) -> Sequence[Outcome]:
-    """Plays parts in so many processes, the longest first."""
+    """Plays parts in several processes, the longest first."""
     if len(parts) < 2:
         return one_by_one(parts, progress)
     spawn = multiprocessing.get_context("spawn")

@@ -87,9 +87,9 @@ def ask(
         list[str] | None, typer.Option("--accelerator", "-a", help="Only on this accelerator; repeatable")
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", "-n", help="On exactly so many accelerators")
+        int | None, typer.Option("--count", "-n", help="Exactly this number of accelerators")
     ] = None,
-    most: Annotated[int | None, typer.Option(help="On at most so many accelerators")] = None,
+    most: Annotated[int | None, typer.Option(help="At most this number of accelerators")] = None,
     hypothetical: Annotated[
         str, typer.Option(help="On hardware that is not there, e.g. 128x8xH100-80G: to plan with")
     ] = "",

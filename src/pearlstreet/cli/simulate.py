@@ -84,7 +84,8 @@ def simulate(
         str, typer.Option(help="Seconds that a start after a preemption costs: on one node, on several")
     ] = "40,60",
     checkpoint: Annotated[
-        float, typer.Option(help="Work is saved every so many seconds; 0: when told to stop; -1: never")
+        float,
+        typer.Option(help="Seconds between checkpoints; 0: only when the job is told to stop; -1: never"),
     ] = 0.0,
     device: Annotated[
         str, typer.Option(help="Model of the devices, where a file of nodes names none")

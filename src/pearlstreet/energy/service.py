@@ -1,6 +1,6 @@
 """Commands and queries on the facts of the site and on hourly series.
 
-What other rooms call: `read_facts` inside a transaction (or `facts_between` with a store), then `rules.footprint`.
+What other packages call: `read_facts` inside a transaction (or `facts_between` with a store), then `rules.footprint`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of this room. No behaviour."""
+"""Tables of the package energy, without behaviour."""
 
 from __future__ import annotations
 

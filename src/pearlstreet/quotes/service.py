@@ -416,7 +416,7 @@ def _refuse_idle(runtime: Runtime, offer: Offer) -> None:
         raise Conflict(
             text(
                 "The hardware of the offer takes no work now: it needs {tasks} × {count} {model}, and the nodes that take work"
-                " have room for {takes} × {count}",
+                " can take {takes} × {count}",
                 tasks=offer.tasks,
                 count=offer.per_task,
                 model=offer.accelerator,

@@ -211,7 +211,7 @@ class Checker:
             limit = elements[0].array_max
             must(
                 limit is None or len(elements) <= limit,
-                "an array runs so many at once",
+                "an array runs no more elements at once than it may",
                 f"{array_id}: {len(elements)}",
             )
 

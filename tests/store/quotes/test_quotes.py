@@ -292,7 +292,7 @@ def test_hardware_that_takes_no_work_is_named_and_nothing_is_half_done(center: C
     planner = next(loop for loop in center.loops if loop.name == "plan_jobs")
     inventory.drain(center.store, SYSTEM, "h100-0001", "a fan is replaced")
     planner.step(center.store)
-    with pytest.raises(Conflict, match=r"needs 2 × 8 h100-sxm-80g, and .* have room for 1 × 8"):
+    with pytest.raises(Conflict, match=r"needs 2 × 8 h100-sxm-80g, and .* can take 1 × 8"):
         accept(center, both)
     assert service.get_quote(center.store, SYSTEM, both.id).state is State.OPEN
     assert count(center, jobs) == 0

@@ -371,7 +371,7 @@ def test_why_is_one_sentence_in_both_languages() -> None:
     sentence = explain(wait.reason, wait.position, len(answer.waits), NOW_US)
     assert str(sentence) == (
         "Not enough is free: 5 × H100 on one node; none is free. Number 1 of 1 in line. "
-        "It starts once so many devices are free on one node: in about 5 min, at the latest in 10 min."
+        "It starts once that many devices are free on one node: in about 5 min, at the latest in 10 min."
     )
     chinese = sentence.render("zh-CN")
     assert "5 张 H100" in chinese

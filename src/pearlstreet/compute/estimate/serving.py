@@ -76,12 +76,12 @@ def _served(ask: Serving, devices: int, k: Mapping[str, float]) -> Served:
     shape, device = ask.architecture, ask.hardware
     replicas = max(1, device.count // devices)
     weights = shape.params * WEIGHT_BYTES[ask.precision]
-    room = device.memory * USABLE * devices - weights - 1e9 * devices
+    cache_bytes = device.memory * USABLE * devices - weights - 1e9 * devices
     context = ask.input_tokens + ask.output_tokens / 2.0
     # A paged cache grows with the request; half of the output is there on average.
     a_request = kv_bytes(shape, context, ask.precision)
-    fits = room > kv_bytes(shape, ask.input_tokens + ask.output_tokens, ask.precision)
-    most = max(1.0, room / a_request)
+    fits = cache_bytes > kv_bytes(shape, ask.input_tokens + ask.output_tokens, ask.precision)
+    most = max(1.0, cache_bytes / a_request)
     limit = MOST_AT_ONCE if "LLM" in ask.engine and "v" not in ask.engine[:1] else DEFAULTS_AT_ONCE * 2
     wanted = math.inf if ask.concurrency is None else max(1.0, ask.concurrency / replicas)
     at_once = min(most, wanted, float(limit))

@@ -61,7 +61,7 @@ def explain_protection(
             parts.append(say(int(protected.sum())))
     able = int(holders.sum())
     if able:
-        parts.append(text("may be stopped, but do not make enough room: {count}", count=able))
+        parts.append(text("may be stopped, but would not free enough: {count}", count=able))
     listed = reduce(lambda before, part: text("{before}; {part}", before=before, part=part), parts)
     message = text("Running jobs that hold what it needs are not stopped for it ({rules})", rules=listed)
     return Protection(Detail(PREEMPTION, count, able, message), outranks or config.preemption == "rank")

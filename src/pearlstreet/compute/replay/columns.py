@@ -16,7 +16,7 @@ class Columns:
         self.count = 0
         self.blocks: list[NDArray[Any]] = [np.zeros((width, 64), dtype=kind) for kind, width in blocks]
 
-    def room_for(self, more: int) -> None:
+    def capacity_for(self, more: int) -> None:
         """Grow the columns so that this number of rows can be added."""
         have = self.blocks[0].shape[1]
         if self.count + more <= have:
@@ -29,7 +29,7 @@ class Columns:
 
     def add(self, *values: Sequence[object]) -> None:
         """One row: the values of each block."""
-        self.room_for(1)
+        self.capacity_for(1)
         for block, row in zip(self.blocks, values, strict=True):
             block[:, self.count] = row
         self.count += 1
@@ -37,7 +37,7 @@ class Columns:
     def add_many(self, *tables: NDArray[Any]) -> None:
         """Many rows: a table for each block, a column of it for each row."""
         more = tables[0].shape[1]
-        self.room_for(more)
+        self.capacity_for(more)
         for block, table in zip(self.blocks, tables, strict=True):
             block[:, self.count : self.count + more] = table
         self.count += more

@@ -97,7 +97,7 @@ class OnlinePool:
         """Rows of them that are filled."""
         self._users: dict[str, int] = {"": 0}
         self._state = State(
-            _room_for(64, orgs, cast("tuple[str, ...]", self._ids)),
+            _capacity_for(64, orgs, cast("tuple[str, ...]", self._ids)),
             [
                 NodeRow(name, 0, 0, tuple(DeviceRow(i, MODEL, 1) for i in range(gpus_per_node)))
                 for name in nodes
@@ -225,7 +225,7 @@ def shape_of(gpus: int, per_node: int) -> tuple[int, int]:
     return -(-gpus // tasks), tasks
 
 
-def _room_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
+def _capacity_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
     """Return a trace with capacity for this number of jobs."""
     empty = make_trace(())
     wide, narrow = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int32)
@@ -239,8 +239,8 @@ def _room_for(rows: int, orgs: Sequence[str], ids: tuple[str, ...]) -> Trace:
 
 
 def _grown(trace: Trace) -> Trace:
-    """The same with room for twice as many."""
-    larger = _room_for(2 * len(trace.submit_us), trace.orgs, trace.ids)
+    """Return a copy with capacity for twice as many jobs."""
+    larger = _capacity_for(2 * len(trace.submit_us), trace.orgs, trace.ids)
     for name in ("submit_us", "tasks", "request", "org", "project", "user"):
         getattr(larger, name)[: len(trace.submit_us)] = getattr(trace, name)
     return _asking(larger, trace.requests)

@@ -102,7 +102,7 @@ class State:
         )
 
     def learn_workload(self, rows: int) -> None:
-        """What was asked for lately: by the last _LATELY of the first so many jobs of the trace."""
+        """Return the recent requests: those of the last `_LATELY` jobs before a job of the trace."""
         trace, lately = self.trace, slice(max(rows - _LATELY, 0), rows)
         counts = np.bincount(
             trace.request[lately], weights=trace.tasks[lately], minlength=len(trace.requests)

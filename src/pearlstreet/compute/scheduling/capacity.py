@@ -97,14 +97,14 @@ class FreeCapacity:
         return other
 
     def seen(self, usable: Bools, schedulable: Bools) -> FreeCapacity:
-        """The same room, amounts and all, to somebody who may not take every node or device."""
+        """Return a view of this free capacity, with shared amounts, for a job that may not take every node or device."""
         other = object.__new__(FreeCapacity)
         other.__dict__.update(self.__dict__)
         other.usable, other.schedulable, other.whole_center = usable, schedulable, False
         return other
 
     def follow(self, whole: FreeCapacity) -> None:
-        """Take over the caps of the room that this one is a sight of."""
+        """Copy the caps of the free capacity that this is a view of."""
         self.reserved = whole.reserved
         self.cap_cpu, self.cap_memory = whole.cap_cpu, whole.cap_memory
         self.cap_device_memory, self.cap_device_compute = whole.cap_device_memory, whole.cap_device_compute

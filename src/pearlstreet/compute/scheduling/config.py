@@ -47,7 +47,7 @@ class PlannerConfig:
     preempt_depth: int = 8
     """Blocked jobs for which victims are looked for in one cycle."""
     preempt_limit: int = 500
-    """No further claim is served by preemption in a cycle that already stops so many attempts."""
+    """No further claim is served by preemption in a cycle that already stops this number of attempts."""
     min_run_s: float = 600.0
     """An attempt is neither preempted nor cut before it ran this long since its start, or its last resize."""
     grow_after_s: float = 900.0

@@ -1,7 +1,7 @@
 """One cycle of the planner: from a snapshot to a plan.
 
 Jobs are tried in the order of the order policy, those within their account's guarantee before those that borrow. Equal jobs
-are searched for once: what found no room finds none later in the cycle, since what is free only shrinks. Blocked jobs get
+are searched for once: a search without success has none later in the cycle, since what is free only shrinks. Blocked jobs get
 reservations as the backfill policy says; jobs after them start only if they end before or leave them their nodes. What only
 some cycles need (quotas, ends of what runs, the empty center, sentences) is made when it is first asked for.
 """
@@ -233,7 +233,7 @@ class _Cycle:
         return self.state.add_reason(reasons.quota(next((b for b in bindings if b is not None), None)))
 
     def _blocked(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
-        """No room: say why; make room by preemption where that is right; reserve for the first such jobs."""
+        """Handle a job that does not fit: give the reason, preempt where permitted, reserve for the first such jobs."""
         request, tasks, limit_us = run.job_class.request, run.job_class.tasks, run.job_class.limit_us
         if self._never(request, tasks):
             self.resizer.excused.add(run.class_index)
@@ -266,7 +266,7 @@ class _Cycle:
         if passing:
             self.resizer.unserved |= {need.model for need in needs}
         else:
-            rows = self._make_room(run, needs, rows, guaranteed)
+            rows = self._make_way(run, needs, rows, guaranteed)
         depth = self.state.backfill.depth(self.state.lane.config)
         more = depth > 1 and self.state.reservations < depth and not passing
         if known is not None and not more:
@@ -283,7 +283,7 @@ class _Cycle:
             return []  # the next of the kind gets a reservation of its own
         return self._park(run.class_index, known)
 
-    def _make_room(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
+    def _make_way(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
         """Cut elastic jobs or stop cheaper attempts for the first of `rows`; returns the rows that got nothing this way."""
         if self.state.snapshot.running.max_tasks.any():
             rows = self.resizer.cut_for(run, needs, rows, guaranteed)

@@ -149,7 +149,7 @@ class CycleState:
         """Return for each need how many jobs its quotas allow; `guaranteed`: without borrowing."""
         if not self.snapshot.quotas.labels:
             return [PLENTY] * len(group)
-        ask = self.quotas.room_guaranteed if guaranteed else self.quotas.capacity
+        ask = self.quotas.guaranteed_fit if guaranteed else self.quotas.capacity
         return [ask(org, project, need, tasks) for need in group]
 
     def outlasts_reservations(self, limit_us: int) -> bool:
@@ -255,9 +255,9 @@ class CycleState:
 
     def hold_place(self, at_us: int, need: Need, tasks: int, *, surely: bool = False) -> None:
         """Reserve a place from `at_us` on; `surely`: one that depends on no predicted end, if there is one."""
-        future = self.timeline.room_without(self.timeline.over_by(at_us)) if surely else None
+        future = self.timeline.capacity_without(self.timeline.over_by(at_us)) if surely else None
         if future is None or not fits(future, need, tasks):
-            future = self.timeline.room_at(at_us)
+            future = self.timeline.capacity_at(at_us)
         self.timeline.reserve(future, need, tasks, self.selector().scorer)
         self.look_anew_from(at_us)
 

@@ -56,7 +56,7 @@ class OnlinePlacer:
         return NodeSelector(self.capacity, PLACEMENTS[self._config.placement](self.snapshot, self._config))
 
     def place(self, request: Request) -> Seat | None:
-        """Give the task its place; None when no node has room."""
+        """Place the task; None when it fits on no node."""
         if self._learns:
             self._learn(request)
         needs = self._needs.get(request)

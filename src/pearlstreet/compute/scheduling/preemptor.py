@@ -45,7 +45,7 @@ class Preemptor:
                 break
             if self.state.unheld is not None:
                 self.state.make_reservation()
-            ready = self.state.timeline.room_at(soon)
+            ready = self.state.timeline.capacity_at(soon)
             need = next((need for need in needs if fits(ready, need, tasks)), None)
             if need is None:
                 break
@@ -94,7 +94,7 @@ class Preemptor:
 
     def _ready(self, needs: tuple[Need, ...], tasks: int, soon: int) -> bool:
         """Return whether the gang fits at `soon`, when everything that ends until then has ended."""
-        ready = self.state.timeline.room_at(soon)
+        ready = self.state.timeline.capacity_at(soon)
         return any(fits(ready, need, tasks) for need in needs)
 
     def _why_stopped(self, claim: Claim, attempt: int) -> Text:

@@ -1,6 +1,6 @@
 """Quotas with borrowing: what an account may still take, within its guarantee and within its maximum.
 
-A job is within the guarantee when every guaranteed limit that covers it has room for it. Beyond it, it borrows what is
+A job is within the guarantee when it fits into every guaranteed limit that covers it. Beyond it, it borrows what is
 idle, if its limits let it, never above a maximum. Where some account has a guarantee, an account without one borrows.
 The split of guaranteed, borrowed and maximum follows the elastic quotas of YARN's capacity scheduler and of Kueue.
 """
@@ -110,8 +110,8 @@ class QuotaState:
             return need.cpu > 0 and (_CPUS, -1) in self._guaranteed_anywhere
         return any((kind, need.model) in self._guaranteed_anywhere for kind in (_PFLOPS, _CARDS))
 
-    def room_guaranteed(self, org: int, project: int, need: Need, tasks: int) -> int:
-        """How many such jobs fit into guarantee and ceiling."""
+    def guaranteed_fit(self, org: int, project: int, need: Need, tasks: int) -> int:
+        """Return how many such jobs fit into guarantee and maximum."""
         allowed, guaranteed = self.capacity(org, project, need, tasks), False
         for q in self.rows(org, project):
             demand = self._demand(q, need, tasks)
@@ -130,7 +130,7 @@ class QuotaState:
         return allowed
 
     def binding(self, org: int, project: int, need: Need, tasks: int) -> Binding | None:
-        """The first limit that has no room for one such job."""
+        """Return the first limit into which no such job fits."""
         quotas, accounts = self._snapshot.quotas, self._snapshot.accounts
         for q in self.rows(org, project):
             demand, unit = self._demand(q, need, tasks), _UNIT[int(quotas.kind[q])]

@@ -176,7 +176,7 @@ def no_capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reaso
     detail: Text = found[0].message if found else text("what it needs is in use")
     unblock = {
         "tasks": text("It starts once all its tasks fit at the same time"),
-        "devices": text("It starts once so many devices are free on one node"),
+        "devices": text("It starts once that many devices are free on one node"),
         "share": text("It starts once a device has so much free"),
     }.get(found[0].constraint if found else "", text("It starts once enough is free on one node"))
     return Reason(Code.CAPACITY, text("Not enough is free: {detail}", detail=detail), unblock, found, start)
@@ -263,12 +263,12 @@ def behind(head_id: str) -> Reason:
 
 
 def preempting(count: int, start: StartEstimate | None) -> Reason:
-    """Room is being made for it."""
+    """Reason: running jobs are being stopped so that it fits."""
     return Reason(
         Code.PREEMPTING,
         plural(
-            "{count} running job is being stopped to make room for it",
-            "{count} running jobs are being stopped to make room for it",
+            "{count} running job is being stopped to free resources for it",
+            "{count} running jobs are being stopped to free resources for it",
             count=count,
         ),
         text("It starts once they have stopped"),
@@ -278,12 +278,12 @@ def preempting(count: int, start: StartEstimate | None) -> Reason:
 
 
 def resizing(count: int, start: StartEstimate | None) -> Reason:
-    """Elastic jobs give it room."""
+    """Reason: elastic jobs are being cut so that it fits."""
     return Reason(
         Code.RESIZING,
         plural(
-            "{count} elastic job goes on with fewer tasks to make room for it",
-            "{count} elastic jobs go on with fewer tasks to make room for it",
+            "{count} elastic job goes on with fewer tasks to free resources for it",
+            "{count} elastic jobs go on with fewer tasks to free resources for it",
             count=count,
         ),
         text("It starts once they have given their devices back"),

@@ -83,7 +83,7 @@ LABELS: Mapping[str, Mapping[str, Text]] = MappingProxyType(
         "order": {
             "deadline": text("by priority across accounts, then deadline"),
             "fair-share": text("fair between accounts; priority counts inside a project"),
-            "fifo": text("first come, first served, whoever's the job"),
+            "fifo": text("first come, first served, across all accounts"),
             "gittins": text("by priority across accounts, then who likely ends soon"),
             "las": text("by priority across accounts, then least attained service"),
             "priority": text("by priority across accounts"),
@@ -94,7 +94,7 @@ LABELS: Mapping[str, Mapping[str, Text]] = MappingProxyType(
             "none": text("nobody is stopped for another job"),
             "priority": text("a higher priority stops jobs of its own project; guarantees stop borrowers"),
             "priority-across-accounts": text("a higher priority stops jobs of any account"),
-            "rank": text("whoever is earlier in the order stops whoever is later, in any account"),
+            "rank": text("jobs earlier in the order stop later ones, in any account"),
         },
     }
 )

@@ -49,7 +49,7 @@ class Resizer:
         """Id of a job whose place is kept while it is being resized."""
 
     def _visible_to(self, attempt: int) -> FreeCapacity:
-        """The room as a running attempt's job may take it when it starts anew."""
+        """Return the free capacity that a running attempt's job may take when it restarts."""
         if not self.state.windows.any:
             return self.state.capacity
         running = self.state.snapshot.running
@@ -97,7 +97,7 @@ class Resizer:
         running, mine = self.state.snapshot.running, self.state.timeline.visible
         if running.request[attempt] >= 0:
             self.state.timeline.visible = self._visible_to(attempt)
-            capacity, needs = self.state.timeline.room_at(soon), self._needs_of(attempt)
+            capacity, needs = self.state.timeline.capacity_at(soon), self._needs_of(attempt)
             fit = [min(int(np.minimum(capacity.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
             most = max(fit, default=0)
             if most >= max(int(running.min_tasks[attempt]), 1):
@@ -111,7 +111,7 @@ class Resizer:
         if not placed:
             return
         need, chunks = placed[0][0], [chunk for _, chunk in placed]
-        future = self.state.timeline.room_at(soon)
+        future = self.state.timeline.capacity_at(soon)
         for chunk in chunks:
             future.take(chunk, need, lasting=False)
         self.state.timeline.hold(future, need, chunks)
@@ -156,7 +156,7 @@ class Resizer:
             self.state.preempt_tries += 1
             count = self._cuts(run.job_class, needs, left[0], soon, guaranteed)
             if count:
-                ready = self.state.timeline.room_at(soon)
+                ready = self.state.timeline.capacity_at(soon)
                 need = next((need for need in needs if fits(ready, need, tasks)), None)
                 count = count if need is not None else 0
             if not count or need is None:
@@ -189,7 +189,7 @@ class Resizer:
         running, config = self.state.snapshot.running, self.state.lane.config
         if self.state.unheld is not None:
             self.state.make_reservation()
-        ready = self.state.timeline.room_at(soon)
+        ready = self.state.timeline.capacity_at(soon)
         if any(fits(ready, need, job_class.tasks) for need in needs):
             return int((running.ending | self.state.leaving).sum())
         claim = Claim(job_class.org, job_class.project, job_class.priority, job_class.tasks, guaranteed)

@@ -16,7 +16,7 @@ _US = 1_000_000
 
 
 def fits(capacity: FreeCapacity, need: Need, tasks: int) -> bool:
-    """Whether the room holds all tasks at once, reservations aside."""
+    """Return whether the free capacity holds all tasks at once, without regard to reservations."""
     return int(capacity.fit(need, ALL, False).sum()) >= tasks
 
 
@@ -25,7 +25,7 @@ class Timeline:
 
     def __init__(self, snapshot: Snapshot, capacity: FreeCapacity, config: PlannerConfig) -> None:
         running, now = snapshot.running, snapshot.now_us
-        self._room, self._now = capacity, now
+        self._capacity, self._now = capacity, now
         self._assumed_us = round(config.assumed_run_s * _US)
         grace_us = round(config.grace_s * _US)
         start, end = running.started_us, running.expected_end_us
@@ -44,7 +44,7 @@ class Timeline:
         self._opened = False
         self._new: list[tuple[int, bool, Need, Sequence[Chunk]]] = []
         self.visible = capacity
-        """Whose nodes and devices count in what is asked next: the whole room, or what a job may take of it."""
+        """Choose the nodes and devices that later calls count: the whole free capacity, or the part that a job may take."""
         width = capacity.model.shape
         self.held_cpu = np.zeros(capacity.count, dtype=np.int64)
         self.held_memory = np.zeros(capacity.count, dtype=np.int64)
@@ -70,7 +70,7 @@ class Timeline:
         self._opened = True
         self._task_attempt = running.task_attempt.astype(np.int64)
         self._task = np.array([running.task_node, running.task_cpu, running.task_memory], dtype=np.int64)
-        flat = running.device_node.astype(np.int64) * self._room.model.shape[1] + running.device_position
+        flat = running.device_node.astype(np.int64) * self._capacity.model.shape[1] + running.device_position
         self._device_attempt = running.device_attempt.astype(np.int64)
         self._device = np.array([flat, running.device_memory, running.device_compute], dtype=np.int64)
 
@@ -86,7 +86,7 @@ class Timeline:
             for chunk in chunks:
                 tasks.append((base + i, chunk.node, need.cpu, need.memory))
                 for d, memory, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True):
-                    flat = chunk.node * self._room.model.shape[1] + d
+                    flat = chunk.node * self._capacity.model.shape[1] + d
                     devices.append((base + i, flat, memory, compute))
         t = np.array(tasks, dtype=np.int64).reshape(-1, 4)
         v = np.array(devices, dtype=np.int64).reshape(-1, 4)
@@ -112,10 +112,10 @@ class Timeline:
         self._fold()
         return len(self.end)
 
-    def room_without(self, gone: Bools, *, less_held: bool = True) -> FreeCapacity:
-        """The room once the attempts of `gone` have ended, less what reservations hold."""
+    def capacity_without(self, gone: Bools, *, less_held: bool = True) -> FreeCapacity:
+        """Return the free capacity after the attempts of `gone` have ended, less what reservations hold."""
         self._fold()
-        capacity = self._room
+        capacity = self._capacity
         free = [
             capacity.cpu.copy(),
             capacity.memory.copy(),
@@ -153,10 +153,10 @@ class Timeline:
         self._fold()
         return np.asarray((self.end <= at_us) & ~self.guess)
 
-    def room_at(self, at_us: int) -> FreeCapacity:
-        """The room at a moment, if nothing new starts."""
+    def capacity_at(self, at_us: int) -> FreeCapacity:
+        """Return the free capacity at a moment, if nothing new starts."""
         self._fold()
-        return self.room_without(self.end <= at_us)
+        return self.capacity_without(self.end <= at_us)
 
     def earliest(self, needs: Sequence[Need], tasks: int) -> tuple[int, Need, bool] | None:
         """When the job first fits, on which need, and whether that rests on a guess; None: never as things are."""
@@ -176,18 +176,18 @@ class Timeline:
         return None if need is None else (at_us, need, bool(self.guess[self.end <= at_us].any()))
 
     def _which(self, at_us: int, needs: Sequence[Need], tasks: int) -> Need | None:
-        capacity = self.room_at(at_us)
+        capacity = self.capacity_at(at_us)
         return next((need for need in needs if fits(capacity, need, tasks)), None)
 
     def reserve(self, future: FreeCapacity, need: Need, tasks: int, scorer: Scorer) -> tuple[Chunk, ...]:
-        """Hold the nodes that the job will take in a room of the future: jobs that run until then may only use what it leaves."""
+        """Reserve the nodes that the job will take in a future free capacity: jobs that run until then may only use the rest."""
         chunks = [chunk for _, chunk in NodeSelector(future, scorer).gang((need,), tasks, False)]
         self.hold(future, need, chunks)
         return tuple(chunks)
 
     def hold(self, future: FreeCapacity, need: Need, chunks: Sequence[Chunk]) -> None:
-        """Hold places that were taken out of a room of the future."""
-        capacity = self._room
+        """Reserve places that were taken out of a future free capacity."""
+        capacity = self._capacity
         capacity.reserve()
         for chunk in chunks:
             n = chunk.node

@@ -13,11 +13,11 @@ from pearlstreet.compute.scheduling.model import Bools, Snapshot
 
 
 class Windows:
-    """Which windows are in the way of whom, and the rooms that leave them out."""
+    """Finds the windows that a job may not enter, and the free capacity without what they hold."""
 
     def __init__(self, snapshot: Snapshot, capacity: FreeCapacity) -> None:
-        self._snapshot, self._room = snapshot, capacity
-        self._rooms: dict[tuple[int, ...], FreeCapacity] = {}
+        self._snapshot, self._whole = snapshot, capacity
+        self._partial: dict[tuple[int, ...], FreeCapacity] = {}
 
     @property
     def any(self) -> bool:
@@ -32,17 +32,17 @@ class Windows:
         return tuple(np.flatnonzero(ahead & ~mine).tolist())
 
     def capacity(self, bars: tuple[int, ...]) -> FreeCapacity:
-        """The room without what those windows hold; the same free amounts as the whole one."""
+        """Return the free capacity without what those windows hold; it shares its amounts with the whole."""
         if not bars:
-            return self._room
-        found = self._rooms.get(bars)
+            return self._whole
+        found = self._partial.get(bars)
         if found is None:
-            found = self._rooms[bars] = self._room.seen(*self._open(bars))
+            found = self._partial[bars] = self._whole.seen(*self._open(bars))
         return found
 
     def _open(self, bars: tuple[int, ...]) -> tuple[Bools, Bools]:
         held, rows = self._snapshot.reservations, list(bars)
-        schedulable, usable = self._room.schedulable.copy(), self._room.usable.copy()
+        schedulable, usable = self._whole.schedulable.copy(), self._whole.usable.copy()
         node, position = held.node[rows], held.position[rows]
         whole = position < 0
         schedulable[node[whole]] = False
@@ -51,9 +51,9 @@ class Windows:
         return usable, schedulable
 
     def follow(self) -> None:
-        """Reservations for jobs were made or changed in the whole room: they count in the others, too."""
-        for capacity in self._rooms.values():
-            capacity.follow(self._room)
+        """Copy reservations for jobs, which were made or changed in the whole capacity, to the partial ones."""
+        for capacity in self._partial.values():
+            capacity.follow(self._whole)
 
     def last(self, bars: tuple[int, ...]) -> tuple[str, int]:
         """The window that ends last, by name and end."""

@@ -1,6 +1,6 @@
 """Which running elastic jobs to cut, and to how many tasks, so that a blocked job fits: the least that does it, or nothing.
 
-A set of cuts is tried by doing it: the attempts are taken out of the room, placed again with fewer tasks as the next cycle
+A set of cuts is tried by doing it: the attempts are taken out of the capacity, placed again with fewer tasks as the next cycle
 will place them, and only if the blocked job then fits beside them is it an answer.
 """
 
@@ -24,7 +24,7 @@ _ALONE, _TOGETHER = 6, 24
 
 
 def place_gang(selector: NodeSelector, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
-    """Places for all tasks of one job, taken out of the room, or none."""
+    """Return places for all tasks of one job, taken out of the free capacity, or none."""
     for group in (needs,) if selector.scorer.joint else tuple((need,) for need in needs):
         found = selector.singles(group, 1, lasting) if tasks == 1 else selector.gang(group, tasks, lasting)
         if found:
@@ -46,7 +46,7 @@ class WhatIf:
         needs_of: Callable[[int], tuple[Need, ...]],
         sight_of: Callable[[int], FreeCapacity],
     ) -> None:
-        """`needs_of` a running attempt's request; `sight_of`: the room as it may take it."""
+        """`needs_of`: needs of a running attempt's request; `sight_of`: the free capacity that it may take."""
         self._snapshot, self._timeline, self._scorer = snapshot, timeline, scorer
         self._needs, self._tasks = needs, tasks
         self._needs_of, self._visible_to = needs_of, sight_of
@@ -63,7 +63,7 @@ class WhatIf:
         """Where each of these attempts goes on, in the order in which they do; None: the claim would not fit."""
         gone = self._gone.copy()
         gone[list(cuts)] = True
-        capacity = self._timeline.room_without(gone)
+        capacity = self._timeline.capacity_without(gone)
         if not any(fits(capacity, need, self._tasks) for need in self._needs):
             return None
         scorer, found = self._scorer(), []
@@ -97,7 +97,7 @@ def resume_order(snapshot: Snapshot, attempts: Sequence[int]) -> list[int]:
 def find_cuts(
     snapshot: Snapshot, what_if: WhatIf, slack: Slack, models: Bools, leaving: Bools
 ) -> dict[int, int]:
-    """Attempt → its new number of tasks; empty when no permitted cuts make room. `models`: who holds what is wanted."""
+    """Return the new number of tasks by attempt; empty when no permitted cuts suffice. `models`: models of the devices that are needed."""
     for floor in slack.floors:
         able = slack.able & ~leaving & models & (floor < what_if.now)
         rows = np.flatnonzero(able)

@@ -69,7 +69,7 @@ def widest(
     """The most tasks the attempt could have, at most `allowed` of each need, if it alone gave back what it holds."""
     gone = np.zeros(timeline.count, dtype=np.bool_)
     gone[attempt] = True
-    later = timeline.room_without(gone)
+    later = timeline.capacity_without(gone)
     capacity = later.seen(visible.usable, visible.schedulable)
     best: tuple[int, Need] | None = None
     for need, most in zip(needs, allowed, strict=True):

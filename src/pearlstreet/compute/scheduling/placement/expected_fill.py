@@ -52,7 +52,7 @@ _ASKS_BYTES = 256 << 20
 
 
 class _Board:
-    """What is known of one room: its nodes' worth, and of each request asked about, its loss on each node."""
+    """Known values of one free capacity: the value of each node and, for each request, its loss on each node."""
 
     def __init__(self, capacity: FreeCapacity, demand: Demand) -> None:
         self.capacity, self.demand = capacity, demand
@@ -75,7 +75,7 @@ class _Board:
         self._note(np.arange(count))
 
     def move(self, capacity: FreeCapacity) -> None:
-        """Go on with the next cycle's room of the same machines: only nodes that differ are looked at again."""
+        """Continue with the next cycle's free capacity of the same machines; only nodes that differ are valued again."""
         old, self.capacity, self.seen, self.held, self.held_seen = (
             self.free,
             capacity,
@@ -184,7 +184,7 @@ class _Board:
         return fit
 
     def _volume(self, need: Need) -> int:
-        """Weighted basis points by which the free room of a node falls at least."""
+        """Return the least weighted basis points by which the free capacity of a node falls."""
         if need.model < 0:
             return 0
         part = FULL_BP * need.count
@@ -195,7 +195,7 @@ class _Board:
         return part * int(self.demand.tables.weight[need.model])
 
     def price(self) -> I64:
-        """What a slot of each large shape is worth now: its volume, if more of them will come than have room."""
+        """Return the value of a slot of each large shape: its volume, if more are expected than fit."""
         if self._priced_at == self.seen:
             return self._price
         demand = self.demand
@@ -257,7 +257,7 @@ class ExpectedFill:
         return self._board(capacity).fit(need)
 
     def end_cycle(self) -> None:
-        """The cycle is over: leave what is known of its room to the next."""
+        """End the cycle and keep its known values for the next."""
         for capacity, board in list(self._boards.items()):
             if capacity.whole_center:
                 board.end_cycle()

@@ -12,7 +12,7 @@ from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 
 
 class Scorer(Protocol):
-    """Scores nodes for one task of one need; the planner takes the lowest, ties by `room.tie`. Made for one cycle."""
+    """Scores nodes for one task of one need; the planner takes the lowest, ties by `capacity.tie`. Made for one cycle."""
 
     @property
     def joint(self) -> bool:
@@ -64,7 +64,7 @@ class IncrementalScorer(Protocol):
     """A scorer that finds the best node of all by itself, because scores of untouched nodes change as well."""
 
     def best(self, capacity: FreeCapacity, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
-        """The best place for one task, None when there is no room."""
+        """Return the best place for one task; None when it fits nowhere."""
         ...
 
     def fit(self, capacity: FreeCapacity, need: Need) -> I64:
@@ -80,7 +80,7 @@ class IncrementalScorer(Protocol):
         ...
 
     def end_cycle(self) -> None:
-        """The cycle is over: what was learnt of its room may be left for the next."""
+        """End the cycle; a scorer may keep what it learnt of the capacity for the next one."""
         ...
 
 
@@ -92,7 +92,7 @@ Score = Callable[[FreeCapacity, Need, Rows, I64, bool], tuple[F64, I64]]
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A scorer without a memory of its own: a function of the room."""
+    """Scorer without memory: a function of the free capacity."""
 
     function: Score
     joint: bool = False

@@ -19,7 +19,7 @@ _RUNNERS = 3
 
 @dataclass(slots=True)
 class _ScoreTable:
-    """Fit and score of every node for one need, brought up to date where the room was touched."""
+    """Fit and score of every node for one need, updated where the capacity changed."""
 
     fit: I64
     score: F64
@@ -28,7 +28,7 @@ class _ScoreTable:
 
 
 class NodeSelector:
-    """Finds nodes and devices in one room with one scorer; remembers fits between questions.
+    """Selects nodes and devices in one free capacity with one scorer; remembers fits between calls.
 
     Each question names the needs a request may be met by, the weakest model first. A scorer that is joint is asked with
     all of them, any other with one at a time.
@@ -89,7 +89,7 @@ class NodeSelector:
         return table
 
     def singles(self, needs: tuple[Need, ...], wanted: int, lasting: bool) -> list[Placed]:
-        """Up to `wanted` single tasks, each where the policy likes it best; takes them out of the room."""
+        """Place up to `wanted` single tasks, each on its best node, and take them out of the capacity."""
         taken: list[Placed] = []
         self.choices = []
         while len(taken) < wanted:
@@ -145,7 +145,7 @@ class NodeSelector:
         return None if best is None else best[2]
 
     def gang(self, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
-        """All tasks of a gang, as near to each other as can be, or none; takes them out of the room.
+        """Place all tasks of a gang, as near to each other as possible, or none, and take them out of the capacity.
 
         Of several models the one whose nodes lie nearest to each other, then the one that scores best.
         """
@@ -170,7 +170,7 @@ class NodeSelector:
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
     def _rescore(self, table: _ScoreTable, need: Need, tasks: int, lasting: bool) -> None:
-        """Score the nodes that have room, if they have enough of it together."""
+        """Score the nodes on which a task fits, if all tasks fit on them together."""
         rows = (table.fit > 0).nonzero()[0]
         if int(np.minimum(table.fit[rows], tasks).sum()) >= tasks:
             held = lasting and self.capacity.reserved
@@ -222,7 +222,7 @@ def _lowest(table: _ScoreTable, capacity: FreeCapacity) -> int | None:
 def _sweep(table: _ScoreTable, tie: I64, wanted: int) -> list[tuple[int, int]]:
     """Nodes in the order of their score and how many tasks each takes, at most `wanted` in all.
 
-    Ends after the first node that has room left beyond its batch: scored again, it may still be the best.
+    Ends after the first node on which more tasks fit beyond its batch: scored again, it may still be the best.
     """
     able = (table.fit > 0).nonzero()[0]
     order = able[np.lexsort((tie[able], table.score[able]))]

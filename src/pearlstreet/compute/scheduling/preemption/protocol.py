@@ -13,7 +13,7 @@ from pearlstreet.compute.scheduling.quota import QuotaState
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The job that needs room."""
+    """The job that needs resources."""
 
     org: int
     project: int

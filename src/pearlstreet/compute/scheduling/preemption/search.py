@@ -1,4 +1,4 @@
-"""Preemption: the cheapest attempts whose end makes room for a job, and no more than needed.
+"""Preemption: the cheapest attempts whose end lets a job fit, and no more than needed.
 
 Who may be stopped is the policy's to say. A gang goes whole or not at all, and nobody is stopped unless the job then fits.
 """
@@ -32,7 +32,7 @@ def find_victims(
     ranks: I64 | None,
     soon: int,
 ) -> tuple[int, ...]:
-    """Attempts of `found` to stop so that the claim fits, cheapest first; empty when no set of them makes room.
+    """Return the attempts of `found` to stop so that the claim fits, cheapest first; empty when no set of them suffices.
 
     What ends by itself until `soon`, when they would be gone, is counted on: reservations may rest on it.
     """
@@ -83,8 +83,8 @@ def _on_nodes(
     running, tasks, able = snapshot.running, claim.tasks, found.able
     everyone = gone.copy()
     everyone[: running.count] |= able
-    most = timeline.room_without(everyone).fit(need, ALL, False)
-    before = timeline.room_without(gone)
+    most = timeline.capacity_without(everyone).fit(need, ALL, False)
+    before = timeline.capacity_without(gone)
     now = before.fit(need, ALL, False)
     if int(np.minimum(most, tasks).sum()) < tasks or int(np.minimum(now, tasks).sum()) >= tasks:
         return ()
@@ -101,7 +101,7 @@ def _on_nodes(
                 quotas.released(a, used)
                 chosen.append(a)
         got += int(min(most[n], tasks) - min(now[n], tasks))
-        if got >= tasks and fits(timeline.room_without(gone), need, tasks):
+        if got >= tasks and fits(timeline.capacity_without(gone), need, tasks):
             return _pruned(timeline, needs, tasks, chosen, rank, gone)
     return ()
 
@@ -134,8 +134,8 @@ def _pruned(
     for a in sorted(chosen, key=lambda a: -int(rank[a]))[:_PRUNE_LIMIT]:
         without = gone.copy()
         without[a] = False
-        room = timeline.room_without(without)
-        if any(fits(room, need, tasks) for need in needs):
+        capacity = timeline.capacity_without(without)
+        if any(fits(capacity, need, tasks) for need in needs):
             gone = without
             kept.remove(a)
     return tuple(sorted(kept, key=lambda a: int(rank[a])))

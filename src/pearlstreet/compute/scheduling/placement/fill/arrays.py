@@ -46,7 +46,7 @@ def states_of(free: Free, rows: I64) -> States:
     )  # fmt: skip
 
 
-def room_of(s: States, weight: I64) -> I64:
+def free_of(s: States, weight: I64) -> I64:
     """Weighted basis points that are free on each node's devices."""
     part = np.where(s.total > 0, s.memory * FULL_BP // np.maximum(s.total, 1), 0)
     return np.asarray((np.where(s.usable, weight[s.model] * np.maximum(part, s.compute), 0)).sum(axis=1))
@@ -57,7 +57,7 @@ def value(s: States, tables: Tables, known: Known) -> I64:
     found = np.zeros(len(s.cpu), dtype=np.int64)
     if tables.streams == 0 or not s.model.shape[1]:
         return found
-    some = np.flatnonzero(room_of(s, tables.weight))
+    some = np.flatnonzero(free_of(s, tables.weight))
     if not len(some):
         return found
     part = s.at(some)
@@ -138,8 +138,8 @@ def _played(s: States, tables: Tables) -> I64:
         cpu, host, memory.reshape(-1, width), compute.reshape(-1, width), model.reshape(-1, width),
         total.reshape(-1, width), usable.reshape(-1, width),
     )  # fmt: skip
-    left = room_of(flat, tables.weight).reshape(count, k).sum(axis=1)
-    return np.asarray(k * room_of(s, tables.weight) - left)
+    left = free_of(flat, tables.weight).reshape(count, k).sum(axis=1)
+    return np.asarray(k * free_of(s, tables.weight) - left)
 
 
 def slots(s: States, tables: Tables) -> I64:
@@ -153,10 +153,10 @@ def slots(s: States, tables: Tables) -> I64:
 
 
 def note(rows: I64, free: Free, tables: Tables, known: Known, notes: Notes) -> None:
-    """Bring value, free room and slots of `rows` up to date."""
+    """Update value, free capacity and slots of `rows`."""
     s = states_of(free, rows)
     notes.version[rows] += 1
-    notes.capacity[rows] = room_of(s, tables.weight)
+    notes.capacity[rows] = free_of(s, tables.weight)
     notes.value[rows] = value(s, tables, known)
     notes.slots[rows] = slots(s, tables)
 

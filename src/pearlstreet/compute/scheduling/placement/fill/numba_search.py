@@ -18,7 +18,7 @@ _FULL = 10_000
 
 
 @inner_jit
-def _room_of(memory: I64, compute: I64, model: I64, total: I64, usable: Bools, weight: I64) -> int:
+def _free_of(memory: I64, compute: I64, model: I64, total: I64, usable: Bools, weight: I64) -> int:
     """Weighted basis points that are free on a node's devices."""
     free = 0
     for d in range(len(model)):
@@ -58,7 +58,7 @@ def _mask(
     tables: Tables,
     mask: Bools,
 ) -> bool:
-    """Marks types that may find room at first; what is free only shrinks. Whether any takes a device."""
+    """Mark types that may fit at first, since free capacity only shrinks. Returns whether any takes a device."""
     only, idle, most_memory, most_compute = -1, 0, 0, 0
     for d in range(len(model)):
         if not usable[d]:
@@ -102,7 +102,7 @@ def value(
     memo: I64,
 ) -> int:
     """Weighted basis points of the node that all streams together fill."""
-    start = _room_of(memory, compute, model, total, usable, tables.weight)
+    start = _free_of(memory, compute, model, total, usable, tables.weight)
     if start == 0 or tables.streams == 0:
         return 0
     first, second = _key(cpu, host, memory, compute, model, total, usable)
@@ -183,7 +183,7 @@ def _simulated(
                         wanted -= 1
             cpu -= tables.cpu[t]
             host -= tables.memory[t]
-        left += _room_of(memory, compute, model, total, usable, tables.weight)
+        left += _free_of(memory, compute, model, total, usable, tables.weight)
     return tables.streams * start - left
 
 
@@ -246,13 +246,13 @@ def slots(
 
 @jit
 def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None:
-    """Bring value, free room and slots of `rows` up to date."""
+    """Update value, free capacity and slots of `rows`."""
     for i in range(len(rows)):
         n = rows[i]
         memory, compute, model = free.device_memory[n], free.device_compute[n], free.model[n]
         total, usable = free.device_total[n], free.usable[n]
         notes.version[n] += 1
-        notes.capacity[n] = _room_of(memory, compute, model, total, usable, tables.weight)
+        notes.capacity[n] = _free_of(memory, compute, model, total, usable, tables.weight)
         notes.value[n] = value(
             free.cpu[n], free.memory[n], memory, compute, model, total, usable, tables, memo
         )
@@ -268,7 +268,7 @@ def _copy(source: I64, target: I64) -> None:
 
 @inner_jit
 def _holds(n: int, d: int, j: int, view: Free, ask: FillRequest) -> bool:
-    """Whether a device has room for the share."""
+    """Return whether the share fits on a device."""
     if not view.usable[n, d] or view.model[n, d] != ask.models[j]:
         return False
     enough: bool = view.device_memory[n, d] >= ask.share_memory[j]

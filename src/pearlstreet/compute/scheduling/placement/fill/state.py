@@ -1,4 +1,4 @@
-"""The arrays that `expected-fill` keeps: of a room, of its nodes, and of one request on every node."""
+"""The arrays that `expected-fill` keeps: of a free capacity, of its nodes, and of one request on every node."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Free(NamedTuple):
 
 
 def free_of(capacity: FreeCapacity, lasting: bool = False) -> Free:
-    """What a room has free, the room's own arrays; for a job that may outlast a reservation, what that leaves."""
+    """Free amounts, shared with the capacity's own arrays; for a job that may outlast a reservation, those it leaves."""
     devices = capacity.free_devices(ALL, lasting)
     return Free(
         capacity.free_cpu(ALL, lasting), capacity.free_memory(ALL, lasting), capacity.cpu_total, *devices,
