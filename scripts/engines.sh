@@ -8,7 +8,7 @@ command -v apt-get >/dev/null || {
     exit 1
 }
 
-PACKAGES="postgresql bubblewrap chromium fonts-noto-cjk slurmctld slurmd slurmdbd slurm-client munge nodejs npm"
+PACKAGES="postgresql bubblewrap chromium libatomic1 fonts-noto-cjk slurmctld slurmd slurmdbd slurm-client munge nodejs npm"
 
 missing=""
 for package in $PACKAGES; do

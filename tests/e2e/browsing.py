@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright, Response, expect
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from tests.e2e.center import PASSWORD, Center
 from tests.engines_present import need
@@ -33,14 +33,15 @@ EXPECTED = (
 
 
 @contextmanager
-def chromium(playwright: Playwright) -> Iterator[Browser]:
-    """The browser of this machine. Skips where there is none."""
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine. Skips where there is none, before Playwright's driver starts: it needs libraries of its own."""
     need(Path(CHROMIUM).exists(), "Chromium")
-    found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=WITHIN_MS)
-    try:
-        yield found
-    finally:
-        found.close()
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=WITHIN_MS)
+        try:
+            yield found
+        finally:
+            found.close()
 
 
 @dataclass

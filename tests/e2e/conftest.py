@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.e2e.browsing import WITHIN_MS, Visitor, chromium, visiting
 from tests.e2e.center import OPERATORS, SIMULATED, TENANTS, Center, make_busy, make_people, running
@@ -24,7 +24,7 @@ class Visit(Protocol):
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium."""
-    with sync_playwright() as playwright, chromium(playwright) as found:
+    with chromium() as found:
         yield found
 
 

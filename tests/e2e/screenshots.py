@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.e2e.browsing import Visitor, chromium, visiting
 from tests.e2e.center import OPERATORS, SIMULATED, TENANTS, Center, make_busy, make_people, running
@@ -69,8 +69,7 @@ def main(only: Sequence[str]) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="pearl-pictures-") as folder,
         running(Path(folder) / "center", *SIMULATED) as center,
-        sync_playwright() as playwright,
-        chromium(playwright) as browser,
+        chromium() as browser,
     ):
         make_people(center)
         make_busy(center)
