@@ -15,7 +15,7 @@ from pearlstreet.compute.jobs.policy.model import Access, Policy, with_queue, wi
 _DAY_S = 86_400
 
 
-def policy_from_settings(table: Mapping[str, Any]) -> Policy:
+def policy_from_settings(table: Mapping[str, object]) -> Policy:
     """Return the policy that the table describes. Raises ConfigurationError naming the invalid setting."""
     settings = dict(table)
     queues, default_queue = settings.pop("queues", {}), settings.pop("default_queue", None)

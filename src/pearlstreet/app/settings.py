@@ -145,7 +145,7 @@ class Settings:
     """Number of uploads that a project keeps, whatever their size; 0: no limit."""
     outputs_kept_days: int = 0
     """Days for which outputs of jobs are kept where no rule says otherwise; 0: for ever."""
-    scheduling: Mapping[str, Any] = field(default_factory=dict)
+    scheduling: Mapping[str, object] = field(default_factory=dict)
     """Scheduling policy that holds until an operator sets another one at run time."""
     decision_log: str = "sampled"
     """Which decisions of the planner are kept: `off`, `sampled` (one a minute) or `on` (every one that did something)."""
@@ -165,9 +165,9 @@ class Settings:
     """Older form of `minimum_isolation = "landlock"`; the stronger of the two holds."""
     uv: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of uv when it builds environments, such as `UV_INDEX_URL`."""
-    oidc: Mapping[str, Any] = field(default_factory=dict)
+    oidc: Mapping[str, object] = field(default_factory=dict)
     """Sign-in providers, a table each: `[oidc.NAME]`."""
-    mail: Mapping[str, Any] = field(default_factory=dict)
+    mail: Mapping[str, object] = field(default_factory=dict)
     """Mail server for notices."""
     rate_key_per_s: float = 500.0
     """Requests a second of one key, in bursts of up to ten seconds' worth; 0: no limit."""
@@ -233,7 +233,7 @@ class Settings:
 
 
 def load_settings(
-    data: Path | None, options: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    data: Path | None, options: Mapping[str, object], environment: Mapping[str, str] | None = None
 ) -> Settings:
     """Return settings merged from all four sources. Raises ConfigurationError naming the key and its source."""
     known = os.environ if environment is None else environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -472,7 +472,7 @@ def delete_secret(name: SecretArg, org: Org = None, project: OfProject = None, y
     done("Secret {name} is deleted", name=name)
 
 
-def _made(made: Mapping[str, Any], as_json: bool, template: str, **params: object) -> None:
+def _made(made: Mapping[str, object], as_json: bool, template: str, **params: object) -> None:
     if as_json:
         show_json(made)
     else:

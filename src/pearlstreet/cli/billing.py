@@ -88,7 +88,7 @@ def seller(
     )
 
 
-def _show(party: Mapping[str, Any], as_json: bool) -> None:
+def _show(party: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         show_json(party)
         return

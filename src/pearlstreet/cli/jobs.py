@@ -439,7 +439,7 @@ def _alternatives(chosen: results.Chosen) -> None:
     table(("Node", "Score", "Worse by", "Why not"), rows, right=(1, 2))
 
 
-def _deleted_on(row: Mapping[str, Any]) -> str:
+def _deleted_on(row: Mapping[str, object]) -> str:
     if row["pinned"]:
         return say("never: pinned")
     return say("never") if row["expires_at"] is None else str(row["expires_at"])[:10]

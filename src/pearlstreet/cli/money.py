@@ -230,7 +230,7 @@ def show_prices(
     )
 
 
-def _per(rule: Mapping[str, Any]) -> str:
+def _per(rule: Mapping[str, object]) -> str:
     return str(rule["unit"]) if rule["per"] == 1 else f"{rule['per']} {rule['unit']}"
 
 

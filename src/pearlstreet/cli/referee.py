@@ -154,12 +154,12 @@ _FIELDS = ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec")
 class _Shapes:
     """Nodes and requests in the planner's terms. Models get names of our own, since a pattern may match more."""
 
-    def __init__(self, line: int, head: Mapping[str, Any]) -> None:
+    def __init__(self, line: int, head: Mapping[str, object]) -> None:
         self._line = line
         names = sorted({str(row.get("model") or "") for row in _list((line, head), "nodes")})
         self._codes = {name: f"model{i}" for i, name in enumerate(names)}
 
-    def node(self, row: Mapping[str, Any]) -> NodeRow:
+    def node(self, row: Mapping[str, object]) -> NodeRow:
         count, model = _whole(row, "gpu", self._line), self._codes[str(row.get("model") or "")]
         return NodeRow(
             name=str(row.get("name")),
@@ -168,7 +168,7 @@ class _Shapes:
             devices=tuple(DeviceRow(i, model, _DEVICE_MIB) for i in range(count)),
         )
 
-    def request(self, row: Mapping[str, Any], line: int) -> Request:
+    def request(self, row: Mapping[str, object], line: int) -> Request:
         count = _whole(row, "num_gpu", line)
         milli = _whole(row, "gpu_milli", line) if count else 0
         if milli > 1000 or (count > 1 and milli < 1000):
@@ -214,7 +214,7 @@ def _list(head: tuple[int, Mapping[str, Any]], name: str) -> list[dict[str, Any]
     return found
 
 
-def _whole(row: Mapping[str, Any], name: str, line: int) -> int:
+def _whole(row: Mapping[str, object], name: str, line: int) -> int:
     value = row.get(name, 0)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 40:
         raise InvalidInput(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
@@ -60,7 +60,7 @@ def export(
         )
 
 
-def write_lines(out: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:
+def write_lines(out: TextIO, rows: Iterable[Mapping[str, object]]) -> int:
     """One JSON object a line; how many."""
     count = 0
     for row in rows:
@@ -69,7 +69,7 @@ def write_lines(out: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def write_csv(out: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:
+def write_csv(out: TextIO, rows: Iterable[Mapping[str, object]]) -> int:
     """The same columns as a table; how many."""
     from pearlstreet.compute.replay.reading.history import FIELDS
 

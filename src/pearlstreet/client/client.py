@@ -50,7 +50,7 @@ class Jobs(Noun):
 
     def submit(
         self,
-        spec: Mapping[str, Any] | str | Path,
+        spec: Mapping[str, object] | str | Path,
         *,
         folder: Path | None = None,
         org: str | None = None,
@@ -77,7 +77,7 @@ class Jobs(Noun):
             spec = format_text(values) if isinstance(spec, str) else values
         return self._submit(spec, org, idempotency_key)
 
-    def _submit(self, spec: Mapping[str, Any] | str, org: str | None, key: str | None) -> results.Job:
+    def _submit(self, spec: Mapping[str, object] | str, org: str | None, key: str | None) -> results.Job:
         headers = {"idempotency-key": key} if key else {}
         body: dict[str, Any] = (
             {"json": dict(spec)} if not isinstance(spec, str) else {"content": spec.encode()}
@@ -100,7 +100,7 @@ class Jobs(Noun):
         found: results.Job = self._get(at("jobs", job))
         return found
 
-    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[results.Job]:
+    def list(self, *, limit: int = 100, **filters: object) -> Iterator[results.Job]:
         """Jobs, newest first; filters: org, state (a list), name, array, project. `limit` is a page's size."""
         return self._pages("/jobs", limit=limit, **filters)
 
@@ -124,7 +124,7 @@ class Jobs(Noun):
         found: Rows[results.Attempt] = self._get(at("jobs", job, "attempts"))["items"]
         return found
 
-    def metrics(self, job: str, **params: Any) -> Rows[results.Sample]:
+    def metrics(self, job: str, **params: object) -> Rows[results.Sample]:
         """Use over time, and what the job itself measured."""
         found: Rows[results.Sample] = self._get(at("jobs", job, "metrics"), **params)["items"]
         return found
@@ -279,7 +279,7 @@ class Nodes(Noun):
         found: results.ForgottenNode = self._send("DELETE", at("nodes", node))
         return found
 
-    def keep_benchmark(self, node: str, result: Mapping[str, Any]) -> results.Kept:
+    def keep_benchmark(self, node: str, result: Mapping[str, object]) -> results.Kept:
         """Keep what was measured on it."""
         found: results.Kept = self._send("POST", at("nodes", node, "benchmarks"), {"result": dict(result)})
         return found
@@ -362,7 +362,7 @@ class Client:
         found: results.Health = self._transport.request("GET", "/health").json()
         return found
 
-    def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+    def request(self, method: str, path: str, body: object = None, **params: object) -> Any:
         """Any other exchange under /api/v1. Raises ApiError, Unreachable."""
         answer = self._transport.request(method, PREFIX + path, json=body, params=params)
         return answer.json() if answer.content else None
@@ -375,12 +375,18 @@ class Client:
                 return found
             time.sleep(pause_s)
 
-    def pages(self, path: str, **params: Any) -> Iterator[Any]:
+    def pages(self, path: str, **params: object) -> Iterator[Any]:
         """Every row of a paged list under /api/v1. Raises ApiError, Unreachable."""
         return Noun(self._transport)._pages(path, **params)
 
     def raw(
-        self, method: str, path: str, *, content: bytes | None = None, content_type: str = "", **params: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        content_type: str = "",
+        **params: object,
     ) -> httpx.Response:
         """Like `request`, for bodies and answers that are not JSON."""
         headers = {"content-type": content_type} if content_type else {}

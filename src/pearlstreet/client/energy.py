@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pearlstreet.client.noun import Noun, Rows, at, given
 
@@ -23,7 +23,7 @@ class Energy(Noun):
         """Every version, newest first. `limit` is a page's size."""
         return self._pages("/energy/facts", limit=limit)
 
-    def set(self, facts: Mapping[str, Any]) -> results.Facts:
+    def set(self, facts: Mapping[str, object]) -> results.Facts:
         """Set a new version: pue, tariff, carbon, core, valid_from, note."""
         found: results.Facts = self._send("POST", "/energy/facts", dict(facts))
         return found

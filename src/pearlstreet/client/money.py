@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pearlstreet.client.noun import Noun, Rows, at, given
 
@@ -101,7 +101,7 @@ class Invoices(Noun):
         found: results.Party = self._get(at("orgs", org, "billing"))
         return found
 
-    def set_buyer(self, org: str, buyer: Mapping[str, Any]) -> results.Party:
+    def set_buyer(self, org: str, buyer: Mapping[str, object]) -> results.Party:
         """Change how the organisation is named on its next invoices; all of it."""
         found: results.Party = self._send("PUT", at("orgs", org, "billing"), dict(buyer))
         return found
@@ -111,7 +111,7 @@ class Invoices(Noun):
         found: results.Billing = self._get("/billing")
         return found
 
-    def set_seller(self, seller: Mapping[str, Any]) -> results.Billing:
+    def set_seller(self, seller: Mapping[str, object]) -> results.Billing:
         """Change them; all of it."""
         found: results.Billing = self._send("PUT", "/billing", dict(seller))
         return found
@@ -156,7 +156,7 @@ class Prices(Noun):
         return self._raw("GET", "/prices/current", format="toml").decode()
 
     def publish(
-        self, rules: Sequence[Mapping[str, Any]], *, note: str = "", valid_from: str | None = None
+        self, rules: Sequence[Mapping[str, object]], *, note: str = "", valid_from: str | None = None
     ) -> results.Prices:
         """Publish a list; jobs submitted before keep theirs."""
         body = given(rules=[dict(rule) for rule in rules], note=note, valid_from=valid_from)

@@ -25,15 +25,21 @@ class Noun:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def _get(self, path: str, **params: Any) -> Any:
+    def _get(self, path: str, **params: object) -> Any:
         return self._transport.request("GET", PREFIX + path, params=params).json()
 
-    def _send(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+    def _send(self, method: str, path: str, body: object = None, **params: object) -> Any:
         answer = self._transport.request(method, PREFIX + path, json=body, params=params)
         return answer.json() if answer.content else None
 
     def _raw(
-        self, method: str, path: str, *, content: bytes | None = None, content_type: str = "", **params: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        content_type: str = "",
+        **params: object,
     ) -> bytes:
         """Send a request whose body or answer is not JSON; returns the answer's bytes."""
         headers = {"content-type": content_type} if content_type else {}
@@ -42,7 +48,7 @@ class Noun:
         )
         return answer.content
 
-    def _pages(self, path: str, **params: Any) -> Iterator[Any]:
+    def _pages(self, path: str, **params: object) -> Iterator[Any]:
         cursor = None
         while True:
             page = self._get(path, cursor=cursor, **params)
@@ -52,6 +58,6 @@ class Noun:
                 return
 
 
-def given(**values: Any) -> dict[str, Any]:
+def given(**values: object) -> dict[str, Any]:
     """The values that are not None: what is left out keeps the center's default."""
     return {name: value for name, value in values.items() if value is not None}

@@ -16,10 +16,10 @@ class Quotes(Noun):
 
     def ask(
         self,
-        workload: Mapping[str, Any],
+        workload: Mapping[str, object],
         *,
-        job: Mapping[str, Any] | None = None,
-        wanted: Mapping[str, Any] | None = None,
+        job: Mapping[str, object] | None = None,
+        wanted: Mapping[str, object] | None = None,
         project: str | None = None,
         org: str | None = None,
     ) -> results.Quote:
@@ -33,7 +33,7 @@ class Quotes(Noun):
         found: results.Quote = self._send("POST", "/quotes", body, org=org)
         return found
 
-    def list(self, *, limit: int = 100, **filters: Any) -> Iterator[results.Quote]:
+    def list(self, *, limit: int = 100, **filters: object) -> Iterator[results.Quote]:
         """Quotes, newest first; filters: org, state (a list). `limit` is a page's size."""
         return self._pages("/quotes", limit=limit, **filters)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pearlstreet.client.noun import Noun, Rows, at, given
 
@@ -20,7 +20,7 @@ class Policy(Noun):
         return found
 
     def set(
-        self, settings: Mapping[str, Any], *, default_queue: str | None = None, note: str = ""
+        self, settings: Mapping[str, object], *, default_queue: str | None = None, note: str = ""
     ) -> results.PolicyShown:
         """Change settings; the others stay as they are."""
         body = given(settings=dict(settings), default_queue=default_queue, note=note)
@@ -53,7 +53,7 @@ class Queues(Noun):
         *,
         rank: int | None = None,
         title: str | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, object] | None = None,
         allowed: Sequence[str] | None = None,
         note: str = "",
     ) -> results.Queue:
@@ -81,7 +81,7 @@ class Windows(Noun):
         """Those that are open, newest first; `over`: also those that are over."""
         return self._pages("/scheduling/windows", over=over, limit=limit)
 
-    def make(self, kind: str, until: str, reason: str, **what: Any) -> results.Window:
+    def make(self, kind: str, until: str, reason: str, **what: object) -> results.Window:
         """Set one up: `nodes`, or `model` and `cards`; `start` (now, when left out); `org` of a reservation."""
         body = given(kind=kind, until=until, reason=reason, **{"from": what.pop("start", None)}, **what)
         found: results.Window = self._send("POST", "/scheduling/windows", body)

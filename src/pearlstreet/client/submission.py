@@ -37,7 +37,7 @@ def format_text(spec: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-def local_paths(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def local_paths(spec: Mapping[str, object]) -> tuple[str, ...]:
     """Paths under `files` and `inputs` that must be uploaded, each once, in the order of the specification."""
     return tuple(dict.fromkeys(path for path in map(_path_of, _items(spec)) if path is not None))
 
@@ -50,7 +50,7 @@ def replace_paths(spec: dict[str, Any], sent: Sent) -> None:
         spec["inputs"] = {name: _uploaded(item, sent) for name, item in spec["inputs"].items()}
 
 
-def _items(spec: Mapping[str, Any]) -> Iterator[Any]:
+def _items(spec: Mapping[str, object]) -> Iterator[Any]:
     yield from _listed(spec.get("files"))
     inputs = spec.get("inputs")
     if isinstance(inputs, Mapping):

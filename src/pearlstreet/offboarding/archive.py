@@ -130,7 +130,7 @@ def _tables(org_id: str) -> Sequence[tuple[str, sa.Table, sa.ColumnElement[bool]
 def _rows(store: Store, table: sa.Table, condition: sa.ColumnElement[bool]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table by its key, each page in a new snapshot, so that a long export keeps none open."""
     (key,) = table.primary_key.columns
-    after: Any = None
+    after: object = None
     while True:
         query = sa.select(table).where(condition).order_by(key).limit(PAGE)
         if after is not None:

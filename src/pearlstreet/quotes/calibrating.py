@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -260,7 +259,7 @@ def _learn_benches(tx: Tx) -> None:
             tx.execute(sa.insert(lessons).values(**lesson))
 
 
-def benches_of(result: Mapping[str, Any]) -> dict[str, Bench]:
+def benches_of(result: Mapping[str, object]) -> dict[str, Bench]:
     """PURE: return for each device model of a node the median measured and the expected TFLOPS."""
     try:
         measured = BenchResult.from_json(json.dumps(dict(result))).devices

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text
@@ -84,7 +83,7 @@ class Question:
     """A workload, the draft of its job, and restrictions on the offers."""
 
     workload: Workload
-    draft: Mapping[str, Any] | None = None
+    draft: Mapping[str, object] | None = None
     """A job specification without accelerators, tasks and time limit. None: to plan with, not to accept."""
     wanted: Wanted = field(default_factory=Wanted)
     project: str | None = None
@@ -190,7 +189,7 @@ class Offer:
     assumed: tuple[Text, ...]
     warnings: tuple[Text, ...]
     time_limit_s: float
-    spec: Mapping[str, Any] | None
+    spec: Mapping[str, object] | None
     """Job specification that accepting submits; None: the offer cannot be accepted."""
     untaught_device_s: float
     """Likely device seconds of the work itself before calibration; with the overhead added, finished runs are compared with it."""

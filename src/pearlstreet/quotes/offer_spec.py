@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, plural, text
@@ -29,12 +28,12 @@ class Draft:
     """A job without the fields that offers decide. `cpus` and `memory_gib` of a task: None if the draft leaves them open."""
 
     spec: JobSpec
-    written: Mapping[str, Any]
+    written: Mapping[str, object]
     cpus: float | None
     memory_gib: float | None
 
 
-def read_draft(written: Mapping[str, Any], *, private_git: bool = False) -> Draft:
+def read_draft(written: Mapping[str, object], *, private_git: bool = False) -> Draft:
     """Check a draft. Raises InvalidInput with every problem, in fields beneath `job`."""
     problems = [
         Problem(f"job.{name}", text("An offer decides this"), hint=text("Leave {field} out", field=name))

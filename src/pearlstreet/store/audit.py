@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -39,7 +38,7 @@ def record(
     action: str,
     target: str,
     org_id: str | None = None,
-    details: Mapping[str, Any] | None = None,
+    details: Mapping[str, object] | None = None,
 ) -> None:
     """Append one row to the chain in the command's own transaction. `details` must not contain secrets."""
     head = tx.first(sa.select(audit_head))
@@ -90,7 +89,7 @@ def verify(tx: Tx) -> AuditReport:
     return AuditReport(count, previous, None, None)
 
 
-def _digest(row: Mapping[str, Any], previous: str) -> str:
+def _digest(row: Mapping[str, object], previous: str) -> str:
     # JSON and not str(), because the organisation None must not have the same hash as one named "None".
     columns = ("seq", "at_us", "actor", "org_id", "action", "target", "details")
     parts = [previous, *(row[name] for name in columns)]

@@ -45,7 +45,9 @@ class Tx:
         self._rng = rng
 
     def execute(
-        self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
+        self,
+        statement: sa.Executable,
+        rows: Sequence[Mapping[str, object]] | Mapping[str, object] | None = None,
     ) -> CursorResult[Any]:
         """Run a statement. `rows` are parameters as in SQLAlchemy's Connection.execute."""
         return self.connection.execute(statement, rows)

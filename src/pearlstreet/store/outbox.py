@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -15,7 +14,7 @@ TOPIC = "outbox"
 _EMIT = sa.insert(outbox)
 
 
-def emit(tx: Tx, topic: str, payload: Mapping[str, Any], *, org_id: str | None = None) -> None:
+def emit(tx: Tx, topic: str, payload: Mapping[str, object], *, org_id: str | None = None) -> None:
     """Write an event, which consumers get after the commit."""
     tx.execute(_EMIT, {"topic": topic, "org_id": org_id, "payload": dict(payload), "at_us": tx.now_us})
     tx.hint(TOPIC)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 
@@ -56,7 +56,7 @@ def transition(
     *,
     reason: Text | None = None,
     lease_token: str | None = None,
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> S:
     """Change the state of a row (and any other `values`), record the change in its timeline, and return the new state.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -41,7 +40,7 @@ class AuditRow:
     org_id: str | None
     action: str
     target: str
-    details: Mapping[str, Any]
+    details: Mapping[str, object]
     hash: str
 
 

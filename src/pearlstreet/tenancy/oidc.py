@@ -96,7 +96,7 @@ def verify_id_token(id_token: str, key: Any, provider: OidcProvider, *, nonce: s
     )
 
 
-def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: str, now_s: int) -> None:
+def check_claims(claims: Mapping[str, object], provider: OidcProvider, *, nonce: str, now_s: int) -> None:
     """Validate the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7). Raises Unauthenticated."""
     audience, us = claims.get("aud"), provider.client_id
     expires, issued, subject = claims.get("exp"), claims.get("iat"), claims.get("sub")
@@ -119,7 +119,7 @@ def check_claims(claims: Mapping[str, Any], provider: OidcProvider, *, nonce: st
         raise untrusted(wrong)
 
 
-def token_header(id_token: str, provider: OidcProvider) -> Mapping[str, Any]:
+def token_header(id_token: str, provider: OidcProvider) -> Mapping[str, object]:
     """Return the unverified header of an ID token. Raises Unauthenticated for a disallowed algorithm or no token."""
     part = id_token.split(".", 1)[0]
     try:
@@ -133,14 +133,14 @@ def token_header(id_token: str, provider: OidcProvider) -> Mapping[str, Any]:
     return header
 
 
-def pick_key(key_set: KeySet, header: Mapping[str, Any]) -> Any | None:
+def pick_key(key_set: KeySet, header: Mapping[str, object]) -> Any | None:
     """Return the key with the header's key id (without a key id: the only key), or None if it is not unique."""
     kid = header.get("kid")
     fitting = [key for key in key_set.keys if kid is None or key.kid == kid]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def read_keys(document: Mapping[str, Any]) -> KeySet:
+def read_keys(document: Mapping[str, object]) -> KeySet:
     """Return the public signature keys of a provider's key set. Symmetric keys are ignored. Raises Unauthenticated."""
     raw = document.get("keys")
     usable = [

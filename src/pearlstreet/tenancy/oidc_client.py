@@ -11,7 +11,6 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from joserfc.jwk import KeySet
@@ -126,7 +125,7 @@ class OidcClient:
         *,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Mapping[str, Any]:
+    ) -> Mapping[str, object]:
         target = self._check(url)
         sent = {"Accept": "application/json", **(headers or {})}
         content = None
@@ -154,7 +153,7 @@ class OidcClient:
             raise _silent(self.provider, error.message) from error
 
 
-def _metadata(document: Mapping[str, Any], provider: OidcProvider) -> _Metadata:
+def _metadata(document: Mapping[str, object], provider: OidcProvider) -> _Metadata:
     if document.get("issuer") != provider.issuer:
         raise _silent(provider, text("its issuer differs from the settings"))
     found = [document.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
@@ -165,7 +164,7 @@ def _metadata(document: Mapping[str, Any], provider: OidcProvider) -> _Metadata:
     return _Metadata(*(str(item) for item in found))
 
 
-def _object(body: bytes, provider: OidcProvider) -> Mapping[str, Any]:
+def _object(body: bytes, provider: OidcProvider) -> Mapping[str, object]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):

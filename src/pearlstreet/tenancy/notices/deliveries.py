@@ -43,7 +43,7 @@ class Event:
     id: str
     kind: str
     org_id: str | None
-    payload: Mapping[str, Any]
+    payload: Mapping[str, object]
     at_us: int
 
 
@@ -69,14 +69,14 @@ def row_for(
     }
 
 
-def queue(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+def queue(tx: Tx, rows: Sequence[Mapping[str, object]]) -> None:
     """Insert deliveries and wake the sending loop."""
     if rows:
         tx.execute(sa.insert(deliveries), rows)
         tx.hint(TOPIC)
 
 
-def mail(tx: Tx, kind: str, owner: Owner, address: str, language: str, payload: Mapping[str, Any]) -> None:
+def mail(tx: Tx, kind: str, owner: Owner, address: str, language: str, payload: Mapping[str, object]) -> None:
     """Queue one mail that the owner requested. Raises TooMany beyond `MAILS_PER_HOUR`."""
     if mails_left(tx, [owner.id])[owner.id] <= 0:
         raise TooMany(

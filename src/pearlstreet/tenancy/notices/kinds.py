@@ -50,7 +50,7 @@ class Kind:
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Permitted values of payload fields, by field; other events are not of this kind."""
 
-    def is_about(self, topic: str, payload: Mapping[str, Any]) -> bool:
+    def is_about(self, topic: str, payload: Mapping[str, object]) -> bool:
         """Return whether an event is of this kind. Array elements cause no notices; their array does."""
         if topic != self.topic or payload.get("array"):
             return False
@@ -169,12 +169,12 @@ class Words:
     body: str
 
 
-def kind_of(topic: str, payload: Mapping[str, Any]) -> Kind | None:
+def kind_of(topic: str, payload: Mapping[str, object]) -> Kind | None:
     """Return the kind of an event, or None for an event without notices."""
     return next((kind for kind in KINDS.values() if kind.is_about(topic, payload)), None)
 
 
-def words_of(kind: str, payload: Mapping[str, Any], language: str) -> Words:
+def words_of(kind: str, payload: Mapping[str, object], language: str) -> Words:
     """Return title and body of a notice; for a kind that no longer exists, its name and an empty body."""
     if kind not in TITLES:
         return Words(kind, "")
@@ -216,7 +216,7 @@ COUNTS: Mapping[str, Callable[[int], Text]] = {
 """Fields of payloads that are counts, with their unit."""
 
 
-def _values(template: str, payload: Mapping[str, Any]) -> dict[str, object]:
+def _values(template: str, payload: Mapping[str, object]) -> dict[str, object]:
     """Return the values of the template's placeholders; "-" for a field that an older event lacks."""
     names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
     return {

@@ -182,7 +182,7 @@ def _end(
     _update(tx, row_id, **values)
 
 
-def _update(tx: Tx, row_id: str, **values: Any) -> None:
+def _update(tx: Tx, row_id: str, **values: object) -> None:
     tx.execute(sa.update(deliveries).where(deliveries.c.id == row_id).values(**values))
 
 
