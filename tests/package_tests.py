@@ -15,13 +15,20 @@ ALWAYS = ("tidy",)
 def paths_of(package: str) -> list[Path]:
     """Return the files and folders of a package's tests, without what lies in a folder that is listed too.
 
+    A file of tests/api that no package lists belongs to `api`.
+
     Raises KeyError for a package that packages.toml does not list.
     """
-    listed = tomllib.loads(LISTED.read_text(encoding="utf-8"))[package]
+    listed = tomllib.loads(LISTED.read_text(encoding="utf-8"))
     named = [TESTS / kind / package for kind in BY_NAME]
     found = [path for path in named if path.is_dir()]
-    for pattern in listed:
+    for pattern in listed[package]:
         found += sorted(TESTS.glob(pattern))
+    if package == "api":
+        elsewhere = {
+            path for patterns in listed.values() for pattern in patterns for path in TESTS.glob(pattern)
+        }
+        found += [path for path in sorted((TESTS / "api").glob("test_*.py")) if path not in elsewhere]
     unique = dict.fromkeys(found)
     return [path for path in unique if not any(parent in unique for parent in path.parents)]
 

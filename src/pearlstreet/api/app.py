@@ -1,4 +1,4 @@
-"""The REST API as one FastAPI app. A new noun is one module in routes/ and one line in ROUTERS."""
+"""The REST API as one FastAPI app. A new noun is one module in routes/, which is found there."""
 
 from __future__ import annotations
 
@@ -7,98 +7,39 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.routing import compile_path
 
 from pearlstreet import __version__
-from pearlstreet.api import problem
+from pearlstreet.api import problem, routes
 from pearlstreet.api.log_streams import LogStreams
 from pearlstreet.api.middleware import ApiMiddleware, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
 from pearlstreet.api.openapi import document
 from pearlstreet.api.rate_limit import RateLimiter
-from pearlstreet.api.routes import (
-    alerts,
-    audit,
-    backups,
-    calibration,
-    costs,
-    credit,
-    decisions,
-    energy,
-    incidents,
-    invitations,
-    invoices,
-    jobs,
-    keys,
-    members,
-    nodes,
-    notices,
-    offboarding,
-    orgs,
-    prices,
-    quotas,
-    quotes,
-    scheduling,
-    session,
-    storage,
-    system,
-    trace,
-    uploads,
-    users,
-    webhooks,
-    what_ifs,
-    windows,
-)
+from pearlstreet.api.routes import prices, system
 from pearlstreet.api.routing import API_PREFIX, RouteFacts, SecuredRouter, in_thread
 from pearlstreet.center import Center
 
 PREFIX = API_PREFIX
-ROUTERS: tuple[SecuredRouter, ...] = (
-    jobs.router,  # first: routes are tried in order, and this is the hot path
-    system.router,
-    session.router,
-    keys.router,
-    users.router,
-    orgs.router,
-    members.router,
-    members.own_router,
-    invitations.router,
-    invitations.own_router,
-    offboarding.router,
-    costs.router,
-    trace.router,
-    uploads.router,
-    uploads.artefacts_router,
-    nodes.router,
-    quotas.router,
-    storage.router,
-    scheduling.router,
-    windows.router,
-    decisions.router,
-    what_ifs.router,
-    energy.router,
-    quotes.router,
-    calibration.router,
-    credit.router,
-    credit.center_router,
-    invoices.router,
-    invoices.center_router,
-    prices.router,
-    audit.router,
-    audit.ledger_router,
-    backups.router,
-    incidents.router,
-    alerts.router,
-    notices.router,
-    notices.orgs_router,
-    notices.center_router,
-    webhooks.orgs_router,
-    webhooks.center_router,
-)
+FIRST = "jobs"
+"""Module whose routes are tried first, because routes are tried in order and submits are the hot path."""
+
+
+def _routers() -> Iterator[SecuredRouter]:
+    """Return the routers of all modules in routes/, without the one outside the API's prefix."""
+    names = (module.name for module in iter_modules(routes.__path__))
+    for name in sorted(names, key=lambda name: (name != FIRST, name)):
+        found = vars(import_module(f"{routes.__name__}.{name}")).values()
+        yield from (one for one in found if isinstance(one, SecuredRouter) and one is not system.root_router)
+
+
+ROUTERS: tuple[SecuredRouter, ...] = tuple(_routers())
 UNBOUND = (ProblemDocument, prices.PricesIn)
 """Models that FastAPI does not find: bodies accepted in more than one format, and errors."""
 UNLIMITED = (f"{PREFIX}/uploads",)

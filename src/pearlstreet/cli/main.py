@@ -1,4 +1,4 @@
-"""`pearl`: one command a noun or verb. A new command is one module and one line in COMMANDS."""
+"""`pearl`: one command for each noun or verb. A new command is one module of its name, which is found here."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pearlstreet import __version__
+from pearlstreet import __version__, cli
 from pearlstreet.base.clock import SystemClock, to_rfc3339
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import text
@@ -26,7 +27,7 @@ MISUSED: type[Exception] = next(
 """What typer raises for a command line that is not right. Which package it lives in differs between its versions."""
 Homes = Mapping[str, tuple[str, ...]]
 """Module → the commands and groups that its `register` adds."""
-HOMES: Homes = {
+_LISTED: dict[str, tuple[str, ...]] = {
     "pearlstreet.cli.accounts": (
         "login", "logout", "whoami", "passwd", "keys", "users", "orgs", "projects", "secrets",
     ),
@@ -47,11 +48,22 @@ HOMES: Homes = {
     "pearlstreet.cli.quoting": ("quote",),
     "pearlstreet.cli.calibrating": ("calibration",),
     "pearlstreet.cli.energy": ("energy",),
-    "pearlstreet.cli.incidents": ("incidents",),
-    "pearlstreet.cli.backups": ("backups",),
     "pearlstreet.cli.estimating": ("estimate",),
 }  # fmt: skip
-"""Written out, so that a command loads its own module alone: to build all of them takes longer than to run one."""
+"""Modules with several commands, or one of another name, in the order of the help. They are written out, so that a command
+loads only its own module: building all of them takes longer than running one."""
+HELPERS = frozenset(
+    (
+        "browser", "current_org", "following", "helping", "main", "offers_table", "output", "parallel_replay", "profile",
+        "reference", "usage_errors",
+    )
+)  # fmt: skip
+"""Modules of this package without commands."""
+_NAMED = (f"pearlstreet.cli.{name}" for _, name, _ in iter_modules(cli.__path__) if name not in HELPERS)
+HOMES: Homes = _LISTED | {
+    module: (module.rpartition(".")[2].replace("_", "-"),) for module in _NAMED if module not in _LISTED
+}
+"""All modules with commands. A module with one command bears its name and need not be listed."""
 LOG = "cli.log"
 
 

@@ -1,53 +1,34 @@
-"""The menu. A visitor sees the items whose pages they may open."""
+"""The menu, derived from the places that pages declare. A visitor sees the items whose pages they may open."""
 
 from __future__ import annotations
 
-from pearlstreet.base.text import text
-from pearlstreet.console.page import NavGroup, NavItem
+from collections.abc import Iterable
 
-MENU: tuple[NavGroup, ...] = (
-    NavGroup(
-        text("Work"),
-        (
-            NavItem("/", text("Overview"), "home", "o"),
-            NavItem("/jobs", text("Jobs"), "jobs", "j"),
-            NavItem("/submit", text("New job"), "plus", "+"),
-            NavItem("/quotes", text("Quotes"), "price", "z"),
-            NavItem("/billing", text("Billing"), "money", "b"),
-            NavItem("/what-if", text("What if"), "chart", "h"),
-        ),
-    ),
-    NavGroup(
-        text("Organisation"),
-        (
-            NavItem("/projects", text("Projects"), "folder", "p"),
-            NavItem("/members", text("Members"), "users", "m"),
-            NavItem("/secrets", text("Secrets"), "lock", "x"),
-            NavItem("/keys", text("API keys"), "key", "k"),
-            NavItem("/users", text("Users"), "user", "u"),
-            NavItem("/notices", text("Notices"), "bell", "i"),
-            NavItem("/memberships", text("My organisations"), "building", "2"),
-            NavItem("/account", text("My account"), "user", "y"),
-        ),
-    ),
-    NavGroup(
-        text("Center"),
-        (
-            NavItem("/nodes", text("Nodes"), "nodes", "n"),
-            NavItem("/accelerators", text("Accelerators"), "chip", "a"),
-            NavItem("/energy", text("Energy"), "bolt", "g"),
-            NavItem("/quotas", text("Quotas"), "scale", "q"),
-            NavItem("/policy", text("Scheduling"), "scale", "s"),
-            NavItem("/queues", text("Queues"), "jobs", "w"),
-            NavItem("/windows", text("Maintenance"), "nodes", "v"),
-            NavItem("/decisions", text("Decisions"), "audit", "d"),
-            NavItem("/calibration", text("Calibration"), "chart", "1"),
-            NavItem("/prices", text("Prices"), "price", "c"),
-            NavItem("/orgs", text("Organisations"), "building", "r"),
-            NavItem("/credit", text("Credit"), "money", "t"),
-            NavItem("/incidents", text("Incidents"), "alert", "f"),
-            NavItem("/audit", text("Audit log"), "audit", "l"),
-            NavItem("/settings", text("Settings"), "settings", "e"),
-        ),
-    ),
-)
+from pearlstreet.base.text import text
+from pearlstreet.console.page import ConsolePage, MenuGroup, NavGroup, NavItem
+from pearlstreet.console.registry import PAGES
+
+LABELS = {
+    MenuGroup.WORK: text("Work"),
+    MenuGroup.ORGANISATION: text("Organisation"),
+    MenuGroup.CENTER: text("Center"),
+}
+
+
+def menu_of(pages: Iterable[ConsolePage]) -> tuple[NavGroup, ...]:
+    """Return the groups of the menu with the pages that have a place in them."""
+    placed = sorted((page.menu.place, page.path, page, page.menu) for page in pages if page.menu is not None)
+    return tuple(
+        NavGroup(
+            LABELS[group],
+            tuple(
+                NavItem(path, menu.label or page.title, menu.icon, menu.key)
+                for _, path, page, menu in placed
+                if menu.group is group
+            ),
+        )
+        for group in MenuGroup
+    )
+
+
+MENU = menu_of(PAGES)

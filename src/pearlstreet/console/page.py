@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from pearlstreet.base.text import Text
 from pearlstreet.console.page_request import PageRequest, PageResponse
 from pearlstreet.tenancy.scopes import SCOPES
 
 Show = Callable[[PageRequest], PageResponse]
+
+
+class MenuGroup(IntEnum):
+    """A heading of the menu, in the order of the menu."""
+
+    WORK = 1
+    ORGANISATION = 2
+    CENTER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MenuPlace:
+    """Place of a page in the menu."""
+
+    group: MenuGroup
+    place: int
+    """Rank within the group, from the top; pages with the same rank are ordered by path."""
+    icon: str
+    """Name of an icon in templates/icons.svg."""
+    key: str = ""
+    """Letter that opens the page after `g` (keyboard shortcut)."""
+    label: Text | None = None
+    """Text in the menu; None: the title of the page."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +56,8 @@ class ConsolePage:
     actions: Mapping[str, Show] = field(default_factory=dict)
     upload_bytes_max: int = 0
     """Maximum size of a form with its files in bytes; 0: no files."""
+    menu: MenuPlace | None = None
+    """Place in the menu; None: the page is reached from other pages."""
 
     def __post_init__(self) -> None:
         if (self.scope is not None) + self.signed_in + self.public != 1:

@@ -1,82 +1,23 @@
-"""The list of all pages of the console. A new page is one module in pages/ and one line here."""
+"""All pages of the console: the `PAGES` of every module in pages/."""
 
 from __future__ import annotations
 
-from pearlstreet.console.page import ConsolePage
-from pearlstreet.console.pages import (
-    accelerators,
-    account,
-    audit,
-    billing,
-    calibration,
-    credit,
-    decisions,
-    energy,
-    home,
-    incidents,
-    invoices,
-    jobs,
-    keys,
-    members,
-    memberships,
-    nodes,
-    notices,
-    orgs,
-    policy,
-    preferences,
-    prices,
-    projects,
-    queues,
-    quotas,
-    quote_request,
-    quote_scenario,
-    quotes,
-    secrets,
-    settings,
-    sign_in,
-    statement,
-    submit,
-    users,
-    webhooks,
-    what_if,
-    windows,
-)
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
-PAGES: tuple[ConsolePage, ...] = (
-    *home.PAGES,
-    *sign_in.PAGES,
-    *preferences.PAGES,
-    *jobs.PAGES,
-    *submit.PAGES,
-    *billing.PAGES,
-    *statement.PAGES,
-    *invoices.PAGES,
-    *projects.PAGES,
-    *members.PAGES,
-    *keys.PAGES,
-    *secrets.PAGES,
-    *users.PAGES,
-    *account.PAGES,
-    *memberships.PAGES,
-    *notices.PAGES,
-    *webhooks.PAGES,
-    *nodes.PAGES,
-    *accelerators.PAGES,
-    *incidents.PAGES,
-    *prices.PAGES,
-    *energy.PAGES,
-    *quotas.PAGES,
-    *policy.PAGES,
-    *queues.PAGES,
-    *windows.PAGES,
-    *decisions.PAGES,
-    *what_if.PAGES,
-    *quote_request.PAGES,
-    *quote_scenario.PAGES,
-    *quotes.PAGES,
-    *calibration.PAGES,
-    *orgs.PAGES,
-    *credit.PAGES,
-    *audit.PAGES,
-    *settings.PAGES,
-)
+from pearlstreet.console import pages
+from pearlstreet.console.page import ConsolePage
+
+
+def _declared() -> Iterator[ConsolePage]:
+    for module in iter_modules(pages.__path__, f"{pages.__name__}."):
+        yield from getattr(import_module(module.name), "PAGES", ())
+
+
+def _fixed_first(page: ConsolePage) -> tuple[bool, ...]:
+    """Order /quotes/scenarios before /quotes/{quote}: the first route that matches an address answers."""
+    return tuple(part.startswith("{") for part in page.path.split("/"))
+
+
+PAGES: tuple[ConsolePage, ...] = tuple(sorted(_declared(), key=_fixed_first))

@@ -26,7 +26,7 @@ BROWSERS = {
     ("GET", "/metrics"),  # Prometheus
 }
 """What no program with this client asks for."""
-VALUES: Mapping[str, Any] = {
+VALUES: Mapping[str, object] = {
     "str": "x1",
     "str | None": "x1",
     "bool": True,
@@ -38,15 +38,15 @@ VALUES: Mapping[str, Any] = {
     "Sequence[str]": ["x1"],
     "Sequence[str] | None": ["x1"],
     "Sequence[int] | None": [1],
-    "Sequence[Mapping[str, Any]]": [{}],
-    "Mapping[str, Any]": {},
-    "Mapping[str, Any] | None": {},
-    "Mapping[str, Any] | str": {},
-    "Mapping[str, Any] | str | Path": {},
+    "Sequence[Mapping[str, object]]": [{}],
+    "Mapping[str, object]": {},
+    "Mapping[str, object] | None": {},
+    "Mapping[str, object] | str": {},
+    "Mapping[str, object] | str | Path": {},
     "Path | None": None,
     "Mapping[str, Sequence[str] | None] | None": {},
 }
-ANSWER: Mapping[str, Any] = {
+ANSWER: Mapping[str, object] = {
     "items": [{"id": "x1", "path": "a"}],
     "count": 1,
     "changed": 1,

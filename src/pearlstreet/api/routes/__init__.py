@@ -1,1 +1,1 @@
-"""One module per noun; `ROUTERS` in api.app lists them."""
+"""One module per noun; api.app finds the routers of every module here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import PRECISIONS, Accelerator, catalogue
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.paging import cut, page_number
 
@@ -38,4 +38,12 @@ def _fits(item: Accelerator, words: str) -> bool:
     return catalogue().matches(words, item.id) or all(word in said.lower() for word in words.lower().split())
 
 
-PAGES = (ConsolePage("/accelerators", text("Accelerators"), show, scope="nodes:read"),)
+PAGES = (
+    ConsolePage(
+        "/accelerators",
+        text("Accelerators"),
+        show,
+        scope="nodes:read",
+        menu=MenuPlace(MenuGroup.CENTER, 2, "chip", "a"),
+    ),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.console import cookies
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import federation, sessions
 from pearlstreet.tenancy.users import get_user
@@ -55,5 +55,6 @@ PAGES = (
         show,
         signed_in=True,
         actions={"password": change_password, "end": end_session},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 8, "user", "y"),
     ),
 )

@@ -8,7 +8,7 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.console.form_parsing import moment_in
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, View
 from pearlstreet.ledger.proof import proof
 from pearlstreet.ledger.site import read_site
@@ -114,6 +114,13 @@ def _plain(row: AuditRow) -> dict[str, object]:
 
 
 PAGES = (
-    ConsolePage("/audit", text("Audit log"), show, scope="audit:read", actions={"verify": verify}),
+    ConsolePage(
+        "/audit",
+        text("Audit log"),
+        show,
+        scope="audit:read",
+        actions={"verify": verify},
+        menu=MenuPlace(MenuGroup.CENTER, 14, "audit", "l"),
+    ),
     ConsolePage("/audit/export", text("Audit log"), export, scope="audit:read"),
 )

@@ -11,7 +11,7 @@ from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.compute.jobs.history import hourly_now
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
 from pearlstreet.console.routing import once
@@ -157,6 +157,7 @@ PAGES = (
         show,
         scope="credit:read",
         actions={"budget": set_budget, "delete_budget": delete_budget},
+        menu=MenuPlace(MenuGroup.WORK, 5, "money", "b"),
     ),
     ConsolePage(
         "/billing/buyer", text("Billing details"), show_buyer, scope="credit:read", actions={"set": set_buyer}

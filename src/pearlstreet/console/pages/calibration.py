@@ -5,7 +5,7 @@ from __future__ import annotations
 from pearlstreet.base.text import plural, text
 from pearlstreet.charts.ranges import Range, ratios
 from pearlstreet.console import offer_view
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.quotes.calibrating import (
@@ -90,4 +90,13 @@ def reset(request: PageRequest) -> PageResponse:
     )
 
 
-PAGES = (ConsolePage("/calibration", text("Calibration"), show, scope=SCOPE_READ, actions={"reset": reset}),)
+PAGES = (
+    ConsolePage(
+        "/calibration",
+        text("Calibration"),
+        show,
+        scope=SCOPE_READ,
+        actions={"reset": reset},
+        menu=MenuPlace(MenuGroup.CENTER, 9, "chart", "1"),
+    ),
+)

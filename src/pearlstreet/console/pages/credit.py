@@ -11,7 +11,7 @@ from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.console.form_parsing import text_in, wrong, yuan_in
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import funds, topups
@@ -173,5 +173,6 @@ PAGES = (
             "correct": correct,
             "limit": set_limit,
         },
+        menu=MenuPlace(MenuGroup.CENTER, 12, "money", "t"),
     ),
 )

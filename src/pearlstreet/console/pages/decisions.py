@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.decisions import service
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.policy import brief
 
@@ -48,5 +48,6 @@ PAGES = (
         scope="decisions:read",
         at_center=True,
         actions={"replay": replay},
+        menu=MenuPlace(MenuGroup.CENTER, 8, "audit", "d", label=text("Decisions")),
     ),
 )

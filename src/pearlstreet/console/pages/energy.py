@@ -15,7 +15,7 @@ from pearlstreet.charts.lines import Series as Line
 from pearlstreet.charts.lines import lines
 from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.forms.energy_fields import field_of, read_form, write_form, write_periods
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.energy import service
@@ -152,5 +152,6 @@ PAGES = (
         scope=service.READ,
         actions={"set": set_facts, "import": import_hours},
         upload_bytes_max=FILE_BYTES_MAX,
+        menu=MenuPlace(MenuGroup.CENTER, 3, "bolt", "g"),
     ),
 )

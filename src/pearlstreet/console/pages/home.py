@@ -14,7 +14,7 @@ from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.fragment_cache import get_current, rights, shared
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org
 from pearlstreet.ledger.budgets import list_budgets
@@ -271,4 +271,6 @@ def org_slugs(request: PageRequest) -> dict[str, str]:
     return {org.id: org.slug for org in list_orgs(request.store, request.actor, limit=1000)}
 
 
-PAGES = (ConsolePage("/", text("Overview"), show, signed_in=True),)
+PAGES = (
+    ConsolePage("/", text("Overview"), show, signed_in=True, menu=MenuPlace(MenuGroup.WORK, 1, "home", "o")),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import plural, text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.incidents import list_incidents, retry_incidents
 
@@ -36,6 +36,12 @@ def retry(request: PageRequest) -> PageResponse:
 
 PAGES = (
     ConsolePage(
-        "/incidents", text("Incidents"), show, scope="settings:read", at_center=True, actions={"retry": retry}
+        "/incidents",
+        text("Incidents"),
+        show,
+        scope="settings:read",
+        at_center=True,
+        actions={"retry": retry},
+        menu=MenuPlace(MenuGroup.CENTER, 13, "alert", "f"),
     ),
 )

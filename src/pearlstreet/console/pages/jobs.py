@@ -21,7 +21,7 @@ from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.scheduling.explain import WHY_NOT
 from pearlstreet.console import stored_files
 from pearlstreet.console.bulk_actions import act_on_each
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import (
     PER_PAGE,
     Download,
@@ -277,7 +277,14 @@ def _chart(request: PageRequest, kind: str, name: str, by_line: Points) -> Marku
 
 
 PAGES = (
-    ConsolePage("/jobs", text("Jobs"), show, scope="jobs:read", actions={"cancel": cancel_many}),
+    ConsolePage(
+        "/jobs",
+        text("Jobs"),
+        show,
+        scope="jobs:read",
+        actions={"cancel": cancel_many},
+        menu=MenuPlace(MenuGroup.WORK, 2, "jobs", "j"),
+    ),
     ConsolePage(
         "/jobs/{job}",
         text("Job"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import plural, text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX
 from pearlstreet.console.routing import once
@@ -119,6 +119,11 @@ def _rows(request: PageRequest, everyone: bool) -> list[KeyRow]:
 
 PAGES = (
     ConsolePage(
-        "/keys", text("API keys"), show, scope="keys:own", actions={"create": create, "revoke": revoke}
+        "/keys",
+        text("API keys"),
+        show,
+        scope="keys:own",
+        actions={"create": create, "revoke": revoke},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 4, "key", "k"),
     ),
 )

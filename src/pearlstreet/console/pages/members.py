@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.org_scope import choose_org, org_of
@@ -104,5 +104,6 @@ PAGES = (
         show,
         scope="users:read",
         actions={"add": add, "invite": invite, "withdraw": withdraw, "role": set_role, "remove": remove},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 2, "users", "m"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy import invitations, members
 
@@ -72,5 +72,6 @@ PAGES = (
             "default": choose_default,
             "leave": leave,
         },
+        menu=MenuPlace(MenuGroup.ORGANISATION, 7, "building", "2"),
     ),
 )

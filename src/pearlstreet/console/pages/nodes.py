@@ -17,7 +17,7 @@ from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.pool import inventory
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.paging import cut, page_number
@@ -173,7 +173,9 @@ def _device(pool: PoolView, use: NodeUse, device: DeviceReport, jobs: Sequence[J
 
 
 PAGES = (
-    ConsolePage("/nodes", text("Nodes"), show, scope="nodes:read"),
+    ConsolePage(
+        "/nodes", text("Nodes"), show, scope="nodes:read", menu=MenuPlace(MenuGroup.CENTER, 1, "nodes", "n")
+    ),
     ConsolePage(
         "/nodes/{node}",
         text("Node"),

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pearlstreet.base.text import plural, text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.notices import inbox, preferences
 from pearlstreet.tenancy.notices.inbox import Notice
@@ -216,6 +216,7 @@ PAGES = (
         show,
         scope="notices:own",
         actions={"read": mark, "unread": mark_unread, "read_all": mark_all, "test": test},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 6, "bell", "i"),
     ),
     ConsolePage(
         "/notices/preferences",

@@ -7,7 +7,7 @@ from pearlstreet.compute.jobs.history import count_jobs, hourly_now
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.form_parsing import text_in, wrong
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger.center_funds import balances
@@ -150,7 +150,13 @@ def export(request: PageRequest) -> PageResponse:
 
 PAGES = (
     ConsolePage(
-        "/orgs", text("Organisations"), show, scope="orgs:read", at_center=True, actions={"create": create}
+        "/orgs",
+        text("Organisations"),
+        show,
+        scope="orgs:read",
+        at_center=True,
+        actions={"create": create},
+        menu=MenuPlace(MenuGroup.CENTER, 11, "building", "r"),
     ),
     ConsolePage(
         "/orgs/{org}",

@@ -9,7 +9,7 @@ from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_list
 from pearlstreet.compute.scheduling.registry import labels
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 
 LABELS: Mapping[str, tuple[Text, Text]] = {
@@ -200,5 +200,6 @@ PAGES = (
         show,
         scope="scheduling:read",
         actions={"set": set_policy, "rollback": roll_back},
+        menu=MenuPlace(MenuGroup.CENTER, 5, "scale", "s", label=text("Scheduling")),
     ),
 )

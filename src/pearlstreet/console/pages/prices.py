@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.console.form_parsing import moment_in, text_in
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger import prices as service
@@ -150,6 +150,7 @@ PAGES = (
         show,
         scope="prices:read",
         actions={"compare": compare, "publish": publish},
+        menu=MenuPlace(MenuGroup.CENTER, 10, "price", "c"),
     ),
     ConsolePage("/prices/{number}", text("Price list"), show_one, scope="prices:read"),
 )

@@ -9,7 +9,7 @@ from pearlstreet.compute.jobs.storage.overview import ProjectStorage, storage_of
 from pearlstreet.compute.jobs.storage.retention_rules import set_retention
 from pearlstreet.compute.jobs.uploads import list_uploads
 from pearlstreet.console.form_parsing import number_in, wrong
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
 from pearlstreet.console.routing import once
@@ -100,5 +100,6 @@ PAGES = (
         show,
         scope="projects:read",
         actions={"add": add, "keep": keep, "delete": delete_uploads},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 1, "folder", "p"),
     ),
 )

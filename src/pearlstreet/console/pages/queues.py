@@ -10,7 +10,7 @@ from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, choices
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.policy import described, pairs, plain, rows
 from pearlstreet.tenancy.directory import org_names, project_names
@@ -94,5 +94,6 @@ PAGES = (
         show,
         scope="scheduling:read",
         actions={"set": set_queue, "remove": remove_queue},
+        menu=MenuPlace(MenuGroup.CENTER, 6, "jobs", "w"),
     ),
 )

@@ -11,7 +11,7 @@ from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
 from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.console.form_parsing import number_in, wrong
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.paging import cut, page_number
 from pearlstreet.tenancy.directory import org_names, project_names
@@ -147,5 +147,6 @@ PAGES = (
             "weigh": set_weight,
             "unweigh": delete_weight,
         },
+        menu=MenuPlace(MenuGroup.CENTER, 4, "scale", "q", label=text("Quotas")),
     ),
 )

@@ -6,7 +6,7 @@ from pearlstreet.base.errors import Conflict, InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.charts.ranges import ratios
 from pearlstreet.console import offer_view
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.routing import once
@@ -122,7 +122,9 @@ def withdraw(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    ConsolePage("/quotes", text("Quotes"), show, scope="jobs:read"),
+    ConsolePage(
+        "/quotes", text("Quotes"), show, scope="jobs:read", menu=MenuPlace(MenuGroup.WORK, 4, "price", "z")
+    ),
     ConsolePage(
         "/quotes/{quote}",
         text("Quote"),

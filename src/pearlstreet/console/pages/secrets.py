@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
 from pearlstreet.console.routing import once
@@ -56,6 +56,11 @@ def delete(request: PageRequest) -> PageResponse:
 
 PAGES = (
     ConsolePage(
-        "/secrets", text("Secrets"), show, scope="secrets:read", actions={"keep": keep, "delete": delete}
+        "/secrets",
+        text("Secrets"),
+        show,
+        scope="secrets:read",
+        actions={"keep": keep, "delete": delete},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 3, "lock", "x"),
     ),
 )

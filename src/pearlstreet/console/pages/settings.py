@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pearlstreet.base.text import text
 from pearlstreet.center import list_backups, make_backup
 from pearlstreet.console.form_parsing import number_in, wrong, yuan_in
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.routing import once
 from pearlstreet.ledger.model import Party, Site
@@ -71,5 +71,6 @@ PAGES = (
         scope="settings:read",
         at_center=True,
         actions={"bill": bill, "backup": back_up},
+        menu=MenuPlace(MenuGroup.CENTER, 15, "settings", "e"),
     ),
 )

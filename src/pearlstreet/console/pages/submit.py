@@ -21,7 +21,7 @@ from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.console import form_uploads
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
@@ -284,5 +284,6 @@ PAGES = (
             "to_form": to_form,
         },
         upload_bytes_max=UPLOAD_BYTES_MAX + FORM_BYTES,
+        menu=MenuPlace(MenuGroup.WORK, 3, "plus", "+"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.links import show_link
 from pearlstreet.console.pages.members import role_of
@@ -126,7 +126,13 @@ def end_session(request: PageRequest) -> PageResponse:
 
 PAGES = (
     ConsolePage(
-        "/users", text("Users"), show, scope="users:read", at_center=True, actions={"create": create}
+        "/users",
+        text("Users"),
+        show,
+        scope="users:read",
+        at_center=True,
+        actions={"create": create},
+        menu=MenuPlace(MenuGroup.ORGANISATION, 5, "user", "u"),
     ),
     ConsolePage(
         "/users/{user}",

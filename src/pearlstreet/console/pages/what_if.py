@@ -15,7 +15,7 @@ from pearlstreet.compute.jobs.whatif import service
 from pearlstreet.compute.jobs.whatif.service import OPEN, WhatIf, WhatIfQuestion
 from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.console.form_parsing import number_in
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 
 POLICIES = 2
@@ -197,6 +197,13 @@ def stop(request: PageRequest) -> PageResponse:
 
 
 PAGES = (
-    ConsolePage("/what-if", text("What if"), show, scope="jobs:read", actions={"ask": ask_one}),
+    ConsolePage(
+        "/what-if",
+        text("What if"),
+        show,
+        scope="jobs:read",
+        actions={"ask": ask_one},
+        menu=MenuPlace(MenuGroup.WORK, 6, "chart", "h"),
+    ),
     ConsolePage("/what-if/{what_if}", text("What if"), show_one, scope="jobs:read", actions={"stop": stop}),
 )

@@ -6,7 +6,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.windows import service
 from pearlstreet.compute.jobs.windows.model import WindowKind, WindowWish
 from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong
-from pearlstreet.console.page import ConsolePage
+from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.ledger.site import read_site
 from pearlstreet.tenancy.directory import org_names
@@ -79,5 +79,6 @@ PAGES = (
         show,
         scope="scheduling:read",
         actions={"make": make_window, "end": end_window},
+        menu=MenuPlace(MenuGroup.CENTER, 7, "nodes", "v", label=text("Maintenance")),
     ),
 )
