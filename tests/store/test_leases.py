@@ -175,3 +175,63 @@ def test_a_named_lease_has_one_holder(world: World) -> None:
     assert take("two"), "an expired lease is free"
     assert store.read(lambda tx: leases.named_holder(tx, "planner")) == ("two", clock.now_us() + 10_000_000)
     assert store.read(lambda tx: leases.named_holder(tx, "nobody took it")) is None
+
+
+def test_the_token_of_another_row_holds_nothing(world: World) -> None:
+    store, _ = world
+    store.write(lambda tx: (add(tx, "a", due_us=0), add(tx, "b", due_us=1)))
+    of_a, _ = store.write(lambda tx: _lease(tx, limit=1))
+    of_b, _ = store.write(lambda tx: _lease(tx, limit=1))
+    held = store.read(
+        lambda tx: [leases.holds(tx, things, row, token) for row in "ab" for token in (of_a, of_b)]
+    )
+    assert held == [True, False, False, True]
+
+
+def test_rows_in_work_count_as_the_first_of_their_account(world: World) -> None:
+    store, _ = world
+
+    def fill(tx: Tx) -> None:
+        for number in range(4):
+            add(tx, f"a{number}", due_us=number, org="busy")
+            add(tx, f"b{number}", due_us=10 + number, org="idle")
+
+    store.write(fill)
+
+    def chosen(busy: dict[str, int]) -> list[str]:
+        return store.read(
+            lambda tx: list(leases.choose_rows(tx, things, account=things.c.org_id, limit=4, busy=busy))
+        )
+
+    assert chosen({}) == ["a0", "b0", "a1", "b1"]
+    assert chosen({"busy": 1}) == ["b0", "a0", "b1", "a1"]
+    assert chosen({"busy": 2}) == ["b0", "b1", "a0", "b2"]
+
+
+def test_only_chosen_rows_are_leased(world: World) -> None:
+    store, _ = world
+    store.write(lambda tx: [add(tx, name, due_us=0) for name in "abc"])
+    token, found = store.write(
+        lambda tx: leases.lease_rows(tx, things, limit=1, lease_s=9, chosen=["c", "gone", "a"])
+    )
+    assert list(found) == ["c", "a"]
+    assert len(token) == 32
+    assert thing(store, "b")["lease_token"] is None
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "kept"), [(5, 5, 5), (4, 5, 4), (6, 5, 5), (6, None, 6), (None, 5, 5)]
+)
+def test_the_earlier_of_two_wake_ups_is_kept(
+    world: World, theirs: int | None, ours: int | None, kept: int | None
+) -> None:
+    store, clock = world
+    now = clock.now_us()
+    store.write(lambda tx: add(tx, "a", due_us=0))
+    token, _ = store.write(_lease)
+    if theirs is not None:
+        store.write(lambda tx: tx.execute(sa.update(things).values(due_us=now + theirs)))
+    assert store.write(
+        lambda tx: leases.release(tx, things, "a", token, due_us=None if ours is None else now + ours)
+    )
+    assert thing(store, "a")["due_us"] == (None if kept is None else now + kept)

@@ -653,3 +653,13 @@ def test_stopping_waits_for_the_step_under_way(sqlite_store: Store) -> None:
     began.wait(10)
     runner.stop()
     assert done.is_set()
+
+
+def test_a_long_error_is_kept_in_part(sqlite_store: Store) -> None:
+    store = with_things(sqlite_store)
+    for _ in range(frame.QUARANTINE_AFTER):
+        store.write(lambda tx: frame.note_failure(tx, "count", "row", BugError("x" * 9000)))
+    kept = store.read(lambda tx: tx.scalar(sa.select(loop_failures.c.last_error)))
+    assert len(kept) == 2000
+    told = store.read(lambda tx: tx.scalar(sa.select(outbox.c.payload).where(outbox.c.topic == "incident")))
+    assert len(told["problem"]) == 500

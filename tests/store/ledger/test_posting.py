@@ -35,7 +35,7 @@ from pearlstreet.ledger.posting import post_due_spans, post_spans
 from pearlstreet.ledger.prices import current_prices, parse_prices, prices, publish_prices, write_prices
 from pearlstreet.ledger.spans import append_span
 from pearlstreet.ledger.statement import cost_of
-from pearlstreet.ledger.tables import IS_DUE, spans
+from pearlstreet.ledger.tables import IS_DUE, charges, spans
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Store, Tx
 
@@ -225,4 +225,30 @@ def test_a_span_of_years_posts_in_one_piece(sqlite_store: Store) -> None:
     use_at(books, "att_1", start, end, amount=1000)
     post_due_spans(books)
     assert has(books).balance == yuan("-2105.28")
+    books_are_right(books)
+
+
+def test_charges_are_numbered_from_one_without_gaps_and_named_as_charges(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    for minute in range(3):
+        use(books, 1, first=minute)
+        post_due_spans(books)
+    rows = books.read(lambda tx: tx.rows(sa.select(charges).order_by(charges.c.seq)))
+    assert [row["seq"] for row in rows] == [1, 2, 3]
+    assert all(row["id"].startswith("chg_") for row in rows)
+    assert all(row["refunds_id"] is None and row["invoice_id"] is None for row in rows)
+
+
+def test_a_price_for_a_million_is_divided_by_it(sqlite_store: Store) -> None:
+    """2 yuan for 1,000,000 tokens: 1,500,000 tokens cost 3 yuan."""
+    books = opened(sqlite_store)
+    listed = write_prices(books.read(current_prices)).rstrip()
+    tokens = '\n[[price]]\nresource = "tokens"\nkind = "count"\nyuan = "2"\nper = 1000000\n'
+    published = publish_prices(books, CLERK, parse_prices(listed + tokens))
+    span = cpu_span(
+        books, 0, resource="tokens", unit=Unit.TOKENS, amount=1_500_000, price_version_id=published.id
+    )
+    books.write(lambda tx: append_span(tx, span))
+    post_due_spans(books)
+    assert has(books).balance == -yuan("3")
     books_are_right(books)

@@ -12,7 +12,7 @@ from pearlstreet.base.errors import BugError, InvalidInput
 from pearlstreet.base.text import text
 from pearlstreet.ledger.model import Unit
 from pearlstreet.ledger.posting import post_due_spans
-from pearlstreet.ledger.spans import append_span, spans_of
+from pearlstreet.ledger.spans import TOPIC, append_span, spans_of
 from pearlstreet.ledger.tables import streams
 from pearlstreet.store.core import Store, Tx
 
@@ -112,3 +112,54 @@ def test_spans_of_another_organisation_are_not_seen(sqlite_store: Store) -> None
     books = opened(sqlite_store)
     use(books, 1)
     assert books.read(lambda tx: spans_of(tx, OTHER, "job_1")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"end_us": NOON - 1}, "use runs forward"),
+        ({"amount": -1}, "use runs forward"),
+        ({"unit": Unit.TOKENS, "start_us": 0, "end_us": 0}, "a counted span has a time"),
+    ],
+    ids=["ends before it starts", "less than nothing", "without a time"],
+)
+def test_use_that_cannot_have_been_is_refused(
+    sqlite_store: Store, change: dict[str, object], told: str
+) -> None:
+    books = opened(sqlite_store)
+    wrong = cpu_span(books, 0, **change)
+    with pytest.raises(BugError, match=f"{told}.*compute/att_1/cpu/0"):
+        books.write(lambda tx: append_span(tx, wrong))
+    assert books.read(lambda tx: tx.rows(sa.select(streams))) == []
+
+
+def test_use_of_no_time_and_of_nothing_is_kept(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    nothing = cpu_span(books, 0, end_us=NOON, amount=0)
+    books.write(lambda tx: append_span(tx, nothing))
+    assert [kept.span.amount for kept in books.read(lambda tx: spans_of(tx, ORG, "job_1"))] == [0]
+
+
+def test_only_use_that_is_billed_wakes_the_posting(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    woken: list[None] = []
+    books.hints.listen(TOPIC, lambda: woken.append(None))
+    use(books, 1, billable=False, why_not=text("Saving its work for a resize"))
+    assert woken == []
+    use(books, 1, first=1)
+    assert woken == [None]
+
+
+def test_spans_of_another_job_are_not_among_them(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    use(books, 1)
+    use(books, 2, external_id="att_2", reference="job_2")
+    assert len(books.read(lambda tx: spans_of(tx, ORG, "job_2"))) == 2
+
+
+def test_a_repeated_span_is_compared_with_its_own_stream(sqlite_store: Store) -> None:
+    books = opened(sqlite_store)
+    use(books, 1)
+    use(books, 1, external_id="att_2", amount=500)
+    use(books, 1, external_id="att_2", amount=500)
+    assert len(books.read(lambda tx: spans_of(tx, ORG, "job_1"))) == 2
