@@ -1,4 +1,4 @@
-"""Documents name only files and commands that exist."""
+"""Documents name only files, commands and pages that exist, and every link of theirs leads somewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from pathlib import Path
 from tests.tidy.source import ROOT, files
 
 PATH = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|toml|sh|html|po))`")
+UNQUOTED_PATH = re.compile(
+    r"(?<![\w./<>-])((?:src|tests|compute|docs|recipes|scripts|benchmarks)/[\w./-]*\w\.(?:py|md|csv|yaml|sh))\b"
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.M)
+FENCED = re.compile(r"^```.*?^```", re.M | re.S)
 FILE = re.compile(r"`(\w+\.py)`")
-COMMAND = re.compile(r"^(?:\s*\$ |\s{4,}|\s*\| )?`?pearl ((?:[a-z][a-z-]+)(?: [a-z][a-z-]+)?)", re.M)
+COMMAND = re.compile(
+    r"(?:^(?:\s*\$ |\s{4,}|\s*\| )?|; +|&& |`)(?:[A-Z_]+=\S* )*pearl ((?:[a-z][a-z-]+)(?: [a-z][a-z-]+)?)",
+    re.M,
+)
 PLACES = (ROOT, ROOT / "src" / "pearlstreet", ROOT / "src" / "pearlstreet" / "compute", ROOT / "docs")
 EXAMPLES = {"utils.py"}
 """File names that documents give as examples of what there is not."""
@@ -27,7 +36,7 @@ def test_files_that_documents_name_exist() -> None:
     gone = [
         f"{document}: {path}"
         for document, content in _documents()
-        for path in PATH.findall(content)
+        for path in PATH.findall(content) + UNQUOTED_PATH.findall(content)
         if not any((place / path).exists() for place in (*PLACES, ROOT / document.parent))
     ]
     gone += [
@@ -37,6 +46,48 @@ def test_files_that_documents_name_exist() -> None:
         if name not in names
     ]
     assert not gone, "\n".join(gone)
+
+
+def _anchors(content: str) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them: the second of equal headings ends in -1."""
+    anchors: set[str] = set()
+    for heading in HEADING.findall(FENCED.sub("", content)):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+        anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        number = 0
+        while (numbered := f"{anchor}-{number}" if number else anchor) in anchors:
+            number += 1
+        anchors.add(numbered)
+    return anchors
+
+
+def _broken_links(document: Path, content: str) -> list[str]:
+    broken = []
+    for link in LINK.findall(FENCED.sub("", content)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / document.parent / path).resolve() if path else ROOT / document
+        if not target.exists():
+            broken.append(f"{document}: {link}")
+        elif anchor and anchor not in _anchors(target.read_text(encoding="utf-8") if path else content):
+            broken.append(f"{document}: {link} (no such heading)")
+    return broken
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = [link for document, content in _documents() for link in _broken_links(document, content)]
+    assert not broken, "\n".join(broken)
+
+
+def test_broken_links_are_reported() -> None:
+    content = (
+        "# A page\n[a](README.md#use-it) [b](#a-page) [c](gone.md) [d](#gone) [e](https://example.org/x)\n"
+    )
+    assert _broken_links(Path("README.md"), content) == [
+        "README.md: gone.md",
+        "README.md: #gone (no such heading)",
+    ]
 
 
 def test_commands_that_documents_show_exist() -> None:
