@@ -102,7 +102,7 @@ class RateLimiter:
         self._sign_in = Buckets("sign-in", per_s, rates.sign_ins_per_minute) if per_s else None
 
     def is_sign_in(self, path: str) -> bool:
-        """Whether the path is one of SIGN_IN."""
+        """Return whether the path is one of SIGN_IN."""
         return path.startswith(self._prefix) and path.removeprefix(self._prefix).split("/")[0] in SIGN_IN
 
     def take(self, scope: Scope) -> RateDecision | None:

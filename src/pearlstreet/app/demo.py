@@ -99,7 +99,7 @@ def _free_port(wished: int) -> int:
 
 
 def _tenant(data: Path, url: str) -> tuple[str, str | None]:
-    """The tenant's key, good for a balance that is enough, and a password that was just set; what is missing is made."""
+    """Return the tenant's key, good for a balance that is enough, and a password that was just set; what is missing is made."""
     password = None
     kept: dict[str, Any] = _kept(data)
     key = kept.get("tenant_key")

@@ -75,7 +75,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
 
 
 def http_limits(settings: Settings) -> HttpLimits:
-    """The limits of the settings, with no more connections than the system gives descriptors for."""
+    """Return the limits of the settings, with no more connections than the system gives descriptors for."""
     limits = settings.http_limits
     descriptors = raise_descriptor_limit()
     permitted = permitted_connections(limits.connections, descriptors)

@@ -24,7 +24,7 @@ DAY_S = 86_400
 
 
 def create_web(center: Center, *, https_only_days: float = 0, requests_per_address: int = 0) -> ASGIApp:
-    """The API and the console of one center on one address.
+    """Return the API and the console of one center on one address.
 
     `requests_per_address`: maximum number of concurrent requests of one address; 0: no limit but its connections.
 

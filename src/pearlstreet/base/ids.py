@@ -30,5 +30,5 @@ def new_id(prefix: str, clock: Clock, rng: Rng) -> str:
 
 
 def is_id(value: str, prefix: str) -> bool:
-    """Whether `value` has the form of an id with this prefix."""
+    """Return whether `value` has the form of an id with this prefix."""
     return value.startswith(prefix + "_") and _PATTERN.match(value) is not None

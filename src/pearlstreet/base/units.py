@@ -82,7 +82,7 @@ def format_bytes(count: float) -> str:
 
 
 def is_finite(value: float) -> bool:
-    """Whether a number is finite: neither infinite nor NaN, nor an integer above the float range."""
+    """Return whether a number is finite: neither infinite nor NaN, nor an integer above the float range."""
     try:
         return math.isfinite(value)
     except OverflowError:

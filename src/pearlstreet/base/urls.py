@@ -219,7 +219,7 @@ def _as_address(value: str) -> Address | None:
 
 
 def address_allowed(address: Address, *, private: bool = False) -> bool:
-    """Whether a network address is public or, with `private`, belongs to a private network."""
+    """Return whether a network address is public or, with `private`, belongs to a private network."""
     inside = _embedded(address)
     if inside is not None:
         return address_allowed(inside, private=private)

@@ -88,7 +88,7 @@ class Keys(Noun):
         return self._pages("/keys", everyone=everyone or None)
 
     def get(self, key: str) -> results.Key:
-        """What is known of a key."""
+        """Return what is known of a key."""
         found: results.Key = self._get(at("keys", key))
         return found
 
@@ -288,7 +288,7 @@ class Projects(Noun):
         return found
 
     def list(self, org: str) -> Iterator[results.Project]:
-        """The organisation's projects, oldest first."""
+        """Yield the organisation's projects, oldest first."""
         return self._pages(at("orgs", org, "projects"))
 
     def get(self, org: str, project: str) -> results.Project:

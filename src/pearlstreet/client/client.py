@@ -115,12 +115,12 @@ class Jobs(Noun):
         return found
 
     def timeline(self, job: str) -> Rows[results.Timeline]:
-        """Every change of state with its reason."""
+        """Return every change of state with its reason."""
         found: Rows[results.Timeline] = self._get(at("jobs", job, "timeline"))["items"]
         return found
 
     def attempts(self, job: str) -> Rows[results.Attempt]:
-        """Every attempt."""
+        """Return every attempt."""
         found: Rows[results.Attempt] = self._get(at("jobs", job, "attempts"))["items"]
         return found
 
@@ -130,29 +130,29 @@ class Jobs(Noun):
         return found
 
     def cost(self, job: str) -> results.Cost:
-        """What it has cost so far, by resource."""
+        """Return what it has cost so far, by resource."""
         found: results.Cost = self._get(at("jobs", job, "cost"))
         return found
 
     def usage(self, job: str) -> Rows[results.Span]:
-        """The stretches of use behind what it costs."""
+        """Return the stretches of use behind what it costs."""
         found: Rows[results.Span] = self._get(at("jobs", job, "usage"))["items"]
         return found
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of a specification."""
+        """Return the JSON Schema of a specification."""
         found: dict[str, Any] = self._get("/jobs/schema")
         return found
 
     def artefacts(self, job: str) -> Rows[results.Artefact]:
-        """What it left."""
+        """Return what it left."""
         found: Rows[results.Artefact] = self._get(at("jobs", job, "artefacts"))["items"]
         return found
 
     def logs(
         self, job: str, *, rank: int = 0, follow: bool = False, attempt: str | None = None
     ) -> Iterator[bytes]:
-        """What a task wrote; with `follow`, until it has ended. A lost connection is taken up where it broke."""
+        """Yield what a task wrote; with `follow`, until it has ended. A lost connection is taken up where it broke."""
         offset = 0
         lost_s: float | None = None
         while True:
@@ -174,7 +174,7 @@ class Jobs(Noun):
                 time.sleep(RECONNECT_S)
 
     def wait(self, job: str, *, timeout_s: float | None = None, pause_s: float = 0.3) -> results.Job:
-        """The job once it has ended, also over a restart of the center. Raises TimeoutError."""
+        """Return the job once it has ended, also over a restart of the center. Raises TimeoutError."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             found = patiently(lambda: self.get(job))
@@ -260,7 +260,7 @@ class Nodes(Noun):
     """Machines and accelerators."""
 
     def list(self) -> results.Nodes:
-        """Every machine, and the pool's capacity."""
+        """Return every machine, and the pool's capacity."""
         found: results.Nodes = self._get("/nodes")
         return found
 
@@ -285,7 +285,7 @@ class Nodes(Noun):
         return found
 
     def accelerators(self, name: str | None = None) -> Rows[results.Accelerator]:
-        """The catalogue."""
+        """Return the catalogue."""
         found: Rows[results.Accelerator] = self._get("/accelerators", name=name)["items"]
         return found
 
@@ -358,7 +358,7 @@ class Client:
         return found
 
     def health(self) -> results.Health:
-        """Whether requests can be answered."""
+        """Return whether requests can be answered."""
         found: results.Health = self._transport.request("GET", "/health").json()
         return found
 
@@ -376,7 +376,7 @@ class Client:
             time.sleep(pause_s)
 
     def pages(self, path: str, **params: object) -> Iterator[Any]:
-        """Every row of a paged list under /api/v1. Raises ApiError, Unreachable."""
+        """Yield every row of a paged list under /api/v1. Raises ApiError, Unreachable."""
         return Noun(self._transport)._pages(path, **params)
 
     def raw(
@@ -404,7 +404,7 @@ class Client:
 
 
 def _key_of_part(key: str | None, number: int) -> str | None:
-    """The Idempotency-Key of one of several requests that stand for one call."""
+    """Return the Idempotency-Key of one of several requests that stand for one call."""
     return None if key is None else f"{key[:240]}-{number}"
 
 

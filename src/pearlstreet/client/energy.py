@@ -15,12 +15,12 @@ class Energy(Noun):
     """PUE, tariff and carbon factor of the site, and what work came to with them."""
 
     def show(self) -> results.Site:
-        """The facts that hold now; `facts` is None where none are set."""
+        """Return the facts that hold now; `facts` is None where none are set."""
         found: results.Site = self._get("/energy")
         return found
 
     def history(self, *, limit: int = 100) -> Iterator[results.Facts]:
-        """Every version, newest first. `limit` is a page's size."""
+        """Yield every version, newest first. `limit` is a page's size."""
         return self._pages("/energy/facts", limit=limit)
 
     def set(self, facts: Mapping[str, object]) -> results.Facts:
@@ -55,7 +55,7 @@ class Energy(Noun):
         return found
 
     def hours(self, series: str, *, since: str | None = None, until: str | None = None) -> results.Hours:
-        """The hours of a series between two times; its last fortnight if none are named."""
+        """Return the hours of a series between two times; its last fortnight if none are named."""
         found: results.Hours = self._get(
             at("energy", "series", series, "hours"), **{"from": since, "until": until}
         )

@@ -39,7 +39,7 @@ class Credit(Noun):
     def statement(
         self, org: str, *, since: str | None = None, until: str | None = None, limit: int = 100
     ) -> Iterator[results.StatementLine]:
-        """Every transaction with the balance after it, newest first. `limit` is a page's size."""
+        """Yield every transaction with the balance after it, newest first. `limit` is a page's size."""
         return self._pages(at("orgs", org, "statement"), **{"from": since, "to": until}, limit=limit)
 
     def add(self, org: str, amount: str, *, memo: str = "", promotion: bool = False) -> results.TopUp:
@@ -55,7 +55,7 @@ class Credit(Noun):
         return found
 
     def list(self, org: str) -> Iterator[results.TopUp]:
-        """The organisation's top-ups, newest first."""
+        """Yield the organisation's top-ups, newest first."""
         return self._pages(at("orgs", org, "credit"))
 
     def list_all(self, *, state: str | None = None) -> Iterator[results.TopUp]:
@@ -87,7 +87,7 @@ class Invoices(Noun):
         return found
 
     def file(self, org: str, month: str, *, form: str = "pdf", draft: bool = True) -> bytes:
-        """The same as a file: "pdf" or "text"."""
+        """Return the same as a file: "pdf" or "text"."""
         path = at("orgs", org, "invoices", month)
         return self._raw("GET", path, format=form, draft=str(draft).lower())
 
@@ -107,7 +107,7 @@ class Invoices(Noun):
         return found
 
     def seller(self) -> results.Billing:
-        """The center as a seller, its time zone, tax rate and limit for second approval."""
+        """Return the center as a seller, its time zone, tax rate and limit for second approval."""
         found: results.Billing = self._get("/billing")
         return found
 
@@ -143,16 +143,16 @@ class Prices(Noun):
     """Price lists."""
 
     def list(self) -> Iterator[results.Prices]:
-        """Every price list, newest first."""
+        """Yield every price list, newest first."""
         return self._pages("/prices")
 
     def current(self) -> results.Prices:
-        """The list that a job submitted now is billed by."""
+        """Return the list that a job submitted now is billed by."""
         found: results.Prices = self._get("/prices/current")
         return found
 
     def current_toml(self) -> str:
-        """The same as TOML, to be changed and published."""
+        """Return the same as TOML, to be changed and published."""
         return self._raw("GET", "/prices/current", format="toml").decode()
 
     def publish(
@@ -187,5 +187,5 @@ class Ledger(Noun):
         return found
 
     def beancount(self) -> bytes:
-        """The books as a beancount journal."""
+        """Return the books as a beancount journal."""
         return self._raw("GET", "/ledger/beancount")

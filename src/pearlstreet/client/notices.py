@@ -21,7 +21,7 @@ class Notices(Noun):
         return self._pages("/notices", unread=str(unread).lower(), limit=limit)
 
     def unread(self) -> int:
-        """How many are not read."""
+        """Return how many are not read."""
         return int(self._get("/notices/unread")["count"])
 
     def mark(self, ids: Sequence[str] | None = None, *, read: bool = True) -> int:
@@ -35,12 +35,12 @@ class Notices(Noun):
         return found
 
     def kinds(self) -> Rows[results.NoticeKind]:
-        """What there is to hear of."""
+        """Return what there is to hear of."""
         found: Rows[results.NoticeKind] = self._get("/notices/kinds")["items"]
         return found
 
     def preferences(self, org: str | None = None) -> results.Preferences:
-        """What is heard of where."""
+        """Return what is heard of where."""
         found: results.Preferences = self._get(f"{_whose(org)}/notices/preferences")
         return found
 
@@ -95,7 +95,7 @@ class Webhooks(Noun):
         return found
 
     def deliveries(self, org: str, webhook: str, *, limit: int = 100) -> Iterator[results.Delivery]:
-        """What was posted or waits, newest first. `limit` is a page's size."""
+        """Yield what was posted or waits, newest first. `limit` is a page's size."""
         return self._pages(_whose(org) + at("webhooks", webhook, "deliveries"), limit=limit)
 
     def delivery(self, org: str, webhook: str, delivery: str) -> results.Delivery:

@@ -59,5 +59,5 @@ class Noun:
 
 
 def given(**values: object) -> dict[str, Any]:
-    """The values that are not None: what is left out keeps the center's default."""
+    """Return the values that are not None: what is left out keeps the center's default."""
     return {name: value for name, value in values.items() if value is not None}

@@ -17,7 +17,7 @@ LEFT_OUT = frozenset({".git", "__pycache__", ".venv", "node_modules", ".DS_Store
 
 @contextmanager
 def packed(path: Path) -> Iterator[tuple[Path, str, bool]]:
-    """The file to send, its name, and whether it is an archive of a folder. Raises InvalidInput when it is not there."""
+    """Yield the file to send, its name, and whether it is an archive of a folder. Raises InvalidInput when it is not there."""
     if path.is_file():
         yield path, path.name, False
         return

@@ -37,7 +37,7 @@ class Profile:
 
 
 def signed_in() -> Profile:
-    """The profile in use. Raises NotSignedIn where it has no key."""
+    """Return the profile in use. Raises NotSignedIn where it has no key."""
     used = active()
     if not used.key:
         raise NotSignedIn(
@@ -48,7 +48,7 @@ def signed_in() -> Profile:
 
 
 def config_file() -> Path:
-    """Where profiles are kept."""
+    """Return where profiles are kept."""
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(os.environ.get("PEARL_CONFIG") or Path(base) / "pearlstreet" / "profiles.toml")
 
@@ -67,7 +67,7 @@ def active() -> Profile:
 
 
 def read_profiles() -> dict[str, Any]:
-    """The profile file. Raises PearlError when it is damaged."""
+    """Return the profile file. Raises PearlError when it is damaged."""
     file = config_file()
     if not file.is_file():
         return {}

@@ -53,7 +53,7 @@ class Quotes(Noun):
         return found
 
     def compare(self, quote: str) -> results.Comparison:
-        """What was quoted beside what the job took."""
+        """Return what was quoted beside what the job took."""
         found: results.Comparison = self._get(at("quotes", quote, "comparison"))
         return found
 

@@ -72,7 +72,7 @@ def _methods(prefix: str, cls: type) -> Iterator[str]:
 
 
 def _signature(name: str, method: Any) -> str:
-    """The call with one parameter a line where it is long."""
+    """Return the call with one parameter a line where it is long."""
     signature = inspect.signature(method)
     given: list[str] = []
     for item in list(signature.parameters.values())[1:]:

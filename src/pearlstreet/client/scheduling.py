@@ -15,7 +15,7 @@ class Policy(Noun):
     """The scheduling policy and its versions."""
 
     def show(self) -> results.PolicyShown:
-        """The policy that rules."""
+        """Return the policy that rules."""
         found: results.PolicyShown = self._get("/scheduling/policy")
         return found
 
@@ -28,7 +28,7 @@ class Policy(Noun):
         return found
 
     def history(self, *, limit: int = 100) -> Iterator[results.Version]:
-        """Every version there was, newest first. `limit` is a page's size."""
+        """Yield every version there was, newest first. `limit` is a page's size."""
         return self._pages("/scheduling/policy/versions", limit=limit)
 
     def rollback(self, number: int, *, note: str = "") -> results.PolicyShown:
@@ -101,7 +101,7 @@ class Decisions(Noun):
         return self._pages("/scheduling/decisions", limit=limit)
 
     def show(self, decision: str) -> results.WholeDecision:
-        """What the planner saw, how it was set, what it answered."""
+        """Return what the planner saw, how it was set, what it answered."""
         found: results.WholeDecision = self._get(at("scheduling", "decisions", decision))
         return found
 

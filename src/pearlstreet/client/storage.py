@@ -14,7 +14,7 @@ class Storage(Noun):
     """Storage by project, retention, and files to delete or to pin."""
 
     def list(self, org: str | None = None) -> Rows[results.ProjectStorage]:
-        """What each project of an organisation stores, and what still fits."""
+        """Return what each project of an organisation stores, and what still fits."""
         found: Rows[results.ProjectStorage] = self._get("/storage", org=org)["items"]
         return found
 

@@ -29,7 +29,7 @@ def parse_text(content: str) -> dict[str, Any] | None:
 
 
 def format_text(spec: dict[str, Any]) -> str:
-    """What `parse_text` has read, as YAML again."""
+    """Return what `parse_text` has read, as YAML again."""
     from ruamel.yaml import YAML
 
     out = StringIO()

@@ -174,7 +174,7 @@ def _trusting(ca: str) -> ssl.SSLContext:
 
 
 def _come_back_s(answer: httpx.Response, pause_s: float) -> float | None:
-    """How long to wait before asking again; None when the answer is to be taken as it is."""
+    """Return how long to wait before asking again; None when the answer is to be taken as it is."""
     if answer.status_code not in COME_BACK:
         return None
     try:

@@ -48,7 +48,7 @@ class _Current:
     """Monotonic time at which the value expires, set when it has been computed; until then callers wait for it."""
 
     def serves(self, version: tuple[object, ...], now_s: float) -> bool:
-        """Whether a caller at `now_s` may use this value."""
+        """Return whether a caller at `now_s` may use this value."""
         return self.version == version and (not self.value.done() or now_s < self.until_s)
 
 

@@ -105,12 +105,12 @@ def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> 
 
 
 def is_steady(offer: Offer) -> bool:
-    """Whether the offer serves a model for a fixed time, so that offers differ in speed, not in time."""
+    """Return whether the offer serves a model for a fixed time, so that offers differ in speed, not in time."""
     return offer.served is not None and offer.elapsed_s.p10 == offer.elapsed_s.p90
 
 
 def is_log(offers: Sequence[Offer]) -> bool:
-    """Whether the bars of the offers' times use a logarithmic scale."""
+    """Return whether the bars of the offers' times use a logarithmic scale."""
     is_served = all(is_steady(offer) for offer in offers)
     return scale_of(_time_range(offer, is_served) for offer in offers).is_log
 

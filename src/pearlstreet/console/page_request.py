@@ -71,7 +71,7 @@ class PageRequest:
         return str(self.form.get(name, self.query.get(name, otherwise))).strip()
 
     def is_operator(self) -> bool:
-        """Whether the visitor is an operator."""
+        """Return whether the visitor is an operator."""
         return bool(self.actor.operator_roles)
 
     @property

@@ -144,7 +144,7 @@ class Renderer:
         return shown
 
     def is_open(self, request: PageRequest, path: str) -> bool:
-        """Whether the visitor may open the page at `path`."""
+        """Return whether the visitor may open the page at `path`."""
         page = self._pages[path]
         if page.public:
             return True

@@ -27,7 +27,7 @@ DIGITS = 6
 
 
 def energy_of(tx: Tx, billed: Sequence[Stretch]) -> EnergyUse:
-    """What the use on an invoice came to: `ledger.invoices.energy.EnergyOf`. Refunded use is taken off."""
+    """Return what the use on an invoice came to: `ledger.invoices.energy.EnergyOf`. Refunded use is taken off."""
     total = Total()
     for stretch, drawn, seen in reckoned(tx, billed):
         total.add(stretch, drawn, seen)
@@ -37,7 +37,7 @@ def energy_of(tx: Tx, billed: Sequence[Stretch]) -> EnergyUse:
 def statement_energy(
     store: Store, actor: Actor, org_id: str, lines: Sequence[Line]
 ) -> Mapping[int, EnergyUse]:
-    """The energy behind lines of an organisation's statement, by their number; lines of other use have none."""
+    """Return the energy behind lines of an organisation's statement, by their number; lines of other use have none."""
     actor.require("credit:read", org_id)
     numbers = [line.seq for line in lines if line.detail is not None]
 
@@ -62,7 +62,7 @@ def short(used: EnergyUse | None) -> str:
 
 
 def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts | None, Footprint]]:
-    """Each stretch with the power it drew and its footprint; of no energy where the power is not known."""
+    """Return each stretch with the power it drew and its footprint; of no energy where the power is not known."""
     if not billed:
         return ()
     start_us, end_us = min(one.start_us for one in billed), max(one.end_us for one in billed)
@@ -138,7 +138,7 @@ class Total:
         self.bases.add(basis)
 
     def result(self) -> EnergyUse:
-        """The sums, with what must be known to read them."""
+        """Return the sums, with what must be known to read them."""
         left_out = self.cores or bool(self.unrated)
         if left_out and not self.bases:
             notes = (*self._missing(), *self._left_out())

@@ -61,7 +61,7 @@ def problems_of(wish: FactsWish, now_us: int) -> list[Problem]:
 
 
 def check_origin(origin: Origin, where: str) -> Iterator[Problem]:
-    """What is wrong with where a fact comes from."""
+    """Yield what is wrong with where a fact comes from."""
     if not origin.source.strip():
         message = text("Say where it comes from: a document, an address, a meter")
         yield Problem(f"{where}.source", message)
@@ -142,7 +142,7 @@ def _time_of_use(rule: TimeOfUse) -> Iterator[Problem]:
 
 
 def _each_hour_once(rule: TimeOfUse) -> Iterator[Problem]:
-    """The first hour that no period has; else the first that two have."""
+    """Yield the first hour that no period has; else the first that two have."""
     double = None
     for month, days, hour in product(range(1, 13), KINDS_OF_DAY, range(24)):
         found = having(rule.periods, days, month, hour)
@@ -166,7 +166,7 @@ def _when(month: int, days: Days, hour: int) -> Text:
 
 
 def _calendar(rule: TimeOfUse) -> Iterator[Problem]:
-    """What is wrong with the holidays and the days that make up for them: the first few days of each kind of mistake."""
+    """Yield what is wrong with the holidays and the days that make up for them: the first few days of each kind of mistake."""
     for name, days in (("holidays", rule.holidays), ("working_days", rule.working_days)):
         where = f"tariff.{name}"
         if len(days) > DAYS_MOST:

@@ -89,7 +89,7 @@ def _differs(series: Series, hour: int) -> Conflict:
 
 
 def read_hours(tx: Tx, series: Series, start_us: int, end_us: int, *, tail: bool = True) -> Hours:
-    """The hours of a stretch of time, and (`tail`) the last days of the series, which forecasts are made from."""
+    """Return the hours of a stretch of time, and (`tail`) the last days of the series, which forecasts are made from."""
     known_until = series.until_us // HOUR_US
     first, last = start_us // (24 * HOUR_US), (max(end_us, start_us + 1) - 1) // (24 * HOUR_US)
     mine = energy_days.c.series_id == series.id

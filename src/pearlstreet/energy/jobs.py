@@ -59,7 +59,7 @@ def job_energy(store: Store, actor: Actor, job_id: str) -> JobEnergy:
 
 
 def energy_of_attempts(tx: Tx, job_id: str, which: sa.ColumnElement[bool]) -> JobEnergy:
-    """The energy of the attempts that meet a condition, inside a transaction."""
+    """Return the energy of the attempts that meet a condition, inside a transaction."""
     ran = sa.select(attempts).where(which, attempts.c.started_us.is_not(None)).order_by(attempts.c.id)
     held = [found for row in tx.rows(ran) if (found := _held(row, tx.now_us)) is not None]
     total, listed = Total(), []
@@ -79,7 +79,7 @@ def energy_of_attempts(tx: Tx, job_id: str, which: sa.ColumnElement[bool]) -> Jo
 
 
 def _held(row: Row, now_us: int) -> Stretch | None:
-    """What an attempt held from its start until it ended, or until now."""
+    """Return what an attempt held from its start until it ended, or until now."""
     running = row["state"] == AttemptState.RUNNING.value
     end_us = now_us if running else row["metered_until_us"] or row["ended_us"]
     if end_us is None or end_us <= row["started_us"]:

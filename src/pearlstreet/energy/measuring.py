@@ -67,7 +67,7 @@ class _Measuring:
         return last - mark >= SOME
 
     def _samples(self, row: Row) -> Sequence[MetricSample] | None:
-        """All of an attempt's; none when the engine has them no more. None: the engine does not answer now."""
+        """Return all of an attempt's; none when the engine has them no more. None: the engine does not answer now."""
         engine = self.runtime.engines.get(row["engine"])
         if engine is None:
             return ()
@@ -95,7 +95,7 @@ def _read_all(engine: Engine, attempt_id: str) -> Sequence[MetricSample] | None:
 
 
 def _ended(tx: Tx) -> tuple[int, int, Sequence[Row]]:
-    """The mark, how far this step looks, and the attempts with accelerators that ended between."""
+    """Return the mark, how far this step looks, and the attempts with accelerators that ended between."""
     newest = int(tx.scalar(sa.select(sa.func.max(state_events.c.seq))) or 0)
     kept = tx.scalar(sa.select(meta.c.value).where(meta.c.name == MARK))
     mark = max(newest - BACK, 0) if kept is None else int(kept)

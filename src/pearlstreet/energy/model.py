@@ -71,7 +71,7 @@ class TimeOfUse:
     """Saturdays and Sundays that are worked to make up for them."""
 
     def kind_of(self, day: date) -> Days:
-        """Which kind of day it is: one of KINDS_OF_DAY."""
+        """Return which kind of day it is: one of KINDS_OF_DAY."""
         return _calendar(self.holidays, self.working_days).get(
             day, Days.WEEKENDS if day.weekday() >= SATURDAY else Days.WORKDAYS
         )
@@ -209,7 +209,7 @@ class Facts:
     hours: Mapping[str, Hours] = field(default_factory=dict)
 
     def at(self, us: int) -> SiteFacts | None:
-        """The version that holds at a moment."""
+        """Return the version that holds at a moment."""
         held = [version for version in self.versions if version.valid_from_us <= us]
         return max(held, key=lambda one: (one.valid_from_us, one.number)) if held else None
 
@@ -224,7 +224,7 @@ def table_of(periods: tuple[Period, ...]) -> Mapping[Days, Sequence[Sequence[Per
 
 
 def having(periods: Sequence[Period], days: Days, month: int, hour: int) -> Sequence[Period]:
-    """The periods that have an hour of that kind of day."""
+    """Return the periods that have an hour of that kind of day."""
     those = [period for period in periods if month in period.months and hour in period.hours]
     if days is Days.HOLIDAYS:
         own = [period for period in those if period.days is days]

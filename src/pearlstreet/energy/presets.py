@@ -40,7 +40,7 @@ class Bands:
         return list(dict.fromkeys(period.name for period in self.rule.periods))
 
     def priced(self, micro_per_kwh: Mapping[str, int]) -> TimeOfUse:
-        """The tariff with a price for each name. Raises KeyError for a name without one."""
+        """Return the tariff with a price for each name. Raises KeyError for a name without one."""
         periods = tuple(
             Period(one.name, micro_per_kwh[one.name], one.months, one.days, one.hours)
             for one in self.rule.periods

@@ -69,7 +69,7 @@ class Footprint:
 def footprint(
     it_kwh: float, start_us: int, end_us: int, facts: Facts, *, forecast: bool = False
 ) -> Footprint:
-    """What `it_kwh`, used evenly from `start_us` to `end_us`, came to.
+    """Return what `it_kwh`, used evenly from `start_us` to `end_us`, came to.
 
     `facts`: service.read_facts of (at least) that stretch. `forecast`: hours after the end of a series count as the
     same hour of its last known days.
@@ -93,7 +93,7 @@ class Meter:
         )
 
     def of(self, it_kwh: float, start_us: int, end_us: int) -> Footprint:
-        """The footprint of energy used evenly between two moments of the stretch."""
+        """Return the footprint of energy used evenly between two moments of the stretch."""
         end_us = max(end_us, start_us + 1)
         first = bisect_right(self._starts, start_us) - 1
         last = bisect_right(self._starts, end_us - 1)
@@ -117,7 +117,7 @@ class Meter:
         return None if mean is None else mean / ONE_BP
 
     def is_forecast(self, start_us: int, end_us: int) -> bool:
-        """Whether some hour between two moments was foretold."""
+        """Return whether some hour between two moments was foretold."""
         first = bisect_right(self._starts, start_us) - 1
         return any(piece.forecast for piece in self._pieces[first : bisect_right(self._starts, end_us - 1)])
 
@@ -241,7 +241,7 @@ def _version_pieces(
 
 
 def _local(tariff: TimeOfUse, us: int) -> tuple[int | None, int]:
-    """The price at a moment, and when the hour of the clock on the wall ends."""
+    """Return the price at a moment, and when the hour of the clock on the wall ends."""
     local = (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(tariff.zone))
     into_us = (local.minute * 60 + local.second) * 1_000_000 + local.microsecond
     period = table_of(tariff.periods)[tariff.kind_of(local.date())][local.month - 1][local.hour]
@@ -249,7 +249,7 @@ def _local(tariff: TimeOfUse, us: int) -> tuple[int | None, int]:
 
 
 def _hour(hours: Hours | None, hour: int, forecast: bool) -> tuple[int | None, bool]:
-    """The value of an hour, and whether it was foretold."""
+    """Return the value of an hour, and whether it was foretold."""
     if hours is None:
         return None, False
     known = hours.values.get(hour)

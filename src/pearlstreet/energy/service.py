@@ -74,7 +74,7 @@ def set_facts(store: Store, actor: Actor, wish: FactsWish, unread: Sequence[Prob
 
 
 def _checked(tx: Tx, wish: FactsWish, unread: Sequence[Problem]) -> FactsWish:
-    """The facts with their series by id. Raises InvalidInput."""
+    """Return the facts with their series by id. Raises InvalidInput."""
     known = {one.field.partition("[")[0] if one.field.endswith("]") else one.field for one in unread}
     wrong = Gathered([*unread, *(one for one in problems_of(wish, tx.now_us) if one.field not in known)])
     found = replace(
@@ -99,13 +99,13 @@ def list_facts(
 
 
 def current_facts(store: Store, actor: Actor) -> SiteFacts | None:
-    """The version that holds now; None: no facts are set."""
+    """Return the version that holds now; None: no facts are set."""
     actor.require(READ)
     return store.read(lambda tx: Facts(_versions(tx, tx.now_us + 1)).at(tx.now_us))
 
 
 def read_facts(tx: Tx, start_us: int, end_us: int) -> Facts:
-    """What `rules.footprint` needs between two moments. Of nobody in particular: everyone may know the site's facts."""
+    """Return what `rules.footprint` needs between two moments. Of nobody in particular: everyone may know the site's facts."""
     versions = _versions(tx, end_us)
     ids = set().union(*(version.series for version in versions))
     if not ids:
@@ -174,7 +174,7 @@ def import_series(store: Store, actor: Actor, wish: Import) -> Imported:
 
 
 def _series_for(tx: Tx, actor: Actor, wish: Import, name: str) -> Series:
-    """The series of that name, or a new one without hours."""
+    """Return the series of that name, or a new one without hours."""
     row = tx.first(sa.select(energy_series).where(energy_series.c.name == name))
     if row is not None:
         found = series_of(row)
@@ -215,7 +215,7 @@ def _series_for(tx: Tx, actor: Actor, wish: Import, name: str) -> Series:
 
 
 def list_series(store: Store, actor: Actor) -> Sequence[Series]:
-    """Every series, by name."""
+    """Return every series, by name."""
     actor.require(READ)
     query = sa.select(energy_series).order_by(energy_series.c.name)
     return [series_of(row) for row in store.read(lambda tx: tx.rows(query))]
@@ -259,7 +259,7 @@ def _named_carbon(tx: Tx, carbon: Carbon | None) -> Carbon | None:
 
 
 def _named(tx: Tx, rule: Hourly, kind: SeriesKind, field: str) -> Hourly:
-    """The series meant, by its id. Raises InvalidInput."""
+    """Return the series meant, by its id. Raises InvalidInput."""
     try:
         series = find_series(tx, rule.series_id)
     except NotFound as error:

@@ -16,7 +16,7 @@ class LimitedConnection(Protocol):
     """A connection that the limiter may evict."""
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether it may be evicted: it waits for a request, or for the rest of one that arrives too slowly."""
+        """Return whether it may be evicted: it waits for a request, or for the rest of one that arrives too slowly."""
         ...
 
     def abort(self) -> None:

@@ -91,7 +91,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._end_turn()
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether the connection may be evicted: no request of it makes progress."""
+        """Return whether the connection may be evicted: no request of it makes progress."""
         if self.transport is not None and (
             self._lingering_since_s is not None or self.transport.is_closing()
         ):
@@ -299,7 +299,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(LimitExceededError(reason, 408))
 
     def _is_stalled(self, transport: asyncio.Transport, now_s: float) -> bool:
-        """Whether the client reads its response more slowly than the minimum rate."""
+        """Return whether the client reads its response more slowly than the minimum rate."""
         if self.stalled_since_s is None:
             return False
         late_s = now_s - self.stalled_since_s - self._limits.transfer_grace_s

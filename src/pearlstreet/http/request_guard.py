@@ -168,7 +168,7 @@ class RequestGuard:
         return None
 
     def is_keep_alive_over(self, now_s: float) -> bool:
-        """Whether the connection has been idle for longer than `keep_alive_s`."""
+        """Return whether the connection has been idle for longer than `keep_alive_s`."""
         return (
             self.phase is Phase.IDLE and not self.is_new and now_s - self._since_s > self._limits.keep_alive_s
         )

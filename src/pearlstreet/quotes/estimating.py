@@ -231,7 +231,7 @@ def _beyond(value: float, least: float, most: float) -> Text:
 
 
 def training_of(work: Workload, machines: building.Machines, book: Catalogue, recipe: str) -> Training:
-    """The estimate's question. Raises InvalidInput."""
+    """Return the estimate's question. Raises InvalidInput."""
     return building.training(
         work.model,
         machines,
@@ -250,7 +250,7 @@ def training_of(work: Workload, machines: building.Machines, book: Catalogue, re
 
 
 def serving_of(work: Workload, machines: building.Machines, book: Catalogue) -> Serving:
-    """The estimate's question. Raises InvalidInput."""
+    """Return the estimate's question. Raises InvalidInput."""
     return building.serving(
         work.model,
         machines,

@@ -58,7 +58,7 @@ def terminal_from(port: int | None, challenge: str | None) -> Terminal | None:
 
 
 def challenge_of(verifier: str) -> str:
-    """The digest of a verifier."""
+    """Return the digest of a verifier."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 

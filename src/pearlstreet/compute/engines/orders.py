@@ -19,12 +19,12 @@ _TOLERANCE = 1e-6
 
 
 def plain_id(attempt_id: str) -> bool:
-    """Whether an attempt's id is safe as the name of a folder, a control group or a job of another system."""
+    """Return whether an attempt's id is safe as the name of a folder, a control group or a job of another system."""
     return _SAFE_ID.fullmatch(attempt_id) is not None
 
 
 def stays_inside(path: str) -> bool:
-    """Whether a relative path stays inside the folder that it is joined to (`.` included). Does not access the disk."""
+    """Return whether a relative path stays inside the folder that it is joined to (`.` included). Does not access the disk."""
     pure = PurePosixPath(path)
     return path != "" and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
 

@@ -35,7 +35,7 @@ class Band:
         return self.p10, self.median, self.p90
 
     def times(self, factor: float) -> Band:
-        """All three figures multiplied by `factor`."""
+        """Return all three figures multiplied by `factor`."""
         return Band(self.p10 * factor, self.median * factor, self.p90 * factor)
 
     def plus(self, other: Band) -> Band:

@@ -26,7 +26,7 @@ DEFAULT_NODE = 8
 
 
 def find(name: str, book: Catalogue) -> Accelerator | None:
-    """The entry that a name means; short ids such as `h100-nvl` mean the one id that begins so."""
+    """Return the entry that a name means; short ids such as `h100-nvl` mean the one id that begins so."""
     found = book.get(name) or book.find(name)
     if found is None:
         longer = [entry for entry in book if entry.id.startswith(f"{name.lower()}-")]
@@ -133,7 +133,7 @@ def read_network(described: str, per_node: int) -> float | None:
 
 
 def _network(entry: Accelerator) -> float:
-    """What is usual beside such a card: bytes/s of a device's share."""
+    """Return what is usual beside such a card: bytes/s of a device's share."""
     if entry.form_factor == "PCIe":
         return 6.25e9
     year = float(entry.release[:4] or 2020)

@@ -199,7 +199,7 @@ def _layout(grid: Grid, seconds: StepTime, needed: np.ndarray, at: int, fits: bo
 
 
 def _outside(run: Training, k: Constants, found: dict[str, float]) -> tuple[Text, ...]:
-    """What of the question no measured row is like."""
+    """Return what of the question no measured row is like."""
     unknown = k.training.unknown(found)
     said: list[Text] = []
     for name in unknown:

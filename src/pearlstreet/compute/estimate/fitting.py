@@ -75,7 +75,7 @@ class Fitted:
 
 
 def pack(runs: Sequence[Training], k: Mapping[str, float]) -> Packed:
-    """The layouts of every run that fit into memory, or those that miss it least."""
+    """Return the layouts of every run that fit into memory, or those that miss it least."""
     grids, sizes = [], []
     for run in runs:
         grid = enumerate_layouts(run)
@@ -93,7 +93,7 @@ def constants(logs: NDArray[np.float64]) -> dict[str, float]:
 
 
 def solve(problem: Problem, start: NDArray[np.float64], steps: int = 12) -> NDArray[np.float64]:
-    """Where the sum of squares is least: damped Gauss-Newton with a numeric derivative (Levenberg 1944)."""
+    """Return where the sum of squares is least: damped Gauss-Newton with a numeric derivative (Levenberg 1944)."""
     here, damping = start.copy(), 1.0
     values = problem(here)
     for _ in range(steps):

@@ -89,7 +89,7 @@ class Grid:
         return self.sequence * self.micro_batch * self.micro_batches * self.data
 
     def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
-        """The chosen rows."""
+        """Return the chosen rows."""
         size = len(self)
         columns = {
             field.name: np.broadcast_to(getattr(self, field.name), (size,))[chosen] for field in fields(self)
@@ -98,7 +98,7 @@ class Grid:
 
     @classmethod
     def join(cls, parts: list[Grid]) -> Grid:
-        """All rows, one part after the other."""
+        """Return all rows, one part after the other."""
         return Grid(
             **{
                 field.name: np.concatenate(

@@ -20,7 +20,7 @@ Row = tuple[int, int, int, int, int, int, int, int, int, int, int]
 
 
 def enumerate_layouts(run: Training) -> Grid:
-    """All layouts that fill the devices and that the given part allows; unbounded by memory. May be empty."""
+    """Return all layouts that fill the devices and that the given part allows; unbounded by memory. May be empty."""
     rows = list(_rows(run))
     columns = np.array(rows, dtype=np.float64).reshape(-1, 11).T
     return _grid(run, *columns)

@@ -69,7 +69,7 @@ class Calibration:
     """(recipe, device) → what it differs from the device's factor."""
 
     def correct(self, device: str, recipe: str, log_factor: float, deviation: float) -> tuple[float, float]:
-        """The factor and its deviation with what was learnt of this device and recipe."""
+        """Return the factor and its deviation with what was learnt of this device and recipe."""
         own, special = self.devices.get(device), self.recipes.get((recipe, device))
         for found, prior in ((own, PRIOR_DEVICE), (special, PRIOR_RECIPE)):
             if found is not None:
@@ -80,7 +80,7 @@ class Calibration:
         return log_factor, deviation
 
     def without(self, *, device: str | None = None, recipe: str | None = None) -> Calibration:
-        """The calibration with the named device's or recipe's factors forgotten; with neither named, with none left."""
+        """Return the calibration with the named device's or recipe's factors forgotten; with neither named, with none left."""
         if device is None and recipe is None:
             return NOTHING
         devices = {name: kept for name, kept in self.devices.items() if recipe is not None or name != device}

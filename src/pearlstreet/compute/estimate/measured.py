@@ -57,7 +57,7 @@ FILES = ("training_runs.csv", "iteration_times.csv", "inference_runs.csv", "memo
 
 
 def evidence(contents: Sequence[bytes], book: Catalogue) -> Evidence:
-    """The rows of FILES, in that order, that have an observation and are not marked as unfit for scoring."""
+    """Return the rows of FILES, in that order, that have an observation and are not marked as unfit for scoring."""
     training, iterations, inference, memory = contents
     return Evidence(
         _rows(training, book, reading.training, _run_seen, lambda row: row["group_key"]),
@@ -196,7 +196,7 @@ class Left:
 
 
 def cross_validate(rows: Evidence, count: int = 5, seed: int = 0) -> Left:
-    """Every row estimated by constants fitted without its group. Columns: error, deviation (before stretching)."""
+    """Return every row estimated by constants fitted without its group. Columns: error, deviation (before stretching)."""
     run_fold = folds([row.group for row in rows.runs], count, seed)
     step_fold = folds([row.group for row in rows.steps], count, seed)
     serving_fold = folds([row.group for row in rows.servings], count, seed)
@@ -235,12 +235,12 @@ def _memory_left(rows: Evidence) -> NDArray[np.float64]:
 
 
 def stretch(left: NDArray[np.float64]) -> float:
-    """What the deviations must be multiplied with for 80 % of the rows to lie within P10 and P90."""
+    """Return what the deviations must be multiplied with for 80 % of the rows to lie within P10 and P90."""
     return float(np.quantile(np.abs(left[:, 0]) / left[:, 1], 0.8)) / Z80
 
 
 def fit_all(rows: Evidence, left: Left, source: dict[str, str]) -> Constants:
-    """The constants that the program ships: fitted to all rows, bands from rows left out."""
+    """Return the constants that the program ships: fitted to all rows, bands from rows left out."""
     training = fit_training(rows, np.ones(len(rows.runs), bool), np.ones(len(rows.steps), bool))
     served = fit_serving(rows.servings)
     peaks = left.memories[left.memories[:, 1] == 1.0]

@@ -22,7 +22,7 @@ BAND = 0.08
 
 
 def recipe_of(sharding: str) -> str:
-    """The recipe that the words name; empty for none."""
+    """Return the recipe that the words name; empty for none."""
     return next((name for name in RECIPES if sharding.startswith(name)), "")
 
 
@@ -38,7 +38,7 @@ def predicted_gib(question: Question, recipes: Recipes) -> float:
 
 
 def is_peak(question: Question) -> bool:
-    """Whether all of the memory is asked for, and not a part that a formula gives."""
+    """Return whether all of the memory is asked for, and not a part that a formula gives."""
     return not any(word in question.component.lower() for word in ("activation", "optimizer", "parameters"))
 
 

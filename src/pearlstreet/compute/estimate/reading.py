@@ -49,7 +49,7 @@ class Question:
 
 
 def hardware(row: Cells, book: Catalogue, precision: str, count: int) -> Hardware | None:
-    """The row's hardware; None, with the reason in its problems, when an estimate has nothing to stand on."""
+    """Return the row's hardware; None, with the reason in its problems, when an estimate has nothing to stand on."""
     name = row.word("accelerator")
     entry = devices.find(name, book) if name else None
     if entry is None:
@@ -67,7 +67,7 @@ def hardware(row: Cells, book: Catalogue, precision: str, count: int) -> Hardwar
 
 
 def precision_of(row: Cells, default: str) -> str:
-    """The row's number format."""
+    """Return the row's number format."""
     found = row.word("precision").lower() or default
     if found not in PRECISIONS:
         row.wrong(
@@ -80,7 +80,7 @@ def precision_of(row: Cells, default: str) -> str:
 
 
 def shape_of(row: Cells, *, forward_flops: float | None = None) -> Architecture | None:
-    """The row's network; None when nothing says how large it is."""
+    """Return the row's network; None when nothing says how large it is."""
     family = row.word("family") or "dense-transformer"
     if family not in FAMILIES:
         row.wrong(
@@ -276,7 +276,7 @@ def memory_point(row: Cells, book: Catalogue) -> Question | None:
 
 
 def given_layout(row: Cells, sharding: str = "") -> Partial:
-    """What the row says of its layout, in its columns and in the words of `parallelism_other`."""
+    """Return what the row says of its layout, in its columns and in the words of `parallelism_other`."""
     words = f"{row.word('parallelism_other')}; {sharding}"
     found = {name: int(match[1]) for name, pattern in _NUMBER.items() if (match := pattern.search(words))}
     recompute: Recompute | None = None
@@ -304,7 +304,7 @@ def given_layout(row: Cells, sharding: str = "") -> Partial:
 
 
 def zero_stage(words: str) -> int | None:
-    """The ZeRO stage that the words name: PyTorch's FSDP full sharding is stage 3."""
+    """Return the ZeRO stage that the words name: PyTorch's FSDP full sharding is stage 3."""
     match = re.search(r"ZeRO-?\s*(\d)", words)
     if match:
         return min(int(match[1]), 3)

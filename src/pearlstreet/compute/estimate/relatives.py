@@ -42,7 +42,7 @@ class InferredPeak:
 
 
 def infer_peak(entry: Accelerator, precision: str, book: Catalogue) -> InferredPeak | None:
-    """The peak of `precision` scaled from relatives; None when nothing at all is known of the card."""
+    """Return the peak of `precision` scaled from relatives; None when nothing at all is known of the card."""
     for basis, read, least in BASES:
         own = read(entry)
         if own is None or own <= 0:

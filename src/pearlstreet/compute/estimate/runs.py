@@ -81,7 +81,7 @@ def answer(table: Table, book: Catalogue, known: Constants) -> Answer:
 
 
 def write(predictions: Iterable[Prediction]) -> str:
-    """The CSV of predictions."""
+    """Return the CSV of predictions."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)

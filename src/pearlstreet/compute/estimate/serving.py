@@ -47,7 +47,7 @@ class Served:
 
 
 def serve(ask: Serving, k: Mapping[str, float]) -> list[Served]:
-    """Every way that the devices allow, most tokens a second first; those that fit before those that do not."""
+    """Return every way that the devices allow, most tokens a second first; those that fit before those that do not."""
     found = [_served(ask, tensor, k) for tensor in _sizes(ask)]
     return sorted(found, key=lambda way: (not way.fits, -way.output_tokens_per_s))
 

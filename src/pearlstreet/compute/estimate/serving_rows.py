@@ -27,7 +27,7 @@ class ServingQuestion:
 
 
 def serving(row: Cells, book: Catalogue) -> ServingQuestion | None:
-    """The row as a question; None when it cannot be asked, with the reasons in its problems."""
+    """Return the row as a question; None when it cannot be asked, with the reasons in its problems."""
     shape = shape_of(row)
     count = row.whole("accel_count") or 1
     precision = precision_of(row, "bf16")

@@ -40,7 +40,7 @@ class Known:
 
 
 def plain(name: str) -> str:
-    """The form in which names of models are compared."""
+    """Return the form in which names of models are compared."""
     return re.sub(r"[^a-z0-9.]", "", re.sub(r"\(.*?\)", "", name.lower()))
 
 

@@ -110,7 +110,7 @@ def _filled(grid: Grid, k: Physics) -> Column:
 
 
 def _tensor(grid: Grid, k: Physics, layers: Column, again: Column) -> Column:
-    """All-reduces of tensor parallelism, of one micro-batch: two a layer forward, two backward, two more recomputed."""
+    """Return all-reduces of tensor parallelism, of one micro-batch: two a layer forward, two backward, two more recomputed."""
     size = HALF * grid.tokens * grid.hidden
     ring = (grid.tensor - 1) / grid.tensor
     # Newer software sends a piece while it computes the next one.
@@ -140,7 +140,7 @@ def _expert(grid: Grid, k: Physics, layers: Column) -> Column:
 
 
 def _data(grid: Grid, k: Physics, running: Column) -> Column:
-    """What stays visible of the gradients' reduction and, from ZeRO 3 on, of gathering parameters."""
+    """Return what stays visible of the gradients' reduction and, from ZeRO 3 on, of gathering parameters."""
     held = layer_params(grid)
     ring = (grid.data - 1) / grid.data
     rate = _ring(grid, k)

@@ -151,7 +151,7 @@ class Cells:
         return self.values.get("id") or str(self.number)
 
     def word(self, name: str) -> str:
-        """The cell's text; empty for an absent column."""
+        """Return the cell's text; empty for an absent column."""
         return self.values.get(name, "")
 
     def wrong(self, name: str, message: Text, hint: Text | None = None) -> None:
@@ -185,7 +185,7 @@ class Cells:
         return None if value is None else int(value)
 
     def whole_or(self, name: str, default: int) -> int:
-        """The same, with a default for an empty cell."""
+        """Return the same, with a default for an empty cell."""
         return self.whole(name) or default
 
 

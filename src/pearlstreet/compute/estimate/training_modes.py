@@ -33,5 +33,5 @@ _PURPOSE_OF = {name: purpose for purpose, names in SYNONYMS.items() for name in 
 
 
 def read_purpose(name: str) -> str | None:
-    """The purpose that a name means, whatever its case and separators; None for an unknown name."""
+    """Return the purpose that a name means, whatever its case and separators; None for an unknown name."""
     return _PURPOSE_OF.get(re.sub(r"[\s_-]+", "-", name.strip().lower()))

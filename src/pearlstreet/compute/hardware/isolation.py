@@ -14,18 +14,18 @@ SIMULATED = "simulated"
 
 
 def is_isolation(level: str) -> TypeGuard[Isolation]:
-    """Whether `level` is one that an operator can demand."""
+    """Return whether `level` is one that an operator can demand."""
     return level in ISOLATIONS
 
 
 def is_enough(level: str, minimum: Isolation) -> bool:
-    """Whether `level` meets the demand; a level nobody knows, such as "" of an older report, counts as none."""
+    """Return whether `level` meets the demand; a level nobody knows, such as "" of an older report, counts as none."""
     known = ISOLATIONS.index(level) if is_isolation(level) else 0
     return level == SIMULATED or known >= ISOLATIONS.index(minimum)
 
 
 def strongest(levels: list[str]) -> str:
-    """The strongest of some levels; none where there is none."""
+    """Return the strongest of some levels; none where there is none."""
     return max((level for level in levels if is_isolation(level)), key=ISOLATIONS.index, default="none")
 
 

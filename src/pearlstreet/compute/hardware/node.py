@@ -33,7 +33,7 @@ class _Found:
 
 
 def probe_node(access: HostAccess | None = None, probes: Sequence[Probe] = PROBES) -> NodeReport:
-    """What this machine has now. A vendor's silent or failing tool gives unhealthy devices with a reason.
+    """Return what this machine has now. A vendor's silent or failing tool gives unhealthy devices with a reason.
 
     Keep one `access` between calls: it remembers which probe still hangs in a driver and does not ask it again.
     """
@@ -72,7 +72,7 @@ def _look(host: HostAccess, probe: Probe) -> _Found:
 
 
 def _detect(host: HostAccess, probe: Probe) -> Sighting:
-    """The one place where a fault in reading foreign output becomes a report instead of an exception."""
+    """Return the one place where a fault in reading foreign output becomes a report instead of an exception."""
     try:
         return probe.detect(host)
     except Exception as error:  # noqa: BLE001 - whatever a vendor's tool prints must not stop the machine's report

@@ -73,7 +73,7 @@ def normalised_rate(accelerator: Accelerator | None, measured: Measured | None =
 
 
 def dense_peak_tflops(accelerator: Accelerator | None) -> tuple[str, float]:
-    """The precision that counts and its dense peak per device in TFLOPS; ("", 0.0) when unknown."""
+    """Return the precision that counts and its dense peak per device in TFLOPS; ("", 0.0) when unknown."""
     for precision in ORDER:
         peak = accelerator.device_peak_tflops(precision) if accelerator is not None else None
         if peak:

@@ -102,12 +102,12 @@ def _add_node(tx: Tx, engine: str, name: str, values: Row) -> bool:
 
 
 def all_nodes(tx: Tx) -> list[Node]:
-    """Every machine the pool has ever had, by name."""
+    """Return every machine the pool has ever had, by name."""
     return [_node_of(row) for row in tx.execute(_ALL)]
 
 
 def nodes_named(tx: Tx, names: Collection[str]) -> list[Node]:
-    """The machines of these names, as their rows are now, by name; one that the pool has forgotten is left out."""
+    """Return the machines of these names, as their rows are now, by name; one that the pool has forgotten is left out."""
     return [_node_of(row) for row in tx.execute(_NAMED, {"names": sorted(names)})]
 
 
@@ -132,7 +132,7 @@ STATES = ("healthy", "unhealthy", "drained", "gone")
 
 
 def states_of(node: Node) -> Sequence[str]:
-    """What holds of a node, the worst first; `healthy` when nothing else does."""
+    """Return what holds of a node, the worst first; `healthy` when nothing else does."""
     well = node.report.healthy and all(device.healthy for device in node.report.devices)
     found = [
         name
@@ -147,7 +147,7 @@ def states_of(node: Node) -> Sequence[str]:
 
 
 def list_nodes(store: Store, actor: Actor) -> list[Node]:
-    """Every machine. Raises Forbidden without nodes:read."""
+    """Return every machine. Raises Forbidden without nodes:read."""
     actor.require("nodes:read")
     return store.read(all_nodes)
 
@@ -245,7 +245,7 @@ def _node(row: Row) -> Node:
 
 
 def node_to_json(report: NodeReport) -> dict[str, Any]:
-    """What is kept of a report: everything but the readings that change by the second."""
+    """Return what is kept of a report: everything but the readings that change by the second."""
     value = {name: getattr(report, name) for name in report.__slots__ if name != "devices"}
     value["health_reason"] = report.health_reason.to_json() if report.health_reason else None
     value["facts"] = dict(report.facts)
@@ -263,7 +263,7 @@ def node_to_json(report: NodeReport) -> dict[str, Any]:
 
 
 def node_from_json(value: Mapping[str, Any]) -> NodeReport:
-    """The report `node_to_json` wrote."""
+    """Return the report `node_to_json` wrote."""
     devices = tuple(DeviceReport(**_with_reason(device)) for device in value["devices"])
     gaps = tuple(from_json(gap) for gap in value.get("isolation_gaps", ()))
     return NodeReport(**{**_with_reason(value), "devices": devices, "isolation_gaps": gaps})
@@ -275,5 +275,5 @@ def _with_reason(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_readings(node: Node, live: NodeReport | None) -> Node:
-    """The kept node with the momentary readings (temperature, use, power) of a live report."""
+    """Return the kept node with the momentary readings (temperature, use, power) of a live report."""
     return dataclasses.replace(node, report=live) if live is not None else node

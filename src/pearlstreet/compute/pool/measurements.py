@@ -24,7 +24,7 @@ class KeptBenchmark:
 
 
 def list_benchmarks(store: Store, actor: Actor, node: str, *, limit: int = 20) -> Sequence[KeptBenchmark]:
-    """The benchmarks of a node, newest first. Raises Forbidden without nodes:read."""
+    """Return the benchmarks of a node, newest first. Raises Forbidden without nodes:read."""
     actor.require("nodes:read")
     newest = sa.select(benchmarks).where(benchmarks.c.node == node).order_by(benchmarks.c.id.desc())
     rows = store.read(lambda tx: tx.rows(newest.limit(limit)))

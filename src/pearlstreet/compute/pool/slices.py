@@ -39,7 +39,7 @@ class Share:
         return self.memory_mib > 0 or self.compute_bp > 0
 
     def within(self, other: Share) -> bool:
-        """Whether this share fits into `other` in both memory and compute."""
+        """Return whether this share fits into `other` in both memory and compute."""
         return self.memory_mib <= other.memory_mib and self.compute_bp <= other.compute_bp
 
 
@@ -47,7 +47,7 @@ NOTHING = Share(0, 0)
 
 
 def device_total(memory_gib: float) -> Share:
-    """The whole of a device with that much memory; parts of a MiB are dropped."""
+    """Return the whole of a device with that much memory; parts of a MiB are dropped."""
     return Share(math.floor(memory_gib * MIB_PER_GIB), FULL_BP)
 
 
@@ -59,7 +59,7 @@ class ShareRequest:
     compute_bp: int = 0
 
     def on(self, total: Share) -> Share:
-        """The share this means on a device of that size (it may be larger than the device)."""
+        """Return the share this means on a device of that size (it may be larger than the device)."""
         memory, compute = self.memory_mib, self.compute_bp
         if compute == 0 and total.memory_mib > 0:
             compute = memory * total.compute_bp // total.memory_mib
@@ -76,7 +76,7 @@ def share_request(memory_gib: float | None, compute_percent: float | None) -> Sh
 
 
 def card_bp(share: Share, total: Share) -> int:
-    """How much of a card a share counts as, in basis points: the larger of its two parts, rounded up."""
+    """Return how much of a card a share counts as, in basis points: the larger of its two parts, rounded up."""
     memory_bp = -(-share.memory_mib * FULL_BP // total.memory_mib) if total.memory_mib else 0
     compute_bp = -(-share.compute_bp * FULL_BP // total.compute_bp) if total.compute_bp else 0
     return max(memory_bp, compute_bp)
@@ -98,7 +98,7 @@ class DeviceSpace:
         return self.free == self.total
 
     def allocate(self, share: Share) -> DeviceSpace:
-        """The device after giving `share` away. Raises Conflict when it does not fit."""
+        """Return the device after giving `share` away. Raises Conflict when it does not fit."""
         if not share.within(self.free):
             raise Conflict(
                 text(
@@ -111,13 +111,13 @@ class DeviceSpace:
         return DeviceSpace(self.total, self.free - share)
 
     def allocate_whole(self) -> DeviceSpace:
-        """The device after giving all of it to one task. Raises Conflict when any part is taken."""
+        """Return the device after giving all of it to one task. Raises Conflict when any part is taken."""
         if not self.untouched:
             raise Conflict(text("Part of the device is taken, so it cannot be given whole"))
         return DeviceSpace(self.total, NOTHING)
 
     def release(self, share: Share) -> DeviceSpace:
-        """The device after `share` came back. Raises BugError when more comes back than was given."""
+        """Return the device after `share` came back. Raises BugError when more comes back than was given."""
         return DeviceSpace(self.total, self.free + share)
 
 

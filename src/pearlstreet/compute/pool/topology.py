@@ -28,7 +28,7 @@ class Place:
     link_group: int = 0
 
     def level_to(self, other: Place) -> Level:
-        """The smallest part of the center that holds both."""
+        """Return the smallest part of the center that holds both."""
         if self.node == other.node:
             return Level.LINK_GROUP if self.link_group == other.link_group else Level.NODE
         if self.rack and self.rack == other.rack and self.pod == other.pod:
@@ -39,6 +39,6 @@ class Place:
 
 
 def spread(places: Iterable[Place]) -> Level:
-    """The smallest part of the center that holds all of them; LINK_GROUP for none or one."""
+    """Return the smallest part of the center that holds all of them; LINK_GROUP for none or one."""
     found = list(places)
     return max((found[0].level_to(place) for place in found[1:]), default=Level.LINK_GROUP)

@@ -133,7 +133,7 @@ def play_all(
 
 
 def parts_of(trace: Trace, case: Case) -> list[Part]:
-    """What there is to play."""
+    """Return what there is to play."""
     cluster = case.cluster
     rates = rates_of(cluster.nodes)
 

@@ -48,7 +48,7 @@ class Cluster:
         return sum(len(node.devices) for node in self.parts[part])
 
     def merged(self) -> Cluster:
-        """The same nodes as one pool, numbered through."""
+        """Return the same nodes as one pool, numbered through."""
         nodes = tuple(replace(node, name=f"{POOL}/{number}") for number, node in enumerate(self.nodes))
         return Cluster({POOL: nodes}, self.name)
 

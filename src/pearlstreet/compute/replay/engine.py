@@ -203,7 +203,7 @@ class Replay:
         return moment
 
     def _resize_us(self) -> int:
-        """When an elastic job has run long enough to be cut, or to grow."""
+        """Return when an elastic job has run long enough to be cut, or to grow."""
         if not self._elastic or not self._running:
             return _FOREVER
         running, now = self.state.running, self._now
@@ -216,7 +216,7 @@ class Replay:
         return due
 
     def _wake_us(self) -> int:
-        """When time alone may change what the planner answers, while nobody comes or goes."""
+        """Return when time alone may change what the planner answers, while nobody comes or goes."""
         config, now = self.config, self._now
         if not self._running or not self.state.waiting.count or not self._may_preempt():
             return _FOREVER
@@ -308,7 +308,7 @@ class Replay:
         return float((tasks / self._asked[row]) ** self.settings.elastic_power)
 
     def _undisturbed(self, row: int, place: Place, tasks: int) -> _Run | None:
-        """The run of a job that comes to stand where it stood until this moment: it was never stopped."""
+        """Return the run of a job that comes to stand where it stood until this moment: it was never stopped."""
         halted = self._halted.get(row)
         if halted is None:
             return None
@@ -455,7 +455,7 @@ class Replay:
         return self._may_preempt() or self.fitting.any_fits() or (self._elastic and self._may_resize())
 
     def _may_resize(self) -> bool:
-        """Whether an elastic job has run long enough to be cut, or to grow."""
+        """Return whether an elastic job has run long enough to be cut, or to grow."""
         running, config = self.state.running, self.config
         started = running.column(0, 2)[running.column(0, 14) > 0]
         if not len(started):
@@ -466,7 +466,7 @@ class Replay:
         return bool(config.queues) or int(started.min()) + round(least_s * US_PER_S) <= self._now
 
     def _may_preempt(self) -> bool:
-        """Whether a plan could stop anything that runs."""
+        """Return whether a plan could stop anything that runs."""
         config, running = self.config, self.state.running
         if config.queues:
             return True

@@ -42,7 +42,7 @@ class Fitting:
         self._full.clear()
 
     def any_fits(self) -> bool:
-        """Whether some job that waits fits on what is free."""
+        """Return whether some job that waits fits on what is free."""
         for shape in self.waiting:
             if shape in self._full:
                 continue
@@ -52,7 +52,7 @@ class Fitting:
         return False
 
     def needs(self, request: int) -> tuple[Need, ...]:
-        """What one task takes on each model."""
+        """Return what one task takes on each model."""
         found = self._needs.get(request)
         if found is None:
             found = request_needs(self._state.empty, self._state.trace.requests[request], request)
@@ -60,11 +60,11 @@ class Fitting:
         return found
 
     def fits(self, shape: Shape) -> bool:
-        """Whether all tasks fit at once."""
+        """Return whether all tasks fit at once."""
         return any(self.tasks_that_fit(need, shape[1]) >= shape[1] for need in self.needs(shape[0]))
 
     def tasks_that_fit(self, need: Need, most: int) -> int:
-        """How many tasks fit, at most `most` on a node."""
+        """Return how many tasks fit, at most `most` on a node."""
         nodes = self._state.nodes
         times = np.where(nodes.schedulable, most, 0)
         if need.cpu:

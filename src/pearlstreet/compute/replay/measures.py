@@ -113,7 +113,7 @@ def _round(value: Any) -> float:
 
 
 def measure(played: Played) -> Measures:
-    """The figures of one case."""
+    """Return the figures of one case."""
     outcomes = played.outcomes
     jct, run, first, org = (np.concatenate(column) for column in zip(*map(_ended, outcomes), strict=True))
     makespan = max((int(outcome.end_us.max(initial=0)) for outcome in outcomes), default=0)
@@ -172,7 +172,7 @@ def _mean_fragments(outcomes: Sequence[Outcome]) -> float:
 
 
 def curves(played: Played, until_us: int | None = None) -> Curves:
-    """The curves of one case, up to `until_us` (default: its makespan)."""
+    """Return the curves of one case, up to `until_us` (default: its makespan)."""
     outcomes = played.outcomes
     end = until_us or max((int(o.levels.at[-1]) for o in outcomes if o.levels.at), default=1)
     edges = np.linspace(0, max(end, STEPS), STEPS + 1)
@@ -215,7 +215,7 @@ def _means(levels: Levels, edges: F64) -> F64:
 
 
 def _fragments(outcomes: Sequence[Outcome], edges: F64) -> F64:
-    """The newest sample before the end of every step, averaged over parts by their cards."""
+    """Return the newest sample before the end of every step, averaged over parts by their cards."""
     total, weight = np.zeros(len(edges) - 1), 0.0
     for outcome in outcomes:
         levels = outcome.levels

@@ -127,7 +127,7 @@ class OnlinePool:
         self._queue(known)
 
     def runs(self, job_id: str) -> bool:
-        """Whether it holds a place."""
+        """Return whether it holds a place."""
         return job_id in self._running
 
     def finish(self, job_id: str, now_us: int) -> None:

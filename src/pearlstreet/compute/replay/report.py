@@ -53,7 +53,7 @@ def figure_rows(case: Compared, t: Words) -> list[tuple[str, str]]:
 
 
 def page(comparison: Comparison, language: str = "en") -> str:
-    """The whole page. Names come from files: everything is escaped."""
+    """Return the whole page. Names come from files: everything is escaped."""
     t = Words(language)
     style = Markup(resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
     cases = comparison.cases

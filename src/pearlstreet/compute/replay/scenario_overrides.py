@@ -93,7 +93,7 @@ def parse_quota(said: str) -> Quota:
 
 
 def with_quota(quotas: Iterable[Quota], one: Quota) -> tuple[Quota, ...]:
-    """The limits with one set, or taken away."""
+    """Return the limits with one set, or taken away."""
     kept = [
         known
         for known in quotas
@@ -112,7 +112,7 @@ def _amount(said: str, values: Mapping[str, str], name: str) -> float | None:
 
 
 def with_queue(config: PlannerConfig, said: str) -> PlannerConfig:
-    """The configuration with a queue set otherwise, set up, or taken away: its jobs then have the center's settings."""
+    """Return the configuration with a queue set otherwise, set up, or taken away: its jobs then have the center's settings."""
     (name, *rest) = _parts(said)
     if "=" in name or not name:
         raise _wrong(said, text("Say which queue, such as urgent,rank=-10"))
@@ -203,7 +203,7 @@ def parse_window(said: str) -> Window:
 def held(
     said: str, name: str, nodes: Sequence[NodeRow], origin_s: float, naming: Naming = as_said
 ) -> tuple[Held, ...]:
-    """What a window holds of these nodes; `origin_s`: when the first job was submitted, in the trace's own time."""
+    """Return what a window holds of these nodes; `origin_s`: when the first job was submitted, in the trace's own time."""
     window = parse_window(said)
     start_us = _since(said, window.start, origin_s)
     end_us = FOREVER_US if window.end is None else _since(said, window.end, origin_s)
@@ -311,7 +311,7 @@ def _since(said: str, at: float | datetime, origin_s: float) -> int:
 
 
 def without(nodes: Sequence[NodeRow], said: str) -> tuple[NodeRow, ...]:
-    """The nodes without some of them: named ones, or `2x8xH100` for the last two such of the list."""
+    """Return the nodes without some of them: named ones, or `2x8xH100` for the last two such of the list."""
     left = list(nodes)
     for part in filter(None, (part.strip() for part in said.replace(";", ",").split(","))):
         named = [node for node in left if node.name == part]
@@ -360,7 +360,7 @@ def suppose(
     origin_s: float,
     naming: Naming = as_said,
 ) -> tuple[Terms, PlannerConfig]:
-    """What a case then stands under."""
+    """Return what a case then stands under."""
     quotas = terms.quotas
     for said in supposed.quotas:
         one = parse_quota(said)

@@ -34,5 +34,5 @@ class ReplaySettings:
 
 
 def settings_from_json(value: Mapping[str, Any]) -> ReplaySettings:
-    """The settings that `to_json` wrote."""
+    """Return the settings that `to_json` wrote."""
     return ReplaySettings(**value)

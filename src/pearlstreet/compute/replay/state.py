@@ -209,7 +209,7 @@ class State:
         return card_bp(Share(given.memory_mib, given.compute_bp), total)  # type: ignore[attr-defined]
 
     def position_of(self, row: int) -> int:
-        """Where a job of the trace that runs stands among what runs."""
+        """Return where a job of the trace that runs stands among what runs."""
         return int((self.running.column(0, 0) == row).argmax())
 
     def set_ending(self, position: int, resumes_tasks: int = 0) -> None:
@@ -238,7 +238,7 @@ class State:
         del self._running_ids[position], self._running_jobs[position]
 
     def snapshot(self, now_us: int) -> Snapshot:
-        """What the planner is asked about. Good until the next change of the state."""
+        """Return what the planner is asked about. Good until the next change of the state."""
         self.revision += 1
         empty = self.empty
         return Snapshot(
@@ -262,7 +262,7 @@ class State:
         )
 
     def _held_now(self, now_us: int) -> Reservations:
-        """What is held now or will be, as far as it is known already."""
+        """Return what is held now or will be, as far as it is known already."""
         if not self.held.count:
             return self.held
         seen = (self._known <= now_us) & (self.held.end_us > now_us)
@@ -365,7 +365,7 @@ class State:
 
 
 def _numbers(names: Sequence[str]) -> list[int]:
-    """The number of each name among those that are not empty; -1 for an empty one."""
+    """Return the number of each name among those that are not empty; -1 for an empty one."""
     numbers, found = 0, []
     for name in names:
         found.append(numbers if name else _NONE)

@@ -88,7 +88,7 @@ class FreeCapacity:
         return self.topology_cache.has_device
 
     def with_free(self, cpu: I64, memory: I64, device_memory: I64, device_compute: I64) -> FreeCapacity:
-        """The same nodes with other free amounts and no reservations: a question about another moment."""
+        """Return the same nodes with other free amounts and no reservations: a question about another moment."""
         other = object.__new__(FreeCapacity)
         other.__dict__.update(self.__dict__)
         other.cpu, other.memory = cpu, memory
@@ -110,7 +110,7 @@ class FreeCapacity:
         self.cap_device_memory, self.cap_device_compute = whole.cap_device_memory, whole.cap_device_compute
 
     def emptied(self) -> FreeCapacity:
-        """The same nodes with nothing in use, every node and device in service."""
+        """Return the same nodes with nothing in use, every node and device in service."""
         other = self.with_free(
             self.cpu_total.copy(),
             self.memory_total.copy(),
@@ -170,7 +170,7 @@ class FreeCapacity:
         return np.asarray(free if model < 0 else free & (self.model[rows] == model))
 
     def copies(self, need: Need, rows: Rows, lasting: bool) -> I64:
-        """How often the share fits on each device."""
+        """Return how often the share fits on each device."""
         memory, compute = self.free_devices(rows, lasting)
         times = np.where(self.usable[rows] & (self.model[rows] == need.model), PLENTY, 0)
         if need.share_memory:
@@ -180,7 +180,7 @@ class FreeCapacity:
         return np.maximum(times, 0)
 
     def fit(self, need: Need, rows: Rows, lasting: bool) -> I64:
-        """How many tasks each node of `rows` can take now."""
+        """Return how many tasks each node of `rows` can take now."""
         times = np.where(self.schedulable[rows], PLENTY, 0)
         if need.cpu:
             times = np.minimum(times, self.free_cpu(rows, lasting) // need.cpu)
@@ -194,7 +194,7 @@ class FreeCapacity:
 
 
 def needs_of(snapshot: Snapshot, request_index: int) -> tuple[Need, ...]:
-    """The request on each model that it allows, weakest model first, so that strong ones stay for who names them."""
+    """Return the request on each model that it allows, weakest model first, so that strong ones stay for who names them."""
     return topology_cache_of(snapshot).needs(snapshot.requests[request_index], request_index)
 
 

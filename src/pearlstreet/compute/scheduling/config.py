@@ -77,7 +77,7 @@ class PlannerConfig:
         return asdict(self)
 
     def of_queue(self, name: str) -> PlannerConfig:
-        """The settings for jobs of a queue; the center's own when there is no such queue."""
+        """Return the settings for jobs of a queue; the center's own when there is no such queue."""
         policy = next((queue for queue in self.queues if queue.name == name), None)
         if policy is None:
             return self
@@ -86,7 +86,7 @@ class PlannerConfig:
 
 
 def config_from_json(value: Mapping[str, Any]) -> PlannerConfig:
-    """The configuration that `to_json` wrote, now or before; unknown keys are an error of type TypeError."""
+    """Return the configuration that `to_json` wrote, now or before; unknown keys are an error of type TypeError."""
     known = dict(value)
     if isinstance(known.get("preemption"), bool):  # before preemption had names
         known["preemption"] = "priority" if known["preemption"] else "none"

@@ -38,7 +38,7 @@ _OPEN, _LATER, _DONE = 0, 1, 2
 
 
 def plan(snapshot: Snapshot, config: PlannerConfig, *, explains: bool = False) -> Plan:
-    """What starts now and where, whom to preempt, and why every other waiting job waits. Pure and deterministic.
+    """Return what starts now and where, whom to preempt, and why every other waiting job waits. Pure and deterministic.
 
     `explains`: placements also say what the choice of their node was made among.
     """
@@ -166,7 +166,7 @@ class _Cycle:
         )
 
     def _park(self, class_index: int, reason: int) -> list[int]:
-        """The reason holds for every job of the kind that has none of its own, until the cycle ends."""
+        """Return the reason holds for every job of the kind that has none of its own, until the cycle ends."""
         self.progress[class_index] = _DONE
         self.why_class[class_index] = reason
         return []
@@ -304,7 +304,7 @@ class _Cycle:
         return any(need.model in wanted for need in self.state.needs_of_request(run.job_class.request))
 
     def _fits_but_for_windows(self, need: Need, tasks: int) -> bool:
-        """Whether only what windows hold is missing."""
+        """Return whether only what windows hold is missing."""
         return fits(self.state.capacity, need, tasks) and not fits(self.state.visible, need, tasks)
 
     def _promise(self, needs: tuple[Need, ...], tasks: int, row: int) -> Callable[[], StartEstimate | None]:
@@ -329,7 +329,7 @@ class _Cycle:
         return self.state.start_estimate(self.state.timeline.earliest(needs, tasks))
 
     def _started(self, row: int) -> StartEstimate | None:
-        """The estimate that came with a reservation."""
+        """Return the estimate that came with a reservation."""
         if self.state.unheld is not None:
             self.state.make_reservation()
         return self.state.promised.get(row)
@@ -341,7 +341,7 @@ class _Cycle:
         )
 
     def _never(self, request: int, tasks: int) -> bool:
-        """Whether not even the empty center could run it."""
+        """Return whether not even the empty center could run it."""
         memo = (request, tasks)
         if memo not in self.impossible:
             self.impossible[memo] = not any(
@@ -350,7 +350,7 @@ class _Cycle:
         return self.impossible[memo]
 
     def _ever(self, need: Need, tasks: int) -> bool:
-        """Whether the empty center holds all tasks."""
+        """Return whether the empty center holds all tasks."""
         fit = self.state.capacity.topology_cache.ever.get(need)
         if fit is None:
             fit = self.state.capacity.topology_cache.ever[need] = self.empty.fit(need, ALL, False)
@@ -367,5 +367,5 @@ class _Cycle:
 def _with_start(
     reason: Callable[[], Reason], start: Callable[[], StartEstimate | None]
 ) -> Callable[[], Reason]:
-    """The same reason with a start estimate."""
+    """Return the same reason with a start estimate."""
     return lambda: replace(reason(), start=start())

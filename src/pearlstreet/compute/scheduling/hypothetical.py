@@ -32,7 +32,7 @@ def suppose(snapshot: Snapshot, config: PlannerConfig, job: WaitingJob) -> Suppo
 
 
 def with_waiting(snapshot: Snapshot, job: WaitingJob) -> Snapshot:
-    """The same snapshot with one more waiting job, the last of them."""
+    """Return the same snapshot with one more waiting job, the last of them."""
     alone = build(now_us=snapshot.now_us, nodes=(), waiting=(job,)).waiting
     requests, request = _numbered(snapshot.requests, job.request)
     users, user = _numbered(snapshot.users, job.user or None)
@@ -58,14 +58,14 @@ def with_waiting(snapshot: Snapshot, job: WaitingJob) -> Snapshot:
 
 
 def _numbered(names: tuple[Any, ...], name: Any) -> tuple[tuple[Any, ...], int]:
-    """The names with this one among them, and its number; -1 for none."""
+    """Return the names with this one among them, and its number; -1 for none."""
     if name is None:
         return names, -1
     return (names, names.index(name)) if name in names else ((*names, name), len(names))
 
 
 def _account(accounts: Accounts, org: str, project: str) -> tuple[Accounts, int, int]:
-    """The accounts with this one among them: new ones have weight 1 and no use."""
+    """Return the accounts with this one among them: new ones have weight 1 and no use."""
     orgs, o = _numbered(accounts.orgs, org)
     if len(orgs) > len(accounts.orgs):
         accounts = replace(accounts, orgs=orgs, org_weight=np.append(accounts.org_weight, 1.0))

@@ -34,7 +34,7 @@ _CHOICE = _Choice()
 
 
 def jit(function: F) -> F:
-    """The function, compiled when first called; as it is where numba is not installed."""
+    """Return the function, compiled when first called; as it is where numba is not installed."""
     return _compiled(function, {})
 
 
@@ -54,14 +54,14 @@ def _compiled(function: F, options: Mapping[str, bool]) -> F:
 
 
 def installed() -> bool:
-    """Whether numba can be imported here."""
+    """Return whether numba can be imported here."""
     if _CHOICE.installed is None:
         _CHOICE.installed = importlib.util.find_spec("numba") is not None
     return _CHOICE.installed
 
 
 def worthwhile(work: int) -> bool:
-    """Whether to run `work` more units compiled: when numba is loaded, or there was enough work to load it for."""
+    """Return whether to run `work` more units compiled: when numba is loaded, or there was enough work to load it for."""
     if _CHOICE.mode == "never" or not installed():
         return False
     _CHOICE.work += work

@@ -359,7 +359,7 @@ def _services_from_json(value: Any) -> Services:
 
 
 def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
-    """The snapshot that `Snapshot.to_json` wrote."""
+    """Return the snapshot that `Snapshot.to_json` wrote."""
     device_columns = [column.name for column in fields(Nodes) if column.name.startswith("device_")]
     first = value["nodes"]["device_model"]
     width = len(first[0]) if first else 0

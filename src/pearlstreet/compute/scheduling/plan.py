@@ -93,7 +93,7 @@ class Reason:
 
 
 def reason_from_json(value: Mapping[str, Any]) -> Reason:
-    """The reason that `Reason.to_json` wrote."""
+    """Return the reason that `Reason.to_json` wrote."""
     start = value.get("start")
     return Reason(
         code=Code(value["code"]),

@@ -48,7 +48,7 @@ class Prediction:
 
 
 def stem(name: str) -> str:
-    """The name without digits and separators at its end."""
+    """Return the name without digits and separators at its end."""
     return name.rstrip("0123456789").rstrip("-_. ") or name
 
 
@@ -75,7 +75,7 @@ class Predictor:
                 self._runs.setdefault(history, deque(maxlen=_KEPT)).append(max(row.run_s, 0.0))
 
     def predict(self, org: str, user: str, name: str, request: Request, tasks: int = 1) -> Prediction | None:
-        """The prediction for a job; None while its tenant has too little history."""
+        """Return the prediction for a job; None while its tenant has too little history."""
         for history, enough in zip(_histories(org, user, name, request, tasks), _ENOUGH, strict=True):
             runs = self._runs.get(history)
             if runs is not None and len(runs) >= enough:

@@ -54,7 +54,7 @@ def _in_order(snapshot: Snapshot, config: PlannerConfig) -> I64:
 
 
 def _keys(snapshot: Snapshot, config: PlannerConfig) -> Keys:
-    """The order policy's ranking: a cycle may need it twice."""
+    """Return the order policy's ranking: a cycle may need it twice."""
     found: Keys | None = snapshot.notes.get(("keys", config))
     if found is None:
         found = snapshot.notes["keys", config] = ORDERS[config.order].keys(snapshot, config)

@@ -85,7 +85,7 @@ class QuotaState:
         return demands
 
     def rows(self, org: int, project: int) -> list[int]:
-        """The limits that an account stands under."""
+        """Return the limits that an account stands under."""
         if self._count == 0:
             return []
         found = self._rows_of.get((org, project))
@@ -105,7 +105,7 @@ class QuotaState:
         return (need.gflops if kind == _PFLOPS else need.card_bp) * tasks
 
     def _covered_elsewhere(self, need: Need) -> bool:
-        """Whether some account has a guarantee on what this need takes."""
+        """Return whether some account has a guarantee on what this need takes."""
         if need.model < 0:
             return need.cpu > 0 and (_CPUS, -1) in self._guaranteed_anywhere
         return any((kind, need.model) in self._guaranteed_anywhere for kind in (_PFLOPS, _CARDS))
@@ -121,7 +121,7 @@ class QuotaState:
         return allowed if guaranteed or not self._covered_elsewhere(need) else 0
 
     def capacity(self, org: int, project: int, need: Need, tasks: int) -> int:
-        """How many such jobs fit under the ceilings."""
+        """Return how many such jobs fit under the ceilings."""
         allowed = PLENTY
         for q in self.rows(org, project):
             demand = self._demand(q, need, tasks)
@@ -147,7 +147,7 @@ class QuotaState:
             self.used[q] += self._demand(q, need, tasks) * jobs
 
     def borrows(self, attempt: int, need_model: bool, used: list[int]) -> bool:
-        """Whether a running attempt sits beyond its account's guarantee, given what `used` says."""
+        """Return whether a running attempt sits beyond its account's guarantee, given what `used` says."""
         running = self._snapshot.running
         guaranteed = [
             q
@@ -161,7 +161,7 @@ class QuotaState:
         return bool(kinds & {_PFLOPS, _CARDS}) if need_model else _CPUS in kinds
 
     def borrowers(self, able: Bools) -> Bools:
-        """Which of the attempts of `able` sit beyond their accounts' guarantees."""
+        """Return which of the attempts of `able` sit beyond their accounts' guarantees."""
         running = self._snapshot.running
         found = np.zeros(running.count, dtype=np.bool_)
         for a in np.flatnonzero(able).tolist():
@@ -204,7 +204,7 @@ def _resource_text(label: str) -> Text:
 
 
 def quota_text(binding: Binding) -> Text:
-    """The sentence about a limit that stops a job."""
+    """Return the sentence about a limit that stops a job."""
     return plural(
         "{owner} may use {limit:g} {label} at once, {count:g} is in use and this needs {needed:g}",
         "{owner} may use {limit:g} {label} at once, {count:g} are in use and this needs {needed:g}",

@@ -16,7 +16,7 @@ from pearlstreet.compute.scheduling.rows import Request
 
 
 def asked(request: Request) -> Text:
-    """What one task needs, in words."""
+    """Return what one task needs, in words."""
     what = " | ".join(request.accelerators) or "any"
     if request.count:
         return text("{count} × {what}", count=request.count, what=what)
@@ -36,7 +36,7 @@ def asked(request: Request) -> Text:
 
 
 def _best_node(snapshot: Snapshot, capacity: FreeCapacity, amounts: I64) -> tuple[int, str]:
-    """The largest amount on one node and that node's name."""
+    """Return the largest amount on one node and that node's name."""
     if not len(amounts) or int(amounts.max()) <= 0:
         return 0, "-"
     largest = np.flatnonzero(amounts == amounts.max())
@@ -47,7 +47,7 @@ def _best_node(snapshot: Snapshot, capacity: FreeCapacity, amounts: I64) -> tupl
 def details(
     snapshot: Snapshot, capacity: FreeCapacity, request: Request, needs: Sequence[Need], tasks: int
 ) -> tuple[Detail, ...]:
-    """Every constraint that `capacity` does not meet, with the nearest there is; the most telling first."""
+    """Return every constraint that `capacity` does not meet, with the nearest there is; the most telling first."""
     found: list[Detail] = []
     if request.wants_device and not needs:
         return (_no_model(snapshot, request),)
@@ -90,7 +90,7 @@ def _no_model(snapshot: Snapshot, request: Request) -> Detail:
 def _device_detail(
     snapshot: Snapshot, capacity: FreeCapacity, request: Request, needs: Sequence[Need]
 ) -> Detail | None:
-    """The device constraint, when no node meets it."""
+    """Return the device constraint, when no node meets it."""
     if request.count:
         counts = [capacity.whole(need.model, ALL, False).sum(axis=1) for need in needs]
         largest, node = max((_best_node(snapshot, capacity, c) for c in counts), key=lambda found: found[0])
@@ -162,7 +162,7 @@ def _host_details(
 
 
 def impossible(found: tuple[Detail, ...]) -> Reason:
-    """The center could not run it even when empty."""
+    """Return the center could not run it even when empty."""
     return Reason(
         Code.IMPOSSIBLE,
         text("No part of this center can ever run it: {detail}", detail=found[0].message),
@@ -172,7 +172,7 @@ def impossible(found: tuple[Detail, ...]) -> Reason:
 
 
 def no_capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reason:
-    """What it needs is in use."""
+    """Return what it needs is in use."""
     detail: Text = found[0].message if found else text("what it needs is in use")
     unblock = {
         "tasks": text("It starts once all its tasks fit at the same time"),
@@ -241,7 +241,7 @@ def reserved(head_id: str, start: StartEstimate | None) -> Reason:
 
 
 def window(name: str, start: StartEstimate) -> Reason:
-    """What it needs is held for others, or for maintenance, while it would run."""
+    """Return what it needs is held for others, or for maintenance, while it would run."""
     return Reason(
         Code.WINDOW,
         text("It would fit, but would still run in a window in which nodes are held: {name}", name=name),

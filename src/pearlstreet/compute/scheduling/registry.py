@@ -102,7 +102,7 @@ LABELS: Mapping[str, Mapping[str, Text]] = MappingProxyType(
 
 
 def labels(kind: str) -> Mapping[str, Text]:
-    """The labels of the policies of a kind; none where all treat accounts alike."""
+    """Return the labels of the policies of a kind; none where all treat accounts alike."""
     return LABELS.get(kind, {})
 
 

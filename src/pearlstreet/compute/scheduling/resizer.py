@@ -243,7 +243,7 @@ class Resizer:
             )
 
     def may_grow(self) -> bool:
-        """Whether any elastic job might be widened."""
+        """Return whether any elastic job might be widened."""
         snapshot, config = self.state.snapshot, self.state.config
         if not (snapshot.running.max_tasks.any() or any(self._most(item) for item in self.state.given)):
             return False

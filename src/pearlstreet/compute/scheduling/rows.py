@@ -68,7 +68,7 @@ class NodeRow:
 
 
 def node_row(report: NodeReport, *, schedulable: bool = True) -> NodeRow:
-    """The row of a probed node; an unhealthy node is not schedulable."""
+    """Return the row of a probed node; an unhealthy node is not schedulable."""
     devices = tuple(
         DeviceRow(d.index, d.model, math.floor(d.memory_gib * MIB_PER_GIB), d.healthy, d.link_group)
         for d in report.devices
@@ -250,7 +250,7 @@ def tokens(name: str) -> frozenset[str]:
 
 
 def match_models(patterns: Iterable[str], models: Iterable[str]) -> tuple[str, ...]:
-    """The models that any pattern allows: every word of the pattern is a word of the model; `any` allows all."""
+    """Return the models that any pattern allows: every word of the pattern is a word of the model; `any` allows all."""
     return _matching(tuple(patterns), tuple(models))
 
 

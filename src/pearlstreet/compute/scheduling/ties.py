@@ -35,7 +35,7 @@ class Ties:
         return rank
 
     def first(self, nodes: I64) -> int:
-        """The one that comes first in the order."""
+        """Return the one that comes first in the order."""
         return int(nodes[self.rank[nodes].argmin()])
 
 
@@ -78,7 +78,7 @@ def node_hash(snapshot: Snapshot) -> U64:
 
 
 def _fixed(snapshot: Snapshot) -> tuple[U64, U64]:
-    """The part of the hashes that rests on what the machines are, and the salts of the columns that may change."""
+    """Return the part of the hashes that rests on what the machines are, and the salts of the columns that may change."""
     topology_cache, nodes = topology_cache_of(snapshot), snapshot.nodes
     known: tuple[U64, U64] | None = topology_cache.hashes
     if known is None:
@@ -95,6 +95,6 @@ def _fixed(snapshot: Snapshot) -> tuple[U64, U64]:
 
 
 def mixed(values: U64) -> U64:
-    """Each value scattered over all 64 bits."""
+    """Return each value scattered over all 64 bits."""
     turned = (values ^ (values >> np.uint64(31))) * _ODD
     return np.asarray(turned ^ (turned >> np.uint64(29)))

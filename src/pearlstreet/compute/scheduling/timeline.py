@@ -57,7 +57,7 @@ class Timeline:
         self._new.append((end, limit_us == 0, need, chunks))
 
     def latest(self, at_us: int) -> int | None:
-        """When all that ends until then is over at the latest, as far as predictions go; None: some end is unknown."""
+        """Return when all that ends until then is over at the latest, as far as predictions go; None: some end is unknown."""
         count = len(self._blind)
         needed = self.end[:count] <= at_us
         if self._blind[needed].any() or self.guess[count:][self.end[count:] <= at_us].any():
@@ -145,11 +145,11 @@ class Timeline:
         return later
 
     def any_by(self, at_us: int) -> bool:
-        """Whether anything ends until then."""
+        """Return whether anything ends until then."""
         return any(end <= at_us for end, *_ in self._new) or bool((self.end <= at_us).any())
 
     def over_by(self, at_us: int) -> Bools:
-        """What surely ends until then: by its limit, not by a guess."""
+        """Return what surely ends until then: by its limit, not by a guess."""
         self._fold()
         return np.asarray((self.end <= at_us) & ~self.guess)
 
@@ -159,7 +159,7 @@ class Timeline:
         return self.capacity_without(self.end <= at_us)
 
     def earliest(self, needs: Sequence[Need], tasks: int) -> tuple[int, Need, bool] | None:
-        """When the job first fits, on which need, and whether that rests on a guess; None: never as things are."""
+        """Return when the job first fits, on which need, and whether that rests on a guess; None: never as things are."""
         self._fold()
         moments = np.unique(self.end)
         low, high = 0, len(moments)

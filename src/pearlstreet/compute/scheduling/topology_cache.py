@@ -43,7 +43,7 @@ class TopologyCache:
         self._kept_values: dict[Any, Any] = {}
 
     def of(self, snapshot: Snapshot) -> bool:
-        """Whether the snapshot is one of these machines."""
+        """Return whether the snapshot is one of these machines."""
         nodes = snapshot.nodes
         return (
             nodes.device_model is self.model
@@ -58,7 +58,7 @@ class TopologyCache:
         )
 
     def carried(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> tuple[I64, Nodes]:
-        """The same values in this site's own arrays, if they are its machines; else as they came."""
+        """Return the same values in this site's own arrays, if they are its machines; else as they came."""
         mine: dict[str, Any] = {
             "device_model": self.model, "device_link": self.link, "device_memory_total": self.device_total,
             "cpu_total": self.cpu_total, "memory_total": self.memory_total, "rack": self.rack, "pod": self.pod,
@@ -123,7 +123,7 @@ class TopologyCache:
     # Requests
 
     def needs(self, request: Request, key: int) -> tuple[Need, ...]:
-        """The request on each model that it allows, weakest model first."""
+        """Return the request on each model that it allows, weakest model first."""
         found = self._needs.get((request, key))
         if found is None:
             if len(self._needs) > _REQUESTS_MAX:
@@ -163,7 +163,7 @@ class TopologyCache:
         return tuple(needs)
 
     def asked(self, requests: tuple[Request, ...]) -> _Asked:
-        """What follows from a list of requests: of the last list that was asked about, at once."""
+        """Return what follows from a list of requests: of the last list that was asked about, at once."""
         found = self._requests
         if found.requests is not requests:
             found = self._requests = _Asked(requests)
@@ -209,7 +209,7 @@ class _Asked:
 
 
 def topology_cache_of(snapshot: Snapshot) -> TopologyCache:
-    """The snapshot's site, made when it has none."""
+    """Return the snapshot's site, made when it has none."""
     topology_cache = snapshot.topology_cache
     if topology_cache is None or not topology_cache.of(snapshot):
         topology_cache = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)

@@ -56,7 +56,7 @@ class Windows:
             capacity.follow(self._whole)
 
     def last(self, bars: tuple[int, ...]) -> tuple[str, int]:
-        """The window that ends last, by name and end."""
+        """Return the window that ends last, by name and end."""
         held = self._snapshot.reservations
         row = max(bars, key=lambda row: (int(held.end_us[row]), held.ids[row]))
         return held.ids[row], int(held.end_us[row])

@@ -95,7 +95,7 @@ def without_decided(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_open(one: Input) -> bool:
-    """Whether an input of a job is part of the quote form."""
+    """Return whether an input of a job is part of the quote form."""
     return DECIDED.fullmatch(one.name) is None
 
 

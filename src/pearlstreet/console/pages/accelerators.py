@@ -31,7 +31,7 @@ def show(request: PageRequest) -> PageResponse:
 
 
 def _fits(item: Accelerator, words: str) -> bool:
-    """Whether the search matches one of the accelerator's names, or every word occurs in its description."""
+    """Return whether the search matches one of the accelerator's names, or every word occurs in its description."""
     said = " ".join(
         (item.id, item.name, item.vendor, *item.aliases, item.memory_type, item.form_factor, item.link)
     )

@@ -133,7 +133,7 @@ def forget(request: PageRequest) -> PageResponse:
 
 
 def _says(node: Node, words: str) -> bool:
-    """Whether every word occurs in the node's name, engine, rack, pod or device models."""
+    """Return whether every word occurs in the node's name, engine, rack, pod or device models."""
     report = node.report
     said = " ".join(
         (report.name, node.engine, report.rack, report.pod, *{device.model for device in report.devices})

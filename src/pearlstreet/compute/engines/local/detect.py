@@ -147,7 +147,7 @@ _NAMESPACES: Mapping[Isolation, tuple[tuple[bool, bool], ...]] = {
 
 
 def _needs_offline(walls: Walls) -> bool:
-    """Whether Landlock must block the network of jobs without one; it restricts TCP only, from ABI 4 on."""
+    """Return whether Landlock must block the network of jobs without one; it restricts TCP only, from ABI 4 on."""
     return walls.sandbox == "landlock" and walls.landlock_abi >= TCP_SINCE_ABI and not walls.own_network
 
 
@@ -174,13 +174,13 @@ def _tenant_uids(uid_map: str) -> tuple[int, int] | None:
 
 
 def _open_to_all(paths: list[Path]) -> bool:
-    """Whether every user may traverse the folders that lead to `paths`."""
+    """Return whether every user may traverse the folders that lead to `paths`."""
     parents = {parent for path in paths for parent in path.resolve().parents}
     return all(parent.stat().st_mode & 0o001 for parent in parents if parent.exists())
 
 
 def _works(walls: Walls, policy: SandboxPolicy, root: Path) -> bool:
-    """Whether a trial attempt that runs `true` under `walls` succeeds."""
+    """Return whether a trial attempt that runs `true` under `walls` succeeds."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     folders = Folders(Path(tempfile.mkdtemp(prefix="trial-", dir=root)))
     node = NodeReport("trial", 1.0, 1.0, 1.0)

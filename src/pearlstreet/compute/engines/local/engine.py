@@ -294,7 +294,7 @@ class LocalEngine:
         return reports.from_state(plan, state)
 
     def _begun(self, plan: dict[str, Any], folder: Path) -> bool:
-        """Whether a supervisor took over the attempt, or may have done so before the machine's last boot."""
+        """Return whether a supervisor took over the attempt, or may have done so before the machine's last boot."""
         return plan["boot_id"] != files.boot_id() or (folder / files.LAUNCHED).exists()
 
     def _remember(self, plan: dict[str, Any], state: dict[str, Any]) -> AttemptReport:

@@ -178,7 +178,7 @@ class FaultBook:
         return None
 
     def has(self, *faults: Fault) -> bool:
-        """Whether a rule for one of these faults is active."""
+        """Return whether a rule for one of these faults is active."""
         return any(rule.fault in faults for rule in self.plan.rules)
 
     def _is_active(self, rule: FaultRule, method: str, key: str, now_us: int) -> bool:

@@ -42,7 +42,7 @@ def measure(clock: Clock, budget_s: float, threads: int, memory_bytes: int) -> I
 
 
 def _gemm(kind: type[np.float32 | np.float64], precision: str, clock: Clock, budget_s: float) -> Measurement:
-    """The best of several sizes, as far as they fit into the time."""
+    """Return the best of several sizes, as far as they fit into the time."""
     random = np.random.default_rng(1)
     best = Measurement("gemm", precision, 0.0, 0, 0, 0.0, _NUMPY)
     end_s = clock.monotonic_s() + budget_s
@@ -120,7 +120,7 @@ def array_bytes(memory_bytes: int) -> int:
 
 
 def last_level_cache_bytes(root: str = "/sys/devices/system/cpu/cpu0/cache") -> int:
-    """The largest cache that the kernel tells of; 0 when it tells of none."""
+    """Return the largest cache that the kernel tells of; 0 when it tells of none."""
     sizes = [0]
     for file in Path(root).glob("index*/size"):
         written = file.read_text().strip().upper()

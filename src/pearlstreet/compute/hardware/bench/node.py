@@ -124,7 +124,7 @@ def _lines(
 
 
 def _block(ready: selectors.BaseSelector, out: Any, left_s: float) -> bytes:
-    """The next bytes, empty at the end of the stream or of the time."""
+    """Return the next bytes, empty at the end of the stream or of the time."""
     if left_s <= 0 or not ready.select(left_s):
         return b""
     return os.read(out.fileno(), 65_536)

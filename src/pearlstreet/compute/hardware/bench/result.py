@@ -73,7 +73,7 @@ class BenchResult:
         return next((device for device in self.devices if device.index is None), None)
 
     def device(self, uuid: str) -> DeviceBench | None:
-        """The figures of the accelerator with that uuid."""
+        """Return the figures of the accelerator with that uuid."""
         return next((d for d in self.devices if d.index is not None and d.uuid == uuid), None)
 
     def to_json(self) -> str:
@@ -82,7 +82,7 @@ class BenchResult:
 
     @staticmethod
     def from_json(content: str) -> BenchResult:
-        """The result that `to_json` wrote. Raises ValueError for anything else."""
+        """Return the result that `to_json` wrote. Raises ValueError for anything else."""
         try:
             value = json.loads(content)
             if value.pop("format") != FORMAT:

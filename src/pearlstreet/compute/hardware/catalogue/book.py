@@ -35,29 +35,29 @@ class Catalogue:
         return len(self.entries)
 
     def get(self, model_id: str) -> Accelerator | None:
-        """The entry with exactly that id."""
+        """Return the entry with exactly that id."""
         return self._by_id.get(model_id)
 
     def candidates(self, name: str) -> tuple[Accelerator, ...]:
-        """Every entry that `name` may mean, likeliest first; case, spaces and dashes do not matter."""
+        """Return every entry that `name` may mean, likeliest first; case, spaces and dashes do not matter."""
         wanted = key(name)
         found = [self._exact[wanted]] if wanted in self._exact else []
         return tuple(dict.fromkeys([*found, *self._groups.get(wanted, ())]))
 
     def find(self, name: str) -> Accelerator | None:
-        """The entry that `name` means: an exact name, else the first of its family."""
+        """Return the entry that `name` means: an exact name, else the first of its family."""
         found = self.candidates(name)
         return found[0] if found else None
 
     def identify(self, name: str, memory_gib: float) -> Accelerator | None:
-        """The entry a driver means by `name`, told apart from its sisters by the memory that it reports."""
+        """Return the entry a driver means by `name`, told apart from its sisters by the memory that it reports."""
         found = self.candidates(name)
         if len(found) < 2 or memory_gib <= 0:
             return found[0] if found else None
         return min(found, key=lambda entry: abs(entry.device_memory_gib - memory_gib))
 
     def matches(self, wanted: str, model: str) -> bool:
-        """Whether a device of `model` (id or vendor's name) serves a job that asks for `wanted` or `any`.
+        """Return whether a device of `model` (id or vendor's name) serves a job that asks for `wanted` or `any`.
 
         `H100` fits every H100, `H100-80G` those with 80 GB, `h100-sxm-80g` that one alone.
         """
@@ -78,7 +78,7 @@ class Catalogue:
 
 @cache
 def catalogue() -> Catalogue:
-    """The packaged catalogue, read once."""
+    """Return the packaged catalogue, read once."""
     path = resources.files("pearlstreet.compute.hardware.catalogue") / "accelerators.csv"
     return Catalogue(read(path.read_text(encoding="utf-8")))
 

@@ -29,7 +29,7 @@ _FORM = re.compile(r"\d+$")
 
 
 def key(name: str) -> str:
-    """The form in which names are compared: `"NVIDIA H100-80 GB"` and `"nvidia h100 80g"` give the same."""
+    """Return the form in which names are compared: `"NVIDIA H100-80 GB"` and `"nvidia h100 80g"` give the same."""
     lowered = _SIZE.sub(r"\1g", name.strip().lower())
     return "".join(letter for letter in lowered if letter.isalnum() or letter == "*")
 

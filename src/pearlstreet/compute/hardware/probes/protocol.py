@@ -82,7 +82,7 @@ class Probe(Protocol):
 
 
 def report(seen: Seen, vendor: str, *, untested: bool) -> DeviceReport:
-    """The report of a device: identity from the catalogue, health from the rules."""
+    """Return the report of a device: identity from the catalogue, health from the rules."""
     entry = catalogue().identify(seen.name, seen.memory_gib)
     if entry is not None and entry.vendor != vendor:
         entry = None

@@ -41,7 +41,7 @@ def amount_gib(value: object, unit: str = "MiB") -> float | None:
 
 
 def used_and_total_gib(text: str) -> tuple[float, float] | None:
-    """The last `used / total` pair of MiB in `text` whose total is not zero."""
+    """Return the last `used / total` pair of MiB in `text` whose total is not zero."""
     pairs = [(int(used), int(total)) for used, total in _PAIR.findall(text) if int(total) > 0]
     return (pairs[-1][0] / MIB_PER_GIB, pairs[-1][1] / MIB_PER_GIB) if pairs else None
 
@@ -55,7 +55,7 @@ def bar_rows(output: str) -> Iterator[list[str]]:
 
 
 def json_in(output: str) -> object:
-    """The JSON value in `output`, past warnings printed before it; None when there is none."""
+    """Return the JSON value in `output`, past warnings printed before it; None when there is none."""
     for start in (index for index, letter in enumerate(output) if letter in "{["):
         try:
             return json.JSONDecoder().raw_decode(output, start)[0]

@@ -48,7 +48,7 @@ def _card(index: int, fields: Mapping[str, str]) -> Seen:
 
 
 def _value(fields: Mapping[str, str], *parts: str) -> str:
-    """The value of the first key that contains one of `parts`, in the order of `parts`."""
+    """Return the value of the first key that contains one of `parts`, in the order of `parts`."""
     return next((value for part in parts for name, value in fields.items() if part in name), "")
 
 

@@ -42,7 +42,7 @@ def sighting(
     facts: Callable[[str], Mapping[str, str]] = lambda output: {},
     untested: bool = True,
 ) -> Sighting:
-    """The sighting for devices read from `result`; a problem where something was printed but nothing understood."""
+    """Return the sighting for devices read from `result`; a problem where something was printed but nothing understood."""
     if not seen:
         return Sighting(
             problem=text(
@@ -56,7 +56,7 @@ def sighting(
 
 
 def failed(tool: str, result: CommandResult) -> Sighting:
-    """The sighting for a command that did not end well."""
+    """Return the sighting for a command that did not end well."""
     if result.status == "missing":
         return Sighting(tool_missing=True)
     return Sighting(problem=_complaint(tool, result))

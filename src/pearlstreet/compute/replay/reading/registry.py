@@ -39,7 +39,7 @@ _SIGNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 
 def format_of(first_line: str) -> str | None:
-    """The format whose files begin so."""
+    """Return the format whose files begin so."""
     line = first_line.strip().lstrip("\ufeff")
     if line.startswith("{"):
         return "history-json"
@@ -52,7 +52,7 @@ def format_of(first_line: str) -> str | None:
 
 
 def read_trace(lines: Iterable[str], findings: Findings, *, per_node: int, name: str | None = None) -> Trace:
-    """The trace in those lines. Raises InvalidInput that says what is wrong and where."""
+    """Return the trace in those lines. Raises InvalidInput that says what is wrong and where."""
     rest = iter(lines)
     blank = []
     first = ""

@@ -124,7 +124,7 @@ Make = Callable[[Row], Job | None]
 
 
 def read_rows(rows: Iterable[Row], make: Make, findings: Findings) -> Iterator[Job]:
-    """The jobs of the rows; a second job with a known id is a bad row. Raises InvalidInput."""
+    """Yield the jobs of the rows; a second job with a known id is a bad row. Raises InvalidInput."""
     seen: dict[str, int] = {}
     for row in rows:
         findings.rows += 1

@@ -60,7 +60,7 @@ class WhatIf:
         return self.places(cuts) is not None
 
     def places(self, cuts: Mapping[int, int]) -> list[tuple[int, list[Placed]]] | None:
-        """Where each of these attempts goes on, in the order in which they do; None: the claim would not fit."""
+        """Return where each of these attempts goes on, in the order in which they do; None: the claim would not fit."""
         gone = self._gone.copy()
         gone[list(cuts)] = True
         capacity = self._timeline.capacity_without(gone)
@@ -77,7 +77,7 @@ class WhatIf:
         return found if any(fits(capacity, need, self._tasks) for need in self._needs) else None
 
     def most(self, cuts: Mapping[int, int], attempt: int, low: int) -> int:
-        """The most tasks that the attempt can keep, at least `low`, with which the claim still fits."""
+        """Return the most tasks that the attempt can keep, at least `low`, with which the claim still fits."""
         high = int(self.now[attempt]) - 1
         while low < high:
             middle = (low + high + 1) // 2

@@ -53,7 +53,7 @@ def candidates(
 
 
 def pays(snapshot: Snapshot, config: PlannerConfig, attempt: int, now: int, tasks: int) -> bool:
-    """Whether growing saves enough of what is left to run, were each task worth the same."""
+    """Return whether growing saves enough of what is left to run, were each task worth the same."""
     saved = int(left_us(snapshot)[attempt]) * (tasks - now) // tasks
     return saved >= _GAIN * int(restart_us(snapshot, config)[attempt])
 
@@ -66,7 +66,7 @@ def widest(
     now: int,
     allowed: Sequence[int],
 ) -> tuple[int, Need] | None:
-    """The most tasks the attempt could have, at most `allowed` of each need, if it alone gave back what it holds."""
+    """Return the most tasks the attempt could have, at most `allowed` of each need, if it alone gave back what it holds."""
     gone = np.zeros(timeline.count, dtype=np.bool_)
     gone[attempt] = True
     later = timeline.capacity_without(gone)

@@ -38,7 +38,7 @@ def resize_cost(snapshot: Snapshot, config: PlannerConfig) -> F64:
 
 
 def left_us(snapshot: Snapshot) -> I64:
-    """How long each attempt may go on: as predicted; else as long again as it ran, its limit at most."""
+    """Return how long each attempt may go on: as predicted; else as long again as it ran, its limit at most."""
     running, now = snapshot.running, snapshot.now_us
     ran = np.maximum(now - running.started_us, 0)
     limit = np.where(running.expected_end_us > 0, np.maximum(running.expected_end_us - now, 0), ran)

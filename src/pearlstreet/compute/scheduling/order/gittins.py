@@ -91,7 +91,7 @@ class Index:
 
 
 def _batches(seen: Seen) -> I64:
-    """The number of each job's batch."""
+    """Return the number of each job's batch."""
     order = np.lexsort((seen.submitted_us, seen.devices, seen.user))
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = np.diff(seen.submitted_us[order]) > _BATCH_US
@@ -110,7 +110,7 @@ def _counts(group: I64, bins: I64, some: Bools, groups: int | None = None) -> F6
 
 
 def _blend(own: F64, sizes: F64, size_of: I64, known: F64) -> F64:
-    """Each batch's own counts and, lighter, those of its size and of all. `known`: jobs of each size."""
+    """Return each batch's own counts and, lighter, those of its size and of all. `known`: jobs of each size."""
     of_size = np.minimum(_OF_SIZE / np.maximum(known, 1.0), 1.0)
     of_all = min(_OF_ALL / max(float(known.sum()), 1.0), 1.0)
     return np.asarray(own + (sizes * of_size[:, None])[size_of] + sizes.sum(axis=0) * of_all)

@@ -37,7 +37,7 @@ class Las:
         )
 
     def changes_us(self, snapshot: Snapshot, config: PlannerConfig) -> int:
-        """When the next running job falls a level."""
+        """Return when the next running job falls a level."""
         edges, served = levels(snapshot, config), running_service(snapshot)
         level = np.searchsorted(edges, served, side="right")
         inside = level < len(edges)
@@ -48,7 +48,7 @@ class Las:
 
 
 def _lag_us(snapshot: Snapshot, level: I64, submitted_us: I64) -> I64:
-    """How much later than they came those that wait, and those that run, stand."""
+    """Return how much later than they came those that wait, and those that run, stand."""
     if not len(level):
         return np.zeros(0, dtype=np.int64)
     devices = np.concatenate([waiting_devices(snapshot), running_devices(snapshot)])

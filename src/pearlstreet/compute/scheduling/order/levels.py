@@ -44,7 +44,7 @@ def levels(snapshot: Snapshot, config: PlannerConfig) -> I64:
 
 
 def chosen(wanted_h: tuple[float, ...], ended_us: I64, living_us: I64) -> I64:
-    """The levels, from device times of jobs that ended and of jobs that live."""
+    """Return the levels, from device times of jobs that ended and of jobs that live."""
     wanted = [round(hours * _HOUR_US) for hours in wanted_h]
     left, below = learnt(ended_us, living_us)
     edges = _EDGES[: len(left)]

@@ -37,7 +37,7 @@ def running_service(snapshot: Snapshot) -> I64:
 
 
 def waited(snapshot: Snapshot) -> tuple[I64, I64]:
-    """How long (µs) each waiting and each running job has waited in all: its age less the time it ran."""
+    """Return how long (µs) each waiting and each running job has waited in all: its age less the time it ran."""
     waiting, running, now = snapshot.waiting, snapshot.running, snapshot.now_us
     waits = now - waiting.submitted_us - waiting.served_device_us // waiting_devices(snapshot)
     runs = running.started_us - running.submitted_us - running.served_device_us // running_devices(snapshot)

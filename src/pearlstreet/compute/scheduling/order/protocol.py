@@ -32,7 +32,7 @@ class Order(Protocol):
         ...
 
     def changes_us(self, snapshot: Snapshot, config: PlannerConfig) -> int:
-        """When the ranking next changes by the passing of time alone; 0: not before a job comes or goes."""
+        """Return when the ranking next changes by the passing of time alone; 0: not before a job comes or goes."""
         ...
 
 

@@ -122,7 +122,7 @@ class _Board:
         self.space += int(self.notes.capacity[rows].sum())
 
     def view(self, lasting: bool) -> Free:
-        """What may be given: all that is free, or for a job that may outlast a reservation what that leaves."""
+        """Return what may be given: all that is free, or for a job that may outlast a reservation what that leaves."""
         if not lasting:
             return self.free
         capacity, touched = self.capacity, self.capacity.touched
@@ -142,7 +142,7 @@ class _Board:
         return self.held
 
     def ask(self, needs: tuple[Need, ...], lasting: bool) -> FillRequest:
-        """The request's entries, made anew when it was not asked about lately."""
+        """Return the request's entries, made anew when it was not asked about lately."""
         key = needs, lasting
         found = self.asks.get(key)
         if found is not None:
@@ -170,7 +170,7 @@ class _Board:
         return found
 
     def fit(self, need: Need) -> I64:
-        """How many tasks each node can take now, reservations aside."""
+        """Return how many tasks each node can take now, reservations aside."""
         known = self.fits.get(need)
         if known is None:
             if len(self.fits) >= _FITS_MAX:
@@ -209,7 +209,7 @@ class _Board:
 
 
 def _at_least(mean: float, count: int) -> float:
-    """The chance that a Poisson number of that mean is at least `count` (Wilson and Hilferty's cube root)."""
+    """Return the chance that a Poisson number of that mean is at least `count` (Wilson and Hilferty's cube root)."""
     if count <= 0:
         return 1.0
     if mean <= 0:
@@ -219,7 +219,7 @@ def _at_least(mean: float, count: int) -> float:
 
 
 def _kernel(nodes: int, demand: Demand) -> tuple[Any, Any]:
-    """The kernels for this number of states, and their cache of values of known states."""
+    """Return the kernels for this number of states, and their cache of values of known states."""
     tables = demand.tables
     if kernels.worthwhile((nodes + _CALL_NODES * (nodes > 0)) * tables.streams * tables.length):
         from pearlstreet.compute.scheduling.placement.fill import numba_search
@@ -246,14 +246,14 @@ class ExpectedFill:
         return board
 
     def _kept(self, capacity: FreeCapacity) -> _Board | None:
-        """The board of the cycle before, if that knew the same demand."""
+        """Return the board of the cycle before, if that knew the same demand."""
         board: _Board | None = capacity.topology_cache.take(self._demand) if capacity.whole_center else None
         if board is not None:
             board.move(capacity)
         return board
 
     def fit(self, capacity: FreeCapacity, need: Need) -> I64:
-        """How many tasks each node can take now, reservations aside."""
+        """Return how many tasks each node can take now, reservations aside."""
         return self._board(capacity).fit(need)
 
     def end_cycle(self) -> None:
@@ -265,7 +265,7 @@ class ExpectedFill:
                 capacity.topology_cache.put(self._demand, board)
 
     def best(self, capacity: FreeCapacity, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
-        """The best place for one task, on whichever of the models costs least."""
+        """Return the best place for one task, on whichever of the models costs least."""
         if not needs:
             return None
         board = self._board(capacity)
@@ -281,7 +281,7 @@ class ExpectedFill:
         return Spot(int(node), needs[int(ask.which[node])], device if device >= 0 else None, int(equal) - 1)
 
     def choice(self, capacity: FreeCapacity, spot: Spot) -> Choice:
-        """What the last search saw beside its spot: nodes that a bound ruled out were not looked at."""
+        """Return what the last search saw beside its spot: nodes that a bound ruled out were not looked at."""
         board = self._boards[capacity]
         assert board.asked is not None
         ask, price = board.asked
@@ -312,7 +312,7 @@ class ExpectedFill:
     def score(
         self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
     ) -> tuple[F64, I64]:
-        """What one task costs on each node; asked again after each, since each changes the node's worth."""
+        """Return what one task costs on each node; asked again after each, since each changes the node's worth."""
         board = self._board(capacity)
         numbers = np.arange(capacity.count) if isinstance(rows, slice) else rows
         view, ask = board.view(lasting), board.ask((need,), lasting)
@@ -324,7 +324,7 @@ class ExpectedFill:
         return np.where(total == NEVER, np.inf, total.astype(np.float64)), np.minimum(fit, 1)
 
     def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
-        """The device whose cut costs the node least."""
+        """Return the device whose cut costs the node least."""
         lasting = lasting and capacity.reserved
         row = np.array([node], dtype=np.int64)
         self.score(capacity, need, row, row, lasting)

@@ -97,11 +97,11 @@ class Fragmentation:
     def score(
         self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
     ) -> tuple[F64, I64]:
-        """How much the node's fragments grow; of equals the node with the least left, best fit."""
+        """Return how much the node's fragments grow; of equals the node with the least left, best fit."""
         growth = self._best(capacity, need, rows, lasting)[0]
         return growth + left_over(capacity, need, rows, lasting) * _TIE, np.minimum(fit, 1)
 
     def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
-        """The device whose cut leaves the fewest fragments."""
+        """Return the device whose cut leaves the fewest fragments."""
         device = int(self._best(capacity, need, np.array([node]), lasting)[1][0])
         return device if device >= 0 else None

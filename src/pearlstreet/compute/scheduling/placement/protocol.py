@@ -26,7 +26,7 @@ class Scorer(Protocol):
         ...
 
     def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:
-        """The position that a share is cut from; None: the tightest device."""
+        """Return the position that a share is cut from; None: the tightest device."""
         ...
 
 
@@ -68,11 +68,11 @@ class IncrementalScorer(Protocol):
         ...
 
     def fit(self, capacity: FreeCapacity, need: Need) -> I64:
-        """How many tasks each node can take now, reservations aside."""
+        """Return how many tasks each node can take now, reservations aside."""
         ...
 
     def choice(self, capacity: FreeCapacity, spot: Spot) -> Choice:
-        """What the search that just found that spot saw beside it."""
+        """Return what the search that just found that spot saw beside it."""
         ...
 
     def told(self, need: Need, choice: Choice) -> Choice:

@@ -67,7 +67,7 @@ class NodeSelector:
         return fit, np.where(fit > 0, score, np.inf), batch
 
     def fit(self, need: Need) -> I64:
-        """How many tasks each node can take now, reservations aside. Good until something is taken."""
+        """Return how many tasks each node can take now, reservations aside. Good until something is taken."""
         return (
             self._incremental.fit(self.capacity, need)
             if self._incremental is not None
@@ -108,7 +108,7 @@ class NodeSelector:
         return taken
 
     def _choice(self, spot: Spot, lasting: bool) -> Choice:
-        """What was seen on the way to a spot; nothing is taken yet."""
+        """Return what was seen on the way to a spot; nothing is taken yet."""
         if self._incremental is not None:
             return self._incremental.choice(self.capacity, spot)
         return runners_up(self.table(spot.need, lasting).score, spot.node)
@@ -130,7 +130,7 @@ class NodeSelector:
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
     def _best(self, needs: tuple[Need, ...], lasting: bool) -> Spot | None:
-        """The best place on any of the models."""
+        """Return the best place on any of the models."""
         lasting = lasting and self.capacity.reserved
         if self._incremental is not None:
             return self._incremental.best(self.capacity, needs, lasting)
@@ -193,7 +193,7 @@ class NodeSelector:
 
 
 def runners_up(score: F64, node: int) -> Choice:
-    """What the choice of a node by plain scores was made among."""
+    """Return what the choice of a node by plain scores was made among."""
     scores, nodes = [float(score[node])], [node]
     equal = int((score == scores[0]).sum()) - 1
     left = np.where(score <= scores[0], np.inf, score)
@@ -208,7 +208,7 @@ def runners_up(score: F64, node: int) -> Choice:
 
 
 def _lowest(table: _ScoreTable, capacity: FreeCapacity) -> int | None:
-    """The node of the lowest score; None when nothing fits anywhere."""
+    """Return the node of the lowest score; None when nothing fits anywhere."""
     score = table.score
     if not len(score):
         return None
@@ -292,7 +292,7 @@ def pick(capacity: FreeCapacity, node: int, need: Need, lasting: bool, device: i
 
 
 def tightest(capacity: FreeCapacity, node: int, need: Need, lasting: bool) -> int:
-    """The device with the least compute, then memory, left once the share is cut from it."""
+    """Return the device with the least compute, then memory, left once the share is cut from it."""
     row = np.array([node])
     copies = capacity.copies(need, row, lasting)[0]
     memory, compute = capacity.free_devices(row, lasting)

@@ -10,5 +10,5 @@ from pearlstreet.compute.scheduling.placement.measures import left_over
 
 
 def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
-    """The opposite of best fit, one task a node before scoring again."""
+    """Return the opposite of best fit, one task a node before scoring again."""
     return -left_over(capacity, need, rows, lasting), np.minimum(fit, 1)

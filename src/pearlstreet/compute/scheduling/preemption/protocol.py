@@ -53,7 +53,7 @@ class Preemption(Protocol):
     def still(
         self, snapshot: Snapshot, quotas: QuotaState, claim: Claim, attempt: int, used: list[int]
     ) -> bool:
-        """Whether it may still be stopped once others were, with `used` left on each limit."""
+        """Return whether it may still be stopped once others were, with `used` left on each limit."""
         ...
 
     def why(self, snapshot: Snapshot, claim: Claim, attempt: int) -> Text:

@@ -20,7 +20,7 @@ _US = 1_000_000
 
 
 def restart_us(snapshot: Snapshot, config: PlannerConfig) -> I64:
-    """What a stop and a new start cost each running attempt."""
+    """Return what a stop and a new start cost each running attempt."""
     running = snapshot.running
     tasks = np.bincount(running.task_attempt, minlength=running.count)
     return np.where(tasks > 1, round(config.restart_gang_s * _US), round(config.restart_s * _US))

@@ -48,7 +48,7 @@ class Group:
         self._folders = {controller: f"{parent}/{name}" for controller, parent in parents.items()}
 
     def folders(self) -> list[str]:
-        """Every folder of the group, each once."""
+        """Return every folder of the group, each once."""
         return list(dict.fromkeys(self._folders.values()))
 
     def create(self, *, memory_bytes: int, cpus: float, pids: int) -> None:

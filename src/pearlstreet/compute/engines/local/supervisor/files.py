@@ -104,7 +104,7 @@ def hold_lock(path: str, wait_s: float) -> int | None:
 
 
 def is_locked(path: str) -> bool:
-    """Whether a process holds the lock. Does not take the lock, which could make a starting supervisor give up."""
+    """Return whether a process holds the lock. Does not take the lock, which could make a starting supervisor give up."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

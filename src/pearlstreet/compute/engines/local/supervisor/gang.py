@@ -80,7 +80,7 @@ class Gang:
         return any(task.pid is not None and task.status is None for task in self._tasks)
 
     def _have_leftovers_grace(self) -> bool:
-        """Whether processes that outlived their task's command still run and their grace is not over."""
+        """Return whether processes that outlived their task's command still run and their grace is not over."""
         if self._reason not in TOLD_TO_END or self._kill_at_s is None:
             return False
         return time.monotonic() < self._kill_at_s and bool(self._leftovers())
@@ -124,7 +124,7 @@ class Gang:
             task.started_us, task.state = self._started_us, "running"
 
     def _stop_asked(self) -> bool:
-        """Whether the attempt must stop; called between files during staging."""
+        """Return whether the attempt must stop; called between files during staging."""
         self._look_for_stop()
         return self._reason is not None
 
@@ -313,7 +313,7 @@ class Gang:
         return left
 
     def _is_childless(self) -> bool:
-        """Whether the supervisor has no child processes, which is much cheaper to check than a walk over /proc.
+        """Return whether the supervisor has no child processes, which is much cheaper to check than a walk over /proc.
 
         It then has no descendants either, because orphans become its children.
         """

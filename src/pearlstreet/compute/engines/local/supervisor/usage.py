@@ -78,7 +78,7 @@ def tree(top: int, everything: list[Process]) -> list[Process]:
 
 
 def descends(pid: int, parents: dict[int, int], ancestors: set[int]) -> bool:
-    """Whether process `pid` descends from one of `ancestors`."""
+    """Return whether process `pid` descends from one of `ancestors`."""
     for _ in range(len(parents)):
         pid = parents.get(pid, 0)
         if pid in ancestors:
@@ -87,7 +87,7 @@ def descends(pid: int, parents: dict[int, int], ancestors: set[int]) -> bool:
 
 
 def catches_term(pid: int) -> bool:
-    """Whether a process has a handler for SIGTERM."""
+    """Return whether a process has a handler for SIGTERM."""
     try:
         with open(f"/proc/{pid}/status") as file:
             caught = next((line.split()[1] for line in file if line.startswith("SigCgt:")), "0")

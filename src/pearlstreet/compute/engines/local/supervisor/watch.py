@@ -64,7 +64,7 @@ class Watch:
         return self._next_look_s
 
     def heartbeat_due(self, every_s: float) -> bool:
-        """Whether the supervisor must update its heartbeat again."""
+        """Return whether the supervisor must update its heartbeat again."""
         now_s = time.monotonic()
         if now_s < self._next_beat_s:
             return False

@@ -39,7 +39,7 @@ class States(NamedTuple):
 
 
 def states_of(free: Free, rows: I64) -> States:
-    """The nodes of `rows` as they stand."""
+    """Return the nodes of `rows` as they stand."""
     return States(
         free.cpu[rows], free.memory[rows], free.device_memory[rows], free.device_compute[rows],
         free.model[rows], free.device_total[rows], free.usable[rows],
@@ -85,7 +85,7 @@ def value(s: States, tables: Tables, known: Known) -> I64:
 
 
 def _played(s: States, tables: Tables) -> I64:
-    """All streams on all states at once, item by item."""
+    """Return all streams on all states at once, item by item."""
     count, width, k = len(s.cpu), s.model.shape[1], tables.streams
     shape = (count, k, width)
     cpu, host = np.repeat(s.cpu[:, None], k, axis=1), np.repeat(s.host[:, None], k, axis=1)
@@ -173,7 +173,7 @@ class Choices(NamedTuple):
 
 
 def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
-    """Every way to place the request on each of `rows`: every model, and for a share every device."""
+    """Return every way to place the request on each of `rows`: every model, and for a share every device."""
     s = states_of(free, rows)
     cpu, host = s.cpu - ask.cpu, s.host - ask.memory
     may = free.schedulable[rows] & (view.cpu[rows] >= ask.cpu) & (view.memory[rows] >= ask.memory)
@@ -251,7 +251,7 @@ def _second(node: I64, free: Free, after: States, device: I64, bare: bool) -> I6
 
 
 def totals(rows: I64, ask: FillRequest, price: I64) -> I64:
-    """What each node costs in all; NEVER where the request does not fit."""
+    """Return what each node costs in all; NEVER where the request does not fit."""
     bid = (ask.spent[rows] * price).max(axis=1, initial=0)
     cost = (ask.loss[rows] + bid) * STEP + ask.second[rows]
     return np.asarray(np.where(ask.loss[rows] == NEVER, NEVER, cost))
@@ -260,7 +260,7 @@ def totals(rows: I64, ask: FillRequest, price: I64) -> I64:
 def search(
     free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: FillRequest, price: I64
 ) -> int:
-    """How many nodes have the lowest total, listed in `ask.equal`."""
+    """Return how many nodes have the lowest total, listed in `ask.equal`."""
     every = np.arange(len(ask.loss))
     renew(every, free, view, tables, known, notes, ask)
     total = totals(every, ask, price)

@@ -87,7 +87,7 @@ _LAST: dict[str, tuple[Weighted, _Around, Demand]] = {}
 
 
 def demand_of(snapshot: Snapshot) -> Demand:
-    """The demand the center has seen lately; without any record, what is asked for most in its queue."""
+    """Return the demand the center has seen lately; without any record, what is asked for most in its queue."""
     topology_cache = topology_cache_of(snapshot)
     around: _Around = topology_cache.models, topology_cache.rates, topology_cache.fleet
     if not snapshot.workload:

@@ -191,7 +191,7 @@ def _simulated(
 def _whole_model(
     memory: I64, compute: I64, model: I64, total: I64, usable: Bools, allowed: Bools, count: int
 ) -> int:
-    """The lowest model of which `count` whole devices are free; -1: none."""
+    """Return the lowest model of which `count` whole devices are free; -1: none."""
     best = -1
     for d in range(len(model)):
         m = model[d]
@@ -395,7 +395,7 @@ def _total(n: int, ask: FillRequest, price: I64) -> int:
 def search(
     free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: FillRequest, price: I64
 ) -> int:
-    """How many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
+    """Return how many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
 
     A node's value falls at least to what is left free at most, so its loss is bounded without playing the streams.
     """
