@@ -96,12 +96,12 @@ class Jobs(Noun):
         return upload["id"], is_archive
 
     def get(self, job: str) -> results.Job:
-        """One job."""
+        """Return a job by id."""
         found: results.Job = self._get(at("jobs", job))
         return found
 
     def list(self, *, limit: int = 100, **filters: object) -> Iterator[results.Job]:
-        """Jobs, newest first; filters: org, state (a list), name, array, project. `limit` is a page's size."""
+        """Yield jobs, newest first; filters: org, state (a list), name, array, project. `limit` is the size of a page."""
         return self._pages("/jobs", limit=limit, **filters)
 
     def cancel(self, job: str) -> results.Job:
@@ -110,49 +110,49 @@ class Jobs(Noun):
         return found
 
     def why(self, job: str) -> results.Why:
-        """Why it waits, or why it runs where it does."""
+        """Return why a job waits, or why it runs on its nodes."""
         found: results.Why = self._get(at("jobs", job, "why"))
         return found
 
     def timeline(self, job: str) -> Rows[results.Timeline]:
-        """Return every change of state with its reason."""
+        """Return the history of a job: every change of state with its reason."""
         found: Rows[results.Timeline] = self._get(at("jobs", job, "timeline"))["items"]
         return found
 
     def attempts(self, job: str) -> Rows[results.Attempt]:
-        """Return every attempt."""
+        """Return the attempts of a job."""
         found: Rows[results.Attempt] = self._get(at("jobs", job, "attempts"))["items"]
         return found
 
     def metrics(self, job: str, **params: object) -> Rows[results.Sample]:
-        """Use over time, and what the job itself measured."""
+        """Return measured use of a job over time, and the metrics that it wrote itself."""
         found: Rows[results.Sample] = self._get(at("jobs", job, "metrics"), **params)["items"]
         return found
 
     def cost(self, job: str) -> results.Cost:
-        """Return what it has cost so far, by resource."""
+        """Return the cost of a job so far, by resource."""
         found: results.Cost = self._get(at("jobs", job, "cost"))
         return found
 
     def usage(self, job: str) -> Rows[results.Span]:
-        """Return the stretches of use behind what it costs."""
+        """Return the usage spans that a job is billed for."""
         found: Rows[results.Span] = self._get(at("jobs", job, "usage"))["items"]
         return found
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of a specification."""
+        """Return the JSON Schema of job specifications."""
         found: dict[str, Any] = self._get("/jobs/schema")
         return found
 
     def artefacts(self, job: str) -> Rows[results.Artefact]:
-        """Return what it left."""
+        """Return the artefacts that a job left."""
         found: Rows[results.Artefact] = self._get(at("jobs", job, "artefacts"))["items"]
         return found
 
     def logs(
         self, job: str, *, rank: int = 0, follow: bool = False, attempt: str | None = None
     ) -> Iterator[bytes]:
-        """Yield what a task wrote; with `follow`, until it has ended. A lost connection is taken up where it broke."""
+        """Yield the log of a task in parts; with `follow`, until the task ends. After a lost connection it continues where it stopped."""
         offset = 0
         lost_s: float | None = None
         while True:
@@ -174,7 +174,7 @@ class Jobs(Noun):
                 time.sleep(RECONNECT_S)
 
     def wait(self, job: str, *, timeout_s: float | None = None, pause_s: float = 0.3) -> results.Job:
-        """Return the job once it has ended, also over a restart of the center. Raises TimeoutError."""
+        """Wait until a job has ended, also over a restart of the center, and return it. Raises TimeoutError."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             found = patiently(lambda: self.get(job))
@@ -198,7 +198,7 @@ class Files(Noun):
         idempotency_key: str | None = None,
         progress: Callable[[int], None] = lambda sent_bytes: None,
     ) -> results.Upload:
-        """Send a file; a specification then names it by the answer's id. `progress` is told bytes sent so far."""
+        """Upload a file; a specification names it by the result's id. `progress` is called with the bytes sent so far."""
 
         def chunks() -> Iterator[bytes]:
             with path.open("rb") as file:
@@ -217,20 +217,20 @@ class Files(Noun):
         return found
 
     def list(self, org: str | None = None) -> Iterator[results.Upload]:
-        """Uploads of an organisation, newest first."""
+        """Yield the uploads of an organisation, newest first."""
         return self._pages("/uploads", org=org)
 
     def get(self, upload: str) -> results.Upload:
-        """One upload."""
+        """Return an upload by id."""
         found: results.Upload = self._get(at("uploads", upload))
         return found
 
     def download(self, artefact: str, target: Path) -> int:
-        """Write an artefact to `target`; returns its size in bytes. The file appears whole or not at all."""
+        """Download an artefact to `target`; returns its size in bytes. The file appears whole or not at all."""
         return self._write(PREFIX + at("artefacts", artefact), target)
 
     def export(self, org: str, target: Path) -> int:
-        """Write everything of an organisation to `target`, a tar.gz; returns its size in bytes."""
+        """Download the archive of an organisation's data to `target`, a tar.gz; returns its size in bytes."""
         return self._write(PREFIX + at("orgs", org, "export"), target)
 
     def _write(self, path: str, target: Path) -> int:
@@ -245,7 +245,7 @@ class Files(Noun):
         return size
 
     def download_all(self, job: str, folder: Path) -> Sequence[Path]:
-        """Write every artefact of a job under `folder`, by its own path. Raises NotFound for one that leaves it."""
+        """Download every artefact of a job into `folder`, at its own path. Raises NotFound for a path outside it."""
         kept = []
         for item in Jobs(self._transport).artefacts(job):
             target = (folder / item["path"]).resolve()
@@ -260,32 +260,32 @@ class Nodes(Noun):
     """Machines and accelerators."""
 
     def list(self) -> results.Nodes:
-        """Return every machine, and the pool's capacity."""
+        """Return all nodes and the capacity of the pool."""
         found: results.Nodes = self._get("/nodes")
         return found
 
     def drain(self, node: str, reason: str = "") -> results.Drain:
-        """Place no new work on it."""
+        """Drain a node: no new work is placed on it."""
         found: results.Drain = self._send("POST", at("nodes", node, "drain"), {"reason": reason})
         return found
 
     def undrain(self, node: str) -> results.Drain:
-        """Use it again."""
+        """Use a drained node again."""
         found: results.Drain = self._send("POST", at("nodes", node, "undrain"))
         return found
 
     def forget(self, node: str) -> results.ForgottenNode:
-        """Drop a machine that its engine no longer has."""
+        """Remove a node that its engine no longer reports."""
         found: results.ForgottenNode = self._send("DELETE", at("nodes", node))
         return found
 
     def keep_benchmark(self, node: str, result: Mapping[str, object]) -> results.Kept:
-        """Keep what was measured on it."""
+        """Store benchmark results of a node."""
         found: results.Kept = self._send("POST", at("nodes", node, "benchmarks"), {"result": dict(result)})
         return found
 
     def accelerators(self, name: str | None = None) -> Rows[results.Accelerator]:
-        """Return the catalogue."""
+        """Return the catalogue of accelerators."""
         found: Rows[results.Accelerator] = self._get("/accelerators", name=name)["items"]
         return found
 
@@ -349,26 +349,26 @@ class Client:
 
     @property
     def url(self) -> str:
-        """Where the center answers."""
+        """URL of the center."""
         return self._transport.url
 
     def center(self) -> results.Center:
-        """Name, version, engines, notices."""
+        """Return the center's name, version, engines and notices."""
         found: results.Center = self._transport.request("GET", f"{PREFIX}/center").json()
         return found
 
     def health(self) -> results.Health:
-        """Return whether requests can be answered."""
+        """Return whether the center can answer requests."""
         found: results.Health = self._transport.request("GET", "/health").json()
         return found
 
     def request(self, method: str, path: str, body: object = None, **params: object) -> Any:
-        """Any other exchange under /api/v1. Raises ApiError, Unreachable."""
+        """Send any request under /api/v1 and return the JSON of its response. Raises ApiError, Unreachable."""
         answer = self._transport.request(method, PREFIX + path, json=body, params=params)
         return answer.json() if answer.content else None
 
     def wait_closed(self, org: str, *, pause_s: float = 1.0) -> results.Closing:
-        """Stay until an organisation that is being closed is closed."""
+        """Wait until an organisation that is being closed is closed."""
         while True:
             found: results.Closing = patiently(lambda: self.request("GET", f"/orgs/{org}/closing"))
             if found["phase"] == "closed":
@@ -388,7 +388,7 @@ class Client:
         content_type: str = "",
         **params: object,
     ) -> httpx.Response:
-        """Like `request`, for bodies and answers that are not JSON."""
+        """Send a request like `request`, for bodies and responses that are not JSON."""
         headers = {"content-type": content_type} if content_type else {}
         return self._transport.request(method, PREFIX + path, content=content, params=params, headers=headers)
 

@@ -23,7 +23,7 @@ class Trace(Noun):
         names: bool = False,
         limit: int = 500,
     ) -> Iterator[results.Past]:
-        """Oldest first; operators see all tenants' under pseudonyms, or with `names`. `limit` is a page's size."""
+        """Yield jobs for a trace, oldest first; operators get all tenants' jobs under pseudonyms, or with `names`. `limit` is the size of a page."""
         return self._pages(
             "/trace", org=org, **{"from": since, "to": until}, names=str(names).lower(), limit=limit
         )

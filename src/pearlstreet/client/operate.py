@@ -15,7 +15,7 @@ class Quotas(Noun):
     """Limits on resources."""
 
     def list(self, org: str | None = None) -> Rows[results.Quota]:
-        """Quotas of an organisation, or of all that one may see."""
+        """Return the quotas of an organisation, or all that you may see."""
         found: Rows[results.Quota] = self._get("/quotas", org=org)["items"]
         return found
 
@@ -42,7 +42,7 @@ class Quotas(Noun):
         return found
 
     def delete(self, quota: str) -> results.Quota:
-        """Take a quota away."""
+        """Delete a quota."""
         found: results.Quota = self._send("DELETE", at("quotas", quota))
         return found
 
@@ -51,22 +51,22 @@ class Shares(Noun):
     """Weights of fair sharing, and who is ahead."""
 
     def list(self, org: str | None = None) -> Rows[results.Share]:
-        """Weights that are not 1."""
+        """Return the fair-share weights other than 1."""
         found: Rows[results.Share] = self._get("/shares", org=org)["items"]
         return found
 
     def set(self, org: str, weight: float, *, project: str | None = None) -> results.Share:
-        """Weigh an organisation among organisations, or a project inside its own."""
+        """Set the fair-share weight of an organisation, or of a project within its organisation."""
         found: results.Share = self._send("PUT", "/shares", given(org=org, project=project, weight=weight))
         return found
 
     def delete(self, org: str, *, project: str | None = None) -> results.Share:
-        """Back to the weight 1."""
+        """Reset a fair-share weight to 1."""
         found: results.Share = self._send("DELETE", "/shares", org=org, project=project)
         return found
 
     def standings(self) -> results.FairShare:
-        """Who is served next and why."""
+        """Return the fair-share order of projects with its reasons."""
         found: results.FairShare = self._get("/fair-share")
         return found
 
@@ -85,12 +85,12 @@ class Audit(Noun):
         until: str | None = None,
         limit: int = 100,
     ) -> Iterator[results.Audit]:
-        """Newest first; auditors see everything, owners their organisation's part. `limit` is a page's size."""
+        """Yield audit entries, newest first: all for auditors, their organisation's for owners. `limit` is the size of a page."""
         wanted = {"org": org, "actor": actor, "action": action, "target": target}
         return self._pages("/audit", **wanted, **{"from": since, "to": until}, limit=limit)
 
     def verify(self) -> results.Verify:
-        """Walk the hash chain of the whole log."""
+        """Verify the hash chain of the whole audit log."""
         found: results.Verify = self._get("/audit/verify")
         return found
 
@@ -99,14 +99,14 @@ class Backups(Noun):
     """Backups that the center makes in its own folder."""
 
     def make(self) -> results.Backup:
-        """Make one while the center runs; the key file is not part of it."""
+        """Make a backup while the center runs, without the key file."""
         # Long: the connection waits for all of it.
         answer = self._transport.request("POST", "/api/v1/backups", timeout_s=3600.0)
         found: results.Backup = answer.json()
         return found
 
     def list(self) -> Rows[results.Backup]:
-        """Those that are there, newest first."""
+        """Return the existing backups, newest first."""
         found: Rows[results.Backup] = self._get("/backups")["items"]
         return found
 
@@ -115,11 +115,11 @@ class Incidents(Noun):
     """Rows that the center's loops fail on or gave up."""
 
     def list(self) -> Rows[results.Incident]:
-        """Those given up first, newest first."""
+        """Return incidents: rows that were given up first, then newest first."""
         found: Rows[results.Incident] = self._get("/incidents")["items"]
         return found
 
     def retry(self, *, loop: str | None = None, row: str | None = None) -> results.Retried:
-        """Have what was given up tried again now: all of it, a loop's, or one row."""
+        """Retry rows that were given up: all, those of one loop, or one row."""
         found: results.Retried = self._send("POST", "/incidents/retry", given(loop=loop, row=row))
         return found

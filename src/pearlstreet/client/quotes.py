@@ -23,7 +23,7 @@ class Quotes(Noun):
         project: str | None = None,
         org: str | None = None,
     ) -> results.Quote:
-        """Offers for a workload such as {"model": {"name": "Llama 3.1 8B"}, "tokens": 1e9, "mode": "full"}.
+        """Return a quote: offers for a workload such as {"model": {"name": "Llama 3.1 8B"}, "tokens": 1e9, "mode": "full"}.
 
         `job`: a specification without accelerators, tasks and time limit; without it nothing can be accepted.
         """
@@ -34,31 +34,31 @@ class Quotes(Noun):
         return found
 
     def list(self, *, limit: int = 100, **filters: object) -> Iterator[results.Quote]:
-        """Quotes, newest first; filters: org, state (a list). `limit` is a page's size."""
+        """Yield quotes, newest first; filters: org, state (a list). `limit` is the size of a page."""
         return self._pages("/quotes", limit=limit, **filters)
 
     def show(self, quote: str) -> results.Quote:
-        """One quote with its offers."""
+        """Return a quote with its offers."""
         found: results.Quote = self._get(at("quotes", quote))
         return found
 
     def accept(self, quote: str, offer: str) -> results.Accepted:
-        """Submit exactly what an offer (its number, or `cheapest` …) says: {"quote": …, "job": …}."""
+        """Accept an offer (its number, or `cheapest` …): its job is submitted. Returns {"quote": …, "job": …}."""
         found: results.Accepted = self._send("POST", at("quotes", quote, "accept"), {"offer": offer})
         return found
 
     def withdraw(self, quote: str) -> results.Quote:
-        """Take an open quote back."""
+        """Withdraw an open quote."""
         found: results.Quote = self._send("DELETE", at("quotes", quote))
         return found
 
     def compare(self, quote: str) -> results.Comparison:
-        """Return what was quoted beside what the job took."""
+        """Return the quoted figures beside what the job really took."""
         found: results.Comparison = self._get(at("quotes", quote, "comparison"))
         return found
 
     def scenarios(self) -> Rows[results.ScenarioRule]:
-        """Rules of thumb that can be worked out."""
+        """Return the rules of thumb for training."""
         found: Rows[results.ScenarioRule] = self._get("/quotes/scenarios")["items"]
         return found
 
@@ -70,7 +70,7 @@ class Quotes(Noun):
         mfu: float | None = None,
         accelerators: Sequence[str] = (),
     ) -> results.Scenario:
-        """A rule of thumb with its tokens and utilisation explicit."""
+        """Return the result of a rule of thumb, with its number of tokens and utilisation."""
         asked = given(tokens=tokens, mfu=mfu, accelerator=[*accelerators] or None)
         found: results.Scenario = self._get(at("quotes", "scenarios", name), **asked)
         return found
@@ -80,11 +80,11 @@ class Calibration(Noun):
     """What estimates are corrected with."""
 
     def show(self) -> Rows[results.Factor]:
-        """Factors of devices, and of one's own recipes."""
+        """Return the learnt factors of devices and of your recipes."""
         found: Rows[results.Factor] = self._get("/calibration")["items"]
         return found
 
     def reset(self, *, device: str | None = None, recipe: str | None = None) -> int:
-        """Forget what was learnt of a device, of a recipe, or everything; how many lessons."""
+        """Delete what was learnt of a device, of a recipe, or everything; returns the number of deleted observations."""
         found: dict[str, Any] = self._send("DELETE", "/calibration", **given(device=device, recipe=recipe))
         return int(found["lessons"])

@@ -15,24 +15,24 @@ class Policy(Noun):
     """The scheduling policy and its versions."""
 
     def show(self) -> results.PolicyShown:
-        """Return the policy that rules."""
+        """Return the scheduling policy in force."""
         found: results.PolicyShown = self._get("/scheduling/policy")
         return found
 
     def set(
         self, settings: Mapping[str, object], *, default_queue: str | None = None, note: str = ""
     ) -> results.PolicyShown:
-        """Change settings; the others stay as they are."""
+        """Change settings of the policy; the others keep their values."""
         body = given(settings=dict(settings), default_queue=default_queue, note=note)
         found: results.PolicyShown = self._send("PATCH", "/scheduling/policy", body)
         return found
 
     def history(self, *, limit: int = 100) -> Iterator[results.Version]:
-        """Yield every version there was, newest first. `limit` is a page's size."""
+        """Yield all versions of the policy, newest first. `limit` is the size of a page."""
         return self._pages("/scheduling/policy/versions", limit=limit)
 
     def rollback(self, number: int, *, note: str = "") -> results.PolicyShown:
-        """Make a copy of an earlier version rule; 0 is that of the center's settings."""
+        """Put an earlier version of the policy in force again; 0 is the one of the center's settings."""
         found: results.PolicyShown = self._send(
             "POST", "/scheduling/policy/rollback", given(number=number, note=note)
         )
@@ -43,7 +43,7 @@ class Queues(Noun):
     """Queues that jobs may name."""
 
     def list(self) -> Rows[results.Queue]:
-        """Those that you may use; for operators all of them."""
+        """Return the queues that you may use; operators get all."""
         found: Rows[results.Queue] = self._get("/scheduling/queues")["items"]
         return found
 
@@ -57,7 +57,7 @@ class Queues(Noun):
         allowed: Sequence[str] | None = None,
         note: str = "",
     ) -> results.Queue:
-        """Set up a queue, or change one. `allowed`: org or org/project; empty: everybody."""
+        """Create or change a queue. `allowed`: org or org/project; empty: everybody."""
         body = given(
             rank=rank,
             title=title,
@@ -69,7 +69,7 @@ class Queues(Noun):
         return found
 
     def remove(self, queue: str, *, note: str = "") -> results.Queue:
-        """Take a queue away; jobs that wait in it move to the default queue."""
+        """Remove a queue; its waiting jobs move to the default queue."""
         found: results.Queue = self._send("DELETE", at("scheduling", "queues", queue), note=note)
         return found
 
@@ -78,17 +78,17 @@ class Windows(Noun):
     """Maintenance and reservations."""
 
     def list(self, *, over: bool = False, limit: int = 100) -> Iterator[results.Window]:
-        """Those that are open, newest first; `over`: also those that are over."""
+        """Yield maintenance windows and reservations, newest first; `over`: also those that have ended."""
         return self._pages("/scheduling/windows", over=over, limit=limit)
 
     def make(self, kind: str, until: str, reason: str, **what: object) -> results.Window:
-        """Set one up: `nodes`, or `model` and `cards`; `start` (now, when left out); `org` of a reservation."""
+        """Create a window on `nodes`, or on `cards` of a `model`; `start`: now by default; `org`: holder of a reservation."""
         body = given(kind=kind, until=until, reason=reason, **{"from": what.pop("start", None)}, **what)
         found: results.Window = self._send("POST", "/scheduling/windows", body)
         return found
 
     def end(self, window: str) -> results.Window:
-        """Take one back, or end it early."""
+        """Cancel a window that has not begun, or end it early."""
         found: results.Window = self._send("DELETE", at("scheduling", "windows", window))
         return found
 
@@ -97,16 +97,16 @@ class Decisions(Noun):
     """What the planner decided."""
 
     def list(self, *, limit: int = 100) -> Iterator[results.Decision]:
-        """Decisions that are kept, newest first."""
+        """Yield the kept decisions of the planner, newest first."""
         return self._pages("/scheduling/decisions", limit=limit)
 
     def show(self, decision: str) -> results.WholeDecision:
-        """Return what the planner saw, how it was set, what it answered."""
+        """Return a decision: the planner's snapshot, settings and plan."""
         found: results.WholeDecision = self._get(at("scheduling", "decisions", decision))
         return found
 
     def replay(self, decision: str) -> results.Replayed:
-        """Plan it again: identical, or where it differs."""
+        """Plan a decision again; returns whether the plan is identical, or where it differs."""
         found: results.Replayed = self._get(at("scheduling", "decisions", decision, "replay"))
         return found
 
@@ -127,7 +127,7 @@ class WhatIfs(Noun):
         windows: Sequence[str] = (),
         org: str | None = None,
     ) -> results.WhatIf:
-        """Ask; the center plays the last days again in a process of its own."""
+        """Ask a what-if question; the center replays the last days in a separate process."""
         body = {
             "days": days,
             "policies": [*policies],
@@ -142,16 +142,16 @@ class WhatIfs(Noun):
         return found
 
     def list(self, *, org: str | None = None) -> Rows[results.WhatIf]:
-        """Questions, newest first."""
+        """Return what-if questions, newest first."""
         found: Rows[results.WhatIf] = self._get("/what-ifs", org=org)["items"]
         return found
 
     def show(self, what_if: str) -> results.WholeWhatIf:
-        """A question with its answer."""
+        """Return a what-if question with its answer."""
         found: results.WholeWhatIf = self._get(at("what-ifs", what_if))
         return found
 
     def stop(self, what_if: str) -> results.WhatIf:
-        """Stop a question that is not answered yet."""
+        """Stop a what-if question that is not answered yet."""
         found: results.WhatIf = self._send("DELETE", at("what-ifs", what_if))
         return found

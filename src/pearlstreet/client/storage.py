@@ -14,19 +14,19 @@ class Storage(Noun):
     """Storage by project, retention, and files to delete or to pin."""
 
     def list(self, org: str | None = None) -> Rows[results.ProjectStorage]:
-        """Return what each project of an organisation stores, and what still fits."""
+        """Return the stored bytes of each project of an organisation, and what still fits."""
         found: Rows[results.ProjectStorage] = self._get("/storage", org=org)["items"]
         return found
 
     def set_retention(self, org: str, days: int, *, project: str | None = None) -> results.Retention:
-        """Keep outputs made from now on for `days` days; 0: for ever."""
+        """Set a retention rule: outputs made from now on are kept for `days` days; 0: for ever."""
         found: results.Retention = self._send(
             "PUT", "/storage/retention", given(org=org, days=days, project=project)
         )
         return found
 
     def delete_retention(self, org: str, *, project: str | None = None) -> results.Retention:
-        """Take a rule away."""
+        """Remove a retention rule."""
         found: results.Retention = self._send("DELETE", "/storage/retention", org=org, project=project)
         return found
 
@@ -41,6 +41,6 @@ class Storage(Noun):
         return found
 
     def pin(self, artefact: str, *, pinned: bool = True) -> results.StoredArtefact:
-        """Keep an output whatever the retention says, or no longer."""
+        """Pin an output, so that no retention rule deletes it, or unpin it."""
         found: results.StoredArtefact = self._send("PUT", at("artefacts", artefact), {"pinned": pinned})
         return found
