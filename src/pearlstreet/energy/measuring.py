@@ -67,7 +67,7 @@ class _Measuring:
         return last - mark >= SOME
 
     def _samples(self, row: Row) -> Sequence[MetricSample] | None:
-        """Return all of an attempt's; none when the engine has them no more. None: the engine does not answer now."""
+        """Return all samples of an attempt; none when the engine has them no more. None: the engine does not answer now."""
         engine = self.runtime.engines.get(row["engine"])
         if engine is None:
             return ()

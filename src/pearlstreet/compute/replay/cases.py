@@ -1,4 +1,4 @@
-"""One case of a what-if: a cluster, a configuration and how its virtual clusters share it; played, and put together."""
+"""Cases of a what-if: a cluster, a configuration, and how virtual clusters share it; replayed in parts whose results are merged."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pearlstreet.compute.scheduling.rows import NodeRow, Quota
 
 ISOLATED, ONE_POOL, GUARANTEED = "isolated", "pool", "guaranteed"
 SHARING = (ISOLATED, ONE_POOL, GUARANTEED)
-"""Each virtual cluster for itself; all cards for everybody; all cards, but each guaranteed its own."""
+"""How virtual clusters share: each only its own cards; all cards for all; all cards, with each cluster's own guaranteed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one replay is asked."""
+    """Input of one replay."""
 
     name: str
     cluster: Cluster
@@ -71,7 +71,7 @@ def check_case(trace: Trace, case: Case) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What one engine plays: all of a case, or one of its virtual clusters. Parts know nothing of each other."""
+    """The part of a case that one engine replays: all of it, or one virtual cluster. Parts are independent."""
 
     trace: Trace
     nodes: tuple[NodeRow, ...]
@@ -133,7 +133,7 @@ def play_all(
 
 
 def parts_of(trace: Trace, case: Case) -> list[Part]:
-    """Return what there is to play."""
+    """Return the parts of a case."""
     cluster = case.cluster
     rates = rates_of(cluster.nodes)
 

@@ -30,7 +30,7 @@ class Cluster:
 
     @property
     def nodes(self) -> tuple[NodeRow, ...]:
-        """All of them."""
+        """All nodes of the cluster."""
         return tuple(node for nodes in self.parts.values() for node in nodes)
 
     @property

@@ -57,5 +57,5 @@ class Columns:
         self.count = left
 
     def column(self, block: int, number: int) -> NDArray[Any]:
-        """One column, as it stands now; a later change changes it."""
+        """Return a view of one column; it follows later changes."""
         return self.blocks[block][number, : self.count]

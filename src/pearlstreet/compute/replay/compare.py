@@ -13,7 +13,7 @@ from pearlstreet.compute.replay.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One case: what it was asked, its figures and its curves."""
+    """One replayed case: its input, figures and curves."""
 
     case: Case
     measures: Measures
@@ -38,7 +38,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All cases of one question."""
+    """All replayed cases of one what-if question."""
 
     trace_name: str
     jobs: int

@@ -1,4 +1,4 @@
-"""What a case stands under beside its policy and its machines: limits, weights, and what is held for whom and when."""
+"""Constraints of a case besides policy and machines: quotas, weights, reservations and maintenance windows."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class _Ends:
 
 
 class Replay:
-    """One trace on one set of nodes under one configuration. Deterministic."""
+    """Replays one trace on one set of nodes under one configuration. Deterministic."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Replay:
         """Run time still to come, starting anew included."""
         self._served = [0] * trace.count
         self._limit_us = trace.limit_us.tolist()
-        """What is left of the limit: a resize takes what ran out of it, anything else makes it whole again; 0: none."""
+        """Remaining time limit of each job in µs: a resize subtracts the time it ran, any other restart resets it; 0: no limit."""
         self._running: dict[int, _Run] = {}
         self._ends, self._stops = _Ends(), _Ends()
         self._stopping: set[int] = set()
@@ -131,11 +131,11 @@ class Replay:
         self._fragments_us, self._fragments_step = 0, 0
         orders = {config.order, *(queue.order for queue in config.queues)}
         self._fair = "fair-share" in orders
-        """Whether anybody asks what was used."""
+        """Whether an order policy needs the fair-share use."""
         self._guarantees = any(quota.guaranteed for quota in terms.quotas)
         held = self.state.held
         self._turns = sorted({*held.start_us[held.org < 0].tolist(), *held.end_us.tolist()})
-        """When maintenance begins, and when what was held is free again."""
+        """Times at which maintenance begins and reservations end."""
         self.outcome = self._blank()
 
     def _blank(self) -> Outcome:
@@ -375,7 +375,7 @@ class Replay:
         self._stops.add(self._now + wait_us, row)
 
     def _halt(self, row: int) -> None:
-        """It stopped: what is saved is saved, and it goes back to the queue."""
+        """Stop a job: keep its saved progress and queue it again."""
         self._stopping.discard(row)
         outcome = self.outcome
         before = _Halted(
@@ -477,7 +477,7 @@ class Replay:
         return int(self.state.waiting.column(0, 2).max()) > int(running.column(0, 1).min())
 
     def _drop_impatient(self) -> None:
-        """Who has but one attempt leaves."""
+        """Remove waiting jobs that are permitted only one attempt at a start."""
         waiting = self.state.waiting_rows
         gone = waiting[self.trace.stays[waiting]].tolist()
         for row in gone:
@@ -522,7 +522,7 @@ class Replay:
         )
 
     def _give_up(self) -> None:
-        """Who waits now waits for ever."""
+        """Mark the waiting jobs as never started."""
         why = {}
         if self.state.waiting.count:
             asked = plan(self.state.snapshot(self._now), self.config)

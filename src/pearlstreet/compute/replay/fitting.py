@@ -1,4 +1,4 @@
-"""Whether any waiting job could be placed at all, so that the planner need not be asked when none could.
+"""Quick check whether any waiting job could be placed, so that the planner is not called when none could.
 
 Reservations, quotas and order only ever hold jobs back: where no shape that waits fits on what is free, a plan starts
 nothing. What is free only shrinks between two ends, so a shape that did not fit is not looked at again before the next.
@@ -30,7 +30,7 @@ class Fitting:
         self.waiting[shape] = self.waiting.get(shape, 0) + 1
 
     def remove(self, shape: Shape) -> None:
-        """It waits no more."""
+        """Remove a job of this shape from the waiting ones."""
         left = self.waiting[shape] - 1
         if left:
             self.waiting[shape] = left
@@ -52,7 +52,7 @@ class Fitting:
         return False
 
     def needs(self, request: int) -> tuple[Need, ...]:
-        """Return what one task takes on each model."""
+        """Return the needs of one task, by device model."""
         found = self._needs.get(request)
         if found is None:
             found = request_needs(self._state.empty, self._state.trace.requests[request], request)

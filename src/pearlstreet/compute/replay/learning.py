@@ -1,4 +1,4 @@
-"""What a replay learns from jobs that ended: predictions for those to come, and the distribution of device time.
+"""Learning from ended jobs in a replay: predicted run times, and the distribution of device time.
 
 The same predictor as the live center's. A job of a trace bears no name: its user and what it asks for tell it.
 """
@@ -18,7 +18,7 @@ _SERVICES_MAX = 1000
 _EVERY = 16
 """Ends after which the distribution is made anew."""
 _LEAST_US = 60 * US_PER_S
-"""What a job that outlived its prediction is taken to need still."""
+"""Assumed remaining time of a job that has outlived its prediction."""
 
 Band = tuple[int, int, int]
 

@@ -48,17 +48,17 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What changes now: stops come before starts."""
+    """Decisions of one moment; stops come before starts."""
 
     stop: tuple[str, ...]
     start: dict[str, Place]
     wake_us: int
-    """When the ranking changes by time alone; 0: not before the next event."""
+    """Time at which the ranking changes without an event; 0: not before the next event."""
 
 
 @dataclass(slots=True)
 class _Job:
-    """What is known of a job beside its rows."""
+    """Facts of a job that its rows do not have."""
 
     row: int
     shape: tuple[int, int]
@@ -74,7 +74,7 @@ class _Job:
 
 
 class OnlinePool:
-    """One pool of equal nodes under one configuration."""
+    """Online scheduler of one pool of equal nodes under one configuration."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class OnlinePool:
         self._jobs: dict[str, _Job] = {}
         self._running: set[str] = set()
         self._before: dict[str, Place | None] = {}
-        """Where the jobs that were started or stopped in this decision stood before it; None: nowhere."""
+        """Places, before this decision, of the jobs that it starts or stops; None: no place."""
         self._ids: list[str] = []
         self._requests: dict[Request, int] = {}
         self._org = {name: number for number, name in enumerate(orgs)}
@@ -127,7 +127,7 @@ class OnlinePool:
         self._queue(known)
 
     def runs(self, job_id: str) -> bool:
-        """Return whether it holds a place."""
+        """Return whether the job holds a place."""
         return job_id in self._running
 
     def finish(self, job_id: str, now_us: int) -> None:
@@ -209,7 +209,7 @@ class OnlinePool:
         self._queue(job)
 
     def _pay(self, job: _Job, *, restarted: bool) -> None:
-        """What starting anew costs is run time still to come, where that is known."""
+        """Add the cost of a restart to the job's remaining run time, if that is known."""
         if not restarted or not job.left_us:
             return
         cost = self.config.restart_gang_s if job.shape[1] > 1 else self.config.restart_s

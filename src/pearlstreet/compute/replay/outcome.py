@@ -1,4 +1,4 @@
-"""What became of a trace: every run of every job, and what the center looked like meanwhile."""
+"""Result of a replay: every run of every job, and the levels of use over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pearlstreet.compute.scheduling.model import F64, I64
 Place = tuple[tuple[int, tuple[int, ...]], ...]
 """(node, positions of its devices) of every node that a run holds."""
 LEVELS = ("cards_bp", "gflops", "waiting", "waiting_cards_bp")
-"""What `Levels` keeps at every moment of change."""
+"""Names of the levels stored at every change."""
 
 
 class Levels:
@@ -38,7 +38,7 @@ class Levels:
 
 @dataclass(slots=True)
 class Runs:
-    """Every stretch in which a job held devices."""
+    """Runs: intervals in which a job held devices."""
 
     job: array[int] = field(default_factory=lambda: array("q"))
     start_us: array[int] = field(default_factory=lambda: array("q"))
@@ -46,7 +46,7 @@ class Runs:
     place: list[Place] = field(default_factory=list)
 
     def add(self, job: int, start_us: int, end_us: int, place: Place) -> None:
-        """One run that is over."""
+        """Add a finished run."""
         self.job.append(job)
         self.start_us.append(start_us)
         self.end_us.append(end_us)
@@ -68,19 +68,19 @@ class Outcome:
     first_us: I64
     end_us: I64
     held_us: I64
-    """How long it held its devices in all."""
+    """Total time in which each job held its devices, in µs."""
     lost_us: I64
     """Part of that time spent on redone work after a stop and on restarts."""
     stops: I64
-    """How often it was preempted."""
+    """Number of preemptions of each job."""
     resizes: I64
-    """How often it was stopped to go on with another number of tasks."""
+    """Number of resizes of each job."""
     never: dict[int, str]
     """Jobs that never ran, and the code of the last reason."""
     runs: Runs
     levels: Levels
     plans: int = 0
-    """How often the planner was asked."""
+    """Number of calls of the planner."""
     skipped: int = 0
     """Moments at which it need not be asked."""
     events: int = 0

@@ -16,13 +16,13 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One policy of a what-if."""
+    """One policy named in a what-if question."""
 
     name: str
     config: PlannerConfig = field(default_factory=PlannerConfig)
     settings: ReplaySettings = field(default_factory=ReplaySettings)
     sharing: str | None = None
-    """None: as the whole question says."""
+    """How virtual clusters share in this case; None: as for the whole question."""
 
 
 def parse_policy(said: str, config: PlannerConfig, settings: ReplaySettings) -> Asked:

@@ -1,4 +1,4 @@
-"""What a card of each model counts for, from the catalogue; cards it does not know count like the weakest it knows."""
+"""Normalised compute of a card of each model, from the catalogue; unknown cards count like the weakest known one."""
 
 from __future__ import annotations
 

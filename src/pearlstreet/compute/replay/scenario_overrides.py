@@ -1,4 +1,4 @@
-"""What a what-if supposes, as people write it: another limit, a queue set otherwise, something held, machines taken away.
+"""Changes that a what-if question assumes, in their written form: quotas, queues, windows, removed machines.
 
     acme/vision:cards:H100,guaranteed=16,maximum=32     a limit; `acme:cards,off` takes one away
     urgent,rank=-10,order=fifo                          a queue; `urgent,off` takes one away
@@ -47,7 +47,7 @@ def as_said(org: str, project: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Supposed:
-    """What a question changes beside policies and machines, each in a person's words."""
+    """Changes that a question assumes besides policies and added machines, in their written form."""
 
     quotas: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Supposed:
 
     @property
     def words(self) -> str:
-        """All of it in one line."""
+        """All changes in one line."""
         return "; ".join((*self.quotas, *self.queues, *self.windows))
 
 
@@ -162,9 +162,9 @@ class Window:
     start: float | datetime
     """Seconds from the first submission, or a moment."""
     end: float | datetime | None
-    """None: for ever."""
+    """End of the window; None: it has no end."""
     known_s: float
-    """So long before it begins the planner knows of it."""
+    """Seconds before its beginning from which the planner knows of the window."""
 
 
 def parse_window(said: str) -> Window:

@@ -1,4 +1,4 @@
-"""What a replay assumes beyond the planner's own configuration. A value."""
+"""Assumptions of a replay beyond the planner's configuration, as a value."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
-    """How jobs behave when they are stopped, and what the planner is told."""
+    """Behaviour of stopped jobs, and the information that the planner gets."""
 
     restart_s: float = 40.0
-    """What a new start after a preemption costs a job on one node."""
+    """Seconds that a restart after a preemption costs a job on one node."""
     restart_gang_s: float = 60.0
     """The same for a job that needs several nodes."""
     checkpoint_s: float = 0.0
-    """0: a job saves its work when it is told to stop; more: it saves that often and loses what came after; -1: never."""
+    """Seconds between checkpoints, after which work is lost on a stop; 0: a job saves when it is told to stop; -1: never."""
     stop_s: float = 0.0
-    """How long a job holds its devices after it was told to stop."""
+    """Seconds in which a job still holds its devices after it was told to stop."""
     tell_durations: bool = False
     """Tell the planner how long each job will run, as an oracle would."""
     learn: bool = True

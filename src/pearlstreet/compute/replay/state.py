@@ -238,7 +238,7 @@ class State:
         del self._running_ids[position], self._running_jobs[position]
 
     def snapshot(self, now_us: int) -> Snapshot:
-        """Return what the planner is asked about. Good until the next change of the state."""
+        """Return the planner's snapshot; it is valid until the next change of the state."""
         self.revision += 1
         empty = self.empty
         return Snapshot(

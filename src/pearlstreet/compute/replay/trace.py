@@ -15,12 +15,12 @@ from pearlstreet.compute.scheduling.rows import Request
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of a trace, as a reader met it. Times are seconds from any start the trace likes."""
+    """A job as read from a trace. Times are seconds from an arbitrary origin of the trace."""
 
     id: str
     submit_s: float
     duration_s: float
-    """How long it runs when all of its tasks run."""
+    """Run time in seconds with all of its tasks."""
     request: Request
     """Resources of one task."""
     tasks: int = 1
@@ -34,10 +34,10 @@ class Job:
     """Enforced run time; 0: none is known."""
     preemptible: bool = True
     stays: bool = False
-    """It never ends, and is dropped when it finds no place at once: the arrival experiment."""
+    """Whether it never ends, and is dropped if it cannot start at once (arrival experiment)."""
     min_tasks: int = 0
     max_tasks: int = 0
-    """It can run with any number of tasks between them; 0: only with `tasks`."""
+    """Largest number of tasks of an elastic job; 0: it runs only with `tasks`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class Trace:
     preemptible: Bools
     stays: Bools
     min_tasks: I64
-    """0: it is not elastic."""
+    """Smallest number of tasks of each elastic job; 0: the job is not elastic."""
     max_tasks: I64
     requests: tuple[Request, ...]
     orgs: tuple[str, ...]
@@ -67,11 +67,11 @@ class Trace:
     users: tuple[str, ...]
     queues: tuple[str, ...]
     origin_s: float = 0.0
-    """When the first was submitted, in the trace's own time."""
+    """Submit time of the first job, in the trace's own time."""
 
     @property
     def count(self) -> int:
-        """How many jobs."""
+        """Number of jobs."""
         return len(self.ids)
 
     def only(self, rows: I64) -> Trace:

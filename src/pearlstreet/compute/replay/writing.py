@@ -1,4 +1,4 @@
-"""What was decided, in forms that independent judges read."""
+"""Writes decisions in the formats that independent checkers read."""
 
 from __future__ import annotations
 

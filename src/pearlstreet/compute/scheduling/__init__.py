@@ -1,1 +1,1 @@
-"""What runs next, where, and why the rest waits: pure functions over NumPy snapshots."""
+"""The planner: decides which jobs start, where, and why the others wait; pure functions over NumPy snapshots."""

@@ -1,4 +1,4 @@
-"""What is free while one cycle runs: copies of the snapshot's arrays that placements are taken out of.
+"""Free capacity during one cycle: copies of the snapshot's arrays, from which placements are subtracted.
 
 Nodes keep the snapshot's numbers. Equal nodes are told apart by `tie`, their rank by a hash of what they are and hold
 (ties.py), so that nothing depends on how nodes are called or listed.
@@ -27,7 +27,7 @@ ALL = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one task was given: a node, positions in its row, and how much of each."""
+    """Resources given to one task: a node, positions of its devices, and the amount of each."""
 
     node: int
     positions: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""How the planner is set: names of registered policies and bounds. A value, so that a decision log can hold it."""
+"""Configuration of the planner: names of policies, and bounds. It is a value, so that the decision log can store it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PlannerConfig:
     grow_after_s: float = 900.0
     """An elastic job does not grow before it ran this long since its start, or its last resize."""
     grace_s: float = 60.0
-    """How long a preempted attempt may take to give its resources back."""
+    """Seconds that a preempted attempt may take to release its resources."""
     assumed_run_s: float = 86_400.0
     """Run time assumed for an attempt with neither limit nor prediction, for estimates only."""
     age_s: float = 0.0
@@ -66,7 +66,7 @@ class PlannerConfig:
     reserve_depth: int = 32
     """Blocked jobs that get a reservation with `conservative` backfill; the rest is planned as with `easy`."""
     restart_s: float = 40.0
-    """What a stop and a new start cost a job of one node, for policies that weigh it."""
+    """Seconds that a stop and restart cost a job on one node, for policies that weigh it."""
     restart_gang_s: float = 60.0
     """The same for a job of several nodes."""
     half_life_s: float = 7 * 86_400.0

@@ -38,7 +38,7 @@ _OPEN, _LATER, _DONE = 0, 1, 2
 
 
 def plan(snapshot: Snapshot, config: PlannerConfig, *, explains: bool = False) -> Plan:
-    """Return what starts now and where, whom to preempt, and why every other waiting job waits. Pure and deterministic.
+    """Return the plan: which jobs start where, what is preempted, and why every other job waits. Pure and deterministic.
 
     `explains`: placements also say what the choice of their node was made among.
     """
@@ -166,7 +166,7 @@ class _Cycle:
         )
 
     def _park(self, class_index: int, reason: int) -> list[int]:
-        """Return the reason holds for every job of the kind that has none of its own, until the cycle ends."""
+        """Give the reason to every job of the kind that has none of its own, until the cycle ends."""
         self.progress[class_index] = _DONE
         self.why_class[class_index] = reason
         return []
@@ -290,7 +290,7 @@ class _Cycle:
         return self.preemptor.stop_for(run, needs, rows) if rows and guaranteed else rows
 
     def _must_not_pass(self, run: Run, head: int) -> bool:
-        """Who waited too long is passed by nobody that could take what it needs.
+        """Bar jobs that could take its resources from passing a job that has waited too long.
 
         A reservation is not enough where ends are guesses: each time a guess fails it moves elsewhere, and what it left
         is taken again.
@@ -304,7 +304,7 @@ class _Cycle:
         return any(need.model in wanted for need in self.state.needs_of_request(run.job_class.request))
 
     def _fits_but_for_windows(self, need: Need, tasks: int) -> bool:
-        """Return whether only what windows hold is missing."""
+        """Return whether the job would fit if no window held anything."""
         return fits(self.state.capacity, need, tasks) and not fits(self.state.visible, need, tasks)
 
     def _promise(self, needs: tuple[Need, ...], tasks: int, row: int) -> Callable[[], StartEstimate | None]:

@@ -1,4 +1,4 @@
-"""What one cycle of the planner knows and has decided so far, and the steps that place, reserve and explain.
+"""State of one planner cycle: its input and decisions so far, and the steps that place, reserve and explain.
 
 The passes over the queue (`cycle`), preemption (`preemptor`) and resizes (`resizer`) all work on one `CycleState`. What only
 some cycles need (quotas, ends of what runs) is computed when it is first asked for.

@@ -17,7 +17,7 @@ from pearlstreet.compute.scheduling.rows import WaitingJob
 
 @dataclass(frozen=True, slots=True)
 class Supposed:
-    """What the planner would answer. `wait` None: it would start at once."""
+    """Answer of the planner for a job that is not submitted. `wait` None: it would start at once."""
 
     wait: Wait | None
     waiting: int

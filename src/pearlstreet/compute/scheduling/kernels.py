@@ -22,7 +22,7 @@ LOAD_WORK = 5_000_000
 
 
 class _Choice:
-    """How this process runs its kernels, and how much work it has had for them."""
+    """How this process runs its kernels, and the amount of work they have had."""
 
     def __init__(self) -> None:
         self.mode: Mode = "auto"

@@ -41,7 +41,7 @@ class Nodes:
     memory_free: I64
     schedulable: Bools
     rack: I32
-    """-1: unknown."""
+    """Index of the rack; -1: unknown."""
     pod: I32
     device_model: I32
     """[N, D]; -1: no such device."""
@@ -92,9 +92,9 @@ class Running:
     device_memory: I64
     device_compute: I64
     device_card_bp: I64
-    """How much of a card it counts as."""
+    """Part of a card that each running attempt counts as, in basis points."""
     submitted_us: I64
-    """When its job was submitted."""
+    """Submit time of its job, in µs."""
     request: I32
     """Index into `Snapshot.requests`; -1: unknown, it cannot be planned anew."""
     user: I32
@@ -104,7 +104,7 @@ class Running:
     served_device_us: I64
     """Device time of the job's earlier attempts; the present one's is not in it."""
     deadline_us: I64
-    """0: none."""
+    """Deadline in µs; 0: none."""
     predicted_end_us: I64
     """A guess, told or learnt; 0: none. Never a promise: `expected_end_us` is what will be enforced."""
     predicted_low_us: I64
@@ -143,11 +143,11 @@ class Waiting:
     preemptible: Bools
     not_before_us: I64
     deadline_us: I64
-    """0: none."""
+    """Deadline in µs; 0: none."""
     array: I32
     element: I64
     array_limit: I64
-    """-1: none."""
+    """Largest number of elements that run at once; -1: no limit."""
     user: I32
     """Index into `Snapshot.users`; -1: unknown."""
     queue: I32
@@ -175,13 +175,13 @@ class Quotas:
 
     org: I32
     project: I32
-    """-1: the whole organisation."""
+    """Index of the project; -1: the whole organisation."""
     kind: I32
-    """0 pflops, 1 cards, 2 cpus."""
+    """Kind of resource: 0 PFLOPS, 1 cards, 2 CPUs."""
     models: Bools
     """[Q, M]: models it counts."""
     guaranteed: I64
-    """-1: none."""
+    """Guaranteed amount; -1: no guarantee."""
     maximum: I64
     borrow: Bools
     labels: tuple[str, ...]
@@ -206,9 +206,9 @@ class Reservations:
 
     ids: tuple[str, ...]
     org: I32
-    """-1: maintenance, held for nobody."""
+    """Index of the organisation; -1: maintenance, held for nobody."""
     project: I32
-    """-1: any project of the organisation."""
+    """Index of the project; -1: any project of the organisation."""
     start_us: I64
     end_us: I64
     node: I32
@@ -268,13 +268,13 @@ class Snapshot:
     reservations: Reservations = field(default_factory=no_reservations)
     services: Services = field(default_factory=no_services)
     workload: tuple[tuple[Request, int], ...] = ()
-    """What was asked for lately: each different request of a task and how often. Empty: no record."""
+    """Recent requests of tasks with their counts; empty: no record."""
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
     topology_cache: TopologyCache | None = None
     """Results about its machines that later plans reuse; not part of the value."""
     notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
-    """What was worked out from all of it and is asked for again; no part of the value."""
+    """Cache of values derived from the snapshot; not part of the value."""
 
     def to_json(self) -> dict[str, Any]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""

@@ -1,16 +1,16 @@
-"""What a single task takes of one node."""
+"""Resources that a single task takes on one node."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PLENTY = 1 << 40
-"""More of anything than a center has."""
+"""An amount larger than any center has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One request on one model: what a single task takes. `model` is -1 without an accelerator."""
+    """Resources of a single task of a request on one device model; `model` is -1 without an accelerator."""
 
     key: tuple[int, int]
     cpu: int

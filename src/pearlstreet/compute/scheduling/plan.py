@@ -19,7 +19,7 @@ class Code(StrEnum):
     QUOTA = "quota"
     ARRAY_LIMIT = "array_limit"
     CAPACITY = "capacity"
-    """What it needs is in use."""
+    """The resources it needs are in use."""
     RESERVED = "reserved"
     """It would fit, but would delay a job ahead of it that has a reservation."""
     BEHIND = "behind"
@@ -36,7 +36,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One constraint: how much is needed, how much there is, and a sentence that says so."""
+    """One constraint: the needed amount, the available amount, and a sentence with both."""
 
     constraint: str
     """`devices`, `share`, `cpu`, `memory`, `tasks`, `model`, `quota`, `array` …"""
@@ -47,13 +47,13 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class StartEstimate:
-    """When it may start: likely, and the band around it. Derived from limits and predictions of what runs now."""
+    """Estimated start: likely time and band, derived from limits and predicted ends of running jobs."""
 
     earliest_us: int
     likely_us: int
     latest_us: int
     guess: bool = False
-    """It rests on predictions of what runs: nine in ten are over by `latest_us`. Else on enforced limits."""
+    """Whether it rests on predictions (nine in ten jobs end by `latest_us`) and not only on enforced limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class DeviceGiven:
 
 @dataclass(frozen=True, slots=True)
 class TaskPlace:
-    """Where one task of the gang goes (its rank is its place in the list)."""
+    """Place of one task of the gang; its rank is its position in the list."""
 
     node: str
     node_index: int
@@ -153,13 +153,13 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a node was chosen among, for who asks why there. Lower scores are better."""
+    """Alternatives among which a node was chosen, for the question why a job runs there. Lower scores are better."""
 
     policy: str
     score: float
     """Placement score: with `expected-fill` the capacity lost for later jobs, in devices; else in the policy's own unit."""
     equal: int
-    """Other nodes that were as good to the last: what they stand beside decided."""
+    """Number of other nodes with exactly the same score; the order of nodes decided."""
     others: tuple[Alternative, ...]
     """Alternatives that the choice examined, one node of each different score."""
 
@@ -188,7 +188,7 @@ class Placement:
     """Normalised compute it holds."""
     position: int
     backfilled: bool
-    """It passed a blocked job that stands ahead of it."""
+    """Whether it passed a blocked job ahead of it."""
     borrowing: bool
     """Beyond its organisation's or project's guarantee."""
     why: Text
@@ -234,6 +234,6 @@ class Plan:
     order: str = ""
     placement: str = ""
     considered: int = 0
-    """How many different requests were tried."""
+    """Number of different requests that were tried."""
     resizes: tuple[Resize, ...] = ()
-    """What the elasticity policy asks for."""
+    """Resizes that the elasticity policy asks for."""

@@ -1,4 +1,4 @@
-"""How long a job will run, learnt from what its tenant ran before: median and the band from one in ten to nine in ten.
+"""Predicts a job's run time from earlier jobs of its tenant: median, and the band from the 10th to the 90th percentile.
 
 The closest history that has enough of it is asked: same user, name and request; then user and request; then request; then
 the whole organisation. In the traces of several clusters most jobs resemble a recent one of the same user (E. Hu et al.,

@@ -34,7 +34,7 @@ class Binding:
 
 
 class QuotaState:
-    """What every account uses, as the cycle goes on."""
+    """Use of every account during a cycle."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot

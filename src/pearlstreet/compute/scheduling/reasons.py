@@ -217,7 +217,7 @@ def array_limit(limit: int) -> Reason:
 
 
 def not_before(at_us: int) -> Reason:
-    """It asked not to start yet."""
+    """Reason: its requested start time has not come."""
     return Reason(
         Code.NOT_BEFORE,
         text("It is not to start yet"),
@@ -228,7 +228,7 @@ def not_before(at_us: int) -> Reason:
 
 
 def reserved(head_id: str, start: StartEstimate | None) -> Reason:
-    """It fits, but would delay a job ahead of it."""
+    """Reason: it fits, but would delay a job ahead of it."""
     return Reason(
         Code.RESERVED,
         text(

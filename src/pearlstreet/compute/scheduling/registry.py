@@ -98,7 +98,7 @@ LABELS: Mapping[str, Mapping[str, Text]] = MappingProxyType(
         },
     }
 )
-"""What a policy means for other accounts, where that differs between policies of a kind."""
+"""Notes on a policy's effect on other accounts, where policies of a kind differ in it."""
 
 
 def labels(kind: str) -> Mapping[str, Text]:

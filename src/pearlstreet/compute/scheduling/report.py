@@ -25,7 +25,7 @@ from pearlstreet.compute.scheduling.plan import (
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One job of the cycle that found its place."""
+    """A job that was placed in this cycle."""
 
     row: int
     need: Need

@@ -18,7 +18,7 @@ _TOKEN = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one task needs, all of it on one node. Hashable: equal requests are planned together."""
+    """Resources that one task needs on one node. Hashable, since equal requests are planned together."""
 
     accelerators: tuple[str, ...] = ()
     """Patterns of allowed models (`H100`, `a100-80g`); empty or `any` allows every model."""
@@ -29,7 +29,7 @@ class Request:
     cpu_milli: int = 0
     memory_mib: int = 0
     speeds: tuple[tuple[str, float], ...] = ()
-    """How fast the task runs on models (patterns), in any unit; empty: as their normalised compute says."""
+    """Relative speed of the task by model pattern, in any unit; empty: proportional to normalised compute."""
 
     def __post_init__(self) -> None:
         if min(self.count, self.cpu_milli, self.memory_mib) < 0 or (self.share and self.count):
@@ -86,7 +86,7 @@ def node_row(report: NodeReport, *, schedulable: bool = True) -> NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
-    """One thing to place: a job, or one element of an array. Its dependencies are met."""
+    """A waiting job, or one element of an array, whose dependencies are met."""
 
     id: str
     org: str
@@ -103,12 +103,12 @@ class WaitingJob:
     preemptible: bool = False
     not_before_us: int = 0
     deadline_us: int = 0
-    """When its owner needs it; 0: no matter. Orders the jobs of one project among themselves."""
+    """Deadline set by its owner, in µs; 0: none. It orders only jobs of the same project."""
     array: str = ""
     """Id of the array it belongs to; equal elements are planned in one sweep."""
     element: int = 0
     array_limit: int | None = None
-    """How many elements of the array may run at once."""
+    """Largest number of elements of the array that may run at once."""
     user: str = ""
     queue: str = ""
     served_device_us: int = 0
@@ -134,7 +134,7 @@ class DeviceUse:
 
 @dataclass(frozen=True, slots=True)
 class TaskUse:
-    """What one task holds on its node."""
+    """Resources that one task holds on its node."""
 
     node: str
     cpu_milli: int
@@ -158,14 +158,14 @@ class RunningAttempt:
     """Start + time limit, or a prediction; None when nothing is known."""
     preemptible: bool = False
     ending: bool = False
-    """It was told to stop and will give its resources back soon."""
+    """Whether it was told to stop and will release its resources soon."""
     array: str = ""
     model: str = ""
     """Model of its devices; empty without any, or when unknown."""
     submitted_us: int = 0
-    """When its job was submitted."""
+    """Submit time of its job, in µs."""
     request: Request | None = None
-    """What one task asked for, so that the job can be planned anew; None: unknown."""
+    """Request of one task, with which the job can be planned again; None: unknown."""
     user: str = ""
     queue: str = ""
     served_device_us: int = 0
@@ -225,7 +225,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a job that ended took: its whole device time, its devices, when it came and whose it was."""
+    """Service of an ended job: total device time, devices, submit time and user."""
 
     device_us: int
     devices: int = 1

@@ -1,4 +1,4 @@
-"""When what is held comes back: running attempts and what this cycle placed, by their expected ends."""
+"""Timeline of releases: running attempts and this cycle's placements, by expected end."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Timeline:
         self._new = []
 
     def end_soon(self, attempts: Sequence[int], at_us: int) -> None:
-        """These attempts are told to stop."""
+        """Record that these attempts are told to stop."""
         rows = np.array(attempts, dtype=np.int64)
         self.end[rows] = np.minimum(self.end[rows], at_us)
         self.guess[rows] = self._blind[rows] = False

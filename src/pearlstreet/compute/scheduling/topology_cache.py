@@ -1,4 +1,4 @@
-"""What follows from a center's machines alone, worked out once and carried from snapshot to snapshot.
+"""Values that depend only on a center's machines, computed once and passed from snapshot to snapshot.
 
 Plans are the same with and without a cache; builders of successive snapshots of the same machines pass it on. Arrays are
 compared by identity, so a changed machine needs new arrays.
@@ -35,7 +35,7 @@ class TopologyCache:
         self.device_total, self.cpu_total = nodes.device_memory_total, nodes.cpu_total
         self.memory_total = nodes.memory_total
         self.hashes: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
-        """What `ties` keeps."""
+        """Hashes that `ties` stores."""
         self._requests = _Asked(())
         self._needs: dict[tuple[Request, int], tuple[Need, ...]] = {}
         self.ever: dict[Need, I64] = {}
@@ -196,7 +196,7 @@ class TopologyCache:
 
 
 class _Asked:
-    """What follows from one list of requests."""
+    """Values derived from one list of requests."""
 
     def __init__(self, requests: tuple[Request, ...]) -> None:
         self.requests = requests

@@ -13,7 +13,7 @@ Lazy = Reason | Callable[[], Reason]
 
 
 class Waits(Sequence[Wait]):
-    """One line for each waiting job, in the planner's order. Equal to any sequence of equal lines."""
+    """Sequence with one entry per waiting job in the planner's order; equal to any sequence of equal entries."""
 
     def __init__(self, ids: Sequence[str], rows: I64, which: I64, reasons: Sequence[Lazy]) -> None:
         """`rows` wait, in this order; `which` says for each the number of its reason in `reasons`."""
@@ -30,7 +30,7 @@ class Waits(Sequence[Wait]):
 
     @property
     def lines(self) -> tuple[Wait, ...]:
-        """All of them."""
+        """Return all entries."""
         if self._lines is None:
             ids = self._ids
             self._lines = tuple(

@@ -21,7 +21,7 @@ class Windows:
 
     @property
     def any(self) -> bool:
-        """Whether anything is held at all."""
+        """Return whether any window exists."""
         return self._snapshot.reservations.count > 0
 
     def bars(self, org: int, project: int, limit_us: int) -> tuple[int, ...]:

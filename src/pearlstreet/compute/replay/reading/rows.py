@@ -31,7 +31,7 @@ class BadField(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its line and its values by column name."""
+    """A row with its line number and its values by column name."""
 
     line: int
     values: Mapping[str, object]
@@ -94,7 +94,7 @@ class Row:
 
 @dataclass(slots=True)
 class Findings:
-    """What was wrong with a file so far."""
+    """Problems found in a file so far."""
 
     file: str
     skip_bad: bool = False

@@ -1,4 +1,4 @@
-"""What `sacct --parsable2` prints: columns by name, divided by `|`. Steps (`12.batch`) and jobs that never ran are left out.
+"""Reads the output of `sacct --parsable2`: columns with names, separated by `|`. Steps (`12.batch`) and jobs that never ran are left out.
 
     sacct -a -X --parsable2 --format=JobID,User,Account,Partition,Submit,Start,End,ElapsedRaw,TimelimitRaw,NNodes,ReqTRES,State
 

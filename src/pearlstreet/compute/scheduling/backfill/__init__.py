@@ -1,1 +1,1 @@
-"""Who may pass a blocked job: one file a policy."""
+"""Backfill policies: which jobs may pass a blocked one; one file per policy."""

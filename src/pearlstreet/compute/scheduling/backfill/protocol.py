@@ -1,4 +1,4 @@
-"""What a backfill policy answers."""
+"""Protocol of backfill policies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Whether jobs pass a blocked one, and how many blocked jobs get a reservation that those must respect.
+    """Backfill policy: whether jobs may pass a blocked one, and how many blocked jobs get reservations that those must respect.
 
     A reservation is a promise only as far as limits go: a job that starts now counts as gone before it only by its
     enforced limit, never by a prediction.

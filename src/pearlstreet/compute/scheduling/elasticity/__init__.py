@@ -1,1 +1,1 @@
-"""Whether elastic jobs are resized: one file a policy; `cuts` and `growth` find what a policy allows."""
+"""Elasticity policies: how elastic jobs are resized, one file per policy; `cuts` and `growth` search what a policy allows."""

@@ -1,4 +1,4 @@
-"""Which running elastic jobs to cut, and to how many tasks, so that a blocked job fits: the least that does it, or nothing.
+"""Finds the running elastic jobs to cut, and to how many tasks, so that a blocked job fits: the least that suffices, or nothing.
 
 A set of cuts is tried by doing it: the attempts are taken out of the capacity, placed again with fewer tasks as the next cycle
 will place them, and only if the blocked job then fits beside them is it an answer.
@@ -114,7 +114,7 @@ def find_cuts(
 
 
 def _alone(snapshot: Snapshot, what_if: WhatIf, slack: Slack, floor: I64, order: list[int]) -> dict[int, int]:
-    """One attempt that is enough: rather one that gives whole nodes, then the cheapest, then the least cut."""
+    """Return a cut of one attempt that suffices: preferably one that frees whole nodes, then the cheapest, then the smallest."""
     best: tuple[tuple[bool, float, int], int, int] | None = None
     for a in order[:_ALONE]:
         if what_if.works({a: int(floor[a])}):
@@ -126,13 +126,13 @@ def _alone(snapshot: Snapshot, what_if: WhatIf, slack: Slack, floor: I64, order:
 
 
 def _a_node(snapshot: Snapshot, attempt: int) -> int:
-    """Most tasks of the attempt that stand on one node."""
+    """Return the largest number of tasks that the attempt has on one node."""
     running = snapshot.running
     return int(np.unique(running.task_node[running.task_attempt == attempt], return_counts=True)[1].max())
 
 
 def _together(what_if: WhatIf, floor: I64, order: list[int]) -> dict[int, int]:
-    """One after the other until it fits; then each, the dearest first, gets back all that is not needed."""
+    """Return cuts of several attempts: cut one after the other until the claim fits, then undo what is not needed, the most expensive first."""
     cuts: dict[int, int] = {}
     for a in order:
         cuts[a] = int(floor[a])

@@ -1,4 +1,4 @@
-"""Which running elastic jobs grow into devices that no waiting job could use, and how far."""
+"""Finds the running elastic jobs that grow into devices which no waiting job could use, and how far."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pearlstreet.compute.scheduling.timeline import Timeline
 _MOST = 16
 """Attempts that grow in one cycle."""
 _GAIN = 2
-"""What growing must save, in restarts."""
+"""Time that growing must save, in multiples of a restart."""
 
 
 @dataclass(frozen=True, slots=True)

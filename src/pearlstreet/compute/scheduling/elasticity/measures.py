@@ -1,4 +1,4 @@
-"""How wide elastic attempts run and what a resize costs: measures that the policies share."""
+"""Measures that elasticity policies share: widths of attempts, and the cost of a resize."""
 
 from __future__ import annotations
 

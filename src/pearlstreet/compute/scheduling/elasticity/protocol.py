@@ -1,4 +1,4 @@
-"""What an elasticity policy answers: how wide a job starts, how far those that run may be cut, who may grow."""
+"""Protocol of elasticity policies: with how many tasks a job starts, how far running jobs may be cut, which may grow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pearlstreet.compute.scheduling.quota import QuotaState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slack:
-    """What running attempts could do without for a claim."""
+    """Tasks that running attempts could give up for a claim."""
 
     able: Bools
     floors: tuple[I64, ...]
     """Fewest tasks each may be cut to, one array a tier: what an earlier tier gives is taken first."""
     cost: F64
-    """What a resize costs each: the device time of its restart."""
+    """Cost of resizing each attempt: the device time of its restart."""
 
 
 class Elasticity(Protocol):
-    """How elastic jobs are resized. Every policy lets them start with fewer tasks than they asked for."""
+    """Elasticity policy. Every policy lets elastic jobs start with fewer tasks than they asked for."""
 
     @property
     def grows(self) -> bool:

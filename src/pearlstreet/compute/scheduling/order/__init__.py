@@ -1,1 +1,1 @@
-"""Which waiting job is considered first: one file a policy."""
+"""Order policies: which waiting job is considered first; one file per policy."""

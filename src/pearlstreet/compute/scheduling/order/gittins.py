@@ -26,9 +26,9 @@ _BINS = len(_EDGES) - 1
 _BATCH_US = 3_600_000_000
 """Jobs of one user and size belong together when each came so soon after the one before."""
 _OF_SIZE, _OF_ALL = 4.0, 4.0
-"""How many jobs of the batch all of the same size weigh at most, and all jobs."""
+"""Maximum weights, in jobs of the batch, of all jobs of the same size and of all jobs."""
 _PRIOR = 1.0 / _BINS
-"""One pretended job, spread evenly: what is thought before anything is known."""
+"""Prior of the distribution: one job spread evenly over the bins."""
 _STEP = 0.5
 _KEEP = 1.25
 _LEAST_US = 60_000_000
@@ -42,12 +42,12 @@ class Seen:
     devices: I64
     submitted_us: I64
     run_us: I64
-    """So far."""
+    """Run time so far, in µs."""
     lives: Bools
 
 
 class Index:
-    """How run times are distributed in each batch with living jobs, and the index of a job that ran so long."""
+    """Distributions of run times by batch, and the Gittins index of a job by its run time so far."""
 
     def __init__(self, seen: Seen) -> None:
         lives = seen.lives

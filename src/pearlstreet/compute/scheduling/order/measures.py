@@ -1,4 +1,4 @@
-"""How large jobs are and how much service they had: measures that several order policies share."""
+"""Measures that order policies share: size of jobs, and service they had."""
 
 from __future__ import annotations
 

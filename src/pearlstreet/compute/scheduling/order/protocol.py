@@ -1,4 +1,4 @@
-"""What an order policy answers: columns to sort by."""
+"""Protocol of order policies: columns to sort by."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Columns = tuple[NDArray[np.generic], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """How a policy ranks the jobs that wait and, where it can, those that run, on one scale."""
+    """Ranking keys of waiting jobs and, where the policy can, of running jobs on the same scale."""
 
     waiting: Columns
     running: Columns | None = None

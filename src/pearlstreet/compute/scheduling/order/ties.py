@@ -1,4 +1,4 @@
-"""What decides between jobs that a policy holds equal: submit time, then array, element and id."""
+"""Tie-breaking between jobs that a policy ranks equal: submit time, then array, element and id."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where a job goes: one file a scoring policy, and the shared choice of nodes for gangs and devices inside a node."""
+"""Placement: one file per scoring policy, and the shared selection of nodes for gangs and of devices in a node."""

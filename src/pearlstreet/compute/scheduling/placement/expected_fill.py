@@ -45,7 +45,7 @@ from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice, S
 _RUNNERS = 3
 """Different totals behind the lowest that a choice tells."""
 _CALL_NODES = 8
-"""What a call costs in NumPy, however few states it looks at, in states."""
+"""Fixed cost of a NumPy call, in states."""
 _FITS_MAX = 256
 _ASKS_BYTES = 256 << 20
 """Bytes of remembered requests for one free capacity; the least recently used go first."""
@@ -68,7 +68,7 @@ class _Board:
         self.fits: OrderedDict[Need, tuple[I64, I64]] = OrderedDict()
         self._equal: I64 = np.zeros(count, dtype=np.int64)
         self.asked: tuple[FillRequest, I64] | None = None
-        """What was searched for last, and at which bid prices."""
+        """Last search: its request and its bid prices."""
         self.left: I64 = np.zeros(groups, dtype=np.int64)
         self.space = 0
         self._priced_at, self._price = -1, self.left

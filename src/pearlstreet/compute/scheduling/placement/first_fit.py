@@ -33,7 +33,7 @@ class FirstFit:
     def score(
         self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
     ) -> tuple[F64, I64]:
-        """Its place among the opened nodes; all that were never opened stand alike behind them."""
+        """Return the position among nodes in use; all unused nodes share one position behind them."""
         seen = self._seen.get(id(capacity), 0)
         for node in capacity.touched[seen:]:
             if self._closed[node]:

@@ -20,7 +20,7 @@ _PARTS = 100
 """Costs are compared in hundredths of the cheapest model's, beyond which packing decides."""
 _MOST = 1e5
 _LEVEL = 1e10
-"""More than packing's score ever is."""
+"""A value larger than any packing score."""
 
 
 class PerYuan:

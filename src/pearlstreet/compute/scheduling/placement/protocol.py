@@ -1,4 +1,4 @@
-"""What a placement policy answers."""
+"""Protocol of placement policies."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where one task goes best: a node, which of the needs, and the position a share is cut from (None: tightest)."""
+    """Best place of a task: a node, one of the needs, and the position of the device for a share (None: the tightest)."""
 
     node: int
     need: Need
     device: int | None
     equal: int = 0
-    """How many other nodes were as good to the last."""
+    """Number of other nodes with exactly the same score."""
 
 
 class Choice(NamedTuple):
-    """What a choice was made among, as far as the choice itself had to look: as the policy counts, lower is better."""
+    """Alternatives of a choice, as far as the search examined them; lower scores are better."""
 
     scores: Sequence[float]
     """Score of the node that was taken, then the next higher scores; `NO_MORE` and above mean that there are none."""
     nodes: Sequence[int]
-    """One node of each."""
+    """One node for each score."""
     equal: int
-    """Other nodes that were as good as the taken one to the last."""
+    """Number of other nodes with exactly the score of the taken one."""
     step: int = 0
-    """What is below it in a score only parts nodes that are equal otherwise."""
+    """Score differences below this only separate otherwise equal nodes."""
     unit: float = 1.0
     """Size of a score that is shown as 1."""
 

@@ -16,7 +16,7 @@ from pearlstreet.compute.scheduling.model import F64, I32, I64, Bools
 from pearlstreet.compute.scheduling.placement import pack
 
 _STEP = 64.0
-"""More than a node has devices; four levels fit exactly into a float."""
+"""A value larger than the number of devices of a node; four levels fit exactly into a float."""
 
 
 def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:

@@ -1,4 +1,4 @@
-"""What a preemption policy answers: who may be stopped for a claim, and what each costs."""
+"""Protocol of preemption policies: which attempts may be stopped for a claim, and the cost of each."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Claim:
     priority: int
     tasks: int
     reclaims: bool
-    """It is within a guarantee of its account, so it may stop borrowers whatever their priority."""
+    """Whether it is within its account's guarantee, so that it may stop borrowers of any priority."""
     rank: int = 0
-    """Its place among all jobs, waiting and running; lower is earlier."""
+    """Its rank among all jobs, waiting and running; lower is earlier."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class Candidates:
     tier: I64
     """Lower goes first whatever it costs."""
     cost: F64
-    """What is lost by stopping it."""
+    """Cost of stopping each candidate."""
 
 
 class Preemption(Protocol):
@@ -47,7 +47,7 @@ class Preemption(Protocol):
     def candidates(
         self, snapshot: Snapshot, config: PlannerConfig, quotas: QuotaState, claim: Claim, ranks: I64 | None
     ) -> Candidates:
-        """Who may be stopped at all. `ranks`: of the running attempts."""
+        """Return the attempts that may be stopped. `ranks`: ranks of the running attempts."""
         ...
 
     def still(

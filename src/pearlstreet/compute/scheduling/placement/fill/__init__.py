@@ -1,1 +1,1 @@
-"""How full a node can be expected to become: streams of likely requests, and what a node's state is worth by them."""
+"""Expected fill of nodes: streams of likely requests, and the value of a node's state under them."""

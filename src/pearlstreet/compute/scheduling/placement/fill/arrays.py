@@ -1,4 +1,4 @@
-"""What `compiled` does, in NumPy: slower, and the same answers to the last bit."""
+"""The functions of `numba_search` in NumPy: slower, with bit-identical results."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def renew(
 
 
 def _second(node: I64, free: Free, after: States, device: I64, bare: bool) -> I64:
-    """Packing, where nothing else decides."""
+    """Return the packing score, which decides between equal losses."""
     idle = (after.usable & (after.memory == after.total) & (after.compute == FULL_BP)).sum(axis=1)
     if bare:
         opened = np.asarray((after.model >= 0).any(axis=1))

@@ -1,4 +1,4 @@
-"""What is likely to be asked for: streams of requests drawn from the recent workload, and the shapes hard to place.
+"""Expected demand: streams of requests drawn from the recent workload, and the shapes that are hard to place.
 
 Streams are stratified: together they hold every request in its proportion, shuffled by a hash, so that two centers with
 the same workload see the same streams and nothing is left to chance.
@@ -72,7 +72,7 @@ class Demand:
     group_rate: tuple[float, ...]
     """Slots of each group that one request takes, on average, of those that fit no node beyond the group's."""
     group_worth: tuple[int, ...]
-    """What one slot is worth, summed over all streams."""
+    """Value of one slot, summed over all streams."""
     memo: I64
     """[·, 3] values of states met before, by a hash: the same answers with or without it, only sooner."""
     known: dict[bytes, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Demand:
 
 
 Key = tuple[tuple[int, ...], bytes, bytes, bytes, bytes]
-"""What the machines are, free or not, in a form that can be remembered by."""
+"""Key of a set of machines, whether free or not."""
 _Around = tuple[tuple[str, ...], tuple[int, ...], Key]
 """Models, their normalised compute, machines."""
 _LAST: dict[str, tuple[Weighted, _Around, Demand]] = {}
@@ -124,7 +124,7 @@ class _Kinds(NamedTuple):
     devices: I64
     """[K, M] of each model"""
     number: I64
-    """How many nodes of the kind there are."""
+    """Number of nodes of the kind."""
 
 
 def _kinds(fleet: Key, width: int) -> tuple[_Kinds, tuple[int, ...]]:

@@ -16,11 +16,11 @@ I16 = NDArray[np.int16]
 NEVER = NO_MORE
 """A loss beyond all others: the request does not fit there."""
 STEP = 1 << 13
-"""What one unit of loss weighs against packing, which decides only between equal losses."""
+"""Weight of one unit of loss against packing, which decides only between equal losses."""
 
 
 class Free(NamedTuple):
-    """What is free, by node and device."""
+    """Free amounts by node and device."""
 
     cpu: I64
     memory: I64
@@ -43,7 +43,7 @@ def free_of(capacity: FreeCapacity, lasting: bool = False) -> Free:
 
 
 class Notes(NamedTuple):
-    """What is known of every node as it stands."""
+    """Known values of every node in its present state."""
 
     version: I64
     """Changes whenever the node does."""
@@ -55,7 +55,7 @@ class Notes(NamedTuple):
 
 
 class Asked(Protocol):
-    """What is asked of one node."""
+    """A request to one node."""
 
     @property
     def cpu(self) -> int: ...
@@ -78,7 +78,7 @@ class FillRequest(NamedTuple):
     memory: int
     devices: int
     models: I64
-    """-1 alone: without a device."""
+    """Indices of permitted models; only -1: without a device."""
     share_memory: I64
     share_compute: I64
     volume: int
@@ -87,9 +87,9 @@ class FillRequest(NamedTuple):
     loss: I64
     device: I16
     which: I16
-    """Which of `models`."""
+    """Index into `models`."""
     spent: I16
     """[N, G] slots of large shapes that it takes away."""
     second: I32
     equal: I64
-    """Where a search leaves the nodes of its lowest total."""
+    """Output of a search: the nodes with the lowest total."""
