@@ -1,4 +1,4 @@
-"""What the interfaces need to answer: the store, the jobs runtime, and facts of the center. The app package builds it."""
+"""Everything that the interfaces need: the store, the jobs runtime, and facts of the center. The app package builds it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BackupFile:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How many requests are answered and accounts made; 0 is no limit. Ten seconds' worth of requests may come at once."""
+    """Rate limits of requests and of new accounts; 0: no limit. Bursts may have ten seconds' worth of requests."""
 
     key_per_s: float = 500.0
     address_per_s: float = 1_000.0
@@ -51,13 +51,13 @@ class Center:
     oidc: Mapping[str, OidcClient] = field(default_factory=dict)
     """Sign-in providers by name."""
     public_url: str = ""
-    """Where browsers reach the center; empty: as the request says."""
+    """URL under which browsers reach the center; empty: taken from each request."""
     backup: Callable[[str], BackupFile] | None = None
     """Makes a backup in the center's own backup folder under the given name."""
     backups: Callable[[], Sequence[BackupFile]] | None = None
-    """What is in that folder, newest first."""
+    """Function that lists the backups in that folder, newest first."""
     notices: tuple[Any, ...] = ()
-    """What operators must know, as Text."""
+    """Messages for operators, as Text."""
     rates: Rates = field(default_factory=Rates)
     streams: StreamLimiter = field(default_factory=lambda: StreamLimiter(HttpLimits()))
     """Open event streams and followed logs."""

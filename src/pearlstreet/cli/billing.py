@@ -1,4 +1,4 @@
-"""How money is set up: budgets, who buys and who sells, how far below zero an organisation may go."""
+"""Commands that set up billing: budgets, buyer and seller details, credit limits."""
 
 from __future__ import annotations
 

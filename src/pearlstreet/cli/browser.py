@@ -75,14 +75,14 @@ class _Waiting:
                     self.wfile.write(say("You are signed in; go back to the terminal.").encode())
 
             def log_message(self, format: str, *args: object) -> None:
-                """Nothing: the line would show the code."""
+                """Log nothing, since the line would contain the sign-in code."""
 
         self._found = found
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which it listens."""
         return self._server.server_address[1]
 
     def code(self, within_s: float) -> str:

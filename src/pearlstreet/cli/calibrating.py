@@ -1,4 +1,4 @@
-"""What finished runs and node benchmarks taught the center's estimates."""
+"""Commands on calibration: what finished runs and node benchmarks taught the center's estimates."""
 
 from __future__ import annotations
 

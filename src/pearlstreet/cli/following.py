@@ -20,7 +20,7 @@ PAUSE_S = 0.3
 
 
 class Waiting:
-    """One line that says what is waited for: rewritten in place on a terminal, else a line for each change."""
+    """Status line of a wait: rewritten in place on a terminal, else printed at each change."""
 
     def __init__(self) -> None:
         self._said = ""

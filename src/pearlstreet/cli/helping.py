@@ -33,7 +33,7 @@ def speak(command: Any) -> None:
 
 
 def help_strings(command: Any) -> Iterator[str]:
-    """Every help string of a command and all beneath it: what there must be translations of."""
+    """Yield every help string of a command and its subcommands; each needs a translation."""
     if command.help:
         yield _one_line(command.help)
     yield from (parameter.help for parameter in command.params if getattr(parameter, "help", None))

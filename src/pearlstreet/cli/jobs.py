@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
 Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's, else yours)")]
 OTHER_COLUMNS = 84
-"""What the list of jobs needs for everything but the reason."""
+"""Width, in columns of the terminal, that the list of jobs needs besides the reason."""
 JobArg = Annotated[str, typer.Argument(help="Job id", metavar="JOB")]
 
 

@@ -24,7 +24,7 @@ from pearlstreet.cli.usage_errors import explained
 MISUSED: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
-"""What typer raises for a command line that is not right. Which package it lives in differs between its versions."""
+"""Exception that typer raises for a wrong command line. Its package differs between versions of typer."""
 Homes = Mapping[str, tuple[str, ...]]
 """Module → the commands and groups that its `register` adds."""
 _LISTED: dict[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""What was measured of a job: a line of blocks for each series."""
+"""Command that shows a job's metrics: one line of block characters for each series."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def list_nodes(
 
 
 def _gaps(rows: list[results.Node]) -> dict[str, list[str]]:
-    """What isolation leaves open → the nodes where it does; the first ones only, as there may be hundreds."""
+    """Return, for each gap of isolation, the nodes that have it; only the first ones, as there may be hundreds."""
     found: dict[str, list[str]] = {}
     for row in rows:
         for gap in row["isolation_gaps"] if row["present"] else ():

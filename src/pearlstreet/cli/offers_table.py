@@ -1,4 +1,4 @@
-"""How offers, comparisons and scenarios are shown in a terminal."""
+"""Tables of offers, comparisons and scenarios for the terminal."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _after(start: Mapping[str, Any], name: str) -> str:
 
 
 def show_offer(offer: Mapping[str, Any]) -> None:
-    """Everything about one offer."""
+    """Print all facts of one offer."""
     show_offers([offer])
     out.print()
     price, energy = offer["price"], offer["energy"]

@@ -1,4 +1,4 @@
-"""What the terminal shows: tables for people, JSON for programs, errors that help, in the reader's language."""
+"""Output of commands: tables for people, JSON for programs, and errors, in the reader's language."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Terminal:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person is likely to see it at once."""
+        """Whether the output is a terminal, so that a person is likely to see it at once."""
         return self.console.is_terminal
 
     def print(self, *parts: Any, **options: Any) -> None:
@@ -110,7 +110,7 @@ def show_json(value: Any) -> None:
 
 
 def show_lines(values: Iterable[Any]) -> None:
-    """One JSON document a line, as they come."""
+    """Print one JSON document per line, as the values come."""
     for value in values:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
@@ -185,7 +185,7 @@ def time_cell(value: str | None) -> str:
 
 
 def cells(words: str) -> int:
-    """How many columns of a terminal the words take; East Asian letters take two."""
+    """Return the number of terminal columns that the words take; East Asian characters take two."""
     return sum(
         2 if unicodedata.east_asian_width(letter) in "WF" else not unicodedata.combining(letter)
         for letter in words
@@ -257,7 +257,7 @@ def uploading(name: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
 
 
 def show_error(error: PearlError) -> None:
-    """What is wrong, where, and what would be right."""
+    """Print an error: what is wrong, where, and what would be right."""
     lang = language()
     err.print("[bold red]✗[/] " + error.message.render(lang).replace("[", "\\["))
     for item in error.problems:

@@ -20,7 +20,7 @@ _over: Any = None
 
 
 def chosen(jobs: int, processes: int) -> PlayParts:
-    """How to play parts; `processes` 0: as many as there are cores, or one where the trace is short."""
+    """Return the player for a number of jobs; `processes` 0: one process per core, or a single one for a short trace."""
     if processes == 0:
         processes = len(os.sched_getaffinity(0)) if jobs >= WORTH_IT else 1
     return one_by_one if processes < 2 else partial(side_by_side, processes)

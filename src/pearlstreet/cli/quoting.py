@@ -150,7 +150,7 @@ def _kind(
     requests_per_s: float | None,
     concurrency: float | None,
 ) -> str:
-    """What the options speak of."""
+    """Return the kind of workload that the options describe."""
     if like is not None:
         return "history"
     if measured is not None:

@@ -193,7 +193,7 @@ class _Shapes:
 
 
 def _objects(lines: TextIO | Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number and the object it holds."""
+    """Yield the number of each line and the object in it."""
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)

@@ -1,4 +1,4 @@
-"""How the center schedules: policy, queues, maintenance and reservations, decisions."""
+"""Commands on scheduling: policy, queues, maintenance and reservations, decisions."""
 
 from __future__ import annotations
 

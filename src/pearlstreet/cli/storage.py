@@ -1,4 +1,4 @@
-"""What is stored: how much, for how long, and deleting it."""
+"""Commands on storage: how much is stored, for how long, and deletion."""
 
 from __future__ import annotations
 

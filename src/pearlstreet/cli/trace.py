@@ -61,7 +61,7 @@ def export(
 
 
 def write_lines(out: TextIO, rows: Iterable[Mapping[str, object]]) -> int:
-    """One JSON object a line; how many."""
+    """Write one JSON object per row; returns their number."""
     count = 0
     for row in rows:
         out.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""What typer says about a command line that is not right, in the reader's language.
+"""Translates typer's messages about wrong command lines into the reader's language.
 
 Its messages are matched as they are, since it has no other way to be told a language; one that no pattern knows is
 shown in English.

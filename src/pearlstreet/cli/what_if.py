@@ -1,4 +1,4 @@
-"""What other policies, limits, queues, windows or machines would have done to the center's last days."""
+"""Commands on what-if questions: the center's last days under other policies, quotas, queues, windows or machines."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def stop(question: Number) -> None:
 
 
 def _supposed(question: Mapping[str, Any]) -> str:
-    """What is asked beside machines."""
+    """Return the changes of a question other than machines, in words."""
     return "; ".join(line for name in ("policies", "quotas", "queues", "windows") for line in question[name])
 
 
@@ -179,7 +179,7 @@ def _compare(result: dict[str, Any]) -> None:
 
 
 def _against(actual: dict[str, Any]) -> str:
-    """What was replayed, and against what it is held."""
+    """Return the sentence about what was replayed and what it is compared with."""
     counts = {name: f"{actual[name]:,}" for name in ("ended", "running", "waiting")}
     found = say(
         "Replayed against actual; when it was asked, jobs that had ended: {ended}, running: {running}, waiting: {waiting}.",

@@ -1,1 +1,1 @@
-"""What a site's electricity is like (PUE, tariff, carbon factor), and what work therefore used, cost and emitted."""
+"""Electricity of a site (PUE, tariff, carbon factor), and the energy, cost and carbon of work."""

@@ -1,4 +1,4 @@
-"""What a job really used, from its attempts: all of them, billed or not."""
+"""Energy that a job really used, from all its attempts, billed or not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnergy:
-    """What one attempt used."""
+    """Energy that one attempt used."""
 
     attempt_id: str
     model: str
@@ -37,7 +37,7 @@ class AttemptEnergy:
 
 @dataclass(frozen=True, slots=True)
 class JobEnergy:
-    """What a job (an array: all its elements) has used so far."""
+    """Energy that a job (an array: all its elements) has used so far."""
 
     job_id: str
     used: EnergyUse

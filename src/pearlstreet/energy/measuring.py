@@ -43,7 +43,7 @@ class _Measuring:
     tries: dict[str, int] = field(default_factory=dict)
 
     def cycle(self, store: Store) -> bool:
-        """One step; True when more has ended already."""
+        """Run one step; returns True when more attempts have already ended."""
         mark, last, rows = store.read(_ended)
         if last <= mark:
             return False

@@ -26,7 +26,7 @@ class Origin:
 
 
 class Days(StrEnum):
-    """Which days a period of a tariff covers: Monday to Friday, Saturday and Sunday, but for what the tariff's calendar says.
+    """Days that a period of a tariff covers: working days or weekends, unless the tariff's calendar says otherwise.
 
     At hours that no period of `holidays` covers, holidays count as weekends.
     """
@@ -109,7 +109,7 @@ class Pue:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What a kilowatt hour costs the site."""
+    """Price of a kilowatt-hour for the site."""
 
     rule: Flat | TimeOfUse | Hourly
     origin: Origin
@@ -125,7 +125,7 @@ class Carbon:
 
 @dataclass(frozen=True, slots=True)
 class CorePower:
-    """What a busy CPU core draws with its share of the machine. Only work without accelerators is counted by it."""
+    """Power of a busy CPU core with its share of the machine. Used only for work without accelerators."""
 
     milliwatts: int
     origin: Origin
@@ -140,13 +140,13 @@ class FactsWish:
     carbon: Carbon | None = None
     core: CorePower | None = None
     valid_from_us: int | None = None
-    """None: from now on."""
+    """Start of validity; None: now."""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteFacts:
-    """One version. At any time the version with the latest `valid_from_us` up to then holds; of several the newest."""
+    """A version of the site's facts. The version with the latest `valid_from_us` before a time applies to it; of several the newest."""
 
     number: int
     valid_from_us: int
@@ -166,7 +166,7 @@ class SiteFacts:
 
 
 class SeriesKind(StrEnum):
-    """What the hours of a series say."""
+    """Quantity that the hours of a series hold."""
 
     CARBON = "carbon"
     """Milligrams CO2e for a kilowatt hour."""
@@ -183,7 +183,7 @@ class Series:
     kind: SeriesKind
     origin: Origin
     hours: int
-    """How many it has."""
+    """Number of hours of the series."""
     first_us: int
     until_us: int
     """End of its last hour."""
@@ -203,7 +203,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What `rules` reckon with: the versions of a site, and the hours they need of the series they name."""
+    """Input of `rules`: the versions of a site's facts, and the hours of the series that they name."""
 
     versions: tuple[SiteFacts, ...] = ()
     hours: Mapping[str, Hours] = field(default_factory=dict)

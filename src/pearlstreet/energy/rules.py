@@ -36,7 +36,7 @@ NAMES = ("pue", "tariff", "carbon")
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What some energy of the machines came to at the site. None: a fact was missing for some of the time."""
+    """Footprint at the site of some energy of machines. None: a fact was missing for some of the time."""
 
     it_kwh: float
     facility_kwh: float | None
@@ -44,7 +44,7 @@ class Footprint:
     carbon_kg: float | None
     """CO2e, location-based, of the facility's energy."""
     energy_cost_micro: int | None
-    """What the site paid for it, in micro-yuan. Shown, never charged."""
+    """Cost of the energy for the site, in micro-yuan. Shown, never charged."""
     versions: tuple[int, ...] = ()
     """Numbers of the facts that it was reckoned with."""
     forecast: bool = False

@@ -135,7 +135,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did."""
+    """Result of an import."""
 
     series: Series
     added: int

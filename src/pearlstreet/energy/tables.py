@@ -48,4 +48,4 @@ energy_measured = sa.Table(
     sa.Column("start_us", sa.BigInteger, nullable=False),
     sa.Column("end_us", sa.BigInteger, nullable=False),
 )
-"""What the accelerators of an attempt were measured to use in joules, from its start to its end."""
+"""Measured energy of an attempt's accelerators in joules, from its start to its end."""

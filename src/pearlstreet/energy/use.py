@@ -27,7 +27,7 @@ COVERED_LEAST = 0.5
 
 
 class Basis(StrEnum):
-    """What a figure of energy stands on."""
+    """Basis of a figure of energy."""
 
     MEASURED = "measured"
     RATED = "rated"

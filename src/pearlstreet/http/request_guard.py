@@ -26,7 +26,7 @@ class LimitExceededError(Exception):
 
 
 class Phase(Enum):
-    """What a connection is waiting for."""
+    """Part of a request that a connection waits for."""
 
     IDLE = "idle"
     """Waiting for the first byte of the next request."""

@@ -138,7 +138,7 @@ class Balance:
     held: Money
     """Money set aside for running attempts."""
     credit_limit: Money
-    """How far below zero the balance may go; above 0 for postpaid organisations."""
+    """Amount by which the balance may fall below zero; above 0 for postpaid organisations."""
 
     @property
     def available(self) -> Money:

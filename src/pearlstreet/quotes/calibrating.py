@@ -1,4 +1,4 @@
-"""What finished quoted jobs and node benchmarks teach: rows, the calibration they make, and forgetting.
+"""Calibration of estimates by finished quoted jobs and node benchmarks: its rows, its factors, and their deletion.
 
 Only a job that succeeded in its first attempt teaches: one that was cancelled, failed or displaced says nothing of how
 long the work takes. Device factors are the center's; a recipe's factor belongs to its organisation alone.

@@ -120,7 +120,7 @@ class Start:
     position: int | None = None
     why: Text | None = None
     pace: float = 1.0
-    """How many times faster than the clock the center works; start times are by the clock, run times are not."""
+    """Speed of the center's jobs relative to real time; start times are real time, run times are not."""
 
 
 @dataclass(frozen=True, slots=True)

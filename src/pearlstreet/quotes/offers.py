@@ -63,7 +63,7 @@ class Terms:
     start_of: StartOf
     now_us: int
     pace: float = 1.0
-    """How many times faster than the clock the center works; energy is drawn at the hours of the clock."""
+    """Speed of the center's jobs relative to real time; energy is drawn at real hours."""
 
     def by_clock_s(self, elapsed_s: Band) -> Band:
         """Return the run time by the clock."""

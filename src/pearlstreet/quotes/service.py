@@ -73,7 +73,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a valid question will be answered from."""
+    """Checked input of a valid quote request."""
 
     ways: int
     """Number of candidates that will be estimated."""

@@ -1,1 +1,1 @@
-"""Who may do what: organisations, projects, users, roles and scopes, API keys, sign-in, tenants' secrets."""
+"""Tenancy and access: organisations, projects, users, roles and scopes, API keys, sign-in, tenants' secrets."""

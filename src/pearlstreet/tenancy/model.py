@@ -154,7 +154,7 @@ class Tie:
 
     org_id: str
     project_id: str | None = None
-    """None: the whole organisation."""
+    """Project; None: the whole organisation."""
     name: str = field(default="", compare=False)
     """Name of the tie in messages: `acme`, or `acme/research`."""
 

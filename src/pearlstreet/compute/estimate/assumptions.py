@@ -1,4 +1,4 @@
-"""What an estimate assumed, in words."""
+"""Assumptions of an estimate, in words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS: Mapping[str, Text] = {
 
 
 def assumptions(fields: Sequence[str]) -> Text | None:
-    """One sentence about all of them; None when nothing was assumed."""
+    """Return one sentence about all assumptions; None when nothing was assumed."""
     found = (WORDS.get(field) or Text(field) for field in fields)
     words = list({word.template: word for word in found}.values())  # two fields may go by one word
     if not words:

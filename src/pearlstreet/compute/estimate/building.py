@@ -1,4 +1,4 @@
-"""One question from plain values, as a command line or a form gives them. Everything that is wrong is named by field."""
+"""Builds the input of an estimate from plain values of a command line or form; every problem is reported by field."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_DEVICES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is known of the network. Parameters are counted one by one, not in billions."""
+    """Known facts of the model. Parameters are a plain number, not billions."""
 
     name: str = ""
     family: str = ""
@@ -52,7 +52,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What it shall run on."""
+    """Hardware that the workload shall run on."""
 
     accelerator: str
     count: int = 1

@@ -35,7 +35,7 @@ INFERRED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One way to lay a run out, with what it costs."""
+    """One layout of a run over the devices, with its step time and memory."""
 
     tensor: int
     pipeline: int
@@ -56,10 +56,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class TrainingEstimate:
-    """What a training run takes."""
+    """Estimate of a training run."""
 
     layouts: tuple[Layout, ...]
-    """Those that fit first, fastest first. Empty where samples count and no layout is at stake."""
+    """Possible layouts: those that fit first, the fastest first. Empty for models measured in samples, which have no layout."""
     per_unit_s: Band
     """Device-seconds a token, or a sample."""
     unit: str
@@ -72,12 +72,12 @@ class TrainingEstimate:
     flops_per_unit: float
     """Operations of the model per token or sample, without recomputation."""
     utilisation: float
-    """Those operations over the rated peak (MFU)."""
+    """Model FLOPS utilisation (MFU): those operations relative to the rated peak."""
     fits: bool
     outside: tuple[Text, ...]
-    """What no measured row is like; the band is wider for it."""
+    """Properties that no measured run resembles; they widen the band."""
     assumed: tuple[str, ...]
-    """What was not given and was assumed."""
+    """Fields that were not given and were assumed."""
     overhead: Overhead
     """Time outside the steps: start-up, reading weights, the last checkpoint. Not part of the times above."""
 
@@ -222,7 +222,7 @@ def _outside(run: Training, k: Constants, found: dict[str, float]) -> tuple[Text
 
 @dataclass(frozen=True, slots=True)
 class ServingEstimate:
-    """How a model serves."""
+    """Estimate of serving a model."""
 
     ways: tuple[Served, ...]
     output_tokens_per_s: Band

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Column = NDArray[np.float64]
 NONE, SELECTIVE, FULL = 0.0, 1.0, 2.0
-"""How much of the activations is recomputed in the backward pass."""
+"""Codes of recomputation in the backward pass: none, selective, full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,17 @@ class Grid:
     kv_heads: Column
     vocabulary: Column
     params: Column
-    """All parameters."""
+    """Number of all parameters."""
     active: Column
     """Parameters that a token meets."""
     experts_per_token: Column
-    """0 for a dense model."""
+    """Experts used for each token; 0 for a dense model."""
     expert_params: Column
     """Parameters of routed experts, which `params` contains."""
     expert_width: Column
     """Width of the inner layer of one expert; the hidden size for a dense model."""
     modern: Column
-    """1 for software with fused kernels, where the scores of attention never reach memory; 0 for what came before."""
+    """1 for software with fused kernels, which never write attention scores to memory; 0 for older software."""
     # The step.
     sequence: Column
     causal: Column

@@ -1,4 +1,4 @@
-"""Every way to lay a training run out over the devices it has."""
+"""Enumerates the layouts of a training run over its devices."""
 
 from __future__ import annotations
 

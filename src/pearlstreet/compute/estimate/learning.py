@@ -1,4 +1,4 @@
-"""What a center teaches its own estimates: measured nodes and finished runs, by device and by recipe.
+"""Learning factors of a center's estimates from benchmarks of nodes and finished runs, by device and by recipe.
 
 A calibration is a value: it can be shown, kept, and left out again. Each factor is shrunk towards "no difference": with
 few runs, or runs that disagree, it stays near one (the posterior mean of a normal prior; Efron and Morris 1975).
@@ -21,7 +21,7 @@ PRIOR_RECIPE = 0.2
 RUN_NOISE = 0.1
 """Spread of equal runs of one recipe on one kind of device, as a logarithm's standard deviation."""
 BENCH_NOISE = 0.1
-"""How far a node's benchmark of matrix products speaks for its training: they are not all of a step."""
+"""Standard deviation between a node's benchmark of matrix products and its training speed, since a step has other parts too."""
 FARTHEST = math.log(4.0)
 """A run that took four times more or less than estimated says something else went wrong; it counts as that at most."""
 
@@ -47,7 +47,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """One factor: the logarithm of actual over estimated time, how sure it is, and on what it stands."""
+    """A learnt factor: the logarithm of actual over estimated time, its deviation, and its evidence."""
 
     log_factor: float
     deviation: float
@@ -56,7 +56,7 @@ class Learnt:
 
     @property
     def factor(self) -> float:
-        """What estimates are multiplied with."""
+        """Factor by which estimates are multiplied."""
         return math.exp(self.log_factor)
 
 

@@ -187,7 +187,7 @@ def serving_logs(
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What rows that were left out while fitting show: logarithms of seen over estimated, and the deviation said."""
+    """Errors of rows that were left out of the fit: logarithms of observed over estimated values, and predicted deviations."""
 
     runs: NDArray[np.float64]
     steps: NDArray[np.float64]

@@ -20,7 +20,7 @@ OPTIMIZER = 12.0
 """fp32 copy and the two moments of Adam."""
 
 FINER_SELECTION = 18.0 / 34.0
-"""What selective recomputation keeps in TorchTitan (Liang et al. 2024, arXiv 2410.06511) of what Megatron's keeps."""
+"""Activations kept by selective recomputation in TorchTitan (Liang et al. 2024, arXiv 2410.06511), relative to Megatron's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Memory:
 
     @property
     def total(self) -> Column:
-        """All of it."""
+        """Sum of all parts, in bytes."""
         return self.states + self.activations + self.output + self.reserve
 
 
@@ -66,7 +66,7 @@ def state_bytes(grid: Grid, *, embeddings: bool = True) -> Column:
 
 
 def gathered_bytes(grid: Grid) -> Column:
-    """What fully sharded ranks hold whole for a while: two layers; with a pipeline, all of the stage with its gradients."""
+    """Return the bytes that fully sharded ranks temporarily hold unsharded: two layers; with a pipeline, the stage with its gradients."""
     held = layer_params(grid)
     a_layer = 2.0 * held * grid.pipeline / grid.layers
     return np.where(grid.zero >= 3, np.where(grid.pipeline > 1, 6.0 * held, 2.0 * a_layer), 0.0)

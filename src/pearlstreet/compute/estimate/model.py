@@ -1,4 +1,4 @@
-"""What an estimate is asked about: a workload, the hardware, and as much of the layout as is given."""
+"""Input of an estimate: a workload, the hardware, and the given part of the layout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Architecture:
 
     family: Family
     params: float
-    """All parameters."""
+    """Number of all parameters."""
     active: float
     """Parameters that one token meets; those of all experts together are more."""
     layers: int
@@ -62,7 +62,7 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What it runs on. Rates are a device's."""
+    """Hardware of a run. Rates are those of one device."""
 
     accelerator: str
     """Catalogue id."""
@@ -91,14 +91,14 @@ class Hardware:
     """Year."""
     vendor: str
     assumed: tuple[str, ...] = ()
-    """What the catalogue does not know and was assumed."""
+    """Facts that the catalogue lacks and that were assumed."""
     peak_deviation: float = 0.0
     """Standard deviation of the logarithm of the peak; above zero where it was inferred from relatives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What of the layout is given; None is free."""
+    """The given part of a layout; None leaves a field free."""
 
     tensor: int | None = None
     pipeline: int | None = None

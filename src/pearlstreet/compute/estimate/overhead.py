@@ -43,7 +43,7 @@ class Overhead:
 
     @property
     def total_s(self) -> Band:
-        """All three; their deviations are independent."""
+        """Sum of the three parts; their deviations are independent."""
         return self.launch_s.plus(self.load_s).plus(self.save_s)
 
 

@@ -24,7 +24,7 @@ is left out in turn (tests/unit/estimate/test_relatives.py measures it)."""
 YEARS = 2.0
 """Distance in release dates at which a relative counts e^-½."""
 SAME_VENDOR, SAME_FORM, SAME_MEMORY = 4.0, 2.0, 2.0
-"""How many times as much a relative counts that shares the property."""
+"""Weight of a relative that shares the property, relative to one that does not."""
 FAR = 0.5
 """Deviation added for each factor of e by which the card lies beyond its nearest relative in the known quantity."""
 

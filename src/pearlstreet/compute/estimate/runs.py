@@ -28,7 +28,7 @@ SAMPLE_FAMILIES = ("encoder", "vision", "diffusion", "other")
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One line of the answer."""
+    """Estimate of one row of a file of runs."""
 
     id: str
     metric: str

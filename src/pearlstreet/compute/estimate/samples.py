@@ -13,7 +13,7 @@ TOUCHED_OTHERWISE = 0.005
 PRODUCT_SHARE = 0.6
 TO_TARGET = "pretrain-to-target"
 SHARED: dict[str, float] = {"vision": 8e-7, "diffusion": 1.4e-5, "encoder": 2.8e-6}
-"""What a step costs however many samples it has, over the usual samples of a step: 3 to 30 ms over 2,000 to 4,000.
+"""Fixed cost of a step divided by its usual number of samples, in seconds: 3 to 30 ms over 2,000 to 4,000.
 
 Each device pays it. Runs to a target quality cannot grow the batch with the devices, so a sample's device time grows.
 """

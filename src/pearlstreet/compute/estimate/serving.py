@@ -40,7 +40,7 @@ class Served:
     prefill_s: float
     """Reading one prompt alone."""
     step_s: float
-    """One decoding step with all of them."""
+    """Seconds of one decoding step with all of these requests."""
     memory: float
     """Bytes on a device."""
     fits: bool

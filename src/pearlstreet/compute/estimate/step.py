@@ -31,7 +31,7 @@ class StepTime:
     pipeline: Column
     """Bubble and sends between stages."""
     data: Column
-    """What of gradient and parameter traffic is not hidden."""
+    """Time of gradient and parameter traffic that does not overlap with computation."""
     optimizer: Column
     expert: Column
 

@@ -137,10 +137,10 @@ WHOLE = frozenset(
 
 @dataclass(slots=True)
 class Cells:
-    """One row: its readable cells. Reading collects what is wrong instead of stopping at the first."""
+    """Cells of one row. Reading collects all problems instead of stopping at the first."""
 
     number: int
-    """0-based, as predictions name rows without an id."""
+    """Number of the row from 0, which names rows without an id in predictions."""
     line: int
     values: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
@@ -218,7 +218,7 @@ def read_table(content: bytes | str, kind: Kind | None = None) -> Table:
 
 
 REPLACED = "\ufffd"
-"""What stands for bytes that are no UTF-8."""
+"""Character that replaces bytes that are not UTF-8."""
 MAX_RECORD_LINES = 1_000
 """Lines that one quoted cell may span: a quote that is never closed must not swallow the rest of the file."""
 

@@ -1,1 +1,1 @@
-"""What machines are made of: the accelerator catalogue, probes, health rules, one unit for all, and the benchmark."""
+"""Hardware of machines: the accelerator catalogue, probes, health rules, normalised compute, and the benchmark."""

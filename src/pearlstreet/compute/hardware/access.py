@@ -1,4 +1,4 @@
-"""How probes reach the machine: an interface that tests fill with recorded output, and the real one."""
+"""Access of probes to the machine: an interface with a real implementation and one for tests with recorded output."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import psutil
 T = TypeVar("T")
 
 MAX_OUTPUT_BYTES = 4 << 20
-"""More than any vendor tool prints about one machine; the rest is cut."""
+"""Largest output of a vendor's tool that is read, more than any prints about one machine; the rest is cut."""
 _BLOCK_BYTES = 64 << 10
 """Files under /proc/sys refuse reads of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command did. Only `ok` means that it exited with 0."""
+    """Result of a command. Only `ok` means that it exited with 0."""
 
     status: Literal["ok", "missing", "timeout", "failed"]
     stdout: str = ""
@@ -35,7 +35,7 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class HostAmounts:
-    """What the machine has for us, cgroup limits and CPU affinity taken into account."""
+    """CPUs and memory that this process may use, with cgroup limits and CPU affinity taken into account."""
 
     name: str
     cpus: float

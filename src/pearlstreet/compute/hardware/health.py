@@ -1,4 +1,4 @@
-"""When a device must be kept out of scheduling, and the reason for people to read. Pure."""
+"""Health rules: when a device is kept out of scheduling, with the reason in words. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pearlstreet.compute.hardware.model import DeviceReport
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """Where well ends and sick begins."""
+    """Limits between healthy and unhealthy."""
 
     temperature_c: float = 90.0
     """Data-center cards slow down between 85 and 95 °C and shut down a few degrees above."""
@@ -26,7 +26,7 @@ class HealthLimits:
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What a probe saw beyond the report: each field empty or None when the tool does not tell."""
+    """Observations of a probe besides the report; a field is empty or None when the tool does not report it."""
 
     fault: Text | None = None
     """The vendor's own tool reports the device as unhealthy."""

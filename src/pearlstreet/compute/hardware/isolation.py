@@ -1,4 +1,4 @@
-"""How strongly a machine isolates jobs from each other: the levels, and whether one meets a demand. Pure."""
+"""Levels of isolation between jobs on a machine, and whether a level meets a demand. Pure."""
 
 from __future__ import annotations
 

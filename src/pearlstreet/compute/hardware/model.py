@@ -10,7 +10,7 @@ from pearlstreet.base.text import Text
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """One accelerator as a probe saw it."""
+    """An accelerator as reported by a probe."""
 
     index: int
     vendor: str
@@ -27,12 +27,12 @@ class DeviceReport:
     memory_used_gib: float | None = None
     power_w: float | None = None
     untested: bool = False
-    """Nobody has yet run the probe that found it on the real hardware."""
+    """Whether the probe that reported it has never run on the real hardware."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """One machine of an engine: what it has now. Amounts are what jobs may use, not what the host has."""
+    """A node as reported by its engine. Amounts are what jobs may use, not what the host has."""
 
     name: str
     cpus: float
@@ -46,6 +46,6 @@ class NodeReport:
     facts: Mapping[str, str] = field(default_factory=dict)
     """Model of CPU, kernel, drivers: for people to read."""
     isolation: str = ""
-    """How strongly jobs are isolated from each other (`hardware/isolation.py`); empty: its engine did not say."""
+    """Level of isolation between jobs (`hardware/isolation.py`); empty: not reported by the engine."""
     isolation_gaps: tuple[Text, ...] = ()
-    """What that isolation leaves open on this machine: for operators to read."""
+    """Gaps of that isolation on this machine, in words for operators."""

@@ -1,4 +1,4 @@
-"""One unit for unlike devices: PFLOPS of 16-bit training arithmetic, measured where possible. Pure."""
+"""Normalised compute of different devices: PFLOPS of 16-bit training arithmetic, measured where possible. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TFLOPS_PER_PFLOPS = 1000.0
 
 
 class Basis(StrEnum):
-    """Where a normalised figure comes from."""
+    """Origin of a normalised figure."""
 
     MEASURED = "measured"
     ASSUMED = "assumed"
@@ -31,7 +31,7 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NormalisedRate:
-    """What one device counts for."""
+    """Normalised compute of one device."""
 
     pflops: Pflops
     basis: Basis
@@ -41,7 +41,7 @@ class NormalisedRate:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a set of devices adds up to."""
+    """Total of a set of devices."""
 
     cards: int
     healthy_cards: int

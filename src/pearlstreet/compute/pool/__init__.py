@@ -1,1 +1,1 @@
-"""What the center has to give: shares of devices by exact arithmetic, and where devices are."""
+"""The pool of machines: shares of devices in exact arithmetic, topology, inventory."""

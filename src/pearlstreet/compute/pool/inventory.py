@@ -47,7 +47,7 @@ class Node:
 
     @property
     def schedulable(self) -> bool:
-        """Whether new work may be placed on it."""
+        """Whether new work may be placed on the node."""
         return self.present and self.report.healthy and not self.drained
 
 
@@ -153,7 +153,7 @@ def list_nodes(store: Store, actor: Actor) -> list[Node]:
 
 
 def get_node(store: Store, actor: Actor, name: str) -> Node:
-    """One machine. Raises Forbidden without nodes:read, NotFound."""
+    """Return a node. Raises Forbidden without nodes:read, NotFound."""
     actor.require("nodes:read")
     row = store.read(lambda tx: tx.first(sa.select(nodes).where(nodes.c.name == name)))
     if row is None:

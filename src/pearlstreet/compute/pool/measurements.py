@@ -16,7 +16,7 @@ from pearlstreet.tenancy.model import Actor
 
 @dataclass(frozen=True, slots=True)
 class KeptBenchmark:
-    """What was measured on a node. `result` None: kept in a form that this program does not read any more."""
+    """Stored benchmark of a node. `result` None: stored in a format that this version cannot read."""
 
     id: str
     at_us: int

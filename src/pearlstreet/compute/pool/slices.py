@@ -1,4 +1,4 @@
-"""One arithmetic for whole devices and parts of them, in integers so that nothing drifts.
+"""Arithmetic of whole devices and shares, in integers so that sums stay exact.
 
 A share is memory in MiB and compute in basis points (10,000 = one whole device). A job that takes a whole device takes
 exactly the share that is the device's total, so whole devices and fractions never mix up. A fixed slice such as a MIG
@@ -32,7 +32,7 @@ class Share:
         return Share(self.memory_mib + other.memory_mib, self.compute_bp + other.compute_bp)
 
     def __sub__(self, other: Share) -> Share:
-        """What is left. Raises BugError when `other` is not within this share."""
+        """Return the difference. Raises BugError when `other` is not within this share."""
         return Share(self.memory_mib - other.memory_mib, self.compute_bp - other.compute_bp)
 
     def __bool__(self) -> bool:
@@ -84,7 +84,7 @@ def card_bp(share: Share, total: Share) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpace:
-    """One device's total and what of it is free."""
+    """Total and free share of a device."""
 
     total: Share
     free: Share
@@ -94,7 +94,7 @@ class DeviceSpace:
 
     @property
     def untouched(self) -> bool:
-        """Nobody has any part of it: it can be given whole."""
+        """Whether no part of it is allocated, so that it can be given whole."""
         return self.free == self.total
 
     def allocate(self, share: Share) -> DeviceSpace:

@@ -1,4 +1,4 @@
-"""Where devices are: link group inside a node, node, rack, POD. Values only."""
+"""Positions of devices: link group inside a node, node, rack, POD. Values only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Level(IntEnum):
-    """How far apart two devices are; smaller is closer."""
+    """Distance level of two devices; smaller is closer."""
 
     LINK_GROUP = 0
     """They share the node's fastest link (NVLink, HCCS, MLU-Link …)."""
@@ -20,7 +20,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where one device is. Empty rack or POD means that it is not known; unknown is never near."""
+    """Position of a device. An empty rack or POD is unknown, and unknown is never near."""
 
     pod: str
     rack: str

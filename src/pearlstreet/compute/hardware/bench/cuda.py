@@ -43,7 +43,7 @@ KINDS: tuple[_Kind, ...] = (
     _Kind("fp32", 0, 0, 68, 4, 4, ctypes.c_float, 4096),
     _Kind("fp64", 1, 1, 70, 8, 8, ctypes.c_double, 4096),
 )
-"""Most wanted first, for when the time runs out. fp8 and fp4 need cublasLt with scales: not measured."""
+"""Precisions in order of importance, in case the time runs out. fp8 and fp4 need cublasLt with scales and are not measured."""
 
 
 class CudaError(Exception):

@@ -30,7 +30,7 @@ _THREAD_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the benchmark is: `done` of `targets`, and the figure that has just come in."""
+    """Progress of the benchmark: `done` of `targets`, and the latest figure."""
 
     target: str
     done: int

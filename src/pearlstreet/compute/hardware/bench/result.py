@@ -1,4 +1,4 @@
-"""What a benchmark found, in a form that can be kept and read back."""
+"""Result of a benchmark, in a form that can be stored and read back."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class DeviceBench:
     model: str
     measurements: tuple[Measurement, ...] = ()
     notices: tuple[str, ...] = ()
-    """What could not be measured, and why."""
+    """Messages about what could not be measured, and why."""
     untested: bool = False
-    """Nobody has yet checked this way of measuring on the real hardware."""
+    """Whether this way of measuring has never been checked on the real hardware."""
 
     @property
     def rates(self) -> dict[str, float]:
@@ -57,7 +57,7 @@ class DeviceBench:
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """One run of `pearl bench node`."""
+    """Result of one run of `pearl bench node`."""
 
     node: str
     at_us: int

@@ -1,4 +1,4 @@
-"""One row of the accelerator catalogue."""
+"""A row of the accelerator catalogue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """What a maker rates a card at. None or a missing precision means unknown, never zero."""
+    """Rated figures of a card. None or a missing precision means unknown, never zero."""
 
     id: str
     """Catalogue id such as `h100-sxm-80g`."""
     family: str
-    """What people ask for when the variant does not matter, such as `h100`."""
+    """Name that covers all variants of a model, such as `h100`."""
     vendor: str
     name: str
     aliases: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Accelerator:
     domestic_cn: bool = False
     """Made by a company of the Chinese mainland."""
     dies: int = 1
-    """How many devices software sees in one card; the figures here are the card's."""
+    """Number of devices that software sees in one card; the figures here are those of the card."""
     source: str = ""
     source_date: str = ""
     """Date of the document, or the date on which a changing page was read."""

@@ -7,7 +7,7 @@ import re
 from pearlstreet.compute.hardware.catalogue.accelerator import Accelerator
 
 ANY = frozenset({"any", "*"})
-"""What a job writes when every accelerator will do."""
+"""Names in a job for any accelerator."""
 
 _BRANDS: dict[str, tuple[str, ...]] = {
     "NVIDIA": ("nvidia", "tesla", "geforce", "rtx", "geforcertx", "nvidiageforcertx", "nvidiartx"),

@@ -1,4 +1,4 @@
-"""What a catalogue row must satisfy to be believed: ranges and ratios that real parts obey."""
+"""Plausibility checks of catalogue rows: ranges and ratios that real devices obey."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DATE = re.compile(r"^20\d\d(-(0[1-9]|1[0-2]))?$")
 
 
 def implausibilities(entries: Iterable[Accelerator]) -> list[str]:
-    """One line for each thing that cannot be right, beginning with the row's id."""
+    """Return one message for each implausible figure, beginning with the row's id."""
     found: list[str] = []
     owner: dict[str, str] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What a probe is: it looks for one vendor's devices through `HostAccess` and never raises for what it finds."""
+"""Protocol of probes: a probe looks for one vendor's devices through `HostAccess` and never raises because of what it finds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMAND_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PciRule:
-    """Which PCI functions are this vendor's accelerators."""
+    """Rule that recognises the vendor's accelerators among PCI functions."""
 
     vendors: frozenset[str]
     """Lower-case PCI vendor ids such as `0x10de`."""
@@ -28,7 +28,7 @@ class PciRule:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One device in a vendor tool's own words, before the catalogue and the health rules."""
+    """A device as the vendor's tool describes it, before catalogue and health rules are applied."""
 
     index: int
     name: str
@@ -45,7 +45,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a probe found. `problem`: the tool is there but did not give an answer that can be read."""
+    """Result of a probe. `problem`: the tool exists, but its output could not be read."""
 
     devices: tuple[DeviceReport, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Sighting:
 
 
 class Probe(Protocol):
-    """One vendor. Registered in `probes.registry.PROBES`."""
+    """Probe of one vendor, registered in `probes.registry.PROBES`."""
 
     @property
     def vendor(self) -> str:
@@ -73,7 +73,7 @@ class Probe(Protocol):
 
     @property
     def pci(self) -> PciRule:
-        """How to notice devices whose tool is missing or silent."""
+        """Rule that finds devices whose tool is missing or silent."""
         ...
 
     def detect(self, access: HostAccess) -> Sighting:

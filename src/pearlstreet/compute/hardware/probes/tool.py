@@ -56,7 +56,7 @@ def sighting(
 
 
 def failed(tool: str, result: CommandResult) -> Sighting:
-    """Return the sighting for a command that did not end well."""
+    """Return the result of a probe whose command failed."""
     if result.status == "missing":
         return Sighting(tool_missing=True)
     return Sighting(problem=_complaint(tool, result))
