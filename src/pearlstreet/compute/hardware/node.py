@@ -72,7 +72,7 @@ def _look(host: HostAccess, probe: Probe) -> _Found:
 
 
 def _detect(host: HostAccess, probe: Probe) -> Sighting:
-    """Return the one place where a fault in reading foreign output becomes a report instead of an exception."""
+    """Run a probe; an exception while it reads a tool's output becomes a problem in the report."""
     try:
         return probe.detect(host)
     except Exception as error:  # noqa: BLE001 - whatever a vendor's tool prints must not stop the machine's report
