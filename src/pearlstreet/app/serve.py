@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from pearlstreet.app.logs import configure_logs
+from pearlstreet.app.memory import limit_arenas, memory_loop
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.state import STATE, write_state
 from pearlstreet.app.web import create_web
@@ -46,6 +47,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
 
     Raises ConfigurationError before anything was started.
     """
+    limit_arenas()
     os.umask(0o077)  # overrides the caller's umask: only the server's user may read the center's files
     configure_logs(settings.data / "log")
     check_tls(settings)
@@ -55,7 +57,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
     store = assembled.center.store
     take_inventory(assembled.center.runtime, store)
     _tune_gc_and_gil()
-    runner = LoopRunner(store, assembled.loops)
+    runner = LoopRunner(store, [*assembled.loops, memory_loop()])
     server = GuardedServer(_config(settings, assembled), limits, trusted_proxies(settings), store.clock)
     runner.start()
     write_state(settings.data / STATE, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -68,7 +68,7 @@ def seller(
     rules = {"time_zone": time_zone, "tax_rate_bp": tax_rate_bp, "approval_above": approval_above}
     with client() as center:
         found = center.invoices.seller()
-        changed: dict[str, Any] = {key: value for key, value in rules.items() if value is not None}
+        changed: dict[str, object] = {key: value for key, value in rules.items() if value is not None}
         party = {key: value for key, value in zip(PARTY, given, strict=True) if value is not None}
         if party:
             changed["seller"] = found["seller"] | party

@@ -16,6 +16,7 @@ from pearlstreet.base.units import format_figure, format_runs
 from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.output import done, facts, out, say, show_json, table, time_cell, warn, who
 from pearlstreet.cli.profile import client
+from pearlstreet.client import results
 
 energy = typer.Typer(
     help="Energy and carbon: show, set, import, presets, history, job.", no_args_is_help=True
@@ -111,7 +112,7 @@ def _show(found: Mapping[str, Any], names: Mapping[str, str]) -> None:
         facts({CALENDAR[name]: format_days(map(parse_day, named)) for name, named in calendar.items()})
 
 
-def _with_source(value: str, part: Mapping[str, Any]) -> str:
+def _with_source(value: str, part: Mapping[str, object]) -> str:
     return f"{value}  ({part['source']}, {part['as_of']})"
 
 
@@ -370,7 +371,7 @@ def job(
         )
 
 
-def energy_facts(found: Mapping[str, Any]) -> dict[str, object]:
+def energy_facts(found: results.EnergyUse) -> dict[str, object]:
     """Energy and carbon as names and figures."""
     unknown = say("not known")
     machines = unknown

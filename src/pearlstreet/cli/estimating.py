@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -290,7 +290,7 @@ def _band_json(band: Band | None) -> dict[str, float] | None:
     return None if band is None else {"p10": band.p10, "median": band.median, "p90": band.p90}
 
 
-def _training_json(found: TrainingEstimate) -> dict[str, Any]:
+def _training_json(found: TrainingEstimate) -> dict[str, object]:
     return {
         "unit": found.unit,
         "device_s_per_unit": _band_json(found.per_unit_s),
@@ -307,13 +307,13 @@ def _training_json(found: TrainingEstimate) -> dict[str, Any]:
     }
 
 
-def _layout_json(one: Any) -> dict[str, Any]:
+def _layout_json(one: Layout) -> dict[str, object]:
     names = ("tensor", "pipeline", "data", "context", "expert", "zero", "recompute", "micro_batch", "virtual_stages",
              "memory_gib", "fits", "step_s", "shares")  # fmt: skip
     return {name: getattr(one, name) for name in names}
 
 
-def _serving_json(found: ServingEstimate) -> dict[str, Any]:
+def _serving_json(found: ServingEstimate) -> dict[str, object]:
     way_names = ("tensor", "replicas", "at_once", "output_tokens_per_s", "ttft_s", "tpot_s", "memory", "fits")
     return {
         "output_tokens_per_s": _band_json(found.output_tokens_per_s),

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pearlstreet.cli.output import err, say, say_plural
+from pearlstreet.client import results
 
 if TYPE_CHECKING:
     from rich.status import Status

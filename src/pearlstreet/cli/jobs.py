@@ -37,6 +37,7 @@ from pearlstreet.cli.output import (
     who,
 )
 from pearlstreet.cli.profile import client
+from pearlstreet.client import results
 from pearlstreet.client.packing import packed
 from pearlstreet.client.profile import active
 
@@ -136,7 +137,7 @@ def _variables(pairs: list[str] | None) -> dict[str, str] | None:
     return found
 
 
-def specification(target: list[str], options: Mapping[str, Any]) -> tuple[Any, Path]:
+def specification(target: list[str], options: Mapping[str, object]) -> tuple[Any, Path]:
     """A job from a file or from a command, with options laid over it, and the folder its paths are relative to."""
     from pearlstreet.compute.jobs.spec.parse import parse_json
     from pearlstreet.compute.jobs.spec.write import to_json
@@ -261,15 +262,15 @@ def jobs(
     )
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    if row["array_size"] is None:
-        return str(row["name"])
+def _name(row: results.Job) -> str:
     counts = row["counts"]
+    if row["array_size"] is None or counts is None:
+        return str(row["name"])
     over = counts["succeeded"] + counts["failed"] + counts["cancelled"]
     return f"{row['name']}[{over}/{row['array_size']}]"
 
 
-def _ran(row: Mapping[str, Any]) -> str:
+def _ran(row: results.Job) -> str:
     if not row["started"]:
         return "-"
     until_us = from_rfc3339(row["ended"]) if row["ended"] else SystemClock().now_us()
@@ -287,7 +288,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if as_json:
         show_json(found | {"timeline": timeline, "attempt_list": attempts, "artefacts": left, "cost": cost})
         return
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "Job": found["id"],
         "Name": found["name"],
         "State": found["state"],
@@ -338,7 +339,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         )
 
 
-def _attempt(row: Mapping[str, Any]) -> tuple[object, ...]:
+def _attempt(row: results.Attempt) -> tuple[object, ...]:
     nodes = sorted({task["node"] for task in row["placement"]["tasks"]})
     shown = nodes[0] if len(nodes) == 1 else f"{nodes[0]} … ({len(nodes)})"
     ended = row["stop_reason"] if row["stop_reason"] == "resized" else row["end_reason"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from pearlstreet.cli.accounts import Json
 from pearlstreet.cli.jobs import JobArg
 from pearlstreet.cli.output import done, show_lines, table
 from pearlstreet.cli.profile import client
+from pearlstreet.client import results
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 40
@@ -49,7 +50,7 @@ def metrics(
     )
 
 
-def series(samples: Iterable[Mapping[str, Any]]) -> Series:
+def series(samples: Iterable[results.Sample]) -> Series:
     """PURE: (rank, name) → values, oldest first."""
     found: dict[tuple[int, str], list[float]] = {}
     for sample in samples:

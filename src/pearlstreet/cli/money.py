@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from pearlstreet.cli.current_org import Org, org_of
 from pearlstreet.cli.energy import amount
 from pearlstreet.cli.output import done, facts, show_json, show_lines, table, time_cell, warn, who
 from pearlstreet.cli.profile import client
+from pearlstreet.client import results
 
 credit = typer.Typer(help="Top-ups: add, list, approve, reject.", no_args_is_help=True)
 prices = typer.Typer(help="Price lists: show, publish.", no_args_is_help=True)
@@ -71,14 +72,14 @@ def statement(
     table(heads, cells, right=(2, 3, 4, 5))
 
 
-def _what(row: Mapping[str, Any]) -> str:
+def _what(row: results.StatementLine) -> str:
     use = row["use"]
     if use is None:
         return str(row["memo"])
     return f"{use['resource_label']} {use['quantity']} {use['unit']}, {use['job_id']}"
 
 
-def _energy(used: Mapping[str, Any] | None) -> tuple[str, str]:
+def _energy(used: results.EnergyUse | None) -> tuple[str, str]:
     """Return energy and carbon as cells: of the facility, where the site's facts are known."""
     found = used or {"facility_kwh": None, "it_kwh": None, "carbon_kg": None}
     kwh = found["it_kwh"] if found["facility_kwh"] is None else found["facility_kwh"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +26,7 @@ from pearlstreet.cli.output import (
     warn,
 )
 from pearlstreet.cli.profile import client
+from pearlstreet.client import results
 
 if TYPE_CHECKING:
     from pearlstreet.client import Client, results
@@ -151,7 +151,7 @@ def _choices(pairs: list[str]) -> dict[str, list[str] | None]:
     return found
 
 
-def _show_preferences(found: Mapping[str, Any]) -> None:
+def _show_preferences(found: results.Preferences) -> None:
     address = found["email"]
     if address and not found["email_confirmed"]:
         address = say("{email} (not confirmed)", email=address)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pearlstreet.base.amounts import rough_amount
 from pearlstreet.base.clock import US_PER_S, from_rfc3339
@@ -12,8 +11,9 @@ from pearlstreet.base.durations import format_duration
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_price, format_range, format_rough
 from pearlstreet.cli.output import err, facts, language, out, say, table, time_cell, warn
+from pearlstreet.client import results
 
-Band = Mapping[str, float]
+Band = results.Band
 MEASURES = {
     "wait_s": "Wait",
     "elapsed_s": "Run time",
@@ -32,14 +32,14 @@ def band(value: Band | None, unit: str = "") -> str:
     )
 
 
-def show_offers(offers: Sequence[Mapping[str, Any]]) -> None:
+def show_offers(offers: Sequence[results.Offer]) -> None:
     """The table, and what must be known of it."""
     if any(offer["served"] and offer["elapsed_s"]["p10"] == offer["elapsed_s"]["p90"] for offer in offers):
         _serving(offers)
     else:
         _running(offers)
     for offer in offers:
-        if (greener := (offer["energy"] or {}).get("greenest_start")) is not None:
+        if greener := offer["energy"] and offer["energy"]["greenest_start"]:
             words = say(
                 "Offer {offer}: begun at {time} UTC it would emit {carbon} kg CO2e, {less} less (not_before in the job)",
                 offer=offer["id"],
@@ -59,12 +59,12 @@ def show_offers(offers: Sequence[Mapping[str, Any]]) -> None:
             warn(text("Offer {offers}: {words}", offers=", ".join(which), words=words))
 
 
-def _what_blocks(start: Mapping[str, Any] | None) -> list[str]:
+def _what_blocks(start: results.Start | None) -> list[str]:
     """The limit or the machines out of service for which no start is known."""
     return [start["why"]] if start is not None and start["basis"] == "unknown" and start["why"] else []
 
 
-def _running(offers: Sequence[Mapping[str, Any]]) -> None:
+def _running(offers: Sequence[results.Offer]) -> None:
     table(
         ("Offer", "Best at", "Accelerators", "Time (P10–P90)", "Price ¥ (P10–P90)", "Energy kWh", "CO2e kg",
          "Expected start", "Device GiB"),
@@ -84,41 +84,46 @@ def _running(offers: Sequence[Mapping[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def _serving(offers: Sequence[Mapping[str, Any]]) -> None:
+def _serving(offers: Sequence[results.Offer]) -> None:
     table(
         ("Offer", "Best at", "Accelerators", "Output tokens per second", "First token ms", "Between tokens ms",
          "¥ per 10⁶ tokens", "¥ an hour", "Expected start", "Device GiB"),
         [
             (
                 *_head(offer),
-                band(offer["served"]["output_tokens_per_s"]),
-                band(_milli(offer["served"]["ttft_s"])),
-                band(_milli(offer["served"]["tpot_s"])),
-                _yuan(offer["served"]["price_per_mtoken"]),
+                band(served["output_tokens_per_s"]),
+                band(_milli(served["ttft_s"])),
+                band(_milli(served["tpot_s"])),
+                _yuan(served["price_per_mtoken"]),
                 _yuan(offer["price"]["hourly"] if offer["price"] else None),
                 _start(offer["start"]),
                 _memory(offer),
             )
             for offer in offers
+            if (served := offer["served"]) is not None
         ],
         right=(0, 6, 7, 9),
     )  # fmt: skip
 
 
-def _head(offer: Mapping[str, Any]) -> tuple[str, str, str]:
+def _head(offer: results.Offer) -> tuple[str, str, str]:
     names = ", ".join(say(name) for name in offer["names"])
     size = f"{offer['tasks']}×{offer['per_task']}" if offer["tasks"] > 1 else str(offer["per_task"])
     return offer["id"], names, f"{size} {offer['accelerator']}"
 
 
 def _milli(value: Band) -> Band:
-    return {name: number * 1e3 for name, number in value.items()}
+    return _scaled(value, 1e3)
 
 
-def _price(price: Mapping[str, Any] | None) -> str:
+def _scaled(value: Band, factor: float) -> Band:
+    return {"p10": value["p10"] * factor, "median": value["median"] * factor, "p90": value["p90"] * factor}
+
+
+def _price(price: results.Price | None) -> str:
     if price is None:
         return "-"
-    return band({name: float(price[name]) for name in ("p10", "median", "p90")})
+    return band({"p10": float(price["p10"]), "median": float(price["median"]), "p90": float(price["p90"])})
 
 
 def _yuan(amount: str | None) -> str | None:
@@ -126,36 +131,40 @@ def _yuan(amount: str | None) -> str | None:
     return None if amount is None else format_price(float(amount))
 
 
-def _energy(energy: Mapping[str, Any] | None) -> str:
+def _energy(energy: results.OfferEnergy | None) -> str:
     """Return the energy of the facility as a cell, or of the machines where no more is known."""
     return "-" if energy is None else band(energy["facility_kwh"] or energy["it_kwh"])
 
 
-def _memory(offer: Mapping[str, Any]) -> str:
+def _memory(offer: results.Offer) -> str:
     has = f"{offer['device_memory_gib']:.0f}"
     return has if offer["memory_gib"] is None else f"{offer['memory_gib']:.0f} / {has}"
 
 
-def _start(start: Mapping[str, Any] | None) -> str:
+def _start(start: results.Start | None) -> str:
     if start is None:
         return "-"
     if start["basis"] == "free":
         return say("at once")
     if start["likely"] is None:
         return say("not known; number {position} in line", position=start["position"] or "-")
-    likely = _after(start, "likely")
+    likely = _after(start["earliest"], start["likely"])
     if start["latest"] is None or start["latest"] == start["likely"]:
         return say("in {likely}", likely=likely)
-    return say("in {likely}, at the latest {latest}", likely=likely, latest=_after(start, "latest"))
+    return say(
+        "in {likely}, at the latest {latest}",
+        likely=likely,
+        latest=_after(start["earliest"], start["latest"]),
+    )
 
 
-def _after(start: Mapping[str, Any], name: str) -> str:
-    """Return the time from the question to the predicted start."""
-    begin_us = from_rfc3339(start["earliest"])
-    return format_duration(max(0, from_rfc3339(start[name]) - begin_us) / US_PER_S, language())
+def _after(earliest: str | None, start: str) -> str:
+    """Return the time from the question, which is the earliest start, to a predicted one."""
+    begin_us = from_rfc3339(earliest or start)
+    return format_duration(max(0, from_rfc3339(start) - begin_us) / US_PER_S, language())
 
 
-def show_offer(offer: Mapping[str, Any]) -> None:
+def show_offer(offer: results.Offer) -> None:
     """Print all facts of one offer."""
     show_offers([offer])
     out.print()
@@ -183,7 +192,7 @@ def show_offer(offer: Mapping[str, Any]) -> None:
         out.print(json.dumps(offer["job"], ensure_ascii=False, indent=2), markup=False)
 
 
-def show_comparison(found: Mapping[str, Any]) -> None:
+def show_comparison(found: results.Comparison) -> None:
     """Quoted beside actual."""
     table(
         ("Measure", "Quoted (P10–P90)", "Actual", "Off by", "In range"),
@@ -217,7 +226,7 @@ def _measured(measure: str, value: Band | None) -> str:
     return band(value, "s") if measure.endswith("_s") else band(value)
 
 
-def show_scenario(found: Mapping[str, Any]) -> None:
+def show_scenario(found: results.Scenario) -> None:
     """The rule, what it leaves out, and the estimates."""
     rule = found["rule"]
     out.print(rule["title"], style="bold", markup=False)
@@ -246,9 +255,9 @@ def show_scenario(found: Mapping[str, Any]) -> None:
         [
             (
                 _head(offer)[2],
-                band({name: value / 86_400 for name, value in offer["elapsed_s"].items()}),
+                band(_scaled(offer["elapsed_s"], 1 / 86_400)),
                 None if offer["utilisation"] is None else f"{offer['utilisation']:.0%}",
-                band({name: value / 1e3 for name, value in offer["energy"]["it_kwh"].items()}),
+                band(_scaled(offer["energy"]["it_kwh"], 1e-3) if offer["energy"] else None),
                 _memory(offer),
             )
             for offer in found["offers"]

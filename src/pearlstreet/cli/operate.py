@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -53,7 +53,7 @@ def list_audit(
     )
 
 
-def _details(details: dict[str, Any]) -> str:
+def _details(details: dict[str, object]) -> str:
     return " ".join(f"{name}={value}" for name, value in details.items() if value is not None)
 
 

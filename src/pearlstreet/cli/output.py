@@ -86,7 +86,7 @@ class Terminal:
         """Whether the output is a terminal, so that a person is likely to see it at once."""
         return self.console.is_terminal
 
-    def print(self, *parts: Any, **options: Any) -> None:
+    def print(self, *parts: object, **options: Any) -> None:
         """Print with rich's markup."""
         self.console.print(*parts, **options)
 
@@ -104,12 +104,12 @@ out = Terminal(stderr=False)
 err = Terminal(stderr=True)
 
 
-def show_json(value: Any) -> None:
+def show_json(value: object) -> None:
     """JSON on standard output, for programs."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def show_lines(values: Iterable[Any]) -> None:
+def show_lines(values: Iterable[object]) -> None:
     """Print one JSON document per line, as the values come."""
     for value in values:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

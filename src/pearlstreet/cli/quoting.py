@@ -160,7 +160,7 @@ def _kind(
     return "serve" if requests_per_s is not None or concurrency is not None else "train"
 
 
-def _measured(written: str | None) -> dict[str, Any]:
+def _measured(written: str | None) -> dict[str, object]:
     """`8xA100-80G` as number and accelerator."""
     if written is None:
         return {}
@@ -172,7 +172,7 @@ def _measured(written: str | None) -> dict[str, Any]:
     return {"count": int(number), "accelerator": name.strip()}
 
 
-def _without_decided(job: dict[str, Any]) -> dict[str, Any]:
+def _without_decided(job: dict[str, Any]) -> dict[str, object]:
     """The job without what offers decide, said if it named any of it."""
     per = dict(job.get("per_task") or {})
     left: list[str] = [name for name in ("tasks", "time_limit") if name in job]

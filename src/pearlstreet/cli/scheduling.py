@@ -53,9 +53,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(decisions, name="decisions")
 
 
-def read_settings(pairs: list[str] | None, *, opens: bool = False) -> dict[str, Any]:
+def read_settings(pairs: list[str] | None, *, opens: bool = False) -> dict[str, object]:
     """NAME=VALUE pairs; numbers as numbers, and with `opens` an empty value as none. Raises InvalidInput."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals:
@@ -148,7 +148,7 @@ def _changed(row: results.Version) -> str:
     return "; ".join(words)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={_short(item)}" for name, item in value.items())
     if isinstance(value, list):

@@ -126,14 +126,15 @@ def stop(question: Number) -> None:
     done("{question} is stopped", question=question)
 
 
-def _supposed(question: Mapping[str, Any]) -> str:
+def _supposed(question: results.WhatIfQuestion) -> str:
     """Return the changes of a question other than machines, in words."""
-    return "; ".join(line for name in ("policies", "quotas", "queues", "windows") for line in question[name])
+    changes = (question["policies"], question["quotas"], question["queues"], question["windows"])
+    return "; ".join(line for lines in changes for line in lines)
 
 
-def _machines(question: Mapping[str, Any]) -> str:
-    signs = (("", "cluster"), ("−", "less"), ("+", "extra"))
-    return " ".join(sign + question[name] for sign, name in signs if question[name])
+def _machines(question: results.WhatIfQuestion) -> str:
+    signs = (("", question["cluster"]), ("−", question["less"]), ("+", question["extra"]))
+    return " ".join(sign + machines for sign, machines in signs if machines)
 
 
 def _tell(found: results.WhatIf | results.WholeWhatIf, as_json: bool) -> None:

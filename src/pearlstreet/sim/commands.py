@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pearlstreet.base.errors import PearlError
 from pearlstreet.base.text import plural, text
 from pearlstreet.cli.output import done, err, out, say, say_plural, show_json, table, warn
+
+if TYPE_CHECKING:
+    from pearlstreet.sim.run import Failure, Outcome
+    from pearlstreet.sim.swarm import Report
 
 sim = typer.Typer(
     help="The simulator: whole centers under a virtual clock, with faults.", no_args_is_help=True
@@ -36,7 +40,7 @@ def run(
     """Run seeds: each is a center of its own that meets faults, heals and must come to rest."""
     from pearlstreet.base.clock import SystemClock
     from pearlstreet.base.rng import SystemRng
-    from pearlstreet.sim.swarm import Report, draw_first, run_swarm, usual_workers
+    from pearlstreet.sim.swarm import draw_first, run_swarm, usual_workers
 
     if seconds is None and seeds is None:
         seconds = 90.0
@@ -46,9 +50,9 @@ def run(
         err.print(say("The first seed is {first}", first=first), style="dim", markup=False)
     last_shown_s = [0]
 
-    def tell(report: Report, outcome: Any) -> None:
+    def tell(report: Report, outcome: Outcome) -> None:
         if outcome.failure is not None:
-            _tell_failure(outcome)
+            _tell_failure(outcome.seed, outcome.failure)
         if not as_json and report.seconds >= last_shown_s[0] + 5:
             last_shown_s[0] = int(report.seconds)
             rate = f"{report.total / report.seconds:.0f}"
@@ -96,7 +100,7 @@ def replay(
     events = list(kept.of_steps(0 if trace else outcome.steps, outcome.steps))
     failure = outcome.failure
     if as_json:
-        shown: dict[str, Any] = {"seed": seed, "steps": outcome.steps, "digest": outcome.digest}
+        shown: dict[str, object] = {"seed": seed, "steps": outcome.steps, "digest": outcome.digest}
         shown["failure"] = None if failure is None else {"rule": failure.rule, "details": failure.details}
         shown["events"] = [[event.step, event.at_us, event.who, event.what] for event in events]
         show_json(shown)
@@ -115,33 +119,27 @@ def replay(
             text(
                 "Seed {seed} violates an invariant in step {step}: {rule}",
                 seed=seed,
-                step=failure_step(outcome),
+                step=failure.step,
                 rule=failure.rule,
             ),
             hint=text("{details}", details=failure.details),
         )
 
 
-def failure_step(outcome: Any) -> int:
-    """Return the step at which a seed failed."""
-    return int(outcome.failure.step)
-
-
-def _tell_failure(outcome: Any) -> None:
-    failure = outcome.failure
+def _tell_failure(seed: int, failure: Failure) -> None:
     warn(
         text(
             "Seed {seed} violates an invariant in step {step}: {rule}",
-            seed=outcome.seed,
+            seed=seed,
             step=failure.step,
             rule=failure.rule,
         )
     )
     err.print(f"  {failure.details}", markup=False)
-    err.print(f"  pearl sim replay {outcome.seed}", markup=False)
+    err.print(f"  pearl sim replay {seed}", markup=False)
 
 
-def _show(report: Any) -> None:
+def _show(report: Report) -> None:
     from pearlstreet.sim.faults.registry import BY_NAME
 
     per_s = report.total / max(report.seconds, 0.001)
@@ -178,7 +176,7 @@ def _show(report: Any) -> None:
         )
 
 
-def _as_json(report: Any) -> dict[str, Any]:
+def _as_json(report: Report) -> dict[str, object]:
     return {
         "first": report.first,
         "seeds": report.seeds,
@@ -195,11 +193,12 @@ def _as_json(report: Any) -> dict[str, Any]:
         "failures": [
             {
                 "seed": outcome.seed,
-                "step": outcome.failure.step,
-                "rule": outcome.failure.rule,
-                "details": outcome.failure.details,
+                "step": failure.step,
+                "rule": failure.rule,
+                "details": failure.details,
                 "replay": f"pearl sim replay {outcome.seed}",
             }
             for outcome in report.failures
+            if (failure := outcome.failure) is not None
         ],
     }

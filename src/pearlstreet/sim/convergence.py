@@ -22,6 +22,8 @@ CYCLES_MAX = 500
 CYCLE_S = 240.0
 """Time that elapses in a cycle: longer than any job, any retry and most leases."""
 ROUNDS_MAX = 20
+Row = tuple[Any, ...]
+"""A row as the database module of Python returns it."""
 WAITS_FOR_PEOPLE = frozenset({"quota", "balance"})
 """Reason codes that only a user or operator can resolve."""
 ARRAY_LIMIT = Code.ARRAY_LIMIT.value
@@ -70,7 +72,7 @@ def _cycle(world: World) -> None:
             world.active_server.step(loop)
 
 
-def _unrest(world: World) -> list[Any]:
+def _unrest(world: World) -> list[Row]:
     """Return the rows that still change or wait without a valid reason."""
     rows = world.memory.raw.execute
     active = rows(
@@ -86,7 +88,7 @@ def _unrest(world: World) -> list[Any]:
     return moving
 
 
-def _rests(world: World, row: Any, waiting: dict[str, Any]) -> bool:
+def _rests(world: World, row: Row, waiting: dict[str, Row]) -> bool:
     job_id, state, code, blocked = row
     if state != "queued":
         return False
@@ -99,7 +101,7 @@ def _rests(world: World, row: Any, waiting: dict[str, Any]) -> bool:
     return bool(on) and all(_waits(world, on_id, waiting) for (on_id,) in on)
 
 
-def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Any]) -> bool:
+def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Row]) -> bool:
     """Whether an element waits for its array's limit, `why` says so, and another element of the array rests.
 
     The planner plans only as many elements as may run at once; the rows of the others have no reason, only `why` does.
@@ -111,7 +113,7 @@ def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Any]) -> 
     return answer.code == ARRAY_LIMIT and any(_rests(world, row, waiting) for row in planned)
 
 
-def _waits(world: World, on_id: str, waiting: dict[str, Any]) -> bool:
+def _waits(world: World, on_id: str, waiting: dict[str, Row]) -> bool:
     """Whether the job or array `on_id`, on which another job waits, itself waits for a valid reason."""
     elements = world.memory.raw.execute("SELECT id FROM jobs WHERE array_id = ?", (on_id,)).fetchall()
     ids = [element for (element,) in elements] or [on_id]
@@ -157,7 +159,7 @@ def _promises(world: World) -> None:
 def _use(world: World) -> None:
     """Check that every attempt that ran is metered from its start to its end, and no other is."""
     rows = world.memory.raw.execute
-    streams: dict[str, list[Any]] = {}
+    streams: dict[str, list[Row]] = {}
     query = (
         "SELECT t.external_id, min(s.start_us), max(s.end_us) FROM ledger_spans s"
         " JOIN ledger_streams t ON t.id = s.stream_id WHERE t.source = 'compute' GROUP BY t.id"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pearlstreet.base.outcome import Done, Outcome
 from pearlstreet.compute.engines.protocol import (
@@ -40,14 +40,14 @@ class InFlight:
     """Ids of attempts about which a fault reported something untrue."""
     forgotten: set[str] = field(default_factory=set)
     """Ids of attempts that the machines no longer remember; a late start request would run them again."""
-    delayed: list[tuple[float, str, str, Callable[[], Outcome[Any]]]] = field(default_factory=list)
+    delayed: list[tuple[float, str, str, Callable[[], Outcome[object]]]] = field(default_factory=list)
     """Delayed requests: (arrival in s, method, attempt id, call that delivers it)."""
 
-    def delay(self, due_s: float, method: str, key: str, act: Callable[[], Outcome[Any]]) -> None:
+    def delay(self, due_s: float, method: str, key: str, act: Callable[[], Outcome[object]]) -> None:
         """Deliver a request at `due_s` instead of now."""
         self.delayed.append((due_s, method, key, act))
 
-    def arrived(self, now_s: float) -> list[tuple[str, str, Outcome[Any]]]:
+    def arrived(self, now_s: float) -> list[tuple[str, str, Outcome[object]]]:
         """Deliver the requests that are due and return (method, attempt id, answer) of each."""
         due = sorted((item for item in self.delayed if item[0] <= now_s), key=lambda item: item[0])
         self.delayed = [item for item in self.delayed if item[0] > now_s]
@@ -141,7 +141,7 @@ class FaultyEngine:
         """Do nothing: the machines continue without a server."""
 
     def _call(
-        self, method: str, key: str, act: Callable[[], Outcome[T]], subject: Any = None, trait: str = ""
+        self, method: str, key: str, act: Callable[[], Outcome[T]], subject: object = None, trait: str = ""
     ) -> Outcome[T]:
         world = self._world
         world.interleave(self._server)

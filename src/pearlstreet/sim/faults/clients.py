@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.sim.faults.kind import FaultContext
 
@@ -72,7 +70,7 @@ def org_suspended(context: FaultContext) -> None:
     context.took_effect = context.world.clients.suspend()
 
 
-def cancel_in_flight(context: FaultContext) -> Outcome[Any]:
+def cancel_in_flight(context: FaultContext) -> Outcome[object]:
     """A job is cancelled after the engine started it and before the start is recorded."""
     answer = context.call()
     context.took_effect = context.world.clients.cancel_attempt(context.key)

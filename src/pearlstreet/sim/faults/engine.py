@@ -15,19 +15,19 @@ from pearlstreet.compute.engines.simulated import Fault, FaultPlan, FaultRule
 from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US, AttemptTimeline
 from pearlstreet.sim.faults.kind import FaultContext
 
-Injection = Callable[[FaultContext], Outcome[Any]]
+Injection = Callable[[FaultContext], Outcome[object]]
 _STEPS = (TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
 
 
 def engine_fault(
-    fault: Fault, took: Callable[[FaultContext, Any], bool], amount: float | None = None
+    fault: Fault, took: Callable[[FaultContext, object], bool], amount: float | None = None
 ) -> Injection:
     """Return an injection of one of the engine's own faults into one call.
 
     `took`: whether the fault took effect, judged by the call's answer.
     """
 
-    def inject(context: FaultContext) -> Outcome[Any]:
+    def inject(context: FaultContext) -> Outcome[object]:
         engine = context.world.engine
         engine.set_faults(
             FaultPlan((FaultRule(fault, times=1, methods=frozenset({context.method}), amount=amount),))
@@ -42,33 +42,33 @@ def engine_fault(
     return inject
 
 
-def unknown(context: FaultContext, answer: Any) -> bool:
+def unknown(context: FaultContext, answer: object) -> bool:
     """Whether the answer was lost."""
     return isinstance(answer, Unknown)
 
 
-def retry(context: FaultContext, answer: Any) -> bool:
+def retry(context: FaultContext, answer: object) -> bool:
     """Whether the call failed."""
     return isinstance(answer, Retry)
 
 
-def refused(context: FaultContext, answer: Any) -> bool:
+def refused(context: FaultContext, answer: object) -> bool:
     """Whether the order was refused by the injected fault."""
     return isinstance(answer, Refused) and answer.code == "refused_by_fault"
 
 
-def always(context: FaultContext, answer: Any) -> bool:
+def always(context: FaultContext, answer: object) -> bool:
     """Return True: the fault always takes effect."""
     return True
 
 
-def not_the_truth(context: FaultContext, answer: Any) -> bool:
+def not_the_truth(context: FaultContext, answer: object) -> bool:
     """Whether a probe's answer differs from the machines' state."""
     truth = context.world.engine.cluster.probe(context.key)
     return isinstance(answer, Done) and isinstance(truth, Done) and answer.value != truth.value
 
 
-def fewer_than_there_are(context: FaultContext, answer: Any) -> bool:
+def fewer_than_there_are(context: FaultContext, answer: object) -> bool:
     """Whether a list lacks an attempt, a node or a device."""
     cluster = context.world.engine.cluster
     truth: Any = cluster.scan() if context.method == "scan" else cluster.nodes()
@@ -79,12 +79,12 @@ def fewer_than_there_are(context: FaultContext, answer: Any) -> bool:
     return sum(len(node.devices) + 1 for node in answer.value) < sum(len(n.devices) + 1 for n in truth.value)
 
 
-def half_a_gang(context: FaultContext, answer: Any) -> bool:
+def half_a_gang(context: FaultContext, answer: object) -> bool:
     """Whether a gang was started, of which only half runs."""
     return isinstance(answer, Done) and len(context.subject.tasks) > 1
 
 
-def request_delayed(context: FaultContext) -> Outcome[Any]:
+def request_delayed(context: FaultContext) -> Outcome[object]:
     """The request arrives 1 to 120 s later, after later ones."""
     assert context.act is not None
     due_s = context.world.time.elapsed_ns() / 1e9 + context.world.luck.between(1, 120)
@@ -93,42 +93,42 @@ def request_delayed(context: FaultContext) -> Outcome[Any]:
     return Unknown(text("The engine gave no answer"))
 
 
-def report_reordered(context: FaultContext) -> Outcome[Any]:
+def report_reordered(context: FaultContext) -> Outcome[object]:
     """An older report arrives after newer ones."""
     answer = context.call()
     reports: list[AttemptReport] = context.world.in_flight.reports.get(context.key, [])
-    if not isinstance(answer, Done) or answer.value is None or not reports:
+    if not isinstance(answer, Done) or not isinstance(answer.value, AttemptReport) or not reports:
         return answer
     old = context.world.luck.pick(reports)
     context.took_effect = _STEPS.index(old.state) < _STEPS.index(answer.value.state)
     return Done(old)
 
 
-def log_missing(context: FaultContext) -> Outcome[Any]:
+def log_missing(context: FaultContext) -> Outcome[object]:
     """The log of an attempt is missing."""
     context.took_effect = True
     return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=context.key))
 
 
-def outputs_unlisted(context: FaultContext) -> Outcome[Any]:
+def outputs_unlisted(context: FaultContext) -> Outcome[object]:
     """The engine fails to list an attempt's outputs."""
     context.took_effect = True
     return Retry(5.0, text("The engine gave no answer"))
 
 
-def outputs_unreadable(context: FaultContext) -> Outcome[Any]:
+def outputs_unreadable(context: FaultContext) -> Outcome[object]:
     """An output file of an attempt cannot be read."""
     context.took_effect = True
     return Refused("no_such_output", text("The engine gave no answer"))
 
 
-def artefact_store_full(context: FaultContext) -> Outcome[Any]:
+def artefact_store_full(context: FaultContext) -> Outcome[object]:
     """The disk of the artefact store is full: writing the output that is read here fails."""
     context.took_effect = True
     raise OSError(28, "No space left on device")
 
 
-def prepare_fails(context: FaultContext) -> Outcome[Any]:
+def prepare_fails(context: FaultContext) -> Outcome[object]:
     """A source cannot be fetched."""
     answer = context.call()
     if context.subject.purpose == "job" or not isinstance(answer, Done):
@@ -160,7 +160,7 @@ def stuck_start(context: FaultContext) -> None:
         )
 
 
-def stuck_stop(context: FaultContext) -> Outcome[Any]:
+def stuck_stop(context: FaultContext) -> Outcome[object]:
     """An attempt takes 30 to 200 s longer to end after a stop request."""
     answer = context.call()
     wait_us = int(context.world.luck.between(30, 200) * US_PER_S)

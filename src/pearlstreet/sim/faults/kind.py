@@ -40,12 +40,12 @@ class FaultContext:
     method: str = ""
     key: str = ""
     """Id of the attempt that an engine call is about."""
-    act: Callable[[], Outcome[Any]] | None = None
+    act: Callable[[], Outcome[object]] | None = None
     subject: Any = None
     """Order of a start, or request of a client."""
     took_effect: bool = field(default=False)
 
-    def call(self) -> Outcome[Any]:
+    def call(self) -> Outcome[object]:
         """Make the engine call and return its answer."""
         assert self.act is not None
         return self.act()

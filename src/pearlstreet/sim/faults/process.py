@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.sim.database import broken
@@ -23,13 +22,13 @@ def crash_after_commit(context: FaultContext) -> None:
     raise Crash(context.server.name, "after a commit")
 
 
-def crash_before_act(context: FaultContext) -> Outcome[Any]:
+def crash_before_act(context: FaultContext) -> Outcome[object]:
     """The process dies with a row leased, before it calls the engine."""
     context.took_effect = True
     raise Crash(context.server.name, f"before {context.method}")
 
 
-def crash_after_act(context: FaultContext) -> Outcome[Any]:
+def crash_after_act(context: FaultContext) -> Outcome[object]:
     """The process dies after the engine's call and before it writes the result."""
     context.call()
     context.took_effect = True
@@ -89,7 +88,7 @@ def clock_steps_back(context: FaultContext) -> None:
     context.took_effect = True
 
 
-def paused(context: FaultContext) -> Outcome[Any]:
+def paused(context: FaultContext) -> Outcome[object]:
     """The process is paused between a call and its write until its leases expire; another server takes over."""
     answer = context.call()
     context.took_effect = context.world.take_over(context.server)
@@ -101,7 +100,7 @@ def paused_before_write(context: FaultContext) -> None:
     context.took_effect = context.world.take_over(context.server)
 
 
-def lease_lost(context: FaultContext) -> Outcome[Any]:
+def lease_lost(context: FaultContext) -> Outcome[object]:
     """A call takes longer than the lease of its row."""
     answer = context.call()
     context.world.time.advance(context.world.luck.between(121, 200))
