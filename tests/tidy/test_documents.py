@@ -21,6 +21,8 @@ COMMAND = re.compile(
     re.M,
 )
 PLACES = (ROOT, ROOT / "src" / "pearlstreet", ROOT / "src" / "pearlstreet" / "compute", ROOT / "docs")
+EVERYWHERE = {"--help"}
+"""Options of every command, beside those that the reference lists."""
 EXAMPLES = {"utils.py"}
 """File names that documents give as examples of what there is not."""
 
@@ -104,4 +106,29 @@ def test_commands_that_documents_show_exist() -> None:
             elif first in groups and second and f"{first} {second}" not in known:
                 gone.append(f"{document}: pearl {called}")
     assert known, "the reference has headings of commands"
+    assert not gone, "\n".join(gone)
+
+
+def test_options_that_documents_show_exist() -> None:
+    sections: dict[str, str] = {}
+    for section in re.split(r"^#+ `?pearl ", (ROOT / "docs/reference/cli.md").read_text("utf-8"), flags=re.M)[
+        1:
+    ]:
+        heading, _, text = section.partition("\n")
+        sections[heading.strip("`")] = text
+    gone = []
+    for document, content in _documents():
+        for line in re.findall(r"(?<![\w/.-])pearl ([a-z][^\n`;#]*)", content.replace("\\\n", " ")):
+            words = line.split(" -- ")[0].split()
+            command = next((name for size in (2, 1) if (name := " ".join(words[:size])) in sections), None)
+            if command is not None:
+                options = [
+                    word.partition("=")[0] for word in words if re.fullmatch(r"--[a-z][\w-]*(=.*)?", word)
+                ]
+                gone += [
+                    f"{document}: pearl {command} {option}"
+                    for option in options
+                    if option not in sections[command].split() and option not in EVERYWHERE
+                ]
+    assert len(sections) > 50, "the reference has headings of commands"
     assert not gone, "\n".join(gone)
