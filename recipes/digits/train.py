@@ -1,4 +1,4 @@
-"""Trains a classifier of handwritten digits on the real data bundled with scikit-learn, and keeps it.
+"""Trains a classifier of handwritten digits on the real data bundled with scikit-learn, and saves the model.
 
 Data: 1,797 images of 8×8 pixels, the test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak,
 UCI Machine Learning Repository, 1998). A fifth of it is held out and never trained on.
