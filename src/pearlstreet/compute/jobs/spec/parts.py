@@ -91,8 +91,8 @@ PER_TASK = Section(
             "accelerator",
             ListKind(TextKind(60, wanted=text("a model of accelerator such as H100")), 20, low=1, single=True, unique=True),
             "Accelerator", "加速器型号",
-            "A model such as H100 or Ascend 910B, a list of models any of which will do, or any. "
-            "Alone it asks for one.",
+            "A model such as H100 or Ascend 910B, a list of acceptable models, or any. "
+            "Without count or fraction the task gets one accelerator.",
             "型号（如 H100、昇腾 910B），可任选其一的型号列表，或 any；单独填写即申请一个。",
             example="H100",
         ),
@@ -232,14 +232,14 @@ RETRIES = Section(
     (
         Field(
             "max", NumberKind(0, 20, whole=True), "At most", "最多",
-            "How often a failed command is run again.", "命令失败后最多重试的次数。",
+            "Largest number of retries after the command failed.", "命令失败后最多重试的次数。",
             example=2,
         ),
         Field(
             "on", ListKind(ChoiceKind(("failure", "engine_lost", "preemption")), 3, single=True, unique=True),
             "After", "情形",
-            "failure: the command ended non-zero. engine_lost, preemption: not your doing and not counted; "
-            "left out, the job fails instead of being queued again.",
+            "failure: the command ended non-zero. engine_lost, preemption: not caused by the job and not counted; "
+            "without them the job fails instead of being queued again.",
             "failure：命令以非零结束；engine_lost、preemption：非用户原因且不计次数，去掉则作业失败而不再排队。",
         ),
     ),
@@ -251,12 +251,12 @@ ELASTIC = Section(
     (
         Field(
             "min_tasks", NumberKind(1, TASKS_MAX, whole=True), "Fewest", "最少",
-            "Fewer tasks than this are of no use to it.", "少于此数的任务无法工作。",
+            "Smallest number of tasks with which the job works.", "少于此数的任务无法工作。",
             example=1,
         ),
         Field(
             "max_tasks", NumberKind(1, TASKS_MAX, whole=True), "Most", "最多",
-            "More tasks than this are of no use to it.", "多于此数的任务没有益处。",
+            "Largest number of tasks that the job can use.", "多于此数的任务没有益处。",
             required=True, example=8,
         ),
     ),
@@ -305,22 +305,22 @@ LIMITS = Section(
     (
         Field(
             "disk_gib", NumberKind(0.01, 65_536, gib=True), "Disk", "磁盘",
-            "What its files may take, outputs with their apparent size.", "其文件可占用的空间上限，输出按表观大小计算。",
+            "Space for the files of an attempt; outputs count with their apparent size.", "其文件可占用的空间上限，输出按表观大小计算。",
             unit="GiB", example=20,
         ),
         Field(
             "log_mib", NumberKind(1, 4096), "Log", "日志",
-            "Kept of each task's log; beyond it the middle is dropped.", "每个任务保留的日志大小，超出则丢弃中间部分。",
+            "Size of the stored log of each task; beyond it the middle is dropped.", "每个任务保留的日志大小，超出则丢弃中间部分。",
             unit="MiB", example=64,
         ),
         Field(
             "pids", NumberKind(8, 1_000_000, whole=True), "Processes", "进程数",
-            "Processes and threads at once.", "同时存在的进程与线程数。",
+            "Largest number of processes and threads at the same time.", "同时存在的进程与线程数。",
             example=4096,
         ),
         Field(
             "grace", DurationKind(0, 600), "Grace", "宽限时间",
-            "Between the request to end (SIGTERM) and the end (SIGKILL).", "从请求结束（SIGTERM）到强制结束（SIGKILL）的时间。",
+            "Time between the request to end (SIGTERM) and the forced end (SIGKILL).", "从请求结束（SIGTERM）到强制结束（SIGKILL）的时间。",
             attribute="grace_s", unit="s", example="30s",
         ),
     ),

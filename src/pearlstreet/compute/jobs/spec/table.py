@@ -43,7 +43,7 @@ JOB = Section(
     (
         Field(
             "name", TextKind(100), "Name", "名称",
-            "What people call the job; need not be unique.", "供人识别的名称，可以重复。",
+            "Display name of the job; need not be unique.", "供人识别的名称，可以重复。",
             example="digits",
         ),
         Field(
@@ -100,8 +100,8 @@ JOB = Section(
         ),
         Field(
             "elastic", parts.ELASTIC, "Elastic", "弹性",
-            "The center may run it with fewer or more tasks: an attempt is then stopped with its grace and the next one "
-            "starts with another WORLD_SIZE. It must keep checkpoints. Whether jobs are resized is the policy's to say.",
+            "The center may run the job with fewer or more tasks: it then stops the attempt with its grace and starts the next one "
+            "with another WORLD_SIZE. The job must save checkpoints. The scheduling policy decides whether jobs are resized.",
             "允许中心以更少或更多任务运行：先按宽限时间停止当前尝试，下一次尝试以新的 WORLD_SIZE 启动；作业须自行保存检查点。是否调整由调度策略决定。",
             example={"min_tasks": 1, "max_tasks": 8},
         ),
@@ -126,7 +126,7 @@ JOB = Section(
         ),
         Field(
             "outputs_kept_days", NumberKind(0, 36_500, whole=True), "Days outputs are kept", "输出保留天数",
-            "Then they are deleted; 0: for ever. At most as long as the project keeps outputs. Left out: as long as it does.",
+            "Days after which the outputs are deleted; 0: never. At most the days of the project, which also apply if left out.",
             "到期即删除，0 表示永久保留；不得超过项目的保留天数，不填则与项目相同。",
             example=30,
         ),
@@ -147,7 +147,7 @@ JOB = Section(
         ),
         Field(
             "time_limit", DurationKind(1, 30 * 86_400), "Time limit", "时限",
-            "How long it may run, from 1 second to 30 days; then it is ended. Shorter limits start sooner.",
+            "Longest run time, from 1 second to 30 days; then the job is ended. Jobs with shorter limits may start sooner.",
             "最长运行时间，1 秒至 30 天，到时结束；时限越短越容易尽早开始。",
             attribute="time_limit_s", unit="s", example="2h",
         ),
@@ -155,7 +155,7 @@ JOB = Section(
             "retries",
             ShortKind(parts.RETRIES, parts.expand_retries, {"type": "integer", "minimum": 0, "maximum": 20}),
             "Retries", "重试",
-            "How often a failed command is run again, and after what. A number alone is max.",
+            "Number of retries after a failed command, and the causes for which it runs again. A number alone is max.",
             "命令失败后的重试次数及适用情形；只写一个数即为 max。",
             example=2,
         ),
@@ -200,13 +200,13 @@ JOB = Section(
         ),
         Field(
             "deadline", TimeKind(), "Deadline", "截止时间",
-            "When the result is needed. Orders the jobs of a project; you are told if it will not be kept.",
+            "Time at which the result is needed. It orders the jobs of a project; you are notified if it will be missed.",
             "需要结果的时刻：决定同一项目内作业的先后；若无法按时完成会通知您。",
             attribute="deadline_us", example="2026-02-01T08:00:00+08:00",
         ),
         Field(
             "simulate", DurationKind(0.001, 30 * 86_400), "Simulated run time", "模拟运行时间",
-            "How long a simulated engine pretends to run; real engines ignore it.",
+            "Run time on a simulated engine; real engines ignore it.",
             "模拟引擎假装运行的时长；真实引擎忽略。",
             attribute="simulate_s", unit="s", example="30m",
         ),
