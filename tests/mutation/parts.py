@@ -61,7 +61,7 @@ PARTS: Sequence[Part] = (
     Part(
         "leases",
         ("store/leases.py", "store/loop.py"),
-        ("store/test_leases.py", "store/test_loop.py", "api/test_incidents.py"),
+        ("store/test_leases.py", "store/test_loop.py", "store/test_loop_pauses.py", "api/test_incidents.py"),
         whole=True,
     ),
     Part("posting", ("ledger/posting.py", "ledger/spans.py"), ("unit/ledger", "store/ledger"), whole=True),
