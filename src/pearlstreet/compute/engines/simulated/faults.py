@@ -62,7 +62,7 @@ FAULTS: Mapping[Fault, FaultKind] = {
         frozenset({"start"}), "A new order is refused without a reason: nothing is started."
     ),
     Fault.ERRORS: FaultKind(
-        _ACTS | _ASKS, "A burst of calls fails with Retry: nothing is done.", 5.0, "calls in a burst"
+        _ACTS | _ASKS, "Several calls in a row fail with Retry: nothing is done.", 5.0, "calls in a burst"
     ),
     Fault.WRONG_STATE: FaultKind(_REPORTS, "A report claims that the attempt has just begun to start."),
     Fault.STATE_BACKWARDS: FaultKind(
@@ -76,15 +76,15 @@ FAULTS: Mapping[Fault, FaultKind] = {
         frozenset({"start"}), "Half of the tasks start; the attempt waits for the rest until it is stopped."
     ),
     Fault.SCAN_TRUNCATED: FaultKind(frozenset({"scan"}), "The second half of the list is missing."),
-    Fault.SCAN_STALE: FaultKind(frozenset({"scan"}), "The list of the call before is given again."),
+    Fault.SCAN_STALE: FaultKind(frozenset({"scan"}), "The list of the previous call is returned again."),
     Fault.LOG_REPEATS: FaultKind(
         frozenset({"read_log"}),
-        "Bytes from before the asked offset come again; `next_offset` tells.",
+        "Bytes before the requested offset are repeated; `next_offset` shows it.",
         100.0,
         "bytes that come again",
     ),
     Fault.NODE_FLAPS: FaultKind(
-        frozenset({"nodes"}), "A node is missing from this answer; what runs on it goes on."
+        frozenset({"nodes"}), "A node is missing from this answer; its attempts continue."
     ),
     Fault.DEVICES_SHRINK: FaultKind(
         frozenset({"nodes"}), "A node shows fewer devices than it has.", 1.0, "devices not shown"
@@ -93,7 +93,7 @@ FAULTS: Mapping[Fault, FaultKind] = {
         frozenset({"nodes"}), "A device of the node breaks for good; attempts using it are lost."
     ),
     Fault.CLOCK_OFF: FaultKind(
-        _REPORTS, "Moments in reports are off.", 3600.0, "seconds they are off (negative: in the past)"
+        _REPORTS, "Times in reports are wrong.", 3600.0, "seconds they are off (negative: in the past)"
     ),
 }
 
