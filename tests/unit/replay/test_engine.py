@@ -10,6 +10,7 @@ from benchmarks import elastic_trace
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.compute.replay.cases import Case, play
 from pearlstreet.compute.replay.clusters import Cluster, one_pool, plain_node
+from pearlstreet.compute.replay.constraints import Terms
 from pearlstreet.compute.replay.engine import Replay
 from pearlstreet.compute.replay.measures import measure
 from pearlstreet.compute.replay.outcome import Outcome
@@ -18,6 +19,7 @@ from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.replay.trace import Job, make_trace
 from pearlstreet.compute.replay.writing import decision_rows, schedule_rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.rows import Quota
 
 FIFO = PlannerConfig(order="fifo", backfill="greedy", preemption="none")
 STRICT = replace(FIFO, backfill="strict")
@@ -207,3 +209,17 @@ def test_a_resize_that_came_to_nothing_counts_as_no_stop() -> None:
     assert int(found.resizes.sum()) > 0
     assert int(found.stops.min()) == int(found.stops.max()) == 0, "none of them may be preempted"
     assert int(found.resizes.min()) >= 0
+
+
+def test_what_runs_without_cards_leaves_the_cards_of_others_to_them() -> None:
+    """A CPU job that started first ends: the organisation at its limit is still at its limit."""
+    jobs = [
+        Job("cpu", 0, 5, whole_devices(0), org="other"),
+        Job("held", 1, 20, whole_devices(4), org="acme"),
+        Job("next", 2, 5, whole_devices(4), org="acme"),
+        Job("free", 8, 5, whole_devices(4), org="other"),
+    ]
+    cluster = [plain_node(f"n{i}", 4, "gpu") for i in range(2)]
+    terms = Terms(quotas=(Quota("acme", "cards", maximum=4.0),))
+    found = Replay(make_trace(jobs), cluster, FIFO, SETTINGS, lambda model: 1.0, terms).run()
+    assert runs(found) == [("cpu", 0, 5), ("free", 8, 13), ("held", 1, 21), ("next", 21, 26)]

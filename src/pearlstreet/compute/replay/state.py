@@ -228,12 +228,11 @@ class State:
         self._tasks.cut(low, high)
         self._tasks.column(0, 0)[low:] -= 1
         low, high = np.searchsorted(self._devices.column(0, 0), (position, position + 1)).tolist()
-        if high > low:
-            at = (self._devices.blocks[0][1, low:high], self._devices.blocks[0][2, low:high])
-            np.add.at(nodes.device_memory_free, at, self._devices.blocks[1][0, low:high])
-            np.add.at(nodes.device_compute_free, at, self._devices.blocks[1][1, low:high])
-            self._devices.cut(low, high)
-            self._devices.column(0, 0)[low:] -= 1
+        at = (self._devices.blocks[0][1, low:high], self._devices.blocks[0][2, low:high])
+        np.add.at(nodes.device_memory_free, at, self._devices.blocks[1][0, low:high])
+        np.add.at(nodes.device_compute_free, at, self._devices.blocks[1][1, low:high])
+        self._devices.cut(low, high)
+        self._devices.column(0, 0)[low:] -= 1
         self.running.cut(position, position + 1)
         del self._running_ids[position], self._running_jobs[position]
 

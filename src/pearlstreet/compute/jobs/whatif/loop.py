@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 import structlog
@@ -30,6 +32,7 @@ from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 from pearlstreet.tenancy.model import SYSTEM
 
+WORKER = "pearlstreet.compute.jobs.whatif.worker"
 JOBS_MAX = 50_000
 """Maximum number of replayed jobs, the newest of the period."""
 PAGE = 5_000
@@ -37,6 +40,8 @@ UNKNOWN_RUN_S = 3_600.0
 """Assumed run time of a waiting job if no job has ended yet."""
 LONGEST_S = 900.0
 LOOK_S = 0.5
+ERROR_BYTES = 4_000
+"""Logged bytes of the standard error of a worker that gave no answer."""
 log = structlog.get_logger("what-if")
 _HALF = sa.select(what_ifs.c.id).where(what_ifs.c.state == RUNNING).limit(1)
 _answered = what_ifs.alias("answered")
@@ -134,11 +139,14 @@ class Answerer:
 
     def _play(self, store: Store, question_id: str, file: Path) -> dict[str, Any] | None:
         """Run the worker and return the values to write; None if the server ends or the question was stopped."""
-        command = [sys.executable, "-m", "pearlstreet.compute.jobs.whatif.worker", str(file)]
+        command = [sys.executable, "-m", WORKER, str(file)]
         ends_s = store.clock.monotonic_s() + LONGEST_S
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+            ) as process,
+        ):
             stopped = threading.Event()
 
             def watch() -> None:
@@ -162,6 +170,7 @@ class Answerer:
                     store.write(partial(_move, question_id, RUNNING, values))
             process.wait()
             watcher.join()
+            trace = _tail(errors)
         if stopped.is_set():
             if self.runtime.stopping.is_set():
                 store.write(partial(_move, question_id, RUNNING, {"state": WAITING, "progress": 0.0}))
@@ -170,7 +179,10 @@ class Answerer:
             return {"result": last["result"]}
         if "problem" in last:
             return {"message": from_json(last["problem"])}
-        return {"message": text("It took more memory or time than a question may; ask of fewer days")}
+        log.error("no answer from the worker", question=question_id, status=process.returncode, error=trace)
+        if process.returncode < 0 or "MemoryError" in trace:
+            return {"message": text("It took more memory or time than a question may; ask of fewer days")}
+        return {"message": text("The center could not answer it")}
 
 
 def jobs_to_play(found: Sequence[PastJob]) -> list[dict[str, object]]:
@@ -222,6 +234,13 @@ def _node(report: NodeReport, prefix: str = "") -> dict[str, object]:
             for device in report.devices
         ],
     }
+
+
+def _tail(errors: IO[bytes]) -> str:
+    """Return the end of what the worker wrote to its standard error."""
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(size - ERROR_BYTES, 0))
+    return errors.read().decode("utf-8", "replace")
 
 
 def _begin_anew(tx: Tx) -> None:
