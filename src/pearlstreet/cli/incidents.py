@@ -8,8 +8,9 @@ import typer
 
 from pearlstreet.base.text import plural
 from pearlstreet.cli.accounts import Json
-from pearlstreet.cli.output import done, show_lines, table, time_cell
+from pearlstreet.cli.output import done, field_table, show_lines
 from pearlstreet.cli.profile import client
+from pearlstreet.tenancy.incident_fields import INCIDENT_FIELDS
 
 incidents = typer.Typer(help="What the center fails on: list, retry.", no_args_is_help=True)
 
@@ -27,11 +28,7 @@ def list_incidents(as_json: Json = False) -> None:
     if as_json:
         show_lines(rows)
         return
-    table(
-        ("Background task", "Row", "Failures", "Given up", "Time (UTC)", "Problem"),
-        [(r["loop"], r["row"], r["failures"], r["given_up"], time_cell(r["at"]), r["error"]) for r in rows],
-        right=(2,),
-    )
+    field_table(INCIDENT_FIELDS, rows)
 
 
 @incidents.command("retry")

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pearlstreet.base.errors import InvalidInput, PearlError
+from pearlstreet.base.table_fields import FieldKind, TableField
 from pearlstreet.base.text import Text, pick_language, plural, text
 from pearlstreet.base.units import format_bytes
 
@@ -46,6 +47,8 @@ STATES = {
     "pending": "yellow",
     "active": "green",
     "suspended": "red",
+    "given_up": "bold red",
+    "retrying": "yellow",
 }
 """Words that are shown in colour and in the reader's language."""
 
@@ -143,6 +146,27 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     if needed > out.console.width:
         made.width = needed
     out.print(made, crop=False, no_wrap=True)
+
+
+def field_table(fields: Sequence[TableField], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A table of the API's objects whose columns are the fields of their noun."""
+    right = [number for number, one in enumerate(fields) if one.kind is FieldKind.COUNT]
+    table(
+        [_heading(one) for one in fields],
+        [[_field_cell(one, row) for one in fields] for row in rows],
+        right=right,
+    )
+
+
+def _heading(one: TableField) -> str:
+    words = one.heading.render(language())
+    return f"{words} (UTC)" if one.kind is FieldKind.TIME else words
+
+
+def _field_cell(one: TableField, row: Mapping[str, Any]) -> object:
+    if one.kind is FieldKind.FLAG:
+        return one.state(row)
+    return time_cell(row[one.name]) if one.kind is FieldKind.TIME else one.of(row)
 
 
 def _width(shown: str) -> int:

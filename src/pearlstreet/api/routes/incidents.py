@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import Request, Response
 from pydantic import Field
 
-from pearlstreet.api.models import In, Out, Time, time_of
+from pearlstreet.api.models import In, Out, Time
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
+from pearlstreet.base.table_fields import fields_json
 from pearlstreet.tenancy import incidents as service
-from pearlstreet.tenancy.incidents import Incident
+from pearlstreet.tenancy.incident_fields import INCIDENT_FIELDS
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/incidents", "center")
@@ -31,24 +32,13 @@ class Incidents(Out):
     items: list[IncidentOut]
 
 
-def _incident(found: Incident) -> dict[str, object]:
-    return {
-        "loop": found.loop,
-        "row": found.row,
-        "failures": found.failures,
-        "given_up": found.given_up,
-        "error": found.error,
-        "at": time_of(found.at_us),
-    }
-
-
 @router.get("", scope="settings:read", at_center=True, responses={200: {"model": Incidents}})
 async def list_incidents(request: Request, actor: Actor = CurrentActor) -> Response:
     """List rows on which loops fail or gave up. A retry or a restart tries them again."""
     store = center_of(request).store
     return await query(
         lambda: service.list_incidents(store, actor),
-        lambda found: {"items": [_incident(one) for one in found]},
+        lambda found: {"items": [fields_json(INCIDENT_FIELDS, one) for one in found]},
     )
 
 
