@@ -28,7 +28,7 @@ from pearlstreet.compute.scheduling.model import (
     no_services,
 )
 from pearlstreet.compute.scheduling.plan import Placement
-from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request
+from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request, most_requested
 from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 _NONE = -1
@@ -108,7 +108,7 @@ class State:
             trace.request[lately], weights=trace.tasks[lately], minlength=len(trace.requests)
         )
         found = [(trace.requests[i], int(counts[i])) for i in np.flatnonzero(counts).tolist()]
-        self.workload = tuple(sorted(found, key=lambda row: (-row[1], repr(row[0]))))
+        self.workload = most_requested(found)
 
     def wait(
         self,

@@ -34,6 +34,7 @@ from pearlstreet.compute.scheduling.rows import (
     Service,
     WaitingJob,
     match_models,
+    most_requested,
 )
 from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
@@ -134,7 +135,7 @@ class SnapshotBuilder:
     def set_workload(self, counts: Mapping[Request, int]) -> None:
         """Replace the record of what was asked for lately: how many tasks of each request."""
         found = ((request, count) for request, count in counts.items() if count > 0)
-        self._workload = tuple(sorted(found, key=lambda row: (-row[1], repr(row[0]))))
+        self._workload = most_requested(found)
 
     def set_prices(self, micro_an_hour: Mapping[str, int]) -> None:
         """Replace the prices of a device-hour by model, in micro-yuan. All models need one, or they count for nothing."""

@@ -24,7 +24,7 @@ from pearlstreet.compute.scheduling.queues import Lane
 from pearlstreet.compute.scheduling.quota import QuotaState
 from pearlstreet.compute.scheduling.registry import BACKFILLS, ELASTICITIES, PLACEMENTS, PREEMPTIONS
 from pearlstreet.compute.scheduling.report import Given
-from pearlstreet.compute.scheduling.timeline import Timeline, fits
+from pearlstreet.compute.scheduling.timeline import EarliestFit, Timeline, fits
 from pearlstreet.compute.scheduling.waits import Lazy
 from pearlstreet.compute.scheduling.windows import Windows
 
@@ -234,10 +234,10 @@ class CycleState:
         found = self.timeline.earliest(needs, tasks)
         self.promised[row] = self.start_estimate(found)
         if found is not None:
-            self.hold_place(found[0], found[1], tasks)
+            self.hold_place(found.at_us, found.need, tasks)
         self.timeline.visible = mine
 
-    def start_estimate(self, found: tuple[int, Need, bool] | None) -> StartEstimate | None:
+    def start_estimate(self, found: EarliestFit | None) -> StartEstimate | None:
         """Return a start estimate from the moment when enough has ended, which `Timeline.earliest` found.
 
         The range reaches from now to the limits of what must end; likely is half-way.
@@ -247,8 +247,8 @@ class CycleState:
         """
         if found is None:
             return None
-        now, at_us = self.snapshot.now_us, found[0]
-        if not found[2]:
+        now, at_us = self.snapshot.now_us, found.at_us
+        if not found.guess:
             return StartEstimate(now, now + (at_us - now) // 2, at_us)
         latest = self.timeline.latest(at_us)
         return None if latest is None else StartEstimate(now, at_us, latest, guess=True)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 PLENTY = 1 << 40
 """An amount larger than any center has."""
+
+
+class NeedKey(NamedTuple):
+    """What tells needs of one snapshot apart."""
+
+    request: int
+    """Index in the snapshot's requests."""
+    model: int
+    """Index in the snapshot's models; -1 without an accelerator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
     """Resources of a single task of a request on one device model; `model` is -1 without an accelerator."""
 
-    key: tuple[int, int]
+    key: NeedKey
     cpu: int
     memory: int
     model: int

@@ -15,7 +15,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
-from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request
+from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request, most_requested
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,5 @@ class OnlinePlacer:
         self._asked[request] += 1
         asked = self._asked.total()
         if asked & (asked - 1) == 0:
-            found = sorted(self._asked.items(), key=lambda row: (-row[1], repr(row[0])))
-            self.snapshot = replace(self.snapshot, workload=tuple(found))
+            self.snapshot = replace(self.snapshot, workload=most_requested(self._asked.items()))
             self._selector = self._make()

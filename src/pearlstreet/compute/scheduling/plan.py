@@ -146,7 +146,7 @@ class Alternative:
     node: str
     score: float
     more: float
-    """Than the score of the node that was taken."""
+    """By how much the score is higher than that of the chosen node."""
     code: str
     """`loses_more`, `packs_worse` or `scores_worse`."""
 
@@ -159,7 +159,7 @@ class Chosen:
     score: float
     """Placement score: with `expected-fill` the capacity lost for later jobs, in devices; else in the policy's own unit."""
     equal: int
-    """Number of other nodes with exactly the same score; the order of nodes decided."""
+    """Number of other nodes with exactly the same score. Among equal nodes the first in the list of nodes is chosen."""
     others: tuple[Alternative, ...]
     """Alternatives that the choice examined, one node of each different score."""
 

@@ -66,13 +66,15 @@ def _overdue(snapshot: Snapshot, config: PlannerConfig) -> tuple[Columns, Column
     if config.wait_max_s <= 0:
         return (), ()
     most = round(config.wait_max_s * 1e6)
-    found = []
-    for wait, submitted in zip(
-        waited(snapshot), (snapshot.waiting.submitted_us, snapshot.running.submitted_us), strict=True
-    ):
+
+    def columns(wait: I64, submitted: I64) -> Columns:
         over = wait >= most
-        found.append(((~over).astype(np.int64), np.where(over, submitted, 0)))
-    return found[0], found[1]
+        return (~over).astype(np.int64), np.where(over, submitted, 0)
+
+    wait_waiting, wait_running = waited(snapshot)
+    return columns(wait_waiting, snapshot.waiting.submitted_us), columns(
+        wait_running, snapshot.running.submitted_us
+    )
 
 
 def places(snapshot: Snapshot, config: PlannerConfig) -> tuple[I64, I64]:

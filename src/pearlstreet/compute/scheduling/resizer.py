@@ -351,9 +351,9 @@ class Resizer:
             )
             if found is None:
                 continue
-            tasks = now - (now - found[0]) // (len(rows) - place)  # its part of what is left, rounded up
+            tasks = now - (now - found.tasks) // (len(rows) - place)  # its part of what is left, rounded up
             soon = snapshot.now_us + round(config.grace_s * _US)
             if growth.pays(snapshot, config, a, now, tasks):
                 self._resize({a: tasks}, soon, "")
                 self._keep_place(a, tasks, soon)
-                self.state.quotas.take(org, project, found[1], tasks - now)
+                self.state.quotas.take(org, project, found.need, tasks - now)

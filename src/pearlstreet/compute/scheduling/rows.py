@@ -43,6 +43,16 @@ class Request:
         return self.count > 0 or self.share is not None
 
 
+def most_requested(counts: Iterable[tuple[Request, int]]) -> tuple[tuple[Request, int], ...]:
+    """Return requests with their counts, the most frequent first; equal counts in the order of their text."""
+
+    def rank(counted: tuple[Request, int]) -> tuple[int, str]:
+        request, count = counted
+        return -count, repr(request)
+
+    return tuple(sorted(counts, key=rank))
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
     """One accelerator. `index` is the engine's own number for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,15 @@ _US = 1_000_000
 def fits(capacity: FreeCapacity, need: Need, tasks: int) -> bool:
     """Return whether the free capacity holds all tasks at once, without regard to reservations."""
     return int(capacity.fit(need, ALL, False).sum()) >= tasks
+
+
+class EarliestFit(NamedTuple):
+    """When a job first fits."""
+
+    at_us: int
+    need: Need
+    guess: bool
+    """Whether that rests on an assumed or predicted run time."""
 
 
 class Timeline:
@@ -158,8 +168,8 @@ class Timeline:
         self._fold()
         return self.capacity_without(self.end <= at_us)
 
-    def earliest(self, needs: Sequence[Need], tasks: int) -> tuple[int, Need, bool] | None:
-        """Return when the job first fits, on which need, and whether that rests on a guess; None: never as things are."""
+    def earliest(self, needs: Sequence[Need], tasks: int) -> EarliestFit | None:
+        """Return when the job first fits; None: never as things are."""
         self._fold()
         moments = np.unique(self.end)
         low, high = 0, len(moments)
@@ -173,7 +183,7 @@ class Timeline:
                 low = middle + 1
         at_us = int(moments[low])
         need = self._which(at_us, needs, tasks)
-        return None if need is None else (at_us, need, bool(self.guess[self.end <= at_us].any()))
+        return None if need is None else EarliestFit(at_us, need, bool(self.guess[self.end <= at_us].any()))
 
     def _which(self, at_us: int, needs: Sequence[Need], tasks: int) -> Need | None:
         capacity = self.capacity_at(at_us)

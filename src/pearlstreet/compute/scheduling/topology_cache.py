@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
-from pearlstreet.compute.scheduling.need import PLENTY, Need
+from pearlstreet.compute.scheduling.need import PLENTY, Need, NeedKey
 from pearlstreet.compute.scheduling.rows import Request, match_models
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class TopologyCache:
 
     def _made(self, request: Request, key: int) -> tuple[Need, ...]:
         if not request.wants_device:
-            return (Need((key, -1), request.cpu_milli, request.memory_mib, -1, 0, 0, 0, 0, 0),)
+            return (Need(NeedKey(key, -1), request.cpu_milli, request.memory_mib, -1, 0, 0, 0, 0, 0),)
         allowed = set(match_models(request.accelerators, self.models))
         numbers = [m for m, model in enumerate(self.models) if model in allowed]
         numbers.sort(key=lambda m: (int(self.gflops[m]), self.models[m]))
@@ -149,7 +149,7 @@ class TopologyCache:
                 card = card_bp(share, total)
             needs.append(
                 Need(
-                    key=(key, m),
+                    key=NeedKey(key, m),
                     cpu=request.cpu_milli,
                     memory=request.memory_mib,
                     model=m,

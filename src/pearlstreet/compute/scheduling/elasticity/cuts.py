@@ -115,14 +115,15 @@ def find_cuts(
 
 def _alone(snapshot: Snapshot, what_if: WhatIf, slack: Slack, floor: I64, order: list[int]) -> dict[int, int]:
     """Return a cut of one attempt that suffices: preferably one that frees whole nodes, then the cheapest, then the smallest."""
-    best: tuple[tuple[bool, float, int], int, int] | None = None
+    best: dict[int, int] = {}
+    lowest: tuple[bool, float, int] | None = None
     for a in order[:_ALONE]:
         if what_if.works({a: int(floor[a])}):
             keeps = what_if.most({}, a, int(floor[a]))
-            key = (keeps % _a_node(snapshot, a) != 0, float(slack.cost[a]), int(what_if.now[a]) - keeps)
-            if best is None or key < best[0]:
-                best = key, a, keeps
-    return {} if best is None else {best[1]: best[2]}
+            rank = (keeps % _a_node(snapshot, a) != 0, float(slack.cost[a]), int(what_if.now[a]) - keeps)
+            if lowest is None or rank < lowest:
+                best, lowest = {a: keeps}, rank
+    return best
 
 
 def _a_node(snapshot: Snapshot, attempt: int) -> int:

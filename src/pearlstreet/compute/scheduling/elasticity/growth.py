@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,13 +26,11 @@ _GAIN = 2
 """Time that growing must save, in multiples of a restart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """An attempt that goes on with more tasks."""
+class Growth(NamedTuple):
+    """The number of tasks that an attempt could have, and the need that they would run with."""
 
-    attempt: int
-    need: Need
     tasks: int
+    need: Need
 
 
 def candidates(
@@ -65,15 +63,15 @@ def widest(
     attempt: int,
     now: int,
     allowed: Sequence[int],
-) -> tuple[int, Need] | None:
+) -> Growth | None:
     """Return the most tasks the attempt could have, at most `allowed` of each need, if it alone gave back what it holds."""
     gone = np.zeros(timeline.count, dtype=np.bool_)
     gone[attempt] = True
     later = timeline.capacity_without(gone)
     capacity = later.seen(visible.usable, visible.schedulable)
-    best: tuple[int, Need] | None = None
+    best: Growth | None = None
     for need, most in zip(needs, allowed, strict=True):
         fit = min(int(np.minimum(capacity.fit(need, ALL, False), max(most, 0)).sum()), most)
-        if fit > now and (best is None or fit > best[0]):
-            best = fit, need
+        if fit > now and (best is None or fit > best.tasks):
+            best = Growth(fit, need)
     return best

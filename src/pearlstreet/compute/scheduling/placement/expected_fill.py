@@ -91,7 +91,7 @@ class _Board:
         if other.any():
             changed.update(other.nonzero()[0].tolist())
         self.unseen = []
-        for key in [key for key in self.asks if key[1]]:
+        for key in [(needs, lasting) for needs, lasting in self.asks if lasting]:
             del self.asks[key]  # what reservations leave is another matter in every cycle
         self._priced_at = -1
         if changed:

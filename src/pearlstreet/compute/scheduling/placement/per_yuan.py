@@ -34,7 +34,7 @@ class PerYuan:
 
     def _cost(self, need: Need) -> float:
         """Cost of the task's work on the need's model, by that on the cheapest."""
-        request = need.key[0]
+        request = need.key.request
         costs = self._costs.get(request)
         if costs is None:
             costs = self._costs[request] = self._table(request)

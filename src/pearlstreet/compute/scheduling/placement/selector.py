@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -15,6 +15,21 @@ from pearlstreet.compute.scheduling.placement.protocol import Choice, Incrementa
 Placed = tuple[Need, Chunk]
 _RUNNERS = 3
 """Largest number of alternative nodes that a choice reports."""
+
+
+class _TableKey(NamedTuple):
+    need: Need
+    lasting: bool
+
+
+class _Gang(NamedTuple):
+    """Nodes for a gang, with what they are compared by: nearness first, then the sum of their scores."""
+
+    level: int
+    score: float
+    need: Need
+    picks: list[tuple[int, int]]
+    """Nodes, and the tasks on each."""
 
 
 @dataclass(slots=True)
@@ -43,7 +58,7 @@ class NodeSelector:
         self.scorer = scorer
         # a protocol's isinstance looks at every attribute each time; a cycle makes a selector
         self._incremental = cast(IncrementalScorer, scorer) if hasattr(scorer, "best") else None
-        self._tables: dict[tuple[Need, bool], _ScoreTable] = {}
+        self._tables: dict[_TableKey, _ScoreTable] = {}
 
     def end_cycle(self) -> None:
         """The cycle is over."""
@@ -52,7 +67,7 @@ class NodeSelector:
 
     def forget(self) -> None:
         """Drop what it remembers: a reservation changed what lasting jobs may take."""
-        self._tables = {key: table for key, table in self._tables.items() if not key[1]}
+        self._tables = {key: table for key, table in self._tables.items() if not key.lasting}
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
         if self._incremental is not None and not lasting:
@@ -78,10 +93,11 @@ class NodeSelector:
         """Fit, score and batch of every node."""
         lasting = lasting and self.capacity.reserved
         touched = self.capacity.touched
-        table = self._tables.get((need, lasting))
+        key = _TableKey(need, lasting)
+        table = self._tables.get(key)
         if table is None:
             table = _ScoreTable(*self._compute(need, ALL, lasting), seen=len(touched))
-            self._tables[(need, lasting)] = table
+            self._tables[key] = table
         elif table.seen < len(touched):
             rows = np.array(sorted(set(touched[table.seen :])), dtype=np.int64)
             table.fit[rows], table.score[rows], table.batch[rows] = self._compute(need, rows, lasting)
@@ -134,22 +150,23 @@ class NodeSelector:
         lasting = lasting and self.capacity.reserved
         if self._incremental is not None:
             return self._incremental.best(self.capacity, needs, lasting)
-        best: tuple[float, int, Spot] | None = None
+        best: Spot | None = None
+        lowest: tuple[float, int] | None = None
         for need in needs:
             table = self.table(need, lasting)
             node = _lowest(table, self.capacity)
             if node is not None:
-                key = float(table.score[node]), int(self.capacity.tie[node])
-                if best is None or key < best[:2]:
-                    best = (*key, Spot(node, need, None))
-        return None if best is None else best[2]
+                rank = float(table.score[node]), int(self.capacity.tie[node])
+                if lowest is None or rank < lowest:
+                    best, lowest = Spot(node, need, None), rank
+        return best
 
     def gang(self, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
         """Place all tasks of a gang, as near to each other as possible, or none, and take them out of the capacity.
 
         Of several models the one whose nodes lie nearest to each other, then the one that scores best.
         """
-        best: tuple[tuple[int, float], Need, list[tuple[int, int]]] | None = None
+        best: _Gang | None = None
         self.choices = []
         for need in needs:
             table = self.table(need, lasting)
@@ -158,11 +175,11 @@ class NodeSelector:
             level, picks = nearest_nodes(self.capacity, table.fit, table.score, tasks)
             if picks:
                 total = sum(float(table.score[node]) * count for node, count in picks)
-                if best is None or (level, total) < best[0]:
-                    best = (level, total), need, picks
+                if best is None or (level, total) < (best.level, best.score):
+                    best = _Gang(level, total, need, picks)
         if best is None:
             return []
-        (level, _), need, picks = best
+        level, _, need, picks = best
         if self.explains and level == 0:
             table = self.table(need, lasting)
             choice = runners_up(np.where(table.fit >= tasks, table.score, np.inf), picks[0][0])

@@ -172,25 +172,46 @@ class Choices(NamedTuple):
     after: States
 
 
+class _Ways(NamedTuple):
+    """Ways to place the request on one model, and for a share on one device position: one a row."""
+
+    rows: I64
+    """[n] positions among the rows asked about"""
+    which: int
+    """Position of the model in the request."""
+    device: I64
+    """[n] device of a share; -1: whole devices or none"""
+    compute: I64
+    """[n] free compute of that device before"""
+    memory: I64
+    """[n] free memory of that device before"""
+    left_memory: I64
+    """[n, D] free memory of each device afterwards"""
+    left_compute: I64
+    """[n, D] free compute of each device afterwards"""
+
+
 def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
     """Return every way to place the request on each of `rows`: every model, and for a share every device."""
     s = states_of(free, rows)
     cpu, host = s.cpu - ask.cpu, s.host - ask.memory
     may = free.schedulable[rows] & (view.cpu[rows] >= ask.cpu) & (view.memory[rows] >= ask.memory)
     seen_memory, seen_compute = view.device_memory[rows], view.device_compute[rows]
-    found: list[tuple[I64, I64, int, I64, I64, I64, I64]] = []
+    found: list[_Ways] = []
     zero = np.zeros(len(rows), dtype=np.int64)
     for j, m in enumerate(ask.models.tolist()):
         mine = s.usable & (s.model == m)
         if m < 0:
             able = np.flatnonzero(may)
-            found.append((able, zero[able] - 1, j, zero[able], zero[able], s.memory[able], s.compute[able]))
+            found.append(
+                _Ways(able, j, zero[able] - 1, zero[able], zero[able], s.memory[able], s.compute[able])
+            )
         elif ask.devices > 0:
             idle = mine & (seen_memory == s.total) & (seen_compute == FULL_BP)
             able = np.flatnonzero(may & (idle.sum(axis=1) >= ask.devices))
             taken = idle[able] & (np.cumsum(idle[able], axis=1) <= ask.devices)
             memory, compute = np.where(taken, 0, s.memory[able]), np.where(taken, 0, s.compute[able])
-            found.append((able, zero[able] - 1, j, zero[able], zero[able], memory, compute))
+            found.append(_Ways(able, j, zero[able] - 1, zero[able], zero[able], memory, compute))
         else:
             fits = (
                 mine
@@ -204,14 +225,15 @@ def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
                 tight = compute[:, d].copy(), memory[:, d].copy()
                 memory[:, d] -= ask.share_memory[j]
                 compute[:, d] -= ask.share_compute[j]
-                found.append((able, zero[able] + d, j, *tight, memory, compute))
-    at = np.concatenate([able for able, *_ in found])
-    after = States(
-        cpu[at], host[at], np.concatenate([row[5] for row in found]), np.concatenate([row[6] for row in found]),
-        s.model[at], s.total[at], s.usable[at],
-    )  # fmt: skip
-    which = np.concatenate([np.full(len(row[0]), row[2]) for row in found])
-    device, compute, memory = (np.concatenate([row[c] for row in found]) for c in (1, 3, 4))
+                found.append(_Ways(able, j, zero[able] + d, *tight, memory, compute))
+    at = np.concatenate([ways.rows for ways in found])
+    left_memory = np.concatenate([ways.left_memory for ways in found])
+    left_compute = np.concatenate([ways.left_compute for ways in found])
+    after = States(cpu[at], host[at], left_memory, left_compute, s.model[at], s.total[at], s.usable[at])
+    which = np.concatenate([np.full(len(ways.rows), ways.which) for ways in found])
+    device = np.concatenate([ways.device for ways in found])
+    compute = np.concatenate([ways.compute for ways in found])
+    memory = np.concatenate([ways.memory for ways in found])
     return Choices(at, which, device, compute, memory, after)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
-from pearlstreet.compute.scheduling.rows import Request, match_models
+from pearlstreet.compute.scheduling.rows import Request, match_models, most_requested
 from pearlstreet.compute.scheduling.ties import mixed
 from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
@@ -83,7 +83,17 @@ Key = tuple[tuple[int, ...], bytes, bytes, bytes, bytes]
 """Key of a set of machines, whether free or not."""
 _Around = tuple[tuple[str, ...], tuple[int, ...], Key]
 """Models, their normalised compute, machines."""
-_LAST: dict[str, tuple[Weighted, _Around, Demand]] = {}
+
+
+class _Last(NamedTuple):
+    """The demand computed last, and what it was computed from."""
+
+    workload: Weighted
+    around: _Around
+    demand: Demand
+
+
+_LAST: dict[str, _Last] = {}
 
 
 def demand_of(snapshot: Snapshot) -> Demand:
@@ -94,9 +104,9 @@ def demand_of(snapshot: Snapshot) -> Demand:
         return _demand(_queue(snapshot), *around)
     # a record stays the same tuple from cycle to cycle: that is seen sooner than by its contents
     last = _LAST.get("record")
-    if last is None or last[0] is not snapshot.workload or last[1] != around:
-        last = _LAST["record"] = snapshot.workload, around, _demand(snapshot.workload, *around)
-    return last[2]
+    if last is None or last.workload is not snapshot.workload or last.around != around:
+        last = _LAST["record"] = _Last(snapshot.workload, around, _demand(snapshot.workload, *around))
+    return last.demand
 
 
 def _queue(snapshot: Snapshot) -> Weighted:
@@ -113,7 +123,7 @@ def _queue(snapshot: Snapshot) -> Weighted:
     if len(most) > _QUEUE_MAX:
         most = most[np.argsort(-seen[most], kind="stable")[:_QUEUE_MAX]]
     rows = [(snapshot.requests[i], 4 ** ((int(seen[i]).bit_length() + 1) // 2)) for i in most.tolist()]
-    return tuple(sorted(rows, key=lambda row: (-row[1], repr(row[0]))))
+    return most_requested(rows)
 
 
 class _Kinds(NamedTuple):
@@ -139,9 +149,14 @@ def _kinds(fleet: Key, width: int) -> tuple[_Kinds, tuple[int, ...]]:
     return _Kinds(kinds[:, 0], kinds[:, 1], kinds[:, 2:], number), largest
 
 
+def _count(counted: tuple[Request, int]) -> int:
+    _, count = counted
+    return count
+
+
 @lru_cache(maxsize=16)
 def _demand(rows: Weighted, models: tuple[str, ...], gflops: tuple[int, ...], fleet: Key) -> Demand:
-    rows = tuple(sorted(rows, key=lambda row: -row[1])[:_TYPES_MAX])
+    rows = tuple(sorted(rows, key=_count, reverse=True)[:_TYPES_MAX])
     kinds, memory = _kinds(fleet, len(models))
     largest = int(kinds.devices.sum(axis=1).max(initial=1)) if kinds.devices.size else 1
     top = max(gflops, default=1) or 1
@@ -218,6 +233,16 @@ def _stratified(chance: F64, size: int) -> I64:
     return np.asarray(drawn[shuffle], dtype=np.int64)
 
 
+class _GroupKey(NamedTuple):
+    """What the request types of a group share."""
+
+    devices: int
+    holds: bytes
+    """Kinds of nodes that can hold them."""
+    allowed: bytes
+    """Models that they allow."""
+
+
 class _Groups(NamedTuple):
     devices: I64
     cpu: I64
@@ -233,14 +258,14 @@ def _groups(types: _Types, chance: F64, weight: I64, kinds: _Kinds) -> _Groups:
     Hard are several devices at once, and whatever only part of the center's devices can serve.
     """
     size = (kinds.devices * weight[None, : kinds.devices.shape[1]]).sum(axis=1) * kinds.number
-    members: dict[tuple[int, bytes, bytes], list[int]] = {}
+    members: dict[_GroupKey, list[int]] = {}
     holds = np.zeros((len(types.kind), len(kinds.number)), dtype=np.bool_)
     for t in np.flatnonzero(types.volume > 0).tolist():
         count, mine = max(int(types.devices[t]), 1), types.allowed[t]
         holds[t] = (kinds.devices * mine).max(axis=1) >= count
         holds[t] &= (kinds.cpu >= types.cpu[t]) & (kinds.memory >= types.memory[t])
         if holds[t].any() and (count >= 2 or size[holds[t]].sum() <= _SCARCE * size.sum()):
-            members.setdefault((count, holds[t].tobytes(), mine.tobytes()), []).append(t)
+            members.setdefault(_GroupKey(count, holds[t].tobytes(), mine.tobytes()), []).append(t)
     volume = {key: float((chance[rows] * types.volume[rows]).sum()) for key, rows in members.items()}
     found = sorted(members, key=lambda key: (-volume[key], key))[:_GROUPS_MAX]
     table = np.zeros((3, len(found)), dtype=np.int64)
@@ -251,8 +276,8 @@ def _groups(types: _Types, chance: F64, weight: I64, kinds: _Kinds) -> _Groups:
         rows = members[key]
         cpu = np.average(types.cpu[rows], weights=chance[rows])
         memory = np.average(types.memory[rows], weights=chance[rows])
-        table[:, g], allowed[g] = (key[0], cpu, memory), types.allowed[rows[0]]
-        slot = key[0] * FULL_BP * int(weight[allowed[g]].min())
+        table[:, g], allowed[g] = (key.devices, cpu, memory), types.allowed[rows[0]]
+        slot = key.devices * FULL_BP * int(weight[allowed[g]].min())
         # requests that fit nowhere else compete for these slots: as large or larger, on some of the same kinds
         rivals = (types.devices >= table[0, g]) | (table[0, g] == 1)
         rivals &= ~(holds & ~holds[rows[0]]).any(axis=1) & holds.any(axis=1)
