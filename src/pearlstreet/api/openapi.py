@@ -42,7 +42,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 """Response model → path parameters that it has values for, as JSON pointers."""
 
 
-def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, Any]:
+def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, object]:
     """Return the whole document; `unbound`: models that no route's signature names."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = schema.setdefault("components", {})
@@ -63,7 +63,7 @@ def document(app: FastAPI, unbound: Collection[type[BaseModel]]) -> dict[str, An
 def _with_page_names(schema: dict[str, Any]) -> dict[str, Any]:
     """Rename pages of `JobOut` from FastAPI's `Page_JobOut_` to `JobPage`."""
     written = _GENERIC_PAGE.sub(lambda match: f"{match[1].removesuffix('Out')}Page", json.dumps(schema))
-    renamed: dict[str, Any] = json.loads(written)
+    renamed: dict[str, object] = json.loads(written)
     return renamed
 
 
@@ -108,11 +108,11 @@ def _named_by(answer: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[
     return {name: f"/items/0{pointer}" for name, pointer in NAMES.get(_model(items), {}).items()}
 
 
-def _model(schema: Mapping[str, Any]) -> str:
+def _model(schema: Mapping[str, object]) -> str:
     return str(schema.get("$ref", "")).removeprefix(_SCHEMAS)
 
 
-def _link(target: Mapping[str, Any], pointers: Mapping[str, str]) -> dict[str, Any]:
+def _link(target: Mapping[str, object], pointers: Mapping[str, str]) -> dict[str, object]:
     return {
         "operationId": target["operationId"],
         "parameters": {f"path.{name}": f"$response.body#{pointer}" for name, pointer in pointers.items()},

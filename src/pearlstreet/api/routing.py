@@ -61,7 +61,7 @@ class Tied(StrEnum):
     """No tied key: the route is about a person, or its effect outlives the key."""
 
 
-Responses = dict[int | str, dict[str, Any]]
+Responses = dict[int | str, dict[str, object]]
 """HTTP status → description of the response, as FastAPI takes it."""
 
 
@@ -89,7 +89,7 @@ class RouteOptions(RouteAccess, FrameworkOptions, total=False):
     quick: Quick
     operation: str
     location: str
-    openapi_extra: dict[str, Any]
+    openapi_extra: dict[str, object]
 
 
 class Decorator(Protocol):
@@ -120,7 +120,7 @@ class RouteFacts:
 class SecuredRoute(APIRoute):
     """A route that authenticates and authorises the caller before it reads the body and calls the handler."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[object, object, Response]]:
         handler = super().get_route_handler()
         extra = self.openapi_extra or {}
         access = str(extra.get(_ACCESS, ""))
@@ -194,7 +194,7 @@ class SecuredRouter:
         quick: Quick | None = None,
         operation: str = "",
         location: str = "",
-        openapi_extra: dict[str, Any] | None = None,
+        openapi_extra: dict[str, object] | None = None,
         **options: Unpack[FrameworkOptions],
     ) -> Decorator:
         """Mount a route.

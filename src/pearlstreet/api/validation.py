@@ -57,7 +57,7 @@ def validated(model: type[M], value: object) -> M:
         raise does_not_fit(error.errors(include_url=False, include_input=False), model) from None
 
 
-def does_not_fit(found: Sequence[Mapping[str, Any]], model: type[BaseModel] | None) -> InvalidInput:
+def does_not_fit(found: Sequence[Mapping[str, object]], model: type[BaseModel] | None) -> InvalidInput:
     """Return the error for pydantic's errors; `model` is the body's model, for suggestions."""
     problems = [_problem(item, model) for item in found[:PROBLEMS_MAX]]
     return InvalidInput(text("The request does not fit the schema"), problems=problems)

@@ -164,7 +164,7 @@ def _works(url: str, key: str, path: str) -> bool:
     return True
 
 
-def _unless_there(call: Callable[[], Any]) -> None:
+def _unless_there(call: Callable[[], object]) -> None:
     try:
         call()
     except ApiError as error:

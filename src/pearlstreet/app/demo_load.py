@@ -120,7 +120,7 @@ class DemoLoad:
         submit_job(self._store, person, self._assembled.center.runtime, slug, parse_json(spec))
         self._pause.wait(0.05)
 
-    def _spec(self, project: str) -> dict[str, Any]:
+    def _spec(self, project: str) -> dict[str, object]:
         draw = self._rng.uniform()
         whole = [size for size in (1, 2, 4, 8, 16) if size <= self._width] or [0]
         count = whole[min(len(whole) - 1, int(draw * draw * len(whole)))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pearlstreet.app.settings import Settings
 from pearlstreet.base.errors import ConfigurationError, InvalidInput
@@ -37,7 +36,7 @@ def policy_from_settings(table: Mapping[str, object]) -> Policy:
         ) from None
 
 
-def _with(policy: Policy, name: str, item: dict[str, Any]) -> Policy:
+def _with(policy: Policy, name: str, item: dict[str, object]) -> Policy:
     rank, title = item.pop("rank", 0), item.pop("title", "")
     if not isinstance(rank, int) or isinstance(rank, bool) or not isinstance(title, str):
         raise ConfigurationError(

@@ -294,7 +294,7 @@ def _convert(name: str, value: Any, where: str) -> Any:
     return value
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if str(value).lower() in ("1", "true", "yes", "on"):

@@ -96,7 +96,7 @@ def _queue() -> Iterator[str]:
         yield _policy_row(name, None, "As the key of the same name in `[scheduling]`.")
 
 
-def _policy_row(name: str, default: Any, what: str) -> str:
+def _policy_row(name: str, default: object, what: str) -> str:
     names = choices(name)
     if names:
         return _row(name, "name", default, None, f"{what} One of {', '.join(f'`{item}`' for item in names)}.")
@@ -110,7 +110,7 @@ def _described(keys: Mapping[str, str]) -> Iterator[str]:
         yield f"| `{key}` | {what} |"
 
 
-def _row(name: str, kind: str, default: Any, limits: tuple[float, float] | None, what: str) -> str:
+def _row(name: str, kind: str, default: object, limits: tuple[float, float] | None, what: str) -> str:
     span = "" if limits is None else f"{_number(limits[0])} to {_number(limits[1])}"
     return f"| {' | '.join((f'`{name}`', kind, _value(default), span, what))} |"
 

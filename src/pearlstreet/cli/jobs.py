@@ -137,7 +137,7 @@ def _variables(pairs: list[str] | None) -> dict[str, str] | None:
     return found
 
 
-def specification(target: list[str], options: Mapping[str, object]) -> tuple[Any, Path]:
+def specification(target: list[str], options: Mapping[str, object]) -> tuple[object, Path]:
     """A job from a file or from a command, with options laid over it, and the folder its paths are relative to."""
     from pearlstreet.compute.jobs.spec.parse import parse_json
     from pearlstreet.compute.jobs.spec.write import to_json
@@ -181,7 +181,7 @@ def _read(path: Path) -> str:
         raise InvalidInput(message) from None
 
 
-def _without_nothing(value: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nothing(value: Mapping[str, object]) -> dict[str, object]:
     kept = {}
     for name, item in value.items():
         inner = _without_nothing(item) if isinstance(item, Mapping) else item

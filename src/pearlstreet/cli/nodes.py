@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -227,7 +227,7 @@ def bench_node(
 
     report = probe_node()
     found = measure_node(report, SystemClock(), budget_s=budget_s, progress=_progress)
-    result: dict[str, Any] = json.loads(found.to_json())
+    result: dict[str, object] = json.loads(found.to_json())
     if keep:
         with client() as center:
             result["kept_as"] = center.nodes.keep_benchmark(report.name, result)["id"]

@@ -45,7 +45,7 @@ def side_by_side(processes: int, parts: Sequence[Part], progress: PartProgress) 
         return [asked[number].result() for number in range(len(parts))]
 
 
-def _share(over: Any) -> None:
+def _share(over: object) -> None:
     global _over
     _over = over
 

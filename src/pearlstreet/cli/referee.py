@@ -139,7 +139,7 @@ def placed(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str
         request = shapes.request(row, head[0])
         history[request] = history.get(request, 0) + _whole(row, "count", head[0])
     placer = OnlinePlacer(nodes, config, workload=history)
-    known: dict[tuple[Any, ...], Request] = {}
+    known: dict[tuple[object, ...], Request] = {}
     for line, pod in rows:
         key = tuple(pod.get(name) for name in _FIELDS)
         request = known.get(key) or known.setdefault(key, shapes.request(pod, line))

@@ -22,7 +22,7 @@ with the job's own.
 WIDTH = 100
 
 
-def reference(root: Any) -> str:
+def reference(root: object) -> str:
     """The whole document."""
     return HEAD + "".join(
         f"\n## `{name}`\n\n```\n{words}\n```\n" for name, words in pages(root, "pearl", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -65,7 +65,7 @@ def read_settings(pairs: list[str] | None, *, opens: bool = False) -> dict[str, 
     return found
 
 
-def _value(written: str) -> Any:
+def _value(written: str) -> object:
     for kind in (int, float):
         try:
             return kind(written)

@@ -13,7 +13,7 @@ Sent = Mapping[str, tuple[str, bool]]
 """Path → id of its upload, and whether it is an archive of a folder."""
 
 
-def parse_text(content: str) -> dict[str, Any] | None:
+def parse_text(content: str) -> dict[str, object] | None:
     """A specification from YAML or JSON text, with every scalar as it was written (`3.10` stays that).
 
     None where it is not one, so that the center says what is wrong and in which line.
@@ -28,7 +28,7 @@ def parse_text(content: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def format_text(spec: dict[str, Any]) -> str:
+def format_text(spec: dict[str, object]) -> str:
     """Return what `parse_text` has read, as YAML again."""
     from ruamel.yaml import YAML
 
@@ -57,21 +57,21 @@ def _items(spec: Mapping[str, object]) -> Iterator[Any]:
         yield from inputs.values()
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     """`files` may be one item alone."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _path_of(item: Any) -> str | None:
+def _path_of(item: object) -> str | None:
     path = item.get("source") if isinstance(item, Mapping) else item
     if isinstance(path, Path):
         return str(path)
     return path if isinstance(path, str) and not path.startswith(_UPLOAD) else None
 
 
-def _uploaded(item: Any, sent: Sent) -> Any:
+def _uploaded(item: object, sent: Sent) -> object:
     path = _path_of(item)
     if path is None:
         return item

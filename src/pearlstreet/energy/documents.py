@@ -27,7 +27,7 @@ CALENDAR = ("holidays", "working_days")
 """Calendar fields of a time-of-use tariff; tariffs stored by old versions have none."""
 
 
-def to_document(wish: FactsWish) -> dict[str, Any]:
+def to_document(wish: FactsWish) -> dict[str, object]:
     """Return the JSON that the row of a version stores; `from_row` reads it back."""
     return {
         "pue": {"bp": wish.pue.bp, **asdict(wish.pue.origin)},
@@ -55,11 +55,11 @@ def from_row(row: Mapping[Any, Any]) -> SiteFacts:
     )
 
 
-def _part(part: Tariff | Carbon | None) -> dict[str, Any] | None:
+def _part(part: Tariff | Carbon | None) -> dict[str, object] | None:
     if part is None:
         return None
     rule = part.rule
-    found: dict[str, Any] = {**asdict(part.origin)}
+    found: dict[str, object] = {**asdict(part.origin)}
     if isinstance(rule, Flat):
         return found | {"kind": "flat", "micro_per_kwh": rule.micro_per_kwh}
     if isinstance(rule, Constant):

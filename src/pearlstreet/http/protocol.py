@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import httptools
 from uvicorn.config import Config
@@ -49,7 +49,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: dict[str, object],
         *,
         limits: HttpLimits,
         limiter: ConnectionLimiter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 
@@ -50,7 +50,7 @@ class GuardedServer(uvicorn.Server):
         )
 
     def _make_protocol(self) -> GuardedProtocol:
-        state: dict[str, Any] = self.lifespan.state
+        state: dict[str, object] = self.lifespan.state
         return GuardedProtocol(
             self.config,
             self.server_state,

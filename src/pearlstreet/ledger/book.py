@@ -98,8 +98,8 @@ class _Batch:
         self._balances = _balances(tx, org_ids)
         self._changes: dict[str, int] = {}
         self._moves: dict[str, int] = {}
-        self._transactions: list[dict[str, Any]] = []
-        self._entries: list[dict[str, Any]] = []
+        self._transactions: list[dict[str, object]] = []
+        self._entries: list[dict[str, object]] = []
 
     def add(self, draft: Draft) -> Mapping[str, Any]:
         sides = list(draft.entries)
@@ -181,7 +181,7 @@ def _account_row(account: str) -> dict[str, Any]:
 
 def _known(tx: Tx, drafts: Sequence[Draft]) -> dict[str, Mapping[str, Any]]:
     """Return the existing transactions of the drafts' references, by reference."""
-    rows: dict[str, Mapping[str, Any]] = {}
+    rows: dict[str, Mapping[str, object]] = {}
     for part in chunks({draft.reference for draft in drafts}):
         for row in tx.execute(_BY_REFERENCE, {"references": part}).mappings():
             rows[str(row["reference"])] = dict(row)

@@ -216,7 +216,7 @@ def _draft(stream: Stream, posting: Posting) -> Draft:
     )
 
 
-def charge_row(tx: Tx, seq: int, stream: Stream, posting: Posting, tx_seq: int | None) -> dict[str, Any]:
+def charge_row(tx: Tx, seq: int, stream: Stream, posting: Posting, tx_seq: int | None) -> dict[str, object]:
     """Return the row of a charge for the table `ledger_charges`."""
     return {
         "id": tx.new_id("chg"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
@@ -37,7 +35,7 @@ def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
     drafts = [_draft(row, reason) for row in charged if row["amount_micro"]]
     posted = iter(post(tx, drafts))
     seq: int = tx.scalar(sa.select(sa.func.max(charges.c.seq))) or 0
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     spent: dict[tuple[str, str], int] = {}
     for row in charged:
         seq += 1
@@ -80,7 +78,7 @@ def _draft(row: RowMapping, reason: Text) -> Draft:
     )
 
 
-def _refund_row(tx: Tx, seq: int, row: RowMapping, tx_seq: int | None) -> dict[str, Any]:
+def _refund_row(tx: Tx, seq: int, row: RowMapping, tx_seq: int | None) -> dict[str, object]:
     kept = ("stream_id", "org_id", "project_id", "month", "first_sequence", "last_sequence")
     return {
         **{name: row[name] for name in (*kept, "rule_resource", "rule_kind")},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -132,7 +131,7 @@ def _start(tx: Tx, span: Span) -> int:
     return int(made[0])
 
 
-def _span_row(stream_id: int, span: Span) -> dict[str, Any]:
+def _span_row(stream_id: int, span: Span) -> dict[str, object]:
     return {
         "stream_id": stream_id,
         "sequence": span.sequence,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
@@ -108,7 +107,7 @@ def read_statement(
     return [_line(row) for row in tx.rows(query)]
 
 
-def _labelled(table: sa.Table, *names: str) -> list[sa.ColumnElement[Any]]:
+def _labelled(table: sa.Table, *names: str) -> list[sa.ColumnElement[object]]:
     return [table.c[name].label(f"use_{name}") for name in names]
 
 

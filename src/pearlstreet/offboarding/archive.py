@@ -156,7 +156,7 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return plain
 
 
-def _organisation(tx: Tx, org_id: str) -> dict[str, Any]:
+def _organisation(tx: Tx, org_id: str) -> dict[str, object]:
     row = tx.first(sa.select(orgs).where(orgs.c.id == org_id))
     assert row is not None
     members = sa.select(
@@ -188,5 +188,5 @@ def _organisation(tx: Tx, org_id: str) -> dict[str, Any]:
     }
 
 
-def _dicts(tx: Tx, query: sa.Select[Any]) -> list[dict[str, Any]]:
+def _dicts(tx: Tx, query: sa.Select[object]) -> list[dict[str, object]]:
     return [_plain(row) for row in tx.rows(query)]

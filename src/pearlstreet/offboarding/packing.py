@@ -8,7 +8,6 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 CHUNK = 1 << 20
 SPOOL_BYTES = 8 << 20
@@ -23,7 +22,7 @@ class Packer:
     def __init__(self, at_us: int) -> None:
         self._at_s = at_us // 1_000_000
         self._squeeze = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
-        self._members: list[dict[str, Any]] = []
+        self._members: list[dict[str, object]] = []
 
     def rows(self, name: str, rows: Iterable[object]) -> Iterator[bytes]:
         """Yield a member of JSON lines, one per row."""

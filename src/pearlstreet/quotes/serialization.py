@@ -25,10 +25,10 @@ from pearlstreet.quotes.model import (
 )
 
 
-def workload_json(work: Workload) -> dict[str, Any]:
+def workload_json(work: Workload) -> dict[str, object]:
     """Return the kind and the fields that differ from their defaults."""
     plain = Workload()
-    found: dict[str, Any] = {"kind": work.kind.value}
+    found: dict[str, object] = {"kind": work.kind.value}
     for one in fields(Workload):
         value = getattr(work, one.name)
         if one.name == "model":
@@ -178,7 +178,7 @@ def _to_start(value: Mapping[str, Any]) -> Start:
     return Start(value["basis"], earliest_us, likely_us, latest_us, value["position"], why, pace)
 
 
-def _served(served: Served) -> dict[str, Any]:
+def _served(served: Served) -> dict[str, object]:
     each = served.price_per_mtoken
     return {
         "output_tokens_per_s": _band(served.output_tokens_per_s),

@@ -105,7 +105,7 @@ def ask_quote(store: Store, actor: Actor, runtime: Runtime, org: str, question: 
 
     def command(tx: Tx) -> Quote:
         where = find_project(tx, actor, known.org_id, known.project_id, "jobs:write")
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "id": tx.new_id("quo"),
             "org_id": where.org_id,
             "project_id": where.id,

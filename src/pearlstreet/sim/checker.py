@@ -77,7 +77,7 @@ class Checker:
             for device in node.devices
         }
 
-    def promised_job(self, job_id: str, body: Mapping[str, Any]) -> None:
+    def promised_job(self, job_id: str, body: Mapping[str, object]) -> None:
         """Check that an acknowledged job exists, and record that it must stay as `body` says."""
         must(self._one("SELECT id FROM jobs WHERE id = ?", job_id), "what was acknowledged is there", job_id)
         self._promised.add(job_id)
@@ -317,8 +317,8 @@ class Checker:
             must(fits, "no device runs more than it can", f"{place}: {percent} %, {memory[place]} GiB")
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        rows: list[Any] = self._raw.execute(query, values).fetchall()
+        rows: list[object] = self._raw.execute(query, values).fetchall()
         return rows
 
-    def _one(self, query: str, *values: Any) -> Any:
+    def _one(self, query: str, *values: object) -> object:
         return self._raw.execute(query, values).fetchone()

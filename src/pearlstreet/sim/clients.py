@@ -258,7 +258,7 @@ class Clients:
         if len(tenant.open_jobs()) < self.world.scenario.waiting_max:
             self._send(tenant, self._submission(tenant))
 
-    def _submission(self, tenant: Tenant, spec: Mapping[str, Any] | None = None) -> Request:
+    def _submission(self, tenant: Tenant, spec: Mapping[str, object] | None = None) -> Request:
         number = self._next()
         body = dict(spec or draw_job(self.chance, self.world, tenant.open_jobs()))
         body |= {"name": f"j{number}", "command": ["true"]}
@@ -301,7 +301,7 @@ class Clients:
             return
         must(False, "a key stands for one request", f"{request.key} answered another body with {answer}")
 
-    def _sent(self, tenant: Tenant, request: Request, body: Any, as_center: bool) -> str:
+    def _sent(self, tenant: Tenant, request: Request, body: object, as_center: bool) -> str:
         server = self.world.active_server
         actor = SYSTEM if as_center else self._actor(tenant, server)
         request.sender = request.sender or actor.label
@@ -404,7 +404,7 @@ class Clients:
         return self._number
 
 
-def _submit(store: Store, actor: Actor, server: Server, tenant: Tenant, body: Any) -> str:
+def _submit(store: Store, actor: Actor, server: Server, tenant: Tenant, body: object) -> str:
     try:
         return service.submit_job(store, actor, server.runtime, tenant.slug, parse_json(body)).id
     except InvalidInput as error:

@@ -24,7 +24,7 @@ SHAPES = (
 PACKAGES = ("numpy==1.26.4", "rich==13.9.4")
 
 
-def draw_job(chance: Chance, world: World, earlier: Sequence[str]) -> dict[str, Any]:
+def draw_job(chance: Chance, world: World, earlier: Sequence[str]) -> dict[str, object]:
     """Draw a specification without name and command. `earlier`: ids of jobs on which it may depend."""
     shape = chance.weighted(SHAPES)
     length_s = chance.pick((0.5, 3.0, 10.0, 25.0, 60.0))

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -110,7 +109,7 @@ def only_real_trouble() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _judge(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _judge(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
     error = sys.exc_info()[1]
     if event["event"] in FAILED and not isinstance(error, Unavailable | StaleWrite | OSError):
         where = f"{event.get('loop', '')} {event.get('row', event.get('job', ''))}"

@@ -217,7 +217,7 @@ def _files_below(data_dir: Path, folders: Sequence[str]) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> dict[str, Any] | None:
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> dict[str, object] | None:
     """Add one regular file and return its manifest entry; None if it has vanished, or is a link or a device."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

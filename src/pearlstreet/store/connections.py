@@ -43,7 +43,7 @@ def make_engines(url: URL, *, memory: bool, busy_s: float) -> tuple[sa.Engine, s
 
 
 def _sqlite_engines(url: URL, memory: bool, busy_s: float) -> tuple[sa.Engine, sa.Engine]:
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "isolation_level": "AUTOCOMMIT",
         "connect_args": {
             "check_same_thread": False,
@@ -103,7 +103,7 @@ def _prepare_sqlite_writer(connection: Any, _record: Any) -> None:
     )
 
 
-def _prepare_sqlite_reader(connection: Any, _record: Any) -> None:
+def _prepare_sqlite_reader(connection: object, _record: object) -> None:
     _pragmas(connection, "query_only=ON", "cache_size=-4000")
 
 

@@ -37,7 +37,7 @@ BUSY_S = 30.0
 
 @dataclass(slots=True)
 class _Request:
-    run: Callable[[Connection], Any]
+    run: Callable[[Connection], object]
     future: Future[Any]
 
 
@@ -157,7 +157,7 @@ class Database:
         if not batch:
             return
         self._begin(connection)
-        answers: list[tuple[_Request, Any, BaseException | None]] = []
+        answers: list[tuple[_Request, object, BaseException | None]] = []
         try:
             for request in batch:
                 result, error = self._run_one(connection, request.run)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -39,7 +39,7 @@ class OnceClaim:
     scope: str
     key: str
     fingerprint: str
-    encode: Callable[[Any], bytes]
+    encode: Callable[[object], bytes]
 
     def __post_init__(self) -> None:
         if not (0 < len(self.key) <= KEY_MAX and self.key.isprintable()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -21,7 +21,7 @@ def choose_rows(
     tx: Tx,
     table: sa.Table,
     *conditions: sa.ColumnElement[bool],
-    account: sa.ColumnElement[Any],
+    account: sa.ColumnElement[object],
     limit: int,
     busy: Mapping[str, int] | None = None,
     full: Collection[str] = (),
@@ -88,7 +88,7 @@ def holds(tx: Tx, table: sa.Table, row_id: str, token: str) -> bool:
 
 
 @cache
-def _holder(table: sa.Table) -> sa.Select[Any]:
+def _holder(table: sa.Table) -> sa.Select[object]:
     return sa.select(table.c.lease_token).where(table.c.id == sa.bindparam("of_row"))
 
 
@@ -98,7 +98,7 @@ def _release(table: sa.Table) -> sa.Update:
     ours = sa.bindparam("ours_us", type_=sa.BigInteger)
     later = sa.or_(ours.is_(None), table.c.due_us < ours)
     kept = sa.case((sa.and_(sa.not_(untouched), later), table.c.due_us), else_=ours)
-    values: dict[str, Any] = {"lease_token": None, "lease_until_us": None, "due_us": kept}
+    values: dict[str, object] = {"lease_token": None, "lease_until_us": None, "due_us": kept}
     mine = (table.c.id == sa.bindparam("of_row")) & (table.c.lease_token == sa.bindparam("of_token"))
     return sa.update(table).where(mine).values(**values)
 
@@ -119,7 +119,7 @@ def free_all(tx: Tx) -> int:
     for table in metadata.sorted_tables:
         if "lease_token" in table.c:
             leased = table.c.lease_token.is_not(None)
-            values: dict[str, Any] = {"lease_token": None, "lease_until_us": None, "due_us": tx.now_us}
+            values: dict[str, object] = {"lease_token": None, "lease_until_us": None, "due_us": tx.now_us}
             count += tx.execute(sa.update(table).where(leased).values(**values)).rowcount
     tx.execute(sa.delete(named_leases))
     return count

@@ -106,7 +106,7 @@ class RowLoop(Generic[C, D, O]):
     name: str
     table: sa.Table
     conditions: tuple[sa.ColumnElement[bool], ...]
-    account: sa.ColumnElement[Any]
+    account: sa.ColumnElement[object]
     """Column with the row's account, usually its organisation. Due rows are served round-robin over the accounts."""
     load: Callable[[Tx, Sequence[str]], Mapping[str, C]]
     decide: Callable[[C, int], D | None]

@@ -19,7 +19,7 @@ class EngineKind:
     factory: str
     """Class as `module:Class`; a name instead of an import, so that unused engines are not loaded."""
 
-    def load(self) -> type[Any]:
+    def load(self) -> type[object]:
         """Return the class. Each engine has parameters of its own (folders, clusters), which app.wiring fills in."""
         module, _, attribute = self.factory.partition(":")
         engine: type[Any] = getattr(importlib.import_module(module), attribute)

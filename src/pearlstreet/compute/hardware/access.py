@@ -126,7 +126,7 @@ class LocalHost:
             disk_total_bytes=int(disk.total),
         )
 
-    def nvml(self) -> Any:
+    def nvml(self) -> object:
         try:
             import pynvml
         except ImportError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pearlstreet.compute.replay.cases import Case, Played, PlayParts, Progress, one_by_one, play_all
 from pearlstreet.compute.replay.measures import Curves, Measures, curves, measure
@@ -19,7 +18,7 @@ class Compared:
     measures: Measures
     curves: Curves
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a JSON form for files and interfaces."""
         return {
             "name": self.case.name,
@@ -44,7 +43,7 @@ class Comparison:
     jobs: int
     cases: tuple[Compared, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a JSON form for files and interfaces."""
         return {
             "trace": self.trace_name,

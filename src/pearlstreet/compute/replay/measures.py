@@ -65,7 +65,7 @@ class Measures:
     plans: int
     skipped: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a JSON form for files and interfaces."""
         return asdict(self)
 

@@ -28,7 +28,7 @@ class ReplaySettings:
     tick_s: float = 60.0
     """The planner is asked at least so often while jobs wait, where ages, bounds on waiting or queues may change its mind."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A form that `settings_from_json` reads back."""
         return asdict(self)
 

@@ -72,7 +72,7 @@ class PlannerConfig:
     half_life_s: float = 7 * 86_400.0
     """Half-life of fair-share usage: after this time, use counts half."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A form that `config_from_json` reads back."""
         return asdict(self)
 

@@ -276,7 +276,7 @@ class Snapshot:
     notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """Cache of values derived from the snapshot; not part of the value."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A form for the decision log; `snapshot_from_json` reads it back exactly."""
         return {
             "now_us": self.now_us,
@@ -317,7 +317,7 @@ def _table_json(table: Any) -> dict[str, Any]:
 
 
 def _table_from_json(kind: Any, value: Mapping[str, Any], widths: Mapping[str, int]) -> Any:
-    columns: dict[str, Any] = {}
+    columns: dict[str, object] = {}
     for column in fields(kind):
         dtype = _DTYPES.get(str(column.type))
         raw: Any = value.get(column.name)

@@ -40,7 +40,7 @@ class TopologyCache:
         self._needs: dict[tuple[Request, int], tuple[Need, ...]] = {}
         self.ever: dict[Need, I64] = {}
         """Tasks that each node could hold if it were empty and in service."""
-        self._kept_values: dict[Any, Any] = {}
+        self._kept_values: dict[object, object] = {}
 
     def of(self, snapshot: Snapshot) -> bool:
         """Return whether the snapshot is one of these machines."""

@@ -17,9 +17,9 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _REMARK = re.compile(r"\s+#\s.*$")
 
 
-def document(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def document(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, object]:
     """Return the specification in a filled form, without values that equal the defaults."""
-    made: dict[str, Any] = {}
+    made: dict[str, object] = {}
     for one in inputs("en"):
         value = read(one, form, lists)
         if value is not None:

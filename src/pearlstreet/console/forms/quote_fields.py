@@ -75,7 +75,7 @@ def question_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> 
     return Question(workload, draft_of(form, lists), wanted, form.get("project") or None)
 
 
-def draft_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, Any] | None:
+def draft_of(form: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> dict[str, object] | None:
     """Return the specification of the job; None if the form has no command."""
     if not form.get("command", "").strip():
         return None

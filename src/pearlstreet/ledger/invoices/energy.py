@@ -53,7 +53,7 @@ class EnergyUse:
     """Versions of the site's energy facts that were used."""
     notes: tuple[Text, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a form for JSON, which `from_json` reads."""
         names = ("it_kwh", "it_kwh_low", "it_kwh_high", "facility_kwh", "carbon_kg")
         return {

@@ -79,7 +79,7 @@ class Invoice:
         """Sum of the lines, exactly."""
         return Money(sum(line.amount.micro for line in self.lines))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a form for JSON, with amounts in micro-yuan, which `from_json` reads."""
         return {
             **{

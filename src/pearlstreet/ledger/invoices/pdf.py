@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import groupby
-from typing import Any
 from xml.sax.saxutils import escape
 
 from reportlab.lib import colors
@@ -143,7 +142,7 @@ def _sums(shown: Page) -> Table:
 
 
 def _text(
-    value: str, *, size: int = 9, bold: bool = False, right: bool = False, color: Any = colors.black
+    value: str, *, size: int = 9, bold: bool = False, right: bool = False, color: object = colors.black
 ) -> Paragraph:
     style = ParagraphStyle(
         "text",

@@ -36,7 +36,7 @@ class Work:
     tx: Tx
     checked: dict[str, int] = field(default_factory=dict)
 
-    def walk(self, table: sa.Table, query: sa.Select[Any]) -> Iterator[RowMapping]:
+    def walk(self, table: sa.Table, query: sa.Select[object]) -> Iterator[RowMapping]:
         """Yield the rows of a query over `table` in parts, and count them as checked."""
         for row in self.tx.connection.execute(query).yield_per(BY).mappings():
             self.checked[table.name] = self.checked.get(table.name, 0) + 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
@@ -71,7 +70,7 @@ def not_the_truth(context: FaultContext, answer: object) -> bool:
 def fewer_than_there_are(context: FaultContext, answer: object) -> bool:
     """Whether a list lacks an attempt, a node or a device."""
     cluster = context.world.engine.cluster
-    truth: Any = cluster.scan() if context.method == "scan" else cluster.nodes()
+    truth: object = cluster.scan() if context.method == "scan" else cluster.nodes()
     if not isinstance(answer, Done) or not isinstance(truth, Done):
         return False
     if context.method == "scan":

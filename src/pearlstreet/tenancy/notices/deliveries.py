@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -49,7 +48,7 @@ class Event:
 
 def row_for(
     tx: Tx, event: Event, channel: str, target_id: str, *, language: str = "en", address: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the row of a new delivery, due at once."""
     return {
         "id": tx.new_id("dlv"),

@@ -12,7 +12,6 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import InvalidInput
@@ -78,7 +77,7 @@ def post(request: Post, now_s: int, resolve: Resolve, *, private: bool) -> Answe
 def envelope(event: Event) -> bytes:
     """Return the JSON body: the event as text in English and as values."""
     words = words_of(event.kind, event.payload, "en")
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "id": event.id,
         "type": event.kind,
         "timestamp": to_rfc3339(event.at_us),
@@ -102,7 +101,7 @@ def new_secret(noise: bytes) -> str:
     return SECRET_PREFIX + base64.b64encode(noise).decode()
 
 
-def _plain(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(payload: Mapping[str, object]) -> dict[str, object]:
     """Return the payload with its messages as English text."""
     return {
         name: str(from_json(value)) if isinstance(value, Mapping) and "template" in value else value

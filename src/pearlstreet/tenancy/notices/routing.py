@@ -98,7 +98,7 @@ def route(store: Store) -> bool:
 def notify(tx: Tx, events: Sequence[Event]) -> None:
     """Write the notices and deliveries of the events for all recipients."""
     audiences = _audiences(tx, events)
-    inboxes: list[dict[str, Any]] = []
+    inboxes: list[dict[str, object]] = []
     mails: list[dict[str, Any]] = []
     posts: list[dict[str, Any]] = []
     for event in events:
@@ -153,7 +153,7 @@ def _address(chosen: Preferences, person: Person) -> str | None:
     return chosen.email if chosen.email and chosen.confirmed else person.email
 
 
-def _inbox_row(tx: Tx, event: Event, person: Person) -> dict[str, Any]:
+def _inbox_row(tx: Tx, event: Event, person: Person) -> dict[str, object]:
     return {
         "id": tx.new_id("ntc"),
         "user_id": person.id,
@@ -165,7 +165,7 @@ def _inbox_row(tx: Tx, event: Event, person: Person) -> dict[str, Any]:
     }
 
 
-def _mail_row(tx: Tx, event: Event, chosen: Preferences, address: str) -> dict[str, Any]:
+def _mail_row(tx: Tx, event: Event, chosen: Preferences, address: str) -> dict[str, object]:
     return deliveries.row_for(tx, event, EMAIL, chosen.owner.id, language=chosen.language, address=address)
 
 

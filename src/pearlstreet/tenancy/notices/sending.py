@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -174,7 +173,7 @@ def apply(tx: Tx, row_id: str, token: str, task: Task, step: Step, result: Resul
 def _end(
     tx: Tx, row_id: str, state: State, tries: int, problem: Text | None, *, has_code: bool = False
 ) -> None:
-    values: dict[str, Any] = {"state": state.value, "tries": tries, "ended_us": tx.now_us}
+    values: dict[str, object] = {"state": state.value, "tries": tries, "ended_us": tx.now_us}
     if has_code:
         values["payload"] = {}  # a mailed code is a credential, of which the database may keep only the hash
     if problem is not None:
@@ -202,7 +201,7 @@ def _note_receiver(tx: Tx, row_id: str, result: Result) -> None:
         tx.execute(update.values(**cleared, last_success_us=tx.now_us))
         return
     since_us = hook["failing_since_us"] or tx.now_us
-    values: dict[str, Any] = {"failing_since_us": since_us, "last_error": _json(result.problem)}
+    values: dict[str, object] = {"failing_since_us": since_us, "last_error": _json(result.problem)}
     if (hook["rests_until_us"] or 0) <= tx.now_us:  # parallel failures count as one
         failures = hook["failures"] + 1
         pause_s = PAUSES_S[min(failures, len(PAUSES_S)) - 1]

@@ -293,7 +293,7 @@ class LocalEngine:
         self._sampler.watch(plan)
         return reports.from_state(plan, state)
 
-    def _begun(self, plan: dict[str, Any], folder: Path) -> bool:
+    def _begun(self, plan: dict[str, object], folder: Path) -> bool:
         """Return whether a supervisor took over the attempt, or may have done so before the machine's last boot."""
         return plan["boot_id"] != files.boot_id() or (folder / files.LAUNCHED).exists()
 

@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
@@ -64,7 +63,7 @@ def misfit(order: AttemptOrder) -> Refused | None:
     return None
 
 
-def tenant_user(walls: Walls, tenant_id: str, nodes: Sequence[str]) -> dict[str, Any] | None:
+def tenant_user(walls: Walls, tenant_id: str, nodes: Sequence[str]) -> dict[str, object] | None:
     """Return user id, group id and device groups for a tenant's jobs; None: they run as the server's user."""
     if walls.tenant_uids is None:
         return None
@@ -87,7 +86,7 @@ def make_plan(
     policy: SandboxPolicy,
     folders: Folders,
     seccomp: str | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the plan for the supervisor of `order`, as JSON."""
     folder = folders.attempt(order.attempt_id)
     inside = walls.sandbox == "bubblewrap"
@@ -160,7 +159,7 @@ def _task(
     nodes: Sequence[str],
     read_only: Sequence[str],
     policy: SandboxPolicy,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     folder = folders.attempt(order.attempt_id)
     inside = walls.sandbox == "bubblewrap"
     memory_bytes = _memory_bytes(task)

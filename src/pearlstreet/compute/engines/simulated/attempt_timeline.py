@@ -182,7 +182,7 @@ def valid_until_us(timeline: AttemptTimeline, now_us: int) -> int:
     return min(timeline.starts_us + step * READING_EVERY_US, timeline.ends_us)
 
 
-def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, Any]:
+def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, object]:
     """Return the attempt as a journal record."""
     return {
         "id": kept.attempt_id,

@@ -134,7 +134,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _encode(record: Mapping[str, Any]) -> bytes:
+def _encode(record: Mapping[str, object]) -> bytes:
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
 
 

@@ -133,7 +133,7 @@ class Memory:
         if self._journal is not None:
             self._journal.close()
 
-    def _write(self, record: Mapping[str, Any], take: Callable[[], object]) -> Outcome[None]:
+    def _write(self, record: Mapping[str, object], take: Callable[[], object]) -> Outcome[None]:
         if self._journal is not None:
             try:
                 self._journal.append(record)

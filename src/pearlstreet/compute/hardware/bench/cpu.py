@@ -75,7 +75,7 @@ def _torch_gemms(clock: Clock, budget_s: float, threads: int) -> Iterator[Measur
     torch.set_num_threads(threads)
     size = 1024
     wide = torch.randn(size, size)
-    pairs: list[tuple[str, Any, Any, str]] = [("bf16", wide.bfloat16(), torch.matmul, "torch.matmul")]
+    pairs: list[tuple[str, object, object, str]] = [("bf16", wide.bfloat16(), torch.matmul, "torch.matmul")]
     if hasattr(torch, "_int_mm"):
         small = torch.randint(-128, 127, (size, size), dtype=torch.int8)
         pairs.append(("int8", small, torch._int_mm, "torch._int_mm"))

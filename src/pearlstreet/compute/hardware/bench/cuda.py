@@ -75,7 +75,7 @@ def load(folders: Sequence[str] | None = None) -> Cuda | None:
     return None
 
 
-def _library(name: str, wheel: str, major: int, folders: Sequence[str] | None) -> Any:
+def _library(name: str, wheel: str, major: int, folders: Sequence[str] | None) -> object:
     file = f"lib{name}.so.{major}.0" if (name, major) == ("cudart", 11) else f"lib{name}.so.{major}"
     places = (
         folders

@@ -116,7 +116,7 @@ def _no_driver(error: Exception) -> Sighting:
     return Sighting(problem=text("The NVIDIA driver does not start: {error}", error=str(error)))
 
 
-def _seen(nvml: _Nvml, handle: Any, index: int) -> Seen:
+def _seen(nvml: _Nvml, handle: object, index: int) -> Seen:
     memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle)
     power_mw = nvml.ask("nvmlDeviceGetPowerUsage", handle)
     use = nvml.ask("nvmlDeviceGetUtilizationRates", handle)
@@ -135,7 +135,7 @@ def _seen(nvml: _Nvml, handle: Any, index: int) -> Seen:
     )
 
 
-def _signs(nvml: _Nvml, handle: Any) -> Signs:
+def _signs(nvml: _Nvml, handle: object) -> Signs:
     reasons = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
     if reasons is None:
         reasons = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0
@@ -166,7 +166,7 @@ def _peers(nvml: _Nvml, index: int) -> frozenset[str]:
     return _quietly(lambda: _active_peers(nvml, _handle(nvml, index)), frozenset())
 
 
-def _active_peers(nvml: _Nvml, handle: Any) -> frozenset[str]:
+def _active_peers(nvml: _Nvml, handle: object) -> frozenset[str]:
     peers = set()
     for link in range(_MAX_LINKS):
         if nvml.ask("nvmlDeviceGetNvLinkState", handle, link) != 1:
@@ -177,7 +177,7 @@ def _active_peers(nvml: _Nvml, handle: Any) -> frozenset[str]:
     return frozenset(peers - {""})
 
 
-def _handle(nvml: _Nvml, index: int) -> Any:
+def _handle(nvml: _Nvml, index: int) -> object:
     handle = nvml.ask("nvmlDeviceGetHandleByIndex", index)
     if handle is None:
         raise _Lost(f"GPU {index} cannot be opened")
@@ -191,11 +191,11 @@ def _quietly(work: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-def _bus(info: Any) -> str:
+def _bus(info: object) -> str:
     return _string(getattr(info, "busId", "")).lower() if info is not None else ""
 
 
-def _string(value: Any) -> str:
+def _string(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 

@@ -37,7 +37,7 @@ class ValueKind(Protocol):
         """Return the value as the model stores it, or BAD after recording a problem."""
         ...
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the value in JSON, which `parse` reads."""
         ...
 
@@ -179,7 +179,7 @@ class NumberKind:
                 hint = text("Write {value} without quotes", value=value.strip())
         return wrong_type(value, where, context, self._wanted(), hint)
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the number, without a fraction of zero."""
         return int(value) if isinstance(value, float) and value.is_integer() else value
 

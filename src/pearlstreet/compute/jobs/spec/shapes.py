@@ -274,7 +274,7 @@ class ShortKind:
             value if isinstance(value, dict) else self.expand(value, context), where, context
         )
 
-    def dump(self, value: Any) -> Any:
+    def dump(self, value: object) -> object:
         """Return the long form."""
         return self.section.dump(value)
 

@@ -137,7 +137,7 @@ class Answerer:
             if len(part) < PAGE:
                 return jobs_to_play(found[-JOBS_MAX:])
 
-    def _play(self, store: Store, question_id: str, file: Path) -> dict[str, Any] | None:
+    def _play(self, store: Store, question_id: str, file: Path) -> dict[str, object] | None:
         """Run the worker and return the values to write; None if the server ends or the question was stopped."""
         command = [sys.executable, "-m", WORKER, str(file)]
         ends_s = store.clock.monotonic_s() + LONGEST_S

@@ -71,7 +71,7 @@ class WorkerQuestion(TypedDict):
     since_s: float
     asked_s: float
     center_cards: int
-    terms: dict[str, list[dict[str, Any]]]
+    terms: dict[str, list[dict[str, object]]]
     supposed: dict[str, list[str]]
     names: dict[str, list[str]]
     config: dict[str, object]

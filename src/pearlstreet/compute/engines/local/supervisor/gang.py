@@ -335,7 +335,7 @@ class Gang:
             self._reason = "start_failed" if refused else "exited"
             self._message = refused or self._message or self._watch.file_size_message()
 
-    def _value(self) -> dict[str, Any]:
+    def _value(self) -> dict[str, object]:
         return {
             "state": self._state,
             "tasks": [task.report() for task in self._tasks],

@@ -37,13 +37,13 @@ def _call(function: Any, *arguments: Any) -> int:
     return result
 
 
-def syscall(number: int, *arguments: Any) -> int:
+def syscall(number: int, *arguments: object) -> int:
     """Make a system call by its number and return its result. Raises OSError."""
     wide = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
     return _call(_libc.syscall, ctypes.c_long(number), *wide)
 
 
-def prctl(option: int, first: Any = 0, second: Any = 0) -> None:
+def prctl(option: int, first: object = 0, second: object = 0) -> None:
     """Call prctl(2). Raises OSError."""
     zero = ctypes.c_ulong(0)
     arguments = [ctypes.c_ulong(item) if isinstance(item, int) else item for item in (first, second)]

@@ -12,7 +12,7 @@ from .gang import Gang
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 LOCK_WAIT_S = 5.0
 
@@ -67,13 +67,13 @@ def _acknowledge(ack: int) -> None:
         os.close(ack)
 
 
-def _catch_signals() -> dict[str, Any]:
+def _catch_signals() -> dict[str, object]:
     """Install signal handlers and return their state; its `handle` becomes readable after each signal.
 
     SIGUSR1 means that there is a stop file; SIGTERM means that the machine shuts down.
     """
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    wake: dict[str, Any] = {"handle": read, "shutdown": False}
+    wake: dict[str, object] = {"handle": read, "shutdown": False}
 
     def shutdown(_number: int, _frame: object) -> None:
         wake["shutdown"] = True

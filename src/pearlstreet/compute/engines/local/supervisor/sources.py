@@ -13,12 +13,12 @@ from . import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 PLACES = ("/mnt", "/media", "/srv", "/opt", "/tmp")  # noqa: S108  # hidden from this process only
 
 
-def paths_in(arguments: list[Any]) -> list[str]:
+def paths_in(arguments: list[object]) -> list[str]:
     """Return the host paths in bubblewrap's arguments, each once."""
     return list(dict.fromkeys(item["path"] for item in arguments if isinstance(item, dict)))
 

@@ -213,7 +213,7 @@ class Task:
         code = os.waitstatus_to_exitcode(self.status)
         return 128 - code if code < 0 else code
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, object]:
         """Return the task's entry in the state file."""
         code = self.exit_code()
         number = code - 128 if code is not None and 128 < code <= 128 + signal.NSIG else None

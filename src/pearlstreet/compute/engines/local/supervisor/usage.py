@@ -11,7 +11,7 @@ from .files import FULL, stat_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -161,7 +161,7 @@ def parse_user_line(line: bytes) -> dict[str, float]:
     if len(line) > USER_LINE_BYTES:
         return {}
     try:
-        value: Any = json.loads(line)
+        value: object = json.loads(line)
     except (ValueError, RecursionError):
         return {}
     if not isinstance(value, dict):
