@@ -131,9 +131,7 @@ def _escapes(name: str, parts: int) -> bool:
 def mount_problem(path: str) -> Text | None:
     """Return what is wrong with an absolute path inside a sandbox, or None if data may be mounted there."""
     if _MOUNT_PARTS.fullmatch(path) is None or len(path) > PATH_BYTES_MAX:
-        return text(
-            "{path} is not an absolute path of plain names such as /data/train", path=ascii(path[:80])
-        )
+        return text("{path} is not a plain absolute path such as /data/train", path=ascii(path[:80]))
     parts = path.split("/")[1:]
     if any(part.strip(".") == "" or part.endswith(".") for part in parts):
         return text("The path {path} leaves its folder (..)", path=path)

@@ -160,7 +160,7 @@ def set_share(
     org: Org = None,
     project: Annotated[str | None, typer.Option(help="Of this project, inside its organisation")] = None,
 ) -> None:
-    """Weigh an organisation, or a project inside its own."""
+    """Set the fair-share weight of an organisation, or of a project inside its organisation."""
     with client() as center:
         center.shares.set(org_of(org), weight, project=project)
     done("The weight is {weight}", weight=f"{weight:g}")

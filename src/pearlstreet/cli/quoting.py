@@ -178,7 +178,12 @@ def _without_decided(job: dict[str, Any]) -> dict[str, object]:
     left: list[str] = [name for name in ("tasks", "time_limit") if name in job]
     left += [f"per_task.{name}" for name in ("accelerator", "count", "fraction") if name in per]
     if left:
-        warn(text("Left out of the job, since offers decide it: {fields}", fields=", ".join(left)))
+        warn(
+            text(
+                "These fields were left out of the job, since each offer sets them: {fields}",
+                fields=", ".join(left),
+            )
+        )
     kept = {name: value for name, value in job.items() if name not in ("tasks", "time_limit", "per_task")}
     per = {name: value for name, value in per.items() if name not in ("accelerator", "count", "fraction")}
     return kept | ({"per_task": per} if per else {})

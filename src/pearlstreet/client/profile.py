@@ -88,7 +88,7 @@ def save_profile(name: str, profile: Profile) -> Path:
 
 
 def forget_profile(name: str | None) -> tuple[Path, bool]:
-    """Drop a profile's key (default: the one in use); the file, and whether there was one."""
+    """Delete a profile's key (default: the profile in use); return the file and whether there was a key."""
     saved = read_profiles()
     current = str(saved.get("current", {}).get("name", "default"))
     chosen = name or os.environ.get("PEARL_PROFILE") or current

@@ -27,7 +27,7 @@ DIGITS = 6
 
 
 def energy_of(tx: Tx, billed: Sequence[Stretch]) -> EnergyUse:
-    """Return what the use on an invoice came to: `ledger.invoices.energy.EnergyOf`. Refunded use is taken off."""
+    """Return energy and carbon of the use on an invoice, less refunded use; a `ledger.invoices.energy.EnergyOf`."""
     total = Total()
     for stretch, drawn, seen in reckoned(tx, billed):
         total.add(stretch, drawn, seen)
@@ -62,7 +62,7 @@ def short(used: EnergyUse | None) -> str:
 
 
 def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts | None, Footprint]]:
-    """Return each stretch with the power it drew and its footprint; of no energy where the power is not known."""
+    """Return each stretch with its power and footprint; the footprint is empty where the power is not known."""
     if not billed:
         return ()
     start_us, end_us = min(one.start_us for one in billed), max(one.end_us for one in billed)
@@ -98,7 +98,7 @@ def measured_w(tx: Tx, attempt_ids: Sequence[str]) -> Mapping[str, float]:
 
 @dataclass(slots=True)
 class Total:
-    """Sums of stretches. What is not known of one is not known of the sum."""
+    """Sums of stretches; a figure unknown for one stretch is unknown for the sum."""
 
     kwh: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     facility: float | None = 0.0
@@ -127,7 +127,7 @@ class Total:
         self.add_footprint(seen, drawn.basis, sign)
 
     def add_footprint(self, seen: Footprint, basis: Basis, sign: int = 1) -> None:
-        """Count what it came to at the site."""
+        """Add a footprint at the site."""
         if self.facility is not None:
             self.facility = None if seen.facility_kwh is None else self.facility + sign * seen.facility_kwh
         if self.carbon is not None:

@@ -1,4 +1,4 @@
-"""PURE: whether facts can be true. Every problem is named with its field."""
+"""PURE: checks whether site facts are plausible. Every problem is named with its field."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SHOWN = 5
 
 
 def problems_of(wish: FactsWish, now_us: int) -> list[Problem]:
-    """Why the facts cannot be true; nothing where they can."""
+    """Return the problems of implausible facts; none if they are plausible."""
     problems = [
         *_pue(wish.pue),
         *(_tariff(wish.tariff) if wish.tariff else ()),

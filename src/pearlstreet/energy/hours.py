@@ -45,7 +45,7 @@ def series_of(row: Row) -> Series:
 
 
 def add_hours(tx: Tx, series: Series, values: Mapping[int, int]) -> int:
-    """Add what it has not; how many were new. Raises Conflict, with nothing written, when it has another value for one."""
+    """Add hours that the series lacks and return their number. Raises Conflict, and writes nothing, if a known hour has another value."""
     by_day: dict[int, dict[int, int]] = {}
     for hour, value in values.items():
         by_day.setdefault(hour // 24, {})[hour % 24] = value
@@ -89,7 +89,7 @@ def _differs(series: Series, hour: int) -> Conflict:
 
 
 def read_hours(tx: Tx, series: Series, start_us: int, end_us: int, *, tail: bool = True) -> Hours:
-    """Return the hours of a stretch of time, and (`tail`) the last days of the series, which forecasts are made from."""
+    """Return the hours of a period and (`tail`) the last days of the series, on which forecasts are based."""
     known_until = series.until_us // HOUR_US
     first, last = start_us // (24 * HOUR_US), (max(end_us, start_us + 1) - 1) // (24 * HOUR_US)
     mine = energy_days.c.series_id == series.id

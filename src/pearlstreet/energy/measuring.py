@@ -1,4 +1,4 @@
-"""Notes what the accelerators of ended attempts were measured to draw, while their engine still has the samples.
+"""Records the measured energy of the accelerators of ended attempts while their engine still has the samples.
 
 Goes through the changes of state behind a kept mark, so that each attempt is looked at once. What an engine does not
 answer is tried again some times and then left: the energy of that attempt stays rated.
@@ -27,13 +27,13 @@ MARK = "energy_measured_until"
 SOME = 500
 """Changes of state looked through in one step."""
 BACK = 5_000
-"""Changes looked back over when this begins."""
+"""Changes of state before the first start that are looked at, too."""
 TRIES = 5
 PAGES_MOST = 100
 
 
 def measure_loop(runtime: Runtime) -> Loop:
-    """Measures what ended."""
+    """Return the loop that measures ended attempts."""
     return CycleLoop(name="measure_energy", cycle=_Measuring(runtime).cycle, interval_s=20.0)
 
 
@@ -51,7 +51,7 @@ class _Measuring:
         for row in rows:
             samples = self._samples(row)
             if samples is None:
-                return False  # again later, from the same mark
+                return False  # samples are not readable now: try again later from the same row
             joules = measured_j(samples, row["started_us"], row["metered_until_us"], _devices(row))
             if joules is not None:
                 found.append(

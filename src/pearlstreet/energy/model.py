@@ -133,7 +133,7 @@ class CorePower:
 
 @dataclass(frozen=True, slots=True)
 class FactsWish:
-    """Facts to be set. What is None is not known: nothing is reckoned with it."""
+    """Facts to be set. None: not known, and then not used in calculations."""
 
     pue: Pue
     tariff: Tariff | None = None

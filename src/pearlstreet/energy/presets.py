@@ -25,7 +25,7 @@ class CarbonPreset:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """The hours of a tariff, whose prices the site's contract tells."""
+    """Periods of a tariff without prices, which are in the site's contract."""
 
     id: str
     title: str

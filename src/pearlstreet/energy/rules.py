@@ -46,9 +46,9 @@ class Footprint:
     energy_cost_micro: int | None
     """Cost of the energy for the site, in micro-yuan. Shown, never charged."""
     versions: tuple[int, ...] = ()
-    """Numbers of the facts that it was reckoned with."""
+    """Numbers of the versions of the facts that it was calculated with."""
     forecast: bool = False
-    """Some hour was foretold."""
+    """Whether a value of some hour is a forecast."""
     missing: tuple[str, ...] = ()
     """Facts of `NAMES` that were unknown for some of the time."""
 
@@ -117,7 +117,7 @@ class Meter:
         return None if mean is None else mean / ONE_BP
 
     def is_forecast(self, start_us: int, end_us: int) -> bool:
-        """Return whether some hour between two moments was foretold."""
+        """Return whether a value of some hour between two moments is a forecast."""
         first = bisect_right(self._starts, start_us) - 1
         return any(piece.forecast for piece in self._pieces[first : bisect_right(self._starts, end_us - 1)])
 
@@ -133,7 +133,7 @@ class Start:
 
 def starts_by_carbon(facts: Facts, duration_us: int, candidates: Iterable[int]) -> Sequence[Start]:
     """Candidate starts, greenest first; of equal ones the earliest. Empty where no hourly carbon is known: then no
-    start is greener than another. Hours to come are foretold (see `footprint`)."""
+    start is greener than another. Future hours are forecasts (see `footprint`)."""
     starts = sorted(set(candidates))
     if not starts or duration_us <= 0:
         return ()
@@ -174,7 +174,7 @@ class _Sum:
             self._gaps.append(self._gaps[-1] + (end_us - start_us if rate is None else 0))
 
     def mean(self, start_us: int, end_us: int) -> float | None:
-        """Over time, rounded once from whole numbers; None when some of it is not known."""
+        """Return the mean over the period, rounded once from whole numbers; None if part of it is unknown."""
         if self._upto(self._gaps, end_us, gap=True) != self._upto(self._gaps, start_us, gap=True):
             return None
         return (self._upto(self._sums, end_us) - self._upto(self._sums, start_us)) / (end_us - start_us)
@@ -241,7 +241,7 @@ def _version_pieces(
 
 
 def _local(tariff: TimeOfUse, us: int) -> tuple[int | None, int]:
-    """Return the price at a moment, and when the hour of the clock on the wall ends."""
+    """Return the price at a moment, and the end of that hour in the tariff's time zone."""
     local = (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(tariff.zone))
     into_us = (local.minute * 60 + local.second) * 1_000_000 + local.microsecond
     period = table_of(tariff.periods)[tariff.kind_of(local.date())][local.month - 1][local.hour]
@@ -249,7 +249,7 @@ def _local(tariff: TimeOfUse, us: int) -> tuple[int | None, int]:
 
 
 def _hour(hours: Hours | None, hour: int, forecast: bool) -> tuple[int | None, bool]:
-    """Return the value of an hour, and whether it was foretold."""
+    """Return the value of an hour, and whether it is a forecast."""
     if hours is None:
         return None, False
     known = hours.values.get(hour)

@@ -15,12 +15,12 @@ from pearlstreet.energy.model import HOUR_US, SeriesKind
 
 ROWS_MOST = 1_000_000
 PROBLEMS_MOST = 20
-"""Told at once; the rest would say the same."""
+"""Largest number of problems reported."""
 UNITS: Mapping[SeriesKind, Mapping[str, int]] = {
     SeriesKind.CARBON: {"g_per_kwh": 1_000, "kg_per_kwh": 1_000_000, "kg_per_mwh": 1_000},
     SeriesKind.PRICE: {"yuan_per_kwh": 1_000_000, "yuan_per_mwh": 1_000},
 }
-"""Unit → what 1 of it is as it is kept (milligrams or micro-yuan for a kilowatt hour). The first is meant if none is said."""
+"""Unit → factor to the stored unit (milligrams or micro-yuan per kilowatt hour). The first is the default."""
 BOUNDS: Mapping[SeriesKind, tuple[int, int]] = {
     SeriesKind.CARBON: (0, 3_000_000),
     SeriesKind.PRICE: (-100_000_000, 100_000_000),

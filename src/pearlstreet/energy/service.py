@@ -46,7 +46,7 @@ def set_facts(store: Store, actor: Actor, wish: FactsWish, unread: Sequence[Prob
     """Set a new version. One that is to hold from a time in the past counts for what is reckoned from now on; issued
     invoices stay as they are. Raises InvalidInput with everything that is wrong, Forbidden.
 
-    `unread`: what could not even be read, in whose place something stands in the wish.
+    `unread`: problems of fields that could not be parsed; `wish` holds placeholders for them.
     """
     actor.require(WRITE)
 
@@ -105,7 +105,7 @@ def current_facts(store: Store, actor: Actor) -> SiteFacts | None:
 
 
 def read_facts(tx: Tx, start_us: int, end_us: int) -> Facts:
-    """Return what `rules.footprint` needs between two moments. Of nobody in particular: everyone may know the site's facts."""
+    """Return the facts that `rules.footprint` needs between two moments. No actor: everyone may know the site's facts."""
     versions = _versions(tx, end_us)
     ids = set().union(*(version.series for version in versions))
     if not ids:
@@ -115,7 +115,7 @@ def read_facts(tx: Tx, start_us: int, end_us: int) -> Facts:
 
 
 def facts_between(store: Store, actor: Actor, start_us: int, end_us: int) -> Facts:
-    """`read_facts` for somebody who asks."""
+    """Return `read_facts` in a read transaction of its own. Raises Forbidden."""
     actor.require(READ)
     return store.read(lambda tx: read_facts(tx, start_us, end_us))
 

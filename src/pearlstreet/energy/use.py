@@ -38,7 +38,7 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watts:
-    """Power of the nodes, as far as this work goes: probable low, middle, probable high."""
+    """Power of the nodes attributed to some work: low (10th percentile), median, high (90th percentile)."""
 
     low: float
     middle: float
@@ -46,7 +46,7 @@ class Watts:
     basis: Basis
 
     def kwh(self, us: int) -> tuple[float, float, float]:
-        """Over a time, in kilowatt hours."""
+        """Return the energy of a period in kilowatt hours."""
         kwh_per_w = us / US_PER_S / J_PER_KWH
         return self.low * kwh_per_w, self.middle * kwh_per_w, self.high * kwh_per_w
 
@@ -84,7 +84,7 @@ def measured_j(
 ) -> int | None:
     """Joules that the accelerators of an attempt used, from samples of their power. `devices`: rank → indices.
 
-    None when some device was not sampled for most of the run: half a measurement is none.
+    None when some device was not sampled for most of the run.
     """
     seen: dict[tuple[int, int], list[tuple[int, float]]] = {
         (rank, index): [] for rank, indices in devices.items() for index in indices

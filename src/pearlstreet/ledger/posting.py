@@ -41,7 +41,9 @@ _MARK = (
         spans.c.stream_id == sa.bindparam("stream"),
         spans.c.sequence >= sa.bindparam("first"),
         spans.c.sequence <= sa.bindparam("last"),
-        sa.or_(spans.c.state == DUE, spans.c.state == POSTED),  # IN cannot be sent many at once
+        sa.or_(
+            spans.c.state == DUE, spans.c.state == POSTED
+        ),  # not IN: a list of values cannot be a parameter of executemany
     )
     .values(state=POSTED, charge_id=sa.bindparam("charge"))
 )

@@ -83,7 +83,7 @@ class OffboardingLoop:
             query = sa.select(jobs.c.id).where(*alive(closing.org_id), jobs.c.cancel_requested.is_(False))
             for job_id in store.read(lambda tx: tx.execute(query.limit(CANCEL_AT_ONCE)).scalars().all()):
                 cancel_job(store, SYSTEM, job_id)
-                # An array carries no wish of its own: its elements do.
+                # Cancelling an array marks its elements only; the array is marked here so that it is not selected again.
                 wished = sa.update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True)
                 store.write(partial(_run, wished))
         if store.read(lambda tx: _busy(tx, closing.org_id)):

@@ -146,7 +146,7 @@ def _spent(tx: Tx, job: Row) -> Money:
 
 
 def _pace(tried: Sequence[Row]) -> float:
-    """Return how many times faster than the clock the work ran."""
+    """Return the speed of the work's time relative to the clock: above 1 on a simulated engine only."""
     return AttemptUsage(**tried[-1]["usage"]).pace if tried else 1.0
 
 

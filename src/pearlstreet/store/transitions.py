@@ -75,7 +75,7 @@ def transition(
 
 @cache
 def _move(table: sa.Table, leased: bool) -> sa.Update:
-    """Built once: to build a statement costs far more than to run it."""
+    """Return the statement that moves a row; built once, because building one costs far more than running it."""
     where = [table.c.id == sa.bindparam("of_row"), table.c.state == sa.bindparam("was_state")]
     if leased:
         where.append(table.c.lease_token == sa.bindparam("of_token"))

@@ -33,7 +33,9 @@ WORDS: Mapping[str, Text] = {
 def assumptions(fields: Sequence[str]) -> Text | None:
     """Return one sentence about all assumptions; None when nothing was assumed."""
     found = (WORDS.get(field) or Text(field) for field in fields)
-    words = list({word.template: word for word in found}.values())  # two fields may go by one word
+    words = list(
+        {word.template: word for word in found}.values()
+    )  # two fields may have the same name for readers
     if not words:
         return None
     listed = reduce(lambda some, one: text("{some}, {one}", some=some, one=one), words)

@@ -89,7 +89,7 @@ class _Checks:
 
     def done(self) -> None:
         if self.problems:
-            raise InvalidInput(text("The question cannot be answered as it is"), problems=self.problems)
+            raise InvalidInput(text("The estimate cannot be made from these fields"), problems=self.problems)
 
 
 def training(
@@ -140,7 +140,7 @@ def training(
         )  # fmt: skip
     checks.done()
     if shape is None or hardware is None:
-        raise InvalidInput(text("The question cannot be answered as it is"))
+        raise InvalidInput(text("The estimate cannot be made from these fields"))
     assumed = [
         name for name, value in (("sequence", sequence), ("batch_tokens", batch_tokens)) if value is None
     ]
@@ -208,7 +208,7 @@ def serving(
         )
     checks.done()
     if shape is None or hardware is None:
-        raise InvalidInput(text("The question cannot be answered as it is"))
+        raise InvalidInput(text("The estimate cannot be made from these fields"))
     return Serving(
         architecture=shape,
         hardware=hardware,

@@ -20,7 +20,7 @@ ACHIEVABLE = {
 """(chip, bits) → share of the rated peak that large matrix products were measured to reach (mamf-finder tables of
 "Machine Learning Engineering" by S. Bekman, 2025; FlagPerf micro-benchmarks for Ascend 910B)."""
 REFERENCE = 0.87
-"""The same of an A100, and of what nobody measured."""
+"""The same of an A100, and of chips without a measurement."""
 _ONE = re.compile(r"(?<![\dx])(\d+)\s*(?:Gbps|Gb/s|GbE|Gb)\b[^;,]*?per\s+(node|GPU)", re.IGNORECASE)
 DEFAULT_NODE = 8
 
@@ -44,7 +44,7 @@ def device(
     interconnect: str = "",
     network_gbs: float | None = None,
 ) -> Hardware | None:
-    """The hardware, a peak that no data sheet gives inferred from relatives; None when the catalogue knows no figure of it."""
+    """Return the hardware, or None if the catalogue has no figures of it. A peak that no data sheet gives is inferred from relatives."""
     assumed: list[str] = []
     peak, peak_deviation = _peak(entry, precision), 0.0
     if peak is None:
@@ -90,7 +90,7 @@ def device(
         attention_peak=min(attention, peak),
         bandwidth=bandwidth * 1e9 / entry.dies,
         memory=memory * GIB,
-        # A bridge joins two cards (four of an H200 NVL); more of them meet over PCIe.
+        # A bridge joins two cards (four of an H200 NVL); between more cards data cross PCIe.
         link=(32e9 if bridged and count > (8 if "nvl" in entry.id else 2) else link * 1e9 / 2.0),
         network=network,
         power_w=power / entry.dies,
@@ -133,7 +133,7 @@ def read_network(described: str, per_node: int) -> float | None:
 
 
 def _network(entry: Accelerator) -> float:
-    """Return what is usual beside such a card: bytes/s of a device's share."""
+    """Return the usual network of such a card: a device's share in bytes/s."""
     if entry.form_factor == "PCIe":
         return 6.25e9
     year = float(entry.release[:4] or 2020)

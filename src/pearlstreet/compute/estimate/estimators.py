@@ -30,7 +30,7 @@ power logs: 1.20 to 1.26 in sustained training of language models, detectors and
 OUTSIDE = 0.2
 """Deviation that each thing adds that no measured row is like: TPUs left out while fitting were off by twice that."""
 INFERRED = 0.1
-"""Standard deviation of the logarithm of time that shapes of the usual aspect instead of the true ones make."""
+"""Standard deviation of the logarithm of time caused by inferring a network's shape from its parameter count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class TrainingEstimate:
 def estimate_training(
     run: Training, *, known: Constants | None = None, learnt: Calibration = NOTHING
 ) -> TrainingEstimate:
-    """Layouts, time, energy. Raises InvalidInput when no layout fills the devices."""
+    """Return layouts, time and energy. Raises InvalidInput when no layout uses all devices."""
     k = known or constants()
     found = effects.features(run, run.hardware.chip)
     factor, deviation = k.training.of(found, effects.feature_point(run))
@@ -157,7 +157,7 @@ def energy_kwh(device_s: Band, power_w: float) -> Band:
 
 
 def _doubt(inferred: tuple[str, ...]) -> float:
-    """Deviation that an inferred shape adds: layers and width decide, the rest hardly does."""
+    """Return the deviation that an inferred shape adds; only layers and width matter much."""
     return INFERRED if {"params", "layers", "hidden"} & set(inferred) else 0.0
 
 
@@ -199,7 +199,7 @@ def _layout(grid: Grid, seconds: StepTime, needed: np.ndarray, at: int, fits: bo
 
 
 def _outside(run: Training, k: Constants, found: dict[str, float]) -> tuple[Text, ...]:
-    """Return what of the question no measured row is like."""
+    """Return the properties of the question that no measured row resembles."""
     unknown = k.training.unknown(found)
     said: list[Text] = []
     for name in unknown:
@@ -239,7 +239,7 @@ class ServingEstimate:
 
     @property
     def best(self) -> Served:
-        """The way with most tokens a second that fits."""
+        """The fitting way with the most tokens per second."""
         return self.ways[0]
 
 
@@ -250,7 +250,7 @@ def estimate_serving(
     known: Constants | None = None,
     learnt: Calibration = NOTHING,
 ) -> ServingEstimate:
-    """Throughput, times, energy. Raises InvalidInput when the weights fit no way of serving."""
+    """Return throughput, times and energy. Raises InvalidInput when the weights do not fit in any way of serving."""
     k = known or constants()
     found = serving_fitting.features(ask, scenario)
     factor, deviation = k.serving.of(found)

@@ -1,7 +1,7 @@
 """Fitting the calibration constants to measured rows: used by the script that writes constants.toml, and to check it.
 
 Physics constants move within priors (a lognormal around a value from the literature, below one where they are shares),
-by Gauss-Newton steps on a loss that a few odd rows cannot carry away.
+by Gauss-Newton steps on a loss that a few outliers cannot dominate.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Fitted:
 
 
 def pack(runs: Sequence[Training], k: Mapping[str, float]) -> Packed:
-    """Return the layouts of every run that fit into memory, or those that miss it least."""
+    """Return the layouts of every run that fit into memory; where none does, those with the smallest shortfall."""
     grids, sizes = [], []
     for run in runs:
         grid = enumerate_layouts(run)
@@ -93,7 +93,7 @@ def constants(logs: NDArray[np.float64]) -> dict[str, float]:
 
 
 def solve(problem: Problem, start: NDArray[np.float64], steps: int = 12) -> NDArray[np.float64]:
-    """Return where the sum of squares is least: damped Gauss-Newton with a numeric derivative (Levenberg 1944)."""
+    """Return the point with the least sum of squares: damped Gauss-Newton with a numeric derivative (Levenberg 1944)."""
     here, damping = start.copy(), 1.0
     values = problem(here)
     for _ in range(steps):

@@ -33,7 +33,7 @@ def _rows(run: Training) -> Iterator[Row]:
         for context in _context_sizes(run, tensor):
             for pipeline in _pipeline_sizes(run, count // (tensor * context)):
                 replicas = count // (tensor * context * pipeline)
-                # What does not divide is left over; a given layout is believed even so.
+                # Without a given number of replicas the layout must use all devices; a given one may leave some unused.
                 if given.data is not None:
                     replicas = min(given.data, max(replicas, 1)) or 1
                 elif replicas * tensor * context * pipeline != count:

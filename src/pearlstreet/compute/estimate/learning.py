@@ -38,7 +38,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A node's measured rate of matrix products, and what the catalogue and its achievable share let expect."""
+    """A node's measured rate of matrix products, and the rate expected from the catalogue and its achievable share."""
 
     device: str
     measured_tflops: float
@@ -74,7 +74,7 @@ class Calibration:
         for found, prior in ((own, PRIOR_DEVICE), (special, PRIOR_RECIPE)):
             if found is not None:
                 log_factor += found.log_factor
-                # What was learnt replaces as much of the doubt as the prior had of it.
+                # The deviation learnt replaces the prior's share of the variance.
                 left = max(deviation**2 - prior**2, RUN_NOISE**2)
                 deviation = min(deviation, math.sqrt(left + found.deviation**2))
         return log_factor, deviation
@@ -96,7 +96,7 @@ NOTHING = Calibration()
 
 
 def bench_of(measured: DeviceBench, book: Catalogue, precision: str = "bf16") -> Bench | None:
-    """A node's benchmark beside what the catalogue lets expect of the device; None where either says nothing."""
+    """Return a node's benchmark with the rate that the catalogue leads to expect; None if either is unknown."""
     entry = devices.find(measured.model, book)
     rate = measured.rates.get(precision)
     expected = None if entry is None else devices.device(entry, precision, 1, book)
@@ -106,12 +106,12 @@ def bench_of(measured: DeviceBench, book: Catalogue, precision: str = "bf16") ->
 
 
 def calibrate(runs: Iterable[Finished], benches: Iterable[Bench] = ()) -> Calibration:
-    """Factors from all that a center has seen. The order of runs does not matter. Raises InvalidInput for times of zero."""
+    """Return the factors from all benchmarks and runs of a center. The order of runs does not matter. Raises InvalidInput for times of zero."""
     by_device: dict[str, list[tuple[float, float]]] = {}
     counts: dict[str, list[int]] = {}
     for bench in benches:
         _positive(bench.measured_tflops, bench.expected_tflops)
-        # A slower node makes times longer.
+        # A node slower than expected has a factor above 1, since the factor multiplies times.
         seen = math.log(bench.expected_tflops / bench.measured_tflops)
         by_device.setdefault(bench.device, []).append((_bounded(seen), BENCH_NOISE))
         counts.setdefault(bench.device, [0, 0])[1] += 1

@@ -113,7 +113,7 @@ def _number(row: dict[str, str], name: str, scale: float = 1.0) -> float | None:
 
 
 def folds(groups: Sequence[str], count: int, seed: int) -> NDArray[np.intp]:
-    """A fold for each row; a group is never split."""
+    """Return the fold of each row; a group is never split."""
     ranked = sorted(set(groups), key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     at = {name: place % count for place, name in enumerate(ranked)}
     return np.array([at[name] for name in groups], dtype=np.intp)
@@ -235,7 +235,7 @@ def _memory_left(rows: Evidence) -> NDArray[np.float64]:
 
 
 def stretch(left: NDArray[np.float64]) -> float:
-    """Return what the deviations must be multiplied with for 80 % of the rows to lie within P10 and P90."""
+    """Return the multiplier of the deviations with which 80 % of the rows lie within P10 and P90."""
     return float(np.quantile(np.abs(left[:, 0]) / left[:, 1], 0.8)) / Z80
 
 

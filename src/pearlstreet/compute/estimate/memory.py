@@ -98,7 +98,7 @@ def activation_bytes(grid: Grid, *, working: bool = True) -> Column:
 
 
 def memory(grid: Grid, k: Mapping[str, float]) -> Memory:
-    """Bytes of every part on the fullest device. `k`: bytes of states a parameter, of a logit, and the reserve."""
+    """Return the bytes of every part on the fullest device. `k`: bytes of state per parameter, bytes per logit, and the reserve."""
     states = state_bytes(grid) * (k["state_bytes"] / (WEIGHT_AND_GRADIENT + OPTIMIZER)) + gathered_bytes(grid)
     first = activation_bytes(grid)
     logits = k["logit_bytes"] * grid.tokens * grid.vocabulary / grid.tensor

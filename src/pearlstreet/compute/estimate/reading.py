@@ -26,9 +26,9 @@ TYPICAL_BATCH_TOKENS = ((1e9, 0.5e6), (2e10, 2e6), (1e11, 4e6), (1e15, 8e6))
 """(largest number of parameters, tokens of one step) for models whose batch is not given."""
 TYPICAL_CARDS = 1024
 RECOMPUTED_FROM = 5e9
-"""Parameters from which iteration times without a word on recomputation are taken to recompute everything."""
+"""Number of parameters from which an iteration time that does not mention recomputation is taken to recompute everything."""
 TYPICAL_SAMPLES = 32.0
-"""Samples a device and step where only samples count."""
+"""Samples per device and step where work is measured in samples."""
 _NUMBER = {
     "context": re.compile(r"\bCP\s*=?\s*(\d+)"),
     "expert": re.compile(r"\bEP\s*=?\s*(\d+)"),
@@ -49,7 +49,7 @@ class Question:
 
 
 def hardware(row: Cells, book: Catalogue, precision: str, count: int) -> Hardware | None:
-    """Return the row's hardware; None, with the reason in its problems, when an estimate has nothing to stand on."""
+    """Return the row's hardware; None, with the reason in its problems, when too little is known of it."""
     name = row.word("accelerator")
     entry = devices.find(name, book) if name else None
     if entry is None:
@@ -316,7 +316,7 @@ def zero_stage(words: str) -> int | None:
 
 
 def check_layout(row: Cells, given: Partial, count: int) -> None:
-    """More devices in the layout than there are is a contradiction."""
+    """Report a layout that needs more devices than there are."""
     taken = (given.tensor or 1) * (given.pipeline or 1) * (given.data or 1)
     if taken > count:
         row.wrong(

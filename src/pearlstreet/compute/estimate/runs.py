@@ -37,7 +37,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Predictions, and what stood in the way of others."""
+    """Predictions, and why other rows have none."""
 
     kind: str
     rows: int
@@ -45,7 +45,7 @@ class Answer:
     wrong: tuple[Problem, ...]
     """Cells that cannot be right; their rows have no prediction."""
     skipped: tuple[Problem, ...]
-    """Rows that are in order, but that nothing is known for: an accelerator without figures, a model without a size."""
+    """Valid rows for which too little is known: an accelerator without figures, a model without a size."""
 
 
 UNKNOWN = frozenset(
@@ -138,7 +138,7 @@ def _iteration(row: Cells, book: Catalogue, known: Constants) -> dict[str, Band]
 
 
 def step_deviation(run: Training, known: Constants) -> float:
-    """Measured steps are of one chip; another one is less sure by what chips were found to differ."""
+    """Return the deviation of a step time; chips other than the measured one get a wider one, by how much chips differ."""
     other = 0.0 if run.hardware.chip == STEPS_MEASURED_ON else PRIORS["chip"]
     larger = 0.15 if run.architecture.params > 2e11 else 0.0
     return math.hypot(known.step_deviation, other, larger, run.hardware.peak_deviation)

@@ -1,4 +1,4 @@
-"""Training where samples count, not tokens: images, and encoders whose forward operations are given.
+"""Training measured in samples instead of tokens: images, and encoders whose forward operations are given.
 
 Three times the forward operations (one pass forward, two backward), over a roofline of compute and memory.
 """

@@ -32,7 +32,7 @@ PRIOR: Mapping[str, tuple[float, float]] = {
 
 
 def features(ask: Serving, scenario: str) -> dict[str, float]:
-    """Return what the factors of a way of serving are."""
+    """Return the features of a way of serving that have factors."""
     return {
         "serving": 1.0,
         f"engine={ask.engine}": 1.0,

@@ -89,7 +89,7 @@ def architecture(
     forward_flops: float | None = None,
     name: str = "",
 ) -> Architecture:
-    """A whole shape. Given sizes win, then the published ones of that name, then what models of that size have."""
+    """Return a complete shape: given sizes first, then those published for the name, then the usual ones for the size."""
     book = known().get(plain(name))
     if book is not None and params is not None and not 0.8 < book.params / params < 1.25:
         book = None

@@ -9,7 +9,7 @@ from pearlstreet.compute.estimate.step import step_time
 
 
 def step_seconds(run: Training, known: Constants) -> float:
-    """Seconds of a step of the run's whole batch, by the fastest of the layouts that what is given leaves open."""
+    """Return the seconds of a step of the whole batch, in the fastest layout that agrees with the given part."""
     grid = enumerate_layouts(run)
     seconds = step_time(grid, known.physics).total / grid.step_tokens * (run.batch * run.sequence)
     return float(seconds.min())

@@ -1,4 +1,4 @@
-"""A file of runs: what may be read of it, and numbers out of its cells with every slip named by row and field.
+"""Reads a file of runs: permitted columns, and numbers from cells, with every error named by row and field.
 
 Columns that hold what was observed or published about the outcome are dropped before anything else looks at the file.
 """
@@ -129,7 +129,7 @@ MOST: Mapping[str, float] = {
     "global_batch_tokens": 1e12, "accel_count": 1e7, "tp": 1e5, "pp": 1e5, "dp": 1e7, "micro_batch": 1e6,
     "global_batch": 1e9, "fwd_gflops_per_sample": 1e12, "input_len": 1e9, "output_len": 1e9,
 }  # fmt: skip
-"""Beyond this a number is a slip."""
+"""Largest accepted number; larger ones are typing errors."""
 WHOLE = frozenset(
     ("layers", "heads", "kv_heads", "accel_count", "tp", "pp", "dp", "micro_batch", "global_batch")
 )
@@ -155,7 +155,7 @@ class Cells:
         return self.values.get(name, "")
 
     def wrong(self, name: str, message: Text, hint: Text | None = None) -> None:
-        """Remember what is wrong in a cell."""
+        """Record a problem of a cell."""
         self.problems.append(Problem(name, message, line=self.line, hint=hint))
 
     def number_of(self, name: str) -> float | None:
@@ -191,7 +191,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file of runs without the columns that are none of an estimate's business."""
+    """A file of runs without the columns that an estimate may not see."""
 
     kind: Kind
     rows: tuple[Cells, ...]

@@ -25,7 +25,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     ),
     "inference": ("infer", "serving", "generation", "forward"),
 }  # fmt: skip
-"""Purpose → what else the field calls it."""
+"""Purpose → other names for it in the field."""
 PURPOSES = tuple(SYNONYMS)
 MODE_OF: Mapping[str, Mode] = {"lora": "lora", "sft": "full", "full": "full"}
 """Purpose → which weights are trained; every other purpose trains all of them from the start."""

@@ -187,7 +187,12 @@ def read_metrics(
 def _engine(runtime: Runtime, name: str) -> Engine:
     engine = runtime.engines.get(name)
     if engine is None:
-        raise NotFound(text("What engine {engine} kept is not here: the center has it no more", engine=name))
+        raise NotFound(
+            text(
+                "The logs and files of engine {engine} are not available: the center no longer has this engine",
+                engine=name,
+            )
+        )
     return engine
 
 

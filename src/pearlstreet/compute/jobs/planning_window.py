@@ -248,7 +248,9 @@ def _first_jobs(tx: Tx, wanted: Mapping[AccountId, int]) -> Mapping[AccountId, l
 
     `wanted`: number of jobs by account.
     """
-    if tx.connection.dialect.name == "sqlite":  # a statement costs no round trip there
+    if (
+        tx.connection.dialect.name == "sqlite"
+    ):  # SQLite runs in this process, so a statement for each account costs no round trip
         return {
             (org, project): _read(
                 tx, _OF_ACCOUNT, {"of_org": org, "of_project": project, "most": most, "now_us": tx.now_us}

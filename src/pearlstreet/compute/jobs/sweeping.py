@@ -135,7 +135,9 @@ def _judge(
     if (ended_us or 0) < store.clock.now_us() - int(kept_s * US_PER_S):
         engine.forget(report.attempt_id)
     else:
-        engine.delete_work(report.attempt_id)  # its outputs are kept as artefacts, and nothing reads the rest
+        engine.delete_work(
+            report.attempt_id
+        )  # the outputs are stored as artefacts by now; nothing reads the other files
 
 
 def _forget(tx: Tx) -> None:

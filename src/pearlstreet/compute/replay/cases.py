@@ -35,7 +35,7 @@ class Case:
     settings: ReplaySettings = field(default_factory=ReplaySettings)
     sharing: str = ONE_POOL
     terms: Terms = NO_TERMS
-    """Limits beside those that `guaranteed` makes, weights, and what is held."""
+    """Limits (beside those that `guaranteed` makes), weights, and reservations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class Played:
 
 
 Progress = Callable[[str, int, int], None]
-"""Name of the case, jobs that are over, jobs in all."""
+"""Name of the case, jobs that ended, all jobs."""
 
 
 def check_case(trace: Trace, case: Case) -> None:
@@ -85,7 +85,7 @@ class Part:
 PartProgress = Callable[[int, int], None]
 """Number of the part, its jobs that are over."""
 PlayParts = Callable[[Sequence[Part], PartProgress], Sequence[Outcome]]
-"""Plays parts, one after another or side by side; the outcomes in the same order."""
+"""Replays parts, one after another or in parallel; returns the outcomes in the same order."""
 
 
 def play_part(part: Part, progress: Callable[[int], None] | None = None) -> Outcome:

@@ -113,7 +113,7 @@ def _parts(rows: Iterable[Row], findings: Findings, model: str) -> dict[str, tup
 
 
 def plain_node(name: str, devices: int, model: str) -> NodeRow:
-    """A node whose CPUs and memory stand in no one's way."""
+    """Return a node whose CPUs and memory are large enough that only devices limit it."""
     return NodeRow(
         name=name,
         cpu_milli=max(devices, 1) * _CPU_MILLI,
@@ -142,7 +142,7 @@ def _openb(rows: Iterable[Row], findings: Findings) -> list[NodeRow]:
 
 
 def from_center(nodes: Iterable[Mapping[str, Any]]) -> Cluster:
-    """A cluster from what the API answers about the center's nodes."""
+    """Return a cluster from the API's list of the center's nodes."""
     return one_pool(
         NodeRow(
             name=str(node["name"]),

@@ -1,4 +1,4 @@
-"""Growing columns that are changed in place: rows come at the end and go anywhere, without building anything anew."""
+"""Growing columns changed in place: rows are added at the end and removed anywhere without rebuilding the columns."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Columns:
         self.count += more
 
     def cut(self, low: int, high: int) -> None:
-        """Take the rows from `low` to before `high` out; those behind move up."""
+        """Remove the rows from `low` to before `high`; later rows move up."""
         left = self.count - (high - low)
         for block in self.blocks:
             block[:, low:left] = block[:, high : self.count]

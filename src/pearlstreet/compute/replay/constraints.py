@@ -30,11 +30,11 @@ class Terms:
     """Weights; a project that is not named has weight 1. Use is what the replay itself counts."""
 
     def beside(self, quotas: Iterable[Quota]) -> Terms:
-        """Return the same with more limits, before its own."""
+        """Return the same constraints with more limits, which come before its own."""
         return replace(self, quotas=(*quotas, *self.quotas))
 
     def renamed(self, names: Mapping[str, str]) -> Terms:
-        """Return the same where nodes are called otherwise."""
+        """Return the same constraints for nodes with other names."""
         held = (
             replace(one, window=replace(one.window, node=names.get(one.window.node, one.window.node)))
             for one in self.held

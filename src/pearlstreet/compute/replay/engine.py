@@ -29,10 +29,10 @@ from pearlstreet.compute.scheduling.registry import ELASTICITIES, ORDERS
 from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf
 
 Progress = Callable[[int, int, int], None]
-"""Jobs that are over, jobs in all, virtual time in µs."""
+"""Jobs that ended, all jobs, virtual time in µs."""
 _FOREVER = 1 << 62
 _ROUNDS_MAX = 64
-"""Plans at one moment: each stops attempts and so makes another one worth while."""
+"""Limit of plans at one moment: a plan that stops attempts makes another plan useful."""
 _FRAGMENTS = 200
 """Moments at which fragmentation is looked at."""
 _LEARN, _LEARN_MOST = 200, 5000
@@ -51,7 +51,7 @@ class _Run:
     """Time at its beginning that restarting takes."""
     tasks: int = 0
     speed: float = 1.0
-    """Against what it asked for: an elastic job may have more or fewer tasks."""
+    """Speed relative to the number of tasks the job asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,9 @@ class Replay:
         span = int(trace.submit_us[-1]) if trace.count else 0
         self._fragments_step = max(span // _FRAGMENTS, US_PER_S)
         if trace.stays.any():
-            self.state.learn_workload(trace.count)  # the experiment tells it beforehand
+            self.state.learn_workload(
+                trace.count
+            )  # jobs that stay for ever form a fill experiment, whose mix of requests is known beforehand
         report = max(trace.count // 200, 1)
         told = 0
         while True:
@@ -216,7 +218,7 @@ class Replay:
         return due
 
     def _wake_us(self) -> int:
-        """Return when time alone may change what the planner answers, while nobody comes or goes."""
+        """Return when the planner's answer may change although no job arrives or ends."""
         config, now = self.config, self._now
         if not self._running or not self.state.waiting.count or not self._may_preempt():
             return _FOREVER
@@ -308,7 +310,7 @@ class Replay:
         return float((tasks / self._asked[row]) ** self.settings.elastic_power)
 
     def _undisturbed(self, row: int, place: Place, tasks: int) -> _Run | None:
-        """Return the run of a job that comes to stand where it stood until this moment: it was never stopped."""
+        """Return the run of a job stopped at this moment and placed where it was: it counts as never stopped."""
         halted = self._halted.get(row)
         if halted is None:
             return None
@@ -363,7 +365,7 @@ class Replay:
         self.learning.ended(row, self._served[row])
 
     def _stop(self, row: int) -> None:
-        """The planner wants it gone."""
+        """Carry out a preemption."""
         if row in self._stopping:
             return
         self._stopping.add(row)
@@ -408,7 +410,7 @@ class Replay:
         self._enqueue(row)
 
     def _settle(self, row: int) -> None:
-        """The stop is for good: the run is over."""
+        """Record the end of a stopped job's run, since it was not placed where it was."""
         run = self._halted.pop(row).run
         self.outcome.runs.add(row, run.start_us, self._now, run.place)
 
@@ -487,7 +489,7 @@ class Replay:
             self.state.leave(gone)
 
     def _accrue(self) -> None:
-        """Let use fade, and count what ran since the last plan, as the live center's accounts do."""
+        """Decay fair-share use and add the use since the last plan, as the live center does."""
         elapsed_us = self._now - self._usage_us
         if elapsed_us <= 0 or not self._fair:
             return
@@ -527,7 +529,7 @@ class Replay:
         if self.state.waiting.count:
             asked = plan(self.state.snapshot(self._now), self.config)
             why = {wait.job_id: wait.reason.code.value for wait in asked.waits}
-        for row, run in self._running.items():  # those that stay for ever
+        for row, run in self._running.items():  # the jobs that never end
             self.outcome.runs.add(row, run.start_us, self._now, run.place)
         for row in self.state.waiting_rows.tolist():
             self.outcome.never[row] = why.get(self.trace.ids[row], "capacity")

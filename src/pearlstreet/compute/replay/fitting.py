@@ -1,7 +1,7 @@
 """Quick check whether any waiting job could be placed, so that the planner is not called when none could.
 
-Reservations, quotas and order only ever hold jobs back: where no shape that waits fits on what is free, a plan starts
-nothing. What is free only shrinks between two ends, so a shape that did not fit is not looked at again before the next.
+Reservations, quotas and order only delay jobs: if no waiting shape (request and tasks) fits the free capacity, a plan
+starts nothing. Between two ends free capacity only shrinks, so a shape that did not fit is not checked until the next end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Fitting:
         self.waiting: dict[Shape, int] = {}
 
     def add(self, shape: Shape) -> None:
-        """A job of that shape waits."""
+        """Count a waiting job of this shape."""
         self.waiting[shape] = self.waiting.get(shape, 0) + 1
 
     def remove(self, shape: Shape) -> None:
@@ -38,7 +38,7 @@ class Fitting:
             del self.waiting[shape]
 
     def released(self) -> None:
-        """Something was given back."""
+        """Record that resources were released."""
         self._full.clear()
 
     def any_fits(self) -> bool:

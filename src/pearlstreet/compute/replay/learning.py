@@ -1,6 +1,6 @@
 """Learning from ended jobs in a replay: predicted run times, and the distribution of device time.
 
-The same predictor as the live center's. A job of a trace bears no name: its user and what it asks for tell it.
+The same predictor as the live center's. Jobs of a trace have no names: their user and request stand for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Learning:
         self._ended = 0
 
     def ended(self, row: int, served_device_us: int) -> None:
-        """A job of the trace ended."""
+        """Learn from an ended job of the trace."""
         trace = self._state.trace
         self._predictor.learn(
             [

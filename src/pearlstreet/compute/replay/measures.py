@@ -83,7 +83,7 @@ class Curves:
     waiting_cards: list[float]
     fragmentation: list[float]
     jct_s: list[float]
-    """JCT that a rising share of the jobs stays within; as many points as `jct_share`."""
+    """Quantiles of the JCT; as many points as `jct_share`."""
     jct_share: list[float]
 
     def to_json(self) -> dict[str, Any]:

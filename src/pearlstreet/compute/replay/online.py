@@ -1,4 +1,4 @@
-"""A pool that is told of arrivals and ends as they happen and answers at once: the planner behind a judge's protocol.
+"""Online scheduling of one pool: it learns of arrivals and ends as they happen and decides at once, for a judge's protocol.
 
 Nothing is known of the future: no durations unless they are told. Stops and starts take no time here; what they cost is the
 judge's to charge. At one moment the planner is asked again until it stops nobody any more, and what is answered is the
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Job:
-    """Facts of a job that its rows do not have."""
+    """Facts of a job beyond its planner rows."""
 
     row: int
     shape: tuple[int, int]
@@ -94,7 +94,7 @@ class OnlinePool:
         self._org = {name: number for number, name in enumerate(orgs)}
         self._services = np.zeros((2 * _SERVICES_MAX, 2), dtype=np.int64)
         self._ended = 0
-        """Rows of them that are filled."""
+        """Number of filled rows."""
         self._users: dict[str, int] = {"": 0}
         self._state = State(
             _capacity_for(64, orgs, cast("tuple[str, ...]", self._ids)),
@@ -145,7 +145,7 @@ class OnlinePool:
             self._state.learn_services(self._services[known])
 
     def decide(self, now_us: int) -> Answer:
-        """Who stops and who starts where, now."""
+        """Return which jobs stop and which start, and where."""
         self._before.clear()
         snapshot: Snapshot | None = None
         for _ in range(_ROUNDS_MAX):
@@ -220,7 +220,7 @@ class OnlinePool:
 
 
 def shape_of(gpus: int, per_node: int) -> tuple[int, int]:
-    """Devices of a task and tasks: on the fewest nodes, as evenly as it goes."""
+    """Return devices of a task and number of tasks: on the fewest nodes, spread as evenly as possible."""
     tasks = -(-gpus // per_node)
     return -(-gpus // tasks), tasks
 

@@ -26,7 +26,7 @@ class Levels:
         self.fragments = array("d")
 
     def note(self, at_us: int, *values: int) -> None:
-        """Values from this moment on; a second note of a moment replaces the first."""
+        """Record the values from this moment on; a second record of a moment replaces the first."""
         if self.at and self.at[-1] == at_us:
             for column, value in zip(self.values, values, strict=True):
                 column[-1] = value
@@ -82,7 +82,7 @@ class Outcome:
     plans: int = 0
     """Number of calls of the planner."""
     skipped: int = 0
-    """Moments at which it need not be asked."""
+    """Moments at which the planner need not be called."""
     events: int = 0
 
     @property

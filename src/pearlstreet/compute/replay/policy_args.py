@@ -26,7 +26,7 @@ class Asked:
 
 
 def parse_policy(said: str, config: PlannerConfig, settings: ReplaySettings) -> Asked:
-    """A policy on top of `config` and `settings`. A bare word is the order. Raises InvalidInput naming what is wrong."""
+    """Return the policy applied to `config` and `settings`. A single word is the order policy. Raises InvalidInput naming what is wrong."""
     sharing, name = None, said.strip()
     for number, part in enumerate(filter(None, (part.strip() for part in said.split(",")))):
         key, equals, value = (word.strip() for word in part.partition("="))

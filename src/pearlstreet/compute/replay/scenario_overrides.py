@@ -33,7 +33,7 @@ OFF = "off"
 MOST = 1e9
 LONGEST_S = 5 * 366 * 86_400.0
 CALENDAR_S = 1e8
-"""A trace that begins before this second of its own time does not count from 1970."""
+"""A trace whose first time is below this does not count seconds from 1970."""
 _LIMITS = {"guaranteed", "maximum", "borrow"}
 _WINDOW = {"org", "nodes", "model", "cards", "from", "until", "for", "known"}
 _QUEUE = {item.name for item in fields(QueuePolicy)} - {"name"}
@@ -41,7 +41,7 @@ _NAMED = {"order", "placement", "backfill", "preemption", "elasticity"}
 
 
 def as_said(org: str, project: str) -> tuple[str, str]:
-    """Names of a trace that has people's own."""
+    """Return the names unchanged, for a trace that has the names people use."""
     return org, project
 
 
@@ -58,7 +58,7 @@ class Supposed:
 
     @property
     def words(self) -> str:
-        """All changes in one line."""
+        """Return all changes as one line of text."""
         return "; ".join((*self.quotas, *self.queues, *self.windows))
 
 
@@ -66,7 +66,7 @@ class Supposed:
 
 
 def parse_quota(said: str) -> Quota:
-    """A limit; one that is neither guaranteed nor a maximum takes away what there was."""
+    """Parse a limit; one with neither a guarantee nor a maximum removes the present limit."""
     (head, *rest) = _parts(said)
     owner, colon, resource = head.partition(":")
     org, _, project = (part.strip() for part in owner.partition("/"))
@@ -112,7 +112,7 @@ def _amount(said: str, values: Mapping[str, str], name: str) -> float | None:
 
 
 def with_queue(config: PlannerConfig, said: str) -> PlannerConfig:
-    """Return the configuration with a queue set otherwise, set up, or taken away: its jobs then have the center's settings."""
+    """Return the configuration with a queue changed, added or removed; jobs of a removed queue get the center's settings."""
     (name, *rest) = _parts(said)
     if "=" in name or not name:
         raise _wrong(said, text("Say which queue, such as urgent,rank=-10"))
@@ -151,7 +151,7 @@ def _queue_value(said: str, key: str, value: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Something held, as it was said."""
+    """A reservation or maintenance as the user wrote it."""
 
     org: str
     """Empty: maintenance."""
@@ -168,7 +168,7 @@ class Window:
 
 
 def parse_window(said: str) -> Window:
-    """A window of maintenance, or a reservation."""
+    """Parse a maintenance window or a reservation."""
     (kind, *rest) = _parts(said)
     if kind not in ("maintenance", "reservation"):
         raise _wrong(said, text("It begins with maintenance or reservation"))
@@ -203,7 +203,7 @@ def parse_window(said: str) -> Window:
 def held(
     said: str, name: str, nodes: Sequence[NodeRow], origin_s: float, naming: Naming = as_said
 ) -> tuple[Held, ...]:
-    """Return what a window holds of these nodes; `origin_s`: when the first job was submitted, in the trace's own time."""
+    """Return the nodes and devices that a window holds; `origin_s`: submit time of the first job in the trace's own time."""
     window = parse_window(said)
     start_us = _since(said, window.start, origin_s)
     end_us = FOREVER_US if window.end is None else _since(said, window.end, origin_s)
@@ -226,13 +226,13 @@ def check_nodes(said: str, nodes: Iterable[NodeRow]) -> None:
 
 
 def _named(names: Iterable[str], nodes: Sequence[NodeRow]) -> list[tuple[str, int | None]]:
-    """Those that there are: another case may have other machines."""
+    """Return the names that exist on these nodes; another case may have other machines."""
     known = {node.name for node in nodes}
     return [(name, None) for name in names if name in known]
 
 
 def _picked(said: str, window: Window, nodes: Sequence[NodeRow]) -> list[tuple[str, int | None]]:
-    """Cards of one model: nodes with most of them first, whole as far as they go."""
+    """Return nodes with cards of one model, those with most cards first; only the last may be taken in part."""
     models = sorted({device.model for node in nodes for device in node.devices})
     allowed = match_models((window.model,), models)
     most = 0
@@ -311,7 +311,7 @@ def _since(said: str, at: float | datetime, origin_s: float) -> int:
 
 
 def without(nodes: Sequence[NodeRow], said: str) -> tuple[NodeRow, ...]:
-    """Return the nodes without some of them: named ones, or `2x8xH100` for the last two such of the list."""
+    """Return the nodes less the removed ones: named, or `2x8xH100` for the last two nodes with 8 H100."""
     left = list(nodes)
     for part in filter(None, (part.strip() for part in said.replace(";", ",").split(","))):
         named = [node for node in left if node.name == part]
@@ -360,7 +360,7 @@ def suppose(
     origin_s: float,
     naming: Naming = as_said,
 ) -> tuple[Terms, PlannerConfig]:
-    """Return what a case then stands under."""
+    """Return the constraints of a case with these changes."""
     quotas = terms.quotas
     for said in supposed.quotas:
         one = parse_quota(said)
@@ -377,7 +377,7 @@ def suppose(
 
 
 def owners(supposed: Supposed) -> list[tuple[str, str]]:
-    """Whom it names: (organisation, project or "")."""
+    """Return the accounts that the changes name: (organisation, project or "")."""
     limits = [parse_quota(said) for said in supposed.quotas]
     windows = [parse_window(said) for said in supposed.windows]
     named = [(one.org, one.project) for one in limits]

@@ -29,7 +29,7 @@ class ReplaySettings:
     """The planner is asked at least so often while jobs wait, where ages, bounds on waiting or queues may change its mind."""
 
     def to_json(self) -> dict[str, object]:
-        """A form that `settings_from_json` reads back."""
+        """Return a JSON form that `settings_from_json` reads back."""
         return asdict(self)
 
 

@@ -46,7 +46,7 @@ class State:
             replace(weights.get((trace.orgs[org], name), Account("", "")), org=trace.orgs[org], project=name)
             for org, name in trace.projects
         ]
-        # Each row bears the number of what it stands for, so that it is known from when on it counts.
+        # Each row has the number of its reservation as id, by which the replay finds when it begins.
         held = [replace(one.window, id=str(number)) for number, one in enumerate(terms.held)]
         self.empty = build(
             now_us=0,
@@ -81,7 +81,7 @@ class State:
         self.revision = 0
         self._seen_running: Running | None = None
         self._seen_waiting: Waiting | None = None
-        """Views of the columns as they stand; None once rows came or went."""
+        """Views of the present columns; None after rows were added or removed."""
 
     def know_users(self, names: Sequence[str]) -> None:
         """Names by the trace's numbers; "" is nobody known."""
@@ -209,7 +209,7 @@ class State:
         return card_bp(Share(given.memory_mib, given.compute_bp), total)  # type: ignore[attr-defined]
 
     def position_of(self, row: int) -> int:
-        """Return where a job of the trace that runs stands among what runs."""
+        """Return the row of a running job of the trace among the running attempts."""
         return int((self.running.column(0, 0) == row).argmax())
 
     def set_ending(self, position: int, resumes_tasks: int = 0) -> None:
@@ -218,7 +218,7 @@ class State:
         self.running.blocks[0][17, position] = resumes_tasks
 
     def end(self, row: int) -> None:
-        """Take back what a running job of the trace holds."""
+        """End a running job of the trace: return its resources to the nodes."""
         self._seen_running = None
         position, nodes = self.position_of(row), self.nodes
         low, high = np.searchsorted(self._tasks.column(0, 0), (position, position + 1)).tolist()
@@ -275,7 +275,7 @@ class State:
         return self._held_seen[1]
 
     def in_the_way(self, now_us: int) -> list[int]:
-        """Rows of the trace that run on what maintenance takes away by now."""
+        """Return the jobs (rows of the trace) that run on nodes under maintenance now."""
         held = self.held
         due = np.flatnonzero((held.org < 0) & (held.start_us <= now_us) & (held.end_us > now_us))
         if not len(due):

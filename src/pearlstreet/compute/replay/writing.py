@@ -12,7 +12,7 @@ DECISIONS = ("pod", "node", "gpus")
 
 
 def schedule_rows(played: Played) -> Iterator[Sequence[str]]:
-    """One row a run by its start: job, start, end, `node:cards;node:cards`, in the trace's own time."""
+    """Yield one row for each run by its start: job, start, end, `node:cards;node:cards`, in the trace's own time."""
     rows = [
         (outcome.runs.start_us[i], outcome.runs.job[i], number, i)
         for number, outcome in enumerate(played.outcomes)
@@ -27,7 +27,7 @@ def schedule_rows(played: Played) -> Iterator[Sequence[str]]:
 
 
 def decision_rows(played: Played) -> Iterator[Sequence[str]]:
-    """One row a pod in the order of arrival: where it went, or nothing."""
+    """Yield one row for each pod in the order of arrival: its node, or nothing."""
     for outcome in played.outcomes:
         place = {job: outcome.runs.place[i] for i, job in enumerate(outcome.runs.job)}
         for job, name in enumerate(outcome.trace.ids):

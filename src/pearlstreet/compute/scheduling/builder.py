@@ -58,7 +58,7 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Numbers of all names that jobs bear."""
+    """Numbers of all names that jobs have."""
 
     orgs: _Index
     projects: _Index
@@ -142,7 +142,7 @@ class SnapshotBuilder:
         self._prices = dict(micro_an_hour)
 
     def build(self, now_us: int, revision: int = 0, topology_cache: TopologyCache | None = None) -> Snapshot:
-        """The snapshot of what it knows now. `topology_cache`: of the snapshot before, kept while the machines are the same."""
+        """Return a snapshot of the current rows. `topology_cache`: the previous snapshot's, reused while the machines are the same."""
         models, nodes = _nodes(self._nodes)
         orgs, projects = _Index(), _Index()
         for account in self._accounts:
@@ -243,7 +243,7 @@ def _nodes(rows: Mapping[str, NodeRow]) -> tuple[tuple[str, ...], Nodes]:
 
 
 def _running(rows: list[RunningAttempt], nodes: Nodes, gflops: Any, names: _Names) -> Running:
-    """Columns of what runs; takes it out of `nodes`' free arrays. Use on nodes that are gone is left out."""
+    """Return the columns of running attempts and subtract them from the free arrays of `nodes`. Use on missing nodes is ignored."""
     node_of = {name: i for i, name in enumerate(nodes.names)}
     position_of = [{int(x): j for j, x in enumerate(row)} for row in nodes.device_index]
     tasks: list[tuple[int, int, int, int]] = []
@@ -359,7 +359,7 @@ def _waiting(rows: list[WaitingJob], names: _Names) -> Waiting:
 def _reservations(
     rows: tuple[Reservation, ...], nodes: Nodes, orgs: _Index, projects: _Index
 ) -> Reservations:
-    """One row a node or device; what is on nodes that are gone holds nothing."""
+    """Return one row for each held node or device; those on missing nodes are left out."""
     node_of = {name: i for i, name in enumerate(nodes.names)}
     found: list[tuple[Reservation, int, int]] = []
     for row in rows:
@@ -447,7 +447,7 @@ def build(
     pflops_of: PflopsOf = lambda model: 1.0,
     revision: int = 0,
 ) -> Snapshot:
-    """A snapshot from rows at once: for tests, replays and questions at submit."""
+    """Return a snapshot built from rows in one call: for tests, replays and questions at submit."""
     builder = SnapshotBuilder(pflops_of)
     builder.set_nodes(nodes)
     for job in waiting:

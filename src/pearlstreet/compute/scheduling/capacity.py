@@ -57,7 +57,7 @@ class FreeCapacity:
         self.device_memory: I64 = nodes.device_memory_free.copy()
         self.device_compute: I64 = nodes.device_compute_free.copy()
         self.whole_center = True
-        """Whether this is all free capacity of the snapshot: now, and without limits of one job."""
+        """Whether this is the snapshot's whole present free capacity, not a part seen by one job or a later moment."""
         self.reserved = False
         self.cap_cpu = self.cap_memory = self.cap_device_memory = self.cap_device_compute = _NOTHING
         self.touched: list[int] = []
@@ -88,7 +88,7 @@ class FreeCapacity:
         return self.topology_cache.has_device
 
     def with_free(self, cpu: I64, memory: I64, device_memory: I64, device_compute: I64) -> FreeCapacity:
-        """Return the same nodes with other free amounts and no reservations: a question about another moment."""
+        """Return the same nodes with other free amounts and no reservations, to ask about another moment."""
         other = object.__new__(FreeCapacity)
         other.__dict__.update(self.__dict__)
         other.cpu, other.memory = cpu, memory
@@ -122,7 +122,7 @@ class FreeCapacity:
         return other
 
     def take(self, chunk: Chunk, need: Need, *, lasting: bool) -> None:
-        """Give `chunk` away; `lasting` when it may still be held at the start of a reservation."""
+        """Subtract `chunk`; `lasting`: it may still be held when a reservation begins."""
         n = chunk.node
         self.cpu[n] -= need.cpu
         self.memory[n] -= need.memory
@@ -164,7 +164,7 @@ class FreeCapacity:
         return memory, compute
 
     def whole(self, model: int, rows: Rows, lasting: bool) -> Bools:
-        """Devices of that model (any when -1) that nobody holds a part of and that may be given."""
+        """Return the devices of the model (-1: any) that are wholly free and may be given to the job."""
         memory, compute = self.free_devices(rows, lasting)
         free = (memory == self.device_total[rows]) & (compute == FULL_BP) & self.usable[rows]
         return np.asarray(free if model < 0 else free & (self.model[rows] == model))
@@ -194,7 +194,7 @@ class FreeCapacity:
 
 
 def needs_of(snapshot: Snapshot, request_index: int) -> tuple[Need, ...]:
-    """Return the request on each model that it allows, weakest model first, so that strong ones stay for who names them."""
+    """Return the request on each model that it allows, weakest model first, so that strong devices stay free for jobs that name them."""
     return topology_cache_of(snapshot).needs(snapshot.requests[request_index], request_index)
 
 

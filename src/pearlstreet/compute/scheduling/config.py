@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class QueuePolicy:
-    """A named queue: what differs from the center's settings for its jobs. None: as the center."""
+    """A named queue: what differs from the center's settings for its jobs. None: the center's setting."""
 
     name: str
     rank: int = 0
@@ -62,7 +62,7 @@ class PlannerConfig:
     """Anti-starvation: who has waited this long since it last ran goes ahead of all who have not, oldest first, and is not
     displaced by rank; 0: off."""
     las_levels_h: tuple[float, ...] = (5.0, 40.0)
-    """Order `las`: device hours at which a job falls to the next level; one after the first only where little work is below it."""
+    """Order `las`: device hours at which a job falls to the next level; levels after the first apply only where little of all work lies below them."""
     reserve_depth: int = 32
     """Blocked jobs that get a reservation with `conservative` backfill; the rest is planned as with `easy`."""
     restart_s: float = 40.0
@@ -73,7 +73,7 @@ class PlannerConfig:
     """Half-life of fair-share usage: after this time, use counts half."""
 
     def to_json(self) -> dict[str, object]:
-        """A form that `config_from_json` reads back."""
+        """Return a JSON form that `config_from_json` reads back."""
         return asdict(self)
 
     def of_queue(self, name: str) -> PlannerConfig:
@@ -88,7 +88,9 @@ class PlannerConfig:
 def config_from_json(value: Mapping[str, Any]) -> PlannerConfig:
     """Return the configuration that `to_json` wrote, now or before; unknown keys are an error of type TypeError."""
     known = dict(value)
-    if isinstance(known.get("preemption"), bool):  # before preemption had names
+    if isinstance(
+        known.get("preemption"), bool
+    ):  # older versions stored true or false instead of a policy's name
         known["preemption"] = "priority" if known["preemption"] else "none"
     if "las_levels_h" in known:
         known["las_levels_h"] = tuple(known["las_levels_h"])

@@ -34,13 +34,13 @@ _US = 1_000_000
 _ESTIMATES = 4
 """Blocked jobs behind the reserved ones for which a start time is worked out in one cycle: each costs milliseconds."""
 _OPEN, _LATER, _DONE = 0, 1, 2
-"""A kind may be tried; is left to the second pass; waits, whatever row of it comes."""
+"""States of a job class: may be tried; is left to the second pass; all its jobs wait in this cycle."""
 
 
 def plan(snapshot: Snapshot, config: PlannerConfig, *, explains: bool = False) -> Plan:
     """Return the plan: which jobs start where, what is preempted, and why every other job waits. Pure and deterministic.
 
-    `explains`: placements also say what the choice of their node was made among.
+    `explains`: placements also carry the alternatives among which their node was chosen.
     """
     check_config(config)
     return _Cycle(CycleState(snapshot, config, explains)).run()
@@ -145,7 +145,7 @@ class _Cycle:
                 self._try(run, guaranteed=False)
 
     def _too_deep(self, rows: I64) -> None:
-        """The rest keeps what is known of its kind, or a cheap reason."""
+        """Give jobs beyond the depth the reason known for their class, or a cheap one."""
         done = np.array([state == _DONE for state in self.progress], dtype=np.bool_)
         self.state.why_row[rows[~done[self.state.classes.of[rows]]]] = self.state.add_reason(
             reasons.depth(self.state.config.depth)
@@ -166,7 +166,7 @@ class _Cycle:
         )
 
     def _park(self, class_index: int, reason: int) -> list[int]:
-        """Give the reason to every job of the kind that has none of its own, until the cycle ends."""
+        """Give the reason to every job of the class that has none of its own; the class is not tried again in this cycle."""
         self.progress[class_index] = _DONE
         self.why_class[class_index] = reason
         return []
@@ -280,7 +280,7 @@ class _Cycle:
         if known is None:
             known = self.shortage[same] = self.state.add_reason(short)
         if more and self.state.reservations < depth:
-            return []  # the next of the kind gets a reservation of its own
+            return []  # the next job of this class gets a reservation too
         return self._park(run.class_index, known)
 
     def _make_way(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:

@@ -118,7 +118,7 @@ class CycleState:
         return self.config.of_queue(self.snapshot.queues[queue]) if queue >= 0 else self.config
 
     def enter(self, lane: Lane) -> None:
-        """Plan by the settings of this lane from now on, without a blocked job or reservation of it yet."""
+        """Switch to the settings of this lane; it begins without a blocked job and without reservations."""
         self.lane, self.backfill = lane, BACKFILLS[lane.config.backfill]
         self.preemption = PREEMPTIONS[lane.config.preemption]
         self.elasticity = ELASTICITIES[lane.config.elasticity]

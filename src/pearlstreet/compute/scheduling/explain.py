@@ -13,7 +13,7 @@ WHY_NOT: Mapping[str, Text] = {
     PACKS_WORSE: text("as good, but packed less tightly"),
     SCORES_WORSE: text("a higher score"),
 }
-"""Why a node was not the one, by the code of an alternative."""
+"""Sentences that say why a node was not chosen, by the code of the alternative."""
 
 
 def explain(reason: Reason, position: int, total: int, now_us: int) -> Text:

@@ -1,4 +1,4 @@
-"""Whether the center could ever run a request: asked at submit, before any queue."""
+"""Checks at submit whether the center could ever run a request, even when empty."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pearlstreet.compute.scheduling.timeline import fits
 
 
 def feasible(snapshot: Snapshot, request: Request, tasks: int = 1) -> Reason | None:
-    """None when an empty center could run it; else an IMPOSSIBLE reason that names the nearest thing there is."""
+    """Return None if an empty center could run it; else an IMPOSSIBLE reason that names the closest hardware the center has."""
     return check(snapshot, FreeCapacity(snapshot).emptied(), request, request_needs(snapshot, request), tasks)
 
 

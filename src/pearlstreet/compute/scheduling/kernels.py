@@ -70,7 +70,7 @@ def worthwhile(work: int) -> bool:
 
 @contextmanager
 def using(mode: Mode) -> Iterator[None]:
-    """Force one way for the time of a `with` block: for tests and benchmarks."""
+    """Force compiled or plain kernels inside a `with` block: for tests and benchmarks."""
     before, _CHOICE.mode = _CHOICE.mode, mode
     try:
         yield

@@ -221,7 +221,7 @@ class Reservations:
 
 
 def no_reservations() -> Reservations:
-    """Nothing is held for anybody."""
+    """Return an empty table of reservations."""
     i32, i64 = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
     return Reservations((), i32, i32, i64, i64, i32, i32)
 
@@ -243,7 +243,7 @@ class Services:
 
 
 def no_services() -> Services:
-    """Nothing is known yet."""
+    """Return an empty table of services."""
     i64 = np.zeros(0, dtype=np.int64)
     return Services(i64, i64, i64, np.zeros(0, dtype=np.int32))
 
@@ -277,7 +277,7 @@ class Snapshot:
     """Cache of values derived from the snapshot; not part of the value."""
 
     def to_json(self) -> dict[str, object]:
-        """A form for the decision log; `snapshot_from_json` reads it back exactly."""
+        """Return a JSON form for the decision log; `snapshot_from_json` reads it back exactly."""
         return {
             "now_us": self.now_us,
             "revision": self.revision,
@@ -346,7 +346,7 @@ def _request_from_json(value: Mapping[str, Any]) -> Request:
 
 
 def _services_from_json(value: Any) -> Services:
-    """Older snapshots have device times alone."""
+    """Read the service rows; older snapshots have device times only."""
     if isinstance(value, Mapping):
         return Services(
             np.asarray(value["device_us"], dtype=np.int64), np.asarray(value["devices"], dtype=np.int64),

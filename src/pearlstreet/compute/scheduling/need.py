@@ -10,7 +10,7 @@ PLENTY = 1 << 40
 
 
 class NeedKey(NamedTuple):
-    """What tells needs of one snapshot apart."""
+    """Key of a need within one snapshot."""
 
     request: int
     """Index in the snapshot's requests."""

@@ -32,7 +32,7 @@ class Seat:
 class OnlinePlacer:
     """Decides for one request at a time. Without a workload it learns one from what it is asked.
 
-    It then looks at its demand anew whenever it has been asked twice as often as when it last did.
+    It then computes the demand anew each time the number of requests has doubled.
     """
 
     def __init__(

@@ -193,7 +193,7 @@ class Placement:
     """Beyond its organisation's or project's guarantee."""
     why: Text
     chosen: Chosen | None = field(default=None, compare=False)
-    """Told when asked for and where it costs nothing more; no part of what is decided."""
+    """Alternatives of the choice, if asked for; not part of the decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class Plan:
     placements: tuple[Placement, ...]
     preemptions: tuple[Preemption, ...]
     waits: Sequence[Wait]
-    """Made when first looked at; compares like a tuple."""
+    """Built when first read; compares like a tuple."""
     order: str = ""
     placement: str = ""
     considered: int = 0

@@ -63,7 +63,7 @@ class Preemptor:
             return 0
         tasks, running = job_class.tasks, self.state.snapshot.running
         if self.state.timeline.any_by(soon) and self._ready(needs, tasks, soon):
-            # enough ends by itself until then: stopping others would not start it earlier
+            # jobs that end on their own free enough by `soon`: stopping others would not start this one earlier
             return int((running.ending | self.state.leaving).sum())
         ranks = self.places[1] if self.state.preemption.ranks else None
         rank = int(self.places[0][row]) if self.state.preemption.ranks else 0
@@ -75,7 +75,9 @@ class Preemptor:
         )
         if not (may.able & ~self.state.leaving).any():
             return 0
-        if self.state.unheld is not None:  # the earlier job must not count on what is stopped for this one
+        if (
+            self.state.unheld is not None
+        ):  # reserve for the earlier blocked job first, so that it does not count on what is stopped for this one
             self.state.make_reservation()
         found = find_victims(
             self.state.snapshot, self.state.preemption, self.state.quotas, self.state.timeline, needs, claim, may, self.state.leaving, ranks,

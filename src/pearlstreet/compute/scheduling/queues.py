@@ -1,4 +1,4 @@
-"""The order of a cycle: queues by rank, inside a queue the order policy's ranking, before all who waited too long."""
+"""Order of a cycle: jobs that waited too long, then queues by rank, inside a queue by the order policy."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _overdue(snapshot: Snapshot, config: PlannerConfig) -> tuple[Columns, Column
 def places(snapshot: Snapshot, config: PlannerConfig) -> tuple[I64, I64]:
     """Place of each waiting and each running job in one ranking; running ones last where the policy cannot rank them.
 
-    Of equals the one that runs goes first: nobody is displaced by an equal.
+    Among equals running jobs come first, so that no job is displaced by an equal one.
     """
     waiting, running = snapshot.waiting.count, snapshot.running.count
     keys = _keys(snapshot, config)

@@ -85,7 +85,7 @@ class QuotaState:
         return demands
 
     def rows(self, org: int, project: int) -> list[int]:
-        """Return the limits that an account stands under."""
+        """Return the limits that apply to an account."""
         if self._count == 0:
             return []
         found = self._rows_of.get((org, project))

@@ -177,7 +177,7 @@ def no_capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reaso
     unblock = {
         "tasks": text("It starts once all its tasks fit at the same time"),
         "devices": text("It starts once that many devices are free on one node"),
-        "share": text("It starts once a device has so much free"),
+        "share": text("It starts once a device has this much free"),
     }.get(found[0].constraint if found else "", text("It starts once enough is free on one node"))
     return Reason(Code.CAPACITY, text("Not enough is free: {detail}", detail=detail), unblock, found, start)
 

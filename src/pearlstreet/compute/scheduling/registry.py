@@ -1,4 +1,4 @@
-"""The policies there are, by name. A new policy is one file and one line here."""
+"""All policies, by name. A new policy is one file and one line here."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from pearlstreet.compute.scheduling.timeline import fits
 
 _US = 1_000_000
 RESUMED = "pack"
-"""Placement of a job that goes on: it hangs on the nodes alone, so that what a trial placed is placed again afterwards."""
+"""Placement policy of resumed jobs: it depends on the nodes only, so a trial placement is repeated exactly later."""
 _NOBODY: I64 = np.zeros(0, dtype=np.int64)
 
 
@@ -93,7 +93,7 @@ class Resizer:
                 self._keep_place(a, int(running.resumes_tasks[a]), soon)
 
     def _keep_place(self, attempt: int, tasks: int, soon: int) -> None:
-        """Hold, from `soon` on, where an attempt that is being stopped will go on."""
+        """Reserve, from `soon` on, the place where an attempt that is being stopped will resume."""
         running, mine = self.state.snapshot.running, self.state.timeline.visible
         if running.request[attempt] >= 0:
             self.state.timeline.visible = self._visible_to(attempt)
@@ -142,7 +142,9 @@ class Resizer:
             placed, _ = self.state.place(selector, joint, size, 1, limit_us)
             self.state.record(run, rows[: len(placed)], placed, guaranteed)
             rows, elements_left = rows[len(placed) :], elements_left - len(placed)
-            tries = 0 if placed else tries + 1  # a reservation that was put off may have been made
+            tries = (
+                0 if placed else tries + 1
+            )  # after a failure once more: placing may have made the delayed reservation, which frees other nodes
         return rows
 
     def cut_for(self, run: Run, needs: tuple[Need, ...], rows: list[int], guaranteed: bool) -> list[int]:
@@ -167,12 +169,12 @@ class Resizer:
             )
             self.state.head = left[0] if self.state.head is None else self.state.head
             left, blocked = left[1:], self.unserved | self.moving
-        if left:  # whatever it could do with, or who holds that could go on on: a cut for those behind it would serve it
+        if left:  # later jobs may not cut for these models: what a cut frees, directly or by moving, goes to these rows first
             self.unserved |= models | self._elsewhere(needs)
         return left
 
     def _elsewhere(self, needs: tuple[Need, ...]) -> set[int]:
-        """Models that elastic jobs could go on on which hold something of what the needs are met from."""
+        """Return the models that running elastic jobs allow, of those jobs that hold devices these needs could use."""
         rows = np.flatnonzero(self._elastic() & self._holding(needs))
         return {need.model for a in rows.tolist() for need in self._needs_of(a)}
 
@@ -184,7 +186,7 @@ class Resizer:
     def _cuts(
         self, job_class: JobClass, needs: tuple[Need, ...], row: int, soon: int, guaranteed: bool
     ) -> int:
-        """How many elastic jobs are cut, or are being cut already, so that this one fits soon; 0 when that would not do."""
+        """Return how many elastic jobs are cut, now or already, so that this one fits soon; 0 if cuts do not suffice."""
         assert self.state.elasticity is not None
         running, config = self.state.snapshot.running, self.state.lane.config
         if self.state.unheld is not None:
@@ -213,7 +215,7 @@ class Resizer:
         return len(cuts)
 
     def _holding(self, needs: tuple[Need, ...]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Attempts that hold something of what the needs are met from."""
+        """Return the attempts that hold resources these needs could use."""
         running = self.state.snapshot.running
         if any(need.model < 0 for need in needs):
             return np.ones(running.count, dtype=np.bool_)
@@ -223,7 +225,7 @@ class Resizer:
         return found
 
     def _moves(self) -> Bools:
-        """Attempts that could go on where others that are cut in this cycle do, or where what these were cut for starts."""
+        """Return the attempts that could resume on nodes where others cut in this cycle resume, or where the jobs they were cut for start."""
         found = np.zeros(self.state.snapshot.running.count, dtype=np.bool_)
         for a in np.flatnonzero(self._elastic()).tolist() if self.moving else ():
             found[a] = not self.moving.isdisjoint(need.model for need in self._needs_of(a))
@@ -251,8 +253,10 @@ class Resizer:
         return any(name is not None and ELASTICITIES[name] is not None for name in names)
 
     def _most(self, item: Given, wanted: Collection[int] = ()) -> int:
-        """Up to how many tasks a job that starts now may be widened; 0: it may not. Where others want the model, to what
-        it asked for."""
+        """Return the most tasks that a starting job may be widened to; 0: it may not be widened.
+
+        Where other jobs want the model, it is widened to the requested number at most.
+        """
         waiting = self.state.snapshot.waiting
         most, policy = int(waiting.max_tasks[item.row]), None
         if most:
@@ -268,7 +272,7 @@ class Resizer:
         return top if top > len(item.chunks) else 0
 
     def grow(self) -> None:
-        """Widen with what no waiting job could use: first who starts now, since that costs nothing, then who runs."""
+        """Widen jobs into devices that no waiting job could use: first jobs that start now, which costs nothing, then running ones."""
         wanted = self._wanted()
         if wanted and self.state.unheld is not None:
             self.state.make_reservation()
@@ -281,7 +285,7 @@ class Resizer:
             self._grow_running(wanted)
 
     def _wanted(self) -> set[int]:
-        """Models that some waiting job could use, were they free; -1 when it could use any node."""
+        """Return the models that some waiting job could use if they were free; -1: a job could use any node."""
         waiting = self.state.snapshot.waiting
         left = np.ones(waiting.count, dtype=np.bool_)
         left[[item.row for item in self.state.given]] = False
@@ -292,7 +296,7 @@ class Resizer:
         return {need.model for request in requests for need in self.state.needs_of_request(request)}
 
     def _widened(self, item: Given, most: int, sharing: int) -> Given:
-        """A job that starts now with its part of what is left."""
+        """Return a starting job widened by its share of the devices that are left."""
         waiting, need, now = self.state.snapshot.waiting, item.need, len(item.chunks)
         org, project, limit_us = (
             int(column[item.row]) for column in (waiting.org, waiting.project, waiting.limit_us)
@@ -307,12 +311,14 @@ class Resizer:
         anew = not self.state.capacity.reserved and not self.state.has_timeline
         if more <= 0:
             return item
-        if anew:  # all together they stand nearer to each other than the new ones beside the old
+        if (
+            anew
+        ):  # place old and new tasks together: they get closer nodes than new tasks added to the old places
             for chunk in item.chunks:
                 self.state.capacity.give_back(chunk, need)
         size = now + more if anew else more
         chunks = tuple(chunk for _, chunk in selector.gang((need,), size, True))
-        if not chunks:  # it never is: as many fit
+        if not chunks:  # should not happen, since the old places fit
             for chunk in item.chunks if anew else ():
                 self.state.capacity.take(chunk, need, lasting=True)
             return item

@@ -62,12 +62,12 @@ class Timeline:
         self.held_device_compute = np.zeros(width, dtype=np.int64)
 
     def placed(self, need: Need, chunks: Sequence[Chunk], limit_us: int) -> None:
-        """Remember what this cycle gave away."""
+        """Record the places given in this cycle."""
         end = self._now + (limit_us or self._assumed_us)
         self._new.append((end, limit_us == 0, need, chunks))
 
     def latest(self, at_us: int) -> int | None:
-        """Return when all that ends until then is over at the latest, as far as predictions go; None: some end is unknown."""
+        """Return the latest predicted end of everything expected to end until then; None: some end is unknown."""
         count = len(self._blind)
         needed = self.end[:count] <= at_us
         if self._blind[needed].any() or self.guess[count:][self.end[count:] <= at_us].any():
@@ -85,7 +85,7 @@ class Timeline:
         self._device = np.array([flat, running.device_memory, running.device_compute], dtype=np.int64)
 
     def _fold(self) -> None:
-        """Bring what was placed into the arrays."""
+        """Write the recorded placements into the arrays."""
         if not self._opened:
             self._open()
         if not self._new:
@@ -118,7 +118,7 @@ class Timeline:
 
     @property
     def count(self) -> int:
-        """Ends it knows: of what runs, then of what this cycle placed."""
+        """Number of known ends: of running attempts, then of this cycle's placements."""
         self._fold()
         return len(self.end)
 
@@ -203,7 +203,7 @@ class Timeline:
             n = chunk.node
             self.held_cpu[n] += need.cpu
             self.held_memory[n] += need.memory
-            # `future` has the job taken out of it: what is left there is what may last
+            # `future` is without the job now: its remainder limits what may run without an end
             capacity.cap_cpu[n] = min(capacity.cap_cpu[n], future.cpu[n])
             capacity.cap_memory[n] = min(capacity.cap_memory[n], future.memory[n])
             for d, mib, compute in zip(chunk.positions, chunk.memory, chunk.compute, strict=True):

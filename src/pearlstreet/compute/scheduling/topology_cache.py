@@ -43,7 +43,7 @@ class TopologyCache:
         self._kept_values: dict[object, object] = {}
 
     def of(self, snapshot: Snapshot) -> bool:
-        """Return whether the snapshot is one of these machines."""
+        """Return whether the snapshot has the machines of this cache."""
         nodes = snapshot.nodes
         return (
             nodes.device_model is self.model
@@ -58,7 +58,7 @@ class TopologyCache:
         )
 
     def carried(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> tuple[I64, Nodes]:
-        """Return the same values in this site's own arrays, if they are its machines; else as they came."""
+        """Return this center's own arrays if they equal the given ones; else the given ones."""
         mine: dict[str, Any] = {
             "device_model": self.model, "device_link": self.link, "device_memory_total": self.device_total,
             "cpu_total": self.cpu_total, "memory_total": self.memory_total, "rack": self.rack, "pod": self.pod,
@@ -110,7 +110,7 @@ class TopologyCache:
 
     @cached_property
     def fleet(self) -> tuple[tuple[int, ...], bytes, bytes, bytes, bytes]:
-        """What the machines are, in a form that can be remembered by."""
+        """Hashable description of all machines, used as a cache key."""
         columns = (self.cpu_total, self.memory_total, self.model, self.device_total)
         cpu, memory, model, device_memory = (column.tobytes() for column in columns)
         return self.model.shape, cpu, memory, model, device_memory
@@ -163,7 +163,7 @@ class TopologyCache:
         return tuple(needs)
 
     def asked(self, requests: tuple[Request, ...]) -> _Asked:
-        """Return what follows from a list of requests: of the last list that was asked about, at once."""
+        """Return the values derived from a list of requests; those of the last list are cached."""
         found = self._requests
         if found.requests is not requests:
             found = self._requests = _Asked(requests)
@@ -209,9 +209,11 @@ class _Asked:
 
 
 def topology_cache_of(snapshot: Snapshot) -> TopologyCache:
-    """Return the snapshot's site, made when it has none."""
+    """Return the snapshot's topology cache; create it if there is none."""
     topology_cache = snapshot.topology_cache
     if topology_cache is None or not topology_cache.of(snapshot):
         topology_cache = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
-        object.__setattr__(snapshot, "topology_cache", topology_cache)  # a memory, no part of the value
+        object.__setattr__(
+            snapshot, "topology_cache", topology_cache
+        )  # a cache: it does not change what the snapshot means
     return topology_cache

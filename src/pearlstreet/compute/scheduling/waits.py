@@ -16,7 +16,7 @@ class Waits(Sequence[Wait]):
     """Sequence with one entry per waiting job in the planner's order; equal to any sequence of equal entries."""
 
     def __init__(self, ids: Sequence[str], rows: I64, which: I64, reasons: Sequence[Lazy]) -> None:
-        """`rows` wait, in this order; `which` says for each the number of its reason in `reasons`."""
+        """`rows`: the waiting jobs in order; `which`: for each the index of its reason in `reasons`."""
         self._ids, self._rows, self._which = ids, rows, which
         self._reasons = list(reasons)
         self._lines: tuple[Wait, ...] | None = None

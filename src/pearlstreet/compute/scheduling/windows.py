@@ -51,7 +51,7 @@ class Windows:
         return usable, schedulable
 
     def follow(self) -> None:
-        """Copy reservations for jobs, which were made or changed in the whole capacity, to the partial ones."""
+        """Copy the caps of reservations from the whole capacity to the partial views of it."""
         for capacity in self._partial.values():
             capacity.follow(self._whole)
 

@@ -117,7 +117,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     _line("lease_lost", process.lease_lost, _CALLS, "a call outlasts its lease", 0.5),
     Kind("second_server", InjectionPoint.WORLD, process.second_server, "two servers contend"),
-    # Its store, hints and clock
+    # The server's store, hints and clock
     Kind("disk_full", InjectionPoint.BEFORE_COMMIT, process.disk_full, "the database's disk is full"),
     Kind("disk_fails", InjectionPoint.BEFORE_COMMIT, process.disk_fails, "the database's disk fails"),
     Kind("write_conflict", InjectionPoint.BEFORE_WRITE, process.write_conflict, "a write meets another"),

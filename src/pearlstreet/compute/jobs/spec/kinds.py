@@ -120,7 +120,7 @@ class TextKind:
         return value
 
     def schema(self) -> JsonSchema:
-        """Return a string schema, or string and number if numbers are accepted."""
+        """Return the JSON schema of a string, or of a string or number if numbers are accepted."""
         made: JsonSchema = {"type": ["string", "number"] if self.numbers else "string"}
         made["maxLength"] = self.limit
         if not self.empty:

@@ -126,7 +126,7 @@ ENVIRONMENT = Section(
         Field(
             "python", TextKind(8, re.compile(r"3\.(?:[89]|[1-9]\d)"), text("a Python version such as 3.11"), numbers=True),
             "Python version", "Python 版本",
-            "Left out: the version the center itself runs on.", "不填则用中心自身的版本。",
+            "Python version. Left out: that of the center itself.", "Python 版本；不填则与中心自身的版本相同。",
             example="3.11",
         ),
         Field(
@@ -148,7 +148,7 @@ ENVIRONMENT = Section(
         Field(
             "image", TextKind(512, re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*"), text("an image such as docker.io/pytorch/pytorch:2.9")),
             "Container image", "容器镜像",
-            "For engines that take one, instead of Python and packages.", "供支持镜像的引擎使用，代替 Python 与软件包。",
+            "Container image instead of Python and packages; only for engines that support images.", "容器镜像，代替 Python 与软件包；仅用于支持镜像的引擎。",
             example="docker.io/pytorch/pytorch:2.9",
         ),
     ),
@@ -251,12 +251,12 @@ ELASTIC = Section(
     (
         Field(
             "min_tasks", NumberKind(1, TASKS_MAX, whole=True), "Fewest", "最少",
-            "Smallest number of tasks with which the job works.", "少于此数的任务无法工作。",
+            "Smallest number of tasks with which the job works.", "作业能够运行的最少任务数。",
             example=1,
         ),
         Field(
             "max_tasks", NumberKind(1, TASKS_MAX, whole=True), "Most", "最多",
-            "Largest number of tasks that the job can use.", "多于此数的任务没有益处。",
+            "Largest number of tasks that the job can use.", "作业能够利用的最多任务数。",
             required=True, example=8,
         ),
     ),
@@ -305,7 +305,7 @@ LIMITS = Section(
     (
         Field(
             "disk_gib", NumberKind(0.01, 65_536, gib=True), "Disk", "磁盘",
-            "Space for the files of an attempt; outputs count with their apparent size.", "其文件可占用的空间上限，输出按表观大小计算。",
+            "Space for the files of an attempt; outputs count with their apparent size.", "每次尝试的文件可占用的空间，输出按表观大小计算。",
             unit="GiB", example=20,
         ),
         Field(
@@ -315,7 +315,7 @@ LIMITS = Section(
         ),
         Field(
             "pids", NumberKind(8, 1_000_000, whole=True), "Processes", "进程数",
-            "Largest number of processes and threads at the same time.", "同时存在的进程与线程数。",
+            "Largest number of processes and threads at the same time.", "同时存在的进程与线程数上限。",
             example=4096,
         ),
         Field(

@@ -127,7 +127,7 @@ JOB = Section(
         Field(
             "outputs_kept_days", NumberKind(0, 36_500, whole=True), "Days outputs are kept", "输出保留天数",
             "Days after which the outputs are deleted; 0: never. At most the days of the project, which also apply if left out.",
-            "到期即删除，0 表示永久保留；不得超过项目的保留天数，不填则与项目相同。",
+            "保留输出的天数，到期删除；0 表示永久保留；不得超过项目的保留天数，不填则与项目相同。",
             example=30,
         ),
         Field(
@@ -191,7 +191,7 @@ JOB = Section(
         ),
         Field(
             "limits", parts.LIMITS, "Limits", "限额",
-            "What one attempt may use beyond its resources.", "一次运行除资源之外的用量上限。",
+            "Limits of each attempt beyond its resources.", "每次尝试在资源之外的用量上限。",
         ),
         Field(
             "not_before", TimeKind(), "Not before", "最早开始",
@@ -207,7 +207,7 @@ JOB = Section(
         Field(
             "simulate", DurationKind(0.001, 30 * 86_400), "Simulated run time", "模拟运行时间",
             "Run time on a simulated engine; real engines ignore it.",
-            "模拟引擎假装运行的时长；真实引擎忽略。",
+            "在模拟引擎上的运行时长；真实引擎忽略此项。",
             attribute="simulate_s", unit="s", example="30m",
         ),
     ),

@@ -1,6 +1,6 @@
 """Microsoft's Philly in the Pollux cut: `timestamp,duration,num_gpus[,gpu_time],cluster`, a virtual cluster a row.
 
-M. Jeon et al., "Analysis of large-scale multi-tenant GPU clusters for DNN training workloads", ATC 2019. Jobs bear no
+M. Jeon et al., "Analysis of large-scale multi-tenant GPU clusters for DNN training workloads", ATC 2019. Jobs have no
 id: they are numbered in the order of their time stamps.
 """
 

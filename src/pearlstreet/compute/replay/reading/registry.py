@@ -1,4 +1,4 @@
-"""The formats there are, and how a file's first line tells which one it is. A new format is one file and one line here."""
+"""All formats, and how a file's first line tells which one it has. A new format is one file and one line here."""
 
 from __future__ import annotations
 

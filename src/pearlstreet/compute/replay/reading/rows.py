@@ -22,7 +22,7 @@ MOST = 1_000_000
 
 
 class BadField(Exception):
-    """A value that cannot be right. Never leaves this folder."""
+    """A value that cannot be right; always caught inside this package."""
 
     def __init__(self, name: str, message: Text, hint: Text | None = None) -> None:
         super().__init__(name)

@@ -1,4 +1,4 @@
-"""Devices in all, as most traces say it, to a gang: the fewest equal tasks that nodes of the cluster can hold."""
+"""Converts a total number of devices to a gang: the fewest equal tasks that fit on nodes of the cluster."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from pearlstreet.compute.scheduling.placement.selector import NodeSelector, Plac
 from pearlstreet.compute.scheduling.timeline import Timeline, fits
 
 _ALONE, _TOGETHER = 6, 24
-"""Attempts of which each is tried alone, and that are cut together: bounds of one search."""
+"""Bounds of one search: attempts tried alone, and attempts cut together."""
 
 
 def place_gang(selector: NodeSelector, needs: tuple[Need, ...], tasks: int, lasting: bool) -> list[Placed]:
@@ -89,7 +89,7 @@ class WhatIf:
 
 
 def resume_order(snapshot: Snapshot, attempts: Sequence[int]) -> list[int]:
-    """Attempts in the order in which their jobs go on: by submit time, then job."""
+    """Return the attempts in the order in which their jobs resume: by submit time, then job."""
     running = snapshot.running
     return sorted(attempts, key=lambda a: (int(running.submitted_us[a]), running.job_ids[a]))
 

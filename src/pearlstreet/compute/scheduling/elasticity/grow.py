@@ -20,7 +20,7 @@ from pearlstreet.compute.scheduling.quota import QuotaState
 
 
 class Grow:
-    """Up to the most tasks, and back to what was asked for."""
+    """Lets jobs grow to their largest number of tasks; cuts them back to the requested number on demand."""
 
     grows = True
 

@@ -15,7 +15,7 @@ from pearlstreet.compute.scheduling.quota import QuotaState
 
 
 class GrowShrink:
-    """Anywhere between the fewest and the most."""
+    """Resizes jobs between their smallest and largest number of tasks."""
 
     grows = True
 

@@ -36,8 +36,10 @@ class Growth(NamedTuple):
 def candidates(
     snapshot: Snapshot, config_of: Callable[[int], PlannerConfig | None], leaving: Bools
 ) -> list[int]:
-    """Attempts that may grow, the one with the fewest tasks for what it asked first. `config_of` an attempt whose
-    policy grows."""
+    """Return the attempts that may grow, the lowest share of requested tasks first.
+
+    `config_of`: settings that apply to an attempt if its policy lets jobs grow.
+    """
     running, now = snapshot.running, running_tasks(snapshot)
     able = (running.max_tasks > now) & ~leaving & resizable(snapshot, 0.0)
     rows = np.flatnonzero(able)
@@ -51,7 +53,7 @@ def candidates(
 
 
 def pays(snapshot: Snapshot, config: PlannerConfig, attempt: int, now: int, tasks: int) -> bool:
-    """Return whether growing saves enough of what is left to run, were each task worth the same."""
+    """Return whether growing saves enough of the remaining run time, assuming that speed is proportional to tasks."""
     saved = int(left_us(snapshot)[attempt]) * (tasks - now) // tasks
     return saved >= _GAIN * int(restart_us(snapshot, config)[attempt])
 

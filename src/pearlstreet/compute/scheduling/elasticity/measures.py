@@ -19,7 +19,7 @@ def running_tasks(snapshot: Snapshot) -> I64:
 
 
 def asked_tasks(snapshot: Snapshot) -> I64:
-    """Tasks its job asked to start with; what it has when that is not known."""
+    """Return the tasks that each attempt's job asked to start with; its present number where that is not known."""
     asked = snapshot.running.asked_tasks
     return np.where(asked > 0, asked, running_tasks(snapshot))
 

@@ -31,7 +31,7 @@ class Elasticity(Protocol):
         ...
 
     def start_most(self, asked: int, most: int) -> int:
-        """Up to how many tasks a start is widened with what nobody else can use."""
+        """Return the most tasks that a starting job may get from devices that no other job can use."""
         ...
 
     def slack(

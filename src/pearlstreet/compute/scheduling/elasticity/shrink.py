@@ -21,7 +21,7 @@ from pearlstreet.compute.scheduling.quota import QuotaState
 
 
 class Shrink:
-    """Down to the fewest tasks."""
+    """Cuts jobs down to their smallest number of tasks."""
 
     grows = False
 
@@ -41,7 +41,7 @@ class Shrink:
 
 
 def _gives_way(snapshot: Snapshot, quotas: QuotaState, claim: Claim, able: Bools) -> Bools:
-    """Whose asked tasks, too, may be cut for the claim."""
+    """Return the attempts that may be cut for the claim below the number of tasks they asked for."""
     running = snapshot.running
     gives = running.priority <= claim.priority
     if quotas.any_guarantee:

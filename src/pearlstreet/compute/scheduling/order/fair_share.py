@@ -76,7 +76,7 @@ def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64
 class FairShare(Still):
     """Ranks by the organisation's tag, then the project's, then within a project by priority, deadline and submit time.
 
-    Priority and deadline move a job ahead of its own project's only (and of equals): they buy nothing at another's cost.
+    Priority and deadline move a job ahead of jobs of its own project and of equals only.
     `across_accounts`: priority comes before the tags, for jobs of all accounts.
     """
 
@@ -87,7 +87,7 @@ class FairShare(Still):
         waiting, accounts = snapshot.waiting, snapshot.accounts
         down, ties = -waiting.priority, by_deadline(snapshot)
         if not (waiting.project != waiting.project[:1]).any():
-            return Keys((down, *ties))  # who competes with nobody has tags that only rise in this very order
+            return Keys((down, *ties))  # with one project fair share never changes this order
         demand = demands(snapshot)
         project_share = held(snapshot, config.half_life_s)
         org_share = np.zeros((len(accounts.orgs), 3))

@@ -47,7 +47,7 @@ class Seen:
 
 
 class Index:
-    """Distributions of run times by batch, and the Gittins index of a job by its run time so far."""
+    """Distributions of run times by batch, and from them the Gittins index of a job by its run time so far."""
 
     def __init__(self, seen: Seen) -> None:
         lives = seen.lives
@@ -75,7 +75,7 @@ class Index:
         self.area = np.concatenate([np.zeros((len(batches), 1)), steps], axis=1)
 
     def price(self, run_us: I64) -> F64:
-        """Run time spent for each job that ends, at best: the inverse of the index, of the living jobs in order."""
+        """Return the inverse Gittins index of the given jobs: the least run time to spend for one job to end."""
         had = np.clip(run_us.astype(np.float64), _EDGES[0], _EDGES[-2])
         at = np.minimum(np.searchsorted(_EDGES, had, side="right") - 1, _BINS - 1)
         alive, area, row = self.alive, self.area, self.batch
@@ -152,7 +152,7 @@ class Gittins:
         )
 
     def changes_us(self, snapshot: Snapshot, config: PlannerConfig) -> int:
-        """After each running job has had some more; the index moves slowly on a logarithmic scale."""
+        """Return the time after which run times have grown enough to change the index, which depends on their logarithm."""
         running = snapshot.running
         if not running.count:
             return 0

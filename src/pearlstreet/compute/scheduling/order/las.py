@@ -48,7 +48,7 @@ class Las:
 
 
 def _lag_us(snapshot: Snapshot, level: I64, submitted_us: I64) -> I64:
-    """Return how much later than they came those that wait, and those that run, stand."""
+    """Return the lag (µs) added to the submit time of each waiting and of each running job."""
     if not len(level):
         return np.zeros(0, dtype=np.int64)
     devices = np.concatenate([waiting_devices(snapshot), running_devices(snapshot)])

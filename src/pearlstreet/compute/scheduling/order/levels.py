@@ -22,7 +22,7 @@ _EDGES = np.geomspace(60e6, 1e15, 73)
 """Device time in µs: from a minute to 32 device years, evenly on a logarithmic scale."""
 _BINS = len(_EDGES) - 1
 _PRIOR = 30.0 * np.diff(np.clip(np.log(_EDGES / 60e6) / np.log(1000 * _HOUR_US / 60e6), 0.0, 1.0))
-"""Thirty pretended jobs: what is thought before anything is known."""
+"""Weight of the prior: thirty pretended jobs."""
 _BELOW = 0.25
 """Share of all work that may be done below a level after the first."""
 _LAST = 1 / 100
@@ -30,7 +30,7 @@ _LAST = 1 / 100
 _WORTH = 3.0
 """Smallest ratio of their share of the work to their share of the jobs."""
 _KNOWN = 300
-"""Jobs that are known before anybody stands behind all others: of fewer, one in a hundred is chance."""
+"""Known jobs needed before the last level is used: with fewer, one in a hundred is chance."""
 
 
 def levels(snapshot: Snapshot, config: PlannerConfig) -> I64:

@@ -37,14 +37,14 @@ def ranked(columns: Columns, ids: Sequence[str]) -> I64:
         return np.arange(count)
     varied: list[NDArray[Any]] = []
     for column in columns:
-        # most columns are the same for everybody, and some come twice: they decide nothing
+        # a column in which all jobs are equal, or that was seen before, decides nothing
         if not any(column is one for one in varied) and (column != column[0]).any():
             varied.append(column)
     if not varied:
         return np.array(sorted(range(count), key=ids.__getitem__), dtype=np.int64)
     if len(varied) == 1:
         ordered = varied[0]
-        if (ordered[1:] > ordered[:-1]).all():  # as jobs come, so they stand in the snapshot
+        if (ordered[1:] > ordered[:-1]).all():  # already sorted, as by submit time
             return np.arange(count)
         order = np.argsort(ordered, kind="stable")
     else:

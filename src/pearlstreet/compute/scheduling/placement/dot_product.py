@@ -15,7 +15,7 @@ from pearlstreet.compute.scheduling.placement.measures import left_over
 
 
 def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool) -> tuple[F64, I64]:
-    """Cores and cards, each by what the largest node has of them."""
+    """Return the products of need and free amounts in cores and cards, each relative to the largest node."""
     most_cpu = max(int(capacity.cpu_total.max(initial=1)), 1)
     most_cards = max(int((capacity.model >= 0).sum(axis=1).max(initial=1)), 1)
     cpu = capacity.free_cpu(rows, lasting) / most_cpu * (need.cpu / most_cpu)

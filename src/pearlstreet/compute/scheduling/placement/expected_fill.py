@@ -43,7 +43,7 @@ from pearlstreet.compute.scheduling.placement.fill.state import (
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice, Spot
 
 _RUNNERS = 3
-"""Different totals behind the lowest that a choice tells."""
+"""Number of next higher totals that a choice reports."""
 _CALL_NODES = 8
 """Fixed cost of a NumPy call, in states."""
 _FITS_MAX = 256
@@ -92,17 +92,17 @@ class _Board:
             changed.update(other.nonzero()[0].tolist())
         self.unseen = []
         for key in [(needs, lasting) for needs, lasting in self.asks if lasting]:
-            del self.asks[key]  # what reservations leave is another matter in every cycle
+            del self.asks[key]  # reservations are made anew in every cycle
         self._priced_at = -1
         if changed:
             self._renote(np.array(sorted(changed), dtype=np.int64))
 
     def end_cycle(self) -> None:
-        """The cycle is over: what was taken since the last look is seen when the next begins."""
+        """End the cycle; nodes changed since the last search are valued when the next cycle begins."""
         self.unseen = sorted(set(self.capacity.touched[self.seen :]))
 
     def sync(self) -> None:
-        """Look again at the nodes that changed."""
+        """Value the changed nodes again."""
         touched = self.capacity.touched
         if self.seen < len(touched):
             rows = np.array(sorted(set(touched[self.seen :])), dtype=np.int64)
@@ -122,7 +122,7 @@ class _Board:
         self.space += int(self.notes.capacity[rows].sum())
 
     def view(self, lasting: bool) -> Free:
-        """Return what may be given: all that is free, or for a job that may outlast a reservation what that leaves."""
+        """Return the capacity a job may take: all that is free, or, if it may outlast a reservation, what the reservation leaves."""
         if not lasting:
             return self.free
         capacity, touched = self.capacity, self.capacity.touched
@@ -297,7 +297,7 @@ class ExpectedFill:
         return Choice(totals, nodes, spot.equal, STEP, self._unit(spot.need.model))
 
     def told(self, need: Need, choice: Choice) -> Choice:
-        """Totals are devices' worth of what the center could still take; packing decides between equal ones."""
+        """Return the choice with totals in devices' worth of capacity lost for later tasks; packing decides between equal ones."""
         return choice._replace(step=STEP, unit=self._unit(need.model))
 
     def _unit(self, model: int) -> int:
@@ -312,7 +312,7 @@ class ExpectedFill:
     def score(
         self, capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: bool
     ) -> tuple[F64, I64]:
-        """Return what one task costs on each node; asked again after each, since each changes the node's worth."""
+        """Return the loss of one task on each node; to be asked again after each task, which changes its node's value."""
         board = self._board(capacity)
         numbers = np.arange(capacity.count) if isinstance(rows, slice) else rows
         view, ask = board.view(lasting), board.ask((need,), lasting)

@@ -10,7 +10,7 @@ from pearlstreet.compute.scheduling.model import F64
 
 
 def left_over(capacity: FreeCapacity, need: Need, rows: Rows, lasting: bool) -> F64:
-    """Free cards of a node for a task with a device, free cores for one without."""
+    """Return the free cards of each node for a task with a device, the free cores for one without."""
     if need.model < 0:
         return np.asarray(capacity.free_cpu(rows, lasting) / 1000.0)
     _, compute = capacity.free_devices(rows, lasting)

@@ -29,7 +29,7 @@ def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: boo
     copies = capacity.copies(need, rows, lasting)
     memory, compute = capacity.free_devices(rows, lasting)
     cut = np.where(compute < FULL_BP, copies, 0)
-    # the device `choose.pick` would take: one that is cut, with the least compute and then memory left
+    # the device that `choose.pick` would take: one already shared, with the least compute left, then the least memory
     tightest = np.where(cut > 0, compute * (1 << 24) + memory, PLENTY).argmin(axis=1)[:, None]
     on_it = np.minimum(np.take_along_axis(cut, tightest, axis=1)[:, 0], fit)
     left = np.take_along_axis(compute, tightest, axis=1)[:, 0] / FULL_BP

@@ -72,11 +72,11 @@ class IncrementalScorer(Protocol):
         ...
 
     def choice(self, capacity: FreeCapacity, spot: Spot) -> Choice:
-        """Return what the search that just found that spot saw beside it."""
+        """Return the alternatives that the search for that spot, the last one, examined."""
         ...
 
     def told(self, need: Need, choice: Choice) -> Choice:
-        """A choice among its plain scores, with what they mean."""
+        """Return the choice with its scores in the policy's unit."""
         ...
 
     def end_cycle(self) -> None:

@@ -50,23 +50,23 @@ class NodeSelector:
     """
 
     def __init__(self, capacity: FreeCapacity, scorer: Scorer, *, explains: bool = False) -> None:
-        """`explains`: keep what each choice was made among, in `choices`."""
+        """`explains`: record the alternatives of each choice in `choices`."""
         self.capacity = capacity
         self.explains = explains
         self.choices: list[Choice | None] = []
         """Choices for the tasks or gang placed last, in their order; None where no single node was chosen."""
         self.scorer = scorer
-        # a protocol's isinstance looks at every attribute each time; a cycle makes a selector
+        # not isinstance, which is slow for protocols: each cycle makes a selector
         self._incremental = cast(IncrementalScorer, scorer) if hasattr(scorer, "best") else None
         self._tables: dict[_TableKey, _ScoreTable] = {}
 
     def end_cycle(self) -> None:
-        """The cycle is over."""
+        """End the cycle."""
         if self._incremental is not None:
             self._incremental.end_cycle()
 
     def forget(self) -> None:
-        """Drop what it remembers: a reservation changed what lasting jobs may take."""
+        """Drop the cached fits of jobs that outlast reservations, since a reservation changed."""
         self._tables = {key: table for key, table in self._tables.items() if not key.lasting}
 
     def _compute(self, need: Need, rows: Rows, lasting: bool) -> tuple[I64, F64, I64]:
@@ -74,9 +74,8 @@ class NodeSelector:
             fit = self._incremental.fit(self.capacity, need)[rows].copy()
         else:
             fit = self.capacity.fit(need, rows, lasting)
-        if (
-            self._incremental is not None or not fit.any()
-        ):  # a seeker's scores change where nothing was touched
+        # an incremental scorer may change scores of nodes that no placement touched, so it is asked for each choice
+        if self._incremental is not None or not fit.any():
             return fit, np.full(len(fit), np.inf), fit.copy()
         score, batch = self.scorer.score(self.capacity, need, rows, fit, lasting)
         return fit, np.where(fit > 0, score, np.inf), batch
@@ -124,7 +123,7 @@ class NodeSelector:
         return taken
 
     def _choice(self, spot: Spot, lasting: bool) -> Choice:
-        """Return what was seen on the way to a spot; nothing is taken yet."""
+        """Return the alternatives examined while a spot was searched; called before the spot is taken."""
         if self._incremental is not None:
             return self._incremental.choice(self.capacity, spot)
         return runners_up(self.table(spot.need, lasting).score, spot.node)
@@ -199,7 +198,7 @@ class NodeSelector:
         return [(spot.need, chunk)]
 
     def take(self, node: int, count: int, need: Need, lasting: bool) -> list[Placed]:
-        """`count` tasks on one node, devices chosen; the caller knows that they fit."""
+        """Return chunks for `count` tasks on one node, with their devices, and subtract them; the caller knows that they fit."""
         placed = []
         for _ in range(count):
             device = self.scorer.device(self.capacity, need, node, lasting) if need.is_share else None
@@ -210,7 +209,7 @@ class NodeSelector:
 
 
 def runners_up(score: F64, node: int) -> Choice:
-    """Return what the choice of a node by plain scores was made among."""
+    """Return the alternatives of a node that was chosen by plain scores."""
     scores, nodes = [float(score[node])], [node]
     equal = int((score == scores[0]).sum()) - 1
     left = np.where(score <= scores[0], np.inf, score)

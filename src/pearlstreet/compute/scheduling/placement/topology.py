@@ -26,7 +26,7 @@ def score(capacity: FreeCapacity, need: Need, rows: Rows, fit: I64, lasting: boo
     idle = capacity.whole(need.model, rows, lasting)
     count = max(need.count, 1)
     spanned, left = _domains(idle, capacity.link[rows], count)
-    if need.is_share:  # a device that is cut already breaks nothing
+    if need.is_share:  # a device that is shared already costs no link domain
         _, compute = capacity.free_devices(rows, lasting)
         cut = ((capacity.copies(need, rows, lasting) > 0) & (compute < FULL_BP)).any(axis=1)
         spanned, left = np.where(cut, 0, spanned), np.where(cut, 0, left)
@@ -49,11 +49,11 @@ def _domains(idle: Bools, link: I32, count: int) -> tuple[F64, F64]:
 
 
 def _around(group: I32, free: I64) -> F64:
-    """Free devices in the group of each node; its own where it has none."""
+    """Return the free devices in each node's group (rack or POD); the node's own if it has no group."""
     sums = np.bincount(np.maximum(group, 0), weights=np.where(group >= 0, free, 0))
     return np.asarray(np.where(group >= 0, sums[np.maximum(group, 0)], free))
 
 
 def _share(amount: F64, count: int) -> F64:
-    """Scaled below one half, in order."""
+    """Return the values scaled to below one half, in the same order."""
     return np.asarray(amount / (2.0 * _STEP * max(count, 1)))

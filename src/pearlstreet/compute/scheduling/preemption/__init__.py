@@ -1,1 +1,1 @@
-"""Whom a blocked job may displace: one file a policy; `search` finds the cheapest of them."""
+"""Preemption: each file says whom a blocked job may displace; `search` finds the cheapest set of victims."""

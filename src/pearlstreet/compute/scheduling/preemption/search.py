@@ -34,7 +34,7 @@ def find_victims(
 ) -> tuple[int, ...]:
     """Return the attempts of `found` to stop so that the claim fits, cheapest first; empty when no set of them suffices.
 
-    What ends by itself until `soon`, when they would be gone, is counted on: reservations may rest on it.
+    Attempts that end on their own until `soon`, when the victims would be gone, count as free.
     """
     able = found.able & ~leaving
     running = snapshot.running
@@ -109,7 +109,7 @@ def _on_nodes(
 def _nodes_by_cost(
     running: Running, found: Candidates, node: I64, mine: Bools, gain: I64, tie: I64
 ) -> list[int]:
-    """Nodes where stopping attempts helps: lowest tier first, then least lost for one task."""
+    """Return the nodes where stopping attempts helps: lowest tier first, then lowest cost for one task."""
     count = len(gain)
     attempt = running.task_attempt[mine]
     total = np.bincount(node[mine], weights=found.cost[attempt], minlength=count)

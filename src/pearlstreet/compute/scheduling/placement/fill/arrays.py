@@ -12,15 +12,15 @@ from pearlstreet.compute.scheduling.placement.fill.demand import CPU, SHARE, Tab
 from pearlstreet.compute.scheduling.placement.fill.state import NEVER, STEP, Asked, FillRequest, Free, Notes
 
 _BATCH = 2048
-"""States that are played at once."""
+"""Number of states simulated at once."""
 _FAR = 1 << 40
 KNOWN_MAX = 1 << 14
 Known = dict[bytes, int]
-"""Values of states met before: the same answers with or without it, only sooner."""
+"""Cache of values of states."""
 
 
 class States(NamedTuple):
-    """S states of nodes that need not be as they stand: [S] and [S, D]."""
+    """S possible states of nodes, with arrays of shapes [S] and [S, D]."""
 
     cpu: I64
     host: I64

@@ -74,7 +74,7 @@ class Demand:
     group_worth: tuple[int, ...]
     """Value of one slot, summed over all streams."""
     memo: I64
-    """[·, 3] values of states met before, by a hash: the same answers with or without it, only sooner."""
+    """[·, 3] cache of values of states, by a hash."""
     known: dict[bytes, int] = field(default_factory=dict)
     """The same for NumPy."""
 
@@ -102,7 +102,7 @@ def demand_of(snapshot: Snapshot) -> Demand:
     around: _Around = topology_cache.models, topology_cache.rates, topology_cache.fleet
     if not snapshot.workload:
         return _demand(_queue(snapshot), *around)
-    # a record stays the same tuple from cycle to cycle: that is seen sooner than by its contents
+    # the workload is the same tuple in every cycle until it changes: comparing identity is faster than contents
     last = _LAST.get("record")
     if last is None or last.workload is not snapshot.workload or last.around != around:
         last = _LAST["record"] = _Last(snapshot.workload, around, _demand(snapshot.workload, *around))
@@ -278,7 +278,7 @@ def _groups(types: _Types, chance: F64, weight: I64, kinds: _Kinds) -> _Groups:
         memory = np.average(types.memory[rows], weights=chance[rows])
         table[:, g], allowed[g] = (key.devices, cpu, memory), types.allowed[rows[0]]
         slot = key.devices * FULL_BP * int(weight[allowed[g]].min())
-        # requests that fit nowhere else compete for these slots: as large or larger, on some of the same kinds
+        # the requests that compete for these slots: as large or larger, and without a device kind that this group lacks
         rivals = (types.devices >= table[0, g]) | (table[0, g] == 1)
         rivals &= ~(holds & ~holds[rows[0]]).any(axis=1) & holds.any(axis=1)
         rate.append(float(asked[rivals].sum()) / slot)

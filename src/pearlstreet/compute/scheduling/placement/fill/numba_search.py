@@ -261,7 +261,7 @@ def note(rows: I64, free: Free, tables: Tables, memo: I64, notes: Notes) -> None
 
 @inner_jit
 def _copy(source: I64, target: I64) -> None:
-    """Element by element: assigning a whole array would compile the words of its error, too, which takes seconds."""
+    """Copy element by element: assigning a whole array also compiles its error message, which takes seconds."""
     for d in range(len(source)):
         target[d] = source[d]
 
@@ -397,7 +397,7 @@ def search(
 ) -> int:
     """Return how many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
 
-    A node's value falls at least to what is left free at most, so its loss is bounded without playing the streams.
+    The value of a node cannot exceed its free capacity after the task, which bounds the loss from below without simulation.
     """
     found, least = 0, NEVER
     count = len(ask.loss)
