@@ -69,10 +69,10 @@ def test_a_limit_is_told_with_its_numbers_and_the_name_of_its_owner(world: World
     quota = world.send("PUT", "/quotas", "system", json=wish).json()
     job = world.submit(per_task=WHOLE, simulate="1s")
     found = _why(world, job)
-    assert found["sentence"].startswith("acme may use 4 ") and "this needs 8" in found["sentence"]
+    assert found["sentence"].startswith("The limit of acme for cards is 4;") and "this needs 8" in found["sentence"]
     assert "org_" not in found["sentence"] + str(found["details"])
     (listed,) = [one for one in world.get("/jobs?state=queued").json()["items"] if one["id"] == job]
-    assert listed["reason"].startswith("acme may use 4 "), "the list says it with names too"
+    assert listed["reason"].startswith("The limit of acme for cards is 4;"), "the list says it with names too"
     world.send("DELETE", f"/quotas/{quota['id']}", "system")
     _end(world, job)
 
@@ -97,7 +97,7 @@ def test_offers_name_the_limit_that_blocks_them(world: World) -> None:
     world.until(job, "running")
     world.step()
     (offer, *_) = _offers(world, body)
-    assert offer["start"]["why"].startswith("acme may use 1 "), offer["start"]
+    assert offer["start"]["why"].startswith("The limit of acme for "), offer["start"]
     world.send("DELETE", f"/quotas/{quota['id']}", "system")
     _end(world, job)
 

@@ -171,6 +171,15 @@ def test_the_audit_log_is_searched_and_taken_away(console: Console) -> None:
     assert HOSTILE in {row["details"]["reason"] for row in rows}
 
 
+def test_the_audit_log_names_the_targets(console: Console) -> None:
+    auditor = console.visitor("audit")
+    for action, name in (("org.create", "acme"), ("user.create", "owner")):
+        rows = console.world.get(f"/audit?action={action}", "audit").json()["items"]
+        found = next(row for row in rows if row["target_name"] == name)
+        page = auditor.get(f"/audit?action={action}&target={found['target']}")
+        assert f'title="{found["target"]}">{name}</a>' in page.text
+
+
 def test_an_export_goes_on_behind_the_rows_read_at_once(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,3 +256,19 @@ def test_what_was_given_up_is_tried_again_by_an_operator(console: Console) -> No
         store.write(lambda tx: forget_failure(tx, "watch", "att_three"))
     done = console.world.get("/audit?action=incident.retry", "audit").json()["items"]
     assert [row["details"]["count"] for row in done] == [1, 1]
+
+
+def test_a_waiting_job_gives_its_reason_once(console: Console) -> None:
+    quota = {"org": "acme", "resource": "cards:H100", "maximum": 1}
+    set_quota = console.world.send("PUT", "/quotas", "system", json=quota).json()
+    spec = {"command": "x", "per_task": {"accelerator": "H100", "count": 2}, "simulate": 60}
+    job = console.world.post("/jobs", "owner", json=spec).json()["id"]
+    reason = "The limit of acme for H100 cards is 1"
+    try:
+        console.world.step()
+        page = words(console.visitor("owner").get(f"/jobs/{job}"))
+        assert page.count(reason) == 1
+        assert page.count("The limit must be raised") == 1
+    finally:
+        console.world.post(f"/jobs/{job}/cancel", "owner")
+        console.world.send("DELETE", f"/quotas/{set_quota['id']}", "system")

@@ -97,9 +97,9 @@ def take(visitor: Visitor, center: Center, name: str, path: str) -> int:
     high = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": page.viewport_size["width"], "height": min(max(high, 500), 1300)})
     shot = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
-    for colours in (96, 64, 40, 24, 12):
+    for colours in (128, 96, 64, 40, 24, 12):
         packed = io.BytesIO()
-        shot.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        shot.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
             packed, "PNG", optimize=True
         )
         if packed.tell() <= BYTES_MAX:

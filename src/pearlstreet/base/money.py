@@ -43,7 +43,7 @@ def parse_yuan(value: str) -> Money:
 
     Raises ValueError for more than six decimals and for amounts beyond LIMIT_MICRO.
     """
-    stripped = value.strip().replace(",", "").removeprefix("¥")
+    stripped = value.strip().replace(",", "").replace("¥", "", 1)
     if not _YUAN.match(stripped):
         raise ValueError(f"{value!r} is not an amount of yuan with at most 6 decimals, such as 1000 or 12.50")
     micro = Fraction(stripped) * MICRO
@@ -58,6 +58,11 @@ def format_yuan(micro: int, *, decimals: int = 2) -> str:
     whole, rest = divmod(abs(micro), MICRO)
     digits = f"{rest:06d}".rstrip("0").ljust(decimals, "0")
     return f"{sign}{whole:,}.{digits}" if digits else f"{sign}{whole:,}"
+
+
+def with_yuan_sign(amount: str) -> str:
+    """Return a written amount with the sign of the yuan: `¥12.50`, `-¥3.00`."""
+    return f"-¥{amount[1:]}" if amount.startswith("-") else f"¥{amount}"
 
 
 def round_half_even(amount: Fraction) -> tuple[int, Fraction]:

@@ -11,6 +11,7 @@ import typer
 
 from pearlstreet.base.days import format_days, parse_day, split_runs
 from pearlstreet.base.errors import InvalidInput, Problem
+from pearlstreet.base.money import with_yuan_sign
 from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_figure, format_runs
 from pearlstreet.cli.accounts import Json
@@ -385,7 +386,7 @@ def energy_facts(found: results.EnergyUse) -> dict[str, object]:
         "Energy of the machines (IT)": machines,
         "Energy of the facility": _unit(found["facility_kwh"], "kWh", unknown),
         "Carbon": _unit(found["carbon_kg"], "kg CO2e", unknown),
-        "Energy cost of the site, not charged": unknown if cost is None else f"¥{cost}",
+        "Energy cost of the site, not charged": unknown if cost is None else with_yuan_sign(cost),
     }
 
 

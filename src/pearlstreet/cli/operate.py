@@ -46,7 +46,14 @@ def list_audit(
     table(
         ("Number", "Time (UTC)", "Who", "Did", "To", "Details"),
         [
-            (r["seq"], time_cell(r["at"]), who(r["actor"]), r["action"], r["target"], _details(r["details"]))
+            (
+                r["seq"],
+                time_cell(r["at"]),
+                who(r["actor"]),
+                r["action"],
+                r["target_name"],
+                _details(r["details"]),
+            )
             for r in rows
         ],
         right=(0,),

@@ -118,6 +118,7 @@ class Audit(TypedDict):
     org_id: str | None
     action: str
     target: str
+    target_name: str
     details: dict[str, Any]
     hash: str
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.durations import format_duration
 from pearlstreet.base.errors import NotFound, PearlError, Problem
-from pearlstreet.base.money import MICRO, Money, format_yuan
+from pearlstreet.base.money import MICRO, Money, format_yuan, with_yuan_sign
 from pearlstreet.base.text import Text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.console import cookies
@@ -57,6 +57,7 @@ class Renderer:
             "bytes": format_bytes,
             "yuan": yuan,
             "fen": fen,
+            "cny": cny,
             "number": number,
             "percent": percent,
         }
@@ -192,6 +193,11 @@ def fen(value: Money | int) -> str:
     """Return an amount rounded to fen, for overviews: `12,345.60`. Statements and invoices use `yuan`."""
     micro = value.micro if isinstance(value, Money) else value
     return f"{round(Decimal(micro) / MICRO, 2):,.2f}"
+
+
+def cny(value: Money | int) -> str:
+    """Return an amount rounded to fen with the sign of the yuan, for overviews: `¥12,345.60`, `-¥3.00`."""
+    return with_yuan_sign(fen(value))
 
 
 def number(value: float, digits: int = 1) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from pearlstreet.store.row_names import named
 from pearlstreet.store.tables import id_column, metadata
 
 energy_facts = sa.Table(
@@ -29,6 +30,7 @@ energy_series = sa.Table(
     sa.Column("until_us", sa.BigInteger, nullable=False),
     sa.Column("made_by", sa.String(80), nullable=False),
     sa.Column("made_us", sa.BigInteger, nullable=False),
+    info=named("ser", "name"),
 )
 
 energy_days = sa.Table(

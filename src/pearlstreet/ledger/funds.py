@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import InvalidInput, PaymentRequired, check
-from pearlstreet.base.money import Money
+from pearlstreet.base.money import Money, with_yuan_sign
 from pearlstreet.base.text import text
 from pearlstreet.ledger.book import chunks
 from pearlstreet.ledger.model import Balance
@@ -50,7 +50,9 @@ def check_affordable(tx: Tx, org_id: str, one_hour: Money) -> None:
 def short_of(needed: Money, left: Money) -> PaymentRequired:
     """Return the error that says how much money is missing."""
     return PaymentRequired(
-        text("This needs ¥{needed} and ¥{left} is available", needed=str(needed), left=str(left)),
+        text(
+            "This needs ¥{needed} and {left} is available", needed=str(needed), left=with_yuan_sign(str(left))
+        ),
         hint=text(
             "Ask the center's operator for a top-up of at least ¥{missing}", missing=str(needed - left)
         ),

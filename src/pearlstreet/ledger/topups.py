@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 
 from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
 from pearlstreet.base.money import Money
-from pearlstreet.base.text import text
+from pearlstreet.base.text import Text, text
 from pearlstreet.ledger import chart
 from pearlstreet.ledger.book import post_one
 from pearlstreet.ledger.model import Draft, Entry, TxKind
@@ -186,18 +186,19 @@ def correct(store: Store, actor: Actor, org_id: str, amount: Money, *, memo: str
     return store.write(command)
 
 
+def _memo(promotion: bool, memo: str) -> Text:
+    if not memo:
+        return text("Promotional grant") if promotion else text("Top-up")
+    return text("Promotional grant: {memo}", memo=memo) if promotion else text("Top-up: {memo}", memo=memo)
+
+
 def _post(tx: Tx, actor: Actor, top_up_id: str) -> None:
     row = _read(tx, top_up_id)
     promotion = row.kind is TxKind.GRANT
-    memo = (
-        text("Promotional grant: {memo}", memo=row.memo)
-        if promotion
-        else text("Top-up: {memo}", memo=row.memo)
-    )
     draft = Draft(
         row.kind,
         f"top-up/{top_up_id}",
-        memo,
+        _memo(promotion, row.memo),
         org_id=row.org_id,
         funds=row.amount,
         entries=(Entry(chart.PROMOTION if promotion else chart.BANK, row.amount),),

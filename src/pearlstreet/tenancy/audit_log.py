@@ -12,6 +12,7 @@ from sqlalchemy.engine import RowMapping
 from pearlstreet.store import audit as chain
 from pearlstreet.store.audit import AuditReport
 from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.row_names import names_of
 from pearlstreet.store.tables import audit
 from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.tenancy.orgs import find_org
@@ -40,8 +41,11 @@ class AuditRow:
     org_id: str | None
     action: str
     target: str
+    """Id of the row that was acted on, or a name such as a node's."""
     details: Mapping[str, object]
     hash: str
+    target_name: str = ""
+    """Present name of the target for people; the target itself if it has none."""
 
 
 def list_audit(
@@ -59,6 +63,8 @@ def list_audit(
         if before_seq is not None:
             found = found.where(audit.c.seq < before_seq)
         rows = [_row(row) for row in tx.rows(found)]
+        names = names_of(tx, {row.target for row in rows})
+        rows = [replace(row, target_name=names.get(row.target, row.target)) for row in rows]
         visible = actor.orgs_with("audit:read")
         return rows if visible is None else _without_foreign_credentials(tx, rows, visible)
 

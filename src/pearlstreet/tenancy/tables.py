@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from pearlstreet.store.row_names import named
 from pearlstreet.store.tables import id_column, metadata
 
 orgs = sa.Table(
@@ -15,6 +16,7 @@ orgs = sa.Table(
     sa.Column("state", sa.String(24), nullable=False),
     sa.Column("settings", sa.JSON, nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
+    info=named("org", "slug"),
 )
 
 projects = sa.Table(
@@ -26,6 +28,7 @@ projects = sa.Table(
     sa.Column("name", sa.String(200), nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("org_id", "slug"),
+    info=named("prj", "slug"),
 )
 
 users = sa.Table(
@@ -44,6 +47,7 @@ users = sa.Table(
     sa.Column("default_org_id", sa.String(40), nullable=True),
     # The organisation in which the account was created; only its closing can close the account.
     sa.Column("origin_org_id", sa.String(40), nullable=True),
+    info=named("usr", "name"),
 )
 
 memberships = sa.Table(
@@ -91,6 +95,7 @@ api_keys = sa.Table(
     sa.Column("expires_us", sa.BigInteger, nullable=False),
     sa.Column("revoked_us", sa.BigInteger, nullable=True),
     sa.Column("last_used_us", sa.BigInteger, nullable=True),
+    info=named("key", "label"),
 )
 
 sessions = sa.Table(
@@ -172,4 +177,5 @@ secrets = sa.Table(
     sa.Column("updated_us", sa.BigInteger, nullable=False),
     sa.Column("updated_by", sa.String(80), nullable=False),
     sa.UniqueConstraint("org_id", "project_id", "name"),
+    info=named("sec", "name"),
 )

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.base.money import LIMIT_MICRO, Money, format_yuan, parse_yuan, round_half_even
+from pearlstreet.base.money import (
+    LIMIT_MICRO,
+    Money,
+    format_yuan,
+    parse_yuan,
+    round_half_even,
+    with_yuan_sign,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +60,12 @@ def test_money_does_not_mix_with_numbers() -> None:
     assert Money(3) - Money(5) == -Money(2)
     assert not Money(0)
     assert str(Money(1_234_567_890_000)) == "1,234,567.89"
+
+
+def test_the_minus_stands_before_the_sign_of_the_yuan() -> None:
+    assert [with_yuan_sign(str(Money(micro))) for micro in (-3_000_000, 0, 12_500_000)] == [
+        "-¥3.00",
+        "¥0.00",
+        "¥12.50",
+    ]
+    assert parse_yuan("-¥3.00") == Money(-3_000_000)

@@ -256,7 +256,7 @@ def test_quota_stops_at_the_maximum_and_borrows_what_is_idle() -> None:
     assert [p.borrowing for p in answer.placements] == [False, False, True, True, True]
     why = reason(answer, "r7")
     assert why.code is Code.QUOTA
-    assert "red may use 5 H100 cards at once, 5 are in use" in str(why.message)
+    assert "The limit of red for H100 cards is 5; 5 are in use" in str(why.message)
     closed = [replace(quotas[0], borrow=False), quotas[1]]
     assert len(run(nodes=[node("n")], waiting=waiting, quotas=closed).placements) == 2
 

@@ -32,6 +32,7 @@ class AuditOut(Out):
     org_id: str | None
     action: str
     target: str
+    target_name: str
     details: dict[str, object]
     hash: str
 
@@ -44,6 +45,7 @@ def _row(row: AuditRow) -> dict[str, object]:
         "org_id": row.org_id,
         "action": row.action,
         "target": row.target,
+        "target_name": row.target_name,
         "details": row.details,
         "hash": row.hash,
     }

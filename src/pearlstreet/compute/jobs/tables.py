@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from pearlstreet.store.row_names import named
 from pearlstreet.store.tables import id_column, lease_columns, metadata
 
 jobs = sa.Table(
@@ -47,6 +48,7 @@ jobs = sa.Table(
     sa.Column("quote_id", sa.String(40), nullable=True),
     sa.Index("ix_jobs_state", "state", "submitted_us"),
     sa.Index("ix_jobs_org", "org_id", "id"),
+    info=named("job", "name"),
 )
 _ELEMENT = jobs.c.array_id.is_not(None)
 sa.Index(
@@ -177,6 +179,7 @@ uploads = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("owner", sa.String(80), nullable=False),
     sa.Column("at_us", sa.BigInteger, nullable=False),
+    info=named("upl", "name"),
 )
 
 artefacts = sa.Table(
@@ -194,6 +197,7 @@ artefacts = sa.Table(
     sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("attempt_id", "path"),
     sa.Index("ix_artefacts_expires", "expires_us"),
+    info=named("art", "path"),
 )
 """Output files of jobs. `expires_us` null: kept for ever; `pinned`: kept regardless of `expires_us`."""
 
@@ -237,6 +241,7 @@ quotas = sa.Table(
     sa.Column("maximum", sa.Float, nullable=True),
     sa.Column("borrow", sa.Boolean, nullable=False),
     sa.UniqueConstraint("org_id", "project_id", "resource"),
+    info=named("qta", "resource"),
 )
 """Quotas of an organisation (`project_id` "") or a project on one resource."""
 

@@ -206,8 +206,8 @@ def _resource_text(label: str) -> Text:
 def quota_text(binding: Binding) -> Text:
     """Return the sentence about a limit that stops a job."""
     return plural(
-        "{owner} may use {limit:g} {label} at once, {count:g} is in use and this needs {needed:g}",
-        "{owner} may use {limit:g} {label} at once, {count:g} are in use and this needs {needed:g}",
+        "The limit of {owner} for {label} is {limit:g}; {count:g} is in use and this needs {needed:g}",
+        "The limit of {owner} for {label} is {limit:g}; {count:g} are in use and this needs {needed:g}",
         owner=binding.owner,
         limit=binding.limit,
         label=_resource_text(binding.label),

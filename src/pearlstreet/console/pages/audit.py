@@ -108,6 +108,7 @@ def _plain(row: AuditRow) -> dict[str, object]:
         "org_id": row.org_id,
         "action": row.action,
         "target": row.target,
+        "target_name": row.target_name,
         "details": row.details,
         "hash": row.hash,
     }

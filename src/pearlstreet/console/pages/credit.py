@@ -8,6 +8,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
+from pearlstreet.base.money import with_yuan_sign
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
 from pearlstreet.console.form_parsing import text_in, wrong, yuan_in
@@ -122,7 +123,10 @@ def correct(request: PageRequest) -> PageResponse:
         reference=text_in(request, "fix_reference", 100),
     )
     return Redirect(
-        "/credit", text("The balance of {org} is corrected by ¥{amount}", org=org.slug, amount=str(amount))
+        "/credit",
+        text(
+            "The balance of {org} is corrected by {amount}", org=org.slug, amount=with_yuan_sign(str(amount))
+        ),
     )
 
 

@@ -107,13 +107,17 @@ def show_one(request: PageRequest) -> PageResponse:
         if job.array_size is not None
         else ()
     )
+    explanation = views.why(store, request.actor, runtime, job_id)
+    sentence, unblock = request.say(explanation.sentence), request.say(explanation.unblock)
+    details = [request.say(from_json(detail["message"])) for detail in explanation.details]
     return View(
         "job.html",
         {
             "job": job,
             "title": job.name,
-            "why": views.why(store, request.actor, runtime, job_id),
-            "detail_text": lambda detail: from_json(detail["message"]),
+            "why": explanation,
+            "more_details": [one for one in details if one not in sentence],
+            "unblock": "" if unblock.rstrip(".") in sentence else unblock,
             "timeline": views.timeline(store, request.actor, job_id),
             "attempts": [_attempt(attempt) for attempt in attempts],
             "why_not": WHY_NOT,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
+from pearlstreet.compute.jobs.nodes import find_jobs
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
@@ -52,6 +53,10 @@ def show(request: PageRequest) -> PageResponse:
     if request.actor.may("projects:read", org.id):
         projects = list_projects(request.store, request.actor, org.id, limit=PROJECTS_MAX)
         slugs = {project.id: project.slug for project in projects}
+    job_names = {}
+    if request.actor.may("jobs:read", org.id):
+        references = {line.detail.reference for line in shown if line.detail is not None}
+        job_names = {job.id: job.name for job in find_jobs(request.store, request.actor, sorted(references))}
     return View(
         "billing_statement.html",
         {
@@ -59,6 +64,7 @@ def show(request: PageRequest) -> PageResponse:
             "zone": zone,
             "lines": [(line, *_use(request, line), short(energy.get(line.seq))) for line in shown],
             "slugs": slugs,
+            "job_names": job_names,
             "before": shown[-1].seq if len(found) > PER_PAGE else None,
             "kinds": [("", request.say(text("any")))]
             + [(one.value, request.say(KINDS[one])) for one in TxKind if one is not TxKind.TAX],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pearlstreet.base.clock import EPOCH
-from pearlstreet.base.money import Money, format_yuan
+from pearlstreet.base.money import Money, format_yuan, with_yuan_sign
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_figure
 from pearlstreet.ledger.invoices.energy import EnergyUse
@@ -93,7 +93,7 @@ def _row(line: InvoiceLine, say: Callable[[Text], str]) -> tuple[str, ...]:
 
 def _sums(invoice: Invoice, say: Callable[[Text], str]) -> tuple[tuple[str, str], ...]:
     def yuan(amount: Money) -> str:
-        return f"¥{amount}"
+        return with_yuan_sign(str(amount))
 
     rate = format_yuan(invoice.tax_rate_bp * 10_000, decimals=0)
     sums = [(say(text("Sum of use")), yuan(invoice.used))]
@@ -130,7 +130,9 @@ def energy_rows(used: EnergyUse, say: Callable[[Text], str]) -> tuple[tuple[str,
             say(text("Energy cost of the site, not charged")),
             unknown
             if used.cost is None
-            else f"¥{format_yuan(round(used.cost.micro, -4 if abs(used.cost.micro) >= 1_000_000 else -2))}",
+            else with_yuan_sign(
+                format_yuan(round(used.cost.micro, -4 if abs(used.cost.micro) >= 1_000_000 else -2))
+            ),
         ),
     )
 
