@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pearlstreet.app.commands import start_detached
+from pearlstreet.app.demo_site import state_example_site
 from pearlstreet.app.recipes import recipe
 from pearlstreet.app.state import running
 from pearlstreet.base.errors import ConfigurationError, PearlError
@@ -117,6 +118,7 @@ def _tenant(data: Path, url: str) -> tuple[str, str | None]:
 
 def _make_tenant(data: Path, url: str) -> tuple[str, str]:
     with Client(url, _operator(data, url, "system"), language=language()) as system:
+        state_example_site(system)
         _unless_there(lambda: system.request("POST", "/orgs", {"slug": ORG, "name": "Demo tenant"}))
     with Client(url, _operator(data, url, "security"), language=language()) as security:
         account = {"name": USER, "org": ORG, "role": "owner"}
@@ -193,7 +195,7 @@ def _show(tenant: Client, job: results.Job) -> None:
             {
                 "Placed on": attempt["placement"]["tasks"][0]["node"],
                 "Why there": attempt["why_here"],
-                "Wall": attempt["wall"],
+                "Isolation": attempt["wall"],
             }
         )
     out.title("What it left")

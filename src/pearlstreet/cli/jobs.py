@@ -327,7 +327,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if attempts:
         out.title("Attempts")
         table(
-            ("Number", "State", "Tasks", "Nodes", "Wall", "Ended", "Exit code"),
+            ("Number", "State", "Tasks", "Nodes", "Isolation", "Ended", "Exit code"),
             [_attempt(row) for row in attempts],
         )
     if left:

@@ -55,7 +55,7 @@ def _mounts_missing(tx: Tx, row: Row) -> Iterator[Text]:
     wall = tx.scalar(sa.select(attempts.c.wall).where(attempts.c.id == row["attempt_id"])) if wanted else None
     if wall and wall.startswith(CANNOT_SHOW):
         yield text(
-            "This machine's wall {wall} cannot show inputs at their mount. They are at {variables}",
+            "The isolation {wall} of this machine cannot show inputs at their mount. They are at {variables}",
             wall=wall,
             variables=", ".join(f"$PEARL_INPUT_{name}" for name in wanted),
         )
