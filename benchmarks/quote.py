@@ -23,7 +23,6 @@ from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.estimators import estimate_training
 from pearlstreet.compute.estimate.learning import NOTHING
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
@@ -43,6 +42,7 @@ from pearlstreet.quotes.model import Energy, Start, Wanted, Workload
 from pearlstreet.quotes.offer_spec import read_draft
 from pearlstreet.quotes.offers import Terms, make_offers
 from pearlstreet.quotes.start_estimate import Submitter, expected_start
+from pearlstreet.workload.spec.model import JobSpec
 
 NOW_US = 1_700_000_000_000_000
 PRICES = PriceVersion("price", 1, 0, "UTC", "", (

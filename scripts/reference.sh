@@ -15,4 +15,4 @@ write docs/reference/api.md pearlstreet.api.reference api
 write docs/reference/errors.md pearlstreet.api.reference errors
 write docs/reference/cli.md pearlstreet.app.reference
 write docs/reference/settings.md pearlstreet.app.settings_reference
-write docs/reference/job.md pearlstreet.compute.jobs.spec.reference
+write docs/reference/job.md pearlstreet.workload.spec.reference

@@ -185,7 +185,7 @@ def test_a_failure_of_ours_is_not_called_too_large_a_question(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The worker ends with an error: the message blames no limit, and the log has the error's text."""
-    monkeypatch.setattr("pearlstreet.compute.jobs.whatif.loop.WORKER", "pearlstreet.no_such_module")
+    monkeypatch.setattr("pearlstreet.compute.whatif.loop.WORKER", "pearlstreet.no_such_module")
     made = world.post("/what-ifs", json={"policies": ["fifo"]}).json()
     found = _answered(world, made["id"])
     assert (found["state"], found["message"]) == ("failed", "The center could not answer it")

@@ -69,7 +69,10 @@ def test_a_limit_is_told_with_its_numbers_and_the_name_of_its_owner(world: World
     quota = world.send("PUT", "/quotas", "system", json=wish).json()
     job = world.submit(per_task=WHOLE, simulate="1s")
     found = _why(world, job)
-    assert found["sentence"].startswith("The limit of acme for cards is 4;") and "this needs 8" in found["sentence"]
+    assert (
+        found["sentence"].startswith("The limit of acme for cards is 4;")
+        and "this needs 8" in found["sentence"]
+    )
     assert "org_" not in found["sentence"] + str(found["details"])
     (listed,) = [one for one in world.get("/jobs?state=queued").json()["items"] if one["id"] == job]
     assert listed["reason"].startswith("The limit of acme for cards is 4;"), "the list says it with names too"

@@ -17,7 +17,7 @@ from pearlstreet.api.app import create_api
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import assemble
 from pearlstreet.center import Center
-from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.store.loop import Loop
 from pearlstreet.tenancy import keys, orgs, users
 from pearlstreet.tenancy.bootstrap import bootstrap

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pearlstreet.compute.jobs.spec.parse import parse_json
-from pearlstreet.compute.jobs.spec.table import JOB
-from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.console.forms.job_fields import Input, common, input_of, inputs, more
 from pearlstreet.console.forms.job_text import document, filled
+from pearlstreet.workload.spec.parse import parse_json
+from pearlstreet.workload.spec.table import JOB
+from pearlstreet.workload.spec.write import to_json
 from tests.console.visitors import Console, Visitor, words
 
 JOB_ID = "job_01k8m3v5q2e7r9t0w4y6z8a1b3"

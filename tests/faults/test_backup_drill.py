@@ -16,10 +16,9 @@ from pearlstreet.app.backup_commands import restore_backup
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.money import parse_yuan
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.service import submit_job
-from pearlstreet.compute.jobs.spec.parse import parse_json
-from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import get_job
 from pearlstreet.ledger.proof import prove
@@ -28,6 +27,7 @@ from pearlstreet.store import audit
 from pearlstreet.store.loop import LoopRunner
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.orgs import create_org
+from pearlstreet.workload.spec.parse import parse_json
 
 WITHIN_S = 120.0
 JOB = {"command": ["true"], "time_limit": "30m", "simulate": "60s", "per_task": {"cpus": 1, "memory_gib": 1}}

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_json, parse_stored, parse_yaml
-from pearlstreet.compute.jobs.spec.shapes import Section, ShortKind
-from pearlstreet.compute.jobs.spec.table import JOB, sections
-from pearlstreet.compute.jobs.spec.write import spec_digest, to_json
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_json, parse_stored, parse_yaml
+from pearlstreet.workload.spec.shapes import Section, ShortKind
+from pearlstreet.workload.spec.table import JOB, sections
+from pearlstreet.workload.spec.write import spec_digest, to_json
 
 NAMES = sorted(
     {one.name for section, _ in sections() for one in section.fields} | {"", "unknown", "\x00", "é"}

@@ -10,11 +10,11 @@ from tests.unit.quotes.quoting import NOW_US, no_facts, terms
 
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.estimators import energy_kwh
-from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.quotes.candidates import Candidate
 from pearlstreet.quotes.estimating import Work
 from pearlstreet.quotes.model import Offer, Start
 from pearlstreet.quotes.offers import MOST, beats, front, make_offers
+from pearlstreet.workload.spec.model import JobSpec
 
 MODELS = ("h100-sxm-80g", "ascend-910b1", "a100-sxm-80g")
 

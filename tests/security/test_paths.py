@@ -20,11 +20,11 @@ from pearlstreet.base.outcome import Done
 from pearlstreet.base.paths import mount_problem, path_problem
 from pearlstreet.compute.engines.local.supervisor.staging import StageError, Stager
 from pearlstreet.compute.jobs.blobs import Blobs
-from pearlstreet.compute.jobs.spec.parse import parse_json
-from pearlstreet.compute.jobs.spec.patterns import is_kept
 from pearlstreet.compute.jobs.uploads import check_name
 from pearlstreet.store.files import create_beneath, open_beneath
 from pearlstreet.store.restore import MANIFEST, restore
+from pearlstreet.workload.spec.parse import parse_json
+from pearlstreet.workload.spec.patterns import is_kept
 from tests.api.world import JOB, World, a_world
 from tests.security.yard import KEPT, MARK, REFUSED, Yard, some
 from tests.unit.engines_local.kit import Bench

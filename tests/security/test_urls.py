@@ -17,11 +17,11 @@ from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.urls import check_outgoing, parse_outgoing
 from pearlstreet.compute.jobs.sources import fetch_command
-from pearlstreet.compute.jobs.spec.model import GitSource
-from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.tenancy.notices.posting import check_url
 from pearlstreet.tenancy.oidc import OidcProvider
 from pearlstreet.tenancy.oidc_client import OidcClient
+from pearlstreet.workload.spec.model import GitSource
+from pearlstreet.workload.spec.parse import parse_json
 from tests.api.world import JOB, World, a_world
 from tests.engines_present import has_program, need
 from tests.unit.base.test_urls import BAD

@@ -13,15 +13,16 @@ import sqlalchemy as sa
 from pearlstreet.base.outcome import Done, Refused, Unknown
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs import (
-    applying,
-    asking,
+    attempt_loops,
     collecting,
     lifecycle,
     metering,
+    metering_loop,
     orders,
+    plan_applier,
+    resource_request,
     service,
     views,
-    watching,
 )
 from pearlstreet.compute.jobs.tables import allocations, jobs
 from pearlstreet.ledger import book, posting, refunds, statement
@@ -58,7 +59,7 @@ def devices_freed_at_the_request_to_stop() -> AbstractContextManager[None]:
 
 def space_not_rechecked() -> AbstractContextManager[None]:
     """The applier believes the planner: what changed since the cycle read its rows is not looked at."""
-    return _put(applying.RemainingCapacity, "take", lambda remaining, placement, ask: True)
+    return _put(plan_applier.RemainingCapacity, "take", lambda remaining, placement, ask: True)
 
 
 def repeats_run_again() -> AbstractContextManager[None]:
@@ -73,19 +74,19 @@ def hold_kept() -> AbstractContextManager[None]:
 
 def metered_past_the_end() -> AbstractContextManager[None]:
     """The meter does not ask the engine whether the attempt still runs."""
-    return _put(metering, "_ran_until", lambda runtime, store, row: store.clock.now_us())
+    return _put(metering_loop, "_ran_until", lambda runtime, store, row: store.clock.now_us())
 
 
 def unknown_taken_for_refused() -> AbstractContextManager[None]:
     """A start whose answer was lost counts as one that did not happen."""
-    before = watching._apply_start
+    before = attempt_loops._apply_start
 
     def apply_start(tx: Any, row_id: str, token: str, context: Any, start: Any, outcome: Any) -> Any:
         if isinstance(outcome, Unknown):
             outcome = Refused("no_answer", text("The engine gave no answer"))
         return before(tx, row_id, token, context, start, outcome)
 
-    return _put(watching, "_apply_start", apply_start)
+    return _put(attempt_loops, "_apply_start", apply_start)
 
 
 def cancel_forgotten() -> AbstractContextManager[None]:
@@ -108,7 +109,7 @@ def lease_not_looked_at() -> AbstractContextManager[None]:
 
 def planner_without_its_lease() -> AbstractContextManager[None]:
     """A server writes plans while another has the planner's lease."""
-    return _put(applying.Applier, "_leads", lambda applier, tx, before: True)
+    return _put(plan_applier.Applier, "_leads", lambda applier, tx, before: True)
 
 
 def gang_one_short() -> AbstractContextManager[None]:
@@ -119,12 +120,12 @@ def gang_one_short() -> AbstractContextManager[None]:
         order = before(tx, runtime, attempt)
         return replace(order, tasks=order.tasks[:-1]) if len(order.tasks) > 1 else order
 
-    return _put(watching, "build_order", build_order)
+    return _put(attempt_loops, "build_order", build_order)
 
 
 def gang_placed_one_short() -> AbstractContextManager[None]:
     """The request of a gang is read with one task less than was submitted."""
-    before = asking.ask_of
+    before = resource_request.ask_of
 
     def ask_of(*given: Any, **named: Any) -> Any:
         ask = before(*given, **named)
@@ -170,13 +171,13 @@ class _NeverStops:
 
 def given_up_without_a_stop() -> AbstractContextManager[None]:
     """An attempt that its engine does not know is given up without a stop: a request on its way starts it late."""
-    before: Any = watching._compare
+    before: Any = attempt_loops._compare
 
     def compare(runtime: Any, store: Any, row: Any) -> Any:
         engines = {name: _NeverStops(engine) for name, engine in runtime.engines.items()}
         return before(SimpleNamespace(engines=engines, settings=runtime.settings), store, row)
 
-    return _put(watching, "_compare", compare)
+    return _put(attempt_loops, "_compare", compare)
 
 
 def statement_of_everybody() -> AbstractContextManager[None]:

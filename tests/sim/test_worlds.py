@@ -12,7 +12,6 @@ import pytest
 
 from pearlstreet.compute.jobs import service
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
-from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.sim import run
 from pearlstreet.sim.convergence import converge
 from pearlstreet.sim.faults.registry import BY_NAME, KINDS
@@ -21,6 +20,7 @@ from pearlstreet.sim.run import run_seed
 from pearlstreet.sim.trace import Trace
 from pearlstreet.sim.world import World
 from pearlstreet.tenancy.model import SYSTEM
+from pearlstreet.workload.spec.parse import parse_json
 
 SEEDS = (12, 19)
 

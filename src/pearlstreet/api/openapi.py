@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from pearlstreet.compute.jobs.spec.write import json_schema
+from pearlstreet.workload.spec.write import json_schema
 
 _SCHEMAS = "#/components/schemas/"
 _GENERIC_PAGE = re.compile(r"\bPage(?:_|\[)(\w+?)(?:_|\])(?!\w)")

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pearlstreet.app.commands import start_detached
 from pearlstreet.app.demo_site import state_example_site
+from pearlstreet.app.detached import start_detached
 from pearlstreet.app.recipes import recipe
 from pearlstreet.app.state import running
 from pearlstreet.base.errors import ConfigurationError, PearlError

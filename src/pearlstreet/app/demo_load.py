@@ -17,13 +17,13 @@ from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.hardware.catalogue.cluster import parse_cluster
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.service import submit_job
-from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import SYSTEM, Actor
 from pearlstreet.tenancy.orgs import create_org, create_project, get_org
+from pearlstreet.workload.spec.parse import parse_json
 
 TENANTS = (
     ("river-lab", "River Lab", ("vision", "speech")),

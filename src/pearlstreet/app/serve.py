@@ -24,7 +24,7 @@ from pearlstreet.app.web import create_web
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.http.addresses import TrustedProxies
 from pearlstreet.http.descriptors import permitted_connections, raise_descriptor_limit
 from pearlstreet.http.limits import HttpLimits

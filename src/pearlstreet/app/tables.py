@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
+from pearlstreet.compute.whatif import tables as what_if_tables
 from pearlstreet.energy import tables as energy_tables
 from pearlstreet.ledger import tables as ledger_tables
 from pearlstreet.offboarding import tables as closing_tables
@@ -19,6 +20,7 @@ ALL = (
     ledger_tables,
     pool_tables,
     job_tables,
+    what_if_tables,
     quote_tables,
     closing_tables,
     energy_tables,

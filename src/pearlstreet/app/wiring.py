@@ -25,8 +25,9 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center, Rates
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
-from pearlstreet.compute.jobs.resuming import recover
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
+from pearlstreet.compute.jobs.startup_recovery import recover
+from pearlstreet.compute.whatif.loop import what_if_loop
 from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.ledger.loops import ledger_loops
@@ -173,6 +174,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     )
     loops = (
         *job_loops(runtime),
+        what_if_loop(runtime),
         *ledger_loops(),
         calibration_loop(),
         closing_loop(runtime),

@@ -10,7 +10,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from pearlstreet.base.translations import COMPILED, LOCALE
+from pearlstreet.base.locale_folder import COMPILED, LOCALE
 
 
 def compile_all() -> list[Path]:

@@ -12,8 +12,7 @@ from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
 
-LOCALE = Path(__file__).resolve().parent.parent / "locale"
-COMPILED = "pearlstreet.mo"
+from pearlstreet.base.locale_folder import COMPILED, LOCALE
 
 
 @cache

@@ -139,8 +139,8 @@ def _variables(pairs: list[str] | None) -> dict[str, str] | None:
 
 def specification(target: list[str], options: Mapping[str, object]) -> tuple[object, Path]:
     """A job from a file or from a command, with options laid over it, and the folder its paths are relative to."""
-    from pearlstreet.compute.jobs.spec.parse import parse_json
-    from pearlstreet.compute.jobs.spec.write import to_json
+    from pearlstreet.workload.spec.parse import parse_json
+    from pearlstreet.workload.spec.write import to_json
 
     given = _without_nothing(options)
     if len(target) == 1 and (target[0].endswith((".yaml", ".yml", ".json")) or target[0] == "-"):
@@ -157,7 +157,7 @@ def specification(target: list[str], options: Mapping[str, object]) -> tuple[obj
 
 def read_specification(path: Path) -> tuple[Any, Path]:
     """A job specification (`-`: standard input) and the folder its paths are relative to. Raises InvalidInput."""
-    from pearlstreet.compute.jobs.spec.parse import parse_yaml
+    from pearlstreet.workload.spec.parse import parse_yaml
 
     if str(path) == "-":
         return parse_yaml(sys.stdin.read(), "-", local=True), Path()
@@ -200,8 +200,8 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 
 def upload_files(center: Client, spec: Any, folder: Path, org: str | None) -> dict[str, Any]:
     """Send every local file and folder that `spec` names; the specification to submit. Raises InvalidInput."""
-    from pearlstreet.compute.jobs.spec.parse import uploads_wanted, with_uploads
-    from pearlstreet.compute.jobs.spec.write import to_json
+    from pearlstreet.workload.spec.parse import uploads_wanted, with_uploads
+    from pearlstreet.workload.spec.write import to_json
 
     sent: dict[str, tuple[str, bool]] = {}
     for source in uploads_wanted(spec):

@@ -19,6 +19,7 @@ from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.whatif.tables import what_ifs
 from pearlstreet.ledger import tables as books
 from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes import tables as offered
@@ -82,7 +83,7 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.storage_levels, _of_org(work.storage_levels)),
     (work.retention_rules, _of_org(work.retention_rules)),
     (work.warnings, _of_org(work.warnings)),
-    (work.what_ifs, _of_org(work.what_ifs)),
+    (what_ifs, _of_org(what_ifs)),
     (offered.quotes, _of_org(offered.quotes)),
     (offered.lessons, _of_org(offered.lessons)),
     (people.secrets, _of_org(people.secrets)),

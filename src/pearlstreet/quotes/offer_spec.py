@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.spec.model import JobSpec, PerTask
-from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.quotes.candidates import CPUS_A_CARD, MEMORY_GIB_A_CARD, Candidate
+from pearlstreet.workload.spec.model import JobSpec, PerTask
+from pearlstreet.workload.spec.parse import parse_json
 
 MARGIN = 1.25
 """Ratio of the time limit to the 90th percentile of run time: one run in ten exceeds P90, few exceed it by a quarter."""

@@ -12,10 +12,8 @@ from pearlstreet.base.text import Text, plural, text
 from pearlstreet.base.units import HOUR_S
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.overhead import NO_OVERHEAD
-from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.metering import AttemptUsage
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.write import to_json
+from pearlstreet.compute.jobs.resource_request import ask_of
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
 from pearlstreet.quotes.candidates import Candidate
@@ -36,6 +34,8 @@ from pearlstreet.quotes.model import (
     Workload,
 )
 from pearlstreet.quotes.offer_spec import LONGEST_LIMIT_S, Draft, complete, per_task_of, time_limit_s
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.write import to_json
 
 MOST = 6
 """Largest number of offers of a quote."""

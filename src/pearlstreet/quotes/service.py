@@ -26,8 +26,6 @@ from pearlstreet.compute.jobs.service import (
     refuse_unsupported,
     write_job,
 )
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_stored
 from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import Quota
@@ -51,6 +49,8 @@ from pearlstreet.tenancy.orgs import find_project
 from pearlstreet.tenancy.reach import visible_rows
 from pearlstreet.tenancy.secrets import check_for_job
 from pearlstreet.tenancy.tables import orgs
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_stored
 
 VALID_S = 24 * 3600
 """Seconds for which a quote can be accepted: its prices hold, expected starts do not."""

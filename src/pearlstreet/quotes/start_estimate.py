@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.asking import ask_of
 from pearlstreet.compute.jobs.blockers import find_blocked
-from pearlstreet.compute.jobs.spec.model import JobSpec
+from pearlstreet.compute.jobs.resource_request import ask_of
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.hypothetical import Supposed, suppose
@@ -17,6 +16,7 @@ from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.compute.scheduling.rows import WaitingJob
 from pearlstreet.quotes.model import Start
+from pearlstreet.workload.spec.model import JobSpec
 
 NOBODY = "quote"
 """Id of the hypothetical job; no real job has it."""

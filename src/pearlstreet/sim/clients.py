@@ -23,7 +23,6 @@ from pearlstreet.compute.jobs import service
 from pearlstreet.compute.jobs.follow import read_log
 from pearlstreet.compute.jobs.model import ENDED
 from pearlstreet.compute.jobs.quotas import QuotaWish, delete_quota, list_quotas, set_quota, set_share
-from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.compute.jobs.views import JobFilter, get_job, list_jobs, timeline
 from pearlstreet.compute.pool import inventory
 from pearlstreet.ledger.budgets import Budget, set_budget
@@ -42,6 +41,7 @@ from pearlstreet.tenancy import keys, orgs, users
 from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.model import SYSTEM, Actor, Standing
 from pearlstreet.tenancy.scopes import OrgRole
+from pearlstreet.workload.spec.parse import parse_json
 
 if TYPE_CHECKING:
     from pearlstreet.sim.server import Server

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import Unavailable
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.loops import job_loops
-from pearlstreet.compute.jobs.resuming import recover
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.sim.clock import WorldClock

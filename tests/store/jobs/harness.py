@@ -16,11 +16,10 @@ from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
 from pearlstreet.compute.jobs import service
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.model import ENDED, JobView
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
-from pearlstreet.compute.jobs.spec.parse import parse_json
-from pearlstreet.compute.jobs.sweeping import take_inventory
 from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
 from pearlstreet.compute.jobs.views import get_job
 from pearlstreet.ledger.loops import ledger_loops
@@ -34,6 +33,7 @@ from pearlstreet.store.sealing import Sealer, SealingKey
 from pearlstreet.store.tables import metadata
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.orgs import create_org
+from pearlstreet.workload.spec.parse import parse_json
 
 ORG = "acme"
 WATCHED_CLOSELY_US = 30_000_000

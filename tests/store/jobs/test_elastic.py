@@ -13,8 +13,8 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import from_json, text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.jobs import orders
-from pearlstreet.compute.jobs.applying import AttemptStop, stop_attempt
 from pearlstreet.compute.jobs.model import JobState, StopReason
+from pearlstreet.compute.jobs.plan_applier import AttemptStop, stop_attempt
 from pearlstreet.compute.jobs.policy.service import set_policy
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import timeline

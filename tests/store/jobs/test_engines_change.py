@@ -10,9 +10,9 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.compute.jobs import service
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.resuming import recover
-from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.tables import nodes
 from pearlstreet.tenancy.model import SYSTEM

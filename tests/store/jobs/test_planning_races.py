@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 from tests.store.jobs.harness import ORG, Center
 
-from pearlstreet.compute.jobs.applying import LEASE_S, Applier
 from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.plan_applier import LEASE_S, Applier
 from pearlstreet.compute.jobs.planning import LivePlanner
 from pearlstreet.compute.jobs.quotas import QuotaWish, list_quotas, set_quota
 from pearlstreet.compute.pool import inventory

@@ -15,10 +15,10 @@ from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport
 from pearlstreet.compute.engines.simulated import SimulatedEngine
 from pearlstreet.compute.jobs import service
+from pearlstreet.compute.jobs.garbage_collector import GarbageCollector
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import prepared_limit
-from pearlstreet.compute.jobs.sweeping import GarbageCollector
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store.core import Row
 from pearlstreet.tenancy.model import SYSTEM

@@ -18,7 +18,7 @@ from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.jobs import preparing, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.resuming import recover
+from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.compute.jobs.storage.prepared_limit import PreparedUse, prepared_folder
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload

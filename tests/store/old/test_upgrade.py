@@ -20,13 +20,12 @@ from pearlstreet.base.errors import ConfigurationError, Unavailable
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
+from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.model import ENDED, JobState
-from pearlstreet.compute.jobs.resuming import recover
 from pearlstreet.compute.jobs.runtime import DataFolders, Runtime
 from pearlstreet.compute.jobs.service import submit_job
-from pearlstreet.compute.jobs.spec.parse import parse_json
-from pearlstreet.compute.jobs.sweeping import take_inventory
+from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.compute.jobs.views import JobFilter, get_job, list_jobs
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.invoices.service import list_invoices
@@ -46,6 +45,7 @@ from pearlstreet.tenancy.orgs import get_org
 from pearlstreet.tenancy.secrets import reveal_for_job
 from pearlstreet.tenancy.tables import projects
 from pearlstreet.tenancy.tables import users as user_rows
+from pearlstreet.workload.spec.parse import parse_json
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -7,7 +7,6 @@ from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.compute.estimate.learning import NOTHING
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.rows import node_row
@@ -17,6 +16,7 @@ from pearlstreet.quotes.estimating import Background, Unfit, Work, estimate
 from pearlstreet.quotes.model import Energy, Offer, Start, Wanted, Workload
 from pearlstreet.quotes.offer_spec import Draft, read_draft
 from pearlstreet.quotes.offers import Terms, make_offers
+from pearlstreet.workload.spec.model import JobSpec
 
 NOW_US = 1_700_000_000_000_000
 PFLOPS = {"h100-sxm-80g": 0.6, "ascend-910b1": 0.2}

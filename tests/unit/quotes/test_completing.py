@@ -7,11 +7,11 @@ import pytest
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_stored
-from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.quotes.candidates import Candidate
 from pearlstreet.quotes.offer_spec import complete, read_draft, time_limit_s
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_stored
+from pearlstreet.workload.spec.write import to_json
 
 EIGHT = Candidate("h100-sxm-80g", 2, 8, 8, True, 16.0, 128.0, 0.6)
 LAYOUT = {"tensor": 2, "data": 8, "recompute": "none"}

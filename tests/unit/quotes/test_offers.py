@@ -13,9 +13,7 @@ from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_stored
+from pearlstreet.compute.jobs.resource_request import ask_of, most_expensive_hour
 from pearlstreet.quotes.candidates import candidates
 from pearlstreet.quotes.estimating import Unfit
 from pearlstreet.quotes.model import NAMES, Energy, Kind, Question, Start, Wanted, Workload
@@ -28,6 +26,8 @@ from pearlstreet.quotes.serialization import (
     workload_from_json,
     workload_json,
 )
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_stored
 
 DAY_S = 86_400.0
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.spec.parse import parse_json
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow
 from pearlstreet.quotes.start_estimate import Submitter, expected_start
+from pearlstreet.workload.spec.parse import parse_json
 
 
 def _node(name: str, *, schedulable: bool) -> NodeRow:

@@ -30,10 +30,10 @@ from pearlstreet.compute.jobs import follow, service, views
 from pearlstreet.compute.jobs.model import JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
-from pearlstreet.compute.jobs.spec.write import json_schema
 from pearlstreet.http.stream_limiter import LimitedStream
 from pearlstreet.tenancy.model import Actor, login_of
+from pearlstreet.workload.spec.parse import parse_json, parse_yaml
+from pearlstreet.workload.spec.write import json_schema
 
 router = SecuredRouter("/jobs", "jobs")
 CHUNK = 1 << 18

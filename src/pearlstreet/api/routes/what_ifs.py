@@ -10,8 +10,8 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.request_inputs import Org, language_of, org_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
-from pearlstreet.compute.jobs.whatif import service
-from pearlstreet.compute.jobs.whatif.service import WhatIf, WhatIfQuestion
+from pearlstreet.compute.whatif import service
+from pearlstreet.compute.whatif.service import WhatIf, WhatIfQuestion
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/what-ifs", "scheduling")

@@ -18,14 +18,14 @@ from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.blobs import CHUNK, Blob, Blobs
 from pearlstreet.compute.jobs.model import AttemptState, JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
-from pearlstreet.compute.jobs.spec.model import JobLimits
-from pearlstreet.compute.jobs.spec.patterns import is_kept
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.storage.quota import StorageLimit, storage_limits, tightest
 from pearlstreet.compute.jobs.storage.retention_rules import expiry_us
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
+from pearlstreet.workload.spec.model import JobLimits
+from pearlstreet.workload.spec.patterns import is_kept
 
 FILES_MAX = 10_000
 PATH_MAX = 1024

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from pearlstreet.compute.jobs.attempt_loops import start_loop, stop_loop, watch_loop
 from pearlstreet.compute.jobs.collecting import collect_loop
 from pearlstreet.compute.jobs.deadlines import deadline_loop
-from pearlstreet.compute.jobs.metering import meter_loop
+from pearlstreet.compute.jobs.garbage_collector import inventory_loop, sweep_loop
+from pearlstreet.compute.jobs.metering_loop import meter_loop
 from pearlstreet.compute.jobs.planning import plan_loop
 from pearlstreet.compute.jobs.preparing import prepare_loop
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
 from pearlstreet.compute.jobs.storage.loop import storage_loop
-from pearlstreet.compute.jobs.sweeping import inventory_loop, sweep_loop
-from pearlstreet.compute.jobs.watching import start_loop, stop_loop, watch_loop
-from pearlstreet.compute.jobs.whatif.loop import what_if_loop
 from pearlstreet.compute.jobs.windows.loop import window_loop
 from pearlstreet.store.loop import Loop
 
@@ -32,6 +31,5 @@ def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
         log_limit_loop(runtime),
         deadline_loop(runtime),
         window_loop(runtime),
-        what_if_loop(runtime),
         sweep_loop(runtime),
     )

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.money import MICRO, Money
-from pearlstreet.base.outcome import Done
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs.fairness import add_use
-from pearlstreet.compute.jobs.model import AttemptState, ResourceRequest, StopReason
-from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.model import ResourceRequest, StopReason
 from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, device_total
@@ -32,15 +27,11 @@ from pearlstreet.ledger.prices import prices
 from pearlstreet.ledger.pricing import hourly_rate
 from pearlstreet.ledger.refunds import refund_attempt
 from pearlstreet.ledger.spans import append_span
-from pearlstreet.store.core import Row, Store, Tx
-from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
+from pearlstreet.store.core import Row, Tx
 
 SOURCE = "compute"
 _METERED = sa.update(attempts).where(attempts.c.id == sa.bindparam("of_attempt"))
 GFLOPS_PER_PFLOPS = 1_000_000
-LOOP = "meter_attempts"
-METER_BATCH = 200
-"""Number of attempts metered in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,67 +167,6 @@ def settle_attempt(tx: Tx, attempt: Row, *, billable: bool) -> None:
         refund_attempt(tx, attempt["id"], text("Work lost to the platform is not billed"))
     if attempt["hold_id"] is not None:
         settle_hold(tx, attempt["hold_id"])
-
-
-def meter_loop(runtime: Runtime) -> Loop:
-    """Return the loop that writes usage spans of running attempts and extends their holds before they run out."""
-    return CycleLoop(
-        name=LOOP,
-        cycle=partial(_cycle, runtime, RowGuard(LOOP)),
-        interval_s=min(5.0, runtime.settings.meter_interval_s / 2),
-    )
-
-
-def _cycle(runtime: Runtime, guard: RowGuard, store: Store) -> bool:
-    now_us = store.clock.now_us()
-    due_us = now_us - int(runtime.settings.meter_interval_s * US_PER_S)
-    running = attempts.c.state == AttemptState.RUNNING.value
-    query = (
-        sa.select(attempts.c.id, attempts.c.engine)
-        .where(running, attempts.c.metered_until_us <= due_us)
-        .order_by(attempts.c.metered_until_us)
-        .limit(METER_BATCH)
-    )
-    due = store.read(lambda tx: tx.rows(query))
-    seen = {row["id"]: _ran_until(runtime, store, row) for row in due}
-    if seen:
-        _write_some(runtime, guard, store, seen)
-    return len(due) == METER_BATCH and all(seen.values())
-
-
-def _write_some(runtime: Runtime, guard: RowGuard, store: Store, seen: Mapping[str, int | None]) -> None:
-    """Meter in one transaction; if it fails, meter one by one so that only the faulty attempt is left out."""
-    try:
-        store.write(partial(_meter_some, runtime, seen))
-    except Unavailable:
-        raise
-    except Exception:  # noqa: BLE001  occurs again, and is reported, row by row
-        guard.keep(seen)
-        for attempt_id, until_us in seen.items():
-            one = partial(_meter_some, runtime, {attempt_id: until_us})
-            guard.run(store, attempt_id, partial(store.write, one))
-
-
-def _ran_until(runtime: Runtime, store: Store, row: Row) -> int | None:
-    """Return the present time if the engine reports the attempt as running; else None.
-
-    Without asking, time after an end that was not observed (while the server was down, for example) would be metered.
-    """
-    engine = runtime.engines.get(row["engine"])
-    asked_us = store.clock.now_us()
-    outcome = engine.probe(row["id"]) if engine is not None else None
-    if isinstance(outcome, Done) and outcome.value is not None:
-        return asked_us if outcome.value.state is TaskState.RUNNING else None
-    return None
-
-
-def _meter_some(runtime: Runtime, seen: Mapping[str, int | None], tx: Tx) -> None:
-    from pearlstreet.compute.jobs.balance import keep_covered
-
-    for row in tx.rows(sa.select(attempts).where(attempts.c.id.in_(list(seen)))):
-        if row["state"] == AttemptState.RUNNING.value:
-            meter(tx, row, seen[row["id"]] or 0)
-            keep_covered(tx, runtime.settings, row)
 
 
 def cost_so_far(rate_micro: int, started_us: int | None, until_us: int) -> Money:

@@ -17,16 +17,16 @@ from pearlstreet.compute.engines.protocol import (
     TaskOrder,
 )
 from pearlstreet.compute.jobs.blobs import Blobs
-from pearlstreet.compute.jobs.environments.spec import run_variables
 from pearlstreet.compute.jobs.limits import ran_s
 from pearlstreet.compute.jobs.model import ResourceRequest, StopReason
 from pearlstreet.compute.jobs.preparing import ready_folders
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_stored
 from pearlstreet.compute.jobs.tables import attempts, jobs, uploads
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job
+from pearlstreet.workload.environments.spec import run_variables
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_stored
 
 INPUTS = "inputs"
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))

@@ -11,12 +11,11 @@ import structlog
 from pearlstreet.base.errors import Conflict
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.applying import LEADER, Applier, PlanContext
-from pearlstreet.compute.jobs.asking import device_hours
 from pearlstreet.compute.jobs.capacity import rates_by_model
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory, plain_name
 from pearlstreet.compute.jobs.model import ResourceRequest
+from pearlstreet.compute.jobs.plan_applier import LEADER, Applier, PlanContext
 from pearlstreet.compute.jobs.planner_rows import (
     LiveAttempts,
     ResumedJob,
@@ -33,6 +32,7 @@ from pearlstreet.compute.jobs.planning_window import (
     with_reasons,
 )
 from pearlstreet.compute.jobs.policy.model import Policy
+from pearlstreet.compute.jobs.resource_request import device_hours
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.windows.rows import load_reservations
@@ -51,7 +51,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     node_row,
 )
-from pearlstreet.compute.scheduling.topology_cache import TopologyCache
+from pearlstreet.compute.scheduling.topology_cache import TopologyCache, topology_cache_of
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
@@ -129,7 +129,7 @@ class LivePlanner:
             self.runtime.planner_status.publish(snapshot, {}, state.window)
             return False
         answer = plan(snapshot, state.policy.planner, explains=True)
-        self.topology_cache = snapshot.topology_cache
+        self.topology_cache = topology_cache_of(snapshot)
         self.runtime.planner_status.publish(
             snapshot, {wait.job_id: wait for wait in answer.waits}, state.window
         )

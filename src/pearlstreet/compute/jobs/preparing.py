@@ -37,11 +37,9 @@ from pearlstreet.compute.engines.protocol import (
     TaskState,
 )
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.environments.spec import EnvironmentSpec, build_command, environment_of
 from pearlstreet.compute.jobs.isolation import read_nodes
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.sources import fetch_command
-from pearlstreet.compute.jobs.spec.model import GitSource, JobSpec
 from pearlstreet.compute.jobs.storage.prepared_limit import (
     READY,
     build_bytes_max,
@@ -57,6 +55,8 @@ from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.store.tables import state_events
 from pearlstreet.store.transitions import record_transition
+from pearlstreet.workload.environments.spec import EnvironmentSpec, build_command, environment_of
+from pearlstreet.workload.spec.model import GitSource, JobSpec
 
 PREPARE = "prepare"
 WANTED, BUILDING, FAILED = "wanted", "building", "failed"

@@ -7,11 +7,10 @@ from fractions import Fraction
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.units import HOUR_S
-from pearlstreet.compute.jobs.asking import most_expensive_hour
 from pearlstreet.compute.jobs.model import ResourceRequest
+from pearlstreet.compute.jobs.resource_request import most_expensive_hour
 from pearlstreet.compute.jobs.runtime import PlannerStatus, Runtime
 from pearlstreet.compute.jobs.service import check_dependencies, check_uploads, draft_job
-from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.scheduling.capacity import FreeCapacity, request_needs
 from pearlstreet.compute.scheduling.timeline import fits
 from pearlstreet.ledger.funds import available
@@ -20,6 +19,7 @@ from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_project
 from pearlstreet.tenancy.secrets import check_for_job
+from pearlstreet.workload.spec.model import JobSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,12 @@ from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.asking import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
 from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView, ResourceRequest, StopReason
 from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
+from pearlstreet.compute.jobs.resource_request import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.spec.model import Dependency, JobSpec
-from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.compute.jobs.spec_volume import stored_bytes
 from pearlstreet.compute.jobs.storage.quota import refuse_over_quota
 from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
@@ -32,6 +30,8 @@ from pearlstreet.store.transitions import record_transition
 from pearlstreet.tenancy.model import Actor, Project
 from pearlstreet.tenancy.orgs import find_project
 from pearlstreet.tenancy.secrets import check_for_job
+from pearlstreet.workload.spec.model import Dependency, JobSpec
+from pearlstreet.workload.spec.write import to_json
 
 _INSERT = sa.insert(jobs)
 _WHOLE_ONLY = ("id", "name", "spec", "ask", "preparations")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pearlstreet.base.urls import Resolve, check_outgoing
-from pearlstreet.compute.jobs.spec.model import GitSource
+from pearlstreet.workload.spec.model import GitSource
 
 
 def resolve(host: str) -> list[str]:

@@ -314,19 +314,3 @@ warnings = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
 )
 """Attempts whose owners were notified that a window will stop them, with the time of the notification."""
-
-what_ifs = sa.Table(
-    "what_ifs",
-    metadata,
-    id_column(),
-    sa.Column("org_id", sa.String(40), nullable=True, index=True),
-    sa.Column("asked_by", sa.String(80), nullable=False),
-    sa.Column("asked_us", sa.BigInteger, nullable=False),
-    sa.Column("question", sa.JSON, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("progress", sa.Float, nullable=False),
-    sa.Column("result", sa.JSON, nullable=True),
-    sa.Column("message", sa.JSON, nullable=True),
-    sa.Column("ended_us", sa.BigInteger, nullable=True),
-)
-"""What-if questions and their answers; `org_id` null: about the whole center."""

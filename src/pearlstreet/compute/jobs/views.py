@@ -14,8 +14,8 @@ from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
+from pearlstreet.compute.jobs.job_warnings import notices
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView, ResourceRequest
-from pearlstreet.compute.jobs.noticing import notices
 from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
 from pearlstreet.compute.jobs.preemption_limits import Protection, explain_protection
 from pearlstreet.compute.jobs.reason_names import ReasonNames

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.rows import Request
-
-if TYPE_CHECKING:
-    from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -28,6 +25,13 @@ Bools = NDArray[np.bool_]
 UNKNOWN_US = 0
 """An expected end or a limit that nobody knows."""
 NO_LIMIT = -1
+
+
+class MachineCache(Protocol):
+    """Values that depend only on the machines of a snapshot; `topology_cache` implements it."""
+
+    def of(self, snapshot: Snapshot) -> bool:
+        """Return whether the snapshot has the machines of this cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,7 +275,7 @@ class Snapshot:
     """Recent requests of tasks with their counts; empty: no record."""
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
-    topology_cache: TopologyCache | None = None
+    topology_cache: MachineCache | None = None
     """Results about its machines that later plans reuse; not part of the value."""
     notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """Cache of values derived from the snapshot; not part of the value."""

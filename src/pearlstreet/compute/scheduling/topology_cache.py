@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.scheduling.model import F64, I64, Bools, Nodes, Snapshot
 from pearlstreet.compute.scheduling.need import PLENTY, Need, NeedKey
 from pearlstreet.compute.scheduling.rows import Request, match_models
-
-if TYPE_CHECKING:
-    from pearlstreet.compute.scheduling.model import F64, I64, Bools, Nodes, Snapshot
 
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 _REQUESTS_MAX = 20_000
@@ -211,7 +209,7 @@ class _Asked:
 def topology_cache_of(snapshot: Snapshot) -> TopologyCache:
     """Return the snapshot's topology cache; create it if there is none."""
     topology_cache = snapshot.topology_cache
-    if topology_cache is None or not topology_cache.of(snapshot):
+    if not isinstance(topology_cache, TopologyCache) or not topology_cache.of(snapshot):
         topology_cache = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
         object.__setattr__(
             snapshot, "topology_cache", topology_cache

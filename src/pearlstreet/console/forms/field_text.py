@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pearlstreet.compute.jobs.spec.kinds import BoolKind, DurationKind, ValueKind
-from pearlstreet.compute.jobs.spec.rules import CommandKind
-from pearlstreet.compute.jobs.spec.shapes import ListKind, MapKind
+from pearlstreet.workload.spec.kinds import BoolKind, DurationKind, ValueKind
+from pearlstreet.workload.spec.rules import CommandKind
+from pearlstreet.workload.spec.shapes import ListKind, MapKind
 
 
 def written(kind: ValueKind, value: Any) -> str:

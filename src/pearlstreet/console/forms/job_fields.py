@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from pearlstreet.compute.jobs.spec.kinds import (
+from pearlstreet.console.forms.field_text import written
+from pearlstreet.workload.spec.kinds import (
     BoolKind,
     ChoiceKind,
     NumberKind,
     TextKind,
     ValueKind,
 )
-from pearlstreet.compute.jobs.spec.rules import CommandKind
-from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
-from pearlstreet.compute.jobs.spec.table import JOB
-from pearlstreet.console.forms.field_text import written
+from pearlstreet.workload.spec.rules import CommandKind
+from pearlstreet.workload.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
+from pearlstreet.workload.spec.table import JOB
 
 COMMON = (
     "name",

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.jobs.spec.context import Context
-from pearlstreet.compute.jobs.spec.shapes import ListKind, MapKind, ShortKind
-from pearlstreet.compute.jobs.spec.yaml_source import read_yaml
 from pearlstreet.console.forms.field_text import written
 from pearlstreet.console.forms.job_fields import Input, inputs
+from pearlstreet.workload.spec.context import Context
+from pearlstreet.workload.spec.shapes import ListKind, MapKind, ShortKind
+from pearlstreet.workload.spec.yaml_source import read_yaml
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _REMARK = re.compile(r"\s+#\s.*$")

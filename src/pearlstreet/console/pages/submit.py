@@ -15,9 +15,6 @@ from pearlstreet.compute.jobs import views
 from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.jobs.quoting import JobQuote, quote_job
 from pearlstreet.compute.jobs.service import submit_job
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
-from pearlstreet.compute.jobs.spec.write import to_json
 from pearlstreet.console import form_uploads
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
@@ -28,6 +25,9 @@ from pearlstreet.console.routing import once
 from pearlstreet.store.core import Replayed
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import list_secrets
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_json, parse_yaml
+from pearlstreet.workload.spec.write import to_json
 
 UPLOAD_BYTES_MAX = 64 << 20
 FORM_BYTES = 1 << 20

@@ -11,9 +11,9 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text, text
 from pearlstreet.charts.curves import Curve, curves
 from pearlstreet.compute.jobs.policy.service import list_queues
-from pearlstreet.compute.jobs.whatif import service
-from pearlstreet.compute.jobs.whatif.service import OPEN, WhatIf, WhatIfQuestion
 from pearlstreet.compute.scheduling.registry import kinds
+from pearlstreet.compute.whatif import service
+from pearlstreet.compute.whatif.service import OPEN, WhatIf, WhatIfQuestion
 from pearlstreet.console.form_parsing import number_in
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View

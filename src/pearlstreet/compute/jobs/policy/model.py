@@ -12,10 +12,10 @@ from typing import Any
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_short, is_finite
-from pearlstreet.compute.jobs.spec.suggest import nearest
 from pearlstreet.compute.scheduling.config import PlannerConfig, QueuePolicy, config_from_json
 from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.store.core import Row
+from pearlstreet.workload.spec.suggest import nearest
 
 DEFAULT = "default"
 """Name of the queue in a center without configured queues."""

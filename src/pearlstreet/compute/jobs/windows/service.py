@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.lifecycle import PLAN
-from pearlstreet.compute.jobs.spec.suggest import nearest
 from pearlstreet.compute.jobs.tables import windows
 from pearlstreet.compute.jobs.windows.loop import WINDOWS
 from pearlstreet.compute.jobs.windows.model import (
@@ -29,6 +28,7 @@ from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org
+from pearlstreet.workload.spec.suggest import nearest
 
 READ, WRITE = "scheduling:read", "scheduling:write"
 

@@ -15,14 +15,6 @@ from typing import Any, TypedDict
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.jobs.whatif.actual import (
-    JobRecord,
-    actual_of,
-    actual_rows,
-    differs,
-    use_row,
-    use_until,
-)
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.replay.cases import ONE_POOL, Case, Played
 from pearlstreet.compute.replay.clusters import Cluster, from_center, one_pool
@@ -37,6 +29,14 @@ from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.replay.trace import make_trace
 from pearlstreet.compute.scheduling.config import PlannerConfig, config_from_json
 from pearlstreet.compute.scheduling.rows import Account, Quota, Reservation
+from pearlstreet.compute.whatif.actual import (
+    JobRecord,
+    actual_of,
+    actual_rows,
+    differs,
+    use_row,
+    use_until,
+)
 
 MEMORY_BYTES = 4 << 30
 CPU_S = 900

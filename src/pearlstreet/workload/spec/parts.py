@@ -6,10 +6,10 @@ import re
 
 from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.environments.requirements import REQUIREMENTS_MAX
-from pearlstreet.compute.jobs.spec.context import Context
-from pearlstreet.compute.jobs.spec.kinds import BoolKind, ChoiceKind, DurationKind, NumberKind, TextKind
-from pearlstreet.compute.jobs.spec.model import (
+from pearlstreet.workload.environments.requirements import REQUIREMENTS_MAX
+from pearlstreet.workload.spec.context import Context
+from pearlstreet.workload.spec.kinds import BoolKind, ChoiceKind, DurationKind, NumberKind, TextKind
+from pearlstreet.workload.spec.model import (
     Array,
     Dependency,
     DeviceFraction,
@@ -22,7 +22,7 @@ from pearlstreet.compute.jobs.spec.model import (
     PerTask,
     Retries,
 )
-from pearlstreet.compute.jobs.spec.rules import (
+from pearlstreet.workload.spec.rules import (
     IdKind,
     PackageKind,
     PathKind,
@@ -35,7 +35,7 @@ from pearlstreet.compute.jobs.spec.rules import (
     check_origin,
     check_per_task,
 )
-from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, Section
+from pearlstreet.workload.spec.shapes import Field, ListKind, Section
 
 ARRAY_MAX = 100_000
 ARCHIVE = ChoiceKind(("file", "archive"))

@@ -53,6 +53,8 @@ class Context:
     """Whether paths on the submitter's machine are allowed, because the caller will upload them."""
     private_git: bool = False
     """Whether the operator allows git repositories in the internal network, also over http."""
+    full_names: Mapping[str, str] = field(default_factory=dict)
+    """Full name of every field by its name, such as `per_task.cpus` for `cpus`, for hints."""
     problems: list[Problem] = field(default_factory=list)
     more: int = 0
 

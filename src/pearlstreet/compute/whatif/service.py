@@ -12,7 +12,6 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem, TooMany
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.simulated.layout import nodes_from
-from pearlstreet.compute.jobs.tables import what_ifs
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.replay.policy_args import parse_policy
 from pearlstreet.compute.replay.scenario_overrides import (
@@ -28,6 +27,7 @@ from pearlstreet.compute.replay.scenario_overrides import (
 from pearlstreet.compute.replay.settings import ReplaySettings
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import NodeRow, node_row
+from pearlstreet.compute.whatif.tables import what_ifs
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org, find_project

@@ -12,10 +12,10 @@ from pearlstreet.base.ids import is_id
 from pearlstreet.base.paths import mount_problem, path_problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.urls import parse_outgoing
-from pearlstreet.compute.jobs.environments.requirements import package_problem, requirements_problems
-from pearlstreet.compute.jobs.spec.context import BAD, Attributes, Context, Where
-from pearlstreet.compute.jobs.spec.kinds import JsonSchema, TextKind, shown, wrong_type
-from pearlstreet.compute.jobs.spec.model import FileItem, InputItem
+from pearlstreet.workload.environments.requirements import package_problem, requirements_problems
+from pearlstreet.workload.spec.context import BAD, Attributes, Context, Where
+from pearlstreet.workload.spec.kinds import JsonSchema, TextKind, shown, wrong_type
+from pearlstreet.workload.spec.model import FileItem, InputItem
 
 COMMAND_BYTES_MAX = 512 << 10
 """Maximum length of the whole command, well below Linux's limit of arguments (2 MiB with the default 8 MiB stack)."""

@@ -24,15 +24,15 @@ from pearlstreet.compute.engines.simulated.layout import nodes_from
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.jobs.exporting import PastJob, past_job_json, recent_jobs
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import what_ifs
-from pearlstreet.compute.jobs.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING, question_of
-from pearlstreet.compute.jobs.whatif.terms import named, real_terms
 from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.compute.whatif.service import ASKED, DONE, FAILED, RUNNING, WAITING, question_of
+from pearlstreet.compute.whatif.tables import what_ifs
+from pearlstreet.compute.whatif.terms import named, real_terms
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 from pearlstreet.tenancy.model import SYSTEM
 
-WORKER = "pearlstreet.compute.jobs.whatif.worker"
+WORKER = "pearlstreet.compute.whatif.worker"
 JOBS_MAX = 50_000
 """Maximum number of replayed jobs, the newest of the period."""
 PAGE = 5_000

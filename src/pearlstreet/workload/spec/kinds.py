@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from pearlstreet.base.clock import from_rfc3339, to_rfc3339
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import parse_duration_s
-from pearlstreet.compute.jobs.spec.context import Bad, Context, Where
-from pearlstreet.compute.jobs.spec.suggest import in_gib, nearest
+from pearlstreet.workload.spec.context import Bad, Context, Where
+from pearlstreet.workload.spec.suggest import in_gib, nearest
 
 _BAD_IN_LINE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]"

@@ -14,12 +14,12 @@ import uv
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.compute.jobs.environments.requirements import (
+from pearlstreet.workload.environments.requirements import (
     package_problem,
     requirement_lines,
     requirements_problems,
 )
-from pearlstreet.compute.jobs.environments.spec import (
+from pearlstreet.workload.environments.spec import (
     LOCK,
     EnvironmentSpec,
     build_command,
@@ -29,7 +29,7 @@ from pearlstreet.compute.jobs.environments.spec import (
     own_python,
     run_variables,
 )
-from pearlstreet.compute.jobs.spec.model import Environment
+from pearlstreet.workload.spec.model import Environment
 
 BAD = [
     "", " ", "-r x.txt", "-e .", "--index-url https://evil.org", "--extra-index-url=x", "-i x", "--find-links /x",

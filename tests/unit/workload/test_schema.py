@@ -10,13 +10,13 @@ import jsonschema
 import pytest
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.jobs.spec.context import Context
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.parse import parse_json, parse_yaml
-from pearlstreet.compute.jobs.spec.reference import reference_page
-from pearlstreet.compute.jobs.spec.table import JOB, sections
-from pearlstreet.compute.jobs.spec.write import json_schema, to_json
-from pearlstreet.compute.jobs.spec.yaml_source import read_yaml
+from pearlstreet.workload.spec.context import Context
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.parse import parse_json, parse_yaml
+from pearlstreet.workload.spec.reference import reference_page
+from pearlstreet.workload.spec.table import JOB, sections
+from pearlstreet.workload.spec.write import json_schema, to_json
+from pearlstreet.workload.spec.yaml_source import read_yaml
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference"
 EXAMPLE = (DOCS / "job.example.yaml").read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ def test_a_form_can_be_made_from_the_schema() -> None:
 def test_the_reference_page_is_the_one_the_table_makes() -> None:
     written = (DOCS / "job.md").read_text(encoding="utf-8")
     assert written == reference_page(), (
-        "run: python -m pearlstreet.compute.jobs.spec.reference > docs/reference/job.md"
+        "run: python -m pearlstreet.workload.spec.reference > docs/reference/job.md"
     )
     for section, prefix in sections():
         for one in section.fields:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pearlstreet.compute.jobs.spec.kinds import JsonSchema
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.table import JOB
+from pearlstreet.workload.spec.kinds import JsonSchema
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.table import JOB
 
 SCHEMA_ID = "https://pearlstreet.invalid/schema/job.json"
 """Identifier of the schema, not a URL to fetch; each center serves the schema itself."""

@@ -11,8 +11,8 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder, TaskState
+from pearlstreet.compute.jobs.garbage_collector import GarbageCollector
 from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.sweeping import GarbageCollector
 from pearlstreet.store.database import Database
 
 

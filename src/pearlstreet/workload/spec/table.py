@@ -6,8 +6,8 @@ import re
 from functools import cache
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.spec import parts
-from pearlstreet.compute.jobs.spec.kinds import (
+from pearlstreet.workload.spec import parts
+from pearlstreet.workload.spec.kinds import (
     BoolKind,
     ChoiceKind,
     DurationKind,
@@ -15,9 +15,9 @@ from pearlstreet.compute.jobs.spec.kinds import (
     TextKind,
     TimeKind,
 )
-from pearlstreet.compute.jobs.spec.model import JobSpec
-from pearlstreet.compute.jobs.spec.rules import CommandKind, check_job
-from pearlstreet.compute.jobs.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
+from pearlstreet.workload.spec.model import JobSpec
+from pearlstreet.workload.spec.rules import CommandKind, check_job
+from pearlstreet.workload.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
 
 SLUG = TextKind(
     40,
@@ -216,7 +216,7 @@ JOB = Section(
 
 
 @cache
-def everywhere() -> dict[str, str]:
+def full_names() -> dict[str, str]:
     """Return the full name of every field by its name, such as `per_task.cpus` for `cpus`, for hints."""
     found: dict[str, str] = {}
     for section, prefix in reversed(sections()):

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.spec.context import BAD, Context
-from pearlstreet.compute.jobs.spec.model import FileItem, InputItem, JobSpec
-from pearlstreet.compute.jobs.spec.table import JOB
-from pearlstreet.compute.jobs.spec.yaml_source import read_yaml
+from pearlstreet.workload.spec.context import BAD, Context
+from pearlstreet.workload.spec.model import FileItem, InputItem, JobSpec
+from pearlstreet.workload.spec.table import JOB, full_names
+from pearlstreet.workload.spec.yaml_source import read_yaml
 
 Item = TypeVar("Item", FileItem, InputItem)
 ANY = ("any",)
@@ -21,20 +21,24 @@ def parse_json(value: object, *, private_git: bool = False, local: bool = False)
 
     `private_git`: the operator allows git in the internal network. `local`: paths to be uploaded are allowed.
     """
-    return _read(value, Context(private_git=private_git, local=local))
+    return _read(value, _context(private_git=private_git, local=local))
 
 
 def parse_yaml(
     source: str, file_name: str | None = None, *, private_git: bool = False, local: bool = False
 ) -> JobSpec:
     """Return the specification in YAML or JSON text. Raises InvalidInput with line and column of all problems."""
-    context = Context(private_git=private_git, local=local)
+    context = _context(private_git=private_git, local=local)
     return _read(read_yaml(source, file_name, context), context)
 
 
 def parse_stored(value: Mapping[str, object]) -> JobSpec:
     """Return the specification that `to_json` wrote; git in the internal network is accepted, as it was at submit."""
-    return _read(value, Context(private_git=True))
+    return _read(value, _context(private_git=True))
+
+
+def _context(*, private_git: bool = False, local: bool = False) -> Context:
+    return Context(private_git=private_git, local=local, full_names=full_names())
 
 
 def _read(value: object, context: Context) -> JobSpec:

@@ -18,8 +18,8 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from pearlstreet.compute.jobs.environments.requirements import requirement_lines
-from pearlstreet.compute.jobs.spec.model import Environment
+from pearlstreet.workload.environments.requirements import requirement_lines
+from pearlstreet.workload.spec.model import Environment
 
 LOCK = "requirements.lock"
 VENV = "venv"

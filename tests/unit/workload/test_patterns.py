@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.compute.jobs.spec.patterns import is_kept
+from pearlstreet.workload.spec.patterns import is_kept
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.compute.jobs.spec.parse import parse_yaml
+from pearlstreet.workload.spec.parse import parse_yaml
 
 
 def problem(source: str) -> Problem:

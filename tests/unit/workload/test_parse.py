@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.compute.jobs.spec.model import Array, Dependency, DeviceFraction, JobSpec, PerTask, Retries
-from pearlstreet.compute.jobs.spec.parse import (
+from pearlstreet.workload.spec.model import Array, Dependency, DeviceFraction, JobSpec, PerTask, Retries
+from pearlstreet.workload.spec.parse import (
     parse_json,
     parse_stored,
     parse_yaml,
     uploads_wanted,
     with_uploads,
 )
-from pearlstreet.compute.jobs.spec.write import spec_digest, to_json
+from pearlstreet.workload.spec.write import spec_digest, to_json
 
 UPLOAD = "upl_01k8m3v5q2e7r9t0w4y6z8a1b3"
 JOB = "job_01k8m3v5q2e7r9t0w4y6z8a1b3"

@@ -12,12 +12,12 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.metering import GFLOPS_PER_PFLOPS, AttemptUsage
 from pearlstreet.compute.jobs.model import ResourceRequest
-from pearlstreet.compute.jobs.spec.model import JobSpec
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, share_request
 from pearlstreet.compute.scheduling.feasible import feasible
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.rows import match_models
 from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
+from pearlstreet.workload.spec.model import JobSpec
 
 
 def ask_of(spec: JobSpec) -> ResourceRequest:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pearlstreet.base.errors import check
 from pearlstreet.base.text import Text, plural, text
-from pearlstreet.compute.jobs.spec.context import BAD, Attributes, Context, Where
-from pearlstreet.compute.jobs.spec.kinds import JsonSchema, ValueKind, shown, wrong_type
-from pearlstreet.compute.jobs.spec.suggest import field_hint
+from pearlstreet.workload.spec.context import BAD, Attributes, Context, Where
+from pearlstreet.workload.spec.kinds import JsonSchema, ValueKind, shown, wrong_type
+from pearlstreet.workload.spec.suggest import field_hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +194,11 @@ class Section:
         return BAD if len(context.problems) + context.more > before else self.make(**made)
 
     def _unknown(self, name: object, where: Where, context: Context) -> None:
-        from pearlstreet.compute.jobs.spec.table import everywhere
-
         word = str(name)[:200]
         context.add(
             (*where, word),
             text("There is no field {name} here", name=shown(word)),
-            field_hint(word, self.by_name, everywhere()),
+            field_hint(word, self.by_name, context.full_names),
         )
 
     def dump(self, value: Any) -> Any:

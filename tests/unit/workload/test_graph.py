@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.jobs.spec.graph import check_no_cycle, find_cycle
+from pearlstreet.workload.spec.graph import check_no_cycle, find_cycle
 
 
 def test_a_job_that_waits_for_itself_is_a_circle() -> None:

@@ -25,7 +25,7 @@ from ruamel.yaml.events import (
 )
 
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.jobs.spec.context import Context, Where, invalid
+from pearlstreet.workload.spec.context import Context, Where, invalid
 
 TEXT_MAX = 4 << 20
 """Maximum characters of a specification; larger data belongs in files."""
