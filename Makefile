@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ crash: setup ## Kill the server, and PostgreSQL, at random moments under load (C
 fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1 WORKERS=2)
 	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) PEARL_FUZZ_WORKERS=$(WORKERS) $(PYTEST) -m "slow or not slow" tests/fuzz $(ARGS)
 
+s3: setup ## The store of blobs on a real S3 server (Ceph's gateway, which the test starts)
+	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -m "slow or not slow" tests/unit/objects tests/faults/test_s3.py $(ARGS)
+
 security: setup ## Every file name, address, attempt to leave the sandbox, attack on the server, and search for secrets
 	PEARL_SECURITY_ALL=1 $(PYTEST) -m "slow or not slow" tests/security
 	$(BIN)/python -m tests.security.http_siege
@@ -111,7 +114,7 @@ judges: setup ## Whole schedules of public traces before outside judges (PEARL_S
 bench: setup ## Benchmarks, then one table: figure, peer or bound, ratio (BENCHMARKS="benchmarks/quote.py …" for some)
 	@$(BIN)/python benchmarks/run_all.py $(BENCHMARKS)
 
-engines: ## Install PostgreSQL, Slurm, Chromium, bubblewrap, Node.js from Debian (as root)
+engines: ## Install PostgreSQL, Slurm, Ceph's S3 gateway, Chromium, bubblewrap, Node.js from Debian (as root)
 	@sh scripts/engines.sh
 
 generator: setup ## Install openapi-python-client, with which a test generates a client from the OpenAPI document

@@ -132,7 +132,9 @@ def a_world(data: Path, **settings: Any) -> Iterator[World]:
 
 @contextmanager
 def _a_world(data: Path, **settings: Any) -> Iterator[World]:
-    assembled = assemble(Settings(data=data, simulate="2x8xH100-80G", simulate_speed=50, **settings))
+    assembled = assemble(
+        Settings(data=data, **{"simulate": "2x8xH100-80G", "simulate_speed": 50, **settings})
+    )
     store = assembled.center.store
     take_inventory(assembled.center.runtime, store)
     first = bootstrap(store)

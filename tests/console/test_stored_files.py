@@ -7,7 +7,6 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.storage.levels import change_level, stored_bytes
 from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.store.core import Tx
@@ -22,7 +21,7 @@ def job(console: Console) -> str:
     """A job that left two outputs."""
     store, job_id = console.world.center.store, console.world.submit()
     console.world.until(job_id, "running", "succeeded")
-    blob = Blobs(console.world.center.runtime.folders.blobs).keep(iter([b"result"]), "out", limit_bytes=100)
+    blob = console.world.center.runtime.blobs.keep(iter([b"result"]), "out", limit_bytes=100)
 
     def add(tx: Tx) -> None:
         row = tx.first(sa.select(jobs).where(jobs.c.id == job_id))

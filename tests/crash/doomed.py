@@ -15,7 +15,7 @@ from typing import Any
 from pearlstreet.compute.engines.local import engine as local
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.simulated import SimulatedEngine
-from pearlstreet.compute.jobs.blobs import Blobs
+from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.store.database import Database
 
 POINTS: dict[str, tuple[Any, str]] = {
@@ -28,7 +28,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "simulated_start": (SimulatedEngine, "start"),
     "simulated_stop": (SimulatedEngine, "stop"),
     "simulated_probe": (SimulatedEngine, "probe"),
-    "keep_artefact": (Blobs, "keep"),
+    "keep_artefact": (FolderBlobs, "keep"),
 }
 """Each is struck before and after the call, as told by the prefix before_ or after_."""
 

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.engines.simulated import nodes_from
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.compute.pool.inventory import record_nodes
@@ -335,7 +334,7 @@ def _outputs(it: Teller) -> None:
     """Two results, which simulated jobs do not leave: one read, pinned and unpinned, one deleted."""
     job = it.ask("POST /jobs", "owner", query={"org": "acme"}, body=BODIES["POST", "/jobs"])["id"]
     center = it.center.world.center
-    blob = Blobs(center.runtime.folders.blobs).keep(iter([b"result"]), f"story-{it.number}", limit_bytes=100)
+    blob = center.runtime.blobs.keep(iter([b"result"]), f"story-{it.number}", limit_bytes=100)
 
     def left(path: str, tx: Any) -> str:
         (row,) = tx.rows(sa.select(jobs).where(jobs.c.id == job))

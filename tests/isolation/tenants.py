@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.jobs import tables as work
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.energy.tables import energy_measured
@@ -232,7 +231,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
     (attempt, *_) = tx.rows(sa.select(work.attempts).where(work.attempts.c.job_id == tenant.first("job")))
     (runs, *_) = tx.rows(sa.select(work.attempts).where(work.attempts.c.job_id == tenant.ids["job"][1]))
     content = f"{marker} result".encode()
-    blob = Blobs(world.center.runtime.folders.blobs).keep(iter([content]), f"of-{marker}", limit_bytes=1000)
+    blob = world.center.runtime.blobs.keep(iter([content]), f"of-{marker}", limit_bytes=1000)
     tenant.ids["artefact"] = [f"art_{marker.upper():0>26}"]
     tenant.ids["attempt"] = [attempt["id"]]
     change_level(tx, org_id, attempt["project_id"], blob.size_bytes)

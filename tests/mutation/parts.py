@@ -76,6 +76,7 @@ PARTS: Sequence[Part] = (
     Part("replay", ("compute/replay",), ("unit/replay",)),
     Part("engines", ("compute/engines",), ("unit/engines_local", "unit/engines_simulated", "conformance")),
     Part("jobs", ("compute/jobs",), ("unit/jobs", "unit/workload", "store/jobs")),
+    Part("objects", ("objects",), ("unit/objects",)),
     Part("workload", ("workload",), ("unit/workload", "property/test_job_spec.py")),
     Part("charts", ("charts",), ("unit", "console")),
     Part("energy", ("energy",), ("unit/energy", "store/energy")),

@@ -19,8 +19,8 @@ from pearlstreet.base.errors import InvalidInput, NotFound, PearlError
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.paths import mount_problem, path_problem
 from pearlstreet.compute.engines.local.supervisor.staging import StageError, Stager
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.uploads import check_name
+from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.store.files import create_beneath, open_beneath
 from pearlstreet.store.restore import MANIFEST, restore
 from pearlstreet.workload.spec.parse import parse_json
@@ -226,7 +226,7 @@ def test_data_is_mounted_beside_the_system_only() -> None:
 
 
 def test_a_blob_is_named_by_its_digest_only(yard: Yard) -> None:
-    blobs = Blobs(yard.inside)
+    blobs = FolderBlobs(yard.inside)
     for name in ALL:
         with pytest.raises(NotFound):
             blobs.path(name)

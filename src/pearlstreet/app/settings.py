@@ -25,7 +25,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
 REMEMBERED = "database"
 """File in the data folder with the URL (no password) of its PostgreSQL database, for commands run without one."""
-TABLES = ("uv", "oidc", "mail", "scheduling")
+TABLES = ("uv", "oidc", "mail", "objects", "scheduling")
 """Settings that are tables of the file; they have no variable and no option."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
@@ -169,6 +169,8 @@ class Settings:
     """Sign-in providers, a table each: `[oidc.NAME]`."""
     mail: Mapping[str, object] = field(default_factory=dict)
     """Mail server for notices."""
+    objects: Mapping[str, object] = field(default_factory=dict)
+    """S3 bucket for uploads and artefacts; left out: the folder `blobs` of the data folder."""
     rate_key_per_s: float = 500.0
     """Requests a second of one key, in bursts of up to ten seconds' worth; 0: no limit."""
     rate_address_per_s: float = 1_000.0

@@ -13,6 +13,7 @@ from pearlstreet.app.settings import RANGES, TABLES, Settings
 from pearlstreet.base.attribute_docs import attribute_docs
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, RANK_MAX, SETTINGS, bounds, choices, is_list
 from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.objects import configured as objects
 from pearlstreet.tenancy import oidc_settings
 from pearlstreet.tenancy.notices import mail
 
@@ -47,8 +48,8 @@ from = "pearl@example.com"
 An unknown key, or a value outside its range, stops the start with a message that names the key and the place. A change takes effect at
 the next start; `[scheduling]` holds until an operator sets a policy at run time.
 
-Two variables are no settings and stand in no file: `PEARL_SECRET_KEY` (the key that seals secrets, instead of `secret.key` in the data
-folder) and `PEARL_MAIL_PASSWORD` (the password of the mail server). Variables of the command line are listed in [commands](cli.md).
+Some variables are no settings and stand in no file: `PEARL_SECRET_KEY` (the key that seals secrets, instead of `secret.key` in the data
+folder), `PEARL_MAIL_PASSWORD` (the password of the mail server), `PEARL_OBJECTS_KEY_ID` and `PEARL_OBJECTS_SECRET` (of the S3 bucket). Variables of the command line are listed in [commands](cli.md).
 """
 _TABLE = "| key | type | default | range | what |\n|---|---|---|---|---|"
 
@@ -74,6 +75,8 @@ def _tables() -> Iterator[str]:
     yield from [_TABLE, *_queue(), ""]
     yield f"## `[mail]`\n\n{docs['mail']} See [notices](../guides/notices.md).\n"
     yield from [*_described(mail.KEYS), ""]
+    yield f"## `[objects]`\n\n{docs['objects']} See [storage](../guides/storage.md).\n"
+    yield from [*_described(objects.KEYS), ""]
     yield f"## `[oidc.NAME]`\n\n{docs['oidc']} See [sign-in](../guides/sign-in.md).\n"
     yield from [*_described(oidc_settings.KEYS), ""]
     yield f"## `[uv]`\n\n{docs['uv']} Every value is text; none is set by default."

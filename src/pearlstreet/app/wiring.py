@@ -18,7 +18,7 @@ from pearlstreet.app.backups import backup_lister, backup_maker
 from pearlstreet.app.events import events_loop
 from pearlstreet.app.scheduling import decisions_from_settings, policy_from_settings
 from pearlstreet.app.settings import REMEMBERED, Settings
-from pearlstreet.base.clock import SystemClock
+from pearlstreet.base.clock import US_PER_S, SystemClock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import Text, text
@@ -32,6 +32,7 @@ from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
+from pearlstreet.objects.configured import blobs_from_settings
 from pearlstreet.offboarding.loop import closing_loop
 from pearlstreet.quotes.calibrating import calibration_loop
 from pearlstreet.store import leases
@@ -148,7 +149,18 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     folders = DataFolders(settings.data)
     folders.create()
     engine = make_engine(settings, store)
-    runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=jobs_settings(settings))
+    runtime = Runtime(
+        engines={engine.name: engine},
+        folders=folders,
+        settings=jobs_settings(settings),
+        stored_blobs=blobs_from_settings(
+            settings.objects,
+            os.environ,
+            folder=folders.blobs,
+            work=settings.data / "objects",
+            now_s=lambda: store.clock.now_us() / US_PER_S,
+        ),
+    )
     store.write(lambda tx: recover(tx, runtime))
     notices = (*told, *engine.capabilities().notices)
     channels = notice_channels(settings, os.environ)

@@ -16,7 +16,6 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import from_json
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, quotas, shares, uploads
 from pearlstreet.ledger.funds import read_balance
@@ -77,14 +76,14 @@ def write_archive(store: Store, runtime: Runtime, org_id: str) -> Iterator[bytes
 
 def _files(store: Store, runtime: Runtime, packer: Packer, org_id: str) -> Iterator[bytes]:
     """Yield the artefacts and uploads, without those deleted already, of which only the row remains."""
-    blobs = Blobs(runtime.folders.blobs)
+    blobs = runtime.blobs
     for table, name_of in ((artefacts, _artefact_name), (uploads, _upload_name)):
         for row in _rows(store, table, table.c.org_id == org_id):
             try:
-                blobs.path(row["sha256"])
+                content = blobs.read(row["sha256"])
             except NotFound:
                 continue
-            yield from packer.known(name_of(row), blobs.read(row["sha256"]), row["size_bytes"])
+            yield from packer.known(name_of(row), content, row["size_bytes"])
 
 
 def _artefact_name(row: Row) -> str:

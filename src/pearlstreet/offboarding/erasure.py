@@ -17,7 +17,6 @@ from pearlstreet.base.errors import NotFound, Unavailable
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs import tables as work
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.whatif.tables import what_ifs
 from pearlstreet.ledger import tables as books
@@ -183,7 +182,7 @@ def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float =
 
 def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, fresh_s: float) -> int:
     """Delete the blobs that no other tenant uses; returns the number that are still too young."""
-    blobs = Blobs(runtime.folders.blobs)
+    blobs = runtime.blobs
     young = 0
     names = sorted({str(row["sha256"]) for row in _all(store, table, org_id)})
     for start in range(0, len(names), SOME):
@@ -193,13 +192,13 @@ def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, f
             if name in shared:
                 continue
             try:
-                path = blobs.path(name)
+                stored_s = blobs.stored_s(name)
             except NotFound:
                 continue
-            if path.stat().st_mtime > store.clock.now_us() / US_PER_S - fresh_s:
+            if stored_s > store.clock.now_us() / US_PER_S - fresh_s:
                 young += 1
             else:
-                path.unlink(missing_ok=True)
+                blobs.delete(name)
     return young
 
 

@@ -13,9 +13,9 @@ from pearlstreet.base.outcome import Done, Unknown
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import OutputFile
 from pearlstreet.compute.jobs import collecting
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import artefacts_of
+from pearlstreet.objects import streams
 from pearlstreet.tenancy.model import SYSTEM
 
 
@@ -47,11 +47,11 @@ def test_a_full_disk_delays_the_end_and_loses_nothing(
     center, engine = _center(tmp_path)
     engine.files = {"a.txt": b"a"}
 
-    def full(self: Blobs) -> None:
+    def full(folder: Path) -> None:
         raise Unavailable(text("full"), retry_after_s=60)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Blobs, "_check_space", full)
+        patch.setattr(streams, "_check_space", full)
         job = center.submit(simulate="5s")
         center.run(30)
         assert center.job(job).state is JobState.FINISHING
@@ -126,7 +126,7 @@ def test_a_sparse_output_stays_sparse_when_it_is_kept(tmp_path: Path) -> None:
     engine.files = {"sparse": content, "hole": bytes(32 << 20)}
     job = center.submit(simulate="5s")
     assert center.finish(job, within_s=60)[0].state is JobState.SUCCEEDED
-    blobs = Blobs(center.runtime.folders.blobs)
+    blobs = center.runtime.blobs
     for row in artefacts_of(center.store, SYSTEM, job):
         assert b"".join(blobs.read(row["sha256"])) == engine.files[row["path"]]
         assert blobs.path(row["sha256"]).stat().st_blocks * 512 < 4 << 20

@@ -17,7 +17,6 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, PaymentRequired, TooLarge, TooMany
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs import collecting, uploads
-from pearlstreet.compute.jobs.blobs import Blob
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.quotas import QuotaWish, quota_uses, set_quota
 from pearlstreet.compute.jobs.retention import drop_orphans
@@ -30,6 +29,7 @@ from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.tables import charges, spans, streams
+from pearlstreet.objects.model import Blob
 from pearlstreet.store.core import Row
 from pearlstreet.store.tables import outbox, state_events
 from pearlstreet.tenancy.model import SYSTEM

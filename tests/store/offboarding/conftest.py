@@ -12,7 +12,6 @@ from tests.joining import join
 from tests.store.jobs import harness
 
 from pearlstreet.base.money import Money, parse_yuan
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.tables import artefacts
 from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
 from pearlstreet.ledger.budgets import Budget, set_budget
@@ -110,7 +109,7 @@ def _add_files(made: Tenants, other_id: str) -> None:
             place = find_place(store, SYSTEM, runtime, org_id, None, None, own)
             blob = keep_bytes(store, runtime, iter([content]), f"t{org_id}{len(content)}", place, own)
             record_upload(store, SYSTEM, runtime, place, name, blob)
-    blob = Blobs(runtime.folders.blobs).keep(iter([OWN]), "one", limit_bytes=1000)
+    blob = runtime.blobs.keep(iter([OWN]), "one", limit_bytes=1000)
     row = {"id": "art_1", "org_id": made.center.org.id, "job_id": "job_1", "attempt_id": "att_1"}
     row |= {"path": f"out/{CANARY}.txt", "size_bytes": blob.size_bytes, "sha256": blob.sha256, "at_us": 1}
     store.write(lambda tx: tx.execute(sa.insert(artefacts).values(**row)))

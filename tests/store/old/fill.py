@@ -22,7 +22,6 @@ from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.blobs import Blob
 from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.uploads import UploadPlace, record_upload
 from pearlstreet.energy.invoices import issue_invoice
@@ -30,6 +29,7 @@ from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.ledger.spans import refund_attempt
 from pearlstreet.ledger.topups import top_up
+from pearlstreet.objects.model import Blob
 from pearlstreet.store import migrations
 from pearlstreet.store.database import Database
 from pearlstreet.tenancy import keys, orgs, secrets, users

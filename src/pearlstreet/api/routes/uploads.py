@@ -19,10 +19,10 @@ from pearlstreet.api.request_inputs import Org, org_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, in_thread, query
 from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
-from pearlstreet.compute.jobs.blobs import Blob, Blobs
 from pearlstreet.compute.jobs.storage import files as stored_files
 from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservation
 from pearlstreet.compute.jobs.views import find_artefact
+from pearlstreet.objects.model import Blob
 from pearlstreet.tenancy.model import Actor, login_of
 
 router = SecuredRouter("/uploads", "files")
@@ -187,7 +187,7 @@ async def download_artefact(request: Request, artefact: str, actor: Actor = Curr
     """Download an artefact; browsers always save it and never display it."""
     center = center_of(request)
     row = await in_thread(lambda: find_artefact(center.store, actor, artefact))
-    blobs = Blobs(center.runtime.folders.blobs)
+    blobs = center.runtime.blobs
     await in_thread(lambda: blobs.path(row["sha256"]))
     name = quote(str(row["path"]).rsplit("/", 1)[-1])
     headers = {

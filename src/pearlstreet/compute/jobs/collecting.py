@@ -15,13 +15,13 @@ from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.base.units import GIB, format_bytes
 from pearlstreet.compute.engines.protocol import Engine, OutputFile
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.blobs import CHUNK, Blob, Blobs
 from pearlstreet.compute.jobs.model import AttemptState, JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.storage.quota import StorageLimit, storage_limits, tightest
 from pearlstreet.compute.jobs.storage.retention_rules import expiry_us
 from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs
+from pearlstreet.objects.model import CHUNK, Blob
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.workload.spec.model import JobLimits
@@ -118,7 +118,7 @@ def _no_space(space: StorageLimit, size: int) -> Text:
 
 def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> _Kept:
     """Copy outputs into blobs until a limit is reached, and name in the result the files beyond it."""
-    blobs, limit = Blobs(runtime.folders.blobs), outputs_bytes_max(runtime.settings, row["spec"])
+    blobs, limit = runtime.blobs, outputs_bytes_max(runtime.settings, row["spec"])
     left = limit
     kept: list[tuple[str, Blob]] = []
     lost: list[tuple[str, Text]] = []

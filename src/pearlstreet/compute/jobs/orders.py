@@ -16,12 +16,12 @@ from pearlstreet.compute.engines.protocol import (
     Stage,
     TaskOrder,
 )
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.limits import ran_s
 from pearlstreet.compute.jobs.model import ResourceRequest, StopReason
 from pearlstreet.compute.jobs.preparing import ready_folders
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import attempts, jobs, uploads
+from pearlstreet.objects.model import BlobStore
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job
 from pearlstreet.workload.environments.spec import run_variables
@@ -135,7 +135,7 @@ def _task(task: Row) -> TaskOrder:
 
 
 def _stages(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> tuple[list[Stage], dict[str, str]]:
-    blobs, stages, variables = Blobs(runtime.folders.blobs), [], {}
+    blobs, stages, variables = runtime.blobs, [], {}
     for item in spec.files:
         path, name = _upload(tx, blobs, org_id, item.upload or "")
         target = (
@@ -152,7 +152,7 @@ def _stages(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> tuple[list[
     return stages, variables
 
 
-def _upload(tx: Tx, blobs: Blobs, org_id: str, upload_id: str) -> tuple[Path, str]:
+def _upload(tx: Tx, blobs: BlobStore, org_id: str, upload_id: str) -> tuple[Path, str]:
     row = tx.first(sa.select(uploads).where(uploads.c.id == upload_id, uploads.c.org_id == org_id))
     check(row is not None, "a queued job's upload is kept", upload=upload_id)
     assert row is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -17,8 +16,6 @@ from pearlstreet.store.core import Row, Store, Tx
 
 ORPHAN_S = 86_400.0
 """Minimum age in seconds of an orphan blob, because a blob is stored before the row that names it."""
-SHARDS = 256
-"""Number of blob folders, of which each sweep checks one."""
 
 
 def drop_prepared(runtime: Runtime, store: Store) -> int:
@@ -48,14 +45,13 @@ def drop_orphans(runtime: Runtime, store: Store, shard: int) -> int:
     Returns the number of deleted blobs.
     """
     before_s = store.clock.now_us() / US_PER_S - ORPHAN_S
-    for stray in _older(runtime.folders.blobs / "tmp", before_s):
-        stray.unlink(missing_ok=True)
-    old = {path.name: path for path in _older(runtime.folders.blobs / f"{shard % SHARDS:02x}", before_s)}
+    runtime.blobs.drop_stray(before_s)
+    old = runtime.blobs.stored_before(shard, before_s)
     if not old:
         return 0
-    orphans = old.keys() - store.read(lambda tx: _named(tx, sorted(old)))
+    orphans = set(old) - store.read(lambda tx: _named(tx, sorted(old)))
     for name in orphans:
-        old[name].unlink(missing_ok=True)
+        runtime.blobs.delete(name)
     return len(orphans)
 
 
@@ -66,10 +62,3 @@ def _named(tx: Tx, names: Sequence[str]) -> set[str]:
         for table in (uploads, artefacts):
             found |= set(tx.execute(sa.select(table.c.sha256).where(table.c.sha256.in_(part))).scalars())
     return found
-
-
-def _older(folder: Path, before_s: float) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if path.lstat().st_mtime < before_s]
-    except FileNotFoundError:
-        return []

@@ -20,6 +20,8 @@ from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservati
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
+from pearlstreet.objects.folder import FolderBlobs
+from pearlstreet.objects.model import BlobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +194,19 @@ class Runtime:
     """Set when the server ends: long tasks stop, and are done again after the next start."""
     uploads: UploadReservations = field(default_factory=UploadReservations)
     """Quota reserved by running uploads."""
+    stored_blobs: BlobStore | None = None
+    """Store of blobs; None: the folder of the center."""
     policy: PolicyReader = field(default_factory=PolicyReader)
     """Reader of the scheduling policy in force."""
+    blobs: BlobStore = field(init=False)
+    """Uploads and artefacts."""
     decisions: DecisionLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.policy.initial = self.settings.policy
         kept = DecisionLog(self.folders.decisions, self.settings.decisions)
         object.__setattr__(self, "decisions", kept)
+        object.__setattr__(self, "blobs", self.stored_blobs or FolderBlobs(self.folders.blobs))
 
     @property
     def pace(self) -> float:

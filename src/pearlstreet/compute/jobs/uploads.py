@@ -15,13 +15,13 @@ from pearlstreet.base.money import Money
 from pearlstreet.base.paths import path_problem
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_bytes
-from pearlstreet.compute.jobs.blobs import Blob, Blobs
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.storage.quota import refuse_beyond, refuse_over_quota, storage_limits, tightest
 from pearlstreet.compute.jobs.storage.upload_reservations import STEP_BYTES, UploadReservation
 from pearlstreet.compute.jobs.tables import uploads
 from pearlstreet.ledger.funds import available
+from pearlstreet.objects.model import Blob
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import DEFAULT_PROJECT, find_project, refuse_closed
@@ -133,7 +133,7 @@ def keep_bytes(
 ) -> Blob:
     """Store a stream as a blob. Raises TooLarge, Conflict above a quota, Unavailable; then nothing is stored."""
     arriving = _reserve_arriving(store, runtime, chunks, place, reservation)
-    return Blobs(runtime.folders.blobs).keep(arriving, name, limit_bytes=place.bytes_max)
+    return runtime.blobs.keep(arriving, name, limit_bytes=place.bytes_max)
 
 
 def _reserve_arriving(

@@ -14,7 +14,6 @@ from pearlstreet.base.errors import InvalidInput, PearlError
 from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.jobs import follow, service, views
-from pearlstreet.compute.jobs.blobs import Blobs
 from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
@@ -182,7 +181,7 @@ def log(request: PageRequest) -> PageResponse:
 def artefact(request: PageRequest) -> PageResponse:
     """Download an artefact."""
     row = views.find_artefact(request.store, request.actor, request.path_params["artefact"])
-    return Download(str(row["path"]), str(Blobs(request.center.runtime.folders.blobs).path(row["sha256"])))
+    return Download(str(row["path"]), str(request.center.runtime.blobs.path(row["sha256"])))
 
 
 def _rank(request: PageRequest) -> int:

@@ -1,0 +1,1 @@
+"""Content-addressed files (blobs), in a folder of the center or in a bucket of an S3 server."""

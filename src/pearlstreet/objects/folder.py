@@ -1,0 +1,99 @@
+"""Blobs in a folder of the center's disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pearlstreet.objects.model import CHUNK, SHARDS, Blob, check_name, not_stored
+from pearlstreet.objects.streams import not_written, verified, write_file
+
+
+class FolderBlobs:
+    """A folder of blobs (see `BlobStore`). A crash leaves at most a stray file in `tmp`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._tmp = root / "tmp"
+        self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def keep(self, chunks: Iterable[bytes], name: str, *, limit_bytes: int) -> Blob:
+        """See `BlobStore.keep`."""
+        temporary = self._tmp / name
+        try:
+            blob = write_file(chunks, temporary, limit_bytes=limit_bytes)
+            self._publish(temporary, blob.sha256)
+        except OSError as error:
+            raise not_written(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return blob
+
+    def read(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """See `BlobStore.read`."""
+        path = self.path(sha256)
+        if start == 0 and length is None:
+            return verified(_chunks(path, 0, None), sha256)
+        return _chunks(path, start, length)
+
+    def path(self, sha256: str) -> Path:
+        """See `BlobStore.path`."""
+        path = self._place(sha256)
+        if not path.is_file():
+            raise not_stored(sha256)
+        return path
+
+    def size_bytes(self, sha256: str) -> int:
+        """See `BlobStore.size_bytes`."""
+        return self.path(sha256).stat().st_size
+
+    def stored_s(self, sha256: str) -> float:
+        """See `BlobStore.stored_s`."""
+        return self.path(sha256).stat().st_mtime
+
+    def signed_url(self, sha256: str, *, valid_s: int) -> str | None:
+        """Return None: a folder has no addresses."""
+        return None
+
+    def stored_before(self, shard: int, before_s: float) -> Sequence[str]:
+        """See `BlobStore.stored_before`."""
+        return [path.name for path in _older(self._root / f"{shard % SHARDS:02x}", before_s)]
+
+    def delete(self, sha256: str) -> None:
+        """See `BlobStore.delete`."""
+        self._place(sha256).unlink(missing_ok=True)
+
+    def drop_stray(self, before_s: float) -> None:
+        """See `BlobStore.drop_stray`."""
+        for stray in _older(self._tmp, before_s):
+            stray.unlink(missing_ok=True)
+
+    def _place(self, sha256: str) -> Path:
+        return self._root / check_name(sha256)[:2] / sha256
+
+    def _publish(self, temporary: Path, sha256: str) -> None:
+        target = self._place(sha256)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _chunks(path: Path, start: int, length: int | None) -> Iterator[bytes]:
+    left = length
+    with path.open("rb") as file:
+        file.seek(start)
+        while chunk := file.read(CHUNK if left is None else min(CHUNK, left)):
+            yield chunk
+            left = None if left is None else left - len(chunk)
+
+
+def _older(folder: Path, before_s: float) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.lstat().st_mtime < before_s]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,212 @@
+"""Blobs in a bucket of an S3 server, through obstore.
+
+A file is first written to the center's disk, because its name is known only at its end; then it is uploaded, in parts if
+it is large, and appears under its name at once or not at all. Only this module imports obstore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from pearlstreet.base.errors import NotFound, Unavailable
+from pearlstreet.base.text import text
+from pearlstreet.objects.folder import FolderBlobs
+from pearlstreet.objects.model import CHUNK, SHARDS, Blob, check_name, not_stored
+from pearlstreet.objects.streams import not_written, verified, write_file
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+T = TypeVar("T")
+PART_BYTES = 16 << 20
+"""Size of one part of a large upload; S3 allows 10,000 parts, so a blob of up to 160 GB."""
+FRESH_S = 3600.0
+"""Age up to which a stored blob is not uploaded again. An older one is, so that garbage collection counts it as new."""
+RETRY_AFTER_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """A bucket of an S3 server, with a prefix of all names in it, and the credentials."""
+
+    bucket: str
+    prefix: str
+    endpoint: str
+    """Address of the server; empty: Amazon's of the region."""
+    region: str
+    key_id: str
+    secret: str
+
+
+class S3Blobs:
+    """Blobs in a bucket (see `BlobStore`). `work`: folder for unfinished files and for copies that engines read.
+
+    `now_s`: the time in seconds since 1970.
+    """
+
+    def __init__(self, settings: S3Settings, work: Path, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._tmp = work / "tmp"
+        self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._copies = FolderBlobs(work / "copies")
+        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
+        config: S3Config = {
+            "region": settings.region,
+            "access_key_id": settings.key_id,
+            "secret_access_key": settings.secret,
+        }
+        if settings.endpoint:
+            config["endpoint"] = settings.endpoint
+        self._store = S3Store(
+            settings.bucket,
+            config=config,
+            client_options={
+                "allow_http": settings.endpoint.startswith("http:"),
+                "connect_timeout": "5 seconds",
+                "timeout": "120 seconds",
+            },
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
+        )
+
+    def keep(self, chunks: Iterable[bytes], name: str, *, limit_bytes: int) -> Blob:
+        """See `BlobStore.keep`."""
+        temporary = self._tmp / name
+        try:
+            blob = write_file(chunks, temporary, limit_bytes=limit_bytes)
+            if not self._is_fresh(blob):
+                self._upload(temporary, blob)
+        except OSError as error:
+            raise not_written(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return blob
+
+    def read(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """See `BlobStore.read`."""
+        size = self.size_bytes(sha256)
+        if start == 0 and length is None:
+            return verified(self._chunks(sha256, 0, size), sha256)
+        return self._chunks(sha256, start, size if length is None else min(size, start + length))
+
+    def path(self, sha256: str) -> Path:
+        """See `BlobStore.path`. The copy is deleted by `drop_stray` a while after it was last asked for."""
+        try:
+            copy = self._copies.path(sha256)
+        except NotFound:
+            self._copies.keep(self.read(sha256), f"{sha256}-{threading.get_ident()}", limit_bytes=1 << 62)
+            copy = self._copies.path(sha256)
+        copy.touch()
+        return copy
+
+    def size_bytes(self, sha256: str) -> int:
+        """See `BlobStore.size_bytes`."""
+        return int(self._head(sha256)["size"])
+
+    def stored_s(self, sha256: str) -> float:
+        """See `BlobStore.stored_s`."""
+        return float(self._head(sha256)["last_modified"].timestamp())
+
+    def signed_url(self, sha256: str, *, valid_s: int) -> str | None:
+        """See `BlobStore.signed_url`."""
+        self._head(sha256)
+        return obstore.sign(self._store, "GET", self._place(sha256), timedelta(seconds=valid_s))
+
+    def stored_before(self, shard: int, before_s: float) -> Sequence[str]:
+        """See `BlobStore.stored_before`."""
+        prefix = f"{self._prefix}{shard % SHARDS:02x}"
+
+        def names() -> list[str]:
+            return [
+                str(one["path"]).rpartition("/")[2]
+                for page in obstore.list(self._store, prefix)
+                for one in page
+                if one["last_modified"].timestamp() < before_s
+            ]
+
+        return _answered(names)
+
+    def delete(self, sha256: str) -> None:
+        """See `BlobStore.delete`."""
+        place = self._place(sha256)
+        with contextlib.suppress(FileNotFoundError):
+            _answered(lambda: obstore.delete(self._store, place))
+        self._copies.delete(sha256)
+
+    def drop_stray(self, before_s: float) -> None:
+        """See `BlobStore.drop_stray`; copies that were not asked for since then are deleted, too."""
+        for stray in self._tmp.iterdir():
+            if stray.lstat().st_mtime < before_s:
+                stray.unlink(missing_ok=True)
+        self._copies.drop_stray(before_s)
+        for shard in range(SHARDS):
+            for name in self._copies.stored_before(shard, before_s):
+                self._copies.delete(name)
+
+    def _place(self, sha256: str) -> str:
+        return f"{self._prefix}{check_name(sha256)[:2]}/{sha256}"
+
+    def _head(self, sha256: str) -> obstore.ObjectMeta:
+        place = self._place(sha256)
+        try:
+            return _answered(lambda: obstore.head(self._store, place))
+        except FileNotFoundError:
+            raise not_stored(sha256) from None
+
+    def _is_fresh(self, blob: Blob) -> bool:
+        """Return whether the blob is stored whole and so lately that garbage collection leaves it alone."""
+        try:
+            head = self._head(blob.sha256)
+        except NotFound:
+            return False
+        age_s = self._now_s() - head["last_modified"].timestamp()
+        return int(head["size"]) == blob.size_bytes and age_s < FRESH_S
+
+    def _upload(self, path: Path, blob: Blob) -> None:
+        place = self._place(blob.sha256)
+        _answered(
+            lambda: obstore.put(
+                self._store,
+                place,
+                path,
+                use_multipart=blob.size_bytes > PART_BYTES,
+                chunk_size=PART_BYTES,
+                max_concurrency=4,
+            )
+        )
+
+    def _chunks(self, sha256: str, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes in ranges: a request each, so that a slow reader holds no connection open."""
+        place = self._place(sha256)
+        step = 8 * CHUNK
+        for at in range(start, end, step):
+            try:
+                part = _answered(
+                    lambda at=at: obstore.get_range(self._store, place, start=at, end=min(end, at + step))  # type: ignore[misc]
+                )
+            except FileNotFoundError:
+                raise not_stored(sha256) from None
+            yield bytes(part)
+
+
+def _answered(call: Callable[[], T]) -> T:
+    """Return the answer of the server. Raises FileNotFoundError (obstore's for a missing object), and Unavailable for every other failure."""
+    try:
+        return call()
+    except FileNotFoundError:
+        raise
+    except BaseError as error:
+        raise Unavailable(
+            text("The object store does not answer: {problem}", problem=str(error).splitlines()[0][:200]),
+            hint=text("Repeat the command; operators: check [objects] in pearl.toml and the S3 server"),
+            retry_after_s=RETRY_AFTER_S,
+        ) from error
