@@ -90,6 +90,6 @@ def make_backup(center: Center, store: Store, actor: Actor) -> BackupFile:
 
 
 def list_backups(center: Center, actor: Actor) -> Sequence[BackupFile]:
-    """Backups in the center's own folder, newest first. Raises Forbidden."""
+    """Return backups in the center's own folder, newest first. Raises Forbidden."""
     actor.require("backup:write")
     return list(center.backups()) if center.backups is not None else []

@@ -124,7 +124,7 @@ def _type(hint: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    """A default as it would stand in the file; nothing where there is none."""
+    """Return a default as it would stand in the file; nothing where there is none."""
     if value is None:
         return ""
     if isinstance(value, float | int) and not isinstance(value, bool):

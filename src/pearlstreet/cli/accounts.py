@@ -128,7 +128,7 @@ def _key_by_password(url: str, user: str, ca: str | None) -> str:
 
 
 def _key_of_session(url: str, token: str, ca: str | None) -> str:
-    """A key for this machine, in the place of the session."""
+    """Create a key for this machine with the session, end the session, and return the key."""
     with connect(url, token, ca) as person:
         key = str(person.keys.create("pearl login")["key"])
         person.session.sign_out()

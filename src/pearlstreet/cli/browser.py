@@ -22,7 +22,7 @@ WITHIN_S = 300.0
 
 
 def token_by_browser(url: str, provider: str | None, ca: str | None, *, within_s: float = WITHIN_S) -> str:
-    """The token of a session that the person's browser signed in. Raises PearlError when nobody does in time."""
+    """Return the token of a session that the person's browser signed in. Raises PearlError when nobody does in time."""
     verifier = base64.urlsafe_b64encode(SystemRng().token_bytes(32)).rstrip(b"=").decode()
     digest = hashlib.sha256(verifier.encode()).digest()
     challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -86,7 +86,7 @@ class _Waiting:
         return self._server.server_address[1]
 
     def code(self, within_s: float) -> str:
-        """The code, once the browser brings it. Raises PearlError."""
+        """Return the code, once the browser brings it. Raises PearlError."""
         until = time.monotonic() + within_s
         while not self._found:
             self._server.timeout = max(0.0, until - time.monotonic())

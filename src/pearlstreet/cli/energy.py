@@ -249,7 +249,7 @@ def _name_days(body: dict[str, Any], given: Mapping[str, str | None], origin: Ma
 
 
 def _kept(current: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The facts that hold now, as they are sent."""
+    """Return the facts that hold now, as they are sent."""
     return {name: current[name] for name in PARTS if current[name] is not None} if current else {}
 
 
@@ -325,7 +325,7 @@ def import_series(
 
 
 def _parts(written: str) -> Iterator[str]:
-    """A file in parts, each with its header. Empty lines stand for what went before: lines keep their numbers."""
+    """Yield a file in parts, each with its header. Empty lines stand for what went before: lines keep their numbers."""
     header, *lines = written.splitlines() or [""]
     part: list[str] = []
     size = before = 0
@@ -373,7 +373,7 @@ def job(
 
 
 def energy_facts(found: results.EnergyUse) -> dict[str, object]:
-    """Energy and carbon as names and figures."""
+    """Return energy and carbon as names and figures."""
     unknown = say("not known")
     machines = unknown
     if found["it_kwh"] is not None:
@@ -395,5 +395,5 @@ def _unit(value: float | None, unit: str, unknown: str) -> str:
 
 
 def amount(value: float | None) -> str:
-    """A figure for a table."""
+    """Return a figure for a table."""
     return "-" if value is None else format_figure(value)

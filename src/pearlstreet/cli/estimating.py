@@ -273,7 +273,7 @@ def _show_notes(found: TrainingEstimate | ServingEstimate) -> None:
 
 
 def _words(one: Layout) -> str:
-    """The layout without what it does not use, in the field's letters."""
+    """Return the layout without what it does not use, in the field's letters."""
     parts = (
         ("TP", one.tensor), ("PP", one.pipeline), ("DP", one.data), ("CP", one.context), ("EP", one.expert),
         ("VP", one.virtual_stages),

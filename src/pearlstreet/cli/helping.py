@@ -21,7 +21,7 @@ WORD = re.compile(r"\s+|[⺀-鿿＀-￯、-〿]|[^\s⺀-鿿＀-￯、-〿]+")
 
 
 def in_language(words: str) -> str:
-    """A help string in the reader's language."""
+    """Return a help string in the reader's language."""
     return translations(language()).gettext(words) if words and language() != "en" else words
 
 
@@ -42,7 +42,7 @@ def help_strings(command: Any) -> Iterator[str]:
 
 
 def render(command: Any, context: Any) -> str:
-    """The whole help text."""
+    """Return the whole help text."""
     width = min(WIDTH, context.terminal_width or _terminal_width())
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     lines = [say("Usage: {usage}", usage=usage), ""]
@@ -107,7 +107,7 @@ def _columns(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
 
 
 def wrap(words: str, width: int) -> list[str]:
-    """Lines of at most `width` cells; Chinese is broken anywhere, other words at spaces."""
+    """Return lines of at most `width` cells; Chinese is broken anywhere, other words at spaces."""
     lines, line = [], ""
     for word in WORD.findall(words):
         if line and not word.isspace() and cells(line + word) > width:

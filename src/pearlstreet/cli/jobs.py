@@ -156,7 +156,10 @@ def specification(target: list[str], options: Mapping[str, object]) -> tuple[obj
 
 
 def read_specification(path: Path) -> tuple[Any, Path]:
-    """A job specification (`-`: standard input) and the folder its paths are relative to. Raises InvalidInput."""
+    """Return a job specification (`-`: standard input) and the folder its paths are relative to.
+
+    Raises InvalidInput.
+    """
     from pearlstreet.workload.spec.parse import parse_yaml
 
     if str(path) == "-":
@@ -165,7 +168,7 @@ def read_specification(path: Path) -> tuple[Any, Path]:
 
 
 def _name_for(target: list[str]) -> str:
-    """A name for a command that was given none: the program's, or that of the script an interpreter runs."""
+    """Return a name for a command that was given none: the program's, or that of the script an interpreter runs."""
     words = target if len(target) > 1 else target[0].split()
     scripts = [word for word in words[1:] if word.endswith((".py", ".sh"))]
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", Path((scripts or words)[0]).stem).strip("-._")

@@ -68,7 +68,7 @@ LOG = "cli.log"
 
 
 def wanted(homes: Homes, arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """The one command that is called; None when all of them are needed, for help, completion, or a slip."""
+    """Return the one command that is called; None when all of them are needed, for help, completion, or a slip."""
     first = arguments[0] if arguments else ""
     known = any(first in names for names in homes.values())
     plain = known or list(arguments) == ["--version"]
@@ -76,7 +76,7 @@ def wanted(homes: Homes, arguments: Sequence[str], environment: Mapping[str, str
 
 
 def make_app(more: Homes | None = None, only: str | None = None) -> typer.Typer:
-    """The command line; `more`: modules of later packages. `only`: with no other command than this."""
+    """Return the command line; `more`: modules of later packages. `only`: with no other command than this."""
     app = typer.Typer(
         name="pearl",
         rich_markup_mode=None,
@@ -109,7 +109,7 @@ def pearl(
 
 
 def command_of(app: typer.Typer) -> Any:
-    """The whole tree of commands, with help in the reader's language."""
+    """Return the whole tree of commands, with help in the reader's language."""
     root = typer.main.get_command(app)
     for parameter in root.params:
         if getattr(parameter, "help", "") and parameter.help.startswith("Show completion"):  # type: ignore[attr-defined]
@@ -121,7 +121,7 @@ def command_of(app: typer.Typer) -> Any:
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run it: errors become messages and exit codes (0 right, 1 failed, 2 misused, 130 interrupted)."""
+    """Run the command line: errors become messages and exit codes (0 right, 1 failed, 2 misused, 130 interrupted)."""
     try:
         code = command_of(app)(standalone_mode=False)
         sys.stdout.flush()

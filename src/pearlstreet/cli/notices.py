@@ -249,7 +249,7 @@ def test_webhook(hook: HookArg, org: Org = None, center_own: Center = False, as_
 
 
 def _await(center: Client, whose: str, hook: str, delivery: results.Delivery) -> results.Delivery:
-    """The delivery once it was tried."""
+    """Return the delivery once it was tried."""
     until = time.monotonic() + TEST_WITHIN_S
     while delivery["state"] == "due" and not delivery["tries"] and time.monotonic() < until:
         time.sleep(PAUSE_S)

@@ -60,7 +60,7 @@ def show_offers(offers: Sequence[results.Offer]) -> None:
 
 
 def _what_blocks(start: results.Start | None) -> list[str]:
-    """The limit or the machines out of service for which no start is known."""
+    """Return the limit or the machines out of service for which no start is known."""
     return [start["why"]] if start is not None and start["basis"] == "unknown" and start["why"] else []
 
 

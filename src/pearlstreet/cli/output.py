@@ -54,7 +54,7 @@ STATES = {
 
 
 def language() -> str:
-    """PEARL_LANG, else the terminal's locale."""
+    """Return PEARL_LANG, else the terminal's locale."""
     for name in ("PEARL_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if os.environ.get(name):
             return pick_language(os.environ[name])
@@ -62,7 +62,7 @@ def language() -> str:
 
 
 def say(template: str, /, **params: object) -> str:
-    """A message in the reader's language."""
+    """Return a message in the reader's language."""
     return text(template, **params).render(language())
 
 
@@ -94,7 +94,7 @@ class Terminal:
         self.console.print(*parts, **options)
 
     def status(self, words: str) -> Status:
-        """A line that is rewritten in place."""
+        """Return a status line, which is rewritten in place."""
         return self.console.status(words)
 
     def title(self, words: str) -> None:
@@ -180,7 +180,7 @@ def _whole(shown: str) -> bool:
 
 
 def cell(value: object) -> str:
-    """A value as a cell shows it."""
+    """Return a value as a cell shows it."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -204,7 +204,7 @@ def facts(rows: Mapping[str, object]) -> None:
 
 
 def time_cell(value: str | None) -> str:
-    """An RFC 3339 time as a table shows it: UTC, to the second."""
+    """Return an RFC 3339 time as a table shows it: UTC, to the second."""
     return "-" if value is None else value[:19].replace("T", " ")
 
 
@@ -217,7 +217,7 @@ def cells(words: str) -> int:
 
 
 def short(words: str | None, limit: int = 60) -> str:
-    """The first line, cut to at most `limit` columns of a terminal."""
+    """Return the first line, cut to at most `limit` columns of a terminal."""
     first = (words or "-").split("\n")[0]
     if cells(first) <= limit:
         return first
@@ -227,7 +227,7 @@ def short(words: str | None, limit: int = 60) -> str:
 
 
 def who(label: str | None) -> str | None:
-    """An actor without its key: `ada key_…` is ada."""
+    """Return an actor without its key: `ada key_…` is ada."""
     return label.split(" ")[0] if label else None
 
 
@@ -244,7 +244,7 @@ def confirm(template: Text | str, yes: bool, /, **params: object) -> None:
 
 
 def secret_input(prompt: str) -> str:
-    """A line from the terminal that is not echoed, else from standard input."""
+    """Return a line from the terminal that is not echoed, else from standard input."""
     if sys.stdin.isatty():
         import getpass
 

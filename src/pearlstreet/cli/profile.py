@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def client() -> Client:
-    """A client for the active profile. Raises NotSignedIn without a key."""
+    """Return a client for the active profile. Raises NotSignedIn without a key."""
     used = signed_in()
     return connect(used.url, used.key, used.ca)
 
 
 def connect(url: str, key: str | None = None, ca: str | None = None) -> Client:
-    """A client in the reader's language; `ca`: else that of the active profile."""
+    """Return a client in the reader's language; `ca`: else that of the active profile."""
     # Imported here, and without httpx's own command line: both take longer than `pearl --help`.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from pearlstreet.client import Client

@@ -173,7 +173,7 @@ def _measured(written: str | None) -> dict[str, object]:
 
 
 def _without_decided(job: dict[str, Any]) -> dict[str, object]:
-    """The job without what offers decide, said if it named any of it."""
+    """Return the job without the fields that offers decide; warn if it had any."""
     per = dict(job.get("per_task") or {})
     left: list[str] = [name for name in ("tasks", "time_limit") if name in job]
     left += [f"per_task.{name}" for name in ("accelerator", "count", "fraction") if name in per]
@@ -250,7 +250,7 @@ def _cheapest(offers: list[results.Offer]) -> str | None:
 
 
 def _workload(work: Mapping[str, Any]) -> str:
-    """A workload in a few words."""
+    """Return a workload in a few words."""
     shape = work.get("model", {})
     name = shape.get("name") or work.get("job_name") or work.get("accelerator")
     if name is None and shape.get("params"):

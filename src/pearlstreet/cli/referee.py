@@ -127,7 +127,7 @@ def queued(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str
 
 
 def placed(lines: TextIO | Iterable[str], config: PlannerConfig) -> Iterator[str]:
-    """The answer to each pod after the first line, which holds nodes and history."""
+    """Yield the answer to each pod after the first line, which holds nodes and history."""
     rows = _objects(lines)
     head = next(rows, None)
     if head is None:

@@ -23,14 +23,14 @@ WIDTH = 100
 
 
 def reference(root: object) -> str:
-    """The whole document."""
+    """Return the whole document."""
     return HEAD + "".join(
         f"\n## `{name}`\n\n```\n{words}\n```\n" for name, words in pages(root, "pearl", None)
     )
 
 
 def pages(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:
-    """(full name, help) of a command and all beneath it."""
+    """Yield (full name, help) of a command and all beneath it."""
     context = command.context_class(command, info_name=name.split(" ")[-1], parent=parent)
     context.terminal_width = WIDTH
     yield name, render(command, context).rstrip()

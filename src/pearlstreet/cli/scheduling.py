@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 
 
 def read_settings(pairs: list[str] | None, *, opens: bool = False) -> dict[str, object]:
-    """NAME=VALUE pairs; numbers as numbers, and with `opens` an empty value as none. Raises InvalidInput."""
+    """Return NAME=VALUE pairs; numbers as numbers, and with `opens` an empty value as none. Raises InvalidInput."""
     found: dict[str, object] = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")

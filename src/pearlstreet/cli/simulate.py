@@ -128,7 +128,7 @@ def _pair(said: str) -> tuple[float, float]:
 
 
 def read_cluster(said: str, device: str = "gpu") -> Cluster:
-    """A file of nodes, the center's own, or a line such as 4x8xH100-80G. Raises InvalidInput."""
+    """Return the cluster of a file of nodes, the center's own, or that of a line such as 4x8xH100-80G. Raises InvalidInput."""
     from pearlstreet.compute.engines.simulated.layout import nodes_from
     from pearlstreet.compute.replay import clusters
     from pearlstreet.compute.scheduling.rows import node_row
@@ -145,7 +145,7 @@ def read_cluster(said: str, device: str = "gpu") -> Cluster:
 
 
 def read_jobs(file: Path, clusters: Sequence[Cluster], form: str | None, skip_bad: bool) -> Trace:
-    """The trace of a file; what was skipped is told. Raises InvalidInput."""
+    """Return the trace of a file; what was skipped is told. Raises InvalidInput."""
     from pearlstreet.compute.replay.reading.registry import read_trace
     from pearlstreet.compute.replay.reading.rows import Findings
 
@@ -169,7 +169,7 @@ def read_jobs(file: Path, clusters: Sequence[Cluster], form: str | None, skip_ba
 
 @contextmanager
 def opened(file: Path) -> Iterator[Iterable[str]]:
-    """The lines of a file of text; what is no UTF-8 is an error that says so."""
+    """Yield the lines of a file of text; what is no UTF-8 is an error that says so."""
     with file.open(encoding="utf-8", newline="") as stream:
         try:
             yield stream
@@ -244,7 +244,7 @@ def _without(cluster: Cluster, less: str) -> Cluster:
 
 @contextmanager
 def showing(jobs: int) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on a terminal; what is to be told of progress."""
+    """Yield a function that draws progress as a bar on a terminal; None elsewhere."""
     if not err.is_terminal:
         yield None
         return
@@ -295,7 +295,7 @@ def _queue(case: Compared, org: str) -> str:
 
 
 def write_all(folder: Path, comparison: Comparison, played: Sequence[Played]) -> list[Path]:
-    """The report, the figures, and what was decided in each case."""
+    """Write the report, the figures and the decisions of each case; return the files."""
     from pearlstreet.compute.replay.report import page
     from pearlstreet.compute.replay.writing import DECISIONS, SCHEDULE, decision_rows, schedule_rows
 

@@ -70,7 +70,7 @@ def write_lines(out: TextIO, rows: Iterable[Mapping[str, object]]) -> int:
 
 
 def write_csv(out: TextIO, rows: Iterable[Mapping[str, object]]) -> int:
-    """The same columns as a table; how many."""
+    """Write the same columns as CSV; return the number of rows."""
     from pearlstreet.compute.replay.reading.history import FIELDS
 
     writer = csv.writer(out, lineterminator="\n")

@@ -33,7 +33,7 @@ MESSAGES = {
 
 
 def explained(message: str) -> Text:
-    """Typer's message as one of ours."""
+    """Return Typer's message as a translatable text."""
     for pattern in MESSAGES:
         found = re.fullmatch(pattern, message, re.DOTALL)
         if found is not None:

@@ -159,7 +159,7 @@ def _compare(result: dict[str, Any]) -> None:
             markup=False,
         )
     out.print()
-    actual = result.get("actual")  # answers of older versions have none
+    actual = result.get("actual")  # answers stored by older versions have no actual figures
     if actual:
         out.print(_against(actual), markup=False)
         out.print()

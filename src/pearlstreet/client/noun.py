@@ -15,7 +15,7 @@ Rows = list[T]
 
 
 def at(*parts: str) -> str:
-    """An address of its parts; a name with a slash or a question mark in it stays one part."""
+    """Return an address of its parts; a name with a slash or a question mark in it stays one part."""
     return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 

@@ -54,7 +54,10 @@ def config_file() -> Path:
 
 
 def active() -> Profile:
-    """The profile in use: each value from its variable, else from the file. Raises PearlError when the file is damaged."""
+    """Return the profile in use: each value from its variable, else from the file.
+
+    Raises PearlError when the file is damaged.
+    """
     saved = read_profiles()
     name = os.environ.get("PEARL_PROFILE") or saved.get("current", {}).get("name", "default")
     kept = saved.get("profile", {}).get(name, {})

@@ -92,7 +92,7 @@ def _parameter(item: inspect.Parameter) -> str:
 
 
 def _annotation(written: str) -> str:
-    """An annotation as a reader would write it; annotations are text here."""
+    """Return an annotation as a reader would write it; annotations are text here."""
     return written.replace("results.", "").replace("Rows[", "list[")
 
 

@@ -14,7 +14,7 @@ Sent = Mapping[str, tuple[str, bool]]
 
 
 def parse_text(content: str) -> dict[str, object] | None:
-    """A specification from YAML or JSON text, with every scalar as it was written (`3.10` stays that).
+    """Return a specification from YAML or JSON text, with every scalar as it was written (`3.10` stays that).
 
     None where it is not one, so that the center says what is wrong and in which line.
     """
@@ -38,7 +38,7 @@ def format_text(spec: dict[str, object]) -> str:
 
 
 def local_paths(spec: Mapping[str, object]) -> tuple[str, ...]:
-    """Paths under `files` and `inputs` that must be uploaded, each once, in the order of the specification."""
+    """Return paths under `files` and `inputs` that must be uploaded, each once, in the order of the specification."""
     return tuple(dict.fromkeys(path for path in map(_path_of, _items(spec)) if path is not None))
 
 

@@ -96,7 +96,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Response:
-        """One exchange, repeated while that is safe. Raises ApiError, Unreachable."""
+        """Return one exchange, repeated while that is safe. Raises ApiError, Unreachable."""
         sent = dict(headers or {})
         if method != "GET":
             sent.setdefault("idempotency-key", str(uuid.uuid4()))
@@ -123,7 +123,7 @@ class Transport:
 
     @contextmanager
     def stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[httpx.Response]:
-        """A response read as it comes. Raises ApiError, Unreachable."""
+        """Yield a response read as it comes. Raises ApiError, Unreachable."""
         known = {name: value for name, value in (params or {}).items() if value is not None}
         timeout = httpx.Timeout(30.0, read=None)
         try:

@@ -87,7 +87,7 @@ def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts
 
 
 def measured_w(tx: Tx, attempt_ids: Sequence[str]) -> Mapping[str, float]:
-    """Mean power of the accelerators of attempts that were measured."""
+    """Return mean power of the accelerators of attempts that were measured."""
     found: dict[str, float] = {}
     for part in chunks(attempt_ids):
         query = sa.select(energy_measured).where(energy_measured.c.attempt_id.in_(part))
@@ -179,7 +179,7 @@ class Total:
         if "pue" in self.missing:
             if not self.versions:
                 return [text("The center has not stated PUE, tariff and carbon factor of its site")]
-            return [text("For some of the time the center has stated no facts of its site")]
+            return [text("For part of the time the center has no energy facts of its site")]
         return [
             note
             for name, note in (

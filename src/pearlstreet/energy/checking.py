@@ -80,7 +80,7 @@ def _is_day(value: str) -> bool:
 
 
 def read_run(written: str, where: str) -> tuple[date, ...]:
-    """A day of a tariff's calendar, or several in a row. Raises InvalidInput naming `where`."""
+    """Return a day of a tariff's calendar, or several in a row. Raises InvalidInput naming `where`."""
     try:
         return parse_run(written)
     except ValueError:

@@ -39,7 +39,7 @@ def to_document(wish: FactsWish) -> dict[str, object]:
 
 
 def from_row(row: Mapping[Any, Any]) -> SiteFacts:
-    """A version."""
+    """Return the version in a row."""
     document = row["document"]
     pue, tariff, carbon, core = (document[name] for name in ("pue", "tariff", "carbon", "core"))
     return SiteFacts(

@@ -37,7 +37,7 @@ def find_series(tx: Tx, wanted: str) -> Series:
 
 
 def series_of(row: Row) -> Series:
-    """A row as a value."""
+    """Return a row as a value."""
     plain = {
         name: row[name] for name in ("id", "name", "hours", "first_us", "until_us", "made_by", "made_us")
     }

@@ -45,7 +45,7 @@ class JobEnergy:
 
 
 def job_energy(store: Store, actor: Actor, job_id: str) -> JobEnergy:
-    """Energy and carbon of a job so far. Raises NotFound."""
+    """Return energy and carbon of a job so far. Raises NotFound."""
 
     def query(tx: Tx) -> JobEnergy:
         row = find_job(tx, actor, job_id)

@@ -112,7 +112,7 @@ class Meter:
         )
 
     def carbon_mg_per_it_kwh(self, start_us: int, end_us: int) -> float | None:
-        """Mean carbon of a kilowatt hour of the machines between two moments, PUE in it."""
+        """Return mean carbon of a kilowatt hour of the machines between two moments, PUE in it."""
         mean = self._carbon.mean(start_us, end_us)
         return None if mean is None else mean / ONE_BP
 

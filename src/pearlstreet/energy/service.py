@@ -90,7 +90,7 @@ def _checked(tx: Tx, wish: FactsWish, unread: Sequence[Problem]) -> FactsWish:
 def list_facts(
     store: Store, actor: Actor, *, before: int | None = None, limit: int = 100
 ) -> Sequence[SiteFacts]:
-    """Versions, newest first, before the number `before`."""
+    """Return versions, newest first, before the number `before`."""
     actor.require(READ)
     query = sa.select(energy_facts).order_by(energy_facts.c.number.desc()).limit(limit)
     if before is not None:
@@ -224,7 +224,10 @@ def list_series(store: Store, actor: Actor) -> Sequence[Series]:
 def series_hours(
     store: Store, actor: Actor, wanted: str, *, from_us: int | None = None, until_us: int | None = None
 ) -> tuple[Series, Hours]:
-    """A series and its hours between two moments, its last days if none are named. Raises NotFound, InvalidInput."""
+    """Return a series and its hours between two moments, its last days if none are named.
+
+    Raises NotFound, InvalidInput.
+    """
     actor.require(READ)
 
     def query(tx: Tx) -> tuple[Series, Hours]:

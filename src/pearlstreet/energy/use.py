@@ -74,7 +74,7 @@ def watts(
 
 @cache
 def rated_w(model: str) -> float | None:
-    """Rated power of one device as software sees it; None: the catalogue does not know it."""
+    """Return rated power of one device as software sees it; None: the catalogue does not know it."""
     entry = catalogue().get(model)
     return None if entry is None or entry.power_w is None else entry.power_w / entry.dies
 
@@ -82,7 +82,7 @@ def rated_w(model: str) -> float | None:
 def measured_j(
     samples: Sequence[MetricSample], start_us: int, end_us: int, devices: Mapping[int, Sequence[int]]
 ) -> int | None:
-    """Joules that the accelerators of an attempt used, from samples of their power. `devices`: rank → indices.
+    """Return joules that the accelerators of an attempt used, from samples of their power. `devices`: rank → indices.
 
     None when some device was not sampled for most of the run.
     """
@@ -108,6 +108,6 @@ def measured_j(
 
 
 def _integral(readings: Sequence[tuple[int, float]], start_us: int, end_us: int) -> float:
-    """Joules by trapezoids; the ends count like the nearest reading."""
+    """Return joules by trapezoids; the ends count like the nearest reading."""
     points = [(start_us, readings[0][1]), *readings, (end_us, readings[-1][1])]
     return sum((one[1] + two[1]) / 2 * (two[0] - one[0]) / US_PER_S for one, two in pairwise(points))

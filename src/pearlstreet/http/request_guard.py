@@ -174,7 +174,7 @@ class RequestGuard:
         )
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether the connection waits for a complete header for longer than IDLE_S, or for a body that lags by over 2 s."""
+        """Return whether a header is incomplete for longer than IDLE_S, or a body is over 2 s behind the minimum rate."""
         if self.phase is Phase.BODY:
             return self._credit_s < self._limits.transfer_grace_s - 2
         return self.phase is not Phase.RESPONSE and now_s - self._since_s > IDLE_S

@@ -165,7 +165,7 @@ def _organisation(tx: Tx, org_id: str) -> dict[str, object]:
         memberships.c.role,
         memberships.c.created_us,
     ).join_from(memberships, users, users.c.id == memberships.c.user_id)
-    # Without the parent key, which may be an untied key of a user and so is private to the user.
+    # The parent key is left out: it may be a user's key that is not tied to the organisation, which is private.
     own_keys = sa.select(
         *(column for column in api_keys.c if column.name not in ("secret_hash", "parent_id"))
     )

@@ -18,7 +18,7 @@ class Chance:
         self.rng = stream(seed, name)
 
     def uniform(self) -> float:
-        """A float in [0, 1)."""
+        """Return a float in [0, 1)."""
         return self.rng.uniform()
 
     def happens(self, probability: float) -> bool:
@@ -26,11 +26,11 @@ class Chance:
         return self.rng.uniform() < probability
 
     def between(self, low: float, high: float) -> float:
-        """A float in [low, high)."""
+        """Return a float in [low, high)."""
         return low + (high - low) * self.rng.uniform()
 
     def whole(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return low + int((high - low + 1) * self.rng.uniform())
 
     def pick(self, choices: Sequence[T]) -> T:

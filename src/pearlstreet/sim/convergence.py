@@ -102,7 +102,7 @@ def _rests(world: World, row: Row, waiting: dict[str, Row]) -> bool:
 
 
 def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Row]) -> bool:
-    """Whether an element waits for its array's limit, `why` says so, and another element of the array rests.
+    """Return whether an element waits for its array's limit, `why` says so, and another element of the array rests.
 
     The planner plans only as many elements as may run at once; the rows of the others have no reason, only `why` does.
     """
@@ -114,7 +114,7 @@ def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Row]) -> 
 
 
 def _waits(world: World, on_id: str, waiting: dict[str, Row]) -> bool:
-    """Whether the job or array `on_id`, on which another job waits, itself waits for a valid reason."""
+    """Return whether the job or array `on_id`, on which another job waits, itself waits for a valid reason."""
     elements = world.memory.raw.execute("SELECT id FROM jobs WHERE array_id = ?", (on_id,)).fetchall()
     ids = [element for (element,) in elements] or [on_id]
     return any(job_id in waiting and _rests(world, waiting[job_id], waiting) for job_id in ids)

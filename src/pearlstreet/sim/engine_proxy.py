@@ -160,5 +160,5 @@ class FaultyEngine:
 
 
 def leaves_output(attempt_id: str) -> bool:
-    """Whether the attempt leaves an output file: 100 of 256 do, decided by the id."""
+    """Return whether the attempt leaves an output file: 100 of 256 do, decided by the id."""
     return hashlib.blake2b(attempt_id.encode(), digest_size=1).digest()[0] < 100

@@ -158,7 +158,7 @@ class World:
         return True
 
     def start_second_server(self) -> bool:
-        """Start a second server on the same database for some steps; only leases separate the two. False: not now."""
+        """Start a second server on the same database for some steps; only leases separate the two. Returns False if that is not possible now."""
         if self._depth or len(self.servers) > 1:
             return False
         self.servers.append(self._boot(alone=False))

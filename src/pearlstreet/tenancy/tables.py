@@ -45,7 +45,7 @@ users = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False),
     # Default organisation of requests that name none. Only the user changes it; cleared when the membership ends.
     sa.Column("default_org_id", sa.String(40), nullable=True),
-    # The organisation in which the account was created; only its closing can close the account.
+    # The organisation in which the account was created; the account can be closed only when that organisation is closed.
     sa.Column("origin_org_id", sa.String(40), nullable=True),
     info=named("usr", "name"),
 )

@@ -20,13 +20,13 @@ class Band:
 
     @classmethod
     def around(cls, median: float, deviation: float) -> Band:
-        """Band of a log-normal quantity whose logarithm has this standard deviation."""
+        """Return the band of a log-normal quantity whose logarithm has this standard deviation."""
         wide = math.exp(Z80 * deviation)
         return cls(median / wide, median, median * wide)
 
     @classmethod
     def exactly(cls, value: float) -> Band:
-        """Band of a quantity that is known."""
+        """Return the band of a quantity that is known."""
         return cls(value, value, value)
 
     @property

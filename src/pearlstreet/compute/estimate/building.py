@@ -108,7 +108,7 @@ def training(
     recompute: str | None = None,
     recipe: str = "",
 ) -> Training:
-    """A training run. Raises InvalidInput with every field that is wrong."""
+    """Return a training run. Raises InvalidInput with every field that is wrong."""
     checks = _Checks()
     checks.positive(
         {
@@ -187,7 +187,7 @@ def serving(
     tensor: int | None = None,
     engine: str = "vLLM",
 ) -> Serving:
-    """A way to serve. Raises InvalidInput with every field that is wrong."""
+    """Return a way to serve. Raises InvalidInput with every field that is wrong."""
     checks = _Checks()
     checks.positive(
         {
@@ -302,7 +302,7 @@ def _hardware(machines: Machines, precision: str, book: Catalogue, checks: _Chec
 
 
 def _batch(shape: Architecture, sequence: int, count: int) -> float:
-    """Tokens of a usual step, at least one sequence a device."""
+    """Return tokens of a usual step, at least one sequence a device."""
     if shape.family in ("encoder", "vision", "diffusion"):
         return TYPICAL_SAMPLES * count * sequence
     return max(

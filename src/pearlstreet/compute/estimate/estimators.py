@@ -147,7 +147,7 @@ def estimate_training(
 
 
 def energy_kwh(device_s: Band, power_w: float) -> Band:
-    """Energy of the nodes from device time: rated power, times what nodes draw for each watt of it."""
+    """Return energy of the nodes from device time: rated power, times what nodes draw for each watt of it."""
     low, middle, high = (share * power_w / 3.6e6 for share in NODE_POWER)
     # Both ranges are spreads of logarithms; independent ones add by squares.
     median = device_s.median * middle

@@ -60,7 +60,7 @@ class Packed:
     start: NDArray[np.intp]
 
     def per_token(self, k: Mapping[str, float]) -> Column:
-        """Device-seconds a token of each run's fastest layout."""
+        """Return device-seconds a token of each run's fastest layout."""
         seconds = step_time(self.grid, k).total * self.grid.devices / self.grid.step_tokens
         found: Column = np.minimum.reduceat(seconds, self.start)
         return found
@@ -87,7 +87,7 @@ def pack(runs: Sequence[Training], k: Mapping[str, float]) -> Packed:
 
 
 def constants(logs: NDArray[np.float64]) -> dict[str, float]:
-    """Physics constants from their logarithms; a share stays a share."""
+    """Return physics constants from their logarithms; a share stays a share."""
     found = {name: float(np.exp(value)) for name, value in zip(PRIOR, logs, strict=True)}
     return found | {name: min(found[name], 1.0) for name in SHARES}
 
@@ -117,7 +117,7 @@ def solve(problem: Problem, start: NDArray[np.float64], steps: int = 12) -> NDAr
 
 
 def robust(off: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """Residuals whose squares grow linearly beyond `scale` (pseudo-Huber)."""
+    """Return residuals whose squares grow linearly beyond `scale` (pseudo-Huber)."""
     found: NDArray[np.float64] = (
         np.sign(off) * np.sqrt(2.0 * (np.sqrt(1.0 + (off / scale) ** 2) - 1.0)) * scale
     )
@@ -135,7 +135,7 @@ def fit(
     *,
     rounds: int = 2,
 ) -> Fitted:
-    """Physics and factors from measured steps (seconds each) and runs (device-seconds a token, or a sample)."""
+    """Return physics and factors from measured steps (seconds each) and runs (device-seconds a token, or a sample)."""
     counted = np.array([run.architecture.forward_flops is None for run in runs])
     tokens = [run for run, token in zip(runs, counted, strict=True) if token]
     packed_steps, packed_runs = pack(steps, memory_constants), pack(tokens, memory_constants)

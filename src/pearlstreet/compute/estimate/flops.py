@@ -12,7 +12,7 @@ from pearlstreet.compute.estimate.model import Architecture, Training
 
 
 def forward_flops_per_token(shape: Architecture, sequence: int) -> float:
-    """Operations of one token's forward pass among `sequence` others."""
+    """Return operations of one token's forward pass among `sequence` others."""
     return 2.0 * shape.active + attention_flops_per_token(shape, sequence)
 
 
@@ -23,7 +23,7 @@ def attention_flops_per_token(shape: Architecture, sequence: int) -> float:
 
 
 def training_flops_per_token(run: Training) -> float:
-    """Operations of one token's forward and backward pass."""
+    """Return operations of one token's forward and backward pass."""
     shape = run.architecture
     attention = attention_flops_per_token(shape, run.sequence)
     weights = 2.0 if run.mode == "lora" else 3.0

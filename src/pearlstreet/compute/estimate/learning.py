@@ -141,7 +141,7 @@ def calibrate(runs: Iterable[Finished], benches: Iterable[Bench] = ()) -> Calibr
 
 
 def _posterior(seen: list[tuple[float, float]], prior: float) -> Learnt:
-    """Mean and deviation of a factor under a normal prior around no difference."""
+    """Return mean and deviation of a factor under a normal prior around no difference."""
     weight = 1.0 / prior**2 + sum(1.0 / noise**2 for _, noise in seen)
     mean = sum(value / noise**2 for value, noise in seen) / weight
     return Learnt(mean, math.sqrt(1.0 / weight))

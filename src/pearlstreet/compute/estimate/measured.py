@@ -102,7 +102,7 @@ def _hardware(question: reading.Question | serving_rows.ServingQuestion) -> Hard
 
 
 def _run_seen(row: dict[str, str]) -> float | None:
-    """Device-seconds a token; a sample where the forward operations of one are given."""
+    """Return device-seconds a token; a sample where the forward operations of one are given."""
     if row["fwd_gflops_per_sample"] and row["obs_accel_s_per_sample"]:
         return float(row["obs_accel_s_per_sample"])
     return _number(row, "obs_accel_s_per_mtoken", 1e-6)
@@ -120,7 +120,7 @@ def folds(groups: Sequence[str], count: int, seed: int) -> NDArray[np.intp]:
 
 
 def fit_training(rows: Evidence, runs: NDArray[np.bool_], steps: NDArray[np.bool_]) -> fitting.Fitted:
-    """Constants from the chosen rows."""
+    """Return constants from the chosen rows."""
     chosen = [row for row, use in zip(rows.runs, runs, strict=True) if use]
     timed = [row for row, use in zip(rows.steps, steps, strict=True) if use]
     # Large models are few among the steps and count for more.
@@ -137,7 +137,7 @@ def fit_training(rows: Evidence, runs: NDArray[np.bool_], steps: NDArray[np.bool
 
 
 def run_logs(fitted_: fitting.Fitted, runs: Sequence[Training]) -> NDArray[np.float64]:
-    """Logarithms of (estimate, standard deviation) of device-seconds a token or sample, one row a run."""
+    """Return logarithms of (estimate, standard deviation) of device-seconds a token or sample, one row a run."""
     found = np.zeros((len(runs), 2))
     for line, run in enumerate(runs):
         mean, deviation = fitted_.effects.of(
@@ -153,14 +153,14 @@ def run_logs(fitted_: fitting.Fitted, runs: Sequence[Training]) -> NDArray[np.fl
 
 
 def step_logs(fitted_: fitting.Fitted, runs: Sequence[Training]) -> NDArray[np.float64]:
-    """Logarithms of seconds a step."""
+    """Return logarithms of seconds a step."""
     per_step = np.array([run.batch * run.sequence / run.hardware.count for run in runs])
     found: NDArray[np.float64] = np.log(fitting.pack(runs, DEFAULT).per_token(fitted_.physics) * per_step)
     return found
 
 
 def fit_serving(rows: Sequence[Measured[serving_rows.ServingQuestion]]) -> fitting.Fitted:
-    """Constants of serving from the chosen rows."""
+    """Return constants of serving from the chosen rows."""
     return serving_fitting.fit(
         [row.question.ask for row in rows],
         [row.question.scenario for row in rows],
@@ -172,7 +172,7 @@ def fit_serving(rows: Sequence[Measured[serving_rows.ServingQuestion]]) -> fitti
 def serving_logs(
     fitted_: fitting.Fitted, rows: Sequence[Measured[serving_rows.ServingQuestion]]
 ) -> NDArray[np.float64]:
-    """Logarithms of (estimate, standard deviation) of output tokens a second."""
+    """Return logarithms of (estimate, standard deviation) of output tokens a second."""
     found = np.zeros((len(rows), 2))
     for line, row in enumerate(rows):
         mean, deviation = fitted_.effects.of(

@@ -42,7 +42,7 @@ class Memory:
 
 
 def layer_params(grid: Grid, *, embeddings: bool = True) -> Column:
-    """Parameters on the fullest pipeline stage of one tensor-parallel rank."""
+    """Return parameters on the fullest pipeline stage of one tensor-parallel rank."""
     table = grid.vocabulary * grid.hidden
     body = np.maximum(grid.params - table, grid.params * 0.05)
     experts = np.minimum(grid.expert_params, body)
@@ -53,7 +53,7 @@ def layer_params(grid: Grid, *, embeddings: bool = True) -> Column:
 
 
 def state_bytes(grid: Grid, *, embeddings: bool = True) -> Column:
-    """Weights, gradients and optimizer; sharded over the data-parallel ranks as the ZeRO stage says."""
+    """Return weights, gradients and optimizer; sharded over the data-parallel ranks as the ZeRO stage says."""
     held = layer_params(grid, embeddings=embeddings)
     ranks = grid.data * grid.context
     weight, gradient = 2.0, WEIGHT_AND_GRADIENT - 2.0
@@ -73,20 +73,20 @@ def gathered_bytes(grid: Grid) -> Column:
 
 
 def layer_activations(grid: Grid, recompute: Column) -> Column:
-    """Bytes that one layer keeps of one micro-batch for its backward pass."""
+    """Return bytes that one layer keeps of one micro-batch for its backward pass."""
     unit = grid.tokens * grid.hidden
     whole = grid.sequence_parallel > 0
     scores = np.where(grid.modern > 0, 0.0, 5.0 * grid.heads * grid.sequence / grid.hidden)
     plain = np.where(whole, 34.0 / grid.tensor, 10.0 + 24.0 / grid.tensor)
     kept_input = np.where(whole, 2.0 / grid.tensor, 2.0)
-    # Fully sharded recipes recompute every second product as well.
+    # Fully sharded recipes also recompute every other matrix product.
     selective = np.where(grid.zero >= 3, plain * FINER_SELECTION, plain)
     chosen = np.where(recompute == SELECTIVE, selective, plain + scores / grid.tensor)
     return unit * np.where(recompute == FULL, kept_input, chosen)
 
 
 def activation_bytes(grid: Grid, *, working: bool = True) -> Column:
-    """Activations of the first stage: it has as many micro-batches in flight as there are stages."""
+    """Return activations of the first stage: it has as many micro-batches in flight as there are stages."""
     in_flight = np.minimum(grid.micro_batches, grid.pipeline)
     interleaved = np.where(
         grid.virtual_stages > 1, 1.0 + (grid.pipeline - 1) / (grid.pipeline * grid.virtual_stages), 1.0

@@ -27,7 +27,7 @@ def recipe_of(sharding: str) -> str:
 
 
 def predicted_gib(question: Question, recipes: Recipes) -> float:
-    """GiB of the asked part on the fullest device."""
+    """Return GiB of the asked part on the fullest device."""
     grid = enumerate_layouts(question.run).take(np.array([0]))
     asked = question.component.lower()
     if "activation" in asked:
@@ -43,7 +43,7 @@ def is_peak(question: Question) -> bool:
 
 
 def fit(questions: Sequence[Question], gib: Sequence[float]) -> dict[str, dict[str, float]]:
-    """Bytes a parameter and the reserve of each recipe, by least squares of relative errors with a prior."""
+    """Return bytes a parameter and the reserve of each recipe, by least squares of relative errors with a prior."""
     found: dict[str, dict[str, float]] = {}
     for name in RECIPES:
         rows = [

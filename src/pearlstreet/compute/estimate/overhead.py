@@ -51,7 +51,7 @@ NO_OVERHEAD = Overhead(Band.exactly(0.0), Band.exactly(0.0), Band.exactly(0.0))
 
 
 def training_overhead(run: Training) -> Overhead:
-    """Overhead of a training run; of LoRA only the base model is read and nothing large is written."""
+    """Return overhead of a training run; of LoRA only the base model is read and nothing large is written."""
     shape, trained = run.architecture, run.mode != "lora"
     weights = 0.0 if run.mode == "pretrain" else 2.0 * shape.params
     return Overhead(
@@ -64,7 +64,7 @@ def training_overhead(run: Training) -> Overhead:
 
 
 def serving_overhead(ask: Serving) -> Overhead:
-    """Overhead until a model answers its first request."""
+    """Return overhead until a model answers its first request."""
     return Overhead(
         launch_s=_launch(ask.hardware, PROCESS_START_S.plus(ENGINE_START_S)),
         load_s=_transfer(_weights(ask.architecture, ask.precision), ask.hardware, NODE_READ, UNIT_READ),
@@ -83,7 +83,7 @@ def _launch(hardware: Hardware, process_start_s: Band) -> Band:
 
 
 def _transfer(size: float, hardware: Hardware, node: Band, unit: Band) -> Band:
-    """Seconds in which all nodes together move `size` bytes, limited by their own links and by the storage."""
+    """Return seconds in which all nodes together move `size` bytes, limited by their own links and by the storage."""
     nodes = max(1, math.ceil(hardware.count / hardware.domain))
     units = math.ceil(nodes / UNIT_NODES)
     rates = (min(nodes * one, units * all_) for one, all_ in zip(node.values, unit.values, strict=True))

@@ -125,7 +125,7 @@ def shape_of(row: Cells, *, forward_flops: float | None = None) -> Architecture 
 
 
 def training(row: Cells, book: Catalogue) -> Question | None:
-    """A row of training_runs; None when it cannot be asked, with the reasons in its problems."""
+    """Return a row of training_runs; None when it cannot be asked, with the reasons in its problems."""
     gflops = row.number_of("fwd_gflops_per_sample")
     shape = shape_of(row, forward_flops=None if gflops is None else gflops * 1e9)
     purpose = read_purpose(row.word("training_mode") or "pretrain")
@@ -180,7 +180,7 @@ def _typical_batch(shape: Architecture, sequence: int, count: int) -> float:
 
 
 def iteration(row: Cells, book: Catalogue) -> Question | None:
-    """A row of iteration_times."""
+    """Return a row of iteration_times."""
     shape = shape_of(row)
     count = row.whole("accel_count")
     batch = row.whole("global_batch")
@@ -223,7 +223,7 @@ def iteration(row: Cells, book: Catalogue) -> Question | None:
 
 
 def memory_point(row: Cells, book: Catalogue) -> Question | None:
-    """A row of memory_points."""
+    """Return a row of memory_points."""
     shape = shape_of(row)
     count = row.whole("accel_count")
     sharding = row.word("sharding")

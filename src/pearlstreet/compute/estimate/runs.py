@@ -68,7 +68,7 @@ def predict(content: bytes | str, *, book: Catalogue | None = None, known: Const
 
 
 def answer(table: Table, book: Catalogue, known: Constants) -> Answer:
-    """Predictions for a table that was read."""
+    """Return predictions for a table that was read."""
     found: list[Prediction] = []
     wrong: list[Problem] = []
     skipped: list[Problem] = []
@@ -94,7 +94,7 @@ def write(predictions: Iterable[Prediction]) -> str:
 
 
 def where(problem: Problem) -> Text:
-    """Row and field in words."""
+    """Return row and field in words."""
     return text("line {line}, {field}", line=problem.line, field=problem.field)
 
 

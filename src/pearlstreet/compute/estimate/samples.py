@@ -20,7 +20,7 @@ Each device pays it. Runs to a target quality cannot grow the batch with the dev
 
 
 def sample_seconds(run: Training) -> float:
-    """Device-seconds of one sample, before any learnt factor."""
+    """Return device-seconds of one sample, before any learnt factor."""
     flops = 3.0 * (run.architecture.forward_flops or 6.0 * run.architecture.active / 3.0)
     device = run.hardware
     # Half of the operations of an fp8 recipe stay in 16 bits.

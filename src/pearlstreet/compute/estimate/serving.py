@@ -160,7 +160,7 @@ def _chunk(ask: Serving) -> float:
 
 
 def _between(ask: Serving, a_request_s: float, at_once: float, step: float) -> float:
-    """Time between tokens of one request. Prompts of others are read in the same steps and make them longer."""
+    """Return time between tokens of one request. Prompts of others are read in the same steps and make them longer."""
     if at_once <= 1.0:
         return step
     everyone = at_once * a_request_s / ask.output_tokens

@@ -48,7 +48,7 @@ def fit(
     output_tokens_per_s: NDArray[np.float64],
     groups: Sequence[str],
 ) -> Fitted:
-    """Constants and factors from measured output tokens a second."""
+    """Return constants and factors from measured output tokens a second."""
     rows = [features(ask, scenario) for ask, scenario in zip(asks, scenarios, strict=True)]
     middle = np.log([value for value, _ in PRIOR.values()])
     wide = np.array([deviation for _, deviation in PRIOR.values()])
@@ -67,7 +67,7 @@ def fit(
 
 
 def constants(logs: NDArray[np.float64]) -> dict[str, float]:
-    """Constants from their logarithms; a share stays a share."""
+    """Return constants from their logarithms; a share stays a share."""
     found = {name: float(np.exp(value)) for name, value in zip(PRIOR, logs, strict=True)}
     return {name: min(value, 1.0) if name.endswith("_share") else value for name, value in found.items()}
 

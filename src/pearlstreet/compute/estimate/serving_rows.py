@@ -69,7 +69,7 @@ def serving(row: Cells, book: Catalogue) -> ServingQuestion | None:
 
 
 def _concurrency(row: Cells) -> float | None:
-    """Requests at once: a number, or None for as many as fit."""
+    """Return requests at once: a number, or None for as many as fit."""
     words = row.word("concurrency")
     if not words or words.lower() in ("unbounded", "unlimited", "max"):
         return None

@@ -46,7 +46,7 @@ def plain(name: str) -> str:
 
 @cache
 def known() -> Mapping[str, Known]:
-    """Published architectures by plain name."""
+    """Return published architectures by plain name."""
     path = resources.files("pearlstreet.compute.estimate") / "architectures.csv"
     found = {}
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
@@ -72,7 +72,7 @@ def known() -> Mapping[str, Known]:
 
 
 def suggest(name: str, count: int = 3) -> Sequence[str]:
-    """Published names that look most like a misspelt one, best first."""
+    """Return published names that look most like a misspelt one, best first."""
     return [known()[near].name for near in get_close_matches(plain(name), known(), n=count, cutoff=0.7)]
 
 
@@ -147,7 +147,7 @@ def architecture(
 
 
 def _body(params: float, layers: int | None, hidden: int | None) -> tuple[int, int]:
-    """Layers and hidden size from 12·layers·hidden² parameters and the usual aspect."""
+    """Return layers and hidden size from 12·layers·hidden² parameters and the usual aspect."""
     if hidden is not None:
         return max(1, round(params / (12.0 * hidden * hidden))), hidden
     if layers is None:

@@ -48,7 +48,7 @@ def forward_flops(grid: Grid) -> tuple[Column, Column, Column]:
 
 
 def step_time(grid: Grid, k: Physics) -> StepTime:
-    """Seconds of one step of each layout."""
+    """Return seconds of one step of each layout."""
     linear, attention, output = forward_flops(grid)
     again = np.where(grid.recompute == FULL, 1.0, np.where(grid.recompute == SELECTIVE, 0.05, 0.0))
     passes = 2.0 + np.clip(grid.trained, 0.0, 1.0) + again
@@ -153,7 +153,10 @@ def _data(grid: Grid, k: Physics, running: Column) -> Column:
 
 
 def _ring(grid: Grid, k: Physics) -> Column:
-    """Bytes/s of a ring over the data-parallel ranks. Each byte enters a node once, over the share of every rank there."""
+    """Return bytes/s of a ring over the data-parallel ranks.
+
+    Each byte enters a node once, over the share of every rank there.
+    """
     replica = grid.tensor * grid.context
     inside = np.clip(grid.domain / replica, 1.0, grid.data)
     within = grid.data * replica <= grid.domain

@@ -159,7 +159,7 @@ class Cells:
         self.problems.append(Problem(name, message, line=self.line, hint=hint))
 
     def number_of(self, name: str) -> float | None:
-        """A positive number; None where the cell is empty or wrong."""
+        """Return a positive number; None where the cell is empty or wrong."""
         raw = self.word(name)
         if not raw:
             return None
@@ -180,7 +180,7 @@ class Cells:
         return None
 
     def whole(self, name: str) -> int | None:
-        """A positive whole number; None where the cell is empty or wrong."""
+        """Return a positive whole number; None where the cell is empty or wrong."""
         value = self.number_of(name)
         return None if value is None else int(value)
 
@@ -198,7 +198,10 @@ class Table:
 
 
 def read_table(content: bytes | str, kind: Kind | None = None) -> Table:
-    """The file's rows, each with what is wrong in it. Raises InvalidInput when the header is no CSV or fits no kind of file."""
+    """Return the file's rows, each with what is wrong in it.
+
+    Raises InvalidInput when the header is no CSV or fits no kind of file.
+    """
     if len(content) > MAX_BYTES:
         raise InvalidInput(text("The file is larger than {most} MiB", most=MAX_BYTES >> 20))
     if isinstance(content, bytes):

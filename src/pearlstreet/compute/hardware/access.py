@@ -52,19 +52,19 @@ class HostAccess(Protocol):
         ...
 
     def read_text(self, path: str) -> str | None:
-        """A file's content, None when it cannot be read."""
+        """Return a file's content, None when it cannot be read."""
         ...
 
     def list_folder(self, path: str) -> tuple[str, ...]:
-        """Names in a folder, sorted; empty when it cannot be read."""
+        """Return names in a folder, sorted; empty when it cannot be read."""
         ...
 
     def amounts(self) -> HostAmounts:
-        """CPU, memory and disk."""
+        """Return CPU, memory and disk."""
         ...
 
     def nvml(self) -> Any:
-        """A module with NVML's functions (pynvml), or None where it is not installed."""
+        """Return a module with NVML's functions (pynvml), or None where it is not installed."""
         ...
 
     def guarded(self, name: str, work: Callable[[], T], *, timeout_s: float) -> T | None:
@@ -154,7 +154,7 @@ def _decode(output: bytes | str | None) -> str:
 
 
 def _usable_cpus(access: HostAccess) -> float:
-    """CPUs that our affinity mask and cgroup quota (v2, then v1) leave us."""
+    """Return CPUs that our affinity mask and cgroup quota (v2, then v1) leave us."""
     count = float(len(os.sched_getaffinity(0)))
     fields = (access.read_text("/sys/fs/cgroup/cpu.max") or "").split()
     if len(fields) == 2 and fields[0].isdecimal():
@@ -167,7 +167,7 @@ def _usable_cpus(access: HostAccess) -> float:
 
 
 def _usable_memory_bytes(access: HostAccess) -> int:
-    """Memory of the machine, or of our cgroup where that is less."""
+    """Return memory of the machine, or of our cgroup where that is less."""
     total = int(psutil.virtual_memory().total)
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         limit = (access.read_text(path) or "").strip()

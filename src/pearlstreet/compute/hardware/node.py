@@ -86,7 +86,7 @@ def _detect(host: HostAccess, probe: Probe) -> Sighting:
 
 
 def _numbered(groups: Iterable[tuple[DeviceReport, ...]]) -> tuple[DeviceReport, ...]:
-    """Devices with numbers unique in the node; `index % INDEX_STEP` is the vendor's own number."""
+    """Return devices with numbers unique in the node; `index % INDEX_STEP` is the vendor's own number."""
     filled = [group for group in groups if group]
     return tuple(
         replace(

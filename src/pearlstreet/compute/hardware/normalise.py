@@ -61,7 +61,7 @@ Measured = Mapping[str, float]
 
 
 def normalised_rate(accelerator: Accelerator | None, measured: Measured | None = None) -> NormalisedRate:
-    """Measured bf16, else fp16, else fp32, else 0.6 × the catalogue's dense peak (of the same order)."""
+    """Return measured bf16, else fp16, else fp32, else 0.6 × the catalogue's dense peak (of the same order)."""
     for precision in ORDER:
         rate = (measured or {}).get(precision, 0.0)
         if rate > 0:
@@ -86,7 +86,7 @@ def capacity(
     measured: Callable[[DeviceReport], Measured | None] = lambda device: None,
     book: Catalogue | None = None,
 ) -> Capacity:
-    """Cards, peak, measured and normalised PFLOPS of `devices`; sick ones count as cards but not as compute."""
+    """Return cards, peak, measured and normalised PFLOPS of `devices`; sick ones count as cards but not as compute."""
     known = book or catalogue()
     seen = list(devices)
     working = [device for device in seen if device.healthy]

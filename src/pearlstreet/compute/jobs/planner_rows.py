@@ -75,7 +75,7 @@ class LiveAttempts:
         for row_id in resized - told:
             self.known.pop(
                 row_id, None
-            )  # stopping for a resize added the next number of tasks to its placement
+            )  # the stop for a resize added the number of tasks of the next attempt
         self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
         self._limit_us = {row_id: self._limit_us[row_id] for row_id in self.known}
         unknown = [row.id for row in rows if row.id not in self.known]

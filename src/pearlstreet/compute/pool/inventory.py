@@ -88,7 +88,10 @@ def _tell_ill(tx: Tx, name: str, state: str, reason: Text | None) -> None:
 
 
 def _add_node(tx: Tx, engine: str, name: str, values: Row) -> bool:
-    """A machine seen for the first time, or one that another engine had and has no more. False: another has it."""
+    """Add a machine seen for the first time, or one that its former engine no longer has.
+
+    Returns False if another engine has it.
+    """
     owner = tx.first(sa.select(nodes.c.present).where(nodes.c.name == name))
     if owner is None:
         fresh = {"name": name, "engine": engine, "drained": False, "changed_us": tx.now_us}
@@ -124,7 +127,7 @@ def _node_of(row: Any) -> Node:
 
 @lru_cache(maxsize=10_000)
 def _read_report(written: str) -> NodeReport:
-    """Reports seldom change, and the planner reads all of them in every cycle."""
+    """Return a parsed report; cached, since reports seldom change and the planner reads all of them in every cycle."""
     return node_from_json(json.loads(written))
 
 
@@ -204,7 +207,7 @@ def keep_benchmark(store: Store, actor: Actor, node: str, result: Mapping[str, A
 
 
 def latest_benchmarks(tx: Tx) -> dict[str, Mapping[str, Any]]:
-    """Node → its newest benchmark result."""
+    """Return node → its newest benchmark result."""
     newest = sa.select(sa.func.max(benchmarks.c.id)).group_by(benchmarks.c.node)
     return {
         row["node"]: row["result"]

@@ -69,7 +69,7 @@ class ShareRequest:
 
 
 def share_request(memory_gib: float | None, compute_percent: float | None) -> ShareRequest:
-    """A fraction from what a specification says. Memory is rounded up to a MiB, compute to a basis point."""
+    """Return a fraction from what a specification says. Memory is rounded up to a MiB, compute to a basis point."""
     memory = 0 if memory_gib is None else math.ceil(memory_gib * MIB_PER_GIB)
     compute = 0 if compute_percent is None else math.ceil(compute_percent * 100)
     return ShareRequest(memory, compute)
@@ -122,5 +122,5 @@ class DeviceSpace:
 
 
 def free_space(total: Share) -> DeviceSpace:
-    """A device nobody uses."""
+    """Return a device nobody uses."""
     return DeviceSpace(total, total)

@@ -44,7 +44,7 @@ class Cluster:
         return sum(len(node.devices) for node in self.nodes)
 
     def cards_of(self, part: str) -> int:
-        """Devices of one virtual cluster."""
+        """Return devices of one virtual cluster."""
         return sum(len(node.devices) for node in self.parts[part])
 
     def merged(self) -> Cluster:
@@ -54,12 +54,12 @@ class Cluster:
 
 
 def one_pool(nodes: Iterable[NodeRow], name: str = "") -> Cluster:
-    """A cluster without parts."""
+    """Return a cluster without parts."""
     return Cluster({POOL: tuple(nodes)}, name)
 
 
 def read_cluster(lines: Iterable[str], file: str, model: str = "gpu") -> Cluster:
-    """A cluster from a table: `vc,nodes,gpus_per_node`, or openb's list of nodes. Raises InvalidInput."""
+    """Return a cluster from a table: `vc,nodes,gpus_per_node`, or openb's list of nodes. Raises InvalidInput."""
     rest = iter(lines)
     first = next(rest, "")
     header = {cell.strip().lstrip("\ufeff") for cell in first.split(",")}

@@ -78,7 +78,7 @@ class Fitting:
         return int(times.sum())
 
     def whole(self, model: int) -> Bools:
-        """[N, D] devices of a model that nobody holds a part of."""
+        """Return [N, D] devices of a model that nobody holds a part of."""
         nodes = self._state.nodes
         return np.asarray(
             (nodes.device_memory_free == nodes.device_memory_total)
@@ -88,7 +88,7 @@ class Fitting:
         )
 
     def copies(self, need: Need, most: int) -> I64:
-        """[N, D] how often a share fits on each device, at most `most`."""
+        """Return [N, D] how often a share fits on each device, at most `most`."""
         nodes = self._state.nodes
         times = np.where((nodes.device_model == need.model) & nodes.device_healthy, most, 0)
         if need.share_memory:

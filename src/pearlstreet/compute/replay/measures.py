@@ -161,7 +161,7 @@ def _ended(outcome: Outcome) -> tuple[F64, F64, F64, I64]:
 
 
 def _jain(values: Sequence[float]) -> float:
-    """R. Jain, D. Chiu, W. Hawe, "A quantitative measure of fairness", DEC TR-301, 1984."""
+    """Return Jain's index (R. Jain, D. Chiu, W. Hawe, "A quantitative measure of fairness", DEC TR-301, 1984)."""
     total, squares = sum(values), sum(value * value for value in values)
     return total * total / (len(values) * squares) if squares else 1.0
 
@@ -200,7 +200,7 @@ def _rounded(values: F64) -> list[float]:
 
 
 def _means(levels: Levels, edges: F64) -> F64:
-    """Mean of every level within every step."""
+    """Return mean of every level within every step."""
     if not levels.at:
         return np.zeros((4, len(edges) - 1))
     at = np.array(levels.at, dtype=np.float64)

@@ -10,7 +10,7 @@ from pearlstreet.compute.scheduling.rows import NodeRow
 
 
 def rates_of(nodes: Iterable[NodeRow]) -> Mapping[str, float]:
-    """Model → normalised PFLOPS, for the models of these nodes."""
+    """Return model → normalised PFLOPS, for the models of these nodes."""
     book = catalogue()
     models = {device.model for node in nodes for device in node.devices}
     known = {model: normalised_rate(book.find(model)).pflops for model in sorted(models)}

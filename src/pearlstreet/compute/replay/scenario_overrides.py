@@ -256,7 +256,9 @@ def _picked(said: str, window: Window, nodes: Sequence[NodeRow]) -> list[tuple[s
 
 def _taken(offers: list[tuple[NodeRow, list[int]]], cards: int) -> list[tuple[str, int | None]]:
     found: list[tuple[str, int | None]] = []
-    for node, mine in sorted(offers, key=lambda offer: -len(offer[1])):  # stable: then in the order given
+    for node, mine in sorted(
+        offers, key=lambda offer: -len(offer[1])
+    ):  # a stable sort: ties keep the given order
         take = mine[:cards]
         whole = len(take) == len(node.devices) and take
         found += [(node.name, None)] if whole else [(node.name, index) for index in take]

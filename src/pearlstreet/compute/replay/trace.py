@@ -75,7 +75,7 @@ class Trace:
         return len(self.ids)
 
     def only(self, rows: I64) -> Trace:
-        """Some of the jobs, in the same order; names keep their numbers."""
+        """Return some of the jobs, in the same order; names keep their numbers."""
         picked = rows.tolist()
         return Trace(
             ids=tuple(self.ids[row] for row in picked),
@@ -111,7 +111,7 @@ class _Names:
 
 
 def make_trace(jobs: Iterable[Job]) -> Trace:
-    """Columns of the jobs, one job in memory at a time."""
+    """Return columns of the jobs, one job in memory at a time."""
     ids: list[str] = []
     wide = [array("q") for _ in range(7)]
     narrow = [array("i") for _ in range(5)]

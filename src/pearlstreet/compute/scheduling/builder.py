@@ -68,7 +68,7 @@ class _Names:
     queues: _Index
 
     def of(self, index: _Index, names: Iterable[Any]) -> Any:
-        """Numbers of the names; -1 for an empty one."""
+        """Return numbers of the names; -1 for an empty one."""
         return _i32(index(name) if name else -1 for name in names)
 
 

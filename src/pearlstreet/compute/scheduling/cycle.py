@@ -104,7 +104,7 @@ class _Cycle:
         )
 
     def _due(self, order: I64) -> I64:
-        """Rows whose start time has come; the others get their reason."""
+        """Return rows whose start time has come; the others get their reason."""
         not_before = self.state.snapshot.waiting.not_before_us
         early = not_before[order] > self.state.snapshot.now_us
         if not early.any():

@@ -51,5 +51,5 @@ def explain(reason: Reason, position: int, total: int, now_us: int) -> Text:
 
 
 def _minutes(at_us: int, now_us: int) -> int:
-    """Whole minutes from now, rounded up."""
+    """Return whole minutes from now, rounded up."""
     return max(0, -((now_us - at_us) // _MINUTE_US))

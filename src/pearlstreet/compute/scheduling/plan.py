@@ -67,7 +67,7 @@ class Reason:
     start: StartEstimate | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A form for a JSON column; `reason_from_json` reads it back."""
+        """Return a form for a JSON column; `reason_from_json` reads it back."""
         return {
             "code": self.code.value,
             "message": self.message.to_json(),
@@ -164,7 +164,7 @@ class Chosen:
     """Alternatives that the choice examined, one node of each different score."""
 
     def to_json(self) -> dict[str, Any]:
-        """A form for a JSON column."""
+        """Return a form for a JSON column."""
         return {
             "policy": self.policy,
             "score": round(self.score, 6),

@@ -24,7 +24,7 @@ class Lane:
 
 
 def lanes(snapshot: Snapshot, config: PlannerConfig) -> Iterator[Lane]:
-    """One lane a queue, lowest rank first; all jobs in one when the center has no queues. At least one lane."""
+    """Yield one lane a queue, lowest rank first; all jobs in one when the center has no queues. At least one lane."""
     if not config.queues:
         yield Lane(config, _in_order(snapshot, config))
         return
@@ -62,7 +62,7 @@ def _keys(snapshot: Snapshot, config: PlannerConfig) -> Keys:
 
 
 def _overdue(snapshot: Snapshot, config: PlannerConfig) -> tuple[Columns, Columns]:
-    """Columns that put who waited longer than `wait_max_s` in all before everybody else, the oldest first."""
+    """Return columns that put jobs that waited longer than `wait_max_s` in all first, the oldest first."""
     if config.wait_max_s <= 0:
         return (), ()
     most = round(config.wait_max_s * 1e6)

@@ -194,7 +194,7 @@ def in_use(snapshot: Snapshot) -> dict[tuple[str, str, str], float]:
 
 
 def _resource_text(label: str) -> Text:
-    """A resource of quotas in words: `cards`, `cards:h100`, `pflops`, `cpus`."""
+    """Return a resource of quotas in words: `cards`, `cards:h100`, `pflops`, `cpus`."""
     kind, _, models = label.partition(":")
     if models:
         return text("{models} cards", models=models)

@@ -124,7 +124,7 @@ def _device_detail(
 def _host_details(
     snapshot: Snapshot, capacity: FreeCapacity, request: Request, needs: Sequence[Need]
 ) -> list[Detail]:
-    """CPU and memory, on nodes that have the devices."""
+    """Return CPU and memory, on nodes that have the devices."""
     with_devices = np.zeros(capacity.count, dtype=np.bool_)
     for need in needs:
         bare = Need(need.key, 0, 0, need.model, need.count, need.share_memory, need.share_compute, 0, 0)
@@ -183,7 +183,7 @@ def no_capacity(found: tuple[Detail, ...], start: StartEstimate | None) -> Reaso
 
 
 def quota(binding: Binding | None) -> Reason:
-    """A limit of its account stops it."""
+    """Reason: a limit of its account stops it."""
     if binding is None:
         message = text("A limit of its account is used up")
         return Reason(Code.QUOTA, message, text("It starts once other jobs of the account end"))

@@ -107,7 +107,7 @@ def labels(kind: str) -> Mapping[str, Text]:
 
 
 def kinds() -> Mapping[str, tuple[str, ...]]:
-    """Names of the policies of every kind, sorted."""
+    """Return names of the policies of every kind, sorted."""
     return {
         "order": tuple(sorted(ORDERS)),
         "placement": tuple(sorted(PLACEMENTS)),

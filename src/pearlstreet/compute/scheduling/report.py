@@ -40,7 +40,7 @@ class Given:
 def placements(
     snapshot: Snapshot, capacity: FreeCapacity, given: Sequence[Given], position: I64
 ) -> tuple[Placement, ...]:
-    """One placement a job, in the order they were decided."""
+    """Return one placement a job, in the order they were decided."""
     used = sorted({chunk.node for item in given for chunk in item.chunks})
     at = {node: number for number, node in enumerate(used)}
     rows = np.array(used, dtype=np.int64)

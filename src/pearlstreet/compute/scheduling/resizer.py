@@ -179,7 +179,7 @@ class Resizer:
         return {need.model for a in rows.tolist() for need in self._needs_of(a)}
 
     def _elastic(self) -> Bools:
-        """Attempts that may be resized at all, and whose request is known."""
+        """Return attempts that may be resized at all, and whose request is known."""
         running = self.state.snapshot.running
         return np.asarray((running.max_tasks > 0) & (running.request >= 0))
 

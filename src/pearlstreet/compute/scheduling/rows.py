@@ -255,7 +255,7 @@ class Account:
 
 
 def tokens(name: str) -> frozenset[str]:
-    """Words of a model name or pattern: `H100-SXM 80G` → {h100, sxm, 80g}."""
+    """Return words of a model name or pattern: `H100-SXM 80G` → {h100, sxm, 80g}."""
     return frozenset(_TOKEN.findall(name.lower()))
 
 

@@ -40,7 +40,7 @@ class Ties:
 
 
 def canonical_order(snapshot: Snapshot) -> I64:
-    """Node numbers in an order that does not depend on how nodes are called or listed."""
+    """Return node numbers in an order that does not depend on how nodes are called or listed."""
     nodes = snapshot.nodes
     own = node_hash(snapshot)
     if not len(own) or (int(nodes.rack.max()) < 0 and int(nodes.pod.max()) < 0):
@@ -62,7 +62,7 @@ def _group(number: I32, own: U64) -> tuple[U64, I64]:
 
 
 def node_hash(snapshot: Snapshot) -> U64:
-    """A hash of what each node is and holds, names aside."""
+    """Return a hash of what each node is and holds, names aside."""
     nodes, running = snapshot.nodes, snapshot.running
     ends = running.expected_end_us[running.task_attempt] // 1000
     held = np.zeros(nodes.count, dtype=np.int64)

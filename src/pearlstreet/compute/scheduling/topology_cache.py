@@ -168,7 +168,7 @@ class TopologyCache:
         return found
 
     def demands(self, requests: tuple[Request, ...]) -> F64:
-        """[requests, 3] share of the center that one task takes, by resource."""
+        """Return [requests, 3] share of the center that one task takes, by resource."""
         asked = self.asked(requests)
         if asked.demands is None:
             rows = np.zeros((len(requests), 3))

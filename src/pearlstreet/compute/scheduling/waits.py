@@ -22,7 +22,10 @@ class Waits(Sequence[Wait]):
         self._lines: tuple[Wait, ...] | None = None
 
     def _reason(self, number: int) -> Reason:
-        """A reason by its number, worked out once. In the order of the lines: a start estimate builds on those before."""
+        """Return a reason by its number, worked out once.
+
+        In the order of the lines: a start estimate builds on those before.
+        """
         found = self._reasons[number]
         if not isinstance(found, Reason):
             found = self._reasons[number] = found()

@@ -25,7 +25,7 @@ class Windows:
         return self._snapshot.reservations.count > 0
 
     def bars(self, org: int, project: int, limit_us: int) -> tuple[int, ...]:
-        """Numbers of the windows that a job of this account would run into if it started now."""
+        """Return numbers of the windows that a job of this account would run into if it started now."""
         held, now = self._snapshot.reservations, self._snapshot.now_us
         mine = (held.org == org) & ((held.project < 0) | (held.project == project))
         ahead = (held.end_us > now) & ((held.start_us < now + limit_us) if limit_us > 0 else True)

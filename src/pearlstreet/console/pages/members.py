@@ -54,7 +54,7 @@ def add(request: PageRequest) -> PageResponse:
 
 
 def invite(request: PageRequest) -> PageResponse:
-    """Invite a user with an account to a role."""
+    """Invite an existing user to take a role."""
     made = invitations.invite(
         once(request),
         request.actor,

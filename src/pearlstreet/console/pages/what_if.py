@@ -155,7 +155,7 @@ def _figures(request: PageRequest, found: WhatIf) -> list[tuple[str, list[str]]]
         return []
     shown = found.result["figures"]
     columns = list(shown.get(request.language) or shown["en"])
-    if actual := found.result.get("actual"):  # answers of older versions have none
+    if actual := found.result.get("actual"):  # answers stored by older versions have no actual figures
         columns.insert(0, actual["figures"].get(request.language) or actual["figures"]["en"])
     return [(name, [column[i][1] for column in columns]) for i, (name, _) in enumerate(columns[0])]
 

@@ -42,17 +42,17 @@ def engine_fault(
 
 
 def unknown(context: FaultContext, answer: object) -> bool:
-    """Whether the answer was lost."""
+    """Return whether the answer was lost."""
     return isinstance(answer, Unknown)
 
 
 def retry(context: FaultContext, answer: object) -> bool:
-    """Whether the call failed."""
+    """Return whether the call failed."""
     return isinstance(answer, Retry)
 
 
 def refused(context: FaultContext, answer: object) -> bool:
-    """Whether the order was refused by the injected fault."""
+    """Return whether the order was refused by the injected fault."""
     return isinstance(answer, Refused) and answer.code == "refused_by_fault"
 
 
@@ -62,13 +62,13 @@ def always(context: FaultContext, answer: object) -> bool:
 
 
 def not_the_truth(context: FaultContext, answer: object) -> bool:
-    """Whether a probe's answer differs from the machines' state."""
+    """Return whether a probe's answer differs from the machines' state."""
     truth = context.world.engine.cluster.probe(context.key)
     return isinstance(answer, Done) and isinstance(truth, Done) and answer.value != truth.value
 
 
 def fewer_than_there_are(context: FaultContext, answer: object) -> bool:
-    """Whether a list lacks an attempt, a node or a device."""
+    """Return whether a list lacks an attempt, a node or a device."""
     cluster = context.world.engine.cluster
     truth: object = cluster.scan() if context.method == "scan" else cluster.nodes()
     if not isinstance(answer, Done) or not isinstance(truth, Done):
@@ -79,7 +79,7 @@ def fewer_than_there_are(context: FaultContext, answer: object) -> bool:
 
 
 def half_a_gang(context: FaultContext, answer: object) -> bool:
-    """Whether a gang was started, of which only half runs."""
+    """Return whether a gang was started, of which only half runs."""
     return isinstance(answer, Done) and len(context.subject.tasks) > 1
 
 

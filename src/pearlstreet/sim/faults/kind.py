@@ -66,5 +66,5 @@ class Kind:
     """Kinds of start in which it can take effect: `build`, `job`, `gang`; empty: all."""
 
     def fits(self, method: str, trait: str) -> bool:
-        """Whether the fault can take effect at this visit."""
+        """Return whether the fault can take effect at this visit."""
         return (not self.methods or method in self.methods) and (not self.traits or trait in self.traits)

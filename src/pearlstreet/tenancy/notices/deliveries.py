@@ -104,7 +104,7 @@ def mails_left(tx: Tx, owner_ids: Collection[str]) -> dict[str, int]:
 
 
 def posts_left(tx: Tx, webhook_ids: Collection[str]) -> dict[str, int]:
-    """Return the number of further deliveries that may be due, by webhook id."""
+    """Return how many more deliveries each webhook may have waiting, by webhook id."""
     left = dict.fromkeys(webhook_ids, WAITING_MAX)
     counted = (
         sa.select(deliveries.c.target_id, sa.func.count().label("count"))

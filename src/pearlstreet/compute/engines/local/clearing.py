@@ -59,7 +59,7 @@ def marked_processes(attempt_id: str) -> list[int]:
 
 
 def log_bytes(folder: Path) -> int:
-    """Bytes of an attempt's logs."""
+    """Return bytes of an attempt's logs."""
     size = 0
     with contextlib.suppress(FileNotFoundError), os.scandir(folder / "logs") as entries:
         for entry in entries:
@@ -69,7 +69,7 @@ def log_bytes(folder: Path) -> int:
 
 
 def trim_log(folder: Path, tasks: int, size_bytes: int, *, over: bool) -> int:
-    """Delete the oldest parts of an attempt's logs until `size_bytes` are freed; how many were.
+    """Delete the oldest parts of an attempt's logs until `size_bytes` are freed; return the number of freed bytes.
 
     The last part of each task's log is being written and stays; `over`: of an ended attempt an empty file takes its
     place, so that the log is still known to have been that long.

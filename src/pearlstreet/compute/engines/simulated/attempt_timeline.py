@@ -173,7 +173,7 @@ def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
 
 
 def valid_until_us(timeline: AttemptTimeline, now_us: int) -> int:
-    """Return the time until which a report of `now_us` stays valid."""
+    """Return the time until which a report made at `now_us` stays valid."""
     if now_us >= timeline.ends_us:
         return NEVER_US
     if now_us < timeline.starts_us:

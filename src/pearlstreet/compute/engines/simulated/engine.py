@@ -100,7 +100,7 @@ class SimulatedEngine:
                 return self.cluster.start_partly(order)
             return self.cluster.start(order)
 
-        # An engine reports an attempt that it knows even if it would refuse the order now.
+        # An engine reports an attempt that it knows, even if it would now refuse the request to start it.
         is_new = self.cluster.probe(order.attempt_id) == Done(None)
         if is_new and self._draw_fault(Fault.REFUSES, "start", order.attempt_id):
             return Refused("refused_by_fault", text("The simulated engine refuses, as it was told to"))

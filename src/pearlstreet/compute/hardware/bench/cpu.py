@@ -31,7 +31,7 @@ _NUMPY = "numpy.matmul"
 
 
 def measure(clock: Clock, budget_s: float, threads: int, memory_bytes: int) -> Iterator[Measurement]:
-    """GEMM in fp32 and fp64 (bf16 and int8 with torch), then memory bandwidth."""
+    """Yield GEMM in fp32 and fp64 (bf16 and int8 with torch), then memory bandwidth."""
     end_s = clock.monotonic_s() + budget_s
     with_torch = importlib.util.find_spec("torch") is not None
     yield _gemm(np.float32, "fp32", clock, budget_s / (5 if with_torch else 3))
@@ -86,7 +86,7 @@ def _torch_gemms(clock: Clock, budget_s: float, threads: int) -> Iterator[Measur
 
 
 def triad(clock: Clock, budget_s: float, threads: int, array_size_bytes: int) -> Measurement:
-    """STREAM's triad `a = b + 3 c` over arrays far larger than the caches, all threads at once.
+    """Return the bandwidth of STREAM's triad `a = b + 3 c` over arrays far larger than the caches, all threads at once.
 
     Counts 24 bytes an element as STREAM does: two reads and a write; the read that a write causes is left out.
     """

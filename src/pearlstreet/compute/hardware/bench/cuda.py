@@ -95,7 +95,7 @@ def _library(name: str, wheel: str, major: int, folders: Sequence[str] | None) -
 
 
 def measure(cuda: Cuda, index: int, clock: Clock, budget_s: float) -> Iterator[Measurement | str]:
-    """GEMM per precision, then memory bandwidth, of one device; a sentence for what could not be measured."""
+    """Yield GEMM per precision, then memory bandwidth, of one device; a sentence for what could not be measured."""
     cuda.call("cudaSetDevice", index)
     share_s = budget_s / (len(KINDS) + 2)
     handle = ctypes.c_void_p()
@@ -148,7 +148,10 @@ def _gemm(cuda: Cuda, handle: ctypes.c_void_p, kind: _Kind, clock: Clock, budget
 
 
 def random_operand(precision: str, size: int) -> Any:
-    """Random numbers in the bits of `precision`. Zeros would draw less power and so run faster than real work."""
+    """Return random numbers in the bits of `precision`.
+
+    Zeros would draw less power and so run faster than real work.
+    """
     random = np.random.default_rng(1)
     if precision == "int8":
         return random.integers(-128, 127, (size, size), dtype=np.int8)

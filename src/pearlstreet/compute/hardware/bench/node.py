@@ -89,14 +89,14 @@ def _arguments(card: DeviceReport | None, budget_s: float, threads: int, memory_
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Ours, with BLAS bound to the CPUs that we may use: not to all that the machine has."""
+    """Return this process's variables, with BLAS bound to the CPUs it may use instead of all CPUs of the machine."""
     return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def _lines(
     command: Sequence[str], environment: dict[str, str], clock: Clock, limit_s: float, harvest: _Harvest
 ) -> Iterator[str]:
-    """Lines of a worker as they come; ends it after `limit_s` and notes that, or a bad end, in `harvest`."""
+    """Yield lines of a worker as they come; ends it after `limit_s` and notes that, or a bad end, in `harvest`."""
     deadline = clock.monotonic_s() + limit_s
     worker = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,

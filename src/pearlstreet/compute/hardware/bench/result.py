@@ -77,7 +77,7 @@ class BenchResult:
         return next((d for d in self.devices if d.index is not None and d.uuid == uuid), None)
 
     def to_json(self) -> str:
-        """JSON text; `from_json` reads it back."""
+        """Return JSON text; `from_json` reads it back."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
 
     @staticmethod

@@ -49,6 +49,6 @@ class Accelerator:
         return (self.memory_gib or 0.0) / self.dies
 
     def device_peak_tflops(self, precision: str) -> float | None:
-        """Dense peak of one device as software sees it, 10¹² operations/s."""
+        """Return dense peak of one device as software sees it, 10¹² operations/s."""
         peak = self.peak_tflops.get(precision)
         return None if peak is None else peak / self.dies

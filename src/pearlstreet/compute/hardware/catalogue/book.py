@@ -70,7 +70,7 @@ class Catalogue:
         return name in group_keys(entry) or self._exact.get(name) is entry
 
     def suggest(self, name: str, count: int = 3) -> tuple[str, ...]:
-        """Ids that look most like a misspelt `name`, best first."""
+        """Return ids that look most like a misspelt `name`, best first."""
         close = difflib.get_close_matches(key(name), [*self._groups, *self._exact], n=count * 8, cutoff=0.6)
         ids = [(self._exact.get(item) or self._groups[item][0]).id for item in close]
         return tuple(dict.fromkeys(ids))[:count]
@@ -84,7 +84,10 @@ def catalogue() -> Catalogue:
 
 
 def read(content: str) -> list[Accelerator]:
-    """Entries from CSV text with the columns of `accelerators.csv`. Raises ValueError for a number that is none."""
+    """Return entries from CSV text with the columns of `accelerators.csv`.
+
+    Raises ValueError for a number that is none.
+    """
     return [_entry(row) for row in csv.DictReader(content.splitlines())]
 
 

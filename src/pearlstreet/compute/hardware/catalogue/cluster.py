@@ -26,7 +26,7 @@ class SimulatedNodes:
 
 
 def parse_cluster(spec: str, book: Catalogue | None = None) -> list[SimulatedNodes]:
-    """NODESxDEVICESxMODEL parts joined by commas; `8xH100` is one node, `4xcpu` nodes without accelerators.
+    """Parse NODESxDEVICESxMODEL parts joined by commas; `8xH100` is one node, `4xcpu` nodes without accelerators.
 
     Raises InvalidInput, with the nearest known names, for anything else.
     """

@@ -35,12 +35,12 @@ def key(name: str) -> str:
 
 
 def exact_keys(entry: Accelerator) -> frozenset[str]:
-    """Keys that mean this entry and no other."""
+    """Return keys that mean this entry and no other."""
     return frozenset(key(name) for name in (entry.id, entry.name, *entry.aliases))
 
 
 def group_keys(entry: Accelerator) -> frozenset[str]:
-    """Keys that this entry answers to together with others: `h100`, `h10080g`, `nvidiah100sxm`."""
+    """Return keys that this entry answers to together with others: `h100`, `h10080g`, `nvidiah100sxm`."""
     form = key(entry.form_factor)
     forms = {"", form, _FORM.sub("", form)}
     sizes = (

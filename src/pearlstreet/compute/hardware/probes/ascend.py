@@ -24,7 +24,7 @@ _WELL = frozenset({"OK", "Warning"})
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the output of `npu-smi info`."""
+    """Return devices in the output of `npu-smi info`."""
     found: list[Seen] = []
     for first, second in _pairs(output):
         name, cells = _FIRST.match(first[0]), _SECOND.match(second[0])

@@ -16,7 +16,7 @@ _WELL = frozenset({"good", "ok", "normal", "running"})
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the output of `cnmon info`."""
+    """Return devices in the output of `cnmon info`."""
     return [
         _device(int(card), fields) for card, fields in sections(output, _CARD) if "Product Name" in fields
     ]

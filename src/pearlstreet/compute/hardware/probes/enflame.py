@@ -15,7 +15,7 @@ _DEVICE = re.compile(r"^\s*DEV ID\s+(\d+)\s*$")
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the output of `efsmi -q`; older drivers say Mem Size and Mem Usage."""
+    """Return devices in the output of `efsmi -q`; older drivers say Mem Size and Mem Usage."""
     return [_device(int(index), fields) for index, fields in sections(output, _DEVICE) if fields]
 
 

@@ -13,7 +13,7 @@ _FIELDS = "index,name,uuid,memory.total,memory.used,utilization.gpu,temperature.
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the CSV of `ixsmi`."""
+    """Return devices in the CSV of `ixsmi`."""
     found = []
     for line in output.splitlines():
         cells = [cell.strip() for cell in line.split(",")]

@@ -54,7 +54,7 @@ def read_listing(output: str) -> list[Mapping[str, object]]:
 
 
 def read_device(item: Mapping[str, object], details: str, stats: str) -> Seen:
-    """One device from its list entry, `discovery -d N -j` and `stats -d N -j`."""
+    """Return one device from its list entry, `discovery -d N -j` and `stats -d N -j`."""
     more = json_in(details)
     size = number(more.get("memory_physical_size_byte")) if isinstance(more, Mapping) else None
     readings = _readings(stats)
@@ -89,7 +89,7 @@ def _ask(access: HostAccess, verb: str, item: Mapping[str, object]) -> str:
 
 
 def read_hl_smi(output: str) -> list[Seen]:
-    """Gaudi cards in hl-smi's CSV: index, uuid, name, total, used, temperature, use, power."""
+    """Return Gaudi cards in hl-smi's CSV: index, uuid, name, total, used, temperature, use, power."""
     found = []
     for line in output.splitlines():
         cells = [cell.strip() for cell in line.split(",")]

@@ -19,7 +19,7 @@ _MOST_W = 2000
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the output of `xpu_smi -m`."""
+    """Return devices in the output of `xpu_smi -m`."""
     found = []
     for line in output.splitlines():
         cells = _WORD.findall(line)

@@ -19,7 +19,7 @@ _POWER = re.compile(r"(\d+(?:\.\d+)?)W\s*/")
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the output of `mx-smi`."""
+    """Return devices in the output of `mx-smi`."""
     rows = list(bar_rows(output))
     found = []
     for first, second in pairwise(rows):

@@ -18,7 +18,7 @@ _DRIVER = re.compile(r"Driver Version:\s*(\S+)")
 
 
 def read(output: str) -> list[Seen]:
-    """Devices in the output of `mthreads-gmi`."""
+    """Return devices in the output of `mthreads-gmi`."""
     lines = output.splitlines()
     found = []
     for line, following in pairwise([*lines, ""]):

@@ -162,7 +162,7 @@ def _address(nvml: _Nvml, index: int) -> str:
 
 
 def _peers(nvml: _Nvml, index: int) -> frozenset[str]:
-    """Bus addresses at the far ends of this GPU's active NVLinks; `switch` for an NVSwitch."""
+    """Return bus addresses at the far ends of this GPU's active NVLinks; `switch` for an NVSwitch."""
     return _quietly(lambda: _active_peers(nvml, _handle(nvml, index)), frozenset())
 
 

@@ -11,7 +11,7 @@ ROOT = "/sys/bus/pci/devices"
 
 
 def functions(access: HostAccess, rule: PciRule) -> list[tuple[str, str]]:
-    """(address, `vendor:device`) of every PCI function that `rule` accepts."""
+    """Return (address, `vendor:device`) of every PCI function that `rule` accepts."""
     found = []
     for address in access.list_folder(ROOT):
         vendor = _id(access, address, "vendor")
@@ -22,7 +22,7 @@ def functions(access: HostAccess, rule: PciRule) -> list[tuple[str, str]]:
 
 
 def silent_devices(access: HostAccess, probe: Probe, reason: Text | None) -> tuple[DeviceReport, ...]:
-    """An unhealthy report for each of the vendor's PCI functions; `reason` defaults to the missing tool."""
+    """Return an unhealthy report for each of the vendor's PCI functions; `reason` defaults to the missing tool."""
     why = reason or missing_tool(probe)
     return tuple(
         DeviceReport(

@@ -16,7 +16,7 @@ MIB_PER_GIB = 1024.0
 
 
 def number(value: object) -> float | None:
-    """The first number in `value` (`"36.0 C"` → 36.0), None for `N/A`, `-`, empty or absent."""
+    """Return the first number in `value` (`"36.0 C"` → 36.0), None for `N/A`, `-`, empty or absent."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -26,13 +26,13 @@ def number(value: object) -> float | None:
 
 
 def mib_as_gib(value: object) -> float | None:
-    """GiB from a number of MiB with or without its unit."""
+    """Return GiB from a number of MiB with or without its unit."""
     mib = number(value)
     return None if mib is None else mib / MIB_PER_GIB
 
 
 def amount_gib(value: object, unit: str = "MiB") -> float | None:
-    """GiB from `"23308 MiB"`; `unit` where none is written. Vendors write MB and mean MiB."""
+    """Return GiB from `"23308 MiB"`; `unit` where none is written. Vendors write MB and mean MiB."""
     match = _AMOUNT.search(str(value)) if value is not None else None
     if match is None:
         return None
@@ -47,7 +47,7 @@ def used_and_total_gib(text: str) -> tuple[float, float] | None:
 
 
 def bar_rows(output: str) -> Iterator[list[str]]:
-    """Cells of every line framed by `|`, stripped."""
+    """Yield cells of every line framed by `|`, stripped."""
     for line in output.splitlines():
         bare = line.strip()
         if bare.startswith("|") and bare.endswith("|") and len(bare) > 1:
@@ -65,7 +65,7 @@ def json_in(output: str) -> object:
 
 
 def sections(output: str, head: re.Pattern[str]) -> list[tuple[str, dict[str, str]]]:
-    """Blocks that begin at a line matching `head` (its group 1 names the block).
+    """Return blocks that begin at a line matching `head` (its group 1 names the block).
 
     Keys are joined to the heading they are indented under: `Power/Usage`. The first value of a key wins.
     """

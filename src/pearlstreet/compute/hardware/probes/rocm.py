@@ -15,7 +15,7 @@ _NAMES = ("card series", "device name", "card model", "card sku")
 
 
 def read_rocm_smi(output: str) -> list[Seen]:
-    """Devices in `rocm-smi --json` (or `hy-smi --json`), whose keys differ by version."""
+    """Return devices in `rocm-smi --json` (or `hy-smi --json`), whose keys differ by version."""
     value = json_in(output)
     cards = value if isinstance(value, Mapping) else {}
     return [
@@ -62,7 +62,7 @@ def _memory(fields: Mapping[str, str], *parts: str) -> float | None:
 
 
 def read_amd_smi(static: str, metric: str) -> list[Seen]:
-    """Devices in `amd-smi static --json` and `amd-smi metric --json`."""
+    """Return devices in `amd-smi static --json` and `amd-smi metric --json`."""
     measured = {_index(item): item for item in _list(metric)}
     return [_amd(_index(item), item, measured.get(_index(item), {})) for item in _list(static)]
 

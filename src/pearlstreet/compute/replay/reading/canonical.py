@@ -12,7 +12,7 @@ COLUMNS = ("job", "submit", "duration", "gpus")
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the file."""
+    """Yield jobs of the file."""
 
     def make(row: Row) -> Job:
         tasks, each = gang(row.whole("gpus"), per_node)

@@ -33,17 +33,17 @@ _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the CSV file."""
+    """Yield jobs of the CSV file."""
     return read_rows(csv_rows(lines, findings, COLUMNS), make, findings)
 
 
 def read_json(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the JSON lines."""
+    """Yield jobs of the JSON lines."""
     return read_rows(json_rows(lines, findings), make, findings)
 
 
 def make(row: Row) -> Job:
-    """One job of the history."""
+    """Return one job of the history."""
     org = row.word("org", "all")
     tasks = max(row.whole("tasks", default=1), 1)
     fewest, most = _elastic(row, tasks)

@@ -12,7 +12,7 @@ COLUMNS = ("job_id", "num_gpu", "submit_time", "duration", "iteration_time")
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the file: one virtual cluster, the model's name stands for the user's habits."""
+    """Yield jobs of the file: one virtual cluster, the model's name stands for the user's habits."""
 
     def make(row: Row) -> Job:
         tasks, each = gang(row.whole("num_gpu"), per_node)

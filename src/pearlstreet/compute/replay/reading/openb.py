@@ -21,7 +21,7 @@ _MOST_MILLI = 10_000_000
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Pods of the file."""
+    """Yield pods of the file."""
 
     def make(row: Row) -> Job:
         name = row.word("name", "") or row.word("pod", "")

@@ -19,7 +19,7 @@ COLUMNS = ("timestamp", "duration", "num_gpus", "cluster")
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the file, by time stamp."""
+    """Yield jobs of the file, by time stamp."""
 
     def make(row: Row) -> Job:
         tasks, each = gang(row.whole("num_gpus"), per_node)
@@ -38,7 +38,7 @@ def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Jo
 
 
 def moment(row: Row, name: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time; one without a zone is taken as UTC."""
+    """Return seconds since 1970 of an ISO 8601 time; one without a zone is taken as UTC."""
     shown = row.word(name)
     try:
         at = datetime.fromisoformat(shown)

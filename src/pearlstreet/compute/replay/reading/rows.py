@@ -37,7 +37,7 @@ class Row:
     values: Mapping[str, object]
 
     def word(self, name: str, default: str | None = None) -> str:
-        """Text; must be there unless there is a default."""
+        """Return text; must be there unless there is a default."""
         value = self.values.get(name)
         shown = "" if value is None else str(value).strip()
         if shown:
@@ -49,7 +49,7 @@ class Row:
         return default
 
     def number(self, name: str, *, default: float | None = None, most: float = LATEST_S) -> float:
-        """A number from 0 to `most`; must be there unless there is a default."""
+        """Return a number from 0 to `most`; must be there unless there is a default."""
         value = self.values.get(name)
         if value is None or value == "":
             if default is None:
@@ -81,7 +81,7 @@ class Row:
         return found
 
     def whole(self, name: str, *, default: int | None = None, most: float = MOST) -> int:
-        """A whole number from 0 to `most`."""
+        """Return a whole number from 0 to `most`."""
         found = self.number(name, default=default, most=most)
         if found != int(found):
             raise BadField(
@@ -152,7 +152,7 @@ def read_rows(rows: Iterable[Row], make: Make, findings: Findings) -> Iterator[J
 def csv_rows(
     lines: Iterable[str], findings: Findings, needed: Iterable[str], delimiter: str = ","
 ) -> Iterator[Row]:
-    """Rows of a table with a header. Raises InvalidInput when a needed column is missing."""
+    """Yield rows of a table with a header. Raises InvalidInput when a needed column is missing."""
     reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL)
     try:
         first = next((cells for cells in reader if cells), [])
@@ -190,7 +190,7 @@ def csv_rows(
 
 
 def json_rows(lines: Iterable[str], findings: Findings) -> Iterator[Row]:
-    """Rows of JSON lines: one object a line."""
+    """Yield rows of JSON lines: one object a line."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -8,7 +8,7 @@ from pearlstreet.compute.scheduling.rows import Request
 
 
 def gang(devices: int, per_node: int) -> tuple[int, int]:
-    """(tasks, devices of each): on as few nodes as can be, all tasks alike."""
+    """Return (tasks, devices of each): on as few nodes as can be, all tasks alike."""
     if devices <= 0:
         return 1, 0
     tasks = -(-devices // max(per_node, 1))

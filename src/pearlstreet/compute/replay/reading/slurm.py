@@ -28,7 +28,7 @@ _MIB = {"K": 1 / 1024, "": 1.0, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the file."""
+    """Yield jobs of the file."""
 
     def make(row: Row) -> Job | None:
         name = row.word("JobID")
@@ -102,7 +102,7 @@ def _gang(row: Row, per_node: int) -> tuple[int, Request]:
 
 
 def _devices(said: str, row: Row, nodes: int) -> tuple[int, tuple[str, ...]]:
-    """Devices in all and their model; a typed entry counts once beside the untyped sum."""
+    """Return devices in all and their model; a typed entry counts once beside the untyped sum."""
     plain, typed = 0, 0
     models: list[str] = []
     for model, count in _GPU.findall(said):

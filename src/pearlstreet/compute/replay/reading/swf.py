@@ -21,7 +21,7 @@ _UNKNOWN = {"-1", "-1.0", "-1.00"}
 
 
 def read(lines: Iterable[str], findings: Findings, per_node: int) -> Iterator[Job]:
-    """Jobs of the file; lines that begin with a semicolon are its header."""
+    """Yield jobs of the file; lines that begin with a semicolon are its header."""
 
     def make(row: Row) -> Job | None:
         asked = row.whole("processors", default=0) or row.whole("given", default=0)

@@ -19,5 +19,5 @@ class Backfill:
     reservations: int
 
     def depth(self, config: PlannerConfig) -> int:
-        """Reservations of one cycle; -1 in the policy stands for the configured depth."""
+        """Return reservations of one cycle; -1 in the policy stands for the configured depth."""
         return config.reserve_depth if self.reservations < 0 else self.reservations

@@ -13,7 +13,7 @@ _US = 1_000_000
 
 
 def running_tasks(snapshot: Snapshot) -> I64:
-    """Tasks of each running attempt."""
+    """Return tasks of each running attempt."""
     running = snapshot.running
     return np.bincount(running.task_attempt, minlength=running.count).astype(np.int64)
 
@@ -25,7 +25,7 @@ def asked_tasks(snapshot: Snapshot) -> I64:
 
 
 def resizable(snapshot: Snapshot, since_s: float) -> Bools:
-    """Elastic attempts that ran so long since they started, or were last resized."""
+    """Return elastic attempts that ran so long since they started, or were last resized."""
     running = snapshot.running
     ran_us = snapshot.now_us - running.started_us
     able = (running.max_tasks > 0) & (running.request >= 0) & ~running.ending
@@ -33,7 +33,7 @@ def resizable(snapshot: Snapshot, since_s: float) -> Bools:
 
 
 def resize_cost(snapshot: Snapshot, config: PlannerConfig) -> F64:
-    """Device time that the restart of each attempt takes."""
+    """Return device time that the restart of each attempt takes."""
     return np.asarray(running_devices(snapshot) * restart_us(snapshot, config), dtype=np.float64)
 
 

@@ -26,19 +26,19 @@ _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 
 
 def pool_capacity(snapshot: Snapshot) -> F64:
-    """Normalised PFLOPS, cores and GiB of the whole center; never 0."""
+    """Return normalised PFLOPS, cores and GiB of the whole center; never 0."""
     return topology_cache_of(snapshot).pool_capacity
 
 
 def demands(snapshot: Snapshot) -> F64:
-    """[W, 3] share of the center that each waiting job takes while it runs, by resource."""
+    """Return [W, 3] share of the center that each waiting job takes while it runs, by resource."""
     rows = topology_cache_of(snapshot).demands(snapshot.requests)
     waiting = snapshot.waiting
     return rows[waiting.request] * waiting.tasks[:, None] if waiting.count else np.zeros((0, 3))
 
 
 def held(snapshot: Snapshot, half_life_s: float) -> F64:
-    """[P, 3] share of the center by project: decayed use over the window's mean length, plus what runs now."""
+    """Return [P, 3] share of the center by project: decayed use over the window's mean length, plus what runs now."""
     window_h = half_life_s / math.log(2) / 3600
     total = pool_capacity(snapshot)
     share = snapshot.accounts.usage / window_h / total
@@ -49,7 +49,7 @@ def held(snapshot: Snapshot, half_life_s: float) -> F64:
 
 
 def holdings(snapshot: Snapshot) -> F64:
-    """[R, 3] share of the center that each running attempt holds, by resource."""
+    """Return [R, 3] share of the center that each running attempt holds, by resource."""
     running = snapshot.running
     now = np.stack([running.gflops / _GFLOPS, running.cpu / _MILLI, running.memory / _MIB], axis=1)
     return np.asarray(now / pool_capacity(snapshot))
@@ -103,7 +103,7 @@ class FairShare(Still):
 
 
 def decayed(usage: Usage, elapsed_s: float, half_life_s: float) -> Usage:
-    """Past use after `elapsed_s` more seconds: halved every half-life."""
+    """Return past use after `elapsed_s` more seconds: halved every half-life."""
     factor = 0.5 ** (elapsed_s / half_life_s)
     return Usage(usage.pflops_h * factor, usage.cpu_h * factor, usage.memory_gib_h * factor)
 

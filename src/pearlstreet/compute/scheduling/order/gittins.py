@@ -103,7 +103,7 @@ def _batches(seen: Seen) -> I64:
 
 
 def _counts(group: I64, bins: I64, some: Bools, groups: int | None = None) -> F64:
-    """[groups, bins] how many of the rows fall where."""
+    """Return [groups, bins] how many of the rows fall where."""
     groups = int(group.max(initial=-1)) + 1 if groups is None else groups
     flat = np.bincount(group[some] * _BINS + bins[some], minlength=groups * _BINS)
     return flat.reshape(groups, _BINS).astype(np.float64)

@@ -34,7 +34,7 @@ _KNOWN = 300
 
 
 def levels(snapshot: Snapshot, config: PlannerConfig) -> I64:
-    """Device time (µs) at which a job falls to the next level, ascending."""
+    """Return device time (µs) at which a job falls to the next level, ascending."""
     found: I64 | None = snapshot.notes.get(("levels", config.las_levels_h))
     if found is None:
         ended, living = snapshot.services.device_us, snapshot.waiting.served_device_us

@@ -9,14 +9,14 @@ from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
 
 def waiting_devices(snapshot: Snapshot) -> I64:
-    """Devices of each waiting job; a part of one, or none, counts as one."""
+    """Return devices of each waiting job; a part of one, or none, counts as one."""
     each = topology_cache_of(snapshot).asked(snapshot.requests).devices
     waiting = snapshot.waiting
     return each[waiting.request] * waiting.tasks if waiting.count else np.zeros(0, dtype=np.int64)
 
 
 def running_devices(snapshot: Snapshot) -> I64:
-    """Devices of each running attempt, at least one."""
+    """Return devices of each running attempt, at least one."""
     found: I64 | None = snapshot.notes.get("running_devices")
     if found is None:
         running = snapshot.running
@@ -26,7 +26,7 @@ def running_devices(snapshot: Snapshot) -> I64:
 
 
 def running_service(snapshot: Snapshot) -> I64:
-    """Device time (µs) of each running job so far, earlier attempts included."""
+    """Return device time (µs) of each running job so far, earlier attempts included."""
     found: I64 | None = snapshot.notes.get("running_service")
     if found is None:
         running = snapshot.running

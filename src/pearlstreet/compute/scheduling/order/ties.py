@@ -15,7 +15,10 @@ NEVER = np.iinfo(np.int64).max
 
 
 def by_submit(snapshot: Snapshot) -> Columns:
-    """Columns that order waiting jobs by submit time, then array and element. Only ids may decide beyond them."""
+    """Return columns that order waiting jobs by submit time, then array and element.
+
+    Only ids may decide beyond them.
+    """
     waiting = snapshot.waiting
     if not snapshot.arrays:
         return (waiting.submitted_us,)
@@ -31,7 +34,7 @@ def by_deadline(snapshot: Snapshot) -> Columns:
 
 
 def ranked(columns: Columns, ids: Sequence[str]) -> I64:
-    """Numbers of the rows by the columns, then by id: the same whatever order rows came in."""
+    """Return numbers of the rows by the columns, then by id: the same whatever order rows came in."""
     count = len(ids)
     if count < 2:
         return np.arange(count)

@@ -301,7 +301,7 @@ class ExpectedFill:
         return choice._replace(step=STEP, unit=self._unit(need.model))
 
     def _unit(self, model: int) -> int:
-        """A device of the model, full in all streams."""
+        """Return a device of the model, full in all streams."""
         unit = self._units.get(model)
         if unit is None:
             tables = self._demand.tables

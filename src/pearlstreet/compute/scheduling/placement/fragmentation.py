@@ -52,7 +52,7 @@ class Fragmentation:
         self._chance = chance / chance.sum() if len(popular) else chance
 
     def _fragments(self, s: States) -> F64:
-        """Basis points of each state that a task of the workload cannot use, on average."""
+        """Return basis points of each state that a task of the workload cannot use, on average."""
         tables, total = self._tables, np.zeros(len(s.cpu))
         free = np.where(s.usable, s.compute, 0)
         everything = free.sum(axis=1)

@@ -107,6 +107,6 @@ class Plain:
 
 
 def plain(function: Score, *, joint: bool = False) -> Placement:
-    """A policy that needs neither snapshot nor settings."""
+    """Return a policy that needs neither snapshot nor settings."""
     scorer = Plain(function, joint)
     return lambda snapshot, config: scorer

@@ -236,7 +236,7 @@ def _lowest(table: _ScoreTable, capacity: FreeCapacity) -> int | None:
 
 
 def _sweep(table: _ScoreTable, tie: I64, wanted: int) -> list[tuple[int, int]]:
-    """Nodes in the order of their score and how many tasks each takes, at most `wanted` in all.
+    """Return nodes in the order of their score and how many tasks each takes, at most `wanted` in all.
 
     Ends after the first node on which more tasks fit beyond its batch: scored again, it may still be the best.
     """

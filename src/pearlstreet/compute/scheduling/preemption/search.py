@@ -62,7 +62,7 @@ def find_victims(
 
 
 def _in_order(found: Candidates, running: Running, ranks: I64 | None) -> I64:
-    """Candidates by tier and cost, the last in the queue's order first among equals, then by id."""
+    """Return candidates by tier and cost, the last in the queue's order first among equals, then by id."""
     last = -ranks if ranks is not None else np.zeros(running.count, dtype=np.int64)
     return ranked((found.tier, found.cost, last), running.ids)
 

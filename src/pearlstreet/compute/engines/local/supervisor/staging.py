@@ -102,7 +102,7 @@ class Stager:
                     out.write(piece)
 
     def _clear(self, parts: list[str], folder: int) -> None:
-        """Delete the file of an earlier stage at `parts`; a file must not replace a folder (StageError)."""
+        """Delete a file that was staged earlier at the path `parts`. Raises StageError for a folder, which a file must not replace."""
         try:
             os.unlink(parts[-1], dir_fd=folder)
         except FileNotFoundError:

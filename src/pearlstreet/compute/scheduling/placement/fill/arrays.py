@@ -31,7 +31,7 @@ class States(NamedTuple):
     usable: Bools
 
     def at(self, rows: I64 | slice) -> States:
-        """Some of the states."""
+        """Return some of the states."""
         return States(
             self.cpu[rows], self.host[rows], self.memory[rows], self.compute[rows],
             self.model[rows], self.total[rows], self.usable[rows],
@@ -47,13 +47,13 @@ def states_of(free: Free, rows: I64) -> States:
 
 
 def free_of(s: States, weight: I64) -> I64:
-    """Weighted basis points that are free on each node's devices."""
+    """Return weighted basis points that are free on each node's devices."""
     part = np.where(s.total > 0, s.memory * FULL_BP // np.maximum(s.total, 1), 0)
     return np.asarray((np.where(s.usable, weight[s.model] * np.maximum(part, s.compute), 0)).sum(axis=1))
 
 
 def value(s: States, tables: Tables, known: Known) -> I64:
-    """Weighted basis points of each node that all streams together fill. `known`: of states met before."""
+    """Return weighted basis points of each node that all streams together fill. `known`: of states met before."""
     found = np.zeros(len(s.cpu), dtype=np.int64)
     if tables.streams == 0 or not s.model.shape[1]:
         return found
@@ -143,7 +143,7 @@ def _played(s: States, tables: Tables) -> I64:
 
 
 def slots(s: States, tables: Tables) -> I64:
-    """[S, G] tasks of each large shape that each node could take."""
+    """Return [S, G] tasks of each large shape that each node could take."""
     idle = s.usable & (s.memory == s.total) & (s.compute == FULL_BP)
     fitting = tables.group_allowed.T[s.model] & idle[:, :, None]
     number = fitting.sum(axis=1) // np.maximum(tables.group_count, 1)

@@ -138,7 +138,7 @@ class _Kinds(NamedTuple):
 
 
 def _kinds(fleet: Key, width: int) -> tuple[_Kinds, tuple[int, ...]]:
-    """Kinds of nodes, and the device memory of each model."""
+    """Return kinds of nodes, and the device memory of each model."""
     shape, cpu, memory, model, device_memory = fleet
     models = np.frombuffer(model, dtype=np.int32).reshape(shape)
     sizes = np.frombuffer(device_memory, dtype=np.int64).reshape(shape)
@@ -223,7 +223,7 @@ def _types(rows: Weighted, models: tuple[str, ...], memory: tuple[int, ...], wei
 
 
 def _stratified(chance: F64, size: int) -> I64:
-    """Types in their proportions, in an order given by a hash."""
+    """Return types in their proportions, in an order given by a hash."""
     if not len(chance):
         return np.zeros(size, dtype=np.int64)
     edges = np.floor(np.cumsum(chance) * size + 0.5).astype(np.int64)
@@ -253,7 +253,7 @@ class _Groups(NamedTuple):
 
 
 def _groups(types: _Types, chance: F64, weight: I64, kinds: _Kinds) -> _Groups:
-    """Shapes hard to place, joined by device count and the kinds of nodes that can hold them at all.
+    """Return shapes hard to place, joined by device count and the kinds of nodes that can hold them at all.
 
     Hard are several devices at once, and whatever only part of the center's devices can serve.
     """

@@ -19,7 +19,7 @@ _FULL = 10_000
 
 @inner_jit
 def _free_of(memory: I64, compute: I64, model: I64, total: I64, usable: Bools, weight: I64) -> int:
-    """Weighted basis points that are free on a node's devices."""
+    """Return weighted basis points that are free on a node's devices."""
     free = 0
     for d in range(len(model)):
         if usable[d]:
@@ -101,7 +101,7 @@ def value(
     tables: Tables,
     memo: I64,
 ) -> int:
-    """Weighted basis points of the node that all streams together fill."""
+    """Return weighted basis points of the node that all streams together fill."""
     start = _free_of(memory, compute, model, total, usable, tables.weight)
     if start == 0 or tables.streams == 0:
         return 0
