@@ -100,7 +100,9 @@ def _move_aside(data: Path) -> Path:
 
 
 def _prove(settings: Settings) -> Text:
-    store = open_store(replace(settings, copy_before_upgrade=False))  # the backup is the copy
+    store = open_store(
+        replace(settings, copy_before_upgrade=False)
+    )  # no copy is needed, since the backup exists
     try:
         books: ProofReport = store.read(prove)
         chain = store.read(audit.verify)

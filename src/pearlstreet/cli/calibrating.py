@@ -52,7 +52,7 @@ def reset(
     recipe: Annotated[str | None, typer.Option(help="Only of this recipe")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
 ) -> None:
-    """Forget what was learnt, of a device, of a recipe, or everything."""
+    """Reset the calibration of a device, of a recipe, or all of it."""
     confirm("Forget what was learnt?", yes)
     with client() as center:
         count = center.calibration.reset(device=device, recipe=recipe)

@@ -91,7 +91,7 @@ def ask(
     ] = None,
     most: Annotated[int | None, typer.Option(help="At most this number of accelerators")] = None,
     hypothetical: Annotated[
-        str, typer.Option(help="On hardware that is not there, e.g. 128x8xH100-80G: to plan with")
+        str, typer.Option(help="Hypothetical hardware to plan with, e.g. 128x8xH100-80G")
     ] = "",
     recipe: Annotated[
         str, typer.Option(help="Name under which finished runs correct later quotes (default: the job's)")

@@ -52,7 +52,7 @@ def list_storage(org: Org = None, as_json: Json = False) -> None:
 def set_retention(
     days: Annotated[int, typer.Argument(help="Days; 0: for ever")], org: Org = None, project: Project = None
 ) -> None:
-    """Set for how long outputs are kept that are made from now on. Those there are keep their date."""
+    """Set how long new outputs are kept. Existing outputs keep their date."""
     with client() as center:
         made = center.storage.set_retention(org_of(org), days, project=project)
     for_days = plural(

@@ -9,17 +9,15 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.simulated.attempt_timeline import report
 from pearlstreet.compute.jobs.model import ATTEMPT_STATES, JOB_STATES, LIVE_ATTEMPT
 from pearlstreet.sim.charge_rules import ChargeRules
+from pearlstreet.sim.contracts import SimulatedWorld
 from pearlstreet.sim.promises import must
 from pearlstreet.sim.start_rules import StartRules
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.world import World
 
 FULL_BP = 10_000
 MOVES = {
@@ -54,7 +52,7 @@ class Live:
 class Checker:
     """Checks the invariants of one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedWorld) -> None:
         self._world = world
         self._raw = world.memory.raw
         self._changes = -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pearlstreet.base.errors import (
     Conflict,
@@ -32,7 +32,9 @@ from pearlstreet.ledger.pricing import PriceRule
 from pearlstreet.ledger.statement import statement
 from pearlstreet.ledger.topups import correct, top_up
 from pearlstreet.sim.chance import Chance
-from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
+from pearlstreet.sim.contracts import SimulatedServer, SimulatedWorld
+from pearlstreet.sim.faults.kind import FaultContext
+from pearlstreet.sim.faults.points import InjectionPoint
 from pearlstreet.sim.jobs import draw_job
 from pearlstreet.sim.promises import Crash, must
 from pearlstreet.store.core import Store
@@ -42,10 +44,6 @@ from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.model import SYSTEM, Actor, Standing
 from pearlstreet.tenancy.scopes import OrgRole
 from pearlstreet.workload.spec.parse import parse_json
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.server import Server
-    from pearlstreet.sim.world import World
 
 SLUGS = ("acme", "harbor", "river")
 REFUSALS = (Conflict, PaymentRequired, TooMany, Forbidden, NotFound)
@@ -60,7 +58,7 @@ class Request:
     what: str
     key: str
     body: Any
-    do: Callable[[Store, Actor, Server, Tenant, Any], str]
+    do: Callable[[Store, Actor, SimulatedServer, Tenant, Any], str]
     sender: str = ""
     """Actor label of the first sending; an Idempotency-Key belongs to one actor."""
     again: bool = False
@@ -98,7 +96,7 @@ class Tenant:
 class Clients:
     """All users of the center: tenants and operators."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedWorld) -> None:
         self.world = world
         self.chance = Chance(world.seed, "people")
         self._number = 0
@@ -323,7 +321,7 @@ class Clients:
         else:
             tenant.top_ups.add(answer)
 
-    def _actor(self, tenant: Tenant, server: Server) -> Actor:
+    def _actor(self, tenant: Tenant, server: SimulatedServer) -> Actor:
         try:
             return authenticate(server.store, tenant.credential)
         except Unauthenticated:
@@ -375,7 +373,7 @@ class Clients:
         if self.chance.happens(0.3):
             self._reads_only_its_own(tenant, actor, server)
 
-    def _reads_only_its_own(self, tenant: Tenant, actor: Actor, server: Server) -> None:
+    def _reads_only_its_own(self, tenant: Tenant, actor: Actor, server: SimulatedServer) -> None:
         """Check that a tenant sees its own jobs and postings only."""
         rows = self.world.memory.raw.execute
         for entry in statement(server.store, actor, tenant.org_id):
@@ -389,7 +387,7 @@ class Clients:
         if others:
             self._must_not_see(tenant, actor, server, self.chance.pick(others))
 
-    def _must_not_see(self, tenant: Tenant, actor: Actor, server: Server, job: str) -> None:
+    def _must_not_see(self, tenant: Tenant, actor: Actor, server: SimulatedServer, job: str) -> None:
         try:
             get_job(server.store, actor, job)
         except NotFound:
@@ -404,14 +402,14 @@ class Clients:
         return self._number
 
 
-def _submit(store: Store, actor: Actor, server: Server, tenant: Tenant, body: object) -> str:
+def _submit(store: Store, actor: Actor, server: SimulatedServer, tenant: Tenant, body: object) -> str:
     try:
         return service.submit_job(store, actor, server.runtime, tenant.slug, parse_json(body)).id
     except InvalidInput as error:
         raise Conflict(error.message) from error  # after devices failed, the job could never run
 
 
-def _pay(store: Store, actor: Actor, server: Server, tenant: Tenant, amount: Any) -> str:
+def _pay(store: Store, actor: Actor, server: SimulatedServer, tenant: Tenant, amount: Any) -> str:
     return top_up(store, actor, tenant.org_id, parse_yuan(amount)).id
 
 

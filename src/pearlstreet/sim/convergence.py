@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pearlstreet.compute.jobs.views import why
 from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.ledger.proof import prove
+from pearlstreet.sim.contracts import SimulatedWorld
 from pearlstreet.sim.promises import must
 from pearlstreet.store import audit
 from pearlstreet.tenancy.model import SYSTEM
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.world import World
 
 IDLE_CYCLES_MAX = 20
 """Limit on cycles in which no job ends. Others are not counted, because jobs that each need the whole center end one per
@@ -31,7 +29,7 @@ NEVER = "impossible"
 """Reason code of a job that no node can run; the server that accepted it did not know the nodes yet."""
 
 
-def converge(world: World) -> int:
+def converge(world: SimulatedWorld) -> int:
     """Stop the faults, run cycles until the world rests, check its final state. Return the number of cycles.
 
     Raises Violation.
@@ -55,13 +53,13 @@ def converge(world: World) -> int:
     return CYCLES_MAX
 
 
-def _ended(world: World) -> int:
+def _ended(world: SimulatedWorld) -> int:
     """Return the number of ended jobs, including elements of arrays."""
     query = "SELECT count(*) FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled')"
     return int(world.memory.raw.execute(query).fetchone()[0])
 
 
-def _cycle(world: World) -> None:
+def _cycle(world: SimulatedWorld) -> None:
     """Run every loop once, then the loops that were woken, until none is due."""
     world.active_server.wake_all()
     for _ in range(ROUNDS_MAX):
@@ -72,7 +70,7 @@ def _cycle(world: World) -> None:
             world.active_server.step(loop)
 
 
-def _unrest(world: World) -> list[Row]:
+def _unrest(world: SimulatedWorld) -> list[Row]:
     """Return the rows that still change or wait without a valid reason."""
     rows = world.memory.raw.execute
     active = rows(
@@ -88,7 +86,7 @@ def _unrest(world: World) -> list[Row]:
     return moving
 
 
-def _rests(world: World, row: Row, waiting: dict[str, Row]) -> bool:
+def _rests(world: SimulatedWorld, row: Row, waiting: dict[str, Row]) -> bool:
     job_id, state, code, blocked = row
     if state != "queued":
         return False
@@ -101,7 +99,7 @@ def _rests(world: World, row: Row, waiting: dict[str, Row]) -> bool:
     return bool(on) and all(_waits(world, on_id, waiting) for (on_id,) in on)
 
 
-def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Row]) -> bool:
+def _waits_for_its_array(world: SimulatedWorld, job_id: str, waiting: dict[str, Row]) -> bool:
     """Return whether an element waits for its array's limit, `why` says so, and another element of the array rests.
 
     The planner plans only as many elements as may run at once; the rows of the others have no reason, only `why` does.
@@ -113,14 +111,14 @@ def _waits_for_its_array(world: World, job_id: str, waiting: dict[str, Row]) -> 
     return answer.code == ARRAY_LIMIT and any(_rests(world, row, waiting) for row in planned)
 
 
-def _waits(world: World, on_id: str, waiting: dict[str, Row]) -> bool:
+def _waits(world: SimulatedWorld, on_id: str, waiting: dict[str, Row]) -> bool:
     """Return whether the job or array `on_id`, on which another job waits, itself waits for a valid reason."""
     elements = world.memory.raw.execute("SELECT id FROM jobs WHERE array_id = ?", (on_id,)).fetchall()
     ids = [element for (element,) in elements] or [on_id]
     return any(job_id in waiting and _rests(world, waiting[job_id], waiting) for job_id in ids)
 
 
-def _judge(world: World) -> None:
+def _judge(world: SimulatedWorld) -> None:
     """Check the final state of a world at rest. Raises Violation."""
     rows = world.memory.raw.execute
     must(not rows("SELECT * FROM allocations").fetchall(), "nothing holds devices at rest", "allocations")
@@ -142,7 +140,7 @@ def _judge(world: World) -> None:
     must(log.problem is None, "the audit log verifies", log.problem)
 
 
-def _promises(world: World) -> None:
+def _promises(world: SimulatedWorld) -> None:
     rows = world.memory.raw.execute
     states = dict(rows("SELECT id, state FROM jobs").fetchall())
     top_ups = {row[0] for row in rows("SELECT id FROM ledger_top_ups WHERE state = 'posted'")}
@@ -156,7 +154,7 @@ def _promises(world: World) -> None:
             must(states[job] == "cancelled", "an acknowledged cancel is honoured", f"{job} has {states[job]}")
 
 
-def _use(world: World) -> None:
+def _use(world: SimulatedWorld) -> None:
     """Check that every attempt that ran is metered from its start to its end, and no other is."""
     rows = world.memory.raw.execute
     streams: dict[str, list[Row]] = {}
@@ -181,7 +179,7 @@ def _use(world: World) -> None:
     must(not streams, "what is metered ran", sorted(streams))
 
 
-def _storage(world: World) -> None:
+def _storage(world: SimulatedWorld) -> None:
     """Check that storage levels equal the sizes of kept files and that no time of a project is metered twice."""
     rows = world.memory.raw.execute
     kept = dict(rows("SELECT org_id, sum(size_bytes) FROM artefacts GROUP BY org_id").fetchall())

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pearlstreet.sim.chance import Chance
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.world import World
+from pearlstreet.sim.contracts import SimulatedWorld
 
 SHAPES = (
     ("plain", 5.0),
@@ -24,7 +22,7 @@ SHAPES = (
 PACKAGES = ("numpy==1.26.4", "rich==13.9.4")
 
 
-def draw_job(chance: Chance, world: World, earlier: Sequence[str]) -> dict[str, object]:
+def draw_job(chance: Chance, world: SimulatedWorld, earlier: Sequence[str]) -> dict[str, object]:
     """Draw a specification without name and command. `earlier`: ids of jobs on which it may depend."""
     shape = chance.weighted(SHAPES)
     length_s = chance.pick((0.5, 3.0, 10.0, 25.0, 60.0))

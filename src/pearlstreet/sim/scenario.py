@@ -9,7 +9,8 @@ from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.sim.chance import Chance
-from pearlstreet.sim.faults.kind import InjectionPoint, Kind
+from pearlstreet.sim.faults.kind import Kind
+from pearlstreet.sim.faults.points import InjectionPoint
 from pearlstreet.sim.faults.registry import KINDS
 
 CLUSTERS = ("1x4xH100-80G", "2x4xH100-80G", "2x2xH100-80G,1x4xAscend910B", "3x2xA100-80G")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,17 +17,16 @@ from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.sim.clock import WorldClock
+from pearlstreet.sim.contracts import SimulatedWorld
 from pearlstreet.sim.database import WorldDatabase
 from pearlstreet.sim.engine_proxy import FaultyEngine
-from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
+from pearlstreet.sim.faults.kind import FaultContext
+from pearlstreet.sim.faults.points import InjectionPoint
 from pearlstreet.sim.promises import Violation
 from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.store.tables import state_events
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.world import World
 
 AGAIN_S = 1.0
 """Time after which a loop whose step failed runs again."""
@@ -36,7 +35,7 @@ AGAIN_S = 1.0
 class Server:
     """A server, set up as by `app.wiring` and `app.serve`. `alone`: the only server of its database frees all leases."""
 
-    def __init__(self, world: World, name: str, *, alone: bool) -> None:
+    def __init__(self, world: SimulatedWorld, name: str, *, alone: bool) -> None:
         self.name = name
         self.world = world
         self.doomed = False

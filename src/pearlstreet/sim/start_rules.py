@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
+from pearlstreet.sim.contracts import SimulatedWorld
 from pearlstreet.sim.promises import must
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.world import World
 
 OVER = frozenset({"collecting", "ended"})
 PLANNER = "planner"
@@ -19,7 +17,7 @@ PLANNER = "planner"
 class StartRules:
     """Invariants of one world's starts, checked against the submitted jobs and the machines."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedWorld) -> None:
         self._world = world
         self._raw = world.memory.raw
         self._promised: dict[str, tuple[int, int]] = {}

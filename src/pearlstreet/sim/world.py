@@ -12,17 +12,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pearlstreet.base.outcome import Done
+from pearlstreet.base.rng import Rng
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
 from pearlstreet.compute.jobs.runtime import DataFolders
 from pearlstreet.sim.chance import Chance, stream
 from pearlstreet.sim.checker import Checker
 from pearlstreet.sim.clients import Clients
 from pearlstreet.sim.clock import WorldClock, WorldTime
+from pearlstreet.sim.contracts import SimulatedServer
 from pearlstreet.sim.convergence import converge
 from pearlstreet.sim.database import memory
-from pearlstreet.sim.engine_proxy import InFlight
 from pearlstreet.sim.faults.injector import FaultInjector
-from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint
+from pearlstreet.sim.faults.kind import FaultContext
+from pearlstreet.sim.faults.points import InjectionPoint
+from pearlstreet.sim.in_flight import InFlight
 from pearlstreet.sim.promises import Crash
 from pearlstreet.sim.scenario import draw_scenario
 from pearlstreet.sim.server import Server
@@ -43,7 +46,7 @@ class World:
         self.trace = trace or Trace()
         self.number = 0
         self.time = WorldTime()
-        self.rng = stream(seed, "ids")
+        self.rng: Rng = stream(seed, "ids")
         self.luck = Chance(seed, "luck")
         self._chance = Chance(seed, "steps")
         self.sealer = Sealer((SealingKey(bytes(32)),), stream(seed, "seals"))
@@ -120,7 +123,7 @@ class World:
         finally:
             self._inside.pop()
 
-    def interleave(self, server: Server) -> None:
+    def interleave(self, server: SimulatedServer) -> None:
         """Let another event happen, with some probability, in the middle of this server's work."""
         if self._depth or self.faults.is_suspended or not self._chance.happens(self.scenario.race):
             return
@@ -137,7 +140,7 @@ class World:
         finally:
             self._depth -= 1
 
-    def take_over(self, server: Server) -> bool:
+    def take_over(self, server: SimulatedServer) -> bool:
         """Pause `server` while another takes over and works. Return False if that is not possible now."""
         if self._depth or server not in self.servers or server.doomed:
             return False

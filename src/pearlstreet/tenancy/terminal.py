@@ -101,7 +101,8 @@ def pick_up(store: Store, code: str, verifier: str, *, peer: str) -> SignedIn:
 
     try:
         return store.write(command)
-    except Unauthenticated:  # a wrong verifier uses the code up too, although the command was rolled back
+    except Unauthenticated:
+        # The rollback kept the code; it is deleted here, because after a wrong verifier it must not be tried again.
         replace(store, claim=None).write(lambda tx: tx.execute(sa.delete(terminal_codes).where(mine)))
         raise
 

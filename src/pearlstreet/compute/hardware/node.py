@@ -1,4 +1,4 @@
-"""Probing one machine: every registered probe, CPU, memory and disk, in one report. Never raises for hardware."""
+"""Probes one machine: all registered probes, CPU, memory and disk in one report. Broken hardware raises no error."""
 
 from __future__ import annotations
 

@@ -174,9 +174,8 @@ def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Ro
     free, chosen = settings.preparations_at_once - held.total(), set[str]()
     waiting = sorted((row for row in rows if row["state"] == WANTED), key=lambda row: row["at_us"])
     while free > len(chosen) and waiting:
-        following = min(
-            waiting, key=lambda row: held[row["org_id"]]
-        )  # of the organisation with the fewest running builds
+        # the oldest build of the organisation with the fewest running builds
+        following = min(waiting, key=lambda row: held[row["org_id"]])
         waiting.remove(following)
         held[following["org_id"]] += 1
         chosen.add(following["id"])

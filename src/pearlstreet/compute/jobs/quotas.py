@@ -197,7 +197,7 @@ def check_quota(wish: QuotaWish) -> None:
         problems.append(Problem("resource", message, hint=text("Such as cards:H100 for one model")))
     for name, value in (("guaranteed", wish.guaranteed), ("maximum", wish.maximum)):
         if value is not None and not (math.isfinite(value) and 0 <= value <= MOST):
-            problems.append(Problem(name, text("It is 0 or more, and at most {most}", most=int(MOST))))
+            problems.append(Problem(name, text("It must be from 0 to {most}", most=int(MOST))))
     if wish.guaranteed is None and wish.maximum is None:
         problems.append(Problem("maximum", text("Give guaranteed, maximum, or both")))
     elif wish.guaranteed is not None and wish.maximum is not None and wish.guaranteed > wish.maximum:

@@ -36,7 +36,7 @@ class Chunk:
 
 
 class FreeCapacity:
-    """Free amounts by node and device, and what reservations leave of them to jobs that run past their start."""
+    """Free amounts by node and device; for jobs that may outlast the start of a reservation, what the reservation leaves."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         nodes = snapshot.nodes

@@ -180,7 +180,7 @@ class QuotaState:
 
 
 def in_use(snapshot: Snapshot) -> dict[tuple[str, str, str], float]:
-    """What counts against each limit now: (organisation, project or "", resource) → amount in the resource's own unit."""
+    """Return present use by limit: (organisation, project or "", resource) → amount in the resource's own unit."""
     quotas, accounts = snapshot.quotas, snapshot.accounts
     used = QuotaState(snapshot).used
     return {

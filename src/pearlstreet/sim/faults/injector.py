@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pearlstreet.sim.chance import Chance
-from pearlstreet.sim.faults.kind import FaultContext, InjectionPoint, Kind
+from pearlstreet.sim.faults.kind import FaultContext, Kind
+from pearlstreet.sim.faults.points import InjectionPoint
 
 
 class FaultInjector:

@@ -1,42 +1,22 @@
-"""Fault kinds and the points of a simulated center where faults are injected."""
+"""Fault kinds, and one visit of a fault to a point of a simulated center."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pearlstreet.base.outcome import Outcome
-
-if TYPE_CHECKING:
-    from pearlstreet.sim.server import Server
-    from pearlstreet.sim.world import World
-
-
-class InjectionPoint(StrEnum):
-    """Where a fault can be injected."""
-
-    ENGINE = "engine"
-    """During a call of the engine; the fault returns the answer in its place."""
-    BEFORE_WRITE = "before_write"
-    BEFORE_COMMIT = "before_commit"
-    AFTER_COMMIT = "after_commit"
-    BEFORE_READ = "before_read"
-    HINT = "hint"
-    """Point before a hint wakes a loop; a fault suppresses the hint."""
-    CLIENT = "client"
-    """Point before a tenant sends a request that it may repeat."""
-    WORLD = "world"
-    """Point between two steps."""
+from pearlstreet.sim.contracts import SimulatedServer, SimulatedWorld
+from pearlstreet.sim.faults.points import InjectionPoint
 
 
 @dataclass(slots=True)
 class FaultContext:
     """One visit to an injection point. A fault sets `took_effect` if it changed anything; only then is it counted."""
 
-    world: World
-    server: Server
+    world: SimulatedWorld
+    server: SimulatedServer
     method: str = ""
     key: str = ""
     """Id of the attempt that an engine call is about."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pearlstreet.compute.engines.simulated import Fault
 from pearlstreet.sim.faults import clients, engine, process
-from pearlstreet.sim.faults.kind import InjectionPoint, Kind
+from pearlstreet.sim.faults.kind import Kind
+from pearlstreet.sim.faults.points import InjectionPoint
 
 _ACTS = frozenset({"start", "stop", "forget"})
 _ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})

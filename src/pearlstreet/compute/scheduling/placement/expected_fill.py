@@ -1,18 +1,18 @@
-"""Expected fill, our own: put every task where the center loses the least of what it could still take.
+"""Expected fill, our own policy: place each task where the center loses least of its capacity for future tasks.
 
-The worth of a node is measured by playing: how much of its devices fills when streams of requests, drawn from what was
-asked for lately, are packed on it one after the other, CPU-only ones included, whatever fits being taken and a part cut
-from the tightest device. A task goes where the worth falls least, each device considered for a part of one. Shapes that few
-nodes can take (several devices, or not every model) have a bid price on top: what one such task is worth, times the
-chance that more of them come before the center is full than there are places left (Poisson). Between equal losses
-packing decides.
+The value of a node is simulated: streams of requests, drawn from the recent workload and including CPU-only ones, are
+packed on it one request after the other. A request that fits is taken, a share from the tightest device. The value is how
+much of the node's devices is filled at the end. A task goes where the value falls least; for a share every device is
+considered. Shapes that few nodes can take (several devices, or not every model) also have a bid price: the value of one
+such task, times the probability that more of them arrive than places are left before the center is full (Poisson).
+Between equal losses packing decides.
 
-Relatives: the fragmentation gradient of Weng et al., "Beware of Fragmentation" (ATC 2023), looks one request ahead where
-this plays whole streams; rollout is from Bertsekas, Tsitsiklis and Wu, "Rollout Algorithms for Combinatorial
+Related work: the fragmentation gradient of Weng et al., "Beware of Fragmentation" (ATC 2023), looks one request ahead,
+this policy whole streams; rollout is from Bertsekas, Tsitsiklis and Wu, "Rollout Algorithms for Combinatorial
 Optimization" (1997); bid prices are from network revenue management (Talluri and van Ryzin, 1998).
 
-Without a record of what is asked for, the queue and what runs stand in for it (fill/demand.py); without those either,
-every node is worth nothing and packing alone decides. All amounts are integers, so that the compiled kernels and NumPy
+Without a record of the workload, waiting and running jobs stand in for it (fill/demand.py); without these every node
+has the value zero and packing alone decides. All amounts are integers, so that the compiled kernels and NumPy
 answer the same.
 """
 

@@ -186,7 +186,7 @@ class NodeSelector:
         return [placed for node, count in picks for placed in self.take(node, count, need, lasting)]
 
     def _rescore(self, table: _ScoreTable, need: Need, tasks: int, lasting: bool) -> None:
-        """Score the nodes on which a task fits, if all tasks fit on them together."""
+        """Score the nodes on which a task fits, unless all of them together cannot hold the gang."""
         rows = (table.fit > 0).nonzero()[0]
         if int(np.minimum(table.fit[rows], tasks).sum()) >= tasks:
             held = lasting and self.capacity.reserved
@@ -273,7 +273,9 @@ def nearest_nodes(
         enough = (sums >= tasks).nonzero()[0]
         if len(enough):
             first = np.full(len(sums), len(fit))
-            np.minimum.at(first, group[known], tie[known])  # equal racks: by their first node
+            np.minimum.at(
+                first, group[known], tie[known]
+            )  # ties between racks are decided by the rank of their first node
             best = enough[np.lexsort((first[enough], sums[enough]))[0]]
             return level, _fewest(known[group[known] == best], fit, score, tie, tasks)
     return 3, _fewest(inside, fit, score, tie, tasks)

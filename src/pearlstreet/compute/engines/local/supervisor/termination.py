@@ -49,9 +49,8 @@ class Termination:
                 and identity not in self._told
                 and usage.descends(process.pid, parents, self._handling)
             ):
-                self._told[identity] = (
-                    process.comm
-                )  # kept: it may outlive the parent that shows where it comes from
+                # recorded now, because later its parent may have ended, which shows that it descends from a handler
+                self._told[identity] = process.comm
                 continue
             self._told[identity] = process.comm
             if usage.catches_term(process.pid):
