@@ -20,6 +20,7 @@ from pearlstreet.app.scheduling import decisions_from_settings, policy_from_sett
 from pearlstreet.app.settings import REMEMBERED, Settings
 from pearlstreet.base.clock import US_PER_S, SystemClock
 from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.plugins import problems as plugin_problems
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center, Rates
@@ -162,7 +163,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         ),
     )
     store.write(lambda tx: recover(tx, runtime))
-    notices = (*told, *engine.capabilities().notices)
+    notices = (*told, *plugin_problems(), *engine.capabilities().notices)
     channels = notice_channels(settings, os.environ)
     center = Center(
         store=store,

@@ -12,7 +12,7 @@ from pearlstreet.compute.hardware.access import HostAccess, HostAmounts, LocalHo
 from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
 from pearlstreet.compute.hardware.probes.pci import silent_devices
 from pearlstreet.compute.hardware.probes.protocol import Probe, Sighting
-from pearlstreet.compute.hardware.probes.registry import PROBES
+from pearlstreet.compute.hardware.probes.registry import all_probes
 
 PROBE_TIMEOUT_S = 30.0
 """Time limit for the probe of one vendor, because a hanging driver blocks the call, not only the tool."""
@@ -32,14 +32,15 @@ class _Found:
     problem: Text | None
 
 
-def probe_node(access: HostAccess | None = None, probes: Sequence[Probe] = PROBES) -> NodeReport:
+def probe_node(access: HostAccess | None = None, probes: Sequence[Probe] | None = None) -> NodeReport:
     """Return what this machine has now. A vendor's silent or failing tool gives unhealthy devices with a reason.
 
     Keep one `access` between calls: it remembers which probe still hangs in a driver and does not ask it again.
+    `probes`: by default all that are registered.
     """
     host = access or LocalHost()
     amounts = host.amounts()
-    found = [_look(host, probe) for probe in probes]
+    found = [_look(host, probe) for probe in (all_probes() if probes is None else probes)]
     facts = _host_facts(host, amounts)
     for look in found:
         facts |= look.facts

@@ -1,24 +1,30 @@
-"""Startup recovery: checks for missing engines and missing prepared folders, and retries quarantined rows."""
+"""Startup recovery: checks for missing engines, plugins and prepared folders, and retries quarantined rows."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.errors import ConfigurationError, InvalidInput
 from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.model import AttemptState, JobState
 from pearlstreet.compute.jobs.preparing import PREPARE, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
 from pearlstreet.compute.jobs.tables import attempts, jobs, preparations, waits
+from pearlstreet.compute.scheduling.registry import check_config
+from pearlstreet.ledger.rules import KINDS
+from pearlstreet.ledger.tables import price_rules
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import retry_quarantined
 from pearlstreet.store.transitions import record_transition
+
+_INSTALL = text("Install the plugin that brings it, or start an older program and choose another first")
 
 
 def recover(tx: Tx, runtime: Runtime) -> None:
     """Adapt the rows to this server before its loops start. Raises ConfigurationError."""
     check_engines(tx, runtime)
+    check_parts(tx, runtime)
     rebuild_missing(tx, runtime)
     retry_quarantined(tx)
 
@@ -43,6 +49,22 @@ def check_engines(tx: Tx, runtime: Runtime) -> None:
                 "Start the center as before, cancel them or wait for their end, then change the engine"
             ),
         )
+
+
+def check_parts(tx: Tx, runtime: Runtime) -> None:
+    """Raise ConfigurationError if the policy in force or a price list needs a part that is not registered.
+
+    It may be of a plugin that is not installed any more. Without it planning or billing would fail.
+    """
+    try:
+        check_config(runtime.policy.current(tx).planner)
+    except InvalidInput as error:
+        raise ConfigurationError(error.message, hint=_INSTALL) from error
+    for kind in tx.execute(sa.select(price_rules.c.kind).distinct()).scalars():
+        if kind not in KINDS:
+            raise ConfigurationError(
+                text("There is no kind of price rule named {kind}", kind=kind), hint=_INSTALL
+            )
 
 
 def rebuild_missing(tx: Tx, runtime: Runtime) -> int:

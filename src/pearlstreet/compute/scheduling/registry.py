@@ -1,4 +1,4 @@
-"""All policies, by name. A new policy is one file and one line here."""
+"""All policies, by name. A new policy is one file and one line here, or a plugin (`base/plugins.py`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.plugins import Parts
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.scheduling.backfill.conservative import CONSERVATIVE
 from pearlstreet.compute.scheduling.backfill.easy import EASY
@@ -36,7 +37,8 @@ from pearlstreet.compute.scheduling.preemption.priority import ByPriority
 from pearlstreet.compute.scheduling.preemption.protocol import Preemption
 from pearlstreet.compute.scheduling.preemption.rank import ByRank
 
-ORDERS: Mapping[str, Order] = MappingProxyType(
+ORDERS: Mapping[str, Order] = Parts(
+    "pearlstreet.orders",
     {
         "deadline": Deadline(),
         "fair-share": FairShare(),
@@ -46,10 +48,11 @@ ORDERS: Mapping[str, Order] = MappingProxyType(
         "priority": Priority(),
         "priority-fair-share": FairShare(across_accounts=True),
         "shortest": Shortest(),
-    }
+    },
 )
 
-PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
+PLACEMENTS: Mapping[str, Placement] = Parts(
+    "pearlstreet.placements",
     {
         "best-fit": plain(best_fit.score),
         "dot-product": plain(dot_product.score, joint=True),
@@ -60,22 +63,25 @@ PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
         "per-yuan": PerYuan,
         "spread": plain(spread.score),
         "topology": plain(topology.score),
-    }
+    },
 )
 
-BACKFILLS: Mapping[str, Backfill] = MappingProxyType(
-    {"conservative": CONSERVATIVE, "easy": EASY, "greedy": GREEDY, "strict": STRICT}
+BACKFILLS: Mapping[str, Backfill] = Parts(
+    "pearlstreet.backfills",
+    {"conservative": CONSERVATIVE, "easy": EASY, "greedy": GREEDY, "strict": STRICT},
 )
-PREEMPTIONS: Mapping[str, Preemption | None] = MappingProxyType(
+PREEMPTIONS: Mapping[str, Preemption | None] = Parts(
+    "pearlstreet.preemptions",
     {
         "none": None,
         "priority": ByPriority(),
         "priority-across-accounts": ByPriority(across_accounts=True),
         "rank": ByRank(),
-    }
+    },
 )
-ELASTICITIES: Mapping[str, Elasticity | None] = MappingProxyType(
-    {"none": None, "shrink": Shrink(), "grow": Grow(), "grow-shrink": GrowShrink()}
+ELASTICITIES: Mapping[str, Elasticity | None] = Parts(
+    "pearlstreet.elasticities",
+    {"none": None, "shrink": Shrink(), "grow": Grow(), "grow-shrink": GrowShrink()},
 )
 
 LABELS: Mapping[str, Mapping[str, Text]] = MappingProxyType(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pearlstreet.base.plugins import Parts
 from pearlstreet.compute.hardware.probes import (
     amd,
     ascend,
@@ -36,3 +37,9 @@ PROBES: tuple[Probe, ...] = (
     presence.GROQ,
     presence.TENSTORRENT,
 )
+_PLUGINS: Parts[Probe] = Parts("pearlstreet.probes", {})
+
+
+def all_probes() -> tuple[Probe, ...]:
+    """Return our probes, then those of plugins by name."""
+    return (*PROBES, *_PLUGINS.values())

@@ -1,0 +1,51 @@
+"""Parts of a center from a package of its own."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pearlstreet.base.plugins import Plugin
+from pearlstreet.base.text import Text, text
+from pearlstreet.compute.hardware.access import HostAccess
+from pearlstreet.compute.hardware.probes.protocol import PciRule, Seen, Sighting, report
+from pearlstreet.compute.scheduling.config import PlannerConfig
+from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.order.protocol import Keys, Still
+from pearlstreet.ledger.model import Unit
+from pearlstreet.ledger.rules import Slice
+
+
+class LastCome(Still):
+    """Ranks the newest job first."""
+
+    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+        return Keys((-snapshot.waiting.submitted_us,), (-snapshot.running.submitted_us,))
+
+
+class CardDay:
+    """Prices cards by the day."""
+
+    name = "card_day"
+    unit = Unit.CARD_BP
+
+    @property
+    def label(self) -> Text:
+        return text("card·d")
+
+    def quantity(self, used: Slice) -> Fraction:
+        return Fraction(used.quantity, 10_000 * 86_400 * 1_000_000)
+
+
+class Abacus:
+    """Finds one device wherever it looks, and says so."""
+
+    vendor, tool, untested_on_hardware, pci = "Example", "", True, PciRule(frozenset({"0xffff"}))
+
+    def detect(self, access: HostAccess) -> Sighting:
+        return Sighting(devices=(report(Seen(0, "Abacus 13"), self.vendor, untested=True),))
+
+
+LAST_COME = Plugin(version=1, part=LastCome())
+OF_TOMORROW = Plugin(version=2, part=LastCome())
+CARD_DAY = Plugin(version=1, part=CardDay())
+ABACUS = Plugin(version=1, part=Abacus())

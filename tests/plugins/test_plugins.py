@@ -1,0 +1,98 @@
+"""Plugins: an example package is built, installed beside the program and used; what is wrong in it is skipped and named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parent / "example"
+ASK = """
+import json
+from pearlstreet.base.plugins import problems
+from pearlstreet.compute.hardware.access import LocalHost
+from pearlstreet.compute.hardware.probes.registry import all_probes
+from pearlstreet.compute.scheduling.order.fifo import Fifo
+from pearlstreet.compute.scheduling.registry import ORDERS, kinds
+from pearlstreet.ledger.rules import KINDS
+
+print(json.dumps({
+    "orders": kinds()["order"],
+    "fifo_is_ours": isinstance(ORDERS["fifo"], Fifo),
+    "rules": sorted(KINDS),
+    "devices": [device.model for device in all_probes()[-1].detect(LocalHost()).devices],
+    "problems": [str(problem) for problem in problems()],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables with which a Python finds the example package, too."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation",
+         "--python", sys.executable, "--target", folder, EXAMPLE],
+        check=True,
+        timeout=120,
+    )  # fmt: skip
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", "")))}
+
+
+def test_parts_of_a_package_join_the_registries(environment: dict[str, str]) -> None:
+    answer = json.loads(_run(environment, "-c", ASK))
+    assert "last-come" in answer["orders"]
+    assert "card_day" in answer["rules"]
+    assert answer["devices"] == ["Abacus 13"]
+
+
+def test_what_is_wrong_is_skipped_and_named(environment: dict[str, str]) -> None:
+    answer = json.loads(_run(environment, "-c", ASK))
+    assert answer["fifo_is_ours"], "a plugin replaces nothing"
+    assert not {"broken", "of-tomorrow", "bare"} & set(answer["orders"])
+    reasons = {
+        "broken": "this plugin is broken",
+        "of-tomorrow": "version 2",
+        "bare": "is no",
+        "fifo": "name is taken",
+    }
+    for name, reason in reasons.items():
+        (sentence,) = [one for one in answer["problems"] if f"plugin {name} of pearlstreet.orders" in one]
+        assert reason in sentence and "pearlstreet-example-plugin" in sentence
+    assert len(answer["problems"]) == len(reasons)
+
+
+def test_a_replay_runs_under_the_policy_of_a_plugin(environment: dict[str, str], tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    rows = [f"j{number},a,{number},100,1" for number in range(4)]
+    trace.write_text("\n".join(["job,vc,submit,duration,gpus", *rows]) + "\n")
+    command = ("-m", "pearlstreet.app", "simulate", str(trace), "--cluster", "1x1xH100-80G", "--json")
+    waits = {}
+    for policy in ("fifo", "last-come"):
+        found = json.loads(
+            _run(environment, *command, "--policy", f"order={policy}", "--out", str(tmp_path / policy))
+        )
+        assert found["cases"]
+        schedule = (next((tmp_path / policy).rglob("*schedule*.csv"))).read_text().splitlines()[1:]
+        waits[policy] = [
+            row.split(",")[0] for row in sorted(schedule, key=lambda row: float(row.split(",")[1]))
+        ]
+    assert waits["fifo"] == ["j0", "j1", "j2", "j3"]
+    assert waits["last-come"] == ["j0", "j3", "j2", "j1"]
+
+
+def _run(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
