@@ -36,7 +36,8 @@ from pearlstreet.app.wiring import open_store
 from pearlstreet.base.clock import US_PER_S, VirtualClock
 from pearlstreet.base.ids import new_id
 from pearlstreet.base.rng import SeededRng
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.store.tables import state_events
 
 PER_S = 50

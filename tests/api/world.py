@@ -17,7 +17,7 @@ from pearlstreet.api.app import create_api
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import assemble
 from pearlstreet.center import Center
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
+from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.store.loop import Loop
 from pearlstreet.tenancy import keys, orgs, users
 from pearlstreet.tenancy.bootstrap import bootstrap
@@ -136,7 +136,7 @@ def _a_world(data: Path, **settings: Any) -> Iterator[World]:
         Settings(data=data, **{"simulate": "2x8xH100-80G", "simulate_speed": 50, **settings})
     )
     store = assembled.center.store
-    take_inventory(assembled.center.runtime, store)
+    take_inventory(store, assembled.center.runtime.engines)
     first = bootstrap(store)
     assert first is not None
     browser = Browser(create_api(assembled.center))

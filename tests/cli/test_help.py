@@ -68,6 +68,7 @@ def test_chinese_is_wrapped_by_its_width() -> None:
 
 def test_states_that_tables_show_have_a_colour() -> None:
     from pearlstreet.compute.engines.protocol import EndReason
-    from pearlstreet.compute.jobs.model import AttemptState, JobState
+    from pearlstreet.compute.execution.model import AttemptState
+    from pearlstreet.compute.jobs.model import JobState
 
     assert sorted({*JobState, *AttemptState, *EndReason} - set(STATES)) == []

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from pearlstreet.compute.jobs.model import UNBILLED_STOP_REASONS
+from pearlstreet.compute.execution.model import UNBILLED_STOP_REASONS
 from tests.crash.load import Memory
 from tests.crash.server import Server
 

@@ -16,7 +16,7 @@ from pearlstreet.app.backup_commands import restore_backup
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
+from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.compute.jobs.tables import jobs
@@ -37,7 +37,7 @@ JOB = {"command": ["true"], "time_limit": "30m", "simulate": "60s", "per_task": 
 def running(settings: Settings) -> Iterator[Assembled]:
     """A center with its loops, as the server runs it, without the door."""
     made = assemble(settings)
-    take_inventory(made.center.runtime, made.center.store)
+    take_inventory(made.center.store, made.center.runtime.engines)
     runner = LoopRunner(made.center.store, made.loops)
     runner.start()
     try:

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from pearlstreet.base.outcome import Outcome, Refused, Unknown
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, Engine, TaskState
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle, service
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.jobs.views import why
 from pearlstreet.compute.pool.inventory import drain, undrain
 from pearlstreet.ledger.funds import balance

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.execution import tables as running
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.energy.invoices import issue_invoice
@@ -228,8 +229,12 @@ def finish_tenant(world: World, tenant: Tenant) -> None:
 def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
     """Add rows that only real engines, packages, windows and failures leave behind."""
     marker, org_id = tenant.marker, tenant.org_id
-    (attempt, *_) = tx.rows(sa.select(work.attempts).where(work.attempts.c.job_id == tenant.first("job")))
-    (runs, *_) = tx.rows(sa.select(work.attempts).where(work.attempts.c.job_id == tenant.ids["job"][1]))
+    (attempt, *_) = tx.rows(
+        sa.select(running.attempts).where(running.attempts.c.owner_id == tenant.first("job"))
+    )
+    (runs, *_) = tx.rows(
+        sa.select(running.attempts).where(running.attempts.c.owner_id == tenant.ids["job"][1])
+    )
     content = f"{marker} result".encode()
     blob = world.center.runtime.blobs.keep(iter([content]), f"of-{marker}", limit_bytes=1000)
     tenant.ids["artefact"] = [f"art_{marker.upper():0>26}"]
@@ -237,7 +242,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
     change_level(tx, org_id, attempt["project_id"], blob.size_bytes)
     rows: Mapping[sa.Table, Mapping[str, Any]] = {
         work.artefacts: {
-            "id": tenant.first("artefact"), "org_id": org_id, "job_id": attempt["job_id"],
+            "id": tenant.first("artefact"), "org_id": org_id, "job_id": attempt["owner_id"],
             "attempt_id": attempt["id"], "path": f"out/{marker}-result.txt", "size_bytes": blob.size_bytes,
             "sha256": blob.sha256, "at_us": 1,
         },
@@ -254,7 +259,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
             "end_us": attempt["ended_us"],
         },
         lessons: {
-            "kind": "run", "subject": attempt["job_id"], "device": "h100-sxm-80g", "source": f"quo_{marker}",
+            "kind": "run", "subject": attempt["owner_id"], "device": "h100-sxm-80g", "source": f"quo_{marker}",
             "org_id": org_id, "recipe": recipe_key(org_id, f"{marker} recipe"), "expected": 100.0 * tenant.factor,
             "actual": 150.0 * tenant.factor, "at_us": tx.now_us,
         },

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
 
 from pearlstreet.base.outcome import Done, Refused, Unknown
 from pearlstreet.base.text import text
+from pearlstreet.compute.execution import attempt_loops, metering, metering_loop
+from pearlstreet.compute.execution import lifecycle as attempt_lifecycle
+from pearlstreet.compute.execution.tables import allocations
 from pearlstreet.compute.jobs import (
-    attempt_loops,
     collecting,
     lifecycle,
-    metering,
-    metering_loop,
     orders,
     plan_applier,
     resource_request,
     service,
     views,
 )
-from pearlstreet.compute.jobs.tables import allocations, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.ledger import book, posting, refunds, statement
 from pearlstreet.ledger.tables import funds
 from pearlstreet.store import leases
@@ -48,13 +47,14 @@ def charged_twice() -> AbstractContextManager[None]:
 
 def devices_freed_at_the_request_to_stop() -> AbstractContextManager[None]:
     """A stop frees the devices when it is asked for, not when the work is over."""
-    before = lifecycle.request_stop
+    before = attempt_lifecycle.note_stop
 
-    def request_stop(tx: Any, attempt: Any, why: Any, reason: Any) -> None:
-        before(tx, attempt, why, reason)
+    def note_stop(tx: Any, attempt: Any, why: Any) -> bool:
+        noted = before(tx, attempt, why)
         tx.execute(sa.delete(allocations).where(allocations.c.attempt_id == attempt["id"]))
+        return noted
 
-    return _put(lifecycle, "request_stop", request_stop)
+    return _put(attempt_lifecycle, "note_stop", note_stop)
 
 
 def space_not_rechecked() -> AbstractContextManager[None]:
@@ -74,17 +74,19 @@ def hold_kept() -> AbstractContextManager[None]:
 
 def metered_past_the_end() -> AbstractContextManager[None]:
     """The meter does not ask the engine whether the attempt still runs."""
-    return _put(metering_loop, "_ran_until", lambda runtime, store, row: store.clock.now_us())
+    return _put(metering_loop, "_ran_until", lambda execution, store, row: store.clock.now_us())
 
 
 def unknown_taken_for_refused() -> AbstractContextManager[None]:
     """A start whose answer was lost counts as one that did not happen."""
     before = attempt_loops._apply_start
 
-    def apply_start(tx: Any, row_id: str, token: str, context: Any, start: Any, outcome: Any) -> Any:
+    def apply_start(
+        execution: Any, tx: Any, row_id: str, token: str, context: Any, start: Any, outcome: Any
+    ) -> Any:
         if isinstance(outcome, Unknown):
             outcome = Refused("no_answer", text("The engine gave no answer"))
-        return before(tx, row_id, token, context, start, outcome)
+        return before(execution, tx, row_id, token, context, start, outcome)
 
     return _put(attempt_loops, "_apply_start", apply_start)
 
@@ -120,7 +122,7 @@ def gang_one_short() -> AbstractContextManager[None]:
         order = before(tx, runtime, attempt)
         return replace(order, tasks=order.tasks[:-1]) if len(order.tasks) > 1 else order
 
-    return _put(attempt_loops, "build_order", build_order)
+    return _put(orders, "build_order", build_order)
 
 
 def gang_placed_one_short() -> AbstractContextManager[None]:
@@ -173,9 +175,9 @@ def given_up_without_a_stop() -> AbstractContextManager[None]:
     """An attempt that its engine does not know is given up without a stop: a request on its way starts it late."""
     before: Any = attempt_loops._compare
 
-    def compare(runtime: Any, store: Any, row: Any) -> Any:
-        engines = {name: _NeverStops(engine) for name, engine in runtime.engines.items()}
-        return before(SimpleNamespace(engines=engines, settings=runtime.settings), store, row)
+    def compare(execution: Any, store: Any, row: Any) -> Any:
+        engines = {name: _NeverStops(engine) for name, engine in execution.engines.items()}
+        return before(replace(execution, engines=engines), store, row)
 
     return _put(attempt_loops, "_compare", compare)
 

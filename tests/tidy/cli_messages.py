@@ -25,7 +25,8 @@ def shown_words() -> set[str]:
     """Return the words for states that tables show."""
     from pearlstreet.cli.output import STATES
     from pearlstreet.compute.engines.protocol import EndReason
-    from pearlstreet.compute.jobs.model import AttemptState, JobState
+    from pearlstreet.compute.execution.model import AttemptState
+    from pearlstreet.compute.jobs.model import JobState
 
     return {str(word) for word in (*STATES, *JobState, *AttemptState, *EndReason)}
 

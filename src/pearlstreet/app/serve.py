@@ -24,7 +24,7 @@ from pearlstreet.app.web import create_web
 from pearlstreet.app.wiring import Assembled, assemble
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
+from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.http.addresses import TrustedProxies
 from pearlstreet.http.descriptors import permitted_connections, raise_descriptor_limit
 from pearlstreet.http.limits import HttpLimits
@@ -55,7 +55,8 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
     listening = bind(settings)
     assembled = assemble(settings)
     store = assembled.center.store
-    take_inventory(assembled.center.runtime, store)
+    runtime = assembled.center.runtime
+    take_inventory(store, runtime.engines, runtime.settings.minimum_isolation)
     _tune_gc_and_gil()
     runner = LoopRunner(store, [*assembled.loops, memory_loop()])
     server = GuardedServer(_config(settings, assembled), limits, trusted_proxies(settings), store.clock)

@@ -261,6 +261,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         network_allowed=settings.network_allowed,
         git_private_allowed=settings.git_private_allowed,
         uv_variables=uv_variables(settings, os.environ),
+        builds_billed=settings.builds_billed,
     )
 
 

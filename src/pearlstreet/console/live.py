@@ -16,7 +16,8 @@ import sqlalchemy as sa
 import structlog
 
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.console.metrics import OPEN
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import state_events

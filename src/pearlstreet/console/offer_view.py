@@ -13,7 +13,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_price, format_range, format_rough
 from pearlstreet.charts.ranges import Range, bar, scale_of
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.metering import hold_amount
+from pearlstreet.compute.execution.metering import hold_amount
 from pearlstreet.console.page_request import PageRequest
 from pearlstreet.ledger.invoices.model import resource_label
 from pearlstreet.quotes.comparing import CARBON, DEVICE, ELAPSED, FACILITY, IT, PRICE, WAIT, Compared

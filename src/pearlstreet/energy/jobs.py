@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.metering import AttemptUsage
-from pearlstreet.compute.jobs.model import AttemptState
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.execution.metering import AttemptUsage
+from pearlstreet.compute.execution.model import AttemptState
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import find_job
 from pearlstreet.energy.books import Total, reckoned
 from pearlstreet.energy.use import Basis
@@ -51,7 +52,9 @@ def job_energy(store: Store, actor: Actor, job_id: str) -> JobEnergy:
         row = find_job(tx, actor, job_id)
         elements = sa.select(jobs.c.id).where(jobs.c.array_id == row["id"])
         mine = (
-            attempts.c.job_id == row["id"] if row["array_size"] is None else attempts.c.job_id.in_(elements)
+            attempts.c.owner_id == row["id"]
+            if row["array_size"] is None
+            else attempts.c.owner_id.in_(elements)
         )
         return energy_of_attempts(tx, row["id"], mine)
 

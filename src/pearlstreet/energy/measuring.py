@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.compute.engines.protocol import Engine, MetricSample
-from pearlstreet.compute.jobs.model import AttemptState
+from pearlstreet.compute.execution.model import AttemptState
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.energy.use import measured_j
 from pearlstreet.store.core import Row, Store, Tx

@@ -16,8 +16,9 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import from_json
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, quotas, shares, uploads
+from pearlstreet.compute.jobs.tables import artefacts, jobs, quotas, shares, uploads
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.pdf import to_pdf

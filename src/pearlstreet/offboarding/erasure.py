@@ -16,6 +16,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import NotFound, Unavailable
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.text import plural, text
+from pearlstreet.compute.execution import tables as running
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.whatif.tables import what_ifs
@@ -44,7 +45,7 @@ def _of_its_jobs(column: sa.ColumnElement[str]) -> Condition:
     def condition(org_id: str) -> sa.ColumnElement[bool]:
         conditions = [
             column.in_(sa.select(table.c.id).where(table.c.org_id == org_id))
-            for table in (work.jobs, work.attempts, work.preparations)
+            for table in (work.jobs, running.attempts, work.preparations)
         ]
         return sa.or_(*conditions)
 
@@ -70,15 +71,15 @@ def _its_deliveries(org_id: str) -> sa.ColumnElement[bool]:
 ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (state_events, _of_its_jobs(state_events.c.entity_id)),
     (work.waits, _of_its_jobs(work.waits.c.job_id)),
-    (work.allocations, _of_its_jobs(work.allocations.c.attempt_id)),
+    (running.allocations, _of_its_jobs(running.allocations.c.attempt_id)),
     (work.artefacts, _of_org(work.artefacts)),
     (work.uploads, _of_org(work.uploads)),
     (work.preparations, _of_org(work.preparations)),
-    (work.attempts, _of_org(work.attempts)),
+    (running.attempts, _of_org(running.attempts)),
     (work.jobs, _of_org(work.jobs)),
     (work.quotas, _of_org(work.quotas)),
     (work.shares, _of_org(work.shares)),
-    (work.fair_use, _of_org(work.fair_use)),
+    (running.fair_use, _of_org(running.fair_use)),
     (work.storage_levels, _of_org(work.storage_levels)),
     (work.retention_rules, _of_org(work.retention_rules)),
     (work.warnings, _of_org(work.warnings)),
@@ -157,7 +158,7 @@ def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float =
 
     Raises Unavailable when it must be called again later; the rows still name the files that are left.
     """
-    for row in _all(store, work.attempts, org_id):
+    for row in _all(store, running.attempts, org_id):
         engine = runtime.engines.get(row["engine"])
         if engine is not None and not isinstance(answer := engine.forget(row["id"]), Done):
             raise Unavailable(text("The engine does not answer: {reason}", reason=answer.reason))

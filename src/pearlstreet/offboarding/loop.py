@@ -14,12 +14,13 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.model import AttemptState
+from pearlstreet.compute.execution.model import AttemptState
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import cancel_job
 from pearlstreet.compute.jobs.storage.levels import end_metering
-from pearlstreet.compute.jobs.tables import attempts, jobs, preparations
+from pearlstreet.compute.jobs.tables import jobs, preparations
 from pearlstreet.energy.invoices import issue_final
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.offboarding import erasure

@@ -24,11 +24,12 @@ from pearlstreet.compute.estimate.learning import (
     bench_of,
     calibrate,
 )
+from pearlstreet.compute.execution.metering import work_s
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.hardware.bench.result import BenchResult
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.metering import work_s
 from pearlstreet.compute.jobs.model import ENDED, JobState
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.inventory import CHANGED
 from pearlstreet.compute.pool.tables import benchmarks
 from pearlstreet.quotes.model import Offer, State

@@ -12,9 +12,10 @@ from pearlstreet.base.errors import Conflict
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.metering import AttemptUsage, work_s
+from pearlstreet.compute.execution.metering import AttemptUsage, work_s
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.ledger.statement import cost_of
 from pearlstreet.quotes.calibrating import is_mostly_overhead, is_too_fast, taken_device_s
@@ -93,7 +94,7 @@ def _compare(tx: Tx, actor: Actor, quote_id: str) -> Comparison:
     row = tx.first(sa.select(jobs).where(jobs.c.id == quote.job_id))
     if row is None:
         raise Conflict(text("Job {job} is not kept any more", job=quote.job_id))
-    tried = tx.rows(sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number))
+    tried = tx.rows(sa.select(attempts).where(attempts.c.owner_id == row["id"]).order_by(attempts.c.number))
     job, is_over = job_view(row), JobState(row["state"]) in ENDED
     taught = tx.scalar(
         sa.select(sa.func.count())

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.metering import work_s
+from pearlstreet.compute.execution.metering import work_s
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.quotes.model import State
 from pearlstreet.quotes.serialization import offer_from_json
 from pearlstreet.quotes.tables import quotes

@@ -8,7 +8,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.energy.jobs import energy_of_attempts
 from pearlstreet.energy.model import HOUR_US, Facts
 from pearlstreet.energy.rules import Footprint as Reckoned
@@ -107,7 +107,7 @@ def _basis(found: Reckoned) -> Text | None:
 
 def taken_energy(tx: Tx, job_id: str) -> Taken | None:
     """Return the energy of all attempts of a job so far; None before it ran, or if not known."""
-    used = energy_of_attempts(tx, job_id, attempts.c.job_id == job_id).used
+    used = energy_of_attempts(tx, job_id, attempts.c.owner_id == job_id).used
     if used.it_kwh is None:
         return None
     return Taken(used.it_kwh, used.facility_kwh, used.carbon_kg)

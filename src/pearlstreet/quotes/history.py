@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.metering import work_s
+from pearlstreet.compute.execution.metering import work_s
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.quotes.estimating import Past
 from pearlstreet.store.core import Store, Tx

@@ -12,7 +12,7 @@ from pearlstreet.base.text import Text, plural, text
 from pearlstreet.base.units import HOUR_S
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.overhead import NO_OVERHEAD
-from pearlstreet.compute.jobs.metering import AttemptUsage
+from pearlstreet.compute.execution.metering import AttemptUsage
 from pearlstreet.compute.jobs.resource_request import ask_of
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.ledger.pricing import PriceVersion, hourly_rate

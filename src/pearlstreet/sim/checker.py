@@ -13,7 +13,8 @@ from typing import Any
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.simulated.attempt_timeline import report
-from pearlstreet.compute.jobs.model import ATTEMPT_STATES, JOB_STATES, LIVE_ATTEMPT
+from pearlstreet.compute.execution.model import ATTEMPT_STATES, LIVE_ATTEMPT
+from pearlstreet.compute.jobs.model import JOB, JOB_STATES
 from pearlstreet.sim.charge_rules import ChargeRules
 from pearlstreet.sim.contracts import SimulatedWorld
 from pearlstreet.sim.promises import must
@@ -34,7 +35,9 @@ CLOCK_LEAD_US = 1
 class Live:
     """A live attempt and the resources that it holds."""
 
+    owner_kind: str
     job_id: str
+    """Id of its owner: a job or, for a build, a preparation."""
     array_id: str | None
     array_max: int | None
     org_id: str
@@ -135,15 +138,17 @@ class Checker:
                     placed.append(entity)
                     self._live[entity] = live = self._attempt(entity)
                     nodes = [node for node, _, _ in live.tasks]
-                    self.starts.placed(who, live.array_id or live.job_id, entity, nodes)
+                    planned = live.owner_kind == JOB
+                    self.starts.placed(who, live.array_id or live.job_id, entity, nodes, planned=planned)
                 elif after not in LIVE_ATTEMPT:
                     self._live.pop(entity, None)
         return placed
 
     def _attempt(self, attempt_id: str) -> Live:
         query = (
-            "SELECT a.job_id, a.org_id, a.placement, a.usage, j.array_id, j.array_max_running, coalesce(j.ask, p.ask)"
-            " FROM attempts a JOIN jobs j ON j.id = a.job_id LEFT JOIN jobs p ON p.id = j.array_id WHERE a.id = ?"
+            "SELECT a.owner_id, a.org_id, a.placement, a.usage, j.array_id, j.array_max_running, coalesce(j.ask, p.ask),"
+            " a.owner_kind"
+            " FROM attempts a LEFT JOIN jobs j ON j.id = a.owner_id LEFT JOIN jobs p ON p.id = j.array_id WHERE a.id = ?"
         )
         row: Any = self._one(query, attempt_id)
         tasks, usage = json.loads(row[2])["tasks"], json.loads(row[3])
@@ -153,6 +158,7 @@ class Checker:
         )
         must(low <= len(tasks) <= high, "a job has as many tasks as it can run with", attempt_id)
         return Live(
+            row[7],
             row[0],
             row[4],
             row[5],
@@ -196,9 +202,12 @@ class Checker:
     def _quotas(self, placed: list[str]) -> None:
         """Check that the attempts just placed keep the quotas of the resources that they use, and array limits."""
         query = "SELECT resource, maximum FROM quotas WHERE org_id = ? AND project_id = '' AND maximum IS NOT NULL"
+        # Builds are limited in number, not by quotas.
+        jobs = [live for live in self._live.values() if live.owner_kind == JOB]
         fresh = [self._live[attempt] for attempt in placed if attempt in self._live]
+        fresh = [live for live in fresh if live.owner_kind == JOB]
         for org_id in sorted({live.org_id for live in fresh}):
-            of_org = [live for live in self._live.values() if live.org_id == org_id]
+            of_org = [live for live in jobs if live.org_id == org_id]
             for resource, maximum in self._rows(query, org_id):
                 used = sum(live.takes(resource) for live in of_org)
                 takes = any(live.takes(resource) for live in fresh if live.org_id == org_id)

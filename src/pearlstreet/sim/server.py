@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import Unavailable
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
+from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.startup_recovery import recover
@@ -53,7 +53,7 @@ class Server:
         proxy = FaultyEngine(world, self)
         self.runtime = Runtime({proxy.name: proxy}, world.folders, world.scenario.settings)
         self.store.write(lambda tx: recover(tx, self.runtime))
-        take_inventory(self.runtime, self.store)
+        take_inventory(self.store, self.runtime.engines, self.runtime.settings.minimum_isolation)
         self.loops: list[Loop] = [self._watched(loop) for loop in (*job_loops(self.runtime), *ledger_loops())]
         self._due_s = {loop.name: 0.0 for loop in self.loops}
         for loop in self.loops:

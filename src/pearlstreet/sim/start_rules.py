@@ -38,11 +38,18 @@ class StartRules:
         for attempt, size in self._sizes.get(job_id, {}).items():
             self._has_its_tasks(job_id, attempt, size)
 
-    def placed(self, who: str, job_id: str, attempt: str, nodes: Sequence[str]) -> None:
-        """Check the placement of an attempt by the server `who`. `job_id`: the job or, for an element, its array."""
+    def placed(
+        self, who: str, job_id: str, attempt: str, nodes: Sequence[str], *, planned: bool = True
+    ) -> None:
+        """Check the placement of an attempt by the server `who`. `job_id`: the job or, for an element, its array.
+
+        `planned`: the planner placed it, so that the server must hold the planner's lease.
+        """
         self._nodes[attempt] = nodes
         self._sizes.setdefault(job_id, {})[attempt] = len(nodes)
         self._has_its_tasks(job_id, attempt, len(nodes))
+        if not planned:
+            return
         row = self._raw.execute("SELECT token FROM named_leases WHERE name = ?", (PLANNER,)).fetchone()
         must(row is not None, "a plan is written under the planner's lease", f"{who}: nobody has it")
         holder = self._planners.setdefault(row[0], who)

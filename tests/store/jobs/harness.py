@@ -15,12 +15,14 @@ from pearlstreet.base.money import parse_yuan
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
+from pearlstreet.compute.execution.inventory_loop import take_inventory
+from pearlstreet.compute.execution.owners import Owner
+from pearlstreet.compute.execution.tables import allocations, attempts
 from pearlstreet.compute.jobs import service
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.model import ENDED, JobView
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
-from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import get_job
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
@@ -88,6 +90,8 @@ class Center:
     wrap: Any = None
     """Puts a fake around the engine."""
     tick_s: float = 0.5
+    owners: tuple[Owner, ...] = ()
+    """Owners of attempts beside jobs and builds."""
     database: Database | None = None
     """One with every table; by default one in memory."""
 
@@ -106,8 +110,8 @@ class Center:
         self.store.write(ensure_default_prices)
         self.org = create_org(self.store, SYSTEM, ORG)
         top_up(self.store, SYSTEM, self.org.id, parse_yuan(self.balance))
-        take_inventory(self.runtime, self.store)
-        self.loops: tuple[Loop, ...] = (*job_loops(self.runtime), *ledger_loops())
+        take_inventory(self.store, self.runtime.engines)
+        self.loops: tuple[Loop, ...] = (*job_loops(self.runtime, *self.owners), *ledger_loops())
         self._turns = Turns(self.store)
 
     def submit(self, org: str = ORG, **spec: Any) -> str:
@@ -127,6 +131,12 @@ class Center:
         for _ in range(int(seconds / self.tick_s)):
             self.step()
 
+    def sweep(self) -> None:
+        """Step the loops that delete what is old or belongs to nothing."""
+        for loop in self.loops:
+            if loop.name in ("sweep", "sweep_attempts"):
+                loop.step(self.store)
+
     def finish(self, *job_ids: str, within_s: float = 3600) -> list[JobView]:
         """Run until these jobs have ended; who takes long is watched in larger steps."""
         began_us = self.clock.now_us()
@@ -143,7 +153,7 @@ class Center:
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:
         """Its attempts, oldest first."""
-        query = sa.select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+        query = sa.select(attempts).where(attempts.c.owner_id == job_id).order_by(attempts.c.number)
         return [dict(row) for row in self.store.read(lambda tx: tx.rows(query))]
 
     def elements(self, array_id: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from tests.store.jobs.harness import Center
 
 from pearlstreet.compute.engines.protocol import EndReason
-from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.execution import lifecycle
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.ledger.funds import balance
 from pearlstreet.tenancy.model import SYSTEM

@@ -12,8 +12,11 @@ from tests.store.jobs.harness import Center
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import from_json, text
 from pearlstreet.compute.engines.protocol import AttemptOrder
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.settings import by_kind
 from pearlstreet.compute.jobs import orders
-from pearlstreet.compute.jobs.model import JobState, StopReason
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.owner import JobOwner
 from pearlstreet.compute.jobs.plan_applier import AttemptStop, stop_attempt
 from pearlstreet.compute.jobs.policy.service import set_policy
 from pearlstreet.compute.jobs.tables import jobs
@@ -32,7 +35,11 @@ def center(tmp_path: Path) -> Center:
 def _stop(center: Center, job: str, why: StopReason, grace_s: float = 5.0, tasks: int = 0) -> None:
     attempt = center.attempts(job)[-1]["id"]
     center.store.write(
-        partial(stop_attempt, stop=AttemptStop(attempt, why, grace_s, text("Preempted"), tasks))
+        partial(
+            stop_attempt,
+            owners=by_kind(JobOwner(center.runtime)),
+            stop=AttemptStop(attempt, why, grace_s, text("Preempted"), tasks),
+        )
     )
 
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.compute.execution.inventory_loop import take_inventory
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import service
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.startup_recovery import recover
-from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.tables import nodes
 from pearlstreet.tenancy.model import SYSTEM
 
@@ -31,7 +31,7 @@ def _present(center: Center) -> dict[str, tuple[str, bool]]:
 def test_nothing_is_placed_on_the_machines_of_an_engine_that_is_gone(tmp_path: Path) -> None:
     center = Center(tmp_path, cluster="1x1xH100-80G")
     _rename(center, name="old-0001", engine="former")
-    take_inventory(center.runtime, center.store)
+    take_inventory(center.store, center.runtime.engines)
     assert _present(center) == {"old-0001": ("former", False), "h100-0001": ("simulated", True)}
     job = center.submit(tasks=2, per_task={"accelerator": "H100"}, simulate="5s")
     center.run(10)
@@ -41,8 +41,8 @@ def test_nothing_is_placed_on_the_machines_of_an_engine_that_is_gone(tmp_path: P
 def test_a_machine_goes_over_to_the_engine_that_has_it_now(tmp_path: Path) -> None:
     center = Center(tmp_path, cluster="1x1xH100-80G")
     _rename(center, engine="former")
-    take_inventory(center.runtime, center.store)
-    take_inventory(center.runtime, center.store)
+    take_inventory(center.store, center.runtime.engines)
+    take_inventory(center.store, center.runtime.engines)
     assert _present(center) == {"h100-0001": ("simulated", True)}
 
 

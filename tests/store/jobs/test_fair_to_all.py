@@ -11,7 +11,8 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import check
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs import lifecycle, metering
+from pearlstreet.compute.execution import metering
+from pearlstreet.compute.jobs import plan_applier
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import jobs
@@ -65,18 +66,18 @@ def test_a_placement_that_cannot_be_written_stops_only_its_job(
     center = Center(tmp_path)
     bad = center.submit(per_task=NODE, name="bad", priority=50)
     good = center.submit(per_task=NODE)
-    real = lifecycle.place_attempt
+    real = plan_applier.place_attempt
 
-    def broken(tx: Any, row: Any, attempt: Any) -> None:
-        real(tx, row, attempt)
-        check(row["id"] != bad, "made to fail")
+    def broken(tx: Any, attempt: Any) -> None:
+        real(tx, attempt)
+        check(attempt.owner_id != bad, "made to fail")
 
-    monkeypatch.setattr(lifecycle, "place_attempt", broken)
+    monkeypatch.setattr(plan_applier, "place_attempt", broken)
     (ended,) = center.finish(good, within_s=120)
     assert ended.state is JobState.SUCCEEDED
     (noted,) = center.store.read(failing)
     assert noted["row_id"] == bad
-    monkeypatch.setattr(lifecycle, "place_attempt", real)
+    monkeypatch.setattr(plan_applier, "place_attempt", real)
     assert center.finish(bad, within_s=300)[0].state is JobState.SUCCEEDED
     assert center.store.read(failing) == []
     assert balance(center.store, SYSTEM, center.org.id).held.micro == 0

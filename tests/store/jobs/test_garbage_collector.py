@@ -11,7 +11,6 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder, TaskState
-from pearlstreet.compute.jobs.garbage_collector import GarbageCollector
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.store.database import Database
 
@@ -28,7 +27,7 @@ def test_orphans_are_stopped_and_what_is_wanted_runs_on(tmp_path: Path) -> None:
     center.submit(environment={"packages": ["numpy"]}, simulate="3s")
     _orphan(center)
     center.run(2)
-    GarbageCollector(center.runtime).sweep(center.store)
+    center.sweep()
     center.run(10)
     answer = center.simulated.scan()
     assert isinstance(answer, Done)
@@ -36,7 +35,7 @@ def test_orphans_are_stopped_and_what_is_wanted_runs_on(tmp_path: Path) -> None:
     assert states.pop("att_orphan") is TaskState.EXITED
     assert states[center.attempts(job)[0]["id"]] is TaskState.RUNNING
     center.clock.advance(center.runtime.settings.kept_s + 60)
-    GarbageCollector(center.runtime).sweep(center.store)
+    center.sweep()
     left = center.simulated.scan()
     assert isinstance(left, Done)
     assert "att_orphan" not in {report.attempt_id for report in left.value}
@@ -49,7 +48,7 @@ def test_a_start_that_comes_late_finds_its_attempt_even_where_nothing_is_kept(tm
     attempt = center.attempts(job)[0]["id"]
     for passed_s, remembered in ((300, True), (400, False)):
         center.clock.advance(passed_s)
-        GarbageCollector(center.runtime).sweep(center.store)
+        center.sweep()
         answer = center.simulated.probe(attempt)
         assert isinstance(answer, Done)
         assert (answer.value is not None) is remembered
@@ -66,5 +65,5 @@ def test_many_old_attempts_cost_few_reads(tmp_path: Path, monkeypatch: pytest.Mo
         return real(self, run)
 
     monkeypatch.setattr(Database, "read", counted)
-    GarbageCollector(center.runtime).sweep(center.store)
+    center.sweep()
     assert len(reads) < 10

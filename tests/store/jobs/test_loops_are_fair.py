@@ -58,13 +58,3 @@ def test_a_full_backlog_of_one_delays_no_other(tmp_path: Path, name: str) -> Non
     assert len(chosen) == loop.batch
     assert chosen[:2] == ["a000", "b0"]
     assert chosen[3] == "b1"
-
-
-def test_a_build_that_runs_is_looked_at_however_many_wait(tmp_path: Path) -> None:
-    """Its slot is free for others only once its end was seen."""
-    center = Center(tmp_path)
-    loop = _row_loops(center)["prepare"]
-    rows = [_row(loop.table, f"a{n:03d}", "greedy", n + 1, {"state": "wanted"}) for n in range(200)]
-    rows.append(_row(loop.table, "z", "greedy", 10_000, {"state": "building"}))
-    center.store.write(lambda tx: tx.execute(sa.insert(loop.table), rows))
-    assert list(center.store.read(loop._choose))[:2] == ["a000", "z"]

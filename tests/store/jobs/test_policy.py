@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.policy import service
 from pearlstreet.compute.jobs.policy.service import QueueWish
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.inventory import get_node
 from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.store.tables import audit
@@ -195,7 +196,7 @@ def test_work_goes_where_a_yuan_does_most_by_the_prices_of_the_day(tmp_path: Pat
     def given() -> str:
         job = center.submit(per_task=any_card, simulate="30s")
         center.run(3)
-        query = sa.select(attempts.c.placement).where(attempts.c.job_id == job)
+        query = sa.select(attempts.c.placement).where(attempts.c.owner_id == job)
         node = center.store.read(lambda tx: tx.scalar(query))["tasks"][0]["node"]
         report = get_node(center.store, SYSTEM, node).report
         return report.devices[0].model

@@ -15,7 +15,6 @@ from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport
 from pearlstreet.compute.engines.simulated import SimulatedEngine
 from pearlstreet.compute.jobs import service
-from pearlstreet.compute.jobs.garbage_collector import GarbageCollector
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import prepared_limit
@@ -80,7 +79,7 @@ def test_the_longest_unused_give_way_and_are_built_again_when_asked_for(tmp_path
     assert [row["spec"]["packages"] for row in _ready(center)] == [["b"], ["c"]]
     assert all(row["size_bytes"] >= engine.size_bytes for row in _ready(center))
     assert _folders(center) == 3
-    GarbageCollector(center.runtime).sweep(center.store)
+    center.sweep()
     assert _folders(center) == 2
     _run(center, "a")
     assert [row["spec"]["packages"] for row in _ready(center)] == [["c"], ["a"]]
@@ -136,7 +135,7 @@ def test_sizes_that_an_older_version_left_out_are_measured(tmp_path: Path) -> No
     center, _ = _center(tmp_path)
     _run(center, "a")
     center.store.write(lambda tx: tx.execute(sa.update(preparations).values(size_bytes=None)))
-    GarbageCollector(center.runtime).sweep(center.store)
+    center.sweep()
     assert [row["size_bytes"] >= MIB for row in _ready(center)] == [True]
 
 

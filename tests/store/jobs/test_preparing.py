@@ -15,14 +15,16 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import parse_yuan
+from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.protocol import TaskState
-from pearlstreet.compute.jobs import preparing, retention, service, sources
+from pearlstreet.compute.jobs import builds, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.startup_recovery import recover
-from pearlstreet.compute.jobs.storage.prepared_limit import PreparedUse, prepared_folder
+from pearlstreet.compute.jobs.storage.prepared_limit import prepared_folder
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.compute.jobs.uploads import find_place, keep_bytes, record_upload
 from pearlstreet.compute.jobs.views import why
+from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Row
 from pearlstreet.tenancy.model import SYSTEM
@@ -121,27 +123,27 @@ def test_without_an_engine_that_runs_code_the_job_fails_and_says_so(tmp_path: Pa
 
 
 def test_a_build_fits_a_small_machine(tmp_path: Path) -> None:
-    center, engine = _center(tmp_path)
-    (node,) = engine.inner.nodes().value  # type: ignore[union-attr]
+    center, _ = _center(tmp_path)
+    (node,) = center.store.read(all_nodes)
     center.submit(environment=NUMPY)
-    row = {**_one(center), "use": PreparedUse(0, 0)}
-    order = preparing._order(center.runtime, row, replace(node, cpus=0.5, memory_gib=2.0))
+    small = replace(node, report=replace(node.report, cpus=0.5, memory_gib=2.0))
+    order = builds._order(center.runtime, _one(center), small, GIB)
     assert (order.tasks[0].cpus, order.tasks[0].memory_gib) == (0.5, 2.0)
 
 
 def test_a_lock_that_is_no_plain_file_or_is_huge_is_not_swallowed(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
-    assert preparing._read_lock(lock) is None
+    assert builds._read_lock(lock) is None
     lock.symlink_to("/etc/passwd")
-    assert preparing._read_lock(lock) is None
+    assert builds._read_lock(lock) is None
     lock.unlink()
     os.mkfifo(lock)
-    assert preparing._read_lock(lock) is None
+    assert builds._read_lock(lock) is None
     lock.unlink()
     with lock.open("wb") as file:
         file.write(b"a==1\0\n")
         file.truncate(1 << 34)
-    assert len(preparing._read_lock(lock) or "") <= preparing.LOCK_BYTES_MAX
+    assert len(builds._read_lock(lock) or "") <= builds.LOCK_BYTES_MAX
 
 
 def test_what_nobody_used_for_long_is_deleted_and_what_is_needed_stays(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pearlstreet.base.errors import ConfigurationError, Unavailable
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
-from pearlstreet.compute.jobs.garbage_collector import take_inventory
+from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.runtime import DataFolders, Runtime
@@ -120,7 +120,7 @@ def test_the_center_goes_on_with_it(database: Database, version: str, tmp_path: 
     folders.create()
     runtime = Runtime(engines={engine.name: engine}, folders=folders)
     store.write(ensure_default_prices)
-    take_inventory(runtime, store)
+    take_inventory(store, runtime.engines)
     store.write(lambda tx: recover(tx, runtime))
     (waiting,) = list_top_ups(store, SYSTEM, get_org(store, SYSTEM, ORG).id, state=TopUpState.PENDING)
     approve_top_up(store, replace(SYSTEM, user_id="usr_second"), waiting.id)

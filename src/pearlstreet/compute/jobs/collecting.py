@@ -1,10 +1,9 @@
-"""Stores the files in the outputs folder of an ended attempt as artefacts, then ends its job."""
+"""Stores the files in the outputs folder of a job's ended attempt as artefacts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import sqlalchemy as sa
 
@@ -14,24 +13,22 @@ from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.base.units import GIB, format_bytes
 from pearlstreet.compute.engines.protocol import Engine, OutputFile
-from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.model import AttemptState, JobState
+from pearlstreet.compute.execution.owners import Kept
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.storage.quota import StorageLimit, storage_limits, tightest
 from pearlstreet.compute.jobs.storage.retention_rules import expiry_us
-from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs
+from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.objects.model import CHUNK, Blob
 from pearlstreet.store.core import Row, Tx
-from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.workload.spec.model import JobLimits
 from pearlstreet.workload.spec.patterns import is_kept
 
 FILES_MAX = 10_000
 PATH_MAX = 1024
 """Characters of an artefact's path, limited by the width of its column."""
-LANES, WORKERS = 4, 4
-"""Lanes, and workers in each. Large outputs take minutes to copy; small ones go on as long as one lane has no large ones."""
 RETRY_S = 5.0
 DISK_RETRY_S = 60.0
 SPACE_RETRY_S = 60.0
@@ -44,7 +41,9 @@ GIVE_UP_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class StoredOutputs:
+    """Outputs of an attempt that are stored as blobs, and why others are not."""
+
     files: tuple[tuple[str, Blob], ...] = ()
     problem: Text | None = None
     again_s: float | None = None
@@ -55,35 +54,15 @@ class _Kept:
     """Whether that limit is the storage quota, which outputs may exceed by at most one disk limit."""
 
 
-def collect_loop(runtime: Runtime) -> Loop:
-    """Return the loop that copies outputs from engines into blobs and ends the attempts."""
-    return RowLoop[Row, Row, _Kept](
-        name="collect_outputs",
-        table=attempts,
-        conditions=(attempts.c.state == AttemptState.COLLECTING.value,),
-        account=attempts.c.org_id,
-        load=partial(_load, runtime.settings),
-        decide=lambda row, now_us: row,
-        act=partial(_collect, runtime),
-        apply=partial(_apply, runtime.settings),
-        hints=(lifecycle.COLLECT,),
-        interval_s=2.0,
-        lease_s=1800,
-        batch=WORKERS,
-        workers=WORKERS,
-        lanes=LANES,
-    )
-
-
-def _load(settings: JobsSettings, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
+def load_outputs(runtime: Runtime, tx: Tx, attempt: Row) -> Row:
+    """Return the specification of an attempt's job (`spec`), and the tightest storage limit for its outputs (`space`)."""
     parent = jobs.alias("parent")
     query = (
-        sa.select(attempts, sa.func.coalesce(jobs.c.spec, parent.c.spec).label("spec"))
-        .join(jobs, jobs.c.id == attempts.c.job_id)
+        sa.select(sa.func.coalesce(jobs.c.spec, parent.c.spec))
         .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
-        .where(attempts.c.id.in_(ids))
+        .where(jobs.c.id == attempt["owner_id"])
     )
-    return {row["id"]: {**row, "space": _space(tx, settings, row)} for row in tx.rows(query)}
+    return {"spec": tx.scalar(query), "space": _space(tx, runtime.settings, attempt)}
 
 
 def _space(tx: Tx, settings: JobsSettings, attempt: Row) -> StorageLimit | None:
@@ -91,18 +70,22 @@ def _space(tx: Tx, settings: JobsSettings, attempt: Row) -> StorageLimit | None:
     return tightest(storage_limits(tx, settings, attempt["org_id"], attempt["project_id"]))
 
 
-def _collect(runtime: Runtime, row: Row) -> _Kept:
+def keep_outputs(runtime: Runtime, attempt: Row, loaded: Row) -> StoredOutputs:
+    """Copy the outputs of an attempt from its engine into blobs."""
+    row = {**attempt, **loaded}
     engine = runtime.engines[row["engine"]]
     listed = engine.list_outputs(row["id"])
     if isinstance(listed, Refused):
-        return _Kept(problem=listed.reason)
+        return StoredOutputs(problem=listed.reason)
     if not isinstance(listed, Done):
-        return _Kept(problem=listed.reason, again_s=RETRY_S)
+        return StoredOutputs(problem=listed.reason, again_s=RETRY_S)
     wanted, space = _wanted(listed.value, row["spec"]), row["space"]
     most = outputs_bytes_max(runtime.settings, row["spec"])
     size = min(sum(file.size_bytes for file in wanted), most)
     if space is not None and size > space.left + most:
-        return _Kept(problem=_no_space(space, size), again_s=SPACE_RETRY_S, is_refused=True, lacks_space=True)
+        return StoredOutputs(
+            problem=_no_space(space, size), again_s=SPACE_RETRY_S, is_refused=True, lacks_space=True
+        )
     return _keep_files(runtime, engine, row, wanted)
 
 
@@ -116,7 +99,7 @@ def _no_space(space: StorageLimit, size: int) -> Text:
     )
 
 
-def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> _Kept:
+def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> StoredOutputs:
     """Copy outputs into blobs until a limit is reached, and name in the result the files beyond it."""
     blobs, limit = runtime.blobs, outputs_bytes_max(runtime.settings, row["spec"])
     left = limit
@@ -141,15 +124,15 @@ def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[Out
             lost.append((file.path, error.reason))
             continue
         except _Interrupted as stop:
-            return _Kept(tuple(kept), stop.reason, RETRY_S)
+            return StoredOutputs(tuple(kept), stop.reason, RETRY_S)
         except Unavailable as error:
-            return _Kept(tuple(kept), error.message, DISK_RETRY_S)
+            return StoredOutputs(tuple(kept), error.message, DISK_RETRY_S)
         except PearlError as error:
             lost.append((file.path, error.message))
             continue
         kept.append((file.path, blob))
         left -= blob.size_bytes
-    return _Kept(tuple(kept), _summary(refused + lost), is_refused=bool(refused))
+    return StoredOutputs(tuple(kept), _summary(refused + lost), is_refused=bool(refused))
 
 
 def outputs_bytes_max(settings: JobsSettings, spec: Row | None) -> int:
@@ -221,25 +204,36 @@ def _chunks(runtime: Runtime, engine: Engine, attempt_id: str, file: OutputFile)
         yield answer.value
 
 
-def _apply(
-    settings: JobsSettings, tx: Tx, row_id: str, token: str, context: Row, decision: Row, kept: _Kept
-) -> int | None:
+def note_outputs(runtime: Runtime, tx: Tx, attempt: Row, loaded: Row, kept: StoredOutputs) -> Kept:
+    """Record stored outputs as artefacts of the attempt's job."""
+    context, settings = {**attempt, **loaded}, runtime.settings
     ended_us = context["ended_us"] or tx.now_us
     waits = kept.again_s is not None and tx.now_us < ended_us + int(GIVE_UP_S * US_PER_S)
     if kept.lacks_space and kept.problem is not None:
         waits = waits and _may_wait(tx, context, kept.problem)
     elif _was_filled(tx, settings, context, kept):
-        return tx.now_us
+        return Kept(again_us=tx.now_us)
     if waits and kept.again_s is not None:
-        return tx.now_us + int(kept.again_s * US_PER_S)
+        return Kept(again_us=tx.now_us + int(kept.again_s * US_PER_S))
+    _write_artefacts(tx, settings, context, kept)
+    if kept.problem is not None:
+        message = kept.problem
+        if context["message"] is not None:
+            message = text("{first}; {then}", first=from_json(context["message"]), then=message)
+        here = attempts.c.id == attempt["id"]
+        tx.execute(sa.update(attempts).where(here).values(message=message.to_json()))
+    return Kept(refused=kept.is_refused)
+
+
+def _write_artefacts(tx: Tx, settings: JobsSettings, context: Row, kept: StoredOutputs) -> None:
     wish = (context["spec"] or {}).get("outputs_kept_days")
     expires_us = expiry_us(tx, settings, context["org_id"], context["project_id"], wish)
     rows = [
         {
             "id": tx.new_id("art"),
             "org_id": context["org_id"],
-            "job_id": context["job_id"],
-            "attempt_id": row_id,
+            "job_id": context["owner_id"],
+            "attempt_id": context["id"],
             "path": path,
             "size_bytes": blob.size_bytes,
             "sha256": blob.sha256,
@@ -252,18 +246,9 @@ def _apply(
         tx.execute(sa.insert(artefacts), rows)
         size = sum(blob.size_bytes for _, blob in kept.files)
         change_level(tx, context["org_id"], context["project_id"], size)
-    if kept.problem is not None:
-        message = kept.problem
-        if context["message"] is not None:
-            message = text("{first}; {then}", first=from_json(context["message"]), then=message)
-        tx.execute(sa.update(attempts).where(attempts.c.id == row_id).values(message=message.to_json()))
-    attempt = tx.first(sa.select(attempts).where(attempts.c.id == row_id))
-    if attempt is not None:
-        lifecycle.end_collected(tx, attempt, outputs_refused=kept.is_refused)
-    return None
 
 
-def _was_filled(tx: Tx, settings: JobsSettings, context: Row, kept: _Kept) -> bool:
+def _was_filled(tx: Tx, settings: JobsSettings, context: Row, kept: StoredOutputs) -> bool:
     """Return whether other files filled the quota while these were copied; then the decision is made again."""
     space = _space(tx, settings, context)
     if space is None or kept.again_s is not None or not kept.files:
@@ -278,10 +263,10 @@ def _may_wait(tx: Tx, context: Row, problem: Text) -> bool:
         (jobs.c.org_id == context["org_id"])
         & (jobs.c.state == JobState.FINISHING.value)
         & (jobs.c.reason_code == STORAGE_FULL)
-        & (jobs.c.id != context["job_id"])
+        & (jobs.c.id != context["owner_id"])
     )
     if (tx.scalar(sa.select(sa.func.count()).select_from(jobs).where(is_waiting)) or 0) >= WAITING_MAX:
         return False
     reason = {"reason_code": STORAGE_FULL, "reason": problem.to_json()}
-    tx.execute(sa.update(jobs).where(jobs.c.id == context["job_id"]).values(**reason))
+    tx.execute(sa.update(jobs).where(jobs.c.id == context["owner_id"]).values(**reason))
     return True

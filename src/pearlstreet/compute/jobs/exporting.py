@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import ResourceRequest
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.reach import visible_rows
@@ -130,15 +131,15 @@ def _run_s(tx: Tx, ids: Sequence[str], *, now_us: int | None = None) -> Mapping[
     """Return run time in seconds and last accelerator model by job. `now_us`: running attempts count until then."""
     found: dict[str, tuple[float, str]] = {}
     statement = (
-        sa.select(attempts.c.job_id, attempts.c.started_us, attempts.c.ended_us, attempts.c.placement)
-        .where(attempts.c.job_id.in_(ids), attempts.c.started_us.is_not(None))
+        sa.select(attempts.c.owner_id, attempts.c.started_us, attempts.c.ended_us, attempts.c.placement)
+        .where(attempts.c.owner_id.in_(ids), attempts.c.started_us.is_not(None))
         .where(sa.true() if now_us is not None else attempts.c.ended_us.is_not(None))
         .order_by(attempts.c.id)
     )
     for row in tx.rows(statement):
-        before, _ = found.get(row["job_id"], (0.0, ""))
+        before, _ = found.get(row["owner_id"], (0.0, ""))
         ran_s = max((row["ended_us"] or now_us or 0) - row["started_us"], 0) / US_PER_S
-        found[row["job_id"]] = (before + ran_s, str(row["placement"].get("model") or ""))
+        found[row["owner_id"]] = (before + ran_s, str(row["placement"].get("model") or ""))
     return found
 
 

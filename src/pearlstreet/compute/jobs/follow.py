@@ -13,9 +13,11 @@ from pearlstreet.base.outcome import Done, Outcome, Refused
 from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.engines.protocol import Engine, LogChunk, MetricSample
-from pearlstreet.compute.jobs.model import ENDED, AttemptState, JobState
+from pearlstreet.compute.execution.model import AttemptState
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import find_job, latest_attempt
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -131,11 +133,11 @@ def _log_states(tx: Tx, positions: Sequence[LogPosition]) -> _LogStates:
     }
     over = {job for job in wanted if job not in known or JobState(known[job]) in ENDED}
     newest = {
-        row["job_id"]: row["id"]
+        row["owner_id"]: row["id"]
         for part in _parts(waiting)
         for row in tx.rows(
-            sa.select(attempts.c.job_id, attempts.c.id)
-            .where(attempts.c.job_id.in_(part))
+            sa.select(attempts.c.owner_id, attempts.c.id)
+            .where(attempts.c.owner_id.in_(part))
             .order_by(attempts.c.number)
         )
     }

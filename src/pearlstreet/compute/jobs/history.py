@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.ids import encode
-from pearlstreet.compute.jobs.model import ENDED, LIVE_ATTEMPT, JobState
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import ENDED, JobState
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor

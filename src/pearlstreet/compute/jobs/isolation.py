@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pearlstreet.base.errors import Conflict
-from pearlstreet.base.outcome import Done, Outcome
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.engines.protocol import Engine
-from pearlstreet.compute.hardware.isolation import Isolation, is_enough, shortfall, strongest
-from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.hardware.isolation import Isolation, is_enough, strongest
 from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.store.core import Tx
 
 CODE = "isolation"
 """Reason code of jobs that wait because no node isolates jobs strongly enough."""
 RESTORE = text("Its operators must restore the isolation of a node; pearl nodes says what is missing")
-
-
-def read_nodes(engine: Engine, minimum: Isolation) -> Outcome[Sequence[NodeReport]]:
-    """Return an engine's nodes; those that isolate jobs less than `minimum` are marked unhealthy with the reason."""
-    seen = engine.nodes()
-    return Done([demand_isolation(node, minimum) for node in seen.value]) if isinstance(seen, Done) else seen
-
-
-def demand_isolation(node: NodeReport, minimum: Isolation) -> NodeReport:
-    """Return the node's report, marked unhealthy if the node isolates jobs less than `minimum`."""
-    reason = shortfall(node.name, node.isolation, minimum)
-    if reason is None or not node.healthy:
-        return node
-    return replace(node, healthy=False, health_reason=reason)
 
 
 def nodes_below(tx: Tx, minimum: Isolation) -> tuple[list[Node], bool]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import deadlines
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.tables import attempts, jobs, warnings
+from pearlstreet.compute.jobs.tables import jobs, warnings
 from pearlstreet.compute.jobs.windows.loop import ahead as words_ahead
 from pearlstreet.compute.jobs.windows.rows import open_windows
 from pearlstreet.store.core import Row, Tx

@@ -1,8 +1,7 @@
-"""State changes of jobs and attempts, with everything that must happen in the same transaction. No engine is called here.
+"""State changes of jobs, with everything that must happen in the same transaction. No engine is called here.
 
-A job's row holds its state; its live attempt holds the devices, the hold and the meter. When an attempt ends, its devices
-are freed and its last usage span is written at once (`close_attempt`). The job ends when its outputs are stored
-(`finish_job`).
+A job's row holds its state; its live attempt holds the devices, the hold and the meter (package `execution`). The job ends when
+the outputs of its attempt are stored (`finish_job`).
 """
 
 from __future__ import annotations
@@ -15,43 +14,23 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import check
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.protocol import EndReason
-from pearlstreet.compute.jobs.metering import meter, settle_attempt
-from pearlstreet.compute.jobs.model import (
-    ACTIVE,
-    ATTEMPT_STATES,
-    ENDED,
-    JOB_STATES,
-    UNBILLED_STOP_REASONS,
-    AttemptEvent,
-    AttemptState,
-    JobEvent,
-    JobState,
-    StopReason,
-)
-from pearlstreet.compute.jobs.tables import allocations, attempts, jobs, waits
+from pearlstreet.compute.execution.lifecycle import PLAN
+from pearlstreet.compute.execution.model import AttemptState, StopReason
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import ACTIVE, ENDED, JOB_STATES, JobEvent, JobState
+from pearlstreet.compute.jobs.tables import jobs, waits
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.tables import state_events
 from pearlstreet.store.transitions import record_transition, transition
 
-PLAN = "plan"
-"""Hint topic: something changed that the planner should consider."""
 PLAN_SOON = "plan_soon"
 """Hint topic: an organisation with few waiting jobs has submitted one, so the planner should pause less before it plans."""
-START = "start"
-STOP = "stop"
-WATCH = "watch"
-COLLECT = "collect"
-NODES = "nodes"
-"""Hint topic: an engine lost work, so its nodes are checked before more work is sent to them."""
 
 # Built once, because building a statement costs far more than running it.
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
 _ASK = sa.select(jobs.c.ask).where(jobs.c.id == sa.bindparam("job"))
-_INSERT_ATTEMPT = sa.insert(attempts)
-_INSERT_ALLOCATION = sa.insert(allocations)
-_FREE = sa.delete(allocations).where(allocations.c.attempt_id == sa.bindparam("attempt"))
 _SERVED = (
     sa.update(jobs)
     .where(jobs.c.id == sa.bindparam("of_job"))
@@ -114,182 +93,43 @@ def move_job(
     return after
 
 
-def place_attempt(tx: Tx, row: Row, attempt: Row) -> None:
-    """Write a placement that the applier has checked: the attempt, its allocations and the job's state."""
-    attempt_id = attempt["id"]
-    tx.execute(_INSERT_ATTEMPT, attempt)
-    record_transition(tx, attempt_id, None, AttemptState.PLACED.value, "place")
-    grants = [grant for task in attempt["placement"]["tasks"] for grant in _allocation_rows(attempt_id, task)]
-    if grants:
-        tx.execute(_INSERT_ALLOCATION, grants)
-    move_job(
-        tx,
-        row,
-        JobEvent.PLACE,
-        values={"attempt_id": attempt_id, "attempts": row["attempts"] + 1},
-    )
-    tx.hint(START)
-
-
-def _allocation_rows(attempt_id: str, task: Row) -> list[dict[str, object]]:
-    return [
-        {
-            "attempt_id": attempt_id,
-            "rank": task["rank"],
-            "node": task["node"],
-            "device": grant["index"],
-            "memory_share": grant["memory_mib"],
-            "compute_share": grant["compute_bp"],
-            "whole": f"{task['node']}/{grant['index']}" if grant["whole"] else None,
-        }
-        for grant in task["devices"]
-    ]
-
-
-def mark_running(tx: Tx, attempt: Row, *, started_us: int, wall: str) -> None:
-    """Record that all tasks of an attempt run; metering starts."""
-    state = AttemptState(attempt["state"])
-    began_us = max(attempt["placed_us"], min(started_us, tx.now_us))
-    transition(
-        tx,
-        attempts,
-        attempt["id"],
-        ATTEMPT_STATES,
-        state,
-        AttemptEvent.RUN,
-        values={"started_us": began_us, "metered_until_us": began_us, "wall": wall[:80]},
-    )
-    row = job_row(tx, attempt["job_id"])
-    if JobState(row["state"]) in (JobState.PLACED, JobState.STARTING):
-        move_job(tx, row, JobEvent.RUN, values={"started_us": row["started_us"] or began_us})
-
-
-def correct_start(tx: Tx, attempt: Row, *, started_us: int) -> None:
-    """Move the start of a running attempt to a later one that its engine reports, unless some of its time is metered already.
-
-    An engine that lost the attempt may begin it anew from an order that arrives late; the time between is not billed.
-    """
-    began_us = min(started_us, tx.now_us)
-    if attempt["span_sequence"] == 0 and attempt["started_us"] < began_us:
-        values = {"started_us": began_us, "metered_until_us": began_us}
-        tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(**values))
-
-
-def mark_starting(tx: Tx, attempt: Row) -> None:
-    """Record that the engine has, or may have, accepted an attempt."""
-    transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.PLACED, AttemptEvent.START)
-    row = job_row(tx, attempt["job_id"])
+def start_job(tx: Tx, row: Row) -> None:
+    """Record that an engine has, or may have, accepted the job's attempt."""
     if JobState(row["state"]) is JobState.PLACED:
         move_job(tx, row, JobEvent.START)
 
 
-def request_stop(tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
-    """Request that the stop loop end an attempt; a later request does not replace the first reason."""
-    if attempt["stop_reason"] is not None or attempt["state"] not in ("placed", "starting", "running"):
-        return
-    tx.execute(
-        sa.update(attempts)
-        .where(attempts.c.id == attempt["id"])
-        .values(stop_reason=why.value, stop_asked_us=tx.now_us, due_us=tx.now_us)
-    )
-    row = job_row(tx, attempt["job_id"])
+def run_job(tx: Tx, row: Row, started_us: int) -> None:
+    """Record that all tasks of the job's attempt run."""
+    if JobState(row["state"]) in (JobState.PLACED, JobState.STARTING):
+        move_job(tx, row, JobEvent.RUN, values={"started_us": row["started_us"] or started_us})
+
+
+def stop_job(tx: Tx, row: Row, why: StopReason, reason: Text) -> None:
+    """Record that the job's attempt will be stopped."""
     if JobState(row["state"]) in (JobState.PLACED, JobState.STARTING, JobState.RUNNING):
         move_job(tx, row, JobEvent.STOP, code=why.value, reason=reason)
-    tx.hint(STOP)
 
 
-def close_attempt(
-    tx: Tx,
-    attempt: Row,
-    *,
-    end_reason: EndReason | None,
-    exit_code: int | None,
-    ended_us: int,
-    message: Text | None,
-    collect: bool,
-) -> None:
-    """Close an attempt whose work has ended: write its last span, settle its hold and free its devices.
-
-    `collect`: its outputs are stored next, before its job ends.
-    """
-    state = AttemptState(attempt["state"])
-    # Metered time was observed running, so an engine whose clock lags cannot move the end before it.
-    ran_until_us = attempt["metered_until_us"] or attempt["started_us"] or 0
-    stopped_at_us = min(max(ended_us, ran_until_us), max(tx.now_us, ran_until_us))
-    meter(tx, attempt, stopped_at_us)
-    settle_attempt(tx, attempt, billable=_billable(attempt, end_reason, exit_code))
-    tx.execute(_FREE, {"attempt": attempt["id"]})
-    _count_served(tx, attempt, stopped_at_us)
-    event = AttemptEvent.COLLECT if collect else AttemptEvent.END
-    transition(
-        tx,
-        attempts,
-        attempt["id"],
-        ATTEMPT_STATES,
-        state,
-        event,
-        reason=message,
-        values={
-            "ended_us": stopped_at_us,
-            "end_reason": end_reason.value if end_reason else None,
-            "exit_code": exit_code,
-            "message": message.to_json() if message else None,
-            "due_us": tx.now_us if collect else None,
-        },
-    )
-    if end_reason is EndReason.ENGINE_LOST:
-        tx.hint(NODES)
-    row = job_row(tx, attempt["job_id"])
-    if collect:
-        move_job(
-            tx, row, JobEvent.FINISH, code=row["reason_code"], reason=message or _stop_message(row, attempt)
-        )
-        tx.hint(COLLECT)
-    else:
-        finish_job(
-            tx,
-            row,
-            {**attempt, "end_reason": end_reason and end_reason.value, "exit_code": exit_code},
-            message,
-        )
-    tx.hint(PLAN)
-
-
-def _count_served(tx: Tx, attempt: Row, ended_us: int) -> None:
-    """Add the attempt's device time to its job, which orders by attained service use for ranking."""
+def count_served(tx: Tx, attempt: Row) -> None:
+    """Add the device time of an attempt whose work is over to its job, which orders by attained service use for ranking."""
     if attempt["started_us"] is None:
         return
-    held_us = max(0, ended_us - attempt["started_us"])
+    held_us = max(0, attempt["ended_us"] - attempt["started_us"])
     more = held_us * attempt["usage"]["card_bp"] // FULL_BP
     if more:
-        tx.execute(_SERVED, {"of_job": attempt["job_id"], "more": more})
+        tx.execute(_SERVED, {"of_job": attempt["owner_id"], "more": more})
 
 
-def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None) -> bool:
-    """Return whether an attempt is billed: not if its work was lost to preemption or a platform failure."""
-    if end_reason is EndReason.EXITED and exit_code == 0:
-        return True
-    if end_reason is None and attempt["stop_reason"] is None:
-        return False  # its engine no longer knows it
-    ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
-    return not ours and attempt["stop_reason"] not in UNBILLED_STOP_REASONS
+def collect_job(tx: Tx, row: Row, attempt: Row, message: Text | None) -> None:
+    """Record that the job's work is over and its outputs are stored next."""
+    reason = message or _stop_message(row, attempt)
+    move_job(tx, row, JobEvent.FINISH, code=row["reason_code"], reason=reason)
 
 
 def _stop_message(row: Row, attempt: Row) -> Text | None:
     """Return the reason for which the attempt was stopped; None if it was not stopped."""
     return from_json(row["reason"]) if attempt["stop_reason"] is not None and row["reason"] else None
-
-
-def end_collected(tx: Tx, attempt: Row, *, outputs_refused: bool = False) -> None:
-    """End an attempt whose outputs are stored, and move its job on.
-
-    `outputs_refused`: a limit prevented some outputs from being stored.
-    """
-    transition(tx, attempts, attempt["id"], ATTEMPT_STATES, AttemptState.COLLECTING, AttemptEvent.END)
-    tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(due_us=None))
-    message = from_json(attempt["message"]) if attempt["message"] else None
-    row = job_row(tx, attempt["job_id"])
-    finish_job(tx, row, attempt, message, outputs_refused=outputs_refused)
 
 
 def finish_job(
@@ -321,7 +161,7 @@ def _count_lost(tx: Tx, job_id: str) -> int:
     """Return the number of a job's attempts that were lost to platform failures."""
     by_us = sa.or_(attempts.c.end_reason.is_(None), attempts.c.end_reason == EndReason.ENGINE_LOST.value)
     over = (attempts.c.state == AttemptState.ENDED.value) & attempts.c.stop_reason.is_(None)
-    query = sa.select(sa.func.count()).where(attempts.c.job_id == job_id, over, by_us)
+    query = sa.select(sa.func.count()).where(attempts.c.owner_id == job_id, over, by_us)
     return int(tx.scalar(query) or 0)
 
 

@@ -1,14 +1,16 @@
-"""The loops of the jobs package."""
+"""The loops of the jobs package, and of execution with the owners that the package brings."""
 
 from __future__ import annotations
 
-from pearlstreet.compute.jobs.attempt_loops import start_loop, stop_loop, watch_loop
-from pearlstreet.compute.jobs.collecting import collect_loop
+from pearlstreet.compute.execution.inventory_loop import inventory_loop
+from pearlstreet.compute.execution.loops import execution_loops
+from pearlstreet.compute.execution.owners import Owner
+from pearlstreet.compute.execution.settings import Execution, by_kind
+from pearlstreet.compute.jobs.builds import BuildOwner, prepare_loop
 from pearlstreet.compute.jobs.deadlines import deadline_loop
-from pearlstreet.compute.jobs.garbage_collector import inventory_loop, sweep_loop
-from pearlstreet.compute.jobs.metering_loop import meter_loop
+from pearlstreet.compute.jobs.garbage_collector import sweep_loop
+from pearlstreet.compute.jobs.owner import JobOwner
 from pearlstreet.compute.jobs.planning import plan_loop
-from pearlstreet.compute.jobs.preparing import prepare_loop
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
 from pearlstreet.compute.jobs.storage.loop import storage_loop
@@ -16,20 +18,18 @@ from pearlstreet.compute.jobs.windows.loop import window_loop
 from pearlstreet.store.loop import Loop
 
 
-def job_loops(runtime: Runtime) -> tuple[Loop, ...]:
-    """Return all loops that drive jobs."""
+def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
+    """Return all loops that drive jobs and attempts. `others`: owners of attempts of other packages."""
+    owners = by_kind(JobOwner(runtime), BuildOwner(runtime), *others)
+    execution = Execution(runtime.engines, owners, runtime.settings)
     return (
-        inventory_loop(runtime),
+        inventory_loop(execution),
         prepare_loop(runtime),
-        plan_loop(runtime),
-        start_loop(runtime),
-        *(watch_loop(runtime, name) for name in runtime.engines),
-        stop_loop(runtime),
-        collect_loop(runtime),
-        meter_loop(runtime),
+        plan_loop(runtime, owners),
+        *execution_loops(execution),
         storage_loop(),
         log_limit_loop(runtime),
         deadline_loop(runtime),
-        window_loop(runtime),
+        window_loop(runtime, owners),
         sweep_loop(runtime),
     )

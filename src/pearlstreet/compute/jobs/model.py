@@ -1,4 +1,4 @@
-"""States, events and transitions of jobs and attempts, and the values that describe a job."""
+"""States, events and transitions of jobs, and the values that describe a job."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pearlstreet.compute.pool.slices import ShareRequest
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.store.core import Row
 from pearlstreet.store.transitions import StateTable
+
+JOB = "job"
+"""Kind of a job as an owner of attempts."""
 
 
 class JobState(StrEnum):
@@ -73,70 +76,6 @@ def _job_moves() -> Mapping[tuple[JobState, JobEvent], JobState]:
 
 
 JOB_STATES: StateTable[JobState, JobEvent] = StateTable("job", _job_moves(), ENDED)
-
-
-class AttemptState(StrEnum):
-    """State of one attempt to run a job."""
-
-    PLACED = "placed"
-    STARTING = "starting"
-    RUNNING = "running"
-    COLLECTING = "collecting"
-    """The engine reports the end; the devices are free; outputs are being stored."""
-    ENDED = "ended"
-
-
-class AttemptEvent(StrEnum):
-    """Event that changes the state of an attempt."""
-
-    START = "start"
-    RUN = "run"
-    COLLECT = "collect"
-    END = "end"
-
-
-def _attempt_moves() -> Mapping[tuple[AttemptState, AttemptEvent], AttemptState]:
-    s, e = AttemptState, AttemptEvent
-    return {
-        (s.PLACED, e.START): s.STARTING,
-        (s.PLACED, e.RUN): s.RUNNING,
-        (s.STARTING, e.RUN): s.RUNNING,
-        (s.PLACED, e.COLLECT): s.COLLECTING,
-        (s.STARTING, e.COLLECT): s.COLLECTING,
-        (s.RUNNING, e.COLLECT): s.COLLECTING,
-        (s.PLACED, e.END): s.ENDED,
-        (s.STARTING, e.END): s.ENDED,
-        (s.RUNNING, e.END): s.ENDED,
-        (s.COLLECTING, e.END): s.ENDED,
-    }
-
-
-ATTEMPT_STATES: StateTable[AttemptState, AttemptEvent] = StateTable(
-    "attempt", _attempt_moves(), frozenset({AttemptState.ENDED})
-)
-LIVE_ATTEMPT = (AttemptState.PLACED.value, AttemptState.STARTING.value, AttemptState.RUNNING.value)
-"""States in which an attempt holds devices."""
-
-
-class StopReason(StrEnum):
-    """Reason for which the center asks an engine to stop an attempt."""
-
-    CANCELLED = "cancelled"
-    PREEMPTED = "preempted"
-    TIME_LIMIT = "time_limit"
-    BALANCE = "balance"
-    WITHDRAWN = "withdrawn"
-    """It did not start in time, or its node is gone or under maintenance; its job is planned again."""
-    RESIZED = "resized"
-    """Its elastic job continues with another number of tasks."""
-
-
-UNBILLED_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN})
-"""Stop reasons of the center itself, after which the attempt is not billed.
-
-A resized job continues from what it saved, so its attempt is billed until the request to stop, but not the time it takes to
-stop.
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, JobView
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import JOB, JobView
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import job_view
 from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.store.core import Store, Tx
@@ -34,18 +36,21 @@ class NodeUse:
 def node_uses(tx: Tx) -> Mapping[str, NodeUse]:
     """Return the allocated resources by node name."""
     found: dict[str, NodeUse] = {}
-    columns = (attempts.c.job_id, attempts.c.org_id, attempts.c.placement)
+    columns = (attempts.c.owner_kind, attempts.c.owner_id, attempts.c.org_id, attempts.c.placement)
     for row in tx.rows(sa.select(*columns).where(attempts.c.state.in_(LIVE_ATTEMPT))):
         for task in row["placement"]["tasks"]:
             use = found.setdefault(task["node"], NodeUse())
-            use.all_jobs[row["job_id"]] = row["org_id"]
+            is_job = row["owner_kind"] == JOB
+            if is_job:
+                use.all_jobs[row["owner_id"]] = row["org_id"]
             use.cpus += task["cpu_milli"] / 1000
             use.memory_gib += task["memory_mib"] / 1024
             for device in task["devices"]:
                 share = 1.0 if device["whole"] else device["compute_bp"] / FULL_BP
                 use.cards += share
                 use.given[device["index"]] = use.given.get(device["index"], 0.0) + share
-                use.jobs.setdefault(device["index"], []).append((row["job_id"], row["org_id"]))
+                if is_job:
+                    use.jobs.setdefault(device["index"], []).append((row["owner_id"], row["org_id"]))
     return found
 
 

@@ -16,11 +16,13 @@ from pearlstreet.compute.engines.protocol import (
     Stage,
     TaskOrder,
 )
-from pearlstreet.compute.jobs.limits import ran_s
-from pearlstreet.compute.jobs.model import ResourceRequest, StopReason
+from pearlstreet.compute.execution.limits import ran_s
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.preparing import ready_folders
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts, jobs, uploads
+from pearlstreet.compute.jobs.tables import jobs, uploads
 from pearlstreet.objects.model import BlobStore
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job
@@ -34,7 +36,7 @@ _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
 
 def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
     """Return the order for an attempt. Raises a PearlError if a file or secret it needs is gone."""
-    job, whole = _rows(tx, attempt["job_id"])
+    job, whole = _rows(tx, attempt["owner_id"])
     spec, ask = parse_stored(whole["spec"]), ResourceRequest.from_json(whole["ask"])
     stages, inputs = _stages(tx, runtime, attempt["org_id"], spec)
     secrets = reveal_for_job(tx, attempt["org_id"], attempt["project_id"], sorted(set(spec.secrets.values())))
@@ -49,7 +51,7 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
             stages.insert(0, Stage(str(folder), ".", "folder"))
     return AttemptOrder(
         attempt_id=attempt["id"],
-        job_id=attempt["job_id"],
+        job_id=attempt["owner_id"],
         tenant_id=attempt["org_id"],
         command=spec.command,
         tasks=tuple(_task(task) for task in attempt["placement"]["tasks"]),
@@ -87,7 +89,7 @@ def _simulated_s(tx: Tx, attempt: Row, ask: ResourceRequest) -> float | None:
         return ask.simulate_s
     left_s, tasks = ask.simulate_s, len(attempt["placement"]["tasks"])
     resized = attempts.c.stop_reason == StopReason.RESIZED.value
-    for row in tx.rows(sa.select(attempts).where(attempts.c.job_id == attempt["job_id"], resized)):
+    for row in tx.rows(sa.select(attempts).where(attempts.c.owner_id == attempt["owner_id"], resized)):
         if row["id"] != attempt["id"]:
             left_s -= ran_s(row) * len(row["placement"]["tasks"]) / ask.tasks
     return max(left_s, 0.0) * ask.tasks / tasks

@@ -17,16 +17,21 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PaymentRequired, Unavailable
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.execution.lifecycle import place_attempt, request_stop
+from pearlstreet.compute.execution.limits import time_left_s
+from pearlstreet.compute.execution.metering import hold_amount, rate_of, usage_of
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT, StopReason
+from pearlstreet.compute.execution.new_attempt import NewAttempt
+from pearlstreet.compute.execution.owners import Owners, owner_of
+from pearlstreet.compute.execution.tables import allocations, attempts
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.limits import time_left_s
-from pearlstreet.compute.jobs.metering import AttemptUsage, hold_amount, rate_of, usage_of
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, JobState, ResourceRequest, StopReason
+from pearlstreet.compute.jobs.model import JOB, JobEvent, JobState, ResourceRequest
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
 from pearlstreet.compute.jobs.planning_window import IN_MAX, AccountId
 from pearlstreet.compute.jobs.reason_names import ReasonNames
 from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.tables import allocations, attempts, jobs
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.windows.rows import load_reservations
 from pearlstreet.compute.pool.inventory import Node, nodes_named
 from pearlstreet.compute.scheduling.plan import Placement, Plan, Wait
@@ -86,6 +91,8 @@ class Applier:
     settings: JobsSettings
     paces: Mapping[str, float] = field(default_factory=dict)
     """Engine → its speed as a multiple of real time (other than 1 only in simulations)."""
+    owners: Owners = field(default_factory=dict)
+    """Owners of the attempts that it stops, by kind."""
     held: dict[str, Sequence[tuple[str, int, int]]] = field(default_factory=dict)
     """Live attempt → (node, cpu_milli, memory_mib) of its tasks. A placement never changes, so each is parsed once."""
     token: str = ""
@@ -202,14 +209,14 @@ class Applier:
     def _stops(self, stops: Sequence[AttemptStop], leader: leases.Holder | None, tx: Tx) -> None:
         if self._leads(tx, leader):
             for stop in stops:
-                stop_attempt(tx, stop, self.settings.hold_window_s)
+                stop_attempt(tx, self.owners, stop, self.settings.hold_window_s)
 
     def _place(
         self, tx: Tx, placement: Placement, row: Row, ask: ResourceRequest, context: PlanContext
     ) -> bool:
         attempt_id = tx.new_id("att")
         engine = context.nodes[placement.tasks[0].node].engine
-        usage = usage_of(ask, placement, context.rates, context.nodes)
+        usage = usage_of(placement, ask.cpu_milli, ask.memory_mib, context.rates, context.nodes)
         usage = replace(usage, pace=self.paces.get(engine, 1.0))
         rate = rate_of(tx, row["price_version_id"], usage)
         limit_s = time_left_s(ask.time_limit_s, _last_attempt(tx, row, ask))
@@ -220,20 +227,27 @@ class Applier:
             self.short[row["id"]] = ((row["org_id"], row["project_id"]), amount.micro)
             _set_reason(tx, row["id"], "balance", error.message.to_json())
             return False
-        attempt = _attempt(
-            attempt_id,
-            row,
-            ask,
-            placement,
-            engine,
-            usage,
-            rate,
-            hold_id,
-            limit_s,
-            self.settings.hold_window_s,
-            tx.now_us,
+        attempt = NewAttempt(
+            id=attempt_id,
+            owner_kind=JOB,
+            owner_id=row["id"],
+            org_id=row["org_id"],
+            project_id=row["project_id"],
+            number=row["attempts"] + 1,
+            engine=engine,
+            placement=_placement(placement, ask),
+            usage=usage,
+            price_version_id=row["price_version_id"],
+            rate=rate,
+            hold_id=hold_id,
+            time_limit_s=limit_s,
+            covered_s=min(limit_s, self.settings.hold_window_s),
+            grace_s=ask.grace_s,
+            why_here=placement.why.to_json(),
         )
-        lifecycle.place_attempt(tx, row, attempt)
+        place_attempt(tx, attempt)
+        placed = {"attempt_id": attempt_id, "attempts": row["attempts"] + 1}
+        lifecycle.move_job(tx, row, JobEvent.PLACE, values=placed)
         if row["id"] in self.broken:
             forget_failure(tx, LOOP, row["id"])
         return True
@@ -251,19 +265,8 @@ class Applier:
         return [task for tasks in self.held.values() for task in tasks]
 
 
-def _attempt(
-    attempt_id: str,
-    row: Row,
-    ask: ResourceRequest,
-    placement: Placement,
-    engine: str,
-    usage: AttemptUsage,
-    rate: Money,
-    hold_id: str,
-    limit_s: float,
-    window_s: float,
-    now_us: int,
-) -> dict[str, object]:
+def _placement(placement: Placement, ask: ResourceRequest) -> dict[str, object]:
+    """Return a placement as the attempt's row keeps it."""
     tasks = [
         {
             "rank": rank,
@@ -278,32 +281,12 @@ def _attempt(
         for rank, task in enumerate(placement.tasks)
     ]
     return {
-        "id": attempt_id,
-        "job_id": row["id"],
-        "org_id": row["org_id"],
-        "project_id": row["project_id"],
-        "number": row["attempts"] + 1,
-        "engine": engine,
-        "state": AttemptState.PLACED.value,
-        "placement": {
-            "tasks": tasks,
-            "model": placement.model,
-            "position": placement.position,
-            "backfilled": placement.backfilled,
-            "borrowing": placement.borrowing,
-            "chosen": placement.chosen.to_json() if placement.chosen is not None else None,
-        },
-        "why_here": placement.why.to_json(),
-        "usage": usage.to_json(),
-        "hold_id": hold_id,
-        "price_version_id": row["price_version_id"],
-        "hourly_micro": rate.micro,
-        "placed_us": now_us,
-        "span_sequence": 0,
-        "time_limit_s": limit_s,
-        "covered_s": min(limit_s, window_s),
-        "grace_s": ask.grace_s,
-        "due_us": now_us,
+        "tasks": tasks,
+        "model": placement.model,
+        "position": placement.position,
+        "backfilled": placement.backfilled,
+        "borrowing": placement.borrowing,
+        "chosen": placement.chosen.to_json() if placement.chosen is not None else None,
     }
 
 
@@ -312,7 +295,7 @@ def _last_attempt(tx: Tx, row: Row, ask: ResourceRequest) -> Row | None:
     if not (ask.max_tasks and row["attempts"]):
         return None
     return tx.first(
-        sa.select(attempts).where(attempts.c.job_id == row["id"], attempts.c.number == row["attempts"])
+        sa.select(attempts).where(attempts.c.owner_id == row["id"], attempts.c.number == row["attempts"])
     )
 
 
@@ -398,7 +381,7 @@ class AttemptStop:
     """Number of tasks that a resized job continues with; 0 for a preempted one."""
 
 
-def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
+def stop_attempt(tx: Tx, owners: Owners, stop: AttemptStop, window_s: float = 3600.0) -> None:
     """Request that an attempt be stopped, unless it has ended, is being stopped, or may not be stopped for this reason.
 
     `window_s`: time in seconds for which the balance must cover the next attempt if it has more tasks.
@@ -406,7 +389,7 @@ def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == stop.attempt_id))
     if attempt is None or attempt["stop_reason"] is not None or attempt["state"] not in LIVE_ATTEMPT:
         return
-    ask = lifecycle.job_row(tx, attempt["job_id"])["ask"] or {}
+    ask = lifecycle.job_row(tx, attempt["owner_id"])["ask"] or {}
     if stop.why is StopReason.PREEMPTED and not ask.get("preemptible"):
         return
     here = attempts.c.id == attempt["id"]
@@ -419,7 +402,7 @@ def stop_attempt(tx: Tx, stop: AttemptStop, window_s: float = 3600.0) -> None:
         values["grace_s"] = stop.grace_s
     if values:
         tx.execute(sa.update(attempts).where(here).values(values))
-    lifecycle.request_stop(tx, attempt, stop.why, stop.reason)
+    request_stop(tx, owner_of(owners, attempt), attempt, stop.why, stop.reason)
 
 
 def _may_resize(tx: Tx, attempt: Row, ask: Row, tasks: int, window_s: float) -> bool:

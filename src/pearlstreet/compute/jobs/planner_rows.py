@@ -10,11 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.compute.jobs.limits import time_left_s
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, ResourceRequest, StopReason
+from pearlstreet.compute.execution.limits import time_left_s
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import JOB, ResourceRequest
 from pearlstreet.compute.jobs.queue_limits import QUEUED_JOBS
 from pearlstreet.compute.jobs.storage.quota import STORAGE
-from pearlstreet.compute.jobs.tables import attempts, jobs, quotas
+from pearlstreet.compute.jobs.tables import jobs, quotas
 from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
 from pearlstreet.store.core import Row, Tx
@@ -30,19 +32,19 @@ _LIVE = sa.select(
 ).where(attempts.c.state.in_(LIVE_ATTEMPT))
 _WHOLE = (
     sa.select(
-        attempts.c.id, attempts.c.job_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
+        attempts.c.id, attempts.c.owner_kind, attempts.c.owner_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
         attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.usage, attempts.c.stop_reason,
         jobs.c.priority, jobs.c.array_id, jobs.c.submitted_us, jobs.c.owner, jobs.c.name, jobs.c.queue, jobs.c.served_device_us,
         sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
     )
-    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .join(jobs, jobs.c.id == attempts.c.owner_id, isouter=True)
     .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
     .where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
 )  # fmt: skip
 NEXT_TASKS = "next_tasks"
 """Key in the placement of an attempt stopped for a resize: number of tasks with which its job continues."""
 _RESIZED = sa.select(attempts).where(
-    attempts.c.job_id.in_(sa.bindparam("ids", expanding=True)),
+    attempts.c.owner_id.in_(sa.bindparam("ids", expanding=True)),
     attempts.c.stop_reason == StopReason.RESIZED.value,
 )
 _KEPT = (
@@ -118,32 +120,58 @@ def user_of(owner: str) -> str:
     return hashlib.blake2b(owner.split(" ")[0].encode(), digest_size=8).hexdigest()
 
 
+def _occupied(row: Row, started_us: int) -> RunningAttempt:
+    """Return an attempt of an owner other than a job: it holds resources until its time limit and is never stopped for others."""
+    return RunningAttempt(
+        id=row["id"],
+        job_id=row["owner_id"],
+        org=row["org_id"],
+        project=row["project_id"],
+        tasks=_tasks(row["placement"]),
+        started_us=started_us,
+        expected_end_us=_limit_end_us(row, started_us),
+        ending=row["stop_reason"] is not None,
+        model=row["placement"].get("model", ""),
+    )
+
+
+def _limit_end_us(row: Row, started_us: int) -> int:
+    """Return when an attempt reaches its time limit (µs since 1970), in real time."""
+    return started_us + int(row["time_limit_s"] / row["usage"].get("pace", 1.0) * US_PER_S)
+
+
+def _tasks(placement: Row) -> tuple[TaskUse, ...]:
+    return tuple(
+        TaskUse(
+            node=task["node"],
+            cpu_milli=task["cpu_milli"],
+            memory_mib=task["memory_mib"],
+            devices=tuple(
+                DeviceUse(d["index"], None, None)
+                if d["whole"]
+                else DeviceUse(d["index"], d["memory_mib"], d["compute_bp"])
+                for d in task["devices"]
+            ),
+        )
+        for task in placement["tasks"]
+    )
+
+
 def _running(row: Row, predict: Predict) -> RunningAttempt:
     started_us = row["started_us"] or row["placed_us"]
+    if row["owner_kind"] != JOB:
+        return _occupied(row, started_us)
     ask, user = ResourceRequest.from_json(row["ask"]), user_of(row["owner"])
     guess = predict(row["org_id"], user, row["name"], ask)
     return RunningAttempt(
         id=row["id"],
-        job_id=row["job_id"],
+        job_id=row["owner_id"],
         org=row["org_id"],
         project=row["project_id"],
-        tasks=tuple(
-            TaskUse(
-                node=task["node"],
-                cpu_milli=task["cpu_milli"],
-                memory_mib=task["memory_mib"],
-                devices=tuple(
-                    DeviceUse(d["index"], None, None)
-                    if d["whole"]
-                    else DeviceUse(d["index"], d["memory_mib"], d["compute_bp"])
-                    for d in task["devices"]
-                ),
-            )
-            for task in row["placement"]["tasks"]
-        ),
+        tasks=_tasks(row["placement"]),
         priority=row["priority"],
         started_us=started_us,
-        expected_end_us=started_us + int(row["time_limit_s"] / row["usage"].get("pace", 1.0) * US_PER_S),
+        expected_end_us=_limit_end_us(row, started_us),
         preemptible=ask.preemptible,
         ending=row["stop_reason"] is not None,
         array=row["array_id"] or "",
@@ -183,8 +211,8 @@ def load_resumes(tx: Tx, attempts_of: Mapping[str, int]) -> dict[str, ResumedJob
     for start in range(0, len(ids), CHUNK):
         for row in tx.execute(_RESIZED, {"ids": ids[start : start + CHUNK]}).mappings():
             tasks = _resumes(row["stop_reason"], row["placement"])
-            if row["number"] == attempts_of[row["job_id"]] and tasks:
-                found[row["job_id"]] = ResumedJob(tasks, time_left_s(row["time_limit_s"], row))
+            if row["number"] == attempts_of[row["owner_id"]] and tasks:
+                found[row["owner_id"]] = ResumedJob(tasks, time_left_s(row["time_limit_s"], row))
     return found
 
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 import structlog
 
 from pearlstreet.base.errors import Conflict
+from pearlstreet.compute.execution.lifecycle import PLAN
+from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.capacity import rates_by_model
@@ -60,14 +62,14 @@ from pearlstreet.store.loop import CycleLoop, Loop
 log = structlog.get_logger("planner")
 
 
-def plan_loop(runtime: Runtime) -> Loop:
+def plan_loop(runtime: Runtime, owners: Owners) -> Loop:
     """Return the loop that decides what runs next and where."""
     paces = {name: engine.capabilities().pace for name, engine in runtime.engines.items()}
-    planner = LivePlanner(runtime, Applier(runtime.settings, paces), runtime.pace)
+    planner = LivePlanner(runtime, Applier(runtime.settings, paces, owners), runtime.pace)
     return CycleLoop(
         name="plan_jobs",
         cycle=planner.cycle,
-        hints=(lifecycle.PLAN, CHANGED),
+        hints=(PLAN, CHANGED),
         interval_s=runtime.settings.plan_interval_s,
         rest=2.0,
         urgent_hints=(lifecycle.PLAN_SOON,),

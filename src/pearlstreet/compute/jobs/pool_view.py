@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pearlstreet.base.outcome import Done
+from pearlstreet.compute.execution.inventory_loop import read_nodes
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.hardware.normalise import Capacity, NormalisedRate
 from pearlstreet.compute.jobs.capacity import cpu_pflops, pool_capacity, rates_by_model
-from pearlstreet.compute.jobs.isolation import read_nodes
 from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.pool import inventory

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.jobs.fairness import half_life_s, load_accounts
-from pearlstreet.compute.jobs.lifecycle import PLAN
+from pearlstreet.compute.execution.fair_use import half_life_s
+from pearlstreet.compute.execution.lifecycle import PLAN
+from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.queue_limits import CENTER_MAX, QUEUED_JOBS, RESERVE, count_queued
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.levels import stored_bytes

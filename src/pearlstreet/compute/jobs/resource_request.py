@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import ZERO, Money
 from pearlstreet.base.text import text
+from pearlstreet.compute.execution.metering import GFLOPS_PER_PFLOPS, AttemptUsage
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.metering import GFLOPS_PER_PFLOPS, AttemptUsage
 from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, share_request
 from pearlstreet.compute.scheduling.feasible import feasible

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
-from pearlstreet.compute.hardware.isolation import Isolation
+from pearlstreet.compute.execution.settings import ExecutionSettings
 from pearlstreet.compute.jobs.decisions.log import DecisionLog, DecisionSettings
 from pearlstreet.compute.jobs.planning_window import PlanningWindow
 from pearlstreet.compute.jobs.policy.model import Policy
@@ -25,37 +25,19 @@ from pearlstreet.objects.model import BlobStore
 
 
 @dataclass(frozen=True, slots=True)
-class JobsSettings:
-    """Settings of jobs that an operator can change. Times are in seconds."""
+class JobsSettings(ExecutionSettings):
+    """Settings of jobs and their attempts that an operator can change. Times are in seconds."""
 
     policy: Policy = field(default_factory=Policy)
     """Scheduling policy until another version is set."""
-    hold_window_s: float = 24 * 3600
-    """Longest time that a hold covers; a loop extends it for longer time limits."""
-    stop_notice_s: float = 300
-    """Time before the end of a hold that cannot be extended at which its attempt is stopped."""
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
     window_ahead_s: float = 24 * 3600
     """Time before maintenance at which the owners of jobs that it will stop are notified."""
     window_notice_s: float = 600
     """Minimum time between that notification and stopping a job."""
-    start_timeout_s: float = 60
-    """Time after which an attempt that was not started is withdrawn and its job planned again."""
-    starting_max_s: float = 3600
-    """Time that an engine may take to start an attempt of a job or a build, including the transfer of files.
-
-    After it the attempt is stopped, and the job is planned or the environment built again.
-    """
-    meter_interval_s: float = 60
-    """Time between two usage spans of a running attempt."""
-    watch_interval_s: float = 0.2
     plan_interval_s: float = 5
-    kept_s: float = 30 * 86_400
-    """Time for which logs and metrics of ended attempts are kept; their work folders are deleted at the next sweep."""
     upload_bytes_max: int = 20 << 30
     artefacts_bytes_max: int = 20 << 30
-    minimum_isolation: Isolation = "none"
-    """Weakest isolation with which a node may take jobs."""
     org_storage_bytes_max: int = 0
     """Maximum bytes stored by an organisation without a quota on storage; 0: no limit."""
     log_bytes_max: int = 0
@@ -76,7 +58,9 @@ class JobsSettings:
     uv_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of uv for builds: mirrors, proxies, certificates."""
     preparations_at_once: int = 2
-    """Maximum number of concurrent preparations, each with 1 CPU core and 4 GiB in addition to what the planner allocated."""
+    """Maximum number of concurrent builds of environments and sources, each with 1 CPU core and 4 GiB of memory."""
+    builds_billed: bool = False
+    """Whether the CPU and memory time of builds is billed to the project whose job requested them."""
 
 
 FEASIBLE_MAX = 10_000

@@ -10,9 +10,12 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_bytes
+from pearlstreet.compute.execution.lifecycle import PLAN, note_stop
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
-from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView, ResourceRequest, StopReason
+from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView, ResourceRequest
 from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
 from pearlstreet.compute.jobs.resource_request import ask_of, most_expensive_hour, refuse_impossible
@@ -20,7 +23,7 @@ from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec_volume import stored_bytes
 from pearlstreet.compute.jobs.storage.quota import refuse_over_quota
 from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
-from pearlstreet.compute.jobs.tables import attempts, jobs, uploads, waits
+from pearlstreet.compute.jobs.tables import jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
 from pearlstreet.ledger.funds import check_affordable
 from pearlstreet.ledger.prices import current_prices, prices
@@ -100,7 +103,7 @@ def write_job(
     if spec.secrets:
         check_for_job(tx, actor, project, spec.secrets.values())
     job_id = tx.new_id("job")
-    wanted = want_preparations(tx, runtime, project.org_id, spec)
+    wanted = want_preparations(tx, runtime, project.org_id, project.id, spec)
     waiting_on = check_dependencies(tx, actor, project, spec.depends_on)
     waiting_on += [(preparation_id, "ready") for preparation_id in wanted.open_ids]
     row = {
@@ -137,7 +140,7 @@ def write_job(
         tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.login)
     )
     counts.add(project.org_id, project.id, more)
-    tx.hint(lifecycle.PLAN)
+    tx.hint(PLAN)
     if counts.few(project.org_id):
         tx.hint(lifecycle.PLAN_SOON)
     return job_view(
@@ -266,4 +269,6 @@ def _cancel_one(tx: Tx, row: Row, reason: Text) -> None:
         return
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == row["attempt_id"]))
     if attempt is not None:
-        lifecycle.request_stop(tx, attempt, StopReason.CANCELLED, reason)
+        why = StopReason.CANCELLED
+        if note_stop(tx, attempt, why):
+            lifecycle.stop_job(tx, lifecycle.job_row(tx, row["id"]), why, reason)

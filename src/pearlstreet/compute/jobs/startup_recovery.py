@@ -6,11 +6,13 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import ConfigurationError, InvalidInput
 from pearlstreet.base.text import plural, text
-from pearlstreet.compute.jobs.model import AttemptState, JobState
-from pearlstreet.compute.jobs.preparing import PREPARE, WANTED
+from pearlstreet.compute.execution.model import AttemptState
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.compute.jobs.preparing import BUILDING, PREPARE, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
-from pearlstreet.compute.jobs.tables import attempts, jobs, preparations, waits
+from pearlstreet.compute.jobs.tables import jobs, preparations, waits
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.ledger.rules import KINDS
 from pearlstreet.ledger.tables import price_rules
@@ -25,6 +27,7 @@ def recover(tx: Tx, runtime: Runtime) -> None:
     """Adapt the rows to this server before its loops start. Raises ConfigurationError."""
     check_engines(tx, runtime)
     check_parts(tx, runtime)
+    restart_builds(tx)
     rebuild_missing(tx, runtime)
     retry_quarantined(tx)
 
@@ -67,6 +70,16 @@ def check_parts(tx: Tx, runtime: Runtime) -> None:
             )
 
 
+def restart_builds(tx: Tx) -> int:
+    """Request again the builds that an older version started without an attempt's row, and return their number."""
+    known = sa.select(attempts.c.id).where(attempts.c.id == preparations.c.attempt_id)
+    query = sa.select(preparations).where(preparations.c.state == BUILDING, ~known.exists())
+    rows = tx.rows(query)
+    for row in rows:
+        _want_again(tx, row)
+    return len(rows)
+
+
 def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
     """Request that preparations with a missing folder be built again (backups contain none), and return their number."""
     if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
@@ -84,7 +97,7 @@ def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
 def _want_again(tx: Tx, row: Row) -> None:
     values = {"state": WANTED, "attempt_id": tx.new_id("att"), "at_us": tx.now_us, "due_us": tx.now_us}
     tx.execute(sa.update(preparations).where(preparations.c.id == row["id"]).values(**values))
-    record_transition(tx, row["id"], READY, WANTED, "gone")
+    record_transition(tx, row["id"], row["state"], WANTED, "gone")
 
 
 def _block_users(tx: Tx, gone: set[str]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, plural, text
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
@@ -20,7 +21,7 @@ from pearlstreet.compute.jobs.planning_window import PlanningWindow, count_ahead
 from pearlstreet.compute.jobs.preemption_limits import Protection, explain_protection
 from pearlstreet.compute.jobs.reason_names import ReasonNames
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import artefacts, attempts, jobs, preparations, waits
+from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, waits
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.scheduling.explain import explain
 from pearlstreet.compute.scheduling.model import Snapshot
@@ -180,7 +181,9 @@ def attempts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
 
     def query(tx: Tx) -> Sequence[Row]:
         row = find_job(tx, actor, job_id)
-        return tx.rows(sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number))
+        return tx.rows(
+            sa.select(attempts).where(attempts.c.owner_id == row["id"]).order_by(attempts.c.number)
+        )
 
     return store.read(query)
 
@@ -189,7 +192,10 @@ def latest_attempt(tx: Tx, actor: Actor, job_id: str, attempt_id: str | None = N
     """Return a job's attempt with the given id, or its newest one; None before the first. Raises NotFound."""
     row = find_job(tx, actor, job_id)
     query = (
-        sa.select(attempts).where(attempts.c.job_id == row["id"]).order_by(attempts.c.number.desc()).limit(1)
+        sa.select(attempts)
+        .where(attempts.c.owner_id == row["id"])
+        .order_by(attempts.c.number.desc())
+        .limit(1)
     )
     if attempt_id is not None:
         query = query.where(attempts.c.id == attempt_id)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.fairness import HALF_LIFE
-from pearlstreet.compute.jobs.lifecycle import PLAN
+from pearlstreet.compute.execution.fair_use import HALF_LIFE
+from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.policy.model import Policy, to_rows
 from pearlstreet.compute.jobs.tables import jobs, policies

@@ -16,8 +16,8 @@ import structlog
 
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts, preparations
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 
@@ -86,15 +86,12 @@ def _limit(engine: Engine, store: Store, limit_bytes: int) -> None:
 
 
 def _kept_logs(sizes: Mapping[str, int], tx: Tx) -> list[KeptLog]:
-    """Return the logs of known attempts and builds; the sweep deletes all others."""
+    """Return the logs of known attempts; the sweep deletes all others."""
     ids, found = sorted(id_ for id_, size in sizes.items() if size), []
     for start in range(0, len(ids), IDS_AT_ONCE):
         part = ids[start : start + IDS_AT_ONCE]
-        jobs_ = sa.select(attempts.c.id, attempts.c.org_id, attempts.c.ended_us)
-        builds = sa.select(preparations.c.attempt_id.label("id"), preparations.c.org_id, sa.null())
-        query = jobs_.where(attempts.c.id.in_(part)).union_all(
-            builds.where(preparations.c.attempt_id.in_(part))
-        )
+        columns = (attempts.c.id, attempts.c.org_id, attempts.c.ended_us)
+        query = sa.select(*columns).where(attempts.c.id.in_(part))
         found += [
             KeptLog(row["id"], row["org_id"], row["ended_us"], sizes[row["id"]]) for row in tx.rows(query)
         ]

@@ -10,10 +10,14 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.execution.lifecycle import request_stop
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT, StopReason
+from pearlstreet.compute.execution.owners import Owners, owner_of
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, StopReason
+from pearlstreet.compute.jobs.model import JOB
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts, jobs, warnings
+from pearlstreet.compute.jobs.tables import jobs, warnings
 from pearlstreet.compute.jobs.windows.model import PoolWindow
 from pearlstreet.compute.jobs.windows.rows import ends_us, live_attempts, nodes_of, stopping_at
 from pearlstreet.store import outbox
@@ -27,9 +31,9 @@ WINDOWS = "windows"
 EVENT = "maintenance_ahead"
 
 
-def window_loop(runtime: Runtime) -> Loop:
+def window_loop(runtime: Runtime, owners: Owners) -> Loop:
     """Return the loop that watches maintenance windows."""
-    watch = WindowWatch(runtime)
+    watch = WindowWatch(runtime, owners)
     return CycleLoop(name=LOOP, cycle=watch.look, hints=(WINDOWS,), interval_s=10.0)
 
 
@@ -48,6 +52,7 @@ class WindowWatch:
     """Notifies owners and stops attempts. Notifications are recorded in rows, so a restart does not repeat them."""
 
     runtime: Runtime
+    owners: Owners
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
 
     def look(self, store: Store) -> bool:
@@ -61,7 +66,7 @@ class WindowWatch:
             if item.told_us is None:
                 self._run(store, item, partial(_tell, item))
             elif store.clock.now_us() >= max(item.window.from_us, item.told_us + notice_us):
-                self._run(store, item, partial(_stop, item))
+                self._run(store, item, partial(_stop, self.owners, item))
         return False
 
     def _run(self, store: Store, item: _InTheWay, command: Callable[[Tx], None]) -> None:
@@ -96,13 +101,14 @@ def _tell(item: _InTheWay, tx: Tx) -> None:
     key = (warnings.c.window_id == window.id) & (warnings.c.attempt_id == attempt["id"])
     if tx.first(sa.select(warnings).where(key)) is not None:
         return
-    row = lifecycle.job_row(tx, attempt["job_id"])
+    if attempt["owner_kind"] != JOB:
+        _note_told(
+            tx, window.id, attempt
+        )  # nobody waits for a build by name; its jobs are told why they wait
+        return
+    row = lifecycle.job_row(tx, attempt["owner_id"])
     first = not _array_was_told(tx, window.id, row["array_id"])
-    tx.execute(
-        sa.insert(warnings).values(
-            window_id=window.id, attempt_id=attempt["id"], org_id=attempt["org_id"], at_us=tx.now_us
-        )
-    )
+    _note_told(tx, window.id, attempt)
     record_transition(tx, row["id"], row["state"], row["state"], EVENT, ahead(item.node, window))
     if first:
         told = {
@@ -118,6 +124,11 @@ def _tell(item: _InTheWay, tx: Tx) -> None:
         outbox.emit(tx, "job.maintenance", told, org_id=row["org_id"])
 
 
+def _note_told(tx: Tx, window_id: str, attempt: Row) -> None:
+    told = {"window_id": window_id, "attempt_id": attempt["id"], "org_id": attempt["org_id"]}
+    tx.execute(sa.insert(warnings).values(**told, at_us=tx.now_us))
+
+
 def _array_was_told(tx: Tx, window_id: str, array_id: str | None) -> bool:
     """Return whether another element of the array was notified; an array gets one notice, not one per element."""
     if array_id is None:
@@ -125,13 +136,13 @@ def _array_was_told(tx: Tx, window_id: str, array_id: str | None) -> bool:
     query = (
         sa.select(warnings.c.attempt_id)
         .join(attempts, attempts.c.id == warnings.c.attempt_id)
-        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .join(jobs, jobs.c.id == attempts.c.owner_id)
         .where(warnings.c.window_id == window_id, jobs.c.array_id == array_id)
     )
     return tx.first(query.limit(1)) is not None
 
 
-def _stop(item: _InTheWay, tx: Tx) -> None:
+def _stop(owners: Owners, item: _InTheWay, tx: Tx) -> None:
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == item.attempt["id"]))
     still = {window.id for window in stopping_at(tx, tx.now_us)}
     if attempt is None or attempt["state"] not in LIVE_ATTEMPT or item.window.id not in still:
@@ -142,7 +153,7 @@ def _stop(item: _InTheWay, tx: Tx) -> None:
         until=minute(item.window.until_us),
         reason=item.window.reason,
     )
-    lifecycle.request_stop(tx, attempt, StopReason.WITHDRAWN, why)
+    request_stop(tx, owner_of(owners, attempt), attempt, StopReason.WITHDRAWN, why)
 
 
 def ahead(node: str, window: PoolWindow) -> Text:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT
-from pearlstreet.compute.jobs.tables import attempts, windows
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.tables import windows
 from pearlstreet.compute.jobs.windows.model import NodeCards, PoolWindow, WindowKind, from_row
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.scheduling.rows import Reservation

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.lifecycle import PLAN
+from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.jobs.tables import windows
 from pearlstreet.compute.jobs.windows.loop import WINDOWS
 from pearlstreet.compute.jobs.windows.model import (

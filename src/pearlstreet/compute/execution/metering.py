@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.execution.fair_use import add_use
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.hardware.normalise import NormalisedRate
-from pearlstreet.compute.jobs.fairness import add_use
-from pearlstreet.compute.jobs.model import ResourceRequest, StopReason
-from pearlstreet.compute.jobs.tables import attempts
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, device_total
 from pearlstreet.compute.scheduling.plan import Placement
@@ -73,9 +73,16 @@ def work_s(attempt: Row, until_us: int) -> float:
 
 
 def usage_of(
-    ask: ResourceRequest, placement: Placement, rates: Mapping[str, NormalisedRate], nodes: Mapping[str, Node]
+    placement: Placement,
+    cpu_milli: int,
+    memory_mib: int,
+    rates: Mapping[str, NormalisedRate],
+    nodes: Mapping[str, Node],
 ) -> AttemptUsage:
-    """Return the resources of a placement. A fraction counts as the larger of its shares of memory and compute."""
+    """Return the resources of a placement whose tasks each have `cpu_milli` and `memory_mib`.
+
+    A fraction of a device counts as the larger of its shares of memory and compute.
+    """
     held_bp = 0
     for task in placement.tasks:
         totals = {device.index: device_total(device.memory_gib) for device in nodes[task.node].report.devices}
@@ -89,8 +96,8 @@ def usage_of(
     return AttemptUsage(
         model=placement.model,
         card_bp=held_bp,
-        cpu_milli=ask.cpu_milli * len(placement.tasks),
-        memory_mib=ask.memory_mib * len(placement.tasks),
+        cpu_milli=cpu_milli * len(placement.tasks),
+        memory_mib=memory_mib * len(placement.tasks),
         pflops_per_card=float(rate.pflops) if rate is not None and rate.pflops else None,
         pflops_basis=rate.basis.value if rate is not None else "unknown",
     )
@@ -107,13 +114,16 @@ def hold_amount(rate: Money, time_limit_s: float, window_s: float) -> Money:
     return Money(-(-rate.micro * covered_us // (3600 * US_PER_S)))
 
 
-def meter(tx: Tx, attempt: Row, until_us: int) -> None:
-    """Append the usage spans from the end of the last one to `until_us`; nothing for an attempt that never ran."""
+def meter(tx: Tx, attempt: Row, until_us: int, *, unbilled: Text | None = None) -> None:
+    """Append the usage spans from the end of the last one to `until_us`; nothing for an attempt that never ran.
+
+    `unbilled`: why no time of this attempt is billed; None: it is.
+    """
     from_us = attempt["metered_until_us"]
     if from_us is None or until_us <= from_us:
         return
     usage = AttemptUsage(**attempt["usage"])
-    parts = _parts(attempt, from_us, until_us)
+    parts = _parts(attempt, from_us, until_us, unbilled)
     for number, (start_us, end_us, why_not) in enumerate(parts):
         for demand in usage.demands():
             append_span(
@@ -125,7 +135,7 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
                     sequence=attempt["span_sequence"] + number,
                     org_id=attempt["org_id"],
                     project_id=attempt["project_id"],
-                    reference=attempt["job_id"],
+                    reference=attempt["owner_id"],
                     start_us=start_us,
                     end_us=end_us,
                     unit=demand.unit,
@@ -150,14 +160,16 @@ def meter(tx: Tx, attempt: Row, until_us: int) -> None:
     tx.execute(_METERED, {"of_attempt": attempt["id"], **values})
 
 
-def _parts(attempt: Row, from_us: int, until_us: int) -> list[tuple[int, int, Text | None]]:
+def _parts(
+    attempt: Row, from_us: int, until_us: int, unbilled: Text | None
+) -> list[tuple[int, int, Text | None]]:
     """Split the time into (start, end, why it is not billed); saving work for a resize is not billed."""
     asked_us = attempt["stop_asked_us"]
     if attempt["stop_reason"] != StopReason.RESIZED.value or asked_us is None or asked_us >= until_us:
-        return [(from_us, until_us, None)]
+        return [(from_us, until_us, unbilled)]
     asked_us = max(asked_us, from_us)
     saving = text("Saving its work for a resize")
-    parts = [(from_us, asked_us, None), (asked_us, until_us, saving)]
+    parts = [(from_us, asked_us, unbilled), (asked_us, until_us, saving)]
     return [part for part in parts if part[0] < part[1]]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pearlstreet.compute.jobs.metering import work_s
-from pearlstreet.compute.jobs.model import StopReason
+from pearlstreet.compute.execution.metering import work_s
+from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.store.core import Row
 
 LEAST_S = 1.0

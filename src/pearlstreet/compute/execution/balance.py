@@ -7,17 +7,17 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.metering import hold_amount
-from pearlstreet.compute.jobs.model import StopReason
-from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.tables import attempts, jobs
+from pearlstreet.compute.execution import lifecycle
+from pearlstreet.compute.execution.metering import hold_amount
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.owners import Owner
+from pearlstreet.compute.execution.settings import ExecutionSettings
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.ledger.holds import extend_hold
-from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
 
 
-def keep_covered(tx: Tx, settings: JobsSettings, attempt: Row) -> None:
+def keep_covered(tx: Tx, owner: Owner, settings: ExecutionSettings, attempt: Row) -> None:
     """Extend the hold of an attempt whose covered time ends within a quarter of the hold window.
 
     If the balance does not suffice, the owner is warned once; `stop_notice_s` before the covered time ends, the attempt is
@@ -35,16 +35,8 @@ def keep_covered(tx: Tx, settings: JobsSettings, attempt: Row) -> None:
         tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(covered_s=until_s))
     elif ran_s >= covered_s - settings.stop_notice_s:
         reason = text("The balance does not cover more of it; top up and submit it again")
-        lifecycle.request_stop(tx, attempt, StopReason.BALANCE, reason)
-    else:
-        _warn(tx, attempt, (covered_s - ran_s - settings.stop_notice_s) / 60)
-
-
-def _warn(tx: Tx, attempt: Row, left_minutes: float) -> None:
-    if attempt["warned_us"] is None:
-        job = tx.first(sa.select(jobs.c.name, jobs.c.owner).where(jobs.c.id == attempt["job_id"]))
-        told: dict[str, object] = {"job": attempt["job_id"], "minutes": max(0, int(left_minutes))}
-        if job is not None:
-            told |= {"name": job["name"], "user": job["owner"].split(" ")[0]}
-        outbox.emit(tx, "job.stopping", told, org_id=attempt["org_id"])
+        lifecycle.request_stop(tx, owner, attempt, StopReason.BALANCE, reason)
+    elif attempt["warned_us"] is None:
+        left_s = covered_s - ran_s - settings.stop_notice_s
+        owner.on_low_balance(tx, attempt, max(0, int(left_s / 60)))
         tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(warned_us=tx.now_us))

@@ -14,20 +14,20 @@ from functools import partial
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.errors import PearlError
+from pearlstreet.base.errors import PearlError, Unavailable
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.orders import TOO_WEAK
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, EndReason, TaskState
-from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.model import LIVE_ATTEMPT, AttemptState, StopReason
-from pearlstreet.compute.jobs.orders import build_order
-from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.compute.execution import lifecycle
+from pearlstreet.compute.execution.lifecycle import find_attempt
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
+from pearlstreet.compute.execution.owners import Owner, owner_of
+from pearlstreet.compute.execution.settings import Execution
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard, RowLoop
 
-_BY_ID = sa.select(attempts).where(attempts.c.id == sa.bindparam("attempt"))
 STARTERS = 12
 """Number of attempts started at once; each mostly waits for the disk and for its supervisor."""
 PROBE_S = 2.0
@@ -36,53 +36,68 @@ LIMIT_SLACK_S = 60.0
 """Seconds beyond time limit and grace after which the center stops an attempt that its engine should have ended."""
 
 
+START_FAILED = "start_failed"
+"""Refusal code of an attempt whose order cannot be built."""
+ORDER_RETRY_S = 5.0
+_Order = AttemptOrder | Callable[[], AttemptOrder] | Refused
+
+
 @dataclass(frozen=True, slots=True)
 class _Start:
     engine: str
-    order: AttemptOrder | Refused
+    order: _Order
 
 
-def start_loop(runtime: Runtime) -> Loop:
+def start_loop(execution: Execution) -> Loop:
     """Return the loop that asks engines to start placed attempts."""
     return RowLoop[Row, _Start, "Outcome[AttemptReport]"](
         name="start_attempts",
         table=attempts,
         conditions=(attempts.c.state == AttemptState.PLACED.value, attempts.c.stop_reason.is_(None)),
         account=attempts.c.org_id,
-        load=partial(_load_starts, runtime),
+        load=partial(_load_starts, execution),
         decide=lambda context, now_us: _Start(context["engine"], context["order"]),
-        act=partial(_start, runtime),
-        apply=_apply_start,
+        act=partial(_start, execution),
+        apply=partial(_apply_start, execution),
         hints=(lifecycle.START,),
         interval_s=2.0,
         workers=STARTERS,
     )
 
 
-def _load_starts(runtime: Runtime, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
+def _load_starts(execution: Execution, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
     rows = tx.rows(sa.select(attempts).where(attempts.c.id.in_(ids)))
     return {
-        row["id"]: {**row, "order": _order(tx, runtime, row)}
+        row["id"]: {**row, "order": _order(tx, execution, row)}
         for row in rows
-        if row["engine"] in runtime.engines
+        if row["engine"] in execution.engines
     }
 
 
-def _order(tx: Tx, runtime: Runtime, row: Row) -> AttemptOrder | Refused:
+def _order(tx: Tx, execution: Execution, row: Row) -> _Order:
     """Return the order of an attempt, or Refused if it cannot be built (a secret or file is gone)."""
     try:
-        return build_order(tx, runtime, row)
+        return owner_of(execution.owners, row).order(tx, row)
     except PearlError as error:
-        return Refused("start_failed", error.message)
+        return Refused(START_FAILED, error.message)
 
 
-def _start(runtime: Runtime, start: _Start) -> Outcome[AttemptReport]:
-    if isinstance(start.order, Refused):
-        return start.order
-    return runtime.engines[start.engine].start(start.order)
+def _start(execution: Execution, start: _Start) -> Outcome[AttemptReport]:
+    order = start.order
+    if callable(order):
+        try:
+            order = order()
+        except Unavailable as error:
+            return Retry(ORDER_RETRY_S, error.message)
+        except PearlError as error:
+            return Refused(START_FAILED, error.message)
+    if isinstance(order, Refused):
+        return order
+    return execution.engines[start.engine].start(order)
 
 
 def _apply_start(
+    execution: Execution,
     tx: Tx,
     row_id: str,
     token: str,
@@ -90,33 +105,35 @@ def _apply_start(
     start: _Start,
     outcome: Outcome[AttemptReport],
 ) -> int | None:
-    attempt = _attempt(tx, row_id)
+    attempt = find_attempt(tx, row_id)
     if attempt is None or attempt["state"] != AttemptState.PLACED.value:
         return None
+    owner = owner_of(execution.owners, attempt)
     match outcome:
         case Done(report):
-            lifecycle.mark_starting(tx, attempt)
-            refreshed = _attempt(tx, row_id)
+            lifecycle.mark_starting(tx, owner, attempt)
+            refreshed = find_attempt(tx, row_id)
             if refreshed is not None:
-                apply_report(tx, refreshed, report)
+                apply_report(tx, owner, refreshed, report)
             tx.hint(lifecycle.WATCH)
             return _due_after(tx, row_id)
         case Unknown():
-            lifecycle.mark_starting(tx, attempt)
+            lifecycle.mark_starting(tx, owner, attempt)
             tx.hint(lifecycle.WATCH)
             return _due_after(tx, row_id)
         case Retry(after_s, _):
             return tx.now_us + int(after_s * US_PER_S)
         case Refused(code, reason) if code == TOO_WEAK:
             # not the job's fault, so it is requeued; the node takes no jobs until its isolation is restored
-            lifecycle.request_stop(tx, attempt, StopReason.WITHDRAWN, reason)
+            lifecycle.request_stop(tx, owner, attempt, StopReason.WITHDRAWN, reason)
             tx.hint(lifecycle.NODES)
             return _due_after(tx, row_id)
         case Refused(code, reason):
             lifecycle.close_attempt(
                 tx,
+                owner,
                 attempt,
-                end_reason=EndReason.START_FAILED if code == "start_failed" else None,
+                end_reason=EndReason.START_FAILED if code == START_FAILED else None,
                 exit_code=None,
                 ended_us=tx.now_us,
                 message=reason,
@@ -127,33 +144,29 @@ def _apply_start(
 
 def _due_after(tx: Tx, attempt_id: str) -> int | None:
     """Return now if the attempt must be stopped or its outputs stored, so that another loop takes it; else None."""
-    row = _attempt(tx, attempt_id)
+    row = find_attempt(tx, attempt_id)
     waiting = row is not None and (
         row["stop_reason"] is not None or row["state"] == AttemptState.COLLECTING.value
     )
     return tx.now_us if waiting else None
 
 
-def _attempt(tx: Tx, attempt_id: str) -> Row | None:
-    return tx.execute(_BY_ID, {"attempt": attempt_id}).mappings().first()
-
-
-def watch_loop(runtime: Runtime, engine_name: str) -> Loop:
+def watch_loop(execution: Execution, engine_name: str) -> Loop:
     """Return the loop that compares an engine's reports on live attempts with their rows."""
     return CycleLoop(
         name=f"watch_{engine_name}",
-        cycle=partial(_watch, runtime, engine_name, RowGuard(f"watch_{engine_name}")),
+        cycle=partial(_watch, execution, engine_name, RowGuard(f"watch_{engine_name}")),
         hints=(lifecycle.WATCH,),
-        interval_s=runtime.settings.watch_interval_s,
+        interval_s=execution.settings.watch_interval_s,
         rest=2.0,
     )
 
 
-def _watch(runtime: Runtime, engine_name: str, guard: RowGuard, store: Store) -> bool:
+def _watch(execution: Execution, engine_name: str, guard: RowGuard, store: Store) -> bool:
     query = sa.select(attempts).where(attempts.c.engine == engine_name, attempts.c.state.in_(LIVE_ATTEMPT))
     rows = store.read(lambda tx: tx.rows(query))
     guard.keep([row["id"] for row in rows])
-    looked = [(row["id"], _look(runtime, store, row)) for row in rows if not guard.rests(store, row["id"])]
+    looked = [(row["id"], _look(execution, store, row)) for row in rows if not guard.rests(store, row["id"])]
     for row_id, writing in looked:
         guard.run(store, row_id, partial(_written, store, writing))
     return False
@@ -162,10 +175,10 @@ def _watch(runtime: Runtime, engine_name: str, guard: RowGuard, store: Store) ->
 Writing = Future[tuple[None, set[str]]]
 
 
-def _look(runtime: Runtime, store: Store, row: Row) -> Writing | None:
+def _look(execution: Execution, store: Store, row: Row) -> Writing | None:
     """Probe an attempt and submit the resulting write without waiting, so that the writes of a cycle share few commits."""
     try:
-        command = _compare(runtime, store, row)
+        command = _compare(execution, store, row)
         return store.submit(command) if command is not None else None
     except Exception as error:  # noqa: BLE001  reported where the result is read
         failed: Writing = Future()
@@ -179,20 +192,20 @@ def _written(store: Store, writing: Writing | None) -> None:
         store.hints.fire(topics)
 
 
-def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] | None:
+def _compare(execution: Execution, store: Store, row: Row) -> Callable[[Tx], None] | None:
     now_us = store.clock.now_us()
     unsent = row["state"] == AttemptState.PLACED.value and row["stop_reason"] is None
-    if unsent and now_us - row["placed_us"] <= runtime.settings.start_timeout_s * US_PER_S:
+    if unsent and now_us - row["placed_us"] <= execution.settings.start_timeout_s * US_PER_S:
         return None
-    engine = runtime.engines[row["engine"]]
+    engine = execution.engines[row["engine"]]
     outcome = engine.probe(row["id"])
     if unsent and not _has_begun(outcome):
-        return partial(_withdraw, row["id"])
+        return partial(_withdraw, execution, row["id"])
     if not isinstance(outcome, Done):
         return None
-    if _never_starts(row, outcome.value, now_us, runtime):
-        return partial(_withdraw, row["id"])
-    if not _differs(row, outcome.value, now_us, runtime):
+    if _never_starts(row, outcome.value, now_us, execution):
+        return partial(_withdraw, execution, row["id"])
+    if not _differs(row, outcome.value, now_us, execution):
         return None
     if outcome.value is None:
         # A request to start it may be on its way. A stopped attempt never starts, so only then may another be planned.
@@ -201,7 +214,7 @@ def _compare(runtime: Runtime, store: Store, row: Row) -> Callable[[Tx], None] |
         outcome = engine.probe(row["id"])
         if not isinstance(outcome, Done):
             return None
-    return partial(_apply_probe, runtime, row["id"], outcome.value)
+    return partial(_apply_probe, execution, row["id"], outcome.value)
 
 
 def _has_begun(outcome: Outcome[AttemptReport | None]) -> bool:
@@ -210,24 +223,23 @@ def _has_begun(outcome: Outcome[AttemptReport | None]) -> bool:
     return report is not None and report.state is not TaskState.STARTING
 
 
-def _withdraw(attempt_id: str, tx: Tx) -> None:
-    attempt = _attempt(tx, attempt_id)
+def _withdraw(execution: Execution, attempt_id: str, tx: Tx) -> None:
+    attempt = find_attempt(tx, attempt_id)
     if attempt is not None and attempt["state"] in (AttemptState.PLACED.value, AttemptState.STARTING.value):
-        lifecycle.request_stop(
-            tx, attempt, StopReason.WITHDRAWN, text("It did not start in time; it is planned again")
-        )
+        why = text("It did not start in time; it is planned again")
+        lifecycle.request_stop(tx, owner_of(execution.owners, attempt), attempt, StopReason.WITHDRAWN, why)
 
 
-def _never_starts(row: Row, report: AttemptReport | None, now_us: int, runtime: Runtime) -> bool:
+def _never_starts(row: Row, report: AttemptReport | None, now_us: int, execution: Execution) -> bool:
     starting = report is not None and report.state is TaskState.STARTING
-    late = now_us - row["placed_us"] > runtime.settings.starting_max_s * US_PER_S
+    late = now_us - row["placed_us"] > execution.settings.starting_max_s * US_PER_S
     return starting and late and row["state"] == AttemptState.STARTING.value and row["stop_reason"] is None
 
 
-def _differs(row: Row, report: AttemptReport | None, now_us: int, runtime: Runtime) -> bool:
+def _differs(row: Row, report: AttemptReport | None, now_us: int, execution: Execution) -> bool:
     if report is None:
         waited_us = now_us - row["placed_us"]
-        return row["stop_reason"] is not None or waited_us > runtime.settings.start_timeout_s * US_PER_S
+        return row["stop_reason"] is not None or waited_us > execution.settings.start_timeout_s * US_PER_S
     if report.state is TaskState.EXITED:
         return True
     if report.state is TaskState.RUNNING and row["state"] != AttemptState.RUNNING.value:
@@ -240,38 +252,44 @@ def _overdue(row: Row, now_us: int) -> bool:
     return row["stop_reason"] is None and now_us - row["started_us"] > limit_us
 
 
-def _apply_probe(runtime: Runtime, attempt_id: str, report: AttemptReport | None, tx: Tx) -> None:
-    attempt = _attempt(tx, attempt_id)
+def _apply_probe(execution: Execution, attempt_id: str, report: AttemptReport | None, tx: Tx) -> None:
+    attempt = find_attempt(tx, attempt_id)
     if attempt is None or attempt["state"] not in LIVE_ATTEMPT:
         return
+    owner = owner_of(execution.owners, attempt)
     if report is not None:
-        apply_report(tx, attempt, report, collect=runtime.engines[attempt["engine"]].capabilities().runs_code)
+        apply_report(
+            tx, owner, attempt, report, collect=execution.engines[attempt["engine"]].capabilities().runs_code
+        )
         if attempt["state"] == AttemptState.RUNNING.value and _overdue(attempt, tx.now_us):
             reason = text("It ran beyond its time limit")
-            lifecycle.request_stop(tx, attempt, StopReason.TIME_LIMIT, reason)
+            lifecycle.request_stop(tx, owner, attempt, StopReason.TIME_LIMIT, reason)
         return
     if attempt["stop_reason"] is None:
         why = text("The engine does not know of it; it is planned again")
     else:
         why = text("It was stopped before it started")
     lifecycle.close_attempt(
-        tx, attempt, end_reason=None, exit_code=None, ended_us=tx.now_us, message=why, collect=False
+        tx, owner, attempt, end_reason=None, exit_code=None, ended_us=tx.now_us, message=why, collect=False
     )
 
 
-def apply_report(tx: Tx, attempt: Row, report: AttemptReport, *, collect: bool = True) -> None:
+def apply_report(tx: Tx, owner: Owner, attempt: Row, report: AttemptReport, *, collect: bool = True) -> None:
     """Update an attempt's row from its engine's report. A report of an earlier state changes nothing."""
     state = AttemptState(attempt["state"])
     began = state is not AttemptState.RUNNING and report.started_us is not None
     if began and report.state in (TaskState.RUNNING, TaskState.EXITED):
-        lifecycle.mark_running(tx, attempt, started_us=report.started_us or tx.now_us, wall=report.wall)
-        attempt = _attempt(tx, attempt["id"]) or attempt
+        lifecycle.mark_running(
+            tx, owner, attempt, started_us=report.started_us or tx.now_us, wall=report.wall
+        )
+        attempt = find_attempt(tx, attempt["id"]) or attempt
     elif state is AttemptState.RUNNING and report.started_us is not None:
         lifecycle.correct_start(tx, attempt, started_us=report.started_us)
-        attempt = _attempt(tx, attempt["id"]) or attempt
+        attempt = find_attempt(tx, attempt["id"]) or attempt
     if report.state is TaskState.EXITED:
         lifecycle.close_attempt(
             tx,
+            owner,
             attempt,
             end_reason=report.end_reason or EndReason.EXITED,
             exit_code=report.exit_code,
@@ -296,7 +314,7 @@ class _Stop:
     grace_s: float
 
 
-def stop_loop(runtime: Runtime) -> Loop:
+def stop_loop(execution: Execution) -> Loop:
     """Return the loop that asks engines to stop attempts that must end; the watch loop observes their end."""
     return RowLoop[Row, _Stop, "Outcome[None]"](
         name="stop_attempts",
@@ -305,7 +323,7 @@ def stop_loop(runtime: Runtime) -> Loop:
         account=attempts.c.org_id,
         load=_load_stops,
         decide=lambda row, now_us: _Stop(row["engine"], row["id"], row["grace_s"]),
-        act=lambda stop: runtime.engines[stop.engine].stop(stop.attempt_id, grace_s=stop.grace_s),
+        act=lambda stop: execution.engines[stop.engine].stop(stop.attempt_id, grace_s=stop.grace_s),
         apply=lambda tx, row_id, token, row, stop, outcome: tx.now_us + int(PROBE_S * US_PER_S),
         hints=(lifecycle.STOP,),
         interval_s=2.0,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pearlstreet.compute.jobs.limits import time_left_s
-from pearlstreet.compute.jobs.metering import AttemptUsage
+from pearlstreet.compute.execution.limits import time_left_s
+from pearlstreet.compute.execution.metering import AttemptUsage
 
 USAGE = AttemptUsage("", 0, 1000, 1024, None, "none")
 

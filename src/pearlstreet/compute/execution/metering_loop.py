@@ -11,11 +11,12 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import TaskState
-from pearlstreet.compute.jobs.balance import keep_covered
-from pearlstreet.compute.jobs.metering import meter
-from pearlstreet.compute.jobs.model import AttemptState
-from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import attempts
+from pearlstreet.compute.execution.balance import keep_covered
+from pearlstreet.compute.execution.metering import meter
+from pearlstreet.compute.execution.model import AttemptState
+from pearlstreet.compute.execution.owners import owner_of
+from pearlstreet.compute.execution.settings import Execution
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 
@@ -24,18 +25,18 @@ METER_BATCH = 200
 """Number of attempts metered in one transaction."""
 
 
-def meter_loop(runtime: Runtime) -> Loop:
+def meter_loop(execution: Execution) -> Loop:
     """Return the loop that writes usage spans of running attempts and extends their holds before they run out."""
     return CycleLoop(
         name=LOOP,
-        cycle=partial(_cycle, runtime, RowGuard(LOOP)),
-        interval_s=min(5.0, runtime.settings.meter_interval_s / 2),
+        cycle=partial(_cycle, execution, RowGuard(LOOP)),
+        interval_s=min(5.0, execution.settings.meter_interval_s / 2),
     )
 
 
-def _cycle(runtime: Runtime, guard: RowGuard, store: Store) -> bool:
+def _cycle(execution: Execution, guard: RowGuard, store: Store) -> bool:
     now_us = store.clock.now_us()
-    due_us = now_us - int(runtime.settings.meter_interval_s * US_PER_S)
+    due_us = now_us - int(execution.settings.meter_interval_s * US_PER_S)
     running = attempts.c.state == AttemptState.RUNNING.value
     query = (
         sa.select(attempts.c.id, attempts.c.engine)
@@ -44,31 +45,31 @@ def _cycle(runtime: Runtime, guard: RowGuard, store: Store) -> bool:
         .limit(METER_BATCH)
     )
     due = store.read(lambda tx: tx.rows(query))
-    seen = {row["id"]: _ran_until(runtime, store, row) for row in due}
+    seen = {row["id"]: _ran_until(execution, store, row) for row in due}
     if seen:
-        _write_some(runtime, guard, store, seen)
+        _write_some(execution, guard, store, seen)
     return len(due) == METER_BATCH and all(seen.values())
 
 
-def _write_some(runtime: Runtime, guard: RowGuard, store: Store, seen: Mapping[str, int | None]) -> None:
+def _write_some(execution: Execution, guard: RowGuard, store: Store, seen: Mapping[str, int | None]) -> None:
     """Meter in one transaction; if it fails, meter one by one so that only the faulty attempt is left out."""
     try:
-        store.write(partial(_meter_some, runtime, seen))
+        store.write(partial(_meter_some, execution, seen))
     except Unavailable:
         raise
     except Exception:  # noqa: BLE001  occurs again, and is reported, row by row
         guard.keep(seen)
         for attempt_id, until_us in seen.items():
-            one = partial(_meter_some, runtime, {attempt_id: until_us})
+            one = partial(_meter_some, execution, {attempt_id: until_us})
             guard.run(store, attempt_id, partial(store.write, one))
 
 
-def _ran_until(runtime: Runtime, store: Store, row: Row) -> int | None:
+def _ran_until(execution: Execution, store: Store, row: Row) -> int | None:
     """Return the present time if the engine reports the attempt as running; else None.
 
     Without asking, time after an end that was not observed (while the server was down, for example) would be metered.
     """
-    engine = runtime.engines.get(row["engine"])
+    engine = execution.engines.get(row["engine"])
     asked_us = store.clock.now_us()
     outcome = engine.probe(row["id"]) if engine is not None else None
     if isinstance(outcome, Done) and outcome.value is not None:
@@ -76,8 +77,9 @@ def _ran_until(runtime: Runtime, store: Store, row: Row) -> int | None:
     return None
 
 
-def _meter_some(runtime: Runtime, seen: Mapping[str, int | None], tx: Tx) -> None:
+def _meter_some(execution: Execution, seen: Mapping[str, int | None], tx: Tx) -> None:
     for row in tx.rows(sa.select(attempts).where(attempts.c.id.in_(list(seen)))):
         if row["state"] == AttemptState.RUNNING.value:
-            meter(tx, row, seen[row["id"]] or 0)
-            keep_covered(tx, runtime.settings, row)
+            owner = owner_of(execution.owners, row)
+            meter(tx, row, seen[row["id"]] or 0, unbilled=owner.why_unbilled(row))
+            keep_covered(tx, owner, execution.settings, row)

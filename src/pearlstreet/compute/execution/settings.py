@@ -1,0 +1,48 @@
+"""What the loops of execution need: engines, owners, and settings that an operator can change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.execution.owners import Owner, Owners
+from pearlstreet.compute.hardware.isolation import Isolation
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """Settings of attempts. Times are in seconds."""
+
+    hold_window_s: float = 24 * 3600
+    """Longest time that a hold covers; a loop extends it for longer time limits."""
+    stop_notice_s: float = 300
+    """Time before the end of a hold that cannot be extended at which its attempt is stopped."""
+    start_timeout_s: float = 60
+    """Time after which an attempt that was not started is withdrawn and planned again."""
+    starting_max_s: float = 3600
+    """Time that an engine may take to start an attempt of a job or a build, including the transfer of files.
+
+    After it the attempt is stopped, and the job is planned or the environment built again.
+    """
+    meter_interval_s: float = 60
+    """Time between two usage spans of a running attempt."""
+    watch_interval_s: float = 0.2
+    kept_s: float = 30 * 86_400
+    """Time for which logs and metrics of ended attempts are kept; their work folders are deleted at the next sweep."""
+    minimum_isolation: Isolation = "none"
+    """Weakest isolation with which a node may take jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Engines, owners and settings of the loops."""
+
+    engines: Mapping[str, Engine]
+    owners: Owners
+    settings: ExecutionSettings = field(default_factory=ExecutionSettings)
+
+
+def by_kind(*owners: Owner) -> Owners:
+    """Return owners by their kind."""
+    return {owner.kind: owner for owner in owners}

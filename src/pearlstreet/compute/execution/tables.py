@@ -1,0 +1,68 @@
+"""Tables of attempts, what they hold, and the decayed usage that metering adds up."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pearlstreet.store.tables import id_column, lease_columns, metadata
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    id_column(),
+    sa.Column("owner_kind", sa.String(16), nullable=False, server_default="job"),
+    sa.Column("owner_id", sa.String(40), nullable=False, index=True),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("engine", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("placement", sa.JSON, nullable=False),
+    sa.Column("why_here", sa.JSON, nullable=True),
+    sa.Column("usage", sa.JSON, nullable=False),
+    sa.Column("hold_id", sa.String(40), nullable=True),
+    sa.Column("price_version_id", sa.String(40), nullable=False),
+    sa.Column("hourly_micro", sa.BigInteger, nullable=False),
+    sa.Column("stop_reason", sa.String(16), nullable=True),
+    sa.Column("stop_asked_us", sa.BigInteger, nullable=True),
+    sa.Column("placed_us", sa.BigInteger, nullable=False),
+    sa.Column("started_us", sa.BigInteger, nullable=True),
+    sa.Column("metered_until_us", sa.BigInteger, nullable=True),
+    sa.Column("span_sequence", sa.Integer, nullable=False),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+    sa.Column("end_reason", sa.String(24), nullable=True),
+    sa.Column("exit_code", sa.Integer, nullable=True),
+    sa.Column("message", sa.JSON, nullable=True),
+    sa.Column("wall", sa.String(80), nullable=True),
+    sa.Column("time_limit_s", sa.Float, nullable=False),
+    sa.Column("covered_s", sa.Float, nullable=False),
+    sa.Column("warned_us", sa.BigInteger, nullable=True),
+    sa.Column("grace_s", sa.Float, nullable=False),
+    *lease_columns(),
+    sa.Index("ix_attempts_due", "state", "due_us"),
+)
+
+allocations = sa.Table(
+    "allocations",
+    metadata,
+    sa.Column("attempt_id", sa.String(40), primary_key=True),
+    sa.Column("rank", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("node", sa.String(120), primary_key=True),
+    sa.Column("device", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("memory_share", sa.BigInteger, nullable=False),
+    sa.Column("compute_share", sa.BigInteger, nullable=False),
+    sa.Column("whole", sa.String(160), nullable=True, unique=True),
+)
+"""Shares of devices held by live attempts. `whole`: node/device of a whole card; unique, so no two attempts hold it."""
+
+fair_use = sa.Table(
+    "fair_use",
+    metadata,
+    sa.Column("org_id", sa.String(40), primary_key=True),
+    sa.Column("project_id", sa.String(40), primary_key=True),
+    sa.Column("pflops_h", sa.Float, nullable=False),
+    sa.Column("cpu_h", sa.Float, nullable=False),
+    sa.Column("memory_gib_h", sa.Float, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""Usage of each project, decayed with the half-life to `at_us`."""

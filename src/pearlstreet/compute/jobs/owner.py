@@ -1,0 +1,68 @@
+"""The job as the owner of attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from pearlstreet.base.text import Text
+from pearlstreet.compute.engines.protocol import AttemptOrder
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.owners import Kept, Owner
+from pearlstreet.compute.jobs import collecting, lifecycle, orders
+from pearlstreet.compute.jobs.model import JOB
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.store import outbox
+from pearlstreet.store.core import Row, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class JobOwner(Owner):
+    """Moves a job with its attempts, and keeps their outputs as artefacts."""
+
+    runtime: Runtime
+    kind = JOB
+
+    def order(self, tx: Tx, attempt: Row) -> AttemptOrder:
+        return orders.build_order(tx, self.runtime, attempt)
+
+    def on_starting(self, tx: Tx, attempt: Row) -> None:
+        lifecycle.start_job(tx, _job(tx, attempt))
+
+    def on_running(self, tx: Tx, attempt: Row, started_us: int) -> None:
+        lifecycle.run_job(tx, _job(tx, attempt), started_us)
+
+    def on_stopping(self, tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
+        lifecycle.stop_job(tx, _job(tx, attempt), why, reason)
+
+    def on_freed(self, tx: Tx, attempt: Row) -> None:
+        lifecycle.count_served(tx, attempt)
+
+    def on_collecting(self, tx: Tx, attempt: Row, message: Text | None) -> None:
+        lifecycle.collect_job(tx, _job(tx, attempt), attempt, message)
+
+    def on_ended(self, tx: Tx, attempt: Row, message: Text | None, *, outputs_refused: bool) -> None:
+        lifecycle.finish_job(tx, _job(tx, attempt), attempt, message, outputs_refused=outputs_refused)
+
+    def on_low_balance(self, tx: Tx, attempt: Row, left_minutes: int) -> None:
+        job = tx.first(sa.select(jobs.c.name, jobs.c.owner).where(jobs.c.id == attempt["owner_id"]))
+        told: dict[str, object] = {"job": attempt["owner_id"], "minutes": left_minutes}
+        if job is not None:
+            told |= {"name": job["name"], "user": job["owner"].split(" ")[0]}
+        outbox.emit(tx, "job.stopping", told, org_id=attempt["org_id"])
+
+    def load_outputs(self, tx: Tx, attempt: Row) -> Row:
+        return collecting.load_outputs(self.runtime, tx, attempt)
+
+    def keep_outputs(self, attempt: Row, loaded: Row) -> collecting.StoredOutputs:
+        return collecting.keep_outputs(self.runtime, attempt, loaded)
+
+    def note_outputs(self, tx: Tx, attempt: Row, loaded: Row, stored: Any) -> Kept:
+        return collecting.note_outputs(self.runtime, tx, attempt, loaded, stored)
+
+
+def _job(tx: Tx, attempt: Row) -> Row:
+    return lifecycle.job_row(tx, attempt["owner_id"])

@@ -1,0 +1,120 @@
+"""Whatever owns an attempt, it is started, watched, metered, stopped and collected in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from tests.store.execution.counter import RUNS_S, Counter, free_of_charge
+from tests.store.jobs.fakes import Working
+from tests.store.jobs.harness import Center
+
+from pearlstreet.base.text import text
+from pearlstreet.compute.execution.lifecycle import find_attempt, request_stop
+from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.tables import allocations
+from pearlstreet.compute.jobs.model import JobState
+from pearlstreet.ledger.funds import balance
+from pearlstreet.ledger.tables import spans, streams
+from pearlstreet.store.core import Row
+from pearlstreet.tenancy.model import SYSTEM
+from pearlstreet.tenancy.tables import projects
+
+CARD = {"accelerator": "H100", "count": 1}
+
+
+def _center(folder: Path, counter: Counter) -> Center:
+    center = Center(folder, cluster="2x1xH100-80G", wrap=Working, owners=(counter,))
+    counter.org_id = center.org.id
+    query = sa.select(projects.c.id).where(projects.c.org_id == center.org.id)
+    counter.project_id = center.store.read(lambda tx: tx.scalar(query))
+    return center
+
+
+def _spans(center: Center) -> Sequence[Row]:
+    query = sa.select(spans, streams.c.resource).join(streams, streams.c.id == spans.c.stream_id)
+    return center.store.read(lambda tx: tx.rows(query.where(streams.c.reference == "counter_1")))
+
+
+def _attempt(center: Center, attempt_id: str) -> Row:
+    row = center.store.read(lambda tx: find_attempt(tx, attempt_id))
+    assert row is not None
+    return row
+
+
+def test_an_owner_that_nothing_else_knows_runs_to_its_end(tmp_path: Path) -> None:
+    counter = Counter("", "")
+    center = _center(tmp_path, counter)
+    before = balance(center.store, SYSTEM, center.org.id).balance
+    attempt = center.store.write(counter.place)
+    center.run(60)
+    assert counter.seen == ["running", "kept", "ended: exited"]
+    assert _attempt(center, attempt)["state"] == "ended"
+    assert center.held_devices() == 0
+    spent = before.micro - balance(center.store, SYSTEM, center.org.id).balance.micro
+    assert spent > 0
+    held = _spans(center)
+    assert {row["resource"] for row in held} == {"accelerator/H100-80G", "cpu", "memory"}
+    assert all(row["end_us"] - row["start_us"] <= (RUNS_S + 1) * 1e6 for row in held)
+    center.check_books()
+
+
+def test_what_an_owner_is_not_billed_for_is_metered_and_costs_nothing(tmp_path: Path) -> None:
+    counter = free_of_charge(Counter("", ""), text("Counting is free"))
+    center = _center(tmp_path, counter)
+    before = balance(center.store, SYSTEM, center.org.id).balance
+    center.store.write(counter.place)
+    center.run(60)
+    assert balance(center.store, SYSTEM, center.org.id).balance == before
+    assert {row["why_not"] for row in _spans(center)} == {"Counting is free"}
+    center.check_books()
+
+
+def test_the_planner_leaves_it_what_it_holds(tmp_path: Path) -> None:
+    counter = Counter("", "")
+    center = _center(tmp_path, counter)
+    center.store.write(counter.place)
+    first, second = (center.submit(per_task=CARD, simulate="5s") for _ in range(2))
+    center.run(3)
+    rows = center.store.read(lambda tx: tx.rows(sa.select(allocations)))
+    assert sorted(row["node"] for row in rows) == ["h100-0001", "h100-0002"]
+    ended = center.finish(first, second, within_s=120)
+    assert [job.state for job in ended] == [JobState.SUCCEEDED] * 2
+    assert center.attempts(first)[0]["placement"]["tasks"][0]["node"] == "h100-0002"
+
+
+def test_a_lost_attempt_is_its_owners_to_try_again(tmp_path: Path) -> None:
+    counter = Counter("", "")
+    center = _center(tmp_path, counter)
+    center.store.write(counter.place)
+    center.run(8)
+    center.simulated.cluster.break_node("h100-0001")
+    center.run(5)
+    center.simulated.cluster.repair()
+    center.run(60)
+    assert counter.seen[:3] == ["running", "kept", "ended: engine_lost"]
+    assert counter.succeeded == 1 and len(counter.placed) >= 2
+    center.check_books()
+
+
+def test_a_stop_reaches_it_with_its_reason(tmp_path: Path) -> None:
+    counter = Counter("", "", until=0)
+    center = _center(tmp_path, counter)
+    attempt_id = center.store.write(counter.place)
+    center.run(5)
+    why = text("Enough counted")
+    row = _attempt(center, attempt_id)
+    center.store.write(lambda tx: request_stop(tx, counter, row, StopReason.CANCELLED, why))
+    center.run(20)
+    assert counter.seen == ["running", "stopping: cancelled", "kept", "ended: stopped"]
+
+
+def test_the_sweep_leaves_it_alone(tmp_path: Path) -> None:
+    counter = Counter("", "")
+    center = _center(tmp_path, counter)
+    center.store.write(counter.place)
+    center.run(5)
+    center.sweep()
+    center.run(40)
+    assert counter.seen[-1] == "ended: exited"
