@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from pearlstreet.compute.execution.model import UNBILLED_STOP_REASONS
+from pearlstreet.compute.execution.model import INTERRUPTING_STOP_REASONS
 from tests.crash.load import Memory
 from tests.crash.server import Server
 
@@ -118,7 +118,7 @@ def use_is_whole(server: Server) -> None:
 
 
 def _ended_by_itself(attempt: dict[str, Any]) -> bool:
-    return attempt["exit_code"] == 0 or attempt["stop_reason"] not in UNBILLED_STOP_REASONS
+    return attempt["exit_code"] == 0 or attempt["stop_reason"] not in INTERRUPTING_STOP_REASONS
 
 
 def _add_marks_of_deleted_folders(server: Server, marks: dict[str, int]) -> None:

@@ -15,6 +15,7 @@ from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
     Capabilities,
+    CheckpointEntry,
     Engine,
     LogChunk,
     MetricSample,
@@ -78,6 +79,15 @@ class Wrapped:
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self.inner.delete_work(attempt_id)
+
+    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
+        return self.inner.checkpoint_keys()
+
+    def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
+        return self.inner.list_checkpoint(key)
+
+    def delete_checkpoint(self, key: str) -> Outcome[None]:
+        return self.inner.delete_checkpoint(key)
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:
         return self.inner.log_sizes()

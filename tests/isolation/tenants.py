@@ -11,6 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.outcome import Done
+from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.execution import tables as running
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.storage.levels import change_level
@@ -226,6 +228,14 @@ def finish_tenant(world: World, tenant: Tenant) -> None:
     tenant.ids["notice"] = list(store.read(lambda tx: tx.execute(own).scalars().all()))[:2]
 
 
+def _save_checkpoint(world: World, tenant: Tenant) -> None:
+    """Let the engine list a checkpoint of the tenant's jobs; a simulated attempt saves none."""
+    engine: Any = world.center.runtime.engines["simulated"]
+    before, mine = engine.list_checkpoint, set(tenant.ids["job"])
+    saved = [CheckpointEntry(f"{tenant.marker}-step-1", 1000 * tenant.factor, 1)]
+    engine.list_checkpoint = lambda key: Done(saved) if key in mine else before(key)
+
+
 def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
     """Add rows that only real engines, packages, windows and failures leave behind."""
     marker, org_id = tenant.marker, tenant.org_id
@@ -236,6 +246,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
         sa.select(running.attempts).where(running.attempts.c.owner_id == tenant.ids["job"][1])
     )
     content = f"{marker} result".encode()
+    _save_checkpoint(world, tenant)
     blob = world.center.runtime.blobs.keep(iter([content]), f"of-{marker}", limit_bytes=1000)
     tenant.ids["artefact"] = [f"art_{marker.upper():0>26}"]
     tenant.ids["attempt"] = [attempt["id"]]

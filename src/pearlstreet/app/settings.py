@@ -163,6 +163,8 @@ class Settings:
     """Minimum isolation between jobs: `none`, `landlock` or `bubblewrap`. Weaker nodes take no jobs."""
     require_sandbox: bool = False
     """Older form of `minimum_isolation = "landlock"`; the stronger of the two holds."""
+    checkpoints_kept_days: float = 7.0
+    """Days for which the checkpoints of an ended job are kept."""
     builds_billed: bool = False
     """Charge the CPU and memory time of building environments and fetching sources to the project whose job needs them."""
     uv: Mapping[str, str] = field(default_factory=dict)

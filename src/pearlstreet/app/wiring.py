@@ -262,6 +262,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         git_private_allowed=settings.git_private_allowed,
         uv_variables=uv_variables(settings, os.environ),
         builds_billed=settings.builds_billed,
+        checkpoints_kept_s=settings.checkpoints_kept_days * 86_400,
     )
 
 

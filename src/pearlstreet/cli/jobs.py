@@ -1,4 +1,4 @@
-"""Jobs from the terminal: run, jobs, job, logs, cancel, why, artefacts."""
+"""Jobs from the terminal: run, jobs, job, logs, cancel, why, artefacts, checkpoints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ JobArg = Annotated[str, typer.Argument(help="Job id", metavar="JOB")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(context_settings={"allow_extra_args": False})(run)
-    for command in (jobs, job, logs, cancel, why, artefacts):
+    for command in (jobs, job, logs, cancel, why, artefacts, checkpoints):
         app.command()(command)
 
 
@@ -330,7 +330,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if attempts:
         out.title("Attempts")
         table(
-            ("Number", "State", "Tasks", "Nodes", "Isolation", "Ended", "Exit code"),
+            ("Number", "State", "Tasks", "Nodes", "Isolation", "Ended", "Exit code", "Work lost"),
             [_attempt(row) for row in attempts],
         )
     if left:
@@ -345,8 +345,9 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
 def _attempt(row: results.Attempt) -> tuple[object, ...]:
     nodes = sorted({task["node"] for task in row["placement"]["tasks"]})
     shown = nodes[0] if len(nodes) == 1 else f"{nodes[0]} … ({len(nodes)})"
-    ended = row["stop_reason"] if row["stop_reason"] == "resized" else row["end_reason"]
-    return row["number"], row["state"], row["tasks"], shown, row["wall"], ended, row["exit_code"]
+    ended = row["stop_reason"] if row["stop_reason"] in ("resized", "preempted") else row["end_reason"]
+    lost = None if row["lost_s"] is None else format_duration(row["lost_s"])
+    return row["number"], row["state"], row["tasks"], shown, row["wall"], ended, row["exit_code"], lost
 
 
 def logs(
@@ -447,6 +448,29 @@ def _deleted_on(row: Mapping[str, object]) -> str:
     if row["pinned"]:
         return say("never: pinned")
     return say("never") if row["expires_at"] is None else str(row["expires_at"])[:10]
+
+
+def checkpoints(job_id: JobArg, as_json: Json = False) -> None:
+    """List what a job has saved in $PEARL_CHECKPOINT, from which its next attempt goes on."""
+    with client() as center:
+        found, attempts = center.jobs.checkpoints(job_id), center.jobs.attempts(job_id)
+    if as_json:
+        show_json(found)
+        return
+    table(
+        ("Checkpoint", "Size", "Saved (UTC)"),
+        [
+            (r["name"], format_bytes(r["size_bytes"]), r["saved"][:19].replace("T", " "))
+            for r in found["items"]
+        ],
+        right=(1,),
+    )
+    lost_s = sum(row["lost_s"] or 0.0 for row in attempts)
+    if lost_s:
+        note = text(
+            "Work lost by stops of the center so far: {lost} s; it is not billed", lost=f"{lost_s:.0f}"
+        )
+        out.print(note.render(language()))
 
 
 def artefacts(

@@ -32,7 +32,7 @@ _LISTED: dict[str, tuple[str, ...]] = {
         "login", "logout", "whoami", "passwd", "keys", "users", "orgs", "projects", "secrets",
     ),
     "pearlstreet.cli.members": ("invitations",),
-    "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts"),
+    "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts", "checkpoints"),
     "pearlstreet.cli.metrics": ("metrics",),
     "pearlstreet.cli.simulate": ("simulate",),
     "pearlstreet.cli.trace": ("trace",),

@@ -124,6 +124,11 @@ class Jobs(Noun):
         found: Rows[results.Attempt] = self._get(at("jobs", job, "attempts"))["items"]
         return found
 
+    def checkpoints(self, job: str) -> results.Checkpoints:
+        """Return what a job has saved in $PEARL_CHECKPOINT, newest first."""
+        found: results.Checkpoints = self._get(at("jobs", job, "checkpoints"))
+        return found
+
     def metrics(self, job: str, **params: object) -> Rows[results.Sample]:
         """Return measured use of a job over time, and the metrics that it wrote itself."""
         found: Rows[results.Sample] = self._get(at("jobs", job, "metrics"), **params)["items"]

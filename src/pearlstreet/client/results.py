@@ -92,6 +92,8 @@ class Attempt(TypedDict):
     ended: str | None
     stop_reason: str | None
     next_tasks: int | None
+    saved: str | None
+    lost_s: float | None
     end_reason: str | None
     exit_code: int | None
     message: str | None
@@ -247,6 +249,21 @@ class Changed(TypedDict):
     """Number of changed notices."""
 
     changed: int
+
+
+class Checkpoint(TypedDict):
+    """A file or folder in place in the job's checkpoint folder."""
+
+    name: str
+    size_bytes: int
+    saved: str
+
+
+class Checkpoints(TypedDict):
+    """The checkpoints of a job, newest first."""
+
+    engine: str | None
+    items: list[Checkpoint]
 
 
 class Chosen(TypedDict):

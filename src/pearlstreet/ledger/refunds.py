@@ -15,10 +15,11 @@ from pearlstreet.ledger.tables import DUE, FREE, charges, spans, streams
 from pearlstreet.store.core import Tx
 
 
-def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
-    """Refund all charges of an attempt and mark its due spans as not billed; returns the amount refunded.
+def refund_attempt(tx: Tx, external_id: str, reason: Text, since_us: int = 0) -> Money:
+    """Refund the charges of an attempt for time after `since_us` and mark its due spans from then on as not billed.
 
-    Idempotent: a charge is refunded once.
+    Returns the amount refunded. A span or charge for time before and after `since_us` counts whole. Idempotent: a charge is
+    refunded once.
     """
     query = sa.select(streams.c.id).where(streams.c.external_id == external_id)
     stream_ids = tx.execute(query).scalars().all()
@@ -26,10 +27,10 @@ def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
         return Money(0)
     tx.execute(
         sa.update(spans)
-        .where(spans.c.stream_id.in_(stream_ids), spans.c.state == DUE)
+        .where(spans.c.stream_id.in_(stream_ids), spans.c.state == DUE, spans.c.end_us > since_us)
         .values(state=FREE, why_not=reason.template[:200])
     )
-    charged = _unrefunded_charges(tx, list(stream_ids))
+    charged = _unrefunded_charges(tx, list(stream_ids), since_us)
     if not charged:
         return Money(0)
     drafts = [_draft(row, reason) for row in charged if row["amount_micro"]]
@@ -48,14 +49,16 @@ def refund_attempt(tx: Tx, external_id: str, reason: Text) -> Money:
     return Money(sum(row["amount_micro"] for row in charged))
 
 
-def _unrefunded_charges(tx: Tx, stream_ids: list[int]) -> list[RowMapping]:
-    """Return the charges of these streams without a refund, with the resource and reference of their stream."""
-    refund = charges.alias("refund")
+def _unrefunded_charges(tx: Tx, stream_ids: list[int], since_us: int) -> list[RowMapping]:
+    """Return the charges of these streams without a refund that bill time after `since_us`, with resource and reference."""
+    refund, last = charges.alias("refund"), spans.alias("last")
     query = (
         sa.select(charges, streams.c.resource, streams.c.reference)
         .join_from(charges, streams, charges.c.stream_id == streams.c.id)
+        .join(last, (last.c.stream_id == charges.c.stream_id) & (last.c.sequence == charges.c.last_sequence))
         .outerjoin(refund, refund.c.refunds_id == charges.c.id)
         .where(charges.c.stream_id.in_(stream_ids), charges.c.refunds_id.is_(None), refund.c.id.is_(None))
+        .where(last.c.end_us > since_us)
         .order_by(charges.c.seq)
     )
     return list(tx.rows(query))

@@ -160,8 +160,11 @@ def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float =
     """
     for row in _all(store, running.attempts, org_id):
         engine = runtime.engines.get(row["engine"])
-        if engine is not None and not isinstance(answer := engine.forget(row["id"]), Done):
-            raise Unavailable(text("The engine does not answer: {reason}", reason=answer.reason))
+        if engine is None:
+            continue
+        for answer in (engine.forget(row["id"]), engine.delete_checkpoint(row["owner_id"])):
+            if not isinstance(answer, Done):
+                raise Unavailable(text("The engine does not answer: {reason}", reason=answer.reason))
     for row in _all(store, work.preparations, org_id):
         for engine in runtime.engines.values():
             if row["attempt_id"] is not None:
@@ -212,7 +215,9 @@ def _named_by_others(tx: Tx, names: list[str], org_id: str) -> set[str]:
 
 
 def _all(store: Store, table: sa.Table, org_id: str) -> list[dict[str, Any]]:
-    columns = [table.c[name] for name in ("id", "engine", "sha256", "attempt_id") if name in table.c]
+    columns = [
+        table.c[name] for name in ("id", "engine", "owner_id", "sha256", "attempt_id") if name in table.c
+    ]
     query = sa.select(*columns).where(table.c.org_id == org_id)
     return [dict(row) for row in store.read(lambda tx: tx.rows(query))]
 

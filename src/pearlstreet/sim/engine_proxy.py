@@ -12,6 +12,7 @@ from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
     Capabilities,
+    CheckpointEntry,
     LogChunk,
     MetricSample,
     NodeReport,
@@ -90,6 +91,15 @@ class FaultyEngine:
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self._call("delete_work", attempt_id, lambda: self._engine.delete_work(attempt_id))
+
+    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
+        return self._engine.checkpoint_keys()
+
+    def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
+        return self._engine.list_checkpoint(key)
+
+    def delete_checkpoint(self, key: str) -> Outcome[None]:
+        return self._engine.delete_checkpoint(key)
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:
         return self._engine.log_sizes()

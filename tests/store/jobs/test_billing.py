@@ -8,7 +8,7 @@ from typing import Any
 from tests.store.jobs.harness import Center
 
 from pearlstreet.compute.engines.protocol import EndReason
-from pearlstreet.compute.execution import lifecycle
+from pearlstreet.compute.execution.lifecycle import lost_since
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.ledger.funds import balance
 from pearlstreet.tenancy.model import SYSTEM
@@ -29,12 +29,22 @@ def test_an_attempt_that_its_engine_forgot_is_run_again_and_not_billed(tmp_path:
     center.check_books()
 
 
-def _ended(stop: str | None, code: int) -> dict[str, Any]:
-    return {"stop_reason": stop, "exit_code": code}
+def _ended(stop: str | None) -> dict[str, Any]:
+    return {"stop_reason": stop, "started_us": 1_000}
 
 
-def test_what_succeeded_before_the_stop_reached_it_is_billed() -> None:
-    assert lifecycle._billable(_ended("preempted", 0), EndReason.EXITED, 0)
-    assert not lifecycle._billable(_ended("preempted", 143), EndReason.STOPPED, 143)
-    assert lifecycle._billable(_ended("cancelled", 143), EndReason.STOPPED, 143)
-    assert not lifecycle._billable(_ended(None, 0), None, None)
+def test_work_that_the_center_ended_is_lost_from_the_last_checkpoint_on() -> None:
+    stopped = EndReason.STOPPED
+    assert lost_since(_ended("preempted"), EndReason.EXITED, 0, None) is None, (
+        "it succeeded before the stop reached it"
+    )
+    assert lost_since(_ended("preempted"), stopped, 143, None) == 1_000
+    assert lost_since(_ended("preempted"), stopped, 143, 5_000) == 5_000
+    assert lost_since(_ended("resized"), stopped, 143, 5_000) == 5_000
+    assert lost_since(_ended("preempted"), stopped, 143, 10) == 1_000, (
+        "the checkpoint is of an earlier attempt"
+    )
+    assert lost_since(_ended(None), EndReason.ENGINE_LOST, None, 7_000) == 7_000
+    assert lost_since(_ended("cancelled"), stopped, 143, 5_000) is None
+    assert lost_since(_ended(None), EndReason.EXITED, 1, 5_000) is None, "a failure of its own is billed"
+    assert lost_since(_ended(None), None, None, None) == 1_000

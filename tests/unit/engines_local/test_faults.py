@@ -51,6 +51,17 @@ def nothing_left_of(attempt_id: str) -> None:
     until(lambda: not processes_with(mark))
 
 
+def test_what_was_saved_before_its_supervisor_was_killed_counts(bench: Bench) -> None:
+    save = 'echo x > "$PEARL_CHECKPOINT/a.tmp" && mv "$PEARL_CHECKPOINT/a.tmp" "$PEARL_CHECKPOINT/a"'
+    attempt_id = bench.start(f"{save}; touch $PEARL_OUTPUTS/saved; sleep 300", checkpoint="job_a")
+    until(lambda: (bench.attempt_folder(attempt_id) / "outputs" / "saved").exists())
+    os.kill(supervisor_of(bench, attempt_id), signal.SIGKILL)
+    report = bench.ended(attempt_id)
+    assert report.end_reason is EndReason.ENGINE_LOST
+    assert report.saved_us is not None and report.started_us is not None
+    assert report.started_us <= report.saved_us
+
+
 def test_a_killed_supervisor_takes_its_tasks_with_it_and_is_told(walled: Bench) -> None:
     attempt_id = walled.start("echo run >> $PEARL_OUTPUTS/runs; sleep 300 & sleep 300")
     until(lambda: (walled.attempt_folder(attempt_id) / "outputs" / "runs").exists())

@@ -24,9 +24,11 @@ from pearlstreet.api.routing import (
     query,
     transaction,
 )
+from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import from_json
 from pearlstreet.compute.jobs import follow, service, views
+from pearlstreet.compute.jobs.checkpoints import list_checkpoints
 from pearlstreet.compute.jobs.model import JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -116,6 +118,10 @@ class AttemptOut(Out):
     """Reason why the center stopped the attempt: `resized`, `preempted`, `time_limit` …"""
     next_tasks: int | None
     """Number of tasks of the next attempt, if this one was stopped for a resize."""
+    saved: Time | None
+    """Time of the last checkpoint that it saved."""
+    lost_s: float | None
+    """Work in seconds that its end cost, from the last checkpoint or else its start on; not billed. Null: none was lost."""
     end_reason: str | None
     exit_code: int | None
     message: str | None
@@ -419,6 +425,8 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, object]:
         "ended": time_of(row["ended_us"]),
         "stop_reason": row["stop_reason"],
         "next_tasks": row["placement"].get(NEXT_TASKS),
+        "saved": time_of(row["saved_us"]),
+        "lost_s": None if row["lost_us"] is None else row["lost_us"] / US_PER_S,
         "end_reason": row["end_reason"],
         "exit_code": row["exit_code"],
         "message": from_json(message).render(language) if message else None,
@@ -500,6 +508,40 @@ async def list_job_metrics(
                 {"at": time_of(s.at_us), "rank": s.rank, "kind": s.kind, "values": dict(s.values)}
                 for s in samples
             ]
+        },
+    )
+
+
+class CheckpointOut(Out):
+    """A file or folder in place in the job's checkpoint folder."""
+
+    name: str
+    size_bytes: int
+    saved: Time
+
+
+class CheckpointsOut(Out):
+    """The checkpoints of a job, newest first."""
+
+    engine: str | None
+    """Engine that keeps them; null before the first attempt."""
+    items: list[CheckpointOut]
+
+
+@router.get(
+    "/{job}/checkpoints", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CheckpointsOut}}
+)
+async def list_job_checkpoints(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+    """List what a job has saved in $PEARL_CHECKPOINT, from which its next attempt goes on."""
+    center = center_of(request)
+    return await query(
+        lambda: list_checkpoints(center.store, actor, center.runtime, job),
+        lambda found: {
+            "engine": found.engine,
+            "items": [
+                {"name": one.name, "size_bytes": one.size_bytes, "saved": time_of(one.saved_us)}
+                for one in found.entries
+            ],
         },
     )
 

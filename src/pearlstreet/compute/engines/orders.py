@@ -37,6 +37,8 @@ def refusal(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | N
 def _bad_form(order: AttemptOrder) -> Refused | None:
     if not plain_id(order.attempt_id):
         return Refused("bad_id", text("{id} cannot be an attempt's id", id=repr(order.attempt_id[:80])))
+    if order.checkpoint and not plain_id(order.checkpoint):
+        return Refused("bad_id", text("{id} cannot name a checkpoint folder", id=repr(order.checkpoint[:80])))
     if not order.command or any("\0" in part for part in order.command):
         return Refused("bad_command", text("The command is empty or holds a NUL character"))
     if [task.rank for task in order.tasks] != list(range(len(order.tasks))) or not order.tasks:

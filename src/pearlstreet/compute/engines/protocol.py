@@ -95,6 +95,16 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointEntry:
+    """A file or folder in place in the checkpoint folder of an owner of attempts."""
+
+    name: str
+    size_bytes: int
+    saved_us: int
+    """Time at which it came in place or last changed, in µs since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Limits of one attempt; the engine ends an attempt that exceeds one. `TaskOrder` limits CPU and memory per task."""
 
@@ -129,11 +139,19 @@ class AttemptOrder:
     network: Literal["none", "internet"] = "none"
     """Network access; with `none` the attempt's tasks reach each other over loopback and nothing else."""
     limits: Limits = Limits()
+    checkpoint: str = ""
+    """Key of the checkpoint folder ($PEARL_CHECKPOINT), which all attempts with this key find as the last one left it; empty: none.
+
+    An entry counts once it is in place under its final name; names that end in `.tmp` or `.partial` are being written, and are
+    deleted before the next attempt starts. At most one attempt with a key runs at a time; the ranks of a gang share the folder.
+    """
     purpose: Literal["job", "environment", "source"] = "job"
     minimum_isolation: Isolation = "none"
     """Weakest isolation accepted; nodes with a weaker one refuse the order with the code `isolation`."""
     simulate_s: float | None = None
     """Run time that a simulated engine pretends, in seconds; other engines ignore it."""
+    simulate_saves: bool = False
+    """Whether a simulated engine pretends that the attempt saves its work when it is told to stop; other engines ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +185,8 @@ class AttemptReport:
     message: Text | None = None
     wall: str = ""
     """Isolation from other tenants, such as `bubblewrap+cgroup-v1+seccomp` or `rlimits`."""
+    saved_us: int | None = None
+    """Time at which something last came in place in the checkpoint folder, in µs since 1970, of an ended attempt; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +305,18 @@ class Engine(Protocol):
 
         Repeating the call is cheap. Done for unknown attempts; Retry while the attempt runs.
         """
+        ...
+
+    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
+        """Return the keys of the checkpoint folders that the engine keeps."""
+        ...
+
+    def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
+        """Return what is in place in a checkpoint folder, newest first; empty if there is none."""
+        ...
+
+    def delete_checkpoint(self, key: str) -> Outcome[None]:
+        """Delete a checkpoint folder; Done if there is none. No attempt with this key may run."""
         ...
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:

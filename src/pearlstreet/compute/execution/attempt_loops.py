@@ -296,6 +296,7 @@ def apply_report(tx: Tx, owner: Owner, attempt: Row, report: AttemptReport, *, c
             ended_us=report.ended_us or tx.now_us,
             message=_message(attempt, report),
             collect=collect and report.started_us is not None,
+            saved_us=report.saved_us,
         )
 
 

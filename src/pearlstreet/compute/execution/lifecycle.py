@@ -13,8 +13,8 @@ from pearlstreet.compute.engines.protocol import EndReason
 from pearlstreet.compute.execution.metering import meter, settle_attempt
 from pearlstreet.compute.execution.model import (
     ATTEMPT_STATES,
+    INTERRUPTING_STOP_REASONS,
     LIVE_ATTEMPT,
-    UNBILLED_STOP_REASONS,
     AttemptEvent,
     AttemptState,
     StopReason,
@@ -135,18 +135,22 @@ def close_attempt(
     ended_us: int,
     message: Text | None,
     collect: bool,
+    saved_us: int | None = None,
 ) -> None:
     """Close an attempt whose work has ended: write its last span, settle its hold and free its devices.
 
-    `collect`: its outputs are stored next, before it ends.
+    `collect`: its outputs are stored next, before it ends. `saved_us`: time of its last checkpoint.
     """
     # Metered time was observed running, so an engine whose clock lags cannot move the end before it.
     ran_until_us = attempt["metered_until_us"] or attempt["started_us"] or 0
     stopped_at_us = min(max(ended_us, ran_until_us), max(tx.now_us, ran_until_us))
-    meter(tx, attempt, stopped_at_us, unbilled=owner.why_unbilled(attempt))
-    settle_attempt(tx, attempt, billable=_billable(attempt, end_reason, exit_code))
+    lost_from_us = lost_since(attempt, end_reason, exit_code, saved_us)
+    meter(tx, attempt, stopped_at_us, unbilled=owner.why_unbilled(attempt), lost_from_us=lost_from_us)
+    settle_attempt(tx, attempt, lost_from_us)
     tx.execute(_FREE, {"attempt": attempt["id"]})
     end = {
+        "saved_us": saved_us,
+        "lost_us": max(stopped_at_us - lost_from_us, 0) if lost_from_us is not None else None,
         "ended_us": stopped_at_us,
         "end_reason": end_reason.value if end_reason else None,
         "exit_code": exit_code,
@@ -177,14 +181,21 @@ def close_attempt(
     tx.hint(PLAN)
 
 
-def _billable(attempt: Row, end_reason: EndReason | None, exit_code: int | None) -> bool:
-    """Return whether an attempt is billed: not if its work was lost to preemption or a platform failure."""
+def lost_since(
+    attempt: Row, end_reason: EndReason | None, exit_code: int | None, saved_us: int | None
+) -> int | None:
+    """PURE: return since when an attempt's work is lost to the platform and not billed (µs since 1970); None if none is.
+
+    Work is lost from the last checkpoint on, or from the start without one, if the center or a failure of the platform ended it.
+    """
     if end_reason is EndReason.EXITED and exit_code == 0:
-        return True
-    if end_reason is None and attempt["stop_reason"] is None:
-        return False  # its engine no longer knows it
-    ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
-    return not ours and attempt["stop_reason"] not in UNBILLED_STOP_REASONS
+        return None
+    is_unknown = end_reason is None and attempt["stop_reason"] is None  # its engine no longer knows it
+    is_ours = end_reason in (EndReason.ENGINE_LOST, EndReason.START_FAILED)
+    if not (is_unknown or is_ours or attempt["stop_reason"] in INTERRUPTING_STOP_REASONS):
+        return None
+    began_us: int = attempt["started_us"] or 0
+    return began_us if saved_us is None else max(saved_us, began_us)
 
 
 def end_collected(tx: Tx, owner: Owner, attempt: Row, *, outputs_refused: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import MICRO, Money
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.execution.fair_use import add_use
-from pearlstreet.compute.execution.model import StopReason
+from pearlstreet.compute.execution.model import INTERRUPTING_STOP_REASONS
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.pool.inventory import Node
@@ -32,6 +33,8 @@ from pearlstreet.store.core import Row, Tx
 SOURCE = "compute"
 _METERED = sa.update(attempts).where(attempts.c.id == sa.bindparam("of_attempt"))
 GFLOPS_PER_PFLOPS = 1_000_000
+LOST = text("Work lost to the platform is not billed")
+SAVING = text("Saving its work because the center stops it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +117,18 @@ def hold_amount(rate: Money, time_limit_s: float, window_s: float) -> Money:
     return Money(-(-rate.micro * covered_us // (3600 * US_PER_S)))
 
 
-def meter(tx: Tx, attempt: Row, until_us: int, *, unbilled: Text | None = None) -> None:
+def meter(
+    tx: Tx, attempt: Row, until_us: int, *, unbilled: Text | None = None, lost_from_us: int | None = None
+) -> None:
     """Append the usage spans from the end of the last one to `until_us`; nothing for an attempt that never ran.
 
-    `unbilled`: why no time of this attempt is billed; None: it is.
+    `unbilled`: why no time of this attempt is billed; None: it is. `lost_from_us`: time from which on its work is lost.
     """
     from_us = attempt["metered_until_us"]
     if from_us is None or until_us <= from_us:
         return
     usage = AttemptUsage(**attempt["usage"])
-    parts = _parts(attempt, from_us, until_us, unbilled)
+    parts = _parts(attempt, from_us, until_us, unbilled, lost_from_us)
     for number, (start_us, end_us, why_not) in enumerate(parts):
         for demand in usage.demands():
             append_span(
@@ -161,22 +166,33 @@ def meter(tx: Tx, attempt: Row, until_us: int, *, unbilled: Text | None = None) 
 
 
 def _parts(
-    attempt: Row, from_us: int, until_us: int, unbilled: Text | None
+    attempt: Row, from_us: int, until_us: int, unbilled: Text | None, lost_from_us: int | None
 ) -> list[tuple[int, int, Text | None]]:
-    """Split the time into (start, end, why it is not billed); saving work for a resize is not billed."""
-    asked_us = attempt["stop_asked_us"]
-    if attempt["stop_reason"] != StopReason.RESIZED.value or asked_us is None or asked_us >= until_us:
-        return [(from_us, until_us, unbilled)]
-    asked_us = max(asked_us, from_us)
-    saving = text("Saving its work for a resize")
-    parts = [(from_us, asked_us, unbilled), (asked_us, until_us, saving)]
-    return [part for part in parts if part[0] < part[1]]
+    """Split the time into (start, end, why it is not billed).
+
+    Neither lost work is billed, nor saving work after the center asked for a stop.
+    """
+    saves_from_us = attempt["stop_asked_us"] if attempt["stop_reason"] in INTERRUPTING_STOP_REASONS else None
+    cuts = {us for us in (saves_from_us, lost_from_us) if us is not None and from_us < us < until_us}
+    bounds = [from_us, *sorted(cuts), until_us]
+
+    def why_not(start_us: int) -> Text | None:
+        if unbilled is not None:
+            return unbilled
+        if lost_from_us is not None and start_us >= lost_from_us:
+            return LOST
+        return SAVING if saves_from_us is not None and start_us >= saves_from_us else None
+
+    return [(start, end, why_not(start)) for start, end in pairwise(bounds)]
 
 
-def settle_attempt(tx: Tx, attempt: Row, *, billable: bool) -> None:
-    """Release the rest of the hold of an ended, metered attempt, and refund the attempt unless `billable`."""
-    if not billable:
-        refund_attempt(tx, attempt["id"], text("Work lost to the platform is not billed"))
+def settle_attempt(tx: Tx, attempt: Row, lost_from_us: int | None) -> None:
+    """Release the rest of the hold of an ended, metered attempt, and refund its lost work: all from `lost_from_us` on.
+
+    A charge that bills time before and after `lost_from_us` is refunded whole, in favour of the tenant.
+    """
+    if lost_from_us is not None:
+        refund_attempt(tx, attempt["id"], LOST, lost_from_us)
     if attempt["hold_id"] is not None:
         settle_hold(tx, attempt["hold_id"])
 

@@ -64,9 +64,5 @@ class StopReason(StrEnum):
     """Its elastic job continues with another number of tasks."""
 
 
-UNBILLED_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN})
-"""Stop reasons of the center itself, after which the attempt is not billed.
-
-A resized job continues from what it saved, so its attempt is billed until the request to stop, but not the time it takes to
-stop.
-"""
+INTERRUPTING_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED})
+"""Stop reasons of the center itself: the owner goes on later, and what it loses by the stop is not billed."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,10 @@ class Owner(ABC):
     def why_unbilled(self, attempt: Row) -> Text | None:
         """Return why no time of the attempt is billed; None if it is."""
         return None
+
+    def unneeded_checkpoints(self, tx: Tx, owner_ids: Sequence[str]) -> Collection[str]:
+        """Return those of some owners of this kind whose checkpoints may be deleted."""
+        return ()
 
     def load_outputs(self, tx: Tx, attempt: Row) -> Row:
         """Return what `keep_outputs` must know beside the attempt's row."""

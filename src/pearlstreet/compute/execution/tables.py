@@ -38,6 +38,9 @@ attempts = sa.Table(
     sa.Column("covered_s", sa.Float, nullable=False),
     sa.Column("warned_us", sa.BigInteger, nullable=True),
     sa.Column("grace_s", sa.Float, nullable=False),
+    # Time of its last checkpoint, and the work that its end cost: from there, or from its start, to the end.
+    sa.Column("saved_us", sa.BigInteger, nullable=True),
+    sa.Column("lost_us", sa.BigInteger, nullable=True),
     *lease_columns(),
     sa.Index("ix_attempts_due", "state", "due_us"),
 )

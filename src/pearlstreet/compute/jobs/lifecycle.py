@@ -11,6 +11,7 @@ from functools import cache
 
 import sqlalchemy as sa
 
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import check
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.engines.protocol import EndReason
@@ -142,6 +143,7 @@ def finish_job(
         verdict = Verdict(JobEvent.FAIL, OUTPUTS_REFUSED)  # jobs that need its outputs must not start
     message = message or _stop_message(row, attempt)
     if verdict.event is JobEvent.REQUEUE:
+        message = _with_loss(message, attempt)
         counted = {"failures": row["failures"] + 1} if verdict.counts else {}
         move_job(
             tx, row, verdict.event, code=verdict.code, reason=message, values={"attempt_id": None, **counted}
@@ -154,6 +156,18 @@ def finish_job(
         code=verdict.code,
         reason=message or verdict.reason,
         values={"exit_code": attempt["exit_code"], "attempt_id": attempt["id"]},
+    )
+
+
+def _with_loss(message: Text | None, attempt: Row) -> Text | None:
+    """Return the message of an ended attempt with what its end cost; unchanged if it had saved nothing."""
+    if message is None or attempt["saved_us"] is None or attempt["lost_us"] is None:
+        return message
+    return text(
+        "{reason}; it goes on from its checkpoint of {time}, and {lost} s of work were lost",
+        reason=message,
+        time=to_rfc3339(attempt["saved_us"])[:19] + "Z",
+        lost=round(attempt["lost_us"] / US_PER_S),
     )
 
 

@@ -74,7 +74,9 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
             log_bytes=int(spec.limits.log_mib * (1 << 20)),
             grace_s=spec.limits.grace_s,
         ),
+        checkpoint=attempt["owner_id"],
         simulate_s=_simulated_s(tx, attempt, ask),
+        simulate_saves=bool(ask.max_tasks),
         minimum_isolation=runtime.settings.minimum_isolation,
     )
 
@@ -82,14 +84,14 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
 def _simulated_s(tx: Tx, attempt: Row, ask: ResourceRequest) -> float | None:
     """Return how long a simulated engine runs the attempt.
 
-    Work that earlier attempts of an elastic job did before a resize is subtracted, and the rest scales inversely with the
-    number of tasks.
+    Work that earlier attempts of an elastic job saved is subtracted, and the rest scales inversely with the number of tasks.
     """
     if ask.simulate_s is None or not ask.max_tasks:
         return ask.simulate_s
     left_s, tasks = ask.simulate_s, len(attempt["placement"]["tasks"])
     resized = attempts.c.stop_reason == StopReason.RESIZED.value
-    for row in tx.rows(sa.select(attempts).where(attempts.c.owner_id == attempt["owner_id"], resized)):
+    saved = sa.or_(resized, attempts.c.saved_us.is_not(None))
+    for row in tx.rows(sa.select(attempts).where(attempts.c.owner_id == attempt["owner_id"], saved)):
         if row["id"] != attempt["id"]:
             left_s -= ran_s(row) * len(row["placement"]["tasks"]) / ask.tasks
     return max(left_s, 0.0) * ask.tasks / tasks

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
-from pearlstreet.base.errors import InvalidInput, PearlError
+from pearlstreet.base.errors import InvalidInput, PearlError, Unavailable
 from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
+from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.jobs import follow, service, views
+from pearlstreet.compute.jobs.checkpoints import list_checkpoints
 from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
@@ -37,6 +39,7 @@ from pearlstreet.ledger.invoices.page import energy_rows
 
 LOG_BYTES = 1 << 20
 ARTEFACTS_SHOWN = 200
+CHECKPOINTS_SHOWN = 50
 STATES = frozenset(state.value for state in JobState)
 CHARTS_MAX = 12
 
@@ -122,6 +125,7 @@ def show_one(request: PageRequest) -> PageResponse:
             "why_not": WHY_NOT,
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
+            "checkpoints": _checkpoints(request, job_id),
             "cost": _cost(request, job_id),
             "energy": _energy(request, job_id),
             "charts": _charts(request, job) if job.array_size is None else (),
@@ -187,6 +191,15 @@ def artefact(request: PageRequest) -> PageResponse:
 def _rank(request: PageRequest) -> int:
     rank = request.query.get("rank", "0")
     return int(rank) if rank.isdecimal() and len(rank) < 8 else 0
+
+
+def _checkpoints(request: PageRequest, job_id: str) -> Sequence[CheckpointEntry]:
+    """Return the job's checkpoints; none while its engine does not answer."""
+    try:
+        runtime = request.center.runtime
+        return list_checkpoints(request.store, request.actor, runtime, job_id).entries[:CHECKPOINTS_SHOWN]
+    except Unavailable:
+        return ()
 
 
 def _attempt(row: Mapping[str, Any]) -> dict[str, object]:

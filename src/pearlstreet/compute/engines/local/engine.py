@@ -18,7 +18,7 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.local import clearing, reading, reports
+from pearlstreet.compute.engines.local import checkpoints, clearing, reading, reports
 from pearlstreet.compute.engines.local.detect import (
     Basis,
     detect,
@@ -34,11 +34,13 @@ from pearlstreet.compute.engines.local.plan import make_plan, misfit
 from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy, Walls
 from pearlstreet.compute.engines.local.sampling import DeviceSampler
 from pearlstreet.compute.engines.local.supervisor import files
+from pearlstreet.compute.engines.local.supervisor.checkpoint import saved_us
 from pearlstreet.compute.engines.orders import TOO_WEAK, plain_id, refusal
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
     Capabilities,
+    CheckpointEntry,
     EndReason,
     LogChunk,
     MetricSample,
@@ -185,10 +187,13 @@ class LocalEngine:
         free = shutil.disk_usage(self._folders.root).free
         if free < self._policy.min_free_gib * GIB:
             return Retry(DISK_RETRY_S, _disk_full())
+        order = checkpoints.with_checkpoint(order, self._folders)
         plan = make_plan(order, node, walls, self._policy, self._folders, self._seccomp)
         folder = self._folders.attempt(order.attempt_id)
         try:
             make_attempt_folder(self._folders, order.attempt_id, walls)
+            if order.checkpoint:
+                checkpoints.make_folder(self._folders, order.checkpoint)
             files.write_json(str(folder), files.ORDER, plan)
             files.sync_folder(str(self._folders.attempts))
         except OSError as error:
@@ -336,6 +341,8 @@ class LocalEngine:
                 ended_us = min(max(seen_us, begun_us), max(self._clock.now_us(), begun_us))
                 message = self._why_lost(plan, folder)
                 state = reports.ended_state(state, EndReason.ENGINE_LOST, ended_us=ended_us, message=message)
+                if plan.get("checkpoint"):
+                    state["saved_us"] = saved_us(plan["checkpoint"])
                 self._write_or_free_ballast(plan["attempt_id"], files.STATE, state)
             return self._remember(plan, state)
         finally:
@@ -455,6 +462,25 @@ class LocalEngine:
                         clearing.delete_tree(folder / name, self._folders.trash)
             except OSError as error:
                 return Retry(LAUNCH_RETRY_S, _unreadable(error))
+        return Done(None)
+
+    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
+        try:
+            return Done(checkpoints.keys(self._folders))
+        except OSError as error:
+            return Retry(LAUNCH_RETRY_S, _unreadable(error))
+
+    def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
+        try:
+            return Done(checkpoints.list_entries(self._folders, key) if plain_id(key) else ())
+        except OSError as error:
+            return Retry(LAUNCH_RETRY_S, _unreadable(error))
+
+    def delete_checkpoint(self, key: str) -> Outcome[None]:
+        try:
+            checkpoints.delete(self._folders, key)
+        except OSError as error:
+            return Retry(LAUNCH_RETRY_S, _unreadable(error))
         return Done(None)
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:

@@ -11,6 +11,7 @@ INSIDE: Mapping[str, str] = MappingProxyType(
     {"work": "/pearl/work", "outputs": "/pearl/outputs", "home": "/pearl/home", "tmp": "/tmp"}  # noqa: S108
 )
 METRICS_INSIDE = "/pearl/metrics.jsonl"
+CHECKPOINT_INSIDE = "/pearl/checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,15 @@ class Folders:
     def attempts(self) -> Path:
         """The folder that holds one folder for each attempt."""
         return self.root / "attempts"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder that holds one checkpoint folder for each owner of attempts."""
+        return self.root / "checkpoints"
+
+    def checkpoint(self, key: str) -> Path:
+        """Return the checkpoint folder of one owner. The caller has checked the key with `plain_id`."""
+        return self.checkpoints / key
 
     @property
     def trash(self) -> Path:

@@ -119,6 +119,7 @@ def make_plan(
         "seccomp": offline_filter(seccomp) if seccomp and offline else seccomp,
         "user": user,
         "owned": [mount.source for mount in order.mounts if mount.writable],
+        "checkpoint": str(folders.checkpoint(order.checkpoint)) if order.checkpoint else None,
         "cgroup": {"version": walls.cgroup_version, "parents": dict(walls.cgroup_parents)}
         if walls.cgroup_version
         else None,

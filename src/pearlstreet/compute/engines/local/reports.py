@@ -33,6 +33,7 @@ def from_state(plan: Mapping[str, Any], state: Mapping[str, Any] | None) -> Atte
         exit_code=state["exit_code"],
         message=from_json(state["message"]) if state["message"] else None,
         wall=plan["wall"],
+        saved_us=state.get("saved_us"),
     )
 
 

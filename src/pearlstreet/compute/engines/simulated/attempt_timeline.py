@@ -57,6 +57,8 @@ class Kept:
     attempt_id: str
     tasks: tuple[TaskOrder, ...]
     log_bytes: int
+    saves: bool = False
+    """Whether it pretends to save its work when it is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,14 @@ class AttemptTimeline:
     runs_ranks: int | None = None
     """Number of tasks that ever start (a fault); None: all."""
     stop_asked: bool = False
+    stop_us: int | None = None
+    """Time of the first stop request after its start."""
     message: Text | None = None
 
 
 def keep(order: AttemptOrder) -> Kept:
     """Return the part of an order that the engine keeps."""
-    return Kept(order.attempt_id, order.tasks, order.limits.log_bytes)
+    return Kept(order.attempt_id, order.tasks, order.limits.log_bytes, order.simulate_saves)
 
 
 def plan(
@@ -129,7 +133,8 @@ def stop(
     stopped = _terminated(timeline, now_us, grace_s, attempt_id, random, scale)
     if stopped.ends_us >= timeline.ends_us:
         stopped = timeline
-    return replace(stopped, reason=EndReason.STOPPED, stop_asked=True)
+    first_us = now_us if timeline.stop_us is None else timeline.stop_us
+    return replace(stopped, reason=EndReason.STOPPED, stop_asked=True, stop_us=first_us)
 
 
 def lose(timeline: AttemptTimeline, now_us: int, why: Text) -> AttemptTimeline:
@@ -169,6 +174,7 @@ def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
         exit_code=_attempt_code(timeline) if ended else None,
         message=timeline.message if ended else None,
         wall="simulated",
+        saved_us=timeline.stop_us if ended and kept.saves else None,
     )
 
 
@@ -197,6 +203,7 @@ def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, object]:
             for t in kept.tasks
         ],
         "log_bytes": kept.log_bytes,
+        **({"saves": True} if kept.saves else {}),
         "course": timeline_to_json(timeline),
     }
 
@@ -207,7 +214,7 @@ def from_json(value: Mapping[str, Any]) -> tuple[Kept, AttemptTimeline]:
         TaskOrder(rank, node, cpus, memory_gib, tuple(DeviceGrant(*grant) for grant in grants))
         for rank, node, cpus, memory_gib, grants in value["tasks"]
     )
-    kept = Kept(value["id"], tasks, value["log_bytes"])
+    kept = Kept(value["id"], tasks, value["log_bytes"], value.get("saves", False))
     return kept, timeline_from_json(value["course"])
 
 
@@ -217,7 +224,13 @@ def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
         "at": [timeline.accepted_us, timeline.starts_us, timeline.planned_us, timeline.ends_us],
         "reason": timeline.reason.value,
     }
-    for name, usual in (("exit_code", 0), ("signal", None), ("failing_rank", 0), ("runs_ranks", None)):
+    for name, usual in (
+        ("exit_code", 0),
+        ("signal", None),
+        ("failing_rank", 0),
+        ("runs_ranks", None),
+        ("stop_us", None),
+    ):
         if getattr(timeline, name) != usual:
             value[name] = getattr(timeline, name)
     if timeline.stop_asked:

@@ -16,6 +16,7 @@ from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
     Capabilities,
+    CheckpointEntry,
     DeviceGrant,
     LogChunk,
     MetricSample,
@@ -158,6 +159,15 @@ class SimulatedEngine:
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return Done(None)  # a simulated attempt leaves no files
+
+    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
+        return Done(())  # a simulated attempt saves nothing
+
+    def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
+        return Done(())
+
+    def delete_checkpoint(self, key: str) -> Outcome[None]:
+        return Done(None)
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:
         return Done({})  # pretended logs are made when they are read

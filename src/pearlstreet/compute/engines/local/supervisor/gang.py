@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from . import files, linux, usage
+from .checkpoint import saved_us
 from .files import text
 from .launch import Launcher
 from .task import Task
@@ -40,6 +41,7 @@ class Gang:
         self._started_us: int | None = None
         self._started_s: float | None = None
         self._ended_us: int | None = None
+        self._saved_us: int | None = None
         self._reason: str | None = None
         self._message: dict[str, object] | None = None
         self._kill_at_s: float | None = None
@@ -288,6 +290,8 @@ class Gang:
                 task.ended_us = self._ended_us if task.started_us is not None else None
         self._judge()
         self._state = "exited"
+        if self._plan.get("checkpoint"):
+            self._saved_us = saved_us(self._plan["checkpoint"])
         self._write_for_good()
         for task in self._tasks:
             if task.group is not None:
@@ -344,6 +348,7 @@ class Gang:
             "end_reason": self._reason if self._state == "exited" else None,
             "exit_code": self._exit_code() if self._state == "exited" else None,
             "message": self._message if self._state == "exited" else None,
+            "saved_us": self._saved_us,
         }
 
     def _exit_code(self) -> int | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from . import files, linux
+from .checkpoint import drop_unfinished
 from .files import text
 from .staging import Interrupted, StageError, Stager
 
@@ -40,6 +41,8 @@ class Launcher:
                 os.chown(f"{self._folder}/{name}", *owner, follow_symlinks=False)
             for path in self._plan["owned"]:
                 os.chown(path, *owner, follow_symlinks=False)
+        if self._plan.get("checkpoint"):
+            drop_unfinished(self._plan["checkpoint"])
         if not self._plan["stages"]:
             return
         stager = Stager(f"{self._folder}/work", owner, self._plan["disk_bytes"], interrupted)

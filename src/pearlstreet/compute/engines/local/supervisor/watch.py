@@ -43,7 +43,10 @@ class Watch:
         self._folders = [f"{folder}/{name}" for name in ("work", "tmp", "home", "user-metrics")]
         if plan.get("shared_on_disk"):
             self._folders.append(f"{folder}/{files.SHARED_MEMORY}")
-        self._mounts: list[str] = plan["owned"]
+        # A checkpoint folder counts whole, so that what earlier attempts left there counts against the disk limit, too.
+        self._mounts: list[str] = [path for path in plan["owned"] if path != plan.get("checkpoint")]
+        if plan.get("checkpoint"):
+            self._folders.append(plan["checkpoint"])
         self._before = self._count_mounts(NEVER_TOO_MUCH, NEVER_TOO_MUCH)
         self._metrics = usage.MetricsFile(f"{folder}/{files.METRICS}")
         self._device = os.stat(folder).st_dev
