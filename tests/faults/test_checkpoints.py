@@ -67,6 +67,9 @@ def test_a_training_that_is_stopped_three_times_ends_with_the_same_weights(tmp_p
         ):
             until(partial(_has_trained, made, job, number, EVERY + EVERY // 2))
             _stop(made, job, why, tasks)
+        until(lambda: views.attempts_of(made.center.store, SYSTEM, job)[2]["lost_us"] is not None)
+        details = views.why(made.center.store, SYSTEM, made.center.runtime, job).details
+        assert [detail["code"] for detail in details][-1:] == ["work_lost"]
         until(lambda: views.get_job(made.center.store, SYSTEM, job).state in ENDED)
         ended = views.get_job(made.center.store, SYSTEM, job)
         assert ended.state is JobState.SUCCEEDED, ended

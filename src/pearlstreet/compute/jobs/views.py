@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from pearlstreet.base.clock import to_rfc3339
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.compute.execution.tables import attempts
@@ -269,7 +269,28 @@ class JobExplanation:
 
 def why(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> JobExplanation:
     """Explain why a job waits, or why it runs where it does. Raises NotFound."""
-    return store.read(lambda tx: _why(tx, runtime, find_job(tx, actor, job_id)))
+
+    def query(tx: Tx) -> JobExplanation:
+        row = find_job(tx, actor, job_id)
+        found = _why(tx, runtime, row)
+        lost = None if JobState(row["state"]) in ENDED else _work_lost(tx, row)
+        return found if lost is None else replace(found, details=(*found.details, lost))
+
+    return store.read(query)
+
+
+def _work_lost(tx: Tx, row: Row) -> Row | None:
+    """Return a detail with the work that stops of the center have cost a job so far; None if none."""
+    if not row["attempts"]:
+        return None
+    lost_us = tx.scalar(sa.select(sa.func.sum(attempts.c.lost_us)).where(attempts.c.owner_id == row["id"]))
+    if not lost_us:
+        return None
+    message = text(
+        "Stops by the center and lost machines have cost {lost} s of its work so far; they are not billed",
+        lost=round(int(lost_us) / US_PER_S),
+    )
+    return {"code": "work_lost", "message": message.to_json()}
 
 
 def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
