@@ -153,7 +153,7 @@ def _apply(
     try:
         place_attempt(tx, _attempt(tx, runtime.settings, row, node))
     except PaymentRequired as error:
-        _end(tx, runtime.settings, row, FAILED, error.message)
+        _end(tx, runtime.settings, row, FAILED, _failure(row, error.message))
         return None
     _move(tx, row, BUILDING)
     return None
@@ -351,13 +351,17 @@ def _look_at_result(runtime: Runtime, attempt: Row, row: Row) -> _Built:
     if attempt["end_reason"] in NOT_ITS_DOING:
         return _Built(WANTED)
     tail = _log_tail(runtime.engines[attempt["engine"]], attempt["id"])
+    message = from_json(attempt["message"]) if attempt["message"] else ""
+    return _Built(FAILED, _failure(row, tail or str(message)))
+
+
+def _failure(row: Row, reason: Text | str) -> Text:
     what = (
         text("The environment could not be built")
         if row["kind"] == "environment"
         else text("The source could not be fetched")
     )
-    message = from_json(attempt["message"]) if attempt["message"] else ""
-    return _Built(FAILED, text("{what}: {log}", what=what, log=tail or str(message)))
+    return text("{what}: {log}", what=what, log=reason)
 
 
 def _read_lock(path: Path) -> str | None:
