@@ -80,8 +80,8 @@ class Wrapped:
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self.inner.delete_work(attempt_id)
 
-    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
-        return self.inner.checkpoint_keys()
+    def checkpoint_sizes(self) -> Outcome[Mapping[str, int]]:
+        return self.inner.checkpoint_sizes()
 
     def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
         return self.inner.list_checkpoint(key)

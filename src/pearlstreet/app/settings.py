@@ -165,6 +165,8 @@ class Settings:
     """Older form of `minimum_isolation = "landlock"`; the stronger of the two holds."""
     checkpoints_kept_days: float = 7.0
     """Days for which the checkpoints of an ended job are kept."""
+    org_checkpoint_gib: float = 200.0
+    """Checkpoints of an organisation in GiB, beyond which those of jobs that ended first are deleted; 0: no limit."""
     builds_billed: bool = False
     """Charge the CPU and memory time of building environments and fetching sources to the project whose job needs them."""
     uv: Mapping[str, str] = field(default_factory=dict)

@@ -263,6 +263,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         uv_variables=uv_variables(settings, os.environ),
         builds_billed=settings.builds_billed,
         checkpoints_kept_s=settings.checkpoints_kept_days * 86_400,
+        org_checkpoint_bytes_max=int(settings.org_checkpoint_gib * (1 << 30)),
     )
 
 

@@ -92,8 +92,8 @@ class FaultyEngine:
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self._call("delete_work", attempt_id, lambda: self._engine.delete_work(attempt_id))
 
-    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
-        return self._engine.checkpoint_keys()
+    def checkpoint_sizes(self) -> Outcome[Mapping[str, int]]:
+        return self._engine.checkpoint_sizes()
 
     def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
         return self._engine.list_checkpoint(key)

@@ -100,6 +100,7 @@ class CheckpointEntry:
 
     name: str
     size_bytes: int
+    """Size; of a folder with very many files, that of the first ones."""
     saved_us: int
     """Time at which it came in place or last changed, in µs since 1970."""
 
@@ -307,8 +308,8 @@ class Engine(Protocol):
         """
         ...
 
-    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
-        """Return the keys of the checkpoint folders that the engine keeps."""
+    def checkpoint_sizes(self) -> Outcome[Mapping[str, int]]:
+        """Return the size in bytes of each checkpoint folder that the engine keeps, by key; some minutes old."""
         ...
 
     def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:

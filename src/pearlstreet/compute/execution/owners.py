@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,9 @@ class Owner(ABC):
         """Return why no time of the attempt is billed; None if it is."""
         return None
 
-    def unneeded_checkpoints(self, tx: Tx, owner_ids: Sequence[str]) -> Collection[str]:
-        """Return those of some owners of this kind whose checkpoints may be deleted."""
-        return ()
+    def ended(self, tx: Tx, owner_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return those of some owners of this kind that have ended for good, with the time (µs since 1970)."""
+        return {}
 
     def load_outputs(self, tx: Tx, attempt: Row) -> Row:
         """Return what `keep_outputs` must know beside the attempt's row."""

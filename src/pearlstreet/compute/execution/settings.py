@@ -30,6 +30,10 @@ class ExecutionSettings:
     watch_interval_s: float = 0.2
     kept_s: float = 30 * 86_400
     """Time for which logs and metrics of ended attempts are kept; their work folders are deleted at the next sweep."""
+    checkpoints_kept_s: float = 7 * 86_400
+    """Time for which the checkpoints of an ended owner are kept."""
+    org_checkpoint_bytes_max: int = 0
+    """Maximum bytes of checkpoints of an organisation, above which those of owners that ended first are deleted; 0: no limit."""
     minimum_isolation: Isolation = "none"
     """Weakest isolation with which a node may take jobs."""
 

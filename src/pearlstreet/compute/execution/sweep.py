@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import structlog
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptReport, Engine, TaskState
+from pearlstreet.compute.execution.checkpoint_sweep import drop_checkpoints
 from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.tables import attempts
@@ -42,30 +42,8 @@ def sweep_attempts(execution: Execution, guard: RowGuard, store: Store) -> bool:
         reports = list(found.value) if isinstance(found, Done) else []
         for start in range(0, len(reports), REPORT_BATCH):
             _look(execution, guard, store, engine, reports[start : start + REPORT_BATCH])
-        guard.run(store, f"checkpoints {engine.name}", partial(_drop_checkpoints, execution, store, engine))
+        guard.run(store, f"checkpoints {engine.name}", partial(drop_checkpoints, execution, store, engine))
     return False
-
-
-def _drop_checkpoints(execution: Execution, store: Store, engine: Engine) -> None:
-    """Delete the checkpoints that their owners do not need, and those of owners that no attempt names any more."""
-    found = engine.checkpoint_keys()
-    kept = list(found.value) if isinstance(found, Done) else []
-    for start in range(0, len(kept), REPORT_BATCH):
-        for key in store.read(partial(_unneeded, execution, kept[start : start + REPORT_BATCH])):
-            engine.delete_checkpoint(key)
-
-
-def _unneeded(execution: Execution, keys: Sequence[str], tx: Tx) -> list[str]:
-    columns = (attempts.c.owner_kind, attempts.c.owner_id)
-    rows = tx.rows(sa.select(*columns).where(attempts.c.owner_id.in_(keys)).distinct())
-    of_kind: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        of_kind[row["owner_kind"]].append(row["owner_id"])
-    unneeded = set(keys) - {row["owner_id"] for row in rows}
-    for kind, ids in of_kind.items():
-        owner = execution.owners.get(kind)
-        unneeded.update(owner.unneeded_checkpoints(tx, ids) if owner is not None else ())
-    return sorted(unneeded)
 
 
 def _look(

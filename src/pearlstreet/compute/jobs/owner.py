@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.execution.model import StopReason
@@ -56,10 +55,11 @@ class JobOwner(Owner):
             told |= {"name": job["name"], "user": job["owner"].split(" ")[0]}
         outbox.emit(tx, "job.stopping", told, org_id=attempt["org_id"])
 
-    def unneeded_checkpoints(self, tx: Tx, owner_ids: Sequence[str]) -> Collection[str]:
-        before_us = tx.now_us - int(self.runtime.settings.checkpoints_kept_s * US_PER_S)
-        old = jobs.c.id.in_(owner_ids) & (jobs.c.ended_us < before_us)
-        return tx.execute(sa.select(jobs.c.id).where(old)).scalars().all()
+    def ended(self, tx: Tx, owner_ids: Sequence[str]) -> Mapping[str, int]:
+        over = jobs.c.id.in_(owner_ids) & jobs.c.ended_us.is_not(None)
+        return {
+            row["id"]: row["ended_us"] for row in tx.rows(sa.select(jobs.c.id, jobs.c.ended_us).where(over))
+        }
 
     def load_outputs(self, tx: Tx, attempt: Row) -> Row:
         return collecting.load_outputs(self.runtime, tx, attempt)

@@ -50,8 +50,6 @@ class JobsSettings(ExecutionSettings):
     """Maximum bytes of uv's cache of an organisation, above which it is emptied; 0: no limit."""
     project_uploads_max: int = 10_000
     """Maximum number of uploads that a project stores; 0: no limit."""
-    checkpoints_kept_s: float = 7 * 86_400
-    """Time in seconds for which the checkpoints of an ended job are kept."""
     outputs_kept_days: int = 0
     """Days for which outputs are kept unless a retention rule applies; 0: for ever."""
     network_allowed: bool = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pearlstreet.compute.engines.local import clearing
@@ -18,6 +18,9 @@ from pearlstreet.compute.engines.protocol import AttemptOrder, CheckpointEntry, 
 VARIABLE = "PEARL_CHECKPOINT"
 ENTRIES_MAX = 1_000
 """Entries that a listing names."""
+FILES_MAX = 20_000
+"""Files of a folder whose sizes are added up, so that nobody keeps the server busy with listings."""
+MEASURED_S = 300.0
 _UNLIMITED = 1 << 62
 
 
@@ -58,16 +61,29 @@ def list_entries(folders: Folders, key: str) -> list[CheckpointEntry]:
 def _size_bytes(path: str) -> int:
     if not os.path.isdir(path) or os.path.islink(path):  # noqa: PTH112, PTH114
         return os.lstat(path).st_size
-    walk = DiskWalk(_UNLIMITED, _UNLIMITED)
+    walk = DiskWalk(_UNLIMITED, FILES_MAX)
     walk.add([path])
     return walk.count.counted_bytes
 
 
-def keys(folders: Folders) -> Sequence[str]:
-    """Return the keys of all owners that have a checkpoint folder."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(path.name for path in folders.checkpoints.iterdir())
-    return ()
+@dataclass(slots=True)
+class Sizes:
+    """Sizes of all checkpoint folders, each measured again after MEASURED_S."""
+
+    measured: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Time of the measurement (monotonic s) and size in bytes by key."""
+
+    def read(self, folders: Folders, now_s: float) -> Mapping[str, int]:
+        """Return the size in bytes of each folder by key; at most MEASURED_S old."""
+        keys: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            keys = sorted(path.name for path in folders.checkpoints.iterdir())
+        known = {key: self.measured[key] for key in keys if key in self.measured}
+        for key in keys:
+            if key not in known or now_s - known[key][0] > MEASURED_S:
+                known[key] = (now_s, _size_bytes(str(folders.checkpoint(key))))
+        self.measured = known
+        return {key: size for key, (_, size) in known.items()}
 
 
 def delete(folders: Folders, key: str) -> None:

@@ -101,6 +101,7 @@ class LocalEngine:
         self._ended: dict[str, AttemptReport] = {}
         self._ended_log_bytes: dict[str, int] = {}
         """Sizes of logs that change no more, so that thousands of folders are not looked through again and again."""
+        self._checkpoint_sizes = checkpoints.Sizes()
         self._node: tuple[float, NodeReport] | None = None
         self._probing = threading.Lock()
         self._choosing = threading.Lock()
@@ -464,9 +465,9 @@ class LocalEngine:
                 return Retry(LAUNCH_RETRY_S, _unreadable(error))
         return Done(None)
 
-    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
+    def checkpoint_sizes(self) -> Outcome[Mapping[str, int]]:
         try:
-            return Done(checkpoints.keys(self._folders))
+            return Done(self._checkpoint_sizes.read(self._folders, self._clock.monotonic_s()))
         except OSError as error:
             return Retry(LAUNCH_RETRY_S, _unreadable(error))
 

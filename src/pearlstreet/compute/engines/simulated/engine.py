@@ -160,8 +160,8 @@ class SimulatedEngine:
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return Done(None)  # a simulated attempt leaves no files
 
-    def checkpoint_keys(self) -> Outcome[Sequence[str]]:
-        return Done(())  # a simulated attempt saves nothing
+    def checkpoint_sizes(self) -> Outcome[Mapping[str, int]]:
+        return Done({})  # a simulated attempt saves nothing
 
     def list_checkpoint(self, key: str) -> Outcome[Sequence[CheckpointEntry]]:
         return Done(())

@@ -41,21 +41,35 @@ def saved_us(folder: str) -> int | None:
 
 
 def drop_unfinished(folder: str) -> None:
-    """Delete what an earlier attempt did not finish writing. Links are not followed. Raises OSError."""
-    for path, stats, unfinished in list(_walk(folder, depth_max=2)):
-        if unfinished and _is_folder(stats):
-            import shutil  # importing it takes long, so only if there is such a folder
-
-            shutil.rmtree(path, ignore_errors=True)
-        elif unfinished:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+    """Delete what an earlier attempt did not finish writing. No link is followed, not even one put in place meanwhile."""
+    for place, folders, names, handle in _open_folders(folder):
+        for name in filter(is_unfinished, [*names, *folders]):
+            _delete(name, handle)
+        folders[:] = [name for name in folders if not is_unfinished(name)] if place == folder else []
 
 
-def _walk(folder: str, depth_max: int = DEPTH_MAX) -> Iterator[tuple[str, os.stat_result, bool]]:
+def _delete(name: str, folder: int) -> None:
+    """Delete a file, a link or a whole folder in an open folder."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        import shutil  # importing it takes long, so only for a folder
+
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+
+
+def _open_folders(folder: str) -> Iterator[tuple[str, list[str], list[str], int]]:
+    """Yield (path, folders, other names, descriptor) of a folder and of those `folders` that the caller leaves in the list."""
+    try:
+        yield from os.fwalk(folder)
+    except OSError:
+        return
+
+
+def _walk(folder: str) -> Iterator[tuple[str, os.stat_result, bool]]:
     """Yield (path, status, whether it is unfinished) level by level; what is inside unfinished folders is left out."""
     left, level = ENTRIES_MAX, [folder]
-    for depth in range(depth_max):
+    for depth in range(DEPTH_MAX):
         following: list[str] = []
         for place in level:
             for entry, stats in _entries(place):
