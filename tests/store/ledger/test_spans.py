@@ -96,15 +96,20 @@ def test_use_without_a_price_leaves_nothing_in_a_transaction_that_goes_on(sqlite
 def test_use_that_is_not_billed_costs_nothing_and_says_why(store: Store) -> None:
     books = opened(store)
     use(books, 2)
-    use(books, 2, first=2, billable=False, why_not=text("Saving its work for a resize"))
+    use(books, 2, first=2, billable=False, why_not=text("Saving its work because the center stops it"))
     use(books, 1, first=4)
     post_due_spans(books)
     assert has(books).balance.micro == -60_000
     kept = books.read(lambda tx: spans_of(tx, ORG, "job_1"))
     why = [one.span.why_not for one in kept]
-    assert [str(one or "") for one in why] == ["", "", *["Saving its work for a resize"] * 2, ""]
+    assert [str(one or "") for one in why] == [
+        "",
+        "",
+        *["Saving its work because the center stops it"] * 2,
+        "",
+    ]
     assert why[2] is not None
-    assert why[2].render("zh-CN") == "为调整规模保存进度"
+    assert why[2].render("zh-CN") == "因中心停止它而保存工作"
     books_are_right(books)
 
 
@@ -144,7 +149,7 @@ def test_only_use_that_is_billed_wakes_the_posting(sqlite_store: Store) -> None:
     books = opened(sqlite_store)
     woken: list[None] = []
     books.hints.listen(TOPIC, lambda: woken.append(None))
-    use(books, 1, billable=False, why_not=text("Saving its work for a resize"))
+    use(books, 1, billable=False, why_not=text("Saving its work because the center stops it"))
     assert woken == []
     use(books, 1, first=1)
     assert woken == [None]
