@@ -153,7 +153,7 @@ def no_attempt_ran_twice(server: Server) -> int:
         assert count <= len(json.loads(rows[attempt]["placement"])["tasks"])
     ran: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for attempt in marks:
-        ran[rows[attempt]["job_id"]].append(rows[attempt])
+        ran[rows[attempt]["owner_id"]].append(rows[attempt])
     for job, attempts in ran.items():
         attempts.sort(key=lambda row: row["number"])
         for first, second in itertools.pairwise(attempts):

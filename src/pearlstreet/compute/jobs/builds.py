@@ -162,14 +162,15 @@ def _apply(
 def _attempt(tx: Tx, settings: JobsSettings, row: Row, node: Node) -> NewAttempt:
     """Return a build's attempt. Raises PaymentRequired if builds are billed and the balance does not cover it.
 
-    Of CPU and memory it holds what is free on the node, at most what it gets, so that no node is allocated beyond its size.
+    It is metered for the CPU and memory that it gets. Of its node it holds what is free of that, so that no node is allocated
+    beyond its size.
     """
     cpu_milli, memory_mib = _free(tx, node)
     usage = AttemptUsage(
         model="",
         card_bp=0,
-        cpu_milli=min(cpu_milli, int(BUILD_CPUS * 1000)),
-        memory_mib=min(memory_mib, int(BUILD_MEMORY_GIB * 1024)),
+        cpu_milli=int(min(BUILD_CPUS, node.report.cpus) * 1000),
+        memory_mib=int(min(BUILD_MEMORY_GIB, node.report.memory_gib) * 1024),
         pflops_per_card=None,
         pflops_basis="unknown",
     )
@@ -181,8 +182,8 @@ def _attempt(tx: Tx, settings: JobsSettings, row: Row, node: Node) -> NewAttempt
     task = {
         "rank": 0,
         "node": node.report.name,
-        "cpu_milli": usage.cpu_milli,
-        "memory_mib": usage.memory_mib,
+        "cpu_milli": min(cpu_milli, usage.cpu_milli),
+        "memory_mib": min(memory_mib, usage.memory_mib),
         "devices": [],
     }
     made = sa.select(sa.func.count()).where(attempts.c.owner_id == row["id"])
