@@ -16,7 +16,7 @@ from pearlstreet.app.wiring import Assembled
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.compute.execution.model import StopReason
-from pearlstreet.compute.execution.settings import by_kind
+from pearlstreet.compute.execution.owners import by_kind
 from pearlstreet.compute.jobs import follow, views
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.owner import JobOwner

@@ -76,7 +76,7 @@ class Judge(Protocol):
 
 
 class People(Protocol):
-    """The tenants and operators; `clients.Clients` are they. Each action returns whether it took effect."""
+    """The tenants and operators (`clients.Clients`). Each action returns whether it took effect."""
 
     @property
     def tenants(self) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import from_json, text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.execution.model import StopReason
-from pearlstreet.compute.execution.settings import by_kind
+from pearlstreet.compute.execution.owners import by_kind
 from pearlstreet.compute.jobs import orders
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.owner import JobOwner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.jobs import builds, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
@@ -122,13 +120,14 @@ def test_without_an_engine_that_runs_code_the_job_fails_and_says_so(tmp_path: Pa
     assert ended.reason_code == "preparation_failed"
 
 
-def test_a_build_fits_a_small_machine(tmp_path: Path) -> None:
-    center, _ = _center(tmp_path)
+def test_a_build_fits_a_small_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builds, "BUILD_CPUS", 1e6)
+    monkeypatch.setattr(builds, "BUILD_MEMORY_GIB", 1e6)
+    center, engine = _center(tmp_path)
+    center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
     (node,) = center.store.read(all_nodes)
-    center.submit(environment=NUMPY)
-    small = replace(node, report=replace(node.report, cpus=0.5, memory_gib=2.0))
-    order = builds._order(center.runtime, _one(center), small, GIB)
-    assert (order.tasks[0].cpus, order.tasks[0].memory_gib) == (0.5, 2.0)
+    (task,) = engine.orders[0].tasks
+    assert (task.cpus, task.memory_gib) == (node.report.cpus, node.report.memory_gib)
 
 
 def test_a_lock_that_is_no_plain_file_or_is_huge_is_not_swallowed(tmp_path: Path) -> None:

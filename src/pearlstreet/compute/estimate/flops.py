@@ -12,7 +12,7 @@ from pearlstreet.compute.estimate.model import Architecture, Training
 
 
 def forward_flops_per_token(shape: Architecture, sequence: int) -> float:
-    """Return operations of one token's forward pass among `sequence` others."""
+    """Return the operations of one token's forward pass in a sequence of `sequence` tokens."""
     return 2.0 * shape.active + attention_flops_per_token(shape, sequence)
 
 

@@ -68,7 +68,7 @@ def predict(content: bytes | str, *, book: Catalogue | None = None, known: Const
 
 
 def answer(table: Table, book: Catalogue, known: Constants) -> Answer:
-    """Return predictions for a table that was read."""
+    """Return predictions for the rows of a table."""
     found: list[Prediction] = []
     wrong: list[Problem] = []
     skipped: list[Problem] = []

@@ -95,6 +95,11 @@ Owners = Mapping[str, Owner]
 """Owners by kind."""
 
 
+def by_kind(*owners: Owner) -> Owners:
+    """Return owners by their kind."""
+    return {owner.kind: owner for owner in owners}
+
+
 def owner_of(owners: Owners, attempt: Row) -> Owner:
     """Return the owner of an attempt."""
     owner = owners.get(attempt["owner_kind"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pearlstreet.compute.engines.protocol import Engine
-from pearlstreet.compute.execution.owners import Owner, Owners
+from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.hardware.isolation import Isolation
 
 
@@ -45,8 +45,3 @@ class Execution:
     engines: Mapping[str, Engine]
     owners: Owners
     settings: ExecutionSettings = field(default_factory=ExecutionSettings)
-
-
-def by_kind(*owners: Owner) -> Owners:
-    """Return owners by their kind."""
-    return {owner.kind: owner for owner in owners}

@@ -45,7 +45,7 @@ from pearlstreet.compute.jobs.storage.prepared_limit import (
     refuse_build,
 )
 from pearlstreet.compute.jobs.tables import preparations
-from pearlstreet.compute.pool.inventory import Node, all_nodes, nodes_named
+from pearlstreet.compute.pool.inventory import Node, all_nodes
 from pearlstreet.ledger.holds import place_hold
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Row, Tx
@@ -232,10 +232,16 @@ class BuildOwner(Owner):
 
     def order(self, tx: Tx, attempt: Row) -> Callable[[], AttemptOrder]:
         row = _preparation(tx, attempt)
-        node = nodes_named(tx, [attempt["placement"]["tasks"][0]["node"]])[0]
+        usage = AttemptUsage(**attempt["usage"])
+        task = TaskOrder(
+            rank=0,
+            node=attempt["placement"]["tasks"][0]["node"],
+            cpus=usage.cpu_milli / 1000,
+            memory_gib=usage.memory_mib / 1024,
+        )
         use = prepared_use(tx, row["org_id"], self.runtime.settings.org_prepared_bytes_max)
         disk_bytes = build_bytes_max(use, self.runtime.settings.org_prepared_bytes_max)
-        return partial(_order, self.runtime, row, node, disk_bytes)
+        return partial(_order, self.runtime, row, task, disk_bytes)
 
     def why_unbilled(self, attempt: Row) -> Text | None:
         return None if self.runtime.settings.builds_billed else UNBILLED
@@ -281,8 +287,11 @@ def _preparation(tx: Tx, attempt: Row) -> Row:
     }
 
 
-def _order(runtime: Runtime, row: Row, node: Node, disk_bytes: int) -> AttemptOrder:
-    """Return the order of a build. Raises a PearlError for an address that must not be asked, Unavailable if names resolve not."""
+def _order(runtime: Runtime, row: Row, task: TaskOrder, disk_bytes: int) -> AttemptOrder:
+    """Return the order of a build.
+
+    Raises a PearlError if the source's address is not allowed, and Unavailable while its host name cannot be resolved.
+    """
     target, cache = prepared_folder(runtime, row), _cache_of(runtime, row)
     for folder in (target, cache):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -306,14 +315,7 @@ def _order(runtime: Runtime, row: Row, node: Node, disk_bytes: int) -> AttemptOr
         job_id=row["id"],
         tenant_id=row["org_id"],
         command=tuple(command),
-        tasks=(
-            TaskOrder(
-                rank=0,
-                node=node.report.name,
-                cpus=min(BUILD_CPUS, node.report.cpus),
-                memory_gib=min(BUILD_MEMORY_GIB, node.report.memory_gib),
-            ),
-        ),
+        tasks=(task,),
         variables=variables,
         mounts=tuple(mounts),
         network="internet",

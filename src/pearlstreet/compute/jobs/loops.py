@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pearlstreet.compute.execution.inventory_loop import inventory_loop
 from pearlstreet.compute.execution.loops import execution_loops
-from pearlstreet.compute.execution.owners import Owner
-from pearlstreet.compute.execution.settings import Execution, by_kind
+from pearlstreet.compute.execution.owners import Owner, by_kind
+from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.jobs.builds import BuildOwner, prepare_loop
 from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.garbage_collector import sweep_loop

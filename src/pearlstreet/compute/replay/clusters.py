@@ -54,7 +54,7 @@ class Cluster:
 
 
 def one_pool(nodes: Iterable[NodeRow], name: str = "") -> Cluster:
-    """Return a cluster without parts."""
+    """Return a cluster of which all nodes are one pool."""
     return Cluster({POOL: tuple(nodes)}, name)
 
 
