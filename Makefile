@@ -102,8 +102,8 @@ security: setup ## Every file name, address, attempt to leave the sandbox, attac
 soak: setup ## One tenant submits without rest beside 200 followed logs: the other's starts, memory, descriptors (MINUTES=10)
 	$(BIN)/python -m tests.scale.soak --minutes $(MINUTES)
 
-mutants: setup ## Plant small wrong changes and see whether tests notice (PART=leases SEED=1 SAMPLE=300 WORKERS=2; resumes)
-	$(BIN)/python -m tests.mutation $(PART) --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS)
+mutants: setup ## Plant small wrong changes and see whether tests notice (PART=leases SEED=1 SAMPLE=300 WORKERS=2 WIDE=1; resumes)
+	$(BIN)/python -m tests.mutation $(PART) --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) $(if $(WIDE),--wide)
 
 ledger-scale: setup ## Random operations on the books with everything going wrong (OPS=1000000 SEED=1)
 	$(BIN)/python -m tests.scale.ledger --ops $(OPS) --seed $(SEED)

@@ -1,6 +1,7 @@
 """Mutation runs: `make mutants` (PART=leases SEED=1 SAMPLE=300 WORKERS=2), or `python -m tests.mutation --help`.
 
-Results are kept in build/mutants and a later run goes on where the last one ended; a changed source file is tried anew.
+Results are kept in build/mutants and a later run goes on where the last one ended; a changed source file is tried anew. Each part
+has tests of its own, which are quick; `--wide` asks the tests of all parts about the mutants that those let pass.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -34,10 +35,10 @@ class Results:
                 row = json.loads(line)
                 self.rows[row["id"]] = row
 
-    def knows(self, mutant: Mutant) -> bool:
-        """Whether it was tried on this very source."""
+    def knows(self, mutant: Mutant, outcomes: Sequence[str] = ("killed",)) -> bool:
+        """Whether it was tried on this very source, with one of these outcomes."""
         row = self.rows.get(mutant.id)
-        return row is not None and row["source"] == _digest(mutant.file) and row["outcome"] == "killed"
+        return row is not None and row["source"] == _digest(mutant.file) and row["outcome"] in outcomes
 
     def keep(self, tried: Tried) -> None:
         """Write it down at once."""
@@ -65,26 +66,53 @@ def mutants_of(part: Part, sample: int, seed: int) -> list[Mutant]:
     return sorted(random.Random(f"{seed} {part.name}").sample(found, sample))
 
 
-def run(part: Part, sample: int, seed: int, workers: int) -> tuple[list[Mutant], Results]:
-    """Try what was not tried yet."""
+def run(
+    part: Part, sample: int, seed: int, workers: int, *, wide: bool = False
+) -> tuple[list[Mutant], Results]:
+    """Try what was not tried yet and, unless all tests are asked next (`wide`), what was let pass."""
     mutants, results = mutants_of(part, sample, seed), Results(part)
-    waiting = [mutant for mutant in mutants if not results.knows(mutant)]
+    settled = ("killed", "survived", "unreached") if wide else ("killed",)
+    waiting = [mutant for mutant in mutants if not results.knows(mutant, settled)]
+    if waiting:
+        try_all(part.name, waiting, part.tests, workers, results.keep)
+    return mutants, results
+
+
+def run_wide(tried: Sequence[tuple[Sequence[Mutant], Results]], workers: int) -> None:
+    """Ask the tests of all parts about every mutant that the tests of its own part let pass."""
+    results_of = {
+        mutant: results
+        for mutants, results in tried
+        for mutant in mutants
+        if results.rows.get(mutant.id, {}).get("outcome") in ("survived", "unreached")
+    }
+    tests = dict.fromkeys(name for part in PARTS for name in part.tests)
+    if results_of:
+        try_all("wide", list(results_of), tests, workers, lambda one: results_of[one.mutant].keep(one))
+
+
+def try_all(
+    name: str,
+    mutants: Sequence[Mutant],
+    test_names: Iterable[str],
+    workers: int,
+    keep: Callable[[Tried], None],
+) -> None:
+    """Try every mutant with the tests of these files and folders, and keep what became of each."""
     done = 0
 
     def on_result(tried: Tried) -> None:
         nonlocal done
         done += 1
-        results.keep(tried)
-        sys.__stderr__.write(f"\r{part.name}: {done} of {len(waiting)}  ")
+        keep(tried)
+        sys.__stderr__.write(f"\r{name}: {done} of {len(mutants)}  ")
 
-    if waiting:
-        tests = [str(path) for name in part.tests for path in sorted((ROOT / "tests").glob(name))]
-        plugin = MutationPlugin(waiting, workers, on_result)
-        options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "-k", "not postgresql"]
-        code = pytest.main([*options, *tests], plugins=[plugin])
-        if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or not done:
-            sys.exit(f"{part.name}: the tests could not be collected ({code!r})")
-    return mutants, results
+    tests = dict.fromkeys(str(path) for one in test_names for path in sorted((ROOT / "tests").glob(one)))
+    plugin = MutationPlugin(mutants, workers, on_result)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "-k", "not postgresql"]
+    code = pytest.main([*options, *tests], plugins=[plugin])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or not done:
+        sys.exit(f"{name}: the tests could not be collected ({code!r})")
 
 
 def table(mutants: Sequence[Mutant], results: Results) -> list[str]:
@@ -126,15 +154,19 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(part.name for part in PARTS))
     parser.add_argument("--sample", type=int, default=300, help="mutants of a package that is not run whole")
     parser.add_argument("--seed", type=int, default=1, help="decides the sample")
+    parser.add_argument(
+        "--wide", action="store_true", help="ask all tests about what those of a part let pass"
+    )
     parser.add_argument("--workers", type=int, default=2, help="mutants at the same time")
     given = parser.parse_args()
     unknown = set(given.parts) - {part.name for part in PARTS}
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    for part in PARTS:
-        if given.parts and part.name not in given.parts:
-            continue
-        mutants, results = run(part, given.sample, given.seed, given.workers)
+    chosen = [part for part in PARTS if not given.parts or part.name in given.parts]
+    tried = [run(part, given.sample, given.seed, given.workers, wide=given.wide) for part in chosen]
+    if given.wide:
+        run_wide(tried, given.workers)
+    for part, (mutants, results) in zip(chosen, tried, strict=True):
         left = survivors(mutants, results)
         report = KEPT / f"{part.name}.survivors.txt"
         report.write_text("\n".join(left))
