@@ -20,6 +20,7 @@ from pearlstreet.compute.engines.protocol import (
     LogChunk,
     MetricSample,
     NodeReport,
+    Observation,
     OutputFile,
     TaskReport,
     TaskState,
@@ -27,7 +28,7 @@ from pearlstreet.compute.engines.protocol import (
 
 T = TypeVar("T")
 ACTS = frozenset({"start", "stop", "forget"})
-ALL = ACTS | {"nodes", "probe", "scan", "read_log", "read_metrics", "list_outputs", "read_output"}
+ALL = ACTS | {"nodes", "probe", "scan", "observe", "read_log", "read_metrics", "list_outputs", "read_output"}
 
 
 class Wrapped:
@@ -57,6 +58,9 @@ class Wrapped:
 
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
         return self._count("scan", self.inner.scan)
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        return self._count("observe", lambda: self.inner.observe(cursor))
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         return self._count("stop", lambda: self.inner.stop(attempt_id, grace_s=grace_s))
@@ -189,6 +193,12 @@ class LiesAboutState(Wrapped):
         answer = super().scan()
         return Done([self._lie(report) for report in answer.value]) if isinstance(answer, Done) else answer
 
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        answer = super().observe(cursor)
+        if not isinstance(answer, Done):
+            return answer
+        return Done(replace(answer.value, reports=[self._lie(report) for report in answer.value.reports]))
+
     def _lie(self, report: AttemptReport) -> AttemptReport:
         if not self.lying or report.state is self.state:
             return report
@@ -220,6 +230,13 @@ class Forgets(Wrapped):
         if not isinstance(answer, Done):
             return answer
         return Done([report for report in answer.value if report.attempt_id not in self.forgotten])
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        answer = super().observe("")
+        if not isinstance(answer, Done):
+            return answer
+        told = [report for report in answer.value.reports if report.attempt_id not in self.forgotten]
+        return Done(replace(answer.value, reports=told))
 
 
 def value_of(outcome: Outcome[Any]) -> Any:

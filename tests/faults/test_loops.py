@@ -72,7 +72,7 @@ def test_an_engine_that_never_answers_keeps_its_attempts_until_it_does(tmp_path:
     center = Center(tmp_path, settings=SOON, wrap=wrap)
     job = center.submit(per_task=NODE, simulate="20s")
     center.run(5)
-    engines[0].methods = frozenset({"start", "stop", "probe", "scan", "nodes"})
+    engines[0].methods = frozenset({"start", "stop", "probe", "scan", "observe", "nodes"})
     center.run(30)
     assert center.job(job).state is JobState.RUNNING
     assert center.held_devices() == 8

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.outcome import Done, Refused, Unknown
 from pearlstreet.base.text import text
-from pearlstreet.compute.execution import attempt_loops, metering, metering_loop
+from pearlstreet.compute.execution import attempt_loops, metering, metering_loop, watch_loop
 from pearlstreet.compute.execution import lifecycle as attempt_lifecycle
 from pearlstreet.compute.execution.tables import allocations
 from pearlstreet.compute.jobs import (
@@ -73,8 +73,8 @@ def hold_kept() -> AbstractContextManager[None]:
 
 
 def metered_past_the_end() -> AbstractContextManager[None]:
-    """The meter does not ask the engine whether the attempt still runs."""
-    return _put(metering_loop, "_ran_until", lambda execution, store, row: store.clock.now_us())
+    """The meter does not look whether the engine still reports the attempt as running."""
+    return _put(metering_loop, "_ran_until", lambda view, true_us, attempt_id: true_us)
 
 
 def unknown_taken_for_refused() -> AbstractContextManager[None]:
@@ -173,13 +173,13 @@ class _NeverStops:
 
 def given_up_without_a_stop() -> AbstractContextManager[None]:
     """An attempt that its engine does not know is given up without a stop: a request on its way starts it late."""
-    before: Any = attempt_loops._compare
+    before: Any = watch_loop._Watch._compare
 
-    def compare(execution: Any, store: Any, row: Any) -> Any:
-        engines = {name: _NeverStops(engine) for name, engine in execution.engines.items()}
-        return before(replace(execution, engines=engines), store, row)
+    def compare(watch: Any, store: Any, row: Any, report: Any) -> Any:
+        with _put(watch._view, "engine", _NeverStops(watch._view.engine)):
+            return before(watch, store, row, report)
 
-    return _put(attempt_loops, "_compare", compare)
+    return _put(watch_loop._Watch, "_compare", compare)
 
 
 def statement_of_everybody() -> AbstractContextManager[None]:

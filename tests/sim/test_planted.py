@@ -47,11 +47,11 @@ FIRST = {
     "cancel_forgotten": 3,
     "gang_one_short": 2,
     "gang_placed_one_short": 12,
-    "given_up_without_a_stop": 163,
+    "given_up_without_a_stop": 7,
     "lease_not_looked_at": 4,
     "refund_of_more_than_was_charged": 22,
     "refunded_twice": 22,
-    "space_not_rechecked": 136,
+    "space_not_rechecked": 2,
     "stored_but_not_counted": 5,
     "unknown_taken_for_refused": 26,
 }

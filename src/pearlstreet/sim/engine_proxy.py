@@ -16,6 +16,7 @@ from pearlstreet.compute.engines.protocol import (
     LogChunk,
     MetricSample,
     NodeReport,
+    Observation,
     OutputFile,
 )
 from pearlstreet.sim.contracts import SimulatedServer, SimulatedWorld
@@ -59,6 +60,19 @@ class FaultyEngine:
 
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
         return self._call("scan", "", self._engine.scan)
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        answer = self._call("observe", "", lambda: self._engine.observe(cursor))
+        if not isinstance(answer, Done):
+            return answer
+        reports, gone = [], list(answer.value.gone)
+        for report in answer.value.reports:
+            told = self.probe(report.attempt_id)  # what an observation reports suffers what a probe does
+            if isinstance(told, Done) and told.value is None:
+                gone.append(report.attempt_id)
+            else:
+                reports.append(told.value if isinstance(told, Done) and told.value is not None else report)
+        return Done(replace(answer.value, reports=reports, gone=gone))
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         return self._call("stop", attempt_id, lambda: self._engine.stop(attempt_id, grace_s=grace_s))

@@ -8,7 +8,13 @@ from typing import Any
 
 from pearlstreet.base.outcome import Done, Outcome, Refused
 from pearlstreet.base.text import text
-from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, Capabilities, OutputFile
+from pearlstreet.compute.engines.protocol import (
+    AttemptOrder,
+    AttemptReport,
+    Capabilities,
+    Observation,
+    OutputFile,
+)
 from pearlstreet.compute.engines.simulated import SimulatedEngine
 
 
@@ -37,6 +43,12 @@ class Working:
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
         return self._told(self.inner.probe(attempt_id))
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        answer = self.inner.observe("" if self.distort is not None else cursor)
+        if self.distort is None or not isinstance(answer, Done):
+            return answer
+        return Done(replace(answer.value, reports=[self.distort(report) for report in answer.value.reports]))
 
     def _told(self, answer: Any) -> Any:
         if self.distort is None or not isinstance(answer, Done) or answer.value is None:

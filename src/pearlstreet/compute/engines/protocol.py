@@ -191,6 +191,23 @@ class AttemptReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What happened to an engine's attempts since an earlier observation."""
+
+    cursor: str
+    """Position from which the next observation continues."""
+    reports: Sequence[AttemptReport]
+    """Reports of the attempts that appeared or changed: in state, number of running tasks, start or end.
+
+    The growing use of a running attempt is no change. Reports may be repeated.
+    """
+    gone: Sequence[str] = ()
+    """Ids of attempts that the engine no longer remembers."""
+    is_complete: bool = False
+    """Whether `reports` are those of all attempts that the engine remembers, because the cursor was empty or lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogChunk:
     """Bytes of one task's log: stdout and stderr in the order they were written."""
 
@@ -273,6 +290,13 @@ class Engine(Protocol):
 
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
         """Return the reports of all attempts that the engine remembers, the same as probing each."""
+        ...
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        """Return what changed since the observation that gave `cursor`; empty, or a cursor that is lost: everything.
+
+        Its cost depends on what changed, not on how many attempts run, so that one call a cycle watches thousands.
+        """
         ...
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:

@@ -9,15 +9,15 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import Unavailable
-from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import TaskState
 from pearlstreet.compute.execution.balance import keep_covered
+from pearlstreet.compute.execution.engine_view import EngineView
 from pearlstreet.compute.execution.metering import meter
 from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.owners import owner_of
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.store.core import Row, Store, Tx
+from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 
 LOOP = "meter_attempts"
@@ -25,16 +25,16 @@ METER_BATCH = 200
 """Number of attempts metered in one transaction."""
 
 
-def meter_loop(execution: Execution) -> Loop:
+def meter_loop(execution: Execution, views: Mapping[str, EngineView]) -> Loop:
     """Return the loop that writes usage spans of running attempts and extends their holds before they run out."""
     return CycleLoop(
         name=LOOP,
-        cycle=partial(_cycle, execution, RowGuard(LOOP)),
+        cycle=partial(_cycle, execution, views, RowGuard(LOOP)),
         interval_s=min(5.0, execution.settings.meter_interval_s / 2),
     )
 
 
-def _cycle(execution: Execution, guard: RowGuard, store: Store) -> bool:
+def _cycle(execution: Execution, views: Mapping[str, EngineView], guard: RowGuard, store: Store) -> bool:
     now_us = store.clock.now_us()
     due_us = now_us - int(execution.settings.meter_interval_s * US_PER_S)
     running = attempts.c.state == AttemptState.RUNNING.value
@@ -45,7 +45,12 @@ def _cycle(execution: Execution, guard: RowGuard, store: Store) -> bool:
         .limit(METER_BATCH)
     )
     due = store.read(lambda tx: tx.rows(query))
-    seen = {row["id"]: _ran_until(execution, store, row) for row in due}
+    true_us = {
+        name: views[name].refresh(store.clock) for name in {row["engine"] for row in due} & views.keys()
+    }
+    seen = {
+        row["id"]: _ran_until(views.get(row["engine"]), true_us.get(row["engine"]), row["id"]) for row in due
+    }
     if seen:
         _write_some(execution, guard, store, seen)
     return len(due) == METER_BATCH and all(seen.values())
@@ -64,17 +69,13 @@ def _write_some(execution: Execution, guard: RowGuard, store: Store, seen: Mappi
             guard.run(store, attempt_id, partial(store.write, one))
 
 
-def _ran_until(execution: Execution, store: Store, row: Row) -> int | None:
-    """Return the present time if the engine reports the attempt as running; else None.
+def _ran_until(view: EngineView | None, true_us: int | None, attempt_id: str) -> int | None:
+    """Return `true_us`, the time of its engine's report, if that says that the attempt runs; else None.
 
     Without asking, time after an end that was not observed (while the server was down, for example) would be metered.
     """
-    engine = execution.engines.get(row["engine"])
-    asked_us = store.clock.now_us()
-    outcome = engine.probe(row["id"]) if engine is not None else None
-    if isinstance(outcome, Done) and outcome.value is not None:
-        return asked_us if outcome.value.state is TaskState.RUNNING else None
-    return None
+    report = view.report(attempt_id) if view is not None else None
+    return true_us if report is not None and report.state is TaskState.RUNNING else None
 
 
 def _meter_some(execution: Execution, seen: Mapping[str, int | None], tx: Tx) -> None:

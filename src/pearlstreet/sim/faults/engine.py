@@ -9,7 +9,7 @@ from dataclasses import replace
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import text
-from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, TaskState
+from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, Observation, TaskState
 from pearlstreet.compute.engines.simulated import Fault, FaultPlan, FaultRule
 from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US, AttemptTimeline
 from pearlstreet.sim.faults.kind import FaultContext
@@ -101,6 +101,17 @@ def report_reordered(context: FaultContext) -> Outcome[object]:
     old = context.world.luck.pick(reports)
     context.took_effect = _STEPS.index(old.state) < _STEPS.index(answer.value.state)
     return Done(old)
+
+
+def events_lost(context: FaultContext) -> Outcome[object]:
+    """An observation says that nothing changed, and its cursor passes what did."""
+    answer = context.call()
+    seen = answer.value if isinstance(answer, Done) else None
+    if not isinstance(seen, Observation) or not (seen.reports or seen.gone):
+        return answer
+    context.took_effect = True
+    context.world.in_flight.misreported.update(report.attempt_id for report in seen.reports)
+    return Done(replace(seen, reports=(), gone=(), is_complete=False))
 
 
 def log_missing(context: FaultContext) -> Outcome[object]:

@@ -8,7 +8,9 @@ from pearlstreet.sim.faults.kind import Kind
 from pearlstreet.sim.faults.points import InjectionPoint
 
 _ACTS = frozenset({"start", "stop", "forget"})
-_ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})
+_ASKS = frozenset(
+    {"probe", "scan", "observe", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"}
+)
 _START, _PROBE, _SCAN, _NODES = (frozenset({name}) for name in ("start", "probe", "scan", "nodes"))
 _READ_LOG, _READ_OUTPUT = frozenset({"read_log"}), frozenset({"read_output"})
 _CALLS = _ACTS | _PROBE | {"list_outputs", "read_output"}
@@ -58,6 +60,7 @@ KINDS: tuple[Kind, ...] = (
         "scan_truncated", _own(Fault.SCAN_TRUNCATED, engine.fewer_than_there_are), _SCAN, "a list is cut", 3
     ),
     _line("scan_stale", _own(Fault.SCAN_STALE, engine.fewer_than_there_are), _SCAN, "a list is old", 3),
+    _line("events_lost", engine.events_lost, frozenset({"observe"}), "changes are not told", 3),
     _line("log_repeats", _own(Fault.LOG_REPEATS, engine.always), _READ_LOG, "log bytes repeat", 4),
     _line("log_missing", engine.log_missing, _READ_LOG, "a log is gone", 4),
     _line("outputs_unlisted", engine.outputs_unlisted, frozenset({"list_outputs"}), "outputs are not listed"),

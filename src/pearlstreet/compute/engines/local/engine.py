@@ -19,6 +19,7 @@ from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.local import checkpoints, clearing, reading, reports
+from pearlstreet.compute.engines.local.changes import Changes
 from pearlstreet.compute.engines.local.detect import (
     Basis,
     detect,
@@ -45,6 +46,7 @@ from pearlstreet.compute.engines.protocol import (
     LogChunk,
     MetricSample,
     NodeReport,
+    Observation,
     OutputFile,
     TaskState,
 )
@@ -102,6 +104,7 @@ class LocalEngine:
         self._ended_log_bytes: dict[str, int] = {}
         """Sizes of logs that change no more, so that thousands of folders are not looked through again and again."""
         self._checkpoint_sizes = checkpoints.Sizes()
+        self._changes = Changes(self._folders, clock.now_us())
         self._node: tuple[float, NodeReport] | None = None
         self._probing = threading.Lock()
         self._choosing = threading.Lock()
@@ -218,6 +221,7 @@ class LocalEngine:
         """Start a supervisor for an order on disk, unless one has taken it already or a stop came first."""
         attempt_id = plan["attempt_id"]
         folder = self._folders.attempt(attempt_id)
+        self._changes.follow(attempt_id)
         if not self._begun(plan, folder):
             if (folder / files.STOP).exists():
                 return Done(self._never_begun(plan))
@@ -251,12 +255,8 @@ class LocalEngine:
     # -- look
 
     def probe(self, attempt_id: str) -> Outcome[AttemptReport | None]:
-        cached = self._ended.get(attempt_id)
-        if cached is not None:
-            return Done(cached)
         try:
-            plan = self._plan(attempt_id)
-            return Done(None if plan is None else self._look(plan))
+            return Done(self._look_at(attempt_id))
         except OSError as error:
             return Unknown(_unreadable(error))
 
@@ -273,6 +273,34 @@ class LocalEngine:
         except OSError as error:
             return Unknown(_unreadable(error))
         return Done([report for report in found if report is not None])
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        try:
+            self._changes.look(self._look_at)
+            changed, newest = self._changes.since(cursor)
+            if changed is None:
+                found = self.scan()
+                if not isinstance(found, Done):
+                    return found
+                for report in found.value:
+                    if report.state is not TaskState.EXITED:
+                        self._changes.follow(report.attempt_id)
+                return Done(Observation(newest, found.value, is_complete=True))
+            told = {attempt_id: self._look_at(attempt_id) for attempt_id in changed}
+        except OSError as error:
+            return Unknown(_unreadable(error))
+        return Done(
+            Observation(
+                newest,
+                tuple(report for report in told.values() if report is not None),
+                tuple(attempt_id for attempt_id, report in told.items() if report is None),
+            )
+        )
+
+    def _look_at(self, attempt_id: str) -> AttemptReport | None:
+        cached = self._ended.get(attempt_id)
+        plan = None if cached is not None else self._plan(attempt_id)
+        return cached if plan is None else self._look(plan)
 
     def _plan(self, attempt_id: str) -> dict[str, Any] | None:
         if not plain_id(attempt_id):
@@ -532,6 +560,7 @@ class LocalEngine:
                     clearing.remove_groups(plan)
                 with self._guard:
                     self._ended.pop(attempt_id, None)
+                self._changes.forget(attempt_id)
                 clearing.delete_tree(folder, self._folders.trash)
             except FileNotFoundError:
                 return Done(None)

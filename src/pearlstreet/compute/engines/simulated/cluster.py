@@ -18,6 +18,7 @@ from pearlstreet.compute.engines.protocol import (
     LogChunk,
     MetricSample,
     NodeReport,
+    Observation,
     OutputFile,
     TaskState,
 )
@@ -47,7 +48,7 @@ class Cluster:
         self._scale = time_scale
         self._habits = habits or Habits()
         self._lock = threading.RLock()
-        self._memory = Memory(rng.token_bytes(16), state_path)
+        self._memory = Memory(rng.token_bytes(16), state_path, clock.now_us())
         self.random = KeyedRandom(self._memory.seed)
         self._machines = machines.Machines(nodes, self.random)
         self._node_reports: tuple[int, tuple[NodeReport, ...]] | None = None
@@ -110,6 +111,18 @@ class Cluster:
             reports = tuple(attempt.report_at(now_us) for attempt in self._memory.attempts.values())
             self._memory.note_ended(list(self._memory.live.values()), now_us)
             return Done(reports)
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        with self._lock:
+            now_us, memory = self.now_us(), self._memory
+            memory.note_changes(now_us)
+            changed, newest = memory.changes.since(cursor), memory.changes.cursor
+            ids = memory.attempts if changed is None else changed
+            found = [memory.attempts[attempt_id] for attempt_id in ids if attempt_id in memory.attempts]
+            memory.note_ended(found, now_us)
+            reports = tuple(attempt.report_at(now_us) for attempt in found)
+            gone = tuple(attempt_id for attempt_id in ids if attempt_id not in memory.attempts)
+            return Done(Observation(newest, reports, gone, is_complete=changed is None))
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         with self._lock:

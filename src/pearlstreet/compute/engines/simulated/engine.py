@@ -21,6 +21,7 @@ from pearlstreet.compute.engines.protocol import (
     LogChunk,
     MetricSample,
     NodeReport,
+    Observation,
     OutputFile,
     TaskOrder,
     TaskReport,
@@ -128,6 +129,18 @@ class SimulatedEngine:
             reports = reports[: len(reports) // 2]
         self._last_scan = reports
         return Done(reports)
+
+    def observe(self, cursor: str) -> Outcome[Observation]:
+        answer = self._call("observe", "", lambda: self.cluster.observe(cursor))
+        if not isinstance(answer, Done) or not self._faults.has(Fault.EVENTS_LOST, *_LYING):
+            return answer
+        seen = answer.value
+        if seen.reports and self._draw_fault(Fault.EVENTS_LOST, "observe"):
+            return Done(replace(seen, reports=(), gone=(), is_complete=False))
+        told = {report.attempt_id: self._distort("observe", report) for report in seen.reports}
+        vanished = [attempt_id for attempt_id, report in told.items() if report is None]
+        reports = tuple(report for report in told.values() if report is not None)
+        return Done(replace(seen, reports=reports, gone=(*seen.gone, *vanished)))
 
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         return self._call("stop", attempt_id, lambda: self.cluster.stop(attempt_id, grace_s=grace_s))

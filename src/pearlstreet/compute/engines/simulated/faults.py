@@ -30,6 +30,7 @@ class Fault(StrEnum):
     PARTIAL_GANG = "partial_gang"
     SCAN_TRUNCATED = "scan_truncated"
     SCAN_STALE = "scan_stale"
+    EVENTS_LOST = "events_lost"
     LOG_REPEATS = "log_repeats"
     NODE_FLAPS = "node_flaps"
     DEVICES_SHRINK = "devices_shrink"
@@ -48,8 +49,10 @@ class FaultKind:
 
 
 _ACTS = frozenset({"start", "stop", "forget"})
-_ASKS = frozenset({"probe", "scan", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"})
-_REPORTS = frozenset({"probe", "scan"})
+_ASKS = frozenset(
+    {"probe", "scan", "observe", "nodes", "read_log", "read_metrics", "list_outputs", "read_output"}
+)
+_REPORTS = frozenset({"probe", "scan", "observe"})
 
 FAULTS: Mapping[Fault, FaultKind] = {
     Fault.REQUEST_LOST: FaultKind(
@@ -77,6 +80,7 @@ FAULTS: Mapping[Fault, FaultKind] = {
     ),
     Fault.SCAN_TRUNCATED: FaultKind(frozenset({"scan"}), "The second half of the list is missing."),
     Fault.SCAN_STALE: FaultKind(frozenset({"scan"}), "The list of the previous call is returned again."),
+    Fault.EVENTS_LOST: FaultKind(frozenset({"observe"}), "An observation says that nothing changed."),
     Fault.LOG_REPEATS: FaultKind(
         frozenset({"read_log"}),
         "Bytes before the requested offset are repeated; `next_offset` shows it.",

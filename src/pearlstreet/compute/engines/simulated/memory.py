@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pearlstreet.base.outcome import Done, Outcome, Retry, Unknown
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.change_log import ChangeLog
 from pearlstreet.compute.engines.protocol import AttemptReport
 from pearlstreet.compute.engines.simulated import attempt_timeline
-from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Kept
+from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US, AttemptTimeline, Kept
 from pearlstreet.compute.engines.simulated.journal import VERSION, Journal
 
 COMPACT_SLACK_LINES = 2000
@@ -45,7 +47,7 @@ class Memory:
     The caller holds a lock around every method except `durable`.
     """
 
-    def __init__(self, seed: bytes, path: Path | None) -> None:
+    def __init__(self, seed: bytes, path: Path | None, now_us: int) -> None:
         """Raises ConfigurationError when the file cannot be read or another engine holds it."""
         self.seed = seed
         self.attempts: dict[str, Attempt] = {}
@@ -57,6 +59,9 @@ class Memory:
         """Broken parts as (node, device index or WHOLE_NODE)."""
         self.newest_us = 0
         """Latest time reported; later reports are never earlier, even if the clock is set back."""
+        self.changes = ChangeLog(now_us)
+        self._due: list[tuple[int, str]] = []
+        """Heap of (time, attempt id): when attempts start and end by themselves."""
         self._journal = Journal(path) if path else None
         if self._journal is not None:
             self._restore(self._journal)
@@ -66,6 +71,7 @@ class Memory:
 
         def take() -> None:
             self.attempts[kept.attempt_id] = self.live[kept.attempt_id] = Attempt(kept, timeline)
+            self._expect_changes(kept.attempt_id, timeline)
 
         return self._write({"op": "start", **attempt_timeline.to_json(kept, timeline)}, take)
 
@@ -74,6 +80,7 @@ class Memory:
 
         def take() -> None:
             attempt.timeline, attempt.report = timeline, None
+            self._expect_changes(attempt.kept.attempt_id, timeline)
 
         if timeline == attempt.timeline:
             return Done(None)
@@ -95,6 +102,7 @@ class Memory:
             self.attempts.pop(attempt_id, None)
             self.live.pop(attempt_id, None)
             self.withdrawn.discard(attempt_id)
+            self.changes.note(attempt_id)
 
         done = self._write({"op": "forget", "id": attempt_id}, take)
         self._compact_if_due()
@@ -118,6 +126,18 @@ class Memory:
         ]
         if newly_ended:
             self._write({"op": "now", "us": now_us}, lambda: None)
+
+    def note_changes(self, now_us: int) -> None:
+        """Record in `changes` which attempts have started or ended by now."""
+        while self._due and self._due[0][0] <= now_us:
+            _, attempt_id = heapq.heappop(self._due)
+            self.changes.note(attempt_id)
+
+    def _expect_changes(self, attempt_id: str, timeline: AttemptTimeline) -> None:
+        self.changes.note(attempt_id)
+        for due_us in (timeline.starts_us, timeline.ends_us):
+            if due_us < NEVER_US:
+                heapq.heappush(self._due, (due_us, attempt_id))
 
     def durable(self, value: T) -> Outcome[T]:
         """Return `value` after syncing the journal, so that all earlier records survive a power failure."""
@@ -155,6 +175,8 @@ class Memory:
             for name, attempt in self.attempts.items()
             if self.newest_us < attempt.timeline.ends_us
         }
+        for attempt_id, attempt in self.live.items():
+            self._expect_changes(attempt_id, attempt.timeline)
         self._compact_if_due()
 
     def _replay(self, record: Mapping[str, Any]) -> None:
