@@ -136,7 +136,7 @@ def node_row(dice: Dice, number: int) -> NodeRow:
     devices = tuple(DeviceRow(2 * j, model, 80, link_group=j // 2) for j in range(dice.pick([2, 4])))
     return NodeRow(
         f"n{number}", 8000, 64, devices, rack=dice.pick(["", "r1", "r2"]),
-        schedulable=dice.integer(0, 19) > 0,
+        schedulable=dice.integer(0, 19) > 0, domain=dice.pick(["", "", "lab"]),
     )  # fmt: skip
 
 

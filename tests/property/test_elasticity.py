@@ -100,6 +100,8 @@ def check_sound(config: PlannerConfig, moment: Moment) -> None:
     for name, node in rows.items():
         cpu = sum(t.cpu_milli for a in after.running for t in a.tasks if t.node == name)
         assert cpu <= node.cpu_milli
+    for placement in answer.placements:
+        assert len({rows[task.node].domain for task in placement.tasks}) == 1, "no gang spans domains"
     running = {attempt.id: attempt for attempt in center.running}
     for resize in answer.resizes:
         one = running[resize.attempt_id]

@@ -53,7 +53,7 @@ def find_blocked(
     capacity = FreeCapacity(snapshot)
     empty = capacity.emptied()
     in_service = empty.seen(capacity.usable, capacity.schedulable)
-    needs = request_needs(snapshot, request)
+    needs = request_needs(snapshot, request, is_gang=tasks > 1)
     held = _most(in_service, needs)
     if int(held.sum()) < tasks:
         matching = _matching(snapshot, nodes, _most(empty, needs), held)

@@ -233,7 +233,7 @@ class LivePlanner:
         # A node that is missing temporarily offers nothing, but what runs there counts for quotas and shares.
         in_use = {task.node for attempt in state.running for task in attempt.tasks}
         rows = [
-            node_row(node.report, schedulable=node.schedulable)
+            node_row(node.report, schedulable=node.schedulable, domain=node.engine)
             for node in state.nodes
             if node.present or node.report.name in in_use
         ]

@@ -77,7 +77,8 @@ def _fits_now(planner_status: PlannerStatus, ask: ResourceRequest) -> bool | Non
     if seen is None or not seen.nodes.count:
         return None
     capacity = FreeCapacity(seen)
-    return any(fits(capacity, need, ask.tasks) for need in request_needs(seen, ask.request()))
+    needs = request_needs(seen, ask.request(), is_gang=ask.tasks > 1)
+    return any(fits(capacity, need, ask.tasks) for need in needs)
 
 
 def _waiting(planner_status: PlannerStatus) -> int | None:

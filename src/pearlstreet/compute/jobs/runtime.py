@@ -125,6 +125,7 @@ def _pool_digest(snapshot: Snapshot) -> bytes:
         nodes.schedulable,
         nodes.rack,
         nodes.pod,
+        nodes.domain,
         nodes.device_model,
         nodes.device_link,
         nodes.device_healthy,

@@ -13,6 +13,7 @@ from pearlstreet.compute.scheduling.capacity import Need, request_needs
 from pearlstreet.compute.scheduling.model import I64, Bools
 
 Shape = tuple[int, int]
+
 """Number of the request, tasks."""
 
 
@@ -21,7 +22,7 @@ class Fitting:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._needs: dict[int, tuple[Need, ...]] = {}
+        self._needs: dict[tuple[int, bool], tuple[Need, ...]] = {}
         self._full: set[Shape] = set()
         self.waiting: dict[Shape, int] = {}
 
@@ -51,22 +52,25 @@ class Fitting:
             self._full.add(shape)
         return False
 
-    def needs(self, request: int) -> tuple[Need, ...]:
-        """Return the needs of one task, by device model."""
-        found = self._needs.get(request)
+    def needs(self, request: int, tasks: int = 1) -> tuple[Need, ...]:
+        """Return the needs of one task, by device model, and of gangs by domain."""
+        key = request, tasks > 1
+        found = self._needs.get(key)
         if found is None:
-            found = request_needs(self._state.empty, self._state.trace.requests[request], request)
-            self._needs[request] = found
+            asked = self._state.trace.requests[request]
+            found = self._needs[key] = request_needs(self._state.empty, asked, request, is_gang=tasks > 1)
         return found
 
     def fits(self, shape: Shape) -> bool:
         """Return whether all tasks fit at once."""
-        return any(self.tasks_that_fit(need, shape[1]) >= shape[1] for need in self.needs(shape[0]))
+        return any(self.tasks_that_fit(need, shape[1]) >= shape[1] for need in self.needs(*shape))
 
     def tasks_that_fit(self, need: Need, most: int) -> int:
         """Return how many tasks fit, at most `most` on a node."""
         nodes = self._state.nodes
         times = np.where(nodes.schedulable, most, 0)
+        if need.domain >= 0:
+            times[nodes.domain != need.domain] = 0
         if need.cpu:
             np.minimum(times, nodes.cpu_free // need.cpu, out=times)
         if need.memory:

@@ -209,6 +209,7 @@ def _nodes(rows: Mapping[str, NodeRow]) -> tuple[tuple[str, ...], Nodes]:
     models = tuple(sorted({device.model for row in ordered for device in row.devices}))
     number = {model: i for i, model in enumerate(models)}
     racks, pods = _Index(), _Index()
+    domains = {name: i for i, name in enumerate(sorted({row.domain for row in ordered}))}
     count, width = len(ordered), max((len(row.devices) for row in ordered), default=0)
     table = np.zeros((5, count, width), dtype=np.int64)
     table[0:2] = -1  # padding is no device and bears no number
@@ -231,6 +232,7 @@ def _nodes(rows: Mapping[str, NodeRow]) -> tuple[tuple[str, ...], Nodes]:
         schedulable=_bools(row.schedulable for row in ordered),
         rack=_i32(racks((row.pod, row.rack)) if row.rack else -1 for row in ordered),
         pod=_i32(pods(row.pod) if row.pod else -1 for row in ordered),
+        domain=_i32(domains[row.domain] for row in ordered),
         device_model=table[0].astype(np.int32),
         device_index=table[1].astype(np.int32),
         device_link=table[2].astype(np.int32),

@@ -46,6 +46,7 @@ class FreeCapacity:
         self.schedulable: Bools = nodes.schedulable
         self.rack: I32 = nodes.rack
         self.pod: I32 = nodes.pod
+        self.domain: I32 = nodes.domain
         self.link: I32 = nodes.device_link
         self.model: I32 = nodes.device_model
         self.device_total: I64 = nodes.device_memory_total
@@ -182,6 +183,8 @@ class FreeCapacity:
     def fit(self, need: Need, rows: Rows, lasting: bool) -> I64:
         """Return how many tasks each node of `rows` can take now."""
         times = np.where(self.schedulable[rows], PLENTY, 0)
+        if need.domain >= 0:
+            times[self.domain[rows] != need.domain] = 0
         if need.cpu:
             times = np.minimum(times, self.free_cpu(rows, lasting) // need.cpu)
         if need.memory:
@@ -193,11 +196,16 @@ class FreeCapacity:
         return np.maximum(times, 0)
 
 
-def needs_of(snapshot: Snapshot, request_index: int) -> tuple[Need, ...]:
-    """Return the request on each model that it allows, weakest model first, so that strong devices stay free for jobs that name them."""
-    return topology_cache_of(snapshot).needs(snapshot.requests[request_index], request_index)
+def needs_of(snapshot: Snapshot, request_index: int, *, is_gang: bool = False) -> tuple[Need, ...]:
+    """Return the request on each model that it allows, weakest model first, so that strong devices stay free for jobs that name them.
+
+    `is_gang`: it has, or may grow to, several tasks, which must be in one domain: the request on each model in each domain.
+    """
+    return topology_cache_of(snapshot).needs(snapshot.requests[request_index], request_index, is_gang=is_gang)
 
 
-def request_needs(snapshot: Snapshot, request: Request, key: int = -1) -> tuple[Need, ...]:
+def request_needs(
+    snapshot: Snapshot, request: Request, key: int = -1, *, is_gang: bool = False
+) -> tuple[Need, ...]:
     """Return what `needs_of` returns, for a request that need not be in the snapshot. Sizes of equal models are taken as equal."""
-    return topology_cache_of(snapshot).needs(request, key)
+    return topology_cache_of(snapshot).needs(request, key, is_gang=is_gang)

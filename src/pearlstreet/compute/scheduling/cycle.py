@@ -183,7 +183,7 @@ class _Cycle:
         job = run.job_class
         tasks, org, project = job.tasks, job.org, job.project
         array, array_limit, limit_us = job.array, job.array_limit, job.limit_us
-        needs = self.state.needs_of_request(job.request)
+        needs = self.state.needs_of_request(job.request, max(tasks, job.max_tasks))
         self.state.look_as(org, project, limit_us)
         elements_left = (
             array_limit - self.state.elements[array] if array >= 0 and array_limit >= 0 else PLENTY
@@ -345,7 +345,7 @@ class _Cycle:
         memo = (request, tasks)
         if memo not in self.impossible:
             self.impossible[memo] = not any(
-                self._ever(need, tasks) for need in self.state.needs_of_request(request)
+                self._ever(need, tasks) for need in self.state.needs_of_request(request, tasks)
             )
         return self.impossible[memo]
 
@@ -358,7 +358,7 @@ class _Cycle:
 
     def _impossible(self, request: int, tasks: int) -> Callable[[], Reason]:
         def found() -> Reason:
-            asked, needs = self.state.snapshot.requests[request], self.state.needs_of_request(request)
+            asked, needs = self.state.snapshot.requests[request], self.state.needs_of_request(request, tasks)
             return reasons.impossible(reasons.details(self.state.snapshot, self.empty, asked, needs, tasks))
 
         return found

@@ -16,6 +16,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
 from pearlstreet.compute.scheduling.job_classes import JobClass, JobClasses, Run
 from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.need import NeedKey
 from pearlstreet.compute.scheduling.placement.protocol import Choice
 from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.plan import StartEstimate
@@ -45,7 +46,7 @@ class CycleState:
         self.capacity = FreeCapacity(snapshot)
         self.classes = JobClasses(snapshot.waiting)
         self._class_values: dict[int, JobClass] = {}
-        self._needs: dict[int, tuple[Need, ...]] = {}
+        self._needs: dict[tuple[int, bool], tuple[Need, ...]] = {}
         self.windows = Windows(snapshot, self.capacity)
         self.visible = self.capacity
         """Free capacity as the job at hand may take it: without what windows keep from it."""
@@ -57,7 +58,7 @@ class CycleState:
         """Index into `reasons` of each waiting job with a reason of its own; -1: none."""
         self.given: list[Given] = []
         """Placements decided so far."""
-        self.full: set[tuple[tuple[int, int], int, bool, tuple[int, ...]]] = set()
+        self.full: set[tuple[NeedKey, int, bool, tuple[int, ...]]] = set()
         """(need, tasks, reservations count, bars) for which a search found no capacity."""
         self.head: int | None = None
         """First job of the lane that is blocked."""
@@ -106,11 +107,12 @@ class CycleState:
             found = self._class_values[class_index] = self.classes.shared_values(class_index)
         return found
 
-    def needs_of_request(self, request: int) -> tuple[Need, ...]:
-        """Return what a task of a request needs, one `Need` for each device model that suits it."""
-        found = self._needs.get(request)
+    def needs_of_request(self, request: int, most_tasks: int = 1) -> tuple[Need, ...]:
+        """Return what a task of a request needs, one `Need` for each device model that suits it; for gangs, in each domain."""
+        is_gang = most_tasks > 1
+        found = self._needs.get((request, is_gang))
         if found is None:
-            found = self._needs[request] = needs_of(self.snapshot, request)
+            found = self._needs[request, is_gang] = needs_of(self.snapshot, request, is_gang=is_gang)
         return found
 
     def queue_config(self, queue: int) -> PlannerConfig:
@@ -174,7 +176,7 @@ class CycleState:
         lasting = self.outlasts_reservations(limit_us)
         placed: list[tuple[Need, list[Chunk]]] = []
         self.choices = []
-        if tasks == 1:
+        if tasks == 1 and needs[0].domain < 0:
             placed += [(need, [chunk]) for need, chunk in selector.singles(needs, wanted, lasting)]
             self.choices = selector.choices
         else:

@@ -14,7 +14,8 @@ from pearlstreet.compute.scheduling.timeline import fits
 
 def feasible(snapshot: Snapshot, request: Request, tasks: int = 1) -> Reason | None:
     """Return None if an empty center could run it; else an IMPOSSIBLE reason that names the closest hardware the center has."""
-    return check(snapshot, FreeCapacity(snapshot).emptied(), request, request_needs(snapshot, request), tasks)
+    needs = request_needs(snapshot, request, is_gang=tasks > 1)
+    return check(snapshot, FreeCapacity(snapshot).emptied(), request, needs, tasks)
 
 
 def check(

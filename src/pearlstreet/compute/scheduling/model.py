@@ -47,6 +47,8 @@ class Nodes:
     rack: I32
     """Index of the rack; -1: unknown."""
     pod: I32
+    domain: I32
+    """Index of the part of the center that no gang may span, from 0."""
     device_model: I32
     """[N, D]; -1: no such device."""
     device_index: I32
@@ -367,6 +369,7 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
     device_columns = [column.name for column in fields(Nodes) if column.name.startswith("device_")]
     first = value["nodes"]["device_model"]
     width = len(first[0]) if first else 0
+    one_domain = {"domain": [0] * len(first)}  # of a center that was written before centers had several
     return Snapshot(
         now_us=value["now_us"],
         revision=value["revision"],
@@ -374,7 +377,7 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
         model_gflops=np.asarray(value["model_gflops"], dtype=np.int64),
         requests=tuple(_request_from_json(request) for request in value["requests"]),
         arrays=tuple(value["arrays"]),
-        nodes=_table_from_json(Nodes, value["nodes"], dict.fromkeys(device_columns, width)),
+        nodes=_table_from_json(Nodes, {**one_domain, **value["nodes"]}, dict.fromkeys(device_columns, width)),
         running=_table_from_json(Running, value["running"], {}),
         waiting=_table_from_json(Waiting, value["waiting"], {}),
         quotas=_table_from_json(Quotas, value["quotas"], {"models": len(value["models"])}),

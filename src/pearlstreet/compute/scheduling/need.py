@@ -16,6 +16,8 @@ class NeedKey(NamedTuple):
     """Index in the snapshot's requests."""
     model: int
     """Index in the snapshot's models; -1 without an accelerator."""
+    domain: int = -1
+    """Index of the domain that all tasks of the gang must be in; -1: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Need:
     """Normalised compute of one task."""
     card_bp: int
     """Cards of one task in basis points."""
+    domain: int = -1
+    """Domain whose nodes alone may take the tasks; -1: any. The tasks of a gang must not span domains, for each has its own engine."""
 
     def __hash__(self) -> int:
         return hash(self.key)  # nearly all that tells needs apart, and asked for often

@@ -127,7 +127,9 @@ def _host_details(
     """Return CPU and memory, on nodes that have the devices."""
     with_devices = np.zeros(capacity.count, dtype=np.bool_)
     for need in needs:
-        bare = Need(need.key, 0, 0, need.model, need.count, need.share_memory, need.share_compute, 0, 0)
+        bare = Need(
+            need.key, 0, 0, need.model, need.count, need.share_memory, need.share_compute, 0, 0, need.domain
+        )
         with_devices |= capacity.fit(bare, ALL, False) > 0
     found = []
     if any(int(capacity.fit(need, ALL, False).max(initial=0)) for need in needs):

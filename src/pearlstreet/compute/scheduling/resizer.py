@@ -58,7 +58,8 @@ class Resizer:
         return self.state.windows.capacity(self.state.windows.bars(org, project, limit_us))
 
     def _needs_of(self, attempt: int) -> tuple[Need, ...]:
-        return self.state.needs_of_request(int(self.state.snapshot.running.request[attempt]))
+        running = self.state.snapshot.running
+        return self.state.needs_of_request(int(running.request[attempt]), int(running.max_tasks[attempt]))
 
     def resume_stopped(self) -> None:
         """First of all, jobs that were stopped to go on with another number of tasks; and keep the place of those that are
@@ -79,7 +80,7 @@ class Resizer:
             run = Run(class_index, shared._replace(tasks=most + 1, min_tasks=fewest), [row])
             is_limited = shared.array >= 0 and shared.array_limit >= 0
             elements_left = shared.array_limit - self.state.elements[shared.array] if is_limited else 1
-            needs = self.state.needs_of_request(shared.request)
+            needs = self.state.needs_of_request(shared.request, max(most, shared.max_tasks))
             within = (
                 max(self.state.allowed_by_quota(shared.org, shared.project, needs, 1, True), default=0)
                 >= most

@@ -75,9 +75,11 @@ class NodeRow:
     schedulable: bool = True
     rack: str = ""
     pod: str = ""
+    domain: str = ""
+    """Part of the center that no gang may span, such as the machines of one engine."""
 
 
-def node_row(report: NodeReport, *, schedulable: bool = True) -> NodeRow:
+def node_row(report: NodeReport, *, schedulable: bool = True, domain: str = "") -> NodeRow:
     """Return the row of a probed node; an unhealthy node is not schedulable."""
     devices = tuple(
         DeviceRow(d.index, d.model, math.floor(d.memory_gib * MIB_PER_GIB), d.healthy, d.link_group)
@@ -91,6 +93,7 @@ def node_row(report: NodeReport, *, schedulable: bool = True) -> NodeRow:
         schedulable=schedulable and report.healthy,
         rack=report.rack,
         pod=report.pod,
+        domain=domain,
     )
 
 

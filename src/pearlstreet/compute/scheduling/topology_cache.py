@@ -29,13 +29,13 @@ class TopologyCache:
     def __init__(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> None:
         self.models, self.gflops = models, gflops
         self.model, self.link = nodes.device_model, nodes.device_link
-        self.rack, self.pod = nodes.rack, nodes.pod
+        self.rack, self.pod, self.domain = nodes.rack, nodes.pod, nodes.domain
         self.device_total, self.cpu_total = nodes.device_memory_total, nodes.cpu_total
         self.memory_total = nodes.memory_total
         self.hashes: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
         """Hashes that `ties` stores."""
         self._requests = _Asked(())
-        self._needs: dict[tuple[Request, int], tuple[Need, ...]] = {}
+        self._needs: dict[tuple[Request, int, bool], tuple[Need, ...]] = {}
         self.ever: dict[Need, I64] = {}
         """Tasks that each node could hold if it were empty and in service."""
         self._kept_values: dict[object, object] = {}
@@ -51,6 +51,7 @@ class TopologyCache:
             and nodes.device_link is self.link
             and nodes.rack is self.rack
             and nodes.pod is self.pod
+            and nodes.domain is self.domain
             and snapshot.models == self.models
             and snapshot.model_gflops is self.gflops
         )
@@ -60,6 +61,7 @@ class TopologyCache:
         mine: dict[str, Any] = {
             "device_model": self.model, "device_link": self.link, "device_memory_total": self.device_total,
             "cpu_total": self.cpu_total, "memory_total": self.memory_total, "rack": self.rack, "pod": self.pod,
+            "domain": self.domain,
         }  # fmt: skip
         equal = models == self.models and np.array_equal(gflops, self.gflops)
         if equal and all(np.array_equal(getattr(nodes, name), array) for name, array in mine.items()):
@@ -120,15 +122,32 @@ class TopologyCache:
 
     # Requests
 
-    def needs(self, request: Request, key: int) -> tuple[Need, ...]:
-        """Return the request on each model that it allows, weakest model first."""
-        found = self._needs.get((request, key))
+    @cached_property
+    def domains(self) -> int:
+        """Number of domains, which no gang may span."""
+        return int(self.domain.max(initial=-1)) + 1
+
+    def needs(self, request: Request, key: int, *, is_gang: bool = False) -> tuple[Need, ...]:
+        """Return the request on each model that it allows, weakest model first; of a gang in each domain that has the model."""
+        is_gang = is_gang and self.domains > 1
+        found = self._needs.get((request, key, is_gang))
         if found is None:
             if len(self._needs) > _REQUESTS_MAX:
                 self._needs.clear()
                 self.ever.clear()
-            found = self._needs[request, key] = self._made(request, key)
+            found = self._made(request, key)
+            if is_gang:
+                found = tuple(one for need in found for one in self._in_domains(need))
+            self._needs[request, key, is_gang] = found
         return found
+
+    def _in_domains(self, need: Need) -> list[Need]:
+        """Return the need in each domain that has its model."""
+        having = self.domain if need.model < 0 else self.domain[(self.model == need.model).any(axis=1)]
+        return [
+            replace(need, key=need.key._replace(domain=domain), domain=domain)
+            for domain in np.unique(having).tolist()
+        ]
 
     def _made(self, request: Request, key: int) -> tuple[Need, ...]:
         if not request.wants_device:
