@@ -8,32 +8,56 @@ from pathlib import Path
 
 import pytest
 
+from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.outcome import Done
+from pearlstreet.base.rng import SeededRng
+from pearlstreet.compute.engines.host import EngineHost
 from pearlstreet.compute.engines.protocol import Engine
-from pearlstreet.compute.engines.registry import ENGINES, EngineKind, engine_kind
+from pearlstreet.compute.engines.registry import _OURS, engine_kind
 from tests.conformance.engines import RIGS, Rig
 
 METHODS = [name for name, _ in inspect.getmembers(Engine, inspect.isfunction) if not name.startswith("_")]
 
 
 def test_every_engine_has_a_rig_and_every_rig_an_engine() -> None:
-    names = {kind.name for kind in ENGINES}
+    names = {kind.name for kind in _OURS}
     assert names == {rig.engine for rig in RIGS.values()}
     assert names <= set(RIGS), "the first rig of a kind has its name: all laws run on it"
 
 
 def test_names_are_used_once() -> None:
-    assert len({kind.name for kind in ENGINES}) == len(ENGINES)
+    assert len({kind.name for kind in _OURS}) == len(_OURS)
 
 
-@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: kind.name)
-def test_every_kind_has_the_methods_of_the_protocol(kind: EngineKind) -> None:
-    engine = kind.load()
+def test_every_kind_has_the_methods_of_the_protocol(rig: Rig) -> None:
     for method in METHODS:
         wanted = inspect.signature(getattr(Engine, method)).parameters
-        given = inspect.signature(getattr(engine, method)).parameters
-        assert list(given) == list(wanted), f"{kind.name}.{method}"
-        assert [p.kind for p in given.values()] == [p.kind for p in wanted.values()], f"{kind.name}.{method}"
+        given = inspect.signature(getattr(type(rig.engine), method)).parameters
+        assert list(given) == list(wanted), f"{rig.engine.name}.{method}"
+        assert [p.kind for p in given.values()] == [p.kind for p in wanted.values()], method
+
+
+def test_a_kind_makes_an_engine_of_the_name_that_the_center_gives(tmp_path: Path) -> None:
+    for kind in _OURS:
+        folder = tmp_path / kind.name
+        host = EngineHost("lab", True, tmp_path, folder, SystemClock(), SeededRng(1))
+        engine = kind.make(host, {"cluster": "2x8xH100-80G"} if "cluster" in kind.options else {})
+        try:
+            assert engine.name == "lab"
+            nodes = engine.nodes()
+            assert isinstance(nodes, Done)
+            assert all(node.name.startswith("lab:") for node in nodes.value)
+        finally:
+            engine.close()
+
+
+def test_an_option_that_a_kind_does_not_have_is_refused_with_those_it_has(tmp_path: Path) -> None:
+    host = EngineHost("lab", True, tmp_path, tmp_path / "lab", SystemClock(), SeededRng(1))
+    for kind in _OURS:
+        with pytest.raises(ConfigurationError, match="colour") as caught:
+            kind.make(host, {"colour": "red"})
+        assert set(kind.options) <= set(str(caught.value.hint).replace(",", "").split())
 
 
 def test_a_rig_says_of_its_engine_what_the_engine_says_of_itself(rig: Rig) -> None:

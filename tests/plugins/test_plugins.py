@@ -85,6 +85,42 @@ def test_a_replay_runs_under_the_policy_of_a_plugin(environment: dict[str, str],
     assert waits["last-come"] == ["j0", "j3", "j2", "j1"]
 
 
+MAKE = """
+import json, sys
+from pathlib import Path
+from pearlstreet.app.engines import make_engines
+from pearlstreet.app.settings import load_settings
+from pearlstreet.base.clock import SystemClock
+from pearlstreet.base.plugins import problems
+from pearlstreet.base.rng import SeededRng
+from pearlstreet.compute.engines.registry import ENGINES
+from pearlstreet.store.core import Store
+from pearlstreet.store.database import Database
+
+store = Store(Database("sqlite://"), clock=SystemClock(), rng=SeededRng(1))
+engines = make_engines(load_settings(Path(sys.argv[1]), {}, {}), store)
+print(json.dumps({
+    "kinds": sorted(ENGINES),
+    "nodes": {name: [node.name for node in engine.nodes().value] for name, engine in engines.items()},
+    "local": str(ENGINES["local"].summary),
+    "problems": [str(problem) for problem in problems()],
+}))
+for engine in engines.values():
+    engine.close()
+store.close()
+"""
+
+
+def test_a_center_runs_an_engine_of_a_package(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "pearl.toml").write_text('[engines.lab]\nkind = "toy"\nnodes = 3\n')
+    answer = json.loads(_run(environment, "-c", MAKE, str(tmp_path)))
+    assert "toy" in answer["kinds"]
+    assert len(answer["nodes"]["lab"]) == 3
+    assert all(name.startswith("lab:") for name in answer["nodes"]["lab"])
+    assert "this machine" in answer["local"], "a plugin replaces nothing"
+    assert any("plugin local of pearlstreet.engines" in problem for problem in answer["problems"])
+
+
 def _run(environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],

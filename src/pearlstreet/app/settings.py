@@ -25,7 +25,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
 REMEMBERED = "database"
 """File in the data folder with the URL (no password) of its PostgreSQL database, for commands run without one."""
-TABLES = ("uv", "oidc", "mail", "objects", "scheduling")
+TABLES = ("uv", "oidc", "mail", "objects", "scheduling", "engines")
 """Settings that are tables of the file; they have no variable and no option."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
@@ -115,6 +115,8 @@ class Settings:
     """Simulated seconds that pass in one real second."""
     simulate_faults: str = ""
     """Faults of the simulated engine, such as ack_lost:0.1,node_flaps."""
+    engines: Mapping[str, object] = field(default_factory=dict)
+    """Engines of a center with several, by name, each with its `kind`; left out: this machine, or what `simulate` says."""
     network_allowed: bool = False
     """Jobs may ask for the network (`network: internet` in a specification)."""
     git_private_allowed: bool = False

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from pearlstreet.app.settings import RANGES, TABLES, Settings
 from pearlstreet.base.attribute_docs import attribute_docs
+from pearlstreet.compute.engines.registry import ENGINES
 from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, RANK_MAX, SETTINGS, bounds, choices, is_list
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.objects import configured as objects
@@ -77,6 +78,10 @@ def _tables() -> Iterator[str]:
     yield from [*_described(mail.KEYS), ""]
     yield f"## `[objects]`\n\n{docs['objects']} See [storage](../guides/storage.md).\n"
     yield from [*_described(objects.KEYS), ""]
+    yield f"## `[engines.NAME]`\n\n{docs['engines']} See [several engines](../guides/engines.md).\n"
+    yield "`kind` names the kind of the engine; left out, it is NAME.\n"
+    for kind in ENGINES.values():
+        yield from [f'### `kind = "{kind.name}"`\n\n{kind.summary}.\n', *_described(kind.options), ""]
     yield f"## `[oidc.NAME]`\n\n{docs['oidc']} See [sign-in](../guides/sign-in.md).\n"
     yield from [*_described(oidc_settings.KEYS), ""]
     yield f"## `[uv]`\n\n{docs['uv']} Every value is text; none is set by default."

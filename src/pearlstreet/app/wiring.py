@@ -15,6 +15,7 @@ import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet import __version__
 from pearlstreet.app.backups import FOLDER as BACKUPS
 from pearlstreet.app.backups import backup_lister, backup_maker
+from pearlstreet.app.engines import engine_notices, make_engines
 from pearlstreet.app.events import events_loop
 from pearlstreet.app.scheduling import decisions_from_settings, policy_from_settings
 from pearlstreet.app.settings import REMEMBERED, Settings
@@ -24,7 +25,6 @@ from pearlstreet.base.plugins import problems as plugin_problems
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center, Rates
-from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
 from pearlstreet.compute.jobs.startup_recovery import recover
@@ -149,9 +149,9 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     store.write(ensure_default_prices)
     folders = DataFolders(settings.data)
     folders.create()
-    engine = make_engine(settings, store)
+    engines = make_engines(settings, store)
     runtime = Runtime(
-        engines={engine.name: engine},
+        engines=engines,
         folders=folders,
         settings=jobs_settings(settings),
         stored_blobs=blobs_from_settings(
@@ -163,7 +163,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         ),
     )
     store.write(lambda tx: recover(tx, runtime))
-    notices = (*told, *plugin_problems(), *engine.capabilities().notices)
+    notices = (*told, *plugin_problems(), *engine_notices(engines))
     channels = notice_channels(settings, os.environ)
     center = Center(
         store=store,
@@ -203,39 +203,6 @@ def notice_channels(settings: Settings, environment: Mapping[str, str]) -> Chann
     mail = mail_from_settings(settings.mail, environment.get("PEARL_MAIL_PASSWORD"))
     mailer = SmtpMailer(mail, settings.name, settings.public_url.rstrip("/")) if mail is not None else None
     return Channels(mailer, settings.webhooks_private_allowed)
-
-
-def make_engine(settings: Settings, store: Store) -> Engine:
-    """Return the engine that the settings name: this machine, or a simulated cluster."""
-    if settings.simulate:
-        from pearlstreet.compute.engines.simulated import SimulatedEngine, nodes_from, parse_faults
-
-        return SimulatedEngine(
-            nodes_from(settings.simulate),
-            clock=store.clock,
-            rng=store.rng,
-            time_scale=settings.simulate_speed,
-            faults=parse_faults(settings.simulate_faults) if settings.simulate_faults else None,
-            state_path=settings.data / "simulated.journal",
-        )
-    return _local_engine(settings, store)
-
-
-def _local_engine(settings: Settings, store: Store) -> Engine:
-    from pearlstreet.compute.engines.local import LocalEngine
-    from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
-    from pearlstreet.compute.hardware.access import LocalHost
-    from pearlstreet.compute.hardware.node import probe_node
-
-    host = LocalHost()
-    policy = SandboxPolicy(minimum=settings.isolation, hidden=(str(settings.data),))
-    return LocalEngine(
-        settings.data / "local",
-        clock=store.clock,
-        probe=lambda: probe_node(host),
-        reserve=Reserve(cpus=settings.reserve_cpus, memory_gib=settings.reserve_memory_gib),
-        policy=policy,
-    )
 
 
 def jobs_settings(settings: Settings) -> JobsSettings:

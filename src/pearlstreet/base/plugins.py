@@ -21,6 +21,7 @@ from pearlstreet.base.text import Text, text
 
 T = TypeVar("T")
 VERSIONS: Mapping[str, int] = {
+    "pearlstreet.engines": 1,
     "pearlstreet.orders": 1,
     "pearlstreet.placements": 1,
     "pearlstreet.backfills": 1,

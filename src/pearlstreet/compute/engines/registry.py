@@ -1,51 +1,79 @@
-"""Registry of engine kinds. A new engine is one module and one line here; the conformance suite tests every entry."""
+"""Registry of engine kinds. A new engine is one module and one line here; the conformance suite tests every entry.
+
+Kinds that other packages bring are found as plugins of the group `pearlstreet.engines`.
+"""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.plugins import Parts
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.host import EngineHost, Options, refuse_unknown
+from pearlstreet.compute.engines.protocol import Engine
+
+Maker = Callable[[EngineHost, Options], Engine]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """One kind of engine: its name in the configuration, a summary, and the location of its class."""
+    """One kind of engine: its name in the settings, what it is, and how one is made."""
 
     name: str
     summary: Text
-    factory: str
-    """Class as `module:Class`; a name instead of an import, so that unused engines are not loaded."""
+    maker: str | Maker
+    """Function, or `module:function`; ours are names, so that unused engines are not imported."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Keys of its table in the settings beside `kind`, with what each means."""
 
-    def load(self) -> type[object]:
-        """Return the class. Each engine has parameters of its own (folders, clusters), which app.wiring fills in."""
-        module, _, attribute = self.factory.partition(":")
-        engine: type[Any] = getattr(importlib.import_module(module), attribute)
-        return engine
+    def make(self, host: EngineHost, options: Options) -> Engine:
+        """Return an engine. Raises ConfigurationError or InvalidInput for options that it cannot use."""
+        refuse_unknown(host, options, self.options)
+        return self._load()(host, options)
+
+    def _load(self) -> Maker:
+        if not isinstance(self.maker, str):
+            return self.maker
+        module, _, name = self.maker.partition(":")
+        found: Maker = getattr(importlib.import_module(module), name)
+        return found
 
 
-ENGINES: tuple[EngineKind, ...] = (
+_OURS = (
     EngineKind(
         "local",
         text("Runs jobs on this machine, each under its own supervisor"),
-        "pearlstreet.compute.engines.local:LocalEngine",
+        "pearlstreet.compute.engines.local.making:make_local",
+        {
+            "reserve_cpus": "CPU cores of this machine that jobs do not get; default: the setting of that name.",
+            "reserve_memory_gib": "Memory in GiB that jobs do not get; default: the setting of that name.",
+        },
     ),
     EngineKind(
         "simulated",
         text("Pretends to run jobs on any hardware, for looking around, planning and tests"),
-        "pearlstreet.compute.engines.simulated:SimulatedEngine",
+        "pearlstreet.compute.engines.simulated.making:make_simulated",
+        {
+            "cluster": "Hardware such as `4x8xH100-80G` (nodes x devices x model), separated by commas; required.",
+            "speed": "Simulated seconds that pass in one real second; default 1.",
+            "faults": "Faults that it injects, such as `ack_lost:0.1,node_flaps`; default none.",
+        },
     ),
 )
+
+ENGINES: Mapping[str, EngineKind] = Parts("pearlstreet.engines", {kind.name: kind for kind in _OURS})
+"""Kinds of engines by name, those of plugins among them."""
 
 
 def engine_kind(name: str) -> EngineKind:
     """Return the engine kind named `name`. Raises ConfigurationError that lists the known names."""
-    for kind in ENGINES:
-        if kind.name == name:
-            return kind
-    raise ConfigurationError(
-        text("There is no engine called {name}", name=repr(name)),
-        hint=text("Known engines: {names}", names=", ".join(kind.name for kind in ENGINES)),
-    )
+    kind = ENGINES.get(name)
+    if kind is None:
+        raise ConfigurationError(
+            text("There is no engine called {name}", name=repr(name)),
+            hint=text("Known engines: {names}", names=", ".join(ENGINES)),
+        )
+    return kind

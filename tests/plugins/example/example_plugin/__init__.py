@@ -6,6 +6,9 @@ from fractions import Fraction
 
 from pearlstreet.base.plugins import Plugin
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.host import EngineHost, Options
+from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.engines.registry import EngineKind, engine_kind
 from pearlstreet.compute.hardware.access import HostAccess
 from pearlstreet.compute.hardware.probes.protocol import PciRule, Seen, Sighting, report
 from pearlstreet.compute.scheduling.config import PlannerConfig
@@ -45,7 +48,15 @@ class Abacus:
         return Sighting(devices=(report(Seen(0, "Abacus 13"), self.vendor, untested=True),))
 
 
+def make_toy(host: EngineHost, options: Options) -> Engine:
+    """Return an engine of one simulated node, under the name of its table."""
+    return engine_kind("simulated").make(host, {"cluster": f"{options.get('nodes', 1)}x1xT4"})
+
+
 LAST_COME = Plugin(version=1, part=LastCome())
 OF_TOMORROW = Plugin(version=2, part=LastCome())
 CARD_DAY = Plugin(version=1, part=CardDay())
 ABACUS = Plugin(version=1, part=Abacus())
+TOY = Plugin(
+    version=1, part=EngineKind("toy", text("A toy"), make_toy, {"nodes": "Number of nodes; default 1."})
+)

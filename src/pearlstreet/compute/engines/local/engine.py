@@ -79,6 +79,7 @@ class LocalEngine:
         self,
         root: Path,
         *,
+        name: str = "local",
         clock: Clock,
         node_name: str | None = None,
         reserve: Reserve = NOTHING,
@@ -87,7 +88,7 @@ class LocalEngine:
     ) -> None:
         self._folders = Folders(root.absolute())
         self._clock, self._probe, self._policy = clock, probe, policy
-        self._node_name, self._reserve = node_name, reserve
+        self._name, self._node_name, self._reserve = name, node_name, reserve
         self._basis = look_at_basis()
         self._walls = detect(policy, self._folders.root, self._basis)
         refuse_weaker(self._walls, policy.minimum)
@@ -112,7 +113,7 @@ class LocalEngine:
 
     @property
     def name(self) -> str:
-        return "local"
+        return self._name
 
     def capabilities(self) -> Capabilities:
         return Capabilities(wall=self._walls.name(), notices=self._walls.notices)

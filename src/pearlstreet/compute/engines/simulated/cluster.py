@@ -53,10 +53,6 @@ class Cluster:
         self._machines = machines.Machines(nodes, self.random)
         self._node_reports: tuple[int, tuple[NodeReport, ...]] | None = None
 
-    @property
-    def name(self) -> str:
-        return "simulated"
-
     def now_us(self) -> int:
         """Return the clock's time, never earlier than a time already reported or recorded, even across restarts."""
         with self._lock:

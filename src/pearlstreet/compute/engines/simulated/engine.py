@@ -54,6 +54,7 @@ class SimulatedEngine:
         self,
         nodes: Sequence[NodeReport],
         *,
+        name: str = "simulated",
         clock: Clock,
         rng: Rng,
         time_scale: float = 1.0,
@@ -63,6 +64,7 @@ class SimulatedEngine:
     ) -> None:
         """Raises ConfigurationError when `state_path` cannot be read or another engine holds it."""
         check(time_scale > 0, "time_scale > 0", time_scale=time_scale)
+        self._name = name
         self.cluster = Cluster(
             nodes, clock=clock, rng=rng, time_scale=time_scale, habits=habits, state_path=state_path
         )
@@ -76,7 +78,7 @@ class SimulatedEngine:
 
     @property
     def name(self) -> str:
-        return self.cluster.name
+        return self._name
 
     def set_faults(self, plan: FaultPlan | None) -> None:
         """Replace the active faults; None: no faults. Broken parts stay broken until `cluster.repair()`."""

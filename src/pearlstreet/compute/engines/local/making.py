@@ -1,0 +1,33 @@
+"""Makes the local engine of a center from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pearlstreet.compute.engines.host import EngineHost, Options, read_number
+from pearlstreet.compute.engines.local.engine import LocalEngine
+from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
+from pearlstreet.compute.hardware.access import LocalHost
+from pearlstreet.compute.hardware.model import NodeReport
+from pearlstreet.compute.hardware.node import probe_node
+
+
+def make_local(host: EngineHost, options: Options) -> LocalEngine:
+    """Return the engine of this machine. Raises ConfigurationError if the machine cannot give the isolation demanded."""
+    machine = LocalHost()
+
+    def probe() -> NodeReport:
+        node = probe_node(machine)
+        return replace(node, name=host.node_name(node.name))
+
+    return LocalEngine(
+        host.folder,
+        name=host.name,
+        clock=host.clock,
+        probe=probe,
+        reserve=Reserve(
+            cpus=read_number(host, options, "reserve_cpus", 0),
+            memory_gib=read_number(host, options, "reserve_memory_gib", 0),
+        ),
+        policy=SandboxPolicy(minimum=host.minimum_isolation, hidden=(str(host.data),)),
+    )

@@ -1,0 +1,139 @@
+"""A center with three engines: two simulated clusters of the same machines, and this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from pearlstreet.app.engines import make_engines
+from pearlstreet.app.settings import Settings, load_settings
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.compute.execution.inventory_loop import take_inventory
+from tests.api.world import World, a_world
+
+ENGINES = {
+    "local": {"kind": "local"},
+    "simulated": {"cluster": "2x8xH100-80G", "speed": 50},
+    "lab": {"kind": "simulated", "cluster": "2x8xH100-80G", "speed": 50},
+}
+NODE = {"accelerator": "H100", "count": 8, "cpus": 1, "memory_gib": 1}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The center."""
+    with a_world(tmp_path_factory.mktemp("engines"), simulate="", engines=ENGINES) as made:
+        yield made
+
+
+def _nodes_of(world: World, job: str) -> set[str]:
+    return {task["node"] for task in _attempt(world, job)["placement"]["tasks"]}
+
+
+def _attempt(world: World, job: str) -> dict[str, Any]:
+    found: dict[str, Any] = world.get(f"/jobs/{job}/attempts").json()["items"][-1]
+    return found
+
+
+def _engine_of(node: str) -> str:
+    return "lab" if node.startswith("lab:") else "simulated"
+
+
+def test_nodes_of_equal_names_are_told_apart(world: World) -> None:
+    nodes = {node["name"]: node["engine"] for node in world.get("/nodes", "system").json()["items"]}
+    of_lab = {name for name, engine in nodes.items() if engine == "lab"}
+    of_simulated = {name for name, engine in nodes.items() if engine == "simulated"}
+    assert of_lab == {f"lab:{name}" for name in of_simulated}
+    assert "local" in nodes.values()
+
+
+def test_single_jobs_use_every_engine_and_a_gang_only_one(world: World) -> None:
+    blocker = world.submit(per_task=NODE, time_limit="2h", simulate="1h")
+    world.until(blocker, "running")
+    gang = world.submit(per_task=NODE, tasks=2, time_limit="2h", simulate="1h")
+    world.until(gang, "running")
+    free = _engine_of(next(iter(_nodes_of(world, blocker))))
+    assert {_engine_of(node) for node in _nodes_of(world, gang)} == {"lab", "simulated"} - {free}
+    second = world.submit(per_task=NODE, time_limit="2h", simulate="1h")
+    world.until(second, "running")
+    waiting = world.submit(per_task=NODE, tasks=2, time_limit="2h", simulate="1h")
+    for _ in range(5):
+        world.step()
+    assert world.get(f"/jobs/{waiting}").json()["state"] == "queued"
+    for job in (blocker, gang, second, waiting):
+        assert world.post(f"/jobs/{job}/cancel").status_code < 300
+    for job in (blocker, gang, second, waiting):
+        world.until(job, "cancelled")
+
+
+def test_a_gang_larger_than_every_engine_is_refused_with_the_reason(world: World) -> None:
+    asked = {"command": ["true"], "tasks": 3, "per_task": NODE, "time_limit": "1h"}
+    answer = world.post("/jobs", json=asked)
+    assert answer.status_code == 422
+    problems = {one["field"]: one["message"] for one in answer.json()["problems"]}
+    assert problems["per_task.tasks"] == "3 tasks must start together, 2 of them fit"
+
+
+def test_logs_and_results_come_from_the_engine_that_ran_the_job(world: World) -> None:
+    job = world.submit(
+        command=["sh", "-c", "echo from this machine"], per_task={"cpus": 1, "memory_gib": 0.1}
+    )
+    ended = world.until(job, "succeeded", "failed", within_s=60)
+    assert ended["state"] == "succeeded"
+    assert world.get(f"/jobs/{job}/logs").status_code == 200
+
+
+def test_a_node_of_a_named_engine_is_drained_by_its_name(world: World) -> None:
+    name = next(
+        node["name"] for node in world.get("/nodes", "system").json()["items"] if node["engine"] == "lab"
+    )
+    path = f"/nodes/{quote(name, safe='')}"
+    assert world.post(f"{path}/drain", "system", json={"reason": "fan"}).status_code < 300
+    (node,) = [one for one in world.get("/nodes", "system").json()["items"] if one["name"] == name]
+    assert node["drained"]
+    assert world.post(f"{path}/undrain", "system").status_code < 300
+
+
+def test_after_a_restart_the_engines_find_what_they_ran(tmp_path: Path) -> None:
+    with a_world(tmp_path, simulate="", engines=ENGINES) as first:
+        job = first.submit(per_task=NODE, tasks=2, time_limit="2h", simulate="1h")
+        first.until(job, "running")
+        runtime, store = first.center.runtime, first.center.store
+        engine = runtime.engines[_engine_of(next(iter(_nodes_of(first, job))))]
+        engine.close()
+        again = make_engines(
+            Settings(data=tmp_path, engines={engine.name: {"kind": "simulated", "cluster": "2x8xH100-80G", "speed": 50}}),
+            store,
+        )[engine.name]  # fmt: skip
+        try:
+            found = again.probe(_attempt(first, job)["id"])
+            assert getattr(found, "value", None) is not None
+            take_inventory(store, {**runtime.engines, engine.name: again})
+        finally:
+            again.close()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('[engines.Lab]\nkind = "simulated"', "no name of an engine"),
+        ('[engines.lab]\nkind = "quantum"', "no engine called 'quantum'"),
+        ('[engines.lab]\nkind = "simulated"\nspeed = "fast"\ncluster = "1xcpu"', "speed in \\[engines.lab\\]"),
+        ('[engines.lab]\nkind = "simulated"\ncluster = "4xBanana"', "engine lab cannot be used"),
+        ('[engines.lab]\nkind = "simulated"\ncolour = "red"', "has no key colour"),
+        ('[engines]\nlab = 3', "must be a table"),
+        ('[engines.a]\nkind = "local"\n[engines.b]\nkind = "local"', "same machine twice"),
+        ('simulate = "1xcpu"\n[engines.lab]\nkind = "simulated"\ncluster = "1xcpu"', "cannot be set beside"),
+    ],
+)  # fmt: skip
+def test_wrong_tables_stop_the_start_with_the_place(
+    world: World, tmp_path: Path, written: str, said: str
+) -> None:
+    (tmp_path / "pearl.toml").write_text(written + "\n")
+    settings = load_settings(tmp_path, {}, {})
+    with pytest.raises(ConfigurationError, match=said):
+        make_engines(settings, world.center.store)
