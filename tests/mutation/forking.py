@@ -2,7 +2,8 @@
 
 A pytest plugin. pytest has imported the program and collected the tests when it comes to run them; from there a copy of the
 process costs milliseconds where a new interpreter and its imports cost seconds. One copy runs all tests unchanged first and
-notes which functions each calls and what it costs, so that each mutant meets only the tests that reach it, the cheapest first.
+notes which functions each calls and what it costs, so that each mutant meets only the tests that reach it, the cheapest first. Where
+few files are mutated it notes lines, too: thousands of tests call the function that answers a request, few its rare branches.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ WALL_TIMES_CPU = 20
 """The machine may be busy with others: a copy may wait so much longer than it computes."""
 TESTS_MAX = 60
 """Of the tests that reach a mutant, so many of the cheapest and so many of the most specific are run."""
+LINES_FILES_MAX = 8
+"""Mutated files with up to which lines are noted, too, which makes the unchanged run slower."""
 Place = tuple[str, int]
 """Qualified name and first line of a function."""
 
@@ -58,11 +61,11 @@ class Costs:
 
     cpu_s: dict[str, float] = field(default_factory=dict)
     reached: dict[str, list[str]] = field(default_factory=dict)
-    """By file and function (`src/…/keys.py:create_key`), the tests that call it."""
+    """By file and function (`src/…/keys.py:create_key`), the tests that call it; by file and line, those that execute it."""
 
     @functools.cached_property
     def breadth(self) -> Counter[str]:
-        """How many functions of the program each test calls."""
+        """How many functions of the program, or lines of them, each test reaches."""
         return Counter(nodeid for tests in self.reached.values() for nodeid in tests)
 
 
@@ -121,19 +124,28 @@ class MutationPlugin:
         self._own_folder(session, "unchanged")
         called: set[str] = set()
 
-        def profile(frame: Any, event: str, _: Any) -> None:
+        def profile(frame: Any, event: str, _: Any) -> Any:
             if event == "call" and frame.f_code.co_filename in files:
                 called.add(f"{frame.f_code.co_filename}:{frame.f_code.co_qualname.split('.<locals>')[0]}")
+                return note_line
+            return None
 
-        threading.setprofile(profile)
+        def note_line(frame: Any, event: str, _: Any) -> Any:
+            called.add(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+            return note_line
+
+        watch, watch_threads = sys.setprofile, threading.setprofile
+        if len(files) <= LINES_FILES_MAX:
+            watch, watch_threads = sys.settrace, threading.settrace
+        watch_threads(profile)
         found = {}
         items = list(self._items.values())
         for item, following in zip(items, [*items[1:], None], strict=True):
             called.clear()
             before = time.process_time()
-            sys.setprofile(profile)
+            watch(profile)
             reports = runtestprotocol(item, nextitem=following, log=False)
-            sys.setprofile(None)
+            watch(None)
             passed = all(report.passed for report in reports)
             found[item.nodeid] = (passed, time.process_time() - before, sorted(called))
         return found
@@ -163,7 +175,10 @@ class MutationPlugin:
                 self._on_result(_judge(mutant, status, note))
 
     def _tests_for(self, mutant: Mutant, costs: Costs) -> list[pytest.Item]:
-        reached = costs.reached.get(f"{ROOT / mutant.file}:{mutant.function}", [])
+        path = ROOT / mutant.file
+        reached = costs.reached.get(f"{path}:{mutant.line}") or costs.reached.get(
+            f"{path}:{mutant.function}", []
+        )
         cheapest = sorted(reached, key=lambda nodeid: (costs.cpu_s[nodeid], nodeid))[:TESTS_MAX]
         # Nearly every test signs in: the tests of a function that all call are those that call few others.
         breadth = costs.breadth
