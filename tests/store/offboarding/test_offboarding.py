@@ -17,8 +17,10 @@ from tests.store.offboarding.conftest import CANARY, OWN, PASSWORD, SHARED, Tena
 
 import pearlstreet.app.tables  # noqa: F401  registers every room's tables
 from pearlstreet.base.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from pearlstreet.base.money import Money
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.views import JobFilter, list_jobs
+from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.statement import read_statement
@@ -28,7 +30,7 @@ from pearlstreet.offboarding.model import Closing, Phase
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store
 from pearlstreet.store.tables import metadata
-from pearlstreet.tenancy import invitations, orgs, sessions, users
+from pearlstreet.tenancy import invitations, keys, orgs, sessions, users
 from pearlstreet.tenancy.model import SYSTEM, Standing
 
 both_databases = pytest.mark.parametrize("tenants", ["sqlite", "postgresql"], indirect=True)
@@ -292,3 +294,50 @@ def test_a_long_log_and_a_file_that_is_gone_do_not_break_the_archive(tenants: Te
     found = members(packed)
     assert f"artefacts/job_1/att_1/out/{CANARY}.txt" not in found
     assert gzip.decompress(packed).endswith(bytes(1024))
+
+
+def _neighbour(tenants: Tenants) -> str:
+    """Give `other` a project, a key tied to it, and a budget; return its id."""
+    store = tenants.store
+    other = orgs.get_org(store, SYSTEM, "other")
+    orgs.create_project(store, SYSTEM, "other", "research", "Research")
+    keys.create_key(
+        store, actor_of(store, tenants.both_key), "other tied", scopes=("jobs:read",), org="other"
+    )
+    keys.create_key(
+        store, actor_of(store, tenants.own_key), f"{CANARY} tied", scopes=("jobs:read",), org="acme"
+    )
+    set_budget(store, SYSTEM, Budget(other.id, other.id, Money(7)))
+    return other.id
+
+
+def _rows_of(store: Store, org_id: str) -> dict[str, list[str]]:
+    """Every row that names an organisation, by table."""
+    found = {}
+    for table in metadata.sorted_tables:
+        rows = store.read(lambda tx, table=table: tx.rows(sa.select(table)))
+        found[table.name] = sorted(repr(dict(row)) for row in rows if org_id in repr(dict(row)))
+    return found
+
+
+def test_a_neighbour_keeps_every_row(tenants: Tenants) -> None:
+    other_id = _neighbour(tenants)
+    tenants.center.run(60)
+    before = _rows_of(tenants.store, other_id)
+    close(tenants)
+    after = _rows_of(tenants.store, other_id)
+    assert before["projects"] and before["api_keys"] and before["ledger_budgets"]
+    changed = {name for name, rows in before.items() if not set(rows) <= set(after[name])}
+    assert changed <= {"fair_use"}, "only its decayed usage goes on by itself"
+
+
+def test_keys_and_budgets_of_the_archive_are_its_own_and_hold_no_hash(tenants: Tenants) -> None:
+    other_id = _neighbour(tenants)
+    ended = close(tenants)
+    assert ended.archive is not None
+    packed = (tenants.center.runtime.folders.root / service.FOLDER / ended.archive.name).read_bytes()
+    organisation = json.loads(members(packed)["organisation.json"])
+    assert [key["label"] for key in organisation["keys"]] == [f"{CANARY} tied"]
+    assert not {"secret_hash", "parent_id"} & set(organisation["keys"][0])
+    assert [budget["org_id"] for budget in organisation["budgets"]] == [ended.org_id]
+    assert other_id not in json.dumps(organisation)
