@@ -38,7 +38,9 @@ CPU_S_LEAST = 20
 WALL_TIMES_CPU = 20
 """The machine may be busy with others: a copy may wait so much longer than it computes."""
 TESTS_MAX = 60
-"""Of the tests that reach a mutant, so many of the cheapest and so many of the most specific are run."""
+"""Of the tests that reach a mutant, those of its file's name are run, and so many of the cheapest and of the most specific."""
+CASES_MAX = 20
+"""Cases of one parametrised test among them."""
 LINES_FILES_MAX = 8
 """Mutated files with up to which lines are noted, too, which makes the unchanged run slower."""
 Place = tuple[str, int]
@@ -179,13 +181,14 @@ class MutationPlugin:
         reached = costs.reached.get(f"{path}:{mutant.line}") or costs.reached.get(
             f"{path}:{mutant.function}", []
         )
-        cheapest = sorted(reached, key=lambda nodeid: (costs.cpu_s[nodeid], nodeid))[:TESTS_MAX]
+        cheapest = _several(sorted(reached, key=lambda nodeid: (costs.cpu_s[nodeid], nodeid)))
         # Nearly every test signs in: the tests of a function that all call are those that call few others.
         breadth = costs.breadth
-        specific = sorted(reached, key=lambda nodeid: (breadth[nodeid], costs.cpu_s[nodeid], nodeid))[
-            :TESTS_MAX
-        ]
-        return [self._items[nodeid] for nodeid in dict.fromkeys((*cheapest, *specific))]
+        specific = _several(
+            sorted(reached, key=lambda nodeid: (breadth[nodeid], costs.cpu_s[nodeid], nodeid))
+        )
+        own = [nodeid for nodeid in reached if f"/test_{path.stem}.py::" in nodeid]
+        return [self._items[nodeid] for nodeid in dict.fromkeys((*own, *cheapest, *specific))]
 
     def _start(
         self, session: pytest.Session, mutant: Mutant, tests: list[pytest.Item], cpu_s: float, note: Path
@@ -239,6 +242,17 @@ class MutationPlugin:
         """Temporary files of this copy lie apart from those of others."""
         factory: Any = session.config._tmp_path_factory  # type: ignore[attr-defined]
         factory._given_basetemp, factory._basetemp = self._folder / f"tmp-{name}", None
+
+
+def _several(nodeids: Sequence[str]) -> list[str]:
+    """The first of them, few of each parametrised test, so that one with a thousand cases leaves room for others."""
+    cases: Counter[str] = Counter()
+    found = []
+    for nodeid in nodeids:
+        cases[nodeid.partition("[")[0]] += 1
+        if cases[nodeid.partition("[")[0]] <= CASES_MAX:
+            found.append(nodeid)
+    return found[:TESTS_MAX]
 
 
 def _codes(code: CodeType) -> Iterator[tuple[Place, CodeType]]:

@@ -7,7 +7,7 @@ import pytest
 from pearlstreet.base.errors import Forbidden, NotFound, PearlError
 from pearlstreet.base.text import text
 from pearlstreet.tenancy.model import SYSTEM, Actor, Tie
-from pearlstreet.tenancy.scopes import EVERYONE, OperatorRole, OrgRole
+from pearlstreet.tenancy.scopes import EVERYONE, PROJECT_SCOPES, OperatorRole, OrgRole
 
 OWNER = Actor(label="ada key_1", user_id="usr_1", orgs={"org_a": OrgRole.OWNER})
 SUSPENDED = Actor(label="ada", user_id="usr_1", orgs={"org_a": OrgRole.OWNER}, suspended=frozenset({"org_a"}))
@@ -20,6 +20,9 @@ IN_PROJECT = Actor(
 )
 IN_ORG = Actor(
     label="ada", user_id="usr_1", orgs={"org_a": OrgRole.OWNER, "org_b": OrgRole.OWNER}, tie=Tie("org_a")
+)
+OPERATOR_IN_ORG = Actor(
+    label="root", user_id="usr_2", operator_roles=frozenset({OperatorRole.SYSTEM}), tie=Tie("org_a")
 )
 NARROW = Actor(label="ada", user_id="usr_1", orgs={"org_a": OrgRole.OWNER}, scopes=frozenset({"jobs:read"}))
 OPERATOR = Actor(label="root", user_id="usr_2", operator_roles=frozenset({OperatorRole.SYSTEM}))
@@ -41,6 +44,13 @@ FOR_ALL = sorted(EVERYONE)[0]
         (NARROW, FOR_ALL, None, None, False),
         (IN_ORG, "jobs:write", "org_a", None, True),
         (IN_ORG, "jobs:write", "org_b", None, False),
+        (IN_ORG, FOR_ALL, None, None, True),
+        (IN_PROJECT, "nodes:read", None, None, True),
+        (IN_PROJECT, "membership:own", None, None, False),
+        (IN_ORG, "jobs:write", None, None, False),
+        (OPERATOR_IN_ORG, "nodes:write", "org_a", None, True),
+        (OPERATOR_IN_ORG, "nodes:write", "org_b", None, False),
+        (OPERATOR_IN_ORG, "nodes:write", None, None, False),
         (IN_PROJECT, "jobs:write", "org_a", "prj_a", True),
         (IN_PROJECT, "jobs:write", "org_a", "prj_b", False),
         (IN_PROJECT, "jobs:write", "org_a", None, False),
@@ -85,3 +95,9 @@ def test_only_operators_and_members_know_of_an_organisation() -> None:
     assert not OWNER.sees("org_b")
     stranger = Actor(label="eve", user_id="usr_3")
     assert not stranger.sees("org_a")
+
+
+@pytest.mark.parametrize(("actor", "project"), [(OWNER, "prj_a"), (IN_PROJECT, None), (IN_PROJECT, "prj_a")])
+def test_a_key_of_a_project_gets_scopes_of_projects_alone(actor: Actor, project: str | None) -> None:
+    assert actor.all_scopes("org_a", project) <= PROJECT_SCOPES
+    assert "membership:own" in OWNER.all_scopes("org_a")
