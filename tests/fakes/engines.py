@@ -25,6 +25,7 @@ from pearlstreet.compute.engines.protocol import (
     TaskReport,
     TaskState,
 )
+from pearlstreet.compute.engines.shells import Shell, ShellOrder
 
 T = TypeVar("T")
 ACTS = frozenset({"start", "stop", "forget"})
@@ -92,6 +93,9 @@ class Wrapped:
 
     def delete_checkpoint(self, key: str) -> Outcome[None]:
         return self.inner.delete_checkpoint(key)
+
+    def open_shell(self, attempt_id: str, rank: int, shell_id: str, order: ShellOrder) -> Outcome[Shell]:
+        return self.inner.open_shell(attempt_id, rank, shell_id, order)
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:
         return self.inner.log_sizes()

@@ -19,6 +19,7 @@ from pearlstreet.compute.engines.protocol import (
     Observation,
     OutputFile,
 )
+from pearlstreet.compute.engines.shells import Shell, ShellOrder
 from pearlstreet.sim.contracts import SimulatedServer, SimulatedWorld
 from pearlstreet.sim.faults.kind import FaultContext
 from pearlstreet.sim.faults.points import InjectionPoint
@@ -114,6 +115,9 @@ class FaultyEngine:
 
     def delete_checkpoint(self, key: str) -> Outcome[None]:
         return self._engine.delete_checkpoint(key)
+
+    def open_shell(self, attempt_id: str, rank: int, shell_id: str, order: ShellOrder) -> Outcome[Shell]:
+        return self._engine.open_shell(attempt_id, rank, shell_id, order)
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:
         return self._engine.log_sizes()

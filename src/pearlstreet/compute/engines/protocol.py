@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.base.text import Text
+from pearlstreet.compute.engines.shells import Shell, ShellOrder
 from pearlstreet.compute.hardware.isolation import Isolation as Isolation
 from pearlstreet.compute.hardware.model import DeviceReport as DeviceReport
 from pearlstreet.compute.hardware.model import NodeReport as NodeReport
@@ -255,6 +256,8 @@ class Capabilities:
     fractions: bool = False
     """Whether shares of a device are enforced and not merely counted."""
     multi_node: bool = False
+    shells: bool = False
+    """Whether people can run commands inside a running task."""
     wall: str = ""
     """Strongest isolation that the engine can give on this host."""
     notices: tuple[Text, ...] = ()
@@ -303,6 +306,14 @@ class Engine(Protocol):
         """Send SIGTERM to the tasks and SIGKILL after `grace_s`. Returns at once; Done for unknown or ended attempts.
 
         An attempt that was stopped before its start must never start afterwards.
+        """
+        ...
+
+    def open_shell(self, attempt_id: str, rank: int, shell_id: str, order: ShellOrder) -> Outcome[Shell]:
+        """Run a command inside a running task: in its sandbox, under its user and within its limits.
+
+        It does not keep the attempt running, and ends when the attempt is stopped. Refused for a task that does not run, and by
+        engines without the capability `shells`. Not repeated: an answer that was lost leaves no command behind.
         """
         ...
 

@@ -18,7 +18,7 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.local import checkpoints, clearing, reading, reports
+from pearlstreet.compute.engines.local import checkpoints, clearing, reading, reports, shells
 from pearlstreet.compute.engines.local.changes import Changes
 from pearlstreet.compute.engines.local.detect import (
     Basis,
@@ -50,6 +50,7 @@ from pearlstreet.compute.engines.protocol import (
     OutputFile,
     TaskState,
 )
+from pearlstreet.compute.engines.shells import Shell, ShellOrder
 from pearlstreet.compute.hardware.isolation import shortfall
 from pearlstreet.compute.hardware.node import probe_node
 
@@ -116,7 +117,7 @@ class LocalEngine:
         return self._name
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(wall=self._walls.name(), notices=self._walls.notices)
+        return Capabilities(shells=True, wall=self._walls.name(), notices=self._walls.notices)
 
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         return Done((self._node_now(),))
@@ -433,6 +434,18 @@ class LocalEngine:
                     signal.pidfd_send_signal(handle, signal.SIGUSR1)
             finally:
                 os.close(handle)
+
+    # -- shells
+
+    def open_shell(self, attempt_id: str, rank: int, shell_id: str, order: ShellOrder) -> Outcome[Shell]:
+        def begin(report: AttemptReport, folder: Path) -> Outcome[Shell]:
+            if report.state is not TaskState.RUNNING or not 0 <= rank < len(report.tasks):
+                return Refused("not_running", text("The task does not run"))
+            if not plain_id(shell_id) or not order.command:
+                return Refused("bad_order", text("A shell needs a plain name and a command"))
+            return shells.open_shell(folder, shell_id, rank, order, self._wake)
+
+        return self._reading(attempt_id, begin)
 
     # -- read
 

@@ -12,7 +12,7 @@ from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.local import bubblewrap, devices
-from pearlstreet.compute.engines.local.folders import Folders, seen_at
+from pearlstreet.compute.engines.local.folders import INSIDE, Folders, seen_at
 from pearlstreet.compute.engines.local.policy import SandboxPolicy, Walls, python_prefixes
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.local.variables import relocated, task_variables
@@ -128,6 +128,7 @@ def make_plan(
         if inside and len(order.tasks) > 1
         else 0,
         "work": str(folder / "work"),
+        "inside_work": INSIDE["work"] if inside else str(folder / "work"),
         "readable": [*bubblewrap.SYSTEM, *bubblewrap.ETC, *bubblewrap.NAMES, "/proc", *read_only]
         + (["/sys"] if every_node else [])
         + [mount.source for mount in order.mounts if not mount.writable],

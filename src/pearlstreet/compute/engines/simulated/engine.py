@@ -27,6 +27,7 @@ from pearlstreet.compute.engines.protocol import (
     TaskReport,
     TaskState,
 )
+from pearlstreet.compute.engines.shells import Shell, ShellOrder
 from pearlstreet.compute.engines.simulated.attempt_timeline import Habits
 from pearlstreet.compute.engines.simulated.cluster import Cluster
 from pearlstreet.compute.engines.simulated.faults import Fault, FaultBook, FaultPlan, FaultRule
@@ -183,6 +184,9 @@ class SimulatedEngine:
 
     def delete_checkpoint(self, key: str) -> Outcome[None]:
         return Done(None)
+
+    def open_shell(self, attempt_id: str, rank: int, shell_id: str, order: ShellOrder) -> Outcome[Shell]:
+        return Refused("no_shells", text("A simulated task runs no commands"))
 
     def log_sizes(self) -> Outcome[Mapping[str, int]]:
         return Done({})  # pretended logs are made when they are read

@@ -12,6 +12,7 @@ from . import files, linux, usage
 from .checkpoint import saved_us
 from .files import text
 from .launch import Launcher
+from .shells import Shells
 from .task import Task
 from .termination import Termination
 from .watch import Watch
@@ -51,6 +52,7 @@ class Gang:
         self._tasks: list[Task] = []
         self._poll = select.poll()
         self._poll.register(wake["handle"], select.POLLIN)
+        self._shells = Shells(folder, plan, self._tasks, self._poll)
         self._ballast()
 
     def _ballast(self) -> None:
@@ -94,7 +96,7 @@ class Gang:
         launcher = Launcher(self._folder, self._plan)
         try:
             launcher.stage(self._stop_asked)
-            self._tasks = [Task(self._plan, task, self._folder) for task in self._plan["tasks"]]
+            self._tasks += [Task(self._plan, task, self._folder) for task in self._plan["tasks"]]
             for task in self._tasks:
                 task.prepare()
             launcher.open_walls()
@@ -156,11 +158,14 @@ class Gang:
         if self._wake["handle"] in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake["handle"], 4096)
+        if self._reason is None and (self._wake["handle"] in ready or self._shells.are_waiting):
+            self._shells.start_asked()
         for task in self._tasks:
             if task.pipe in ready:
                 self._drain(task, DRAIN_BYTES)
             if task.pidfd in ready:
                 self._reap(task)
+        self._shells.turn(ready)
         self._reap_strangers()
         self._look_for_stop()
         self._check_limits()
@@ -189,7 +194,8 @@ class Gang:
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if ended.si_pid in task_pids:
                     return
-                os.waitpid(ended.si_pid, 0)
+                _, status = os.waitpid(ended.si_pid, 0)
+                self._shells.ended(ended.si_pid, status)
 
     def _look_for_stop(self) -> None:
         stop = files.read_json(self._folder, files.STOP)
@@ -243,6 +249,7 @@ class Gang:
             return
         if self._reason is None or self._reason == "exited":
             self._reason, self._message = reason, message
+        self._shells.end()
         self._ending_s = time.monotonic()
         kill_at_s = self._ending_s + max(grace_s, 0.0)
         self._kill_at_s = kill_at_s if self._kill_at_s is None else min(self._kill_at_s, kill_at_s)

@@ -55,6 +55,11 @@ def unshare(flags: int) -> None:
     _call(_libc.unshare, ctypes.c_int(flags))
 
 
+def setns(handle: int) -> None:
+    """Move this process into the namespace that `handle` refers to. Raises OSError."""
+    _call(_libc.setns, ctypes.c_int(handle), ctypes.c_int(0))
+
+
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     """Mount a file system. Raises OSError."""
     encoded = [item.encode() if item is not None else None for item in (source, target, kind)]

@@ -39,6 +39,8 @@ class Task:
         self.memory_bytes = 0
         self.out_of_memory = False
         self.too_many = False
+        self.shells: set[int] = set()
+        """Processes of the shells that people have opened in the task."""
         self.is_held = False
         """Whether bubblewrap's outer process is stopped (SIGSTOP), which keeps the sandbox until its last process ends."""
         self.log = LogWriter(f"{folder}/logs", self.rank, plan["log_bytes"])
@@ -136,7 +138,8 @@ class Task:
             return []
         if self.group is not None:
             return usage.processes(self.group.members())
-        return usage.tree(self.pid, everything if everything is not None else usage.processes())
+        everything = everything if everything is not None else usage.processes()
+        return [one for pid in (self.pid, *self.shells) for one in usage.tree(pid, everything)]
 
     def hold_sandbox(self, members: list[usage.Process]) -> None:
         """Keep the sandbox until its last process has ended; bubblewrap removes it as soon as the command ends.
