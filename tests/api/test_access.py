@@ -26,6 +26,7 @@ from pearlstreet.tenancy.scopes import (
     OrgRole,
 )
 from tests.api.world import JOB, World, a_world
+from tests.fakes.shells import leave_shell
 from tests.months import present_month
 
 ROUTES = [route for route in all_routes() if not route.public]
@@ -56,6 +57,8 @@ TIES = {
 """Keys of the owner of acme, by what they are tied to. Everything in the matrix is of acme's project default."""
 OPERATORS = ("system", "security", "audit")
 BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/jobs/{job}/shells"): {"command": ["true"]},
+    ("PUT", "/jobs/{job}/shells/{shell}/size"): {"columns": 80, "rows": 24},
     ("POST", "/password"): {"current": "x", "new": "y"},
     ("POST", "/users"): {"name": "mallory", "org": "acme"},
     ("PUT", "/users/{user}/operator-role"): {"operator_role": None},
@@ -204,6 +207,9 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "invitation": invitation,
                 "upload": upload["id"],
                 "artefact": "art_00000000000000000000000000",
+                "shell": leave_shell(
+                    world.center.runtime, world.center.store.clock, job, user, "hello", "of-acme"
+                ),
                 "quota": quota["id"],
                 "top_up": top_up["id"],
                 "month": present_month(),
@@ -341,6 +347,9 @@ def test_a_role_with_the_scope_reads(acme: Acme, route: RouteFacts) -> None:
         ):
             continue
         answer = acme.call(route, role)
+        if "{shell}" in route.path and role == "member":
+            assert answer.status_code == 404, "a shell is its opener's alone"
+            continue
         if route.scope is None and any(f"{{{name}}}" in route.path for name in ("user", "key")):
             assert answer.status_code in (200, 403, 404), (role, answer.text)
         else:

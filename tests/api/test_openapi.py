@@ -13,6 +13,7 @@ from pearlstreet.api.app import all_routes
 from pearlstreet.api.routing import fill_location
 from pearlstreet.base.clock import to_rfc3339
 from tests.api.world import JOB, World
+from tests.fakes.shells import leave_shell
 from tests.months import present_month
 
 
@@ -170,8 +171,10 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
         hook = world.post(f"{at}/webhooks", role, json={"url": "https://127.0.0.1:9/x"}).json()["id"]
         sent = world.post(f"{at}/webhooks/{hook}/test", role).json()["id"]
         hooks[at] = {"webhook": hook, "delivery": sent}
-    ids = {"org": "acme", "project": "default", "job": job, "upload": upload, "key": key, "month": present_month(),
-           "user": world.get("/me").json()["user"]["id"],
+    user, store = world.get("/me").json()["user"]["id"], world.center.store
+    shell = leave_shell(world.center.runtime, store.clock, job, user, "hello", "of-acme")
+    ids = {"org": "acme", "project": "default", "job": job, "shell": shell, "upload": upload, "key": key, "month": present_month(),
+           "user": user,
            "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days",
            "series": series.json()["series"]["id"]}  # fmt: skip
     checked = 0

@@ -33,6 +33,7 @@ from pearlstreet.tenancy.notices.tables import notices, preferences
 from pearlstreet.tenancy.scopes import OrgRole
 from pearlstreet.tenancy.tables import terminal_codes
 from tests.api.world import JOB, World, key_of
+from tests.fakes.shells import leave_shell
 
 PASSWORD = "correct horse battery staple"
 ROLES = {"owner": OrgRole.OWNER, "member": OrgRole.MEMBER, "viewer": OrgRole.VIEWER}
@@ -224,6 +225,8 @@ def finish_tenant(world: World, tenant: Tenant) -> None:
     _add_notices(world, tenant)
     store = world.center.store
     store.write(lambda tx: _add_traces(tx, world, tenant))
+    job, user, words = tenant.ids["job"][1], tenant.first("user"), f"of {tenant.slug}"
+    tenant.ids["shell"] = [leave_shell(world.center.runtime, store.clock, job, user, words, tenant.marker)]
     own = sa.select(notices.c.id).where(notices.c.user_id == tenant.first("user"))
     tenant.ids["notice"] = list(store.read(lambda tx: tx.execute(own).scalars().all()))[:2]
 

@@ -95,6 +95,10 @@ WRITING_METHODS = frozenset(
         "session.sign_out",
         "shares.delete",
         "shares.set",
+        "shells.close",
+        "shells.open",
+        "shells.resize",
+        "shells.write",
         "storage.delete_artefact",
         "storage.delete_retention",
         "storage.delete_upload",
@@ -122,6 +126,7 @@ WRITING_METHODS = frozenset(
 WRITING_COMMANDS = frozenset(
     [
         "run",
+        "exec",
         "cancel",
         "storage_delete",
         "storage_pin",
@@ -220,7 +225,7 @@ LOCAL_COMMANDS = frozenset(
 NAMES = {
     "job": "job", "job_id": "job", "org": "org", "user": "user", "key": "key", "upload": "upload", "month": "month",
     "quote": "quote", "quote_id": "quote", "webhook": "webhook", "hook": "webhook", "delivery": "delivery",
-    "question": "what_if", "what_if": "what_if", "project": "project", "artefact": "artefact", "notice": "notice",
+    "question": "what_if", "what_if": "what_if", "project": "project", "artefact": "artefact", "notice": "notice", "shell": "shell",
 }  # fmt: skip
 PLAIN = {"scenario": "1t-50-days", "name": "1t-50-days", "series": "grid", "decision": "none", "number": "1"}
 """Parameters that name nothing of a tenant."""

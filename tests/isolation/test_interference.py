@@ -47,7 +47,13 @@ DEPENDS: Mapping[str, str] = {
     "/quotes/scenarios/{scenario}": LEARNT,
 }
 """Reads that depend on what other tenants do, and why they may."""
-NOT_THERE = frozenset({"/api/v1/energy/series/{series}/hours"})
+NOT_THERE = frozenset(
+    {
+        "/api/v1/energy/series/{series}/hours",
+        "/api/v1/jobs/{job}/shells/{shell}",
+        "/api/v1/jobs/{job}/shells/{shell}/output",
+    }
+)
 """Reads of things that this world has not."""
 CHANGING = re.compile(r'req_[0-9a-z]{26}|name="(?:once|token)" value="[^"]*"')
 """Numbers of requests and tokens of forms."""

@@ -33,6 +33,7 @@ _LISTED: dict[str, tuple[str, ...]] = {
     ),
     "pearlstreet.cli.members": ("invitations",),
     "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts", "checkpoints"),
+    "pearlstreet.cli.shells": ("exec",),
     "pearlstreet.cli.metrics": ("metrics",),
     "pearlstreet.cli.simulate": ("simulate",),
     "pearlstreet.cli.trace": ("trace",),

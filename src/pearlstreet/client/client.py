@@ -30,6 +30,7 @@ from pearlstreet.client.packing import check_exists, packed
 from pearlstreet.client.profile import active, signed_in
 from pearlstreet.client.quotes import Calibration, Quotes
 from pearlstreet.client.scheduling import Decisions, Policy, Queues, WhatIfs, Windows
+from pearlstreet.client.shells import Shells
 from pearlstreet.client.storage import Storage
 from pearlstreet.client.submission import format_text, local_paths, parse_text, replace_paths
 from pearlstreet.client.transport import ApiError, Transport, Unreachable
@@ -321,6 +322,7 @@ class Client:
         )
         self.jobs = Jobs(self._transport)
         self.files = Files(self._transport)
+        self.shells = Shells(self._transport)
         self.nodes = Nodes(self._transport)
         self.session = Session(self._transport)
         self.keys = Keys(self._transport)

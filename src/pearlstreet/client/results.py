@@ -566,6 +566,12 @@ class Incident(TypedDict):
     at: str
 
 
+class Input(TypedDict):
+    """How much input the command has taken."""
+
+    offset: int
+
+
 class Invitation(TypedDict):
     """An invitation to a role. `invitee`: the login name or e-mail address, as entered."""
 
@@ -1237,6 +1243,18 @@ class Share(TypedDict):
     org_id: str
     project_id: str | None
     weight: float
+
+
+class Shell(TypedDict):
+    """A command that somebody runs inside a task. Only who opened it sees it."""
+
+    id: str
+    job_id: str
+    rank: int
+    command: list[str]
+    terminal: bool
+    ended: bool
+    exit_code: int | None
 
 
 class SignedIn(TypedDict):

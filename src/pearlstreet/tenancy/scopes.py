@@ -13,6 +13,7 @@ SCOPES: Mapping[str, str] = {
     "jobs:read": "See jobs, their logs, metrics and artefacts",
     "jobs:write": "Submit jobs and upload their inputs",
     "jobs:cancel": "Cancel jobs",
+    "jobs:exec": "Run commands inside running jobs",
     "nodes:read": "See nodes, accelerators and capacity",
     "nodes:write": "Drain, resume, label and benchmark nodes",
     "keys:own": "Create, list and revoke one's own API keys",
@@ -90,7 +91,7 @@ _VIEWER = EVERYONE | {
     "quotas:read",
     "secrets:read",
 }
-_MEMBER = _VIEWER | {"jobs:write", "jobs:cancel", "secrets:write"}
+_MEMBER = _VIEWER | {"jobs:write", "jobs:cancel", "jobs:exec", "secrets:write"}
 _OWNER = _MEMBER | {
     "users:write",
     "projects:write",
@@ -149,6 +150,7 @@ PROJECT_SCOPES = frozenset(
         "credit:read",
         "energy:read",
         "jobs:cancel",
+        "jobs:exec",
         "jobs:read",
         "jobs:write",
         "keys:own",

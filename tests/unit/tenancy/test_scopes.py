@@ -16,6 +16,7 @@ INSIDE: Mapping[str, set[OrgRole]] = {
     "jobs:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "jobs:write": {OrgRole.OWNER, OrgRole.MEMBER},
     "jobs:cancel": {OrgRole.OWNER, OrgRole.MEMBER},
+    "jobs:exec": {OrgRole.OWNER, OrgRole.MEMBER},
     "nodes:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "keys:own": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "keys:read": {OrgRole.OWNER},

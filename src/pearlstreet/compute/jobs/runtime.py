@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.execution.settings import ExecutionSettings
+from pearlstreet.compute.execution.shells import OpenShells
 from pearlstreet.compute.jobs.decisions.log import DecisionLog, DecisionSettings
 from pearlstreet.compute.jobs.planning_window import PlanningWindow
 from pearlstreet.compute.jobs.policy.model import Policy
@@ -179,6 +180,8 @@ class Runtime:
     """Set when the server ends: long tasks stop, and are done again after the next start."""
     uploads: UploadReservations = field(default_factory=UploadReservations)
     """Quota reserved by running uploads."""
+    shells: OpenShells = field(default_factory=OpenShells)
+    """Shells that people have open in running jobs on this server."""
     stored_blobs: BlobStore | None = None
     """Store of blobs; None: the folder of the center."""
     policy: PolicyReader = field(default_factory=PolicyReader)

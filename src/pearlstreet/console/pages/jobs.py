@@ -14,7 +14,8 @@ from pearlstreet.base.errors import InvalidInput, PearlError, Unavailable
 from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.engines.protocol import CheckpointEntry
-from pearlstreet.compute.jobs import follow, service, views
+from pearlstreet.compute.engines.shells import ShellOrder
+from pearlstreet.compute.jobs import follow, service, shells, views
 from pearlstreet.compute.jobs.checkpoints import list_checkpoints
 from pearlstreet.compute.jobs.costs import job_cost
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
@@ -33,10 +34,14 @@ from pearlstreet.console.page_request import (
     View,
 )
 from pearlstreet.console.pages.home import org_slugs
+from pearlstreet.console.routing import once
 from pearlstreet.energy.jobs import job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.invoices.page import energy_rows
 
+SHELL_WAIT_S = 30.0
+"""Time after which a command that was given on the page is ended."""
+SHELL_OUTPUT_BYTES = 64 << 10
 LOG_BYTES = 1 << 20
 ARTEFACTS_SHOWN = 200
 CHECKPOINTS_SHOWN = 50
@@ -138,6 +143,10 @@ def show_one(request: PageRequest) -> PageResponse:
             "rank": _rank(request),
             "may_cancel": request.actor.may("jobs:cancel", job.org_id) and job.state not in ENDED,
             "may_submit": request.actor.may("jobs:write", job.org_id),
+            "may_exec": job.state is JobState.RUNNING
+            and job.array_size is None
+            and request.actor.may(shells.SCOPE, job.org_id, job.project_id)
+            and _has_shells(request, attempts),
         },
     )
 
@@ -146,6 +155,40 @@ def cancel_one(request: PageRequest) -> PageResponse:
     """Cancel a job, or all elements of an array."""
     job = service.cancel_job(request.store, request.actor, request.path_params["job"])
     return Redirect(f"/jobs/{job.id}", text("{job} is cancelled", job=job.name))
+
+
+def run_inside(request: PageRequest) -> PageResponse:
+    """Run a command inside a task of the job and show what it writes, for a short while."""
+    command = request.form.get("command", "").strip()
+    if not command:
+        raise InvalidInput(text("Name a command"))
+    order = ShellOrder(("sh", "-c", command))
+    job = views.get_job(request.store, request.actor, request.path_params["job"])
+    rank = request.form.get("rank", "0")
+    shell = shells.open_shell(
+        once(request),
+        request.actor,
+        request.center.runtime,
+        job.id,
+        int(rank) if rank.isdecimal() and len(rank) < 8 else 0,
+        order,
+    )
+    try:
+        data, is_over = shell.wait(SHELL_WAIT_S, SHELL_OUTPUT_BYTES)
+    finally:
+        shell.close()
+    return View(
+        "shell.html",
+        {
+            "title": request.say(text("Command inside {job}", job=job.name)),
+            "job": job,
+            "command": command,
+            "output": data.decode("utf-8", "replace"),
+            "is_over": is_over,
+            "exit_code": shell.exit_code,
+            "wait_s": int(SHELL_WAIT_S),
+        },
+    )
 
 
 def log(request: PageRequest) -> PageResponse:
@@ -191,6 +234,11 @@ def artefact(request: PageRequest) -> PageResponse:
 def _rank(request: PageRequest) -> int:
     rank = request.query.get("rank", "0")
     return int(rank) if rank.isdecimal() and len(rank) < 8 else 0
+
+
+def _has_shells(request: PageRequest, attempts: Sequence[Mapping[str, Any]]) -> bool:
+    engine = request.center.runtime.engines.get(attempts[-1]["engine"]) if attempts else None
+    return engine is not None and engine.capabilities().shells
 
 
 def _checkpoints(request: PageRequest, job_id: str) -> Sequence[CheckpointEntry]:
@@ -308,6 +356,7 @@ PAGES = (
         scope="jobs:read",
         actions={
             "cancel": cancel_one,
+            "exec": run_inside,
             "pin": stored_files.pin_outputs,
             "unpin": stored_files.unpin_outputs,
             "delete": stored_files.delete_outputs,

@@ -1,0 +1,182 @@
+"""The open shells of this server: their output until somebody reads it, and how they end.
+
+A shell belongs to the server that opened it and to the person who did. It ends when its command does, when its attempt stops, when
+nobody has read it for a while, or when the server ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from pearlstreet.base.clock import Clock
+from pearlstreet.base.errors import Conflict, TooMany
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.shells import Shell, ShellOrder
+
+SHELLS_MAX = 64
+SHELLS_PER_USER_MAX = 8
+BUFFER_BYTES = 256 << 10
+"""Output kept for the reader; a command that writes more waits until it is read."""
+PART_BYTES = 64 << 10
+PUMP_S = 0.5
+WAIT_S = 0.02
+UNREAD_S = 60.0
+"""Time without a reader after which a shell is closed, and for which an ended one is kept."""
+INPUT_WITHIN_S = 5.0
+
+
+class OpenShell:
+    """One open shell: its command, its output since the last acknowledged position, and how it ended."""
+
+    def __init__(
+        self, shell_id: str, job_id: str, rank: int, user: str, order: ShellOrder, clock: Clock
+    ) -> None:
+        self.id, self.job_id, self.rank, self.user, self.order = shell_id, job_id, rank, user, order
+        self._clock = clock
+        self.exit_code: int | None = None
+        self.is_over = False
+        self.on_change: Callable[[], None] = lambda: None
+        """Called from another thread when there is something to read, or the end."""
+        self._shell: Shell | None = None
+        self._output = bytearray()
+        self._base = 0
+        self._taken = 0
+        """Bytes of input that the command has taken."""
+        self._room = threading.Condition()
+        self._writing = threading.Lock()
+        self._seen_s = self._clock.monotonic_s()
+        self._closed = threading.Event()
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether it has ended and nobody has asked for it for a while."""
+        return self.is_over and self._clock.monotonic_s() - self._seen_s > UNREAD_S
+
+    def start(self, shell: Shell, stopping: threading.Event) -> None:
+        """Read the shell's output in a thread until its end, or until `stopping`."""
+        self._shell = shell
+        arguments = (shell, stopping)
+        threading.Thread(target=self._pump, args=arguments, name=f"shell {self.id}", daemon=True).start()
+
+    def _pump(self, shell: Shell, stopping: threading.Event) -> None:
+        try:
+            while (
+                not (stopping.is_set() or self._closed.is_set())
+                and self._clock.monotonic_s() - self._seen_s < UNREAD_S
+            ):
+                with self._room:
+                    if len(self._output) >= BUFFER_BYTES and not self._room.wait(PUMP_S):
+                        continue
+                part = shell.read(PART_BYTES, PUMP_S)
+                if part is None:
+                    break
+                if part:
+                    with self._room:
+                        self._output += part
+                    self.on_change()
+            self.exit_code = self._exit_code(shell)
+        finally:
+            shell.close()
+            self.is_over = True
+            self._seen_s = self._clock.monotonic_s()
+            self.on_change()
+
+    def _exit_code(self, shell: Shell) -> int | None:
+        """Return the exit code, which comes a moment after the end of the output; None: it still runs, or was closed."""
+        until_s = self._clock.monotonic_s() + PUMP_S
+        while (code := shell.exit_code()) is None and self._clock.monotonic_s() < until_s:
+            self._clock.sleep(0.005)
+        return code
+
+    def read(self, offset: int) -> tuple[int, bytes]:
+        """Return the position and the output from `offset` on, or from the oldest kept byte; what lies before it is dropped."""
+        self._seen_s = self._clock.monotonic_s()
+        with self._room:
+            known = min(max(offset - self._base, 0), len(self._output))
+            del self._output[:known]
+            self._base += known
+            self._room.notify_all()
+            return self._base, bytes(self._output[:PART_BYTES])
+
+    def wait(self, timeout_s: float, limit: int) -> tuple[bytes, bool]:
+        """Return the output up to the command's end, for `timeout_s` and `limit` bytes at most, and whether it has ended."""
+        found, until_s = b"", self._clock.monotonic_s() + timeout_s
+        while self._clock.monotonic_s() < until_s and len(found) < limit:
+            is_over = self.is_over  # before the read: what came before the end is read
+            _, data = self.read(len(found))
+            found += data
+            if not data and is_over:
+                return found, True
+            if not data:
+                self._clock.sleep(WAIT_S)
+        return found[:limit], False
+
+    def write(self, offset: int, data: bytes, *, is_last: bool) -> int:
+        """Give input that begins at `offset`; return the position up to which the command has taken it.
+
+        What it has taken before is skipped, so that a request can be repeated. Raises Conflict for a gap.
+        """
+        self._seen_s = self._clock.monotonic_s()
+        with self._writing:
+            if offset > self._taken:
+                raise Conflict(
+                    text(
+                        "Input was given from byte {offset} on, but only {taken} bytes came before",
+                        offset=offset,
+                        taken=self._taken,
+                    )
+                )
+            shell, left = self._shell, data[self._taken - offset :]
+            until_s = self._clock.monotonic_s() + INPUT_WITHIN_S
+            while left and shell is not None and not self.is_over and self._clock.monotonic_s() < until_s:
+                count = shell.write(left, PUMP_S)
+                left, self._taken = left[count:], self._taken + count
+            if is_last and not left and shell is not None:
+                shell.end_input()
+            return self._taken
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the command the size of its terminal."""
+        self._seen_s = self._clock.monotonic_s()
+        if self._shell is not None:
+            self._shell.resize(columns, rows)
+
+    def close(self) -> None:
+        """End the command; the thread that reads it notices."""
+        self._closed.set()
+
+
+class OpenShells:
+    """The open shells of this server, by id."""
+
+    def __init__(self) -> None:
+        self._shells: dict[str, OpenShell] = {}
+        self._guard = threading.Lock()
+
+    def add(self, shell: OpenShell) -> None:
+        """Raises TooMany if its user, or all together, have too many open."""
+        with self._guard:
+            self._shells = {one: kept for one, kept in self._shells.items() if not kept.is_forgotten}
+            running = [one for one in self._shells.values() if not one.is_over]
+            mine = sum(one.user == shell.user for one in running)
+            if mine >= SHELLS_PER_USER_MAX:
+                raise TooMany(
+                    text("You have {count} shells open, the most a user may have", count=mine),
+                    hint=text("Leave one of them: exit, or Ctrl-D"),
+                )
+            if len(running) >= SHELLS_MAX:
+                raise TooMany(
+                    text("The center has {count} shells open, the most it allows", count=len(running)),
+                    retry_after_s=30,
+                )
+            self._shells[shell.id] = shell
+
+    def drop(self, shell: OpenShell) -> None:
+        """Forget a shell that could not be opened."""
+        with self._guard:
+            self._shells.pop(shell.id, None)
+
+    def get(self, shell_id: str) -> OpenShell | None:
+        """Return a shell by id."""
+        return self._shells.get(shell_id)
