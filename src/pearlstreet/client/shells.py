@@ -42,7 +42,7 @@ class Shells(Noun):
         """Yield what the command writes, from `offset` on, until its end. Raises Unreachable if the connection breaks."""
         path = PREFIX + at("jobs", job, "shells", shell, "output")
         with self._transport.stream(path, {"offset": offset}) as answer:
-            yield from answer.iter_raw()
+            yield from answer.iter_bytes()
 
     def write(self, job: str, shell: str, data: bytes, *, offset: int, end: bool = False) -> int:
         """Give the command input that begins at `offset` of all its input; return the offset up to which it took it."""

@@ -43,7 +43,7 @@ class OpenShell:
         self._base = 0
         self._taken = 0
         """Bytes of input that the command has taken."""
-        self._room = threading.Condition()
+        self._buffered = threading.Condition()
         self._writing = threading.Lock()
         self._seen_s = self._clock.monotonic_s()
         self._closed = threading.Event()
@@ -65,14 +65,14 @@ class OpenShell:
                 not (stopping.is_set() or self._closed.is_set())
                 and self._clock.monotonic_s() - self._seen_s < UNREAD_S
             ):
-                with self._room:
-                    if len(self._output) >= BUFFER_BYTES and not self._room.wait(PUMP_S):
+                with self._buffered:
+                    if len(self._output) >= BUFFER_BYTES and not self._buffered.wait(PUMP_S):
                         continue
                 part = shell.read(PART_BYTES, PUMP_S)
                 if part is None:
                     break
                 if part:
-                    with self._room:
+                    with self._buffered:
                         self._output += part
                     self.on_change()
             self.exit_code = self._exit_code(shell)
@@ -90,14 +90,18 @@ class OpenShell:
         return code
 
     def read(self, offset: int) -> tuple[int, bytes]:
-        """Return the position and the output from `offset` on, or from the oldest kept byte; what lies before it is dropped."""
+        """Return the position and the output from `offset` on, or from the oldest kept byte.
+
+        What lies before `offset` is dropped while the command runs.
+        """
         self._seen_s = self._clock.monotonic_s()
-        with self._room:
+        with self._buffered:
             known = min(max(offset - self._base, 0), len(self._output))
-            del self._output[:known]
-            self._base += known
-            self._room.notify_all()
-            return self._base, bytes(self._output[:PART_BYTES])
+            if not self.is_over:  # what an ended command left can be read again
+                del self._output[:known]
+                self._base, known = self._base + known, 0
+                self._buffered.notify_all()
+            return self._base + known, bytes(self._output[known : known + PART_BYTES])
 
     def wait(self, timeout_s: float, limit: int) -> tuple[bytes, bool]:
         """Return the output up to the command's end, for `timeout_s` and `limit` bytes at most, and whether it has ended."""
