@@ -51,6 +51,7 @@ ANSWER: Mapping[str, object] = {
     "count": 1,
     "changed": 1,
     "lessons": 1,
+    "offset": 1,
     "state": "succeeded",
     "phase": "closed",
     "next_cursor": None,
