@@ -76,7 +76,7 @@ def run_inside(
 
 @contextlib.contextmanager
 def _raw_terminal(center: Client, shell: results.Shell) -> Iterator[None]:
-    """Hand every key to the command, and the size of the window, until the end; then restore the terminal."""
+    """Within the context, send every key and every change of the window's size to the command; then restore the terminal."""
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     changed = threading.Event()

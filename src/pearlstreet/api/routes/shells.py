@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -35,8 +34,8 @@ from pearlstreet.tenancy.model import Actor
 router = SecuredRouter("/jobs", "jobs")
 INPUT_BYTES = 64 << 10
 """Largest input of one request."""
-QUIET_S = 5.0
-"""Time after which a stream looks whether the shell is still its caller's."""
+CHECK_S = 5.0
+"""Interval at which a stream checks that its caller still has the right to the shell."""
 Side = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -65,7 +64,7 @@ class ShellOut(Out):
     terminal: bool
     ended: bool
     exit_code: int | None
-    """Null while it runs, and for a command that was ended."""
+    """Exit code of the command; null while the command runs, and if the shell was closed before the command ended."""
 
 
 def shell_out(shell: OpenShell) -> dict[str, object]:
@@ -94,15 +93,21 @@ async def open_job_shell(
 ) -> Response:
     """Run a command inside a task of a running job. It is written to the audit log."""
     center = center_of(request)
-    order = _order(body or ShellIn.model_validate({}))
-    rank = body.rank if body else 0
+    wanted = body or ShellIn.model_validate({})
+    order = _order(wanted)
     return await command(
         request,
         actor,
-        lambda store: service.open_shell(store, actor, center.runtime, job, rank, order),
+        lambda store: service.open_shell(store, actor, center.runtime, job, wanted.rank, order),
         shell_out,
         status=201,
     )
+
+
+def _finder(request: Request, actor: Actor, job: str, shell: str) -> Callable[[], OpenShell]:
+    """Return a function that finds an open shell of the caller, and raises once the right to it is gone."""
+    center = center_of(request)
+    return lambda: service.find_shell(center.store, actor, center.runtime, job, shell)
 
 
 def _order(body: ShellIn) -> ShellOrder:
@@ -118,8 +123,7 @@ def _order(body: ShellIn) -> ShellOrder:
 )
 async def get_job_shell(request: Request, job: str, shell: str, actor: Actor = CurrentActor) -> Response:
     """Get a shell: whether its command has ended, and its exit code."""
-    center = center_of(request)
-    return await query(lambda: service.find_shell(center.store, actor, center.runtime, job, shell), shell_out)
+    return await query(_finder(request, actor, job, shell), shell_out)
 
 
 class OutputResponse(StreamingResponse):
@@ -143,12 +147,17 @@ async def read_job_shell(
     shell: str,
     actor: Actor = CurrentActor,
     offset: Annotated[
-        int, Query(ge=0, le=1 << 62, description="Byte offset to read from; what lies before it is dropped")
+        int,
+        Query(
+            ge=0,
+            le=1 << 62,
+            description="Byte offset to read from. While the command runs, the server deletes the bytes before it",
+        ),
     ] = 0,
 ) -> Response:
     """Read what a shell's command writes, as it comes, until its end."""
     center = center_of(request)
-    find = partial(service.find_shell, center.store, actor, center.runtime, job, shell)
+    find = _finder(request, actor, job, shell)
     found = await in_thread(find)
     ticket = center.streams.open(actor.user_id or actor.label, peer_of(request))
     return LimitedStream(
@@ -160,28 +169,30 @@ async def read_job_shell(
     )
 
 
-async def _output(shell: OpenShell, offset: int, find: partial[OpenShell]) -> AsyncIterator[bytes]:
+async def _output(shell: OpenShell, offset: int, find: Callable[[], OpenShell]) -> AsyncIterator[bytes]:
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(changed.set)
 
-    shell.on_change = wake
-    while True:
-        changed.clear()
-        is_over = shell.is_over  # before the read: what came before the end is read
-        begin, data = shell.read(offset)
-        offset = begin + len(data)
-        if data:
-            yield data
-        elif is_over:
-            return
-        else:
-            try:
-                await asyncio.wait_for(changed.wait(), QUIET_S)
-            except TimeoutError:
+    check_at_s = loop.time() + CHECK_S
+    with shell.calling_on_change(wake):
+        while True:
+            changed.clear()
+            is_over = shell.is_over  # before the read: what came before the end is read
+            begin, data = shell.read(offset)
+            offset = begin + len(data)
+            if data:
+                yield data
+            elif is_over:
+                return
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), CHECK_S)
+            if loop.time() >= check_at_s:
                 await in_thread(find)  # a right that was taken away ends the stream
+                check_at_s = loop.time() + CHECK_S
 
 
 class InputOut(Out):
@@ -213,16 +224,15 @@ async def write_job_shell(
     end: Annotated[bool, Query(description="Whether these are the last bytes; not for terminals")] = False,
 ) -> Response:
     """Give input to a shell's command: keys of a terminal, or bytes of a pipe."""
-    center = center_of(request)
+    find = _finder(request, actor, job, shell)
     data = await request.body()
     if len(data) > INPUT_BYTES:
         raise too_large(INPUT_BYTES)
 
-    def write() -> int:
-        found = service.find_shell(center.store, actor, center.runtime, job, shell)
-        return found.write(offset, data, is_last=end)
-
-    return await query(write, lambda taken: {"offset": taken})
+    return await query(
+        lambda: find().write(offset, data, is_last=end),
+        lambda taken: {"offset": taken},
+    )
 
 
 class SizeIn(In):
@@ -239,10 +249,10 @@ async def resize_job_shell(
     request: Request, job: str, shell: str, body: SizeIn, actor: Actor = CurrentActor
 ) -> Response:
     """Tell a shell's command the size of its terminal."""
-    center = center_of(request)
+    find = _finder(request, actor, job, shell)
 
     def resize() -> OpenShell:
-        found = service.find_shell(center.store, actor, center.runtime, job, shell)
+        found = find()
         found.resize(body.columns, body.rows)
         return found
 
@@ -254,10 +264,10 @@ async def resize_job_shell(
 )
 async def close_job_shell(request: Request, job: str, shell: str, actor: Actor = CurrentActor) -> Response:
     """Close a shell: its command is ended, the job goes on."""
-    center = center_of(request)
+    find = _finder(request, actor, job, shell)
 
     def close() -> OpenShell:
-        found = service.find_shell(center.store, actor, center.runtime, job, shell)
+        found = find()
         found.close()
         return found
 

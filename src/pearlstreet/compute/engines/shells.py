@@ -34,7 +34,7 @@ class Shell(Protocol):
         ...
 
     def end_input(self) -> None:
-        """Let the command read the end of its input. On a terminal this does nothing: there, a key says so."""
+        """Tell the command that its input has ended. On a terminal this does nothing: there, the key Ctrl-D does it."""
         ...
 
     def resize(self, columns: int, rows: int) -> None:

@@ -6,8 +6,9 @@ nobody has read it for a while, or when the server ends.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import Conflict, TooMany
@@ -36,8 +37,7 @@ class OpenShell:
         self._clock = clock
         self.exit_code: int | None = None
         self.is_over = False
-        self.on_change: Callable[[], None] = lambda: None
-        """Called from another thread when there is something to read, or the end."""
+        self._on_change: tuple[Callable[[], None], ...] = ()
         self._shell: Shell | None = None
         self._output = bytearray()
         self._base = 0
@@ -74,13 +74,28 @@ class OpenShell:
                 if part:
                     with self._buffered:
                         self._output += part
-                    self.on_change()
+                    self._tell_readers()
             self.exit_code = self._exit_code(shell)
         finally:
             shell.close()
             self.is_over = True
             self._seen_s = self._clock.monotonic_s()
-            self.on_change()
+            self._tell_readers()
+
+    @contextlib.contextmanager
+    def calling_on_change(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Within the context, call `wake` from another thread when there is output to read or the command has ended."""
+        with self._buffered:
+            self._on_change = (*self._on_change, wake)
+        try:
+            yield
+        finally:
+            with self._buffered:
+                self._on_change = tuple(one for one in self._on_change if one is not wake)
+
+    def _tell_readers(self) -> None:
+        for wake in self._on_change:
+            wake()
 
     def _exit_code(self, shell: Shell) -> int | None:
         """Return the exit code, which comes a moment after the end of the output; None: it still runs, or was closed."""
@@ -90,9 +105,9 @@ class OpenShell:
         return code
 
     def read(self, offset: int) -> tuple[int, bytes]:
-        """Return the position and the output from `offset` on, or from the oldest kept byte.
+        """Return a part of the output and the position of its first byte: `offset`, or that of the oldest kept byte.
 
-        What lies before `offset` is dropped while the command runs.
+        While the command runs, the bytes before `offset` are deleted: their reader has them.
         """
         self._seen_s = self._clock.monotonic_s()
         with self._buffered:
@@ -117,9 +132,9 @@ class OpenShell:
         return found[:limit], False
 
     def write(self, offset: int, data: bytes, *, is_last: bool) -> int:
-        """Give input that begins at `offset`; return the position up to which the command has taken it.
+        """Give the command the bytes of its input from position `offset` on; return how many bytes it has taken in all.
 
-        What it has taken before is skipped, so that a request can be repeated. Raises Conflict for a gap.
+        Bytes that it took before are skipped, so that a request can be repeated. Raises Conflict if bytes before `offset` are missing.
         """
         self._seen_s = self._clock.monotonic_s()
         with self._writing:
@@ -159,7 +174,7 @@ class OpenShells:
         self._guard = threading.Lock()
 
     def add(self, shell: OpenShell) -> None:
-        """Raises TooMany if its user, or all together, have too many open."""
+        """Keep a shell. Raises TooMany if its user, or all users together, have too many shells open."""
         with self._guard:
             self._shells = {one: kept for one, kept in self._shells.items() if not kept.is_forgotten}
             running = [one for one in self._shells.values() if not one.is_over]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict, NotFound, Unavailable
 from pearlstreet.base.outcome import Done, Outcome, Refused
-from pearlstreet.base.text import plural, text
+from pearlstreet.base.text import text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.engines.protocol import Engine, LogChunk, MetricSample
 from pearlstreet.compute.execution.model import AttemptState
@@ -18,7 +18,7 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.compute.jobs.views import find_job, latest_attempt
+from pearlstreet.compute.jobs.views import check_rank, find_job, latest_attempt
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 
@@ -66,15 +66,7 @@ def read_log(
     over, found, engine, tasks, settled = store.read(query)
     if found is None:
         return LogChunk(b"", offset, ended=over)
-    if rank >= tasks:
-        raise NotFound(
-            plural(
-                "The job has {count} task; there is no task {rank}",
-                "The job has {count} tasks; there is no task {rank}",
-                count=tasks,
-                rank=rank,
-            )
-        )
+    check_rank(rank, tasks)
     answer = _engine(runtime, engine).read_log(found, rank, offset=offset, limit=limit)
     if isinstance(answer, Refused):
         return LogChunk(b"", offset, ended=settled)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.ids import new_id
 from pearlstreet.base.outcome import Done
-from pearlstreet.base.text import plural, text
+from pearlstreet.base.text import text
 from pearlstreet.compute.engines.shells import ShellOrder
 from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.shells import OpenShell
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.views import find_job, latest_attempt
+from pearlstreet.compute.jobs.views import check_rank, find_job, latest_attempt
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -68,22 +68,13 @@ def _place(tx: Tx, actor: Actor, job_id: str, rank: int) -> _Place:
             hint=text("pearl jobs --array {job} lists them", job=job_id),
         )
     attempt = latest_attempt(tx, actor, job_id)
-    running = attempt is not None and attempt["state"] == AttemptState.RUNNING.value
-    if row["state"] != JobState.RUNNING.value or attempt is None or not running:
+    states = row["state"], attempt["state"] if attempt is not None else None
+    if attempt is None or states != (JobState.RUNNING.value, AttemptState.RUNNING.value):
         raise Conflict(
             text("{job} does not run", job=row["name"]),
             hint=text("Only a running task has shells; pearl job {job} shows its state", job=job_id),
         )
-    tasks = len(attempt["placement"]["tasks"])
-    if rank >= tasks:
-        raise NotFound(
-            plural(
-                "The job has {count} task; there is no task {rank}",
-                "The job has {count} tasks; there is no task {rank}",
-                count=tasks,
-                rank=rank,
-            )
-        )
+    check_rank(rank, len(attempt["placement"]["tasks"]))
     return _Place(attempt["id"], attempt["engine"])
 
 

@@ -205,6 +205,19 @@ def latest_attempt(tx: Tx, actor: Actor, job_id: str, attempt_id: str | None = N
     return found
 
 
+def check_rank(rank: int, tasks: int) -> None:
+    """Raise NotFound if an attempt of `tasks` tasks has none of this rank."""
+    if rank >= tasks:
+        raise NotFound(
+            plural(
+                "The job has {count} task; there is no task {rank}",
+                "The job has {count} tasks; there is no task {rank}",
+                count=tasks,
+                rank=rank,
+            )
+        )
+
+
 def artefacts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
     """Return the artefacts of a job, sorted by path. Raises NotFound."""
 

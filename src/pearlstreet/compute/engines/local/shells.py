@@ -107,7 +107,7 @@ class LocalShell:
         """Return output; a background process of the command that still holds the terminal does not keep the shell open."""
         if self._handle < 0:
             return None
-        # The connection becomes readable when the command has ended: what it wrote before that is read first.
+        # The connection becomes readable when the command has ended; output that it wrote before its end is read first.
         told = self._connection.fileno()
         readable, _, _ = select.select([self._handle, told], [], [], timeout_s)
         if self._handle not in readable and told in readable:

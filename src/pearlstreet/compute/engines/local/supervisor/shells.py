@@ -40,7 +40,7 @@ class Shells:
         self._open: dict[int, tuple[_socket.socket, Task]] = {}
         """Process of a shell → its connection to the engine, and its task."""
         self.are_waiting = False
-        """Whether shells wait for the sandbox of their task."""
+        """Whether an ordered shell has to wait until the sandbox of its task is complete."""
 
     def start_asked(self) -> None:
         """Start the shells that were ordered since the last call."""
@@ -211,7 +211,7 @@ def _become(
 
 
 def _spaces_of(task: Task) -> dict[str, int]:
-    """Open the namespaces of the sandbox's first process that differ from ours. Raises OSError."""
+    """Open each namespace of the sandbox that is not the supervisor's own; name → handle. Raises OSError."""
     inner = _children(task.pid)
     if not inner:
         raise OSError(3, os.strerror(3))
