@@ -4,11 +4,11 @@ set -eu
 
 [ "$(id -u)" = 0 ] || { echo "engines: run as root (sudo make engines); everything else needs no root" >&2; exit 1; }
 command -v apt-get >/dev/null || {
-    echo "engines: this is for Debian and Ubuntu. Elsewhere install PostgreSQL, bubblewrap, Chromium, Noto CJK fonts, Slurm, Ceph's radosgw and Node.js by hand" >&2
+    echo "engines: this is for Debian and Ubuntu. Elsewhere install PostgreSQL, bubblewrap, Chromium, Noto CJK fonts, Slurm, Ceph's radosgw, skopeo, umoci, docker-registry and Node.js by hand" >&2
     exit 1
 }
 
-PACKAGES="postgresql bubblewrap chromium libatomic1 fonts-noto-cjk slurmctld slurmd slurmdbd slurm-client munge nodejs npm radosgw ceph-mon ceph-mgr ceph-osd ceph-common"
+PACKAGES="postgresql bubblewrap chromium libatomic1 fonts-noto-cjk slurmctld slurmd slurmdbd slurm-client munge nodejs npm radosgw ceph-mon ceph-mgr ceph-osd ceph-common skopeo umoci docker-registry"
 
 missing=""
 for package in $PACKAGES; do

@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.local.supervisor import linux
 from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, Limits, Stage
 from tests.engines_present import has_bubblewrap, need
+from tests.registry import make_root, unpacked
 from tests.security import attempts
 from tests.unit.engines_local.kit import Bench, until
 
@@ -39,6 +41,7 @@ CAP_SYS_ADMIN = 21
 WALLS = {
     "bubblewrap": {"sandbox": "bubblewrap"},
     "bubblewrap without control groups": {"sandbox": "bubblewrap", "cgroups": "off"},
+    "bubblewrap with a container image": {"sandbox": "bubblewrap"},
     "landlock": {"sandbox": "landlock"},
     "landlock without control groups": {"sandbox": "landlock", "cgroups": "off"},
 }
@@ -49,6 +52,7 @@ MEMORY = frozenset({"shared_memory_file"})
 KNOWN: Mapping[str, frozenset[str]] = {
     "bubblewrap": frozenset(),
     "bubblewrap without control groups": frozenset(),
+    "bubblewrap with a container image": frozenset(),
     "landlock": SHARED,
     "landlock without control groups": SHARED,
 }
@@ -62,6 +66,11 @@ class Host:
     folder: Path
     targets: dict[str, Any]
     handle: int
+
+    @cached_property
+    def image(self) -> Path:
+        """The file system of a container image that has Python."""
+        return unpacked(make_root(self.folder / "center" / "images" / "root", python=True))
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +231,8 @@ def behind(host: Host, name: str) -> Iterator[tuple[Bench, dict[str, Any]]]:
         until(lambda: attempts.MARK in bench.log(other))
         folder = bench.attempt_folder(other)
         supervisor = json.loads((folder / "launched.json").read_text())["pid"]
-        yield bench, {**host.targets, "other": str(folder), "supervisor": supervisor, "scratch": "SCRATCH"}
+        where = {**host.targets, "other": str(folder), "supervisor": supervisor, "scratch": "SCRATCH"}
+        yield bench, where | ({"image": str(host.image)} if "image" in name else {})
     finally:
         bench.clean_up()
         bench.engine.close()
@@ -232,6 +242,8 @@ def run(
     bench: Bench, targets: Mapping[str, Any], names: Sequence[str], **wishes: Any
 ) -> tuple[AttemptReport, str]:
     """The attempts as a job; its report and its log."""
+    if "image" in targets:
+        wishes |= {"image": "localhost/acme/tool:1", "image_folder": targets["image"]}
     script = """
         export TARGETS=$(printf %s "$TARGETS" | sed "s#SCRATCH#${TMPDIR:-/tmp}#")
         exec python3 attempts.py "$@"
@@ -320,7 +332,7 @@ def _check_control(host: Host, tmp_path: Path, names: Sequence[str]) -> None:
     assert not held, held
 
 
-@pytest.mark.parametrize("wall", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize("wall", ["bubblewrap", "bubblewrap with a container image", "landlock"])
 def test_nothing_gets_through_but_what_is_known(host: Host, wall: str) -> None:
     _check(host, wall, alone=False)
 

@@ -20,6 +20,7 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.isolation import ISOLATIONS, Isolation, is_isolation
 from pearlstreet.http.limits import HttpLimits
+from pearlstreet.workload.environments.images import parse_registries
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
@@ -121,6 +122,8 @@ class Settings:
     """Jobs may ask for the network (`network: internet` in a specification)."""
     git_private_allowed: bool = False
     """Sources of jobs may be git repositories at addresses of the inner network."""
+    image_registries: str = ""
+    """Registries, separated by commas, whose container images jobs may use, such as docker.io,ghcr.io/acme; empty: none."""
     hold_window_s: float = 24 * 3600.0
     """Seconds of use, at most, that a hold on the balance covers; it is extended while an attempt runs."""
     meter_interval_s: float = 60.0
@@ -327,6 +330,7 @@ def check_settings(settings: Settings) -> None:
             hint=text("Give --tls-cert and --tls-key, or --behind-proxy when a trusted proxy does TLS"),
         )
     check_proxies(settings.proxies)
+    parse_registries(settings.image_registries)
     if not is_isolation(settings.minimum_isolation):
         raise ConfigurationError(
             text("minimum_isolation cannot be {value}", value=repr(settings.minimum_isolation)),

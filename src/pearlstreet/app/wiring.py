@@ -49,6 +49,7 @@ from pearlstreet.tenancy.notices.loops import notice_loops
 from pearlstreet.tenancy.notices.mail import SmtpMailer, mail_from_settings
 from pearlstreet.tenancy.notices.sending import Channels
 from pearlstreet.tenancy.oidc_settings import clients_from_settings
+from pearlstreet.workload.environments.images import parse_registries
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         outputs_kept_days=settings.outputs_kept_days,
         network_allowed=settings.network_allowed,
         git_private_allowed=settings.git_private_allowed,
+        image_registries=parse_registries(settings.image_registries),
         uv_variables=uv_variables(settings, os.environ),
         builds_billed=settings.builds_billed,
         checkpoints_kept_s=settings.checkpoints_kept_days * 86_400,

@@ -76,6 +76,13 @@ def run(
     package: Annotated[
         list[str] | None, typer.Option("--package", "-p", help="Python package of its environment")
     ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", help="Container image instead of packages, e.g. docker.io/library/debian:12"),
+    ] = None,
+    pull_secret: Annotated[
+        str | None, typer.Option("--pull-secret", help="Secret with user:password of the image's registry")
+    ] = None,
     file: Annotated[
         list[str] | None, typer.Option("--file", "-f", help="File or folder put into its work folder")
     ] = None,
@@ -92,7 +99,7 @@ def run(
         "tasks": tasks,
         "time_limit": time_limit,
         "per_task": {"accelerator": accelerator, "count": count, "cpus": cpus, "memory_gib": memory_gib},
-        "environment": {"packages": package} if package else None,
+        "environment": {"packages": package, "image": image, "pull_secret": pull_secret},
         "files": list(file) if file else None,
         "variables": _variables(variable),
     }

@@ -132,17 +132,17 @@ def test_a_build_fits_a_small_machine(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_lock_that_is_no_plain_file_or_is_huge_is_not_swallowed(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
-    assert builds._read_lock(lock) is None
+    assert builds._read_text(lock) is None
     lock.symlink_to("/etc/passwd")
-    assert builds._read_lock(lock) is None
+    assert builds._read_text(lock) is None
     lock.unlink()
     os.mkfifo(lock)
-    assert builds._read_lock(lock) is None
+    assert builds._read_text(lock) is None
     lock.unlink()
     with lock.open("wb") as file:
         file.write(b"a==1\0\n")
         file.truncate(1 << 34)
-    assert len(builds._read_lock(lock) or "") <= builds.LOCK_BYTES_MAX
+    assert len(builds._read_text(lock) or "") <= builds.TEXT_BYTES_MAX
 
 
 def test_what_nobody_used_for_long_is_deleted_and_what_is_needed_stays(tmp_path: Path) -> None:

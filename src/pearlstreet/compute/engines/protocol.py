@@ -137,7 +137,9 @@ class AttemptOrder:
     mounts: tuple[Mount, ...] = ()
     bindings: tuple[Binding, ...] = ()
     image: str | None = None
-    """Container image; only engines with the capability `images` accept one."""
+    """Container image, by its name in full; only engines with the capability `images` accept one."""
+    image_folder: str = ""
+    """Absolute path of the image's unpacked file system, for engines that do not fetch images themselves; they show it read-only."""
     network: Literal["none", "internet"] = "none"
     """Network access; with `none` the attempt's tasks reach each other over loopback and nothing else."""
     limits: Limits = Limits()
@@ -147,7 +149,7 @@ class AttemptOrder:
     An entry counts once it is in place under its final name; names that end in `.tmp` or `.partial` are being written, and are
     deleted before the next attempt starts. At most one attempt with a key runs at a time; the ranks of a gang share the folder.
     """
-    purpose: Literal["job", "environment", "source"] = "job"
+    purpose: Literal["job", "environment", "source", "image"] = "job"
     minimum_isolation: Isolation = "none"
     """Weakest isolation accepted; nodes with a weaker one refuse the order with the code `isolation`."""
     simulate_s: float | None = None
@@ -253,6 +255,7 @@ class Capabilities:
     pace: float = 1.0
     """Speed-up of the work against the clock; other than 1 only in simulations."""
     images: bool = False
+    """Whether attempts can have a container image as their root, and whether its node can fetch one."""
     fractions: bool = False
     """Whether shares of a device are enforced and not merely counted."""
     multi_node: bool = False

@@ -1,4 +1,4 @@
-"""Builds of environments (with uv) and of fetched sources (with git): owners of attempts that jobs wait for.
+"""Builds of environments (with uv), fetches of images (with skopeo) and sources (with git): owners of attempts that jobs wait for.
 
 A build never waits for free CPU and memory, because the jobs that wait for it could then wait for ever; few run at once.
 What it takes of its node counts like any attempt, so the planner places nothing else there.
@@ -7,6 +7,7 @@ What it takes of its node counts like any attempt, so the planner places nothing
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import stat
 from collections import Counter
@@ -30,7 +31,7 @@ from pearlstreet.compute.execution.model import LIVE_ATTEMPT
 from pearlstreet.compute.execution.new_attempt import NewAttempt
 from pearlstreet.compute.execution.owners import Kept, Owner
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs import images, lifecycle
 from pearlstreet.compute.jobs.preparing import BUILDING, FAILED, PREPARE, WANTED
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
 from pearlstreet.compute.jobs.sources import fetch_command
@@ -53,7 +54,8 @@ from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.store.tables import state_events
 from pearlstreet.store.transitions import record_transition
 from pearlstreet.tenancy.tables import projects
-from pearlstreet.workload.environments.spec import EnvironmentSpec, build_command
+from pearlstreet.workload.environments.images import CONFIG, LOGIN, NAME, read_config
+from pearlstreet.workload.environments.spec import LOCK, EnvironmentSpec, build_command
 from pearlstreet.workload.spec.model import GitSource
 
 BUILD = "build"
@@ -65,7 +67,7 @@ NOT_ITS_DOING = (EndReason.ENGINE_LOST.value, EndReason.STOPPED.value, None)
 TURN_S = 1.0
 """Seconds between two checks of a preparation that waits for a build slot."""
 LOG_TAIL = 4000
-LOCK_BYTES_MAX = 4 << 20
+TEXT_BYTES_MAX = 4 << 20
 BUILD_CPUS, BUILD_MEMORY_GIB = 1.0, 4.0
 """CPU cores and memory of a build, at most those of the node."""
 UNBILLED = text("This center does not bill the building of environments")
@@ -241,7 +243,8 @@ class BuildOwner(Owner):
         )
         use = prepared_use(tx, row["org_id"], self.runtime.settings.org_prepared_bytes_max)
         disk_bytes = build_bytes_max(use, self.runtime.settings.org_prepared_bytes_max)
-        return partial(_order, self.runtime, row, task, disk_bytes)
+        login = images.login_for(tx, row) if row["kind"] == "image" else ""
+        return partial(_order, self.runtime, row, task, disk_bytes, login)
 
     def why_unbilled(self, attempt: Row) -> Text | None:
         return None if self.runtime.settings.builds_billed else UNBILLED
@@ -287,7 +290,7 @@ def _preparation(tx: Tx, attempt: Row) -> Row:
     }
 
 
-def _order(runtime: Runtime, row: Row, task: TaskOrder, disk_bytes: int) -> AttemptOrder:
+def _order(runtime: Runtime, row: Row, task: TaskOrder, disk_bytes: int, login: str) -> AttemptOrder:
     """Return the order of a build.
 
     Raises a PearlError if the source's address is not allowed, and Unavailable while its host name cannot be resolved.
@@ -307,6 +310,11 @@ def _order(runtime: Runtime, row: Row, task: TaskOrder, disk_bytes: int) -> Atte
             Mount(str(uv_path.parent), str(uv_path.parent)),
         ]
         variables = dict(runtime.settings.uv_variables)
+    elif row["kind"] == "image":
+        command = images.command_for(row, target, runtime.settings.image_registries)
+        variables = {
+            name: value for name, value in runtime.settings.uv_variables.items() if not name.startswith("UV_")
+        } | ({LOGIN: login} if login else {})
     else:
         private = runtime.settings.git_private_allowed
         command = fetch_command(GitSource(**row["spec"]), target, private=private)
@@ -317,10 +325,11 @@ def _order(runtime: Runtime, row: Row, task: TaskOrder, disk_bytes: int) -> Atte
         command=tuple(command),
         tasks=(task,),
         variables=variables,
+        secret_names=frozenset({LOGIN} & variables.keys()),
         mounts=tuple(mounts),
         network="internet",
         limits=Limits(time_s=BUILD_LIMIT_S, disk_gib=disk_bytes / GIB),
-        purpose="environment" if row["kind"] == "environment" else "source",
+        purpose=row["kind"],
         minimum_isolation=runtime.settings.minimum_isolation,
     )
 
@@ -337,7 +346,7 @@ class _Built:
     state: str
     message: Text | None = None
     result: str | None = None
-    """Text of the lock file."""
+    """Text that is kept: the lock file of an environment, what is known of an image."""
     size_bytes: int | None = None
     """Size of the prepared folder in bytes."""
 
@@ -348,8 +357,10 @@ def _look_at_result(runtime: Runtime, attempt: Row, row: Row) -> _Built:
     fit_cache(_cache_of(runtime, row), runtime.settings.org_cache_bytes_max, is_alone=row["is_alone"])
     folder = prepared_folder(runtime, row)
     if attempt["end_reason"] == EndReason.EXITED.value and attempt["exit_code"] == 0:
-        lock = _read_lock(folder / "requirements.lock")
-        return _Built(READY, result=lock, size_bytes=folder_bytes(folder))
+        built = _keep(row, folder)
+        if built.state == FAILED:
+            shutil.rmtree(folder, ignore_errors=True)
+        return built
     shutil.rmtree(folder, ignore_errors=True)
     if attempt["end_reason"] in NOT_ITS_DOING:
         return _Built(WANTED)
@@ -358,17 +369,30 @@ def _look_at_result(runtime: Runtime, attempt: Row, row: Row) -> _Built:
     return _Built(FAILED, _failure(row, tail or str(message)))
 
 
+def _keep(row: Row, folder: Path) -> _Built:
+    """Return what is kept of a build that has succeeded; an image may turn out to be for other machines."""
+    if row["kind"] != "image":
+        return _Built(READY, result=_read_text(folder / LOCK), size_bytes=folder_bytes(folder))
+    name = (_read_text(folder / NAME) or "").strip()
+    found = read_config(_read_text(folder / CONFIG) or "", name, platform.machine())
+    if isinstance(found, Text):
+        return _Built(FAILED, _failure(row, found))
+    return _Built(READY, result=found.to_json(), size_bytes=folder_bytes(folder))
+
+
+_FAILURES: Mapping[str, Text] = {
+    "environment": text("The environment could not be built"),
+    "image": text("The image could not be fetched"),
+    "source": text("The source could not be fetched"),
+}
+
+
 def _failure(row: Row, reason: Text | str) -> Text:
-    what = (
-        text("The environment could not be built")
-        if row["kind"] == "environment"
-        else text("The source could not be fetched")
-    )
-    return text("{what}: {log}", what=what, log=reason)
+    return text("{what}: {log}", what=_FAILURES[row["kind"]], log=reason)
 
 
-def _read_lock(path: Path) -> str | None:
-    """Return the text of the lock file that a build left; None if it is no regular file.
+def _read_text(path: Path) -> str | None:
+    """Return the text of a file that a build left; None if it is no regular file.
 
     The build ran the tenant's code, which may have put anything under that name.
     """
@@ -379,7 +403,7 @@ def _read_lock(path: Path) -> str | None:
     with open(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return None
-        return file.read(LOCK_BYTES_MAX).decode("utf-8", "replace").replace("\0", "")
+        return file.read(TEXT_BYTES_MAX).decode("utf-8", "replace").replace("\0", "")
 
 
 def _log_tail(engine: Engine, attempt_id: str) -> str:

@@ -19,13 +19,15 @@ from pearlstreet.compute.engines.protocol import (
 from pearlstreet.compute.execution.limits import ran_s
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs import images
 from pearlstreet.compute.jobs.model import ResourceRequest
-from pearlstreet.compute.jobs.preparing import ready_folders
+from pearlstreet.compute.jobs.preparing import ready_preparations
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs, uploads
 from pearlstreet.objects.model import BlobStore
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job
+from pearlstreet.workload.environments.images import parse_image
 from pearlstreet.workload.environments.spec import run_variables
 from pearlstreet.workload.spec.model import JobSpec
 from pearlstreet.workload.spec.parse import parse_stored
@@ -43,12 +45,17 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
     variables = dict(spec.variables) | _array_variables(job, spec)
     variables |= {variable: secrets[name] for variable, name in spec.secrets.items()}
     mounts: list[Mount] = []
-    for kind, folder in ready_folders(tx, runtime, whole["preparations"] or {}).items():
+    image = spec.environment.image if spec.environment else None
+    image_folder = ""
+    for kind, prepared in ready_preparations(tx, runtime, whole["preparations"] or {}).items():
         if kind == "environment":
-            variables = dict(run_variables(folder)) | variables
-            mounts.append(Mount(str(folder), str(folder)))
+            variables = dict(run_variables(prepared.folder)) | variables
+            mounts.append(Mount(str(prepared.folder), str(prepared.folder)))
+        elif kind == "image":
+            variables = dict(images.variables_of(prepared.result)) | variables
+            image_folder = images.root_of(prepared.folder)
         else:
-            stages.insert(0, Stage(str(folder), ".", "folder"))
+            stages.insert(0, Stage(str(prepared.folder), ".", "folder"))
     return AttemptOrder(
         attempt_id=attempt["id"],
         job_id=attempt["owner_id"],
@@ -65,7 +72,8 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
             for name, given in spec.inputs.items()
             if given.mount is not None
         ),
-        image=spec.environment.image if spec.environment else None,
+        image=None if image is None else str(parse_image(image)),
+        image_folder=image_folder,
         network=spec.network,
         limits=Limits(
             time_s=attempt["time_limit_s"],

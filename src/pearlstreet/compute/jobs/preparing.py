@@ -1,7 +1,7 @@
-"""Prepares jobs before they are placed: requests the environments and sources that they need, and shares them.
+"""Prepares jobs before they are placed: requests the environments, images and sources that they need, and shares them.
 
 A build (`builds`) makes them: it runs as an attempt of an engine in the tenant's sandbox, never in this process. An environment
-is identified by its digest and shared within the organisation; a source is fetched for each job unless it names a full commit.
+or image is identified by a digest and shared within the organisation; a source is fetched for each job unless it names a full commit.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
 from pearlstreet.compute.jobs.tables import preparations
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.transitions import record_transition
+from pearlstreet.workload.environments.images import image_spec
 from pearlstreet.workload.environments.spec import environment_of
 from pearlstreet.workload.spec.model import JobSpec
 
@@ -51,6 +52,11 @@ def want_preparations(
     if environment is not None:
         wanted = _Wanted(org_id, project_id, "environment", environment.digest(), environment.to_json())
         ids["environment"] = _want(tx, runtime, wanted, open_ids)
+    elif spec.environment is not None and spec.environment.image is not None:
+        day = to_rfc3339(tx.now_us)[:10]
+        image = image_spec(spec.environment.image, spec.environment.pull_secret, project_id, day)
+        wanted = _Wanted(org_id, project_id, "image", image.digest(), image.to_json())
+        ids["image"] = _want(tx, runtime, wanted, open_ids)
     if spec.git is not None:
         place = {"url": spec.git.url, "ref": spec.git.ref, "path": spec.git.path}
         fixed = "" if _COMMIT.match(spec.git.ref) else tx.new_id("src")
@@ -104,7 +110,19 @@ def _want(tx: Tx, runtime: Runtime, wanted: _Wanted, open_ids: list[str]) -> str
     return str(preparation_id)
 
 
-def ready_folders(tx: Tx, runtime: Runtime, ids: Mapping[str, str]) -> dict[str, Path]:
-    """Return the folders of a job's ready preparations by kind."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A ready preparation: its folder, and the text that its build kept."""
+
+    folder: Path
+    result: str | None
+
+
+def ready_preparations(tx: Tx, runtime: Runtime, ids: Mapping[str, str]) -> dict[str, Prepared]:
+    """Return a job's ready preparations by kind."""
     rows = tx.rows(sa.select(preparations).where(preparations.c.id.in_(list(ids.values()))))
-    return {row["kind"]: prepared_folder(runtime, row) for row in rows if row["state"] == READY}
+    return {
+        row["kind"]: Prepared(prepared_folder(runtime, row), row["result"])
+        for row in rows
+        if row["state"] == READY
+    }

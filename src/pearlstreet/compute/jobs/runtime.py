@@ -23,6 +23,7 @@ from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.objects.model import BlobStore
+from pearlstreet.workload.environments.images import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class JobsSettings(ExecutionSettings):
     network_allowed: bool = False
     """Whether jobs may request `network: internet`."""
     git_private_allowed: bool = False
+    image_registries: tuple[Registry, ...] = ()
+    """Registries from which jobs may use container images."""
     uv_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of uv for builds: mirrors, proxies, certificates."""
     preparations_at_once: int = 2

@@ -14,6 +14,7 @@ from pearlstreet.compute.execution.lifecycle import PLAN, note_stop
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.images import image_problems
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
 from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView, ResourceRequest
 from pearlstreet.compute.jobs.policy.service import queue_for
@@ -100,8 +101,8 @@ def write_job(
     refuse_over_quota(tx, runtime.settings, project.org_id, project.id, 0)
     refuse_longer_wish(tx, runtime.settings, project.org_id, project.id, spec.outputs_kept_days)
     check_uploads(tx, actor, project.org_id, spec)
-    if spec.secrets:
-        check_for_job(tx, actor, project, spec.secrets.values())
+    if secret_names(spec):
+        check_for_job(tx, actor, project, secret_names(spec))
     job_id = tx.new_id("job")
     wanted = want_preparations(tx, runtime, project.org_id, project.id, spec)
     waiting_on = check_dependencies(tx, actor, project, spec.depends_on)
@@ -172,10 +173,9 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
     """Raise InvalidInput for features that no engine supports or the operator does not allow."""
     problems = []
     capabilities = [engine.capabilities() for engine in runtime.engines.values()]
-    if spec.environment and spec.environment.image and not any(item.images for item in capabilities):
-        message = text("No engine of this center runs container images")
-        hint = text('Name Python packages instead: environment: {{python: "3.11", packages: [...]}}')
-        problems.append(Problem("environment.image", message, hint=hint))
+    if spec.environment and spec.environment.image:
+        can_run = any(item.images for item in capabilities)
+        problems += image_problems(spec.environment.image, runtime.settings.image_registries, can_run=can_run)
     if spec.network == "internet" and not runtime.settings.network_allowed:
         message = text("This center does not let jobs reach the network")
         hint = text("Bring data as inputs and packages as the environment")
@@ -194,6 +194,12 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
             problems.append(Problem(name, message, hint=hint))
     if problems:
         raise InvalidInput(text("The job asks for what this center does not offer"), problems=problems)
+
+
+def secret_names(spec: JobSpec) -> list[str]:
+    """Return the names of the secrets that a job uses, each once."""
+    pull = [spec.environment.pull_secret] if spec.environment and spec.environment.pull_secret else []
+    return sorted({*spec.secrets.values(), *pull})
 
 
 def check_uploads(tx: Tx, actor: Actor, org_id: str, spec: JobSpec) -> None:

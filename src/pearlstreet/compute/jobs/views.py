@@ -380,16 +380,20 @@ def _trouble(tx: Tx, row: Row) -> JobExplanation | None:
     return JobExplanation(sentence, "incident")
 
 
+_PREPARING: Mapping[str, Text] = {
+    "environment": text("its environment is being built"),
+    "image": text("its image is being fetched"),
+    "source": text("its source is being fetched"),
+}
+"""Part of a sentence for each kind of preparation."""
+
+
 def _why_blocked(tx: Tx, row: Row) -> JobExplanation:
     family = row["array_id"] or row["id"]
     on = [item["on_id"] for item in tx.rows(sa.select(waits).where(waits.c.job_id == family))]
     building = tx.first(sa.select(preparations).where(preparations.c.id.in_(on)).limit(1))
     if building is not None:
-        what = (
-            text("its environment is being built")
-            if building["kind"] == "environment"
-            else text("its source is being fetched")
-        )
+        what = _PREPARING[building["kind"]]
         return JobExplanation(text("It waits because {what}", what=what), "preparation")
     return JobExplanation(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
 

@@ -44,6 +44,8 @@ class Environment:
     requirements: str = ""
     wheels_only: bool = True
     image: str | None = None
+    pull_secret: str | None = None
+    """Name of a secret that holds `user:password` of the image's registry."""
 
 
 @dataclass(frozen=True, slots=True)

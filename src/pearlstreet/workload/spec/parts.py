@@ -148,8 +148,15 @@ ENVIRONMENT = Section(
         Field(
             "image", TextKind(512, re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*"), text("an image such as docker.io/pytorch/pytorch:2.9")),
             "Container image", "容器镜像",
-            "Container image instead of Python and packages; only for engines that support images.", "容器镜像，代替 Python 与软件包；仅用于支持镜像的引擎。",
+            "Container image instead of Python and packages, from a registry that the center allows.", "容器镜像，代替 Python 与软件包；须来自中心允许的镜像仓库。",
             example="docker.io/pytorch/pytorch:2.9",
+        ),
+        Field(
+            "pull_secret", TextKind(64, re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), text("the name of a secret")),
+            "Login for the registry", "镜像仓库登录信息",
+            "Name of a secret that holds user:password of the image's registry; left out for public images.",
+            "保存镜像仓库 user:password 的机密变量名；公开镜像不需要。",
+            example="REGISTRY_LOGIN",
         ),
     ),
     check_environment,

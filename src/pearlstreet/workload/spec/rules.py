@@ -12,6 +12,7 @@ from pearlstreet.base.ids import is_id
 from pearlstreet.base.paths import mount_problem, path_problem
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.urls import parse_outgoing
+from pearlstreet.workload.environments.images import parse_image
 from pearlstreet.workload.environments.requirements import package_problem, requirements_problems
 from pearlstreet.workload.spec.context import BAD, Attributes, Context, Where
 from pearlstreet.workload.spec.kinds import JsonSchema, TextKind, shown, wrong_type
@@ -175,6 +176,16 @@ def check_environment(made: Attributes, where: Where, context: Context) -> None:
                     text("An environment is either an image or Python with packages, not both"),
                     text("Leave out image or {name}", name=name),
                 )
+        try:
+            parse_image(made["image"])
+        except InvalidInput as error:
+            context.add((*where, "image"), error.message, error.hint)
+    elif "pull_secret" in made:
+        context.add(
+            (*where, "pull_secret"),
+            text("It is for the registry of a container image, and no image is named"),
+            text("Name an image, or leave it out"),
+        )
     for number, problem in requirements_problems(made.get("requirements", "")):
         context.add(
             (*where, "requirements"), text("Line {number}: {problem}", number=number, problem=problem)

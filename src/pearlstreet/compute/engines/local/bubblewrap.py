@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from pearlstreet.compute.engines.local import images
 from pearlstreet.compute.engines.local.folders import INSIDE, METRICS_INSIDE
 from pearlstreet.compute.engines.local.supervisor.files import SHARED_MEMORY
 from pearlstreet.compute.engines.protocol import Binding, Mount
@@ -55,26 +57,21 @@ def arguments(
     bindings: Sequence[Binding],
     device_nodes: Sequence[str],
     shared_memory_bytes: int | None,
+    image: str = "",
+    driver: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Argument]:
     """Return the options for one task; the supervisor adds the command and its environment variables.
 
-    `shared_memory_bytes`: size of a private /dev/shm; None: all tasks of the attempt share one.
+    `shared_memory_bytes`: size of a private /dev/shm; None: all tasks of the attempt share one. `image`: folder of an unpacked
+    container image, which is shown instead of the host's system. `driver`: where files of the host are shown beside an image → the files.
     """
     found: list[Argument] = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
     found += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     found += ["--uid", USER_INSIDE, "--gid", USER_INSIDE, "--hostname", "pearl"]
     if unshare_network:
         found.append("--unshare-net")
-    for path in SYSTEM:
-        found += _system(path)
-    found += ["--perms", "0755", "--dir", "/etc"]
-    for path in ETC:
-        found += _read_only(path)
-    for name in STUBS:
-        shown = INTERNET_HOSTS if name == "hosts" and internet else name
-        found += ["--ro-bind", {"path": str(stubs / shown)}, f"/etc/{name}"]
-    if internet and os.path.exists("/etc/resolv.conf"):  # noqa: PTH110
-        found += ["--ro-bind", {"path": os.path.realpath("/etc/resolv.conf")}, "/etc/resolv.conf"]
+    found += _image_root(image) if image else _host_root()
+    found += _names(stubs, internet=internet, only=("hosts",) if image else tuple(STUBS))
     found += ["--proc", "/proc", "--dev", "/dev"]
     if shared_memory_bytes is None:
         found += ["--bind", {"path": str(folder / SHARED_MEMORY)}, "/dev/shm"]  # noqa: S108
@@ -86,18 +83,53 @@ def arguments(
     for name, place in INSIDE.items():
         found += ["--bind", {"path": str(folder / name)}, place]
     found += ["--bind", {"path": str(folder / "user-metrics" / f"{rank}.jsonl")}, METRICS_INSIDE]
-    found += ["--symlink", "/tmp", "/var/tmp", "--dir", "/run"]  # noqa: S108
+    if image:
+        found += ["--bind", {"path": str(folder / "tmp")}, "/var/tmp"]  # noqa: S108
+    else:
+        found += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    found += ["--dir", "/run"]
     if device_nodes:
         found += _read_only("/sys")
     for path in read_only:
         found += _read_only(path)
-    for path in _nested(hidden, [*SYSTEM, *ETC, *read_only]):
+    for target, source in driver.items():
+        found += ["--ro-bind", {"path": source}, target]
+    for path in _nested(hidden, [*(() if image else (*SYSTEM, *ETC)), *read_only]):
         found += ["--tmpfs", path, "--remount-ro", path]
     for mount in mounts:
         found += ["--bind" if mount.writable else "--ro-bind", {"path": mount.source}, mount.target]
     for binding in bindings:
         found += ["--ro-bind", {"path": str(folder / "work" / binding.path)}, binding.target]
     return [*found, "--remount-ro", "/", "--chdir", INSIDE["work"]]
+
+
+def _host_root() -> list[Argument]:
+    """Return the options that show the host's programs and libraries."""
+    found = [option for path in SYSTEM for option in _system(path)]
+    found += ["--perms", "0755", "--dir", "/etc"]
+    return found + [option for path in ETC for option in _read_only(path)]
+
+
+def _image_root(image: str) -> list[Argument]:
+    """Return the options that show an image, read-only."""
+    found: list[Argument] = []
+    for name, link in images.top_level(Path(image)):
+        if link is None:
+            found += ["--ro-bind", {"path": f"{image}/{name}"}, f"/{name}"]
+        else:
+            found += ["--symlink", link, f"/{name}"]
+    return found
+
+
+def _names(stubs: Path, *, internet: bool, only: Sequence[str]) -> list[Argument]:
+    """Return the options that show our accounts and host names instead of the host's, and its resolver to jobs on its network."""
+    found: list[Argument] = []
+    for name in only:
+        shown = INTERNET_HOSTS if name == "hosts" and internet else name
+        found += ["--ro-bind", {"path": str(stubs / shown)}, f"/etc/{name}"]
+    if internet and os.path.exists("/etc/resolv.conf"):  # noqa: PTH110
+        found += ["--ro-bind", {"path": os.path.realpath("/etc/resolv.conf")}, "/etc/resolv.conf"]
+    return found
 
 
 def _system(path: str) -> list[Argument]:

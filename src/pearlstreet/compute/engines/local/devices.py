@@ -5,9 +5,12 @@ The names come from the vendors' manuals. Only NVIDIA's are widely used; the oth
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pearlstreet.compute.engines.local.folders import DRIVER_INSIDE
 from pearlstreet.compute.engines.protocol import DeviceGrant
 from pearlstreet.compute.hardware.model import DeviceReport
 
@@ -30,6 +33,8 @@ class Vendor:
     """Prefixes of device ids that the variable accepts instead of numbers; ids survive a renumbering of devices."""
     libraries: tuple[str, ...] = ()
     """Folders of the vendor's runtime outside /usr."""
+    driver: tuple[str, ...] = ()
+    """Patterns of the driver's libraries and programs that belong to the host's kernel and not into container images."""
 
 
 _ROCM = Vendor(
@@ -41,6 +46,13 @@ VENDORS: Mapping[str, Vendor] = {
         own=("/dev/nvidia{n}",),
         shared=("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"),
         by_uuid=("GPU-", "MIG-"),
+        driver=(
+            "/usr/lib/*-linux-gnu/libcuda.so*",
+            "/usr/lib/*-linux-gnu/libnvidia-*.so*",
+            "/usr/lib64/libcuda.so*",
+            "/usr/lib64/libnvidia-*.so*",
+            "/usr/bin/nvidia-smi",
+        ),
     ),
     "amd": _ROCM,
     "hygon": Vendor(
@@ -96,6 +108,18 @@ def libraries_of(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport])
     """Return the folders of vendors' runtimes that a task must be able to read; some may not exist."""
     vendors = [VENDORS.get(device.vendor.lower()) for device in _granted(grants, devices)]
     return list(dict.fromkeys(path for vendor in vendors if vendor is not None for path in vendor.libraries))
+
+
+def driver_files(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) -> dict[str, str]:
+    """Return the paths of drivers' files in the sandbox of a container image → on this host. Untested on hardware."""
+    found: dict[str, str] = {}
+    for device in _granted(grants, devices):
+        vendor = VENDORS.get(device.vendor.lower())
+        for pattern in vendor.driver if vendor is not None else ():
+            for path in sorted(glob.glob(pattern)):  # noqa: PTH207
+                folder = "bin" if "/bin/" in path else "lib"
+                found[f"{DRIVER_INSIDE}/{folder}/{os.path.basename(path)}"] = os.path.realpath(path)  # noqa: PTH119
+    return found
 
 
 def _granted(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) -> list[DeviceReport]:

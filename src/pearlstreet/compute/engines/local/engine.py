@@ -18,7 +18,7 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.local import checkpoints, clearing, reading, reports, shells
+from pearlstreet.compute.engines.local import checkpoints, clearing, images, reading, reports, shells
 from pearlstreet.compute.engines.local.changes import Changes
 from pearlstreet.compute.engines.local.detect import (
     Basis,
@@ -111,13 +111,19 @@ class LocalEngine:
         self._probing = threading.Lock()
         self._choosing = threading.Lock()
         self._sandbox_failed = False
+        self._can_fetch_images = images.can_fetch()
 
     @property
     def name(self) -> str:
         return self._name
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(shells=True, wall=self._walls.name(), notices=self._walls.notices)
+        return Capabilities(
+            images=self._walls.sandbox == "bubblewrap" and self._can_fetch_images,
+            shells=True,
+            wall=self._walls.name(),
+            notices=self._walls.notices,
+        )
 
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         return Done((self._node_now(),))
@@ -182,7 +188,7 @@ class LocalEngine:
                     return self._go_on(known)
                 walls = self._current_walls()
                 node = replace(self._node_now(), isolation=walls.sandbox)
-                refused = refusal(order, {node.name: node}) or misfit(order) or self._weaker(walls)
+                refused = refusal(order, {node.name: node}) or misfit(order, walls) or self._weaker(walls)
                 if refused is not None:
                     return refused
                 return self._begin(order, node, walls)

@@ -12,6 +12,8 @@ INSIDE: Mapping[str, str] = MappingProxyType(
 )
 METRICS_INSIDE = "/pearl/metrics.jsonl"
 CHECKPOINT_INSIDE = "/pearl/checkpoint"
+DRIVER_INSIDE = "/pearl/driver"
+"""Folder of the host's driver beside a container image, which brings no driver."""
 
 
 @dataclass(frozen=True, slots=True)

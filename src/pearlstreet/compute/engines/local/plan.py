@@ -11,7 +11,7 @@ from pathlib import Path
 from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.local import bubblewrap, devices
+from pearlstreet.compute.engines.local import bubblewrap, devices, images
 from pearlstreet.compute.engines.local.folders import INSIDE, Folders, seen_at
 from pearlstreet.compute.engines.local.policy import SandboxPolicy, Walls, python_prefixes
 from pearlstreet.compute.engines.local.supervisor import files
@@ -35,10 +35,11 @@ LEAST_MEMORY_BYTES = 16 << 20
 """Smallest memory limit of a task."""
 
 
-def misfit(order: AttemptOrder) -> Refused | None:
+def misfit(order: AttemptOrder, walls: Walls) -> Refused | None:
     """Return why the local engine cannot run an order that other engines may run, or None."""
-    if order.image is not None:
-        return Refused("no_images", text("The local engine runs no container images"))
+    refused = images.image_refusal(order, walls.sandbox)
+    if refused is not None:
+        return refused
     try:
         for word in (*order.command, *order.variables, *order.variables.values()):
             word.encode("utf-8", "surrogateescape")
@@ -98,7 +99,12 @@ def make_plan(
     libraries = {
         path: None for task in order.tasks for path in devices.libraries_of(task.devices, node.devices)
     }
-    read_only = _present([*python_prefixes(), *policy.read_only, *libraries])
+    shown = [*(() if order.image else python_prefixes()), *policy.read_only, *libraries]
+    read_only = [
+        path
+        for path in _present(shown)
+        if not order.image or images.is_mountable(Path(order.image_folder), path)
+    ]
     every_node = list(dict.fromkeys(path for found in nodes.values() for path in found))
     return {
         "attempt_id": order.attempt_id,
@@ -166,6 +172,7 @@ def _task(
     inside = walls.sandbox == "bubblewrap"
     memory_bytes = _memory_bytes(task)
     words: list[bubblewrap.Argument] = []
+    driver = devices.driver_files(task.devices, node.devices) if order.image else {}
     if inside:
         words = bubblewrap.arguments(
             folder=folder,
@@ -179,6 +186,8 @@ def _task(
             bindings=order.bindings,
             device_nodes=nodes,
             shared_memory_bytes=memory_bytes if len(order.tasks) == 1 else None,
+            image=order.image_folder if order.image else "",
+            driver=driver,
         )
     return {
         "rank": task.rank,

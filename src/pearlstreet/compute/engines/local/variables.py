@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pearlstreet.compute.engines.local import devices
+from pearlstreet.compute.engines.local.folders import DRIVER_INSIDE
 from pearlstreet.compute.engines.local.policy import python_prefixes
 from pearlstreet.compute.engines.protocol import AttemptOrder, Mount, TaskOrder
 from pearlstreet.compute.hardware.model import NodeReport
@@ -41,7 +42,7 @@ def task_variables(
     if not inside:
         given = {name: relocated(value, order.mounts) for name, value in given.items()}
     values |= given
-    values["PATH"] = _with_python(values["PATH"])
+    values["PATH"] = _with_driver(values, task, node) if order.image else _with_python(values["PATH"])
     values |= {name: f"{seen['work']}/{path}" for name, path in order.path_variables.items()}
     size = str(len(order.tasks))
     values |= {
@@ -78,6 +79,15 @@ def _relocated_one(path: str, mounts: Sequence[Mount]) -> str:
         if path == mount.target or path.startswith(mount.target.rstrip("/") + "/"):
             return mount.source + path[len(mount.target.rstrip("/")) :]
     return path
+
+
+def _with_driver(values: dict[str, str], task: TaskOrder, node: NodeReport) -> str:
+    """Return PATH with the programs of the devices' driver, and add its libraries to those that are searched."""
+    if devices.driver_files(task.devices, node.devices):
+        libraries = values.get("LD_LIBRARY_PATH", "")
+        values["LD_LIBRARY_PATH"] = f"{DRIVER_INSIDE}/lib:{libraries}".rstrip(":")
+        return f"{values['PATH']}:{DRIVER_INSIDE}/bin"
+    return values["PATH"]
 
 
 def _with_python(path: str) -> str:
