@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-import pearlstreet.app.tables  # noqa: F401  registers every room's tables
+import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet.base.clock import VirtualClock
 from pearlstreet.base.errors import BugError, Conflict, PaymentRequired
 from pearlstreet.base.money import Money

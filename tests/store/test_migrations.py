@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
-import pearlstreet.app.tables  # noqa: F401  registers every room's tables
+import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.store import migrations
 from pearlstreet.store.database import Database

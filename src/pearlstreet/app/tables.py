@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pearlstreet.compute.execution import tables as execution_tables
 from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
 from pearlstreet.compute.whatif import tables as what_if_tables
@@ -19,6 +20,7 @@ ALL = (
     notice_tables,
     ledger_tables,
     pool_tables,
+    execution_tables,
     job_tables,
     what_if_tables,
     quote_tables,

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from tests.store.offboarding.conftest import CANARY, OWN, PASSWORD, SHARED, Tenants, actor_of
 
-import pearlstreet.app.tables  # noqa: F401  registers every room's tables
+import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet.base.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from pearlstreet.base.money import Money
 from pearlstreet.compute.jobs.model import JobState

@@ -12,7 +12,7 @@ from tests.store.jobs.harness import ORG
 from tests.store.old import load as old
 from tests.store.old.fill import PASSWORD, SECRET
 
-import pearlstreet.app.tables  # noqa: F401  registers every room's tables
+import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet.app import wiring
 from pearlstreet.app.settings import Settings
 from pearlstreet.base.clock import VirtualClock
