@@ -7,8 +7,8 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.storage.levels import change_level, stored_bytes
 from pearlstreet.compute.jobs.tables import artefacts, jobs
+from pearlstreet.storage.levels import change_level, stored_bytes
 from pearlstreet.store.core import Tx
 from tests.console.visitors import Console, words
 

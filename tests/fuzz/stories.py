@@ -16,13 +16,13 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.engines.simulated import nodes_from
-from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.compute.pool.inventory import record_nodes
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.ledger.spans import append_span
+from pearlstreet.storage.levels import change_level
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.orgs import get_org
 from tests.api.test_access import BODIES

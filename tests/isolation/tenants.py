@@ -15,7 +15,6 @@ from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.execution import tables as running
 from pearlstreet.compute.jobs import tables as work
-from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.ledger.model import Span, Unit
@@ -25,6 +24,7 @@ from pearlstreet.ledger.spans import append_span
 from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes.calibrating import recipe_key
 from pearlstreet.quotes.tables import lessons
+from pearlstreet.storage.levels import change_level
 from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import loop_failures
 from pearlstreet.tenancy import invitations, orgs, users

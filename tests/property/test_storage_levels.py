@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.compute.jobs.storage.levels import mean_level
 from pearlstreet.compute.jobs.storage.retention_rules import shorter
+from pearlstreet.storage.levels import mean_level
 
 STRETCHES = st.lists(
     st.tuples(st.integers(0, 1 << 50), st.integers(1, 10**11), st.booleans()), min_size=1, max_size=40

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pearlstreet.compute.jobs.storage.upload_reservations import RUNNING_MAX
 from pearlstreet.http.request_guard import IDLE_S
+from pearlstreet.storage.upload_reservations import RUNNING_MAX
 from tests.crash.server import Server
 from tests.security.http_attackers import ATTACKS
 from tests.security.http_siege import ask_health, besiege, refused

@@ -10,6 +10,7 @@ from pearlstreet.energy import tables as energy_tables
 from pearlstreet.ledger import tables as ledger_tables
 from pearlstreet.offboarding import tables as closing_tables
 from pearlstreet.quotes import tables as quote_tables
+from pearlstreet.storage import tables as storage_tables
 from pearlstreet.store import tables as store_tables
 from pearlstreet.tenancy import tables as tenancy_tables
 from pearlstreet.tenancy.notices import tables as notice_tables
@@ -21,6 +22,7 @@ ALL = (
     ledger_tables,
     pool_tables,
     execution_tables,
+    storage_tables,
     job_tables,
     what_if_tables,
     quote_tables,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ class FolderBlobs:
         self._root = root
         self._tmp = root / "tmp"
         self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._publishing = threading.Lock()
+        """Held while a blob appears under its name, or is deleted for its age."""
 
     def keep(self, chunks: Iterable[bytes], name: str, *, limit_bytes: int) -> Blob:
         """See `BlobStore.keep`."""
@@ -64,6 +67,18 @@ class FolderBlobs:
         """See `BlobStore.delete`."""
         self._place(sha256).unlink(missing_ok=True)
 
+    def delete_older(self, sha256: str, before_s: float) -> bool:
+        """See `BlobStore.delete_older`."""
+        place = self._place(sha256)
+        with self._publishing:
+            try:
+                if place.stat().st_mtime >= before_s:
+                    return False
+            except FileNotFoundError:
+                return False
+            place.unlink(missing_ok=True)
+            return True
+
     def drop_stray(self, before_s: float) -> None:
         """See `BlobStore.drop_stray`."""
         for stray in _older(self._tmp, before_s):
@@ -75,7 +90,8 @@ class FolderBlobs:
     def _publish(self, temporary: Path, sha256: str) -> None:
         target = self._place(sha256)
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        temporary.replace(target)
+        with self._publishing:
+            temporary.replace(target)
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

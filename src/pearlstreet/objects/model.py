@@ -59,6 +59,12 @@ class BlobStore(Protocol):
     def delete(self, sha256: str) -> None:
         """Delete a blob; one that is not stored is ignored."""
 
+    def delete_older(self, sha256: str, before_s: float) -> bool:
+        """Delete a blob unless it was stored, or is being stored, since a time (seconds since 1970); return whether it did.
+
+        A collector that found a blob unnamed deletes it with this: the same bytes may have arrived again meanwhile.
+        """
+
     def drop_stray(self, before_s: float) -> None:
         """Delete temporary files that were left by a crash before a time (seconds since 1970)."""
 

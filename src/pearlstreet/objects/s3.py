@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,6 +60,9 @@ class S3Blobs:
         self._tmp = work / "tmp"
         self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._copies = FolderBlobs(work / "copies")
+        self._arriving: Counter[str] = Counter()
+        """Blobs that are being uploaded, which `delete_older` leaves alone."""
+        self._lock = threading.Lock()
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         config: S3Config = {
             "region": settings.region,
@@ -83,8 +87,9 @@ class S3Blobs:
         temporary = self._tmp / name
         try:
             blob = write_file(chunks, temporary, limit_bytes=limit_bytes)
-            if not self._is_fresh(blob):
-                self._upload(temporary, blob)
+            with self._marked(blob.sha256):
+                if not self._is_fresh(blob):
+                    self._upload(temporary, blob)
         except OSError as error:
             raise not_written(error) from error
         finally:
@@ -142,6 +147,17 @@ class S3Blobs:
             _answered(lambda: obstore.delete(self._store, place))
         self._copies.delete(sha256)
 
+    def delete_older(self, sha256: str, before_s: float) -> bool:
+        """See `BlobStore.delete_older`."""
+        with self._lock:
+            try:
+                if self._arriving[sha256] or self.stored_s(sha256) >= before_s:
+                    return False
+            except NotFound:
+                return False
+            self.delete(sha256)
+            return True
+
     def drop_stray(self, before_s: float) -> None:
         """See `BlobStore.drop_stray`; copies that were not asked for since then are deleted, too."""
         for stray in self._tmp.iterdir():
@@ -151,6 +167,18 @@ class S3Blobs:
         for shard in range(SHARDS):
             for name in self._copies.stored_before(shard, before_s):
                 self._copies.delete(name)
+
+    @contextlib.contextmanager
+    def _marked(self, sha256: str) -> Iterator[None]:
+        with self._lock:
+            self._arriving[sha256] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving[sha256] -= 1
+                if not self._arriving[sha256]:
+                    del self._arriving[sha256]
 
     def _place(self, sha256: str) -> str:
         return f"{self._prefix}{check_name(sha256)[:2]}/{sha256}"

@@ -18,7 +18,7 @@ from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import from_json
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import artefacts, jobs, quotas, shares, uploads
+from pearlstreet.compute.jobs.tables import artefacts, jobs, shares, uploads
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.pdf import to_pdf
@@ -26,6 +26,7 @@ from pearlstreet.ledger.site import read_buyer
 from pearlstreet.ledger.tables import budgets, charges, invoices, spans, streams, top_ups, transactions
 from pearlstreet.offboarding.packing import CHUNK, Packer
 from pearlstreet.quotes.tables import quotes
+from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import audit, state_events
 from pearlstreet.tenancy.model import login_of

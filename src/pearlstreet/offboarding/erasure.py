@@ -23,6 +23,7 @@ from pearlstreet.compute.whatif.tables import what_ifs
 from pearlstreet.ledger import tables as books
 from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes import tables as offered
+from pearlstreet.storage import tables as stored
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import idempotency, outbox, state_events
 from pearlstreet.tenancy import tables as people
@@ -77,10 +78,10 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.preparations, _of_org(work.preparations)),
     (running.attempts, _of_org(running.attempts)),
     (work.jobs, _of_org(work.jobs)),
-    (work.quotas, _of_org(work.quotas)),
+    (stored.quotas, _of_org(stored.quotas)),
     (work.shares, _of_org(work.shares)),
     (running.fair_use, _of_org(running.fair_use)),
-    (work.storage_levels, _of_org(work.storage_levels)),
+    (stored.storage_levels, _of_org(stored.storage_levels)),
     (work.retention_rules, _of_org(work.retention_rules)),
     (work.warnings, _of_org(work.warnings)),
     (what_ifs, _of_org(what_ifs)),

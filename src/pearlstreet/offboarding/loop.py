@@ -19,7 +19,6 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.preparing import BUILDING, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import cancel_job
-from pearlstreet.compute.jobs.storage.levels import end_metering
 from pearlstreet.compute.jobs.tables import jobs, preparations
 from pearlstreet.energy.invoices import issue_final
 from pearlstreet.ledger.funds import read_balance
@@ -28,6 +27,7 @@ from pearlstreet.offboarding.archive import write_archive
 from pearlstreet.offboarding.model import Closing, Phase
 from pearlstreet.offboarding.service import FOLDER, TOPIC, alive, kept_archives, open_closings
 from pearlstreet.offboarding.tables import closings
+from pearlstreet.storage.levels import end_metering
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard

@@ -11,9 +11,9 @@ from pathlib import Path
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.rng import SystemRng
-from pearlstreet.compute.jobs.storage.levels import change_level
-from pearlstreet.compute.jobs.storage.loop import LOOP, meter_due
 from pearlstreet.ledger.posting import post_due_spans
+from pearlstreet.storage.levels import change_level
+from pearlstreet.storage.loop import LOOP, meter_due
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.database import Database

@@ -22,14 +22,14 @@ from pearlstreet.compute.jobs.quotas import QuotaWish, quota_uses, set_quota
 from pearlstreet.compute.jobs.retention import drop_orphans
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import files, retention_rules
-from pearlstreet.compute.jobs.storage.levels import change_level, end_metering, stored_bytes
-from pearlstreet.compute.jobs.storage.upload_reservations import RUNNING_MAX, UploadReservation
 from pearlstreet.compute.jobs.views import artefacts_of
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.tables import charges, spans, streams
 from pearlstreet.objects.model import Blob
+from pearlstreet.storage.levels import change_level, end_metering, stored_bytes
+from pearlstreet.storage.upload_reservations import RUNNING_MAX, UploadReservation
 from pearlstreet.store.core import Row
 from pearlstreet.store.tables import outbox, state_events
 from pearlstreet.tenancy.model import SYSTEM

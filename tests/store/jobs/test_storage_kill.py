@@ -17,13 +17,13 @@ from tests.store.jobs.storage_writer import ACTION, note_change, open_store, sto
 from tests.store.kill import acknowledged_by
 
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs.storage.levels import INTERVAL_US, meter_org
-from pearlstreet.compute.jobs.tables import storage_levels
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.tables import spans, streams
 from pearlstreet.ledger.topups import top_up
+from pearlstreet.storage.levels import INTERVAL_US, meter_org
+from pearlstreet.storage.tables import storage_levels
 from pearlstreet.store.core import Row, Store
 from pearlstreet.store.tables import audit as audit_table
 from pearlstreet.tenancy.model import SYSTEM

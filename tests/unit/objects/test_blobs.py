@@ -113,6 +113,17 @@ def test_a_part_is_read(kept: Kept, start: int, length: int | None) -> None:
     assert b"".join(kept.blobs.read(blob.sha256, start=start, length=length)) == content[start:end]
 
 
+def test_a_collector_deletes_only_what_has_not_arrived_again(kept: Kept) -> None:
+    content = os.urandom(1000)
+    blob = kept.blobs.keep(iter([content]), "one", limit_bytes=1 << 30)
+    assert not kept.blobs.delete_older(blob.sha256, time.time() - 60)
+    assert b"".join(kept.blobs.read(blob.sha256)) == content
+    assert kept.blobs.delete_older(blob.sha256, time.time() + 60)
+    with pytest.raises(NotFound):
+        kept.blobs.size_bytes(blob.sha256)
+    assert not kept.blobs.delete_older(blob.sha256, time.time() + 60)
+
+
 def test_a_file_that_is_too_large_leaves_nothing(kept: Kept) -> None:
     with pytest.raises(TooLarge):
         kept.blobs.keep(iter([b"x" * 10, b"y" * 10]), "one", limit_bytes=15)

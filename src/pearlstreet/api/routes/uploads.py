@@ -20,9 +20,9 @@ from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of
 from pearlstreet.base.ids import new_id
 from pearlstreet.compute.jobs import uploads as service
 from pearlstreet.compute.jobs.storage import files as stored_files
-from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservation
 from pearlstreet.compute.jobs.views import find_artefact
 from pearlstreet.objects.model import Blob
+from pearlstreet.storage.upload_reservations import UploadReservation
 from pearlstreet.tenancy.model import Actor, login_of
 
 router = SecuredRouter("/uploads", "files")

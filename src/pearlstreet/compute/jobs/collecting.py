@@ -17,11 +17,11 @@ from pearlstreet.compute.execution.owners import Kept
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
-from pearlstreet.compute.jobs.storage.levels import change_level
-from pearlstreet.compute.jobs.storage.quota import StorageLimit, storage_limits, tightest
 from pearlstreet.compute.jobs.storage.retention_rules import expiry_us
 from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.objects.model import CHUNK, Blob
+from pearlstreet.storage.levels import change_level
+from pearlstreet.storage.quota import StorageLimit, storage_limits, tightest
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.workload.spec.model import JobLimits
 from pearlstreet.workload.spec.patterns import is_kept

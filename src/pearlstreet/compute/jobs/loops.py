@@ -13,8 +13,8 @@ from pearlstreet.compute.jobs.owner import JobOwner
 from pearlstreet.compute.jobs.planning import plan_loop
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
-from pearlstreet.compute.jobs.storage.loop import storage_loop
 from pearlstreet.compute.jobs.windows.loop import window_loop
+from pearlstreet.storage.loop import storage_loop
 from pearlstreet.store.loop import Loop
 
 

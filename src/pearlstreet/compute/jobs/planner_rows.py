@@ -15,10 +15,11 @@ from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, Stop
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JOB, ResourceRequest
 from pearlstreet.compute.jobs.queue_limits import QUEUED_JOBS
-from pearlstreet.compute.jobs.storage.quota import STORAGE
-from pearlstreet.compute.jobs.tables import jobs, quotas
+from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
+from pearlstreet.storage.quota import STORAGE
+from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Row, Tx
 
 parent = jobs.alias("parent")

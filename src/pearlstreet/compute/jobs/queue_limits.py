@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.planning_window import QUEUED, count_by_project
-from pearlstreet.compute.jobs.tables import jobs, quotas
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import projects
 

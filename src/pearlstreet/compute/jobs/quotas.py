@@ -17,14 +17,15 @@ from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.queue_limits import CENTER_MAX, QUEUED_JOBS, RESERVE, count_queued
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.storage.levels import stored_bytes
-from pearlstreet.compute.jobs.storage.quota import STORAGE
-from pearlstreet.compute.jobs.tables import quotas, shares
+from pearlstreet.compute.jobs.tables import shares
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
 from pearlstreet.compute.scheduling.model import F64, Snapshot
 from pearlstreet.compute.scheduling.order.fair_share import held
 from pearlstreet.compute.scheduling.quota import in_use
 from pearlstreet.compute.scheduling.rows import tokens
+from pearlstreet.storage.levels import stored_bytes
+from pearlstreet.storage.quota import STORAGE
+from pearlstreet.storage.tables import quotas
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor

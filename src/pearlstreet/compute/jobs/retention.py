@@ -50,9 +50,7 @@ def drop_orphans(runtime: Runtime, store: Store, shard: int) -> int:
     if not old:
         return 0
     orphans = set(old) - store.read(lambda tx: _named(tx, sorted(old)))
-    for name in orphans:
-        runtime.blobs.delete(name)
-    return len(orphans)
+    return sum(runtime.blobs.delete_older(name, before_s) for name in orphans)
 
 
 def _named(tx: Tx, names: Sequence[str]) -> set[str]:

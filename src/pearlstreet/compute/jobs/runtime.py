@@ -17,12 +17,12 @@ from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.policy.rows import PolicyReader
 from pearlstreet.compute.jobs.queue_limits import QueueCounts
 from pearlstreet.compute.jobs.spec_volume import SpecVolume
-from pearlstreet.compute.jobs.storage.upload_reservations import UploadReservations
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Wait
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.objects.model import BlobStore
+from pearlstreet.storage.upload_reservations import UploadReservations
 from pearlstreet.workload.environments.images import Registry
 
 

@@ -22,12 +22,12 @@ from pearlstreet.compute.jobs.preparing import want_preparations
 from pearlstreet.compute.jobs.resource_request import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec_volume import stored_bytes
-from pearlstreet.compute.jobs.storage.quota import refuse_over_quota
 from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
 from pearlstreet.compute.jobs.tables import jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
 from pearlstreet.ledger.funds import check_affordable
 from pearlstreet.ledger.prices import current_prices, prices
+from pearlstreet.storage.quota import refuse_over_quota
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import record_transition

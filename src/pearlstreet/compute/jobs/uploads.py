@@ -16,12 +16,12 @@ from pearlstreet.base.paths import path_problem
 from pearlstreet.base.text import text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
-from pearlstreet.compute.jobs.storage.levels import change_level
-from pearlstreet.compute.jobs.storage.quota import refuse_beyond, refuse_over_quota, storage_limits, tightest
-from pearlstreet.compute.jobs.storage.upload_reservations import STEP_BYTES, UploadReservation
 from pearlstreet.compute.jobs.tables import uploads
 from pearlstreet.ledger.funds import available
 from pearlstreet.objects.model import Blob
+from pearlstreet.storage.levels import change_level
+from pearlstreet.storage.quota import refuse_beyond, refuse_over_quota, storage_limits, tightest
+from pearlstreet.storage.upload_reservations import STEP_BYTES, UploadReservation
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import DEFAULT_PROJECT, find_project, refuse_closed

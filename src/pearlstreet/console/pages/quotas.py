@@ -9,11 +9,11 @@ from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
-from pearlstreet.compute.jobs.storage.quota import STORAGE
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.paging import cut, page_number
+from pearlstreet.storage.quota import STORAGE
 from pearlstreet.tenancy.directory import org_names, project_names
 from pearlstreet.tenancy.orgs import list_orgs
 

@@ -1,1 +1,1 @@
-"""Storage of tenants: metering, quotas, retention and deletion of files, logs and environments."""
+"""Files of jobs: retention and deletion of outputs, logs and environments, and what a project stores."""

@@ -11,8 +11,8 @@ from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.text import plural, text
 from pearlstreet.compute.jobs.model import ENDED
-from pearlstreet.compute.jobs.storage.levels import change_level
 from pearlstreet.compute.jobs.tables import artefacts, jobs, uploads
+from pearlstreet.storage.levels import change_level
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.transitions import record_transition

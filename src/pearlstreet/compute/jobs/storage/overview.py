@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from pearlstreet.base.money import Money
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.storage.levels import RESOURCE
-from pearlstreet.compute.jobs.storage.quota import storage_limits, tightest
 from pearlstreet.compute.jobs.storage.retention_rules import kept_days
-from pearlstreet.compute.jobs.tables import storage_levels
 from pearlstreet.ledger.model import Unit
 from pearlstreet.ledger.prices import current_prices
+from pearlstreet.storage.levels import RESOURCE
+from pearlstreet.storage.quota import storage_limits, tightest
+from pearlstreet.storage.tables import storage_levels
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import check
-from pearlstreet.compute.jobs.tables import storage_levels
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.ledger.spans import append_span
+from pearlstreet.storage.tables import storage_levels
 from pearlstreet.store.core import Row, Tx
 
 SOURCE = "storage"

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict
 from pearlstreet.base.text import text
 from pearlstreet.base.units import GIB, format_bytes
-from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.storage.levels import stored_bytes
-from pearlstreet.compute.jobs.tables import quotas
+from pearlstreet.storage.levels import stored_bytes
+from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import orgs, projects
 
 STORAGE = "storage"
 """Resource name of a quota on storage, with its maximum in GiB; the planner ignores it."""
+
+
+class StorageSettings(Protocol):
+    """The setting that limits stored bytes."""
+
+    @property
+    def org_storage_bytes_max(self) -> int:
+        """Maximum bytes stored by an organisation without a quota on storage; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ def _nothing(project_id: str | None) -> int:
 
 def storage_limits(
     tx: Tx,
-    settings: JobsSettings,
+    settings: StorageSettings,
     org_id: str,
     project_id: str,
     reserved: Callable[[str | None], int] = _nothing,
@@ -91,7 +99,9 @@ def tightest(limits: Sequence[StorageLimit]) -> StorageLimit | None:
     return min(limits, key=lambda limit: limit.left, default=None)
 
 
-def refuse_over_quota(tx: Tx, settings: JobsSettings, org_id: str, project_id: str, more_bytes: int) -> None:
+def refuse_over_quota(
+    tx: Tx, settings: StorageSettings, org_id: str, project_id: str, more_bytes: int
+) -> None:
     """Raise Conflict if `more_bytes` do not fit into a project's limits; with 0, if nothing fits."""
     refuse_beyond(tightest(storage_limits(tx, settings, org_id, project_id)), more_bytes)
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from pearlstreet.compute.jobs.storage.levels import INTERVAL_US, meter_level
-from pearlstreet.compute.jobs.tables import storage_levels
+from pearlstreet.storage.levels import INTERVAL_US, meter_level
+from pearlstreet.storage.tables import storage_levels
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 

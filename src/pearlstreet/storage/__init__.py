@@ -1,0 +1,1 @@
+"""Stored bytes of projects: metering, quotas, and reservations of running uploads."""
