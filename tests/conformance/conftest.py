@@ -7,21 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from pearlstreet.compute.engines.registry import ENGINES
-from tests.conformance.engines import RIGS, Rig
+pytest.register_assert_rewrite("pearlstreet.compute.engines.conformance")
+
+from pearlstreet.compute.engines.conformance.rig import Rig  # noqa: E402  after the line above
+from pearlstreet.compute.engines.registry import ENGINES  # noqa: E402
+from tests.conformance.engines import RIGS  # noqa: E402
 
 
-@pytest.fixture(params=[name for name in ENGINES if name in RIGS])
+@pytest.fixture(params=[name for name in RIGS if name in ENGINES])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     """An engine of each kind, over an empty folder."""
-    made = RIGS[request.param].make(tmp_path)
-    yield made
-    made.clean_up()
+    yield from _rig(request.param, tmp_path)
 
 
 @pytest.fixture(params=[name for name, kind in RIGS.items() if kind.runs_code])
 def code_rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     """An engine of each kind that runs code, over an empty folder."""
-    made = RIGS[request.param].make(tmp_path)
+    yield from _rig(request.param, tmp_path)
+
+
+def _rig(name: str, folder: Path) -> Iterator[Rig]:
+    made = RIGS[name].make(folder)
     yield made
     made.clean_up()

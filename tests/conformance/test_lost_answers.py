@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.base.outcome import Done, Retry, Unknown
+from pearlstreet.compute.engines.conformance import LONG_S, Rig
 from pearlstreet.compute.engines.protocol import EndReason
-from tests.conformance.engines import LONG_S, Rig
 from tests.fakes.engines import Flaky, Forgets, LosesAcks, LosesRequests, Never, value_of
 
 

@@ -12,10 +12,11 @@ from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.rng import SeededRng
+from pearlstreet.compute.engines.conformance import FIXTURES, Rig, laws
 from pearlstreet.compute.engines.host import EngineHost
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.engines.registry import _OURS, engine_kind
-from tests.conformance.engines import RIGS, Rig
+from tests.conformance.engines import RIGS
 
 METHODS = [name for name, _ in inspect.getmembers(Engine, inspect.isfunction) if not name.startswith("_")]
 
@@ -72,11 +73,25 @@ def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
 
 
 def test_every_law_runs_on_every_engine_it_can_apply_to() -> None:
-    """No law picks its engines: each takes `rig` (all engines) or `code_rig` (all that run code), itself or by a fixture."""
+    """No law picks its engines: each takes `rig` (all engines) or `code_rig` (all that run programs)."""
+    for name, law in laws().items():
+        assert set(inspect.signature(law).parameters) & set(FIXTURES), name
     for file in sorted(Path(__file__).parent.glob("test_*.py")):
         if file.name == Path(__file__).name:
             continue
         for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
                 wishes = {argument.arg for argument in function.args.args}
-                assert wishes & {"rig", "code_rig", "logged"}, f"{file.name}: {function.name}"
+                assert wishes & set(FIXTURES), f"{file.name}: {function.name}"
+
+
+def test_every_law_is_a_sentence() -> None:
+    for name, law in laws().items():
+        sentence = (law.__doc__ or "").split("\n")[0]
+        assert sentence.endswith(".") and len(sentence.split()) > 2, name
+
+
+def test_laws_about_programs_are_left_out_for_engines_that_run_none() -> None:
+    without = laws(programs=False)
+    assert 0 < len(without) < len(laws())
+    assert all("code_rig" not in inspect.signature(law).parameters for law in without.values())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from pearlstreet.compute.engines.conformance import laws
 
 EXAMPLE = Path(__file__).parent / "example"
 ASK = """
@@ -121,14 +125,30 @@ def test_a_center_runs_an_engine_of_a_package(environment: dict[str, str], tmp_p
     assert any("plugin local of pearlstreet.engines" in problem for problem in answer["problems"])
 
 
-def _run(environment: dict[str, str], *arguments: str) -> str:
+def _run(
+    environment: dict[str, str], *arguments: str, folder: Path | None = None, timeout_s: float = 120
+) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         env=environment,
+        cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout_s,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     return done.stdout
+
+
+def test_the_tests_of_a_package_hold_its_engine_to_every_law(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A package imports the published suite; its own run counts as many laws as there are for engines without programs."""
+    shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
+    told = _run(
+        environment, "-m", "pytest", "-p", "no:cacheprovider", "-q", "tests", folder=tmp_path, timeout_s=300
+    )
+    passed = re.search(r"(\d+) passed", told)
+    assert passed is not None, told
+    assert int(passed[1]) >= len(laws(programs=False)) and "failed" not in told, told

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
 from pearlstreet.compute.engines.protocol import EndReason, TaskState
-from tests.conformance.engines import LONG_S, Rig
-from tests.fakes.engines import value_of
 
 
 def test_a_gang_ends_well_when_all_its_tasks_do(rig: Rig) -> None:
+    """A gang ends well when all its tasks do."""
     ended = rig.ended(rig.start(tasks=3))
     assert [task.rank for task in ended.tasks] == [0, 1, 2]
     assert [task.exit_code for task in ended.tasks] == [0, 0, 0]
@@ -15,6 +15,7 @@ def test_a_gang_ends_well_when_all_its_tasks_do(rig: Rig) -> None:
 
 
 def test_a_gang_that_fails_tells_the_code_of_the_task_that_failed(rig: Rig) -> None:
+    """A gang that fails tells the code of the task that failed."""
     ended = rig.ended(rig.start(tasks=3, exit_code=9))
     assert ended.exit_code == 9
     assert 9 in {task.exit_code for task in ended.tasks}
@@ -22,6 +23,7 @@ def test_a_gang_that_fails_tells_the_code_of_the_task_that_failed(rig: Rig) -> N
 
 
 def test_a_gang_runs_only_once_all_its_tasks_run(rig: Rig) -> None:
+    """A gang runs only once all its tasks run."""
     attempt_id = rig.start(tasks=2, lasts_s=0.5)
 
     def honest() -> bool:

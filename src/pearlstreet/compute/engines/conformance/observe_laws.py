@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
 from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, Observation, TaskState
-from tests.conformance.engines import LONG_S, Rig
-from tests.fakes.engines import value_of
 
 
 class Follower:
@@ -39,6 +38,7 @@ class Follower:
 
 
 def test_a_first_observation_is_complete_and_empty(rig: Rig) -> None:
+    """A first observation is complete and empty."""
     seen = value_of(rig.engine.observe(""))
     assert seen.is_complete
     assert (list(seen.reports), list(seen.gone)) == ([], [])
@@ -46,6 +46,7 @@ def test_a_first_observation_is_complete_and_empty(rig: Rig) -> None:
 
 
 def test_a_complete_observation_equals_a_scan(rig: Rig) -> None:
+    """A complete observation equals a scan."""
     over, running = rig.start(), rig.start(lasts_s=LONG_S)
     rig.ended(over)
     rig.running(running)
@@ -58,6 +59,7 @@ def test_a_complete_observation_equals_a_scan(rig: Rig) -> None:
 
 
 def test_start_run_and_end_are_told_without_a_probe(rig: Rig) -> None:
+    """Start run and end are told without a probe."""
     follower = Follower(rig)
     follower.observe()
     attempt_id = rig.start(lasts_s=0.5, tasks=2)
@@ -69,6 +71,7 @@ def test_start_run_and_end_are_told_without_a_probe(rig: Rig) -> None:
 
 
 def test_what_did_not_change_is_not_told_again(rig: Rig) -> None:
+    """What did not change is not told again."""
     follower = Follower(rig)
     running = [rig.start(lasts_s=LONG_S) for _ in range(3)]
     for attempt_id in running:
@@ -80,6 +83,7 @@ def test_what_did_not_change_is_not_told_again(rig: Rig) -> None:
 
 
 def test_only_what_changed_is_told(rig: Rig) -> None:
+    """Only what changed is told."""
     follower = Follower(rig)
     long = rig.start(lasts_s=LONG_S)
     follower.until(long, TaskState.RUNNING)
@@ -95,6 +99,7 @@ def test_only_what_changed_is_told(rig: Rig) -> None:
 
 
 def test_one_cursor_may_be_used_again(rig: Rig) -> None:
+    """One cursor may be used again."""
     before = value_of(rig.engine.observe("")).cursor
     attempt_id = rig.start()
     rig.ended(attempt_id)
@@ -106,6 +111,7 @@ def test_one_cursor_may_be_used_again(rig: Rig) -> None:
 
 
 def test_a_stop_is_told(rig: Rig) -> None:
+    """A stop is told."""
     follower = Follower(rig)
     attempt_id = rig.start(lasts_s=LONG_S)
     follower.until(attempt_id, TaskState.RUNNING)
@@ -114,12 +120,14 @@ def test_a_stop_is_told(rig: Rig) -> None:
 
 
 def test_a_time_limit_is_told(rig: Rig) -> None:
+    """A time limit is told."""
     follower = Follower(rig)
     attempt_id = rig.start(lasts_s=LONG_S, time_s=0.5)
     assert follower.until(attempt_id, TaskState.EXITED).end_reason is EndReason.TIME_LIMIT
 
 
 def test_a_forgotten_attempt_is_told_to_be_gone(rig: Rig) -> None:
+    """A forgotten attempt is told to be gone."""
     follower = Follower(rig)
     attempt_id = rig.start()
     follower.until(attempt_id, TaskState.EXITED)
@@ -129,6 +137,7 @@ def test_a_forgotten_attempt_is_told_to_be_gone(rig: Rig) -> None:
 
 
 def test_an_attempt_that_was_never_started_is_never_told_of(rig: Rig) -> None:
+    """An attempt that was never started is never told of."""
     follower = Follower(rig)
     value_of(rig.engine.stop("att_00000000000000000000nobody", grace_s=0))
     follower.observe()
@@ -139,6 +148,7 @@ def test_an_attempt_that_was_never_started_is_never_told_of(rig: Rig) -> None:
 
 @pytest.mark.parametrize("cursor", ["no cursor of anybody", "/", "1/2/3", "1.1.1/999999999", "\0", "é/٣"])
 def test_a_strange_cursor_loses_nothing(rig: Rig, cursor: str) -> None:
+    """A strange cursor loses nothing."""
     attempt_id = rig.start(lasts_s=LONG_S)
     seen = value_of(rig.engine.observe(cursor))
     assert seen.is_complete
@@ -146,6 +156,7 @@ def test_a_strange_cursor_loses_nothing(rig: Rig, cursor: str) -> None:
 
 
 def test_a_cursor_of_the_engine_before_a_restart_loses_nothing(rig: Rig) -> None:
+    """A cursor of the engine before a restart loses nothing."""
     over, running = rig.start(), rig.start(lasts_s=LONG_S)
     rig.ended(over)
     rig.running(running)
@@ -157,6 +168,7 @@ def test_a_cursor_of_the_engine_before_a_restart_loses_nothing(rig: Rig) -> None
 
 
 def test_what_an_engine_before_a_restart_started_goes_on_being_told(rig: Rig) -> None:
+    """What an engine before a restart started goes on being told."""
     attempt_id = rig.start(lasts_s=LONG_S)
     rig.running(attempt_id)
     rig.restart()
@@ -168,6 +180,7 @@ def test_what_an_engine_before_a_restart_started_goes_on_being_told(rig: Rig) ->
 
 
 def test_a_repeated_start_tells_of_one_attempt(rig: Rig) -> None:
+    """A repeated start tells of one attempt."""
     follower = Follower(rig)
     order = rig.order(lasts_s=LONG_S)
     for _ in range(3):
@@ -177,6 +190,7 @@ def test_a_repeated_start_tells_of_one_attempt(rig: Rig) -> None:
 
 
 def test_states_told_move_only_forward(rig: Rig) -> None:
+    """States told move only forward."""
     follower = Follower(rig)
     attempt_id = rig.start(lasts_s=0.4, tasks=2)
     steps: list[int] = []
@@ -192,6 +206,7 @@ def test_states_told_move_only_forward(rig: Rig) -> None:
 
 
 def test_many_attempts_are_all_told(rig: Rig) -> None:
+    """Many attempts are all told."""
     follower = Follower(rig)
     follower.observe()
     started = {rig.start(lasts_s=0.1) for _ in range(6)}
@@ -203,6 +218,7 @@ def test_many_attempts_are_all_told(rig: Rig) -> None:
 
 
 def test_secrets_are_not_in_observations(rig: Rig) -> None:
+    """Secrets are not in observations."""
     order = rig.order(lasts_s=0.2, variables={"TOKEN": "hunter2-secret"}, secret_names=frozenset({"TOKEN"}))
     value_of(rig.engine.start(order))
     assert "hunter2-secret" not in repr(rig.engine.observe(""))

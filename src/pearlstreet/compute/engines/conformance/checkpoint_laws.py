@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pearlstreet.base.outcome import Refused
+from pearlstreet.compute.engines.conformance.program_laws import run
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
 from pearlstreet.compute.engines.protocol import EndReason, Limits
-from tests.conformance.engines import LONG_S, Rig
-from tests.conformance.test_running_code import run
-from tests.fakes.engines import value_of
 
 SAVE = 'echo one > "$PEARL_CHECKPOINT/step-1.tmp" && mv "$PEARL_CHECKPOINT/step-1.tmp" "$PEARL_CHECKPOINT/step-1"'
 LIST = 'cd "$PEARL_CHECKPOINT" && find . -type f | sort'
 
 
 def test_what_is_in_place_is_found_by_the_next_attempt_after_a_restart_too(code_rig: Rig) -> None:
+    """What is in place is found by the next attempt after a restart too."""
     first, _ = run(code_rig, SAVE, checkpoint="job_a")
     code_rig.restart()
     value_of(code_rig.engine.forget(first))
@@ -23,6 +23,7 @@ def test_what_is_in_place_is_found_by_the_next_attempt_after_a_restart_too(code_
 
 
 def test_what_is_half_written_is_gone(code_rig: Rig) -> None:
+    """What is half written is gone."""
     leave = """
         cd "$PEARL_CHECKPOINT" && mkdir -p 0 step-2.partial && echo x > step-2.partial/a && echo x > b.tmp
         echo x > 0/c.tmp && echo x > 0/d && ln -s /etc e.tmp
@@ -32,7 +33,8 @@ def test_what_is_half_written_is_gone(code_rig: Rig) -> None:
     assert log.split() == [b".", b"./0", b"./0/d"]
 
 
-def test_nobody_finds_anothers(code_rig: Rig) -> None:
+def test_no_owner_finds_the_folder_of_another(code_rig: Rig) -> None:
+    """No owner finds the checkpoint folder of another."""
     run(code_rig, SAVE, checkpoint="job_a", tenant_id="org_a")
     _, log = run(code_rig, LIST, checkpoint="job_b", tenant_id="org_b")
     assert log == b""
@@ -41,6 +43,7 @@ def test_nobody_finds_anothers(code_rig: Rig) -> None:
 
 
 def test_the_report_of_an_ended_attempt_tells_when_it_last_saved(code_rig: Rig) -> None:
+    """The report of an ended attempt tells when it last saved."""
     nothing, _ = run(code_rig, "true", checkpoint="job_a")
     assert code_rig.report(nothing).saved_us is None
     unfinished, _ = run(code_rig, 'echo x > "$PEARL_CHECKPOINT/a.tmp"', checkpoint="job_a")
@@ -54,6 +57,7 @@ def test_the_report_of_an_ended_attempt_tells_when_it_last_saved(code_rig: Rig) 
 
 
 def test_what_was_saved_survives_a_stop_with_grace(code_rig: Rig) -> None:
+    """What was saved survives a stop with grace."""
     script = f"trap '{SAVE}; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
     attempt_id = code_rig.start(script=script, checkpoint="job_a", lasts_s=LONG_S)
     code_rig.until(lambda: b"ready" in code_rig.log(attempt_id))
@@ -64,6 +68,7 @@ def test_what_was_saved_survives_a_stop_with_grace(code_rig: Rig) -> None:
 
 
 def test_a_gang_shares_one_folder(code_rig: Rig) -> None:
+    """A gang shares one folder."""
     script = 'mkdir -p "$PEARL_CHECKPOINT/$RANK" && echo $RANK > "$PEARL_CHECKPOINT/$RANK/state"'
     run(code_rig, script, checkpoint="job_a", tasks=2)
     _, log = run(code_rig, f'{LIST}; cat "$PEARL_CHECKPOINT"/*/state', checkpoint="job_a")
@@ -71,6 +76,7 @@ def test_a_gang_shares_one_folder(code_rig: Rig) -> None:
 
 
 def test_the_listing_names_what_is_in_place_newest_first(code_rig: Rig) -> None:
+    """The listing names what is in place newest first."""
     script = """
         cd "$PEARL_CHECKPOINT" && mkdir step-1 && head -c 5000 /dev/zero > step-1/weights && sleep 0.05
         echo x > step-2 && echo x > step-3.tmp
@@ -82,6 +88,7 @@ def test_the_listing_names_what_is_in_place_newest_first(code_rig: Rig) -> None:
 
 
 def test_a_deleted_folder_is_empty_for_the_next_attempt(code_rig: Rig) -> None:
+    """A deleted folder is empty for the next attempt."""
     run(code_rig, SAVE, checkpoint="job_a")
     assert value_of(code_rig.engine.checkpoint_sizes())["job_a"] > 0
     value_of(code_rig.engine.delete_checkpoint("job_a"))
@@ -91,6 +98,7 @@ def test_a_deleted_folder_is_empty_for_the_next_attempt(code_rig: Rig) -> None:
 
 
 def test_what_earlier_attempts_left_counts_against_the_disk_limit(code_rig: Rig) -> None:
+    """What earlier attempts left counts against the disk limit."""
     fill = 'head -c {}000000 /dev/zero > "$PEARL_CHECKPOINT/{}"; sleep {}'
     run(code_rig, fill.format(20, "a", 0), checkpoint="job_a")
     limits = Limits(disk_gib=30e6 / 2**30)
@@ -100,6 +108,7 @@ def test_what_earlier_attempts_left_counts_against_the_disk_limit(code_rig: Rig)
 
 
 def test_unknown_keys_have_nothing_and_bad_ones_are_refused(rig: Rig) -> None:
+    """Unknown keys have nothing and bad ones are refused."""
     assert list(value_of(rig.engine.list_checkpoint("job_none"))) == []
     value_of(rig.engine.delete_checkpoint("job_none"))
     value_of(rig.engine.delete_checkpoint("../attempts"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pearlstreet.base.outcome import Done, Refused, Retry
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
+from pearlstreet.compute.engines.conformance.stop_laws import never_runs
 from pearlstreet.compute.engines.protocol import EndReason, TaskState
-from tests.conformance.engines import LONG_S, Rig
-from tests.conformance.test_stopping import never_runs
-from tests.fakes.engines import value_of
 
 
 def test_a_running_attempt_runs_on_while_nobody_watches(rig: Rig) -> None:
+    """A running attempt runs on while nobody watches."""
     attempt_id = rig.start(lasts_s=LONG_S)
     before = rig.running(attempt_id)
     rig.restart()
@@ -19,6 +19,7 @@ def test_a_running_attempt_runs_on_while_nobody_watches(rig: Rig) -> None:
 
 
 def test_an_attempt_that_ends_while_nobody_watches_is_told_on_return(rig: Rig) -> None:
+    """An attempt that ends while nobody watches is told on return."""
     attempt_id = rig.start(lasts_s=0.4, exit_code=5)
     rig.running(attempt_id)
     rig.engine.close()
@@ -32,6 +33,7 @@ def test_an_attempt_that_ends_while_nobody_watches_is_told_on_return(rig: Rig) -
 
 
 def test_an_ended_attempt_is_remembered_as_it_was(rig: Rig) -> None:
+    """An ended attempt is remembered as it was."""
     attempt_id = rig.start(exit_code=2, tasks=2)
     ended, log = rig.ended(attempt_id), rig.log(attempt_id)
     rig.restart()
@@ -40,6 +42,7 @@ def test_an_ended_attempt_is_remembered_as_it_was(rig: Rig) -> None:
 
 
 def test_an_attempt_is_not_run_again_after_a_restart(rig: Rig) -> None:
+    """An attempt is not run again after a restart."""
     order = rig.order()
     value_of(rig.engine.start(order))
     ended = rig.ended(order.attempt_id)
@@ -49,6 +52,7 @@ def test_an_attempt_is_not_run_again_after_a_restart(rig: Rig) -> None:
 
 
 def test_a_running_attempt_is_not_doubled_after_a_restart(rig: Rig) -> None:
+    """A running attempt is not doubled after a restart."""
     order = rig.order(lasts_s=LONG_S)
     value_of(rig.engine.start(order))
     before = rig.running(order.attempt_id)
@@ -59,6 +63,7 @@ def test_a_running_attempt_is_not_doubled_after_a_restart(rig: Rig) -> None:
 
 
 def test_a_running_attempt_can_be_stopped_after_a_restart(rig: Rig) -> None:
+    """A running attempt can be stopped after a restart."""
     attempt_id = rig.start(lasts_s=LONG_S)
     rig.running(attempt_id)
     rig.restart()
@@ -67,6 +72,7 @@ def test_a_running_attempt_can_be_stopped_after_a_restart(rig: Rig) -> None:
 
 
 def test_an_attempt_stopped_before_it_starts_stays_so_after_a_restart(rig: Rig) -> None:
+    """An attempt stopped before it starts stays so after a restart."""
     order = rig.order(lasts_s=LONG_S)
     value_of(rig.engine.stop(order.attempt_id, grace_s=1))
     rig.restart()
@@ -75,6 +81,7 @@ def test_an_attempt_stopped_before_it_starts_stays_so_after_a_restart(rig: Rig) 
 
 
 def test_a_log_is_read_on_after_a_restart(rig: Rig) -> None:
+    """A log is read on after a restart."""
     attempt_id = rig.start(lasts_s=1.0)
     rig.running(attempt_id)
     rig.until(lambda: rig.log(attempt_id))
@@ -86,6 +93,7 @@ def test_a_log_is_read_on_after_a_restart(rig: Rig) -> None:
 
 
 def test_a_running_attempt_is_not_forgotten(rig: Rig) -> None:
+    """A running attempt is not forgotten."""
     attempt_id = rig.start(lasts_s=LONG_S)
     rig.running(attempt_id)
     assert isinstance(rig.engine.forget(attempt_id), Retry)
@@ -93,6 +101,7 @@ def test_a_running_attempt_is_not_forgotten(rig: Rig) -> None:
 
 
 def test_a_forgotten_attempt_leaves_no_trace(rig: Rig) -> None:
+    """A forgotten attempt leaves no trace."""
     gone, kept = rig.start(), rig.start()
     rig.ended(gone)
     rig.ended(kept)
@@ -104,6 +113,7 @@ def test_a_forgotten_attempt_leaves_no_trace(rig: Rig) -> None:
 
 
 def test_forgetting_stays_done(rig: Rig) -> None:
+    """Forgetting stays done."""
     attempt_id = rig.start()
     rig.ended(attempt_id)
     rig.forget(attempt_id)
@@ -114,12 +124,14 @@ def test_forgetting_stays_done(rig: Rig) -> None:
 
 
 def test_outputs_of_a_job_that_leaves_none_are_empty(rig: Rig) -> None:
+    """Outputs of a job that leaves none are empty."""
     attempt_id = rig.start()
     rig.ended(attempt_id)
     assert len(value_of(rig.engine.list_outputs(attempt_id))) == 0
 
 
 def test_an_output_outside_the_folder_is_refused(rig: Rig) -> None:
+    """An output outside the folder is refused."""
     attempt_id = rig.start()
     rig.ended(attempt_id)
     for path in ("../order.json", "/etc/passwd", "a/../../b", "", "nothing-here"):

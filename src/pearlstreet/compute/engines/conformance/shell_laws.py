@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from pearlstreet.base.outcome import Done, Refused
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
 from pearlstreet.compute.engines.protocol import EndReason
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
-from tests.conformance.engines import LONG_S, Rig
-from tests.fakes.engines import value_of
 
 WAITS = "echo mine > here; export INNER=no; sleep 60 & wait"
-_open: list[Shell] = []
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def rig(code_rig: Rig) -> Iterator[Rig]:
-    if not code_rig.engine.capabilities().shells:
-        pytest.skip(f"the engine {code_rig.engine.name} runs no commands inside tasks")
-    yield code_rig
-    while _open:
-        _open.pop().close()
+def need_shells(rig: Rig) -> Rig:
+    """Return the rig; skip the law if its engine runs no commands inside tasks."""
+    if not rig.engine.capabilities().shells:
+        pytest.skip(f"the engine {rig.engine.name} runs no commands inside tasks")
+    return rig
 
 
 def begin(rig: Rig, script: str, *, attempt_id: str = "", rank: int = 0, **fields: object) -> Shell:
@@ -34,7 +29,7 @@ def begin(rig: Rig, script: str, *, attempt_id: str = "", rank: int = 0, **field
         rig.running(attempt_id)
     order = ShellOrder(("sh", "-c", script), **fields)  # type: ignore[arg-type]
     shell: Shell = value_of(rig.engine.open_shell(attempt_id, rank, f"shell-{next(_numbers)}", order))
-    _open.append(shell)
+    rig.shells.append(shell)
     return shell
 
 
@@ -54,7 +49,9 @@ def code_of(shell: Shell) -> int | None:
     return shell.exit_code()
 
 
-def test_it_sees_the_work_folder_the_variables_and_the_user_of_the_task(rig: Rig) -> None:
+def test_it_sees_the_work_folder_the_variables_and_the_user_of_the_task(code_rig: Rig) -> None:
+    """A shell sees the work folder, the variables and the user of the task."""
+    rig = need_shells(code_rig)
     attempt_id = rig.start(script=f"id -u > user; {WAITS}", lasts_s=LONG_S, variables={"COLOUR": "blue"})
     rig.running(attempt_id)
     rig.until(lambda: output(begin(rig, "cat here", attempt_id=attempt_id)) == b"mine\n")
@@ -66,7 +63,9 @@ def test_it_sees_the_work_folder_the_variables_and_the_user_of_the_task(rig: Rig
     shell.close()
 
 
-def test_what_it_writes_to_the_work_folder_the_task_finds(rig: Rig) -> None:
+def test_what_it_writes_to_the_work_folder_the_task_finds(code_rig: Rig) -> None:
+    """The task finds what a shell writes to the work folder."""
+    rig = need_shells(code_rig)
     attempt_id = rig.start(script="until [ -e go ]; do sleep 0.05; done; cat go", lasts_s=LONG_S)
     rig.running(attempt_id)
     output(begin(rig, "echo now > go.new && mv go.new go", attempt_id=attempt_id))
@@ -74,7 +73,9 @@ def test_what_it_writes_to_the_work_folder_the_task_finds(rig: Rig) -> None:
     assert rig.log(attempt_id) == b"now\n", "and what a shell writes is not in the log"
 
 
-def test_its_input_and_its_end_reach_the_command(rig: Rig) -> None:
+def test_its_input_and_its_end_reach_the_command(code_rig: Rig) -> None:
+    """The shell's input and the end of it reach the command."""
+    rig = need_shells(code_rig)
     shell = begin(rig, "cat; echo done")
     assert shell.write(b"some bytes \x00\xff", 5.0) == 13
     shell.end_input()
@@ -82,7 +83,9 @@ def test_its_input_and_its_end_reach_the_command(rig: Rig) -> None:
     assert code_of(shell) == 0
 
 
-def test_a_terminal_has_a_size_that_can_change_and_takes_keys(rig: Rig) -> None:
+def test_a_terminal_has_a_size_that_can_change_and_takes_keys(code_rig: Rig) -> None:
+    """A terminal has a size that can change and takes keys."""
+    rig = need_shells(code_rig)
     script = (
         "trap 'exit 130' INT; test -t 1 && stty size && read line && stty size; while :; do sleep 0.1; done"
     )
@@ -99,14 +102,18 @@ def test_a_terminal_has_a_size_that_can_change_and_takes_keys(rig: Rig) -> None:
     assert code_of(shell) == 130
 
 
-def test_a_command_that_does_not_exist_says_so(rig: Rig) -> None:
+def test_a_command_that_does_not_exist_says_so(code_rig: Rig) -> None:
+    """A shell whose command does not exist is refused with the reason."""
+    rig = need_shells(code_rig)
     attempt_id = rig.start(script=WAITS, lasts_s=LONG_S)
     rig.running(attempt_id)
     refused = rig.engine.open_shell(attempt_id, 0, "shell-x", ShellOrder(("no-such-command",)))
     assert isinstance(refused, Refused) and "No such file" in refused.reason.render("en")
 
 
-def test_only_a_task_that_runs_has_shells(rig: Rig) -> None:
+def test_only_a_task_that_runs_has_shells(code_rig: Rig) -> None:
+    """Only a task that runs has shells."""
+    rig = need_shells(code_rig)
     order = ShellOrder(("true",))
     ended = rig.start(script="true")
     rig.ended(ended)
@@ -116,7 +123,9 @@ def test_only_a_task_that_runs_has_shells(rig: Rig) -> None:
         assert isinstance(rig.engine.open_shell(attempt_id, rank, "shell-y", order), Refused), attempt_id
 
 
-def test_a_closed_shell_ends_its_command(rig: Rig) -> None:
+def test_a_closed_shell_ends_its_command(code_rig: Rig) -> None:
+    """A closed shell ends its command."""
+    rig = need_shells(code_rig)
     attempt_id = rig.start(script=WAITS, lasts_s=LONG_S)
     rig.running(attempt_id)
     shell = begin(
@@ -135,7 +144,9 @@ def test_a_closed_shell_ends_its_command(rig: Rig) -> None:
     assert rig.report(attempt_id).ended_us is None, "the task goes on"
 
 
-def test_a_shell_does_not_outlive_its_task_nor_delay_a_stop(rig: Rig) -> None:
+def test_a_shell_does_not_outlive_its_task_nor_delay_a_stop(code_rig: Rig) -> None:
+    """A shell does not outlive its task nor delay a stop."""
+    rig = need_shells(code_rig)
     by_itself = rig.start(script="sleep 1", lasts_s=LONG_S)
     rig.running(by_itself)
     stopped = rig.start(script=WAITS, lasts_s=LONG_S)
@@ -155,7 +166,9 @@ def test_a_shell_does_not_outlive_its_task_nor_delay_a_stop(rig: Rig) -> None:
         assert code_of(shell) == 137
 
 
-def test_the_ranks_of_a_gang_have_shells_of_their_own(rig: Rig) -> None:
+def test_the_ranks_of_a_gang_have_shells_of_their_own(code_rig: Rig) -> None:
+    """The ranks of a gang have shells of their own."""
+    rig = need_shells(code_rig)
     attempt_id = rig.start(
         script='echo "$PEARL_RANK" > "rank-$PEARL_RANK"; sleep 60', tasks=2, lasts_s=LONG_S
     )
@@ -164,7 +177,9 @@ def test_the_ranks_of_a_gang_have_shells_of_their_own(rig: Rig) -> None:
         assert output(begin(rig, 'echo "$PEARL_RANK"', attempt_id=attempt_id, rank=rank)) == b"%d\n" % rank
 
 
-def test_many_shells_leave_nothing_behind(rig: Rig) -> None:
+def test_many_shells_leave_nothing_behind(code_rig: Rig) -> None:
+    """Many shells leave nothing behind."""
+    rig = need_shells(code_rig)
     attempt_id = rig.start(script="sleep 60; exit 3", lasts_s=LONG_S)
     rig.running(attempt_id)
     for _ in range(10):

@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pearlstreet.base.outcome import Done, Refused
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
 from pearlstreet.compute.engines.protocol import EndReason, Limits, OutputFile, Stage, TaskState
-from tests.conformance.engines import LONG_S, Rig
-from tests.fakes.engines import value_of
 
 
 def output(rig: Rig, attempt_id: str, path: str) -> bytes:
@@ -32,18 +31,21 @@ def run(rig: Rig, script: str, **wishes: object) -> tuple[str, bytes]:
 
 
 def test_what_it_prints_is_logged_as_it_came(code_rig: Rig) -> None:
+    """What a program prints is logged as it came."""
     _, log = run(code_rig, r"printf 'one\ntwo 中文\n\377\000end'; echo err >&2")
     assert b"one\ntwo \xe4\xb8\xad\xe6\x96\x87\n\xff\x00end" in log
     assert b"err\n" in log
 
 
 def test_variables_arrive_unchanged(code_rig: Rig) -> None:
+    """Variables arrive unchanged."""
     value = "spaces  and 'quotes' \" $HOME `x` 算力\nsecond line"
     attempt_id, _ = run(code_rig, 'printf %s "$VALUE" > "$PEARL_OUTPUTS/value"', variables={"VALUE": value})
     assert output(code_rig, attempt_id, "value").decode() == value
 
 
 def test_arguments_arrive_unchanged(code_rig: Rig) -> None:
+    """Arguments arrive unchanged."""
     words = ("a b", "算力", "$HOME", "*", "")
     script = 'printf "%s|" "$@" > "$PEARL_OUTPUTS/words"'
     order = replace(code_rig.order(), command=("/bin/sh", "-c", script, "sh", *words))
@@ -53,6 +55,7 @@ def test_arguments_arrive_unchanged(code_rig: Rig) -> None:
 
 
 def test_a_variable_larger_than_the_system_takes_is_refused_or_fails_clearly(code_rig: Rig) -> None:
+    """A variable larger than the system takes is refused or fails clearly."""
     order = code_rig.order(variables={"HUGE": "x" * (1 << 20)})
     answer = code_rig.engine.start(order)
     if isinstance(answer, Done):
@@ -65,6 +68,7 @@ def test_a_variable_larger_than_the_system_takes_is_refused_or_fails_clearly(cod
 
 
 def test_the_environment_of_the_server_is_not_handed_on(code_rig: Rig) -> None:
+    """The environment of the server is not handed on."""
     os.environ["PEARL_TEST_SERVER_SECRET"] = "leaked"
     try:
         _, log = run(code_rig, "env")
@@ -74,6 +78,7 @@ def test_the_environment_of_the_server_is_not_handed_on(code_rig: Rig) -> None:
 
 
 def test_secrets_are_struck_from_logs(code_rig: Rig) -> None:
+    """Secrets are struck from logs."""
     secret = "s3cr3t-token-value"
     attempt_id, log = run(
         code_rig,
@@ -87,6 +92,7 @@ def test_secrets_are_struck_from_logs(code_rig: Rig) -> None:
 
 
 def test_every_task_knows_its_rank(code_rig: Rig) -> None:
+    """Every task knows its rank."""
     attempt_id, _ = run(
         code_rig,
         'echo "$RANK of $WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT" > "$PEARL_OUTPUTS/rank-$RANK"',
@@ -100,6 +106,7 @@ def test_every_task_knows_its_rank(code_rig: Rig) -> None:
 
 
 def test_one_failing_task_ends_the_others(code_rig: Rig) -> None:
+    """One failing task ends the others."""
     attempt_id = code_rig.start(script=f'[ "$RANK" = 1 ] && exit 4; sleep {LONG_S}', tasks=3)
     ended = code_rig.ended(attempt_id)
     assert (ended.exit_code, ended.end_reason) == (4, EndReason.EXITED)
@@ -109,10 +116,12 @@ def test_one_failing_task_ends_the_others(code_rig: Rig) -> None:
 
 
 def test_a_task_that_ends_well_early_does_not_end_the_others(code_rig: Rig) -> None:
+    """A task that ends well early does not end the others."""
     run(code_rig, '[ "$RANK" = 0 ] || sleep 0.5', tasks=2)
 
 
 def test_a_program_killed_by_a_signal_tells_which(code_rig: Rig) -> None:
+    """A program killed by a signal tells which."""
     ended = code_rig.ended(code_rig.start(script="kill -KILL $$"))
     assert ended.tasks[0].signal == signal.SIGKILL
     assert ended.tasks[0].exit_code == ended.exit_code == 128 + signal.SIGKILL
@@ -120,6 +129,7 @@ def test_a_program_killed_by_a_signal_tells_which(code_rig: Rig) -> None:
 
 
 def test_a_command_that_does_not_exist_fails_to_start(code_rig: Rig) -> None:
+    """A command that does not exist fails to start."""
     order = replace(code_rig.order(), command=("/no/such/program",))
     answer = code_rig.engine.start(order)
     assert isinstance(answer, Done), answer
@@ -130,6 +140,7 @@ def test_a_command_that_does_not_exist_fails_to_start(code_rig: Rig) -> None:
 
 
 def test_a_program_may_tidy_up_within_the_grace(code_rig: Rig) -> None:
+    """A program may tidy up within the grace."""
     script = f"trap 'echo saved > $PEARL_OUTPUTS/checkpoint; exit 0' TERM; echo ready; sleep {LONG_S} & wait"
     attempt_id = code_rig.start(script=script)
     code_rig.until(lambda: b"ready" in code_rig.log(attempt_id))
@@ -139,6 +150,7 @@ def test_a_program_may_tidy_up_within_the_grace(code_rig: Rig) -> None:
 
 
 def test_a_program_that_ignores_the_request_is_killed(code_rig: Rig) -> None:
+    """A program that ignores the request is killed."""
     script = "trap '' TERM; echo ready; while true; do sleep 0.1; done"
     attempt_id = code_rig.start(script=script)
     code_rig.until(lambda: b"ready" in code_rig.log(attempt_id))
@@ -149,6 +161,7 @@ def test_a_program_that_ignores_the_request_is_killed(code_rig: Rig) -> None:
 
 
 def test_children_left_behind_end_with_the_attempt(code_rig: Rig) -> None:
+    """Children left behind end with the attempt."""
     name = f"{LONG_S:.0f}.{os.getpid() % 10_000:04d}7"
     attempt_id = code_rig.start(script=f"setsid sleep {name} & sleep 0.3")
     code_rig.ended(attempt_id)
@@ -160,6 +173,7 @@ def test_children_left_behind_end_with_the_attempt(code_rig: Rig) -> None:
 
 
 def test_many_starts_of_one_attempt_run_its_program_once(code_rig: Rig) -> None:
+    """Many starts of one attempt run its program once."""
     from concurrent.futures import ThreadPoolExecutor
 
     order = code_rig.order(script='echo ran >> "$PEARL_OUTPUTS/runs"; sleep 0.2')
@@ -172,6 +186,7 @@ def test_many_starts_of_one_attempt_run_its_program_once(code_rig: Rig) -> None:
 
 
 def test_files_and_archives_are_put_into_the_folder(code_rig: Rig) -> None:
+    """Files and archives are put into the folder."""
     sources = _sources(code_rig.folder)
     order = replace(
         code_rig.order(
@@ -185,6 +200,7 @@ def test_files_and_archives_are_put_into_the_folder(code_rig: Rig) -> None:
 
 
 def test_an_archive_that_leads_out_of_the_folder_does_not_run(code_rig: Rig) -> None:
+    """An archive that leads out of the folder does not run."""
     archive = code_rig.folder / "evil.tar"
     with tarfile.open(archive, "w") as tar:
         _add(tar, "../../escaped.txt", b"escaped")
@@ -196,6 +212,7 @@ def test_an_archive_that_leads_out_of_the_folder_does_not_run(code_rig: Rig) -> 
 
 
 def test_path_variables_are_absolute(code_rig: Rig) -> None:
+    """Path variables are absolute."""
     source = code_rig.folder / "data.txt"
     source.write_text("the data\n")
     order = replace(
@@ -209,6 +226,7 @@ def test_path_variables_are_absolute(code_rig: Rig) -> None:
 
 
 def test_outputs_are_listed_and_read(code_rig: Rig) -> None:
+    """Outputs are listed and read."""
     script = 'cd "$PEARL_OUTPUTS"; mkdir sub; printf hello > sub/模型.bin; : > empty'
     attempt_id, _ = run(code_rig, script)
     files: Sequence[OutputFile] = value_of(code_rig.engine.list_outputs(attempt_id))
@@ -218,6 +236,7 @@ def test_outputs_are_listed_and_read(code_rig: Rig) -> None:
 
 
 def test_links_among_outputs_are_left_out_and_not_followed(code_rig: Rig) -> None:
+    """Links among outputs are left out and not followed."""
     script = 'cd "$PEARL_OUTPUTS"; ln -s /etc/passwd link; ln -s /etc folder; mkfifo pipe; echo real > real'
     attempt_id, _ = run(code_rig, script)
     assert [file.path for file in value_of(code_rig.engine.list_outputs(attempt_id))] == ["real"]
@@ -226,6 +245,7 @@ def test_links_among_outputs_are_left_out_and_not_followed(code_rig: Rig) -> Non
 
 
 def test_what_a_job_writes_as_metrics_can_be_read(code_rig: Rig) -> None:
+    """What a job writes as metrics can be read."""
     script = """echo '{"step": 1, "loss": 0.5}' >> "$PEARL_METRICS"; sleep 0.3; echo nonsense >> "$PEARL_METRICS"
     echo '{"step": 2, "loss": 0.25}' >> "$PEARL_METRICS"; sleep 0.3"""
     attempt_id, _ = run(code_rig, script)
@@ -237,6 +257,7 @@ def test_what_a_job_writes_as_metrics_can_be_read(code_rig: Rig) -> None:
 
 
 def test_a_flood_of_log_keeps_its_head_and_tail(code_rig: Rig) -> None:
+    """A flood of log keeps its head and tail."""
     limits = Limits(log_bytes=64 << 10, grace_s=1)
     script = "echo first; head -c 1000000 /dev/zero | tr '\\0' 'x'; echo; echo last"
     attempt_id = code_rig.start(script=script, limits=limits)
@@ -253,6 +274,7 @@ def test_a_flood_of_log_keeps_its_head_and_tail(code_rig: Rig) -> None:
 
 
 def test_what_a_program_used_is_told(code_rig: Rig) -> None:
+    """The report tells what a program used."""
     attempt_id = code_rig.start(script="i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
     task = code_rig.ended(attempt_id).tasks[0]
     assert task.cpu_s > 0.02

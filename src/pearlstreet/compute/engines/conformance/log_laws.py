@@ -5,23 +5,22 @@ from __future__ import annotations
 import pytest
 
 from pearlstreet.base.outcome import Refused
-from tests.conformance.engines import LONG_S, Rig
-from tests.fakes.engines import value_of
+from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
 
 
-@pytest.fixture
-def logged(rig: Rig) -> tuple[Rig, str, bytes]:
-    """An ended attempt and its whole log."""
+def run_logged(rig: Rig) -> tuple[str, bytes]:
+    """Run an attempt to its end and return it with its whole log."""
     attempt_id = rig.start(lasts_s=0.5)
     rig.ended(attempt_id)
     whole = rig.log(attempt_id)
     assert len(whole) > 8
-    return rig, attempt_id, whole
+    return attempt_id, whole
 
 
 @pytest.mark.parametrize("limit", [1, 7, 64, 100_000])
-def test_pieces_of_any_size_make_the_whole(logged: tuple[Rig, str, bytes], limit: int) -> None:
-    rig, attempt_id, whole = logged
+def test_pieces_of_any_size_make_the_whole(rig: Rig, limit: int) -> None:
+    """Pieces of any size make the whole."""
+    attempt_id, whole = run_logged(rig)
     data, offset, ended = b"", 0, False
     while not ended:
         chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=offset, limit=limit))
@@ -32,8 +31,9 @@ def test_pieces_of_any_size_make_the_whole(logged: tuple[Rig, str, bytes], limit
     assert data == whole
 
 
-def test_reading_resumes_at_any_offset(logged: tuple[Rig, str, bytes]) -> None:
-    rig, attempt_id, whole = logged
+def test_reading_resumes_at_any_offset(rig: Rig) -> None:
+    """Reading resumes at any offset."""
+    attempt_id, whole = run_logged(rig)
     for offset in range(0, len(whole), max(1, len(whole) // 50)):
         chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=offset, limit=len(whole)))
         assert chunk.data == whole[offset:]
@@ -41,13 +41,15 @@ def test_reading_resumes_at_any_offset(logged: tuple[Rig, str, bytes]) -> None:
         assert chunk.dropped_bytes == 0
 
 
-def test_reading_at_the_end_gives_nothing_and_says_so(logged: tuple[Rig, str, bytes]) -> None:
-    rig, attempt_id, whole = logged
+def test_reading_at_the_end_gives_nothing_and_says_so(rig: Rig) -> None:
+    """Reading at the end gives nothing and says so."""
+    attempt_id, whole = run_logged(rig)
     chunk = value_of(rig.engine.read_log(attempt_id, 0, offset=len(whole), limit=10))
     assert (chunk.data, chunk.next_offset, chunk.ended) == (b"", len(whole), True)
 
 
 def test_a_follower_sees_everything_and_then_the_end(rig: Rig) -> None:
+    """A follower sees everything and then the end."""
     attempt_id = rig.start(lasts_s=0.5)
     data, offset = b"", 0
 
@@ -63,6 +65,7 @@ def test_a_follower_sees_everything_and_then_the_end(rig: Rig) -> None:
 
 
 def test_the_log_of_a_running_attempt_has_no_end_yet(rig: Rig) -> None:
+    """The log of a running attempt has no end yet."""
     attempt_id = rig.start(lasts_s=LONG_S)
     rig.running(attempt_id)
     rig.until(lambda: rig.log(attempt_id))
@@ -73,6 +76,7 @@ def test_the_log_of_a_running_attempt_has_no_end_yet(rig: Rig) -> None:
 
 
 def test_every_task_has_a_log_of_its_own(rig: Rig) -> None:
+    """Every task has a log of its own."""
     attempt_id = rig.start(lasts_s=0.3, tasks=2)
     rig.ended(attempt_id)
     assert rig.log(attempt_id, 0)
@@ -80,18 +84,20 @@ def test_every_task_has_a_log_of_its_own(rig: Rig) -> None:
 
 
 def test_the_log_of_an_unknown_attempt_is_refused(rig: Rig) -> None:
+    """The log of an unknown attempt is refused."""
     assert isinstance(rig.engine.read_log("att_unknown", 0, offset=0, limit=10), Refused)
 
 
 @pytest.mark.parametrize("rank", [1, -1, 10_000])
 def test_the_log_of_an_unknown_task_is_refused(rig: Rig, rank: int) -> None:
+    """The log of an unknown task is refused."""
     attempt_id = rig.start()
     assert isinstance(rig.engine.read_log(attempt_id, rank, offset=0, limit=10), Refused)
 
 
-def test_a_log_that_was_trimmed_is_as_long_and_says_what_is_missing(logged: tuple[Rig, str, bytes]) -> None:
+def test_a_log_that_was_trimmed_is_as_long_and_says_what_is_missing(rig: Rig) -> None:
     """An engine that keeps logs tells their size; deleting them frees it, and reading counts what is gone."""
-    rig, attempt_id, whole = logged
+    attempt_id, whole = run_logged(rig)
     size = value_of(rig.engine.log_sizes()).get(attempt_id, 0)
     assert size in (0, len(whole))
     for freed in (size, 0):
