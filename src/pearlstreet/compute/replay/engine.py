@@ -209,7 +209,7 @@ class Replay:
         if not self._elastic or not self._running:
             return _FOREVER
         running, now = self.state.running, self._now
-        started = running.column(0, 2)[running.column(0, 14) > 0]
+        started = running["started_us"][running["max_tasks"] > 0]
         config, due = self.config, _FOREVER
         for policy in (config, *(config.of_queue(queue.name) for queue in config.queues)):
             for after_s in (policy.min_run_s, policy.grow_after_s):
@@ -226,7 +226,7 @@ class Replay:
         if config.queues or config.wait_max_s or config.age_s:
             return now + tick_us
         running = self.state.running
-        mature = running.column(0, 2)[running.column(2, 0)] + round(config.min_run_s * US_PER_S)
+        mature = running["started_us"][running["preemptible"]] + round(config.min_run_s * US_PER_S)
         due = int(mature[mature > now].min(initial=_FOREVER))
         changes = ORDERS[config.order].changes_us(self.state.snapshot(now), config)
         return min(due, max(changes, now + 1)) if changes else due
@@ -301,7 +301,7 @@ class Replay:
         if outcome.first_us[row] < 0:
             outcome.first_us[row] = now
         outcome.gflops[row] = placement.gflops
-        outcome.cards_bp[row] = self.state.running.column(0, 15)[-1]
+        outcome.cards_bp[row] = self.state.running["cards_bp"][-1]
         self._used_bp += int(outcome.cards_bp[row])
         self._used_gflops += placement.gflops
 
@@ -459,7 +459,7 @@ class Replay:
     def _may_resize(self) -> bool:
         """Return whether an elastic job has run long enough to be cut, or to grow."""
         running, config = self.state.running, self.config
-        started = running.column(0, 2)[running.column(0, 14) > 0]
+        started = running["started_us"][running["max_tasks"] > 0]
         if not len(started):
             return False
         least_s = (
@@ -472,11 +472,11 @@ class Replay:
         config, running = self.config, self.state.running
         if config.queues:
             return True
-        if config.preemption == "none" or not running.count or not running.column(2, 0).any():
+        if config.preemption == "none" or not running.count or not running["preemptible"].any():
             return False
         if config.preemption not in ("priority", "priority-across-accounts") or self._guarantees:
             return True
-        return int(self.state.waiting.column(0, 2).max()) > int(running.column(0, 1).min())
+        return int(self.state.waiting["priority"].max()) > int(running["priority"].min())
 
     def _drop_impatient(self) -> None:
         """Remove waiting jobs that are permitted only one attempt at a start."""
@@ -500,9 +500,9 @@ class Replay:
         usage, running = self.state.usage, self.state.running
         usage *= fade
         if running.count:
-            project = running.column(1, 1)
-            for resource, (column, unit) in enumerate(((4, 1e6), (5, 1e3), (6, 1024.0))):
-                held = np.bincount(project, weights=running.column(0, column), minlength=len(usage))
+            project = running["project"]
+            for resource, (column, unit) in enumerate((("gflops", 1e6), ("cpu", 1e3), ("memory", 1024.0))):
+                held = np.bincount(project, weights=running[column], minlength=len(usage))
                 usage[:, resource] += held * (hours / unit)
 
     # What is kept for the report

@@ -215,8 +215,8 @@ class OnlinePool:
         cost = self.config.restart_gang_s if job.shape[1] > 1 else self.config.restart_s
         job.left_us += round(cost * US_PER_S)
         position = self._state.position_of(job.row)
-        for column in (10, 11, 12):
-            self._state.running.column(0, column)[position] = job.started_us + job.left_us
+        for column in ("predicted_end_us", "predicted_low_us", "predicted_high_us"):
+            self._state.running[column][position] = job.started_us + job.left_us
 
 
 def shape_of(gpus: int, per_node: int) -> tuple[int, int]:

@@ -6,32 +6,32 @@ them back and cuts the rows. A snapshot is a view of these arrays: it is good un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
-from pearlstreet.compute.replay.columns import Columns
 from pearlstreet.compute.replay.constraints import NO_TERMS, Terms
+from pearlstreet.compute.replay.growing_table import GrowingTable
 from pearlstreet.compute.replay.trace import Trace
-from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.builder import build, split_columns
 from pearlstreet.compute.scheduling.model import (
     I64,
-    NO_LIMIT,
     Reservations,
     Running,
     Services,
     Snapshot,
     Waiting,
-    no_reservations,
-    no_services,
 )
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request, most_requested
+from pearlstreet.compute.scheduling.schema import Column, columns_of, empty_table
 from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
 
-_NONE = -1
+_ROW = Column("R", "number", "Row of the trace", name="row", dtype=np.int64)
+_CARDS = Column("R", "basis points", "Cards that the attempt counts as", name="cards_bp", dtype=np.int64)
 _LATELY = 10_000
 
 
@@ -59,7 +59,7 @@ class State:
         rows = [terms.held[int(number)] for number in self.empty.reservations.ids]
         self.held = replace(self.empty.reservations, ids=tuple(one.window.id for one in rows))
         self._known = np.array([one.known_us for one in rows], dtype=np.int64)
-        self._held_seen: tuple[bytes, Reservations] = b"", no_reservations()
+        self._held_seen: tuple[bytes, Reservations] = b"", empty_table(Reservations)
         self._topology_cache = topology_cache_of(self.empty)
         self.trace, self.nodes = trace, self.empty.nodes
         self.know_users(trace.users)
@@ -69,14 +69,11 @@ class State:
         self._position = [
             {int(index): position for position, index in enumerate(row)} for row in self.nodes.device_index
         ]
-        self._running_ids: list[str] = []
-        self._running_jobs: list[str] = []
-        self.running = Columns((np.int64, 18), (np.int32, 6), (np.bool_, 2))
-        self._tasks = Columns((np.int32, 2), (np.int64, 2))
-        self._devices = Columns((np.int32, 3), (np.int64, 3))
-        self._waiting_ids: list[str] = []
-        self.waiting = Columns((np.int64, 16), (np.int32, 6), (np.bool_, 1))
-        self.services = no_services()
+        self.running = GrowingTable((_ROW, _CARDS, *columns_of(Running, "R")))
+        self._tasks = GrowingTable(columns_of(Running, "T"))
+        self._devices = GrowingTable(columns_of(Running, "V"))
+        self.waiting = GrowingTable((_ROW, *columns_of(Waiting)))
+        self.services = empty_table(Services)
         self.workload: tuple[tuple[Request, int], ...] = ()
         self.revision = 0
         self._seen_running: Running | None = None
@@ -122,37 +119,34 @@ class State:
         self._seen_waiting = None
         trace = self.trace
         likely, low, high = predicted_us
-        self.waiting.add(
-            (
-                row, trace.tasks[row], trace.priority[row], trace.submit_us[row], limit_us, likely, 0, 0, 0, NO_LIMIT,
-                served_device_us, low, high, trace.min_tasks[row], trace.max_tasks[row], resumes_tasks,
-            ),
-            (
-                trace.org[row], trace.project[row], trace.request[row], _NONE,
-                self._user[trace.user[row]], self._queue[trace.queue[row]],
-            ),
-            (trace.preemptible[row],),
-        )  # fmt: skip
-        self._waiting_ids.append(trace.ids[row])
+        self.waiting.add({
+            "row": row, "ids": trace.ids[row],
+            "org": trace.org[row], "project": trace.project[row], "request": trace.request[row],
+            "user": self._user[trace.user[row]], "queue": self._queue[trace.queue[row]],
+            "tasks": trace.tasks[row], "min_tasks": trace.min_tasks[row], "max_tasks": trace.max_tasks[row],
+            "resumes_tasks": resumes_tasks,
+            "priority": trace.priority[row], "submitted_us": trace.submit_us[row], "limit_us": limit_us,
+            "predicted_us": likely, "predicted_low_us": low, "predicted_high_us": high,
+            "served_device_us": served_device_us, "preemptible": trace.preemptible[row],
+        })  # fmt: skip
 
     def leave(self, rows: Iterable[int]) -> None:
         """Jobs that wait leave the queue."""
         self._seen_waiting = None
         waiting = self.waiting
         for row in rows:
-            position = int((waiting.column(0, 0) == row).argmax())
+            position = int((waiting["row"] == row).argmax())
             waiting.cut(position, position + 1)
-            del self._waiting_ids[position]
 
     @property
     def waiting_rows(self) -> I64:
         """Rows of the trace that wait."""
-        return self.waiting.column(0, 0)
+        return self.waiting["row"]
 
     @property
     def running_rows(self) -> I64:
         """Rows of the trace that run."""
-        return self.running.column(0, 0)
+        return self.running["row"]
 
     def start(
         self,
@@ -181,26 +175,21 @@ class State:
                 devices.append((number, n, d, given.memory_mib, given.compute_bp, self._cards(n, d, given)))
         likely, low, high = predicted_end_us
         count = len(placement.tasks)
-        self.running.add(
-            (
-                row, trace.priority[row], now_us, expected_end_us, placement.gflops, request.cpu_milli * count,
-                request.memory_mib * count, trace.submit_us[row], served_device_us, 0, likely, low, high,
-                trace.min_tasks[row], trace.max_tasks[row], sum(device[5] for device in devices), trace.tasks[row], 0,
-            ),
-            (
-                trace.org[row], trace.project[row], _NONE, trace.request[row],
-                self._user[trace.user[row]], self._queue[trace.queue[row]],
-            ),
-            (trace.preemptible[row], False),
-        )  # fmt: skip
         name = trace.ids[row]
-        self._running_ids.append(f"{name}#{attempt}")
-        self._running_jobs.append(name)
-        table = np.array(tasks, dtype=np.int64).T
-        self._tasks.add_many(table[:2], table[2:])
-        if devices:
-            table = np.array(devices, dtype=np.int64).T
-            self._devices.add_many(table[:3], table[3:])
+        self.running.add({
+            "row": row, "ids": f"{name}#{attempt}", "job_ids": name,
+            "org": trace.org[row], "project": trace.project[row], "request": trace.request[row],
+            "user": self._user[trace.user[row]], "queue": self._queue[trace.queue[row]],
+            "priority": trace.priority[row], "submitted_us": trace.submit_us[row], "started_us": now_us,
+            "expected_end_us": expected_end_us, "predicted_end_us": likely, "predicted_low_us": low,
+            "predicted_high_us": high, "served_device_us": served_device_us,
+            "gflops": placement.gflops, "cpu": request.cpu_milli * count, "memory": request.memory_mib * count,
+            "cards_bp": sum(device[5] for device in devices),
+            "min_tasks": trace.min_tasks[row], "max_tasks": trace.max_tasks[row], "asked_tasks": trace.tasks[row],
+            "preemptible": trace.preemptible[row], "ending": False,
+        })  # fmt: skip
+        self._tasks.add_many(**split_columns(columns_of(Running, "T"), tasks))
+        self._devices.add_many(**split_columns(columns_of(Running, "V"), devices))
 
     def _cards(self, n: int, d: int, given: object) -> int:
         if given.whole:  # type: ignore[attr-defined]
@@ -210,31 +199,30 @@ class State:
 
     def position_of(self, row: int) -> int:
         """Return the row of a running job of the trace among the running attempts."""
-        return int((self.running.column(0, 0) == row).argmax())
+        return int((self.running["row"] == row).argmax())
 
     def set_ending(self, position: int, resumes_tasks: int = 0) -> None:
         """Stop requested; `resumes_tasks`: the number of tasks to resume with, 0 if it does not resume."""
-        self.running.blocks[2][1, position] = True
-        self.running.blocks[0][17, position] = resumes_tasks
+        self.running["ending"][position] = True
+        self.running["resumes_tasks"][position] = resumes_tasks
 
     def end(self, row: int) -> None:
         """End a running job of the trace: return its resources to the nodes."""
         self._seen_running = None
-        position, nodes = self.position_of(row), self.nodes
-        low, high = np.searchsorted(self._tasks.column(0, 0), (position, position + 1)).tolist()
-        n = self._tasks.blocks[0][1, low:high]
-        np.add.at(nodes.cpu_free, n, self._tasks.blocks[1][0, low:high])
-        np.add.at(nodes.memory_free, n, self._tasks.blocks[1][1, low:high])
-        self._tasks.cut(low, high)
-        self._tasks.column(0, 0)[low:] -= 1
-        low, high = np.searchsorted(self._devices.column(0, 0), (position, position + 1)).tolist()
-        at = (self._devices.blocks[0][1, low:high], self._devices.blocks[0][2, low:high])
-        np.add.at(nodes.device_memory_free, at, self._devices.blocks[1][0, low:high])
-        np.add.at(nodes.device_compute_free, at, self._devices.blocks[1][1, low:high])
-        self._devices.cut(low, high)
-        self._devices.column(0, 0)[low:] -= 1
+        position, nodes, tasks, devices = self.position_of(row), self.nodes, self._tasks, self._devices
+        low, high = np.searchsorted(tasks["task_attempt"], (position, position + 1)).tolist()
+        n = tasks["task_node"][low:high]
+        np.add.at(nodes.cpu_free, n, tasks["task_cpu"][low:high])
+        np.add.at(nodes.memory_free, n, tasks["task_memory"][low:high])
+        tasks.cut(low, high)
+        tasks["task_attempt"][low:] -= 1
+        low, high = np.searchsorted(devices["device_attempt"], (position, position + 1)).tolist()
+        at = (devices["device_node"][low:high], devices["device_position"][low:high])
+        np.add.at(nodes.device_memory_free, at, devices["device_memory"][low:high])
+        np.add.at(nodes.device_compute_free, at, devices["device_compute"][low:high])
+        devices.cut(low, high)
+        devices["device_attempt"][low:] -= 1
         self.running.cut(position, position + 1)
-        del self._running_ids[position], self._running_jobs[position]
 
     def snapshot(self, now_us: int) -> Snapshot:
         """Return the planner's snapshot; it is valid until the next change of the state."""
@@ -281,92 +269,34 @@ class State:
         if not len(due):
             return []
         whole = held.node[due[held.position[due] < 0]]
-        attempts = [self._tasks.column(0, 0)[np.isin(self._tasks.column(0, 1), whole)]]
+        tasks, devices = self._tasks, self._devices
+        attempts = [tasks["task_attempt"][np.isin(tasks["task_node"], whole)]]
         for row in due[held.position[due] >= 0].tolist():
-            device, node, position = (self._devices.column(0, column) for column in range(3))
-            attempts.append(device[(node == held.node[row]) & (position == held.position[row])])
+            there = devices["device_node"] == held.node[row]
+            there &= devices["device_position"] == held.position[row]
+            attempts.append(devices["device_attempt"][there])
         positions = np.unique(np.concatenate(attempts))
-        return [int(row) for row in self.running.column(0, 0)[positions].tolist()]
+        return [int(row) for row in self.running["row"][positions].tolist()]
 
     def _running(self) -> Running:
-        count = self.running.count
-        wide, narrow, flags = (block[:, :count] for block in self.running.blocks)
-        tasks, devices = self._tasks, self._devices
-        self._seen_running = seen = Running(
-            ids=tuple(self._running_ids),
-            job_ids=tuple(self._running_jobs),
-            org=narrow[0],
-            project=narrow[1],
-            array=narrow[2],
-            priority=wide[1],
-            started_us=wide[2],
-            expected_end_us=wide[3],
-            preemptible=flags[0],
-            ending=flags[1],
-            gflops=wide[4],
-            cpu=wide[5],
-            memory=wide[6],
-            task_attempt=tasks.column(0, 0),
-            task_node=tasks.column(0, 1),
-            task_cpu=tasks.column(1, 0),
-            task_memory=tasks.column(1, 1),
-            device_attempt=devices.column(0, 0),
-            device_node=devices.column(0, 1),
-            device_position=devices.column(0, 2),
-            device_memory=devices.column(1, 0),
-            device_compute=devices.column(1, 1),
-            device_card_bp=devices.column(1, 2),
-            submitted_us=wide[7],
-            request=narrow[3],
-            user=narrow[4],
-            queue=narrow[5],
-            served_device_us=wide[8],
-            deadline_us=wide[9],
-            predicted_end_us=wide[10],
-            predicted_low_us=wide[11],
-            predicted_high_us=wide[12],
-            min_tasks=wide[13],
-            max_tasks=wide[14],
-            asked_tasks=wide[16],
-            resumes_tasks=wide[17],
-        )
+        columns = self.running.columns() | self._tasks.columns() | self._devices.columns()
+        self._seen_running = seen = Running(**_of(Running, columns))
         return seen
 
     def _waiting(self) -> Waiting:
-        count = self.waiting.count
-        wide, narrow, flags = (block[:, :count] for block in self.waiting.blocks)
-        self._seen_waiting = seen = Waiting(
-            ids=tuple(self._waiting_ids),
-            org=narrow[0],
-            project=narrow[1],
-            request=narrow[2],
-            tasks=wide[1],
-            priority=wide[2],
-            submitted_us=wide[3],
-            limit_us=wide[4],
-            predicted_us=wide[5],
-            preemptible=flags[0],
-            not_before_us=wide[6],
-            deadline_us=wide[7],
-            array=narrow[3],
-            element=wide[8],
-            array_limit=wide[9],
-            user=narrow[4],
-            queue=narrow[5],
-            served_device_us=wide[10],
-            predicted_low_us=wide[11],
-            predicted_high_us=wide[12],
-            min_tasks=wide[13],
-            max_tasks=wide[14],
-            resumes_tasks=wide[15],
-        )
+        self._seen_waiting = seen = Waiting(**_of(Waiting, self.waiting.columns()))
         return seen
+
+
+def _of(table: type, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a table of a snapshot has."""
+    return {column.name: columns[column.name] for column in columns_of(table)}
 
 
 def _numbers(names: Sequence[str]) -> list[int]:
     """Return the number of each name among those that are not empty; -1 for an empty one."""
     numbers, found = 0, []
     for name in names:
-        found.append(numbers if name else _NONE)
+        found.append(numbers if name else -1)
         numbers += bool(name)
     return found

@@ -1,9 +1,10 @@
-"""Turns plain rows into a snapshot. The live loop keeps one and tells it what changed; `build` makes the arrays."""
+"""Turns plain rows into a snapshot: columns by the schema of its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from pearlstreet.compute.scheduling.rows import (
     match_models,
     most_requested,
 )
+from pearlstreet.compute.scheduling.schema import Column, columns_of
 from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
 GFLOPS_PER_PFLOPS = 1_000_000
@@ -67,9 +69,16 @@ class _Names:
     users: _Index
     queues: _Index
 
-    def of(self, index: _Index, names: Iterable[Any]) -> Any:
-        """Return numbers of the names; -1 for an empty one."""
-        return _i32(index(name) if name else -1 for name in names)
+    def on(self, axis: str) -> _Index:
+        """Return the numbers of the names on an axis of the schema."""
+        return {
+            "O": self.orgs,
+            "P": self.projects,
+            "A": self.arrays,
+            "E": self.requests,
+            "U": self.users,
+            "K": self.queues,
+        }[axis]
 
 
 class SnapshotBuilder:
@@ -266,59 +275,35 @@ def _running(rows: list[RunningAttempt], nodes: Nodes, gflops: Any, names: _Name
                     FULL_BP if use.compute_bp is None else use.compute_bp,
                 )
                 devices.append((a, n, d, share.memory_mib, share.compute_bp, card_bp(share, total)))
-    t = np.array(tasks, dtype=np.int64).reshape(-1, 4)
-    v = np.array(devices, dtype=np.int64).reshape(-1, 6)
-    np.subtract.at(nodes.cpu_free, t[:, 1], t[:, 2])
-    np.subtract.at(nodes.memory_free, t[:, 1], t[:, 3])
-    np.subtract.at(nodes.device_memory_free, (v[:, 1], v[:, 2]), v[:, 3])
-    np.subtract.at(nodes.device_compute_free, (v[:, 1], v[:, 2]), v[:, 4])
+    held = split_columns(columns_of(Running, "T"), tasks) | split_columns(columns_of(Running, "V"), devices)
+    at = held["device_node"], held["device_position"]
+    np.subtract.at(nodes.cpu_free, held["task_node"], held["task_cpu"])
+    np.subtract.at(nodes.memory_free, held["task_node"], held["task_memory"])
+    np.subtract.at(nodes.device_memory_free, at, held["device_memory"])
+    np.subtract.at(nodes.device_compute_free, at, held["device_compute"])
     for free in (nodes.cpu_free, nodes.memory_free, nodes.device_memory_free, nodes.device_compute_free):
         np.maximum(free, 0, out=free)  # what shrank under its jobs offers nothing; it must not stop the rest
     used = np.zeros((3, len(rows)), dtype=np.int64)
-    model = nodes.device_model[v[:, 1], v[:, 2]] if len(v) else np.zeros(0, dtype=np.int32)
-    if len(v):
-        np.add.at(used[0], v[:, 0], gflops[model] * v[:, 5] // FULL_BP)
-    np.add.at(used[1], t[:, 0], t[:, 2])
-    np.add.at(used[2], t[:, 0], t[:, 3])
-    org = [names.orgs(row.org) for row in rows]
+    if devices:
+        model = nodes.device_model[at]
+        np.add.at(used[0], held["device_attempt"], gflops[model] * held["device_card_bp"] // FULL_BP)
+    np.add.at(used[1], held["task_attempt"], held["task_cpu"])
+    np.add.at(used[2], held["task_attempt"], held["task_memory"])
     return Running(
-        ids=tuple(row.id for row in rows),
-        job_ids=tuple(row.job_id for row in rows),
-        org=_i32(org),
-        project=_i32(names.projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
-        array=names.of(names.arrays, (row.array for row in rows)),
-        priority=_i64(row.priority for row in rows),
-        started_us=_i64(row.started_us for row in rows),
-        expected_end_us=_i64(row.expected_end_us or UNKNOWN_US for row in rows),
-        preemptible=_bools(row.preemptible for row in rows),
-        ending=_bools(row.ending for row in rows),
-        gflops=used[0],
-        cpu=used[1],
-        memory=used[2],
-        task_attempt=t[:, 0].astype(np.int32),
-        task_node=t[:, 1].astype(np.int32),
-        task_cpu=t[:, 2].copy(),
-        task_memory=t[:, 3].copy(),
-        device_attempt=v[:, 0].astype(np.int32),
-        device_node=v[:, 1].astype(np.int32),
-        device_position=v[:, 2].astype(np.int32),
-        device_memory=v[:, 3].copy(),
-        device_compute=v[:, 4].copy(),
-        device_card_bp=v[:, 5].copy(),
-        submitted_us=_i64(row.submitted_us for row in rows),
-        request=_i32(-1 if row.request is None else names.requests(row.request) for row in rows),
-        user=names.of(names.users, (row.user for row in rows)),
-        queue=names.of(names.queues, (row.queue for row in rows)),
-        served_device_us=_i64(row.served_device_us for row in rows),
-        deadline_us=_i64(row.deadline_us for row in rows),
-        predicted_end_us=_i64(_end_us(row, row.predicted_s) for row in rows),
-        predicted_low_us=_i64(_end_us(row, row.predicted_low_s) for row in rows),
-        predicted_high_us=_i64(_end_us(row, row.predicted_high_s) for row in rows),
-        min_tasks=_i64(row.min_tasks for row in rows),
-        max_tasks=_i64(row.max_tasks for row in rows),
-        asked_tasks=_i64(row.asked_tasks for row in rows),
-        resumes_tasks=_i64(row.resumes_tasks for row in rows),
-    )
+        **_filled(columns_of(Running, "R"), rows, names, {
+            "expected_end_us": lambda row: row.expected_end_us or UNKNOWN_US,
+            "predicted_end_us": lambda row: _end_us(row, row.predicted_s),
+            "predicted_low_us": lambda row: _end_us(row, row.predicted_low_s),
+            "predicted_high_us": lambda row: _end_us(row, row.predicted_high_s),
+        }, gflops=used[0], cpu=used[1], memory=used[2]),
+        **held,
+    )  # fmt: skip
+
+
+def split_columns(columns: Sequence[Column], rows: Sequence[tuple[int, ...]]) -> dict[str, Any]:
+    """Return the columns of rows that have a value for each of them, in their order."""
+    table = np.array(rows, dtype=np.int64).reshape(-1, len(columns)).T
+    return {column.name: table[number].astype(column.dtype) for number, column in enumerate(columns)}
 
 
 def _end_us(row: RunningAttempt, run_s: float | None) -> int:
@@ -330,32 +315,46 @@ def _run_us(run_s: float | None) -> int:
 
 
 def _waiting(rows: list[WaitingJob], names: _Names) -> Waiting:
+    derived: Mapping[str, Callable[[Any], int]] = {
+        "tasks": lambda row: max(row.tasks, 1),
+        "limit_us": lambda row: _run_us(row.time_limit_s),
+        "predicted_us": lambda row: _run_us(row.predicted_s),
+        "predicted_low_us": lambda row: _run_us(row.predicted_low_s),
+        "predicted_high_us": lambda row: _run_us(row.predicted_high_s),
+        "array_limit": lambda row: NO_LIMIT if row.array_limit is None else row.array_limit,
+    }
+    return Waiting(**_filled(columns_of(Waiting), rows, names, derived))
+
+
+def _filled(
+    columns: Sequence[Column],
+    rows: Sequence[Any],
+    names: _Names,
+    derived: Mapping[str, Callable[[Any], int]],
+    **given: Any,
+) -> dict[str, Any]:
+    """Return columns of rows: the `given` ones, those `derived` from a row, and all others from the attribute of their name.
+
+    A column that refers to an axis has the numbers of its names there; an empty name has none.
+    """
+    found = dict(given)
     org = [names.orgs(row.org) for row in rows]
-    return Waiting(
-        ids=tuple(row.id for row in rows),
-        org=_i32(org),
-        project=_i32(names.projects((o, row.project)) for o, row in zip(org, rows, strict=True)),
-        request=_i32(names.requests(row.request) for row in rows),
-        tasks=_i64(max(row.tasks, 1) for row in rows),
-        priority=_i64(row.priority for row in rows),
-        submitted_us=_i64(row.submitted_us for row in rows),
-        limit_us=_i64(_run_us(row.time_limit_s) for row in rows),
-        predicted_us=_i64(_run_us(row.predicted_s) for row in rows),
-        preemptible=_bools(row.preemptible for row in rows),
-        not_before_us=_i64(row.not_before_us for row in rows),
-        deadline_us=_i64(row.deadline_us for row in rows),
-        array=names.of(names.arrays, (row.array for row in rows)),
-        element=_i64(row.element for row in rows),
-        array_limit=_i64(NO_LIMIT if row.array_limit is None else row.array_limit for row in rows),
-        user=names.of(names.users, (row.user for row in rows)),
-        queue=names.of(names.queues, (row.queue for row in rows)),
-        served_device_us=_i64(row.served_device_us for row in rows),
-        predicted_low_us=_i64(_run_us(row.predicted_low_s) for row in rows),
-        predicted_high_us=_i64(_run_us(row.predicted_high_s) for row in rows),
-        min_tasks=_i64(row.min_tasks for row in rows),
-        max_tasks=_i64(row.max_tasks for row in rows),
-        resumes_tasks=_i64(row.resumes_tasks for row in rows),
-    )
+    for column in columns:
+        if column.name in found:
+            continue
+        if column.dtype is None:
+            found[column.name] = tuple(map(attrgetter(column.name.removesuffix("s")), rows))
+            continue
+        values: Iterable[Any] = map(derived.get(column.name) or attrgetter(column.name), rows)
+        if column.refers == "O":
+            values = org
+        elif column.refers == "P":
+            values = map(names.projects, zip(org, values, strict=True))
+        elif column.refers:
+            index = names.on(column.refers)
+            values = (index(name) if name else -1 for name in values)
+        found[column.name] = np.fromiter(values, dtype=column.dtype, count=len(rows))
+    return found
 
 
 def _reservations(
