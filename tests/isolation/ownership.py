@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.tables import windows
+from pearlstreet.compute.queueing.tables import windows
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.ledger import tables as books
 from pearlstreet.offboarding.erasure import ERASED

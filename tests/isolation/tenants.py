@@ -15,6 +15,7 @@ from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.execution import tables as running
 from pearlstreet.compute.jobs import tables as work
+from pearlstreet.compute.queueing.tables import warnings
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.ledger.model import Span, Unit
@@ -265,7 +266,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
             "spec": {"packages": [f"{marker}-package"]}, "state": "ready", "result": f"{marker} is ready",
             "at_us": 1, "due_us": 1 << 62, "lease_until_us": 0,
         },
-        work.warnings: {
+        warnings: {
             "window_id": tenant.first("window"), "attempt_id": runs["id"], "org_id": org_id, "at_us": 1,
         },
         energy_measured: {

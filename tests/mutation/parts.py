@@ -75,6 +75,7 @@ PARTS: Sequence[Part] = (
     Part("replay", ("compute/replay",), ("unit/replay",)),
     Part("engines", ("compute/engines",), ("unit/engines_local", "unit/engines_simulated", "conformance")),
     Part("execution", ("compute/execution",), ("unit/execution", "store/execution", "store/jobs")),
+    Part("queueing", ("compute/queueing",), ("unit/queueing", "store/jobs")),
     Part("jobs", ("compute/jobs",), ("unit/jobs", "unit/workload", "store/jobs")),
     Part("whatif", ("compute/whatif",), ("api/test_what_ifs.py",)),
     Part("objects", ("objects",), ("unit/objects",)),

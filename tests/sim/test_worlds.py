@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pearlstreet.compute.jobs import service
-from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.sim import run
 from pearlstreet.sim.convergence import converge
 from pearlstreet.sim.faults.registry import BY_NAME, KINDS

@@ -9,8 +9,8 @@ from functools import partial
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.pool.inventory import drain, list_nodes
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.model import Party, Span, Unit

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pearlstreet.app.settings import Settings
 from pearlstreet.base.errors import ConfigurationError, InvalidInput
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.decisions.log import MODES, DecisionSettings
-from pearlstreet.compute.jobs.policy.model import Access, Policy, with_queue, with_settings
+from pearlstreet.compute.queueing.decisions.log import MODES, DecisionSettings
+from pearlstreet.compute.queueing.policy.model import Access, Policy, with_queue, with_settings
 
 _DAY_S = 86_400
 

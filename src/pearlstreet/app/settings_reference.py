@@ -12,7 +12,14 @@ from typing import Any, get_type_hints
 from pearlstreet.app.settings import RANGES, TABLES, Settings
 from pearlstreet.base.attribute_docs import attribute_docs
 from pearlstreet.compute.engines.registry import ENGINES
-from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, RANK_MAX, SETTINGS, bounds, choices, is_list
+from pearlstreet.compute.queueing.policy.model import (
+    QUEUE_SETTINGS,
+    RANK_MAX,
+    SETTINGS,
+    bounds,
+    choices,
+    is_list,
+)
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.objects import configured as objects
 from pearlstreet.tenancy import oidc_settings

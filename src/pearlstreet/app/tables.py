@@ -5,6 +5,7 @@ from __future__ import annotations
 from pearlstreet.compute.execution import tables as execution_tables
 from pearlstreet.compute.jobs import tables as job_tables
 from pearlstreet.compute.pool import tables as pool_tables
+from pearlstreet.compute.queueing import tables as queueing_tables
 from pearlstreet.compute.whatif import tables as what_if_tables
 from pearlstreet.energy import tables as energy_tables
 from pearlstreet.ledger import tables as ledger_tables
@@ -23,6 +24,7 @@ ALL = (
     pool_tables,
     execution_tables,
     storage_tables,
+    queueing_tables,
     job_tables,
     what_if_tables,
     quote_tables,

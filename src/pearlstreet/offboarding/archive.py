@@ -18,7 +18,8 @@ from pearlstreet.base.outcome import Done, Refused
 from pearlstreet.base.text import from_json
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import artefacts, jobs, shares, uploads
+from pearlstreet.compute.jobs.tables import artefacts, jobs, uploads
+from pearlstreet.compute.queueing.tables import shares
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.pdf import to_pdf

@@ -19,6 +19,7 @@ from pearlstreet.base.text import plural, text
 from pearlstreet.compute.execution import tables as running
 from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.queueing import tables as queueing
 from pearlstreet.compute.whatif.tables import what_ifs
 from pearlstreet.ledger import tables as books
 from pearlstreet.offboarding.tables import closings
@@ -79,11 +80,11 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (running.attempts, _of_org(running.attempts)),
     (work.jobs, _of_org(work.jobs)),
     (stored.quotas, _of_org(stored.quotas)),
-    (work.shares, _of_org(work.shares)),
+    (queueing.shares, _of_org(queueing.shares)),
     (running.fair_use, _of_org(running.fair_use)),
     (stored.storage_levels, _of_org(stored.storage_levels)),
     (work.retention_rules, _of_org(work.retention_rules)),
-    (work.warnings, _of_org(work.warnings)),
+    (queueing.warnings, _of_org(queueing.warnings)),
     (what_ifs, _of_org(what_ifs)),
     (offered.quotes, _of_org(offered.quotes)),
     (offered.lessons, _of_org(offered.lessons)),

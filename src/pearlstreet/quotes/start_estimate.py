@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.jobs.blockers import find_blocked
 from pearlstreet.compute.jobs.resource_request import ask_of
 from pearlstreet.compute.pool.inventory import Node
+from pearlstreet.compute.queueing.blockers import find_blocked
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.hypothetical import Supposed, suppose
 from pearlstreet.compute.scheduling.model import Snapshot

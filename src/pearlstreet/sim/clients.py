@@ -22,9 +22,9 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.jobs import service
 from pearlstreet.compute.jobs.follow import read_log
 from pearlstreet.compute.jobs.model import ENDED
-from pearlstreet.compute.jobs.quotas import QuotaWish, delete_quota, list_quotas, set_quota, set_share
 from pearlstreet.compute.jobs.views import JobFilter, get_job, list_jobs, timeline
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.queueing.quotas import QuotaWish, delete_quota, list_quotas, set_quota, set_share
 from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.funds import balance, set_credit_limit
 from pearlstreet.ledger.prices import list_prices, publish_prices

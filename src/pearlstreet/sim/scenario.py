@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import JobsSettings
+from pearlstreet.compute.queueing.policy.model import Policy
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.sim.chance import Chance
 from pearlstreet.sim.faults.kind import Kind

@@ -15,7 +15,7 @@ from pearlstreet.compute.engines.protocol import AttemptReport
 from pearlstreet.compute.engines.simulated import Fault, FaultPlan, FaultRule
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.ledger.tables import spans
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.model import SYSTEM

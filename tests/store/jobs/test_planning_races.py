@@ -14,8 +14,8 @@ from tests.store.jobs.harness import ORG, Center
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.plan_applier import LEASE_S, Applier
 from pearlstreet.compute.jobs.planning import LivePlanner
-from pearlstreet.compute.jobs.quotas import QuotaWish, list_quotas, set_quota
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.queueing.quotas import QuotaWish, list_quotas, set_quota
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import SYSTEM
 

@@ -12,8 +12,9 @@ from pearlstreet.base.errors import InvalidInput, PaymentRequired, TooMany
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs import queue_limits
 from pearlstreet.compute.jobs.planner_rows import load_quotas
-from pearlstreet.compute.jobs.quotas import QuotaWish, quota_uses, set_quota
+from pearlstreet.compute.jobs.quota_use import quota_uses
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import SYSTEM
@@ -94,7 +95,7 @@ def test_what_is_refused_for_another_reason_fills_no_queue(center: Center) -> No
     for _ in range(3):
         with pytest.raises(PaymentRequired):
             _submit(center, org="broke", count=5)
-    counts = center.runtime.planner_status.queue_counts
+    counts = center.runtime.queue_counts
     assert counts.by_org.total() == counts.shared == 0
     assert center.store.read(lambda tx: tx.scalar(sa.select(sa.func.count()).select_from(jobs))) == 0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pearlstreet.base.errors import ConfigurationError
-from pearlstreet.compute.jobs.policy.model import Policy
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
 from pearlstreet.compute.jobs.startup_recovery import recover
+from pearlstreet.compute.queueing.policy.model import Policy
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.ledger.prices import _write as write_prices
 from pearlstreet.ledger.prices import ensure_default_prices

@@ -13,9 +13,9 @@ from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs import lifecycle, planning, queue_limits
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.planning_window import load_window, window_size
-from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import why
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import SYSTEM

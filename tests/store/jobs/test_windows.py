@@ -13,8 +13,8 @@ from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.windows import service
-from pearlstreet.compute.jobs.windows.model import WindowKind, WindowWish
+from pearlstreet.compute.queueing.windows import service
+from pearlstreet.compute.queueing.windows.model import WindowKind, WindowWish
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.tables import outbox
 from pearlstreet.tenancy.model import SYSTEM, Actor

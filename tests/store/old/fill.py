@@ -22,8 +22,8 @@ from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.uploads import UploadPlace, record_upload
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.ledger.budgets import Budget, set_budget
 from pearlstreet.ledger.prices import parse_prices, publish_prices

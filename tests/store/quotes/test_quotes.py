@@ -16,10 +16,10 @@ from pearlstreet.base.errors import Conflict, Forbidden, InvalidInput, NotFound,
 from pearlstreet.compute.engines.simulated import SimulatedEngine, nodes_from
 from pearlstreet.compute.estimate.building import Model
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.quotas import QuotaWish, set_quota
 from pearlstreet.compute.jobs.service import cancel_job
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.energy.model import (
     HOUR_US,
     Carbon,

@@ -9,7 +9,7 @@ import pytest
 from pearlstreet.app.scheduling import decisions_from_settings, policy_from_settings
 from pearlstreet.app.settings import Settings, load_settings
 from pearlstreet.base.errors import ConfigurationError
-from pearlstreet.compute.jobs.policy.model import Policy
+from pearlstreet.compute.queueing.policy.model import Policy
 
 TABLE = """
 decision_log = "on"

@@ -9,8 +9,8 @@ from fastapi import Request, Response
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, query
-from pearlstreet.compute.jobs.decisions import service
-from pearlstreet.compute.jobs.decisions.record import DecisionHeader, ReplayedDecision, StoredDecision
+from pearlstreet.compute.queueing.decisions import service
+from pearlstreet.compute.queueing.decisions.record import DecisionHeader, ReplayedDecision, StoredDecision
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/scheduling/decisions", "scheduling")

@@ -11,8 +11,8 @@ from pearlstreet.api.models import In, Out, words
 from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.request_inputs import Org, language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.compute.jobs import quotas as service
-from pearlstreet.compute.jobs.quotas import FairShareStanding, QuotaRow, QuotaWish, ShareRow
+from pearlstreet.compute.queueing import quotas as service
+from pearlstreet.compute.queueing.quotas import FairShareStanding, QuotaRow, QuotaWish, ShareRow
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("", "quotas")

@@ -12,8 +12,8 @@ from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
 from pearlstreet.compute.jobs.policy.service import PolicyVersion, QueueView, QueueWish
+from pearlstreet.compute.queueing.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
 from pearlstreet.compute.scheduling.registry import kinds, labels
 from pearlstreet.tenancy.model import Actor
 

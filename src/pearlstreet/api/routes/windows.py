@@ -11,8 +11,8 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.compute.jobs.windows import service
-from pearlstreet.compute.jobs.windows.model import PoolWindow, WindowKind, WindowWish
+from pearlstreet.compute.queueing.windows import service
+from pearlstreet.compute.queueing.windows.model import PoolWindow, WindowKind, WindowWish
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.directory import owner_names
 from pearlstreet.tenancy.model import Actor

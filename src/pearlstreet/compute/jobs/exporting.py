@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.reach import visible_rows

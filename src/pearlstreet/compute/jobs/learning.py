@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.ids import encode
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.model import JobState, ResourceRequest
+from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.planner_rows import user_of
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.compute.scheduling.predict import Past, Prediction, Predictor
 from pearlstreet.compute.scheduling.rows import Request, Service
 from pearlstreet.store.core import Tx

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pearlstreet.base.text import Text
-from pearlstreet.compute.pool.slices import ShareRequest
-from pearlstreet.compute.scheduling.rows import Request
-from pearlstreet.store.core import Row
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.store.transitions import StateTable
 
 JOB = "job"
@@ -76,57 +74,6 @@ def _job_moves() -> Mapping[tuple[JobState, JobEvent], JobState]:
 
 
 JOB_STATES: StateTable[JobState, JobEvent] = StateTable("job", _job_moves(), ENDED)
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceRequest:
-    """Resources, limits and retry rules of a job, stored as the column `ask` so that planning need not parse specifications."""
-
-    tasks: int
-    accelerators: tuple[str, ...]
-    count: int
-    share_memory_mib: int
-    share_compute_bp: int
-    cpu_milli: int
-    memory_mib: int
-    time_limit_s: float
-    preemptible: bool
-    retries: int
-    retry_on: tuple[str, ...] = ("failure", "engine_lost", "preemption")
-    grace_s: float = 30.0
-    simulate_s: float | None = None
-    deadline_us: int | None = None
-    min_tasks: int = 0
-    """Minimum number of tasks of an elastic job; 0: it always has `tasks`."""
-    max_tasks: int = 0
-
-    @property
-    def min_tasks_effective(self) -> int:
-        """Minimum number of tasks with which the job can run."""
-        return self.min_tasks or self.tasks
-
-    @property
-    def max_tasks_effective(self) -> int:
-        """Maximum number of tasks that the job can use."""
-        return self.max_tasks or self.tasks
-
-    def request(self) -> Request:
-        """Return the planner's request for one task."""
-        share = None
-        if self.share_memory_mib or self.share_compute_bp:
-            share = ShareRequest(self.share_memory_mib, self.share_compute_bp)
-        return Request(self.accelerators, self.count, share, self.cpu_milli, self.memory_mib)
-
-    def to_json(self) -> dict[str, object]:
-        """Return the value stored in the job's row."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @staticmethod
-    def from_json(value: Row) -> ResourceRequest:
-        """Read the value stored in a job's row."""
-        return ResourceRequest(
-            **{**value, "accelerators": tuple(value["accelerators"]), "retry_on": tuple(value["retry_on"])}
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from pearlstreet.compute.execution.limits import ran_s
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import images
-from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.preparing import ready_preparations
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs, uploads
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.objects.model import BlobStore
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job

@@ -26,14 +26,15 @@ from pearlstreet.compute.execution.owners import Owners, owner_of
 from pearlstreet.compute.execution.tables import allocations, attempts
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.model import JOB, JobEvent, JobState, ResourceRequest
+from pearlstreet.compute.jobs.model import JOB, JobEvent, JobState
 from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
-from pearlstreet.compute.jobs.planning_window import IN_MAX, AccountId
-from pearlstreet.compute.jobs.reason_names import ReasonNames
+from pearlstreet.compute.jobs.planning_window import IN_MAX
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.compute.jobs.windows.rows import load_reservations
 from pearlstreet.compute.pool.inventory import Node, nodes_named
+from pearlstreet.compute.queueing.model import AccountId, ResourceRequest
+from pearlstreet.compute.queueing.reason_names import ReasonNames
+from pearlstreet.compute.queueing.windows.rows import load_reservations
 from pearlstreet.compute.scheduling.plan import Placement, Plan, Wait
 from pearlstreet.compute.scheduling.rows import Quota, Reservation, node_row
 from pearlstreet.ledger.funds import available

@@ -13,9 +13,10 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.execution.limits import time_left_s
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.model import JOB, ResourceRequest
-from pearlstreet.compute.jobs.queue_limits import QUEUED_JOBS
+from pearlstreet.compute.jobs.model import JOB
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.compute.queueing.quotas import QUEUED_JOBS
 from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
 from pearlstreet.storage.quota import STORAGE

@@ -13,10 +13,7 @@ from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.capacity import rates_by_model
-from pearlstreet.compute.jobs.fairness import load_accounts
 from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory, plain_name
-from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.plan_applier import LEADER, Applier, PlanContext
 from pearlstreet.compute.jobs.planner_rows import (
     LiveAttempts,
@@ -26,19 +23,16 @@ from pearlstreet.compute.jobs.planner_rows import (
     user_of,
     with_devices_in_use,
 )
-from pearlstreet.compute.jobs.planning_window import (
-    PlanningWindow,
-    WaitingRow,
-    load_window,
-    window_size,
-    with_reasons,
-)
-from pearlstreet.compute.jobs.policy.model import Policy
-from pearlstreet.compute.jobs.resource_request import device_hours
+from pearlstreet.compute.jobs.planning_window import load_window, window_size, with_reasons
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.compute.jobs.windows.rows import load_reservations
+from pearlstreet.compute.pool.capacity import rates_by_model
 from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_benchmarks
+from pearlstreet.compute.queueing.device_prices import device_hours
+from pearlstreet.compute.queueing.fairness import load_accounts
+from pearlstreet.compute.queueing.model import PlanningWindow, ResourceRequest, WaitingRow
+from pearlstreet.compute.queueing.policy.model import Policy
+from pearlstreet.compute.queueing.windows.rows import load_reservations
 from pearlstreet.compute.scheduling.builder import SnapshotBuilder
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import Snapshot

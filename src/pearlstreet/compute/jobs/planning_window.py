@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.model import AccountId, PlanningWindow, WaitingRow
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.model import Standing
 from pearlstreet.tenancy.tables import orgs, projects
@@ -32,8 +33,6 @@ ARRAYS_MAX = 100
 """Arrays whose elements are read in one statement (SQLite joins at most 500 selects)."""
 
 Name = TypeVar("Name", str, tuple[str, str])
-AccountId = tuple[str, str]
-"""Ids of an organisation and a project."""
 
 # The state is a literal in the statement, because both databases use the partial index on queued jobs only then.
 QUEUED = jobs.c.state == sa.literal_column("'queued'")
@@ -107,44 +106,6 @@ _LIMITED_ARRAYS = (
     .order_by(jobs.c.priority.desc(), jobs.c.submitted_us, jobs.c.id)
 )
 """Arrays with a limit on running elements. Only as many of their elements as may start take places in the window."""
-
-
-class WaitingRow(Protocol):
-    """Columns of a waiting job that the planner reads."""
-
-    id: str
-    org_id: str
-    project_id: str
-    priority: int
-    submitted_us: int
-    not_before_us: int
-    array_id: str | None
-    array_index: int | None
-    array_max_running: int | None
-    reason_code: str | None
-    queue: str
-    served_device_us: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlanningWindow:
-    """The waiting jobs of one cycle, and the accounts that have more jobs than were loaded."""
-
-    rows: Sequence[WaitingRow] = ()
-    """Rows of `jobs` that are planned, without those held back."""
-    ids: frozenset[str] = frozenset()
-    """Ids of the loaded jobs, including those held back."""
-    limits: Mapping[AccountId, int] = field(default_factory=dict)
-    """Places of each account that has more waiting jobs than places."""
-    waiting: int = 0
-    """Number of jobs that could be planned, loaded or not, including elements beyond their array's limit."""
-    at_us: int = 0
-    """Time of reading (µs since 1970)."""
-
-    def leaves_out(self, row: Row) -> bool:
-        """Return whether a queued job existed when the window was filled and got no place in it."""
-        return row["id"] not in self.ids and row["submitted_us"] <= self.at_us
 
 
 @dataclass(slots=True)

@@ -9,10 +9,10 @@ from pearlstreet.base.outcome import Done
 from pearlstreet.compute.execution.inventory_loop import read_nodes
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.hardware.normalise import Capacity, NormalisedRate
-from pearlstreet.compute.jobs.capacity import cpu_pflops, pool_capacity, rates_by_model
 from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.capacity import cpu_pflops, pool_capacity, rates_by_model
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor

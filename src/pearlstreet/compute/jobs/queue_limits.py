@@ -16,18 +16,13 @@ from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.planning_window import QUEUED, count_by_project
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.quotas import CENTER_MAX, QUEUED_JOBS, RESERVE
 from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import projects
 
-QUEUED_JOBS = "queued_jobs"
-"""Resource name of a quota on waiting jobs; only its maximum applies."""
-CENTER_MAX = 200_000
-"""Maximum number of queued jobs of the center beyond the reserves of organisations."""
 ORG_MAX = 100_000
 """Maximum number of queued jobs of an organisation without a quota on `queued_jobs`."""
-RESERVE = 1_000
-"""Number of queued jobs of each organisation that do not count against the center's limit."""
 FRESH_US = 1_000_000
 """Maximum age of the counts and limits behind a refusal."""
 RECOUNT_US = 60_000_000

@@ -7,10 +7,11 @@ from fractions import Fraction
 
 from pearlstreet.base.money import Money
 from pearlstreet.base.units import HOUR_S
-from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.jobs.resource_request import most_expensive_hour
-from pearlstreet.compute.jobs.runtime import PlannerStatus, Runtime
+from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import check_dependencies, check_uploads, draft_job
+from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.compute.queueing.runtime import PlannerStatus
 from pearlstreet.compute.scheduling.capacity import FreeCapacity, request_needs
 from pearlstreet.compute.scheduling.timeline import fits
 from pearlstreet.ledger.funds import available

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Mapping
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import ZERO, Money
 from pearlstreet.base.text import text
 from pearlstreet.compute.execution.metering import GFLOPS_PER_PFLOPS, AttemptUsage
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.model import ResourceRequest
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, share_request
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.compute.scheduling.feasible import feasible
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.rows import match_models
@@ -64,19 +62,6 @@ def most_expensive_hour(snapshot: Snapshot | None, version: PriceVersion, ask: R
     """Return the price of an hour on the most expensive device model that the job may get."""
     rates = [hourly_rate(version, usage.demands()) for usage in _possible(snapshot, ask)]
     return max(rates, default=ZERO)
-
-
-def device_hours(version: PriceVersion, rates: Mapping[str, float]) -> dict[str, int]:
-    """Return the price of one whole device for an hour in micro-yuan, by model; models without a price are left out.
-
-    `rates`: model → PFLOPS of one device, since price lists may charge by PFLOPS; 0 where unknown.
-    """
-    found: dict[str, int] = {}
-    for model, pflops in rates.items():
-        usage = AttemptUsage(model, FULL_BP, 0, 0, pflops or None, "")
-        with contextlib.suppress(InvalidInput):  # a model without a price is left out
-            found[model] = hourly_rate(version, usage.demands()).micro
-    return found
 
 
 def _possible(snapshot: Snapshot | None, ask: ResourceRequest) -> list[AttemptUsage]:

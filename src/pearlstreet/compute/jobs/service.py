@@ -16,7 +16,7 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.images import image_problems
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
-from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView, ResourceRequest
+from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView
 from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
 from pearlstreet.compute.jobs.resource_request import ask_of, most_expensive_hour, refuse_impossible
@@ -25,6 +25,7 @@ from pearlstreet.compute.jobs.spec_volume import stored_bytes
 from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
 from pearlstreet.compute.jobs.tables import jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.ledger.funds import check_affordable
 from pearlstreet.ledger.prices import current_prices, prices
 from pearlstreet.storage.quota import refuse_over_quota
@@ -92,9 +93,9 @@ def write_job(
     refuse_without_isolation(tx, runtime.settings.minimum_isolation)
     project = find_project(tx, actor, org, spec.project, "jobs:write")
     queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
-    more, counts = spec.array.count if spec.array else 1, runtime.planner_status.queue_counts
+    more, counts = spec.array.count if spec.array else 1, runtime.queue_counts
     counts.check(tx, project.org_id, project.id, more)
-    runtime.planner_status.spec_volume.take(project.org_id, draft.stored_bytes, tx.now_us)
+    runtime.spec_volume.take(project.org_id, draft.stored_bytes, tx.now_us)
     version = current_prices(tx) if quoted is None else prices(tx, quoted.price_version_id)
     rate = most_expensive_hour(runtime.planner_status.snapshot(), version, ask)
     check_affordable(tx, project.org_id, rate)

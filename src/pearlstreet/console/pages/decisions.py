@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.decisions import service
+from pearlstreet.compute.queueing.decisions import service
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.policy import brief

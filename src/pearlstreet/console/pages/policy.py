@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.model import SETTINGS, Policy, choices, is_list
+from pearlstreet.compute.queueing.policy.model import SETTINGS, Policy, choices, is_list
 from pearlstreet.compute.scheduling.registry import labels
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace

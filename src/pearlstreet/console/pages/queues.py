@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.model import QUEUE_SETTINGS, choices
 from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish
+from pearlstreet.compute.queueing.policy.model import QUEUE_SETTINGS, choices
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs import quotas as service
 from pearlstreet.compute.jobs.pool_view import look
-from pearlstreet.compute.jobs.quotas import QuotaUse, QuotaWish
+from pearlstreet.compute.jobs.quota_use import QuotaUse, quota_uses
+from pearlstreet.compute.queueing import quotas as service
+from pearlstreet.compute.queueing.quotas import QuotaWish
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
@@ -24,7 +25,7 @@ def show(request: PageRequest) -> PageResponse:
     """Show the fair-share ranking, all quotas with their use, and all weights."""
     store, actor, runtime = request.store, request.actor, request.center.runtime
     half_life_s, standings = service.fair_share(store, actor, runtime)
-    uses = service.quota_uses(store, actor, runtime, request.org)
+    uses = quota_uses(store, actor, runtime, request.org)
     shares = service.list_shares(store, actor, request.org)
     if request.org is not None:
         mine = {org.id for org in list_orgs(store, actor, limit=ORGS_OFFERED) if org.slug == request.org}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.windows import service
-from pearlstreet.compute.jobs.windows.model import WindowKind, WindowWish
+from pearlstreet.compute.queueing.windows import service
+from pearlstreet.compute.queueing.windows.model import WindowKind, WindowWish
 from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View

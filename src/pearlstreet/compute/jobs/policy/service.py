@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.policy import model
-from pearlstreet.compute.jobs.policy.model import Access, Policy
-from pearlstreet.compute.jobs.policy.rows import PolicyReader, version, versions
 from pearlstreet.compute.jobs.policy.writing import write_version
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.queueing.policy import model
+from pearlstreet.compute.queueing.policy.model import Access, Policy
+from pearlstreet.compute.queueing.policy.rows import PolicyReader, version, versions
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx

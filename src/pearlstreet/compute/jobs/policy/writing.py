@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from pearlstreet.compute.execution.fair_use import HALF_LIFE
 from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.policy.model import Policy, to_rows
-from pearlstreet.compute.jobs.tables import jobs, policies
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.policy.model import Policy, to_rows
+from pearlstreet.compute.queueing.tables import policies
 from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import meta
 

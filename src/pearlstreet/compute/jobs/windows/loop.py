@@ -17,17 +17,16 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.model import JOB
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import jobs, warnings
-from pearlstreet.compute.jobs.windows.model import PoolWindow
-from pearlstreet.compute.jobs.windows.rows import ends_us, live_attempts, nodes_of, stopping_at
+from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.tables import warnings
+from pearlstreet.compute.queueing.windows.model import WINDOWS, PoolWindow
+from pearlstreet.compute.queueing.windows.rows import ends_us, live_attempts, nodes_of, stopping_at
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
 from pearlstreet.store.transitions import record_transition
 
 LOOP = "windows"
-WINDOWS = "windows"
-"""Hint topic: a window was created or ended."""
 EVENT = "maintenance_ahead"
 
 

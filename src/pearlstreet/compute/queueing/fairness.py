@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pearlstreet.compute.execution.fair_use import decayed, half_life_s
 from pearlstreet.compute.execution.tables import fair_use
-from pearlstreet.compute.jobs.tables import shares
+from pearlstreet.compute.queueing.tables import shares
 from pearlstreet.compute.scheduling.rows import Account, Usage
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import projects

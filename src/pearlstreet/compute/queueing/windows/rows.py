@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.tables import windows
-from pearlstreet.compute.jobs.windows.model import NodeCards, PoolWindow, WindowKind, from_row
 from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.compute.queueing.tables import windows
+from pearlstreet.compute.queueing.windows.model import NodeCards, PoolWindow, WindowKind, from_row
 from pearlstreet.compute.scheduling.rows import Reservation
 from pearlstreet.store.core import Row, Tx
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pearlstreet.compute.jobs.quotas import standings
+from pearlstreet.compute.queueing.quotas import standings
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, Usage
 

@@ -16,7 +16,7 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import NotFound, PearlError
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.decisions.record import (
+from pearlstreet.compute.queueing.decisions.record import (
     HEADER_MAX,
     DecisionHeader,
     StoredDecision,

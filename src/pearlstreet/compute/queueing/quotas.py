@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,19 +11,15 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import Text, text
-from pearlstreet.base.units import GIB
 from pearlstreet.compute.execution.fair_use import half_life_s
 from pearlstreet.compute.execution.lifecycle import PLAN
-from pearlstreet.compute.jobs.fairness import load_accounts
-from pearlstreet.compute.jobs.queue_limits import CENTER_MAX, QUEUED_JOBS, RESERVE, count_queued
-from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import shares
+from pearlstreet.compute.queueing.fairness import load_accounts
+from pearlstreet.compute.queueing.runtime import QueueingRuntime
+from pearlstreet.compute.queueing.tables import shares
 from pearlstreet.compute.scheduling.builder import QUOTA_KINDS
 from pearlstreet.compute.scheduling.model import F64, Snapshot
 from pearlstreet.compute.scheduling.order.fair_share import held
-from pearlstreet.compute.scheduling.quota import in_use
 from pearlstreet.compute.scheduling.rows import tokens
-from pearlstreet.storage.levels import stored_bytes
 from pearlstreet.storage.quota import STORAGE
 from pearlstreet.storage.tables import quotas
 from pearlstreet.store import audit
@@ -32,6 +28,12 @@ from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.orgs import find_org, find_project
 from pearlstreet.tenancy.reach import visible_rows
 
+QUEUED_JOBS = "queued_jobs"
+"""Resource name of a quota on waiting jobs; only its maximum applies."""
+CENTER_MAX = 200_000
+"""Maximum number of queued jobs of the center beyond the reserves of organisations."""
+RESERVE = 1_000
+"""Number of queued jobs of each organisation that do not count against the center's limit."""
 MOST = 1e9
 WEIGHT_MOST = 1e6
 
@@ -222,38 +224,6 @@ def _check_queued_jobs(wish: QuotaWish) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaUse:
-    """A quota and the usage that counts against it. `used` None: the planner has not planned since it was set."""
-
-    quota: QuotaRow
-    used: float | None
-
-
-def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = None) -> Sequence[QuotaUse]:
-    """Return the quotas of an organisation, or all that the actor may see, with their usage in the last planning cycle."""
-    found = list_quotas(store, actor, org)
-    snapshot = runtime.planner_status.snapshot()
-    used: dict[tuple[str, str, str], float] = dict(in_use(snapshot)) if snapshot is not None else {}
-    limited = [row for row in found if row.wish.resource == QUEUED_JOBS]
-    if limited:
-        used |= store.read(lambda tx: _queued(tx, {row.org_id for row in limited}))
-    stored = [row for row in found if row.wish.resource == STORAGE]
-    for row in stored:
-        count = store.read(lambda tx, row=row: stored_bytes(tx, row.org_id, row.project_id))  # type: ignore[misc]
-        used[row.org_id, row.project_id or "", STORAGE] = count / GIB
-    return [QuotaUse(row, used.get((row.org_id, row.project_id or "", row.wish.resource))) for row in found]
-
-
-def _queued(tx: Tx, org_ids: Collection[str]) -> dict[tuple[str, str, str], float]:
-    """Return the number of waiting jobs by (organisation, project or "", queued_jobs)."""
-    found: dict[tuple[str, str, str], float] = {(org, "", QUEUED_JOBS): 0.0 for org in org_ids}
-    for row in tx.rows(count_queued(org_ids)):
-        found[row["org_id"], row["project_id"], QUEUED_JOBS] = float(row["waiting"])
-        found[row["org_id"], "", QUEUED_JOBS] += row["waiting"]
-    return found
-
-
-@dataclass(frozen=True, slots=True)
 class FairShareStanding:
     """Position of a project in the order of fair share; the smallest rank is served first."""
 
@@ -276,7 +246,9 @@ class FairShareStanding:
 _RESOURCES = ("pflops", "cpu", "memory")
 
 
-def fair_share(store: Store, actor: Actor, runtime: Runtime) -> tuple[float, Sequence[FairShareStanding]]:
+def fair_share(
+    store: Store, actor: Actor, runtime: QueueingRuntime
+) -> tuple[float, Sequence[FairShareStanding]]:
     """Return the half-life in seconds and the order of projects with reasons; tenants see only their organisations' rows."""
 
     def query(tx: Tx) -> tuple[float, Sequence[FairShareStanding]]:

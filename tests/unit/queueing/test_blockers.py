@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pearlstreet.compute.jobs.blockers import Blocked, find_blocked
+from pearlstreet.compute.queueing.blockers import Blocked, find_blocked
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
 

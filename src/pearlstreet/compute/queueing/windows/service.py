@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.execution.lifecycle import PLAN
-from pearlstreet.compute.jobs.tables import windows
-from pearlstreet.compute.jobs.windows.loop import WINDOWS
-from pearlstreet.compute.jobs.windows.model import (
+from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.compute.queueing.tables import windows
+from pearlstreet.compute.queueing.windows.model import (
+    WINDOWS,
     HeldNode,
     PoolWindow,
     WindowKind,
@@ -22,8 +23,7 @@ from pearlstreet.compute.jobs.windows.model import (
     held_json,
     pick_cards,
 )
-from pearlstreet.compute.jobs.windows.rows import cards_at
-from pearlstreet.compute.pool.inventory import all_nodes
+from pearlstreet.compute.queueing.windows.rows import cards_at
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor

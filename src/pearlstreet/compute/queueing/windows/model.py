@@ -12,6 +12,8 @@ from pearlstreet.base.text import plural, text
 from pearlstreet.compute.scheduling.rows import Reservation, match_models
 from pearlstreet.store.core import Row
 
+WINDOWS = "windows"
+"""Hint topic: a window was created or ended."""
 LONGEST_US = 366 * 86_400 * US_PER_S
 AHEAD_US = 5 * 366 * 86_400 * US_PER_S
 """Longest time from now to the beginning of a window."""

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.policy.model import Policy, from_row
-from pearlstreet.compute.jobs.tables import policies
+from pearlstreet.compute.queueing.policy.model import Policy, from_row
+from pearlstreet.compute.queueing.tables import policies
 from pearlstreet.store.core import Tx
 
 _NEWEST = sa.select(policies.c.number, policies.c.made_us).order_by(policies.c.number.desc()).limit(1)

@@ -1,0 +1,1 @@
+"""Maintenance windows and reservations: nodes or cards kept free for a time."""
