@@ -96,6 +96,8 @@ class ClusterSize:
     nodes: int = 8
     gpus: int = 8
     slurmd_timeout_s: int = 20
+    root: Path | None = None
+    """Folder of another Debian whose Slurm runs, by chroot; None: this machine's."""
 
 
 class SlurmCluster:
@@ -104,14 +106,17 @@ class SlurmCluster:
     def __init__(self, size: ClusterSize = ClusterSize(), *, more: str = "") -> None:
         need_slurm()
         self.size = size
+        self._prefix = ("chroot", str(size.root)) if size.root else ()
+        self._mounts: list[Path] = []
         self.folder = Path(tempfile.mkdtemp(prefix="pearl-slurm-"))
         self.folder.chmod(0o755)
         self.shared = self.folder / "shared"
         self.names = tuple(f"n{number}" for number in range(1, size.nodes + 1))
         self.rest_port = 0
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._write(more)
         try:
+            self._write(more)
+            self._mount()
             self._start_munged()
             self.start("slurmctld")
             for name in self.names:
@@ -147,12 +152,11 @@ class SlurmCluster:
     def run(self, *command: str, user: str | None = None) -> str:
         """Run a command of Slurm, by default as root; its output."""
         done = subprocess.run(
-            command,
+            self._as(user, command),
             capture_output=True,
             text=True,
             check=False,
             env=dict(self.environment),
-            user=user,
             cwd="/",
         )
         assert done.returncode == 0, (command, done.stderr, done.stdout)
@@ -173,7 +177,12 @@ class SlurmCluster:
         elif name == "slurmrestd":
             self.rest_port = self.rest_port or _free_ports(1)[0]
             # No database runs here, and slurmrestd does not start with the database's part of the API then.
-            command = ["slurmrestd", "-a", "rest_auth/jwt", "-s", "openapi/v0.0.38", "-t", "10"]
+            api = (
+                ["-s", "slurmctld", "-d", "v0.0.42,v0.0.41,v0.0.40"]
+                if self.size.root
+                else ["-s", "openapi/v0.0.38"]
+            )
+            command = ["slurmrestd", "-a", "rest_auth/jwt", *api, "-t", "10"]
             self._spawn(name, [*command, f"127.0.0.1:{self.rest_port}"], user=REST_USER, SLURM_JWT="daemon")
             self._wait(lambda: _answers(self.rest_port), "slurmrestd does not answer")
         else:
@@ -211,6 +220,8 @@ class SlurmCluster:
         for pid in self._left_behind():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for target in reversed(self._mounts):
+            subprocess.run(["umount", "--lazy", target], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _left_behind(self) -> list[int]:
@@ -228,17 +239,30 @@ class SlurmCluster:
     ) -> None:
         with (self.folder / "log" / f"{name}.out").open("ab") as out:
             self._daemons[name] = subprocess.Popen(
-                command,
+                self._as(user, command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 env={**self.environment, **environment},
                 cwd="/",
                 start_new_session=True,
-                user=user,
-                group=pwd.getpwnam(user).pw_gid if user else None,
-                extra_groups=[] if user else None,
             )
+
+    def _as(self, user: str | None, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs a command as a user, where the cluster's programs are."""
+        if user is None:
+            return [*self._prefix, *command]
+        account = pwd.getpwnam(user)
+        identity = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        return [*self._prefix, "setpriv", *identity, *command]
+
+    def _mount(self) -> None:
+        """Show /proc, /dev and the cluster's folder where its programs are."""
+        for path in (Path("/proc"), Path("/dev"), self.folder) if self.size.root else ():
+            target = self.size.root / path.relative_to("/")  # type: ignore[operator]
+            target.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["mount", "--bind", path, target], check=True)
+            self._mounts.append(target)
 
     def _start_munged(self) -> None:
         run = self.folder / "run"
@@ -303,6 +327,7 @@ class SlurmCluster:
                 nodes=nodes,
             )
         )
+        (self.folder / "etc" / "cgroup.conf").write_text("CgroupPlugin=disabled\n" if self.size.root else "")
         devices = f"{self.folder}/dev/gpu[0-{self.size.gpus - 1}]"
         (self.folder / "etc" / "gres.conf").write_text(
             "".join(

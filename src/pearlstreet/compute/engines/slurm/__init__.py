@@ -1,0 +1,1 @@
+"""Engine of a cluster that Slurm runs, through slurmrestd or Slurm's commands."""
