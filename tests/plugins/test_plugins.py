@@ -60,7 +60,7 @@ def test_what_is_wrong_is_skipped_and_named(environment: dict[str, str]) -> None
     assert not {"broken", "of-tomorrow", "bare"} & set(answer["orders"])
     reasons = {
         "broken": "this plugin is broken",
-        "of-tomorrow": "version 2",
+        "of-tomorrow": "version 3",
         "bare": "is no",
         "fifo": "name is taken",
     }

@@ -17,6 +17,7 @@ from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.order.fair_share import FairShare, held
 from pearlstreet.compute.scheduling.order.ties import ranked
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 counts_of_accounts = st.dictionaries(
@@ -36,7 +37,7 @@ def shares(snapshot: Snapshot, config: PlannerConfig) -> dict[str, float]:
 def first_of(snapshot: Snapshot, org: str, config: PlannerConfig) -> str | None:
     """The job of an organisation that fair share ranks first."""
     waiting = snapshot.waiting
-    order = ranked(FairShare().keys(snapshot, config).waiting, waiting.ids)
+    order = ranked(FairShare().keys(snapshot, config, PlannerCache()).waiting, waiting.ids)
     names = snapshot.accounts.orgs
     return next((waiting.ids[row] for row in order if str(names[waiting.org[row]]) == org), None)
 

@@ -18,10 +18,11 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import snapshot_from_json
 from pearlstreet.compute.scheduling.plan import Code, Plan, reason_from_json
-from pearlstreet.compute.scheduling.queues import places
+from pearlstreet.compute.scheduling.queues import Ranking
 from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import Quota, RunningAttempt, WaitingJob, match_models
 from pearlstreet.compute.scheduling.ties import canonical_order
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 def config_of(dice: Dice) -> PlannerConfig:
@@ -261,7 +262,7 @@ def ahead_of(answer: Plan, job_id: str) -> set[str]:
 def stands_behind(world: World, config: PlannerConfig, victim: RunningAttempt, claimant: WaitingJob) -> bool:
     """Whether the attempt, were it waiting as it is, would be planned after the claimant."""
     snapshot = world.snapshot()
-    waiting, running = places(snapshot, config)
+    waiting, running = Ranking(snapshot, config, PlannerCache()).places()
     return bool(
         running[snapshot.running.ids.index(victim.id)] > waiting[snapshot.waiting.ids.index(claimant.id)]
     )

@@ -22,8 +22,8 @@ from pearlstreet.base.text import Text, text
 T = TypeVar("T")
 VERSIONS: Mapping[str, int] = {
     "pearlstreet.engines": 1,
-    "pearlstreet.orders": 1,
-    "pearlstreet.placements": 1,
+    "pearlstreet.orders": 2,
+    "pearlstreet.placements": 2,
     "pearlstreet.backfills": 1,
     "pearlstreet.preemptions": 1,
     "pearlstreet.elasticities": 1,

@@ -12,8 +12,8 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.catalogue.cluster import parse_cluster
-from pearlstreet.compute.scheduling.builder import GFLOPS_PER_PFLOPS
 from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.node_table import GFLOPS_PER_PFLOPS
 from pearlstreet.compute.scheduling.rows import Quota, match_models
 from pearlstreet.quotes.model import Wanted
 

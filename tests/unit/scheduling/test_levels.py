@@ -11,6 +11,7 @@ from pearlstreet.compute.scheduling.model import I64
 from pearlstreet.compute.scheduling.order.las import Las
 from pearlstreet.compute.scheduling.order.levels import chosen, levels
 from pearlstreet.compute.scheduling.rows import Request, Service
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 NOBODY = np.zeros(0, dtype=np.int64)
 WANTED_H = (5.0, 40.0)
@@ -69,7 +70,13 @@ def test_a_narrow_job_passes_a_wide_gang_that_came_a_little_before_it_only() -> 
     def first(gang_h: float, narrow_h: float) -> str:
         jobs = [waits("gang", gang_h, request=wide), waits("narrow", narrow_h), waits("old", 100)]
         snapshot = build(now_us=NOW_US, nodes=nodes, running=[], waiting=jobs)
-        came = dict(zip(snapshot.waiting.ids, Las().keys(snapshot, SLICING).waiting[2].tolist(), strict=True))
+        came = dict(
+            zip(
+                snapshot.waiting.ids,
+                Las().keys(snapshot, SLICING, PlannerCache()).waiting[2].tolist(),
+                strict=True,
+            )
+        )
         assert came["old"] == NOW_US - 100 * HOUR_US, "one device lags by nothing"
         return min(("gang", "narrow"), key=lambda name: came[name])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from pearlstreet.base.errors import Conflict
 from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.execution.owners import Owners
+from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory, plain_name
@@ -36,9 +38,11 @@ from pearlstreet.compute.queueing.windows.rows import load_reservations
 from pearlstreet.compute.scheduling.builder import SnapshotBuilder
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.node_table import NodeTable
 from pearlstreet.compute.scheduling.predict import Prediction, stem
 from pearlstreet.compute.scheduling.rows import (
     Account,
+    NodeRow,
     Quota,
     Request,
     Reservation,
@@ -47,7 +51,7 @@ from pearlstreet.compute.scheduling.rows import (
     WaitingJob,
     node_row,
 )
-from pearlstreet.compute.scheduling.topology_cache import TopologyCache, topology_cache_of
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
@@ -111,8 +115,12 @@ class LivePlanner:
     generation: int = 0
     """Generation of the predictions in the rows of `queue`."""
     demand: RequestHistory = field(default_factory=RequestHistory)
-    topology_cache: TopologyCache | None = None
-    """Topology of the nodes from the last cycle, reused by the next."""
+    cache: PlannerCache = field(default_factory=PlannerCache)
+    """Values that the plan of the next cycle reuses."""
+    node_table: NodeTable = field(default_factory=NodeTable)
+    """Columns of the nodes, reused by the next cycle."""
+    node_rows: dict[str, _KnownNode] = field(default_factory=dict)
+    """Rows of the nodes as the last cycle read them."""
 
     def cycle(self, store: Store) -> bool:
         """Run one planning cycle. Returns False: a hint or the interval starts the next one."""
@@ -124,8 +132,7 @@ class LivePlanner:
         if not state.waiting and not _may_grow(state):
             self.runtime.planner_status.publish(snapshot, {}, state.window)
             return False
-        answer = plan(snapshot, state.policy.planner, explains=True)
-        self.topology_cache = topology_cache_of(snapshot)
+        answer = plan(snapshot, state.policy.planner, cache=self.cache, explains=True)
         self.runtime.planner_status.publish(
             snapshot, {wait.job_id: wait for wait in answer.waits}, state.window
         )
@@ -223,14 +230,10 @@ class LivePlanner:
                     log.error("ask cannot be read", job=row.id, error=repr(error))
 
     def _snapshot(self, store: Store, state: _State) -> Snapshot:
-        builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops))
+        builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops), self.node_table)
         # A node that is missing temporarily offers nothing, but what runs there counts for quotas and shares.
         in_use = {task.node for attempt in state.running for task in attempt.tasks}
-        rows = [
-            node_row(node.report, schedulable=node.schedulable, domain=node.engine)
-            for node in state.nodes
-            if node.present or node.report.name in in_use
-        ]
+        rows = self._node_rows([node for node in state.nodes if node.present or node.report.name in in_use])
         builder.set_nodes(with_devices_in_use(rows, state.running))
         for job in state.waiting:
             builder.add_waiting(job)
@@ -242,7 +245,28 @@ class LivePlanner:
         builder.set_services(state.services)
         builder.set_workload(state.workload)
         builder.set_prices(state.prices)
-        return builder.build(store.clock.now_us(), self.revision, self.topology_cache)
+        return builder.build(store.clock.now_us(), self.revision)
+
+    def _node_rows(self, nodes: Sequence[Node]) -> list[NodeRow]:
+        """Return the planner's rows of nodes; a node that did not change keeps the row it had."""
+        known, self.node_rows = self.node_rows, {}
+        for node in nodes:
+            name, state = node.report.name, (node.schedulable, node.engine)
+            found = known.get(name)
+            if found is None or found.report is not node.report or found.state != state:
+                row = node_row(node.report, schedulable=node.schedulable, domain=node.engine)
+                found = _KnownNode(node.report, state, row)
+            self.node_rows[name] = found
+        return [found.row for found in self.node_rows.values()]
+
+
+class _KnownNode(NamedTuple):
+    """The row of a node, and what it was made from."""
+
+    report: NodeReport
+    state: tuple[bool, str]
+    """Whether it is schedulable, and its engine."""
+    row: NodeRow
 
 
 def _window_size(nodes: Sequence[Node]) -> int:

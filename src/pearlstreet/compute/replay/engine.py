@@ -430,7 +430,7 @@ class Replay:
                 self.outcome.skipped += 1
                 break
             self._accrue()
-            answer = plan(self.state.snapshot(self._now), self.config)
+            answer = plan(self.state.snapshot(self._now), self.config, cache=self.state.cache)
             self.outcome.plans += 1
             self._carry_out(answer)
             if not (answer.preemptions or answer.resizes) or self.settings.stop_s > 0:
@@ -527,7 +527,7 @@ class Replay:
         """Mark the waiting jobs as never started."""
         why = {}
         if self.state.waiting.count:
-            asked = plan(self.state.snapshot(self._now), self.config)
+            asked = plan(self.state.snapshot(self._now), self.config, cache=self.state.cache)
             why = {wait.job_id: wait.reason.code.value for wait in asked.waits}
         for row, run in self._running.items():  # the jobs that never end
             self.outcome.runs.add(row, run.start_us, self._now, run.place)

@@ -152,7 +152,7 @@ class OnlinePool:
             if not self._state.waiting.count:
                 break
             snapshot = self._state.snapshot(now_us)
-            answer = plan(snapshot, self.config)
+            answer = plan(snapshot, self.config, cache=self._state.cache)
             for placement in answer.placements:
                 self._start(placement, now_us)
             if answer.placements:

@@ -28,7 +28,7 @@ from pearlstreet.compute.scheduling.model import (
 from pearlstreet.compute.scheduling.plan import Placement
 from pearlstreet.compute.scheduling.rows import Account, NodeRow, PflopsOf, Request, most_requested
 from pearlstreet.compute.scheduling.schema import Column, columns_of, empty_table
-from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _ROW = Column("R", "number", "Row of the trace", name="row", dtype=np.int64)
 _CARDS = Column("R", "basis points", "Cards that the attempt counts as", name="cards_bp", dtype=np.int64)
@@ -60,7 +60,8 @@ class State:
         self.held = replace(self.empty.reservations, ids=tuple(one.window.id for one in rows))
         self._known = np.array([one.known_us for one in rows], dtype=np.int64)
         self._held_seen: tuple[bytes, Reservations] = b"", empty_table(Reservations)
-        self._topology_cache = topology_cache_of(self.empty)
+        self.cache = PlannerCache()
+        """Values that all plans of the replay reuse."""
         self.trace, self.nodes = trace, self.empty.nodes
         self.know_users(trace.users)
         self.queues = tuple(name for name in trace.queues if name)
@@ -245,7 +246,6 @@ class State:
             reservations=self._held_now(now_us),
             services=self.services,
             workload=self.workload,
-            topology_cache=self._topology_cache,
         )
 
     def _held_now(self, now_us: int) -> Reservations:

@@ -24,6 +24,7 @@ from pearlstreet.compute.scheduling.model import (
     Snapshot,
     Waiting,
 )
+from pearlstreet.compute.scheduling.node_table import GFLOPS_PER_PFLOPS, NodeTable
 from pearlstreet.compute.scheduling.rows import (
     Account,
     NodeRow,
@@ -38,9 +39,7 @@ from pearlstreet.compute.scheduling.rows import (
     most_requested,
 )
 from pearlstreet.compute.scheduling.schema import Column, columns_of
-from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
-GFLOPS_PER_PFLOPS = 1_000_000
 QUOTA_KINDS = ("pflops", "cards", "cpus")
 _QUOTA_UNIT = {"pflops": GFLOPS_PER_PFLOPS, "cards": FULL_BP, "cpus": 1000}
 
@@ -84,10 +83,11 @@ class _Names:
 class SnapshotBuilder:
     """Keeps rows by id; adding a row with a known id replaces it. Not thread-safe."""
 
-    def __init__(self, pflops_of: PflopsOf) -> None:
-        """`pflops_of` gives the normalised PFLOPS of one card of a model."""
+    def __init__(self, pflops_of: PflopsOf, table: NodeTable | None = None) -> None:
+        """`pflops_of` gives the normalised PFLOPS of one card of a model. `table`: of the snapshot before, to be reused."""
         self._pflops_of = pflops_of
         self._nodes: dict[str, NodeRow] = {}
+        self._table = table or NodeTable()
         self._waiting: dict[str, WaitingJob] = {}
         self._running: dict[str, RunningAttempt] = {}
         self._quotas: tuple[Quota, ...] = ()
@@ -150,19 +150,17 @@ class SnapshotBuilder:
         """Replace the prices of a device-hour by model, in micro-yuan. All models need one, or they count for nothing."""
         self._prices = dict(micro_an_hour)
 
-    def build(self, now_us: int, revision: int = 0, topology_cache: TopologyCache | None = None) -> Snapshot:
-        """Return a snapshot of the current rows. `topology_cache`: the previous snapshot's, reused while the machines are the same."""
-        models, nodes = _nodes(self._nodes)
+    def build(self, now_us: int, revision: int = 0) -> Snapshot:
+        """Return a snapshot of the current rows. Successive ones share the arrays of machines while these are the same."""
+        nodes = self._table.update(self._nodes)
+        models, gflops = self._table.models, self._table.gflops(self._pflops_of)
         orgs, projects = _Index(), _Index()
         for account in self._accounts:
             projects((orgs(account.org), account.project))
         arrays, requests = _Index(), _Index()
-        gflops = np.array([round(self._pflops_of(m) * GFLOPS_PER_PFLOPS) for m in models], dtype=np.int64)
         users, queues = _Index(), _Index()
-        if topology_cache is not None:
-            gflops, nodes = topology_cache.carried(models, gflops, nodes)
         names = _Names(orgs, projects, arrays, requests, users, queues)
-        running = _running(list(self._running.values()), nodes, gflops, names)
+        running = _running(list(self._running.values()), nodes, self._table, gflops, names)
         waiting = _waiting(list(self._waiting.values()), names)
         reservations = _reservations(self._reservations, nodes, orgs, projects)
         quotas = _quotas(self._quotas, models, orgs, projects)
@@ -187,7 +185,6 @@ class SnapshotBuilder:
             model_price_micro=tuple(self._prices[m] for m in models)
             if set(models) <= self._prices.keys()
             else (),
-            topology_cache=topology_cache,
         )
 
 
@@ -213,50 +210,12 @@ def _bools(values: Iterable[bool]) -> Any:
     return np.array(list(values), dtype=np.bool_)
 
 
-def _nodes(rows: Mapping[str, NodeRow]) -> tuple[tuple[str, ...], Nodes]:
-    ordered = list(rows.values())
-    models = tuple(sorted({device.model for row in ordered for device in row.devices}))
-    number = {model: i for i, model in enumerate(models)}
-    racks, pods = _Index(), _Index()
-    domains = {name: i for i, name in enumerate(sorted({row.domain for row in ordered}))}
-    count, width = len(ordered), max((len(row.devices) for row in ordered), default=0)
-    table = np.zeros((5, count, width), dtype=np.int64)
-    table[0:2] = -1  # padding is no device and bears no number
-    for i, row in enumerate(ordered):
-        for j, device in enumerate(row.devices):
-            table[:, i, j] = (
-                number[device.model],
-                device.index,
-                device.link_group,
-                device.healthy,
-                device.memory_mib,
-            )
-    cpu, memory = _i64(row.cpu_milli for row in ordered), _i64(row.memory_mib for row in ordered)
-    nodes = Nodes(
-        names=tuple(rows),
-        cpu_total=cpu,
-        cpu_free=cpu.copy(),
-        memory_total=memory,
-        memory_free=memory.copy(),
-        schedulable=_bools(row.schedulable for row in ordered),
-        rack=_i32(racks((row.pod, row.rack)) if row.rack else -1 for row in ordered),
-        pod=_i32(pods(row.pod) if row.pod else -1 for row in ordered),
-        domain=_i32(domains[row.domain] for row in ordered),
-        device_model=table[0].astype(np.int32),
-        device_index=table[1].astype(np.int32),
-        device_link=table[2].astype(np.int32),
-        device_healthy=table[3].astype(np.bool_),
-        device_memory_total=table[4],
-        device_memory_free=table[4].copy(),
-        device_compute_free=np.where(table[0] >= 0, FULL_BP, 0).astype(np.int64),
-    )
-    return models, nodes
-
-
-def _running(rows: list[RunningAttempt], nodes: Nodes, gflops: Any, names: _Names) -> Running:
+def _running(
+    rows: list[RunningAttempt], nodes: Nodes, table: NodeTable, gflops: Any, names: _Names
+) -> Running:
     """Return the columns of running attempts and subtract them from the free arrays of `nodes`. Use on missing nodes is ignored."""
-    node_of = {name: i for i, name in enumerate(nodes.names)}
-    position_of = [{int(x): j for j, x in enumerate(row)} for row in nodes.device_index]
+    node_of, position_of = table.number, table.positions
+    memory_of = nodes.device_memory_total.tolist()
     tasks: list[tuple[int, int, int, int]] = []
     devices: list[tuple[int, int, int, int, int, int]] = []
     for a, row in enumerate(rows):
@@ -267,9 +226,12 @@ def _running(rows: list[RunningAttempt], nodes: Nodes, gflops: Any, names: _Name
             tasks.append((a, n, task.cpu_milli, task.memory_mib))
             for use in task.devices:
                 d = position_of[n].get(use.index)
-                if d is None or nodes.device_model[n, d] < 0:
+                if d is None:
                     continue
-                total = Share(int(nodes.device_memory_total[n, d]), FULL_BP)
+                if use.memory_mib is None and use.compute_bp is None:  # a whole device, as most are
+                    devices.append((a, n, d, memory_of[n][d], FULL_BP, FULL_BP))
+                    continue
+                total = Share(memory_of[n][d], FULL_BP)
                 share = Share(
                     total.memory_mib if use.memory_mib is None else use.memory_mib,
                     FULL_BP if use.compute_bp is None else use.compute_bp,

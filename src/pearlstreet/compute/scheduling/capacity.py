@@ -15,11 +15,11 @@ from pearlstreet.compute.scheduling.model import I32, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.need import PLENTY, Need
 from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.compute.scheduling.ties import Ties
-from pearlstreet.compute.scheduling.topology_cache import TopologyCache, topology_cache_of
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache, TopologyCache
 
 _NOTHING: I64 = np.zeros(0, dtype=np.int64)
 
-__all__ = ["ALL", "PLENTY", "Chunk", "Need", "FreeCapacity", "Rows", "needs_of", "request_needs"]
+__all__ = ["ALL", "PLENTY", "Chunk", "Need", "FreeCapacity", "Rows", "request_needs"]
 
 Rows = I64 | slice
 ALL = slice(None)
@@ -38,11 +38,11 @@ class Chunk:
 class FreeCapacity:
     """Free amounts by node and device; for jobs that may outlast the start of a reservation, what the reservation leaves."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, cache: PlannerCache | None = None) -> None:
         nodes = snapshot.nodes
-        self.topology_cache: TopologyCache = topology_cache_of(snapshot)
+        self.topology_cache: TopologyCache = (cache or PlannerCache()).topology(snapshot)
         self.count = nodes.count
-        self._ties = Ties(snapshot)
+        self._ties = Ties(snapshot, self.topology_cache)
         self.schedulable: Bools = nodes.schedulable
         self.rack: I32 = nodes.rack
         self.pod: I32 = nodes.pod
@@ -196,16 +196,17 @@ class FreeCapacity:
         return np.maximum(times, 0)
 
 
-def needs_of(snapshot: Snapshot, request_index: int, *, is_gang: bool = False) -> tuple[Need, ...]:
+def request_needs(
+    snapshot: Snapshot,
+    request: Request,
+    key: int = -1,
+    *,
+    is_gang: bool = False,
+    cache: PlannerCache | None = None,
+) -> tuple[Need, ...]:
     """Return the request on each model that it allows, weakest model first, so that strong devices stay free for jobs that name them.
 
-    `is_gang`: it has, or may grow to, several tasks, which must be in one domain: the request on each model in each domain.
+    The request need not be in the snapshot. `is_gang`: it has, or may grow to, several tasks, which must be in one domain: the
+    request on each model in each domain. Sizes of equal models are taken as equal.
     """
-    return topology_cache_of(snapshot).needs(snapshot.requests[request_index], request_index, is_gang=is_gang)
-
-
-def request_needs(
-    snapshot: Snapshot, request: Request, key: int = -1, *, is_gang: bool = False
-) -> tuple[Need, ...]:
-    """Return what `needs_of` returns, for a request that need not be in the snapshot. Sizes of equal models are taken as equal."""
-    return topology_cache_of(snapshot).needs(request, key, is_gang=is_gang)
+    return (cache or PlannerCache()).topology(snapshot).needs(request, key, is_gang=is_gang)

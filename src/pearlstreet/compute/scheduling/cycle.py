@@ -23,11 +23,11 @@ from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.measures import waited
 from pearlstreet.compute.scheduling.plan import Plan, Reason, StartEstimate
 from pearlstreet.compute.scheduling.preemptor import Preemptor
-from pearlstreet.compute.scheduling.queues import lanes
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.compute.scheduling.report import placements
 from pearlstreet.compute.scheduling.resizer import Resizer
 from pearlstreet.compute.scheduling.timeline import fits
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 from pearlstreet.compute.scheduling.waits import Waits
 
 _US = 1_000_000
@@ -37,13 +37,16 @@ _OPEN, _LATER, _DONE = 0, 1, 2
 """States of a job class: may be tried; is left to the second pass; all its jobs wait in this cycle."""
 
 
-def plan(snapshot: Snapshot, config: PlannerConfig, *, explains: bool = False) -> Plan:
+def plan(
+    snapshot: Snapshot, config: PlannerConfig, *, cache: PlannerCache | None = None, explains: bool = False
+) -> Plan:
     """Return the plan: which jobs start where, what is preempted, and why every other job waits. Pure and deterministic.
 
+    `cache`: values that successive plans of one center reuse; the plan is the same with and without it.
     `explains`: placements also carry the alternatives among which their node was chosen.
     """
     check_config(config)
-    return _Cycle(CycleState(snapshot, config, explains)).run()
+    return _Cycle(CycleState(snapshot, config, cache or PlannerCache(), explains)).run()
 
 
 class _Cycle:
@@ -72,14 +75,14 @@ class _Cycle:
     @cached_property
     def waited(self) -> I64:
         """How long (µs) each waiting job has waited in all."""
-        return waited(self.state.snapshot)[0]
+        return waited(self.state.snapshot, self.state.cache)[0]
 
     def run(self) -> Plan:
         snapshot = self.state.snapshot
         self.resizer.resume_stopped()
         resumed = [item.row for item in self.state.given]
         orders = []
-        for lane in lanes(snapshot, self.state.config):
+        for lane in self.state.ranking.lanes():
             self.state.enter(lane)
             orders.append(lane.rows)
             self._passes(self._due(lane.rows[~np.isin(lane.rows, resumed)] if resumed else lane.rows))

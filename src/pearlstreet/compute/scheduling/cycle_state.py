@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from pearlstreet.compute.scheduling.backfill.protocol import Backfill
-from pearlstreet.compute.scheduling.capacity import PLENTY, Chunk, FreeCapacity, Need, needs_of
+from pearlstreet.compute.scheduling.capacity import PLENTY, Chunk, FreeCapacity, Need
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.elasticity.protocol import Elasticity
 from pearlstreet.compute.scheduling.job_classes import JobClass, JobClasses, Run
@@ -21,11 +21,12 @@ from pearlstreet.compute.scheduling.placement.protocol import Choice
 from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.plan import StartEstimate
 from pearlstreet.compute.scheduling.preemption.protocol import Preemption
-from pearlstreet.compute.scheduling.queues import Lane
+from pearlstreet.compute.scheduling.queues import Lane, Ranking
 from pearlstreet.compute.scheduling.quota import QuotaState
 from pearlstreet.compute.scheduling.registry import BACKFILLS, ELASTICITIES, PLACEMENTS, PREEMPTIONS
 from pearlstreet.compute.scheduling.report import Given
 from pearlstreet.compute.scheduling.timeline import EarliestFit, Timeline, fits
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 from pearlstreet.compute.scheduling.waits import Lazy
 from pearlstreet.compute.scheduling.windows import Windows
 
@@ -39,11 +40,14 @@ class CycleState:
     preemption: Preemption | None
     elasticity: Elasticity | None
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig, explains: bool = False) -> None:
-        self.snapshot, self.config, self.explains = snapshot, config, explains
+    def __init__(
+        self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache, explains: bool = False
+    ) -> None:
+        self.snapshot, self.config, self.cache, self.explains = snapshot, config, cache, explains
+        self.ranking = Ranking(snapshot, config, cache)
         self.choices: list[Choice | None] = []
         """Alternatives that the last search examined, one entry for each job it placed."""
-        self.capacity = FreeCapacity(snapshot)
+        self.capacity = FreeCapacity(snapshot, cache)
         self.classes = JobClasses(snapshot.waiting)
         self._class_values: dict[int, JobClass] = {}
         self._needs: dict[tuple[int, bool], tuple[Need, ...]] = {}
@@ -112,7 +116,10 @@ class CycleState:
         is_gang = most_tasks > 1
         found = self._needs.get((request, is_gang))
         if found is None:
-            found = self._needs[request, is_gang] = needs_of(self.snapshot, request, is_gang=is_gang)
+            found = self.capacity.topology_cache.needs(
+                self.snapshot.requests[request], request, is_gang=is_gang
+            )
+            self._needs[request, is_gang] = found
         return found
 
     def queue_config(self, queue: int) -> PlannerConfig:
@@ -131,7 +138,7 @@ class CycleState:
         name = self.lane.config.placement
         found = self.selectors.get((name, self.bars))
         if found is None:
-            scorer = PLACEMENTS[name](self.snapshot, self.lane.config)
+            scorer = PLACEMENTS[name](self.snapshot, self.lane.config, self.cache)
             found = self.selectors[name, self.bars] = NodeSelector(
                 self.visible, scorer, explains=self.explains
             )

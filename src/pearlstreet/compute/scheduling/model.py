@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,6 @@ Bools = NDArray[np.bool_]
 UNKNOWN_US = 0
 """An expected end or a limit that nobody knows."""
 NO_LIMIT = -1
-
-
-class MachineCache(Protocol):
-    """Values that depend only on the machines of a snapshot; `topology_cache` implements it."""
-
-    def of(self, snapshot: Snapshot) -> bool:
-        """Return whether the snapshot has the machines of this cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,10 +242,6 @@ class Snapshot:
     """Recent requests of tasks with their counts; empty: no record."""
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
-    topology_cache: MachineCache | None = None
-    """Results about its machines that later plans reuse; not part of the value."""
-    notes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
-    """Cache of values derived from the snapshot; not part of the value."""
 
     def to_json(self) -> dict[str, object]:
         """Return a JSON form for the decision log; `snapshot_from_json` reads it back exactly."""

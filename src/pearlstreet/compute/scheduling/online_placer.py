@@ -16,6 +16,7 @@ from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.placement.selector import NodeSelector
 from pearlstreet.compute.scheduling.registry import PLACEMENTS, check_config
 from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, Request, most_requested
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,18 @@ class OnlinePlacer:
         pflops_of: PflopsOf = lambda model: 1.0,
     ) -> None:
         check_config(config)
-        self._config = config
+        self._config, self._cache = config, PlannerCache()
         self.snapshot: Snapshot = build(now_us=0, nodes=nodes, workload=workload, pflops_of=pflops_of)
         self._learns = not self.snapshot.workload
         self._asked: Counter[Request] = Counter()
         self._needs: dict[Request, tuple[Need, ...]] = {}
-        self.capacity = FreeCapacity(self.snapshot)
+        self.capacity = FreeCapacity(self.snapshot, self._cache)
         self._selector = self._make()
 
     def _make(self) -> NodeSelector:
-        return NodeSelector(self.capacity, PLACEMENTS[self._config.placement](self.snapshot, self._config))
+        return NodeSelector(
+            self.capacity, PLACEMENTS[self._config.placement](self.snapshot, self._config, self._cache)
+        )
 
     def place(self, request: Request) -> Seat | None:
         """Place the task; None when it fits on no node."""
@@ -61,7 +64,9 @@ class OnlinePlacer:
             self._learn(request)
         needs = self._needs.get(request)
         if needs is None:
-            needs = self._needs[request] = request_needs(self.snapshot, request, len(self._needs))
+            needs = self._needs[request] = request_needs(
+                self.snapshot, request, len(self._needs), cache=self._cache
+            )
         for group in (needs,) if self._selector.scorer.joint else tuple((need,) for need in needs):
             for need, chunk in self._selector.singles(group, 1, False):
                 index = self.snapshot.nodes.device_index[chunk.node]

@@ -14,7 +14,6 @@ from pearlstreet.compute.scheduling.plan import Preemption as Stop
 from pearlstreet.compute.scheduling.plan import StartEstimate
 from pearlstreet.compute.scheduling.preemption.protocol import Claim
 from pearlstreet.compute.scheduling.preemption.search import find_victims
-from pearlstreet.compute.scheduling.queues import places
 from pearlstreet.compute.scheduling.timeline import fits
 
 _US = 1_000_000
@@ -107,4 +106,4 @@ class Preemptor:
     @cached_property
     def places(self) -> tuple[I64, I64]:
         """Ranks of all waiting and of all running jobs in one common order."""
-        return places(self.state.snapshot, self.state.config)
+        return self.state.ranking.places()

@@ -14,9 +14,9 @@ import numpy as np
 
 from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling.builder import GFLOPS_PER_PFLOPS
 from pearlstreet.compute.scheduling.capacity import PLENTY, Need
 from pearlstreet.compute.scheduling.model import I64, Bools, Snapshot
+from pearlstreet.compute.scheduling.node_table import GFLOPS_PER_PFLOPS
 
 _PFLOPS, _CARDS, _CPUS = 0, 1, 2
 _UNIT = (GFLOPS_PER_PFLOPS, FULL_BP, 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from pearlstreet.base.errors import InvalidInput
@@ -112,24 +111,26 @@ def labels(kind: str) -> Mapping[str, Text]:
     return LABELS.get(kind, {})
 
 
+_PARTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "order": ORDERS, "placement": PLACEMENTS, "backfill": BACKFILLS, "preemption": PREEMPTIONS,
+        "elasticity": ELASTICITIES,
+    }
+)  # fmt: skip
+"""Policies of every kind."""
+
+
 def kinds() -> Mapping[str, tuple[str, ...]]:
     """Return names of the policies of every kind, sorted."""
-    return {
-        "order": tuple(sorted(ORDERS)),
-        "placement": tuple(sorted(PLACEMENTS)),
-        "backfill": tuple(sorted(BACKFILLS)),
-        "preemption": tuple(sorted(PREEMPTIONS)),
-        "elasticity": tuple(sorted(ELASTICITIES)),
-    }
+    return {kind: tuple(sorted(parts)) for kind, parts in _PARTS.items()}
 
 
-@lru_cache(maxsize=64)
 def check_config(config: PlannerConfig) -> None:
     """Raise InvalidInput when the configuration, or one of its queues, names a policy that there is not."""
-    for kind, known in kinds().items():
+    for kind, parts in _PARTS.items():
         for name in (getattr(config, kind), *(getattr(queue, kind) for queue in config.queues)):
-            if name is not None and name not in known:
+            if name is not None and name not in parts:
                 raise InvalidInput(
                     text("There is no {kind} policy named {name}", kind=kind, name=name),
-                    hint=text("Use one of {names}", names=", ".join(known)),
+                    hint=text("Use one of {names}", names=", ".join(sorted(parts))),
                 )

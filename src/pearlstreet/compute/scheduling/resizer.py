@@ -102,7 +102,7 @@ class Resizer:
             fit = [min(int(np.minimum(capacity.fit(n, ALL, False), tasks).sum()), tasks) for n in needs]
             most = max(fit, default=0)
             if most >= max(int(running.min_tasks[attempt]), 1):
-                scorer = PLACEMENTS[RESUMED](self.state.snapshot, self.state.lane.config)
+                scorer = PLACEMENTS[RESUMED](self.state.snapshot, self.state.lane.config, self.state.cache)
                 self._keep(soon, place_gang(NodeSelector(capacity, scorer), needs, most, False))
                 self.resumes = running.job_ids[attempt]
         self.state.timeline.visible = mine
@@ -200,7 +200,7 @@ class Resizer:
         if slack is None:
             return 0
         what_if = WhatIf(
-            self.state.snapshot, self.state.timeline, lambda: PLACEMENTS[RESUMED](self.state.snapshot, config), needs, job_class.tasks,
+            self.state.snapshot, self.state.timeline, lambda: PLACEMENTS[RESUMED](self.state.snapshot, config, self.state.cache), needs, job_class.tasks,
             self.state.leaving, self._needs_of, self._visible_to,
         )  # fmt: skip
         cuts = find_cuts(

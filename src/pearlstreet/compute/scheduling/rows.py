@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
@@ -264,12 +263,7 @@ def tokens(name: str) -> frozenset[str]:
 
 def match_models(patterns: Iterable[str], models: Iterable[str]) -> tuple[str, ...]:
     """Return the models that any pattern allows: every word of the pattern is a word of the model; `any` allows all."""
-    return _matching(tuple(patterns), tuple(models))
-
-
-@lru_cache(maxsize=4096)
-def _matching(patterns: tuple[str, ...], models: tuple[str, ...]) -> tuple[str, ...]:
-    wanted = [tokens(pattern) for pattern in patterns]
+    wanted, models = [tokens(pattern) for pattern in patterns], tuple(models)
     if not wanted or frozenset({"any"}) in wanted:
         return models
     return tuple(model for model in models if any(words and words <= tokens(model) for words in wanted))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pearlstreet.compute.scheduling.model import I32, I64, Snapshot
-from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
+from pearlstreet.compute.scheduling.topology_cache import TopologyCache
 
 U64 = NDArray[np.uint64]
 
@@ -23,13 +23,13 @@ _ODD = np.uint64(0xBF58476D1CE4E5B9)
 class Ties:
     """The ranks of a snapshot's nodes, worked out when first asked for."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, topology: TopologyCache) -> None:
+        self._snapshot, self._topology = snapshot, topology
 
     @cached_property
     def rank(self) -> I64:
         """Place of each node in the order."""
-        order = canonical_order(self._snapshot)
+        order = canonical_order(self._snapshot, self._topology)
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
         return rank
@@ -39,10 +39,10 @@ class Ties:
         return int(nodes[self.rank[nodes].argmin()])
 
 
-def canonical_order(snapshot: Snapshot) -> I64:
+def canonical_order(snapshot: Snapshot, topology: TopologyCache) -> I64:
     """Return node numbers in an order that does not depend on how nodes are called or listed."""
     nodes = snapshot.nodes
-    own = node_hash(snapshot)
+    own = node_hash(snapshot, topology)
     if not len(own) or (int(nodes.rack.max()) < 0 and int(nodes.pod.max()) < 0):
         return np.argsort(own, kind="stable").astype(np.int64)
     rack, in_rack = _group(nodes.rack, own)
@@ -61,7 +61,7 @@ def _group(number: I32, own: U64) -> tuple[U64, I64]:
     return np.where(known, total[number], np.uint64(0)), np.where(known, first[number], -1)
 
 
-def node_hash(snapshot: Snapshot) -> U64:
+def node_hash(snapshot: Snapshot, topology: TopologyCache) -> U64:
     """Return a hash of what each node is and holds, names aside."""
     nodes, running = snapshot.nodes, snapshot.running
     ends = running.expected_end_us[running.task_attempt] // 1000
@@ -72,25 +72,25 @@ def node_hash(snapshot: Snapshot) -> U64:
         nodes.device_memory_total * 2 + nodes.device_healthy,
         nodes.device_memory_free * 16384 + nodes.device_compute_free,
     )
-    fixed, salt = _fixed(snapshot)
+    fixed, salt = _fixed(snapshot, topology)
     table = np.concatenate([np.stack(columns, axis=1), *devices], axis=1, dtype=np.int64).view(np.uint64)
     return mixed(fixed + mixed(table + salt).sum(axis=1, dtype=np.uint64))
 
 
-def _fixed(snapshot: Snapshot) -> tuple[U64, U64]:
+def _fixed(snapshot: Snapshot, topology: TopologyCache) -> tuple[U64, U64]:
     """Return the part of the hashes that rests on what the machines are, and the salts of the columns that may change."""
-    topology_cache, nodes = topology_cache_of(snapshot), snapshot.nodes
-    known: tuple[U64, U64] | None = topology_cache.hashes
+    nodes = snapshot.nodes
+    known: tuple[U64, U64] | None = topology.hashes
     if known is None:
         width = nodes.width
         salt = np.arange(1, 7 + 3 * width, dtype=np.uint64) * _GOLDEN
-        model = topology_cache.model64 * 64 + nodes.device_link
+        model = topology.model64 * 64 + nodes.device_link
         total = np.stack([nodes.cpu_total, nodes.memory_total], axis=1)
         table = np.concatenate([total, model], axis=1, dtype=np.int64).view(np.uint64)
         still = np.r_[2, 4, 6 : 6 + width]
         other = np.r_[0, 1, 3, 5, 6 + width : 6 + 3 * width]
         known = mixed(table + salt[still]).sum(axis=1, dtype=np.uint64), salt[other]
-        topology_cache.hashes = known
+        topology.hashes = known
     return known
 
 

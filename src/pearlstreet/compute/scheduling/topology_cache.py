@@ -1,14 +1,15 @@
-"""Values that depend only on a center's machines, computed once and passed from snapshot to snapshot.
+"""Values that depend only on a center's machines, computed once for successive snapshots of the same machines.
 
-Plans are the same with and without a cache; builders of successive snapshots of the same machines pass it on. Arrays are
-compared by identity, so a changed machine needs new arrays.
+The caller of `plan` keeps a `PlannerCache` and passes it; plans are the same with and without it. Arrays are compared by
+identity: builders give successive snapshots the same arrays while the machines are the same, and new ones otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,12 @@ from pearlstreet.compute.scheduling.model import F64, I64, Bools, Nodes, Snapsho
 from pearlstreet.compute.scheduling.need import PLENTY, Need, NeedKey
 from pearlstreet.compute.scheduling.rows import Request, match_models
 
+T = TypeVar("T")
+
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 _REQUESTS_MAX = 20_000
 _KEPT_MAX = 4
+_MEMOS_MAX = 32
 
 
 class TopologyCache:
@@ -39,6 +43,9 @@ class TopologyCache:
         self.ever: dict[Need, I64] = {}
         """Tasks that each node could hold if it were empty and in service."""
         self._kept_values: dict[object, object] = {}
+        self._memos: dict[Hashable, Any] = {}
+        self.last_demand: Any = None
+        """Demand that `fill.demand` asked for last."""
 
     def of(self, snapshot: Snapshot) -> bool:
         """Return whether the snapshot has the machines of this cache."""
@@ -55,18 +62,6 @@ class TopologyCache:
             and snapshot.models == self.models
             and snapshot.model_gflops is self.gflops
         )
-
-    def carried(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> tuple[I64, Nodes]:
-        """Return this center's own arrays if they equal the given ones; else the given ones."""
-        mine: dict[str, Any] = {
-            "device_model": self.model, "device_link": self.link, "device_memory_total": self.device_total,
-            "cpu_total": self.cpu_total, "memory_total": self.memory_total, "rack": self.rack, "pod": self.pod,
-            "domain": self.domain,
-        }  # fmt: skip
-        equal = models == self.models and np.array_equal(gflops, self.gflops)
-        if equal and all(np.array_equal(getattr(nodes, name), array) for name, array in mine.items()):
-            return self.gflops, replace(nodes, **mine)
-        return gflops, nodes
 
     # Machines
 
@@ -198,6 +193,14 @@ class TopologyCache:
             asked.demands = rows
         return asked.demands
 
+    def memo(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned for the key; made anew if it was not asked for lately."""
+        found: T = self._memos.pop(key, None) or make()
+        self._memos[key] = found
+        while len(self._memos) > _MEMOS_MAX:
+            self._memos.pop(next(iter(self._memos)))
+        return found
+
     # What searches leave for the next cycle
 
     def take(self, key: Any) -> Any:
@@ -225,12 +228,14 @@ class _Asked:
         return np.array([max(request.count, 1) for request in self.requests], dtype=np.int64)
 
 
-def topology_cache_of(snapshot: Snapshot) -> TopologyCache:
-    """Return the snapshot's topology cache; create it if there is none."""
-    topology_cache = snapshot.topology_cache
-    if not isinstance(topology_cache, TopologyCache) or not topology_cache.of(snapshot):
-        topology_cache = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
-        object.__setattr__(
-            snapshot, "topology_cache", topology_cache
-        )  # a cache: it does not change what the snapshot means
-    return topology_cache
+class PlannerCache:
+    """Values that successive plans of one center reuse. One thread at a time may use it."""
+
+    def __init__(self) -> None:
+        self._topology: TopologyCache | None = None
+
+    def topology(self, snapshot: Snapshot) -> TopologyCache:
+        """Return the values of the snapshot's machines: those of the plan before while the machines are the same."""
+        if self._topology is None or not self._topology.of(snapshot):
+            self._topology = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
+        return self._topology

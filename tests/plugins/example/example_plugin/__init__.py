@@ -14,6 +14,7 @@ from pearlstreet.compute.hardware.probes.protocol import PciRule, Seen, Sighting
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 from pearlstreet.ledger.model import Unit
 from pearlstreet.ledger.rules import Slice
 
@@ -21,7 +22,7 @@ from pearlstreet.ledger.rules import Slice
 class LastCome(Still):
     """Ranks the newest job first."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         return Keys((-snapshot.waiting.submitted_us,), (-snapshot.running.submitted_us,))
 
 
@@ -53,8 +54,8 @@ def make_toy(host: EngineHost, options: Options) -> Engine:
     return engine_kind("simulated").make(host, {"cluster": f"{options.get('nodes', 1)}x1xT4"})
 
 
-LAST_COME = Plugin(version=1, part=LastCome())
-OF_TOMORROW = Plugin(version=2, part=LastCome())
+LAST_COME = Plugin(version=2, part=LastCome())
+OF_TOMORROW = Plugin(version=3, part=LastCome())
 CARD_DAY = Plugin(version=1, part=CardDay())
 ABACUS = Plugin(version=1, part=Abacus())
 TOY = Plugin(

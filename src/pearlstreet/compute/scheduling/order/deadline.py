@@ -12,6 +12,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import NEVER
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 def _due(deadline_us: I64) -> I64:
@@ -21,7 +22,7 @@ def _due(deadline_us: I64) -> I64:
 class Deadline(Still):
     """Ranks by priority, then deadline, then submit time."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         waiting, running = snapshot.waiting, snapshot.running
         return Keys(
             (-waiting.priority, _due(waiting.deadline_us), waiting.submitted_us),

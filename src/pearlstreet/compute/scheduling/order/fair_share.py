@@ -20,39 +20,40 @@ from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
 from pearlstreet.compute.scheduling.order.ties import by_deadline, ranked
 from pearlstreet.compute.scheduling.rows import Usage
-from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _GFLOPS, _MILLI, _MIB = 1e6, 1e3, 1024.0
 
 
-def pool_capacity(snapshot: Snapshot) -> F64:
+def pool_capacity(snapshot: Snapshot, cache: PlannerCache) -> F64:
     """Return normalised PFLOPS, cores and GiB of the whole center; never 0."""
-    return topology_cache_of(snapshot).pool_capacity
+    return cache.topology(snapshot).pool_capacity
 
 
-def demands(snapshot: Snapshot) -> F64:
+def demands(snapshot: Snapshot, cache: PlannerCache) -> F64:
     """Return [W, 3] share of the center that each waiting job takes while it runs, by resource."""
-    rows = topology_cache_of(snapshot).demands(snapshot.requests)
+    rows = cache.topology(snapshot).demands(snapshot.requests)
     waiting = snapshot.waiting
     return rows[waiting.request] * waiting.tasks[:, None] if waiting.count else np.zeros((0, 3))
 
 
-def held(snapshot: Snapshot, half_life_s: float) -> F64:
+def held(snapshot: Snapshot, half_life_s: float, cache: PlannerCache | None = None) -> F64:
     """Return [P, 3] share of the center by project: decayed use over the window's mean length, plus what runs now."""
+    cache = cache or PlannerCache()
     window_h = half_life_s / math.log(2) / 3600
-    total = pool_capacity(snapshot)
+    total = pool_capacity(snapshot, cache)
     share = snapshot.accounts.usage / window_h / total
-    holds = holdings(snapshot)
+    holds = holdings(snapshot, cache)
     for resource in range(share.shape[1]):  # one by one and in order: the sums are the same on every path
         np.add.at(share[:, resource], snapshot.running.project, holds[:, resource])
     return np.asarray(share)
 
 
-def holdings(snapshot: Snapshot) -> F64:
+def holdings(snapshot: Snapshot, cache: PlannerCache) -> F64:
     """Return [R, 3] share of the center that each running attempt holds, by resource."""
     running = snapshot.running
     now = np.stack([running.gflops / _GFLOPS, running.cpu / _MILLI, running.memory / _MIB], axis=1)
-    return np.asarray(now / pool_capacity(snapshot))
+    return np.asarray(now / pool_capacity(snapshot, cache))
 
 
 def _tags(group: I64, sequence: I64, base: F64, weight: F64, demand: F64) -> F64:
@@ -83,13 +84,13 @@ class FairShare(Still):
     def __init__(self, *, across_accounts: bool = False) -> None:
         self._across = across_accounts
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         waiting, accounts = snapshot.waiting, snapshot.accounts
         down, ties = -waiting.priority, by_deadline(snapshot)
         if not (waiting.project != waiting.project[:1]).any():
             return Keys((down, *ties))  # with one project fair share never changes this order
-        demand = demands(snapshot)
-        project_share = held(snapshot, config.half_life_s)
+        demand = demands(snapshot, cache)
+        project_share = held(snapshot, config.half_life_s, cache)
         org_share = np.zeros((len(accounts.orgs), 3))
         np.add.at(org_share, accounts.project_org, project_share)
         inside = ranked((down, *ties), waiting.ids)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 class Fifo(Still):
     """Ranks by submit time."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         return Keys((snapshot.waiting.submitted_us,), (snapshot.running.submitted_us,))

@@ -19,6 +19,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.order.measures import running_devices, running_service, waiting_devices
 from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _EDGES = np.geomspace(20e6, 2e13, 73)
 """Run time in µs: from 20 seconds to 230 days, evenly on a logarithmic scale."""
@@ -132,9 +133,9 @@ def survival(ends: F64, stays: F64) -> F64:
 class Gittins:
     """Ranks by priority, then Gittins index, then submit time."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         waiting, running, ended = snapshot.waiting, snapshot.running, snapshot.services
-        wide, held = waiting_devices(snapshot), running_devices(snapshot)
+        wide, held = waiting_devices(snapshot, cache), running_devices(snapshot)
         mine, theirs = waiting.served_device_us // wide, running_service(snapshot) // held
         seen = Seen(
             np.r_[ended.user, waiting.user, running.user].astype(np.int64),

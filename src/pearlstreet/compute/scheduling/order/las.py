@@ -17,6 +17,7 @@ from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.order.levels import levels
 from pearlstreet.compute.scheduling.order.measures import running_devices, running_service, waiting_devices
 from pearlstreet.compute.scheduling.order.protocol import Keys
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _LAG = 0.05
 """Lag of the widest gang behind its submit time, as a share of the age of the oldest job of its level."""
@@ -25,12 +26,12 @@ _LAG = 0.05
 class Las:
     """Ranks by priority, then level of service, then submit time with a lag for wide gangs."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         waiting, running, edges = snapshot.waiting, snapshot.running, levels(snapshot, config)
         served = np.concatenate([waiting.served_device_us, running_service(snapshot)])
         level = np.searchsorted(edges, served, side="right")
         submitted = np.concatenate([waiting.submitted_us, running.submitted_us])
-        came = submitted + _lag_us(snapshot, level, submitted)
+        came = submitted + _lag_us(snapshot, level, submitted, cache)
         split = waiting.count
         return Keys(
             (-waiting.priority, level[:split], came[:split]), (-running.priority, level[split:], came[split:])
@@ -47,11 +48,11 @@ class Las:
         return snapshot.now_us + int((-(-left // running_devices(snapshot)[inside])).min())
 
 
-def _lag_us(snapshot: Snapshot, level: I64, submitted_us: I64) -> I64:
+def _lag_us(snapshot: Snapshot, level: I64, submitted_us: I64, cache: PlannerCache) -> I64:
     """Return the lag (µs) added to the submit time of each waiting and of each running job."""
     if not len(level):
         return np.zeros(0, dtype=np.int64)
-    devices = np.concatenate([waiting_devices(snapshot), running_devices(snapshot)])
+    devices = np.concatenate([waiting_devices(snapshot, cache), running_devices(snapshot)])
     widest = max(int(devices.max()), int(snapshot.services.devices.max(initial=1)))
     if widest < 2:
         return np.zeros(len(level), dtype=np.int64)

@@ -35,12 +35,8 @@ _KNOWN = 300
 
 def levels(snapshot: Snapshot, config: PlannerConfig) -> I64:
     """Return device time (µs) at which a job falls to the next level, ascending."""
-    found: I64 | None = snapshot.notes.get(("levels", config.las_levels_h))
-    if found is None:
-        ended, living = snapshot.services.device_us, snapshot.waiting.served_device_us
-        living = np.concatenate([living, running_service(snapshot)])
-        found = snapshot.notes["levels", config.las_levels_h] = chosen(config.las_levels_h, ended, living)
-    return found
+    ended, living = snapshot.services.device_us, snapshot.waiting.served_device_us
+    return chosen(config.las_levels_h, ended, np.concatenate([living, running_service(snapshot)]))
 
 
 def chosen(wanted_h: tuple[float, ...], ended_us: I64, living_us: I64) -> I64:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 class Priority(Still):
     """Ranks by priority plus age, the larger first, then submit time."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         waiting, running = snapshot.waiting, snapshot.running
         if config.age_s <= 0:
             return Keys((-waiting.priority, waiting.submitted_us), (-running.priority, running.submitted_us))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 Columns = tuple[NDArray[np.generic], ...]
 """Equally long columns, the most significant first; a lower value goes earlier."""
@@ -27,7 +28,7 @@ class Keys:
 class Order(Protocol):
     """Ranks jobs. What it leaves equal is decided by submit time, array, element and id (`ties.ranked`)."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         """Sort columns of the waiting and, unless the policy cannot, of the running jobs."""
         ...
 

@@ -14,6 +14,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.order.fair_share import demands, holdings
 from pearlstreet.compute.scheduling.order.protocol import Keys, Still
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _POWER = 0.8
 _LEAST_US = 1_000_000
@@ -22,16 +23,16 @@ _LEAST_US = 1_000_000
 class Shortest(Still):
     """Ranks by priority, then remaining work; jobs with neither prediction nor limit count with an assumed length."""
 
-    def keys(self, snapshot: Snapshot, config: PlannerConfig) -> Keys:
+    def keys(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> Keys:
         waiting, running, now = snapshot.waiting, snapshot.running, snapshot.now_us
         assumed = round(config.assumed_run_s * 1e6)
         left = np.where(waiting.predicted_us > 0, waiting.predicted_us, waiting.limit_us)
         left = np.where(left > 0, left, assumed)
         left = left + np.where(waiting.served_device_us > 0, round(config.restart_s * 1e6), 0)
-        work = left * _size(demands(snapshot).max(axis=1, initial=0.0))
+        work = left * _size(demands(snapshot, cache).max(axis=1, initial=0.0))
         end = np.where(running.predicted_end_us > 0, running.predicted_end_us, running.expected_end_us)
         end = np.where(end > 0, end, running.started_us + assumed)
-        held = np.maximum(end - now, _LEAST_US) * _size(holdings(snapshot).max(axis=1, initial=0.0))
+        held = np.maximum(end - now, _LEAST_US) * _size(holdings(snapshot, cache).max(axis=1, initial=0.0))
         return Keys(
             (-waiting.priority, work, waiting.submitted_us),
             (-running.priority, held, running.submitted_us),

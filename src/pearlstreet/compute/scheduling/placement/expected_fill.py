@@ -20,18 +20,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from pearlstreet.compute.pool.slices import FULL_BP
-from pearlstreet.compute.scheduling import kernels
 from pearlstreet.compute.scheduling.capacity import ALL, FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement.fill import arrays
 from pearlstreet.compute.scheduling.placement.fill.demand import Demand, demand_of
+from pearlstreet.compute.scheduling.placement.fill.kernel import FillKernel
 from pearlstreet.compute.scheduling.placement.fill.state import (
     NEVER,
     STEP,
@@ -41,11 +40,10 @@ from pearlstreet.compute.scheduling.placement.fill.state import (
     free_of,
 )
 from pearlstreet.compute.scheduling.placement.protocol import NO_MORE, Choice, Spot
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _RUNNERS = 3
 """Number of next higher totals that a choice reports."""
-_CALL_NODES = 8
-"""Fixed cost of a NumPy call, in states."""
 _FITS_MAX = 256
 _ASKS_BYTES = 256 << 20
 """Bytes of remembered requests for one free capacity; the least recently used go first."""
@@ -54,8 +52,8 @@ _ASKS_BYTES = 256 << 20
 class _Board:
     """Known values of one free capacity: the value of each node and, for each request, its loss on each node."""
 
-    def __init__(self, capacity: FreeCapacity, demand: Demand) -> None:
-        self.capacity, self.demand = capacity, demand
+    def __init__(self, capacity: FreeCapacity, demand: Demand, kernel: FillKernel) -> None:
+        self.capacity, self.demand, self.kernel = capacity, demand, kernel
         count, groups = capacity.count, len(demand.tables.group_count)
         self.free = free_of(capacity)
         zero = np.zeros(count, dtype=np.int64)
@@ -115,9 +113,7 @@ class _Board:
         self._note(rows)
 
     def _note(self, rows: I64) -> None:
-        tables = self.demand.tables
-        kernel, memo = _kernel(len(rows), self.demand)
-        kernel.note(rows, self.free, tables, memo, self.notes)
+        self.kernel.note(rows, self.free, self.notes)
         self.left += self.notes.slots[rows].sum(axis=0)
         self.space += int(self.notes.capacity[rows].sum())
 
@@ -218,30 +214,23 @@ def _at_least(mean: float, count: int) -> float:
     return 0.5 * math.erfc(-deviation / math.sqrt(2))
 
 
-def _kernel(nodes: int, demand: Demand) -> tuple[Any, Any]:
-    """Return the kernels for this number of states, and their cache of values of known states."""
-    tables = demand.tables
-    if kernels.worthwhile((nodes + _CALL_NODES * (nodes > 0)) * tables.streams * tables.length):
-        from pearlstreet.compute.scheduling.placement.fill import numba_search
-
-        return numba_search, demand.memo
-    return arrays, demand.known
-
-
 class ExpectedFill:
     """The scorer of one cycle, or of an online placer's lifetime."""
 
     joint = True
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
-        self._demand = demand_of(snapshot)
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> None:
+        self._demand = demand = demand_of(snapshot, cache)
+        self._kernel = cache.topology(snapshot).memo(demand, lambda: FillKernel(demand.tables))
         self._boards: WeakKeyDictionary[FreeCapacity, _Board] = WeakKeyDictionary()
         self._units: dict[int, int] = {}
 
     def _board(self, capacity: FreeCapacity) -> _Board:
         board = self._boards.get(capacity)
         if board is None:
-            board = self._boards[capacity] = self._kept(capacity) or _Board(capacity, self._demand)
+            board = self._boards[capacity] = self._kept(capacity) or _Board(
+                capacity, self._demand, self._kernel
+            )
         board.sync()
         return board
 
@@ -269,10 +258,8 @@ class ExpectedFill:
         if not needs:
             return None
         board = self._board(capacity)
-        view, ask, tables = board.view(lasting), board.ask(needs, lasting), self._demand.tables
-        kernel, memo = _kernel(int((ask.stamp != board.notes.version).sum()), self._demand)
-        price = board.price()
-        equal = kernel.search(board.free, view, tables, memo, board.notes, ask, price)
+        view, ask, price = board.view(lasting), board.ask(needs, lasting), board.price()
+        equal = self._kernel.search(board.free, view, board.notes, ask, price)
         board.asked = ask, price
         if equal == 0:
             return None
@@ -315,12 +302,9 @@ class ExpectedFill:
         """Return the loss of one task on each node; to be asked again after each task, which changes its node's value."""
         board = self._board(capacity)
         numbers = np.arange(capacity.count) if isinstance(rows, slice) else rows
-        view, ask = board.view(lasting), board.ask((need,), lasting)
-        tables = self._demand.tables
-        stale = int((ask.stamp[numbers] != board.notes.version[numbers]).sum())
-        kernel, memo = _kernel(stale, self._demand)
-        kernel.renew(numbers, board.free, view, tables, memo, board.notes, ask)
-        total = arrays.totals(numbers, ask, board.price())
+        view, ask, price = board.view(lasting), board.ask((need,), lasting), board.price()
+        self._kernel.renew(numbers, board.free, view, board.notes, ask, price)
+        total = arrays.totals(numbers, ask, price)
         return np.where(total == NEVER, np.inf, total.astype(np.float64)), np.minimum(fit, 1)
 
     def device(self, capacity: FreeCapacity, need: Need, node: int, lasting: bool) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 class FirstFit:
@@ -18,7 +19,7 @@ class FirstFit:
 
     joint = False
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> None:
         nodes, running = snapshot.nodes, snapshot.running
         never = np.iinfo(np.int64).max
         started = np.full(nodes.count, never, dtype=np.int64)

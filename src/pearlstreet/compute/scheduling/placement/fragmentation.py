@@ -20,6 +20,7 @@ from pearlstreet.compute.scheduling.placement.fill.arrays import States, choices
 from pearlstreet.compute.scheduling.placement.fill.demand import CPU, WHOLE, demand_of
 from pearlstreet.compute.scheduling.placement.fill.state import free_of
 from pearlstreet.compute.scheduling.placement.measures import left_over
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _POPULAR = 0.95
 """The shapes asked for most, that together make up so much of the workload, stand for all of it."""
@@ -42,8 +43,8 @@ class Fragmentation:
 
     joint = True
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
-        demand = demand_of(snapshot)
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> None:
+        demand = demand_of(snapshot, cache)
         order = np.argsort(-demand.chance, kind="stable")
         covered = np.cumsum(demand.chance[order])
         popular = order[: int(np.searchsorted(covered, _POPULAR)) + 1]

@@ -15,6 +15,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
 from pearlstreet.compute.scheduling.placement import pack
 from pearlstreet.compute.scheduling.rows import match_models
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 _PARTS = 100
 """Costs are compared in hundredths of the cheapest model's, beyond which packing decides."""
@@ -28,7 +29,7 @@ class PerYuan:
 
     joint = True
 
-    def __init__(self, snapshot: Snapshot, config: PlannerConfig) -> None:
+    def __init__(self, snapshot: Snapshot, config: PlannerConfig, cache: PlannerCache) -> None:
         self._snapshot = snapshot
         self._costs: dict[int, F64] = {}
 

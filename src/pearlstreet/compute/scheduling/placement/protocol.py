@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from pearlstreet.compute.scheduling.capacity import FreeCapacity, Need, Rows
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.model import F64, I64, Snapshot
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 
 class Scorer(Protocol):
@@ -84,7 +85,7 @@ class IncrementalScorer(Protocol):
         ...
 
 
-Placement = Callable[[Snapshot, PlannerConfig], Scorer]
+Placement = Callable[[Snapshot, PlannerConfig, PlannerCache], Scorer]
 """Makes the scorer of one cycle."""
 
 Score = Callable[[FreeCapacity, Need, Rows, I64, bool], tuple[F64, I64]]
@@ -109,4 +110,4 @@ class Plain:
 def plain(function: Score, *, joint: bool = False) -> Placement:
     """Return a policy that needs neither snapshot nor settings."""
     scorer = Plain(function, joint)
-    return lambda snapshot, config: scorer
+    return lambda snapshot, config, cache: scorer

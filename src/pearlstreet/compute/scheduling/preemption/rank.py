@@ -45,19 +45,15 @@ class ByRank:
 
     def _worth(self, snapshot: Snapshot, config: PlannerConfig) -> tuple[Bools, F64]:
         """Return which attempts may be stopped, for any claim, and the cost of each stop."""
-        found: tuple[Bools, F64] | None = snapshot.notes.get(("rank", config))
-        if found is None:
-            running, now = snapshot.running, snapshot.now_us
-            restart = restart_us(snapshot, config)
-            ran_us = now - running.started_us
-            first = running.served_device_us == 0
-            least = np.maximum(round(config.min_run_s * _US), np.where(first, 0, restart))
-            able = running.preemptible & ~running.ending & (ran_us >= least)
-            for end in (running.expected_end_us, running.predicted_end_us):
-                able &= (end == 0) | (end - now > restart) | (end <= now)
-            cost = (running_devices(snapshot) * restart).astype(np.float64)
-            found = snapshot.notes["rank", config] = able, cost
-        return found
+        running, now = snapshot.running, snapshot.now_us
+        restart = restart_us(snapshot, config)
+        ran_us = now - running.started_us
+        first = running.served_device_us == 0
+        least = np.maximum(round(config.min_run_s * _US), np.where(first, 0, restart))
+        able = running.preemptible & ~running.ending & (ran_us >= least)
+        for end in (running.expected_end_us, running.predicted_end_us):
+            able &= (end == 0) | (end - now > restart) | (end <= now)
+        return able, (running_devices(snapshot) * restart).astype(np.float64)
 
     def still(
         self, snapshot: Snapshot, quotas: QuotaState, claim: Claim, attempt: int, used: list[int]

@@ -1,4 +1,4 @@
-"""The functions of `numba_search` in NumPy: slower, with bit-identical results."""
+"""The kernel of `expected-fill` in NumPy, for Pythons without numba and for little work: slower, with bit-identical results."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def choices(rows: I64, free: Free, view: Free, ask: Asked) -> Choices:
     return Choices(at, which, device, compute, memory, after)
 
 
-def renew(
+def _renew(
     rows: I64, free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: FillRequest
 ) -> None:
     """Bring the request's entries of `rows` up to date."""
@@ -280,14 +280,21 @@ def totals(rows: I64, ask: FillRequest, price: I64) -> I64:
 
 
 def search(
-    free: Free, view: Free, tables: Tables, known: Known, notes: Notes, ask: FillRequest, price: I64
+    rows: I64,
+    every: bool,
+    free: Free,
+    view: Free,
+    tables: Tables,
+    known: Known,
+    notes: Notes,
+    ask: FillRequest,
+    price: I64,
 ) -> int:
-    """Return how many nodes have the lowest total, listed in `ask.equal`."""
-    every = np.arange(len(ask.loss))
-    renew(every, free, view, tables, known, notes, ask)
-    total = totals(every, ask, price)
+    """Return how many of the nodes `rows` have the lowest total, listed in `ask.equal`; all entries are renewed."""
+    _renew(rows, free, view, tables, known, notes, ask)
+    total = totals(rows, ask, price)
     if not len(total) or total.min() == NEVER:
         return 0
-    least = np.flatnonzero(total == total.min())
+    least = rows[total == total.min()]
     ask.equal[: len(least)] = least
     return len(least)

@@ -6,8 +6,7 @@ the same workload see the same streams and nothing is left to chance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import F64, I64, Bools, Snapshot
 from pearlstreet.compute.scheduling.rows import Request, match_models, most_requested
 from pearlstreet.compute.scheduling.ties import mixed
-from pearlstreet.compute.scheduling.topology_cache import topology_cache_of
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 STREAMS = 16
 _LENGTH = (48, 128)
@@ -27,7 +26,6 @@ _QUEUE_MAX = 12
 _GROUPS_MAX = 24
 _SCARCE = 0.8
 """Share of the center's devices: a request that at most this share can serve makes them scarce, with a price."""
-_MEMO = 1 << 15
 _STRONGEST = 256
 """Weight of a device of the strongest model; weaker ones by their normalised compute."""
 
@@ -73,39 +71,28 @@ class Demand:
     """Slots of each group that one request takes, on average, of those that fit no node beyond the group's."""
     group_worth: tuple[int, ...]
     """Value of one slot, summed over all streams."""
-    memo: I64
-    """[·, 3] cache of values of states, by a hash."""
-    known: dict[bytes, int] = field(default_factory=dict)
-    """The same for NumPy."""
 
 
 Key = tuple[tuple[int, ...], bytes, bytes, bytes, bytes]
 """Key of a set of machines, whether free or not."""
-_Around = tuple[tuple[str, ...], tuple[int, ...], Key]
-"""Models, their normalised compute, machines."""
 
 
 class _Last(NamedTuple):
     """The demand computed last, and what it was computed from."""
 
     workload: Weighted
-    around: _Around
     demand: Demand
 
 
-_LAST: dict[str, _Last] = {}
-
-
-def demand_of(snapshot: Snapshot) -> Demand:
+def demand_of(snapshot: Snapshot, cache: PlannerCache) -> Demand:
     """Return the demand the center has seen lately; without any record, what is asked for most in its queue."""
-    topology_cache = topology_cache_of(snapshot)
-    around: _Around = topology_cache.models, topology_cache.rates, topology_cache.fleet
-    if not snapshot.workload:
-        return _demand(_queue(snapshot), *around)
+    topology = cache.topology(snapshot)
+    rows = snapshot.workload or _queue(snapshot)
     # the workload is the same tuple in every cycle until it changes: comparing identity is faster than contents
-    last = _LAST.get("record")
-    if last is None or last.workload is not snapshot.workload or last.around != around:
-        last = _LAST["record"] = _Last(snapshot.workload, around, _demand(snapshot.workload, *around))
+    last: _Last | None = topology.last_demand
+    if last is None or last.workload is not rows:
+        demand = topology.memo(rows, lambda: _demand(rows, topology.models, topology.rates, topology.fleet))
+        last = topology.last_demand = _Last(rows, demand)
     return last.demand
 
 
@@ -154,7 +141,6 @@ def _count(counted: tuple[Request, int]) -> int:
     return count
 
 
-@lru_cache(maxsize=16)
 def _demand(rows: Weighted, models: tuple[str, ...], gflops: tuple[int, ...], fleet: Key) -> Demand:
     rows = tuple(sorted(rows, key=_count, reverse=True)[:_TYPES_MAX])
     kinds, memory = _kinds(fleet, len(models))
@@ -175,7 +161,7 @@ def _demand(rows: Weighted, models: tuple[str, ...], gflops: tuple[int, ...], fl
         groups.devices, groups.cpu, groups.memory, groups.allowed,
     )  # fmt: skip
     volume = float(chance @ types.volume) if len(rows) else 0.0
-    return Demand(tables, chance, volume, groups.rate, groups.worth, np.zeros((_MEMO, 3), dtype=np.int64))
+    return Demand(tables, chance, volume, groups.rate, groups.worth)
 
 
 class _Types(NamedTuple):

@@ -1,6 +1,6 @@
-"""The kernels of `expected-fill`, for numba. `arrays` says the same in NumPy; a test holds both to the same answers.
+"""The compiled kernel of `expected-fill`. `arrays` is its fallback in NumPy; tests hold both to the same results.
 
-Import this module only where `kernels.worthwhile` says so.
+Only `FillKernel` imports this module, once that pays.
 """
 
 from __future__ import annotations
@@ -372,16 +372,6 @@ def _second(n: int, cpu: int, free: Free, memory: I64, compute: I64, device: int
     return (opened * 64 + min(idle, 63)) * 64 + min(max(cores, 0), 63)
 
 
-@jit
-def renew(
-    rows: I64, free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: FillRequest
-) -> None:
-    """Bring the request's entries of `rows` up to date."""
-    for i in range(len(rows)):
-        if ask.stamp[rows[i]] != notes.version[rows[i]]:
-            _consider(rows[i], free, view, tables, memo, notes, ask)
-
-
 @inner_jit
 def _total(n: int, ask: FillRequest, price: I64) -> int:
     cost = 0
@@ -393,15 +383,24 @@ def _total(n: int, ask: FillRequest, price: I64) -> int:
 
 @jit
 def search(
-    free: Free, view: Free, tables: Tables, memo: I64, notes: Notes, ask: FillRequest, price: I64
+    rows: I64,
+    every: bool,
+    free: Free,
+    view: Free,
+    tables: Tables,
+    memo: I64,
+    notes: Notes,
+    ask: FillRequest,
+    price: I64,
 ) -> int:
-    """Return how many nodes have the lowest total, listed in `ask.equal`. Stale nodes that cannot win are left stale.
+    """Return how many of the nodes `rows` have the lowest total, listed in `ask.equal`.
 
-    The value of a node cannot exceed its free capacity after the task, which bounds the loss from below without simulation.
+    Unless `every` entry is to be renewed, stale nodes that cannot win are left stale: the value of a node cannot exceed its free
+    capacity after the task, which bounds the loss from below without simulation.
     """
     found, least = 0, NEVER
-    count = len(ask.loss)
-    for n in range(count):
+    for i in range(len(rows)):
+        n = rows[i]
         if ask.stamp[n] == notes.version[n] and ask.loss[n] != NEVER:
             total = _total(n, ask, price)
             if total < least:
@@ -409,11 +408,12 @@ def search(
             if total == least:
                 ask.equal[found] = n
                 found += 1
-    for n in range(count):
+    for i in range(len(rows)):
+        n = rows[i]
         if ask.stamp[n] == notes.version[n]:
             continue
         bound = (notes.value[n] - tables.streams * (notes.capacity[n] - ask.volume)) * STEP
-        if bound > least:
+        if bound > least and not every:
             continue
         _consider(n, free, view, tables, memo, notes, ask)
         if ask.loss[n] != NEVER:
