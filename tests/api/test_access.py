@@ -165,7 +165,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
     with a_world(tmp_path_factory.mktemp("center"), webhooks_private_allowed=True) as world:
         job = world.submit()
         world.until(job, "running", "succeeded")
-        world.center.runtime.decisions.flush()
+        world.runtime.decisions.flush()
         (decided, *_) = world.get("/scheduling/decisions", "system").json()["items"]
         question = world.post("/what-ifs", json=BODIES["POST", "/what-ifs"]).json()
         quote = world.post("/quotes", json=BODIES["POST", "/quotes"]).json()
@@ -207,9 +207,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "invitation": invitation,
                 "upload": upload["id"],
                 "artefact": "art_00000000000000000000000000",
-                "shell": leave_shell(
-                    world.center.runtime, world.center.store.clock, job, user, "hello", "of-acme"
-                ),
+                "shell": leave_shell(world.runtime, world.center.store.clock, job, user, "hello", "of-acme"),
                 "quota": quota["id"],
                 "top_up": top_up["id"],
                 "month": present_month(),
@@ -274,7 +272,7 @@ def _mounted(app: FastAPI) -> set[tuple[str, str]]:
 
 
 def test_the_matrix_holds_every_route_that_is_mounted(acme: Acme) -> None:
-    app = create_api(acme.world.center)
+    app = create_api(acme.world.center, acme.world.services)
     known = {(route.method, route.path) for route in all_routes()} | {("GET", "/api/v1/openapi.json")}
     assert _mounted(app) == known
     assert {(route.method, route.path) for route in ROUTES} | PUBLIC == known - {

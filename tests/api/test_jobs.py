@@ -143,7 +143,7 @@ def test_uploads_and_their_limits(world: World) -> None:
 
 
 def test_an_oversize_upload_is_refused_and_leaves_nothing(world: World) -> None:
-    settings = world.center.runtime.settings
+    settings = world.runtime.settings
     before = sorted((world.data / "blobs").rglob("*"))
     object.__setattr__(settings, "upload_bytes_max", 1 << 20)
     try:
@@ -181,6 +181,6 @@ def test_a_sender_that_breaks_off_leaves_nothing(world: World) -> None:
         "client": ("127.0.0.1", 1),
         "server": ("center", 80),
     }
-    world.browser.run(create_api(world.center)(scope, receive, send))
+    world.browser.run(create_api(world.center, world.services)(scope, receive, send))
     assert sorted((world.data / "blobs").rglob("*")) == before
     assert world.get("/uploads?limit=1").status_code == 200

@@ -154,7 +154,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     quote = world.post("/quotes", json=asked).json()["id"]
     assert world.post(f"/quotes/{quote}/accept", json={"offer": "cheapest"}).status_code == 201
     world.step()
-    world.center.runtime.decisions.flush()
+    world.runtime.decisions.flush()
     decision = world.get("/scheduling/decisions", "system").json()["items"][0]["id"]
     facts = {
         "pue": {"value": 1.25, "source": "meter", "as_of": "2026-01-01"},
@@ -172,7 +172,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
         sent = world.post(f"{at}/webhooks/{hook}/test", role).json()["id"]
         hooks[at] = {"webhook": hook, "delivery": sent}
     user, store = world.get("/me").json()["user"]["id"], world.center.store
-    shell = leave_shell(world.center.runtime, store.clock, job, user, "hello", "of-acme")
+    shell = leave_shell(world.runtime, store.clock, job, user, "hello", "of-acme")
     ids = {"org": "acme", "project": "default", "job": job, "shell": shell, "upload": upload, "key": key, "month": present_month(),
            "user": user,
            "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days",

@@ -102,7 +102,7 @@ def test_after_a_restart_the_engines_find_what_they_ran(tmp_path: Path) -> None:
     with a_world(tmp_path, simulate="", engines=ENGINES) as first:
         job = first.submit(per_task=NODE, tasks=2, time_limit="2h", simulate="1h")
         first.until(job, "running")
-        runtime, store = first.center.runtime, first.center.store
+        runtime, store = first.runtime, first.center.store
         engine = runtime.engines[_engine_of(next(iter(_nodes_of(first, job))))]
         engine.close()
         again = make_engines(

@@ -16,8 +16,10 @@ import httpx
 from pearlstreet.api.app import create_api
 from pearlstreet.app.settings import Settings
 from pearlstreet.app.wiring import assemble
+from pearlstreet.base.services import Services
 from pearlstreet.center import Center
 from pearlstreet.compute.execution.inventory_loop import take_inventory
+from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.store.loop import Loop
 from pearlstreet.tenancy import keys, orgs, users
 from pearlstreet.tenancy.bootstrap import bootstrap
@@ -71,6 +73,8 @@ class World:
     """Two organisations, acme with an owner, a member and a viewer, beta with an owner; three operators."""
 
     center: Center
+    services: Services
+    runtime: Runtime
     loops: tuple[Loop, ...]
     browser: Browser
     data: Path
@@ -136,11 +140,13 @@ def _a_world(data: Path, **settings: Any) -> Iterator[World]:
         Settings(data=data, **{"simulate": "2x8xH100-80G", "simulate_speed": 50, **settings})
     )
     store = assembled.center.store
-    take_inventory(store, assembled.center.runtime.engines)
+    take_inventory(store, assembled.runtime.engines)
     first = bootstrap(store)
     assert first is not None
-    browser = Browser(create_api(assembled.center))
-    world = World(assembled.center, tuple(assembled.loops), browser, data)
+    browser = Browser(create_api(assembled.center, assembled.services))
+    world = World(
+        assembled.center, assembled.services, assembled.runtime, tuple(assembled.loops), browser, data
+    )
     world.keys |= {role.value: credential for role, credential in first.credentials.items()}
     for slug, members in (
         ("acme", (("owner", OrgRole.OWNER), ("member", OrgRole.MEMBER), ("viewer", OrgRole.VIEWER))),
@@ -156,7 +162,7 @@ def _a_world(data: Path, **settings: Any) -> Iterator[World]:
         yield world
     finally:
         browser.close()
-        for engine in assembled.center.runtime.engines.values():
+        for engine in assembled.runtime.engines.values():
             engine.close()
         store.close()
         assembled.lock.close()

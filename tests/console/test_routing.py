@@ -8,8 +8,8 @@ import pytest
 
 from pearlstreet.app.web import create_web
 from pearlstreet.console import cookies
-from pearlstreet.console.page_request import PageRequest
 from pearlstreet.console.registry import PAGES
+from pearlstreet.services.jobs import JobsService
 from pearlstreet.tenancy.scopes import ORG_ROLES, OrgRole
 from tests.api.world import Browser
 from tests.console.visitors import PASSWORD, Console, Visitor, words
@@ -254,23 +254,20 @@ def test_a_part_is_not_for_everybody(console: Console) -> None:
 # -- what failures show
 
 
-def test_a_failure_nobody_foresaw_tells_nothing_of_the_inside(console: Console) -> None:
-    page = next(page for page in PAGES if page.path == "/jobs")
-
-    def breaks(ask: PageRequest) -> Any:
+def test_a_failure_nobody_foresaw_tells_nothing_of_the_inside(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> Any:
         raise RuntimeError("secret /etc/pearl/secret.key")
 
-    original = page.show
-    object.__setattr__(page, "show", breaks)
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(JobsService, "list_jobs", breaks)
         for part in ({}, {"x_part": "list"}):
             answer = console.visitor("viewer").get("/jobs", **part)
             assert answer.status_code == 500
             assert "Internal error" in words(answer)
             for inside in ("secret", "RuntimeError", "Traceback", ".py"):
                 assert inside not in words(answer)
-    finally:
-        object.__setattr__(page, "show", original)
     assert console.visitor("viewer").get("/jobs").status_code == 200
 
 
@@ -368,7 +365,7 @@ def test_a_viewer_cancels_nothing(console: Console) -> None:
 
 
 def test_browsers_are_told_to_come_by_https_only_when_they_did(console: Console) -> None:
-    strict = Browser(create_web(console.world.center, https_only_days=2))
+    strict = Browser(create_web(console.world.center, console.world.services, https_only_days=2))
     try:
         for path in ("/sign-in", "/health", "/nothing-here"):
             safe = Visitor(strict, base="https://center").get(path)

@@ -83,7 +83,7 @@ def test_maintenance_is_set_up_seen_by_all_and_ended(console: Console) -> None:
 def test_a_decision_is_planned_again_by_who_looks_on(console: Console) -> None:
     job = console.world.submit()
     console.world.until(job, "running", "succeeded")
-    console.world.center.runtime.decisions.flush()
+    console.world.runtime.decisions.flush()
     audit = console.visitor("audit")
     found = re.search(r'name="decision" value="(dec_\w+)"', audit.get("/decisions").text)
     assert found is not None
@@ -166,7 +166,7 @@ def test_a_jobs_page_says_where_it_is_and_what_stands_in_the_way_of_another(cons
     assert "Likely start" in page
     assert "rough" not in page
     assert world.get(f"/jobs/{waiting}/why").json()["start_rough"] is False
-    planner_status = world.center.runtime.planner_status
+    planner_status = world.runtime.planner_status
     told, seen = planner_status.wait_of(waiting), planner_status.snapshot()
     assert told is not None and seen is not None and told.reason.start is not None
     rough = replace(told.reason.start, guess=True)

@@ -21,7 +21,7 @@ def job(console: Console) -> str:
     """A job that left two outputs."""
     store, job_id = console.world.center.store, console.world.submit()
     console.world.until(job_id, "running", "succeeded")
-    blob = console.world.center.runtime.blobs.keep(iter([b"result"]), "out", limit_bytes=100)
+    blob = console.world.runtime.blobs.keep(iter([b"result"]), "out", limit_bytes=100)
 
     def add(tx: Tx) -> None:
         row = tx.first(sa.select(jobs).where(jobs.c.id == job_id))

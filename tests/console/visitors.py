@@ -98,7 +98,7 @@ class Console:
 def a_console(data: Path, **settings: Any) -> Iterator[Console]:
     """A center whose people have passwords."""
     with a_world(data, **settings) as world:
-        app = Browser(create_web(world.center))
+        app = Browser(create_web(world.center, world.services))
         found = Console(world, app)
         for name in ("owner", "viewer", "stranger", "system", "security", "audit"):
             found.set_password(name)

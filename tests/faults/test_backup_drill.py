@@ -37,15 +37,15 @@ JOB = {"command": ["true"], "time_limit": "30m", "simulate": "60s", "per_task": 
 def running(settings: Settings) -> Iterator[Assembled]:
     """A center with its loops, as the server runs it, without the door."""
     made = assemble(settings)
-    take_inventory(made.center.store, made.center.runtime.engines)
+    take_inventory(made.center.store, made.runtime.engines)
     runner = LoopRunner(made.center.store, made.loops)
     runner.start()
     try:
         yield made
     finally:
-        made.center.runtime.stopping.set()
+        made.runtime.stopping.set()
         runner.stop()
-        for engine in made.center.runtime.engines.values():
+        for engine in made.runtime.engines.values():
             engine.close()
         made.center.store.close()
         made.lock.close()
@@ -79,7 +79,7 @@ def test_a_busy_center_comes_back_elsewhere(
         until(lambda: all(get_job(store, SYSTEM, job).state in ENDED for job in before))
         found = [get_job(store, SYSTEM, job) for job in before]
         assert [job for job in found if job.state is not JobState.SUCCEEDED] == []
-        new = submit_job(store, SYSTEM, center.center.runtime, "acme", parse_json(JOB)).id
+        new = submit_job(store, SYSTEM, center.runtime, "acme", parse_json(JOB)).id
         until(lambda: get_job(store, SYSTEM, new).state is JobState.SUCCEEDED)
         report = store.read(prove)
         assert report.is_right, f"{report.row}: {report.problem}"
@@ -88,7 +88,7 @@ def test_a_busy_center_comes_back_elsewhere(
 
 def back_up_under_load(center: Assembled, settings: Settings) -> tuple[Path, list[str]]:
     """A backup made while somebody submits on and on; and the jobs that had been taken on before it began."""
-    store, runtime = center.center.store, center.center.runtime
+    store, runtime = center.center.store, center.runtime
     org = create_org(store, SYSTEM, "acme")
     top_up(store, SYSTEM, org.id, parse_yuan("9000"))
     taken: list[str] = []

@@ -68,7 +68,7 @@ def test_a_training_that_is_stopped_three_times_ends_with_the_same_weights(tmp_p
             until(partial(_has_trained, made, job, number, EVERY + EVERY // 2))
             _stop(made, job, why, tasks)
         until(lambda: views.attempts_of(made.center.store, SYSTEM, job)[2]["lost_us"] is not None)
-        details = views.why(made.center.store, SYSTEM, made.center.runtime, job).details
+        details = views.why(made.center.store, SYSTEM, made.runtime, job).details
         assert [detail["code"] for detail in details][-1:] == ["work_lost"]
         until(lambda: views.get_job(made.center.store, SYSTEM, job).state in ENDED)
         ended = views.get_job(made.center.store, SYSTEM, job)
@@ -84,7 +84,7 @@ def test_a_training_that_is_stopped_three_times_ends_with_the_same_weights(tmp_p
         assert tried[-1]["lost_us"] is None
         _was_billed_to_its_checkpoints(made, job, tried)
         (weights,) = views.artefacts_of(made.center.store, SYSTEM, job)
-        blob = made.center.runtime.blobs.path(weights["sha256"])
+        blob = made.runtime.blobs.path(weights["sha256"])
         assert blob.read_text() == _undisturbed(tmp_path)
 
 
@@ -100,19 +100,19 @@ def _submit(made: Assembled) -> str:
         "elastic": {"min_tasks": 1, "max_tasks": 2},
         "variables": {"PAUSE": "0.03"},
     }
-    return submit_job(store, SYSTEM, made.center.runtime, "acme", parse_json(spec)).id
+    return submit_job(store, SYSTEM, made.runtime, "acme", parse_json(spec)).id
 
 
 def _stop(made: Assembled, job: str, why: StopReason, tasks: int) -> None:
     attempt = views.get_job(made.center.store, SYSTEM, job).attempt_id
     assert attempt is not None
     stop = AttemptStop(attempt, why, 5.0, text("For a test"), tasks)
-    owners = by_kind(JobOwner(made.center.runtime))
+    owners = by_kind(JobOwner(made.runtime))
     made.center.store.write(lambda tx: stop_attempt(tx, owners, stop))
 
 
 def _log(made: Assembled, job: str, attempt_id: str) -> str:
-    chunk = follow.read_log(made.center.store, SYSTEM, made.center.runtime, job, attempt_id, 0, 0, 1 << 20)
+    chunk = follow.read_log(made.center.store, SYSTEM, made.runtime, job, attempt_id, 0, 0, 1 << 20)
     return chunk.data.decode()
 
 

@@ -38,7 +38,7 @@ def test_a_job_reads_and_writes_files_in_a_bucket(tmp_path: Path, monkeypatch: p
 
         _collect_garbage(world, later=True)
         assert world.get(f"/artefacts/{artefact['id']}").content == content * 2, "a row names it"
-        blobs = world.center.runtime.blobs
+        blobs = world.runtime.blobs
         orphan = blobs.keep(iter([b"nobody names this"]), "orphan", limit_bytes=99)
         _collect_garbage(world, later=False)
         assert blobs.size_bytes(orphan.sha256) == 17, "its row may still be written"
@@ -62,7 +62,7 @@ def _collect_garbage(world, *, later: bool) -> int:  # type: ignore[no-untyped-d
     with pytest.MonkeyPatch.context() as patch:
         if later:
             patch.setattr(type(store.clock), "now_us", lambda _: now_us + int((ORPHAN_S + 60) * US_PER_S))
-        return sum(drop_orphans(world.center.runtime, store, shard) for shard in range(SHARDS))
+        return sum(drop_orphans(world.runtime, store, shard) for shard in range(SHARDS))
 
 
 def _gone(call: object) -> object:

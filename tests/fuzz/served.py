@@ -106,7 +106,7 @@ def _scopes(role: str) -> frozenset[str]:
 def served(data: Path, **settings: Any) -> Iterator[Served]:
     """A center with tenants, answering on loopback."""
     with a_world(data, **settings) as world:
-        count = Count(create_api(world.center))
+        count = Count(create_api(world.center, world.services))
         listening = bind(Settings(data=data, port=0))
         server = uvicorn.Server(
             uvicorn.Config(

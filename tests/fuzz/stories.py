@@ -224,7 +224,7 @@ def _quotes(it: Teller) -> None:
 def _decisions(it: Teller) -> None:
     it.ask("POST /jobs", "owner", query={"org": "acme"}, body=BODIES["POST", "/jobs"])
     it.center.tend()
-    it.center.world.center.runtime.decisions.flush()
+    it.center.world.runtime.decisions.flush()
     newest, *_ = it.ask("GET /scheduling/decisions", "system")["items"]
     number = str(newest["id"])
     it.ask("GET /scheduling/decisions/{decision}", "system", decision=number)
@@ -333,8 +333,8 @@ def _storage(it: Teller) -> None:
 def _outputs(it: Teller) -> None:
     """Two results, which simulated jobs do not leave: one read, pinned and unpinned, one deleted."""
     job = it.ask("POST /jobs", "owner", query={"org": "acme"}, body=BODIES["POST", "/jobs"])["id"]
-    center = it.center.world.center
-    blob = center.runtime.blobs.keep(iter([b"result"]), f"story-{it.number}", limit_bytes=100)
+    world = it.center.world
+    blob = world.runtime.blobs.keep(iter([b"result"]), f"story-{it.number}", limit_bytes=100)
 
     def left(path: str, tx: Any) -> str:
         (row,) = tx.rows(sa.select(jobs).where(jobs.c.id == job))
@@ -344,7 +344,7 @@ def _outputs(it: Teller) -> None:
         change_level(tx, row["org_id"], row["project_id"], blob.size_bytes)
         return str(made["id"])
 
-    kept, deleted = (center.store.write(partial(left, path)) for path in ("model.pt", "log.csv"))
+    kept, deleted = (world.center.store.write(partial(left, path)) for path in ("model.pt", "log.csv"))
     it.ask("GET /jobs/{job}/artefacts", "owner", job=job)
     it.ask("GET /artefacts/{artefact}", "owner", artefact=kept)
     for pinned in (True, False):

@@ -227,14 +227,14 @@ def finish_tenant(world: World, tenant: Tenant) -> None:
     store = world.center.store
     store.write(lambda tx: _add_traces(tx, world, tenant))
     job, user, words = tenant.ids["job"][1], tenant.first("user"), f"of {tenant.slug}"
-    tenant.ids["shell"] = [leave_shell(world.center.runtime, store.clock, job, user, words, tenant.marker)]
+    tenant.ids["shell"] = [leave_shell(world.runtime, store.clock, job, user, words, tenant.marker)]
     own = sa.select(notices.c.id).where(notices.c.user_id == tenant.first("user"))
     tenant.ids["notice"] = list(store.read(lambda tx: tx.execute(own).scalars().all()))[:2]
 
 
 def _save_checkpoint(world: World, tenant: Tenant) -> None:
     """Let the engine list a checkpoint of the tenant's jobs; a simulated attempt saves none."""
-    engine: Any = world.center.runtime.engines["simulated"]
+    engine: Any = world.runtime.engines["simulated"]
     before, mine = engine.list_checkpoint, set(tenant.ids["job"])
     saved = [CheckpointEntry(f"{tenant.marker}-step-1", 1000 * tenant.factor, 1)]
     engine.list_checkpoint = lambda key: Done(saved) if key in mine else before(key)
@@ -251,7 +251,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
     )
     content = f"{marker} result".encode()
     _save_checkpoint(world, tenant)
-    blob = world.center.runtime.blobs.keep(iter([content]), f"of-{marker}", limit_bytes=1000)
+    blob = world.runtime.blobs.keep(iter([content]), f"of-{marker}", limit_bytes=1000)
     tenant.ids["artefact"] = [f"art_{marker.upper():0>26}"]
     tenant.ids["attempt"] = [attempt["id"]]
     change_level(tx, org_id, attempt["project_id"], blob.size_bytes)

@@ -235,7 +235,9 @@ PLAIN = {"scenario": "1t-50-days", "name": "1t-50-days", "series": "grid", "deci
 def url(isolation: Isolation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the isolation world on a real socket."""
     listening = bind(Settings(data=tmp_path_factory.mktemp("socket"), port=0))
-    config = uvicorn.Config(create_api(isolation.world.center), log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        create_api(isolation.world.center, isolation.world.services), log_config=None, lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

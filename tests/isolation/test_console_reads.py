@@ -50,7 +50,7 @@ def app(isolation: Isolation) -> Iterator[Browser]:
         for name, module in list(sys.modules.items()):
             if name.startswith("pearlstreet.console.pages") and hasattr(module, "PER_PAGE"):
                 patch.setattr(module, "PER_PAGE", 2)
-        browser = Browser(create_web(isolation.world.center))
+        browser = Browser(create_web(isolation.world.center, isolation.world.services))
         yield browser
         browser.close()
 

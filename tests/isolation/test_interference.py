@@ -116,10 +116,10 @@ def _copy(source: Path, folder: Path, instant_us: int, without: str | None) -> I
         patch.setattr(wiring, "SystemRng", lambda: SeededRng(1))
         settings = Settings(data=folder, simulate="2x8xH100-80G", rate_key_per_s=1e5, rate_address_per_s=1e5)
         assembled = wiring.assemble(settings)
-        browser = Browser(create_web(assembled.center))
+        browser = Browser(create_web(assembled.center, assembled.services))
         yield Copy(browser, assembled.center.store)
         browser.close()
-        for engine in assembled.center.runtime.engines.values():
+        for engine in assembled.runtime.engines.values():
             engine.close()
         assembled.center.store.close()
         assembled.lock.close()

@@ -46,7 +46,7 @@ def test_a_page_is_woken_for_its_own_tenant_only(isolation: Isolation) -> None:
         store.write(lambda tx: record_transition(tx, tenant.first("job"), "succeeded", "succeeded", "test"))
 
     async def story() -> None:
-        app = create_console(isolation.world.center)
+        app = create_console(isolation.world.center, isolation.world.services)
         alder, birch = Listener(isolation.alder), Listener(isolation.birch)
         tasks = [asyncio.create_task(one.listen(app)) for one in (alder, birch)]
         assert b"hello" in await alder.next() and b"hello" in await birch.next()

@@ -54,7 +54,7 @@ def contents(isolation: Isolation) -> frozenset[str]:
 @pytest.fixture(scope="module")
 def app(isolation: Isolation) -> Iterator[Browser]:
     """The console of the isolation world."""
-    browser = Browser(create_web(isolation.world.center))
+    browser = Browser(create_web(isolation.world.center, isolation.world.services))
     yield browser
     browser.close()
 

@@ -116,7 +116,7 @@ def an_isolation_world(data: Path) -> Iterator[Isolation]:
         data, rate_key_per_s=100_000, rate_address_per_s=100_000, webhooks_private_allowed=True
     ) as world:
         alder, birch = fill_tenant(world, "alder", 31), fill_tenant(world, "birch", 27)
-        world.center.runtime.decisions.flush()
+        world.runtime.decisions.flush()
         for tenant in (alder, birch):
             finish_tenant(world, tenant)
         yield Isolation(world, alder, birch)

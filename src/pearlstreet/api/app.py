@@ -24,7 +24,9 @@ from pearlstreet.api.openapi import document
 from pearlstreet.api.rate_limit import RateLimiter
 from pearlstreet.api.routes import prices, system
 from pearlstreet.api.routing import API_PREFIX, RouteFacts, SecuredRouter, in_thread
+from pearlstreet.base.services import Services
 from pearlstreet.center import Center
+from pearlstreet.services.jobs import JobsService
 
 PREFIX = API_PREFIX
 FIRST = "jobs"
@@ -46,11 +48,12 @@ UNLIMITED = (f"{PREFIX}/uploads",)
 """Paths that limit the size of their body themselves."""
 
 
-def create_api(center: Center) -> FastAPI:
+def create_api(center: Center, services: Services) -> FastAPI:
     """Return the app that serves one center."""
     app = _bare_app(center.version)
     app.state.center = center
-    app.state.log_streams = LogStreams(center)
+    app.state.services = services
+    app.state.log_streams = LogStreams(services.get(JobsService))
     app.state.health = system.HealthCheck(center.store)
     problem.install(app, _methods_at)
     numbers = request_numbers(center.store.clock, center.store.rng)

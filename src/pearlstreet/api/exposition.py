@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pearlstreet.compute.jobs.gauges import CenterGauges
+from pearlstreet.services.nodes import CenterGauges
 
 
 class _Now(Collector):

@@ -9,9 +9,8 @@ from functools import partial
 import structlog
 
 from pearlstreet.api.routing import in_thread
-from pearlstreet.center import Center
 from pearlstreet.compute.engines.protocol import LogChunk
-from pearlstreet.compute.jobs.follow import LogPosition, read_positions
+from pearlstreet.services.jobs import JobsService, LogPosition
 
 PAUSE_S = 0.25
 CHUNK_BYTES = 1 << 18
@@ -24,8 +23,8 @@ _Waiting = dict[asyncio.Future[tuple[LogPosition, LogChunk]], LogPosition]
 class LogStreams:
     """The followers of one center's logs, for use on one event loop."""
 
-    def __init__(self, center: Center) -> None:
-        self._center = center
+    def __init__(self, jobs: JobsService) -> None:
+        self._jobs = jobs
         self._waiting: _Waiting = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -41,7 +40,7 @@ class LogStreams:
                 yield chunk.data
 
     def _read(self, positions: Sequence[LogPosition]) -> Sequence[tuple[LogPosition, LogChunk]]:
-        return read_positions(self._center.store, self._center.runtime, positions, CHUNK_BYTES)
+        return self._jobs.read_positions(positions, CHUNK_BYTES)
 
     async def _read_on(self, position: LogPosition) -> tuple[LogPosition, LogChunk]:
         loop = asyncio.get_running_loop()

@@ -4,17 +4,19 @@ Each route declares its access: `scope=…` (with `at_center=True`: operators on
 credential) or `public=True`. It also declares which tied keys it accepts: `tie=Tied.PROJECT` for routes that restrict
 themselves to the key's project, `tie=Tied.NONE` for routes about a person; by default a route is about an organisation
 and refuses keys tied to a project. The caller is authenticated before the body is read. Every POST, PUT, PATCH and
-DELETE honours Idempotency-Key.
+DELETE honours Idempotency-Key. A parameter annotated with the class of a service, such as `jobs: JobsService`, receives
+that service of the center.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack
+from typing import Annotated, Any, Protocol, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import anyio
@@ -26,6 +28,7 @@ from pydantic_core import from_json, to_json
 
 from pearlstreet.api.request_inputs import read_body
 from pearlstreet.base.errors import Forbidden, InvalidInput, Problem, Unauthenticated
+from pearlstreet.base.services import CenterService, Services, services_in_signature
 from pearlstreet.base.text import text
 from pearlstreet.center import Center
 from pearlstreet.store.core import Store, Tx
@@ -35,6 +38,7 @@ from pearlstreet.tenancy.model import Actor, project_only
 from pearlstreet.tenancy.scopes import SCOPES
 
 T = TypeVar("T")
+S = TypeVar("S", bound=CenterService)
 F = TypeVar("F", bound=Callable[..., object])
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _ACCESS = "x-access"
@@ -219,6 +223,7 @@ class SecuredRouter:
             options["responses"][201] |= {"headers": {"Location": LOCATION_HEADER}}
 
         def decorate(handler: F) -> F:
+            _provide_services(handler)
             handler.quick = quick  # type: ignore[attr-defined]
             handler.location = location  # type: ignore[attr-defined]
             summary = (handler.__doc__ or "").strip().split("\n")[0]
@@ -272,6 +277,32 @@ def center_of(request: Request) -> Center:
     """Return the center that serves this request."""
     center: Center = request.app.state.center
     return center
+
+
+def service_of(request: Request, kind: type[S]) -> S:
+    """Return the service of this class, for handlers that FastAPI does not call."""
+    services: Services = request.app.state.services
+    return services.get(kind)
+
+
+def _provide_services(handler: Callable[..., object]) -> None:
+    """Let FastAPI fill the handler's parameters that are annotated with the class of a service."""
+    found = services_in_signature(handler)
+    if not found:
+        return
+
+    def dependency(kind: type[CenterService]) -> Any:
+        async def provide(request: Request) -> CenterService:
+            return service_of(request, kind)
+
+        return Depends(provide)
+
+    signature = inspect.signature(handler)
+    parameters = [
+        one.replace(annotation=Annotated[found[name], dependency(found[name])]) if name in found else one
+        for name, one in signature.parameters.items()
+    ]
+    handler.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
 
 
 def peer_of(request: Request) -> str:

@@ -117,7 +117,7 @@ class DemoLoad:
         slug, _, projects = self._pick(TENANTS)
         spec = self._spec(self._pick(projects))
         person = self._pick(self._people[slug] or (SYSTEM,))
-        submit_job(self._store, person, self._assembled.center.runtime, slug, parse_json(spec))
+        submit_job(self._store, person, self._assembled.runtime, slug, parse_json(spec))
         self._pause.wait(0.05)
 
     def _spec(self, project: str) -> dict[str, object]:

@@ -55,7 +55,7 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
     listening = bind(settings)
     assembled = assemble(settings)
     store = assembled.center.store
-    runtime = assembled.center.runtime
+    runtime = assembled.runtime
     take_inventory(store, runtime.engines, runtime.settings.minimum_isolation)
     _tune_gc_and_gil()
     runner = LoopRunner(store, [*assembled.loops, memory_loop()])
@@ -68,9 +68,9 @@ def serve(settings: Settings, ready: Callable[[Assembled, FirstKeys | None], Non
         # Create the first keys last: a failed start must not create keys that are never shown.
         _run(server, listening, lambda: ready(assembled, bootstrap(store)))
     finally:
-        assembled.center.runtime.stopping.set()
+        assembled.runtime.stopping.set()
         runner.stop()
-        for engine in assembled.center.runtime.engines.values():
+        for engine in assembled.runtime.engines.values():
             engine.close()
         store.close()
         (settings.data / STATE).unlink(missing_ok=True)
@@ -142,6 +142,7 @@ def _config(settings: Settings, assembled: Assembled) -> uvicorn.Config:
     return uvicorn.Config(
         create_web(
             assembled.center,
+            assembled.services,
             https_only_days=settings.https_only_days,
             requests_per_address=settings.http_connections_per_address if settings.behind_proxy else 0,
         ),

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pearlstreet.api.app import UNLIMITED, create_api
 from pearlstreet.api.problem import respond
 from pearlstreet.base.errors import TooMany
+from pearlstreet.base.services import Services
 from pearlstreet.center import Center
 from pearlstreet.console.app import create_console
 from pearlstreet.http.addresses import address_key
@@ -23,14 +24,16 @@ BODILESS = ("GET", "HEAD")
 DAY_S = 86_400
 
 
-def create_web(center: Center, *, https_only_days: float = 0, requests_per_address: int = 0) -> ASGIApp:
+def create_web(
+    center: Center, services: Services, *, https_only_days: float = 0, requests_per_address: int = 0
+) -> ASGIApp:
     """Return the API and the console of one center on one address.
 
     `requests_per_address`: maximum number of concurrent requests of one address; 0: no limit but its connections.
 
     `https_only_days`: days of the HSTS header sent to browsers that use HTTPS (RFC 6797); 0: no header.
     """
-    api, console = create_api(center), create_console(center)
+    api, console = create_api(center, services), create_console(center, services)
     budget = BodyBudget()
     limiter = RequestLimiter(requests_per_address) if requests_per_address else None
     promise = f"max-age={round(https_only_days * DAY_S)}".encode()

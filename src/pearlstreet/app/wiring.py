@@ -23,6 +23,7 @@ from pearlstreet.base.clock import US_PER_S, SystemClock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.plugins import problems as plugin_problems
 from pearlstreet.base.rng import SystemRng
+from pearlstreet.base.services import Services
 from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center, Rates
 from pearlstreet.compute.jobs.loops import job_loops
@@ -36,6 +37,12 @@ from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.objects.configured import blobs_from_settings
 from pearlstreet.offboarding.loop import closing_loop
 from pearlstreet.quotes.calibrating import calibration_loop
+from pearlstreet.services.jobs import JobsService
+from pearlstreet.services.nodes import NodesService
+from pearlstreet.services.offboarding import OffboardingService
+from pearlstreet.services.quotes import QuotesService
+from pearlstreet.services.shells import ShellsService
+from pearlstreet.services.storage import StorageService
 from pearlstreet.store import leases
 from pearlstreet.store.backup import copy_database
 from pearlstreet.store.core import Store
@@ -57,6 +64,9 @@ class Assembled:
     """A center that is ready to serve."""
 
     center: Center
+    services: Services
+    """What API and console may ask of the center."""
+    runtime: Runtime
     loops: Sequence[Loop]
     lock: IO[bytes]
 
@@ -196,7 +206,19 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         *notice_loops(channels, store.clock),
         events_loop(settings.data / "log"),
     )
-    return Assembled(center, loops, lock)
+    return Assembled(center, make_services(store, runtime), runtime, loops, lock)
+
+
+def make_services(store: Store, runtime: Runtime) -> Services:
+    """Return the services that routes and pages may name in their signatures. A new noun's service is one more line."""
+    return Services(
+        JobsService(store, runtime),
+        ShellsService(store, runtime),
+        NodesService(store, runtime),
+        StorageService(store, runtime),
+        QuotesService(store, runtime),
+        OffboardingService(store, runtime),
+    )
 
 
 def notice_channels(settings: Settings, environment: Mapping[str, str]) -> Channels:

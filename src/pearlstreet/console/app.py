@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pearlstreet.base.errors import PearlError
+from pearlstreet.base.services import Services
 from pearlstreet.base.text import pick_language
 from pearlstreet.center import Center
 from pearlstreet.console import statics
@@ -19,12 +20,13 @@ from pearlstreet.console.registry import PAGES
 from pearlstreet.console.renderer import Renderer
 from pearlstreet.console.routing import SecuredPageRouter
 from pearlstreet.http.stream_limiter import LimitedStream
+from pearlstreet.services.jobs import JobsService
 
 
-def create_console(center: Center) -> Starlette:
-    """Return the console of one center."""
-    page_router = SecuredPageRouter(center, Renderer(PAGES, MENU))
-    pulse = ChangeNotifier(center.store)
+def create_console(center: Center, services: Services) -> Starlette:
+    """Return the console of one center. Raises RuntimeError for a page that names a service which the center lacks."""
+    page_router = SecuredPageRouter(center, services, Renderer(PAGES, MENU))
+    pulse = ChangeNotifier(services.get(JobsService))
 
     async def live(request: Request) -> Response:
         try:

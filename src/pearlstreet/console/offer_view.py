@@ -13,11 +13,11 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import format_price, format_range, format_rough
 from pearlstreet.charts.ranges import Range, bar, scale_of
 from pearlstreet.compute.estimate.band import Band
-from pearlstreet.compute.execution.metering import hold_amount
 from pearlstreet.console.page_request import PageRequest
 from pearlstreet.ledger.invoices.model import resource_label
 from pearlstreet.quotes.comparing import CARBON, DEVICE, ELAPSED, FACILITY, IT, PRICE, WAIT, Compared
 from pearlstreet.quotes.model import Kind, Offer, Quote, Workload
+from pearlstreet.services.quotes import QuotesService
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LAYOUT: Mapping[str, Text] = {
@@ -75,7 +75,7 @@ def machines(offer: Offer) -> str:
     return each if offer.tasks == 1 else f"{offer.tasks} × {each}"
 
 
-def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> list[OfferView]:
+def shown(request: PageRequest, quotes: QuotesService, offers: Sequence[Offer]) -> list[OfferView]:
     """Return the views of offers, with all bars of a kind on one scale."""
     is_served = all(is_steady(offer) for offer in offers)
     times = [_time_range(offer, is_served, request.language) for offer in offers]
@@ -96,7 +96,7 @@ def shown(request: PageRequest, offers: Sequence[Offer], *, window_s: float) -> 
             memory=_memory(request, offer),
             served=tuple(_served(request, offer)),
             facts=tuple(_facts(request, offer)),
-            question=_question(request, offer, window_s) if offer.spec is not None else "",
+            question=_question(request, quotes, offer) if offer.spec is not None else "",
             warnings=tuple(request.say(one) for one in offer.warnings if one not in common),
             greenest=_greenest(request, offer),
         )
@@ -246,11 +246,11 @@ def _facts(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
     return [(request.say(name), value) for name, value in rows]
 
 
-def _question(request: PageRequest, offer: Offer, window_s: float) -> str:
+def _question(request: PageRequest, quotes: QuotesService, offer: Offer) -> str:
     price = offer.price
     if price is None:
         return request.say(text("Accept {machines}? The job is queued at once.", machines=machines(offer)))
-    held = hold_amount(price.hourly, offer.time_limit_s, window_s)
+    held = quotes.held_at_start(price.hourly, offer.time_limit_s)
     return request.say(
         text(
             "Accept {machines}? Likely price: {price}; an hour costs ¥{hourly}. When it starts, ¥{held} is held; what it"

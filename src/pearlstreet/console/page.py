@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
+from pearlstreet.base.services import Services, bind_services
 from pearlstreet.base.text import Text
-from pearlstreet.console.page_request import PageRequest, PageResponse
+from pearlstreet.console.page_request import PageResponse
 from pearlstreet.tenancy.scopes import SCOPES
 
-Show = Callable[[PageRequest], PageResponse]
+Show = Callable[..., PageResponse]
+"""A function of the request and of the services that its signature names, such as `show(request, jobs: JobsService)`."""
 
 
 class MenuGroup(IntEnum):
@@ -64,6 +66,11 @@ class ConsolePage:
             raise RuntimeError(f"{self.path}: say who may open it: scope, signed_in or public")
         if self.scope is not None and self.scope not in SCOPES:
             raise RuntimeError(f"{self.path}: there is no scope {self.scope}")
+
+    def with_services(self, services: Services) -> ConsolePage:
+        """Return the page with the services that its functions name. Raises RuntimeError for one that is missing."""
+        actions = {name: bind_services(action, services) for name, action in self.actions.items()}
+        return replace(self, show=bind_services(self.show, services), actions=actions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from pearlstreet.base.errors import (
     TooLarge,
     Unauthenticated,
 )
+from pearlstreet.base.services import Services
 from pearlstreet.base.text import pick_language, text
 from pearlstreet.center import Center
 from pearlstreet.console import cookies
@@ -72,12 +73,14 @@ log = structlog.get_logger("console")
 class SecuredPageRouter:
     """Router of one center's pages. Every page is authorised by its declaration before it is shown."""
 
-    def __init__(self, center: Center, renderer: Renderer) -> None:
+    def __init__(self, center: Center, services: Services, renderer: Renderer) -> None:
         self._center = center
+        self._services = services
         self._renderer = renderer
 
     def endpoint(self, page: ConsolePage) -> Callable[[Request], Awaitable[Response]]:
         """Return the ASGI endpoint of a page."""
+        page = page.with_services(self._services)
 
         async def handle(request: Request) -> Response:
             page_request = self._blank(request)

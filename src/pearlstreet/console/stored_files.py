@@ -7,35 +7,35 @@ from functools import partial
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import plural, text
-from pearlstreet.compute.jobs.storage import files
 from pearlstreet.console.bulk_actions import act_on_each
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
+from pearlstreet.services.storage import StorageService
 
 TICKED_MAX = 200
 
 
-def delete_outputs(request: PageRequest) -> PageResponse:
+def delete_outputs(request: PageRequest, storage: StorageService) -> PageResponse:
     """Delete the selected outputs."""
-    return _delete(request, "artefact", partial(files.delete_artefact, request.store, request.actor))
+    return _delete(request, "artefact", partial(storage.delete_artefact, request.actor))
 
 
-def delete_uploads(request: PageRequest) -> PageResponse:
+def delete_uploads(request: PageRequest, storage: StorageService) -> PageResponse:
     """Delete the selected uploads."""
-    return _delete(request, "upload", partial(files.delete_upload, request.store, request.actor))
+    return _delete(request, "upload", partial(storage.delete_upload, request.actor))
 
 
-def pin_outputs(request: PageRequest) -> PageResponse:
+def pin_outputs(request: PageRequest, storage: StorageService) -> PageResponse:
     """Exempt the selected outputs from retention."""
-    pin = partial(files.pin_artefact, request.store, request.actor, pinned=True)
+    pin = partial(storage.pin_artefact, request.actor, pinned=True)
     result = act_on_each(_ticked(request, "artefact"), pin)
     return Redirect(
         request.here, plural("{count} file is pinned", "{count} files are pinned", count=result.done)
     )
 
 
-def unpin_outputs(request: PageRequest) -> PageResponse:
+def unpin_outputs(request: PageRequest, storage: StorageService) -> PageResponse:
     """End the exemption of the selected outputs from retention."""
-    unpin = partial(files.pin_artefact, request.store, request.actor, pinned=False)
+    unpin = partial(storage.pin_artefact, request.actor, pinned=False)
     result = act_on_each(_ticked(request, "artefact"), unpin)
     return Redirect(
         request.here,

@@ -7,11 +7,11 @@ from fastapi import Request, Response
 from pearlstreet.api.energy_use import EnergyUseOut, energy_out
 from pearlstreet.api.models import Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.request_inputs import language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, query
-from pearlstreet.compute.jobs.costs import JobCost, job_cost, job_use
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, query
 from pearlstreet.energy.jobs import JobEnergy, job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.spans import Use
+from pearlstreet.services.jobs import JobCost, JobsService
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/jobs", "jobs")
@@ -39,9 +39,11 @@ class CostOut(Out):
 
 
 @router.get("/{job}/cost", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CostOut}})
-async def get_job_cost(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def get_job_cost(
+    request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor
+) -> Response:
     """Get the charges of a job, or of all elements of an array, up to now."""
-    store, language = center_of(request).store, language_of(request)
+    language = language_of(request)
 
     def render(both: tuple[JobCost, JobEnergy]) -> dict[str, object]:
         found, energy = both
@@ -63,7 +65,7 @@ async def get_job_cost(request: Request, job: str, actor: Actor = CurrentActor) 
             "energy": energy_out(energy.used, language),
         }
 
-    return await query(lambda: (job_cost(store, actor, job), job_energy(store, actor, job)), render)
+    return await query(lambda: (jobs.cost(actor, job), job_energy(jobs.store, actor, job)), render)
 
 
 class SpanOut(Out):
@@ -114,9 +116,11 @@ def _span(use: Use, language: str) -> dict[str, object]:
 
 
 @router.get("/{job}/usage", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Spans}})
-async def list_job_usage(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def list_job_usage(
+    request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor
+) -> Response:
     """List the usage spans of a job or of one element of an array."""
-    store, language = center_of(request).store, language_of(request)
+    language = language_of(request)
     return await query(
-        lambda: job_use(store, actor, job), lambda rows: {"items": [_span(row, language) for row in rows]}
+        lambda: jobs.list_spans(actor, job), lambda rows: {"items": [_span(row, language) for row in rows]}
     )

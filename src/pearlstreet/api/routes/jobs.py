@@ -22,17 +22,24 @@ from pearlstreet.api.routing import (
     in_thread,
     peer_of,
     query,
+    service_of,
     transaction,
 )
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import from_json
-from pearlstreet.compute.jobs import follow, service, views
-from pearlstreet.compute.jobs.checkpoints import list_checkpoints
-from pearlstreet.compute.jobs.model import JobState, JobView
-from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
-from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.http.stream_limiter import LimitedStream
+from pearlstreet.services.jobs import (
+    NEXT_TASKS,
+    JobDraft,
+    JobExplanation,
+    JobFilter,
+    JobsService,
+    JobState,
+    JobView,
+    LogPosition,
+    PlacementView,
+)
 from pearlstreet.tenancy.model import Actor, login_of
 from pearlstreet.workload.spec.parse import parse_json, parse_yaml
 from pearlstreet.workload.spec.write import json_schema
@@ -239,11 +246,13 @@ async def get_job_schema() -> Response:
 
 
 async def _submit_quickly(request: Request) -> Response:
-    return await submit_job(request, request.state.actor, request.query_params.get("org"))
+    jobs = service_of(request, JobsService)
+    return await submit_job(request, jobs, request.state.actor, request.query_params.get("org"))
 
 
 async def _job_quickly(request: Request) -> Response:
-    return await get_job(request, request.path_params["job"], request.state.actor)
+    jobs = service_of(request, JobsService)
+    return await get_job(request, request.path_params["job"], jobs, request.state.actor)
 
 
 @router.post(
@@ -264,33 +273,36 @@ async def _job_quickly(request: Request) -> Response:
         }
     },
 )
-async def submit_job(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
+async def submit_job(
+    request: Request, jobs: JobsService, actor: Actor = CurrentActor, org: Org = None
+) -> Response:
     """Submit a job or an array, as JSON or YAML."""
     body = await request.body()
-    center, language = center_of(request), language_of(request)
+    language = language_of(request)
     yaml = "yaml" in request.headers.get("content-type", "")
     target = org_of(actor, org)
-    draft = partial(_draft, center.runtime, body, yaml=yaml)
+    draft = partial(_draft, jobs, body, yaml=yaml)
     quickly = len(body) <= SMALL_BYTES and not yaml
     drafted = draft() if quickly else await in_thread(draft)
     return await transaction(
         request,
         actor,
-        lambda tx: service.write_job(tx, actor, center.runtime, target, drafted),
+        lambda tx: jobs.write_job(tx, actor, target, drafted),
         lambda view: job_out(view, language),
         status=201,
         body=body,
     )
 
 
-def _draft(runtime: Runtime, body: bytes, *, yaml: bool) -> service.JobDraft:
+def _draft(jobs: JobsService, body: bytes, *, yaml: bool) -> JobDraft:
     spec = parse_yaml(body.decode("utf-8", "replace"), "job.yaml") if yaml else parse_json(read_json(body))
-    return service.draft_job(runtime, spec)
+    return jobs.draft_job(spec)
 
 
 @router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[JobOut]}})
 async def list_jobs(
     request: Request,
+    jobs: JobsService,
     actor: Actor = CurrentActor,
     org: Org = None,
     state: Annotated[list[JobState] | None, Query(description="Only jobs in these states")] = None,
@@ -303,11 +315,11 @@ async def list_jobs(
     cursor: Cursor = None,
 ) -> Response:
     """List jobs, newest first."""
-    store, language = center_of(request).store, language_of(request)
-    wanted = views.JobFilter(org, project, tuple(state or ()), name, array)
+    language = language_of(request)
+    wanted = JobFilter(org, project, tuple(state or ()), name, array)
     before = read_cursor(cursor)
     return await query(
-        lambda: views.list_jobs(store, actor, wanted, before=before, limit=limit + 1),
+        lambda: jobs.list_jobs(actor, wanted, before=before, limit=limit + 1),
         lambda rows: page(rows, limit, lambda row: row.id, lambda row: job_out(row, language)),
     )
 
@@ -319,30 +331,30 @@ async def list_jobs(
     quick=_job_quickly,
     responses={200: {"model": JobOut}},
 )
-async def get_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def get_job(request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor) -> Response:
     """Get a job."""
-    store, language = center_of(request).store, language_of(request)
-    return await query(lambda: views.get_job(store, actor, job), lambda view: job_out(view, language))
+    language = language_of(request)
+    return await query(lambda: jobs.get_job(actor, job), lambda view: job_out(view, language))
 
 
 @router.post("/{job}/cancel", tie=Tied.PROJECT, scope="jobs:cancel", responses={200: {"model": JobOut}})
-async def cancel_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def cancel_job(request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor) -> Response:
     """Cancel a job, or every element of an array."""
     language = language_of(request)
     return await command(
         request,
         actor,
-        lambda store: service.cancel_job(store, actor, job),
+        lambda store: jobs.on(store).cancel_job(actor, job),
         lambda view: job_out(view, language),
     )
 
 
 @router.get("/{job}/why", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": WhyOut}})
-async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def explain_job(request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor) -> Response:
     """Explain why a job waits, with its position and how to unblock it, or why it runs on its nodes."""
-    center, language = center_of(request), language_of(request)
+    language = language_of(request)
 
-    def render(found: views.JobExplanation) -> dict[str, object]:
+    def render(found: JobExplanation) -> dict[str, object]:
         earliest, likely, latest = found.start or (None, None, None)
         return {
             "sentence": words(found.sentence, language),
@@ -358,10 +370,10 @@ async def explain_job(request: Request, job: str, actor: Actor = CurrentActor) -
             "here": _here(found.here, language) if found.here is not None else None,
         }
 
-    return await query(lambda: views.why(center.store, actor, center.runtime, job), render)
+    return await query(lambda: jobs.explain_job(actor, job), render)
 
 
-def _here(here: views.PlacementView, language: str) -> dict[str, object]:
+def _here(here: PlacementView, language: str) -> dict[str, object]:
     return {
         "why": words(here.why, language),
         "model": here.model,
@@ -379,11 +391,13 @@ def _detail(item: Mapping[str, Any], language: str) -> dict[str, object]:
 
 
 @router.get("/{job}/timeline", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Timeline}})
-async def get_job_timeline(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def get_job_timeline(
+    request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor
+) -> Response:
     """List the state changes of a job with their reasons."""
-    store, language = center_of(request).store, language_of(request)
+    language = language_of(request)
     return await query(
-        lambda: views.timeline(store, actor, job),
+        lambda: jobs.timeline(actor, job),
         lambda rows: {
             "items": [
                 {
@@ -400,11 +414,13 @@ async def get_job_timeline(request: Request, job: str, actor: Actor = CurrentAct
 
 
 @router.get("/{job}/attempts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Attempts}})
-async def list_job_attempts(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def list_job_attempts(
+    request: Request, job: str, jobs: JobsService, actor: Actor = CurrentActor
+) -> Response:
     """List the attempts of a job: the placement with its reason, and how each ended."""
-    store, language = center_of(request).store, language_of(request)
+    language = language_of(request)
     return await query(
-        lambda: views.attempts_of(store, actor, job),
+        lambda: jobs.list_attempts(actor, job),
         lambda rows: {"items": [_attempt_out(row, language) for row in rows]},
     )
 
@@ -438,6 +454,7 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, object]:
 async def read_job_logs(
     request: Request,
     job: str,
+    jobs: JobsService,
     actor: Actor = CurrentActor,
     rank: Annotated[int, Query(ge=0, le=1_000_000, description="Rank of the task in its gang")] = 0,
     attempt: Annotated[
@@ -448,21 +465,21 @@ async def read_job_logs(
 ) -> Response:
     """Read the log of a task. The header `x-next-offset` is the offset to continue from."""
     center = center_of(request)
-    read = partial(follow.read_log, center.store, actor, center.runtime, job, attempt, rank)
+    read = partial(jobs.read_log, actor, job, attempt, rank)
     if not follow_:
         part = await in_thread(partial(read, offset, 1 << 22))
         headers = {"x-next-offset": str(part.next_offset), "x-ended": str(part.ended).lower()}
         return Response(part.data, media_type="text/plain; charset=utf-8", headers=headers)
     ticket = center.streams.open(actor.user_id or actor.label, peer_of(request))
     try:
-        pinned = attempt or await in_thread(partial(follow.newest_attempt, center.store, actor, job))
-        one = partial(follow.read_log, center.store, actor, center.runtime, job, pinned, rank)
+        pinned = attempt or await in_thread(partial(jobs.newest_attempt, actor, job))
+        one = partial(jobs.read_log, actor, job, pinned, rank)
         first = await in_thread(partial(one, offset, CHUNK))
     except BaseException:
         center.streams.close(ticket)
         raise
     # Offsets belong to the log of one attempt, so the stream stays with that attempt.
-    position = follow.LogPosition(job, pinned, rank, first.next_offset)
+    position = LogPosition(job, pinned, rank, first.next_offset)
 
     async def stream() -> AsyncIterator[bytes]:
         if first.data:
@@ -495,14 +512,14 @@ class Samples(Out):
 async def list_job_metrics(
     request: Request,
     job: str,
+    jobs: JobsService,
     actor: Actor = CurrentActor,
     attempt: Annotated[str | None, Query(max_length=80)] = None,
     since_us: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
 ) -> Response:
     """List a job's use of CPU, memory and devices over time, and the values it wrote to $PEARL_METRICS."""
-    center = center_of(request)
     return await query(
-        lambda: follow.read_metrics(center.store, actor, center.runtime, job, attempt, since_us),
+        lambda: jobs.read_metrics(actor, job, attempt, since_us),
         lambda samples: {
             "items": [
                 {"at": time_of(s.at_us), "rank": s.rank, "kind": s.kind, "values": dict(s.values)}
@@ -531,11 +548,10 @@ class CheckpointsOut(Out):
 @router.get(
     "/{job}/checkpoints", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": CheckpointsOut}}
 )
-async def list_job_checkpoints(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def list_job_checkpoints(job: str, jobs: JobsService, actor: Actor = CurrentActor) -> Response:
     """List what a job has saved in $PEARL_CHECKPOINT, from which its next attempt goes on."""
-    center = center_of(request)
     return await query(
-        lambda: list_checkpoints(center.store, actor, center.runtime, job),
+        lambda: jobs.list_checkpoints(actor, job),
         lambda found: {
             "engine": found.engine,
             "items": [
@@ -567,11 +583,10 @@ class Artefacts(Out):
 
 
 @router.get("/{job}/artefacts", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Artefacts}})
-async def list_job_artefacts(request: Request, job: str, actor: Actor = CurrentActor) -> Response:
+async def list_job_artefacts(job: str, jobs: JobsService, actor: Actor = CurrentActor) -> Response:
     """List the artefacts of a job."""
-    store = center_of(request).store
     return await query(
-        lambda: views.artefacts_of(store, actor, job),
+        lambda: jobs.list_artefacts(actor, job),
         lambda rows: {
             "items": [
                 {

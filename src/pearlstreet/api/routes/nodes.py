@@ -11,12 +11,11 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.request_inputs import language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.normalise import NormalisedRate
-from pearlstreet.compute.jobs.nodes import NodeUse
-from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.compute.pool import inventory
+from pearlstreet.services.nodes import NodesService, NodeUse, PoolView
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("", "nodes")
@@ -95,15 +94,13 @@ class Nodes(Out):
 
 
 @router.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
-async def list_nodes(request: Request, actor: Actor = CurrentActor) -> Response:
+async def list_nodes(request: Request, nodes: NodesService, actor: Actor = CurrentActor) -> Response:
     """List all nodes with devices, use and health, and the capacity in cards and PFLOPS."""
-    return await query(lambda: _look(request, actor), lambda body: body)
+    mine, language = actor.orgs_with("jobs:read"), language_of(request)
+    return await query(lambda: nodes.view_pool(actor), lambda view: _pool_out(view, mine, language))
 
 
-def _look(request: Request, actor: Actor) -> dict[str, object]:
-    center, language = center_of(request), language_of(request)
-    view = look(center.store, actor, center.runtime)
-    mine = actor.orgs_with("jobs:read")
+def _pool_out(view: PoolView, mine: frozenset[str] | None, language: str) -> dict[str, object]:
     whole = view.capacity
     return {
         "items": [

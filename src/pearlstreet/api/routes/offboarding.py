@@ -7,9 +7,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, Yuan, time_of, yuan_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, in_thread, query
-from pearlstreet.offboarding import service
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, command, in_thread, query
 from pearlstreet.offboarding.model import Closing, Phase
+from pearlstreet.services.offboarding import OffboardingService
 from pearlstreet.tenancy.model import Actor, login_of
 
 router = SecuredRouter("/orgs", "organisations")
@@ -75,24 +75,29 @@ def closing_out(found: Closing) -> dict[str, object]:
     responses={202: {"model": ClosingOut}},
 )
 async def close_org(
-    request: Request, org: str, body: CloseIn | None = None, actor: Actor = CurrentActor
+    request: Request,
+    org: str,
+    offboarding: OffboardingService,
+    body: CloseIn | None = None,
+    actor: Actor = CurrentActor,
 ) -> Response:
     """Close an organisation: stop its jobs, invoice, archive and erase. Members lose access at once. Idempotent."""
     wanted = body or CloseIn(reason="")
     return await command(
         request,
         actor,
-        lambda s: service.close_org(s, actor, org, cancel_jobs=wanted.cancel_jobs, reason=wanted.reason),
+        lambda store: offboarding.on(store).close_org(
+            actor, org, cancel_jobs=wanted.cancel_jobs, reason=wanted.reason
+        ),
         closing_out,
         status=202,
     )
 
 
 @router.get("/{org}/closing", scope="orgs:write", at_center=True, responses={200: {"model": ClosingOut}})
-async def get_org_closing(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
+async def get_org_closing(org: str, offboarding: OffboardingService, actor: Actor = CurrentActor) -> Response:
     """Get the progress of closing an organisation."""
-    store = center_of(request).store
-    return await query(lambda: service.get_closing(store, actor, org), closing_out)
+    return await query(lambda: offboarding.get_closing(actor, org), closing_out)
 
 
 class ArchiveResponse(StreamingResponse):
@@ -102,8 +107,7 @@ class ArchiveResponse(StreamingResponse):
 
 
 @router.get("/{org}/export", scope="export:read", response_class=ArchiveResponse)
-async def export_org(request: Request, org: str, actor: Actor = CurrentActor) -> Response:
+async def export_org(org: str, offboarding: OffboardingService, actor: Actor = CurrentActor) -> Response:
     """Export all data of the organisation as tar.gz: jobs, logs, files, money and audit log. The export is audited."""
-    center = center_of(request)
-    name, chunks = await in_thread(lambda: service.export_org(center.store, actor, center.runtime, org))
+    name, chunks = await in_thread(lambda: offboarding.export_org(actor, org))
     return ArchiveResponse(chunks, headers={"content-disposition": f'attachment; filename="{name}"'})

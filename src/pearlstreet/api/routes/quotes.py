@@ -11,10 +11,10 @@ from pearlstreet.api.models import In, Out, Time, Yuan, time_of, words, yuan_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.request_inputs import Org, language_of, org_of
 from pearlstreet.api.routes.jobs import JobOut, job_out
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.estimate.building import Model
-from pearlstreet.quotes import comparing, scenarios, service
+from pearlstreet.quotes import scenarios
 from pearlstreet.quotes.comparing import Comparison
 from pearlstreet.quotes.model import (
     Energy,
@@ -33,6 +33,7 @@ from pearlstreet.quotes.model import (
 from pearlstreet.quotes.scenarios import Changes, Rule, Scenario
 from pearlstreet.quotes.serialization import workload_json
 from pearlstreet.quotes.service import Accepted
+from pearlstreet.services.quotes import QuotesService
 from pearlstreet.tenancy.model import Actor, login_of
 
 router = SecuredRouter("/quotes", "quotes")
@@ -512,15 +513,19 @@ def question_of(body: QuoteIn) -> Question:
     responses={201: {"model": QuoteOut}},
 )
 async def create_quote(
-    request: Request, body: QuoteIn, actor: Actor = CurrentActor, org: Org = None
+    request: Request,
+    body: QuoteIn,
+    quotes: QuotesService,
+    actor: Actor = CurrentActor,
+    org: Org = None,
 ) -> Response:
     """Create a quote with offers that are valid for a day. Nothing is submitted."""
-    center, language = center_of(request), language_of(request)
+    language = language_of(request)
     question, target = question_of(body), org_of(actor, org)
     return await command(
         request,
         actor,
-        lambda s: service.ask_quote(s, actor, center.runtime, target, question),
+        lambda s: quotes.on(s).ask_quote(actor, target, question),
         lambda found: quote_out(found, language),
         status=201,
     )
@@ -529,6 +534,7 @@ async def create_quote(
 @router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[QuoteOut]}})
 async def list_quotes(
     request: Request,
+    quotes: QuotesService,
     actor: Actor = CurrentActor,
     org: Org = None,
     state: Annotated[list[State] | None, Query()] = None,
@@ -536,12 +542,10 @@ async def list_quotes(
     cursor: Cursor = None,
 ) -> Response:
     """List quotes, newest first."""
-    store, language = center_of(request).store, language_of(request)
+    language = language_of(request)
     before = read_cursor(cursor)
     return await query(
-        lambda: service.list_quotes(
-            store, actor, org, states=tuple(state or ()), before=before, limit=limit + 1
-        ),
+        lambda: quotes.list_quotes(actor, org, states=tuple(state or ()), before=before, limit=limit + 1),
         lambda rows: page(rows, limit, lambda row: row.id, lambda row: quote_out(row, language)),
     )
 
@@ -561,6 +565,7 @@ async def list_quote_scenarios(request: Request) -> Response:
 async def get_quote_scenario(
     request: Request,
     scenario: str,
+    quotes: QuotesService,
     actor: Actor = CurrentActor,
     tokens: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     mfu: Annotated[
@@ -569,31 +574,33 @@ async def get_quote_scenario(
     accelerator: Annotated[list[str] | None, Query(max_length=6)] = None,
 ) -> Response:
     """Estimate a rule of thumb on hypothetical hardware of its size."""
-    center, language = center_of(request), language_of(request)
+    language = language_of(request)
     changes = Changes(tokens, mfu, tuple(accelerator or ()))
     return await query(
-        lambda: scenarios.run_scenario(center.store, actor, center.runtime, scenario, changes),
+        lambda: quotes.run_scenario(actor, scenario, changes),
         lambda found: scenario_out(found, language),
     )
 
 
 @router.get("/{quote}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": QuoteOut}})
-async def get_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
+async def get_quote(
+    request: Request, quote: str, quotes: QuotesService, actor: Actor = CurrentActor
+) -> Response:
     """Get a quote."""
-    store, language = center_of(request).store, language_of(request)
-    return await query(
-        lambda: service.get_quote(store, actor, quote), lambda found: quote_out(found, language)
-    )
+    language = language_of(request)
+    return await query(lambda: quotes.get_quote(actor, quote), lambda found: quote_out(found, language))
 
 
 @router.delete("/{quote}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": QuoteOut}})
-async def withdraw_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
+async def withdraw_quote(
+    request: Request, quote: str, quotes: QuotesService, actor: Actor = CurrentActor
+) -> Response:
     """Withdraw an open quote, so that it cannot be accepted."""
     language = language_of(request)
     return await command(
         request,
         actor,
-        lambda s: service.withdraw_quote(s, actor, quote),
+        lambda s: quotes.on(s).withdraw_quote(actor, quote),
         lambda found: quote_out(found, language),
     )
 
@@ -607,14 +614,18 @@ async def withdraw_quote(request: Request, quote: str, actor: Actor = CurrentAct
     responses={201: {"model": AcceptedOut}},
 )
 async def accept_quote(
-    request: Request, quote: str, body: AcceptQuoteIn, actor: Actor = CurrentActor
+    request: Request,
+    quote: str,
+    body: AcceptQuoteIn,
+    quotes: QuotesService,
+    actor: Actor = CurrentActor,
 ) -> Response:
     """Submit the job of an offer, unchanged and at the quote's prices."""
-    center, language = center_of(request), language_of(request)
+    language = language_of(request)
     return await command(
         request,
         actor,
-        lambda s: service.accept_quote(s, actor, center.runtime, quote, body.offer),
+        lambda s: quotes.on(s).accept_quote(actor, quote, body.offer),
         lambda found: accepted_out(found, language),
         status=201,
     )
@@ -623,10 +634,12 @@ async def accept_quote(
 @router.get(
     "/{quote}/comparison", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": ComparisonOut}}
 )
-async def compare_quote(request: Request, quote: str, actor: Actor = CurrentActor) -> Response:
+async def compare_quote(
+    request: Request, quote: str, quotes: QuotesService, actor: Actor = CurrentActor
+) -> Response:
     """Compare a quote with the actual run of its job."""
-    store, language = center_of(request).store, language_of(request)
+    language = language_of(request)
     return await query(
-        lambda: comparing.compare_quote(store, actor, quote),
+        lambda: quotes.compare_quote(actor, quote),
         lambda found: comparison_out(found, language),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -26,9 +27,8 @@ from pearlstreet.api.routing import (
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.shells import COLUMNS, ROWS, ShellOrder
-from pearlstreet.compute.execution.shells import OpenShell
-from pearlstreet.compute.jobs import shells as service
 from pearlstreet.http.stream_limiter import LimitedStream
+from pearlstreet.services.shells import DEFAULT_COMMAND, OpenShell, ShellsService
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/jobs", "jobs")
@@ -89,29 +89,26 @@ def shell_out(shell: OpenShell) -> dict[str, object]:
     responses={201: {"model": ShellOut}},
 )
 async def open_job_shell(
-    request: Request, job: str, body: ShellIn | None = None, actor: Actor = CurrentActor
+    request: Request,
+    job: str,
+    shells: ShellsService,
+    body: ShellIn | None = None,
+    actor: Actor = CurrentActor,
 ) -> Response:
     """Run a command inside a task of a running job. It is written to the audit log."""
-    center = center_of(request)
     wanted = body or ShellIn.model_validate({})
     order = _order(wanted)
     return await command(
         request,
         actor,
-        lambda store: service.open_shell(store, actor, center.runtime, job, wanted.rank, order),
+        lambda store: shells.on(store).open_shell(actor, job, wanted.rank, order),
         shell_out,
         status=201,
     )
 
 
-def _finder(request: Request, actor: Actor, job: str, shell: str) -> Callable[[], OpenShell]:
-    """Return a function that finds an open shell of the caller, and raises once the right to it is gone."""
-    center = center_of(request)
-    return lambda: service.find_shell(center.store, actor, center.runtime, job, shell)
-
-
 def _order(body: ShellIn) -> ShellOrder:
-    words = tuple(body.command) or service.DEFAULT
+    words = tuple(body.command) or DEFAULT_COMMAND
     if not words[0] or any("\0" in word for word in words):
         message = text("A command has a name, and no NUL character")
         raise InvalidInput(message, problems=[Problem("command", message)])
@@ -121,9 +118,9 @@ def _order(body: ShellIn) -> ShellOrder:
 @router.get(
     "/{job}/shells/{shell}", tie=Tied.PROJECT, scope="jobs:exec", responses={200: {"model": ShellOut}}
 )
-async def get_job_shell(request: Request, job: str, shell: str, actor: Actor = CurrentActor) -> Response:
+async def get_job_shell(job: str, shell: str, shells: ShellsService, actor: Actor = CurrentActor) -> Response:
     """Get a shell: whether its command has ended, and its exit code."""
-    return await query(_finder(request, actor, job, shell), shell_out)
+    return await query(lambda: shells.find_shell(actor, job, shell), shell_out)
 
 
 class OutputResponse(StreamingResponse):
@@ -145,6 +142,7 @@ async def read_job_shell(
     request: Request,
     job: str,
     shell: str,
+    shells: ShellsService,
     actor: Actor = CurrentActor,
     offset: Annotated[
         int,
@@ -157,7 +155,7 @@ async def read_job_shell(
 ) -> Response:
     """Read what a shell's command writes, as it comes, until its end."""
     center = center_of(request)
-    find = _finder(request, actor, job, shell)
+    find = partial(shells.find_shell, actor, job, shell)
     found = await in_thread(find)
     ticket = center.streams.open(actor.user_id or actor.label, peer_of(request))
     return LimitedStream(
@@ -217,6 +215,7 @@ async def write_job_shell(
     request: Request,
     job: str,
     shell: str,
+    shells: ShellsService,
     actor: Actor = CurrentActor,
     offset: Annotated[
         int, Query(ge=0, le=1 << 62, description="Position of the first byte; bytes taken before are skipped")
@@ -224,7 +223,7 @@ async def write_job_shell(
     end: Annotated[bool, Query(description="Whether these are the last bytes; not for terminals")] = False,
 ) -> Response:
     """Give input to a shell's command: keys of a terminal, or bytes of a pipe."""
-    find = _finder(request, actor, job, shell)
+    find = partial(shells.find_shell, actor, job, shell)
     data = await request.body()
     if len(data) > INPUT_BYTES:
         raise too_large(INPUT_BYTES)
@@ -246,10 +245,10 @@ class SizeIn(In):
     "/{job}/shells/{shell}/size", tie=Tied.PROJECT, scope="jobs:exec", responses={200: {"model": ShellOut}}
 )
 async def resize_job_shell(
-    request: Request, job: str, shell: str, body: SizeIn, actor: Actor = CurrentActor
+    job: str, shell: str, body: SizeIn, shells: ShellsService, actor: Actor = CurrentActor
 ) -> Response:
     """Tell a shell's command the size of its terminal."""
-    find = _finder(request, actor, job, shell)
+    find = partial(shells.find_shell, actor, job, shell)
 
     def resize() -> OpenShell:
         found = find()
@@ -262,9 +261,11 @@ async def resize_job_shell(
 @router.delete(
     "/{job}/shells/{shell}", tie=Tied.PROJECT, scope="jobs:exec", responses={200: {"model": ShellOut}}
 )
-async def close_job_shell(request: Request, job: str, shell: str, actor: Actor = CurrentActor) -> Response:
+async def close_job_shell(
+    job: str, shell: str, shells: ShellsService, actor: Actor = CurrentActor
+) -> Response:
     """Close a shell: its command is ended, the job goes on."""
-    find = _finder(request, actor, job, shell)
+    find = partial(shells.find_shell, actor, job, shell)
 
     def close() -> OpenShell:
         found = find()

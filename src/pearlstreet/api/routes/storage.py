@@ -9,10 +9,8 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out
 from pearlstreet.api.request_inputs import Org, org_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, command, query
-from pearlstreet.compute.jobs.storage import overview, retention_rules
-from pearlstreet.compute.jobs.storage.overview import ProjectStorage
-from pearlstreet.compute.jobs.storage.retention_rules import DAYS_MAX, RetentionRule
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, command, query
+from pearlstreet.services.storage import DAYS_MAX, ProjectStorage, RetentionRule, StorageService
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/storage", "storage")
@@ -71,37 +69,40 @@ def _rule(row: RetentionRule) -> dict[str, object]:
 
 
 @router.get("", scope="quotas:read", responses={200: {"model": StorageOut}})
-async def list_storage(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
+async def list_storage(storage: StorageService, actor: Actor = CurrentActor, org: Org = None) -> Response:
     """List stored bytes, remaining bytes and retention of each project of an organisation."""
-    center, target = center_of(request), org_of(actor, org)
+    target = org_of(actor, org)
     return await query(
-        lambda: overview.storage_of(center.store, actor, center.runtime, target),
+        lambda: storage.list_storage(actor, target),
         lambda rows: {"items": [_storage(row) for row in rows]},
     )
 
 
 @router.put("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
-async def set_retention(request: Request, body: RetentionIn, actor: Actor = CurrentActor) -> Response:
+async def set_retention(
+    request: Request, body: RetentionIn, storage: StorageService, actor: Actor = CurrentActor
+) -> Response:
     """Set the retention of future outputs of an organisation or project."""
-    runtime = center_of(request).runtime
     return await command(
         request,
         actor,
-        lambda store: retention_rules.set_retention(
-            store, actor, runtime, body.org, body.days, project=body.project
-        ),
+        lambda store: storage.on(store).set_retention(actor, body.org, body.days, project=body.project),
         _rule,
     )
 
 
 @router.delete("/retention", scope="retention:write", responses={200: {"model": RetentionOut}})
 async def delete_retention(
-    request: Request, org: OrgNeeded, actor: Actor = CurrentActor, project: OfProject = None
+    request: Request,
+    org: OrgNeeded,
+    storage: StorageService,
+    actor: Actor = CurrentActor,
+    project: OfProject = None,
 ) -> Response:
     """Delete a retention rule, so that the organisation's or the center's applies."""
     return await command(
         request,
         actor,
-        lambda store: retention_rules.delete_retention(store, actor, org, project=project),
+        lambda store: storage.on(store).delete_retention(actor, org, project=project),
         _rule,
     )

@@ -16,7 +16,7 @@ from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, in_thread
 from pearlstreet.base.errors import PearlError
-from pearlstreet.compute.jobs.gauges import read_gauges
+from pearlstreet.services.nodes import NodesService
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
 
@@ -40,12 +40,11 @@ class CenterOut(Out):
 
 
 @router.get("/center", public=True, responses={200: {"model": CenterOut}})
-async def get_center(request: Request) -> Response:
+async def get_center(request: Request, nodes: NodesService) -> Response:
     """Get the center's name, version, engines, notices and ways to sign in."""
     found, language = center_of(request), language_of(request)
     engines = {}
-    for name, engine in found.runtime.engines.items():
-        can = engine.capabilities()
+    for name, can in nodes.engines().items():
         engines[name] = {
             "runs_code": can.runs_code,
             "images": can.images,
@@ -58,7 +57,7 @@ async def get_center(request: Request) -> Response:
         "version": found.version,
         "started": time_of(found.started_us),
         "engines": engines,
-        "minimum_isolation": found.runtime.settings.minimum_isolation,
+        "minimum_isolation": nodes.minimum_isolation,
         "notices": [notice.render(language) for notice in found.notices],
         "languages": ["en", "zh-CN"],
         "sign_in": ["password", *found.oidc],
@@ -118,8 +117,7 @@ class HealthCheck:
 
 
 @root_router.get("/metrics", scope="metrics:read", response_class=PlainTextResponse)
-async def get_metrics(request: Request, actor: Actor = CurrentActor) -> Response:
+async def get_metrics(nodes: NodesService, actor: Actor = CurrentActor) -> Response:
     """Get the Prometheus metrics."""
-    store = center_of(request).store
-    counts = await in_thread(lambda: read_gauges(store, actor))
+    counts = await in_thread(lambda: nodes.read_gauges(actor))
     return Response(exposition(counts), media_type=CONTENT_TYPE_LATEST)

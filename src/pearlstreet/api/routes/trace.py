@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
 from pearlstreet.api.models import Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.routes.credit import From, To
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, query
-from pearlstreet.compute.jobs.exporting import PastJob, history_of_jobs, past_job_json
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, query
+from pearlstreet.services.jobs import JobsService, PastJob, past_job_json
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/trace", "jobs")
@@ -49,7 +49,7 @@ def _row(past: PastJob) -> dict[str, object]:
 
 @router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[PastOut]}})
 async def list_trace(
-    request: Request,
+    jobs: JobsService,
     caller: Actor = CurrentActor,
     org: Annotated[str | None, Query(max_length=80, description="Only jobs of this organisation")] = None,
     since: From = None,
@@ -61,11 +61,10 @@ async def list_trace(
     cursor: Cursor = None,
 ) -> Response:
     """List finished jobs, oldest first: a tenant's own or, for operators, all under pseudonyms."""
-    store, after = center_of(request).store, read_cursor(cursor)
+    after = read_cursor(cursor)
     since_us, until_us = read_time(since, "from"), read_time(until, "to")
     return await query(
-        lambda: history_of_jobs(
-            store,
+        lambda: jobs.list_past_jobs(
             caller,
             org=org,
             since_us=since_us,

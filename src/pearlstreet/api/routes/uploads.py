@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -16,13 +16,10 @@ from fastapi.responses import StreamingResponse
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
 from pearlstreet.api.request_inputs import Org, org_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, in_thread, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, in_thread, query
 from pearlstreet.base.ids import new_id
-from pearlstreet.compute.jobs import uploads as service
-from pearlstreet.compute.jobs.storage import files as stored_files
-from pearlstreet.compute.jobs.views import find_artefact
 from pearlstreet.objects.model import Blob
-from pearlstreet.storage.upload_reservations import UploadReservation
+from pearlstreet.services.storage import StorageService, check_name
 from pearlstreet.tenancy.model import Actor, login_of
 
 router = SecuredRouter("/uploads", "files")
@@ -72,27 +69,24 @@ def upload_out(row: Mapping[str, Any]) -> dict[str, object]:
 async def create_upload(
     request: Request,
     name: Annotated[str, Query(max_length=255, description="File name, without folders")],
+    storage: StorageService,
     actor: Actor = CurrentActor,
     org: Org = None,
     project: OfProject = None,
 ) -> Response:
     """Upload a file as the request body. Jobs refer to it by the returned id."""
-    center = center_of(request)
-    service.check_name(name)
+    check_name(name)
     target = org_of(actor, org)
     size = request.headers.get("content-length", "")
     said = int(size) if size.isdigit() and len(size) < SIZE_DIGITS_MAX else None
-    with center.runtime.uploads.begin() as reservation:
-        place = await in_thread(
-            lambda: service.find_place(
-                center.store, actor, center.runtime, target, project, said, reservation
-            )
-        )
-        blob = await _receive(request, place, reservation)
+    with storage.begin_upload() as reservation:
+        place = await in_thread(lambda: storage.find_place(actor, target, project, said, reservation))
+        keep = partial(storage.keep_bytes, place=place, reservation=reservation)
+        blob = await _receive(request, keep, new_id("tmp", storage.store.clock, storage.store.rng))
         return await command(
             request,
             actor,
-            lambda store: service.record_upload(store, actor, center.runtime, place, name, blob),
+            lambda store: storage.on(store).record_upload(actor, place, name, blob),
             upload_out,
             status=201,
             body=blob.sha256.encode(),
@@ -112,9 +106,8 @@ class _BrokenOff(Exception):
     """The client disconnected before the end of the body."""
 
 
-async def _receive(request: Request, place: service.UploadPlace, reservation: UploadReservation) -> Blob:
+async def _receive(request: Request, keep: Callable[[Iterator[bytes], str], Blob], name: str) -> Blob:
     """Receive the body and store it in a thread, with at most WAITING_CHUNKS chunks between them."""
-    center = center_of(request)
     waiting: queue.Queue[bytes | _BrokenOff | None] = queue.Queue(WAITING_CHUNKS)
 
     def chunks() -> Iterator[bytes]:
@@ -123,9 +116,7 @@ async def _receive(request: Request, place: service.UploadPlace, reservation: Up
                 raise chunk
             yield chunk
 
-    name = new_id("tmp", center.store.clock, center.store.rng)
-    keep = partial(service.keep_bytes, center.store, center.runtime, chunks(), name, place, reservation)
-    writing = asyncio.ensure_future(in_thread(keep, _slots(request)))
+    writing = asyncio.ensure_future(in_thread(lambda: keep(chunks(), name), _slots(request)))
 
     async def hand_over(item: bytes | _BrokenOff | None) -> None:
         while not writing.done():
@@ -151,28 +142,33 @@ async def _receive(request: Request, place: service.UploadPlace, reservation: Up
 
 @router.get("", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": Page[UploadOut]}})
 async def list_uploads(
-    request: Request, actor: Actor = CurrentActor, org: Org = None, limit: Limit = 100, cursor: Cursor = None
+    storage: StorageService,
+    actor: Actor = CurrentActor,
+    org: Org = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """List the uploads of an organisation, newest first."""
-    store, target, before = center_of(request).store, org_of(actor, org), read_cursor(cursor)
+    target, before = org_of(actor, org), read_cursor(cursor)
     return await query(
-        lambda: service.list_uploads(store, actor, target, before=before, limit=limit + 1),
+        lambda: storage.list_uploads(actor, target, before=before, limit=limit + 1),
         lambda rows: page(rows, limit, lambda row: str(row["id"]), upload_out),
     )
 
 
 @router.get("/{upload}", tie=Tied.PROJECT, scope="jobs:read", responses={200: {"model": UploadOut}})
-async def get_upload(request: Request, upload: str, actor: Actor = CurrentActor) -> Response:
+async def get_upload(upload: str, storage: StorageService, actor: Actor = CurrentActor) -> Response:
     """Get an upload."""
-    store = center_of(request).store
-    return await query(lambda: service.find_upload(store, actor, upload), upload_out)
+    return await query(lambda: storage.find_upload(actor, upload), upload_out)
 
 
 @router.delete("/{upload}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": UploadOut}})
-async def delete_upload(request: Request, upload: str, actor: Actor = CurrentActor) -> Response:
+async def delete_upload(
+    request: Request, upload: str, storage: StorageService, actor: Actor = CurrentActor
+) -> Response:
     """Delete an upload. Refused while a job that has not ended refers to it."""
     return await command(
-        request, actor, lambda store: stored_files.delete_upload(store, actor, upload), upload_out
+        request, actor, lambda store: storage.on(store).delete_upload(actor, upload), upload_out
     )
 
 
@@ -183,19 +179,17 @@ class BytesResponse(StreamingResponse):
 
 
 @artefacts_router.get("/{artefact}", tie=Tied.PROJECT, scope="jobs:read", response_class=BytesResponse)
-async def download_artefact(request: Request, artefact: str, actor: Actor = CurrentActor) -> Response:
+async def download_artefact(artefact: str, storage: StorageService, actor: Actor = CurrentActor) -> Response:
     """Download an artefact; browsers always save it and never display it."""
-    center = center_of(request)
-    row = await in_thread(lambda: find_artefact(center.store, actor, artefact))
-    blobs = center.runtime.blobs
-    await in_thread(lambda: blobs.path(row["sha256"]))
+    row = await in_thread(lambda: storage.find_artefact(actor, artefact))
+    await in_thread(lambda: storage.artefact_file(row))
     name = quote(str(row["path"]).rsplit("/", 1)[-1])
     headers = {
         "content-length": str(row["size_bytes"]),
         "content-disposition": f"attachment; filename*=UTF-8''{name}",
         "x-sha256": row["sha256"],
     }
-    return BytesResponse(blobs.read(row["sha256"]), headers=headers)
+    return BytesResponse(storage.read_artefact(row), headers=headers)
 
 
 class PinIn(In):
@@ -223,12 +217,14 @@ def _artefact_out(row: Mapping[str, Any]) -> dict[str, object]:
 @artefacts_router.put(
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
-async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Actor = CurrentActor) -> Response:
+async def pin_artefact(
+    request: Request, artefact: str, body: PinIn, storage: StorageService, actor: Actor = CurrentActor
+) -> Response:
     """Exempt an artefact from retention, or end the exemption."""
     return await command(
         request,
         actor,
-        lambda store: stored_files.pin_artefact(store, actor, artefact, pinned=body.pinned),
+        lambda store: storage.on(store).pin_artefact(actor, artefact, pinned=body.pinned),
         _artefact_out,
     )
 
@@ -236,8 +232,10 @@ async def pin_artefact(request: Request, artefact: str, body: PinIn, actor: Acto
 @artefacts_router.delete(
     "/{artefact}", tie=Tied.PROJECT, scope="jobs:write", responses={200: {"model": StoredArtefactOut}}
 )
-async def delete_artefact(request: Request, artefact: str, actor: Actor = CurrentActor) -> Response:
+async def delete_artefact(
+    request: Request, artefact: str, storage: StorageService, actor: Actor = CurrentActor
+) -> Response:
     """Delete an artefact. Refused if it is pinned."""
     return await command(
-        request, actor, lambda store: stored_files.delete_artefact(store, actor, artefact), _artefact_out
+        request, actor, lambda store: storage.on(store).delete_artefact(actor, artefact), _artefact_out
     )

@@ -10,7 +10,6 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import Money, parse_yuan
 from pearlstreet.base.text import text
 from pearlstreet.charts.bars import Bars, bars
-from pearlstreet.compute.jobs.history import hourly_now
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
@@ -20,6 +19,7 @@ from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.model import Party
 from pearlstreet.ledger.overview import Spending, spending_by_month
 from pearlstreet.ledger.topups import list_top_ups
+from pearlstreet.services.jobs import JobsService
 from pearlstreet.tenancy.model import Organisation
 from pearlstreet.tenancy.orgs import get_project
 
@@ -37,13 +37,13 @@ class BudgetRow:
     reached: int
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, jobs: JobsService) -> PageResponse:
     """Show the overview."""
     if (choice := choose_org(request)) is not None:
         return choice
     org = org_of(request)
     store, actor = request.store, request.actor
-    hourly = hourly_now(store, actor, org=org.id) if actor.may("jobs:read", org.id) else None
+    hourly = jobs.hourly_price(actor, org=org.id) if actor.may("jobs:read", org.id) else None
     found = balance(store, actor, org.id)
     spending = spending_by_month(store, actor, org.id, months=MONTHS)
     return View(

@@ -9,10 +9,6 @@ from markupsafe import Markup
 from pearlstreet.base.text import Text, plural, text
 from pearlstreet.charts.heat import Cell, Row, heat
 from pearlstreet.charts.lines import Series, lines
-from pearlstreet.compute.jobs.history import count_jobs, history, hourly_now
-from pearlstreet.compute.jobs.model import ENDED, JobState
-from pearlstreet.compute.jobs.pool_view import PoolView, look
-from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.fragment_cache import get_current, rights, shared
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, View
@@ -21,6 +17,8 @@ from pearlstreet.ledger.budgets import list_budgets
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import center_money, spent_this_month
 from pearlstreet.ledger.topups import TopUpState, list_top_ups
+from pearlstreet.services.jobs import ENDED, JobFilter, JobsService, JobState
+from pearlstreet.services.nodes import NodesService, PoolView
 from pearlstreet.store.loop import failing
 from pearlstreet.tenancy.orgs import get_org, list_orgs
 
@@ -42,37 +40,39 @@ class Todo:
     href: str
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, jobs: JobsService, nodes: NodesService) -> PageResponse:
     """Show the overview for the visitor's role."""
-    return operators(request) if request.is_operator() else tenants(request)
+    return operators(request, jobs, nodes) if request.is_operator() else tenants(request, jobs)
 
 
-def operators(request: PageRequest) -> View:
+def operators(request: PageRequest, jobs: JobsService, nodes: NodesService) -> View:
     """Show capacity, use, queue, money, incidents and tasks, cached for all operators with equal rights."""
     key = ("center", rights(request.actor), request.language)
-    return View("home_operator.html", get_current(request.store, key, lambda: _of_center(request)))
+    return View(
+        "home_operator.html", get_current(request.store, key, lambda: _of_center(request, jobs, nodes))
+    )
 
 
-def _of_center(request: PageRequest) -> dict[str, object]:
-    pool = look(request.store, request.actor, request.center.runtime)
+def _of_center(request: PageRequest, jobs: JobsService, nodes: NodesService) -> dict[str, object]:
+    pool = nodes.view_pool(request.actor)
     sees_jobs = request.actor.may("jobs:read")
     return {
         "pool": pool,
         "heat": heat_map(request, pool),
         "shown_nodes": min(len(pool.nodes), MAP_NODES_MAX),
         "todos": todos(request, pool),
-        "counts": count_jobs(request.store, request.actor) if sees_jobs else None,
-        "chart": use_chart(request) if sees_jobs else "",
+        "counts": jobs.count_jobs(request.actor) if sees_jobs else None,
+        "chart": use_chart(request, jobs) if sees_jobs else "",
         "money": center_money(request.store, request.actor) if request.actor.may("credit:read") else None,
-        "hourly": hourly_now(request.store, request.actor) if sees_jobs else None,
-        "recent": list_jobs(request.store, request.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
+        "hourly": jobs.hourly_price(request.actor) if sees_jobs else None,
+        "recent": jobs.list_jobs(request.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
         if sees_jobs
         else (),
         "org_slugs": org_slugs(request) if sees_jobs else {},
     }
 
 
-def tenants(request: PageRequest) -> View:
+def tenants(request: PageRequest, jobs: JobsService) -> View:
     """Show jobs and money of the organisation, cached for all members with equal rights."""
     if (choice := choose_org(request)) is not None:
         return choice
@@ -80,15 +80,15 @@ def tenants(request: PageRequest) -> View:
         return View("home_nobody.html")
     key = ("tenant", request.org, rights(request.actor), request.language)
     slug = request.org
-    return View("home_tenant.html", get_current(request.store, key, lambda: _of_tenant(request, slug)))
+    return View("home_tenant.html", get_current(request.store, key, lambda: _of_tenant(request, jobs, slug)))
 
 
-def _of_tenant(request: PageRequest, slug: str) -> dict[str, object]:
+def _of_tenant(request: PageRequest, jobs: JobsService, slug: str) -> dict[str, object]:
     org = get_org(request.store, request.actor, slug)
     may_jobs, may_money = request.actor.may("jobs:read", org.id), request.actor.may("credit:read", org.id)
     money = None
     if may_money:
-        hourly = hourly_now(request.store, request.actor, org=org.id)
+        hourly = jobs.hourly_price(request.actor, org=org.id)
         found = balance(request.store, request.actor, org.id)
         month, used = spent_this_month(request.store, request.actor, org.id, org.id)
         money = {
@@ -103,28 +103,28 @@ def _of_tenant(request: PageRequest, slug: str) -> dict[str, object]:
         }
     return {
         "org": org,
-        "counts": count_jobs(request.store, request.actor, org=org.id) if may_jobs else None,
-        "recent": list_jobs(request.store, request.actor, JobFilter(org=org.id), limit=RECENT)
-        if may_jobs
-        else (),
-        "chart": use_chart(request, org.id) if may_jobs else "",
+        "counts": jobs.count_jobs(request.actor, org=org.id) if may_jobs else None,
+        "recent": jobs.list_jobs(request.actor, JobFilter(org=org.id), limit=RECENT) if may_jobs else (),
+        "chart": use_chart(request, jobs, org.id) if may_jobs else "",
         "money": money,
         "may_submit": request.actor.may("jobs:write", org.id),
     }
 
 
-def use_chart(request: PageRequest, org: str | None = None) -> Markup:
+def use_chart(request: PageRequest, jobs: JobsService, org: str | None = None) -> Markup:
     """Return the chart of the last day, cached for all visitors that may see the same jobs in the same language."""
     seen = request.actor.orgs_with("jobs:read") if org is None else org
-    return shared(request.store, ("use", seen, request.language), CHART_S, lambda: draw_use(request, org))
+    return shared(
+        request.store, ("use", seen, request.language), CHART_S, lambda: draw_use(request, jobs, org)
+    )
 
 
-def draw_use(request: PageRequest, org: str | None) -> Markup:
+def draw_use(request: PageRequest, jobs: JobsService, org: str | None) -> Markup:
     """Draw cards in use and waiting jobs over the last day, or over the last 2 hours if there was nothing before."""
-    title, found = text("The last 24 hours"), history(request.store, request.actor, org=org)
+    title, found = text("The last 24 hours"), jobs.history(request.actor, org=org)
     quiet = len(found.at_us) - YOUNG_STEPS
     if not any(found.cards[:quiet]) and not any(found.waiting[:quiet]):
-        title, found = text("The last 2 hours"), history(request.store, request.actor, org=org, span_s=7200)
+        title, found = text("The last 2 hours"), jobs.history(request.actor, org=org, span_s=7200)
     series = [
         Series(request.say(text("cards in use")), list(zip(found.at_us, found.cards, strict=True))),
         Series(request.say(text("jobs waiting")), list(zip(found.at_us, found.waiting, strict=True))),

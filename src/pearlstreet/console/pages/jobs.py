@@ -15,11 +15,6 @@ from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.engines.shells import ShellOrder
-from pearlstreet.compute.jobs import follow, service, shells, views
-from pearlstreet.compute.jobs.checkpoints import list_checkpoints
-from pearlstreet.compute.jobs.costs import job_cost
-from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
-from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.scheduling.explain import WHY_NOT
 from pearlstreet.console import stored_files
 from pearlstreet.console.bulk_actions import act_on_each
@@ -38,6 +33,10 @@ from pearlstreet.console.routing import once
 from pearlstreet.energy.jobs import job_energy
 from pearlstreet.ledger.invoices.model import decimal_text, resource_label
 from pearlstreet.ledger.invoices.page import energy_rows
+from pearlstreet.services.jobs import ENDED, NEXT_TASKS, JobFilter, JobsService, JobState
+from pearlstreet.services.shells import SCOPE as SHELL_SCOPE
+from pearlstreet.services.shells import ShellsService
+from pearlstreet.services.storage import StorageService
 
 SHELL_WAIT_S = 30.0
 """Time after which a command that was given on the page is ended."""
@@ -49,19 +48,19 @@ STATES = frozenset(state.value for state in JobState)
 CHARTS_MAX = 12
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, jobs: JobsService) -> PageResponse:
     """Show the list of jobs, newest first."""
     states = tuple(JobState(state) for state in request.lists.get("state", ()) if state in STATES)
     several = request.org is None
-    wanted = views.JobFilter(
+    wanted = JobFilter(
         org=request.org,
         project_id=request.query.get("project") or None,
         states=states,
         name=request.query.get("name", "")[:200] or None,
         array_id=request.query.get("array") or None,
     )
-    found = views.list_jobs(
-        request.store, request.actor, wanted, before=request.query.get("before") or None, limit=PER_PAGE + 1
+    found = jobs.list_jobs(
+        request.actor, wanted, before=request.query.get("before") or None, limit=PER_PAGE + 1
     )
     shown = found[:PER_PAGE]
     slugs = org_slugs(request) if several and request.actor.may("orgs:read") else {}
@@ -84,12 +83,12 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def cancel_many(request: PageRequest) -> PageResponse:
+def cancel_many(request: PageRequest, jobs: JobsService) -> PageResponse:
     """Cancel the selected jobs."""
     chosen = list(request.lists.get("job", ()))[:PER_PAGE]
     if not chosen:
         raise InvalidInput(text("No job is selected"), hint=text("Select the jobs to cancel"))
-    result = act_on_each(chosen, partial(service.cancel_job, request.store, request.actor))
+    result = act_on_each(chosen, partial(jobs.cancel_job, request.actor))
     if result.failed:
         message = plural(
             "{count} job is cancelled; {failed} could not be",
@@ -103,18 +102,18 @@ def cancel_many(request: PageRequest) -> PageResponse:
     )
 
 
-def show_one(request: PageRequest) -> PageResponse:
+def show_one(request: PageRequest, jobs: JobsService, shells: ShellsService) -> PageResponse:
     """Show one job."""
-    store, runtime, job_id = request.store, request.center.runtime, request.path_params["job"]
-    job = views.get_job(store, request.actor, job_id)
-    attempts = views.attempts_of(store, request.actor, job_id)
-    artefacts = views.artefacts_of(store, request.actor, job_id)
+    job_id = request.path_params["job"]
+    job = jobs.get_job(request.actor, job_id)
+    attempts = jobs.list_attempts(request.actor, job_id)
+    artefacts = jobs.list_artefacts(request.actor, job_id)
     elements = (
-        views.list_jobs(store, request.actor, views.JobFilter(array_id=job_id), limit=PER_PAGE)
+        jobs.list_jobs(request.actor, JobFilter(array_id=job_id), limit=PER_PAGE)
         if job.array_size is not None
         else ()
     )
-    explanation = views.why(store, request.actor, runtime, job_id)
+    explanation = jobs.explain_job(request.actor, job_id)
     sentence, unblock = request.say(explanation.sentence), request.say(explanation.unblock)
     details = [request.say(from_json(detail["message"])) for detail in explanation.details]
     return View(
@@ -125,15 +124,15 @@ def show_one(request: PageRequest) -> PageResponse:
             "why": explanation,
             "more_details": [one for one in details if one not in sentence],
             "unblock": "" if unblock.rstrip(".") in sentence else unblock,
-            "timeline": views.timeline(store, request.actor, job_id),
+            "timeline": jobs.timeline(request.actor, job_id),
             "attempts": [_attempt(attempt) for attempt in attempts],
             "why_not": WHY_NOT,
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
-            "checkpoints": _checkpoints(request, job_id),
-            "cost": _cost(request, job_id),
+            "checkpoints": _checkpoints(request, jobs),
+            "cost": _cost(request, jobs),
             "energy": _energy(request, job_id),
-            "charts": _charts(request, job) if job.array_size is None else (),
+            "charts": _charts(request, jobs) if job.array_size is None else (),
             "elements": elements,
             "spec": job.spec,
             "owner_org": org_slugs(request).get(job.org_id, "")
@@ -145,30 +144,29 @@ def show_one(request: PageRequest) -> PageResponse:
             "may_submit": request.actor.may("jobs:write", job.org_id),
             "may_exec": job.state is JobState.RUNNING
             and job.array_size is None
-            and request.actor.may(shells.SCOPE, job.org_id, job.project_id)
-            and _has_shells(request, attempts),
+            and request.actor.may(SHELL_SCOPE, job.org_id, job.project_id)
+            and bool(attempts)
+            and shells.has_shells(attempts[-1]["engine"]),
         },
     )
 
 
-def cancel_one(request: PageRequest) -> PageResponse:
+def cancel_one(request: PageRequest, jobs: JobsService) -> PageResponse:
     """Cancel a job, or all elements of an array."""
-    job = service.cancel_job(request.store, request.actor, request.path_params["job"])
+    job = jobs.cancel_job(request.actor, request.path_params["job"])
     return Redirect(f"/jobs/{job.id}", text("{job} is cancelled", job=job.name))
 
 
-def run_inside(request: PageRequest) -> PageResponse:
+def run_inside(request: PageRequest, jobs: JobsService, shells: ShellsService) -> PageResponse:
     """Run a command inside a task of the job and show what it writes, for a short while."""
     command = request.form.get("command", "").strip()
     if not command:
         raise InvalidInput(text("Name a command"))
     order = ShellOrder(("sh", "-c", command))
-    job = views.get_job(request.store, request.actor, request.path_params["job"])
+    job = jobs.get_job(request.actor, request.path_params["job"])
     rank = request.form.get("rank", "0")
-    shell = shells.open_shell(
-        once(request),
+    shell = shells.on(once(request)).open_shell(
         request.actor,
-        request.center.runtime,
         job.id,
         int(rank) if rank.isdecimal() and len(rank) < 8 else 0,
         order,
@@ -191,44 +189,27 @@ def run_inside(request: PageRequest) -> PageResponse:
     )
 
 
-def log(request: PageRequest) -> PageResponse:
+def log(request: PageRequest, jobs: JobsService) -> PageResponse:
     """Return a part of the log for the page's script, or the whole log as a file if the query has `whole`."""
     job_id, rank = request.path_params["job"], _rank(request)
     offset = request.query.get("offset", "0")
     at = int(offset) if offset.isdecimal() and len(offset) < 18 else 0
-    part = follow.read_log(
-        request.store,
-        request.actor,
-        request.center.runtime,
-        job_id,
-        request.query.get("attempt"),
-        rank,
-        at,
-        LOG_BYTES,
-    )
+    read = partial(jobs.read_log, request.actor, job_id, request.query.get("attempt"), rank)
+    part = read(at, LOG_BYTES)
     if "whole" in request.query:
         found, chunks = part, [part.data]
         while found.data and sum(map(len, chunks)) < 256 << 20:
-            found = follow.read_log(
-                request.store,
-                request.actor,
-                request.center.runtime,
-                job_id,
-                request.query.get("attempt"),
-                rank,
-                found.next_offset,
-                LOG_BYTES,
-            )
+            found = read(found.next_offset, LOG_BYTES)
             chunks.append(found.data)
         return Download(f"{job_id}-{rank}.log", b"".join(chunks))
     headers = {"x-next-offset": str(part.next_offset), "x-ended": str(part.ended).lower()}
     return RawResponse(part.data, "text/plain; charset=utf-8", headers)
 
 
-def artefact(request: PageRequest) -> PageResponse:
+def artefact(request: PageRequest, storage: StorageService) -> PageResponse:
     """Download an artefact."""
-    row = views.find_artefact(request.store, request.actor, request.path_params["artefact"])
-    return Download(str(row["path"]), str(request.center.runtime.blobs.path(row["sha256"])))
+    row = storage.find_artefact(request.actor, request.path_params["artefact"])
+    return Download(str(row["path"]), str(storage.artefact_file(row)))
 
 
 def _rank(request: PageRequest) -> int:
@@ -236,16 +217,10 @@ def _rank(request: PageRequest) -> int:
     return int(rank) if rank.isdecimal() and len(rank) < 8 else 0
 
 
-def _has_shells(request: PageRequest, attempts: Sequence[Mapping[str, Any]]) -> bool:
-    engine = request.center.runtime.engines.get(attempts[-1]["engine"]) if attempts else None
-    return engine is not None and engine.capabilities().shells
-
-
-def _checkpoints(request: PageRequest, job_id: str) -> Sequence[CheckpointEntry]:
+def _checkpoints(request: PageRequest, jobs: JobsService) -> Sequence[CheckpointEntry]:
     """Return the job's checkpoints; none while its engine does not answer."""
     try:
-        runtime = request.center.runtime
-        return list_checkpoints(request.store, request.actor, runtime, job_id).entries[:CHECKPOINTS_SHOWN]
+        return jobs.list_checkpoints(request.actor, request.path_params["job"]).entries[:CHECKPOINTS_SHOWN]
     except Unavailable:
         return ()
 
@@ -265,8 +240,8 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _cost(request: PageRequest, job_id: str) -> dict[str, object]:
-    found = job_cost(request.store, request.actor, job_id)
+def _cost(request: PageRequest, jobs: JobsService) -> dict[str, object]:
+    found = jobs.cost(request.actor, request.path_params["job"])
     return {
         "total": found.total,
         "hourly": found.hourly,
@@ -307,10 +282,10 @@ Points = dict[str, list[tuple[int, float]]]
 """Line of a chart → its points (time in µs, value)."""
 
 
-def _charts(request: PageRequest, job: JobView) -> list[Markup]:
+def _charts(request: PageRequest, jobs: JobsService) -> list[Markup]:
     """Return a chart for each metric that the job wrote, and for each sampled resource."""
     try:
-        samples = follow.read_metrics(request.store, request.actor, request.center.runtime, job.id, None, 0)
+        samples = jobs.read_metrics(request.actor, request.path_params["job"])
     except PearlError:
         return []  # an engine that does not answer must not hide the rest of the page
     found: dict[tuple[str, str], Points] = defaultdict(lambda: defaultdict(list))

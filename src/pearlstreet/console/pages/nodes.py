@@ -11,9 +11,6 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.normalise import Basis
-from pearlstreet.compute.jobs.model import JobView
-from pearlstreet.compute.jobs.nodes import NodeUse, find_jobs
-from pearlstreet.compute.jobs.pool_view import PoolView, look
 from pearlstreet.compute.pool import inventory
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
@@ -21,6 +18,8 @@ from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.paging import cut, page_number
+from pearlstreet.services.jobs import JobsService, JobView
+from pearlstreet.services.nodes import NodesService, NodeUse, PoolView
 
 JOBS_SHOWN = 200
 REASON_MAX = 500
@@ -47,9 +46,9 @@ class NodeListRow:
     ill: Sequence[DeviceReport] = field(default_factory=tuple)
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, nodes: NodesService) -> PageResponse:
     """Show the nodes that match the filter, by name."""
-    pool = look(request.store, request.actor, request.center.runtime)
+    pool = nodes.view_pool(request.actor)
     state, words = request.query.get("state", ""), request.query.get("q", "")[:120].strip()
     states = {node.report.name: states_of(node) for node in pool.nodes}
     counts = Counter(state for found in states.values() for state in found)
@@ -74,9 +73,9 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def show_one(request: PageRequest) -> PageResponse:
+def show_one(request: PageRequest, nodes: NodesService, jobs: JobsService) -> PageResponse:
     """Show one node."""
-    pool = look(request.store, request.actor, request.center.runtime)
+    pool = nodes.view_pool(request.actor)
     name = request.path_params["node"]
     node = next((node for node in pool.nodes if node.report.name == name), None)
     if node is None:
@@ -84,7 +83,7 @@ def show_one(request: PageRequest) -> PageResponse:
     use = pool.use(name)
     mine = request.actor.orgs_with("jobs:read")
     seen = [job for job, org in use.all_jobs.items() if mine is None or org in mine]
-    jobs = find_jobs(request.store, request.actor, seen[-JOBS_SHOWN:])
+    found = jobs.find_jobs(request.actor, seen[-JOBS_SHOWN:])
     several = mine is None and request.actor.may("orgs:read")
     return View(
         "node.html",
@@ -95,13 +94,13 @@ def show_one(request: PageRequest) -> PageResponse:
             "report": node.report,
             "use": use,
             "cpu_pflops": pool.cpu_pflops[name],
-            "devices": [_device(pool, use, device, jobs) for device in node.report.devices],
-            "jobs": jobs,
+            "devices": [_device(pool, use, device, found) for device in node.report.devices],
+            "jobs": found,
             "job_count": len(seen),
             "others": len(use.all_jobs) - len(seen),
             "org_slugs": org_slugs(request) if several else {},
             "benchmarks": list_benchmarks(request.store, request.actor, name),
-            "minimum_isolation": request.center.runtime.settings.minimum_isolation,
+            "minimum_isolation": nodes.minimum_isolation,
             "may_write": request.actor.may("nodes:write"),
         },
     )

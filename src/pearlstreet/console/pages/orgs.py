@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.history import count_jobs, hourly_now
-from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.views import JobFilter, list_jobs
 from pearlstreet.console.form_parsing import text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, Download, PageRequest, PageResponse, Redirect, View
@@ -13,7 +10,8 @@ from pearlstreet.console.routing import once
 from pearlstreet.ledger.center_funds import balances
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.overview import spent_this_month
-from pearlstreet.offboarding.service import close_org, export_org, get_closing
+from pearlstreet.services.jobs import JobFilter, JobsService, JobState
+from pearlstreet.services.offboarding import OffboardingService
 from pearlstreet.tenancy import orgs as service
 from pearlstreet.tenancy.directory import search_orgs
 from pearlstreet.tenancy.members import list_members
@@ -62,7 +60,7 @@ def create(request: PageRequest) -> PageResponse:
     )
 
 
-def show_one(request: PageRequest) -> PageResponse:
+def show_one(request: PageRequest, jobs: JobsService, offboarding: OffboardingService) -> PageResponse:
     """Show one organisation."""
     store, actor = request.store, request.actor
     org = service.get_org(store, actor, request.path_params["org"])
@@ -75,9 +73,9 @@ def show_one(request: PageRequest) -> PageResponse:
         {
             "title": org.name,
             "org": org,
-            "money": _money(request, org) if may["credit:read"] else None,
-            "counts": count_jobs(store, actor, org=org.id) if may["jobs:read"] else None,
-            "jobs": list_jobs(store, actor, JobFilter(org=org.id, states=LIVE), limit=RECENT)
+            "money": _money(request, jobs, org) if may["credit:read"] else None,
+            "counts": jobs.count_jobs(actor, org=org.id) if may["jobs:read"] else None,
+            "jobs": jobs.list_jobs(actor, JobFilter(org=org.id, states=LIVE), limit=RECENT)
             if may["jobs:read"]
             else (),
             "projects": service.list_projects(store, actor, org.id, limit=PROJECTS_SHOWN)
@@ -86,7 +84,7 @@ def show_one(request: PageRequest) -> PageResponse:
             "members": list_members(store, actor, org.id) if may["users:read"] else None,
             "may_write": actor.may("orgs:write"),
             "may_export": actor.may("export:read", org.id),
-            "closing": get_closing(store, actor, org.id)
+            "closing": offboarding.get_closing(actor, org.id)
             if org.state in LEFT and actor.may("orgs:write")
             else None,
             "may_credit": actor.may("credit:write"),
@@ -94,13 +92,13 @@ def show_one(request: PageRequest) -> PageResponse:
     )
 
 
-def _money(request: PageRequest, org: Organisation) -> dict[str, object]:
+def _money(request: PageRequest, jobs: JobsService, org: Organisation) -> dict[str, object]:
     month, charged = spent_this_month(request.store, request.actor, org.id, org.id)
     return {
         "balance": balance(request.store, request.actor, org.id),
         "month": month,
         "charged": charged,
-        "hourly": hourly_now(request.store, request.actor, org=org.id)
+        "hourly": jobs.hourly_price(request.actor, org=org.id)
         if request.actor.may("jobs:read", org.id)
         else None,
     }
@@ -128,12 +126,11 @@ def resume(request: PageRequest) -> PageResponse:
     return Redirect(f"/orgs/{org.slug}", text("{org} is active again", org=org.slug))
 
 
-def close(request: PageRequest) -> PageResponse:
+def close(request: PageRequest, offboarding: OffboardingService) -> PageResponse:
     """Close an organisation: members lose access at once, and a background task does the rest."""
     if request.value("slug_again") != request.path_params["org"]:
         raise wrong("slug_again", text("Enter {org} to close it", org=request.path_params["org"]))
-    made = close_org(
-        request.store,
+    made = offboarding.close_org(
         request.actor,
         request.path_params["org"],
         cancel_jobs=request.value("cancel_jobs") == "yes",
@@ -142,9 +139,9 @@ def close(request: PageRequest) -> PageResponse:
     return Redirect(f"/orgs/{made.slug}", text("{org} is being closed", org=made.slug))
 
 
-def export(request: PageRequest) -> PageResponse:
+def export(request: PageRequest, offboarding: OffboardingService) -> PageResponse:
     """Download all data of an organisation as one archive."""
-    name, parts = export_org(request.store, request.actor, request.center.runtime, request.path_params["org"])
+    name, parts = offboarding.export_org(request.actor, request.path_params["org"])
     return Download(name, parts, "application/gzip")
 
 

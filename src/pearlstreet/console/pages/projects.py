@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.storage.overview import ProjectStorage, storage_of
-from pearlstreet.compute.jobs.storage.retention_rules import set_retention
-from pearlstreet.compute.jobs.uploads import list_uploads
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
@@ -15,11 +12,12 @@ from pearlstreet.console.pages.org_scope import SHOWN_MAX, choose_org, org_of
 from pearlstreet.console.routing import once
 from pearlstreet.console.stored_files import delete_uploads
 from pearlstreet.ledger.overview import spending_by_month
+from pearlstreet.services.storage import ProjectStorage, StorageService
 from pearlstreet.tenancy.model import login_of
 from pearlstreet.tenancy.orgs import create_project, list_projects
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, storage: StorageService) -> PageResponse:
     """Show the projects."""
     if (choice := choose_org(request)) is not None:
         return choice
@@ -36,30 +34,27 @@ def show(request: PageRequest) -> PageResponse:
             "projects": projects,
             "slugs": {project.id: project.slug for project in projects},
             "spent": spent,
-            "storage": _storage(request, org.id),
-            **_uploads(request, org.id),
+            "storage": _storage(request, storage, org.id),
+            **_uploads(request, storage, org.id),
             "may_keep": request.actor.may("retention:write", org.id),
             "may_write": request.actor.may("projects:write", org.id),
         },
     )
 
 
-def _storage(request: PageRequest, org_id: str) -> Mapping[str, ProjectStorage]:
+def _storage(request: PageRequest, storage: StorageService, org_id: str) -> Mapping[str, ProjectStorage]:
     """Return project → storage; empty if the visitor may not see quotas."""
     if not request.actor.may("quotas:read", org_id):
         return {}
-    return {
-        one.project_id: one
-        for one in storage_of(request.store, request.actor, request.center.runtime, org_id)
-    }
+    return {one.project_id: one for one in storage.list_storage(request.actor, org_id)}
 
 
-def _uploads(request: PageRequest, org_id: str) -> Mapping[str, object]:
+def _uploads(request: PageRequest, storage: StorageService, org_id: str) -> Mapping[str, object]:
     """Return a page of the uploads, newest first; none if the visitor may not see jobs."""
     if not request.actor.may("jobs:read", org_id):
         return {"uploads": None}
-    found = list_uploads(
-        request.store, request.actor, org_id, before=request.query.get("before") or None, limit=PER_PAGE + 1
+    found = storage.list_uploads(
+        request.actor, org_id, before=request.query.get("before") or None, limit=PER_PAGE + 1
     )
     shown = found[:PER_PAGE]
     return {
@@ -69,19 +64,13 @@ def _uploads(request: PageRequest, org_id: str) -> Mapping[str, object]:
     }
 
 
-def keep(request: PageRequest) -> PageResponse:
+def keep(request: PageRequest, storage: StorageService) -> PageResponse:
     """Set the retention of outputs."""
     days = number_in(request, "days")
     if days is None or days != int(days):
         raise wrong("days", text("Give a whole number of days"))
-    set_retention(
-        request.store,
-        request.actor,
-        request.center.runtime,
-        org_of(request).id,
-        int(days),
-        project=request.value("kept_project") or None,
-    )
+    project = request.value("kept_project") or None
+    storage.set_retention(request.actor, org_of(request).id, int(days), project=project)
     return Redirect(request.here, text("The retention of outputs is set"))
 
 

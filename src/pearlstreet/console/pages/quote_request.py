@@ -12,8 +12,6 @@ from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.estimate.model import PRECISIONS
 from pearlstreet.compute.estimate.shapes import known, plain
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs import views
-from pearlstreet.compute.jobs.pool_view import look
 from pearlstreet.console import form_uploads
 from pearlstreet.console.forms import quote_fields
 from pearlstreet.console.forms.job_fields import common, more
@@ -22,9 +20,12 @@ from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
-from pearlstreet.quotes.history import past_names
 from pearlstreet.quotes.model import Kind, Question
-from pearlstreet.quotes.service import Checked, ask_quote, check_question, get_quote
+from pearlstreet.quotes.service import Checked
+from pearlstreet.services.jobs import JobFilter, JobsService
+from pearlstreet.services.nodes import NodesService
+from pearlstreet.services.quotes import QuotesService
+from pearlstreet.services.storage import StorageService
 from pearlstreet.store.core import Replayed
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import list_secrets
@@ -66,20 +67,20 @@ MORE: Mapping[str, str] = {
 """Collapsed inputs and their default values."""
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, quotes: QuotesService, jobs: JobsService, nodes: NodesService) -> PageResponse:
     """Show the form: empty, as entered, or filled from another quote or job."""
-    form, lists = _prefilled(request)
-    return _view(request, form, lists)
+    form, lists = _prefilled(request, quotes, jobs)
+    return _view(request, quotes, jobs, nodes, form, lists)
 
 
-def check(request: PageRequest) -> PageResponse:
+def check(
+    request: PageRequest, quotes: QuotesService, jobs: JobsService, nodes: NodesService
+) -> PageResponse:
     """Show all problems at their fields, or a summary of the estimate to come; as JSON for the page's script."""
     live = bool(request.value("live"))
     try:
         question = quote_fields.question_of(request.form, request.lists)
-        found = check_question(
-            request.store, request.actor, request.center.runtime, org_of(request).id, question
-        )
+        found = quotes.check_question(request.actor, org_of(request).id, question)
     except PearlError as error:
         if not live:
             raise
@@ -89,15 +90,15 @@ def check(request: PageRequest) -> PageResponse:
         return RawResponse(
             json.dumps({"fields": {}, "other": [], "facts": facts}, ensure_ascii=False).encode()
         )
-    return _view(request, request.form, request.lists, facts=facts)
+    return _view(request, quotes, jobs, nodes, request.form, request.lists, facts=facts)
 
 
-def submit(request: PageRequest) -> PageResponse:
+def submit(request: PageRequest, quotes: QuotesService, storage: StorageService) -> PageResponse:
     """Create the quote. The same form sent twice creates one quote."""
-    request = form_uploads.with_uploads(request)
+    request = form_uploads.with_uploads(request, storage)
     question = quote_fields.question_of(request.form, request.lists)
     try:
-        quote = ask_quote(once(request), request.actor, request.center.runtime, org_of(request).id, question)
+        quote = quotes.on(once(request)).ask_quote(request.actor, org_of(request).id, question)
     except Replayed:
         return Redirect("/quotes", text("This quote was requested already"))
     return Redirect(
@@ -106,34 +107,43 @@ def submit(request: PageRequest) -> PageResponse:
     )
 
 
-def upload(request: PageRequest) -> PageResponse:
+def upload(
+    request: PageRequest,
+    storage: StorageService,
+    quotes: QuotesService,
+    jobs: JobsService,
+    nodes: NodesService,
+) -> PageResponse:
     """Store the files of the form as uploads and refer to them in it."""
-    kept = form_uploads.upload(request)
+    kept = form_uploads.upload(request, storage)
     if isinstance(kept, RawResponse):
         return kept
-    return _view(kept, kept.form, kept.lists)
+    return _view(kept, quotes, jobs, nodes, kept.form, kept.lists)
 
 
-def like(request: PageRequest) -> PageResponse:
+def like(request: PageRequest, quotes: QuotesService, jobs: JobsService, nodes: NodesService) -> PageResponse:
     """Fill the job's part of the form from an earlier job."""
     chosen = request.value("like")
     if not chosen:
         message = text("No job is selected")
         raise InvalidInput(message, problems=[Problem("like", message)])
-    job = views.get_job(request.store, request.actor, chosen)
+    job = jobs.get_job(request.actor, chosen)
     form, lists = quote_fields.job_form(job.spec or {})
-    return _view(request, {**request.form, **form}, {**request.lists, **lists})
+    return _view(request, quotes, jobs, nodes, {**request.form, **form}, {**request.lists, **lists})
 
 
 def _view(
     request: PageRequest,
+    quotes: QuotesService,
+    jobs: JobsService,
+    nodes: NodesService,
     form: Mapping[str, str],
     lists: Mapping[str, Sequence[str]],
     *,
     facts: list[list[str]] | None = None,
 ) -> View:
     org = org_of(request)
-    newest = views.list_jobs(request.store, request.actor, views.JobFilter(org=org.id), limit=LIKE_MAX)
+    newest = jobs.list_jobs(request.actor, JobFilter(org=org.id), limit=LIKE_MAX)
     groups = [
         replace(group, inputs=tuple(one for one in group.inputs if quote_fields.is_open(one)))
         for group in more(request.language)
@@ -167,33 +177,31 @@ def _view(
             or bool(set(MORE) & set(_by_input(request, form.get("what", "")))),
             "precisions": [(name, name) for name in PRECISIONS],
             "families": [(name, request.say(words)) for name, words in FAMILIES_SAID.items()],
-            "models": _models(request),
+            "models": _models(request, nodes),
             "published": sorted(one.name for one in known().values()),
             "accelerators": sorted(one.name for one in catalogue()),
-            "job_names": past_names(request.store, request.actor, org.id, limit=LIKE_MAX),
+            "job_names": quotes.past_names(request.actor, org.id, limit=LIKE_MAX),
             "earlier": [(job.id, job.name) for job in newest if job.array_size is None],
             "upload_max": UPLOAD_BYTES_MAX,
         },
     )
 
 
-def _models(request: PageRequest) -> list[str]:
+def _models(request: PageRequest, nodes: NodesService) -> list[str]:
     """Return the accelerators in the pool and the chosen ones."""
-    pool = look(request.store, request.actor, request.center.runtime)
+    pool = nodes.view_pool(request.actor)
     here = {device.model for node in pool.nodes for device in node.report.devices}
     return sorted(here | set(request.lists.get("only", ())))
 
 
-def _prefilled(request: PageRequest) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
+def _prefilled(
+    request: PageRequest, quotes: QuotesService, jobs: JobsService
+) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
     if request.form:
         return request.form, request.lists
     if again := request.query.get("again"):
-        return quote_fields.form_of(get_quote(request.store, request.actor, again).question)
-    job = (
-        views.get_job(request.store, request.actor, request.query["like"])
-        if request.query.get("like")
-        else None
-    )
+        return quote_fields.form_of(quotes.get_quote(request.actor, again).question)
+    job = jobs.get_job(request.actor, request.query["like"]) if request.query.get("like") else None
     form, lists = quote_fields.job_form(job.spec or {} if job is not None else {})
     if job is not None:
         form |= {"what": quote_fields.AGAIN, "job_name": job.name}

@@ -11,30 +11,29 @@ from pearlstreet.base.units import format_rough
 from pearlstreet.console import offer_view
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PageRequest, PageResponse, View
-from pearlstreet.quotes.scenarios import Changes, Scenario, run_scenario
+from pearlstreet.quotes.scenarios import Changes, Scenario
+from pearlstreet.services.quotes import QuotesService
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, quotes: QuotesService) -> PageResponse:
     """Show the rule with the numbers in the query; problems are shown at their fields."""
     name = request.path_params["scenario"]
-    plain = run_scenario(request.store, request.actor, request.center.runtime, name)
+    plain = quotes.run_scenario(request.actor, name)
     found = plain
     if any(request.query.get(field) for field in ("tokens", "mfu", "accelerators")):
         try:
-            found = run_scenario(
-                request.store, request.actor, request.center.runtime, name, _changes(request)
-            )
+            found = quotes.run_scenario(request.actor, name, _changes(request))
         except InvalidInput as error:
             shown = [
                 replace(one, field="accelerators" if one.field.startswith("accelerators") else one.field)
                 for one in error.problems
             ]
             request.error = InvalidInput(error.message, problems=shown)
-    return _view(request, found)
+    return _view(request, quotes, found)
 
 
-def _view(request: PageRequest, found: Scenario) -> View:
-    rows = offer_view.shown(request, found.offers, window_s=0.0)
+def _view(request: PageRequest, quotes: QuotesService, found: Scenario) -> View:
+    rows = offer_view.shown(request, quotes, found.offers)
     return View(
         "quote_scenario.html",
         {

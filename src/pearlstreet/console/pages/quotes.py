@@ -10,18 +10,16 @@ from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.home import org_slugs
 from pearlstreet.console.routing import once
-from pearlstreet.quotes.comparing import compare_quote
 from pearlstreet.quotes.model import Quote, State
-from pearlstreet.quotes.service import accept_quote, get_quote, list_quotes, withdraw_quote
+from pearlstreet.services.quotes import QuotesService
 
 STATES = frozenset(state.value for state in State)
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, quotes: QuotesService) -> PageResponse:
     """Show the list of quotes, newest first."""
     states = tuple(State(state) for state in request.lists.get("state", ()) if state in STATES)
-    found = list_quotes(
-        request.store,
+    found = quotes.list_quotes(
         request.actor,
         request.org,
         states=states,
@@ -45,17 +43,16 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def show_one(request: PageRequest) -> PageResponse:
+def show_one(request: PageRequest, quotes: QuotesService) -> PageResponse:
     """Show one quote."""
-    quote = get_quote(request.store, request.actor, request.path_params["quote"])
+    quote = quotes.get_quote(request.actor, request.path_params["quote"])
     may_write = request.actor.may("jobs:write", quote.org_id)
-    window_s = request.center.runtime.settings.hold_window_s
     return View(
         "quote.html",
         {
             "quote": quote,
             "title": request.say(offer_view.summary(quote.question.workload)),
-            "offers": offer_view.shown(request, quote.offers, window_s=window_s),
+            "offers": offer_view.shown(request, quotes, quote.offers),
             "is_steady": bool(quote.offers) and all(offer_view.is_steady(offer) for offer in quote.offers),
             "is_log": offer_view.is_log(quote.offers),
             "common": [request.say(one) for one in offer_view.said_of_all(quote.offers)],
@@ -63,7 +60,7 @@ def show_one(request: PageRequest) -> PageResponse:
             "has_carbon": any(offer.energy and offer.energy.carbon_kg for offer in quote.offers),
             "may_accept": may_write and quote.can_be_accepted,
             "may_write": may_write,
-            "compared": _compared(request, quote),
+            "compared": _compared(request, quotes, quote),
             "owner_org": org_slugs(request).get(quote.org_id, "")
             if request.actor.may("orgs:read", quote.org_id)
             else "",
@@ -71,12 +68,12 @@ def show_one(request: PageRequest) -> PageResponse:
     )
 
 
-def _compared(request: PageRequest, quote: Quote) -> dict[str, object] | None:
+def _compared(request: PageRequest, quotes: QuotesService, quote: Quote) -> dict[str, object] | None:
     """Return the comparison with the actual run; None before there is one."""
     if quote.state is not State.ACCEPTED:
         return None
     try:
-        found = compare_quote(request.store, request.actor, quote.id)
+        found = quotes.compare_quote(request.actor, quote.id)
     except Conflict:
         return None  # the quote's job was deleted
     ranges = offer_view.compared_ranges(request, found.rows)
@@ -101,23 +98,21 @@ def _compared(request: PageRequest, quote: Quote) -> dict[str, object] | None:
     }
 
 
-def accept(request: PageRequest) -> PageResponse:
+def accept(request: PageRequest, quotes: QuotesService) -> PageResponse:
     """Accept an offer and submit its job."""
     offer = request.value("offer")
     if not offer:
         message = text("No offer is chosen")
         raise InvalidInput(message, problems=[Problem("offer", message)])
-    found = accept_quote(
-        once(request), request.actor, request.center.runtime, request.path_params["quote"], offer
-    )
+    found = quotes.on(once(request)).accept_quote(request.actor, request.path_params["quote"], offer)
     return Redirect(
         f"/jobs/{found.job.id}", text("The offer is accepted: {job} is submitted", job=found.job.name)
     )
 
 
-def withdraw(request: PageRequest) -> PageResponse:
+def withdraw(request: PageRequest, quotes: QuotesService) -> PageResponse:
     """Withdraw a quote."""
-    quote = withdraw_quote(request.store, request.actor, request.path_params["quote"])
+    quote = quotes.withdraw_quote(request.actor, request.path_params["quote"])
     return Redirect(f"/quotes/{quote.id}", text("The quote is withdrawn"))
 
 

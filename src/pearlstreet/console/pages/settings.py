@@ -12,12 +12,13 @@ from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect
 from pearlstreet.console.routing import once
 from pearlstreet.ledger.model import Party, Site
 from pearlstreet.ledger.site import read_site, set_site
+from pearlstreet.services.nodes import NodesService
 
 BACKUPS_SHOWN = 20
 PARTY = tuple(asdict(Party()))
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, nodes: NodesService) -> PageResponse:
     """Show the settings."""
     request.actor.require("settings:read")
     center, may_back_up = request.center, request.actor.may("backup:write")
@@ -26,7 +27,7 @@ def show(request: PageRequest) -> PageResponse:
         "settings.html",
         {
             "center": center,
-            "engines": {name: engine.capabilities() for name, engine in center.runtime.engines.items()},
+            "engines": nodes.engines(),
             "site": request.store.read(read_site),
             "backups": backups[:BACKUPS_SHOWN],
             "backup_count": len(backups),

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from pearlstreet.base.clock import EPOCH, US_PER_S
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.nodes import find_jobs
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, View
 from pearlstreet.console.pages.org_scope import choose_org, org_of
@@ -17,13 +16,14 @@ from pearlstreet.ledger.model import TxKind
 from pearlstreet.ledger.months import zone_of
 from pearlstreet.ledger.site import read_site
 from pearlstreet.ledger.statement import Line, statement
+from pearlstreet.services.jobs import JobsService
 from pearlstreet.tenancy.orgs import list_projects
 
 DAY = timedelta(days=1)
 PROJECTS_MAX = 1000
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, jobs: JobsService) -> PageResponse:
     """Show transactions, newest first; days are in the center's time zone."""
     if (choice := choose_org(request)) is not None:
         return choice
@@ -56,7 +56,7 @@ def show(request: PageRequest) -> PageResponse:
     job_names = {}
     if request.actor.may("jobs:read", org.id):
         references = {line.detail.reference for line in shown if line.detail is not None}
-        job_names = {job.id: job.name for job in find_jobs(request.store, request.actor, sorted(references))}
+        job_names = {job.id: job.name for job in jobs.find_jobs(request.actor, sorted(references))}
     return View(
         "billing_statement.html",
         {

@@ -11,10 +11,6 @@ from ruamel.yaml import YAML
 
 from pearlstreet.base.errors import PearlError, Problem
 from pearlstreet.base.text import plural, text
-from pearlstreet.compute.jobs import views
-from pearlstreet.compute.jobs.pool_view import PoolView, look
-from pearlstreet.compute.jobs.quoting import JobQuote, quote_job
-from pearlstreet.compute.jobs.service import submit_job
 from pearlstreet.console import form_uploads
 from pearlstreet.console.forms.job_fields import Input, common, input_of, more
 from pearlstreet.console.forms.job_text import document, filled, read
@@ -22,6 +18,9 @@ from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, RawResponse, Redirect, View
 from pearlstreet.console.pages.org_scope import SHOWN_MAX, org_of
 from pearlstreet.console.routing import once
+from pearlstreet.services.jobs import JobQuote, JobsService
+from pearlstreet.services.nodes import NodesService, PoolView
+from pearlstreet.services.storage import StorageService
 from pearlstreet.store.core import Replayed
 from pearlstreet.tenancy.orgs import list_projects
 from pearlstreet.tenancy.secrets import list_secrets
@@ -43,19 +42,19 @@ class CardChoice:
     free: float
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, jobs: JobsService, nodes: NodesService) -> PageResponse:
     """Show the form: empty, as entered, or filled from another job."""
-    form, lists = _prefilled(request)
-    return _view(request, form, lists, as_yaml=request.value("as") == "yaml", yaml=request.form.get("yaml"))
+    form, lists = _prefilled(request, jobs)
+    return _view(
+        request, nodes, form, lists, as_yaml=request.value("as") == "yaml", yaml=request.form.get("yaml")
+    )
 
 
-def check(request: PageRequest) -> PageResponse:
+def check(request: PageRequest, jobs: JobsService, nodes: NodesService) -> PageResponse:
     """Show all problems at their fields, or the price; as JSON for the page's script."""
     live = bool(request.value("live"))
     try:
-        quote = quote_job(
-            request.store, request.actor, request.center.runtime, org_of(request).id, _spec(request)
-        )
+        quote = jobs.quote_job(request.actor, org_of(request).id, _spec(request))
     except PearlError as error:
         if not live:
             raise
@@ -67,6 +66,7 @@ def check(request: PageRequest) -> PageResponse:
         )
     return _view(
         request,
+        nodes,
         request.form,
         request.lists,
         as_yaml=request.value("as") == "yaml",
@@ -75,42 +75,43 @@ def check(request: PageRequest) -> PageResponse:
     )
 
 
-def submit(request: PageRequest) -> PageResponse:
+def submit(request: PageRequest, jobs: JobsService, storage: StorageService) -> PageResponse:
     """Submit the job. The same form sent twice submits one job."""
-    request = form_uploads.with_uploads(request)
+    request = form_uploads.with_uploads(request, storage)
     try:
-        job = submit_job(
-            once(request), request.actor, request.center.runtime, org_of(request).id, _spec(request)
-        )
+        job = jobs.on(once(request)).submit_job(request.actor, org_of(request).id, _spec(request))
     except Replayed:
         return Redirect("/jobs", text("It was submitted already"))
     return Redirect(f"/jobs/{job.id}", text("{job} is submitted", job=job.name))
 
 
-def upload(request: PageRequest) -> PageResponse:
+def upload(request: PageRequest, storage: StorageService, nodes: NodesService) -> PageResponse:
     """Store the files of the form as uploads and refer to them in it."""
-    kept = form_uploads.upload(request)
+    kept = form_uploads.upload(request, storage)
     if isinstance(kept, RawResponse):
         return kept
-    return _view(kept, kept.form, kept.lists, as_yaml=kept.value("as") == "yaml", yaml=kept.form.get("yaml"))
+    return _view(
+        kept, nodes, kept.form, kept.lists, as_yaml=kept.value("as") == "yaml", yaml=kept.form.get("yaml")
+    )
 
 
-def to_yaml(request: PageRequest) -> PageResponse:
+def to_yaml(request: PageRequest, nodes: NodesService) -> PageResponse:
     """Show the specification in the form as YAML."""
     spec = document(request.form, request.lists)
-    return _view(request, request.form, request.lists, as_yaml=True, yaml=_yaml(spec))
+    return _view(request, nodes, request.form, request.lists, as_yaml=True, yaml=_yaml(spec))
 
 
-def to_form(request: PageRequest) -> PageResponse:
+def to_form(request: PageRequest, nodes: NodesService) -> PageResponse:
     """Show the specification in YAML as a form. Raises InvalidInput for unreadable YAML."""
     written = request.form.get("yaml", "")
     spec = to_json(parse_yaml(written, "job.yaml")) if written.strip() else {}
     form, lists = filled(spec)
-    return _view(request, form, lists, as_yaml=False, yaml=None)
+    return _view(request, nodes, form, lists, as_yaml=False, yaml=None)
 
 
 def _view(
     request: PageRequest,
+    nodes: NodesService,
     form: Mapping[str, str],
     lists: Mapping[str, Sequence[str]],
     *,
@@ -139,10 +140,7 @@ def _view(
             ],
             "default_project": DEFAULT_PROJECT,
             "secret_names": sorted({one.name for one in list_secrets(request.store, request.actor, org.id)}),
-            "offers": offers(
-                look(request.store, request.actor, request.center.runtime),
-                lists.get("per_task.accelerator", ()),
-            ),
+            "offers": offers(nodes.view_pool(request.actor), lists.get("per_task.accelerator", ())),
             "upload_max": UPLOAD_BYTES_MAX,
         },
     )
@@ -171,13 +169,15 @@ def _spec(request: PageRequest) -> JobSpec:
     return parse_json(document(request.form, request.lists))
 
 
-def _prefilled(request: PageRequest) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
+def _prefilled(
+    request: PageRequest, jobs: JobsService
+) -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
     if request.form:
         return request.form, request.lists
     like = request.query.get("like")
     spec: Mapping[str, object] = {}
     if like:
-        spec = views.get_job(request.store, request.actor, like).spec or {}
+        spec = jobs.get_job(request.actor, like).spec or {}
     form, lists = filled(spec)
     return {**form, **{name: request.query[name] for name in common("en") if request.query.get(name)}}, lists
 
