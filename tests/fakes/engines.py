@@ -26,10 +26,22 @@ from pearlstreet.compute.engines.protocol import (
     TaskState,
 )
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
+from pearlstreet.compute.engines.staging.model import StagerReport, StagerTask
 
 T = TypeVar("T")
 ACTS = frozenset({"start", "stop", "forget"})
-ALL = ACTS | {"nodes", "probe", "scan", "observe", "read_log", "read_metrics", "list_outputs", "read_output"}
+ALL = ACTS | {
+    "nodes",
+    "probe",
+    "scan",
+    "observe",
+    "read_log",
+    "read_metrics",
+    "list_outputs",
+    "read_output",
+    "start_stager",
+    "stager_report",
+}
 
 
 class Wrapped:
@@ -81,6 +93,12 @@ class Wrapped:
         return self._count(
             "read_output", lambda: self.inner.read_output(attempt_id, path, offset=offset, limit=limit)
         )
+
+    def start_stager(self, task: StagerTask) -> Outcome[None]:
+        return self._count("start_stager", lambda: self.inner.start_stager(task))
+
+    def stager_report(self, task: StagerTask) -> Outcome[StagerReport]:
+        return self._count("stager_report", lambda: self.inner.stager_report(task))
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self.inner.delete_work(attempt_id)

@@ -12,6 +12,7 @@ from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.retention import ORPHAN_S, drop_orphans
 from pearlstreet.objects.model import SHARDS
 from tests.api.world import a_world
+from tests.faults.test_stager import io_bytes
 from tests.unit.objects.test_blobs import s3_settings
 
 pytestmark = pytest.mark.slow
@@ -32,9 +33,13 @@ def test_a_job_reads_and_writes_files_in_a_bucket(tmp_path: Path, monkeypatch: p
         )
         ended = world.until(job, *(state.value for state in ENDED), within_s=60)
         assert ended["state"] == JobState.SUCCEEDED.value, ended
+        assert not list((tmp_path / "data" / "objects" / "copies").glob("??/*")), (
+            "the engine read it by its address"
+        )
         (artefact,) = world.get(f"/jobs/{job}/artefacts").json()["items"]
         assert world.get(f"/artefacts/{artefact['id']}").content == content * 2
         assert not list((tmp_path / "data" / "blobs").glob("??/*")), "nothing is in the folder"
+        _stages_large_output(world)
 
         _collect_garbage(world, later=True)
         assert world.get(f"/artefacts/{artefact['id']}").content == content * 2, "a row names it"
@@ -53,6 +58,23 @@ def test_a_job_reads_and_writes_files_in_a_bucket(tmp_path: Path, monkeypatch: p
             assert answer.status_code == 503 and answer.headers["retry-after"], answer.text
         monkeypatch.undo()
         assert world.get(f"/artefacts/{artefact['id']}").content == content * 2
+
+
+def _stages_large_output(world) -> None:  # type: ignore[no-untyped-def]
+    """An output of several parts is uploaded by the stager, without the bucket's keys and past the server."""
+    before = io_bytes()
+    job = world.submit(
+        command="yes pearl | head -c 50000000 > $PEARL_OUTPUTS/big; yes pearl | head -c 2000000 > $PEARL_OUTPUTS/small",
+        variables={},
+    )
+    ended = world.until(job, *(state.value for state in ENDED), within_s=90)
+    assert ended["state"] == JobState.SUCCEEDED.value, ended
+    assert io_bytes() - before < 16 << 20
+    artefacts = {row["path"]: row for row in world.get(f"/jobs/{job}/artefacts").json()["items"]}
+    blobs = world.center.runtime.blobs
+    for path, size in (("big", 50_000_000), ("small", 2_000_000)):
+        data = b"".join(blobs.read(artefacts[path]["sha256"]))  # verified by the store
+        assert len(data) == size
 
 
 def _collect_garbage(world, *, later: bool) -> int:  # type: ignore[no-untyped-def]

@@ -18,7 +18,7 @@ import pytest
 from pearlstreet.base.errors import InvalidInput, NotFound, PearlError
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.paths import mount_problem, path_problem
-from pearlstreet.compute.engines.local.supervisor.staging import StageError, Stager
+from pearlstreet.compute.engines.staging.runner.inputs import InputWriter, StageError
 from pearlstreet.compute.jobs.uploads import check_name
 from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.store.files import create_beneath, open_beneath
@@ -160,10 +160,10 @@ def test_an_archive_unpacks_inside_only(yard: Yard, kind: str) -> None:
                 _tar(packed, name, kind=types.get(kind, tarfile.SYMTYPE), target="../..")
         except (ValueError, UnicodeError):
             continue  # no archive can hold it
-        stager = Stager(str(yard.inside), None, 1 << 20, lambda: False)
+        writer = InputWriter(str(yard.inside), None, 1 << 20, lambda: False)
         with suppress(StageError, OSError):
-            stager.put({"source": str(packed), "target": ".", "kind": "archive"})
-        stager.close()
+            writer.put({"source": str(packed), "target": ".", "kind": "archive"})
+        writer.close()
         yard.check((kind, name))
         for path in yard.inside.rglob("*"):
             if path.is_symlink():
@@ -176,10 +176,10 @@ def test_a_stage_is_put_inside_only(yard: Yard) -> None:
     source = yard.root.parent / "source"
     source.write_text("staged")
     for name in some(ALL, 3):
-        stager = Stager(str(yard.inside), None, 1 << 20, lambda: False)
+        writer = InputWriter(str(yard.inside), None, 1 << 20, lambda: False)
         with suppress(StageError, OSError, ValueError):
-            stager.put({"source": str(source), "target": name, "kind": "file"})
-        stager.close()
+            writer.put({"source": str(source), "target": name, "kind": "file"})
+        writer.close()
         yard.check(name)
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pearlstreet.objects.model import CHUNK, SHARDS, Blob, check_name, not_stored
+from pearlstreet.objects.model import CHUNK, SHARDS, Blob, BlobReference, UploadGrant, check_name, not_stored
 from pearlstreet.objects.streams import not_written, verified, write_file
 
 
@@ -59,6 +59,18 @@ class FolderBlobs:
         """Return None: a folder has no addresses."""
         return None
 
+    def reference(self, blob: Blob, *, valid_s: int) -> BlobReference:
+        """See `BlobStore.reference`."""
+        return BlobReference(blob.sha256, blob.size_bytes, path=str(self.path(blob.sha256).absolute()))
+
+    def upload_folder(self) -> Path:
+        """See `BlobStore.upload_folder`."""
+        return self._root.absolute()
+
+    def grant_upload(self, blob: Blob, *, valid_s: int) -> UploadGrant | None:
+        """Return None: files are put into the folder."""
+        return None
+
     def stored_before(self, shard: int, before_s: float) -> Sequence[str]:
         """See `BlobStore.stored_before`."""
         return [path.name for path in _older(self._root / f"{shard % SHARDS:02x}", before_s)]
@@ -69,15 +81,20 @@ class FolderBlobs:
 
     def delete_older(self, sha256: str, before_s: float) -> bool:
         """See `BlobStore.delete_older`."""
-        place = self._place(sha256)
+        place, aside = self._place(sha256), self._tmp / f"old-{sha256}"
         with self._publishing:
             try:
                 if place.stat().st_mtime >= before_s:
                     return False
+                place.replace(aside)
             except FileNotFoundError:
                 return False
-            place.unlink(missing_ok=True)
-            return True
+            # A stager is another process: it may have found the blob and renewed its age since the look at it.
+            is_old = aside.stat().st_mtime < before_s
+            if not is_old and not place.exists():
+                aside.replace(place)
+            aside.unlink(missing_ok=True)
+            return is_old
 
     def drop_stray(self, before_s: float) -> None:
         """See `BlobStore.drop_stray`."""

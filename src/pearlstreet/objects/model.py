@@ -26,6 +26,32 @@ class Blob:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class BlobReference:
+    """A stored file as an engine reads it: by a path that it reaches, or an address that is valid for a while."""
+
+    sha256: str
+    size_bytes: int
+    path: str = ""
+    url: str = ""
+    """Signed address: everybody who has it can read the file, so it is a secret while it is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadGrant:
+    """Signed addresses with which one file of known digest and size can be stored, without credentials. They are secrets."""
+
+    sha256: str
+    size_bytes: int
+    part_bytes: int
+    parts: tuple[str, ...]
+    """An address for each part, in order; all parts but the last have `part_bytes`."""
+    complete: str = ""
+    """Address that joins the parts; empty if there is only one."""
+    abort: str = ""
+    """Address that drops the parts."""
+
+
 class BlobStore(Protocol):
     """Stores blobs; safe for many threads and processes. Every method raises Unavailable while the store does not answer."""
 
@@ -52,6 +78,15 @@ class BlobStore(Protocol):
 
     def signed_url(self, sha256: str, *, valid_s: int) -> str | None:
         """Return an address from which anybody can read the blob for `valid_s` seconds; None if the store has no such addresses."""
+
+    def reference(self, blob: Blob, *, valid_s: int) -> BlobReference:
+        """Return how an engine reads a blob, for at least `valid_s`. Asks no server. Raises NotFound if a folder lacks it."""
+
+    def upload_folder(self) -> Path | None:
+        """Return the folder in which a stager on this file system stores blobs; None if it needs grants."""
+
+    def grant_upload(self, blob: Blob, *, valid_s: int) -> UploadGrant | None:
+        """Return addresses for storing a blob, valid for `valid_s`; None if it is stored and counts as new, or needs none."""
 
     def stored_before(self, shard: int, before_s: float) -> Sequence[str]:
         """Return the names of the blobs in a shard (0 to 255) that were last stored before a time (seconds since 1970)."""

@@ -7,9 +7,11 @@ it is large, and appears under its name at once or not at all. Only this module 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
+import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +24,8 @@ from obstore.store import S3Store
 from pearlstreet.base.errors import NotFound, Unavailable
 from pearlstreet.base.text import text
 from pearlstreet.objects.folder import FolderBlobs
-from pearlstreet.objects.model import CHUNK, SHARDS, Blob, check_name, not_stored
+from pearlstreet.objects.model import CHUNK, SHARDS, Blob, BlobReference, UploadGrant, check_name, not_stored
+from pearlstreet.objects.signing import Signer
 from pearlstreet.objects.streams import not_written, verified, write_file
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ PART_BYTES = 16 << 20
 FRESH_S = 3600.0
 """Age up to which a stored blob is not uploaded again. An older one is, so that garbage collection counts it as new."""
 RETRY_AFTER_S = 15
+GRANT_PARTS_MAX = 1000
+"""Parts of an upload by others, so that its signed addresses stay few; larger blobs get larger parts."""
+_UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,17 @@ class S3Blobs:
         self._copies = FolderBlobs(work / "copies")
         self._arriving: Counter[str] = Counter()
         """Blobs that are being uploaded, which `delete_older` leaves alone."""
+        self._granted: dict[str, float] = {}
+        """Blobs that others may be uploading, with the time until which they may (seconds since 1970)."""
         self._lock = threading.Lock()
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
+        self._signer = Signer(
+            settings.endpoint or f"https://s3.{settings.region}.amazonaws.com",
+            settings.bucket,
+            settings.region,
+            settings.key_id,
+            settings.secret,
+        )
         config: S3Config = {
             "region": settings.region,
             "access_key_id": settings.key_id,
@@ -126,6 +141,53 @@ class S3Blobs:
         self._head(sha256)
         return obstore.sign(self._store, "GET", self._place(sha256), timedelta(seconds=valid_s))
 
+    def reference(self, blob: Blob, *, valid_s: int) -> BlobReference:
+        """See `BlobStore.reference`."""
+        url = self._sign("GET", self._place(blob.sha256), valid_s)
+        return BlobReference(blob.sha256, blob.size_bytes, url=url)
+
+    def upload_folder(self) -> Path | None:
+        """Return None: a bucket is written through grants."""
+        return None
+
+    def grant_upload(self, blob: Blob, *, valid_s: int) -> UploadGrant | None:
+        """See `BlobStore.grant_upload`."""
+        self._note_grant(blob.sha256, self._now_s() + valid_s)
+        if self._is_fresh(blob):
+            return None
+        place, size = self._place(blob.sha256), blob.size_bytes
+        if size <= PART_BYTES:
+            return UploadGrant(blob.sha256, size, max(size, 1), (self._sign("PUT", place, valid_s),))
+        part_bytes = max(PART_BYTES, -(-size // GRANT_PARTS_MAX))
+        upload = {"uploadId": self._begin_upload(place)}
+        parts = tuple(
+            self._sign("PUT", place, valid_s, {**upload, "partNumber": str(number)})
+            for number in range(1, -(-size // part_bytes) + 1)
+        )
+        complete, abort = (self._sign(method, place, valid_s, upload) for method in ("POST", "DELETE"))
+        return UploadGrant(blob.sha256, size, part_bytes, parts, complete, abort)
+
+    def _note_grant(self, sha256: str, until_s: float) -> None:
+        with self._lock:
+            now_s = self._now_s()
+            self._granted = {name: end_s for name, end_s in self._granted.items() if end_s > now_s}
+            self._granted[sha256] = until_s
+
+    def _sign(self, method: str, place: str, valid_s: int, query: Mapping[str, str] | None = None) -> str:
+        return self._signer.sign(method, place, self._now_s(), valid_s, query)
+
+    def _begin_upload(self, place: str) -> str:
+        """Begin an upload in parts and return its id. Raises Unavailable."""
+        request = urllib.request.Request(self._sign("POST", place, 60, {"uploads": ""}), method="POST")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  the operator's server
+                found = _UPLOAD_ID.search(answer.read(1 << 16).decode("utf-8", "replace"))
+        except (OSError, ValueError) as error:
+            raise _no_answer(str(error)) from error
+        if found is None:
+            raise _no_answer("no upload id")
+        return found[1]
+
     def stored_before(self, shard: int, before_s: float) -> Sequence[str]:
         """See `BlobStore.stored_before`."""
         prefix = f"{self._prefix}{shard % SHARDS:02x}"
@@ -151,7 +213,8 @@ class S3Blobs:
         """See `BlobStore.delete_older`."""
         with self._lock:
             try:
-                if self._arriving[sha256] or self.stored_s(sha256) >= before_s:
+                is_arriving = self._arriving[sha256] or self._granted.get(sha256, 0.0) > self._now_s()
+                if is_arriving or self.stored_s(sha256) >= before_s:
                     return False
             except NotFound:
                 return False
@@ -233,8 +296,12 @@ def _answered(call: Callable[[], T]) -> T:
     except FileNotFoundError:
         raise
     except BaseError as error:
-        raise Unavailable(
-            text("The object store does not answer: {problem}", problem=str(error).splitlines()[0][:200]),
-            hint=text("Repeat the command; operators: check [objects] in pearl.toml and the S3 server"),
-            retry_after_s=RETRY_AFTER_S,
-        ) from error
+        raise _no_answer(str(error).splitlines()[0]) from error
+
+
+def _no_answer(problem: str) -> Unavailable:
+    return Unavailable(
+        text("The object store does not answer: {problem}", problem=problem[:200]),
+        hint=text("Repeat the command; operators: check [objects] in pearl.toml and the S3 server"),
+        retry_after_s=RETRY_AFTER_S,
+    )

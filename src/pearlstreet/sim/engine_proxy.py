@@ -20,6 +20,7 @@ from pearlstreet.compute.engines.protocol import (
     OutputFile,
 )
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
+from pearlstreet.compute.engines.staging.model import StagerReport, StagerTask
 from pearlstreet.sim.contracts import SimulatedServer, SimulatedWorld
 from pearlstreet.sim.faults.kind import FaultContext
 from pearlstreet.sim.faults.points import InjectionPoint
@@ -103,6 +104,12 @@ class FaultyEngine:
             return Done(attempt_id.encode()[offset : offset + limit])
 
         return self._call("read_output", attempt_id, act)
+
+    def start_stager(self, task: StagerTask) -> Outcome[None]:
+        return self._engine.start_stager(task)
+
+    def stager_report(self, task: StagerTask) -> Outcome[StagerReport]:
+        return self._engine.stager_report(task)
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return self._call("delete_work", attempt_id, lambda: self._engine.delete_work(attempt_id))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pearlstreet.compute.engines.local.supervisor.staging import Interrupted, StageError, Stager, split
+from pearlstreet.compute.engines.staging.runner.inputs import InputWriter, Interrupted, StageError, split
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def work(tmp_path: Path) -> Path:
 
 
 def put(work: Path, source: Path, target: str = ".", kind: str = "archive", budget: int = 1 << 20) -> None:
-    stager = Stager(str(work), None, budget, lambda: False)
+    writer = InputWriter(str(work), None, budget, lambda: False)
     try:
-        stager.put({"source": str(source), "target": target, "kind": kind})
+        writer.put({"source": str(source), "target": target, "kind": kind})
     finally:
-        stager.close()
+        writer.close()
 
 
 def archive(path: Path, *members: tuple[str, bytes | str], kind: str = "w") -> Path:
@@ -157,10 +157,10 @@ def test_a_source_that_is_a_link_is_not_followed(work: Path, tmp_path: Path) -> 
 
 def test_an_interruption_stops_at_once(work: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 10)
-    stager = Stager(str(work), None, 1 << 20, lambda: True)
+    writer = InputWriter(str(work), None, 1 << 20, lambda: True)
     with pytest.raises(Interrupted):
-        stager.put({"source": str(tmp_path / "file"), "target": "x", "kind": "file"})
-    stager.close()
+        writer.put({"source": str(tmp_path / "file"), "target": "x", "kind": "file"})
+    writer.close()
 
 
 @given(st.lists(st.sampled_from(["a", "b", "..", ".", "", "c d"]), max_size=8), st.booleans())

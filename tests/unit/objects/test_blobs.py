@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,11 @@ import pytest
 from tests.engines.ceph import KEY_ID, SECRET, CephGateway, start_gateway
 
 from pearlstreet.base.errors import NotFound, TooLarge, Unavailable
+from pearlstreet.compute.engines.staging.runner.blob_stream import VerifiedStream
+from pearlstreet.compute.engines.staging.runner.folder_upload import BlobFolder
+from pearlstreet.compute.engines.staging.runner.signed_upload import upload
 from pearlstreet.objects.folder import FolderBlobs
-from pearlstreet.objects.model import BlobStore
+from pearlstreet.objects.model import Blob, BlobStore
 
 MIB = 1 << 20
 ABSENT = "0" * 64
@@ -233,3 +236,72 @@ def test_an_old_blob_that_is_kept_again_counts_as_new(
     time.sleep(1.1)
     blobs.keep(iter([b"again"]), "two", limit_bytes=9)
     assert blobs.stored_s(blob.sha256) > first_s
+
+
+@pytest.mark.parametrize("size", [0, 5, 20 * MIB + 3])
+def test_a_stager_stores_a_file_without_credentials(kept: Kept, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    left = tmp_path / "left"
+    left.write_bytes(content)
+    blob = Blob(hashlib.sha256(content).hexdigest(), size)
+    folder = kept.blobs.upload_folder()
+    with left.open("rb") as file:
+        if folder is not None:
+            BlobFolder(str(folder), "stager").put(file.fileno(), size, may_link=False)
+        else:
+            _send(kept.blobs, file.fileno(), blob)
+            assert kept.blobs.grant_upload(blob, valid_s=60) is None, "it is stored already"
+    assert b"".join(kept.blobs.read(blob.sha256)) == content
+    source = kept.blobs.reference(blob, valid_s=60)
+    where = {"sha256": source.sha256, "size_bytes": size, "path": source.path, "url": source.url}
+    with VerifiedStream(where) as stream:
+        assert b"".join(iter(lambda: stream.read(MIB), b"")) == content
+
+
+@pytest.mark.parametrize("size", [5, 20 * MIB + 3])
+def test_a_grant_stores_no_other_bytes(kept: Kept, tmp_path: Path, size: int) -> None:
+    if kept.blobs.upload_folder() is not None:
+        pytest.skip("a folder needs no grants")
+    content = os.urandom(size)
+    (tmp_path / "left").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    blob = Blob(hashlib.sha256(content).hexdigest(), size)
+    with (tmp_path / "left").open("rb") as file, pytest.raises(OSError, match="changed"):
+        _send(kept.blobs, file.fileno(), blob)
+    with pytest.raises(NotFound):
+        kept.blobs.size_bytes(blob.sha256)
+
+
+def test_what_was_granted_is_not_collected(kept: Kept) -> None:
+    if kept.blobs.upload_folder() is not None:
+        pytest.skip("a folder needs no grants")
+    blob = kept.blobs.keep(iter([b"old"]), "one", limit_bytes=99)
+    kept.blobs.grant_upload(blob, valid_s=3600)
+    assert not kept.blobs.delete_older(blob.sha256, time.time() + 60)
+
+
+def _send(blobs: BlobStore, handle: int, blob: Blob) -> None:
+    grant = blobs.grant_upload(blob, valid_s=60)
+    assert grant is not None
+    assert SECRET not in str(grant)
+    upload(handle, asdict(grant))
+
+
+def test_a_blob_whose_age_was_renewed_meanwhile_is_not_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FolderBlobs(tmp_path)
+    blob = blobs.keep(iter([b"old"]), "one", limit_bytes=99)
+    place = blobs.path(blob.sha256)
+    os.utime(place, (1, 1))
+    real = Path.replace
+
+    def replace_and_renew(self: Path, target: Path) -> Path:
+        if self == place:
+            os.utime(place)  # what a stager does between the collector's look and its deletion
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_and_renew)
+    assert not blobs.delete_older(blob.sha256, time.time() - 60)
+    monkeypatch.undo()
+    assert b"".join(blobs.read(blob.sha256)) == b"old"
+    assert blobs.delete_older(blob.sha256, time.time() + 60)

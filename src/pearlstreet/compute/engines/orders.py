@@ -10,8 +10,10 @@ from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, NodeReport, TaskOrder
 from pearlstreet.compute.hardware.isolation import shortfall
+from pearlstreet.objects.model import BlobReference
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 TOO_WEAK = "isolation"
 """Refusal code of a node that isolates jobs less than the order requires; another node may accept the order."""
 _TOLERANCE = 1e-6
@@ -55,9 +57,14 @@ def _bad_form(order: AttemptOrder) -> Refused | None:
 
 def _bad_paths(order: AttemptOrder) -> Refused | None:
     for stage in order.stages:
-        if not stays_inside(stage.target) or not PurePosixPath(stage.source).is_absolute():
+        if not stays_inside(stage.target) or not _can_be_read(stage.source):
             return Refused(
                 "path_escape", text("{path} leads out of the job's folder", path=repr(stage.target[:200]))
+            )
+    for entry in order.restore or ():
+        if not stays_inside(entry.path) or not (entry.source is None or _can_be_read(entry.source)):
+            return Refused(
+                "path_escape", text("{path} leads out of the job's folder", path=repr(entry.path[:200]))
             )
     for path in order.path_variables.values():
         if not stays_inside(path):
@@ -70,6 +77,15 @@ def _bad_paths(order: AttemptOrder) -> Refused | None:
         if not PurePosixPath(target).is_absolute() or ".." in PurePosixPath(target).parts or "\0" in target:
             return Refused("path_escape", text("{path} cannot be a mount point", path=repr(target[:200])))
     return None
+
+
+def _can_be_read(source: str | BlobReference) -> bool:
+    """Return whether a source is an absolute path, or a stored file with one or with an address."""
+    if isinstance(source, str):
+        return PurePosixPath(source).is_absolute()
+    if _DIGEST.fullmatch(source.sha256) is None or source.size_bytes < 0:
+        return False
+    return PurePosixPath(source.path).is_absolute() or source.url.startswith(("https://", "http://"))
 
 
 def _does_not_fit(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:

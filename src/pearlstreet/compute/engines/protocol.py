@@ -15,9 +15,11 @@ from typing import Literal, Protocol
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
+from pearlstreet.compute.engines.staging.model import RestoredEntry, StagerReport, StagerTask
 from pearlstreet.compute.hardware.isolation import Isolation as Isolation
 from pearlstreet.compute.hardware.model import DeviceReport as DeviceReport
 from pearlstreet.compute.hardware.model import NodeReport as NodeReport
+from pearlstreet.objects.model import BlobReference
 
 
 class TaskState(StrEnum):
@@ -69,8 +71,8 @@ class TaskOrder:
 class Stage:
     """A file, archive or folder that the engine copies into the work folder before the command starts."""
 
-    source: str
-    """Absolute path on the file system of the server's machine, or on a shared one."""
+    source: str | BlobReference
+    """Absolute path on the file system of the server's machine or on a shared one, or a stored file, verified when it is read."""
     target: str
     """Path relative to the work folder; the engine refuses one that leads out of it."""
     kind: Literal["file", "archive", "folder"] = "file"
@@ -149,6 +151,8 @@ class AttemptOrder:
     An entry counts once it is in place under its final name; names that end in `.tmp` or `.partial` are being written, and are
     deleted before the next attempt starts. At most one attempt with a key runs at a time; the ranks of a gang share the folder.
     """
+    restore: tuple[RestoredEntry, ...] | None = None
+    """Content of the checkpoint folder, which an attempt on another engine left; None: this engine's is the newest."""
     purpose: Literal["job", "environment", "source", "image"] = "job"
     minimum_isolation: Isolation = "none"
     """Weakest isolation accepted; nodes with a weaker one refuse the order with the code `isolation`."""
@@ -259,6 +263,8 @@ class Capabilities:
     fractions: bool = False
     """Whether shares of a device are enforced and not merely counted."""
     multi_node: bool = False
+    stager: bool = False
+    """Whether a stager runs on its machines, so that outputs and checkpoints need not be read through the center."""
     shells: bool = False
     """Whether people can run commands inside a running task."""
     wall: str = ""
@@ -337,6 +343,18 @@ class Engine(Protocol):
 
     def read_output(self, attempt_id: str, path: str, *, offset: int, limit: int) -> Outcome[bytes]:
         """Return at most `limit` bytes of one output file from `offset` on; links are not followed."""
+        ...
+
+    def start_stager(self, task: StagerTask) -> Outcome[None]:
+        """Start a task of the stager on the machine with the files, outside every sandbox. Refused without the capability `stager`.
+
+        Idempotent by subject and task id; a task whose result says `again` starts anew. Files of an attempt are read only after
+        its end, those of a checkpoint folder at any time.
+        """
+        ...
+
+    def stager_report(self, task: StagerTask) -> Outcome[StagerReport]:
+        """Return what became of a task; absent if it never started or its process died before its end."""
         ...
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:

@@ -14,6 +14,7 @@ from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.base.units import GIB, format_bytes
 from pearlstreet.compute.engines.protocol import Engine, OutputFile
 from pearlstreet.compute.execution.owners import Kept
+from pearlstreet.compute.execution.stored_files import NotYet, store_files
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings, Runtime
@@ -27,6 +28,8 @@ from pearlstreet.workload.spec.model import JobLimits
 from pearlstreet.workload.spec.patterns import is_kept
 
 FILES_MAX = 10_000
+READ_BYTES_MAX = 1 << 20
+"""Bytes of outputs up to which this process reads them itself, since starting a stager costs more; more never pass through it."""
 PATH_MAX = 1024
 """Characters of an artefact's path, limited by the width of its column."""
 RETRY_S = 5.0
@@ -99,40 +102,77 @@ def _no_space(space: StorageLimit, size: int) -> Text:
     )
 
 
-def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> StoredOutputs:
-    """Copy outputs into blobs until a limit is reached, and name in the result the files beyond it."""
-    blobs, limit = runtime.blobs, outputs_bytes_max(runtime.settings, row["spec"])
-    left = limit
-    kept: list[tuple[str, Blob]] = []
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Outputs that are kept within the limits, and those that are not: unreadable ones, and those beyond a limit."""
+
+    files: Sequence[OutputFile]
+    lost: Sequence[tuple[str, Text]]
+    refused: Sequence[tuple[str, Text]]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+def _choose(wanted: Sequence[OutputFile], limit: int) -> _Choice:
+    """PURE: choose outputs in their order until a limit is reached; smaller ones after a large one may still fit."""
+    files: list[OutputFile] = []
     lost: list[tuple[str, Text]] = []
     refused: list[tuple[str, Text]] = []
+    left = limit
     for file in wanted:
         if (problem := file.problem or _path_problem(file)) is not None:
             (refused if file.stands_for_more else lost).append((file.path[:80], problem))
-            continue
-        if len(kept) >= FILES_MAX:
+        elif len(files) >= FILES_MAX:
             refused.append((file.path, text("at most {most} files are kept", most=FILES_MAX)))
-            continue
-        if file.size_bytes > left:
+        elif file.size_bytes > left:
             refused.append((file.path, _too_large(file, limit)))
-            continue
+        else:
+            files.append(file)
+            left -= file.size_bytes
+    return _Choice(files, lost, refused)
+
+
+def _keep_files(runtime: Runtime, engine: Engine, row: Row, wanted: Sequence[OutputFile]) -> StoredOutputs:
+    """Store outputs as blobs until a limit is reached, and name in the result the files beyond it."""
+    choice = _choose(wanted, outputs_bytes_max(runtime.settings, row["spec"]))
+    if engine.capabilities().stager and choice.size_bytes > READ_BYTES_MAX:
+        return _stage_files(runtime, engine, row, choice)
+    return _read_files(runtime, engine, row, choice)
+
+
+def _stage_files(runtime: Runtime, engine: Engine, row: Row, choice: _Choice) -> StoredOutputs:
+    """Have the engine's stager store the chosen outputs."""
+    try:
+        stored = store_files(engine, runtime.blobs, row["id"], choice.files)
+    except Unavailable as error:
+        return StoredOutputs(problem=error.message, again_s=DISK_RETRY_S)
+    if isinstance(stored, NotYet):
+        return StoredOutputs(problem=stored.reason, again_s=stored.after_s)
+    summary = _summary([*choice.refused, *choice.lost, *stored.lost])
+    return StoredOutputs(stored.files, summary, is_refused=bool(choice.refused))
+
+
+def _read_files(runtime: Runtime, engine: Engine, row: Row, choice: _Choice) -> StoredOutputs:
+    """Read the chosen outputs from the engine and store them."""
+    kept: list[tuple[str, Blob]] = []
+    lost = list(choice.lost)
+    for file in choice.files:
+        chunks = _chunks(runtime, engine, row["id"], file)
         try:
-            blob = blobs.keep(
-                _chunks(runtime, engine, row["id"], file), f"{row['id']}-{len(kept)}", limit_bytes=left
-            )
+            blob = runtime.blobs.keep(chunks, f"{row['id']}-{len(kept)}", limit_bytes=file.size_bytes)
         except _Unreadable as error:
             lost.append((file.path, error.reason))
-            continue
         except _Interrupted as stop:
             return StoredOutputs(tuple(kept), stop.reason, RETRY_S)
         except Unavailable as error:
             return StoredOutputs(tuple(kept), error.message, DISK_RETRY_S)
         except PearlError as error:
             lost.append((file.path, error.message))
-            continue
-        kept.append((file.path, blob))
-        left -= blob.size_bytes
-    return StoredOutputs(tuple(kept), _summary(refused + lost), is_refused=bool(refused))
+        else:
+            kept.append((file.path, blob))
+    return StoredOutputs(tuple(kept), _summary([*choice.refused, *lost]), is_refused=bool(choice.refused))
 
 
 def outputs_bytes_max(settings: JobsSettings, spec: Row | None) -> int:

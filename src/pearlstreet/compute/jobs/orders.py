@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import check
@@ -24,7 +22,7 @@ from pearlstreet.compute.jobs.preparing import ready_preparations
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs, uploads
 from pearlstreet.compute.queueing.model import ResourceRequest
-from pearlstreet.objects.model import BlobStore
+from pearlstreet.objects.model import Blob, BlobReference, BlobStore
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.secrets import reveal_for_job
 from pearlstreet.workload.environments.images import parse_image
@@ -33,6 +31,8 @@ from pearlstreet.workload.spec.model import JobSpec
 from pearlstreet.workload.spec.parse import parse_stored
 
 INPUTS = "inputs"
+INPUTS_VALID_S = 4 * 3600
+"""Validity of the addresses of inputs in a bucket: longer than an engine may take to start an attempt, the transfer included."""
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
 
 
@@ -149,23 +149,23 @@ def _task(task: Row) -> TaskOrder:
 def _stages(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> tuple[list[Stage], dict[str, str]]:
     blobs, stages, variables = runtime.blobs, [], {}
     for item in spec.files:
-        path, name = _upload(tx, blobs, org_id, item.upload or "")
+        source, name = _upload(tx, blobs, org_id, item.upload or "")
         target = (
             f"{item.path.rstrip('/')}/{name}"
             if item.kind == "file" and item.path.endswith("/")
             else item.path
         )
-        stages.append(Stage(str(path), target, item.kind))
+        stages.append(Stage(source, target, item.kind))
     for name, given in spec.inputs.items():
-        path, file_name = _upload(tx, blobs, org_id, given.upload or "")
+        source, file_name = _upload(tx, blobs, org_id, given.upload or "")
         target = f"{INPUTS}/{name}" + (f"/{file_name}" if given.kind == "file" else "")
-        stages.append(Stage(str(path), target, given.kind))
+        stages.append(Stage(source, target, given.kind))
         variables[f"PEARL_INPUT_{name}"] = target
     return stages, variables
 
 
-def _upload(tx: Tx, blobs: BlobStore, org_id: str, upload_id: str) -> tuple[Path, str]:
+def _upload(tx: Tx, blobs: BlobStore, org_id: str, upload_id: str) -> tuple[BlobReference, str]:
     row = tx.first(sa.select(uploads).where(uploads.c.id == upload_id, uploads.c.org_id == org_id))
     check(row is not None, "a queued job's upload is kept", upload=upload_id)
     assert row is not None
-    return blobs.path(row["sha256"]), row["name"]
+    return blobs.reference(Blob(row["sha256"], row["size_bytes"]), valid_s=INPUTS_VALID_S), row["name"]

@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pearlstreet.compute.engines.local import clearing
 from pearlstreet.compute.engines.local.folders import CHECKPOINT_INSIDE, Folders
@@ -88,6 +87,6 @@ class Sizes:
 
 def delete(folders: Folders, key: str) -> None:
     """Delete an owner's checkpoint folder. Raises OSError."""
-    folder: Path = folders.checkpoint(key)
-    if plain_id(key) and folder.exists():
-        clearing.delete_tree(folder, folders.trash)
+    for folder in (folders.checkpoint(key), folders.notes(key)) if plain_id(key) else ():
+        if folder.exists():
+            clearing.delete_tree(folder, folders.trash)

@@ -18,7 +18,7 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.local import checkpoints, clearing, images, reading, reports, shells
+from pearlstreet.compute.engines.local import checkpoints, clearing, images, reading, reports, shells, stager
 from pearlstreet.compute.engines.local.changes import Changes
 from pearlstreet.compute.engines.local.detect import (
     Basis,
@@ -51,6 +51,8 @@ from pearlstreet.compute.engines.protocol import (
     TaskState,
 )
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
+from pearlstreet.compute.engines.staging.model import StagerReport, StagerTask
+from pearlstreet.compute.engines.staging.runner.checkpoint import REPLACED, RESTORING
 from pearlstreet.compute.hardware.isolation import shortfall
 from pearlstreet.compute.hardware.node import probe_node
 
@@ -63,7 +65,7 @@ DISK_RETRY_S = 30.0
 LAUNCH_RETRY_S = 5.0
 ALIVE_RETRY_S = 2.0
 GONE_WITHIN_S = 2.0
-WORK_FOLDERS = ("work", "outputs", "tmp", "home", files.SHARED_MEMORY)
+WORK_FOLDERS = ("work", "outputs", "tmp", "home", files.SHARED_MEMORY, stager.STAGER, RESTORING, REPLACED)
 """Folders of an attempt that are needed only until its outputs are collected."""
 ENDED_KEPT = 10_000
 """Number of reports of ended attempts cached in memory (about 1 KB each); others are read from disk on request."""
@@ -120,6 +122,7 @@ class LocalEngine:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             images=self._walls.sandbox == "bubblewrap" and self._can_fetch_images,
+            stager=True,
             shells=True,
             wall=self._walls.name(),
             notices=self._walls.notices,
@@ -484,12 +487,32 @@ class LocalEngine:
 
         return self._reading(attempt_id, read)
 
+    def start_stager(self, task: StagerTask) -> Outcome[None]:
+        try:
+            if not task.is_checkpoint:
+                found = self.probe(task.subject)
+                if not isinstance(found, Done):
+                    return found
+                if found.value is None:
+                    return self._unknown(task.subject)
+                if found.value.state is not TaskState.EXITED:
+                    return Retry(ALIVE_RETRY_S, text("Attempt {id} is still running", id=task.subject))
+            return stager.start(self._folders, task)
+        except OSError as error:
+            return Retry(LAUNCH_RETRY_S, _unreadable(error))
+
+    def stager_report(self, task: StagerTask) -> Outcome[StagerReport]:
+        return stager.report(self._folders, task)
+
+    def _unknown(self, attempt_id: str) -> Refused:
+        return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=attempt_id[:200]))
+
     def _reading(self, attempt_id: str, read: Callable[[AttemptReport, Path], Outcome[T]]) -> Outcome[T]:
         found = self.probe(attempt_id)
         if not isinstance(found, Done):
             return found
         if found.value is None:
-            return Refused("unknown_attempt", text("The engine knows no attempt {id}", id=attempt_id[:200]))
+            return self._unknown(attempt_id)
         try:
             return read(found.value, self._folders.attempt(attempt_id))
         except OSError as error:

@@ -36,6 +36,10 @@ class Folders:
         """Return the checkpoint folder of one owner. The caller has checked the key with `plain_id`."""
         return self.checkpoints / key
 
+    def notes(self, key: str) -> Path:
+        """Return the folder in which the stager remembers a checkpoint folder. The caller has checked the key with `plain_id`."""
+        return self.root / "checkpoint-notes" / key
+
     @property
     def trash(self) -> Path:
         """The folder for files that are being deleted."""

@@ -17,6 +17,7 @@ from pearlstreet.compute.engines.local.policy import SandboxPolicy, Walls, pytho
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.local.variables import relocated, task_variables
 from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder
+from pearlstreet.compute.engines.staging.model import restored_json, source_json
 from pearlstreet.compute.hardware.model import NodeReport
 
 OWN_NETWORK_PORT = 29500
@@ -58,7 +59,11 @@ def misfit(order: AttemptOrder, walls: Walls) -> Refused | None:
         return Refused("order_too_large", text("The command and its variables are too large together"))
     if order.limits.disk_gib <= 0 or order.limits.pids <= 0 or order.limits.log_bytes <= 0:
         return Refused("bad_limit", text("Limits of disk, processes and log must be more than zero"))
-    for path in [*(stage.source for stage in order.stages), *(mount.source for mount in order.mounts)]:
+    sources = [stage.source for stage in order.stages] + [
+        entry.source for entry in order.restore or () if entry.source is not None
+    ]
+    paths = [source if isinstance(source, str) else source.path for source in sources]
+    for path in [*filter(None, paths), *(mount.source for mount in order.mounts)]:
         if "\0" in path or not os.path.lexists(path):
             return Refused("source_missing", text("{path} does not exist", path=repr(path[:300])))
     return None
@@ -126,6 +131,9 @@ def make_plan(
         "user": user,
         "owned": [mount.source for mount in order.mounts if mount.writable],
         "checkpoint": str(folders.checkpoint(order.checkpoint)) if order.checkpoint else None,
+        "restore": [restored_json(entry) for entry in order.restore]
+        if order.checkpoint and order.restore is not None
+        else None,
         "cgroup": {"version": walls.cgroup_version, "parents": dict(walls.cgroup_parents)}
         if walls.cgroup_version
         else None,
@@ -143,7 +151,8 @@ def make_plan(
         + ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", *every_node]
         + [mount.source for mount in order.mounts if mount.writable],
         "stages": [
-            {"source": item.source, "target": item.target, "kind": item.kind} for item in order.stages
+            {"source": source_json(item.source), "target": item.target, "kind": item.kind}
+            for item in order.stages
         ],
         "secrets": [order.variables[name] for name in sorted(order.secret_names) if name in order.variables],
         "log_bytes": order.limits.log_bytes,

@@ -32,6 +32,7 @@ from pearlstreet.compute.engines.simulated.attempt_timeline import Habits
 from pearlstreet.compute.engines.simulated.cluster import Cluster
 from pearlstreet.compute.engines.simulated.faults import Fault, FaultBook, FaultPlan, FaultRule
 from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
+from pearlstreet.compute.engines.staging.model import StagerReport, StagerTask
 
 T = TypeVar("T")
 _RETRY_S = 1.0
@@ -172,6 +173,12 @@ class SimulatedEngine:
             attempt_id,
             lambda: self.cluster.read_output(attempt_id, path, offset=offset, limit=limit),
         )
+
+    def start_stager(self, task: StagerTask) -> Outcome[None]:
+        return Refused("no_stager", text("A simulated machine has no files"))
+
+    def stager_report(self, task: StagerTask) -> Outcome[StagerReport]:
+        return Done(StagerReport("absent"))
 
     def delete_work(self, attempt_id: str) -> Outcome[None]:
         return Done(None)  # a simulated attempt leaves no files

@@ -10,21 +10,17 @@ import contextlib
 import os
 import stat
 
+from ...staging.runner.names import is_unfinished as is_unfinished
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNFINISHED = (".tmp", ".partial")
 DEPTH_MAX = 4
 """Levels of folders in which files are looked for."""
 ENTRIES_MAX = 100_000
 """Entries looked at; more are ignored, so that the folder of a hostile job cannot hold up its supervisor."""
 NS_PER_US = 1000
-
-
-def is_unfinished(name: str) -> bool:
-    """Return whether a name says that its file or folder is being written."""
-    return name.endswith(UNFINISHED)
 
 
 def saved_us(folder: str) -> int | None:

@@ -13,7 +13,8 @@ import signal
 import struct
 import sys
 
-from . import linux, sources  # noqa: F401  # imported here so that no supervisor has to
+from ...staging.runner import checkpoint, inputs  # noqa: F401  # imported here so that no supervisor has to
+from . import linux, sources  # noqa: F401
 from .main import main
 
 TYPE_CHECKING = False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import files, linux
 from .checkpoint import drop_unfinished
 from .files import text
-from .staging import Interrupted, StageError, Stager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Launcher:
         """Give the folders to the tenant's user and copy the stages, unless `interrupted`. Raises Failed, OSError."""
         user = self._plan["user"]
         owner = (user["uid"], user["gid"]) if user is not None else None
+        if self._plan.get("restore") is not None:
+            self._restore(owner, interrupted)
         if owner is not None:
             for name in ("work", "outputs", "tmp", "home"):
                 os.chown(f"{self._folder}/{name}", *owner, follow_symlinks=False)
@@ -45,10 +47,38 @@ class Launcher:
             drop_unfinished(self._plan["checkpoint"])
         if not self._plan["stages"]:
             return
-        stager = Stager(f"{self._folder}/work", owner, self._plan["disk_bytes"], interrupted)
+        with self._failures() as step:
+            from ...staging.runner.inputs import (
+                InputWriter,
+            )  # only if there is something to copy: hashlib takes long
+
+            writer = InputWriter(
+                f"{self._folder}/work", owner, self._plan["disk_bytes"], interrupted, self._folder
+            )
+            try:
+                for stage in self._plan["stages"]:
+                    step["path"] = stage["target"]
+                    writer.put(stage)
+            finally:
+                writer.close()
+
+    def _restore(self, owner: tuple[int, int] | None, interrupted: Callable[[], bool]) -> None:
+        """Replace the checkpoint folder by the checkpoint of the last attempt, which ran elsewhere. Raises Failed, OSError."""
+        with self._failures() as step:
+            from ...staging.runner.checkpoint import restore
+
+            step["path"] = "$PEARL_CHECKPOINT"
+            plan = self._plan
+            restore(plan["checkpoint"], self._folder, plan["restore"], owner, plan["disk_bytes"], interrupted)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[dict[str, str]]:
+        """Turn what may happen while files are put in place into Failed; `path` names what is put."""
+        from ...staging.runner.inputs import Interrupted, StageError
+
+        step = {"path": ""}
         try:
-            for stage in self._plan["stages"]:
-                stager.put(stage)
+            yield step
         except Interrupted as error:
             raise Failed("stopped", None) from error
         except StageError as error:
@@ -57,11 +87,11 @@ class Launcher:
             if error.errno in files.FULL:
                 raise
             message = text(
-                "{path} could not be put in place: {reason}", path=stage["target"], reason=error.strerror
+                "{path} could not be put in place: {reason}",
+                path=step["path"],
+                reason=error.strerror or str(error),
             )
             raise Failed("engine_lost", message) from error
-        finally:
-            stager.close()
 
     def open_walls(self) -> None:
         """Set up the namespaces and filters that all tasks of the attempt share. Raises OSError."""

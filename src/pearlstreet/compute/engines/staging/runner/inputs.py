@@ -1,4 +1,4 @@
-"""Copies files, folders and archives into the work folder. It follows no links and writes nothing outside."""
+"""Copies files, folders, archives and stored files into the work folder. It follows no links and writes nothing outside."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from .files import text
+from .blob_stream import VerifiedStream, open_verified
+from .records import text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Any
+    from typing import Any
 
 COPY_BYTES = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,16 +26,25 @@ class Interrupted(Exception):
     """Raised if the attempt is stopped during staging."""
 
 
-class Stager:
-    """Writer of files beneath one folder, through folder descriptors opened without following links."""
+class InputWriter:
+    """Writer of files beneath one folder, through folder descriptors opened without following links.
+
+    `scratch`: folder on disk for archives that are fetched from an address; no job may see it.
+    """
 
     def __init__(
-        self, work: str, owner: tuple[int, int] | None, budget_bytes: int, interrupted: Callable[[], bool]
+        self,
+        work: str,
+        owner: tuple[int, int] | None,
+        budget_bytes: int,
+        interrupted: Callable[[], bool],
+        scratch: str = "",
     ) -> None:
         self._root = os.open(work, _FOLDER)
         self._owner = owner
         self._left_bytes = budget_bytes
         self._interrupted = interrupted
+        self._scratch = scratch or work
 
     def close(self) -> None:
         """Close the folder."""
@@ -43,6 +53,13 @@ class Stager:
     def put(self, stage: dict[str, Any]) -> None:
         """Copy one stage of the order. Raises StageError if the order is at fault, OSError if the disk is."""
         source, parts = stage["source"], split(stage["target"])
+        if isinstance(source, dict):
+            if stage["kind"] == "archive":
+                with open_verified(source, self._scratch, self._go_on) as file:
+                    self._unpack(file, parts)
+            else:
+                self.put_blob(source, parts)
+            return
         if stage["kind"] == "archive":
             self._put_archive(source, parts)
         elif stage["kind"] == "folder":
@@ -54,6 +71,39 @@ class Stager:
                 if not stat.S_ISREG(stats.st_mode):
                     raise StageError(text("{path} is not an ordinary file", path=stage["target"]))
                 self._put_file(parts, file, stats.st_mode)
+
+    def put_blob(self, source: dict[str, Any], parts: list[str], *, executable: bool = False) -> None:
+        """Copy a stored file, whose bytes are verified. Raises StageError, Interrupted, OSError."""
+        with VerifiedStream(source) as file:
+            self._put_file(parts, file, 0o755 if executable else 0o644)
+
+    def put_same(self, handle: int, parts: list[str]) -> None:
+        """Give an open file on the same file system a name here. Raises StageError, OSError."""
+        with self._folder(parts[:-1]) as folder:
+            self._clear(parts, folder)
+            os.link(
+                f"/proc/self/fd/{handle}",
+                parts[-1],
+                src_dir_fd=handle,
+                dst_dir_fd=folder,
+                follow_symlinks=True,
+            )
+
+    def make_folder(self, parts: list[str]) -> None:
+        """Create a folder if there is none. Raises StageError, OSError."""
+        with self._folder(parts):
+            pass
+
+    def put_link(self, parts: list[str], target: str) -> None:
+        """Create a symbolic link; nothing here ever follows it. Raises StageError, OSError."""
+        with self._folder(parts[:-1]) as folder:
+            self._clear(parts, folder)
+            os.symlink(target, parts[-1], dir_fd=folder)
+            self._own(parts[-1], folder)
+
+    def _go_on(self) -> None:
+        if self._interrupted():
+            raise Interrupted
 
     @contextlib.contextmanager
     def _folder(self, parts: list[str]) -> Iterator[int]:
@@ -81,7 +131,7 @@ class Stager:
         if self._owner is not None:
             os.chown(name, *self._owner, dir_fd=folder, follow_symlinks=False)
 
-    def _put_file(self, parts: list[str], file: IO[bytes], mode: int) -> None:
+    def _put_file(self, parts: list[str], file: Any, mode: int) -> None:
         if not parts:
             raise StageError(text("A file needs a name to be put at"))
         with self._folder(parts[:-1]) as folder:
@@ -93,8 +143,7 @@ class Stager:
                     os.fchown(handle, *self._owner)
                 while piece := file.read(COPY_BYTES):
                     self._left_bytes -= len(piece)
-                    if self._interrupted():
-                        raise Interrupted
+                    self._go_on()
                     if self._left_bytes < 0:
                         raise StageError(
                             text("The files to start with are larger than the attempt's disk limit")
@@ -109,12 +158,6 @@ class Stager:
             return
         except OSError as error:
             raise StageError(text("{path} is both a file and a folder", path="/".join(parts))) from error
-
-    def _put_link(self, parts: list[str], target: str) -> None:
-        with self._folder(parts[:-1]) as folder:
-            self._clear(parts, folder)
-            os.symlink(target, parts[-1], dir_fd=folder)
-            self._own(parts[-1], folder)
 
     def _put_folder(self, source: str, parts: list[str]) -> None:
         with self._folder(parts):
@@ -131,7 +174,7 @@ class Stager:
         for name, mode in content:
             place = [*parts, name]
             if stat.S_ISLNK(mode):
-                self._put_link(place, os.readlink(name, dir_fd=folder))
+                self.put_link(place, os.readlink(name, dir_fd=folder))
             elif stat.S_ISDIR(mode):
                 with self._folder(place):
                     pass
@@ -147,13 +190,17 @@ class Stager:
                     self._put_file(place, file, mode)
 
     def _put_archive(self, source: str, parts: list[str]) -> None:
+        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            self._unpack(file, parts)
+
+    def _unpack(self, file: Any, parts: list[str]) -> None:
         import tarfile  # importing it takes as long as the rest of the supervisor, so only if there is an archive
 
         with self._folder(parts):
             pass
         try:
-            handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-            with open(handle, "rb") as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+            with tarfile.open(fileobj=file, mode="r:*") as archive:
                 for member in archive:
                     self._put_member(archive, member, parts)
         except (StageError, Interrupted):
@@ -180,7 +227,7 @@ class Stager:
             if member.linkname.startswith("/"):
                 raise StageError(text("{path} leads out of the job's folder", path=member.linkname[:200]))
             split("/".join([*split(member.name)[:-1], member.linkname]), climb=True)
-            self._put_link(place, member.linkname)
+            self.put_link(place, member.linkname)
         elif member.islnk():
             split(member.linkname)
             file = archive.extractfile(member)
