@@ -8,7 +8,7 @@ command -v apt-get >/dev/null || {
     exit 1
 }
 
-PACKAGES="postgresql bubblewrap chromium libatomic1 fonts-noto-cjk slurmctld slurmd slurmrestd slurm-wlm-jwt-plugin slurmdbd slurm-client munge nodejs npm radosgw ceph-mon ceph-mgr ceph-osd ceph-common skopeo umoci docker-registry"
+PACKAGES="postgresql bubblewrap chromium libatomic1 fonts-noto-cjk slurmctld slurmd slurmrestd slurm-wlm-jwt-plugin openssh-server slurmdbd slurm-client munge nodejs npm radosgw ceph-mon ceph-mgr ceph-osd ceph-common skopeo umoci docker-registry"
 
 missing=""
 for package in $PACKAGES; do

@@ -175,7 +175,7 @@ class SlurmCluster:
             self._spawn(name, ["slurmctld", "-D", "-f", str(self.conf)])
             self._wait(lambda: self._try("scontrol", "ping").find("is UP") >= 0, "slurmctld does not answer")
         elif name == "slurmrestd":
-            self.rest_port = self.rest_port or _free_ports(1)[0]
+            self.rest_port = self.rest_port or free_ports(1)[0]
             # No database runs here, and slurmrestd does not start with the database's part of the API then.
             api = (
                 ["-s", "slurmctld", "-d", "v0.0.42,v0.0.41,v0.0.40"]
@@ -311,7 +311,7 @@ class SlurmCluster:
             path.chmod(0o400)
         for number in range(self.size.gpus):
             os.mknod(self.folder / "dev" / f"gpu{number}", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-        ctld_port, *ports = _free_ports(len(self.names) + 1)
+        ctld_port, *ports = free_ports(len(self.names) + 1)
         host, shards = socket.gethostname(), self.size.gpus * SHARDS_PER_GPU
         nodes = "\n".join(
             NODE.format(name=name, host=host, port=port, gpus=self.size.gpus, shards=shards)
@@ -347,7 +347,7 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that are free on loopback now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

@@ -10,6 +10,7 @@ from pearlstreet.cli.main import HOMES, Homes, make_app, run, wanted
 COMMAND_GROUPS: Homes = {
     "pearlstreet.app.commands": ("up", "down", "backup", "restore", "demo"),
     "pearlstreet.app.recovery_commands": ("offline",),
+    "pearlstreet.app.cluster_commands": ("cluster",),
     "pearlstreet.sim.commands": ("sim",),
 }
 """Modules by name with their commands: a command imports only its own module, and only `sim` the simulator."""

@@ -11,6 +11,7 @@ from pearlstreet.base.units import GIB
 from pearlstreet.compute.hardware.access import HostAccess
 from pearlstreet.compute.hardware.health import HealthLimits, Signs
 from pearlstreet.compute.hardware.model import DeviceReport
+from pearlstreet.compute.hardware.probes import nvidia_smi
 from pearlstreet.compute.hardware.probes.protocol import PciRule, Seen, Sighting, report
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class NvidiaProbe:
     def detect(self, access: HostAccess) -> Sighting:
         module = access.nvml()
         if module is None:
-            return Sighting(tool_missing=True)
+            return nvidia_smi.detect(access, self.vendor)
         try:
             module.nvmlInit()
         except module.NVMLError as error:
