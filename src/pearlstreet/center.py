@@ -1,4 +1,4 @@
-"""Everything that the interfaces need: the store, the jobs runtime, and facts of the center. The app package builds it."""
+"""Facts of one running center for the interfaces: its store, name, sign-in providers, limits and backups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.http.limits import HttpLimits
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.store import audit
@@ -45,7 +44,6 @@ class Center:
     """One running center."""
 
     store: Store
-    runtime: Runtime
     version: str
     name: str = "pearlstreet"
     oidc: Mapping[str, OidcClient] = field(default_factory=dict)

@@ -49,7 +49,10 @@ UNLIMITED = (f"{PREFIX}/uploads",)
 
 
 def create_api(center: Center, services: Services) -> FastAPI:
-    """Return the app that serves one center."""
+    """Return the app that serves one center. Raises RuntimeError for a route that names a service which the center lacks."""
+    for router in (*ROUTERS, system.root_router):
+        for kind in router.services:
+            services.get(kind)
     app = _bare_app(center.version)
     app.state.center = center
     app.state.services = services

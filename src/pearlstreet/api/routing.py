@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Protocol, TypedDict, TypeVar, Unpack
@@ -163,6 +163,8 @@ class SecuredRouter:
     def __init__(self, prefix: str, tag: str) -> None:
         self.api_router = APIRouter(prefix=prefix, tags=[tag], route_class=SecuredRoute)
         self.registry: list[RouteFacts] = []
+        self.services: set[type[CenterService]] = set()
+        """Services that the routes name in their signatures."""
         self._prefix = prefix
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Decorator:
@@ -223,7 +225,7 @@ class SecuredRouter:
             options["responses"][201] |= {"headers": {"Location": LOCATION_HEADER}}
 
         def decorate(handler: F) -> F:
-            _provide_services(handler)
+            self.services.update(_provide_services(handler))
             handler.quick = quick  # type: ignore[attr-defined]
             handler.location = location  # type: ignore[attr-defined]
             summary = (handler.__doc__ or "").strip().split("\n")[0]
@@ -285,11 +287,11 @@ def service_of(request: Request, kind: type[S]) -> S:
     return services.get(kind)
 
 
-def _provide_services(handler: Callable[..., object]) -> None:
-    """Let FastAPI fill the handler's parameters that are annotated with the class of a service."""
+def _provide_services(handler: Callable[..., object]) -> Collection[type[CenterService]]:
+    """Let FastAPI fill the handler's parameters that are annotated with the class of a service, and return these classes."""
     found = services_in_signature(handler)
     if not found:
-        return
+        return ()
 
     def dependency(kind: type[CenterService]) -> Any:
         async def provide(request: Request) -> CenterService:
@@ -303,6 +305,7 @@ def _provide_services(handler: Callable[..., object]) -> None:
         for name, one in signature.parameters.items()
     ]
     handler.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return found.values()
 
 
 def peer_of(request: Request) -> str:

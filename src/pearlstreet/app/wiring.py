@@ -41,6 +41,7 @@ from pearlstreet.services.jobs import JobsService
 from pearlstreet.services.nodes import NodesService
 from pearlstreet.services.offboarding import OffboardingService
 from pearlstreet.services.quotes import QuotesService
+from pearlstreet.services.scheduling import DecisionsService, PolicyService, QuotasService, WindowsService
 from pearlstreet.services.shells import ShellsService
 from pearlstreet.services.storage import StorageService
 from pearlstreet.store import leases
@@ -178,7 +179,6 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     channels = notice_channels(settings, os.environ)
     center = Center(
         store=store,
-        runtime=runtime,
         version=__version__,
         name=settings.name,
         oidc=clients_from_settings(settings.oidc, store.clock),
@@ -218,6 +218,10 @@ def make_services(store: Store, runtime: Runtime) -> Services:
         StorageService(store, runtime),
         QuotesService(store, runtime),
         OffboardingService(store, runtime),
+        PolicyService(store, runtime),
+        DecisionsService(store, runtime),
+        WindowsService(store),
+        QuotasService(store, runtime),
     )
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fastapi import Request, Response
+from fastapi import Response
 
 from pearlstreet.api.models import Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, center_of, query
-from pearlstreet.compute.queueing.decisions import service
-from pearlstreet.compute.queueing.decisions.record import DecisionHeader, ReplayedDecision, StoredDecision
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, query
+from pearlstreet.services.scheduling import (
+    DecisionHeader,
+    DecisionsService,
+    ReplayedDecision,
+    StoredDecision,
+)
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/scheduling/decisions", "scheduling")
@@ -69,12 +73,12 @@ def decision_out(header: DecisionHeader) -> dict[str, object]:
 
 @router.get("", scope="decisions:read", at_center=True, responses={200: {"model": Page[DecisionOut]}})
 async def list_decisions(
-    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
+    decisions: DecisionsService, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """List the recorded decisions, newest first."""
-    center, before = center_of(request), read_cursor(cursor)
+    before = read_cursor(cursor)
     return await query(
-        lambda: service.list_decisions(actor, center.runtime, before=before, limit=limit + 1),
+        lambda: decisions.list_decisions(actor, before=before, limit=limit + 1),
         lambda rows: page(rows, limit, lambda row: row.id, decision_out),
     )
 
@@ -82,23 +86,23 @@ async def list_decisions(
 @router.get(
     "/{decision}", scope="decisions:read", at_center=True, responses={200: {"model": WholeDecisionOut}}
 )
-async def get_decision(request: Request, decision: str, actor: Actor = CurrentActor) -> Response:
+async def get_decision(decision: str, decisions: DecisionsService, actor: Actor = CurrentActor) -> Response:
     """Get the inputs and the result of a decision. Of tenants it contains ids and resource requests."""
-    center = center_of(request)
 
     def render(found: StoredDecision) -> dict[str, object]:
         whole = {name: found.whole[name] for name in ("snapshot", "config", "plan")}
         return decision_out(found.header) | {"sealed": found.sealed} | whole
 
-    return await query(lambda: service.read_decision(center.store, actor, center.runtime, decision), render)
+    return await query(lambda: decisions.read_decision(actor, decision), render)
 
 
 @router.get(
     "/{decision}/replay", scope="decisions:read", at_center=True, responses={200: {"model": ReplayedOut}}
 )
-async def replay_decision(request: Request, decision: str, actor: Actor = CurrentActor) -> Response:
+async def replay_decision(
+    decision: str, decisions: DecisionsService, actor: Actor = CurrentActor
+) -> Response:
     """Replay a decision with this version of the program and report the differences."""
-    center = center_of(request)
 
     def render(found: ReplayedDecision) -> dict[str, object]:
         return decision_out(found.header) | {
@@ -108,4 +112,4 @@ async def replay_decision(request: Request, decision: str, actor: Actor = Curren
             "more": found.more,
         }
 
-    return await query(lambda: service.replay_decision(center.store, actor, center.runtime, decision), render)
+    return await query(lambda: decisions.replay_decision(actor, decision), render)

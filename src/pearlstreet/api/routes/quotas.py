@@ -10,9 +10,14 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, words
 from pearlstreet.api.owners import with_owner, with_owners
 from pearlstreet.api.request_inputs import Org, language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.compute.queueing import quotas as service
-from pearlstreet.compute.queueing.quotas import FairShareStanding, QuotaRow, QuotaWish, ShareRow
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
+from pearlstreet.services.scheduling import (
+    FairShareStanding,
+    QuotaRow,
+    QuotasService,
+    QuotaWish,
+    ShareRow,
+)
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("", "quotas")
@@ -66,35 +71,40 @@ def quota_out(row: QuotaRow) -> dict[str, object]:
 
 
 @router.get("/quotas", tie=Tied.PROJECT, scope="quotas:read", responses={200: {"model": Quotas}})
-async def list_quotas(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
+async def list_quotas(
+    request: Request, quotas: QuotasService, actor: Actor = CurrentActor, org: Org = None
+) -> Response:
     """List the quotas of an organisation, or all that the caller may see."""
-    store = center_of(request).store
     return await query(
-        lambda: service.list_quotas(store, actor, org),
-        lambda rows: {"items": with_owners(store, rows, quota_out)},
+        lambda: quotas.list_quotas(actor, org),
+        lambda rows: {"items": with_owners(quotas.store, rows, quota_out)},
     )
 
 
 @router.put("/quotas", scope="quotas:write", responses={200: {"model": QuotaOut}})
-async def set_quota(request: Request, body: QuotaIn, actor: Actor = CurrentActor) -> Response:
+async def set_quota(
+    request: Request, body: QuotaIn, quotas: QuotasService, actor: Actor = CurrentActor
+) -> Response:
     """Create or replace the quota of an organisation or project on a resource."""
     wish = QuotaWish(body.resource, body.guaranteed, body.maximum, body.borrow)
     return await command(
         request,
         actor,
-        lambda s: service.set_quota(s, actor, body.org, wish, project=body.project),
-        lambda row: with_owner(center_of(request).store, row, quota_out),
+        lambda s: quotas.on(s).set_quota(actor, body.org, wish, project=body.project),
+        lambda row: with_owner(quotas.store, row, quota_out),
     )
 
 
 @router.delete("/quotas/{quota}", scope="quotas:write", responses={200: {"model": QuotaOut}})
-async def delete_quota(request: Request, quota: str, actor: Actor = CurrentActor) -> Response:
+async def delete_quota(
+    request: Request, quota: str, quotas: QuotasService, actor: Actor = CurrentActor
+) -> Response:
     """Delete a quota."""
     return await command(
         request,
         actor,
-        lambda s: service.delete_quota(s, actor, quota),
-        lambda row: with_owner(center_of(request).store, row, quota_out),
+        lambda s: quotas.on(s).delete_quota(actor, quota),
+        lambda row: with_owner(quotas.store, row, quota_out),
     )
 
 
@@ -129,36 +139,43 @@ def share_out(row: ShareRow) -> dict[str, object]:
 
 
 @router.get("/shares", scope="quotas:read", responses={200: {"model": Shares}})
-async def list_shares(request: Request, actor: Actor = CurrentActor, org: Org = None) -> Response:
+async def list_shares(
+    request: Request, quotas: QuotasService, actor: Actor = CurrentActor, org: Org = None
+) -> Response:
     """List the fair-share weights other than 1."""
-    store = center_of(request).store
     return await query(
-        lambda: service.list_shares(store, actor, org),
-        lambda rows: {"items": with_owners(store, rows, share_out)},
+        lambda: quotas.list_shares(actor, org),
+        lambda rows: {"items": with_owners(quotas.store, rows, share_out)},
     )
 
 
 @router.put("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
-async def set_share(request: Request, body: ShareIn, actor: Actor = CurrentActor) -> Response:
+async def set_share(
+    request: Request, body: ShareIn, quotas: QuotasService, actor: Actor = CurrentActor
+) -> Response:
     """Set the fair-share weight of an organisation, or of a project within its organisation."""
     return await command(
         request,
         actor,
-        lambda s: service.set_share(s, actor, body.org, body.weight, project=body.project),
-        lambda row: with_owner(center_of(request).store, row, share_out),
+        lambda s: quotas.on(s).set_share(actor, body.org, body.weight, project=body.project),
+        lambda row: with_owner(quotas.store, row, share_out),
     )
 
 
 @router.delete("/shares", scope="quotas:write", responses={200: {"model": ShareOut}})
 async def delete_share(
-    request: Request, org: OrgNeeded, actor: Actor = CurrentActor, project: OfProject = None
+    request: Request,
+    org: OrgNeeded,
+    quotas: QuotasService,
+    actor: Actor = CurrentActor,
+    project: OfProject = None,
 ) -> Response:
     """Reset a fair-share weight to 1."""
     return await command(
         request,
         actor,
-        lambda s: service.delete_share(s, actor, org, project=project),
-        lambda row: with_owner(center_of(request).store, row, share_out),
+        lambda s: quotas.on(s).delete_share(actor, org, project=project),
+        lambda row: with_owner(quotas.store, row, share_out),
     )
 
 
@@ -203,13 +220,13 @@ def _standing(row: FairShareStanding, language: str) -> dict[str, object]:
 
 
 @router.get("/fair-share", scope="quotas:read", responses={200: {"model": FairShareOut}})
-async def get_fair_share(request: Request, actor: Actor = CurrentActor) -> Response:
+async def get_fair_share(request: Request, quotas: QuotasService, actor: Actor = CurrentActor) -> Response:
     """Get the fair-share ranking: usage of each project, decayed with the half-life and divided by its weight."""
-    center, language = center_of(request), language_of(request)
+    language = language_of(request)
     return await query(
-        lambda: service.fair_share(center.store, actor, center.runtime),
+        lambda: quotas.fair_share(actor),
         lambda found: {
             "half_life_s": found[0],
-            "items": with_owners(center.store, found[1], lambda row: _standing(row, language)),
+            "items": with_owners(quotas.store, found[1], lambda row: _standing(row, language)),
         },
     )

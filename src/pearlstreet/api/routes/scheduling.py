@@ -10,11 +10,18 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.request_inputs import language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.service import PolicyVersion, QueueView, QueueWish
-from pearlstreet.compute.queueing.policy.model import QUEUE_SETTINGS, SETTINGS, Policy
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
 from pearlstreet.compute.scheduling.registry import kinds, labels
+from pearlstreet.services.scheduling import (
+    QUEUE_SETTINGS,
+    SETTINGS,
+    Policy,
+    PolicyService,
+    PolicyVersion,
+    QueueView,
+    QueueWish,
+    sees_everything,
+)
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/scheduling", "scheduling")
@@ -84,28 +91,30 @@ def _shown(policy: Policy, actor: Actor, language: str) -> dict[str, object]:
         for kind in names
         if labels(kind)
     }
-    return policy_out(policy, full=service.sees_everything(actor)) | {"choices": names, "labels": told}
+    return policy_out(policy, full=sees_everything(actor)) | {"choices": names, "labels": told}
 
 
 @router.get("/policy", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": PolicyShown}})
-async def get_scheduling_policy(request: Request, actor: Actor = CurrentActor) -> Response:
+async def get_scheduling_policy(
+    request: Request, policy: PolicyService, actor: Actor = CurrentActor
+) -> Response:
     """Get the scheduling policy: order, placement, backfill, preemption and elasticity."""
-    center = center_of(request)
     return await query(
-        lambda: service.show_policy(center.store, actor, center.runtime),
+        lambda: policy.show_policy(actor),
         lambda found: _shown(found, actor, language_of(request)),
     )
 
 
 @router.patch("/policy", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}})
-async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor = CurrentActor) -> Response:
+async def set_scheduling_policy(
+    request: Request, body: PolicyIn, policy: PolicyService, actor: Actor = CurrentActor
+) -> Response:
     """Change the scheduling policy from the next planning cycle on. Every change is a version."""
-    runtime = center_of(request).runtime
     return await command(
         request,
         actor,
-        lambda s: service.set_policy(
-            s, actor, runtime, body.settings, default_queue=body.default_queue, note=body.note
+        lambda s: policy.on(s).set_policy(
+            actor, body.settings, default_queue=body.default_queue, note=body.note
         ),
         lambda found: _shown(found, actor, language_of(request)),
     )
@@ -118,13 +127,12 @@ async def set_scheduling_policy(request: Request, body: PolicyIn, actor: Actor =
     responses={200: {"model": Page[VersionOut]}},
 )
 async def list_scheduling_policy_versions(
-    request: Request, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
+    policy: PolicyService, actor: Actor = CurrentActor, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """List all versions of the policy, newest first, with author, time, reason and changes."""
-    center = center_of(request)
     before = read_number(cursor)
     return await query(
-        lambda: service.history(center.store, actor, center.runtime, before=before, limit=limit + 1),
+        lambda: policy.list_versions(actor, before=before, limit=limit + 1),
         lambda rows: page(rows, limit, lambda row: str(row.policy.number), _version),
     )
 
@@ -137,14 +145,13 @@ def _version(row: PolicyVersion) -> dict[str, object]:
     "/policy/rollback", scope="scheduling:write", at_center=True, responses={200: {"model": PolicyShown}}
 )
 async def rollback_scheduling_policy(
-    request: Request, body: RollbackIn, actor: Actor = CurrentActor
+    request: Request, body: RollbackIn, policy: PolicyService, actor: Actor = CurrentActor
 ) -> Response:
     """Return to an earlier version, including its queues; 0 is the configuration file's."""
-    runtime = center_of(request).runtime
     return await command(
         request,
         actor,
-        lambda s: service.roll_back(s, actor, runtime, body.number, note=body.note),
+        lambda s: policy.on(s).roll_back(actor, body.number, note=body.note),
         lambda found: _shown(found, actor, language_of(request)),
     )
 
@@ -200,24 +207,24 @@ def queue_out(view: QueueView) -> dict[str, object]:
 
 
 @router.get("/queues", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Queues}})
-async def list_queues(request: Request, actor: Actor = CurrentActor) -> Response:
+async def list_queues(policy: PolicyService, actor: Actor = CurrentActor) -> Response:
     """List the queues; tenants see those that they may use."""
-    center = center_of(request)
     return await query(
-        lambda: service.list_queues(center.store, actor, center.runtime),
+        lambda: policy.list_queues(actor),
         lambda rows: {"items": [queue_out(row) for row in rows]},
     )
 
 
 @router.put("/queues/{queue}", scope="scheduling:write", at_center=True, responses={200: {"model": QueueOut}})
-async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = CurrentActor) -> Response:
+async def set_queue(
+    request: Request, queue: str, body: QueueIn, policy: PolicyService, actor: Actor = CurrentActor
+) -> Response:
     """Create or change a queue, which creates a new version of the policy."""
-    runtime = center_of(request).runtime
     wish = QueueWish(body.rank, body.title, body.settings, body.allowed)
     return await command(
         request,
         actor,
-        lambda s: service.set_queue(s, actor, runtime, queue, wish, note=body.note),
+        lambda s: policy.on(s).set_queue(actor, queue, wish, note=body.note),
         queue_out,
     )
 
@@ -228,11 +235,11 @@ async def set_queue(request: Request, queue: str, body: QueueIn, actor: Actor = 
 async def delete_queue(
     request: Request,
     queue: str,
+    policy: PolicyService,
     actor: Actor = CurrentActor,
     note: Annotated[str, Query(max_length=500)] = "",
 ) -> Response:
     """Delete a queue. Its waiting jobs move to the default queue."""
-    runtime = center_of(request).runtime
     return await command(
-        request, actor, lambda s: service.remove_queue(s, actor, runtime, queue, note=note), queue_out
+        request, actor, lambda s: policy.on(s).remove_queue(actor, queue, note=note), queue_out
     )

@@ -10,9 +10,8 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, read_time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_cursor
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.compute.queueing.windows import service
-from pearlstreet.compute.queueing.windows.model import PoolWindow, WindowKind, WindowWish
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
+from pearlstreet.services.scheduling import PoolWindow, WindowKind, WindowsService, WindowWish
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.directory import owner_names
 from pearlstreet.tenancy.model import Actor
@@ -102,18 +101,18 @@ def _page(store: Store, rows: Sequence[PoolWindow], limit: int, *, full: bool) -
     "/windows", tie=Tied.PROJECT, scope="scheduling:read", responses={200: {"model": Page[WindowOut]}}
 )
 async def list_windows(
-    request: Request,
+    windows: WindowsService,
     actor: Actor = CurrentActor,
     over: Annotated[bool, Query(description="Also windows that have ended")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
     """List maintenance windows and reservations, newest first. Tenants see only their own reservations."""
-    store, before = center_of(request).store, read_cursor(cursor)
+    before = read_cursor(cursor)
     full = bool(actor.operator_roles)
     return await query(
-        lambda: service.list_windows(store, actor, over=over, before=before, limit=limit + 1),
-        lambda rows: _page(store, rows, limit, full=full),
+        lambda: windows.list_windows(actor, over=over, before=before, limit=limit + 1),
+        lambda rows: _page(windows.store, rows, limit, full=full),
     )
 
 
@@ -125,7 +124,9 @@ async def list_windows(
     status_code=201,
     responses={201: {"model": WindowOut}},
 )
-async def create_window(request: Request, body: WindowIn, actor: Actor = CurrentActor) -> Response:
+async def create_window(
+    request: Request, body: WindowIn, windows: WindowsService, actor: Actor = CurrentActor
+) -> Response:
     """Create a maintenance window or reservation. Owners of jobs that maintenance will stop are notified."""
     wish = WindowWish(
         kind=body.kind,
@@ -140,8 +141,8 @@ async def create_window(request: Request, body: WindowIn, actor: Actor = Current
     return await command(
         request,
         actor,
-        lambda s: service.make_window(s, actor, wish),
-        lambda made: window_out(made, _owners(center_of(request).store, [made]), full=True),
+        lambda s: windows.on(s).make_window(actor, wish),
+        lambda made: window_out(made, _owners(windows.store, [made]), full=True),
         status=201,
     )
 
@@ -149,11 +150,13 @@ async def create_window(request: Request, body: WindowIn, actor: Actor = Current
 @router.delete(
     "/windows/{window}", scope="scheduling:write", at_center=True, responses={200: {"model": WindowOut}}
 )
-async def end_window(request: Request, window: str, actor: Actor = CurrentActor) -> Response:
+async def end_window(
+    request: Request, window: str, windows: WindowsService, actor: Actor = CurrentActor
+) -> Response:
     """Cancel a window or end it early."""
     return await command(
         request,
         actor,
-        lambda s: service.end_window(s, actor, window),
-        lambda found: window_out(found, _owners(center_of(request).store, [found]), full=True),
+        lambda s: windows.on(s).end_window(actor, window),
+        lambda found: window_out(found, _owners(windows.store, [found]), full=True),
     )

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.queueing.policy.model import SETTINGS, Policy, choices, is_list
 from pearlstreet.compute.scheduling.registry import labels
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
+from pearlstreet.services.scheduling import (
+    NOTE_MAX,
+    SETTINGS,
+    Policy,
+    PolicyService,
+    choices,
+    is_list,
+    sees_everything,
+)
 
 LABELS: Mapping[str, tuple[Text, Text]] = {
     "order": (text("Order"), text("Order of waiting jobs")),
@@ -123,17 +130,15 @@ def _numbers(request: PageRequest, name: str) -> list[float]:
         raise wrong(name, message, text("Write them like 5, 50")) from None
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, policies: PolicyService) -> PageResponse:
     """Show the policy in force and its versions."""
-    policy = service.show_policy(request.store, request.actor, request.center.runtime)
+    policy = policies.show_policy(request.actor)
     may_look_back = request.actor.may("decisions:read")
     before = request.query.get("before", "")
     versions = (
         list(
-            service.history(
-                request.store,
+            policies.list_versions(
                 request.actor,
-                request.center.runtime,
                 before=int(before) if before.isdecimal() and before.isascii() and len(before) < 10 else None,
                 limit=PER_PAGE + 1,
             )
@@ -148,9 +153,9 @@ def show(request: PageRequest) -> PageResponse:
             "policy": policy,
             "pairs": pairs,
             "brief": brief,
-            "made_by": policy.made_by.partition(" ")[0] if service.sees_everything(request.actor) else "",
+            "made_by": policy.made_by.partition(" ")[0] if sees_everything(request.actor) else "",
             "settings": rows(policy.planner, SETTINGS),
-            "queues": sorted(policy.queues) if service.sees_everything(request.actor) else [],
+            "queues": sorted(policy.queues) if sees_everything(request.actor) else [],
             "may_write": request.actor.may("scheduling:write"),
             "may_look_back": may_look_back,
             "versions": shown,
@@ -159,32 +164,29 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def set_policy(request: PageRequest) -> PageResponse:
+def set_policy(request: PageRequest, policies: PolicyService) -> PageResponse:
     """Set the policy to the values in the form."""
-    runtime = request.center.runtime
-    now = service.show_policy(request.store, request.actor, runtime)
+    now = policies.show_policy(request.actor)
     wanted = {
         name: read_setting(request, name, getattr(now.planner, name))
         for name in SETTINGS
         if name in request.form
     }
-    made = service.set_policy(
-        request.store,
+    made = policies.set_policy(
         request.actor,
-        runtime,
         wanted,
         default_queue=request.value("default_queue") or None,
-        note=text_in(request, "note", service.NOTE_MAX),
+        note=text_in(request, "note", NOTE_MAX),
     )
     return _in_force(made)
 
 
-def roll_back(request: PageRequest) -> PageResponse:
+def roll_back(request: PageRequest, policies: PolicyService) -> PageResponse:
     """Return to an earlier version."""
     number = request.value("number")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise wrong("number", text("{value} is not a number", value=number[:40]))
-    return _in_force(service.roll_back(request.store, request.actor, request.center.runtime, int(number)))
+    return _in_force(policies.roll_back(request.actor, int(number)))
 
 
 def _in_force(made: Policy) -> Redirect:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.service import QueueView, QueueWish
-from pearlstreet.compute.queueing.policy.model import QUEUE_SETTINGS, choices
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.policy import described, pairs, plain, rows
+from pearlstreet.services.scheduling import QUEUE_SETTINGS, PolicyService, QueueView, QueueWish, choices
 from pearlstreet.tenancy.directory import org_names, project_names
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, policy: PolicyService) -> PageResponse:
     """Show the queues that the visitor may use, and for operators a form."""
-    found = service.list_queues(request.store, request.actor, request.center.runtime)
+    found = policy.list_queues(request.actor)
     may_write = request.actor.may("scheduling:write")
     place_of = _places(request, found)
     chosen = next((one for one in found if one.name == request.query.get("queue")), None)
@@ -58,7 +56,7 @@ def _places(request: PageRequest, found: Sequence[QueueView]) -> Callable[[tuple
     return name
 
 
-def set_queue(request: PageRequest) -> PageResponse:
+def set_queue(request: PageRequest, policy: PolicyService) -> PageResponse:
     """Create or change a queue."""
     rank = number_in(request, "rank")
     if rank is not None and not rank.is_integer():
@@ -67,9 +65,7 @@ def set_queue(request: PageRequest) -> PageResponse:
     allowed = [line.strip() for line in request.value("allowed").splitlines() if line.strip()]
     name = request.value("name")
     wish = QueueWish(int(rank or 0), text_in(request, "title", 200), settings, allowed)
-    service.set_queue(
-        request.store, request.actor, request.center.runtime, name, wish, note=request.value("note")
-    )
+    policy.set_queue(request.actor, name, wish, note=request.value("note"))
     return Redirect("/queues", text("The queue {queue} is set", queue=name))
 
 
@@ -80,10 +76,10 @@ def _typed(request: PageRequest, name: str) -> object:
     return number_in(request, name)
 
 
-def remove_queue(request: PageRequest) -> PageResponse:
+def remove_queue(request: PageRequest, policy: PolicyService) -> PageResponse:
     """Delete a queue."""
     name = request.value("queue")
-    service.remove_queue(request.store, request.actor, request.center.runtime, name)
+    policy.remove_queue(request.actor, name)
     return Redirect("/queues", text("The queue {queue} is deleted", queue=name))
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.catalogue import catalogue
-from pearlstreet.compute.jobs.pool_view import look
-from pearlstreet.compute.jobs.quota_use import QuotaUse, quota_uses
-from pearlstreet.compute.queueing import quotas as service
-from pearlstreet.compute.queueing.quotas import QuotaWish
 from pearlstreet.console.form_parsing import number_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.paging import cut, page_number
+from pearlstreet.services.nodes import NodesService
+from pearlstreet.services.scheduling import QuotasService, QuotaUse, QuotaWish
 from pearlstreet.storage.quota import STORAGE
 from pearlstreet.tenancy.directory import org_names, project_names
 from pearlstreet.tenancy.orgs import list_orgs
@@ -21,12 +19,12 @@ from pearlstreet.tenancy.orgs import list_orgs
 ORGS_OFFERED = 1000
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, quotas: QuotasService, nodes: NodesService) -> PageResponse:
     """Show the fair-share ranking, all quotas with their use, and all weights."""
-    store, actor, runtime = request.store, request.actor, request.center.runtime
-    half_life_s, standings = service.fair_share(store, actor, runtime)
-    uses = quota_uses(store, actor, runtime, request.org)
-    shares = service.list_shares(store, actor, request.org)
+    store, actor = request.store, request.actor
+    half_life_s, standings = quotas.fair_share(actor)
+    uses = quotas.list_uses(actor, request.org)
+    shares = quotas.list_shares(actor, request.org)
     if request.org is not None:
         mine = {org.id for org in list_orgs(store, actor, limit=ORGS_OFFERED) if org.slug == request.org}
         standings = [one for one in standings if one.org_id in mine]
@@ -51,7 +49,7 @@ def show(request: PageRequest) -> PageResponse:
             "project_of": lambda project_id: projects.get(project_id, project_id),
             "may_write": may_write,
             "offered": list_orgs(store, actor, limit=ORGS_OFFERED) if may_write else (),
-            "resources": _resources(request) if may_write else (),
+            "resources": _resources(request, nodes) if may_write else (),
         },
     )
 
@@ -69,13 +67,9 @@ def _quota(use: QuotaUse) -> dict[str, object]:
     }
 
 
-def _resources(request: PageRequest) -> Sequence[str]:
+def _resources(request: PageRequest, nodes: NodesService) -> Sequence[str]:
     """Return the resources that quotas can limit, with the device families in the pool."""
-    models = {
-        device.model
-        for node in look(request.store, request.actor, request.center.runtime).nodes
-        for device in node.report.devices
-    }
+    models = {device.model for node in nodes.view_pool(request.actor).nodes for device in node.report.devices}
     families = {known.family.upper() for model in models if (known := catalogue().get(model)) is not None}
     return (
         "cards",
@@ -87,7 +81,7 @@ def _resources(request: PageRequest) -> Sequence[str]:
     )
 
 
-def set_quota(request: PageRequest) -> PageResponse:
+def set_quota(request: PageRequest, quotas: QuotasService) -> PageResponse:
     """Create or replace a quota."""
     wish = QuotaWish(
         request.value("resource"),
@@ -95,8 +89,7 @@ def set_quota(request: PageRequest) -> PageResponse:
         number_in(request, "maximum"),
         request.value("borrow") == "yes",
     )
-    made = service.set_quota(
-        request.store,
+    made = quotas.set_quota(
         request.actor,
         _org(request, "quota_org"),
         wish,
@@ -105,28 +98,26 @@ def set_quota(request: PageRequest) -> PageResponse:
     return Redirect("/quotas", text("The quota on {resource} is set", resource=made.wish.resource))
 
 
-def delete_quota(request: PageRequest) -> PageResponse:
+def delete_quota(request: PageRequest, quotas: QuotasService) -> PageResponse:
     """Delete a quota."""
-    gone = service.delete_quota(request.store, request.actor, request.value("quota"))
+    gone = quotas.delete_quota(request.actor, request.value("quota"))
     return Redirect("/quotas", text("The quota on {resource} is deleted", resource=gone.wish.resource))
 
 
-def set_weight(request: PageRequest) -> PageResponse:
+def set_weight(request: PageRequest, quotas: QuotasService) -> PageResponse:
     """Set the fair-share weight of an organisation, or of a project within its organisation."""
     weight = number_in(request, "weight")
     if weight is None:
         raise wrong("weight", text("Enter a weight"))
     org = _org(request, "weight_org")
-    service.set_share(
-        request.store, request.actor, org, weight, project=request.value("weight_project") or None
-    )
+    quotas.set_share(request.actor, org, weight, project=request.value("weight_project") or None)
     return Redirect("/quotas", text("The weight of {org} is set", org=org))
 
 
-def delete_weight(request: PageRequest) -> PageResponse:
+def delete_weight(request: PageRequest, quotas: QuotasService) -> PageResponse:
     """Reset a weight to 1."""
     org = request.value("org")
-    service.delete_share(request.store, request.actor, org, project=request.value("project") or None)
+    quotas.delete_share(request.actor, org, project=request.value("project") or None)
     return Redirect("/quotas", text("The weight is reset to 1"))
 
 

@@ -10,13 +10,13 @@ from markupsafe import Markup
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import Text, text
 from pearlstreet.charts.curves import Curve, curves
-from pearlstreet.compute.jobs.policy.service import list_queues
 from pearlstreet.compute.scheduling.registry import kinds
 from pearlstreet.compute.whatif import service
 from pearlstreet.compute.whatif.service import OPEN, WhatIf, WhatIfQuestion
 from pearlstreet.console.form_parsing import number_in
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
+from pearlstreet.services.scheduling import PolicyService
 
 POLICIES = 2
 FIELDS = {"policies": "order_1", "quotas": "quota_of", "queues": "queue_name", "windows": "window_kind"}
@@ -34,7 +34,7 @@ _OVER_TIME: tuple[tuple[str, Text, float, str], ...] = (
 )
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, policy: PolicyService) -> PageResponse:
     """Show the simulations and the form for a new one."""
     return View(
         "what_ifs.html",
@@ -42,18 +42,18 @@ def show(request: PageRequest) -> PageResponse:
             "found": service.list_what_ifs(request.store, request.actor, request.org),
             "said": _said(request),
             "kinds": kinds(),
-            "rules": request.store.read(request.center.runtime.policy.current),
-            "queues": _queues(request),
+            "rules": policy.rules(),
+            "queues": _queues(request, policy),
             "whose": request.org,
             "open": OPEN,
         },
     )
 
 
-def _queues(request: PageRequest) -> list[str]:
+def _queues(request: PageRequest, policy: PolicyService) -> list[str]:
     if not request.actor.may("scheduling:read"):
         return []
-    return [queue.name for queue in list_queues(request.store, request.actor, request.center.runtime)]
+    return [queue.name for queue in policy.list_queues(request.actor)]
 
 
 def _said(request: PageRequest) -> Callable[[WhatIf], str]:

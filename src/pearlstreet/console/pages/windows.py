@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pearlstreet.base.text import text
-from pearlstreet.compute.queueing.windows import service
-from pearlstreet.compute.queueing.windows.model import WindowKind, WindowWish
 from pearlstreet.console.form_parsing import moment_in, number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.ledger.site import read_site
+from pearlstreet.services.scheduling import WindowKind, WindowsService, WindowWish
 from pearlstreet.tenancy.directory import org_names
 from pearlstreet.tenancy.orgs import list_orgs
 
 ORGS_OFFERED = 1000
 
 
-def show(request: PageRequest) -> PageResponse:
+def show(request: PageRequest, windows: WindowsService) -> PageResponse:
     """Show current and future windows, or all of them."""
     over = request.query.get("over") == "yes"
-    found = service.list_windows(
-        request.store,
+    found = windows.list_windows(
         request.actor,
         over=over,
         before=request.query.get("before") or None,
@@ -42,7 +40,7 @@ def show(request: PageRequest) -> PageResponse:
     )
 
 
-def make_window(request: PageRequest) -> PageResponse:
+def make_window(request: PageRequest, windows: WindowsService) -> PageResponse:
     """Create a maintenance window or a reservation."""
     zone = request.store.read(read_site).time_zone
     until_us = moment_in(request, "until", zone)
@@ -60,15 +58,15 @@ def make_window(request: PageRequest) -> PageResponse:
         org=request.value("window_org") or None,
         reason=text_in(request, "reason", 500),
     )
-    service.make_window(request.store, request.actor, wish)
+    windows.make_window(request.actor, wish)
     if kind is WindowKind.RESERVATION:
         return Redirect("/windows", text("The reservation is set up"))
     return Redirect("/windows", text("The maintenance is set up; owners of affected jobs are notified"))
 
 
-def end_window(request: PageRequest) -> PageResponse:
+def end_window(request: PageRequest, windows: WindowsService) -> PageResponse:
     """Cancel a window or end it early."""
-    service.end_window(request.store, request.actor, request.value("window"))
+    windows.end_window(request.actor, request.value("window"))
     return Redirect("/windows", text("The window is ended"))
 
 
