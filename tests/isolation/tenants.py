@@ -261,6 +261,15 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
             "attempt_id": attempt["id"], "path": f"out/{marker}-result.txt", "size_bytes": blob.size_bytes,
             "sha256": blob.sha256, "at_us": 1,
         },
+        running.checkpoints: {
+            "id": attempt["owner_id"], "owner_kind": "job", "org_id": org_id, "project_id": attempt["project_id"],
+            "attempt_id": attempt["id"], "engine": f"{marker}", "is_over": True, "bytes_max": 1000, "saves": 1,
+            "stored_bytes": 0,
+        },
+        running.checkpoint_files: {
+            "owner_id": attempt["owner_id"], "path": f"{marker}-step-1", "org_id": org_id, "kind": "file",
+            "size_bytes": 0, "sha256": blob.sha256, "executable": False,
+        },
         work.preparations: {
             "id": f"prp_{marker}", "org_id": org_id, "kind": "environment", "digest": "d" * 64,
             "spec": {"packages": [f"{marker}-package"]}, "state": "ready", "result": f"{marker} is ready",

@@ -39,6 +39,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "decision_log_mib": (1, 1_000_000),
     "decision_log_days": (0.01, 36_500),
     "upload_gib_max": (0, 1_000_000),
+    "checkpoint_upload_s": (1, 86_400),
     "org_storage_gib": (0, 1_000_000_000),
     "project_uploads_max": (0, 1_000_000_000),
     "log_mib_max": (0, 1_000_000),
@@ -170,6 +171,8 @@ class Settings:
     """Older form of `minimum_isolation = "landlock"`; the stronger of the two holds."""
     checkpoints_kept_days: float = 7.0
     """Days for which the checkpoints of an ended job are kept."""
+    checkpoint_upload_s: float = 300.0
+    """Time between two uploads of a running job's checkpoint, in a center of several engines that can move it."""
     org_checkpoint_gib: float = 200.0
     """Checkpoints of an organisation in GiB, beyond which those of jobs that ended first are deleted; 0: no limit."""
     builds_billed: bool = False

@@ -257,6 +257,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         image_registries=parse_registries(settings.image_registries),
         uv_variables=uv_variables(settings, os.environ),
         builds_billed=settings.builds_billed,
+        checkpoint_upload_s=settings.checkpoint_upload_s,
         checkpoints_kept_s=settings.checkpoints_kept_days * 86_400,
         org_checkpoint_bytes_max=int(settings.org_checkpoint_gib * (1 << 30)),
     )

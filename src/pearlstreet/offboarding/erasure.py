@@ -78,6 +78,8 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.uploads, _of_org(work.uploads)),
     (work.preparations, _of_org(work.preparations)),
     (running.attempts, _of_org(running.attempts)),
+    (running.checkpoints, _of_org(running.checkpoints)),
+    (running.checkpoint_files, _of_org(running.checkpoint_files)),
     (work.jobs, _of_org(work.jobs)),
     (stored.quotas, _of_org(stored.quotas)),
     (queueing.shares, _of_org(queueing.shares)),
@@ -174,7 +176,8 @@ def erase_files(store: Store, runtime: Runtime, org_id: str, *, fresh_s: float =
     for folder in (runtime.folders.prepared, runtime.folders.caches):
         shutil.rmtree(folder / org_id, ignore_errors=True)
     young = sum(
-        _erase_blobs(store, runtime, table, org_id, fresh_s) for table in (work.artefacts, work.uploads)
+        _erase_blobs(store, runtime, table, org_id, fresh_s)
+        for table in (work.artefacts, work.uploads, running.checkpoint_files)
     )
     if young:
         raise Unavailable(
@@ -190,7 +193,7 @@ def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, f
     """Delete the blobs that no other tenant uses; returns the number that are still too young."""
     blobs = runtime.blobs
     young = 0
-    names = sorted({str(row["sha256"]) for row in _all(store, table, org_id)})
+    names = sorted({str(row["sha256"]) for row in _all(store, table, org_id) if row["sha256"]})
     for start in range(0, len(names), SOME):
         part = names[start : start + SOME]
         shared = store.read(partial(_named_by_others, names=part, org_id=org_id))
@@ -210,7 +213,7 @@ def _erase_blobs(store: Store, runtime: Runtime, table: sa.Table, org_id: str, f
 
 def _named_by_others(tx: Tx, names: list[str], org_id: str) -> set[str]:
     shared: set[str] = set()
-    for table in (work.uploads, work.artefacts):
+    for table in (work.uploads, work.artefacts, running.checkpoint_files):
         query = sa.select(table.c.sha256).where(table.c.sha256.in_(names), table.c.org_id != org_id)
         shared |= set(tx.execute(query).scalars())
     return shared

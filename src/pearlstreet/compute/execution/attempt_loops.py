@@ -7,7 +7,7 @@ watch loop learns what became of it from the id that the center gave it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import sqlalchemy as sa
@@ -15,14 +15,23 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PearlError, Unavailable
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
+from pearlstreet.base.text import text
+from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.orders import TOO_WEAK
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, EndReason
+from pearlstreet.compute.engines.staging.model import RestoredEntry
 from pearlstreet.compute.execution import lifecycle
 from pearlstreet.compute.execution.lifecycle import find_attempt
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.owners import owner_of
 from pearlstreet.compute.execution.reporting import apply_report
 from pearlstreet.compute.execution.settings import Execution
+from pearlstreet.compute.execution.stored_checkpoints import (
+    Missing,
+    checkpoint_for,
+    note_started,
+    request_save,
+)
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.loop import Loop, RowLoop
@@ -36,6 +45,9 @@ PROBE_S = 2.0
 START_FAILED = "start_failed"
 """Refusal code of an attempt whose order cannot be built."""
 ORDER_RETRY_S = 5.0
+TRANSFER_RETRY_S = 1.0
+_Checkpoint = tuple[RestoredEntry, ...] | Missing | Refused | None
+"""Content of the checkpoint folder, which is on another engine; None: it is where it belongs."""
 _Order = AttemptOrder | Callable[[], AttemptOrder] | Refused
 
 
@@ -43,6 +55,7 @@ _Order = AttemptOrder | Callable[[], AttemptOrder] | Refused
 class _Start:
     engine: str
     order: _Order
+    checkpoint: _Checkpoint
 
 
 def start_loop(execution: Execution) -> Loop:
@@ -53,7 +66,7 @@ def start_loop(execution: Execution) -> Loop:
         conditions=(attempts.c.state == AttemptState.PLACED.value, attempts.c.stop_reason.is_(None)),
         account=attempts.c.org_id,
         load=partial(_load_starts, execution),
-        decide=lambda context, now_us: _Start(context["engine"], context["order"]),
+        decide=lambda context, now_us: _Start(context["engine"], context["order"], context["checkpoint"]),
         act=partial(_start, execution),
         apply=partial(_apply_start, execution),
         hints=(lifecycle.START,),
@@ -65,7 +78,7 @@ def start_loop(execution: Execution) -> Loop:
 def _load_starts(execution: Execution, tx: Tx, ids: Sequence[str]) -> Mapping[str, Row]:
     rows = tx.rows(sa.select(attempts).where(attempts.c.id.in_(ids)))
     return {
-        row["id"]: {**row, "order": _order(tx, execution, row)}
+        row["id"]: {**row, "order": _order(tx, execution, row), "checkpoint": _checkpoint(tx, execution, row)}
         for row in rows
         if row["engine"] in execution.engines
     }
@@ -79,8 +92,19 @@ def _order(tx: Tx, execution: Execution, row: Row) -> _Order:
         return Refused(START_FAILED, error.message)
 
 
+def _checkpoint(tx: Tx, execution: Execution, row: Row) -> _Checkpoint:
+    try:
+        return checkpoint_for(tx, execution, row)
+    except PearlError as error:
+        return Refused(START_FAILED, error.message)
+
+
 def _start(execution: Execution, start: _Start) -> Outcome[AttemptReport]:
-    order = start.order
+    order, checkpoint = start.order, start.checkpoint
+    if isinstance(checkpoint, Missing):
+        return Retry(TRANSFER_RETRY_S, text("The checkpoint is on its way from another engine"))
+    if isinstance(checkpoint, Refused):
+        return checkpoint
     if callable(order):
         try:
             order = order()
@@ -90,6 +114,8 @@ def _start(execution: Execution, start: _Start) -> Outcome[AttemptReport]:
             return Refused(START_FAILED, error.message)
     if isinstance(order, Refused):
         return order
+    if checkpoint is not None and order.checkpoint:
+        order = replace(order, restore=checkpoint)
     return execution.engines[start.engine].start(order)
 
 
@@ -106,6 +132,12 @@ def _apply_start(
     if attempt is None or attempt["state"] != AttemptState.PLACED.value:
         return None
     owner = owner_of(execution.owners, attempt)
+    if (
+        isinstance(outcome, Done | Unknown)
+        and isinstance(start.order, AttemptOrder)
+        and start.order.checkpoint
+    ):
+        note_started(tx, execution, attempt, int(start.order.limits.disk_gib * GIB))
     match outcome:
         case Done(report):
             lifecycle.mark_starting(tx, owner, attempt)
@@ -119,6 +151,8 @@ def _apply_start(
             tx.hint(lifecycle.WATCH)
             return _due_after(tx, row_id)
         case Retry(after_s, _):
+            if isinstance(start.checkpoint, Missing):
+                request_save(tx, start.checkpoint.previous)
             return tx.now_us + int(after_s * US_PER_S)
         case Refused(code, reason) if code == TOO_WEAK:
             # not the job's fault, so it is requeued; the node takes no jobs until its isolation is restored

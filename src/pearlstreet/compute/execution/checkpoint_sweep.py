@@ -14,7 +14,8 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.execution.settings import Execution, ExecutionSettings
-from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.execution.stored_checkpoints import drop_stored
+from pearlstreet.compute.execution.tables import attempts, checkpoints
 from pearlstreet.store.core import Store, Tx
 
 BATCH = 500
@@ -81,3 +82,26 @@ def _owned(execution: Execution, sizes: Mapping[str, int], tx: Tx) -> list[KeptC
         KeptCheckpoint(row["owner_id"], row["org_id"], sizes[row["owner_id"]], ended.get(row["owner_id"]))
         for row in rows
     ]
+
+
+def drop_stored_checkpoints(execution: Execution, store: Store) -> None:
+    """Delete the checkpoints in the object store of owners that ended long ago."""
+    before_us = store.clock.now_us() - int(execution.settings.checkpoints_kept_s * US_PER_S)
+    ids: list[str] = []
+    for kind, owner_ids in store.read(_stored).items():
+        for start in range(0, len(owner_ids), BATCH):
+            part = owner_ids[start : start + BATCH]
+            owner = execution.owners.get(kind)
+            ended = store.read(partial(owner.ended, owner_ids=part)) if owner is not None else {}
+            ids += [owner_id for owner_id, ended_us in ended.items() if ended_us < before_us]
+    for owner_id in ids:
+        store.write(partial(drop_stored, owner_id=owner_id))
+        log.info("stored checkpoint deleted", owner=owner_id)
+
+
+def _stored(tx: Tx) -> Mapping[str, list[str]]:
+    """Return the owners with a checkpoint in the object store, by kind."""
+    of_kind: dict[str, list[str]] = defaultdict(list)
+    for row in tx.rows(sa.select(checkpoints.c.id, checkpoints.c.owner_kind)):
+        of_kind[row["owner_kind"]].append(row["id"])
+    return of_kind

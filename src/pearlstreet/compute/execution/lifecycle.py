@@ -21,6 +21,7 @@ from pearlstreet.compute.execution.model import (
 )
 from pearlstreet.compute.execution.new_attempt import NewAttempt
 from pearlstreet.compute.execution.owners import Owner
+from pearlstreet.compute.execution.stored_checkpoints import note_ended
 from pearlstreet.compute.execution.tables import allocations, attempts
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.transitions import record_transition, transition
@@ -171,6 +172,7 @@ def close_attempt(
     )
     if end_reason is EndReason.ENGINE_LOST:
         tx.hint(NODES)
+    note_ended(tx, attempt, goes_on=lost_from_us is not None and saved_us is not None)
     ended = {**attempt, **end}
     owner.on_freed(tx, ended)
     if collect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pearlstreet.compute.execution.attempt_loops import start_loop, stop_loop
+from pearlstreet.compute.execution.checkpoint_loop import checkpoint_loop
 from pearlstreet.compute.execution.collect_loop import collect_loop
 from pearlstreet.compute.execution.engine_view import EngineView
 from pearlstreet.compute.execution.metering_loop import meter_loop
@@ -22,4 +23,5 @@ def execution_loops(execution: Execution) -> tuple[Loop, ...]:
         collect_loop(execution),
         meter_loop(execution, views),
         attempt_sweep_loop(execution),
+        checkpoint_loop(execution),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.hardware.isolation import Isolation
+from pearlstreet.objects.model import BlobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class ExecutionSettings:
     """Time for which the checkpoints of an ended owner are kept."""
     org_checkpoint_bytes_max: int = 0
     """Maximum bytes of checkpoints of an organisation, above which those of owners that ended first are deleted; 0: no limit."""
+    checkpoint_upload_s: float = 300
+    """Time between two uploads of the checkpoint of a running attempt, in a center of several engines."""
+    org_storage_bytes_max: int = 0
+    """Maximum bytes stored by an organisation without a quota on storage; 0: no limit."""
     minimum_isolation: Isolation = "none"
     """Weakest isolation with which a node may take jobs."""
 
@@ -45,3 +50,5 @@ class Execution:
     engines: Mapping[str, Engine]
     owners: Owners
     settings: ExecutionSettings = field(default_factory=ExecutionSettings)
+    blobs: BlobStore | None = None
+    """Store of checkpoints that move to another engine; None: they do not."""

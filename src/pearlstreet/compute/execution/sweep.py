@@ -12,7 +12,7 @@ import structlog
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.outcome import Done
 from pearlstreet.compute.engines.protocol import AttemptReport, Engine, TaskState
-from pearlstreet.compute.execution.checkpoint_sweep import drop_checkpoints
+from pearlstreet.compute.execution.checkpoint_sweep import drop_checkpoints, drop_stored_checkpoints
 from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.tables import attempts
@@ -43,6 +43,7 @@ def sweep_attempts(execution: Execution, guard: RowGuard, store: Store) -> bool:
         for start in range(0, len(reports), REPORT_BATCH):
             _look(execution, guard, store, engine, reports[start : start + REPORT_BATCH])
         guard.run(store, f"checkpoints {engine.name}", partial(drop_checkpoints, execution, store, engine))
+    guard.run(store, "stored checkpoints", partial(drop_stored_checkpoints, execution, store))
     return False
 
 

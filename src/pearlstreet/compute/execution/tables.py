@@ -45,6 +45,46 @@ attempts = sa.Table(
     sa.Index("ix_attempts_due", "state", "due_us"),
 )
 
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    id_column(),
+    sa.Column("owner_kind", sa.String(16), nullable=False),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    # Attempt that wrote the checkpoint folder last, its engine, and whether its work is over.
+    sa.Column("attempt_id", sa.String(40), nullable=False),
+    sa.Column("engine", sa.String(32), nullable=False),
+    sa.Column("is_over", sa.Boolean, nullable=False),
+    # Largest size that the attempt's disk limit permits.
+    sa.Column("bytes_max", sa.BigInteger, nullable=False),
+    # Number of saves, so that each has a task of its own.
+    sa.Column("saves", sa.Integer, nullable=False),
+    # Attempt of which the last state is stored.
+    sa.Column("final_attempt_id", sa.String(40), nullable=True),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+    sa.Column("stored_us", sa.BigInteger, nullable=True),
+    sa.Column("saved_us", sa.BigInteger, nullable=True),
+    sa.Column("problem", sa.JSON, nullable=True),
+    *lease_columns(),
+    sa.Index("ix_checkpoints_due", "due_us"),
+)
+"""Checkpoints in the object store, by the id of their owner, so that it can go on from them on another engine."""
+
+checkpoint_files = sa.Table(
+    "checkpoint_files",
+    metadata,
+    sa.Column("owner_id", sa.String(40), primary_key=True),
+    sa.Column("path", sa.String(1024), primary_key=True),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=True, index=True),
+    sa.Column("executable", sa.Boolean, nullable=False),
+    sa.Column("link_target", sa.Text, nullable=True),
+)
+"""What a stored checkpoint consists of: files (with the SHA-256 of their blobs), folders and links."""
+
 allocations = sa.Table(
     "allocations",
     metadata,

@@ -21,7 +21,7 @@ from pearlstreet.store.loop import Loop
 def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
     """Return all loops that drive jobs and attempts. `others`: owners of attempts of other packages."""
     owners = by_kind(JobOwner(runtime), BuildOwner(runtime), *others)
-    execution = Execution(runtime.engines, owners, runtime.settings)
+    execution = Execution(runtime.engines, owners, runtime.settings, runtime.blobs)
     return (
         inventory_loop(execution),
         prepare_loop(runtime),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.execution.tables import checkpoint_files
 from pearlstreet.compute.jobs.preparing import FAILED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, needed_ids, prepared_folder
@@ -40,7 +41,7 @@ def _drop_rows(tx: Tx, query: sa.Select[tuple[object]]) -> Sequence[Row]:
 
 
 def drop_orphans(runtime: Runtime, store: Store, shard: int) -> int:
-    """Delete the blobs of one shard that no upload and no artefact names, and stray temporary files.
+    """Delete the blobs of one shard that no upload, artefact and checkpoint names, and stray temporary files.
 
     Returns the number of deleted blobs.
     """
@@ -57,6 +58,6 @@ def _named(tx: Tx, names: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for start in range(0, len(names), 500):
         part = names[start : start + 500]
-        for table in (uploads, artefacts):
+        for table in (uploads, artefacts, checkpoint_files):
             found |= set(tx.execute(sa.select(table.c.sha256).where(table.c.sha256.in_(part))).scalars())
     return found

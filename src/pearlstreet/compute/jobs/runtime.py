@@ -26,8 +26,6 @@ class JobsSettings(QueueingSettings):
 
     upload_bytes_max: int = 20 << 30
     artefacts_bytes_max: int = 20 << 30
-    org_storage_bytes_max: int = 0
-    """Maximum bytes stored by an organisation without a quota on storage; 0: no limit."""
     log_bytes_max: int = 0
     """Maximum log size per task that a job may request; 0: no limit."""
     org_log_bytes_max: int = 0

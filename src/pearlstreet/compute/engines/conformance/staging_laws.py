@@ -7,13 +7,16 @@ import pytest
 from pearlstreet.base.outcome import Done, Refused, Retry
 from pearlstreet.compute.engines.conformance.program_laws import run
 from pearlstreet.compute.engines.conformance.rig import LONG_S, Rig, value_of
+from pearlstreet.compute.engines.protocol import EndReason
 from pearlstreet.compute.engines.staging.model import (
     FileRequest,
+    RestoredEntry,
     StagerResult,
     StagerTask,
     UploadTarget,
 )
 from pearlstreet.objects.folder import FolderBlobs
+from pearlstreet.objects.model import Blob
 
 LEAVE = """
 cd "$PEARL_OUTPUTS" && mkdir -p d && printf hello > d/a && : > empty && ln -s /etc/passwd link && ln -s /etc out
@@ -138,3 +141,74 @@ def test_deleted_work_has_no_files_to_store(code_rig: Rig) -> None:
     result = _done(code_rig, _put(code_rig, attempt_id, "d/a"))
     assert [file.problem is None for file in result.files] == [False]
     assert not list(_blobs(code_rig).upload_folder().glob("??/*"))
+
+
+SAVE = 'cd "$PEARL_CHECKPOINT" && mkdir step-1 && printf hello > step-1/a && ln -s step-1 latest && echo half > next.tmp'
+
+
+def _save(rig: Rig, key: str, task_id: str = "save-1") -> StagerResult:
+    target = UploadTarget(folder=str(_blobs(rig).upload_folder()))
+    return _done(rig, StagerTask(task_id, "save", key, is_checkpoint=True, target=target))
+
+
+def _entries(rig: Rig, result: StagerResult) -> tuple[RestoredEntry, ...]:
+    return tuple(
+        RestoredEntry(
+            file.path,
+            file.kind,
+            _blobs(rig).reference(Blob(file.sha256, file.size_bytes), valid_s=60)
+            if file.kind == "file"
+            else None,
+            file.executable,
+            file.link_target,
+        )
+        for file in result.files
+    )
+
+
+def test_a_checkpoint_that_is_saved_can_be_restored_elsewhere(code_rig: Rig) -> None:
+    """What is in place in a checkpoint folder is saved, and is what an attempt finds that it is restored for."""
+    _need_stager(code_rig)
+    run(code_rig, SAVE, checkpoint="job_a")
+    result = _save(code_rig, "job_a")
+    assert sorted(file.path for file in result.files) == ["latest", "step-1", "step-1/a"]
+    _, log = run(
+        code_rig,
+        'cd "$PEARL_CHECKPOINT" && ls && cat latest/a && echo more > step-2',
+        checkpoint="job_b",
+        restore=_entries(code_rig, result),
+    )
+    assert log.split() == [b"latest", b"step-1", b"hello"]
+    _, log = run(code_rig, 'ls "$PEARL_CHECKPOINT"', checkpoint="job_b")
+    assert log.split() == [b"latest", b"step-1", b"step-2"], "later attempts go on from there"
+
+
+def test_a_save_sends_only_what_changed(code_rig: Rig) -> None:
+    """A second save sends the bytes of new files only, and its manifest names all."""
+    _need_stager(code_rig)
+    run(code_rig, SAVE, checkpoint="job_a")
+    assert _save(code_rig, "job_a").sent_bytes == 5
+    run(code_rig, 'printf more > "$PEARL_CHECKPOINT/step-2"', checkpoint="job_a")
+    again = _save(code_rig, "job_a", "save-2")
+    assert (again.sent_bytes, len(again.files)) == (4, 4)
+
+
+def test_a_restore_replaces_what_an_engine_had(code_rig: Rig) -> None:
+    """A restored checkpoint is the newest: older files of the engine are gone."""
+    _need_stager(code_rig)
+    run(code_rig, 'echo old > "$PEARL_CHECKPOINT/stale"', checkpoint="job_a")
+    _, log = run(code_rig, 'ls -A "$PEARL_CHECKPOINT"', checkpoint="job_a", restore=())
+    assert log == b""
+
+
+def test_a_restore_that_leads_outside_or_is_damaged_starts_nothing(code_rig: Rig) -> None:
+    """An order with an entry outside the folder is refused, and one whose bytes have changed never runs."""
+    _need_stager(code_rig)
+    run(code_rig, SAVE, checkpoint="job_a")
+    entries = _entries(code_rig, _save(code_rig, "job_a"))
+    bad = code_rig.order(checkpoint="job_b", restore=(RestoredEntry("../x", "folder"),))
+    assert isinstance(code_rig.engine.start(bad), Refused)
+    _blobs(code_rig).path(HELLO).write_bytes(b"HELLO")
+    attempt_id = code_rig.start(checkpoint="job_b", restore=entries)
+    report = code_rig.ended(attempt_id)
+    assert report.started_us is None and report.end_reason is EndReason.ENGINE_LOST
