@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
+.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ fuzz: setup ## Schemathesis over the whole API by five roles, and what it once f
 
 s3: setup ## The store of blobs on a real S3 server (Ceph's gateway, which the test starts)
 	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -m "slow or not slow" tests/unit/objects tests/faults/test_s3.py $(ARGS)
+
+slurm: setup ## Every law of engines, and failures of Slurm, on a real Slurm cluster of 8 virtual nodes (as root)
+	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -n 2 -m "slow or not slow" -k slurm tests/conformance tests/engines tests/unit/engines_slurm $(ARGS)
 
 security: setup ## Every file name, address, attempt to leave the sandbox, attack on the server, and search for secrets
 	PEARL_SECURITY_ALL=1 $(PYTEST) -m "slow or not slow" tests/security

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,17 @@ from pearlstreet.compute.engines.registry import ENGINES  # noqa: E402
 from tests.conformance.engines import RIGS  # noqa: E402
 
 
-@pytest.fixture(params=[name for name in RIGS if name in ENGINES])
+def _param(name: str) -> Any:
+    return pytest.param(name, marks=[pytest.mark.slow] if RIGS[name].is_slow else [])
+
+
+@pytest.fixture(params=[_param(name) for name in RIGS if name in ENGINES])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     """An engine of each kind, over an empty folder."""
     yield from _rig(request.param, tmp_path)
 
 
-@pytest.fixture(params=[name for name, kind in RIGS.items() if kind.runs_code])
+@pytest.fixture(params=[_param(name) for name, kind in RIGS.items() if kind.runs_code])
 def code_rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     """An engine of each kind that runs code, over an empty folder."""
     yield from _rig(request.param, tmp_path)

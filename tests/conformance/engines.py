@@ -23,6 +23,7 @@ from pearlstreet.compute.engines.protocol import (
     Engine,
 )
 from pearlstreet.compute.engines.simulated import EXIT_CODE_VARIABLE, Habits, SimulatedEngine, nodes_from
+from tests.conformance.slurm_rig import SlurmRig
 from tests.engines_present import has_bubblewrap, need
 
 
@@ -133,10 +134,13 @@ class RigKind:
     engine: str
     make: Callable[[Path], Rig]
     runs_code: bool
+    is_slow: bool = False
+    """Whether `make test` leaves it out, because a law takes seconds; a target of its own runs them."""
 
 
 RIGS: Mapping[str, RigKind] = {
     "local": RigKind("local", LocalRig, runs_code=True),
     "local-bare": RigKind("local", BareLocalRig, runs_code=True),
     "simulated": RigKind("simulated", SimulatedRig, runs_code=False),
+    "slurm": RigKind("slurm", SlurmRig, runs_code=True, is_slow=True),
 }

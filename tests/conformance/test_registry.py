@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,22 @@ from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.engines.conformance import FIXTURES, Rig, laws
 from pearlstreet.compute.engines.host import EngineHost
 from pearlstreet.compute.engines.protocol import Engine
-from pearlstreet.compute.engines.registry import _OURS, engine_kind
+from pearlstreet.compute.engines.registry import _OURS, EngineKind, engine_kind
+from tests.conformance import slurm_rig
 from tests.conformance.engines import RIGS
 
 METHODS = [name for name, _ in inspect.getmembers(Engine, inspect.isfunction) if not name.startswith("_")]
+
+
+def _of_kind(kind: EngineKind) -> Any:
+    return pytest.param(kind, id=kind.name, marks=[pytest.mark.slow] if RIGS[kind.name].is_slow else [])
+
+
+def _options(kind: EngineKind, folder: Path) -> Mapping[str, object]:
+    """Settings with which an engine of that kind can be made here."""
+    if kind.name == "slurm":
+        return slurm_rig.options(folder)
+    return {"cluster": "2x8xH100-80G"} if kind.name == "simulated" else {}
 
 
 def test_every_engine_has_a_rig_and_every_rig_an_engine() -> None:
@@ -39,18 +53,18 @@ def test_every_kind_has_the_methods_of_the_protocol(rig: Rig) -> None:
         assert [p.kind for p in given.values()] == [p.kind for p in wanted.values()], method
 
 
-def test_a_kind_makes_an_engine_of_the_name_that_the_center_gives(tmp_path: Path) -> None:
-    for kind in _OURS:
-        folder = tmp_path / kind.name
-        host = EngineHost("lab", True, tmp_path, folder, SystemClock(), SeededRng(1))
-        engine = kind.make(host, {"cluster": "2x8xH100-80G"} if "cluster" in kind.options else {})
-        try:
-            assert engine.name == "lab"
-            nodes = engine.nodes()
-            assert isinstance(nodes, Done)
-            assert all(node.name.startswith("lab:") for node in nodes.value)
-        finally:
-            engine.close()
+@pytest.mark.parametrize("kind", [_of_kind(kind) for kind in _OURS])
+def test_a_kind_makes_an_engine_of_the_name_that_the_center_gives(kind: EngineKind, tmp_path: Path) -> None:
+    host = EngineHost("lab", True, tmp_path, tmp_path / kind.name, SystemClock(), SeededRng(1))
+    engine = kind.make(host, _options(kind, tmp_path))
+    try:
+        assert engine.name == "lab"
+        nodes = engine.nodes()
+        assert isinstance(nodes, Done)
+        assert nodes.value
+        assert all(node.name.startswith("lab:") for node in nodes.value)
+    finally:
+        engine.close()
 
 
 def test_an_option_that_a_kind_does_not_have_is_refused_with_those_it_has(tmp_path: Path) -> None:

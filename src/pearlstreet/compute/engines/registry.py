@@ -62,6 +62,26 @@ _OURS = (
             "faults": "Faults that it injects, such as `ack_lost:0.1,node_flaps`; default none.",
         },
     ),
+    EngineKind(
+        "slurm",
+        text("Runs jobs on a cluster of Slurm, as Unix users of the organisations"),
+        "pearlstreet.compute.engines.slurm.making:make_slurm",
+        {
+            "rest": "Address of slurmrestd, such as `http://slurm:6820` or `unix:/run/slurmrestd.sock`; required.",
+            "jwt_key": "Path of the key that signs tokens (`jwt_key` of slurm.conf). Who has it can act as any user of the cluster, root included; required.",
+            "shared": "Folder at the same path on this machine and on every node; required.",
+            "users": "Unix users as whom organisations' jobs run, one each, such as `pearl[001-064]`; required.",
+            "partition": "Partition to which jobs are submitted; required.",
+            "account": "Account of the jobs; default: that of each user.",
+            "qos": "Quality of service of the jobs; default: that of each user.",
+            "reservation": "Reservation in which the jobs run; default none.",
+            "api_user": "User as whom jobs and nodes are listed; default `root`.",
+            "python": "Python 3.11 or newer on the nodes; default `/usr/bin/python3`.",
+            "isolation": "Isolation that the nodes give: `bubblewrap` (default), `landlock` or `none`; a node that gives less runs nothing.",
+            "models": "Accelerator models by the type of Slurm's gres, such as `h100=h100-sxm-80g`; default: what the catalogue knows.",
+            "settle_s": "Seconds after which what a node wrote on the shared folder is seen here; default 5.",
+        },
+    ),
 )
 
 ENGINES: Mapping[str, EngineKind] = Parts("pearlstreet.engines", {kind.name: kind for kind in _OURS})

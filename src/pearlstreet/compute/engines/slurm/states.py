@@ -79,7 +79,8 @@ JOB_ENDS: Mapping[str, tuple[EndReason, Text | None]] = {
 
 REQUEUED = (EndReason.ENGINE_LOST, text("Slurm took the machines and queued the job again"))
 """End of an attempt whose job Slurm started anew: a job that runs twice would be two attempts."""
-VANISHED = (EndReason.ENGINE_LOST, text("Slurm no longer knows the job"))
+VANISHED = text("Slurm no longer knows the job")
+"""Message of an attempt whose job Slurm has forgotten, unless its nodes wrote how it ended."""
 
 NODE_OUT: Mapping[str, Text] = {
     "DOWN": text("Slurm reports it down"),
@@ -136,7 +137,7 @@ def job_phase(states: Iterable[str]) -> JobPhase:
 
 def job_end(states: Iterable[str]) -> tuple[EndReason, Text | None]:
     """Return why an attempt ended whose job is over with these states."""
-    return next((JOB_ENDS[state] for state in states if state in JOB_ENDS), VANISHED)
+    return next((JOB_ENDS[state] for state in states if state in JOB_ENDS), (EndReason.ENGINE_LOST, None))
 
 
 def node_problem(states: Iterable[str]) -> Text | None:

@@ -1,0 +1,89 @@
+"""Makes reports of nodes from what Slurm says about them, and takes off what jobs of direct users have. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.slurm.gres import total
+from pearlstreet.compute.engines.slurm.model import Share, SlurmJob, SlurmNode
+from pearlstreet.compute.engines.slurm.states import JobPhase, node_problem
+from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
+
+MIB_PER_GIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What the settings say about the nodes."""
+
+    partition: str
+    isolation: str
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Type of a generic resource → model of the catalogue, where the catalogue does not know the type."""
+
+
+def foreign_shares(jobs: Iterable[SlurmJob], ours: Collection[str]) -> dict[str, list[Share]]:
+    """Return, by node, what jobs have that are none of our attempts."""
+    found: dict[str, list[Share]] = {}
+    for job in jobs:
+        if job.attempt_id not in ours and job.phase in (JobPhase.STARTING, JobPhase.RUNNING, JobPhase.ENDING):
+            for share in job.shares:
+                found.setdefault(share.node, []).append(share)
+    return found
+
+
+def report_node(node: SlurmNode, name: str, foreign: Sequence[Share], settings: NodeSettings) -> NodeReport:
+    """Return the report of a node: what our jobs may use of it while the jobs of direct users run."""
+    problem = node_problem(node.states)
+    cpus = max(node.cpus - sum(share.cpus for share in foreign), 0)
+    memory_mib = max(node.memory_mib - sum(share.memory_mib for share in foreign), 0)
+    reason = problem
+    if problem is not None and node.reason:
+        reason = text("{problem}: {reason}", problem=problem, reason=node.reason[:200])
+    return NodeReport(
+        name=name,
+        cpus=float(cpus),
+        memory_gib=memory_mib / MIB_PER_GIB,
+        disk_gib=0.0,
+        devices=_devices(node, foreign, settings),
+        healthy=problem is None,
+        health_reason=reason,
+        facts=node.facts,
+        isolation=settings.isolation,
+    )
+
+
+def _devices(node: SlurmNode, foreign: Sequence[Share], settings: NodeSettings) -> tuple[DeviceReport, ...]:
+    taken = {
+        index
+        for share in foreign
+        for item in share.gres
+        if item.name in ("gpu", "shard")
+        for index in item.indices
+    }
+    unnamed = sum(
+        total(share.gres, "gpu") for share in foreign if not any(item.indices for item in share.gres)
+    )
+    found: list[DeviceReport] = []
+    for item in node.gres:
+        if item.name != "gpu":
+            continue
+        model = settings.models.get(item.kind, item.kind or "gpu")
+        entry = catalogue().get(model) or catalogue().find(model)
+        for _ in range(item.count):
+            index = len(found)
+            is_taken = index in taken or index >= sum(i.count for i in node.gres if i.name == "gpu") - unnamed
+            found.append(
+                DeviceReport(
+                    index=index,
+                    vendor=entry.vendor.lower() if entry is not None else "nvidia",
+                    model=entry.id if entry is not None else model,
+                    memory_gib=entry.device_memory_gib if entry is not None else 0.0,
+                    healthy=not is_taken,
+                    health_reason=text("A job of a direct user of the cluster has it") if is_taken else None,
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,50 @@
+"""Finds the jobs of attempts among those that Slurm lists, by the attempt id in their names, and says what they mean. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pearlstreet.compute.engines.cluster.report_merge import ClusterView, ViewPhase
+from pearlstreet.compute.engines.slurm.model import SlurmJob
+from pearlstreet.compute.engines.slurm.states import REQUEUED, VANISHED, JobPhase, job_end
+
+PHASES: Mapping[JobPhase, ViewPhase] = {
+    JobPhase.WAITING: ViewPhase.WAITING,
+    JobPhase.STARTING: ViewPhase.STARTING,
+    JobPhase.RUNNING: ViewPhase.RUNNING,
+    JobPhase.ENDING: ViewPhase.OVER,
+    JobPhase.OVER: ViewPhase.OVER,
+}
+
+
+def jobs_by_attempt(jobs: Iterable[SlurmJob]) -> dict[str, list[SlurmJob]]:
+    """Return our jobs by attempt id, the oldest first."""
+    found: dict[str, list[SlurmJob]] = {}
+    for job in sorted(jobs, key=lambda job: (job.submit_s, job.job_id)):
+        if job.attempt_id:
+            found.setdefault(job.attempt_id, []).append(job)
+    return found
+
+
+def own_job(jobs: Iterable[SlurmJob], job_id: str, user: str) -> SlurmJob | None:
+    """Return the job of an attempt: that with the number we were given, or else the oldest that bears its name.
+
+    Numbers are used again after a while, and anybody may name a job as ours: user and name must both be right.
+    """
+    ours = [job for job in jobs if job.user == user]
+    return next((job for job in ours if str(job.job_id) == job_id), ours[0] if ours and not job_id else None)
+
+
+def view_of(job: SlurmJob | None, *, is_expected: bool) -> ClusterView:
+    """Return what Slurm's list says about an attempt. `is_expected`: the job was submitted before the list was made."""
+    if job is None:
+        if not is_expected:
+            return ClusterView(ViewPhase.UNKNOWN)
+        return ClusterView(ViewPhase.OVER, message=VANISHED)
+    if job.restarts:
+        return ClusterView(ViewPhase.OVER, reason=REQUEUED[0], message=REQUEUED[1])
+    phase = PHASES[job.phase]
+    if phase is not ViewPhase.OVER:
+        return ClusterView(phase, start_s=job.start_s if phase is not ViewPhase.WAITING else None)
+    reason, message = job_end([state for state in job.states if state != "COMPLETING"])
+    return ClusterView(phase, job.start_s, job.end_s, reason, message, job.exit_code)

@@ -1,0 +1,117 @@
+"""Makes the engine of a Slurm cluster from its table in the settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.base.text import text
+from pearlstreet.compute.engines.host import EngineHost, Options, read_number, read_text
+from pearlstreet.compute.engines.slurm.engine import SlurmEngine, SlurmSettings
+from pearlstreet.compute.engines.slurm.hostlist import expand_hosts
+from pearlstreet.compute.engines.slurm.rest import RestTransport, key_reader
+from pearlstreet.compute.engines.slurm.users import TenantUsers
+from pearlstreet.compute.hardware.isolation import ISOLATIONS, is_isolation
+
+_TEXTS = (
+    "rest",
+    "jwt_key",
+    "shared",
+    "users",
+    "partition",
+    "account",
+    "qos",
+    "reservation",
+    "api_user",
+    "python",
+    "isolation",
+    "models",
+)
+_REQUIRED = ("rest", "jwt_key", "shared", "users", "partition")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+
+
+def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
+    """Return the engine of a cluster. Raises ConfigurationError for settings that cannot be used."""
+    words = {key: read_text(host, options, key) for key in _TEXTS}
+    for key in _REQUIRED:
+        if not words[key]:
+            raise ConfigurationError(
+                text("[engines.{name}] needs the key {key}", name=host.name, key=key),
+                hint=text("docs/guides/slurm.md explains the keys of such an engine"),
+            )
+    isolation = words["isolation"] or "bubblewrap"
+    if not is_isolation(isolation):
+        raise ConfigurationError(
+            text(
+                "{key} in [engines.{name}] must be one of {values}",
+                key="isolation",
+                name=host.name,
+                values=", ".join(ISOLATIONS),
+            )
+        )
+    shared = Path(words["shared"])
+    if not shared.is_absolute() or not shared.is_dir():
+        raise ConfigurationError(
+            text(
+                "{key} in [engines.{name}] must be the absolute path of a folder",
+                key="shared",
+                name=host.name,
+            )
+        )
+    settings = SlurmSettings(
+        shared=shared,
+        partition=words["partition"],
+        account=words["account"],
+        qos=words["qos"],
+        reservation=words["reservation"],
+        python=words["python"] or "/usr/bin/python3",
+        isolation=isolation,
+        models=_models(host, words["models"]),
+        settle_s=read_number(host, options, "settle_s", 5.0),
+    )
+    read_key, api_user = key_reader(Path(words["jwt_key"])), words["api_user"] or "root"
+    host.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return SlurmEngine(
+        host.folder,
+        settings,
+        RestTransport(words["rest"], read_key, api_user=api_user, clock=host.clock),
+        TenantUsers(host.folder, _users(host, words["users"]), is_shared=os.geteuid() != 0),
+        name=host.name,
+        node_name=host.node_name,
+        clock=host.clock,
+        hidden=(str(host.data),),
+    )
+
+
+def _users(host: EngineHost, words: str) -> tuple[str, ...]:
+    try:
+        names = expand_hosts(words.replace(" ", ""))
+    except ValueError:
+        names = ()
+    if not names or not all(_USER.fullmatch(name) for name in names) or "root" in names:
+        raise ConfigurationError(
+            text(
+                "{key} in [engines.{name}] must name Unix users, root not among them",
+                key="users",
+                name=host.name,
+            )
+        )
+    return names
+
+
+def _models(host: EngineHost, words: str) -> Mapping[str, str]:
+    pairs = [part.partition("=") for part in words.replace(" ", "").split(",") if part]
+    if not all(kind and model for kind, _, model in pairs):
+        raise ConfigurationError(
+            text(
+                "{key} in [engines.{name}] must look like {example}",
+                key="models",
+                name=host.name,
+                example="h100=h100-sxm-80g",
+            )
+        )
+    return {kind: model for kind, _, model in pairs}

@@ -1,0 +1,53 @@
+"""How the engine reaches Slurm: what it asks, and the three ways in which that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
+
+
+class TransportError(Exception):
+    """Base of the failures; its argument says what happened, in Slurm's or the system's words."""
+
+
+class NotReachedError(TransportError):
+    """The request certainly had no effect; it may succeed later."""
+
+
+class UncertainError(TransportError):
+    """The request may have had an effect."""
+
+
+class RejectedError(TransportError):
+    """Slurm refused the request; repeating it will not help."""
+
+
+class Transport(Protocol):
+    """A way to reach Slurm. Any thread may call it. Every method raises TransportError."""
+
+    @property
+    def names_nodes(self) -> bool:
+        """Whether a submission can name its nodes."""
+        ...
+
+    def jobs(self) -> Sequence[SlurmJob]:
+        """Return all jobs that Slurm remembers, those of others too."""
+        ...
+
+    def nodes(self) -> Sequence[SlurmNode]:
+        """Return all nodes."""
+        ...
+
+    def submit(self, job: Submission) -> int:
+        """Submit a job as its user and return its number."""
+        ...
+
+    def cancel(self, job_id: int, user: str) -> None:
+        """End a job of a user at once; without effect for one that is over or unknown."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...

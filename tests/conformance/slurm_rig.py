@@ -1,0 +1,81 @@
+"""Rig of the Slurm engine: a real cluster of virtual nodes on this machine, which all laws of one process share."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pearlstreet.base.clock import SystemClock
+from pearlstreet.base.rng import SeededRng
+from pearlstreet.compute.engines.conformance.rig import Rig, build_order
+from pearlstreet.compute.engines.host import EngineHost
+from pearlstreet.compute.engines.protocol import AttemptOrder, Engine
+from pearlstreet.compute.engines.slurm.making import make_slurm
+from tests.engines.slurm_cluster import JOB_USERS, ClusterSize, SlurmCluster
+
+
+@functools.cache
+def cluster() -> SlurmCluster:
+    """The cluster that the laws share; it ends with this process."""
+    made = SlurmCluster(ClusterSize())
+    atexit.register(made.close)
+    return made
+
+
+def options(folder: Path, isolation: str = "bubblewrap") -> Mapping[str, object]:
+    """Settings of an engine of the shared cluster, with a shared folder of its own."""
+    shared = cluster().shared / folder.name
+    shared.mkdir(mode=0o755, exist_ok=True)
+    return {
+        "rest": cluster().rest,
+        "jwt_key": str(cluster().jwt_key),
+        "shared": str(shared),
+        "users": ",".join(JOB_USERS),
+        "partition": "batch",
+        "isolation": isolation,
+        "settle_s": 1,
+    }
+
+
+class SlurmRig(Rig):
+    """Real jobs of Slurm, as users of organisations."""
+
+    isolation = "bubblewrap"
+
+    def _make(self) -> Engine:
+        folder = self.folder / "slurm"
+        host = EngineHost("slurm", False, self.folder, folder, SystemClock(), SeededRng(1))
+        return make_slurm(host, options(self.folder, self.isolation))
+
+    def pause(self) -> None:
+        time.sleep(0.1)
+
+    def weaken(self) -> None:
+        self.isolation = "landlock"
+        self.restart()
+
+    def order(
+        self,
+        *,
+        lasts_s: float = 0.2,
+        exit_code: int = 0,
+        tasks: int = 1,
+        script: str | None = None,
+        time_s: float | None = None,
+        attempt_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> AttemptOrder:
+        usual = f"echo begun; sleep {lasts_s}; echo over; exit {exit_code}"
+        return build_order(
+            attempt_id,
+            ("/bin/sh", "-c", script or usual),
+            tuple(self.task(rank) for rank in range(tasks)),
+            {"PATH": "/usr/local/bin:/usr/bin:/bin", **(variables or {})},
+            time_s,
+            fields,
+        )
