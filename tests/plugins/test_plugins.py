@@ -125,6 +125,58 @@ def test_a_center_runs_an_engine_of_a_package(environment: dict[str, str], tmp_p
     assert any("plugin local of pearlstreet.engines" in problem for problem in answer["problems"])
 
 
+NOTIFY = """
+import json, sys
+from pathlib import Path
+from pearlstreet.app.settings import load_settings
+from pearlstreet.app.wiring import assemble
+from pearlstreet.tenancy import users
+from pearlstreet.tenancy.bootstrap import SYSTEM, bootstrap
+from pearlstreet.tenancy.notices import inbox, preferences
+from pearlstreet.tenancy.notices.preferences import Change
+from pearlstreet.tenancy.model import Actor
+
+data = Path(sys.argv[1])
+assembled = assemble(load_settings(data, {}, {}))
+store, channels = assembled.center.store, assembled.center.channels
+bootstrap(store)
+user = users.create_user(store, SYSTEM, "ada", email="ada@acme.example").user
+ada = Actor(label="ada (user)", user_id=user.id, scopes=frozenset({"notices:own"}))
+refused = ""
+try:
+    preferences.set_preferences(store, ada, "me", Change(kinds={"test": ["pigeon"]}), channels.named)
+except Exception as error:
+    refused = " ".join(str(one.hint) for one in error.problems)
+preferences.set_preferences(store, ada, "me", Change(kinds={"test": ["chat"]}), channels.named)
+inbox.send_test(store, ada)
+for loop in assembled.loops:
+    if loop.name in ("route_notices", "send_notices"):
+        loop.step(store)
+print(json.dumps({
+    "offered": channels.offered(is_person=True),
+    "refused": refused,
+    "notices": [str(notice) for notice in assembled.center.notices],
+}))
+store.close()
+assembled.lock.close()
+"""
+
+
+def test_a_center_notifies_by_a_channel_of_a_package(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "pearl.toml").write_text(
+        'name = "lab"\nsimulate = "1x1xT4"\n'
+        f'[notices.chat]\nkind = "notebook"\nfile = "{tmp_path}/sent"\n[notices.torn]\nkind = "notebook"\n'
+    )
+    answer = json.loads(_run(environment, "-c", NOTIFY, str(tmp_path)))
+    assert answer["offered"] == ["inbox", "email", "chat"], "a channel that fails is not offered"
+    assert "chat" in answer["refused"], "the refusal of an unknown channel names those that exist"
+    (line,) = [json.loads(line) for line in (tmp_path / "sent").read_text().splitlines()]
+    assert line["to"] == "ada@acme.example"
+    assert line["title"].startswith("lab: ")
+    for said in ("torn of notices is skipped: KeyError", "plugin pigeon of", "plugin email of"):
+        assert any(said in notice for notice in answer["notices"]), (said, answer["notices"])
+
+
 def _run(
     environment: dict[str, str], *arguments: str, folder: Path | None = None, timeout_s: float = 120
 ) -> str:

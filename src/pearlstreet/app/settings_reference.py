@@ -24,6 +24,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.objects import configured as objects
 from pearlstreet.tenancy import oidc_settings
 from pearlstreet.tenancy.notices import mail
+from pearlstreet.tenancy.notices.channel_registry import CHANNEL_KINDS
 
 _HEAD = """\
 # Settings 设置
@@ -83,6 +84,14 @@ def _tables() -> Iterator[str]:
     yield from [_TABLE, *_queue(), ""]
     yield f"## `[mail]`\n\n{docs['mail']} See [notices](../guides/notices.md).\n"
     yield from [*_described(mail.KEYS), ""]
+    yield f"## `[notices.NAME]`\n\n{docs['notices']} See [notices](../guides/notices.md).\n"
+    yield "`kind` names the kind of the channel; left out, it is NAME. [Plugins](../guides/plugins.md) add kinds.\n"
+    for channel in CHANNEL_KINDS.values():
+        yield from [
+            f'### `kind = "{channel.name}"`\n\n{channel.summary}.\n',
+            *_described(channel.options),
+            "",
+        ]
     yield f"## `[objects]`\n\n{docs['objects']} See [storage](../guides/storage.md).\n"
     yield from [*_described(objects.KEYS), ""]
     yield f"## `[engines.NAME]`\n\n{docs['engines']} See [several engines](../guides/engines.md).\n"

@@ -53,6 +53,7 @@ from pearlstreet.store.keyring import unlock
 from pearlstreet.store.loop import Loop
 from pearlstreet.store.migrations import head, migrate, outdated
 from pearlstreet.store.tables import state_events
+from pearlstreet.tenancy.notices.channel_registry import channels_from_settings
 from pearlstreet.tenancy.notices.loops import notice_loops
 from pearlstreet.tenancy.notices.mail import SmtpMailer, mail_from_settings
 from pearlstreet.tenancy.notices.sending import Channels
@@ -175,8 +176,8 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         ),
     )
     store.write(lambda tx: recover(tx, runtime))
-    notices = (*told, *plugin_problems(), *engine_notices(engines))
-    channels = notice_channels(settings, os.environ)
+    channels, channel_problems = notice_channels(settings, os.environ)
+    notices = (*told, *plugin_problems(), *channel_problems, *engine_notices(engines))
     center = Center(
         store=store,
         version=__version__,
@@ -225,11 +226,13 @@ def make_services(store: Store, runtime: Runtime) -> Services:
     )
 
 
-def notice_channels(settings: Settings, environment: Mapping[str, str]) -> Channels:
-    """Return the channels (mail, webhooks) that notices are sent by. Raises ConfigurationError."""
+def notice_channels(settings: Settings, environment: Mapping[str, str]) -> tuple[Channels, Sequence[Text]]:
+    """Return the channels that notices are sent by, and a sentence for each that was skipped. Raises ConfigurationError."""
     mail = mail_from_settings(settings.mail, environment.get("PEARL_MAIL_PASSWORD"))
-    mailer = SmtpMailer(mail, settings.name, settings.public_url.rstrip("/")) if mail is not None else None
-    return Channels(mailer, settings.webhooks_private_allowed)
+    url = settings.public_url.rstrip("/")
+    mailer = SmtpMailer(mail, settings.name, url) if mail is not None else None
+    named = channels_from_settings(settings.notices, center=settings.name, url=url)
+    return Channels(mailer, settings.webhooks_private_allowed, named=named.channels), named.problems
 
 
 def jobs_settings(settings: Settings) -> JobsSettings:

@@ -29,6 +29,7 @@ VERSIONS: Mapping[str, int] = {
     "pearlstreet.elasticities": 1,
     "pearlstreet.price_rules": 1,
     "pearlstreet.probes": 1,
+    "pearlstreet.channels": 1,
 }
 """Group of entry points → version of the protocol of its parts; it grows when a part written before would not work."""
 

@@ -155,7 +155,14 @@ def _show_preferences(found: results.Preferences) -> None:
     address = found["email"]
     if address and not found["email_confirmed"]:
         address = say("{email} (not confirmed)", email=address)
-    facts({"Address": address, "Language": found["language"], "Mail": found["mail_available"]})
+    facts(
+        {
+            "Address": address,
+            "Language": found["language"],
+            "Mail": found["mail_available"],
+            "Channels": ", ".join(found["channels"]),
+        }
+    )
     out.print()
     table(("Kind", "Where"), [(name, ", ".join(channels)) for name, channels in found["kinds"].items()])
 

@@ -966,7 +966,8 @@ class Preferences(TypedDict):
     email: str | None
     email_confirmed: bool
     mail_available: bool
-    kinds: dict[str, list[Literal["inbox", "email"]]]
+    channels: list[str]
+    kinds: dict[str, list[str]]
 
 
 class Presets(TypedDict):

@@ -19,6 +19,7 @@ from pearlstreet.tenancy.notices.inbox import READ_MAX, Notice
 from pearlstreet.tenancy.notices.kinds import KINDS, what_of
 from pearlstreet.tenancy.notices.owners import CENTER, ME
 from pearlstreet.tenancy.notices.preferences import Change, Preferences, hearable
+from pearlstreet.tenancy.notices.sending import Channels
 
 router = SecuredRouter("/notices", "notices")
 orgs_router = SecuredRouter("/orgs/{org}/notices", "notices")
@@ -167,7 +168,9 @@ class PreferencesOut(Out):
     email_confirmed: bool
     mail_available: bool
     """Whether the center has a mail server."""
-    kinds: dict[str, list[ChannelName]]
+    channels: list[str]
+    """Channels that can be chosen: inbox, email and those of the center."""
+    kinds: dict[str, list[str]]
 
 
 class PreferencesIn(In):
@@ -180,7 +183,7 @@ class PreferencesIn(In):
     kinds: dict[str, list[str] | None] = Field(
         default_factory=dict,
         max_length=100,
-        description="Kind → channels (inbox, email); null: default channels",
+        description="Kind → channels (inbox, email, or another of the center); null: default channels",
         examples=[{"job.failed": ["inbox", "email"]}],
     )
 
@@ -191,13 +194,17 @@ class ConfirmIn(In):
     code: str = Field(max_length=40)
 
 
-def _preferences(found: Preferences, mail: bool) -> dict[str, object]:
-    shown = {name: sorted(found.channels(KINDS[name])) for name in hearable(found.owner)}
+def _preferences(found: Preferences, channels: Channels) -> dict[str, object]:
+    offered = channels.offered(is_person=found.owner.is_person)
+    shown = {
+        name: sorted(found.channels(KINDS[name]).intersection(offered)) for name in hearable(found.owner)
+    }
     return {
         "language": found.language,
         "email": found.email,
         "email_confirmed": found.confirmed,
-        "mail_available": mail,
+        "mail_available": channels.mailer is not None,
+        "channels": list(offered),
         "kinds": shown,
     }
 
@@ -233,7 +240,7 @@ def _preference_routes(
         center = center_of(request)
         return await query(
             lambda: preferences.get_preferences(center.store, actor, whose),
-            lambda found: _preferences(found, center.channels.mailer is not None),
+            lambda found: _preferences(found, center.channels),
         )
 
     @router.patch(
@@ -247,12 +254,12 @@ def _preference_routes(
     ) -> Response:
         """Change the notification settings. A new address is used after it was confirmed with its code."""
         change = Change(body.language, body.email, body.kinds)
-        mail = center_of(request).channels.mailer is not None
+        channels = center_of(request).channels
 
         def work(store: Store) -> Preferences:
-            return preferences.set_preferences(store, actor, whose, change)
+            return preferences.set_preferences(store, actor, whose, change, channels.named)
 
-        return await command(request, actor, work, lambda found: _preferences(found, mail))
+        return await command(request, actor, work, lambda found: _preferences(found, channels))
 
     @router.post(
         "/preferences/confirm",
@@ -264,12 +271,12 @@ def _preference_routes(
         request: Request, body: ConfirmIn, actor: Actor = CurrentActor, whose: str = whose_dependency
     ) -> Response:
         """Confirm an address with its confirmation code."""
-        mail = center_of(request).channels.mailer is not None
+        channels = center_of(request).channels
 
         def work(store: Store) -> Preferences:
             return preferences.confirm_address(store, actor, whose, body.code)
 
-        return await command(request, actor, work, lambda found: _preferences(found, mail))
+        return await command(request, actor, work, lambda found: _preferences(found, channels))
 
 
 _preference_routes(router, _mine, "Own", tie=Tied.NONE, scope="notices:own")

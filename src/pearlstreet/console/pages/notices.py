@@ -10,7 +10,7 @@ from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.tenancy.notices import inbox, preferences
 from pearlstreet.tenancy.notices.inbox import Notice
-from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Channel, Kind, what_of
+from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Kind, what_of
 from pearlstreet.tenancy.notices.owners import CENTER, ME
 from pearlstreet.tenancy.notices.preferences import Change, Preferences
 
@@ -106,7 +106,7 @@ def show_preferences(request: PageRequest) -> PageResponse:
             "choices": [(ME, request.say(text("Me"))), *owners(request)],
             "found": found,
             "rows": rows,
-            "channels": [one.value for one in _channels(found.owner.is_person)],
+            "channels": request.center.channels.offered(is_person=found.owner.is_person),
             "has_mail": request.center.channels.mailer is not None,
             "has_hooks": bool(owners(request)),
             "languages_of_mail": [("en", "English"), ("zh-CN", "简体中文")],
@@ -118,7 +118,7 @@ def set_preferences(request: PageRequest) -> PageResponse:
     """Save the settings. Kinds whose channels equal the defaults keep following the defaults."""
     whose = _whose(request)
     before = preferences.get_preferences(request.store, request.actor, whose)
-    offered = frozenset(_channels(before.owner.is_person))
+    offered = frozenset(request.center.channels.offered(is_person=before.owner.is_person))
     kinds = {
         name: _chosen(KINDS[name], offered, request.lists.get(f"kind:{name}", ()))
         for name in _hearable(request, before)
@@ -129,7 +129,7 @@ def set_preferences(request: PageRequest) -> PageResponse:
         email=email if email != (before.email or "") else None,
         kinds=kinds,
     )
-    preferences.set_preferences(request.store, request.actor, whose, change)
+    preferences.set_preferences(request.store, request.actor, whose, change, request.center.channels.named)
     if change.email:
         return Redirect(
             _preferences(whose), text("A code was sent to {email}; enter it here", email=change.email)
@@ -182,10 +182,10 @@ def _shown(request: PageRequest, found: Notice) -> NoticeView:
     return NoticeView(found.id, words.title, words.body, href, found.at_us, found.read_us is not None)
 
 
-def _chosen(kind: Kind, offered: frozenset[Channel], ticked: Collection[str]) -> list[str] | None:
+def _chosen(kind: Kind, offered: frozenset[str], ticked: Collection[str]) -> list[str] | None:
     """Return the selected channels, or None if they equal the default ones."""
-    wanted = {one for one in offered if one.value in ticked}
-    return None if wanted == kind.usual & offered else sorted(one.value for one in wanted)
+    wanted = offered.intersection(ticked)
+    return None if wanted == offered & kind.usual else sorted(wanted)
 
 
 def _hearable(request: PageRequest, found: Preferences) -> list[str]:
@@ -195,10 +195,6 @@ def _hearable(request: PageRequest, found: Preferences) -> list[str]:
         return names
     excluded = Audience.ORGANISATION if request.is_operator() else Audience.CENTER
     return [name for name in names if KINDS[name].audience is not excluded]
-
-
-def _channels(is_person: bool) -> list[Channel]:
-    return [Channel.INBOX, Channel.EMAIL] if is_person else [Channel.EMAIL]
 
 
 def _whose(request: PageRequest) -> str:

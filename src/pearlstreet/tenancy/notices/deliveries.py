@@ -19,7 +19,7 @@ TOPIC = "notice_deliveries"
 """Topic of the hint that deliveries are due."""
 EMAIL, WEBHOOK = "email", "webhook"
 MAILS_PER_HOUR = 60
-"""Largest number of mails to one owner in an hour, so that a tenant cannot flood a mailbox. The inbox has no such limit."""
+"""Largest number of mails, or notices of another channel, to one owner in an hour, so that a tenant cannot flood a mailbox. The inbox has no such limit."""
 WAITING_MAX = 10_000
 """Largest number of due deliveries of one webhook; further events are dropped until its receiver answers again."""
 KEPT_US = 7 * 86_400 * US_PER_S
@@ -86,14 +86,14 @@ def mail(tx: Tx, kind: str, owner: Owner, address: str, language: str, payload: 
     queue(tx, [row_for(tx, event, EMAIL, owner.id, language=language, address=address)])
 
 
-def mails_left(tx: Tx, owner_ids: Collection[str]) -> dict[str, int]:
-    """Return the number of further mails in this hour, by owner id."""
+def mails_left(tx: Tx, owner_ids: Collection[str], channel: str = EMAIL) -> dict[str, int]:
+    """Return the number of further mails in this hour, by owner id; of another channel its notices."""
     left = dict.fromkeys(owner_ids, MAILS_PER_HOUR)
     counted = (
         sa.select(deliveries.c.target_id, sa.func.count().label("count"))
         .where(
             deliveries.c.target_id.in_(list(left)),
-            deliveries.c.channel == EMAIL,
+            deliveries.c.channel == channel,
             deliveries.c.created_us > tx.now_us - 3600 * US_PER_S,
         )
         .group_by(deliveries.c.target_id)

@@ -11,12 +11,12 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Protocol
 
 from pearlstreet.base.clock import EPOCH
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import Text, text
 from pearlstreet.tenancy.names import EMAIL
+from pearlstreet.tenancy.notices.channel_protocol import Sent
 from pearlstreet.tenancy.notices.deliveries import Event
 from pearlstreet.tenancy.notices.kinds import words_of
 
@@ -48,23 +48,6 @@ class MailSettings:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Result of sending a mail. With `final` a retry would fail too."""
-
-    ok: bool
-    problem: Text | None = None
-    final: bool = False
-
-
-class Mailer(Protocol):
-    """Sender of notices by e-mail."""
-
-    def send(self, event: Event, address: str, language: str) -> Sent:
-        """Send one notice; returns the result, never raises for a failure of the server."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,37 +129,56 @@ def _connected(settings: MailSettings) -> smtplib.SMTP:
     return relay
 
 
-def mail_from_settings(table: Mapping[str, object], password: str | None) -> MailSettings | None:
+def mail_from_settings(
+    options: Mapping[str, object], password: str | None, *, table: str = "mail"
+) -> MailSettings | None:
     """Return the settings in the table `[mail]`, or None if it is empty. Raises ConfigurationError.
 
     `password` (from the environment) takes precedence over the table.
     """
+    try:
+        return _read_mail(options, password)
+    except _Wrong as error:
+        raise ConfigurationError(
+            text("The settings in [{table}] are wrong: {problem}", table=table, problem=error.problem),
+            hint=text("Its keys are: {keys}", keys=", ".join(KEYS)),
+        ) from None
+
+
+class _Wrong(Exception):
+    """A wrong option of a mail server."""
+
+    def __init__(self, problem: Text) -> None:
+        self.problem = problem
+
+
+def _read_mail(table: Mapping[str, object], password: str | None) -> MailSettings | None:
     if not table:
         return None
     unknown = sorted(str(key) for key in table if key not in KEYS)
     if unknown:
-        raise _wrong(text("it has no key {key}", key=unknown[0][:60]))
+        raise _Wrong(text("it has no key {key}", key=unknown[0][:60]))
     texts = {key: _text(table, key) for key in KEYS if key != "port"}
     host, sender, user = texts["host"], texts["from"], texts["user"]
     security = texts["security"] or "starttls"
     if host is None or sender is None:
-        raise _wrong(text("{key} is missing", key="host" if host is None else "from"))
+        raise _Wrong(text("{key} is missing", key="host" if host is None else "from"))
     if security not in SECURITIES:
-        raise _wrong(text("{key} must be one of {choices}", key="security", choices=", ".join(SECURITIES)))
+        raise _Wrong(text("{key} must be one of {choices}", key="security", choices=", ".join(SECURITIES)))
     if security == "none" and host not in LOOPBACK:
-        raise _wrong(text("without TLS only a mail server on this machine may be used"))
+        raise _Wrong(text("without TLS only a mail server on this machine may be used"))
     if not EMAIL.fullmatch(sender):
-        raise _wrong(text("{key} is not an e-mail address", key="from"))
+        raise _Wrong(text("{key} is not an e-mail address", key="from"))
     known = password or _password(texts)
     if user is not None and known is None:
-        raise _wrong(text("{key} is missing", key="password"))
+        raise _Wrong(text("{key} is missing", key="password"))
     return MailSettings(host, _port(table, security), sender, security, user, known, texts["ca_file"])
 
 
 def _port(table: Mapping[str, object], security: str) -> int:
     port = table.get("port", PORTS[security])
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65_536:
-        raise _wrong(text("{key} must be a port", key="port"))
+        raise _Wrong(text("{key} must be a port", key="port"))
     return port
 
 
@@ -187,18 +189,11 @@ def _password(texts: Mapping[str, str | None]) -> str | None:
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
-        raise _wrong(text("{file} cannot be read", file=file)) from None
+        raise _Wrong(text("{file} cannot be read", file=file)) from None
 
 
 def _text(table: Mapping[str, object], key: str) -> str | None:
     value = table.get(key)
     if value is not None and (not isinstance(value, str) or not value):
-        raise _wrong(text("{key} must be text", key=key))
+        raise _Wrong(text("{key} must be text", key=key))
     return value
-
-
-def _wrong(problem: Text) -> ConfigurationError:
-    return ConfigurationError(
-        text("The settings in [mail] are wrong: {problem}", problem=problem),
-        hint=text("Its keys are: {keys}", keys=", ".join(KEYS)),
-    )

@@ -36,12 +36,15 @@ class Preferences:
     language: str = "en"
     email: str | None = None
     confirmed: bool = False
-    kinds: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def channels(self, kind: Kind) -> frozenset[Channel]:
-        """Return the channels on which the owner gets a kind of notice. Only users have an inbox."""
-        chosen = self.kinds.get(kind.name, kind.usual)
-        return chosen if self.owner.is_person else chosen & {Channel.EMAIL}
+    def channels(self, kind: Kind) -> frozenset[str]:
+        """Return the channels on which the owner gets a kind of notice. Only users have an inbox.
+
+        A channel that was chosen before the center lost it is among them.
+        """
+        chosen: frozenset[str] = self.kinds.get(kind.name, kind.usual)
+        return chosen if self.owner.is_person else chosen - {Channel.INBOX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,14 @@ def get_preferences(store: Store, actor: Actor, whose: str) -> Preferences:
     return store.read(lambda tx: _read_with_account_email(tx, find_owner(tx, actor, whose)))
 
 
-def set_preferences(store: Store, actor: Actor, whose: str, change: Change) -> Preferences:
-    """Change an owner's preferences. A new address is used after `confirm_address` got the code that is mailed to it."""
-    _check(change)
+def set_preferences(
+    store: Store, actor: Actor, whose: str, change: Change, named: Collection[str] = ()
+) -> Preferences:
+    """Change an owner's preferences. `named`: names of the center's channels beside inbox and e-mail.
+
+    A new address is used after `confirm_address` got the code that is mailed to it.
+    """
+    _check(change, (*Channel, *named))
 
     def command(tx: Tx) -> Preferences:
         owner = find_owner(tx, actor, whose)
@@ -127,10 +135,7 @@ def read_preferences(tx: Tx, owners: Collection[Owner]) -> dict[str, Preferences
             row["language"],
             row["email"],
             row["email_confirmed_us"] is not None,
-            {
-                kind: frozenset(Channel(name) for name in channels if name in list(Channel))
-                for kind, channels in row["kinds"].items()
-            },
+            {kind: frozenset(channels) for kind, channels in row["kinds"].items()},
         )
     return by_owner
 
@@ -192,7 +197,7 @@ def hearable(owner: Owner) -> list[str]:
     return [name for name, kind in KINDS.items() if kind.audience is not Audience.CENTER and name != "test"]
 
 
-def _check(change: Change) -> None:
+def _check(change: Change, offered: Collection[str]) -> None:
     if change.language is not None and change.language not in LANGUAGES:
         message = text("The center does not support the language {language}", language=change.language[:20])
         hint = text("Languages are: {languages}", languages=", ".join(LANGUAGES))
@@ -201,9 +206,9 @@ def _check(change: Change) -> None:
         check_email(change.email)
     for kind, channels in change.kinds.items():
         for channel in channels or ():
-            if channel not in list(Channel):
+            if channel not in offered:
                 message = text("{channel} is not a channel", channel=channel[:20])
-                hint = text("Channels are: {channels}", channels=", ".join(Channel))
+                hint = text("Channels are: {channels}", channels=", ".join(offered))
                 raise InvalidInput(message, problems=[Problem(f"kinds.{kind[:60]}", message, hint=hint)])
 
 

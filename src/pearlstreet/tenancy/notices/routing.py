@@ -16,7 +16,7 @@ from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Standing
 from pearlstreet.tenancy.notices import deliveries
-from pearlstreet.tenancy.notices.deliveries import EMAIL, WEBHOOK, Event
+from pearlstreet.tenancy.notices.deliveries import WEBHOOK, Event
 from pearlstreet.tenancy.notices.kinds import KINDS, Audience, Channel, Kind, kind_of
 from pearlstreet.tenancy.notices.owners import CENTER, Owner
 from pearlstreet.tenancy.notices.preferences import Preferences, read_preferences
@@ -77,8 +77,8 @@ class Audiences:
         return Owner(CENTER) if kind.audience is Audience.ORGANISATION else None
 
 
-def route(store: Store) -> bool:
-    """Route pending events; returns True when more may be pending."""
+def route(store: Store, named: Collection[str] = ()) -> bool:
+    """Route pending events, also to the center's `named` channels; returns True when more may be pending."""
     waiting = store.read(lambda tx: outbox.pending(tx, CONSUMER, limit=BATCH))
     if not waiting:
         return False
@@ -87,7 +87,7 @@ def route(store: Store) -> bool:
         pending = outbox.pending(tx, CONSUMER, limit=BATCH)
         events = [event for row in pending if (event := _event(tx, row)) is not None]
         if events:
-            notify(tx, events)
+            notify(tx, events, named)
         if pending:
             outbox.advance(tx, CONSUMER, int(pending[-1]["seq"]))
         return len(pending)
@@ -95,12 +95,13 @@ def route(store: Store) -> bool:
     return store.write(command) == BATCH
 
 
-def notify(tx: Tx, events: Sequence[Event]) -> None:
+def notify(tx: Tx, events: Sequence[Event], named: Collection[str] = ()) -> None:
     """Write the notices and deliveries of the events for all recipients."""
     audiences = _audiences(tx, events)
     inboxes: list[dict[str, object]] = []
     mails: list[dict[str, Any]] = []
     posts: list[dict[str, Any]] = []
+    mailed = frozenset((Channel.EMAIL.value, *named))
     for event in events:
         kind = KINDS[event.kind]
         for person in audiences.people(kind, event):
@@ -109,13 +110,13 @@ def notify(tx: Tx, events: Sequence[Event]) -> None:
             if Channel.INBOX in channels:
                 inboxes.append(_inbox_row(tx, event, person))
             address = _address(chosen, person)
-            if Channel.EMAIL in channels and address is not None:
-                mails.append(_mail_row(tx, event, chosen, address))
+            if address is not None:
+                mails += _mail_rows(tx, event, chosen, address, channels & mailed)
         owner = audiences.owner(kind, event)
         if owner is not None:
             chosen = audiences.preferences[owner.id]
-            if Channel.EMAIL in chosen.channels(kind) and chosen.email and chosen.confirmed:
-                mails.append(_mail_row(tx, event, chosen, chosen.email))
+            if chosen.email and chosen.confirmed:
+                mails += _mail_rows(tx, event, chosen, chosen.email, chosen.channels(kind) & mailed)
             posts += [
                 deliveries.row_for(tx, event, WEBHOOK, hook["id"])
                 for hook in audiences.hooks.get(owner.id, ())
@@ -123,7 +124,11 @@ def notify(tx: Tx, events: Sequence[Event]) -> None:
             ]
     if inboxes:
         tx.execute(sa.insert(notices), _in_order(inboxes))
-    mails = _at_most(mails, deliveries.mails_left(tx, {row["target_id"] for row in mails}))
+    mails = [
+        row
+        for channel in sorted(mailed)
+        for row in _at_most_mails(tx, channel, [row for row in mails if row["channel"] == channel])
+    ]
     posts = _at_most(posts, deliveries.posts_left(tx, {row["target_id"] for row in posts}))
     deliveries.queue(tx, _in_order([*mails, *posts]))
 
@@ -165,8 +170,19 @@ def _inbox_row(tx: Tx, event: Event, person: Person) -> dict[str, object]:
     }
 
 
-def _mail_row(tx: Tx, event: Event, chosen: Preferences, address: str) -> dict[str, object]:
-    return deliveries.row_for(tx, event, EMAIL, chosen.owner.id, language=chosen.language, address=address)
+def _mail_rows(
+    tx: Tx, event: Event, chosen: Preferences, address: str, channels: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return a delivery to the address on each of the channels."""
+    return [
+        deliveries.row_for(tx, event, channel, chosen.owner.id, language=chosen.language, address=address)
+        for channel in sorted(channels)
+    ]
+
+
+def _at_most_mails(tx: Tx, channel: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of one channel within the limit of each receiver."""
+    return _at_most(rows, deliveries.mails_left(tx, {row["target_id"] for row in rows}, channel))
 
 
 def _at_most(rows: Iterable[dict[str, Any]], left: dict[str, int]) -> list[dict[str, Any]]:

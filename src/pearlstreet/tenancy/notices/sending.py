@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
+import structlog
 
 from pearlstreet.base.clock import US_PER_S, Clock, to_rfc3339
 from pearlstreet.base.text import Text, text
@@ -15,8 +16,9 @@ from pearlstreet.store.core import Row, Tx, must_be_sealed
 from pearlstreet.store.loop import Loop, RowLoop
 from pearlstreet.tenancy.notices import deliveries as queue
 from pearlstreet.tenancy.notices import posting
+from pearlstreet.tenancy.notices.channel_protocol import NoticeChannel
 from pearlstreet.tenancy.notices.deliveries import WEBHOOK, Event, State
-from pearlstreet.tenancy.notices.mail import Mailer
+from pearlstreet.tenancy.notices.kinds import Channel
 from pearlstreet.tenancy.notices.owners import CENTER
 from pearlstreet.tenancy.notices.posting import Answered, Post
 from pearlstreet.tenancy.notices.tables import deliveries, webhooks
@@ -31,16 +33,27 @@ TRIED_S = 3 * 86_400
 """Age in seconds at which a delivery is given up, even if the back-off of its receiver prevented all tries."""
 SWITCHED_OFF_AFTER_S = 5 * 86_400
 """Time in seconds for which all deliveries of a webhook must fail before it is switched off."""
+log = structlog.get_logger("notices")
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Outgoing channels in the operator's settings: the mailer, and the rules for webhook addresses."""
+    """Outgoing channels in the operator's settings: the mailer, further ones by name, and the rules for webhook addresses."""
 
-    mailer: Mailer | None = None
+    mailer: NoticeChannel | None = None
     private: bool = False
     """Whether webhooks may have addresses on the internal network and use plain HTTP."""
     resolve: Resolve = field(default=resolve_by_machine)
+    named: Mapping[str, NoticeChannel] = field(default_factory=dict)
+    """Channels of the tables [notices.NAME], which receivers may choose beside e-mail."""
+
+    def offered(self, *, is_person: bool) -> tuple[str, ...]:
+        """Return the names of the channels that an owner may choose; only users have an inbox."""
+        return (*([Channel.INBOX.value] if is_person else []), Channel.EMAIL.value, *self.named)
+
+    def sender(self, channel: str) -> NoticeChannel | None:
+        """Return the sender of a channel that reaches receivers by e-mail address; None if the center has none."""
+        return self.mailer if channel == Channel.EMAIL else self.named.get(channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +103,7 @@ def sending_loop(channels: Channels, clock: Clock) -> Loop:
             now_s = clock.now_us() // US_PER_S
             answered: Answered = posting.post(request, now_s, channels.resolve, private=channels.private)
             return Result(answered.ok, answered.problem, final=answered.gone, gone=answered.gone)
-        if channels.mailer is None:
-            return Result(False, text("The center has no mail server"), final=True)
-        sent = channels.mailer.send(task.event, task.address, task.language)
-        return Result(sent.ok, sent.problem, final=sent.final)
+        return _send(channels.sender(task.channel), task)
 
     return RowLoop(
         name="send_notices",
@@ -111,6 +121,28 @@ def sending_loop(channels: Channels, clock: Clock) -> Loop:
         lanes=LANES,
         lease_s=300.0,
     )
+
+
+def _send(sender: NoticeChannel | None, task: Task) -> Result:
+    """Send a delivery to an e-mail address by mail or by another channel."""
+    if sender is None:
+        problem = (
+            text("The center has no mail server")
+            if task.channel == Channel.EMAIL
+            else text("The center has no channel {channel}", channel=task.channel)
+        )
+        return Result(False, problem, final=True)
+    try:
+        sent = sender.send(task.event, task.address, task.language)
+    except Exception as error:
+        if task.channel == Channel.EMAIL:
+            raise
+        log.warning("channel failed", channel=task.channel, exc_info=error)
+        failed = text(
+            "The channel {channel} fails: {problem}", channel=task.channel, problem=type(error).__name__
+        )
+        return Result(False, failed)
+    return Result(sent.ok, sent.problem, final=sent.final)
 
 
 def load(tx: Tx, ids: Sequence[str]) -> Mapping[str, Task]:
