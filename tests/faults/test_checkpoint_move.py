@@ -54,7 +54,7 @@ def test_a_preempted_job_goes_on_elsewhere(tmp_path: Path, monkeypatch: pytest.M
             "preemptible": True,
             "per_task": {"cpus": 0.1, "memory_gib": 0.25},
         }
-        job = submit_job(store, SYSTEM, made.center.runtime, "acme", parse_json(spec)).id
+        job = submit_job(store, SYSTEM, made.runtime, "acme", parse_json(spec)).id
         until(partial(_says, made, job, "saved"))
         (first,) = views.attempts_of(store, SYSTEM, job)
         for node in store.read(all_nodes):
@@ -97,7 +97,7 @@ def _two_nodes(settings: Settings, store: Store) -> dict[str, LocalEngine]:
 
 
 def _collect(made: Assembled) -> int:
-    return sum(drop_orphans(made.center.runtime, made.center.store, shard) for shard in range(256))
+    return sum(drop_orphans(made.runtime, made.center.store, shard) for shard in range(256))
 
 
 def _says(made: Assembled, job: str, word: str) -> bool:
@@ -106,7 +106,7 @@ def _says(made: Assembled, job: str, word: str) -> bool:
 
 
 def _log(made: Assembled, job: str, attempt_id: str) -> str:
-    chunk = follow.read_log(made.center.store, SYSTEM, made.center.runtime, job, attempt_id, 0, 0, 1 << 20)
+    chunk = follow.read_log(made.center.store, SYSTEM, made.runtime, job, attempt_id, 0, 0, 1 << 20)
     return chunk.data.decode()
 
 

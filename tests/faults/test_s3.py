@@ -71,7 +71,7 @@ def _stages_large_output(world) -> None:  # type: ignore[no-untyped-def]
     assert ended["state"] == JobState.SUCCEEDED.value, ended
     assert io_bytes() - before < 16 << 20
     artefacts = {row["path"]: row for row in world.get(f"/jobs/{job}/artefacts").json()["items"]}
-    blobs = world.center.runtime.blobs
+    blobs = world.runtime.blobs
     for path, size in (("big", 50_000_000), ("small", 2_000_000)):
         data = b"".join(blobs.read(artefacts[path]["sha256"]))  # verified by the store
         assert len(data) == size

@@ -40,9 +40,9 @@ def test_a_gibibyte_of_output_does_not_pass_through_the_server(tmp_path: Path) -
         (artefact,) = views.artefacts_of(made.center.store, SYSTEM, job)
         through = io_bytes() - before
         assert (artefact["path"], artefact["size_bytes"]) == ("weights", size)
-        assert made.center.runtime.blobs.size_bytes(artefact["sha256"]) == size
+        assert made.runtime.blobs.size_bytes(artefact["sha256"]) == size
         assert through < 16 * MIB, f"{through / MIB:.1f} MiB passed through the server"
-        blob = made.center.runtime.blobs.path(artefact["sha256"])
+        blob = made.runtime.blobs.path(artefact["sha256"])
         with blob.open("rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == artefact["sha256"]
 
@@ -59,7 +59,7 @@ def _submit(made: Assembled, script: str) -> str:
     org = create_org(store, SYSTEM, "acme")
     top_up(store, SYSTEM, org.id, parse_yuan("9000"))
     spec = {"command": script, "time_limit": "10m", "per_task": {"cpus": 0.1, "memory_gib": 0.5}}
-    return submit_job(store, SYSTEM, made.center.runtime, "acme", parse_json(spec)).id
+    return submit_job(store, SYSTEM, made.runtime, "acme", parse_json(spec)).id
 
 
 def test_a_stager_that_is_killed_begins_again_and_leaves_nothing_half(

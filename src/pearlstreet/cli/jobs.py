@@ -472,6 +472,13 @@ def checkpoints(job_id: JobArg, as_json: Json = False) -> None:
         ],
         right=(1,),
     )
+    if found["stored_at"] is not None:
+        kept = text(
+            "In the object store, for another engine: {size}, stored {time} UTC",
+            size=format_bytes(found["stored_bytes"]),
+            time=found["stored_at"][:19].replace("T", " "),
+        )
+        out.print(kept.render(language()))
     lost_s = sum(row["lost_s"] or 0.0 for row in attempts)
     if lost_s:
         note = text(

@@ -263,6 +263,8 @@ class Checkpoints(TypedDict):
     """The checkpoints of a job, newest first."""
 
     engine: str | None
+    stored_bytes: int
+    stored_at: str | None
     items: list[Checkpoint]
 
 

@@ -542,6 +542,10 @@ class CheckpointsOut(Out):
 
     engine: str | None
     """Engine that keeps them; null before the first attempt."""
+    stored_bytes: int
+    """Size of what is in the object store, from which the job goes on elsewhere; counts towards the project's storage."""
+    stored_at: Time | None
+    """Time at which it was stored; null if nothing is."""
     items: list[CheckpointOut]
 
 
@@ -554,6 +558,8 @@ async def list_job_checkpoints(job: str, jobs: JobsService, actor: Actor = Curre
         lambda: jobs.list_checkpoints(actor, job),
         lambda found: {
             "engine": found.engine,
+            "stored_bytes": found.stored_bytes,
+            "stored_at": None if found.stored_us is None else time_of(found.stored_us),
             "items": [
                 {"name": one.name, "size_bytes": one.size_bytes, "saved": time_of(one.saved_us)}
                 for one in found.entries

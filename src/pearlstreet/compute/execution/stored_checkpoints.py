@@ -99,6 +99,8 @@ def _point_to(tx: Tx, attempt: Row, *, is_over: bool, bytes_max: int, due_us: in
 
 def checkpoint_for(tx: Tx, execution: Execution, attempt: Row) -> tuple[RestoredEntry, ...] | Missing | None:
     """Return what is put into the checkpoint folder before an attempt starts; None: its engine has the newest state."""
+    if attempt["number"] <= 1:
+        return None
     engine = execution.engines.get(attempt["engine"])
     if execution.blobs is None or engine is None or not engine.capabilities().stager:
         return None

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import CheckpointEntry
+from pearlstreet.compute.execution.tables import checkpoints
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.views import latest_attempt
-from pearlstreet.store.core import Store
+from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 
@@ -22,15 +25,27 @@ class Checkpoints:
     engine: str | None
     """None: the job has had no attempt yet."""
     entries: Sequence[CheckpointEntry]
+    stored_bytes: int = 0
+    """Size of what is in the object store, from which the job goes on elsewhere; it counts towards the storage of the project."""
+    stored_us: int | None = None
+    """Time at which it was stored, in µs since 1970; None: nothing is."""
 
 
 def list_checkpoints(store: Store, actor: Actor, runtime: Runtime, job_id: str) -> Checkpoints:
     """Return the checkpoints of a job or of one element of an array. Raises NotFound, Unavailable."""
-    attempt = store.read(lambda tx: latest_attempt(tx, actor, job_id))
+
+    def query(tx: Tx) -> tuple[Row | None, Row | None]:
+        latest = latest_attempt(tx, actor, job_id)
+        owner_id = latest["owner_id"] if latest is not None else ""
+        return latest, tx.first(sa.select(checkpoints).where(checkpoints.c.id == owner_id))
+
+    attempt, stored = store.read(query)
     engine = runtime.engines.get(attempt["engine"]) if attempt is not None else None
     if attempt is None or engine is None:
         return Checkpoints(None, ())
     found = engine.list_checkpoint(attempt["owner_id"])
     if not isinstance(found, Done):
         raise Unavailable(text("The engine does not answer: {reason}", reason=found.reason), retry_after_s=2)
-    return Checkpoints(engine.name, found.value)
+    if stored is None:
+        return Checkpoints(engine.name, found.value)
+    return Checkpoints(engine.name, found.value, stored["stored_bytes"], stored["stored_us"])
