@@ -62,7 +62,8 @@ def install_program(shared: Path) -> Path:
     digest = hashlib.blake2b(repr(sorted(files.items())).encode(), digest_size=8).hexdigest()
     final = shared / "program" / digest
     if not (final / ENTRY).exists():
-        final.parent.mkdir(mode=0o755, exist_ok=True)
+        final.parent.mkdir(exist_ok=True)
+        final.parent.chmod(0o755)  # whatever the server's umask
         partial = final.with_name(f".{digest}.{os.getpid()}")
         for name, content in files.items():
             path = partial / name

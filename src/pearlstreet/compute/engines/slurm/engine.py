@@ -120,7 +120,8 @@ class SlurmEngine:
         self._settings, self._slurm, self._users = settings, transport, users
         self._journal = Journal(folder / "attempts")
         self._tenants = settings.shared / "tenants"
-        self._tenants.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._tenants.mkdir(parents=True, exist_ok=True)
+        self._tenants.chmod(0o711)  # whatever the server's umask: users must pass
         self._entry = install_program(settings.shared)
         self._guard = threading.Lock()
         self._listing = threading.Lock()

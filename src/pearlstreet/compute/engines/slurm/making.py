@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -74,6 +75,9 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
         settle_s=read_number(host, options, "settle_s", 5.0),
     )
     read_key, api_user = key_reader(Path(words["jwt_key"])), words["api_user"] or "root"
+    logging.getLogger("httpx").setLevel(
+        logging.WARNING
+    )  # it logs every request, of which there are two a second
     host.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return SlurmEngine(
         host.folder,
