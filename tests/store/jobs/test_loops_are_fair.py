@@ -21,6 +21,7 @@ READY: Mapping[str, Mapping[str, Any]] = {
     "stop_attempts": {"state": "running", "stop_reason": "cancelled"},
     "collect_outputs": {"state": "collecting"},
     "send_notices": {"state": "due"},
+    "save_checkpoints": {},
 }
 """Loop → what makes a row one of its own. A new loop gets a line here."""
 
