@@ -210,6 +210,7 @@ LOCAL_COMMANDS = frozenset(
         "demo",
         "login",
         "logout",
+        "cluster_plan",
         "offline_recover",
         "offline_rotate-key",
         "sim_run",

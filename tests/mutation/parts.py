@@ -79,6 +79,8 @@ PARTS: Sequence[Part] = (
     Part("jobs", ("compute/jobs",), ("unit/jobs", "unit/workload", "store/jobs")),
     Part("whatif", ("compute/whatif",), ("api/test_what_ifs.py",)),
     Part("objects", ("objects",), ("unit/objects",)),
+    Part("storage", ("storage",), ("store/jobs",)),
+    Part("services", ("services",), ("api", "console")),
     Part("workload", ("workload",), ("unit/workload", "property/test_job_spec.py")),
     Part("charts", ("charts",), ("unit", "console")),
     Part("energy", ("energy",), ("unit/energy", "store/energy")),

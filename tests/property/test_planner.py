@@ -22,7 +22,7 @@ from pearlstreet.compute.scheduling.queues import Ranking
 from pearlstreet.compute.scheduling.registry import PLACEMENTS
 from pearlstreet.compute.scheduling.rows import Quota, RunningAttempt, WaitingJob, match_models
 from pearlstreet.compute.scheduling.ties import canonical_order
-from pearlstreet.compute.scheduling.topology_cache import PlannerCache
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache, TopologyCache
 
 
 def config_of(dice: Dice) -> PlannerConfig:
@@ -296,7 +296,8 @@ def compare_with_naive(world: World) -> None:
     world = replace(world, waiting=tuple(jobs), quotas=())
     snapshot = world.snapshot()
     config = PlannerConfig(order="priority", placement="pack", backfill="greedy", preemption="none")
-    names = [snapshot.nodes.names[i] for i in canonical_order(snapshot)]
+    topology = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
+    names = [snapshot.nodes.names[i] for i in canonical_order(snapshot, topology)]
     expected = naive.naive_plan(world.after(), names, jobs, PFLOPS)
     answer = {
         placement.job_id: sorted((task.node, [d.index for d in task.devices]) for task in placement.tasks)
