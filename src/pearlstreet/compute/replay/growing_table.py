@@ -19,7 +19,7 @@ class _Block(NamedTuple):
 
 
 class GrowingTable:
-    """Columns of equal length. Those of one type share an array, so that adding a row is one assignment a type."""
+    """Columns of equal length. Those of one type share an array, so that a row is added with one assignment for each type."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.count = 0

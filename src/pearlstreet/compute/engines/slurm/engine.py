@@ -85,7 +85,7 @@ class SlurmSettings:
     qos: str = ""
     reservation: str = ""
     python: str = "/usr/bin/python3"
-    """Python of the nodes, 3.11 or newer."""
+    """Path of the Python interpreter on the nodes, 3.11 or newer."""
     isolation: Isolation = "bubblewrap"
     """Isolation that the nodes give; one that gives less refuses to run attempts."""
     models: Mapping[str, str] | None = None

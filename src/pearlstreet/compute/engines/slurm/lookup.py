@@ -1,4 +1,4 @@
-"""Finds the jobs of attempts among those that Slurm lists, by the attempt id in their names, and says what they mean. Pure."""
+"""Finds the Slurm jobs of attempts by the attempt id in the job name, and translates their states. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs the JSON web tokens by which slurmrestd knows as whom a request comes (RFC 7519, HS256). Pure.
+"""Signs JSON web tokens that name the Slurm user of a request to slurmrestd (RFC 7519, HS256). Pure.
 
 Who has the key can act as every user of the cluster, root included.
 """
