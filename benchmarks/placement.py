@@ -27,6 +27,7 @@ from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.online_placer import OnlinePlacer, Seat
 from pearlstreet.compute.scheduling.placement.fragmentation import Fragmentation
 from pearlstreet.compute.scheduling.rows import DeviceRow, NodeRow, Request
+from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 
 MODELS = (("h100-80g", 81_920, 0.99), ("a100-80g", 81_920, 0.31), ("910b-64g", 65_536, 0.32))
 PFLOPS = {name: pflops for name, _, pflops in MODELS}
@@ -146,7 +147,7 @@ def ours(count: int, decisions: int, placement: str) -> tuple[dict[str, object],
 def peer(placer: OnlinePlacer, stream: Stream, decisions: int) -> float:
     """Seconds a decision of the fragmentation gradient, every node scored anew, on the same full center."""
     snapshot, capacity = placer.snapshot, placer.capacity
-    scorer = Fragmentation(snapshot, PlannerConfig())
+    scorer = Fragmentation(snapshot, PlannerConfig(), PlannerCache())
     started = time.perf_counter()
     for _ in range(decisions):
         best = np.inf
